@@ -1,0 +1,29 @@
+# Every command of the repository; `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+MEMBERS := packages/dataset packages/engine packages/pipeline[generate] \
+	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client packages/clients/memicos-client \
+	services/webapp services/inference services/autointerp
+TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest pytest-asyncio playwright glassllm \
+	neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
+UV := .venv/bin/uv
+BIN := .venv/bin
+# uv reads no pip configuration: pass on where pip was told to find wheels (empty elsewhere)
+export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lock
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-28s %s\n", $$1, $$2}'
+
+setup: .venv/.ok ## make .venv from requirements.lock (demo and test call it themselves)
+
+.venv/.ok: requirements.lock $(foreach m,$(MEMBERS),$(firstword $(subst [, ,$(m)))/pyproject.toml)
+	@test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q "$$(grep '^uv==' requirements.lock)"; }
+	$(UV) pip install -q -p .venv -c requirements.lock $(TOOLS) $(foreach m,$(MEMBERS),-e "$(m)")
+	@touch $@
+
+lock: ## resolve requirements.in into requirements.lock (UPGRADE=--upgrade for newer versions)
+	UV_FIND_LINKS= $(UV) pip compile -q --universal -p 3.11 --no-annotate --no-header $(UPGRADE) requirements.in -o requirements.lock
+	sed -i.bak '/^-e /d' requirements.lock && rm requirements.lock.bak
