@@ -1,0 +1,124 @@
+"""The manifest of a dataset: what its files are and what made them."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FILE_NAME = "manifest.json"
+FORMAT = "memicos-dataset"
+VERSION = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class FileEntry(_Strict):
+    """One Parquet file, with its path relative to the manifest."""
+
+    path: str = Field(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")
+    rows: int = Field(ge=0)
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Model(_Strict):
+    id: str
+    name: str
+    layers: int = Field(gt=0)
+    d_model: int = Field(gt=0)
+    vocabulary_size: int = Field(gt=0)
+    chat: bool
+    origin: str
+    """What the weights are, in words that pages show."""
+    license: str
+    url: str | None = None
+
+
+class Collection(_Strict):
+    """A body of text with one licence, shown on pages that quote it."""
+
+    name: str
+    license: str
+    url: str
+    attribution: str
+
+
+class Corpus(_Strict):
+    id: str
+    description: str
+    contexts: int = Field(gt=0)
+    context_size: int = Field(gt=0)
+    tokens: int = Field(gt=0)
+    """Tokens of all contexts without the prepended BOS."""
+    collections: list[Collection]
+    documents: FileEntry
+    vocabulary: FileEntry
+    context_files: list[FileEntry]
+
+
+class Recipe(_Strict):
+    """How text became activations."""
+
+    hook_name: str
+    prepend_bos: bool
+    context_size: int = Field(gt=0)
+    ignored_positions: list[int]
+    norm_cut: float | None
+    dtype: str
+    weight_processing: str
+
+
+class Source(_Strict):
+    id: str
+    layer: int = Field(ge=0)
+    recipe: Recipe
+    architecture: str
+    d_in: int = Field(gt=0)
+    d_sae: int = Field(gt=0)
+    sae_config: dict[str, Any]
+    counted_tokens: int = Field(gt=0)
+    """Tokens that took part: all of the corpus but ignored positions and those above the norm cut."""
+    dead_features: int = Field(ge=0)
+    logit_effect: str
+    """How logit effects are computed, in words that pages show."""
+    features: list[FileEntry]
+    explanations: FileEntry | None = None
+
+
+class SourceSet(_Strict):
+    id: str
+    name: str
+    description: str
+    sources: list[Source]
+
+
+class Release(_Strict):
+    id: str
+    name: str
+    description: str
+    creator: str
+    url: str | None = None
+
+
+class Manifest(_Strict):
+    format: Literal["memicos-dataset"] = FORMAT
+    version: Literal[1] = VERSION
+    release: Release
+    model: Model
+    source_set: SourceSet
+    corpus: Corpus
+
+    def files(self) -> list[FileEntry]:
+        """Every file of the dataset."""
+        of_corpus = [self.corpus.documents, self.corpus.vocabulary, *self.corpus.context_files]
+        of_sources = [
+            entry
+            for source in self.source_set.sources
+            for entry in [*source.features, *([source.explanations] if source.explanations else [])]
+        ]
+        return of_corpus + of_sources
+
+    def write(self, folder: Path) -> None:
+        (folder / FILE_NAME).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
