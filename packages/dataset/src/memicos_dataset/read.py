@@ -41,7 +41,7 @@ def verify_file(folder: Path, entry: FileEntry) -> None:
         raise DatasetError(path, "listed in the manifest but missing; fetch the dataset again")
     size = path.stat().st_size
     if size != entry.bytes:
-        raise DatasetError(path, f"has {size} bytes, the manifest says {entry.bytes}; fetch the dataset again")
+        raise DatasetError(path, f"has {size} bytes, expected {entry.bytes}; fetch the dataset again")
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != entry.sha256:
@@ -64,9 +64,7 @@ def _batches(folder: Path, entry: FileEntry, expected: pa.Schema, size: int) -> 
             if found.names != expected.names or found.types != expected.types:
                 raise DatasetError(path, f"has columns {found.names}, expected {expected.names}")
             if file.metadata.num_rows != entry.rows:
-                raise DatasetError(
-                    path, f"has {file.metadata.num_rows} rows, the manifest says {entry.rows}"
-                )
+                raise DatasetError(path, f"has {file.metadata.num_rows} rows, the manifest says {entry.rows}")
             yield from file.iter_batches(batch_size=size)
     except (pa.ArrowInvalid, OSError) as error:
         raise DatasetError(path, f"is not a readable Parquet file ({error})") from error

@@ -53,10 +53,10 @@ FEATURES = pa.schema(
         # features of the same source, nearest decoder rows by cosine, itself left out
         pa.field("neighbour_indices", pa.list_(pa.int32()), nullable=False),
         pa.field("neighbour_cosines", pa.list_(pa.float32()), nullable=False),
-        # features of the same source by Pearson correlation of activations over counted tokens, itself left out
+        # features of the same source by Pearson correlation over counted tokens, itself left out
         pa.field("correlated_indices", pa.list_(pa.int32()), nullable=False),
         pa.field("correlated_pearson", pa.list_(pa.float32()), nullable=False),
-        # quantile groups: equal intervals of (0, max_activation], weakest first, and the share of active tokens in each
+        # share of active tokens in each quantile group: equal intervals of (0, max], weakest first
         pa.field("quantile_shares", pa.list_(pa.float32()), nullable=False),
         # examples: group, context number, position that put it there; then the sparse values over the context
         pa.field("example_groups", pa.list_(pa.int8()), nullable=False),
