@@ -1,0 +1,96 @@
+"""The wire of `/api/search-all` and `/api/search-topk-by-token`."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class Camel(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
+
+
+class SearchAllRequest(Camel):
+    model_id: str
+    source_set: str
+    text: str | list[str]
+    selected_layers: list[str] = Field(
+        default_factory=list, description="source ids; empty means every source of the set"
+    )
+    sort_indexes: list[int] = Field(
+        default_factory=list,
+        description="rank by the sum of the values at these token positions; empty: by the maximum",
+    )
+    ignore_bos: bool = Field(
+        True, description="the recipe's ignored positions take no part in maximum and ranking"
+    )
+    density_threshold: float = Field(
+        -1,
+        ge=-1,
+        le=1,
+        description="leave out features that fire on more than this share of tokens; -1 or 0: keep all",
+    )
+    num_results: int = Field(50, ge=1, le=100)
+
+
+class FoundFeature(Camel):
+    model_id: str
+    layer: str
+    source: str
+    index: str
+    values: list[float]
+    max_value: float
+    max_value_index: int
+    sum_values: float | None = Field(None, description="the sum at sortIndexes, where given")
+    neuron: dict[str, Any] | None = Field(
+        None, description="the feature's own row, its explanations and top activation"
+    )
+    dfa_values: list[float] | None = None
+    dfa_target_index: int | None = None
+    dfa_max_value: float | None = None
+
+
+class SearchAllResult(Camel):
+    tokens: list[str]
+    result: list[FoundFeature]
+    sort_indexes: list[int]
+
+
+class SearchAllResults(Camel):
+    results: list[SearchAllResult]
+
+
+class TopkRequest(Camel):
+    model_id: str = Field(max_length=100)
+    source: str = Field(max_length=100)
+    text: str | list[str]
+    num_results: int = Field(10, ge=1, le=20)
+    ignore_bos: bool = True
+    density_threshold: float = Field(
+        0.01,
+        ge=-1,
+        le=1,
+        description="leave out features that fire on more than this share of tokens; 0 or -1: keep all",
+    )
+
+
+class TopFeature(Camel):
+    activation_value: float
+    feature_index: int
+    feature: dict[str, Any] | None = None
+
+
+class TopkToken(Camel):
+    position: int = Field(description="position in the prompt, the prepended BOS being 0")
+    token: str
+    is_special: bool
+    top_features: list[TopFeature]
+
+
+class TopkResult(Camel):
+    source: str
+    results: list[TopkToken]
+
+
+class TopkResults(Camel):
+    results: list[TopkResult]
