@@ -1,0 +1,5 @@
+"""The API's documentation."""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["api-doc"])

@@ -1,0 +1,74 @@
+"""Puts the webapp together."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from starlette.staticfiles import StaticFiles
+
+from memicos_webapp import errors, security
+from memicos_webapp.api_doc import pages as api_doc_pages
+from memicos_webapp.catalog import pages as catalog_pages
+from memicos_webapp.database.embedded import embedded
+from memicos_webapp.database.engine import Database
+from memicos_webapp.database.migrate import migrate
+from memicos_webapp.features import api as features_api
+from memicos_webapp.features import pages as features_pages
+from memicos_webapp.settings import Settings
+from memicos_webapp.templating import STATIC
+
+API: tuple[APIRouter, ...] = (features_api.router,)
+"""JSON routes, each router with one tag."""
+
+PAGES: tuple[APIRouter, ...] = (
+    api_doc_pages.router,
+    # the last two have paths of variables only (`/{model}/{source}/{index}`): named paths come before them
+    features_pages.router,
+    catalog_pages.router,
+)
+
+PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = ()
+"""What folders open at start and close at the end (`async with part(app)`); `app.state.database` is there."""
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    async with AsyncExitStack() as stack:
+        url = settings.database_url or stack.enter_context(embedded(settings.data / "postgres"))
+        await migrate(url)
+        app.state.database = Database(url, settings)
+        stack.push_async_callback(app.state.database.close)
+        for part in PARTS:
+            await stack.enter_async_context(part(app))
+        yield
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application. Nothing is opened before it starts, so its OpenAPI document needs no database."""
+    app = FastAPI(
+        title="memicos",
+        version="0.1.0",
+        summary="Look at the features of language models, search them, run text through them, steer.",
+        lifespan=_lifespan,
+        generate_unique_id_function=_operation_id,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        responses={422: {"model": errors.ErrorBody, "description": "Something in the request is not right"}},
+    )
+    app.state.settings = settings or Settings()
+    security.install(app, app.state.settings)
+    errors.install(app)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    for router in API:
+        app.include_router(router, prefix="/api")
+    for router in PAGES:
+        app.include_router(router, include_in_schema=False)
+    return app

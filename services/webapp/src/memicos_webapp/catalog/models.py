@@ -1,0 +1,112 @@
+"""Tables of the catalogue: models, releases, source sets, sources and the loads of their features."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Identity, Text, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from memicos_webapp.database.base import Base
+
+
+class Account(Base):
+    """A person who writes. Until accounts exist there is one, the local owner, with id 1."""
+
+    __tablename__ = "account"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, unique=True)
+
+
+class Model(Base):
+    __tablename__ = "model"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    layers: Mapped[int]
+    d_model: Mapped[int]
+    vocabulary_size: Mapped[int]
+    chat: Mapped[bool]
+    origin: Mapped[str] = mapped_column(Text)
+    license: Mapped[str] = mapped_column(Text)
+    url: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Release(Base):
+    __tablename__ = "release"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(Text)
+    creator: Mapped[str] = mapped_column(Text)
+    url: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class SourceSet(Base):
+    __tablename__ = "source_set"
+    __table_args__ = (UniqueConstraint("model_id", "name"),)
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    model_id: Mapped[str] = mapped_column(ForeignKey("model.id"))
+    name: Mapped[str] = mapped_column(Text)
+    release_id: Mapped[str] = mapped_column(ForeignKey("release.id"), index=True)
+    title: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(Text)
+
+
+class Source(Base):
+    """`current_load_id` says which load readers see; it is null until the first one is complete."""
+
+    __tablename__ = "source"
+    __table_args__ = (UniqueConstraint("model_id", "name"),)
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    model_id: Mapped[str] = mapped_column(ForeignKey("model.id"))
+    name: Mapped[str] = mapped_column(Text)
+    source_set_id: Mapped[int] = mapped_column(ForeignKey("source_set.id"), index=True)
+    layer: Mapped[int]
+    current_load_id: Mapped[int | None] = mapped_column(
+        BigInteger, ForeignKey("load.id", use_alter=True), index=True
+    )
+
+
+class Corpus(Base):
+    """Texts that dashboards quote. A corpus whose files differ is another row, whatever its name."""
+
+    __tablename__ = "corpus"
+    __table_args__ = (UniqueConstraint("digest"),)
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    digest: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(Text)
+    contexts: Mapped[int]
+    context_size: Mapped[int]
+    tokens: Mapped[int] = mapped_column(BigInteger)
+    # [{"name", "license", "url", "attribution"}]
+    collections: Mapped[list[dict[str, str]]] = mapped_column(JSONB)
+
+
+class Load(Base):
+    """One import of a source's features. One that is no source's current load is unseen and gets deleted."""
+
+    __tablename__ = "load"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    source_id: Mapped[int] = mapped_column(ForeignKey("source.id"), index=True)
+    corpus_id: Mapped[int] = mapped_column(ForeignKey("corpus.id"), index=True)
+    manifest_sha256: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    features: Mapped[int]
+    dead_features: Mapped[int]
+    counted_tokens: Mapped[int] = mapped_column(BigInteger)
+    architecture: Mapped[str] = mapped_column(Text)
+    d_in: Mapped[int]
+    d_sae: Mapped[int]
+    logit_effect: Mapped[str] = mapped_column(Text)
+    # memicos_dataset.manifest.Recipe
+    recipe: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    sae_config: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))

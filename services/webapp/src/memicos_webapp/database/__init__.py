@@ -1,0 +1,1 @@
+"""PostgreSQL: the embedded server, connections, one transaction a request, migrations."""

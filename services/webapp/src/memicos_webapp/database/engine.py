@@ -1,0 +1,95 @@
+"""Connections and transactions.
+
+Routes take `Snapshot` to read and `Transaction` to write: one transaction a request, begun at the first
+statement and ended here, before the answer is sent. A route that calls another service takes `DatabaseDep`
+instead and opens `database.snapshot()` or `database.transaction()` before and after the call: no connection is
+held across it.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+
+from memicos_webapp.database.embedded import DatabaseError
+from memicos_webapp.settings import Settings
+
+
+def driver_url(url: str) -> str:
+    """A `postgresql://` URL for SQLAlchemy's asyncpg driver.
+
+    Raises:
+        DatabaseError: it is not a URL of PostgreSQL. The message never repeats it, as it may hold a password.
+    """
+    try:
+        parsed = make_url(url)
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise DatabaseError("DATABASE_URL is not a URL of the form postgresql://user:password@host:5432/name")
+    return parsed.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+
+
+class Database:
+    """The connection pool, and the two kinds of transaction."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        self.url = url
+        self.engine = create_async_engine(
+            driver_url(url),
+            pool_size=settings.database_pool,
+            max_overflow=0,
+            pool_timeout=settings.database_wait_seconds,
+            pool_pre_ping=False,
+            connect_args={
+                "server_settings": {
+                    "application_name": "memicos-webapp",
+                    "statement_timeout": str(round(1000 * settings.statement_seconds)),
+                    # compiling costs more than any statement here takes
+                    "jit": "off",
+                }
+            },
+        )
+        reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._write = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._read = async_sessionmaker(reading, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncSession]:
+        """Read-only, all statements see one state: a load replaced meanwhile is not seen in halves."""
+        async with self._read() as session, session.begin():
+            yield session
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """Committed at the end, rolled back on an exception."""
+        async with self._write() as session, session.begin():
+            yield session
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def database(request: Request) -> Database:
+    return request.app.state.database
+
+
+DatabaseDep = Annotated[Database, Depends(database)]
+
+
+async def _snapshot(database: DatabaseDep) -> AsyncIterator[AsyncSession]:
+    async with database.snapshot() as session:
+        yield session
+
+
+async def _transaction(database: DatabaseDep) -> AsyncIterator[AsyncSession]:
+    async with database.transaction() as session:
+        yield session
+
+
+# scope="function": ended when the route returns, before the answer goes out
+Snapshot = Annotated[AsyncSession, Depends(_snapshot, scope="function")]
+Transaction = Annotated[AsyncSession, Depends(_transaction, scope="function")]

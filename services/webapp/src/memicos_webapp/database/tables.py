@@ -1,0 +1,7 @@
+"""Every table of the webapp, so that migrations see them all."""
+
+from memicos_webapp.catalog import models as catalog
+from memicos_webapp.explanations import models as explanations
+from memicos_webapp.features import models as features
+
+ALL = (catalog, features, explanations)

@@ -1,0 +1,160 @@
+"""What can go wrong with a request, in words that reach the user: JSON for /api, a page elsewhere."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from memicos_webapp.templating import render
+
+log = logging.getLogger(__name__)
+
+
+class ErrorBody(BaseModel):
+    """Every error of the API. Both fields hold the same words; clients read one or the other."""
+
+    error: str
+    message: str
+
+
+class Fault(Exception):
+    """Something the user is told: `message` says what was wrong, where, and what to do."""
+
+    status = 500
+
+    def __init__(self, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.headers = headers
+
+
+class BadInput(Fault):
+    status = 400
+
+
+class Refused(Fault):
+    status = 403
+
+
+class NotFound(Fault):
+    status = 404
+
+
+class TooLarge(Fault):
+    status = 413
+
+
+class UpstreamFault(Fault):
+    """Another service answered, but not usefully."""
+
+    status = 502
+
+
+class Unavailable(Fault):
+    """Not now; `retry_after` seconds later perhaps."""
+
+    status = 503
+
+    def __init__(self, message: str, retry_after: int = 5) -> None:
+        super().__init__(message, {"Retry-After": str(retry_after)})
+
+
+TITLES = {
+    400: "That request cannot be read",
+    403: "Refused",
+    404: "Not found",
+    405: "Not possible here",
+    413: "Too large",
+    422: "Something in the request is not right",
+    502: "Another service failed",
+    503: "Not available right now",
+}
+
+
+def error_response(
+    request: Request, status: int, message: str, headers: dict[str, str] | None = None
+) -> Response:
+    """`message` as JSON, as an htmx fragment or as a page, whichever the caller can show."""
+    path = request.url.path
+    if path == "/api" or path.startswith("/api/"):
+        return JSONResponse({"error": message, "message": message}, status, headers)
+    fragment = request.headers.get("hx-request") == "true"
+    template = "shared/error_fragment.html" if fragment else "shared/error.html"
+    return render(
+        request,
+        template,
+        status_code=status,
+        headers=headers,
+        status=status,
+        title=TITLES.get(status, "Something went wrong"),
+        message=message,
+    )
+
+
+def describe(errors: Sequence[Any]) -> str:
+    """The first few of pydantic's errors in one line: `text: String should have at most 2000 characters`."""
+    lines = []
+    for error in errors[:3]:
+        where = ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path"))
+        lines.append(f"{where}: {error['msg']}" if where else str(error["msg"]))
+    return "; ".join(lines)
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Fault)
+    return error_response(request, error.status, error.message, error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        reason = first.get("ctx", {}).get("error", "unreadable")
+        return error_response(request, 400, f"The body is not valid JSON: {reason}.")
+    return error_response(request, 422, describe(error.errors()))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = {
+        404: f"There is nothing at {request.url.path}.",
+        405: f"{request.url.path} does not take {request.method}.",
+    }.get(error.status_code, str(error.detail))
+    return error_response(request, error.status_code, message, dict(error.headers or {}))
+
+
+async def _busy(request: Request, error: Exception) -> Response:
+    log.warning("no database connection became free: %s", error)
+    message = "The database is busy; try again in a few seconds."
+    return error_response(request, 503, message, {"Retry-After": "2"})
+
+
+async def _database(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DBAPIError)
+    if getattr(error.orig, "sqlstate", None) == "57014":
+        return error_response(request, 503, "The database took too long; narrow the request and try again.")
+    if error.connection_invalidated or isinstance(error.orig, OSError):
+        log.error("database unreachable: %s", error)
+        return error_response(request, 503, "The database does not answer; try again.", {"Retry-After": "5"})
+    raise error
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    # Starlette logs the traceback: it raises the error again after this answer
+    return error_response(request, 500, "Something failed on our side. It has been logged.")
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(Fault, _fault)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(PoolTimeout, _busy)
+    app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(Exception, _unforeseen)

@@ -1,0 +1,31 @@
+"""Features in words. An explanation points at (source, index), not into a load, and outlives it."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Computed, ForeignKey, Identity, Index, Text, func
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.orm import Mapped, mapped_column
+
+from memicos_webapp.database.base import Base
+
+
+class Explanation(Base):
+    """`author_id` is null for those that came with a dataset; importing it again replaces only those."""
+
+    __tablename__ = "explanation"
+    __table_args__ = (
+        Index(None, "source_id", "index"),
+        Index(None, "words", postgresql_using="gin"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    source_id: Mapped[int] = mapped_column(ForeignKey("source.id", ondelete="CASCADE"))
+    index: Mapped[int]
+    description: Mapped[str] = mapped_column(Text)
+    method: Mapped[str] = mapped_column(Text)
+    model: Mapped[str | None] = mapped_column(Text)
+    author_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    words: Mapped[str] = mapped_column(
+        TSVECTOR, Computed("to_tsvector('english', description)", persisted=True)
+    )

@@ -1,0 +1,5 @@
+"""JSON of features."""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["feature"])

@@ -1,0 +1,5 @@
+"""Pages of features."""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["features"])

@@ -1,0 +1,127 @@
+"""What guards the webapp, in the order in which a request meets it (`install` reads from the outside in).
+
+1. `Host` must be a known name, so that a foreign page cannot reach a loopback server by DNS rebinding.
+2. A state change that a browser says comes from another site is refused; programs send neither header.
+3. A body over the limit is refused before it is read.
+4. Every answer carries a content security policy without inline scripts or styles.
+"""
+
+import time
+from typing import Annotated
+from urllib.parse import parse_qs, urlsplit
+
+from fastapi import Depends, FastAPI, Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from memicos_webapp.errors import Refused, error_response
+from memicos_webapp.settings import Settings
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-src 'self'; frame-ancestors {}"
+)
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+
+def _name(host: str) -> str:
+    """A Host header without its port."""
+    return host.lower() if host.endswith("]") else host.lower().rsplit(":", 1)[0]
+
+
+def foreign(method: str, headers: Headers) -> bool:
+    """Whether a browser says that this state change comes from another site's page."""
+    if method in SAFE_METHODS:
+        return False
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+
+
+class Guard:
+    """Points 1 to 4 of the module's list, and a path without its trailing slash for the routes."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self.hosts = settings.hosts
+        self.body_bytes = settings.body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        started = time.perf_counter()
+        if scope["path"] != "/":
+            scope["path"] = scope["path"].rstrip("/") or "/"
+        embed = parse_qs(scope["query_string"].decode("latin-1")).get("embed") == ["true"]
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("Content-Security-Policy", POLICY.format("*" if embed else "'self'"))
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("Referrer-Policy", "same-origin")
+                milliseconds = 1000 * (time.perf_counter() - started)
+                headers.setdefault("Server-Timing", f"app;dur={milliseconds:.1f}")
+                if scope["path"].startswith("/static/"):
+                    headers["Cache-Control"] = "public, max-age=31536000, immutable"
+            await send(message)
+
+        request = Request(scope, receive)
+        problem = self._problem(request)
+        if problem:
+            return await error_response(request, *problem)(scope, receive, send_guarded)
+        await self.app(scope, self._limited(receive), send_guarded)
+
+    def _problem(self, request: Request) -> tuple[int, str] | None:
+        headers = request.headers
+        host = headers.get("host", "")
+        if "*" not in self.hosts and _name(host) not in self.hosts:
+            return 403, f"This server does not answer to the name {host!r}; set MEMICOS_ALLOWED_HOSTS."
+        if foreign(request.method, headers):
+            return 403, "Refused: this change was asked for by a page of another site."
+        length = headers.get("content-length", "0")
+        if not length.isdecimal():
+            return 400, f"Content-Length is not a number: {length!r}."
+        if int(length) > self.body_bytes:
+            return 413, f"The body has {length} bytes; at most {self.body_bytes} are taken."
+        return None
+
+    def _limited(self, receive: Receive) -> Receive:
+        """`receive` for bodies without Content-Length: refuses once they pass the limit."""
+        seen = 0
+
+        async def limited() -> Message:
+            nonlocal seen
+            message = await receive()
+            if message["type"] == "http.request":
+                seen += len(message.get("body", b""))
+                if seen > self.body_bytes:
+                    raise HTTPException(413, f"The body has more than {self.body_bytes} bytes.")
+            return message
+
+        return limited
+
+
+def local_owner(request: Request) -> None:
+    """Guards a write until accounts exist: whoever reaches a loopback server owns it, nobody else does.
+
+    Raises:
+        Refused: the server is bound beyond loopback.
+    """
+    settings: Settings = request.app.state.settings
+    if not settings.loopback:
+        raise Refused(
+            f"Writes are refused: this server is bound to {settings.host} and has no accounts yet. "
+            "Bind it to 127.0.0.1 to change its data."
+        )
+
+
+LocalOwner = Annotated[None, Depends(local_owner)]
+"""Parameter of every route that changes stored data."""
+
+
+def install(app: FastAPI, settings: Settings) -> None:
+    app.add_middleware(Guard, settings=settings)

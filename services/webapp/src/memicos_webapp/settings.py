@@ -1,0 +1,65 @@
+"""Every setting of the webapp, read from the environment (and a `.env` file), with its default."""
+
+import ipaddress
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a bind address is reachable from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Settings(BaseSettings):
+    """Settings of the webapp. A field `x` is set by `MEMICOS_X`, unless it names another variable."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MEMICOS_", env_file=".env", extra="ignore", populate_by_name=True, frozen=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to bind. Beyond loopback every write is refused.")
+    port: int = Field(3000, ge=1, le=65535, description="Port to bind.")
+    data: Path = Field(Path(".data"), description="Folder for the embedded database and caches.")
+    database_url: str | None = Field(
+        None,
+        validation_alias="DATABASE_URL",
+        description="postgresql://… of a PostgreSQL 16+ with pgvector; unset: an embedded one.",
+    )
+    database_pool: int = Field(
+        10, ge=1, le=100, description="Connections that the webapp keeps open at most."
+    )
+    database_wait_seconds: float = Field(
+        10, gt=0, description="How long a request waits for a free connection before it is answered 503."
+    )
+    statement_seconds: float = Field(
+        10, gt=0, description="PostgreSQL ends a statement of a page or API call that takes longer."
+    )
+    allowed_hosts: str = Field(
+        "",
+        description="Host names that requests may name, separated by commas. Empty: localhost, 127.0.0.1 and "
+        "[::1] when bound to loopback (which stops DNS rebinding), any when bound beyond it.",
+    )
+    body_bytes: int = Field(1_000_000, gt=0, description="Largest request body.")
+    features_per_page: int = Field(50, ge=1, le=500, description="Rows of a source's feature table a page.")
+    words_characters: int = Field(200, ge=1, description="Longest filter by words on a source's page.")
+    examples_shown: int = Field(
+        20, ge=1, description="Strongest examples shown on a dashboard; the JSON has all of them."
+    )
+
+    @property
+    def loopback(self) -> bool:
+        return is_loopback(self.host)
+
+    @property
+    def hosts(self) -> list[str]:
+        """Allowed host names without ports; ["*"] is any."""
+        if self.allowed_hosts:
+            return [name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip()]
+        return ["localhost", "127.0.0.1", "[::1]"] if self.loopback else ["*"]

@@ -1,0 +1,58 @@
+"""The Jinja2 environment and how a page is rendered."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from memicos_webapp import formatting
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+
+
+@cache
+def static(name: str) -> str:
+    """URL of a file in `static/`, with a hash of its content so that browsers may keep it for ever."""
+    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+    return f"/static/{name}?v={digest}"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["static"] = static
+    environment.filters.update(formatting.FILTERS)
+    return environment
+
+
+environment = _environment()
+
+
+def render(
+    request: Request,
+    template: str,
+    status_code: int = 200,
+    headers: dict[str, str] | None = None,
+    **context: Any,
+) -> HTMLResponse:
+    """Render `template` as the answer to `request`.
+
+    Templates also see `request`, `settings` and `embed` (true for `?embed=true`: no navigation).
+    """
+    html = environment.get_template(template).render(
+        request=request,
+        settings=request.app.state.settings,
+        embed=request.query_params.get("embed") == "true",
+        **context,
+    )
+    return HTMLResponse(html, status_code, headers)
