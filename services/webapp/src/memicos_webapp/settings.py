@@ -3,7 +3,7 @@
 import ipaddress
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -51,6 +51,37 @@ class Settings(BaseSettings):
     words_characters: int = Field(200, ge=1, description="Longest filter by words on a source's page.")
     examples_shown: int = Field(
         20, ge=1, description="Strongest examples shown on a dashboard; the JSON has all of them."
+    )
+
+    inference_url: str = Field(
+        "http://127.0.0.1:5002",
+        pattern=r"^https?://",
+        validation_alias="INFERENCE_URL",
+        description="Where the inference server is.",
+    )
+    inference_secret: SecretStr | None = Field(
+        None,
+        validation_alias="INFERENCE_SECRET",
+        description="Sent to the inference server as X-SECRET-KEY; what that server has as SECRET.",
+    )
+    inference_connect_seconds: float = Field(
+        2, gt=0, description="How long to wait for a connection to the inference server."
+    )
+    inference_read_seconds: float = Field(
+        120, gt=0, description="Longest silence of the inference server before its answer is given up."
+    )
+    inference_status_seconds: float = Field(
+        2, ge=0, description="How long a known state of the inference server (ready, loading, down) is believed."
+    )
+    texts_at_once: int = Field(4, ge=1, description="Most texts in one request that runs text through a model.")
+    search_results: int = Field(30, ge=1, le=100, description="Features that a search by own text shows.")
+    search_dense_share: float = Field(
+        0.01, gt=0, lt=1, description="Features that fire on more than this share of tokens count as dense."
+    )
+    steer_tokens: int = Field(256, ge=1, description="Most tokens that one steered completion may ask for.")
+    steer_features: int = Field(16, ge=1, description="Most features that may steer at once.")
+    steer_strength: float = Field(
+        10_000, gt=0, description="Largest strength of a steered feature, in either direction."
     )
 
     @property
