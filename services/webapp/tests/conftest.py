@@ -82,7 +82,11 @@ def _features(
             examples += [(group, int(c), int(p)) for c, p in inside[:4]]
         logits = np.sort(rng.normal(0, 0.5, len(vocabulary)))
         others = (index + 1 + np.arange(10)) % count
-        shares = [float(((active > a) & (active <= b)).mean()) for a, b in itertools.pairwise(edges)]
+        shares = [
+            float(((active > a) & (active <= b)).sum() / active.size)
+            for a, b in itertools.pairwise(edges)
+            if active.size
+        ]
         row = {
             "index": index,
             "density": active.size / counted,
@@ -100,7 +104,7 @@ def _features(
             "neighbour_cosines": np.linspace(0.9, 0.3, 10).tolist(),
             "correlated_indices": others[::-1].tolist(),
             "correlated_pearson": np.linspace(0.8, 0.1, 10).tolist(),
-            "quantile_shares": shares if active.size else [],
+            "quantile_shares": shares,
             "example_groups": [group for group, _, _ in examples],
             "example_contexts": [context for _, context, _ in examples],
             "example_positions": [position for _, _, position in examples],

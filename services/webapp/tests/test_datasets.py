@@ -125,20 +125,22 @@ async def test_a_killed_import_leaves_nothing_and_the_next_one_works(
     await load(small_dataset, fresh_url)
     before = await counts(fresh_url)
     write_dataset(tmp_path, features=48, seed=3)
-    # the flip waits for this lock: the import is killed when all its rows are written
+    # the merge of explanations waits for this lock: all features are written then, the flip is not
     blocker = await asyncpg.connect(fresh_url)
     transaction = blocker.transaction()
     await transaction.start()
-    await blocker.execute("SELECT id FROM source WHERE name = '3-res' FOR UPDATE")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "memicos_webapp.datasets.load", str(tmp_path), env={**os.environ, "DATABASE_URL": fresh_url}
-    )  # fmt: skip
-    while not await blocker.fetchval(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'memicos-import' "
-        "AND datname = current_database() AND wait_event_type = 'Lock'"
-    ):
-        assert process.returncode is None
-        await asyncio.sleep(0.05)
+    await blocker.execute("LOCK TABLE explanation IN SHARE MODE")
+    command = (sys.executable, "-m", "memicos_webapp.datasets.load", str(tmp_path))
+    environment = {**os.environ, "DATABASE_URL": fresh_url}
+    process = await asyncio.create_subprocess_exec(*command, env=environment)
+    async with asyncio.timeout(60):
+        while not await fetch(
+            fresh_url,
+            """SELECT 1 FROM pg_stat_activity WHERE application_name = 'memicos-import'
+               AND datname = current_database() AND wait_event_type = 'Lock'""",
+        ):
+            assert process.returncode is None
+            await asyncio.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     await process.wait()
     await transaction.rollback()

@@ -161,7 +161,8 @@ async def show(connection: Connection, load_ids: dict[int, int]) -> None:
     """Let readers see these loads (source id -> load id) from now on: one UPDATE."""
     await connection.execute(
         """UPDATE source SET current_load_id = new.load_id
-           FROM unnest($1::int[], $2::bigint[]) AS new (source_id, load_id) WHERE source.id = new.source_id""",
+           FROM unnest($1::int[], $2::bigint[]) AS new (source_id, load_id)
+           WHERE source.id = new.source_id""",
         list(load_ids.keys()),
         list(load_ids.values()),
     )

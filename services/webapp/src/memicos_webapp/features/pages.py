@@ -1,5 +1,36 @@
-"""Pages of features."""
+"""Pages of features: the dashboard."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from memicos_webapp.database.engine import Snapshot
+from memicos_webapp.features import service, view
+from memicos_webapp.templating import render
 
 router = APIRouter(tags=["features"])
+
+PARTS = ("plots", "explanation", "activations", "test", "testfield", "steer", "link")
+"""What an embedded dashboard may leave out: `embedplots=false` and so on."""
+
+
+@router.get("/{model}/{source}/{index}", response_class=HTMLResponse)
+async def feature_page(
+    request: Request, session: Snapshot, model: str, source: str, index: str, defaulttesttext: str = ""
+) -> HTMLResponse:
+    found = await service.find(session, model, source, service.parse_index(index))
+    settings = request.app.state.settings
+    row = found.row
+    return render(
+        request,
+        "features/feature.html",
+        found=found,
+        source=found.source,
+        row=row,
+        groups=view.groups(found, settings.examples_shown),
+        activation_bars=view.bars(row.activation_histogram, 0, row.max_activation, logarithmic=True),
+        logit_bars=view.bars(row.logit_histogram, row.logit_min, row.logit_max, logarithmic=False),
+        recipe=view.recipe_words(found.source.recipe),
+        methods=view.METHODS,
+        own_text=defaulttesttext,
+        without={part for part in PARTS if request.query_params.get(f"embed{part}") == "false"},
+    )

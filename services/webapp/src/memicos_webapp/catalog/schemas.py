@@ -1,0 +1,88 @@
+"""What the catalogue's pages and other folders know of models and sources."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """A source with the load that readers see, its model and corpus."""
+
+    id: int
+    model_id: str
+    name: str
+    layer: int
+    set_name: str
+    set_title: str
+    release_id: str
+    release_name: str
+    model_name: str
+    model_layers: int
+    model_origin: str
+    model_license: str
+    chat: bool
+    load_id: int
+    features: int
+    dead_features: int
+    counted_tokens: int
+    architecture: str
+    d_in: int
+    d_sae: int
+    logit_effect: str
+    recipe: dict[str, Any]
+    sae_config: dict[str, Any]
+    corpus_id: int
+    corpus_description: str
+    corpus_contexts: int
+    context_size: int
+    corpus_tokens: int
+    collections: list[dict[str, str]]
+
+    @property
+    def path(self) -> str:
+        return f"/{self.model_id}/{self.name}"
+
+    @property
+    def live_features(self) -> int:
+        return self.features - self.dead_features
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    id: str
+    name: str
+    layers: int
+    d_model: int
+    vocabulary_size: int
+    chat: bool
+    origin: str
+    license: str
+    url: str | None
+
+
+@dataclass(frozen=True)
+class ReleaseInfo:
+    id: str
+    name: str
+    description: str
+    creator: str
+    url: str | None
+
+
+@dataclass(frozen=True)
+class SetInfo:
+    """A source set with totals over its sources."""
+
+    model_id: str
+    model_name: str
+    name: str
+    title: str
+    description: str
+    release_id: str
+    sources: int
+    features: int
+    live_features: int
+
+    @property
+    def path(self) -> str:
+        return f"/{self.model_id}/{self.name}"

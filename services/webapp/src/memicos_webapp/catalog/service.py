@@ -1,0 +1,108 @@
+"""Looking things up in the catalogue, and saying what is unknown and what exists."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlencode, urlsplit
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from memicos_webapp.catalog import repository
+from memicos_webapp.catalog.schemas import ModelInfo, ReleaseInfo, SetInfo, SourceInfo
+from memicos_webapp.errors import NotFound
+
+
+def listed(names: list[str], limit: int = 8) -> str:
+    """`a, b, c and 4 more`."""
+    shown = ", ".join(names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+async def unknown_model(session: AsyncSession, model_id: str) -> NotFound:
+    names = [model.id for model in await repository.models(session)]
+    if not names:
+        return NotFound(
+            f"There is no model {model_id!r}: nothing has been imported yet. `make demo` does it."
+        )
+    return NotFound(f"There is no model {model_id!r} here; there is {listed(names)}.")
+
+
+async def get_source(session: AsyncSession, model_id: str, name: str) -> SourceInfo:
+    """A source by its names.
+
+    Raises:
+        NotFound: the message says whether the model or the source is unknown, and which exist.
+    """
+    source = await repository.source(session, model_id, name)
+    if source is None:
+        raise await unknown_source(session, model_id, name)
+    return source
+
+
+async def unknown_source(session: AsyncSession, model_id: str, name: str) -> NotFound:
+    names = await repository.source_names(session, model_id)
+    if not names:
+        return await unknown_model(session, model_id)
+    return NotFound(f"{model_id} has no source {name!r}; it has {listed(names)}.")
+
+
+@dataclass(frozen=True)
+class Home:
+    models: list[ModelInfo]
+    releases: list[ReleaseInfo]
+    sets: list[SetInfo]
+
+
+async def home(session: AsyncSession) -> Home:
+    return Home(
+        await repository.models(session), await repository.releases(session), await repository.sets(session)
+    )
+
+
+@dataclass(frozen=True)
+class ModelPage:
+    model: ModelInfo
+    sets: list[tuple[SetInfo, list[SourceInfo]]]
+
+
+async def model_page(session: AsyncSession, model: ModelInfo) -> ModelPage:
+    sets = await repository.sets(session, model_id=model.id)
+    return ModelPage(
+        model, [(one, await repository.sources_of_set(session, model.id, one.name)) for one in sets]
+    )
+
+
+_PLACE = re.compile(r"(?:(?P<model>[^/\s]+)/)?(?P<source>[^/\s]+)/(?P<index>\d+)")
+
+
+async def jump(session: AsyncSession, to: str) -> str:
+    """Where the jump box leads: a path of this site.
+
+    Takes `15-res-4k/1234`, `model/source/index`, a dashboard's address on any site of this kind, the name of
+    a model, release, set or source, a bare index where there is one source; all else is searched by meaning.
+    """
+    to = to.strip()
+    if not to:
+        return "/"
+    path = urlsplit(to).path if "://" in to else to
+    parts = [part for part in path.split("/") if part]
+    known = await repository.models(session)
+    match = _PLACE.fullmatch("/".join(parts[-3:]))
+    if match:
+        models = [match["model"]] if match["model"] else [model.id for model in known]
+        for model_id in models:
+            if await repository.source(session, model_id, match["source"]):
+                return f"/{model_id}/{match['source']}/{match['index']}"
+        if match["model"]:
+            return f"/{match['model']}/{match['source']}/{match['index']}"
+    if len(parts) == 2 and any(model.id == parts[0] for model in known):
+        return f"/{parts[0]}/{parts[1]}"
+    if len(parts) == 1:
+        name = parts[0]
+        if any(model.id == name for model in known) or await repository.release(session, name):
+            return f"/{name}"
+        for model in known:
+            if await repository.source(session, model.id, name) or await repository.sources_of_set(
+                session, model.id, name
+            ):
+                return f"/{model.id}/{name}"
+    return "/search-explanations?" + urlencode({"q": to})

@@ -1,0 +1,188 @@
+"""SQL of features, their texts and their words."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, select, text, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from memicos_webapp.catalog.models import Account, Source
+from memicos_webapp.catalog.repository import SOURCE_COLUMNS, select_sources
+from memicos_webapp.catalog.schemas import SourceInfo
+from memicos_webapp.explanations.models import Explanation
+from memicos_webapp.features.models import Context, Document, Feature
+from memicos_webapp.features.schemas import (
+    Card,
+    ContextRow,
+    ExplanationRow,
+    FeatureFilter,
+    FeatureRow,
+    ListRow,
+)
+
+_FEATURE = tuple(Feature.__table__.columns)
+
+
+def _step(following: bool) -> ColumnElement[int | None]:
+    """The nearest feature after or before the read one that ever fires."""
+    other = aliased(Feature)
+    step = select(other.index).where(other.load_id == Feature.load_id, other.max_activation > 0).limit(1)
+    if following:
+        step = step.where(other.index > Feature.index).order_by(other.index)
+    else:
+        step = step.where(other.index < Feature.index).order_by(other.index.desc())
+    return step.correlate(Feature).scalar_subquery()
+
+
+async def feature(
+    session: AsyncSession, model_id: str, source: str, index: int
+) -> tuple[SourceInfo, FeatureRow] | None:
+    """A feature with its source, and its live neighbours by index, in one keyed read."""
+    statement = (
+        select_sources()
+        .add_columns(*_FEATURE, _step(False), _step(True))
+        .join(Feature, Feature.load_id == Source.current_load_id)
+        .where(Source.model_id == model_id, Source.name == source, Feature.index == index)
+    )
+    row = (await session.execute(statement)).one_or_none()
+    if row is None:
+        return None
+    middle = len(SOURCE_COLUMNS)
+    return SourceInfo(*row[:middle]), FeatureRow(*row[middle:])
+
+
+async def explanations(
+    session: AsyncSession, source_id: int, indices: Sequence[int]
+) -> dict[int, list[ExplanationRow]]:
+    """Explanations of features of one source, the one that serves as label first."""
+    statement = (
+        select(
+            Explanation.id,
+            Explanation.index,
+            Explanation.description,
+            Explanation.method,
+            Explanation.model,
+            Account.name,
+            Explanation.created_at,
+        )
+        .outerjoin(Account, Account.id == Explanation.author_id)
+        .where(Explanation.source_id == source_id, Explanation.index.in_(indices))
+        .order_by(*_LABEL_FIRST)
+    )
+    found: dict[int, list[ExplanationRow]] = {}
+    for row in await session.execute(statement):
+        found.setdefault(row.index, []).append(ExplanationRow(*row))
+    return found
+
+
+# what a person or a language model wrote says more than token statistics do; the newest first
+_LABEL_FIRST = (Explanation.method == "token-statistics", Explanation.id.desc())
+
+
+async def contexts(session: AsyncSession, corpus_id: int, numbers: Sequence[int]) -> dict[int, ContextRow]:
+    statement = (
+        select(Context.number, Context.tokens, Document.title, Document.collection)
+        .outerjoin(
+            Document, and_(Document.corpus_id == Context.corpus_id, Document.number == Context.document)
+        )
+        .where(Context.corpus_id == corpus_id, Context.number.in_(numbers))
+    )
+    return {row.number: ContextRow(*row) for row in await session.execute(statement)}
+
+
+async def index_range(session: AsyncSession, load_id: int) -> tuple[int, int] | None:
+    statement = select(func.min(Feature.index), func.max(Feature.index)).where(Feature.load_id == load_id)
+    low, high = (await session.execute(statement)).one()
+    return None if low is None else (low, high)
+
+
+def _label(source_id: ColumnElement[int], index: ColumnElement[int]) -> ColumnElement[str | None]:
+    return (
+        select(Explanation.description)
+        .where(Explanation.source_id == source_id, Explanation.index == index)
+        .order_by(*_LABEL_FIRST)
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def _filtered(source: SourceInfo, wanted: FeatureFilter) -> list[ColumnElement[bool]]:
+    where: list[ColumnElement[bool]] = [Feature.load_id == source.load_id]
+    if wanted.show == "live":
+        where.append(Feature.max_activation > 0)
+    if wanted.words:
+        matching = select(Explanation.index).where(
+            Explanation.source_id == source.id,
+            Explanation.words.op("@@")(func.websearch_to_tsquery("english", wanted.words)),
+        )
+        where.append(Feature.index.in_(matching))
+    bounds = (
+        (Feature.density, wanted.density_from, wanted.density_to, 0.01),
+        (Feature.max_activation, wanted.max_from, wanted.max_to, 1.0),
+    )
+    for column, low, high, unit in bounds:
+        if low is not None:
+            where.append(column >= low * unit)
+        if high is not None:
+            where.append(column <= high * unit)
+    return where
+
+
+async def count(session: AsyncSession, source: SourceInfo, wanted: FeatureFilter) -> int:
+    statement = select(func.count()).select_from(Feature).where(*_filtered(source, wanted))
+    return (await session.execute(statement)).scalar_one()
+
+
+async def page(
+    session: AsyncSession, source: SourceInfo, wanted: FeatureFilter, limit: int, offset: int
+) -> list[ListRow]:
+    columns = {"index": Feature.index, "density": Feature.density, "max": Feature.max_activation}
+    column = columns[wanted.sort]
+    statement: Select = (
+        select(
+            Feature.index,
+            Feature.density,
+            Feature.max_activation,
+            Feature.positive_tokens[1:4],
+            _label(literal(source.id), Feature.index),
+        )
+        .where(*_filtered(source, wanted))
+        .order_by(column.desc() if wanted.order == "desc" else column.asc(), Feature.index)
+        .limit(limit)
+        .offset(offset)
+    )
+    return [ListRow(*row) for row in await session.execute(statement)]
+
+
+async def cards(session: AsyncSession, features: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Card]:
+    """What lists show of features, by (source id, index); those that no current load has are left out."""
+    if not features:
+        return {}
+    statement = (
+        select(
+            Source.id,
+            Source.model_id,
+            Source.name,
+            Feature.index,
+            Feature.density,
+            Feature.max_activation,
+            Feature.positive_tokens[1:4],
+            _label(Source.id.expression, Feature.index.expression),
+        )
+        .join(Feature, Feature.load_id == Source.current_load_id)
+        .where(tuple_(Source.id, Feature.index).in_(features))
+    )
+    return {(row[0], row[3]): Card(*row) for row in await session.execute(statement)}
+
+
+async def sample(session: AsyncSession, limit: int) -> Sequence[Row]:
+    """A few features to begin with: neither rare nor everywhere, always the same ones of a load."""
+    statement = text(
+        """SELECT source.model_id, source.name, feature.index, feature.max_activation, feature.density,
+                  (SELECT description FROM explanation WHERE source_id = source.id AND index = feature.index
+                   ORDER BY method = 'token-statistics', id DESC LIMIT 1) AS label
+           FROM source JOIN feature ON feature.load_id = source.current_load_id
+           WHERE feature.density BETWEEN 0.0003 AND 0.01
+           ORDER BY md5(source.id || '/' || feature.index) LIMIT :limit"""
+    )
+    return (await session.execute(statement, {"limit": limit})).all()

@@ -1,0 +1,102 @@
+"""Reading a feature with what its dashboard shows, and a source's table of features."""
+
+import math
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from memicos_webapp.catalog import repository as catalog
+from memicos_webapp.catalog.schemas import SourceInfo
+from memicos_webapp.catalog.service import unknown_source
+from memicos_webapp.errors import BadInput, NotFound
+from memicos_webapp.features import repository
+from memicos_webapp.features.schemas import ContextRow, ExplanationRow, FeatureFilter, FeatureRow, ListRow
+
+BIGGEST_INDEX = 2**31 - 1
+
+
+def parse_index(text: str) -> int:
+    """A feature's index out of a URL.
+
+    Raises:
+        BadInput: it is not a number that an index could be.
+    """
+    if not (text.isascii() and text.isdigit()) or len(text) > 10 or int(text) > BIGGEST_INDEX:
+        raise BadInput(f"{text!r} is no feature: an index is a whole number from 0 on.")
+    return int(text)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A feature and all that its dashboard and its JSON show."""
+
+    source: SourceInfo
+    row: FeatureRow
+    explanations: list[ExplanationRow]
+    labels: dict[int, str]
+    """Index -> label, of decoder neighbours and correlated features."""
+    contexts: dict[int, ContextRow]
+
+    @property
+    def label(self) -> str | None:
+        return self.explanations[0].description if self.explanations else None
+
+    @property
+    def live(self) -> bool:
+        return self.row.max_activation > 0
+
+    @property
+    def path(self) -> str:
+        return f"{self.source.path}/{self.row.index}"
+
+
+async def find(session: AsyncSession, model_id: str, source: str, index: int) -> Found:
+    """A feature with its words and texts: two keyed reads, and one for the contexts.
+
+    Raises:
+        NotFound: model, source or index is unknown; the message says which, and what exists.
+    """
+    found = await repository.feature(session, model_id, source, index)
+    if found is None:
+        raise await _unknown(session, model_id, source, index)
+    info, row = found
+    indices = {row.index, *row.neighbour_indices, *row.correlated_indices}
+    words = await repository.explanations(session, info.id, list(indices))
+    contexts = await repository.contexts(session, info.corpus_id, list(set(row.example_contexts)))
+    own = words.get(row.index, [])
+    labels = {i: rows[0].description for i, rows in words.items()}
+    return Found(info, row, own, labels, contexts)
+
+
+async def _unknown(session: AsyncSession, model_id: str, source: str, index: int) -> NotFound:
+    info = await catalog.source(session, model_id, source)
+    if info is None:
+        return await unknown_source(session, model_id, source)
+    bounds = await repository.index_range(session, info.load_id)
+    if bounds is None:
+        return NotFound(f"{model_id}/{source} has no features.")
+    return NotFound(
+        f"{model_id}/{source} has no feature {index}; its features are {bounds[0]} to {bounds[1]}."
+    )
+
+
+@dataclass(frozen=True)
+class Table:
+    """One page of a source's features."""
+
+    wanted: FeatureFilter
+    rows: list[ListRow]
+    total: int
+    pages: int
+    first: int
+    """Number of the page's first row, from 1."""
+
+
+async def table(session: AsyncSession, source: SourceInfo, wanted: FeatureFilter, size: int) -> Table:
+    """A page of the source's features; a page after the last is the last."""
+    total = await repository.count(session, source, wanted)
+    pages = max(1, math.ceil(total / size))
+    wanted = wanted.model_copy(update={"page": min(wanted.page, pages)})
+    offset = (wanted.page - 1) * size
+    rows = await repository.page(session, source, wanted, size, offset)
+    return Table(wanted, rows, total, pages, offset + 1)

@@ -1,0 +1,172 @@
+"""A feature as its dashboard draws it: examples cut into pieces, groups, histograms, sentences."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from memicos_dataset.schema import TOP_GROUP
+
+from memicos_webapp.features.service import Found
+from memicos_webapp.formatting import count, shade, value, visible
+
+NEAR = 5
+"""Tokens on each side of the peak that the stacked view shows."""
+MIDDLE = 16
+"""Tokens on each side of the peak that the snippet view shows."""
+
+Piece = tuple[int, str, str]
+"""(shade 0..9, value in words, text); shade 0 is a run of tokens that are not active."""
+
+
+def pieces(
+    tokens: Sequence[str], values: Mapping[int, float], strongest: float, start: int, end: int
+) -> list[Piece]:
+    """Tokens `start` to `end` (exclusive) as pieces: one for each active token, one for each run of others.
+
+    `values` has position -> activation of the active tokens.
+    """
+    found: list[Piece] = []
+    for active, group in groupby(range(start, end), key=lambda i: values.get(i, 0) > 0):
+        if active:
+            found.extend((shade(values[i], strongest), value(values[i]), visible(tokens[i])) for i in group)
+        else:
+            found.append((0, "", "".join(visible(tokens[i]) for i in group)))
+    return found
+
+
+@dataclass(frozen=True)
+class Example:
+    """A text around its peak; the zones left and right of it are those that the three views show or hide."""
+
+    value: float
+    peak: Piece
+    left: tuple[list[Piece], list[Piece], list[Piece]]
+    """Far, middle and near, in reading order."""
+    right: tuple[list[Piece], list[Piece], list[Piece]]
+    """Near, middle and far."""
+    title: str
+    collection: str
+    license: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Examples under one heading; `low` and `high` are the interval of a quantile group."""
+
+    low: float | None
+    high: float
+    share: float | None
+    examples: list[Example]
+
+
+def _example(found: Found, number: int, position: int, values: dict[int, float]) -> Example:
+    row, context = found.row, found.contexts.get(number)
+    tokens = context.tokens if context else []
+    strongest = row.max_activation
+    # the prepended BOS is no part of the text
+    start = 1 if found.source.recipe["prepend_bos"] else 0
+
+    def cut(low: int, high: int) -> list[Piece]:
+        return pieces(tokens, values, strongest, max(start, low), min(len(tokens), max(start, high)))
+
+    own = values.get(position, 0.0)
+    text = visible(tokens[position]) if position < len(tokens) else ""
+    licences = {one["name"]: one["license"] for one in found.source.collections}
+    collection = (context.collection if context else None) or ""
+    return Example(
+        value=own,
+        peak=(shade(own, strongest), value(own), text),
+        left=(
+            cut(0, position - MIDDLE),
+            cut(position - MIDDLE, position - NEAR),
+            cut(position - NEAR, position),
+        ),
+        right=(
+            cut(position + 1, position + 1 + NEAR),
+            cut(position + 1 + NEAR, position + 1 + MIDDLE),
+            cut(position + 1 + MIDDLE, len(tokens)),
+        ),
+        title=(context.title if context else None) or "",
+        collection=collection,
+        license=licences.get(collection, ""),
+    )
+
+
+def groups(found: Found, strongest_shown: int) -> list[Group]:
+    """The strongest examples, then the quantile groups from strong to weak."""
+    row = found.row
+    by_group: dict[int, list[Example]] = {}
+    places = zip(row.example_groups, row.example_contexts, row.example_positions, row.sparse(), strict=True)
+    for group, number, position, values in places:
+        shown = by_group.setdefault(group, [])
+        if group != TOP_GROUP or len(shown) < strongest_shown:
+            shown.append(_example(found, number, position, values))
+    top = by_group.pop(TOP_GROUP, [])
+    made = [Group(None, row.max_activation, None, top)] if top else []
+    intervals = len(row.quantile_shares)
+    for group in sorted(by_group, reverse=True):
+        low = row.max_activation * (group - 1) / intervals
+        high = row.max_activation * group / intervals
+        made.append(Group(low, high, row.quantile_shares[group - 1], by_group[group]))
+    return made
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of a histogram in a viewBox of 100 x 70, `title` says what it counts."""
+
+    x: str
+    y: str
+    width: str
+    height: str
+    positive: bool
+    title: str
+
+
+def bars(counts: Sequence[int], low: float, high: float, logarithmic: bool) -> list[Bar]:
+    """Bars of equal bins from `low` to `high`; heights are counts, or their logarithms."""
+    if not counts or max(counts) <= 0:
+        return []
+    scaled = [math.log1p(number) if logarithmic else float(number) for number in counts]
+    highest, step = max(scaled), 100 / len(counts)
+    width = (high - low) / len(counts)
+    made = []
+    for i, (number, size) in enumerate(zip(counts, scaled, strict=True)):
+        if number == 0:
+            continue
+        height = max(0.7, 66 * size / highest)
+        start = low + i * width
+        title = f"{value(start)} to {value(start + width)}: {count(number)}"
+        made.append(
+            Bar(f"{i * step:.2f}", f"{70 - height:.1f}", f"{step * 0.86:.2f}", f"{height:.1f}",
+                start + width / 2 >= 0, title)
+        )  # fmt: skip
+    return made
+
+
+def recipe_words(recipe: Mapping[str, Any]) -> str:
+    """`BOS added, 128-token windows, position 0 and outlier tokens left out, float32`."""
+    parts = [
+        "BOS added" if recipe["prepend_bos"] else "no BOS added",
+        f"{recipe['context_size']}-token windows",
+    ]
+    left_out = []
+    positions = recipe["ignored_positions"]
+    if positions:
+        numbers = ", ".join(map(str, positions))
+        left_out.append(f"position{'s' if len(positions) > 1 else ''} {numbers}")
+    if recipe["norm_cut"] is not None:
+        left_out.append(f"outlier tokens (residual norm above {recipe['norm_cut']:g})")
+    if left_out:
+        parts.append(" and ".join(left_out) + " left out")
+    parts.append(recipe["dtype"])
+    return ", ".join(parts)
+
+
+METHODS = {
+    "token-statistics": "token statistics, no language model",
+    "human": "written by hand",
+}
+"""What explanation methods are called on pages; others show their own name."""
