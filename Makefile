@@ -12,7 +12,7 @@ BIN := .venv/bin
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock
+.PHONY: help setup lock openapi clients contracts
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-28s %s\n", $$1, $$2}'
@@ -27,3 +27,12 @@ setup: .venv/.ok ## make .venv from requirements.lock (demo and test call it the
 lock: ## resolve requirements.in into requirements.lock (UPGRADE=--upgrade for newer versions)
 	UV_FIND_LINKS= $(UV) pip compile -q --universal -p 3.11 --no-annotate --no-header $(UPGRADE) requirements.in -o requirements.lock
 	sed -i.bak '/^-e /d' requirements.lock && rm requirements.lock.bak
+
+openapi: setup ## write schemas/openapi/*.yaml from the services (ONLY=inference for one of them)
+	$(BIN)/python scripts/contracts.py openapi $(ONLY)
+
+clients: setup ## write packages/clients from schemas/openapi (ONLY=inference for one of them)
+	$(BIN)/python scripts/contracts.py clients $(ONLY)
+
+contracts: setup ## fail where documents or clients are not what the services give now
+	$(BIN)/python scripts/contracts.py check $(ONLY)

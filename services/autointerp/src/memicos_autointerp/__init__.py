@@ -1,0 +1,1 @@
+"""Explains features in words with a language model; stateless."""

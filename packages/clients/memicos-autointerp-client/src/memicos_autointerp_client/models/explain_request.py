@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.activation import Activation
+
+
+T = TypeVar("T", bound="ExplainRequest")
+
+
+@_attrs_define
+class ExplainRequest:
+    """Texts that a feature fires on, strongest first. At least one value is above 0.
+
+    Attributes:
+        activations (list[Activation]): at most AUTOINTERP_MAX_ACTIVATIONS, 64 unless set
+        model (None | str | Unset): as its endpoint names it; null: the server's choice
+        openrouter_key (None | str | Unset): the caller's key for OpenRouter, and sent only there; empty is the same as
+            null
+        api_key (None | str | Unset): the caller's key for base_url, or for the server's own endpoint where that is null
+        base_url (None | str | Unset): another endpoint that this server allows; needs api_key and model
+    """
+
+    activations: list[Activation]
+    model: None | str | Unset = UNSET
+    openrouter_key: None | str | Unset = UNSET
+    api_key: None | str | Unset = UNSET
+    base_url: None | str | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        activations = []
+        for activations_item_data in self.activations:
+            activations_item = activations_item_data.to_dict()
+            activations.append(activations_item)
+
+        model: None | str | Unset
+        if isinstance(self.model, Unset):
+            model = UNSET
+        else:
+            model = self.model
+
+        openrouter_key: None | str | Unset
+        if isinstance(self.openrouter_key, Unset):
+            openrouter_key = UNSET
+        else:
+            openrouter_key = self.openrouter_key
+
+        api_key: None | str | Unset
+        if isinstance(self.api_key, Unset):
+            api_key = UNSET
+        else:
+            api_key = self.api_key
+
+        base_url: None | str | Unset
+        if isinstance(self.base_url, Unset):
+            base_url = UNSET
+        else:
+            base_url = self.base_url
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "activations": activations,
+            }
+        )
+        if model is not UNSET:
+            field_dict["model"] = model
+        if openrouter_key is not UNSET:
+            field_dict["openrouter_key"] = openrouter_key
+        if api_key is not UNSET:
+            field_dict["api_key"] = api_key
+        if base_url is not UNSET:
+            field_dict["base_url"] = base_url
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.activation import Activation  # noqa: PLC0415
+
+        d = dict(src_dict)
+        activations = []
+        _activations = d.pop("activations")
+        for activations_item_data in _activations:
+            activations_item = Activation.from_dict(activations_item_data)
+
+            activations.append(activations_item)
+
+        def _parse_model(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        model = _parse_model(d.pop("model", UNSET))
+
+        def _parse_openrouter_key(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        openrouter_key = _parse_openrouter_key(d.pop("openrouter_key", UNSET))
+
+        def _parse_api_key(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        api_key = _parse_api_key(d.pop("api_key", UNSET))
+
+        def _parse_base_url(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        base_url = _parse_base_url(d.pop("base_url", UNSET))
+
+        explain_request = cls(
+            activations=activations,
+            model=model,
+            openrouter_key=openrouter_key,
+            api_key=api_key,
+            base_url=base_url,
+        )
+
+        explain_request.additional_properties = d
+        return explain_request
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,235 @@
+"""The contracts between services: OpenAPI documents out of the services, clients out of the documents.
+
+    python scripts/contracts.py openapi     write schemas/openapi/*.yaml
+    python scripts/contracts.py clients     write the packages in packages/clients from them
+    python scripts/contracts.py check       fail where either is not what the code gives now
+
+Names of services may follow the command. The services are imported, nothing is loaded or opened.
+"""
+
+import argparse
+import copy
+import difflib
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openapi_python_client
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+CLIENTS = ROOT / "packages" / "clients"
+TEMPLATES = CLIENTS / "templates"
+METHODS = ("get", "put", "post", "delete", "patch", "head", "options")
+
+
+@dataclass(frozen=True)
+class Service:
+    name: str
+    module: str
+    document: str
+    distribution: str
+    package: str
+
+    @property
+    def yaml(self) -> Path:
+        return ROOT / "schemas" / "openapi" / self.document
+
+    @property
+    def client(self) -> Path:
+        return CLIENTS / self.distribution / "src" / self.package
+
+
+SERVICES = (
+    Service(
+        "inference",
+        "memicos_inference.app",
+        "inference-server.yaml",
+        "memicos-inference-client",
+        "memicos_inference_client",
+    ),
+    Service(
+        "autointerp",
+        "memicos_autointerp.app",
+        "autointerp-server.yaml",
+        "memicos-autointerp-client",
+        "memicos_autointerp_client",
+    ),
+    Service("webapp", "memicos_webapp.app", "webapp.yaml", "memicos-client", "memicos_client"),
+)
+
+
+class ContractError(Exception):
+    """The document of a service cannot become a client as it is."""
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every operation with its place, for example "POST /v1/tokenize"."""
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield f"{method.upper()} {path}", item[method]
+
+
+def current_document(service: Service) -> dict[str, Any]:
+    """The document the service's code gives now, checked for what the generator would pass over silently."""
+    document = importlib.import_module(service.module).create_app().openapi()
+    ids = Counter(operation["operationId"] for _, operation in operations(document))
+    twice = [name for name, count in ids.items() if count > 1]
+    if twice:
+        raise ContractError(f"{service.name}: operation ids used twice: {', '.join(twice)}")
+    for place, operation in operations(document):
+        for status, response in operation["responses"].items():
+            content = response.get("content", {})
+            if "text/event-stream" not in content:
+                continue
+            if status != "200" or "application/json" not in content:
+                raise ContractError(
+                    f"{service.name}: {place}: events stand beside application/json in the 200 answer"
+                )
+            if "$ref" not in content["text/event-stream"].get("schema", {}):
+                raise ContractError(f"{service.name}: {place}: a frame needs a named schema")
+            # the generator reads the first
+            response["content"] = {"application/json": content.pop("application/json"), **content}
+    return document
+
+
+def as_yaml(document: dict[str, Any]) -> str:
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+
+
+def generate(service: Service, target: Path) -> None:
+    """Writes the client for the service's committed document to `target`, a folder named as the package."""
+    document = yaml.safe_load(service.yaml.read_text())
+    streams = False
+    generated_from = copy.deepcopy(document)
+    for _, operation in operations(generated_from):
+        # with it, functions would refuse a client without a secret, and a server may have none
+        operation.pop("security", None)
+        streams |= any("text/event-stream" in r.get("content", {}) for r in operation["responses"].values())
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        source = work / "openapi.yaml"
+        source.write_text(as_yaml(generated_from))
+        config = work / "generator.yaml"
+        config.write_text(
+            (CLIENTS / "generator.yaml").read_text() + f"package_name_override: {service.package}\n"
+        )
+        templates = work / "templates"
+        shutil.copytree(TEMPLATES, templates)
+        stock = Path(openapi_python_client.__file__).parent / "templates" / "endpoint_module.py.jinja"
+        shutil.copy(stock, templates / "_stock_endpoint_module.py.jinja")
+        _run_generator(source, config, templates, target)
+    (target / "py.typed").write_text("")
+    if streams:
+        shutil.copy(TEMPLATES / "sse.py.jinja", target / "sse.py")
+
+
+def _run_generator(source: Path, config: Path, templates: Path, target: Path) -> None:
+    # the generator and ruff, which it runs, are beside this Python
+    tools = Path(sys.executable).parent
+    command = [str(tools / "openapi-python-client"), "generate", "--meta", "none", "--overwrite"]
+    command += ["--fail-on-warning", "--path", str(source), "--output-path", str(target)]
+    command += ["--config", str(config), "--custom-template-path", str(templates)]
+    path = f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"
+    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": path})
+    if result.returncode:
+        raise ContractError(f"the generator failed:\n{result.stdout}{result.stderr}")
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Text of each file under a client's folder by its relative path."""
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts and ".ruff_cache" not in path.parts
+    }
+
+
+def differences(name: str, committed: str, current: str, most: int = 40) -> list[str]:
+    lines = difflib.unified_diff(
+        committed.splitlines(), current.splitlines(), f"{name} (committed)", f"{name} (now)", lineterm=""
+    )
+    shown = list(lines)
+    return shown if len(shown) <= most else [*shown[:most], f"… {len(shown) - most} more lines"]
+
+
+def write_client(service: Service) -> None:
+    """Brings the package up to date file by file, so that what imports it meanwhile finds it whole."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / service.package
+        generate(service, target)
+        now, then = files(target), files(service.client) if service.client.exists() else {}
+    for path in then.keys() - now.keys():
+        (service.client / path).unlink()
+    for path, text in now.items():
+        if then.get(path) != text:
+            (service.client / path).parent.mkdir(parents=True, exist_ok=True)
+            (service.client / path).write_text(text)
+
+
+def check(service: Service) -> list[str]:
+    """What differs, as lines to print; empty where document and client are up to date."""
+    if not service.yaml.exists():
+        return [f"{service.yaml.relative_to(ROOT)} is missing", "put it right with `make openapi clients`"]
+    committed, current = service.yaml.read_text(), as_yaml(current_document(service))
+    if committed != current:
+        shown = differences(str(service.yaml.relative_to(ROOT)), committed, current)
+        return [*shown, "the contract changed; if it should, write it down with `make openapi clients`"]
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / service.package
+        generate(service, target)
+        now, then = files(target), files(service.client)
+    changed = sorted(path for path in now.keys() | then.keys() if now.get(path) != then.get(path))
+    if not changed:
+        return []
+    shown = [
+        line
+        for path in changed[:5]
+        for line in differences(f"{service.package}/{path}", then.get(path, ""), now.get(path, ""))
+    ]
+    return [
+        *shown,
+        f"{len(changed)} files differ: {', '.join(changed)}",
+        "put them right with `make clients`",
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="OpenAPI documents and clients of the services.")
+    parser.add_argument("command", choices=("openapi", "clients", "check"))
+    parser.add_argument(
+        "names", nargs="*", metavar="service", help="inference, autointerp, webapp; all without"
+    )
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - {service.name for service in SERVICES}:
+        parser.error(f"no service {', '.join(sorted(unknown))}")
+    stale = 0
+    for service in SERVICES:
+        if arguments.names and service.name not in arguments.names:
+            continue
+        try:
+            if arguments.command == "openapi":
+                service.yaml.parent.mkdir(parents=True, exist_ok=True)
+                service.yaml.write_text(as_yaml(current_document(service)))
+            elif arguments.command == "clients":
+                write_client(service)
+            elif lines := check(service):
+                print(f"contracts: {service.name}:", *lines, sep="\n")
+                stale += 1
+        except ContractError as error:
+            print(f"contracts: {error}")
+            return 1
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Explains a feature: picks the endpoint and whose key goes there, asks, reads the answer."""
+
+import httpx2
+
+from memicos_autointerp.errors import BadInput, NoKey
+from memicos_autointerp.explain import prompt
+from memicos_autointerp.explain.schemas import ExplainRequest, ExplainResponse, Usage
+from memicos_autointerp.provider import Endpoint, ask
+from memicos_autointerp.settings import Settings, normal_url
+
+
+def _check_size(body: ExplainRequest, settings: Settings) -> None:
+    if len(body.activations) > settings.max_activations:
+        raise BadInput(
+            f"{len(body.activations)} activations were sent; at most {settings.max_activations} are taken "
+            "(AUTOINTERP_MAX_ACTIVATIONS)."
+        )
+    characters = sum(len(token) for activation in body.activations for token in activation.tokens)
+    if characters > settings.max_characters:
+        raise BadInput(
+            f"The activations have {characters} characters; at most {settings.max_characters} are taken "
+            "(AUTOINTERP_MAX_CHARACTERS)."
+        )
+
+
+def pick_endpoint(body: ExplainRequest, settings: Settings) -> Endpoint:
+    """Where this request is answered, and with whose key.
+
+    The server's key goes to its own endpoint only, an openrouter_key to OpenRouter only, and an endpoint that
+    the request names is one that the server allows, and gets the request's key.
+
+    Raises:
+        BadInput: keys, base_url and model do not go together, or the endpoint is not allowed.
+        NoKey: no key for the server's own endpoint.
+    """
+    api_key = body.api_key.get_secret_value().strip() if body.api_key else ""
+    openrouter_key = body.openrouter_key.get_secret_value().strip() if body.openrouter_key else ""
+    base_url = _read_url(body.base_url) if body.base_url else None
+    if api_key and openrouter_key:
+        raise BadInput("Send api_key or openrouter_key, not both.")
+    if openrouter_key:
+        if settings.openrouter_url is None:
+            raise BadInput("This server sends no keys to OpenRouter (AUTOINTERP_OPENROUTER_URL is empty).")
+        if base_url not in (None, settings.openrouter_url):
+            raise BadInput("openrouter_key goes to OpenRouter only; send the key for base_url as api_key.")
+        return _with_model(settings.openrouter_url, openrouter_key, body, settings)
+    if base_url is None or base_url == settings.base_url:
+        server_key = settings.api_key.get_secret_value() if settings.api_key else ""
+        if not api_key and not server_key:
+            raise NoKey
+        return _with_model(settings.base_url, api_key or server_key, body, settings)
+    if base_url not in settings.other_base_urls:
+        allowed = ", ".join(sorted({settings.base_url, *settings.other_base_urls}))
+        raise BadInput(
+            f"base_url is not one that this server allows ({allowed}); "
+            "AUTOINTERP_ALLOWED_BASE_URLS adds to them."
+        )
+    if not api_key:
+        raise BadInput("base_url needs an api_key beside it: the server's own key does not go there.")
+    return _with_model(base_url, api_key, body, settings)
+
+
+def _read_url(url: str) -> str:
+    try:
+        return normal_url(url)
+    except ValueError as error:
+        raise BadInput(f"base_url: {error}.") from error
+
+
+def _with_model(base_url: str, key: str, body: ExplainRequest, settings: Settings) -> Endpoint:
+    if body.model:
+        return Endpoint(base_url, key, body.model)
+    if base_url != settings.base_url:
+        raise BadInput(f"Name a model of {base_url}: the server's own choice belongs to {settings.base_url}.")
+    return Endpoint(base_url, key, settings.model)
+
+
+async def explain(body: ExplainRequest, settings: Settings, http: httpx2.AsyncClient) -> ExplainResponse:
+    """An explanation of the feature that has these activations.
+
+    Raises:
+        BadInput: more than the limits allow, or an endpoint that is not allowed.
+        NoKey: there is no key to ask with.
+        ProviderFault: the language model gave no explanation.
+    """
+    _check_size(body, settings)
+    endpoint = pick_endpoint(body, settings)
+    system, user = prompt.messages(body.activations, settings.highlight_share)
+    answer = await ask(endpoint, system, user, settings, http)
+    usage = answer.usage
+    return ExplainResponse(
+        explanation=prompt.read_answer(answer.text, settings.explanation_characters),
+        method=prompt.METHOD,
+        model=answer.model,
+        usage=Usage(prompt_tokens=usage[0], completion_tokens=usage[1]) if usage else None,
+    )
