@@ -138,8 +138,8 @@ def train(data: Residuals, steps: int) -> Weights:
             l0 = float(mask.float().sum(1).mean())
             speed = (step + 1) * BATCH / (time.time() - began)
             print(
-                f"{step}: loss {float(loss.detach()):.2f}, explained {explained:.4f}, L0 {l0:.1f}, dead {len(dead)}, "
-                f"{speed:.0f} tokens a second",
+                f"{step}: loss {float(loss.detach()):.2f}, explained {explained:.4f}, L0 {l0:.1f}, "
+                f"dead {len(dead)}, {speed:.0f} tokens a second",
                 flush=True,
             )
     return weights
