@@ -2,8 +2,8 @@
 
 Routes take `Snapshot` to read and `Transaction` to write: one transaction a request, begun at the first
 statement and ended here, before the answer is sent. A route that calls another service takes `DatabaseDep`
-instead and opens `database.snapshot()` or `database.transaction()` before and after the call: no connection is
-held across it.
+instead and opens `database.snapshot()` or `database.transaction()` before and after the call: no connection
+is held across it.
 """
 
 from collections.abc import AsyncIterator

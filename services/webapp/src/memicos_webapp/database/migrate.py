@@ -12,7 +12,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from memicos_webapp.database.base import Base
 from memicos_webapp.database.embedded import DatabaseError
 from memicos_webapp.database.engine import driver_url
 
@@ -70,10 +69,9 @@ async def _migrate(engine: AsyncEngine) -> None:
 
 def differences(connection: Connection) -> list[str]:
     """What the models have and the migrated database lacks, or the other way round."""
-    from memicos_webapp.database import tables
+    from memicos_webapp.database.tables import metadata
 
-    assert tables.ALL
     context = MigrationContext.configure(
         connection, opts={"compare_type": True, "compare_server_default": True}
     )
-    return [str(difference) for difference in compare_metadata(context, Base.metadata)]
+    return [str(difference) for difference in compare_metadata(context, metadata)]

@@ -1,7 +1,12 @@
 """Every table of the webapp, so that migrations see them all."""
 
+from types import ModuleType
+
 from memicos_webapp.catalog import models as catalog
+from memicos_webapp.database.base import Base
 from memicos_webapp.explanations import models as explanations
 from memicos_webapp.features import models as features
 
-ALL = (catalog, features, explanations)
+ALL: tuple[ModuleType, ...] = (catalog, features, explanations)
+
+metadata = Base.metadata

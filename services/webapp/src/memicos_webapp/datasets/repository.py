@@ -16,9 +16,17 @@ async def lock(connection: Connection) -> None:
     await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
 
 
+async def _integer(connection: Connection, sql: str, *values: object) -> int:
+    """The one value of a statement that always returns one."""
+    value = await connection.fetchval(sql, *values)
+    assert isinstance(value, int)
+    return value
+
+
 async def shown(connection: Connection, model_id: str, names: Sequence[str], digest: str) -> int:
     """How many of the sources already show the load of the manifest with this sha256."""
-    return await connection.fetchval(
+    return await _integer(
+        connection,
         """SELECT count(*) FROM source JOIN load ON load.id = source.current_load_id
            WHERE source.model_id = $1 AND source.name = ANY($2) AND load.manifest_sha256 = $3""",
         model_id,
@@ -56,7 +64,8 @@ async def describe(connection: Connection, manifest: Manifest) -> dict[str, int]
         model.license,
         model.url,
     )
-    set_id = await connection.fetchval(
+    set_id = await _integer(
+        connection,
         """INSERT INTO source_set (model_id, name, release_id, title, description) VALUES ($1, $2, $3, $4, $5)
            ON CONFLICT (model_id, name) DO UPDATE SET release_id = excluded.release_id,
              title = excluded.title, description = excluded.description RETURNING id""",
@@ -67,7 +76,8 @@ async def describe(connection: Connection, manifest: Manifest) -> dict[str, int]
         of_set.description,
     )
     return {
-        source.id: await connection.fetchval(
+        source.id: await _integer(
+            connection,
             """INSERT INTO source (model_id, name, source_set_id, layer) VALUES ($1, $2, $3, $4)
                ON CONFLICT (model_id, name) DO UPDATE SET source_set_id = excluded.source_set_id,
                  layer = excluded.layer RETURNING id""",
@@ -85,7 +95,8 @@ async def corpus_id(connection: Connection, digest: str) -> int | None:
 
 
 async def add_corpus(connection: Connection, corpus: Corpus, digest: str) -> int:
-    return await connection.fetchval(
+    return await _integer(
+        connection,
         """INSERT INTO corpus (name, digest, description, contexts, context_size, tokens, collections)
            VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb) RETURNING id""",
         corpus.id,
@@ -99,7 +110,8 @@ async def add_corpus(connection: Connection, corpus: Corpus, digest: str) -> int
 
 
 async def add_load(connection: Connection, source: Source, source_id: int, corpus: int, digest: str) -> int:
-    return await connection.fetchval(
+    return await _integer(
+        connection,
         """INSERT INTO load (source_id, corpus_id, manifest_sha256, features, dead_features, counted_tokens,
              architecture, d_in, d_sae, logit_effect, recipe, sae_config)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb) RETURNING id""",
@@ -125,11 +137,11 @@ async def copy(
 
 
 async def count_contexts(connection: Connection, corpus: int) -> int:
-    return await connection.fetchval("SELECT count(*) FROM context WHERE corpus_id = $1", corpus)
+    return await _integer(connection, "SELECT count(*) FROM context WHERE corpus_id = $1", corpus)
 
 
 async def count_features(connection: Connection, load_id: int) -> int:
-    return await connection.fetchval("SELECT count(*) FROM feature WHERE load_id = $1", load_id)
+    return await _integer(connection, "SELECT count(*) FROM feature WHERE load_id = $1", load_id)
 
 
 async def stage_explanations(connection: Connection) -> None:

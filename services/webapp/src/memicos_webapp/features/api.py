@@ -2,4 +2,18 @@
 
 from fastapi import APIRouter
 
+from memicos_webapp.database.engine import Snapshot
+from memicos_webapp.errors import ErrorBody
+from memicos_webapp.features import service, wire
+
 router = APIRouter(tags=["feature"])
+
+
+@router.get(
+    "/feature/{model}/{source}/{index}",
+    response_model=wire.FeatureBody,
+    responses={404: {"model": ErrorBody, "description": "Unknown model, source or index"}},
+)
+async def get_feature(session: Snapshot, model: str, source: str, index: str) -> wire.FeatureBody:
+    """Everything that a feature's dashboard shows, with all examples and explanations."""
+    return wire.feature(await service.find(session, model, source, service.parse_index(index)))

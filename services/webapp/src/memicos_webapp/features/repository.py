@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, select, text, tuple_
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, func, literal, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from memicos_webapp.catalog.models import Account, Source
 from memicos_webapp.catalog.repository import SOURCE_COLUMNS, select_sources
@@ -20,10 +20,12 @@ from memicos_webapp.features.schemas import (
     ListRow,
 )
 
+Column = ColumnElement[int] | InstrumentedAttribute[int]
+
 _FEATURE = tuple(Feature.__table__.columns)
 
 
-def _step(following: bool) -> ColumnElement[int | None]:
+def _step(following: bool) -> ScalarSelect[int]:
     """The nearest feature after or before the read one that ever fires."""
     other = aliased(Feature)
     step = select(other.index).where(other.load_id == Feature.load_id, other.max_activation > 0).limit(1)
@@ -71,7 +73,7 @@ async def explanations(
     )
     found: dict[int, list[ExplanationRow]] = {}
     for row in await session.execute(statement):
-        found.setdefault(row.index, []).append(ExplanationRow(*row))
+        found.setdefault(row[1], []).append(ExplanationRow(*row))
     return found
 
 
@@ -96,7 +98,7 @@ async def index_range(session: AsyncSession, load_id: int) -> tuple[int, int] | 
     return None if low is None else (low, high)
 
 
-def _label(source_id: ColumnElement[int], index: ColumnElement[int]) -> ColumnElement[str | None]:
+def _label(source_id: Column, index: Column) -> ScalarSelect[str]:
     return (
         select(Explanation.description)
         .where(Explanation.source_id == source_id, Explanation.index == index)
@@ -143,7 +145,7 @@ async def page(
             Feature.index,
             Feature.density,
             Feature.max_activation,
-            Feature.positive_tokens[1:4],
+            Feature.positive_tokens[1:3],
             _label(literal(source.id), Feature.index),
         )
         .where(*_filtered(source, wanted))
@@ -166,8 +168,8 @@ async def cards(session: AsyncSession, features: Sequence[tuple[int, int]]) -> d
             Feature.index,
             Feature.density,
             Feature.max_activation,
-            Feature.positive_tokens[1:4],
-            _label(Source.id.expression, Feature.index.expression),
+            Feature.positive_tokens[1:3],
+            _label(Source.id, Feature.index),
         )
         .join(Feature, Feature.load_id == Source.current_load_id)
         .where(tuple_(Source.id, Feature.index).in_(features))

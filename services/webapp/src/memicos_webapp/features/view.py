@@ -71,6 +71,15 @@ def _example(found: Found, number: int, position: int, values: dict[int, float])
     def cut(low: int, high: int) -> list[Piece]:
         return pieces(tokens, values, strongest, max(start, low), min(len(tokens), max(start, high)))
 
+    def after(zones: tuple[list[Piece], ...]) -> tuple[list[Piece], ...]:
+        """Without the blank that the first token of a text has before it."""
+        for zone in zones:
+            if zone:
+                number, words, text = zone[0]
+                zone[0] = (number, words, text.lstrip(" ") or text)
+                break
+        return zones
+
     own = values.get(position, 0.0)
     text = visible(tokens[position]) if position < len(tokens) else ""
     licences = {one["name"]: one["license"] for one in found.source.collections}

@@ -1,11 +1,9 @@
 """Alembic's entry point: migrates over the connection that `memicos_webapp.database.migrate` hands in."""
 
 from alembic import context
-from memicos_webapp.database import tables
-from memicos_webapp.database.base import Base
+from memicos_webapp.database.tables import metadata
 
-assert tables.ALL
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=Base.metadata)
+context.configure(connection=connection, target_metadata=metadata)
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,265 @@
+"""A feature as the field's API has it: names and meaning of its known columns, which published clients read.
+
+`layer` is the source's id, `index` a string. Columns that memicos has no data for are present and empty.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from memicos_dataset.schema import TOP_GROUP
+from pydantic import BaseModel
+
+from memicos_webapp.features.service import Found
+
+
+class Named(BaseModel):
+    name: str
+
+
+class ActivationRow(BaseModel):
+    """An example: a context with the feature's value at every position, BOS included."""
+
+    id: str
+    modelId: str
+    layer: str
+    source: str
+    index: str
+    tokens: list[str]
+    values: list[float]
+    maxValue: float
+    maxValueTokenIndex: int
+    minValue: float
+    qualifyingTokenIndex: int
+    """The position that put the context here; in an interval it need not be the strongest."""
+    binMin: float
+    """-1 for the strongest examples."""
+    binMax: float
+    binContains: float
+    """Share of activations inside the interval, -1 for the strongest examples."""
+    dataIndex: str | None
+    dataSource: str | None
+    document: str | None
+    license: str | None
+    dfaValues: list[float] = []
+    dfaTargetIndex: int | None = None
+    dfaMaxValue: float | None = None
+
+
+class ExplanationBody(BaseModel):
+    id: str
+    modelId: str
+    layer: str
+    source: str
+    index: str
+    description: str
+    typeName: str
+    explanationModelName: str | None
+    author: Named | None
+    createdAt: datetime
+    scores: list[dict[str, Any]] = []
+    triggeredByUser: Named | None = None
+
+
+class ModelBody(BaseModel):
+    id: str
+    displayName: str
+    layers: int
+    instruct: bool
+    origin: str
+    license: str
+
+
+class SourceBody(BaseModel):
+    id: str
+    modelId: str
+    setName: str
+    layer: int
+    hookName: str
+    architecture: str
+    dSae: int
+    saelensConfig: dict[str, Any]
+    recipe: dict[str, Any]
+    num_prompts: int
+    num_tokens_in_prompt: int
+    dataset: str
+
+
+class SourceSetBody(BaseModel):
+    modelId: str
+    name: str
+    description: str
+    releaseName: str
+
+
+class FeatureBody(BaseModel):
+    modelId: str
+    layer: str
+    index: str
+    sourceSetName: str
+    creator: Named
+    hookName: str
+    maxActApprox: float
+    frac_nonzero: float
+    active_tokens: int
+    counted_tokens: int
+    freq_hist_data_bar_heights: list[int]
+    freq_hist_data_bar_values: list[float]
+    logits_hist_data_bar_heights: list[int]
+    logits_hist_data_bar_values: list[float]
+    pos_str: list[str]
+    pos_values: list[float]
+    neg_str: list[str]
+    neg_values: list[float]
+    topkCosSimIndices: list[int]
+    topkCosSimValues: list[float]
+    correlated_neurons_indices: list[int] = []
+    correlated_neurons_pearson: list[float] = []
+    correlated_neurons_l1: list[float] = []
+    correlated_features_indices: list[int]
+    correlated_features_pearson: list[float]
+    correlated_features_l1: list[float] = []
+    neuron_alignment_indices: list[int] = []
+    neuron_alignment_values: list[float] = []
+    neuron_alignment_l1: list[float] = []
+    decoder_weights_dist: list[float] = []
+    hasVector: bool = False
+    vector: list[float] = []
+    vectorLabel: str | None = None
+    vectorDefaultSteerStrength: float
+    umap_cluster: int | None = None
+    umap_log_feature_sparsity: float | None = None
+    umap_x: float | None = None
+    umap_y: float | None = None
+    previousLiveIndex: int | None
+    nextLiveIndex: int | None
+    logitEffect: str
+    model: ModelBody
+    source: SourceBody
+    sourceSet: SourceSetBody
+    activations: list[ActivationRow]
+    explanations: list[ExplanationBody]
+    lists: list[dict[str, Any]] = []
+    comments: list[dict[str, Any]] = []
+
+
+def _centres(bins: int, low: float, high: float) -> list[float]:
+    width = (high - low) / bins if bins else 0.0
+    return [low + (i + 0.5) * width for i in range(bins)]
+
+
+def activations(found: Found) -> list[ActivationRow]:
+    """All examples: the strongest first, then intervals from strong to weak, in each by value."""
+    row, source = found.row, found.source
+    licences = {one["name"]: one["license"] for one in source.collections}
+    intervals = len(row.quantile_shares)
+    made = []
+    places = zip(row.example_groups, row.example_contexts, row.example_positions, row.sparse(), strict=True)
+    for number, (group, context_number, position, sparse) in enumerate(places):
+        context = found.contexts[context_number]
+        values = [sparse.get(i, 0.0) for i in range(len(context.tokens))]
+        strongest = max(range(len(values)), key=values.__getitem__)
+        top = group == TOP_GROUP
+        made.append(
+            ActivationRow(
+                id=f"{row.load_id}-{row.index}-{number}",
+                modelId=source.model_id,
+                layer=source.name,
+                source=source.name,
+                index=str(row.index),
+                tokens=context.tokens,
+                values=values,
+                maxValue=values[strongest],
+                maxValueTokenIndex=strongest,
+                minValue=min(values),
+                qualifyingTokenIndex=position,
+                binMin=-1 if top else row.max_activation * (group - 1) / intervals,
+                binMax=row.max_activation if top else row.max_activation * group / intervals,
+                binContains=-1 if top else row.quantile_shares[group - 1],
+                dataIndex=str(context_number),
+                dataSource=context.collection,
+                document=context.title,
+                license=licences.get(context.collection or ""),
+            )
+        )
+    return sorted(made, key=lambda one: (one.binMin != -1, -one.binMax, -one.maxValue))
+
+
+def explanations(found: Found) -> list[ExplanationBody]:
+    return [
+        ExplanationBody(
+            id=str(one.id),
+            modelId=found.source.model_id,
+            layer=found.source.name,
+            source=found.source.name,
+            index=str(one.index),
+            description=one.description,
+            typeName=one.method,
+            explanationModelName=one.model,
+            author=Named(name=one.author) if one.author else None,
+            createdAt=one.created_at,
+        )
+        for one in found.explanations
+    ]
+
+
+def feature(found: Found) -> FeatureBody:
+    row, source = found.row, found.source
+    return FeatureBody(
+        modelId=source.model_id,
+        layer=source.name,
+        index=str(row.index),
+        sourceSetName=source.set_name,
+        creator=Named(name=source.release_name),
+        hookName=source.recipe["hook_name"],
+        maxActApprox=row.max_activation,
+        frac_nonzero=row.density,
+        active_tokens=row.active_tokens,
+        counted_tokens=source.counted_tokens,
+        freq_hist_data_bar_heights=row.activation_histogram,
+        freq_hist_data_bar_values=_centres(len(row.activation_histogram), 0, row.max_activation),
+        logits_hist_data_bar_heights=row.logit_histogram,
+        logits_hist_data_bar_values=_centres(len(row.logit_histogram), row.logit_min, row.logit_max),
+        pos_str=row.positive_tokens,
+        pos_values=row.positive_logits,
+        neg_str=row.negative_tokens,
+        neg_values=row.negative_logits,
+        # the first entry is the feature itself, as clients expect
+        topkCosSimIndices=[row.index, *row.neighbour_indices],
+        topkCosSimValues=[1.0, *row.neighbour_cosines],
+        correlated_features_indices=row.correlated_indices,
+        correlated_features_pearson=row.correlated_pearson,
+        vectorDefaultSteerStrength=row.max_activation or 10,
+        previousLiveIndex=row.previous,
+        nextLiveIndex=row.next,
+        logitEffect=source.logit_effect,
+        model=ModelBody(
+            id=source.model_id,
+            displayName=source.model_name,
+            layers=source.model_layers,
+            instruct=source.chat,
+            origin=source.model_origin,
+            license=source.model_license,
+        ),
+        source=SourceBody(
+            id=source.name,
+            modelId=source.model_id,
+            setName=source.set_name,
+            layer=source.layer,
+            hookName=source.recipe["hook_name"],
+            architecture=source.architecture,
+            dSae=source.d_sae,
+            saelensConfig=source.sae_config,
+            recipe=source.recipe,
+            num_prompts=source.corpus_contexts,
+            num_tokens_in_prompt=source.context_size,
+            dataset=source.corpus_description,
+        ),
+        sourceSet=SourceSetBody(
+            modelId=source.model_id,
+            name=source.set_name,
+            description=source.set_title,
+            releaseName=source.release_id,
+        ),
+        activations=activations(found),
+        explanations=explanations(found),
+    )
