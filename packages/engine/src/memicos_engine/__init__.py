@@ -1,0 +1,5 @@
+"""A language model, its SAEs, capture, steering and generation. Knows no HTTP and no database.
+
+Axes in docstrings: B rows of a batch, T token positions (BOS included), D width of the residual stream,
+F features of a source, V vocabulary.
+"""
