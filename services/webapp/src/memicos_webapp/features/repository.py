@@ -2,7 +2,22 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, func, literal, select, text, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Row,
+    ScalarSelect,
+    Select,
+    and_,
+    any_,
+    bindparam,
+    func,
+    literal,
+    select,
+    text,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
@@ -36,60 +51,74 @@ def _step(following: bool) -> ScalarSelect[int]:
     return step.correlate(Feature).scalar_subquery()
 
 
+# the dashboard's statements are built once: SQLAlchemy takes longer over that than PostgreSQL over the answer
+_READ_FEATURE = (
+    select_sources()
+    .add_columns(*_FEATURE, _step(False), _step(True))
+    .join(Feature, Feature.load_id == Source.current_load_id)
+    .where(
+        Source.model_id == bindparam("model"),
+        Source.name == bindparam("source"),
+        Feature.index == bindparam("feature"),
+    )
+)
+
+
 async def feature(
     session: AsyncSession, model_id: str, source: str, index: int
 ) -> tuple[SourceInfo, FeatureRow] | None:
     """A feature with its source, and its live neighbours by index, in one keyed read."""
-    statement = (
-        select_sources()
-        .add_columns(*_FEATURE, _step(False), _step(True))
-        .join(Feature, Feature.load_id == Source.current_load_id)
-        .where(Source.model_id == model_id, Source.name == source, Feature.index == index)
-    )
-    row = (await session.execute(statement)).one_or_none()
+    values = {"model": model_id, "source": source, "feature": index}
+    row = (await session.execute(_READ_FEATURE, values)).one_or_none()
     if row is None:
         return None
     middle = len(SOURCE_COLUMNS)
     return SourceInfo(*row[:middle]), FeatureRow(*row[middle:])
 
 
+# what a person or a language model wrote says more than token statistics do; the newest first
+_LABEL_FIRST = (Explanation.method == "token-statistics", Explanation.id.desc())
+
+_NUMBERS = any_(bindparam("numbers", type_=ARRAY(Integer)))
+
+_READ_EXPLANATIONS = (
+    select(
+        Explanation.id,
+        Explanation.index,
+        Explanation.description,
+        Explanation.method,
+        Explanation.model,
+        Account.name,
+        Explanation.created_at,
+    )
+    .outerjoin(Account, Account.id == Explanation.author_id)
+    .where(Explanation.source_id == bindparam("source"), Explanation.index == _NUMBERS)
+    .order_by(*_LABEL_FIRST)
+)
+
+
 async def explanations(
     session: AsyncSession, source_id: int, indices: Sequence[int]
 ) -> dict[int, list[ExplanationRow]]:
     """Explanations of features of one source, the one that serves as label first."""
-    statement = (
-        select(
-            Explanation.id,
-            Explanation.index,
-            Explanation.description,
-            Explanation.method,
-            Explanation.model,
-            Account.name,
-            Explanation.created_at,
-        )
-        .outerjoin(Account, Account.id == Explanation.author_id)
-        .where(Explanation.source_id == source_id, Explanation.index.in_(indices))
-        .order_by(*_LABEL_FIRST)
-    )
+    values = {"source": source_id, "numbers": list(indices)}
     found: dict[int, list[ExplanationRow]] = {}
-    for row in await session.execute(statement):
+    for row in await session.execute(_READ_EXPLANATIONS, values):
         found.setdefault(row[1], []).append(ExplanationRow(*row))
     return found
 
 
-# what a person or a language model wrote says more than token statistics do; the newest first
-_LABEL_FIRST = (Explanation.method == "token-statistics", Explanation.id.desc())
+_READ_CONTEXTS = (
+    select(Context.number, Context.tokens, Document.title, Document.collection)
+    .outerjoin(Document, and_(Document.corpus_id == Context.corpus_id, Document.number == Context.document))
+    .where(Context.corpus_id == bindparam("corpus"), Context.number == _NUMBERS)
+)
 
 
 async def contexts(session: AsyncSession, corpus_id: int, numbers: Sequence[int]) -> dict[int, ContextRow]:
-    statement = (
-        select(Context.number, Context.tokens, Document.title, Document.collection)
-        .outerjoin(
-            Document, and_(Document.corpus_id == Context.corpus_id, Document.number == Context.document)
-        )
-        .where(Context.corpus_id == corpus_id, Context.number.in_(numbers))
-    )
-    return {row.number: ContextRow(*row) for row in await session.execute(statement)}
+    values = {"corpus": corpus_id, "numbers": list(numbers)}
+    rows = await session.execute(_READ_CONTEXTS, values)
+    return {row[0]: ContextRow(*row) for row in rows}
 
 
 async def index_range(session: AsyncSession, load_id: int) -> tuple[int, int] | None:

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from html import escape
 from typing import Any
 
+from markupsafe import Markup
 from memicos_dataset.schema import TOP_GROUP
 
 from memicos_webapp.features.service import Found
@@ -28,12 +29,26 @@ def pieces(
     `values` has position -> activation of the active tokens.
     """
     found: list[Piece] = []
-    for active, group in groupby(range(start, end), key=lambda i: values.get(i, 0) > 0):
-        if active:
-            found.extend((shade(values[i], strongest), value(values[i]), visible(tokens[i])) for i in group)
-        else:
-            found.append((0, "", "".join(visible(tokens[i]) for i in group)))
+    after = start
+    for position in sorted(i for i in values if start <= i < end):
+        if position > after:
+            found.append((0, "", visible("".join(tokens[after:position]))))
+        activation = values[position]
+        found.append((shade(activation, strongest), value(activation), visible(tokens[position])))
+        after = position + 1
+    if after < end:
+        found.append((0, "", visible("".join(tokens[after:end]))))
     return found
+
+
+def markup(run: Sequence[Piece]) -> Markup:
+    """Pieces as HTML; written here and not in a template, which takes several times as long."""
+    return Markup(
+        "".join(
+            f'<i class="a{number}" title="{words}">{escape(text)}</i>' if number else escape(text)
+            for number, words, text in run
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -42,9 +57,9 @@ class Example:
 
     value: float
     peak: Piece
-    left: tuple[list[Piece], list[Piece], list[Piece]]
+    left: tuple[Markup, ...]
     """Far, middle and near, in reading order."""
-    right: tuple[list[Piece], list[Piece], list[Piece]]
+    right: tuple[Markup, ...]
     """Near, middle and far."""
     title: str
     collection: str
@@ -61,6 +76,16 @@ class Group:
     examples: list[Example]
 
 
+def _trimmed(zones: list[list[Piece]]) -> list[list[Piece]]:
+    """Without the blank before the first token of a text."""
+    for zone in zones:
+        if zone:
+            number, words, text = zone[0]
+            zone[0] = (number, words, text.removeprefix(" ") or text)
+            break
+    return zones
+
+
 def _example(found: Found, number: int, position: int, values: dict[int, float]) -> Example:
     row, context = found.row, found.contexts.get(number)
     tokens = context.tokens if context else []
@@ -71,15 +96,11 @@ def _example(found: Found, number: int, position: int, values: dict[int, float])
     def cut(low: int, high: int) -> list[Piece]:
         return pieces(tokens, values, strongest, max(start, low), min(len(tokens), max(start, high)))
 
-    def after(zones: tuple[list[Piece], ...]) -> tuple[list[Piece], ...]:
-        """Without the blank that the first token of a text has before it."""
-        for zone in zones:
-            if zone:
-                number, words, text = zone[0]
-                zone[0] = (number, words, text.lstrip(" ") or text)
-                break
-        return zones
-
+    left = [
+        cut(0, position - MIDDLE),
+        cut(position - MIDDLE, position - NEAR),
+        cut(position - NEAR, position),
+    ]
     own = values.get(position, 0.0)
     text = visible(tokens[position]) if position < len(tokens) else ""
     licences = {one["name"]: one["license"] for one in found.source.collections}
@@ -87,15 +108,10 @@ def _example(found: Found, number: int, position: int, values: dict[int, float])
     return Example(
         value=own,
         peak=(shade(own, strongest), value(own), text),
-        left=(
-            cut(0, position - MIDDLE),
-            cut(position - MIDDLE, position - NEAR),
-            cut(position - NEAR, position),
-        ),
-        right=(
-            cut(position + 1, position + 1 + NEAR),
-            cut(position + 1 + NEAR, position + 1 + MIDDLE),
-            cut(position + 1 + MIDDLE, len(tokens)),
+        left=tuple(markup(zone) for zone in _trimmed(left)),
+        right=tuple(
+            markup(cut(position + 1 + low, position + 1 + high))
+            for low, high in ((0, NEAR), (NEAR, MIDDLE), (MIDDLE, len(tokens)))
         ),
         title=(context.title if context else None) or "",
         collection=collection,
@@ -122,22 +138,13 @@ def groups(found: Found, strongest_shown: int) -> list[Group]:
     return made
 
 
-@dataclass(frozen=True)
-class Bar:
-    """A bar of a histogram in a viewBox of 100 x 70, `title` says what it counts."""
+def bars(counts: Sequence[int], low: float, high: float, logarithmic: bool) -> Markup:
+    """A histogram's bars in a viewBox of 100 x 70: equal bins from `low` to `high`, as SVG.
 
-    x: str
-    y: str
-    width: str
-    height: str
-    positive: bool
-    title: str
-
-
-def bars(counts: Sequence[int], low: float, high: float, logarithmic: bool) -> list[Bar]:
-    """Bars of equal bins from `low` to `high`; heights are counts, or their logarithms."""
+    Heights are counts, or their logarithms. Bins right of zero have the class `pos`.
+    """
     if not counts or max(counts) <= 0:
-        return []
+        return Markup("")
     scaled = [math.log1p(number) if logarithmic else float(number) for number in counts]
     highest, step = max(scaled), 100 / len(counts)
     width = (high - low) / len(counts)
@@ -147,12 +154,13 @@ def bars(counts: Sequence[int], low: float, high: float, logarithmic: bool) -> l
             continue
         height = max(0.7, 66 * size / highest)
         start = low + i * width
-        title = f"{value(start)} to {value(start + width)}: {count(number)}"
+        positive = ' class="pos"' if start + width / 2 >= 0 else ""
         made.append(
-            Bar(f"{i * step:.2f}", f"{70 - height:.1f}", f"{step * 0.86:.2f}", f"{height:.1f}",
-                start + width / 2 >= 0, title)
-        )  # fmt: skip
-    return made
+            f'<rect{positive} x="{i * step:.2f}" y="{70 - height:.1f}" width="{step * 0.86:.2f}" '
+            f'height="{height:.1f}"><title>{value(start)} to {value(start + width)}: {count(number)}'
+            "</title></rect>"
+        )
+    return Markup("".join(made))
 
 
 def recipe_words(recipe: Mapping[str, Any]) -> str:

@@ -34,8 +34,8 @@ class ActivationRow(BaseModel):
     binMin: float
     """-1 for the strongest examples."""
     binMax: float
-    binContains: float
-    """Share of activations inside the interval, -1 for the strongest examples."""
+    binContains: float | None
+    """Share of activations inside the interval; null for the strongest examples (clients refuse -1)."""
     dataIndex: str | None
     dataSource: str | None
     document: str | None
@@ -174,7 +174,7 @@ def activations(found: Found) -> list[ActivationRow]:
                 qualifyingTokenIndex=position,
                 binMin=-1 if top else row.max_activation * (group - 1) / intervals,
                 binMax=row.max_activation if top else row.max_activation * group / intervals,
-                binContains=-1 if top else row.quantile_shares[group - 1],
+                binContains=None if top else row.quantile_shares[group - 1],
                 dataIndex=str(context_number),
                 dataSource=context.collection,
                 document=context.title,
