@@ -83,7 +83,8 @@ def describe(errors: Sequence[Any]) -> str:
     lines = []
     for error in errors[:3]:
         where = ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path"))
-        lines.append(f"{where}: {error['msg']}" if where else str(error["msg"]))
+        words = error["msg"].removeprefix("Value error, ")
+        lines.append(f"{where}: {words}" if where else words)
     return "; ".join(lines)
 
 

@@ -125,7 +125,7 @@ async def _complete(
 
 def _read(completion: object, endpoint: Endpoint, settings: Settings) -> Answer:
     """The library does not check what it received: each field here may be missing or of another type."""
-    body = completion.to_dict() if isinstance(completion, ChatCompletion) else None
+    body = completion.to_dict(warnings=False) if isinstance(completion, ChatCompletion) else None
     if not isinstance(body, Mapping):
         raise _malformed(endpoint)
     # OpenRouter answers 200 with an error inside

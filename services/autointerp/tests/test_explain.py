@@ -1,0 +1,81 @@
+"""Explaining over HTTP: what reaches the provider, and what comes back."""
+
+import pytest
+from llm_provider import SERVER_KEY, LlmProvider, Reply
+from memicos_autointerp_client import Client
+from memicos_autointerp_client.api.explain import explain_default
+from memicos_autointerp_client.api.health import health
+from memicos_autointerp_client.models import (
+    Activation,
+    ErrorBody,
+    ExplainRequest,
+    ExplainResponse,
+    HealthResponse,
+)
+from servers import Serve
+
+SEA = [
+    Activation(tokens=["The", " whale", " rose"], values=[0.0, 8.0, 1.0]),
+    Activation(tokens=[" a", " ship"], values=[0.0, 3.0]),
+]
+
+
+async def ask(url: str, **values: object) -> ExplainResponse | ErrorBody:
+    async with Client(url) as client:
+        answer = await explain_default.asyncio(
+            client=client, body=ExplainRequest.from_dict({"activations": [a.to_dict() for a in SEA]} | values)
+        )
+    assert answer is not None
+    return answer
+
+
+async def test_an_explanation_with_method_model_and_usage(serve: Serve, provider: LlmProvider) -> None:
+    answer = await ask(await serve())
+    assert isinstance(answer, ExplainResponse)
+    assert answer.explanation == "the sea"
+    assert answer.method == "highlighted-tokens"
+    assert answer.model == "own-model-2026-01-01"
+    assert answer.usage and (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (321, 12)
+
+    (request,) = provider.requests
+    assert request.path == "/v1/chat/completions"
+    assert request.headers["authorization"] == f"Bearer {SERVER_KEY}"
+    assert request.body["model"] == "own-model"
+    assert request.body["max_tokens"] == 2048
+    assert "temperature" not in request.body
+    system, user = request.body["messages"]
+    assert (system["role"], user["role"]) == ("system", "user")
+    assert "EXPLANATION:" in system["content"]
+    assert user["content"] == "1. The<< whale>> rose\n2.  a<< ship>>"
+
+
+async def test_settings_reach_the_provider(serve: Serve, provider: LlmProvider) -> None:
+    url = await serve(temperature=0.0, max_tokens=99, highlight_share=0.1)
+    await ask(url, model="other-model")
+    body = provider.requests[0].body
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("other-model", 0.0, 99)
+    assert "<< whale rose>>" in body["messages"][1]["content"]
+
+
+async def test_usage_is_null_where_the_provider_does_not_count(serve: Serve, provider: LlmProvider) -> None:
+    message = {"role": "assistant", "content": "EXPLANATION: x"}
+    provider.script(Reply(body={"choices": [{"message": message, "finish_reason": "stop"}]}))
+    answer = await ask(await serve())
+    assert isinstance(answer, ExplainResponse)
+    assert answer.usage is None
+    assert answer.model == "own-model"
+
+
+async def test_a_lost_attempt_is_repeated(serve: Serve, provider: LlmProvider) -> None:
+    provider.script(Reply(status=503), Reply(drop=True))
+    answer = await ask(await serve(retries=2))
+    assert isinstance(answer, ExplainResponse)
+    assert len(provider.requests) == 3
+
+
+@pytest.mark.parametrize(("key", "has_key"), [(SERVER_KEY, True), (None, False)])
+async def test_health_tells_the_model_and_whether_there_is_a_key(
+    serve: Serve, key: str | None, has_key: bool
+) -> None:
+    async with Client(await serve(api_key=key, secret="cat")) as client:
+        assert await health.asyncio(client=client) == HealthResponse("healthy", "own-model", has_key)

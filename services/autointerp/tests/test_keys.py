@@ -1,0 +1,147 @@
+"""Whose key goes where, and that none of them ever comes out."""
+
+import logging
+
+import httpx
+import pytest
+from llm_provider import SERVER_KEY, LlmProvider, Reply
+from memicos_autointerp.provider import without
+from servers import Serve
+
+OWN = "sk-own-zyxwvutsrqponmlk"
+ACTIVATIONS = [{"tokens": [" whale"], "values": [1.0]}]
+OTHER = "http://127.0.0.1:9/v1"
+
+
+async def post(url: str, **values: object) -> httpx.Response:
+    async with httpx.AsyncClient(timeout=20) as client:
+        return await client.post(f"{url}/v1/explain/default", json={"activations": ACTIVATIONS, **values})
+
+
+def sent_keys(provider: LlmProvider) -> list[str]:
+    return [request.headers["authorization"] for request in provider.requests]
+
+
+async def test_without_a_key_there_is_a_clear_503(serve: Serve, provider: LlmProvider) -> None:
+    answer = await post(await serve(api_key=None), openrouter_key="")
+    assert (answer.status_code, answer.json()["cause"]) == (503, "no_key")
+    assert "AUTOINTERP_API_KEY" in answer.json()["error"]
+    assert not provider.requests
+
+
+async def test_a_key_of_the_request_takes_the_place_of_the_servers(
+    serve: Serve, provider: LlmProvider
+) -> None:
+    assert (await post(await serve(), api_key=OWN)).status_code == 200
+    assert (await post(await serve(api_key=None), api_key=OWN)).status_code == 200
+    assert sent_keys(provider) == [f"Bearer {OWN}"] * 2
+
+
+async def test_an_openrouter_key_goes_to_openrouter_only(serve: Serve, provider: LlmProvider) -> None:
+    url = await serve(base_url=OTHER, openrouter_url=provider.base_url)
+    assert (await post(url, openrouter_key=OWN, model="a/b")).status_code == 200
+    assert sent_keys(provider) == [f"Bearer {OWN}"]
+    assert provider.requests[0].body["model"] == "a/b"
+
+    answer = await post(url, openrouter_key=OWN, model="a/b", base_url=OTHER)
+    assert (answer.status_code, "OpenRouter only" in answer.json()["error"]) == (400, True)
+    # the server's model belongs to the server's endpoint
+    answer = await post(url, openrouter_key=OWN)
+    assert (answer.status_code, "Name a model" in answer.json()["error"]) == (400, True)
+    answer = await post(await serve(openrouter_url=None), openrouter_key=OWN, model="a/b")
+    assert (answer.status_code, "AUTOINTERP_OPENROUTER_URL" in answer.json()["error"]) == (400, True)
+    assert len(provider.requests) == 1
+
+
+async def test_another_endpoint_must_be_allowed_and_gets_the_requests_key(
+    serve: Serve, provider: LlmProvider
+) -> None:
+    url = await serve(base_url=OTHER, allowed_base_urls=f" {provider.base_url}/ , https://x.example/v1")
+    assert (await post(url, base_url=provider.base_url, api_key=OWN, model="m")).status_code == 200
+    assert (await post(url, base_url=provider.base_url + "/", api_key=OWN, model="m")).status_code == 200
+    assert sent_keys(provider) == [f"Bearer {OWN}"] * 2
+
+    answer = await post(url, base_url=provider.base_url, model="m")
+    assert (answer.status_code, "needs an api_key" in answer.json()["error"]) == (400, True)
+    assert len(provider.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://127.0.0.1:1/v1",
+        "https://openrouter.ai.evil.example/api/v1",
+        "https://user@openrouter.ai/api/v1",
+        "https://openrouter.ai/api/v1/../../x",
+        "https://openrouter.ai/api/v1?x=1",
+        "file:///etc/passwd",
+        "openrouter.ai/api/v1",
+    ],
+)
+async def test_no_other_endpoint_is_asked(serve: Serve, base_url: str) -> None:
+    url = await serve(allowed_base_urls="https://openrouter.ai/api/v1")
+    answer = await post(url, base_url=base_url, api_key=OWN, model="m")
+    assert answer.status_code == 400
+    assert "base_url" in answer.json()["error"]
+
+
+async def test_two_keys_are_refused(serve: Serve) -> None:
+    answer = await post(await serve(), api_key=OWN, openrouter_key=OWN)
+    assert (answer.status_code, "not both" in answer.json()["error"]) == (400, True)
+
+
+async def test_the_librarys_environment_goes_to_no_endpoint(
+    serve: Serve, provider: LlmProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Internal: hidden-word")
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-hidden-word")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-hidden-word")
+    assert (await post(await serve(), api_key=OWN)).status_code == 200
+    assert "hidden-word" not in str(provider.requests[0].headers)
+
+
+async def test_a_providers_cookie_stays_with_its_request(serve: Serve, provider: LlmProvider) -> None:
+    provider.script(Reply(headers={"Set-Cookie": "session=abc; Path=/"}))
+    url = await serve()
+    await post(url)
+    await post(url, api_key=OWN)
+    assert "cookie" not in provider.requests[1].headers
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 402, 404, 429, 500])
+async def test_no_key_is_logged_or_sent_back(
+    serve: Serve, provider: LlmProvider, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    url = await serve(secret="a-shared-secret-word")
+    for key, values in ((SERVER_KEY, {}), (OWN, {"api_key": OWN})):
+        half = f"{key[:14]}********{key[-4:]}"
+        echo = f'Incorrect key: {key}, "{key}", Bearer {key}; {half} and {key[8:]}. Was it pasted whole?'
+        provider.script(Reply(status=status, body={"error": {"message": echo, "code": key}, "key": key}))
+        async with httpx.AsyncClient(headers={"X-SECRET-KEY": "a-shared-secret-word"}) as client:
+            answer = await client.post(
+                f"{url}/v1/explain/default", json={"activations": ACTIVATIONS, "model": key, **values}
+            )
+        assert answer.status_code == 502
+        # what the test itself sends is not the server's log
+        logged = " ".join(r.getMessage() for r in caplog.records if r.name != "httpcore.http11")
+        for text in (answer.text, logged):
+            assert not any(key[i : i + 8] in text for i in range(len(key) - 7))
+            assert "shared-secret" not in text
+    assert "provider" in {record.name.rsplit(".", 1)[-1] for record in caplog.records}
+
+
+async def test_an_invalid_request_is_not_echoed(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    answer = await post(await serve(), api_key=OWN, openrouter_key=[OWN], base_url=5)
+    assert answer.status_code == 422
+    assert OWN not in answer.text
+    assert OWN not in " ".join(r.getMessage() for r in caplog.records if r.name != "httpcore.http11")
+
+
+def test_words_with_a_piece_of_the_key_are_left_out() -> None:
+    assert (
+        without("sk-abcdefgh", "key sk-abcd*** of\n you (abcdefgh) is wrong") == "key […] of you […] is wrong"
+    )
+    assert without("none", "there is none") == "there is […]"
+    assert without("sk-abcdefgh", "plain words") == "plain words"

@@ -1,0 +1,85 @@
+"""`python -m memicos_autointerp`: the env file, and one line for what is wrong at start-up."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from memicos_autointerp.settings import read
+from pydantic import ValidationError
+from servers import free_port
+
+COMMAND = [sys.executable, "-m", "memicos_autointerp"]
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("AUTOINTERP_", "SECRET"))}
+
+
+def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *arguments], env=CLEAN | environment, stderr=subprocess.PIPE, text=True
+    )
+
+
+def last_words(process: subprocess.Popen[str]) -> str:
+    _, words = process.communicate(timeout=60)
+    assert process.returncode == 1
+    (line,) = words.splitlines()
+    return line
+
+
+def test_it_serves_what_the_env_file_says_and_ends_when_told(tmp_path: Path) -> None:
+    port = free_port()
+    env_file = tmp_path / "autointerp.env"
+    env_file.write_text(
+        f"AUTOINTERP_PORT={port}\nAUTOINTERP_MODEL=from-file\nAUTOINTERP_TEMPERATURE=\nOTHER=1\n"
+    )
+    process = start("--env-file", str(env_file))
+    try:
+        for _ in range(200):
+            try:
+                answer = httpx.get(f"http://127.0.0.1:{port}/health")
+                break
+            except httpx.ConnectError:
+                assert process.poll() is None
+                time.sleep(0.05)
+        else:
+            raise AssertionError("the server did not come up")
+        assert answer.json() == {"status": "healthy", "model": "from-file", "has_key": False}
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+
+
+def test_what_is_wrong_at_start_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        processes = (
+            start(AUTOINTERP_PORT=str(taken.getsockname()[1])),
+            start("--env-file", str(tmp_path / "none.env")),
+            start(AUTOINTERP_BASE_URL="https://user:hidden@api.openai.com/v1"),
+        )
+        port, env_file, base_url = map(last_words, processes)
+    assert "cannot listen on 127.0.0.1" in port and "AUTOINTERP_PORT" in port
+    assert "there is no env file" in env_file
+    assert "base_url: a base URL has no credentials" in base_url and "hidden" not in base_url
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "many"),
+        ("BASE_URL", "api.openai.com"),
+        ("TIMEOUT_SECONDS", "0"),
+        ("RETRIES", "-1"),
+        ("MODEL", ""),
+    ],
+)
+def test_bad_settings_are_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"AUTOINTERP_{name}", value)
+    with pytest.raises(ValidationError):
+        read()

@@ -1,0 +1,114 @@
+"""What the server refuses before it asks anyone, and that published clients work unchanged."""
+
+import asyncio
+
+import httpx
+import pytest
+from llm_provider import LlmProvider, Reply
+from neuronpedia_autointerp_client.api.default_api import DefaultApi
+from neuronpedia_autointerp_client.api_client import ApiClient
+from neuronpedia_autointerp_client.configuration import Configuration
+from neuronpedia_autointerp_client.exceptions import ApiException
+from neuronpedia_autointerp_client.models.explain_default_post_request import ExplainDefaultPostRequest
+from neuronpedia_autointerp_client.models.np_activation import NPActivation
+from servers import Serve
+
+GOOD = {"activations": [{"tokens": ["a", "b"], "values": [0, 2]}]}
+
+
+async def post(url: str, secret: str | None = None, **request: object) -> httpx.Response:
+    headers = {"X-SECRET-KEY": secret} if secret is not None else {}
+    async with httpx.AsyncClient(timeout=20, headers=headers) as client:
+        return await client.post(f"{url}/v1/explain/default", **request)  # pyright: ignore[reportArgumentType]  # spelt per test
+
+
+BAD = {
+    "no activations": ({"activations": []}, "activations: "),
+    "activations missing": ({}, "activations: Field required"),
+    "tokens and values differ": (
+        {"activations": [{"tokens": ["a"], "values": [1, 2]}]},
+        "activations.0: 1 tokens, but 2 values",
+    ),
+    "no tokens": ({"activations": [{"tokens": [], "values": []}]}, "activations.0.tokens"),
+    "nothing fires": ({"activations": [{"tokens": ["a"], "values": [0]}]}, "nothing to explain"),
+    "text for a value": ({"activations": [{"tokens": ["a"], "values": ["x"]}]}, "activations.0.values.0"),
+    "empty model": (GOOD | {"model": ""}, "model: "),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_bad_requests_say_what_is_wrong_and_where(name: str, url: str, provider: LlmProvider) -> None:
+    body, words = BAD[name]
+    answer = await post(url, json=body)
+    assert answer.status_code == 422
+    assert answer.json()["cause"] == "invalid_request"
+    assert words in answer.json()["error"]
+    assert not provider.requests
+
+
+async def test_malformed_and_infinite_bodies(url: str) -> None:
+    answer = await post(url, content=b'{"activations": [', headers={"Content-Type": "application/json"})
+    assert (answer.status_code, "not valid JSON" in answer.json()["error"]) == (400, True)
+    infinite = b'{"activations": [{"tokens": ["a"], "values": [Infinity]}]}'
+    answer = await post(url, content=infinite, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+
+
+async def test_limits_are_named(serve: Serve) -> None:
+    url = await serve(max_activations=2, max_characters=10, body_bytes=1000)
+    answer = await post(url, json={"activations": GOOD["activations"] * 3})
+    assert (answer.status_code, "AUTOINTERP_MAX_ACTIVATIONS" in answer.json()["error"]) == (400, True)
+    answer = await post(url, json={"activations": [{"tokens": ["x" * 11], "values": [1]}]})
+    assert (answer.status_code, "AUTOINTERP_MAX_CHARACTERS" in answer.json()["error"]) == (400, True)
+    answer = await post(url, content=b" " * 1001)
+    assert (answer.status_code, answer.json()["cause"]) == (413, "too_large")
+
+    async def pieces():
+        for _ in range(20):
+            yield b" " * 100
+
+    answer = await post(url, content=pieces(), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["cause"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize(
+    ("secret", "status"), [("cat", 200), ("dog", 401), ("", 401), (None, 401), ("ca", 401)]
+)
+async def test_the_secret(serve: Serve, secret: str | None, status: int) -> None:
+    answer = await post(await serve(secret="cat"), secret, json=GOOD)
+    assert answer.status_code == status
+    if status == 401:
+        assert answer.json() == {"error": "Invalid or missing X-SECRET-KEY header", "cause": "wrong_secret"}
+
+
+async def test_unknown_paths_and_methods(url: str) -> None:
+    async with httpx.AsyncClient(base_url=url) as client:
+        assert (await client.get("/nowhere")).json()["error"] == "There is nothing at /nowhere."
+        wrong = await client.get("/v1/explain/default")
+        assert (wrong.status_code, wrong.json()["cause"]) == (405, "not_found")
+
+
+def ask_published(url: str, secret: str, model: str) -> str:
+    configuration = Configuration(host=f"{url}/v1", api_key={"SimpleSecretAuth": secret})
+    with ApiClient(configuration) as client:
+        client.set_default_header("X-SECRET-KEY", secret)
+        request = ExplainDefaultPostRequest(
+            activations=[NPActivation(tokens=[" ship", " sank"], values=[4.5, 0])],
+            openrouter_key="sk-or-own",
+            model=model,
+        )
+        return DefaultApi(client).explain_default_post(request).explanation
+
+
+async def test_the_published_client_works(serve: Serve, provider: LlmProvider) -> None:
+    url = await serve(openrouter_url=provider.base_url, secret="cat")
+    assert await asyncio.to_thread(ask_published, url, "cat", "openai/x") == "the sea"
+    assert provider.requests[0].headers["authorization"] == "Bearer sk-or-own"
+    assert provider.requests[0].body["model"] == "openai/x"
+    provider.script(Reply(status=402))
+    with pytest.raises(ApiException) as caught:
+        await asyncio.to_thread(ask_published, url, "cat", "openai/x")
+    assert caught.value.status == 502
+    with pytest.raises(ApiException) as caught:
+        await asyncio.to_thread(ask_published, url, "dog", "openai/x")
+    assert caught.value.status == 401
