@@ -1,0 +1,1 @@
+"""Text -> activations -> dashboards -> dataset: the `memicos` command."""
