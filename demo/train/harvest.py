@@ -74,8 +74,7 @@ def harvest(model_folder: Path, tokens: np.ndarray, out: Path) -> None:
         model.model.layers[layer].register_forward_hook(keep(layer))
     total = len(tokens) * WINDOW
     files = {
-        layer: np.memmap(out / f"act{layer}.u16", dtype=np.uint16, mode="w+", shape=(total, WIDTH))
-        for layer in LAYERS
+        layer: np.memmap(out / f"act{layer}.u16", dtype=np.uint16, mode="w+", shape=(total, WIDTH)) for layer in LAYERS
     }
     began = time.time()
     with torch.inference_mode():

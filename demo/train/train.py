@@ -145,9 +145,7 @@ def train(data: Residuals, steps: int) -> Weights:
     return weights
 
 
-def auxiliary_loss(
-    pre: torch.Tensor, error: torch.Tensor, dead: torch.Tensor, w_dec: torch.Tensor
-) -> torch.Tensor:
+def auxiliary_loss(pre: torch.Tensor, error: torch.Tensor, dead: torch.Tensor, w_dec: torch.Tensor) -> torch.Tensor:
     """How badly the dead latents alone explain what the others left (Gao et al. 2024, arXiv:2406.04093)."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         of_dead = pre[:, dead]

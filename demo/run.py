@@ -1,0 +1,277 @@
+"""`make demo`: PostgreSQL, the three servers, the demo's model and data, until Ctrl-C.
+
+Order: ports are looked at, PostgreSQL is started, the dataset is imported and the webapp serves it; beside that
+the model is fetched (the first time) and inference loads it, while pages say "loading".
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import ports
+import psutil
+from dotenv import dotenv_values
+from memicos_webapp.database.embedded import DatabaseError, embedded
+from supervisor import SIGNALS, Console, Program, Stop, Supervisor, run_until_stopped
+
+ROOT = Path(__file__).resolve().parent.parent
+POLL_SECONDS = 0.1
+COMPLAINTS = re.compile(r"\b(WARNING|ERROR|FATAL|PANIC):")
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a server listens; `prefix`_HOST and `prefix`_PORT change it."""
+
+    name: str
+    prefix: str
+    port: int
+    host: str = "127.0.0.1"
+
+    @property
+    def reach(self) -> str:
+        """The host that this machine finds it under."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+
+    @property
+    def address(self) -> str:
+        return f"[{self.reach}]:{self.port}" if ":" in self.reach else f"{self.reach}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
+
+
+SERVERS = (
+    Server("webapp", "MEMICOS", 3000),
+    Server("inference", "INFERENCE", 5002),
+    Server("autointerp", "AUTOINTERP", 5003),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    data: Path
+    dataset: Path
+    inference_config: Path
+    fetch_model: bool
+    environment: dict[str, str]
+    """Of every program: what is set, over `.env`, over where the servers are."""
+    webapp: Server
+    inference: Server
+    autointerp: Server
+
+    @property
+    def database_url(self) -> str | None:
+        return self.environment.get("DATABASE_URL") or None
+
+
+def configured(server: Server, environment: dict[str, str]) -> Server:
+    """The server with host and port as the environment has them.
+
+    Raises:
+        Stop: the port is not one.
+    """
+    name = f"{server.prefix}_PORT"
+    port = environment.get(name, str(server.port))
+    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise Stop(f"{name}={port} is not a port (1 to 65535)")
+    host = environment.get(f"{server.prefix}_HOST", server.host)
+    return replace(server, host=host, port=int(port))
+
+
+def read_options() -> Options:
+    """Options from the command line, the environment and `.env`.
+
+    Raises:
+        Stop: one of them cannot be used, or a port is taken.
+    """
+    parser = argparse.ArgumentParser(prog="demo/run.py", description="The demo, until Ctrl-C.")
+    parser.add_argument("--dataset", type=Path, default=ROOT / "demo/dataset", help="folder to import")
+    parser.add_argument(
+        "--inference-config",
+        type=Path,
+        default=ROOT / ".env.inference.smollm2-135m-it.res-4k",
+        help="env file of the inference server",
+    )
+    parser.add_argument("--no-model", action="store_true", help="do not fetch the demo's model")
+    arguments = parser.parse_args()
+    from_file = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
+    environment = from_file | os.environ
+    servers = [configured(server, environment) for server in SERVERS]
+    taken = [problem for s in servers if (problem := ports.problem(s.name, s.host, s.port, f"{s.prefix}_PORT"))]
+    if taken:
+        raise Stop("\n".join(taken))
+    for server in servers:
+        environment[f"{server.prefix}_HOST"] = server.host
+        environment[f"{server.prefix}_PORT"] = str(server.port)
+    webapp, inference, autointerp = servers
+    environment.setdefault("INFERENCE_URL", inference.url)
+    environment.setdefault("AUTOINTERP_URL", autointerp.url)
+    return Options(
+        data=ROOT / environment.get("MEMICOS_DATA", ".data"),
+        dataset=arguments.dataset.resolve(),
+        inference_config=arguments.inference_config.resolve(),
+        fetch_model=not arguments.no_model,
+        environment=environment,
+        webapp=webapp,
+        inference=inference,
+        autointerp=autointerp,
+    )
+
+
+async def together(*parts: Coroutine[None, None, None]) -> None:
+    """Run all; the first Stop ends the others and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for part in parts:
+                group.create_task(part)
+    except* Stop as stopped:
+        raise Stop(str(stopped.exceptions[0])) from None
+
+
+class Demo:
+    def __init__(
+        self, options: Options, database_url: str, console: Console, supervisor: Supervisor, began: float
+    ) -> None:
+        self.options = options
+        self.environment = {**options.environment, "DATABASE_URL": database_url}
+        self.console = console
+        self.supervisor = supervisor
+        self.began = began
+
+    def say(self, text: str) -> None:
+        self.console.say("demo", text)
+
+    def took(self) -> str:
+        return f"after {time.monotonic() - self.began:.1f} s"
+
+    def program(self, name: str, *arguments: str | Path) -> Program:
+        return Program(name, [sys.executable, *map(str, arguments)], self.environment)
+
+    async def run(self) -> None:
+        """Everything, until one of the programs ends.
+
+        Raises:
+            Stop: it did, or one could not do its part.
+        """
+        parts = [self.pages(), self.live(), self.words()]
+        if not self.options.database_url:
+            parts.append(self.watch_postgres())
+        await together(*parts)
+
+    async def pages(self) -> None:
+        loader = self.program("import", "-m", "memicos_webapp.datasets.load", self.options.dataset)
+        await self.supervisor.finish(loader)
+        webapp = self.program("webapp", "-m", "memicos_webapp")
+        await together(self.supervisor.serve(webapp), self.announce_pages())
+
+    async def live(self) -> None:
+        if self.options.fetch_model:
+            model = self.program("model", ROOT / "demo/model.py", "--data", self.options.data)
+            await self.supervisor.finish(model)
+        inference = self.program("inference", "-m", "memicos_inference", "--env-file", self.options.inference_config)
+        await together(self.supervisor.serve(inference), self.announce_live())
+
+    async def words(self) -> None:
+        await self.supervisor.serve(self.program("autointerp", "-m", "memicos_autointerp"))
+
+    async def announce_pages(self) -> None:
+        """Say where to look as soon as a dashboard is really served."""
+        manifest = json.loads((self.options.dataset / "manifest.json").read_bytes())
+        sources = manifest["source_set"]["sources"]
+        dashboard = f"/{manifest['model']['id']}/{sources[len(sources) // 2]['id']}/0"
+        url = self.options.webapp.url
+        status, _ = await first_answer(self.options.webapp, dashboard)
+        if status == 200:
+            self.say(f"pages are served {self.took()}: open {url}")
+        else:
+            self.say(f"{url}{dashboard} is answered with status {status}; the webapp's lines say why")
+
+    async def announce_live(self) -> None:
+        ready = False
+        while not ready:
+            status, body = await first_answer(self.options.inference, "/health")
+            health = json.loads(body) if status == 200 else {}
+            if health.get("state") == "failed":
+                raise Stop(f"inference could not load the model: {health.get('progress')}")
+            ready = health.get("ready", False)
+            await asyncio.sleep(POLL_SECONDS)
+        self.say(f"inference is ready {self.took()}: your own text, search by text and steering work now")
+
+    async def watch_postgres(self) -> None:
+        """Relay what PostgreSQL complains of, and notice its end."""
+        folder = self.options.data / "postgres"
+        server = psutil.Process(int((folder / "postmaster.pid").read_text().split()[0]))
+        with (folder / "log").open(errors="replace") as log:
+            log.seek(0, os.SEEK_END)
+            while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+                for line in log:
+                    if COMPLAINTS.search(line):
+                        self.console.say("postgres", line.rstrip())
+                await asyncio.sleep(1)
+        raise Stop("postgres ended")
+
+
+async def get(server: Server, path: str) -> tuple[int, bytes]:
+    """Status and body of a GET. Raises OSError where nothing answers."""
+    reader, writer = await asyncio.open_connection(server.reach, server.port)
+    try:
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: {server.address}\r\n\r\n".encode())
+        head, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
+    finally:
+        writer.close()
+    return int(head.split()[1]) if head else 0, body
+
+
+async def first_answer(server: Server, path: str) -> tuple[int, bytes]:
+    """`get`, as soon as something listens there."""
+    while True:
+        try:
+            return await get(server, path)
+        except OSError:
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def listen(asked: list[int]) -> None:
+    """Note signals instead of being ended by them, where no event loop handles them."""
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _frame: asked.append(number))
+
+
+def main() -> int:
+    began = time.monotonic()
+    asked: list[int] = []
+    listen(asked)
+    console = Console(width=len("autointerp"))
+    try:
+        options = read_options()
+        folder = options.data / "postgres"
+        given = options.database_url
+        with nullcontext(given) if given else embedded(folder) as url:
+            if asked:
+                return 128 + asked[0]
+            console.say("postgres", "DATABASE_URL is used" if given else f"runs in {folder}")
+            supervisor = Supervisor(console, ROOT)
+            demo = Demo(options, url, console, supervisor, began)
+            status = asyncio.run(run_until_stopped(supervisor, demo.run))
+            # the loop has taken its handlers back; nothing shall interrupt PostgreSQL's shutdown
+            listen(asked)
+        return status
+    except (Stop, DatabaseError) as problem:
+        for line in str(problem).splitlines():
+            console.say("demo", line)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

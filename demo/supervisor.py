@@ -1,0 +1,223 @@
+"""Runs programs side by side: prefixed logs, one end for all of them, nothing left behind.
+
+Every program gets a process group of its own, so that a terminal's Ctrl-C reaches only the supervisor, which
+then ends each group: SIGTERM, a grace period, SIGKILL. A program that ends by itself ends all others.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GRACE_SECONDS = 10
+"""From SIGTERM to SIGKILL."""
+RELAY_SECONDS = 2
+"""How long the last lines of a program that has ended are waited for."""
+LINE_BYTES = 64 * 1024
+"""Longer lines are printed in pieces."""
+
+COLOURS = {
+    "demo": 1,
+    "postgres": 34,
+    "webapp": 32,
+    "import": 32,
+    "inference": 35,
+    "model": 35,
+    "autointerp": 36,
+}
+
+
+class Stop(Exception):
+    """Everything ends; the message says why."""
+
+
+class Console:
+    """Writes prefixed lines to standard output; `lost` is set when nobody reads it any more."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self.lost = asyncio.Event()
+
+    def say(self, name: str, text: str) -> None:
+        prefix = f"{name:<{self.width}} |"
+        if self.colour:
+            prefix = f"\x1b[{COLOURS.get(name, 37)}m{prefix}\x1b[0m"
+        try:
+            print(prefix, text, flush=True)
+        except OSError:
+            # a closed terminal or pipe
+            self.lost.set()
+
+
+@dataclass(frozen=True)
+class Program:
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+
+
+@dataclass
+class Running:
+    program: Program
+    process: asyncio.subprocess.Process
+    relay: asyncio.Task[None]
+    last: str = ""
+    """Its last line, which tends to say why it ended."""
+
+
+def ending(code: int) -> str:
+    """An exit status in words."""
+    if code >= 0:
+        return f"ended with exit status {code}"
+    with suppress(ValueError):
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"was ended by signal {-code}"
+
+
+def _stop(running: Running, code: int) -> Stop:
+    return Stop(f"{running.program.name} {ending(code)}" + (f": {running.last}" if running.last else ""))
+
+
+class Supervisor:
+    def __init__(self, console: Console, folder: Path) -> None:
+        self.console = console
+        self.folder = folder
+        self.running: list[Running] = []
+
+    async def start(self, program: Program) -> Running:
+        process = await asyncio.create_subprocess_exec(
+            *program.command,
+            cwd=self.folder,
+            env={**program.environment, "PYTHONUNBUFFERED": "1"},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        # its own task, so that a program never waits for a full pipe
+        running = Running(program, process, relay=asyncio.create_task(asyncio.sleep(0)))
+        running.relay = asyncio.create_task(self._relay(running, process.stdout))
+        self.running.append(running)
+        return running
+
+    async def _relay(self, running: Running, stream: asyncio.StreamReader) -> None:
+        rest = b""
+        while chunk := await stream.read(LINE_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > LINE_BYTES:
+                lines.append(rest)
+                rest = b""
+            for line in lines:
+                self._line(running, line)
+        if rest:
+            self._line(running, rest)
+
+    def _line(self, running: Running, line: bytes) -> None:
+        # of a progress bar, which rewrites its line, only the last state
+        text = line.decode(errors="replace").rstrip("\r").rpartition("\r")[2].rstrip()
+        if text:
+            running.last = text
+            self.console.say(running.program.name, text)
+
+    async def _ended(self, running: Running) -> int:
+        code = await running.process.wait()
+        # something that it started may hold the pipe open
+        await asyncio.wait({running.relay}, timeout=RELAY_SECONDS)
+        return code
+
+    async def serve(self, program: Program) -> None:
+        """Run a server. It is not meant to end.
+
+        Raises:
+            Stop: it did.
+        """
+        running = await self.start(program)
+        raise _stop(running, await self._ended(running))
+
+    async def finish(self, program: Program) -> None:
+        """Run a program to its end.
+
+        Raises:
+            Stop: it failed.
+        """
+        running = await self.start(program)
+        code = await self._ended(running)
+        # what it may have left behind; not later, when its id may be another's
+        self._signal(running, signal.SIGKILL)
+        self.running.remove(running)
+        if code != 0:
+            raise _stop(running, code)
+
+    def _signal(self, running: Running, number: signal.Signals) -> bool:
+        """Send to the whole group; whether anything of it was still there."""
+        try:
+            os.killpg(running.process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            # macOS answers EPERM where only a zombie is left
+            return False
+        return True
+
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """End every group: SIGTERM, then SIGKILL after the grace period or as soon as `hurry` is set."""
+        for running in self.running:
+            self._signal(running, signal.SIGTERM)
+        everyone = asyncio.gather(*(running.process.wait() for running in self.running))
+        waiting = asyncio.create_task(hurry.wait())
+        await asyncio.wait({everyone, waiting}, timeout=GRACE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        for running in self.running:
+            if running.process.returncode is None:
+                self.console.say(running.program.name, "does not end by itself: killed")
+            # also what a program that has ended left in its group
+            self._signal(running, signal.SIGKILL)
+        await everyone
+        relays = {running.relay for running in self.running}
+        if relays:
+            await asyncio.wait(relays, timeout=RELAY_SECONDS)
+
+
+async def run_until_stopped(supervisor: Supervisor, work: Callable[[], Awaitable[None]]) -> int:
+    """Run `work` until it raises Stop, a signal comes (SIGINT, SIGTERM, SIGHUP) or the output is closed; then
+    end every program. Returns the exit status: 0 after Ctrl-C, 1 after Stop, 128 + n after another signal."""
+    console = supervisor.console
+    asked: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    hurry = asyncio.Event()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stopping:
+            hurry.set()
+        asked.put_nowait(number)
+
+    stopping = False
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, on_signal, number)
+    working = asyncio.ensure_future(work())
+    signalled = asyncio.create_task(asked.get())
+    unread = asyncio.create_task(console.lost.wait())
+    done, _ = await asyncio.wait({working, signalled, unread}, return_when=asyncio.FIRST_COMPLETED)
+    stopping = True
+    status = 1
+    if signalled in done:
+        number = signalled.result()
+        status = 0 if number is signal.SIGINT else 128 + number
+        console.say("demo", f"{'Ctrl-C' if number is signal.SIGINT else number.name}: stopping")
+    for task in (working, signalled, unread):
+        task.cancel()
+    try:
+        await working
+    except asyncio.CancelledError:
+        pass
+    except Stop as stop:
+        if signalled not in done:
+            console.say("demo", f"{stop}. Stopping the others")
+    finally:
+        await supervisor.stop(hurry)
+    return status
