@@ -6,13 +6,17 @@ MEMBERS := packages/dataset packages/engine packages/pipeline[generate] \
 	services/webapp services/inference services/autointerp
 TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest pytest-asyncio playwright glassllm \
 	neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
+# the services that need no torch, and what their tests use
+LIGHT := packages/dataset packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \
+	packages/clients/memicos-client services/webapp services/autointerp
+LIGHT_TOOLS := pytest pytest-asyncio neuronpedia neuronpedia-autointerp-client
 UV := .venv/bin/uv
 BIN := .venv/bin
 # uv reads no pip configuration: pass on where pip was told to find wheels (empty elsewhere)
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock openapi clients contracts
+.PHONY: help setup lock openapi clients contracts test-light
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-28s %s\n", $$1, $$2}'
@@ -36,3 +40,12 @@ clients: setup ## write packages/clients from schemas/openapi (ONLY=inference fo
 
 contracts: setup ## fail where documents or clients are not what the services give now
 	$(BIN)/python scripts/contracts.py check $(ONLY)
+
+.venv-light/.ok: .venv/.ok
+	@test -x .venv-light/bin/python || $(UV) venv -q -p .venv/bin/python .venv-light
+	$(UV) pip install -q -p .venv-light -c requirements.lock $(LIGHT_TOOLS) $(foreach m,$(LIGHT),-e $(m))
+	@touch $@
+
+test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
+	.venv-light/bin/python scripts/without_torch.py
+	.venv-light/bin/pytest services/webapp/tests services/autointerp/tests
