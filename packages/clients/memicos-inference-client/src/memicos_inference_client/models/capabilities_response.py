@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.limits import Limits
+    from ..models.source_info import SourceInfo
+
+
+T = TypeVar("T", bound="CapabilitiesResponse")
+
+
+@_attrs_define
+class CapabilitiesResponse:
+    """What this server runs and how far it goes.
+
+    Attributes:
+        model (str): the id that requests name as `model`
+        accepted_models (list[str]): every id that requests may name as `model`
+        weights (str): folder name or hub id that the weights were loaded from
+        origin (str): what the weights are, for example whether they were dequantised
+        dtype (str):
+        sae_dtype (str):
+        device (str):
+        num_layers (int):
+        d_model (int):
+        d_vocab (int):
+        chat_template (bool): false: chats are rendered as ChatML
+        sae_sets (list[str]):
+        sources (list[SourceInfo]):
+        steer_methods (list[str]):
+        steer_hooks (list[str]): hook points, N being a layer
+        endpoints (list[str]):
+        limits (Limits): Beyond them a request is refused; each is a setting of the server.
+    """
+
+    model: str
+    accepted_models: list[str]
+    weights: str
+    origin: str
+    dtype: str
+    sae_dtype: str
+    device: str
+    num_layers: int
+    d_model: int
+    d_vocab: int
+    chat_template: bool
+    sae_sets: list[str]
+    sources: list[SourceInfo]
+    steer_methods: list[str]
+    steer_hooks: list[str]
+    endpoints: list[str]
+    limits: Limits
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        model = self.model
+
+        accepted_models = self.accepted_models
+
+        weights = self.weights
+
+        origin = self.origin
+
+        dtype = self.dtype
+
+        sae_dtype = self.sae_dtype
+
+        device = self.device
+
+        num_layers = self.num_layers
+
+        d_model = self.d_model
+
+        d_vocab = self.d_vocab
+
+        chat_template = self.chat_template
+
+        sae_sets = self.sae_sets
+
+        sources = []
+        for sources_item_data in self.sources:
+            sources_item = sources_item_data.to_dict()
+            sources.append(sources_item)
+
+        steer_methods = self.steer_methods
+
+        steer_hooks = self.steer_hooks
+
+        endpoints = self.endpoints
+
+        limits = self.limits.to_dict()
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "model": model,
+                "accepted_models": accepted_models,
+                "weights": weights,
+                "origin": origin,
+                "dtype": dtype,
+                "sae_dtype": sae_dtype,
+                "device": device,
+                "num_layers": num_layers,
+                "d_model": d_model,
+                "d_vocab": d_vocab,
+                "chat_template": chat_template,
+                "sae_sets": sae_sets,
+                "sources": sources,
+                "steer_methods": steer_methods,
+                "steer_hooks": steer_hooks,
+                "endpoints": endpoints,
+                "limits": limits,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.limits import Limits  # noqa: PLC0415
+        from ..models.source_info import SourceInfo  # noqa: PLC0415
+
+        d = dict(src_dict)
+        model = d.pop("model")
+
+        accepted_models = cast(list[str], d.pop("accepted_models"))
+
+        weights = d.pop("weights")
+
+        origin = d.pop("origin")
+
+        dtype = d.pop("dtype")
+
+        sae_dtype = d.pop("sae_dtype")
+
+        device = d.pop("device")
+
+        num_layers = d.pop("num_layers")
+
+        d_model = d.pop("d_model")
+
+        d_vocab = d.pop("d_vocab")
+
+        chat_template = d.pop("chat_template")
+
+        sae_sets = cast(list[str], d.pop("sae_sets"))
+
+        sources = []
+        _sources = d.pop("sources")
+        for sources_item_data in _sources:
+            sources_item = SourceInfo.from_dict(sources_item_data)
+
+            sources.append(sources_item)
+
+        steer_methods = cast(list[str], d.pop("steer_methods"))
+
+        steer_hooks = cast(list[str], d.pop("steer_hooks"))
+
+        endpoints = cast(list[str], d.pop("endpoints"))
+
+        limits = Limits.from_dict(d.pop("limits"))
+
+        capabilities_response = cls(
+            model=model,
+            accepted_models=accepted_models,
+            weights=weights,
+            origin=origin,
+            dtype=dtype,
+            sae_dtype=sae_dtype,
+            device=device,
+            num_layers=num_layers,
+            d_model=d_model,
+            d_vocab=d_vocab,
+            chat_template=chat_template,
+            sae_sets=sae_sets,
+            sources=sources,
+            steer_methods=steer_methods,
+            steer_hooks=steer_hooks,
+            endpoints=endpoints,
+            limits=limits,
+        )
+
+        capabilities_response.additional_properties = d
+        return capabilities_response
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

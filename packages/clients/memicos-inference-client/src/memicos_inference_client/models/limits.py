@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+T = TypeVar("T", bound="Limits")
+
+
+@_attrs_define
+class Limits:
+    """Beyond them a request is refused; each is a setting of the server.
+
+    Attributes:
+        token_limit (int): tokens of a prompt, a prepended BOS included
+        context (int): tokens of prompt and completion together
+        max_completion_tokens (int):
+        max_num_results (int):
+        max_top_k (int):
+        max_steered (int): features or vectors in one steering request
+        max_logprobs (int):
+        max_loaded_saes (int):
+        max_waiting (int): requests that wait for the model
+        body_bytes (int):
+    """
+
+    token_limit: int
+    context: int
+    max_completion_tokens: int
+    max_num_results: int
+    max_top_k: int
+    max_steered: int
+    max_logprobs: int
+    max_loaded_saes: int
+    max_waiting: int
+    body_bytes: int
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        token_limit = self.token_limit
+
+        context = self.context
+
+        max_completion_tokens = self.max_completion_tokens
+
+        max_num_results = self.max_num_results
+
+        max_top_k = self.max_top_k
+
+        max_steered = self.max_steered
+
+        max_logprobs = self.max_logprobs
+
+        max_loaded_saes = self.max_loaded_saes
+
+        max_waiting = self.max_waiting
+
+        body_bytes = self.body_bytes
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "token_limit": token_limit,
+                "context": context,
+                "max_completion_tokens": max_completion_tokens,
+                "max_num_results": max_num_results,
+                "max_top_k": max_top_k,
+                "max_steered": max_steered,
+                "max_logprobs": max_logprobs,
+                "max_loaded_saes": max_loaded_saes,
+                "max_waiting": max_waiting,
+                "body_bytes": body_bytes,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        token_limit = d.pop("token_limit")
+
+        context = d.pop("context")
+
+        max_completion_tokens = d.pop("max_completion_tokens")
+
+        max_num_results = d.pop("max_num_results")
+
+        max_top_k = d.pop("max_top_k")
+
+        max_steered = d.pop("max_steered")
+
+        max_logprobs = d.pop("max_logprobs")
+
+        max_loaded_saes = d.pop("max_loaded_saes")
+
+        max_waiting = d.pop("max_waiting")
+
+        body_bytes = d.pop("body_bytes")
+
+        limits = cls(
+            token_limit=token_limit,
+            context=context,
+            max_completion_tokens=max_completion_tokens,
+            max_num_results=max_num_results,
+            max_top_k=max_top_k,
+            max_steered=max_steered,
+            max_logprobs=max_logprobs,
+            max_loaded_saes=max_loaded_saes,
+            max_waiting=max_waiting,
+            body_bytes=body_bytes,
+        )
+
+        limits.additional_properties = d
+        return limits
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+T = TypeVar("T", bound="SourceInfo")
+
+
+@_attrs_define
+class SourceInfo:
+    """An SAE that this server can run.
+
+    Attributes:
+        id (str): for example 15-res-4k
+        source_set (str):
+        hook (str): TransformerLens' name of the hook point
+        layer (int):
+        d_in (int):
+        d_sae (int): number of features
+        architecture (str):
+        prepend_bos (bool):
+        context_size (int | None): tokens of a training window; null where unknown
+        ignored_positions (list[int]): positions that were left out of training
+        norm_cut (float | None): positions whose activation has a larger norm were left out of training; null: none were
+        loaded (bool): in memory now; others are loaded when asked for
+    """
+
+    id: str
+    source_set: str
+    hook: str
+    layer: int
+    d_in: int
+    d_sae: int
+    architecture: str
+    prepend_bos: bool
+    context_size: int | None
+    ignored_positions: list[int]
+    norm_cut: float | None
+    loaded: bool
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        id = self.id
+
+        source_set = self.source_set
+
+        hook = self.hook
+
+        layer = self.layer
+
+        d_in = self.d_in
+
+        d_sae = self.d_sae
+
+        architecture = self.architecture
+
+        prepend_bos = self.prepend_bos
+
+        context_size: int | None
+        context_size = self.context_size
+
+        ignored_positions = self.ignored_positions
+
+        norm_cut: float | None
+        norm_cut = self.norm_cut
+
+        loaded = self.loaded
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "id": id,
+                "source_set": source_set,
+                "hook": hook,
+                "layer": layer,
+                "d_in": d_in,
+                "d_sae": d_sae,
+                "architecture": architecture,
+                "prepend_bos": prepend_bos,
+                "context_size": context_size,
+                "ignored_positions": ignored_positions,
+                "norm_cut": norm_cut,
+                "loaded": loaded,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        id = d.pop("id")
+
+        source_set = d.pop("source_set")
+
+        hook = d.pop("hook")
+
+        layer = d.pop("layer")
+
+        d_in = d.pop("d_in")
+
+        d_sae = d.pop("d_sae")
+
+        architecture = d.pop("architecture")
+
+        prepend_bos = d.pop("prepend_bos")
+
+        def _parse_context_size(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        context_size = _parse_context_size(d.pop("context_size"))
+
+        ignored_positions = cast(list[int], d.pop("ignored_positions"))
+
+        def _parse_norm_cut(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        norm_cut = _parse_norm_cut(d.pop("norm_cut"))
+
+        loaded = d.pop("loaded")
+
+        source_info = cls(
+            id=id,
+            source_set=source_set,
+            hook=hook,
+            layer=layer,
+            d_in=d_in,
+            d_sae=d_sae,
+            architecture=architecture,
+            prepend_bos=prepend_bos,
+            context_size=context_size,
+            ignored_positions=ignored_positions,
+            norm_cut=norm_cut,
+            loaded=loaded,
+        )
+
+        source_info.additional_properties = d
+        return source_info
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

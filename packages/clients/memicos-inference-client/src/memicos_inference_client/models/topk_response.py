@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.token_features import TokenFeatures
+
+
+T = TypeVar("T", bound="TopkResponse")
+
+
+@_attrs_define
+class TopkResponse:
+    """
+    Attributes:
+        results (list[TokenFeatures]):
+        tokens (list[str]):
+        token_ids (list[int]):
+        ignored_positions (list[int]): positions where values mean nothing: the source was not trained on such
+    """
+
+    results: list[TokenFeatures]
+    tokens: list[str]
+    token_ids: list[int]
+    ignored_positions: list[int]
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        results = []
+        for results_item_data in self.results:
+            results_item = results_item_data.to_dict()
+            results.append(results_item)
+
+        tokens = self.tokens
+
+        token_ids = self.token_ids
+
+        ignored_positions = self.ignored_positions
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "results": results,
+                "tokens": tokens,
+                "token_ids": token_ids,
+                "ignored_positions": ignored_positions,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.token_features import TokenFeatures  # noqa: PLC0415
+
+        d = dict(src_dict)
+        results = []
+        _results = d.pop("results")
+        for results_item_data in _results:
+            results_item = TokenFeatures.from_dict(results_item_data)
+
+            results.append(results_item)
+
+        tokens = cast(list[str], d.pop("tokens"))
+
+        token_ids = cast(list[int], d.pop("token_ids"))
+
+        ignored_positions = cast(list[int], d.pop("ignored_positions"))
+
+        topk_response = cls(
+            results=results,
+            tokens=tokens,
+            token_ids=token_ids,
+            ignored_positions=ignored_positions,
+        )
+
+        topk_response.additional_properties = d
+        return topk_response
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,94 @@
+"""From work in the model's thread to an answer; a closed connection ends the work."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+
+from memicos_inference.errors import Fault
+from memicos_inference.worker import Long, Short, Work, Worker
+
+log = logging.getLogger(__name__)
+
+
+class EventStream(StreamingResponse):
+    media_type = "text/event-stream"
+
+
+def worker_of(request: Request) -> Worker[Any]:
+    return request.app.state.worker
+
+
+async def answer(request: Request, job: Short[Any]) -> Response:
+    """The JSON that `job` gives."""
+    return await _last_body(request, worker_of(request).submit(job, long=False))
+
+
+async def generated(request: Request, job: Long[Any], stream: bool) -> Response:
+    """The last JSON that `job` gives, or with `stream` each as a server-sent event.
+
+    Refusals come as errors either way: a stream begins with its first body.
+    """
+    work = worker_of(request).submit(job, long=True)
+    if not stream:
+        return await _last_body(request, work)
+    bodies = work.bodies()
+    first = await _unless_closed(request, anext(bodies))
+    if first is None:
+        await bodies.aclose()
+        return Response(status_code=499)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return EventStream(_events(first, bodies), headers=headers)
+
+
+async def _events(body: bytes, bodies: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(bodies):
+        yield b"data: " + body + b"\n\n"
+        try:
+            async for body in bodies:
+                yield b"data: " + body + b"\n\n"
+        except Fault as fault:
+            yield _broken(body, fault.message)
+        except Exception:  # the answer has begun: what is left to do is to say so in the stream
+            log.exception("a stream broke off")
+            yield _broken(body, "Something failed on our side. It has been logged.")
+
+
+def _broken(body: bytes, words: str) -> bytes:
+    return b"data: " + json.dumps({**json.loads(body), "error": words}).encode() + b"\n\n"
+
+
+async def _last_body(request: Request, work: Work[Any]) -> Response:
+    async def last() -> bytes:
+        newest = b""
+        async with aclosing(work.bodies()) as bodies:
+            async for body in bodies:
+                newest = body
+        return newest
+
+    body = await _unless_closed(request, last())
+    if body is None:
+        return Response(status_code=499)
+    return Response(body, media_type="application/json")
+
+
+async def _unless_closed(request: Request, coming: Any) -> Any:
+    """What `coming` gives; None, and `coming` cancelled, where the client closes the connection first."""
+
+    async def closed() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    answer = asyncio.ensure_future(coming)
+    end = asyncio.create_task(closed())
+    try:
+        await asyncio.wait((answer, end), return_when=asyncio.FIRST_COMPLETED)
+        return answer.result() if answer.done() else None
+    finally:
+        answer.cancel()
+        end.cancel()

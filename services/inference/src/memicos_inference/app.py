@@ -1,0 +1,67 @@
+"""Puts the inference server together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from memicos_inference import errors, loading, security
+from memicos_inference.activation import api as activation_api
+from memicos_inference.settings import Settings, read
+from memicos_inference.status import api as status_api
+from memicos_inference.steering import api as steering_api
+from memicos_inference.tokens import api as tokens_api
+from memicos_inference.worker import Worker
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": errors.ErrorBody, "description": "The request cannot be answered as it is"},
+    401: {"model": errors.ErrorBody, "description": "Wrong or missing X-SECRET-KEY"},
+    413: {"model": errors.ErrorBody, "description": "The body is too large"},
+    422: {"model": errors.ErrorBody, "description": "A field is missing or out of range"},
+    503: {
+        "model": errors.ErrorBody,
+        "description": "Not now: the model is loading, or too many requests wait; Retry-After says when",
+    },
+}
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    worker: Worker[Any] = app.state.worker
+    worker.start()
+    yield
+    worker.stop()
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; `settings` are read from the environment where none are given.
+
+    Nothing is loaded before it starts; then the model loads in its own thread while /health answers.
+    """
+    app = FastAPI(
+        title="memicos inference",
+        version="0.1.0",
+        summary="Runs a language model and its SAEs: activations, and steered generation.",
+        lifespan=_lifespan,
+        generate_unique_id_function=_operation_id,
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    settings = settings or read()
+    app.state.worker = Worker(
+        partial(loading.load, settings), max_waiting=settings.max_waiting, max_live=settings.max_generations
+    )
+    app.add_middleware(security.Guard, settings=settings)
+    errors.install(app)
+    app.include_router(status_api.health_router)
+    app.include_router(status_api.router, responses={code: ERRORS[code] for code in (401, 503)})
+    for router in (tokens_api.router, activation_api.router, steering_api.router):
+        app.include_router(router, responses=ERRORS)
+    return app

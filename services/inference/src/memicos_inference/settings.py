@@ -1,0 +1,182 @@
+"""Every setting of the inference server, read from the environment and an env file, with its default."""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Dtype = Literal["float32", "float16", "bfloat16"]
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Settings of the server: the keys of the field's known env files, and `INFERENCE_X` for those of our own.
+
+    Relative paths are relative to the folder that the server is started in. An empty value is the same as none.
+    """
+
+    model_config = SettingsConfigDict(
+        extra="ignore",
+        populate_by_name=True,
+        frozen=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        protected_namespaces=(),
+    )
+
+    model_id: str = Field(
+        default="",
+        validation_alias="MODEL_ID",
+        description="The model that the sources belong to: its id in their neuronpedia ids, for example "
+        "gpt2-small, or its hub id.",
+    )
+    override_model_id: str | None = Field(
+        default=None,
+        validation_alias="OVERRIDE_MODEL_ID",
+        description="The model that is run instead, for example the instruction-tuned one of the same family.",
+    )
+    custom_hf_model_id: str | None = Field(
+        default=None,
+        validation_alias="CUSTOM_HF_MODEL_ID",
+        description="Where its weights come from: a hub id or a local folder, where that is another place.",
+    )
+    sae_sets: Names = Field(
+        default=("res-jb",),
+        validation_alias="SAE_SETS",
+        description="JSON list of source sets; [] runs the model without sources.",
+    )
+    include_sae: Names = Field(
+        default=(),
+        validation_alias="INCLUDE_SAE",
+        description="JSON list of regular expressions: only source ids that one of them is found in.",
+    )
+    exclude_sae: Names = Field(
+        default=(),
+        validation_alias="EXCLUDE_SAE",
+        description="JSON list of regular expressions: no source ids that one of them is found in.",
+    )
+    sae_folder: Path | None = Field(
+        default=None,
+        validation_alias="SAE_FOLDER",
+        description="Folder of local SAEs, each in <folder>/<source id>/cfg.json; others come from SAELens' "
+        "directory and the hub.",
+    )
+    model_dtype: Dtype = Field(
+        default="float32", validation_alias="MODEL_DTYPE", description="float32, float16 or bfloat16."
+    )
+    sae_dtype: Dtype = Field(
+        default="float32", validation_alias="SAE_DTYPE", description="float32, float16 or bfloat16."
+    )
+    device: str = Field(
+        default="auto",
+        validation_alias="DEVICE",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto, cpu, mps, cuda or cuda:N; auto takes cuda, then mps, then cpu.",
+    )
+    token_limit: int = Field(default=200, ge=1, validation_alias="TOKEN_LIMIT", description="Most tokens of a prompt.")
+    max_loaded_saes: int = Field(
+        default=300,
+        ge=1,
+        validation_alias="MAX_LOADED_SAES",
+        description="Most SAEs in memory; the one used longest ago makes room for another.",
+    )
+    secret: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("INFERENCE_SECRET", "SECRET"),
+        description="What requests send as X-SECRET-KEY; unset: the server is open to whoever reaches it.",
+    )
+    hf_token: SecretStr | None = Field(
+        default=None, validation_alias="HF_TOKEN", description="Token for gated models of the hub."
+    )
+
+    host: str = Field(default="127.0.0.1", validation_alias="INFERENCE_HOST", description="Address to bind.")
+    port: int = Field(default=5002, ge=1, le=65535, validation_alias="INFERENCE_PORT", description="Port to bind.")
+    max_completion_tokens: int = Field(
+        default=1024,
+        ge=1,
+        validation_alias="INFERENCE_MAX_COMPLETION_TOKENS",
+        description="Most tokens that a request may have generated.",
+    )
+    kv_bytes: int = Field(
+        default=2 * 1024**3,
+        ge=1,
+        validation_alias="INFERENCE_KV_BYTES",
+        description="Memory for keys and values of all generations that run at a time.",
+    )
+    max_generations: int = Field(
+        default=4,
+        ge=1,
+        validation_alias="INFERENCE_MAX_GENERATIONS",
+        description="Generations that run at a time; others wait.",
+    )
+    max_waiting: int = Field(
+        default=64,
+        ge=1,
+        validation_alias="INFERENCE_MAX_WAITING",
+        description="Requests that may wait for the model; more are answered 503.",
+    )
+    max_num_results: int = Field(
+        default=1000,
+        ge=1,
+        validation_alias="INFERENCE_MAX_NUM_RESULTS",
+        description="Most results of /v1/activation/all.",
+    )
+    max_top_k: int = Field(
+        default=100,
+        ge=1,
+        validation_alias="INFERENCE_MAX_TOP_K",
+        description="Most features a token of /v1/activation/topk-by-token.",
+    )
+    max_steered: int = Field(
+        default=64,
+        ge=1,
+        validation_alias="INFERENCE_MAX_STEERED",
+        description="Most features or vectors of a steering request.",
+    )
+    body_bytes: int = Field(
+        default=4_000_000,
+        gt=0,
+        validation_alias="INFERENCE_BODY_BYTES",
+        description="Largest request body.",
+    )
+
+    @field_validator("sae_sets", "include_sae", "exclude_sae", mode="before")
+    @classmethod
+    def _json_list(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            found = json.loads(value)
+        except ValueError:
+            found = None
+        if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+            raise ValueError('should be a JSON list of strings, for example ["res-jb"]')
+        return tuple(found)
+
+    @field_validator("include_sae", "exclude_sae")
+    @classmethod
+    def _compiles(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in value:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"'{pattern}' is not a regular expression: {error}") from None
+        return value
+
+    @field_validator("model_dtype", "sae_dtype", mode="before")
+    @classmethod
+    def _short_dtype(cls, value: Any) -> Any:
+        short = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+        return short.get(value, value) if isinstance(value, str) else value
+
+
+def read(env_file: Path | None = None) -> Settings:
+    """Settings from the environment; `env_file` fills in what the environment lacks.
+
+    Raises:
+        pydantic.ValidationError: a value is out of its range.
+    """
+    return Settings(_env_file=env_file)  # pyright: ignore[reportCallIssue]  # known to pydantic-settings only

@@ -1,0 +1,20 @@
+"""Routes that say what this server is and how far it is."""
+
+from fastapi import APIRouter, Request, Response
+
+from memicos_inference.answers import answer, worker_of
+from memicos_inference.status import service
+from memicos_inference.status.schemas import CapabilitiesResponse, HealthResponse
+
+health_router = APIRouter(tags=["health"])
+router = APIRouter(prefix="/v1", tags=["capabilities"])
+
+
+@health_router.get("/health", summary="Whether the server is up, and whether the model is loaded")
+async def health(request: Request) -> HealthResponse:
+    return service.health(worker_of(request).progress)
+
+
+@router.get("/capabilities", response_model=CapabilitiesResponse, summary="What this server runs")
+async def capabilities(request: Request) -> Response:
+    return await answer(request, service.capabilities)

@@ -1,0 +1,73 @@
+"""The wire of `/health` and `/v1/capabilities`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from memicos_inference.wire import Wire
+
+
+class HealthResponse(Wire):
+    """Answered at once, also while the model loads."""
+
+    status: Literal["healthy"] = Field(description="the server is live")
+    ready: bool = Field(description="model and sources are loaded, requests are answered")
+    state: Literal["loading", "ready", "failed"]
+    progress: str = Field(description="what is being loaded, or why loading failed")
+    progress_fraction: float = Field(ge=0, le=1, description="share of the loading that is done")
+
+
+class SourceInfo(Wire):
+    """An SAE that this server can run."""
+
+    id: str = Field(description="for example 15-res-4k")
+    source_set: str
+    hook: str = Field(description="TransformerLens' name of the hook point")
+    layer: int
+    d_in: int
+    d_sae: int = Field(description="number of features")
+    architecture: str
+    prepend_bos: bool
+    context_size: int | None = Field(description="tokens of a training window; null where unknown")
+    ignored_positions: list[int] = Field(description="positions that were left out of training")
+    norm_cut: float | None = Field(
+        description="positions whose activation has a larger norm were left out of training; null: none were"
+    )
+    loaded: bool = Field(description="in memory now; others are loaded when asked for")
+
+
+class Limits(Wire):
+    """Beyond them a request is refused; each is a setting of the server."""
+
+    token_limit: int = Field(description="tokens of a prompt, a prepended BOS included")
+    context: int = Field(description="tokens of prompt and completion together")
+    max_completion_tokens: int
+    max_num_results: int
+    max_top_k: int
+    max_steered: int = Field(description="features or vectors in one steering request")
+    max_logprobs: int
+    max_loaded_saes: int
+    max_waiting: int = Field(description="requests that wait for the model")
+    body_bytes: int
+
+
+class CapabilitiesResponse(Wire):
+    """What this server runs and how far it goes."""
+
+    model: str = Field(description="the id that requests name as `model`")
+    accepted_models: list[str] = Field(description="every id that requests may name as `model`")
+    weights: str = Field(description="folder name or hub id that the weights were loaded from")
+    origin: str = Field(description="what the weights are, for example whether they were dequantised")
+    dtype: str
+    sae_dtype: str
+    device: str
+    num_layers: int
+    d_model: int
+    d_vocab: int
+    chat_template: bool = Field(description="false: chats are rendered as ChatML")
+    sae_sets: list[str]
+    sources: list[SourceInfo]
+    steer_methods: list[str]
+    steer_hooks: list[str] = Field(description="hook points, N being a layer")
+    endpoints: list[str]
+    limits: Limits

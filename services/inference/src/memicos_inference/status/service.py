@@ -1,0 +1,79 @@
+"""What this server is and how far it is."""
+
+from memicos_inference.serving import Served, set_of
+from memicos_inference.status.schemas import CapabilitiesResponse, HealthResponse, Limits, SourceInfo
+from memicos_inference.worker import Progress
+
+ENDPOINTS = (
+    "/v1/tokenize",
+    "/v1/activation/single",
+    "/v1/activation/all",
+    "/v1/activation/topk-by-token",
+    "/v1/steer/completion",
+    "/v1/steer/completion-chat",
+)
+
+
+def health(progress: Progress) -> HealthResponse:
+    return HealthResponse(
+        status="healthy",
+        ready=progress.state == "ready",
+        state=progress.state,
+        progress=progress.text,
+        progress_fraction=progress.fraction,
+    )
+
+
+def capabilities(served: Served) -> bytes:
+    from memicos_engine import hooks, steering
+
+    model, settings = served.model, served.settings
+    sources = [
+        SourceInfo(
+            id=source.id,
+            source_set=set_of(source.id),
+            hook=source.hook_name,
+            layer=source.layer,
+            d_in=source.d_in,
+            d_sae=source.d_sae,
+            architecture=source.architecture,
+            prepend_bos=source.recipe.prepend_bos,
+            context_size=source.recipe.context_size,
+            ignored_positions=list(source.recipe.ignored_positions),
+            norm_cut=source.recipe.norm_cut,
+            loaded=source.id in served.shelf.loaded,
+        )
+        for source in served.shelf.facts()
+    ]
+    limits = Limits(
+        token_limit=min(settings.token_limit, model.max_context),
+        context=model.max_context,
+        max_completion_tokens=settings.max_completion_tokens,
+        max_num_results=settings.max_num_results,
+        max_top_k=settings.max_top_k,
+        max_steered=settings.max_steered,
+        max_logprobs=10,
+        max_loaded_saes=settings.max_loaded_saes,
+        max_waiting=settings.max_waiting,
+        body_bytes=settings.body_bytes,
+    )
+    body = CapabilitiesResponse(
+        model=served.names[0],
+        accepted_models=list(served.names),
+        weights=served.weights,
+        origin=model.origin,
+        dtype=settings.model_dtype,
+        sae_dtype=settings.sae_dtype,
+        device=str(model.device),
+        num_layers=model.n_layers,
+        d_model=model.d_model,
+        d_vocab=model.d_vocab,
+        chat_template=model.has_chat_template,
+        sae_sets=list(served.sae_sets),
+        sources=sources,
+        steer_methods=list(steering.METHODS),
+        steer_hooks=list(hooks.steerable(model)),
+        endpoints=list(ENDPOINTS),
+        limits=limits,
+    )
+    return body.model_dump_json().encode()

@@ -1,0 +1,43 @@
+"""Routes of steered generation. With `stream` in the body they answer in server-sent events."""
+
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from memicos_inference.answers import generated
+from memicos_inference.steering import service
+from memicos_inference.steering.schemas import (
+    ChatRequest,
+    ChatResponse,
+    CompletionRequest,
+    CompletionResponse,
+)
+
+router = APIRouter(prefix="/v1/steer", tags=["steer"])
+
+
+def _or_events(frame: str) -> dict[int | str, dict[str, Any]]:
+    """The 200 answer as JSON and as events, each of which is the whole answer so far."""
+    schema = {"$ref": f"#/components/schemas/{frame}"}
+    return {200: {"content": {"text/event-stream": {"schema": schema}}}}
+
+
+@router.post(
+    "/completion",
+    response_model=CompletionResponse,
+    responses=_or_events("CompletionResponse"),
+    summary="Continue a text, steered and as it is",
+)
+async def steer_completion(body: CompletionRequest, request: Request) -> Response:
+    return await generated(request, partial(service.completion, body=body), body.stream)
+
+
+@router.post(
+    "/completion-chat",
+    response_model=ChatResponse,
+    responses=_or_events("ChatResponse"),
+    summary="Answer in a conversation, steered and as the model is",
+)
+async def steer_completion_chat(body: ChatRequest, request: Request) -> Response:
+    return await generated(request, partial(service.chat, body=body), body.stream)

@@ -1,0 +1,125 @@
+"""The wire of `/v1/steer`. With `stream` every server-sent event is the whole response so far."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from memicos_inference.wire import Index, Number, Wire
+
+SteerMethod = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"]
+SteerType = Literal["STEERED", "DEFAULT"]
+
+
+class SteerFeature(Wire):
+    model: str
+    source: str
+    index: Index
+    strength: Number
+    steering_vector: list[Number] | None = Field(
+        None, description="refused: the source's decoder row is the direction; send own ones as `vectors`"
+    )
+
+
+class SteerVector(Wire):
+    steering_vector: list[Number]
+    strength: Number
+    hook: str = Field(description="for example blocks.15.hook_resid_post")
+
+
+class SteerSettings(Wire):
+    """What both kinds share. Exactly one of `features` and `vectors`; `features: []` where only DEFAULT is wanted.
+
+    With c = strength_multiplier x strength and v the direction, SIMPLE_ADDITIVE adds c v to the activation h at every
+    position; ORTHOGONAL_DECOMP multiplies h's component along v by c: h + (c - 1) (h.u) u with u = v / |v|.
+    """
+
+    model: str
+    steer_method: SteerMethod = "SIMPLE_ADDITIVE"
+    normalize_steering: bool = Field(False, description="scale each direction to length 1 first")
+    types: list[SteerType] = Field(min_length=1)
+    features: list[SteerFeature] | None = None
+    vectors: list[SteerVector] | None = None
+    n_completion_tokens: int = Field(ge=1)
+    temperature: Number = Field(ge=0, description="0: the most probable token")
+    strength_multiplier: Number = 1.0
+    freq_penalty: Number = Field(
+        0.0,
+        description="times a token's count so far, prompt included, comes off its logit; only where "
+        "temperature and penalty are above 0",
+    )
+    seed: int = Field(16, ge=-(2**53), le=2**53, description="each type is sampled from this seed anew")
+    stream: bool = Field(False, description="answer as text/event-stream")
+    n_logprobs: int = Field(0, ge=0, le=10, description="alternatives for each token; 0: no log-probabilities")
+
+    @field_validator("types")
+    @classmethod
+    def _once(cls, types: list[SteerType]) -> list[SteerType]:
+        if len(set(types)) < len(types):
+            raise ValueError("a type is named twice")
+        return types
+
+
+class CompletionRequest(SteerSettings):
+    prompt: str = Field(min_length=1)
+
+
+class ChatMessage(Wire):
+    content: str
+    role: str = Field(min_length=1)
+
+
+class ChatRequest(SteerSettings):
+    prompt: list[ChatMessage] = Field(min_length=1)
+    steer_special_tokens: bool = Field(
+        True, description="false: special tokens of the prompt are not steered; generated ones always are"
+    )
+    is_assistant_axis: bool = Field(False, description="true is refused")
+
+
+class TopLogprob(Wire):
+    token: str
+    logprob: float
+
+
+class TokenLogprob(Wire):
+    """Natural logarithms of the probabilities before temperature and penalty."""
+
+    token: str
+    logprob: float
+    top_logprobs: list[TopLogprob]
+
+
+class CompletionOutput(Wire):
+    type: SteerType
+    output: str = Field(description="prompt and completion; a prepended BOS is left out")
+    completion: str = Field(description="what was generated, cut by token count")
+    token_ids: list[int] = Field(description="generated tokens")
+    finished: Literal["length", "eos"] | None = Field(None, description="why it ended; null: not yet")
+    logprobs: list[TokenLogprob] | None = Field(None, description="one a generated token, where asked for")
+
+
+class CompletionResponse(Wire):
+    outputs: list[CompletionOutput] = Field(description="in the order of `types`")
+    error: str | None = Field(None, description="why a stream broke off; only ever in its last event")
+
+
+class ChatInput(Wire):
+    chat_template: list[ChatMessage]
+    raw: str = Field(description="the prompt as the model reads it")
+    token_ids: list[int]
+
+
+class ChatOutput(Wire):
+    type: SteerType
+    chat_template: list[ChatMessage] = Field(description="the request's messages and the assistant's turn")
+    raw: str = Field(description="rendered prompt and completion, special tokens included")
+    completion: str = Field(description="the assistant's turn without special tokens")
+    token_ids: list[int] = Field(description="generated tokens")
+    finished: Literal["length", "eos"] | None = Field(None, description="why it ended; null: not yet")
+    logprobs: list[TokenLogprob] | None = Field(None, description="one a generated token, where asked for")
+
+
+class ChatResponse(Wire):
+    outputs: list[ChatOutput] = Field(description="in the order of `types`")
+    input: ChatInput
+    error: str | None = Field(None, description="why a stream broke off; only ever in its last event")

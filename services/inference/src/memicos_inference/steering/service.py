@@ -1,0 +1,171 @@
+"""Steered generation. Each function runs step by step in the worker's thread and gives the answer so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from memicos_inference.errors import BadInput
+from memicos_inference.serving import Served
+from memicos_inference.steering.schemas import (
+    ChatInput,
+    ChatMessage,
+    ChatOutput,
+    ChatRequest,
+    ChatResponse,
+    CompletionOutput,
+    CompletionRequest,
+    CompletionResponse,
+    SteerSettings,
+    TokenLogprob,
+    TopLogprob,
+)
+
+if TYPE_CHECKING:
+    from memicos_engine.generation import Generation, Logprob, Row
+    from memicos_engine.steering import Steer
+
+
+def completion(served: Served, body: CompletionRequest) -> Iterator[bytes | None]:
+    from memicos_engine.generation import Row
+
+    steers = _steers(served, body)
+    ids = served.ids(body.prompt, served.prepend_bos)
+    bos = int(served.prepend_bos and served.model.bos_token_id is not None)
+    rows = [Row(ids, steers if kind == "STEERED" else ()) for kind in body.types]
+    writing = _start(served, body, rows)
+    shown = served.model.text(ids[bos:])
+
+    def now() -> bytes:
+        outputs = []
+        for row, kind in enumerate(body.types):
+            ended = writing.ended[row]
+            words = served.model.continuation(ids[bos:], writing.written(row), partial=ended is None)
+            outputs.append(
+                CompletionOutput.model_construct(
+                    type=kind,
+                    output=shown + words,
+                    completion=words,
+                    token_ids=writing.ids[row],
+                    finished=ended,
+                    logprobs=_logprobs(served, writing.logprobs[row]) if body.n_logprobs else None,
+                )
+            )
+        return _body(CompletionResponse.model_construct(outputs=outputs))
+
+    return _frames(writing, now, body.stream)
+
+
+def chat(served: Served, body: ChatRequest) -> Iterator[bytes | None]:
+    from memicos_engine import chat as chats
+    from memicos_engine.generation import Row
+
+    if body.is_assistant_axis:
+        raise BadInput("is_assistant_axis is not offered by this server.")
+    steers = _steers(served, body)
+    messages = [{"role": message.role, "content": message.content} for message in body.prompt]
+    ids = chats.render(served.model, messages)
+    served.check_length(ids)
+    mask = None if body.steer_special_tokens else [not special for special in served.model.special(ids)]
+    rows = [Row(ids, steers if kind == "STEERED" else (), mask) for kind in body.types]
+    writing = _start(served, body, rows)
+    rendered = served.model.text(ids)
+    given = ChatInput(chat_template=list(body.prompt), raw=rendered, token_ids=ids)
+
+    def now() -> bytes:
+        outputs = []
+        for row, kind in enumerate(body.types):
+            ended = writing.ended[row]
+            raw = served.model.continuation(ids, writing.ids[row], partial=ended is None)
+            plain = served.model.without_special(writing.ids[row])
+            words = served.model.continuation(ids, plain, partial=ended is None)
+            turn = ChatMessage(role="assistant", content=words)
+            outputs.append(
+                ChatOutput.model_construct(
+                    type=kind,
+                    chat_template=[*body.prompt, turn],
+                    raw=rendered + raw,
+                    completion=words,
+                    token_ids=writing.ids[row],
+                    finished=ended,
+                    logprobs=_logprobs(served, writing.logprobs[row]) if body.n_logprobs else None,
+                )
+            )
+        return _body(ChatResponse.model_construct(outputs=outputs, input=given))
+
+    return _frames(writing, now, body.stream)
+
+
+def _steers(served: Served, body: SteerSettings) -> list[Steer]:
+    """The request's directions with their coefficients; [] where nothing is steered."""
+    from memicos_engine.steering import Steer
+
+    served.check_model(body.model)
+    if (body.features is None) == (body.vectors is None):
+        raise BadInput(
+            "Invalid request data: exactly one of features or vectors must be provided "
+            "(features: [] where only DEFAULT is wanted)."
+        )
+    given: Sequence[object] = body.features if body.features is not None else body.vectors or []
+    if not given and "STEERED" in body.types:
+        raise BadInput("STEERED needs a feature or a vector to steer with; there is none.")
+    if len(given) > served.settings.max_steered:
+        raise BadInput(f"{len(given)} directions; at most {served.settings.max_steered} are steered at a time.")
+    steers = []
+    for feature in body.features or []:
+        served.check_model(feature.model)
+        if feature.steering_vector is not None:
+            raise BadInput(
+                "features: steering_vector is not taken, the source's decoder row is the direction; "
+                "send own directions as vectors."
+            )
+        source = served.source(feature.source)
+        source.check_index(feature.index)
+        strength = feature.strength * body.strength_multiplier
+        steers.append(Steer(source.hook_name, source.decoder_row(feature.index), strength, body.steer_method))
+    for vector in body.vectors or []:
+        strength = vector.strength * body.strength_multiplier
+        steers.append(Steer(vector.hook, vector.steering_vector, strength, body.steer_method))
+    return [steer.normalized() for steer in steers] if body.normalize_steering else steers
+
+
+def _start(served: Served, body: SteerSettings, rows: Sequence[Row]) -> Generation:
+    from memicos_engine.generation import Generation, Sampling
+
+    most = served.settings.max_completion_tokens
+    if body.n_completion_tokens > most:
+        raise BadInput(
+            f"n_completion_tokens is {body.n_completion_tokens}; at most {most} are generated "
+            "(INFERENCE_MAX_COMPLETION_TOKENS)."
+        )
+    sampling = Sampling(
+        temperature=body.temperature,
+        freq_penalty=body.freq_penalty,
+        seed=body.seed,
+        n_logprobs=body.n_logprobs,
+    )
+    return Generation(served.model, rows, body.n_completion_tokens, sampling, served.settings.kv_bytes)
+
+
+def _frames(writing: Generation, now: Callable[[], bytes], stream: bool) -> Iterator[bytes | None]:
+    while not writing.done:
+        writing.step()
+        yield now() if stream or writing.done else None
+
+
+def _logprobs(served: Served, found: Sequence[Logprob]) -> list[TokenLogprob]:
+    def text(token: int) -> str:
+        return served.model.token_strings([token])[0]
+
+    return [
+        TokenLogprob.model_construct(
+            token=text(item.token),
+            logprob=item.logprob,
+            top_logprobs=[TopLogprob.model_construct(token=text(t), logprob=p) for t, p in item.top],
+        )
+        for item in found
+    ]
+
+
+def _body(answer: CompletionResponse | ChatResponse) -> bytes:
+    return answer.model_dump_json(exclude_none=True).encode()
