@@ -78,12 +78,19 @@ TITLES = {
 }
 
 
-def error_response(
-    request: Request, status: int, message: str, headers: dict[str, str] | None = None
-) -> Response:
+def not_api(request: Request) -> None:
+    """Dependency of pages whose paths are all variables: an unknown API path is no page of theirs."""
+    if is_api(request):
+        raise HTTPException(404)
+
+
+def is_api(request: Request) -> bool:
+    return request.url.path == "/api" or request.url.path.startswith("/api/")
+
+
+def error_response(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     """`message` as JSON, as an htmx fragment or as a page, whichever the caller can show."""
-    path = request.url.path
-    if path == "/api" or path.startswith("/api/"):
+    if is_api(request):
         return JSONResponse({"error": message, "message": message}, status, headers)
     fragment = request.headers.get("hx-request") == "true"
     template = "shared/error_fragment.html" if fragment else "shared/error.html"

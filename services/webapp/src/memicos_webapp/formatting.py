@@ -9,7 +9,9 @@ _VISIBLE = str.maketrans({"\n": "↵", "\r": "␍", "\t": "⇥", "\0": "␀", "\
 
 
 def visible(token: str) -> str:
-    """A token's text with line breaks and tabs as signs, so that it stays on its line."""
+    """A token's text with line breaks and tabs as signs, so that it stays on its line; blanks alone as ␣."""
+    if token and not token.strip(" "):
+        return "␣" * len(token)
     return token.translate(_VISIBLE)
 
 
@@ -74,6 +76,5 @@ def place(hook_name: str) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    function.__name__: function
-    for function in (visible, percent, value, signed, count, segment, shade, place)
+    function.__name__: function for function in (visible, percent, value, signed, count, segment, shade, place)
 }

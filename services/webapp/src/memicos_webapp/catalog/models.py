@@ -58,7 +58,10 @@ class SourceSet(Base):
 
 
 class Source(Base):
-    """`current_load_id` says which load readers see; it is null until the first one is complete."""
+    """`current_load_id` says which load readers see; it is null until the first one is complete.
+
+    `active_embedder` is the one whose vectors search by meaning compares; null until one is at work.
+    """
 
     __tablename__ = "source"
     __table_args__ = (UniqueConstraint("model_id", "name"),)
@@ -68,9 +71,7 @@ class Source(Base):
     name: Mapped[str] = mapped_column(Text)
     source_set_id: Mapped[int] = mapped_column(ForeignKey("source_set.id"), index=True)
     layer: Mapped[int]
-    current_load_id: Mapped[int | None] = mapped_column(
-        BigInteger, ForeignKey("load.id", use_alter=True), index=True
-    )
+    current_load_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("load.id", use_alter=True), index=True)
 
 
 class Corpus(Base):

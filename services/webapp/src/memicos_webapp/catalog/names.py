@@ -21,9 +21,7 @@ RESERVED = {
 def check_name(name: str) -> str | None:
     """What is wrong with a name, or None."""
     if not NAME.fullmatch(name):
-        return (
-            f"{name!r} is no name: use up to 128 letters, digits, '.', '_' and '-', first a letter or digit"
-        )
+        return f"{name!r} is no name: use up to 128 letters, digits, '.', '_' and '-', first a letter or digit"
     if name in RESERVED:
         return f"{name!r} is the address of a page here and cannot be a name"
     return None

@@ -123,9 +123,7 @@ async def release(session: AsyncSession, release_id: str) -> ReleaseInfo | None:
     return ReleaseInfo(*row) if row else None
 
 
-async def sets(
-    session: AsyncSession, model_id: str | None = None, release_id: str | None = None
-) -> list[SetInfo]:
+async def sets(session: AsyncSession, model_id: str | None = None, release_id: str | None = None) -> list[SetInfo]:
     """Source sets, of one model or one release where given."""
     where: list[ColumnElement[bool]] = []
     if model_id is not None:

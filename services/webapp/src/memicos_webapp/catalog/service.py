@@ -20,9 +20,7 @@ def listed(names: list[str], limit: int = 8) -> str:
 async def unknown_model(session: AsyncSession, model_id: str) -> NotFound:
     names = [model.id for model in await repository.models(session)]
     if not names:
-        return NotFound(
-            f"There is no model {model_id!r}: nothing has been imported yet. `make demo` does it."
-        )
+        return NotFound(f"There is no model {model_id!r}: nothing has been imported yet. `make demo` does it.")
     return NotFound(f"There is no model {model_id!r} here; there is {listed(names)}.")
 
 
@@ -53,9 +51,7 @@ class Home:
 
 
 async def home(session: AsyncSession) -> Home:
-    return Home(
-        await repository.models(session), await repository.releases(session), await repository.sets(session)
-    )
+    return Home(await repository.models(session), await repository.releases(session), await repository.sets(session))
 
 
 @dataclass(frozen=True)
@@ -66,9 +62,7 @@ class ModelPage:
 
 async def model_page(session: AsyncSession, model: ModelInfo) -> ModelPage:
     sets = await repository.sets(session, model_id=model.id)
-    return ModelPage(
-        model, [(one, await repository.sources_of_set(session, model.id, one.name)) for one in sets]
-    )
+    return ModelPage(model, [(one, await repository.sources_of_set(session, model.id, one.name)) for one in sets])
 
 
 _PLACE = re.compile(r"(?:(?P<model>[^/\s]+)/)?(?P<source>[^/\s]+)/(?P<index>\d+)")

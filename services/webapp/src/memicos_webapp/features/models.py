@@ -41,9 +41,7 @@ class Feature(Base):
         Index(None, "load_id", "max_activation"),
     )
 
-    load_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("load.id", ondelete="CASCADE"), primary_key=True
-    )
+    load_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("load.id", ondelete="CASCADE"), primary_key=True)
     index: Mapped[int] = mapped_column(primary_key=True)
     density: Mapped[float] = mapped_column(REAL)
     active_tokens: Mapped[int] = mapped_column(BigInteger)

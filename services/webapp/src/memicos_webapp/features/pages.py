@@ -1,13 +1,14 @@
 """Pages of features: the dashboard."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
 from memicos_webapp.database.engine import Snapshot
+from memicos_webapp.errors import not_api
 from memicos_webapp.features import service, view
 from memicos_webapp.templating import render
 
-router = APIRouter(tags=["features"])
+router = APIRouter(tags=["features"], dependencies=[Depends(not_api)])
 
 PARTS = ("plots", "explanation", "activations", "test", "testfield", "steer", "link")
 """What an embedded dashboard may leave out: `embedplots=false` and so on."""

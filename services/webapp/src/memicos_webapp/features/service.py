@@ -50,8 +50,8 @@ class Found:
         return f"{self.source.path}/{self.row.index}"
 
 
-async def find(session: AsyncSession, model_id: str, source: str, index: int) -> Found:
-    """A feature with its words and texts: two keyed reads, and one for the contexts.
+async def get(session: AsyncSession, model_id: str, source: str, index: int) -> tuple[SourceInfo, FeatureRow]:
+    """A feature and its source, without words and texts.
 
     Raises:
         NotFound: model, source or index is unknown; the message says which, and what exists.
@@ -59,7 +59,16 @@ async def find(session: AsyncSession, model_id: str, source: str, index: int) ->
     found = await repository.feature(session, model_id, source, index)
     if found is None:
         raise await _unknown(session, model_id, source, index)
-    info, row = found
+    return found
+
+
+async def find(session: AsyncSession, model_id: str, source: str, index: int) -> Found:
+    """A feature with its words and texts: two keyed reads, and one for the contexts.
+
+    Raises:
+        NotFound: model, source or index is unknown; the message says which, and what exists.
+    """
+    info, row = await get(session, model_id, source, index)
     indices = {row.index, *row.neighbour_indices, *row.correlated_indices}
     words = await repository.explanations(session, info.id, list(indices))
     contexts = await repository.contexts(session, info.corpus_id, list(set(row.example_contexts)))
@@ -75,9 +84,7 @@ async def _unknown(session: AsyncSession, model_id: str, source: str, index: int
     bounds = await repository.index_range(session, info.load_id)
     if bounds is None:
         return NotFound(f"{model_id}/{source} has no features.")
-    return NotFound(
-        f"{model_id}/{source} has no feature {index}; its features are {bounds[0]} to {bounds[1]}."
-    )
+    return NotFound(f"{model_id}/{source} has no feature {index}; its features are {bounds[0]} to {bounds[1]}.")
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,7 @@ Piece = tuple[int, str, str]
 """(shade 0..9, value in words, text); shade 0 is a run of tokens that are not active."""
 
 
-def pieces(
-    tokens: Sequence[str], values: Mapping[int, float], strongest: float, start: int, end: int
-) -> list[Piece]:
+def pieces(tokens: Sequence[str], values: Mapping[int, float], strongest: float, start: int, end: int) -> list[Piece]:
     """Tokens `start` to `end` (exclusive) as pieces: one for each active token, one for each run of others.
 
     `values` has position -> activation of the active tokens.

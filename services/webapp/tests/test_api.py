@@ -1,0 +1,116 @@
+"""The JSON of features: equal to the dataset's rows, readable by the published client, errors as the field has them."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import neuronpedia
+import pyarrow.parquet as pq
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from neuronpedia.requests.base_request import NPRequest
+
+
+async def feature(client: httpx.AsyncClient, index: int) -> dict[str, Any]:
+    answer = await client.get(f"/api/feature/small/2-res/{index}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_a_feature_has_the_known_columns_with_the_datasets_values(
+    client: httpx.AsyncClient, small_dataset: Path
+) -> None:
+    table = pq.read_table(small_dataset / "2-res" / "features-00000.parquet").to_pylist()
+    contexts = pq.read_table(small_dataset / "corpus" / "contexts.parquet").to_pylist()
+    vocabulary = pq.read_table(small_dataset / "corpus" / "vocabulary.parquet")["token"].to_pylist()
+    for row in table:
+        body = await feature(client, row["index"])
+        assert (body["modelId"], body["layer"], body["index"]) == ("small", "2-res", str(row["index"]))
+        assert body["maxActApprox"] == pytest.approx(row["max_activation"])
+        assert body["frac_nonzero"] == pytest.approx(row["density"])
+        assert body["pos_str"] == [vocabulary[i].replace("\0", "␀") for i in row["positive_token_ids"]]
+        assert body["neg_values"] == pytest.approx(row["negative_logits"])
+        assert body["freq_hist_data_bar_heights"] == row["activation_histogram"]
+        assert len(body["logits_hist_data_bar_values"]) == len(row["logit_histogram"])
+        assert body["topkCosSimIndices"] == [row["index"], *row["neighbour_indices"]]
+        assert body["correlated_features_pearson"] == pytest.approx(row["correlated_pearson"])
+        assert len(body["activations"]) == len(row["example_groups"])
+        tops = [one for one in body["activations"] if one["binMin"] == -1]
+        assert len(tops) == row["example_groups"].count(0)
+        for number, one in enumerate(tops):
+            context = contexts[row["example_contexts"][number]]
+            assert one["tokens"] == [vocabulary[i].replace("\0", "␀") for i in context["token_ids"]]
+            dense = [0.0] * len(one["tokens"])
+            for position, value in zip(row["value_positions"][number], row["values"][number], strict=True):
+                dense[position] = value
+            assert one["values"] == pytest.approx(dense)
+            assert one["values"][one["maxValueTokenIndex"]] == one["maxValue"] == max(one["values"])
+        for one in body["activations"]:
+            if one["binMin"] != -1:
+                value = one["values"][one["qualifyingTokenIndex"]]
+                assert one["binMin"] < value <= one["binMax"] * (1 + 1e-6)
+
+
+async def test_live_neighbours_by_index_skip_the_dead(client: httpx.AsyncClient) -> None:
+    body = await feature(client, 14)
+    assert (body["previousLiveIndex"], body["nextLiveIndex"]) == (13, 16)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("GET", "/api/feature/nope/2-res/1", 404, "There is no model 'nope' here; there is small."),
+        ("GET", "/api/feature/small/nope/1", 404, "small has no source 'nope'; it has 1-res, 2-res, 3-res."),
+        ("GET", "/api/feature/small/2-res/64/", 404, "has no feature 64; its features are 0 to 63."),
+        ("GET", "/api/feature/small/2-res/-1", 400, "'-1' is no feature"),
+        ("POST", "/api/feature/small/2-res/1", 405, "does not take POST"),
+        ("GET", "/api/nope", 404, "There is nothing at /api/nope."),
+        ("GET", "/api", 404, "There is nothing at /api."),
+    ],
+)
+async def test_errors_are_json_with_both_keys(
+    client: httpx.AsyncClient, method: str, path: str, status: int, words: str
+) -> None:
+    answer = await client.request(method, path)
+    assert answer.status_code == status
+    body = answer.json()
+    assert set(body) == {"error", "message"} and body["error"] == body["message"] and words in body["error"]
+
+
+async def test_a_trailing_slash_is_answered_without_redirect(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/api/feature/small/2-res/1/")).json() == await feature(client, 1)
+
+
+async def test_operation_ids_are_unique(app: FastAPI) -> None:
+    ids = [one["operationId"] for path in app.openapi()["paths"].values() for one in path.values()]
+    assert len(ids) == len(set(ids)) and "get_feature" in ids
+
+
+@pytest.fixture
+async def server(app: FastAPI) -> AsyncIterator[str]:
+    """The application behind a real server on a free port."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    running = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning"))
+    task = asyncio.create_task(running.serve(sockets=[listener]))
+    async with asyncio.timeout(20):
+        while not running.started:  # noqa: ASYNC110 (uvicorn has no event for it)
+            await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    running.should_exit = True
+    await task
+
+
+async def test_the_published_client_reads_a_feature(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NPRequest, "BASE_URL", f"{server}/api")
+    with neuronpedia.api_key("none is needed"):
+        found = await asyncio.to_thread(neuronpedia.FeatureRequest().get, "small", "2-res", 5)
+        raw = await asyncio.to_thread(neuronpedia.SAEFeatureRequest().get, "small", "2-res", "5")
+    assert (found.modelId, found.source, int(found.index)) == ("small", "2-res", 5)
+    assert found.explanations and found.explanations[0].text == "the word 'whale' and what follows it"
+    assert found.activations and len(found.activations) > 10
+    assert '"frac_nonzero"' in raw.jsonData

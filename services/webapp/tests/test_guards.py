@@ -1,0 +1,151 @@
+"""What guards the webapp: foreign pages, foreign names, big bodies, writes beyond loopback, start-up faults."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import APIRouter
+from memicos_webapp.app import create_app
+from memicos_webapp.database.embedded import DatabaseError, check_version
+from memicos_webapp.database.engine import driver_url
+from memicos_webapp.security import LocalOwner
+from memicos_webapp.settings import Settings, is_loopback
+from pydantic import BaseModel, ValidationError
+
+
+class Body(BaseModel):
+    number: int
+
+
+def client_of(**changes: object) -> httpx.AsyncClient:
+    """A client of an application with one route that writes; it needs no database."""
+    router = APIRouter()
+
+    @router.post("/api/write")
+    async def write(body: Body, _: LocalOwner) -> Body:
+        return body
+
+    @router.post("/api/fail")
+    async def fail() -> None:
+        raise RuntimeError("a secret detail")
+
+    app = create_app(Settings(_env_file=None, **changes))  # pyright: ignore[reportCallIssue, reportArgumentType]
+    app.router.routes.insert(0, router.routes[1])
+    app.router.routes.insert(0, router.routes[0])
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost:3000")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "http://localhost:3000"}, 200),
+        ({"Origin": "http://localhost:4000"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "evil.example", "Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"}, 403),
+    ],
+)
+async def test_changes_asked_for_by_other_sites_are_refused(headers: dict[str, str], status: int) -> None:
+    async with client_of() as client:
+        answer = await client.post("/api/write", json={"number": 1}, headers=headers)
+    assert answer.status_code == status
+
+
+async def test_writes_are_refused_beyond_loopback() -> None:
+    async with client_of(host="0.0.0.0") as client:
+        answer = await client.post("/api/write", json={"number": 1})
+    assert answer.status_code == 403 and "bound to 0.0.0.0 and has no accounts" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", True), ("::1", True), ("localhost", True),
+                                                ("0.0.0.0", False), ("::", False), ("example.org", False)])  # fmt: skip
+def test_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "words"),
+    [
+        (b"{", 400, "The body is not valid JSON"),
+        (b'{"number": "x"}', 422, "number: Input should be a valid integer"),
+        (b"{}", 422, "number: Field required"),
+        (b'{"number": 1' + b" " * 2000 + b"}", 413, "The body has"),
+    ],
+)
+async def test_bad_bodies(content: bytes, status: int, words: str) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield content
+
+    headers = {"Content-Type": "application/json"}
+    async with client_of(body_bytes=1000) as client:
+        for body in (content, chunks()):
+            answer = await client.post("/api/write", content=body, headers=headers)
+            assert answer.status_code == status and words in answer.json()["error"]
+
+
+async def test_an_unforeseen_fault_tells_nothing_of_itself() -> None:
+    async with client_of() as client:
+        answer = await client.post("/api/fail")
+    assert answer.status_code == 500 and "secret" not in answer.text and answer.json()["error"]
+
+
+def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMICOS_PORT", "70000")
+    with pytest.raises(ValidationError, match="port"):
+        Settings(_env_file=None)  # pyright: ignore[reportCallIssue]
+
+
+def test_a_data_folder_of_another_version_is_refused_with_the_command_that_helps(tmp_path: Path) -> None:
+    folder = tmp_path / "postgres"
+    folder.mkdir()
+    check_version(folder, 18)
+    (folder / "PG_VERSION").write_text("16\n")
+    with pytest.raises(DatabaseError, match=f"made by PostgreSQL 16.*mv {folder} {folder}-16"):
+        check_version(folder, 18)
+
+
+def test_an_address_that_is_no_postgresql_is_not_repeated() -> None:
+    assert driver_url("postgres://u:p@h/d").startswith("postgresql+asyncpg://u:p@h")
+    with pytest.raises(DatabaseError) as caught:
+        driver_url("mysql://u:hunter2@h/d")
+    assert "hunter2" not in str(caught.value)
+
+
+async def start(**environment: str) -> tuple[int | None, list[str]]:
+    """Exit status and standard error of a webapp that cannot start."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "memicos_webapp", env={**os.environ, **environment}, stderr=asyncio.subprocess.PIPE
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        _, errors = await process.communicate()
+    return process.returncode, errors.decode().splitlines()
+
+
+async def test_what_prevents_a_start_is_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        in_use, bad, unreachable = await asyncio.gather(
+            start(MEMICOS_PORT=port),
+            start(MEMICOS_PORT="x"),
+            start(MEMICOS_PORT="0", DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/d"),
+        )
+    assert in_use == (1, [f"webapp: cannot listen on 127.0.0.1:{port}: Address already in use. "
+                          "Set MEMICOS_PORT or MEMICOS_HOST."])  # fmt: skip
+    assert (
+        bad[0] == 1 and len(bad[1]) == 1 and "bad setting: MEMICOS_PORT" in bad[1][0].replace("port:", "MEMICOS_PORT:")
+    )
+    assert unreachable[0] == 1 and len(unreachable[1]) == 1 and "hunter2" not in unreachable[1][0]

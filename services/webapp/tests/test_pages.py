@@ -1,0 +1,246 @@
+"""Pages, read as a browser would: their HTML is parsed, and compared with the dataset's rows."""
+
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, ClassVar
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+
+class Page(HTMLParser):
+    """A flat list of (tag, attributes, text up to the next tag), and whether tags are balanced."""
+
+    VOID: ClassVar = {"meta", "link", "input", "circle", "path", "line", "br", "img"}
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None], list[str]]] = []
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs), []))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs), []))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+        self.elements.append(("", {}, []))
+
+    def handle_data(self, data: str) -> None:
+        if self.elements:
+            self.elements[-1][2].append(data)
+
+    def find(self, tag: str, **attributes: str) -> list[tuple[dict[str, str | None], str]]:
+        wanted = {name.rstrip("_"): value for name, value in attributes.items()}
+        return [
+            (has, "".join(text))
+            for name, has, text in self.elements
+            if name == tag and all(value in (has.get(key) or "").split() for key, value in wanted.items())
+        ]
+
+    def text(self) -> str:
+        return " ".join(" ".join("".join(text) for _, _, text in self.elements).split())
+
+
+async def get(client: httpx.AsyncClient, path: str, status: int = 200, headers: dict[str, str] | None = None) -> Page:
+    answer = await client.get(path, headers=headers)
+    assert answer.status_code == status, answer.text
+    page = Page(answer.text)
+    assert page.open == []
+    return page
+
+
+def rows(dataset: Path, source: str = "1-res") -> list[dict[str, Any]]:
+    return pq.read_table(dataset / source / "features-00000.parquet").to_pylist()
+
+
+PATHS = ["/", "/small", "/small-release", "/small/res", "/small/1-res", "/small/1-res/3", "/small/1-res/15", "/api-doc"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_pages_are_whole_and_need_no_inline_code(client: httpx.AsyncClient, path: str) -> None:
+    page = await get(client, path)
+    assert page.find("h1")
+    assert all("style" not in has and not any(name.startswith("on") for name in has) for _, has, _ in page.elements)
+    assert not page.find("style")
+    assert all(has.get("src") and not text.strip() for has, text in page.find("script"))
+    assert all("hx-on" not in name for _, has, _ in page.elements for name in has)
+    ids = [has["id"] for _, has, _ in page.elements if "id" in has]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_trailing_slash_makes_no_difference(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.get(path.rstrip("/") + "/")).status_code == 200
+
+
+async def test_every_link_of_the_catalogue_leads_somewhere(client: httpx.AsyncClient) -> None:
+    for path in PATHS:
+        page = await get(client, path)
+        for has, _ in page.find("a"):
+            href = has["href"] or ""
+            if href.startswith(("/small", "/api/feature", "/api/openapi", "/static")) and "steer" not in href:
+                assert (await client.get(href)).status_code == 200, (path, href)
+
+
+async def test_a_dashboard_shows_what_the_dataset_has(client: httpx.AsyncClient, small_dataset: Path) -> None:
+    row = rows(small_dataset)[5]
+    answer = await client.get("/small/1-res/5")
+    assert len(answer.content) < 100_000
+    page = Page(answer.text)
+    assert page.find("h1")[0][1] == "the word 'whale' and what follows it"
+    examples = page.find("div", class_="ex")
+    assert len(examples) == len(row["example_groups"])
+    # the shown values are those at the positions that put the examples there, groups from strong to weak
+    found = [text for _, text in page.find("div", class_="v")]
+    order = sorted(
+        range(len(row["example_groups"])),
+        key=lambda i: (row["example_groups"][i] != 0, -row["example_groups"][i]),
+    )
+    at_peak = [
+        dict(zip(row["value_positions"][i], row["values"][i], strict=True))[row["example_positions"][i]] for i in order
+    ]
+    assert found == [f"{value:.1f}" if value >= 10 else f"{value:.2f}" for value in at_peak]
+    # one peak an example, shaded by its share of the maximum
+    peaks = [has["class"] for has, _ in page.find("i", class_="max")]
+    shades = [min(9, max(1, round(9 * value / row["max_activation"]))) for value in at_peak]
+    assert peaks == [f"a{shade} max" for shade in shades]
+    # an element for every active token of every example, and for no other
+    assert len(page.find("i")) == sum(len(values) for values in row["values"])
+    text = page.text()
+    for words in ("token statistics, no language model", "BOS added, 32-token windows", "random weights",
+                  "decoder row through the final norm's gain and the unembedding", "public domain"):  # fmt: skip
+        assert words in text
+    assert len(page.find("svg", class_="hist")) == 2
+    logits = [text for _, text in page.find("span", class_="tok")]
+    assert len(logits) == 20
+
+
+async def test_previous_and_next_skip_dead_features(client: httpx.AsyncClient) -> None:
+    page = await get(client, "/small/1-res/14")
+    assert page.find("a", id="next")[0][0]["href"] == "/small/1-res/16"
+    page = await get(client, "/small/1-res/16")
+    assert page.find("a", id="previous")[0][0]["href"] == "/small/1-res/14"
+    assert not (await get(client, "/small/1-res/0")).find("a", id="previous")
+    assert not (await get(client, "/small/1-res/62")).find("a", id="next")
+
+
+async def test_a_dead_feature_says_so(client: httpx.AsyncClient) -> None:
+    page = await get(client, "/small/1-res/15")
+    assert "This feature never fires" in page.text()
+    assert not page.find("div", class_="ex")
+    assert len(page.find("span", class_="tok")) == 20
+
+
+async def test_markup_and_nul_in_tokens_are_shown_as_text(client: httpx.AsyncClient) -> None:
+    html = (await client.get("/small/1-res/5")).text
+    assert "<b>&</b>" not in html and "&lt;b&gt;&amp;" in html and "␀" in html and "\0" not in html
+
+
+async def test_embed_has_no_navigation_and_may_be_framed(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/small/1-res/5?embed=true&embedplots=false")
+    page = Page(answer.text)
+    assert not page.find("header", class_="top") and not page.find("svg", class_="hist")
+    assert page.find("div", class_="ex")
+    assert "frame-ancestors *" in answer.headers["content-security-policy"]
+    plain = (await client.get("/small/1-res/5")).headers["content-security-policy"]
+    assert "frame-ancestors 'self'" in plain and "unsafe" not in plain
+
+
+async def test_a_text_in_the_address_is_run_when_the_page_opens(client: httpx.AsyncClient) -> None:
+    page = await get(client, "/small/1-res/5?defaulttesttext=The%20%3Cwhale%3E")
+    assert page.find("textarea", id="test-text")[0][1] == "The <whale>"
+    form = page.find("form", id="test")[0][0]
+    assert form["hx-post"] == "/small/1-res/5/test" and form["hx-trigger"] == "submit, load"
+    assert (await get(client, "/small/1-res/5")).find("form", id="test")[0][0]["hx-trigger"] == "submit"
+
+
+def listed(page: Page) -> list[int]:
+    return [int(text) for has, text in page.find("a") if "hx-boost" in has and text.isdigit()]
+
+
+async def test_the_feature_table_pages_sorts_and_filters(client: httpx.AsyncClient, small_dataset: Path) -> None:
+    table = rows(small_dataset)
+    live = [row for row in table if row["max_activation"] > 0]
+    assert listed(await get(client, "/small/1-res")) == [row["index"] for row in live][:50]
+    second = await get(client, "/small/1-res?page=2")
+    assert listed(second) == [row["index"] for row in live][50:]
+    assert listed(await get(client, "/small/1-res?page=99")) == listed(second)
+    assert len(listed(await get(client, "/small/1-res?show=all&page=2"))) == 14
+    for key, column in (("density", "density"), ("max", "max_activation")):
+        expected = [row["index"] for row in sorted(live, key=lambda row: (-row[column], row["index"]))][:50]
+        assert listed(await get(client, f"/small/1-res?sort={key}&order=desc")) == expected
+    low, high = 2.0, 3.0
+    expected = [row["index"] for row in live if low <= 100 * row["density"] <= high]
+    assert listed(await get(client, f"/small/1-res?density_from={low}&density_to={high}&max_from=")) == expected[:50]
+    # words are stemmed, as English is
+    assert listed(await get(client, "/small/1-res?words=whales")) == [5]
+    assert "No feature fits" in (await get(client, "/small/1-res?words=zebra")).text()
+
+
+async def test_htmx_gets_the_table_alone(client: httpx.AsyncClient) -> None:
+    page = await get(client, "/small/1-res?sort=max", headers={"HX-Request": "true", "HX-Target": "features"})
+    assert page.elements[0][1]["id"] == "features" and not page.find("h1")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/nope", 404, "There is no model or release 'nope' here; there is small, small-release."),
+        ("/nope/1-res", 404, "There is no model 'nope' here; there is small."),
+        ("/small/9-res", 404, "small has no source '9-res'; it has 1-res, 2-res, 3-res."),
+        ("/small/9-res/1", 404, "small has no source '9-res'; it has 1-res, 2-res, 3-res."),
+        ("/small/1-res/64", 404, "small/1-res has no feature 64; its features are 0 to 63."),
+        ("/small/1-res/x", 400, "'x' is no feature: an index is a whole number from 0 on."),
+        ("/small/1-res/99999999999", 400, "is no feature"),
+        ("/small/1-res?density_from=x", 422, "density_from: Input should be a valid number"),
+        ("/small/1-res?sort=colour", 422, "sort: Input should be 'index', 'density' or 'max'"),
+        ("/small/1-res?words=" + "x" * 201, 400, "The words to filter by have 201 characters, at most 200."),
+        ("/a/b/c/d", 404, "There is nothing at /a/b/c/d."),
+    ],
+)
+async def test_errors_say_what_is_wrong_on_a_page(
+    client: httpx.AsyncClient, path: str, status: int, words: str
+) -> None:
+    page = await get(client, path, status)
+    assert words in page.text() and page.find("header", class_="top")
+
+
+@pytest.mark.parametrize(
+    ("to", "path"),
+    [
+        ("1-res/12", "/small/1-res/12"),
+        ("small/2-res/7", "/small/2-res/7"),
+        ("https://www.neuronpedia.org/small/2-res/7?embed=true", "/small/2-res/7"),
+        ("small", "/small"),
+        ("res", "/small/res"),
+        ("3-res", "/small/3-res"),
+        ("small/res", "/small/res"),
+        ("small-release", "/small-release"),
+        ("numbers and dates", "/search-explanations?q=numbers+and+dates"),
+        (" ", "/"),
+    ],
+)
+async def test_the_jump_box_knows_addresses_names_and_meanings(client: httpx.AsyncClient, to: str, path: str) -> None:
+    answer = await client.get("/jump", params={"to": to})
+    assert (answer.status_code, answer.headers["location"]) == (303, path)
+
+
+async def test_an_empty_database_says_how_to_fill_it(fresh_url: str) -> None:
+    from memicos_webapp.app import create_app
+    from memicos_webapp.settings import Settings
+
+    app = create_app(Settings(_env_file=None, database_url=fresh_url))  # pyright: ignore[reportCallIssue]
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
+    ):
+        assert "make demo" in (await get(client, "/")).text()
+        assert "nothing has been imported yet" in (await get(client, "/small/1-res/1", 404)).text()
