@@ -2,8 +2,9 @@
 
 import ipaddress
 from pathlib import Path
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -24,9 +25,7 @@ class Settings(BaseSettings):
         env_prefix="MEMICOS_", env_file=".env", extra="ignore", populate_by_name=True, frozen=True
     )
 
-    host: str = Field(
-        default="127.0.0.1", description="Address to bind. Beyond loopback every write is refused."
-    )
+    host: str = Field(default="127.0.0.1", description="Address to bind. Beyond loopback every write is refused.")
     port: int = Field(default=3000, ge=1, le=65535, description="Port to bind.")
     data: Path = Field(default=Path(".data"), description="Folder for the embedded database and caches.")
     database_url: str | None = Field(
@@ -34,9 +33,7 @@ class Settings(BaseSettings):
         validation_alias="DATABASE_URL",
         description="postgresql://… of a PostgreSQL 16+ with pgvector; unset: an embedded one.",
     )
-    database_pool: int = Field(
-        default=10, ge=1, le=100, description="Connections that the webapp keeps open at most."
-    )
+    database_pool: int = Field(default=10, ge=1, le=100, description="Connections that the webapp keeps open at most.")
     database_wait_seconds: float = Field(
         default=10,
         gt=0,
@@ -51,12 +48,8 @@ class Settings(BaseSettings):
         "[::1] when bound to loopback (which stops DNS rebinding), any when bound beyond it.",
     )
     body_bytes: int = Field(default=1_000_000, gt=0, description="Largest request body.")
-    features_per_page: int = Field(
-        default=50, ge=1, le=500, description="Rows of a source's feature table a page."
-    )
-    words_characters: int = Field(
-        default=200, ge=1, description="Longest filter by words on a source's page."
-    )
+    features_per_page: int = Field(default=50, ge=1, le=500, description="Rows of a source's feature table a page.")
+    words_characters: int = Field(default=200, ge=1, description="Longest filter by words on a source's page.")
     examples_shown: int = Field(
         default=20, ge=1, description="Strongest examples shown on a dashboard; the JSON has all of them."
     )
@@ -85,25 +78,89 @@ class Settings(BaseSettings):
         ge=0,
         description="How long a known state of the inference server (ready, loading, down) is believed.",
     )
-    texts_at_once: int = Field(
-        default=4, ge=1, description="Most texts in one request that runs text through a model."
-    )
-    search_results: int = Field(
-        default=30, ge=1, le=100, description="Features that a search by own text shows."
-    )
+    texts_at_once: int = Field(default=4, ge=1, description="Most texts in one request that runs text through a model.")
+    search_results: int = Field(default=30, ge=1, le=100, description="Features that a search by own text shows.")
     search_dense_share: float = Field(
         default=0.01,
         gt=0,
         lt=1,
         description="Features that fire on more than this share of tokens count as dense.",
     )
-    steer_tokens: int = Field(
-        default=256, ge=1, description="Most tokens that one steered completion may ask for."
-    )
+    steer_tokens: int = Field(default=256, ge=1, description="Most tokens that one steered completion may ask for.")
     steer_features: int = Field(default=16, ge=1, description="Most features that may steer at once.")
     steer_strength: float = Field(
         default=10_000, gt=0, description="Largest strength of a steered feature, in either direction."
     )
+
+    openai_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="OPENAI_API_KEY",
+        description="Where set, explanations of newly imported sources are embedded by OpenAI.",
+    )
+    openai_base_url: str = Field(
+        default="https://api.openai.com/v1",
+        pattern=r"^https?://",
+        validation_alias="OPENAI_BASE_URL",
+        description="Where OpenAI's API, or a server like it, is.",
+    )
+    openai_seconds: float = Field(default=20, gt=0, description="Longest wait for one answer of OpenAI's embeddings.")
+    embedder: Literal["", "minilm", "openai"] = Field(
+        default="",
+        description="Embedder of sources that have none yet. Empty: openai where OPENAI_API_KEY is set, "
+        "otherwise the local minilm.",
+    )
+    embedder_threads: int = Field(default=2, ge=1, description="Threads of the local embedder.")
+    embed_every_seconds: float = Field(
+        default=10,
+        ge=0,
+        description="How often the server looks for explanations without a vector; 0: never.",
+    )
+    queries_remembered: int = Field(default=1000, ge=1, description="Queries whose vectors are kept in memory.")
+    query_characters: int = Field(default=200, ge=3, description="Longest query of a search by meaning.")
+    search_page: int = Field(
+        default=20, ge=1, le=100, description="Features a page of a search by meaning, and of its JSON."
+    )
+    search_candidates: int = Field(
+        default=400,
+        ge=20,
+        le=1000,
+        description="Explanations that a search ranks by meaning, and as many by words; more are not reached.",
+    )
+    autointerp_url: str = Field(
+        default="http://127.0.0.1:5003",
+        pattern=r"^https?://",
+        validation_alias="AUTOINTERP_URL",
+        description="Where the autointerp server is.",
+    )
+    autointerp_secret: SecretStr | None = Field(
+        default=None,
+        validation_alias="AUTOINTERP_SECRET",
+        description="Sent to the autointerp server as X-SECRET-KEY; what that server has as its secret.",
+    )
+    autointerp_seconds: float = Field(
+        default=160, gt=0, description="Longest wait for an explanation by the autointerp server."
+    )
+    explain_activations: int = Field(
+        default=10, ge=1, le=64, description="Texts of a feature that the language model is shown."
+    )
+    explain_tokens: int = Field(
+        default=24, ge=1, description="Tokens on each side of the strongest one in each of these texts."
+    )
+
+    @field_validator("openai_api_key", "autointerp_secret", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return None if isinstance(value, str) and not value.strip() else value
+
+    @model_validator(mode="after")
+    def _has_key(self) -> Self:
+        if self.embedder == "openai" and not self.openai_api_key:
+            raise ValueError("MEMICOS_EMBEDDER is openai, which needs OPENAI_API_KEY")
+        return self
+
+    @property
+    def preferred_embedder(self) -> str:
+        return self.embedder or ("openai" if self.openai_api_key else "minilm")
 
     @property
     def loopback(self) -> bool:

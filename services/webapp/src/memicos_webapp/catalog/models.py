@@ -72,6 +72,7 @@ class Source(Base):
     source_set_id: Mapped[int] = mapped_column(ForeignKey("source_set.id"), index=True)
     layer: Mapped[int]
     current_load_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("load.id", use_alter=True), index=True)
+    active_embedder: Mapped[str | None] = mapped_column(Text)
 
 
 class Corpus(Base):
