@@ -1,7 +1,7 @@
 """`make demo`: PostgreSQL, the three servers, the demo's model and data, until Ctrl-C.
 
-Order: ports are looked at, PostgreSQL is started, the dataset is imported and the webapp serves it; beside that
-the model is fetched (the first time) and inference loads it, while pages say "loading".
+Order: ports are looked at, PostgreSQL is started, then the webapp (which migrates the database), then the dataset
+is imported; beside that the model is fetched (the first time) and inference loads it, while pages say "loading".
 """
 
 import argparse
@@ -62,6 +62,8 @@ SERVERS = (
 class Options:
     data: Path
     dataset: Path
+    first_page: str
+    """Path of a dashboard of the dataset."""
     inference_config: Path
     fetch_model: bool
     environment: dict[str, str]
@@ -73,6 +75,21 @@ class Options:
     @property
     def database_url(self) -> str | None:
         return self.environment.get("DATABASE_URL") or None
+
+
+def first_page(dataset: Path) -> str:
+    """Path of a dashboard of the middle source.
+
+    Raises:
+        Stop: the folder has no readable manifest.
+    """
+    file = dataset / "manifest.json"
+    try:
+        manifest = json.loads(file.read_bytes())
+        sources = manifest["source_set"]["sources"]
+        return f"/{manifest['model']['id']}/{sources[len(sources) // 2]['id']}/0"
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise Stop(f"{file} is not the manifest of a dataset ({error})") from error
 
 
 def configured(server: Server, environment: dict[str, str]) -> Server:
@@ -120,6 +137,7 @@ def read_options() -> Options:
     return Options(
         data=ROOT / environment.get("MEMICOS_DATA", ".data"),
         dataset=arguments.dataset.resolve(),
+        first_page=first_page(arguments.dataset),
         inference_config=arguments.inference_config.resolve(),
         fetch_model=not arguments.no_model,
         environment=environment,
@@ -164,16 +182,28 @@ class Demo:
         Raises:
             Stop: it did, or one could not do its part.
         """
-        parts = [self.pages(), self.live(), self.words()]
+        parts = [self.pages(), self.live()]
         if not self.options.database_url:
             parts.append(self.watch_postgres())
         await together(*parts)
 
     async def pages(self) -> None:
-        loader = self.program("import", "-m", "memicos_webapp.datasets.load", self.options.dataset)
-        await self.supervisor.finish(loader)
-        webapp = self.program("webapp", "-m", "memicos_webapp")
-        await together(self.supervisor.serve(webapp), self.announce_pages())
+        """The webapp, and what can wait until it serves: two processors start it faster alone."""
+        await together(self.supervisor.serve(self.program("webapp", "-m", "memicos_webapp")), self.data(), self.words())
+
+    async def data(self) -> None:
+        """Import the dataset, and say where to look as soon as a dashboard is really served."""
+        webapp, page = self.options.webapp, self.options.first_page
+        status, _ = await first_answer(webapp, page)
+        # loaded at an earlier time: no need to wait for the loader to find that nothing is new
+        if known := status == 200:
+            self.say(f"pages are served {self.took()}: open {webapp.url}")
+        await self.supervisor.finish(self.program("import", "-m", "memicos_webapp.datasets.load", self.options.dataset))
+        status, _ = await first_answer(webapp, page)
+        if status != 200:
+            self.say(f"{webapp.url}{page} is answered with status {status}; the webapp's lines say why")
+        elif not known:
+            self.say(f"pages are served {self.took()}: open {webapp.url}")
 
     async def live(self) -> None:
         if self.options.fetch_model:
@@ -183,19 +213,8 @@ class Demo:
         await together(self.supervisor.serve(inference), self.announce_live())
 
     async def words(self) -> None:
+        await first_answer(self.options.webapp, "/")
         await self.supervisor.serve(self.program("autointerp", "-m", "memicos_autointerp"))
-
-    async def announce_pages(self) -> None:
-        """Say where to look as soon as a dashboard is really served."""
-        manifest = json.loads((self.options.dataset / "manifest.json").read_bytes())
-        sources = manifest["source_set"]["sources"]
-        dashboard = f"/{manifest['model']['id']}/{sources[len(sources) // 2]['id']}/0"
-        url = self.options.webapp.url
-        status, _ = await first_answer(self.options.webapp, dashboard)
-        if status == 200:
-            self.say(f"pages are served {self.took()}: open {url}")
-        else:
-            self.say(f"{url}{dashboard} is answered with status {status}; the webapp's lines say why")
 
     async def announce_live(self) -> None:
         ready = False
