@@ -92,9 +92,7 @@ def current_document(service: Service) -> dict[str, Any]:
             if "text/event-stream" not in content:
                 continue
             if status != "200" or "application/json" not in content:
-                raise ContractError(
-                    f"{service.name}: {place}: events stand beside application/json in the 200 answer"
-                )
+                raise ContractError(f"{service.name}: {place}: events stand beside application/json in the 200 answer")
             if "$ref" not in content["text/event-stream"].get("schema", {}):
                 raise ContractError(f"{service.name}: {place}: a frame needs a named schema")
             # the generator reads the first
@@ -120,9 +118,7 @@ def generate(service: Service, target: Path) -> None:
         source = work / "openapi.yaml"
         source.write_text(as_yaml(generated_from))
         config = work / "generator.yaml"
-        config.write_text(
-            (CLIENTS / "generator.yaml").read_text() + f"package_name_override: {service.package}\n"
-        )
+        config.write_text((CLIENTS / "generator.yaml").read_text() + f"package_name_override: {service.package}\n")
         templates = work / "templates"
         shutil.copytree(TEMPLATES, templates)
         stock = Path(openapi_python_client.__file__).parent / "templates" / "endpoint_module.py.jinja"
@@ -178,11 +174,12 @@ def write_client(service: Service) -> None:
 
 def check(service: Service) -> list[str]:
     """What differs, as lines to print; empty where document and client are up to date."""
+    name = f"schemas/openapi/{service.document}"
     if not service.yaml.exists():
-        return [f"{service.yaml.relative_to(ROOT)} is missing", "put it right with `make openapi clients`"]
+        return [f"{name} is missing", "put it right with `make openapi clients`"]
     committed, current = service.yaml.read_text(), as_yaml(current_document(service))
     if committed != current:
-        shown = differences(str(service.yaml.relative_to(ROOT)), committed, current)
+        shown = differences(name, committed, current)
         return [*shown, "the contract changed; if it should, write it down with `make openapi clients`"]
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / service.package
@@ -206,9 +203,7 @@ def check(service: Service) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="OpenAPI documents and clients of the services.")
     parser.add_argument("command", choices=("openapi", "clients", "check"))
-    parser.add_argument(
-        "names", nargs="*", metavar="service", help="inference, autointerp, webapp; all without"
-    )
+    parser.add_argument("names", nargs="*", metavar="service", help="inference, autointerp, webapp; all without")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - {service.name for service in SERVICES}:
         parser.error(f"no service {', '.join(sorted(unknown))}")

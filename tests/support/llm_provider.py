@@ -134,9 +134,7 @@ class LlmProvider:
         if reply.body is not None:
             return reply.body
         if reply.status != 200:
-            return {
-                "error": {"message": f"scripted failure {reply.status}", "type": "scripted", "code": None}
-            }
+            return {"error": {"message": f"scripted failure {reply.status}", "type": "scripted", "code": None}}
         if path.endswith("/chat/completions"):
             return self._completion(body, reply)
         if path.endswith("/embeddings"):

@@ -74,8 +74,6 @@ async def test_a_lost_attempt_is_repeated(serve: Serve, provider: LlmProvider) -
 
 
 @pytest.mark.parametrize(("key", "has_key"), [(SERVER_KEY, True), (None, False)])
-async def test_health_tells_the_model_and_whether_there_is_a_key(
-    serve: Serve, key: str | None, has_key: bool
-) -> None:
+async def test_health_tells_the_model_and_whether_there_is_a_key(serve: Serve, key: str | None, has_key: bool) -> None:
     async with Client(await serve(api_key=key, secret="cat")) as client:
         assert await health.asyncio(client=client) == HealthResponse("healthy", "own-model", has_key)

@@ -29,9 +29,7 @@ async def test_without_a_key_there_is_a_clear_503(serve: Serve, provider: LlmPro
     assert not provider.requests
 
 
-async def test_a_key_of_the_request_takes_the_place_of_the_servers(
-    serve: Serve, provider: LlmProvider
-) -> None:
+async def test_a_key_of_the_request_takes_the_place_of_the_servers(serve: Serve, provider: LlmProvider) -> None:
     assert (await post(await serve(), api_key=OWN)).status_code == 200
     assert (await post(await serve(api_key=None), api_key=OWN)).status_code == 200
     assert sent_keys(provider) == [f"Bearer {OWN}"] * 2
@@ -53,9 +51,7 @@ async def test_an_openrouter_key_goes_to_openrouter_only(serve: Serve, provider:
     assert len(provider.requests) == 1
 
 
-async def test_another_endpoint_must_be_allowed_and_gets_the_requests_key(
-    serve: Serve, provider: LlmProvider
-) -> None:
+async def test_another_endpoint_must_be_allowed_and_gets_the_requests_key(serve: Serve, provider: LlmProvider) -> None:
     url = await serve(base_url=OTHER, allowed_base_urls=f" {provider.base_url}/ , https://x.example/v1")
     assert (await post(url, base_url=provider.base_url, api_key=OWN, model="m")).status_code == 200
     assert (await post(url, base_url=provider.base_url + "/", api_key=OWN, model="m")).status_code == 200
@@ -140,8 +136,6 @@ async def test_an_invalid_request_is_not_echoed(serve: Serve, caplog: pytest.Log
 
 
 def test_words_with_a_piece_of_the_key_are_left_out() -> None:
-    assert (
-        without("sk-abcdefgh", "key sk-abcd*** of\n you (abcdefgh) is wrong") == "key […] of you […] is wrong"
-    )
+    assert without("sk-abcdefgh", "key sk-abcd*** of\n you (abcdefgh) is wrong") == "key […] of you […] is wrong"
     assert without("none", "there is none") == "there is […]"
     assert without("sk-abcdefgh", "plain words") == "plain words"

@@ -19,9 +19,7 @@ CLEAN = {name: value for name, value in os.environ.items() if not name.startswit
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, *arguments], env=CLEAN | environment, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen([*COMMAND, *arguments], env=CLEAN | environment, stderr=subprocess.PIPE, text=True)
 
 
 def last_words(process: subprocess.Popen[str]) -> str:
@@ -34,9 +32,7 @@ def last_words(process: subprocess.Popen[str]) -> str:
 def test_it_serves_what_the_env_file_says_and_ends_when_told(tmp_path: Path) -> None:
     port = free_port()
     env_file = tmp_path / "autointerp.env"
-    env_file.write_text(
-        f"AUTOINTERP_PORT={port}\nAUTOINTERP_MODEL=from-file\nAUTOINTERP_TEMPERATURE=\nOTHER=1\n"
-    )
+    env_file.write_text(f"AUTOINTERP_PORT={port}\nAUTOINTERP_MODEL=from-file\nAUTOINTERP_TEMPERATURE=\nOTHER=1\n")
     process = start("--env-file", str(env_file))
     try:
         for _ in range(200):

@@ -51,9 +51,7 @@ def test_the_phrase_is_read_from_the_answer(answer: str, phrase: str) -> None:
     assert prompt.read_answer(answer, 100) == phrase
 
 
-@pytest.mark.parametrize(
-    "answer", ["It is about months.", "EXPLANATION:", "EXPLANATION: **", "no EXPLANATION"]
-)
+@pytest.mark.parametrize("answer", ["It is about months.", "EXPLANATION:", "EXPLANATION: **", "no EXPLANATION"])
 def test_an_answer_without_a_phrase_is_no_explanation(answer: str) -> None:
     with pytest.raises(ProviderFault) as caught:
         prompt.read_answer(answer, 100)

@@ -71,9 +71,7 @@ async def test_limits_are_named(serve: Serve) -> None:
     assert (answer.status_code, answer.json()["cause"]) == (413, "too_large")
 
 
-@pytest.mark.parametrize(
-    ("secret", "status"), [("cat", 200), ("dog", 401), ("", 401), (None, 401), ("ca", 401)]
-)
+@pytest.mark.parametrize(("secret", "status"), [("cat", 200), ("dog", 401), ("", 401), (None, 401), ("ca", 401)])
 async def test_the_secret(serve: Serve, secret: str | None, status: int) -> None:
     answer = await post(await serve(secret="cat"), secret, json=GOOD)
     assert answer.status_code == status

@@ -24,8 +24,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         sys.exit(
-            f"autointerp: cannot listen on {host}:{port}: {error.strerror}. "
-            "Set AUTOINTERP_PORT or AUTOINTERP_HOST."
+            f"autointerp: cannot listen on {host}:{port}: {error.strerror}. Set AUTOINTERP_PORT or AUTOINTERP_HOST."
         )
     return listener
 

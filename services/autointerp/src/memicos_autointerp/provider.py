@@ -59,9 +59,7 @@ async def connections(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
         yield http
 
 
-async def ask(
-    endpoint: Endpoint, system: str, user: str, settings: Settings, http: httpx2.AsyncClient
-) -> Answer:
+async def ask(endpoint: Endpoint, system: str, user: str, settings: Settings, http: httpx2.AsyncClient) -> Answer:
     """The model's whole answer to one message.
 
     Raises:

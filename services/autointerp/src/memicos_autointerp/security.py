@@ -32,9 +32,7 @@ class Guard:
                 return await answer(scope, receive, send)
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._body_bytes:
-            words = (
-                f"The body has {length} bytes; at most {self._body_bytes} are taken (AUTOINTERP_BODY_BYTES)."
-            )
+            words = f"The body has {length} bytes; at most {self._body_bytes} are taken (AUTOINTERP_BODY_BYTES)."
             return await error_response(413, "too_large", words)(scope, receive, send)
         await self.app(scope, self._limited(receive), send)
 

@@ -84,9 +84,7 @@ class Settings(BaseSettings):
     temperature: float | None = Field(
         None, ge=0, le=2, description="Sampling temperature; empty: not sent, as some models refuse it."
     )
-    explanation_characters: int = Field(
-        500, ge=1, description="A longer explanation is refused as unreadable."
-    )
+    explanation_characters: int = Field(500, ge=1, description="A longer explanation is refused as unreadable.")
     highlight_share: float = Field(
         0.6, gt=0, lt=1, description="Tokens above this share of their text's largest value are marked."
     )

@@ -23,9 +23,7 @@ class ExplainRequest(BaseModel):
 
     model_config = ConfigDict(hide_input_in_errors=True, protected_namespaces=())
 
-    activations: list[Activation] = Field(
-        min_length=1, description="at most AUTOINTERP_MAX_ACTIVATIONS, 64 unless set"
-    )
+    activations: list[Activation] = Field(min_length=1, description="at most AUTOINTERP_MAX_ACTIVATIONS, 64 unless set")
     model: str | None = Field(
         None,
         min_length=1,

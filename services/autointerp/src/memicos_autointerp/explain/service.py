@@ -52,8 +52,7 @@ def pick_endpoint(body: ExplainRequest, settings: Settings) -> Endpoint:
     if base_url not in settings.other_base_urls:
         allowed = ", ".join(sorted({settings.base_url, *settings.other_base_urls}))
         raise BadInput(
-            f"base_url is not one that this server allows ({allowed}); "
-            "AUTOINTERP_ALLOWED_BASE_URLS adds to them."
+            f"base_url is not one that this server allows ({allowed}); AUTOINTERP_ALLOWED_BASE_URLS adds to them."
         )
     if not api_key:
         raise BadInput("base_url needs an api_key beside it: the server's own key does not go there.")

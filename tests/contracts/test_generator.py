@@ -1,0 +1,201 @@
+"""The generator on a small service of its own: JSON and events from one route, and what it refuses."""
+
+import asyncio
+import importlib
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import contracts
+import httpx
+import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel
+from servers import running
+
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"$ref": "#/components/schemas/Answer"}}}}
+}
+SEPARATORS = "a\u2028b\u2029c\x85d\x0be"
+"""What `str.splitlines` splits on and server-sent events do not."""
+
+
+class Ask(BaseModel):
+    prompt: str
+    stream: bool = False
+
+
+class Answer(BaseModel):
+    text: str
+    error: str | None = None
+
+
+class ErrorBody(BaseModel):
+    error: str
+
+
+def create_app() -> FastAPI:
+    app = FastAPI(title="small", version="1", generate_unique_id_function=lambda route: route.name)
+    app.state.left = asyncio.Event()
+    router = APIRouter(tags=["talk"], responses={400: {"model": ErrorBody}})
+
+    @router.post("/talk", response_model=Answer, responses=EVENTS, summary="Talk")
+    async def talk(body: Ask) -> Any:
+        if body.prompt == "bad":
+            return JSONResponse({"error": "no such word"}, 400)
+        if not body.stream:
+            return Answer(text=body.prompt)
+
+        async def frames() -> AsyncIterator[str]:
+            try:
+                for number in range(3):
+                    yield f"data: {Answer(text=f'{body.prompt}{number}').model_dump_json()}\n\n"
+                if body.prompt == "endless":
+                    await asyncio.sleep(60)
+            finally:
+                app.state.left.set()
+
+        return StreamingResponse(frames(), media_type="text/event-stream")
+
+    app.include_router(router)
+    return app
+
+
+@dataclass(frozen=True)
+class Small(contracts.Service):
+    folder: Path
+
+    @property
+    def yaml(self) -> Path:
+        return self.folder / self.document
+
+    @property
+    def client(self) -> Path:
+        return self.folder / self.package
+
+
+def service(folder: Path, create: Callable[[], FastAPI]) -> Small:
+    module = ModuleType(f"small_service_{folder.name}")
+    module.__dict__["create_app"] = create
+    sys.modules[module.__name__] = module
+    return Small("small", module.__name__, "small.yaml", "small-client", "small_client", folder)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    small = service(tmp_path_factory.mktemp("small"), create_app)
+    small.yaml.write_text(contracts.as_yaml(contracts.current_document(small)))
+    contracts.write_client(small)
+    return small
+
+
+@pytest.fixture(scope="module")
+def generated(small: Small) -> Iterator[Callable[[str], ModuleType]]:
+    """Imports a module of the generated package."""
+    sys.path.insert(0, str(small.folder))
+    yield lambda name: importlib.import_module(f"small_client{name}")
+    sys.path.remove(str(small.folder))
+
+
+async def test_one_route_gives_json_functions_and_typed_streams(generated: Callable[[str], ModuleType]) -> None:
+    talk, models = generated(".api.talk.talk"), generated(".models")
+    app = create_app()
+    async with running(app) as url, generated("").Client(url, timeout=httpx.Timeout(10, read=None)) as client:
+        ask = models.Ask(prompt=SEPARATORS)
+        whole = await talk.asyncio(client=client, body=ask)
+        assert isinstance(whole, models.Answer) and whole.text == SEPARATORS
+
+        frames = [frame async for frame in talk.astream(client=client, body=ask)]
+        assert all(isinstance(frame, models.Answer) for frame in frames)
+        assert [frame.text for frame in frames] == [f"{SEPARATORS}{n}" for n in range(3)]
+
+        def read_blocking() -> list[str]:
+            with generated("").Client(url) as blocking:
+                return [frame.text for frame in talk.stream(client=blocking, body=ask)]
+
+        assert await asyncio.to_thread(read_blocking) == [frame.text for frame in frames]
+
+        app.state.left.clear()
+        async with aclosing(talk.astream(client=client, body=models.Ask(prompt="endless"))) as endless:
+            assert (await anext(endless)).text == "endless0"
+        await asyncio.wait_for(app.state.left.wait(), 10)
+
+
+async def test_errors_are_typed_in_both(generated: Callable[[str], ModuleType]) -> None:
+    talk, models = generated(".api.talk.talk"), generated(".models")
+    bad = models.Ask(prompt="bad")
+    async with running(create_app()) as url, generated("").Client(url) as client:
+        answer = await talk.asyncio_detailed(client=client, body=bad)
+        assert answer.status_code == 400 and answer.parsed == models.ErrorBody("no such word")
+        with pytest.raises(generated(".errors").UnexpectedStatus) as caught:
+            await anext(talk.astream(client=client, body=bad))
+        assert caught.value.status_code == 400
+        assert caught.value.content == b'{"error":"no such word"}'
+
+
+def test_events_are_read_from_any_pieces(generated: Callable[[str], ModuleType]) -> None:
+    text = "data: one\r\n\r\n: comment\nevent: x\ndata:two\ndata: lines\n\nid: 3\n\n"
+    text += "data: \u2028 kept\r\rdata: unfinished\n"
+    expected = ["one", "two\nlines", "\u2028 kept"]
+    for size in (1, 2, 3, 1000):
+        pieces = [text[start : start + size].encode() for start in range(0, len(text), size)]
+        response = httpx.Response(200, headers={"Content-Type": "text/event-stream; charset=utf-8"}, content=pieces)
+        assert list(generated(".sse").iter_sse(response)) == expected
+
+
+def test_drift_of_document_or_client_is_found(small: Small) -> None:
+    assert contracts.check(small) == []
+    document = small.yaml.read_text()
+    try:
+        small.yaml.write_text(document.replace("prompt:", "question:"))
+        lines = contracts.check(small)
+        assert "+        prompt:" in lines and "make openapi clients" in lines[-1]
+    finally:
+        small.yaml.write_text(document)
+    model = small.client / "models" / "answer.py"
+    text = model.read_text()
+    try:
+        model.write_text(text + "# edited\n")
+        (small.client / "stray.py").write_text("")
+        lines = contracts.check(small)
+        assert "-# edited" in lines and "make clients" in lines[-1]
+        assert "2 files differ: models/answer.py, stray.py" in lines
+    finally:
+        model.write_text(text)
+        (small.client / "stray.py").unlink(missing_ok=True)
+
+
+def two_alike() -> FastAPI:
+    app = FastAPI(generate_unique_id_function=lambda route: route.name)
+    for path in ("/a", "/b"):
+        app.add_api_route(path, lambda: None, name="same")
+    return app
+
+
+def events_alone() -> FastAPI:
+    app = create_app()
+    app.openapi()["paths"]["/talk"]["post"]["responses"]["200"]["content"].pop("application/json")
+    return app
+
+
+def nameless_frame() -> FastAPI:
+    app = create_app()
+    content = app.openapi()["paths"]["/talk"]["post"]["responses"]["200"]["content"]
+    content["text/event-stream"] = {"schema": {"type": "object"}}
+    return app
+
+
+@pytest.mark.parametrize(
+    ("create", "words"),
+    [(two_alike, "used twice: same"), (events_alone, "beside application/json"), (nameless_frame, "named schema")],
+)
+def test_what_the_generator_would_pass_over_is_refused(
+    create: Callable[[], FastAPI], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(contracts.ContractError, match=words):
+        contracts.current_document(service(tmp_path, create))
