@@ -1,0 +1,202 @@
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.error_body import ErrorBody
+from ...models.feature_body import FeatureBody
+from ...types import Response
+
+
+def _get_kwargs(
+    model: str,
+    source: str,
+    index: str,
+) -> dict[str, Any]:
+
+    _kwargs: dict[str, Any] = {
+        "method": "get",
+        "url": "/api/feature/{model}/{source}/{index}".format(
+            model=quote(str(model), safe=""),
+            source=quote(str(source), safe=""),
+            index=quote(str(index), safe=""),
+        ),
+    }
+
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorBody | FeatureBody | None:
+    if response.status_code == 200:
+        response_200 = FeatureBody.from_dict(response.json())
+
+        return response_200
+
+    if response.status_code == 404:
+        response_404 = ErrorBody.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 422:
+        response_422 = ErrorBody.from_dict(response.json())
+
+        return response_422
+
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorBody | FeatureBody]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    model: str,
+    source: str,
+    index: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[ErrorBody | FeatureBody]:
+    """Get Feature
+
+     Everything that a feature's dashboard shows, with all examples and explanations.
+
+    Args:
+        model (str):
+        source (str):
+        index (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorBody | FeatureBody]
+    """
+
+    kwargs = _get_kwargs(
+        model=model,
+        source=source,
+        index=index,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    model: str,
+    source: str,
+    index: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> ErrorBody | FeatureBody | None:
+    """Get Feature
+
+     Everything that a feature's dashboard shows, with all examples and explanations.
+
+    Args:
+        model (str):
+        source (str):
+        index (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorBody | FeatureBody
+    """
+
+    return sync_detailed(
+        model=model,
+        source=source,
+        index=index,
+        client=client,
+    ).parsed
+
+
+async def asyncio_detailed(
+    model: str,
+    source: str,
+    index: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[ErrorBody | FeatureBody]:
+    """Get Feature
+
+     Everything that a feature's dashboard shows, with all examples and explanations.
+
+    Args:
+        model (str):
+        source (str):
+        index (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorBody | FeatureBody]
+    """
+
+    kwargs = _get_kwargs(
+        model=model,
+        source=source,
+        index=index,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    model: str,
+    source: str,
+    index: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> ErrorBody | FeatureBody | None:
+    """Get Feature
+
+     Everything that a feature's dashboard shows, with all examples and explanations.
+
+    Args:
+        model (str):
+        source (str):
+        index (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorBody | FeatureBody
+    """
+
+    return (
+        await asyncio_detailed(
+            model=model,
+            source=source,
+            index=index,
+            client=client,
+        )
+    ).parsed

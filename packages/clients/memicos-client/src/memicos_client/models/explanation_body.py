@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.explanation_body_scores_item import ExplanationBodyScoresItem
+    from ..models.named import Named
+
+
+T = TypeVar("T", bound="ExplanationBody")
+
+
+@_attrs_define
+class ExplanationBody:
+    """
+    Attributes:
+        id (str):
+        model_id (str):
+        layer (str):
+        source (str):
+        index (str):
+        description (str):
+        type_name (str):
+        explanation_model_name (None | str):
+        author (Named | None):
+        created_at (datetime.datetime):
+        scores (list[ExplanationBodyScoresItem] | Unset):
+        triggered_by_user (Named | None | Unset):
+    """
+
+    id: str
+    model_id: str
+    layer: str
+    source: str
+    index: str
+    description: str
+    type_name: str
+    explanation_model_name: None | str
+    author: Named | None
+    created_at: datetime.datetime
+    scores: list[ExplanationBodyScoresItem] | Unset = UNSET
+    triggered_by_user: Named | None | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        from ..models.named import Named  # noqa: PLC0415
+
+        id = self.id
+
+        model_id = self.model_id
+
+        layer = self.layer
+
+        source = self.source
+
+        index = self.index
+
+        description = self.description
+
+        type_name = self.type_name
+
+        explanation_model_name: None | str
+        explanation_model_name = self.explanation_model_name
+
+        author: dict[str, Any] | None
+        if isinstance(self.author, Named):
+            author = self.author.to_dict()
+        else:
+            author = self.author
+
+        created_at = self.created_at.isoformat()
+
+        scores: list[dict[str, Any]] | Unset = UNSET
+        if not isinstance(self.scores, Unset):
+            scores = []
+            for scores_item_data in self.scores:
+                scores_item = scores_item_data.to_dict()
+                scores.append(scores_item)
+
+        triggered_by_user: dict[str, Any] | None | Unset
+        if isinstance(self.triggered_by_user, Unset):
+            triggered_by_user = UNSET
+        elif isinstance(self.triggered_by_user, Named):
+            triggered_by_user = self.triggered_by_user.to_dict()
+        else:
+            triggered_by_user = self.triggered_by_user
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "id": id,
+                "modelId": model_id,
+                "layer": layer,
+                "source": source,
+                "index": index,
+                "description": description,
+                "typeName": type_name,
+                "explanationModelName": explanation_model_name,
+                "author": author,
+                "createdAt": created_at,
+            }
+        )
+        if scores is not UNSET:
+            field_dict["scores"] = scores
+        if triggered_by_user is not UNSET:
+            field_dict["triggeredByUser"] = triggered_by_user
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.explanation_body_scores_item import ExplanationBodyScoresItem  # noqa: PLC0415
+        from ..models.named import Named  # noqa: PLC0415
+
+        d = dict(src_dict)
+        id = d.pop("id")
+
+        model_id = d.pop("modelId")
+
+        layer = d.pop("layer")
+
+        source = d.pop("source")
+
+        index = d.pop("index")
+
+        description = d.pop("description")
+
+        type_name = d.pop("typeName")
+
+        def _parse_explanation_model_name(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        explanation_model_name = _parse_explanation_model_name(d.pop("explanationModelName"))
+
+        def _parse_author(data: object) -> Named | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                author_type_0 = Named.from_dict(data)
+
+                return author_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(Named | None, data)
+
+        author = _parse_author(d.pop("author"))
+
+        created_at = datetime.datetime.fromisoformat(d.pop("createdAt"))
+
+        _scores = d.pop("scores", UNSET)
+        scores: list[ExplanationBodyScoresItem] | Unset = UNSET
+        if _scores is not UNSET:
+            scores = []
+            for scores_item_data in _scores:
+                scores_item = ExplanationBodyScoresItem.from_dict(scores_item_data)
+
+                scores.append(scores_item)
+
+        def _parse_triggered_by_user(data: object) -> Named | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                triggered_by_user_type_0 = Named.from_dict(data)
+
+                return triggered_by_user_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(Named | None | Unset, data)
+
+        triggered_by_user = _parse_triggered_by_user(d.pop("triggeredByUser", UNSET))
+
+        explanation_body = cls(
+            id=id,
+            model_id=model_id,
+            layer=layer,
+            source=source,
+            index=index,
+            description=description,
+            type_name=type_name,
+            explanation_model_name=explanation_model_name,
+            author=author,
+            created_at=created_at,
+            scores=scores,
+            triggered_by_user=triggered_by_user,
+        )
+
+        explanation_body.additional_properties = d
+        return explanation_body
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties
