@@ -8,6 +8,8 @@ from fastapi.routing import APIRoute
 from starlette.staticfiles import StaticFiles
 
 from memicos_webapp import errors, security
+from memicos_webapp.activations import api as activations_api
+from memicos_webapp.activations import pages as activations_pages
 from memicos_webapp.api_doc import pages as api_doc_pages
 from memicos_webapp.catalog import pages as catalog_pages
 from memicos_webapp.database.embedded import embedded
@@ -15,20 +17,35 @@ from memicos_webapp.database.engine import Database
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.features import api as features_api
 from memicos_webapp.features import pages as features_pages
+from memicos_webapp.inference import pages as inference_pages
+from memicos_webapp.inference import service as inference_service
 from memicos_webapp.settings import Settings
+from memicos_webapp.steering import api as steering_api
+from memicos_webapp.steering import pages as steering_pages
 from memicos_webapp.templating import STATIC
+from memicos_webapp.text_search import api as text_search_api
+from memicos_webapp.text_search import pages as text_search_pages
 
-API: tuple[APIRouter, ...] = (features_api.router,)
+API: tuple[APIRouter, ...] = (
+    features_api.router,
+    activations_api.router,
+    text_search_api.router,
+    steering_api.router,
+)
 """JSON routes, each router with one tag."""
 
 PAGES: tuple[APIRouter, ...] = (
     api_doc_pages.router,
+    text_search_pages.router,
+    steering_pages.router,
+    inference_pages.router,
+    activations_pages.router,
     # the last two have paths of variables only (`/{model}/{source}/{index}`): named paths come before them
     features_pages.router,
     catalog_pages.router,
 )
 
-PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = ()
+PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (inference_service.opened,)
 """What folders open at start and close at the end (`async with part(app)`); `app.state.database` is there."""
 
 

@@ -29,7 +29,7 @@ class NewActivation(BaseModel):
     model_config = ConfigDict(populate_by_name=True)
 
     feature: FeatureId | None = None
-    neuron: FeatureId | None = Field(None, description="the older name of `feature`")
+    neuron: FeatureId | None = Field(default=None, description="the older name of `feature`")
     custom_text: str | list[str] = Field(alias="customText", description="one text, or up to four")
     ignore_bos: bool = Field(
         False, alias="ignoreBos", description="leave the recipe's ignored positions out of the maximum"

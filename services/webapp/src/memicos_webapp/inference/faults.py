@@ -77,7 +77,13 @@ def silence(url: str, error: httpx.HTTPError, seconds: float) -> Fault:
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return InferenceDown(url)
     if isinstance(error, httpx.TimeoutException):
-        return Unavailable(
-            f"Inference at {url} was silent for {seconds:g} s (setting MEMICOS_INFERENCE_READ_SECONDS)."
-        )
+        return Unavailable(f"Inference at {url} was silent for {seconds:g} s (setting MEMICOS_INFERENCE_READ_SECONDS).")
     return UpstreamFault(f"The connection to inference at {url} broke off; run it again.")
+
+
+def unreadable(url: str) -> Fault:
+    """The fault for an answer of another shape than the contract's."""
+    return UpstreamFault(
+        f"{url} answers, but not as an inference server of this version of memicos. Point INFERENCE_URL at "
+        "one that does."
+    )

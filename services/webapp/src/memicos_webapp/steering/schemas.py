@@ -20,9 +20,7 @@ class SteerFeature(Camel):
     model_id: str
     layer: str = Field(description="source id, for example 15-res-4k")
     index: int = Field(ge=0, description="feature index; a string of digits is accepted")
-    strength: float = Field(
-        allow_inf_nan=False, description="multiplies the unit decoder direction, in residual units"
-    )
+    strength: float = Field(allow_inf_nan=False, description="multiplies the unit decoder direction, in residual units")
 
 
 class SteerSettings(BaseModel):
@@ -31,18 +29,16 @@ class SteerSettings(BaseModel):
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
     model_id: str = Field(alias="modelId")
-    temperature: float = Field(0.5, ge=0, le=2)
-    n_tokens: int = Field(256, ge=1)
-    freq_penalty: float = Field(1.0, ge=-2, le=2)
+    temperature: float = Field(default=0.5, ge=0, le=2)
+    n_tokens: int = Field(default=256, ge=1)
+    freq_penalty: float = Field(default=1.0, ge=-2, le=2)
     seed: Annotated[int, Field(ge=-100_000_000, le=100_000_000)] = 16
-    strength_multiplier: float = Field(1.0, ge=0, le=10)
+    strength_multiplier: float = Field(default=1.0, ge=0, le=10)
     steer_method: SteerMethod = "SIMPLE_ADDITIVE"
     n_logprobs: int = Field(
         5, ge=0, le=10, description="alternatives reported for each token; 0 sends no log-probabilities"
     )
-    stream: bool = Field(
-        False, description="answer with server-sent events; every frame is the whole answer so far"
-    )
+    stream: bool = Field(False, description="answer with server-sent events; every frame is the whole answer so far")
 
 
 class SteerRequest(SteerSettings):
@@ -60,6 +56,11 @@ class SteerChatRequest(SteerSettings):
     steered_chat_messages: list[ChatMessage] = Field(alias="steeredChatMessages", min_length=1)
     features: list[SteerFeature] = Field(description="empty: only DEFAULT is generated")
     steer_special_tokens: bool = True
+
+
+class Turn(BaseModel):
+    role: str
+    content: str
 
 
 class TopLogprob(BaseModel):
@@ -83,24 +84,25 @@ class TokenCounts(BaseModel):
 class Answer(Camel):
     """`id` and `shareUrl` come with the last frame of a stream, `error` where it broke off."""
 
-    id: str | None = Field(None, description="null: runs are not stored")
-    share_url: str | None = Field(None, description="the steer page with these settings")
-    limit: str | None = Field(None, description="requests left in this window; null where none is set")
-    error: str | None = Field(None, description="why a stream broke off; only ever in its last frame")
+    id: str | None = Field(default=None, description="null: runs are not stored")
+    share_url: str | None = Field(default=None, description="the steer page with these settings")
+    limit: str | None = Field(default=None, description="requests left in this window; null where none is set")
+    tokens: TokenCounts | None = None
+    error: str | None = Field(default=None, description="why a stream broke off; only ever in its last frame")
 
 
 class SteerAnswer(Answer):
     """Completions without the prompt."""
 
-    STEERED: str | None = Field(None, alias="STEERED")
-    DEFAULT: str | None = Field(None, alias="DEFAULT")
+    STEERED: str | None = Field(default=None, alias="STEERED")
+    DEFAULT: str | None = Field(default=None, alias="DEFAULT")
     steered_log_probs: list[TokenLogprob] | None = None
     default_log_probs: list[TokenLogprob] | None = None
 
 
 class ChatResult(Camel):
     raw: str = Field(description="the conversation as the model read and wrote it, special tokens included")
-    chat_template: list[ChatMessage]
+    chat_template: list[Turn]
     logprobs: list[TokenLogprob] | None = None
 
 
@@ -115,6 +117,6 @@ class ChatSettings(BaseModel):
 
 
 class SteerChatAnswer(Answer):
-    STEERED: ChatResult | None = Field(None, alias="STEERED")
-    DEFAULT: ChatResult | None = Field(None, alias="DEFAULT")
+    STEERED: ChatResult | None = Field(default=None, alias="STEERED")
+    DEFAULT: ChatResult | None = Field(default=None, alias="DEFAULT")
     settings: ChatSettings

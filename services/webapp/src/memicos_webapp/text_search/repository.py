@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from memicos_webapp.catalog.schemas import SourceInfo
+from memicos_webapp.features.models import Feature
 
 FeatureKey = tuple[str, int]
 """Source id and feature index."""
@@ -13,7 +16,7 @@ FeatureKey = tuple[str, int]
 
 @dataclass(frozen=True)
 class FoundRow:
-    """A feature as results show it; `explanations` newest first, the strongest example dense or absent."""
+    """A feature as results show it; its strongest example with a value at every token."""
 
     source: str
     index: int
@@ -31,41 +34,44 @@ class FoundRow:
 
 
 FEATURES = text("""
-    SELECT source.name AS source, feature.index, feature.density, feature.max_activation,
+    SELECT source.name AS source, feature.index AS number, feature.density, feature.max_activation,
            feature.positive_tokens, feature.positive_logits, feature.negative_tokens, feature.negative_logits,
            context.tokens, feature.value_positions[1:feature.example_lengths[1]] AS positions,
            feature.values[1:feature.example_lengths[1]] AS values,
            explained.list AS explanations
-    FROM unnest(CAST(:sources AS text[]), CAST(:indices AS int[])) AS wanted(source, index)
-    JOIN source ON source.model_id = :model AND source.name = wanted.source
-    JOIN load ON load.id = source.current_load_id
-    JOIN feature ON feature.load_id = load.id AND feature.index = wanted.index
+    FROM unnest(CAST(:loads AS bigint[]), CAST(:indices AS int[])) AS wanted(load_id, index)
+    JOIN feature ON feature.load_id = wanted.load_id AND feature.index = wanted.index
+    JOIN load ON load.id = feature.load_id
+    JOIN source ON source.id = load.source_id
     LEFT JOIN context ON context.corpus_id = load.corpus_id AND context.number = feature.example_contexts[1]
     LEFT JOIN LATERAL (
         SELECT coalesce(jsonb_agg(jsonb_build_object(
-                   'description', description, 'method', method, 'model', model) ORDER BY id DESC), '[]') AS list
+                   'description', description, 'method', method, 'model', model)
+                   ORDER BY method = 'token-statistics', id DESC), '[]') AS list
         FROM explanation
         WHERE explanation.source_id = source.id AND explanation.index = feature.index
     ) AS explained ON true
 """)
+"""Features, each with its explanations (the label first) and its strongest example."""
 
 
 async def features(
-    session: AsyncSession, model: str, keys: Sequence[FeatureKey]
+    session: AsyncSession, sources: Sequence[SourceInfo], keys: Sequence[FeatureKey]
 ) -> dict[FeatureKey, FoundRow]:
-    """Rows of `keys`; what is not imported is absent."""
+    """Rows of `keys`; features that were not imported are absent."""
+    loads = {source.name: source.load_id for source in sources}
+    wanted = [(loads[name], index) for name, index in keys]
     rows = await session.execute(
-        FEATURES,
-        {"model": model, "sources": [source for source, _ in keys], "indices": [index for _, index in keys]},
+        FEATURES, {"loads": [load for load, _ in wanted], "indices": [index for _, index in wanted]}
     )
     found = {}
     for row in rows:
         values = [0.0] * len(row.tokens or [])
         for position, value in zip(row.positions or [], row.values or [], strict=True):
             values[position] = value
-        found[row.source, row.index] = FoundRow(
+        found[row.source, row.number] = FoundRow(
             source=row.source,
-            index=row.index,
+            index=row.number,
             density=row.density,
             max_activation=row.max_activation,
             positive=list(zip(row.positive_tokens, row.positive_logits, strict=True)),
@@ -77,39 +83,10 @@ async def features(
     return found
 
 
-DENSE = text("""
-    SELECT source.name, feature.index
-    FROM source JOIN feature ON feature.load_id = source.current_load_id
-    WHERE source.model_id = :model AND source.name = ANY(:sources) AND feature.density > :threshold
-""")
-
-
-async def dense_features(
-    session: AsyncSession, model: str, sources: Sequence[str], threshold: float
-) -> set[FeatureKey]:
-    """Features of `sources` that fire on more than `threshold` (a share of 1) of tokens."""
-    rows = await session.execute(DENSE, {"model": model, "sources": list(sources), "threshold": threshold})
-    return {(name, index) for name, index in rows}
-
-
-SOURCES = text("""
-    SELECT source.name, source.layer, source_set.name AS set, model.id AS model
-    FROM model JOIN source_set ON source_set.model_id = model.id JOIN source ON source.source_set_id = source_set.id
-    WHERE source.current_load_id IS NOT NULL
-    ORDER BY model.created_at, model.id, source_set.id, source.layer, source.name
-""")
-
-
-@dataclass(frozen=True)
-class SearchableSource:
-    model: str
-    set: str
-    name: str
-    layer: int
-
-
-async def searchable(session: AsyncSession) -> list[SearchableSource]:
-    """Every imported source, in the order of models, sets and layers."""
-    return [
-        SearchableSource(row.model, row.set, row.name, row.layer) for row in await session.execute(SOURCES)
-    ]
+async def dense_features(session: AsyncSession, sources: Sequence[SourceInfo], share: float) -> set[FeatureKey]:
+    """Features of `sources` that fire on more than `share` (of 1) of tokens."""
+    names = {source.load_id: source.name for source in sources}
+    rows = await session.execute(
+        select(Feature.load_id, Feature.index).where(Feature.load_id.in_(names), Feature.density > share)
+    )
+    return {(names[load], index) for load, index in rows}

@@ -1,7 +1,5 @@
 """The wire of `/api/search-all` and `/api/search-topk-by-token`."""
 
-from typing import Any
-
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -21,16 +19,44 @@ class SearchAllRequest(Camel):
         default_factory=list,
         description="rank by the sum of the values at these token positions; empty: by the maximum",
     )
-    ignore_bos: bool = Field(
-        True, description="the recipe's ignored positions take no part in maximum and ranking"
-    )
+    ignore_bos: bool = Field(True, description="the recipe's ignored positions take no part in maximum and ranking")
     density_threshold: float = Field(
         -1,
         ge=-1,
         le=1,
         description="leave out features that fire on more than this share of tokens; -1 or 0: keep all",
     )
-    num_results: int = Field(50, ge=1, le=100)
+    num_results: int = Field(default=50, ge=1, le=100)
+
+
+class WordsBody(Camel):
+    description: str
+    type_name: str
+    explanation_model_name: str | None
+
+
+class ExampleBody(Camel):
+    tokens: list[str]
+    values: list[float]
+    max_value: float
+    max_value_token_index: int
+
+
+class NeuronBody(BaseModel):
+    """The part of a feature's JSON that results show; `/api/feature/…` has all of it."""
+
+    modelId: str
+    layer: str
+    source: str
+    index: str
+    maxActApprox: float
+    frac_nonzero: float
+    pos_str: list[str]
+    pos_values: list[float]
+    neg_str: list[str]
+    neg_values: list[float]
+    explanations: list[WordsBody] = Field(description="the one that serves as label first")
+    activations: list[ExampleBody] = Field(description="the strongest example")
 
 
 class FoundFeature(Camel):
@@ -41,10 +67,8 @@ class FoundFeature(Camel):
     values: list[float]
     max_value: float
     max_value_index: int
-    sum_values: float | None = Field(None, description="the sum at sortIndexes, where given")
-    neuron: dict[str, Any] | None = Field(
-        None, description="the feature's own row, its explanations and top activation"
-    )
+    sum_values: float | None = Field(default=None, description="the sum at sortIndexes, where given")
+    neuron: NeuronBody | None = Field(default=None, description="null where the feature was not imported")
     dfa_values: list[float] | None = None
     dfa_target_index: int | None = None
     dfa_max_value: float | None = None
@@ -64,7 +88,7 @@ class TopkRequest(Camel):
     model_id: str = Field(max_length=100)
     source: str = Field(max_length=100)
     text: str | list[str]
-    num_results: int = Field(10, ge=1, le=20)
+    num_results: int = Field(default=10, ge=1, le=20)
     ignore_bos: bool = True
     density_threshold: float = Field(
         0.01,
@@ -77,7 +101,7 @@ class TopkRequest(Camel):
 class TopFeature(Camel):
     activation_value: float
     feature_index: int
-    feature: dict[str, Any] | None = None
+    feature: NeuronBody | None = None
 
 
 class TopkToken(Camel):

@@ -1,0 +1,45 @@
+"""A feature's values over a text of the user's own."""
+
+from dataclasses import dataclass
+
+from memicos_webapp.catalog.schemas import SourceInfo
+from memicos_webapp.database.engine import Database
+from memicos_webapp.features import service as features
+from memicos_webapp.features.schemas import FeatureRow
+from memicos_webapp.inference.service import Inference
+
+
+@dataclass(frozen=True)
+class Run:
+    """`values` has one number for each of `tokens`; `ignored` are the positions where it means nothing.
+
+    The maximum is over all positions, or over those that count, as was asked for.
+    """
+
+    tokens: list[str]
+    values: list[float]
+    ignored: list[int]
+    max_value: float
+    max_index: int
+
+
+async def get_feature(database: Database, model: str, source: str, index: int) -> tuple[SourceInfo, FeatureRow]:
+    """The feature that a text is to be run for.
+
+    Raises:
+        NotFound: model, source or index is unknown.
+    """
+    async with database.snapshot() as session:
+        return await features.get(session, model, source, index)
+
+
+async def run(inference: Inference, model: str, source: str, index: int, text: str, ignore_bos: bool) -> Run:
+    """The feature's values over `text`; `ignore_bos` leaves ignored positions out of the maximum."""
+    answer = await inference.single(model, source, index, text, ignore_bos)
+    return Run(
+        tokens=answer.tokens,
+        values=answer.activation.values,
+        ignored=answer.ignored_positions,
+        max_value=answer.activation.max_value,
+        max_index=answer.activation.max_value_index,
+    )

@@ -1,0 +1,54 @@
+"""JSON and server-sent events of steering."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from memicos_webapp.database.engine import DatabaseDep
+from memicos_webapp.errors import ErrorBody
+from memicos_webapp.inference.service import InferenceDep
+from memicos_webapp.steering import links, service, stream
+from memicos_webapp.steering.schemas import SteerAnswer, SteerChatAnswer, SteerChatRequest, SteerRequest
+
+router = APIRouter(
+    tags=["steer"],
+    responses={
+        400: {"model": ErrorBody, "description": "A limit is passed, or the prompt is too long"},
+        404: {"model": ErrorBody, "description": "Unknown model, source or index"},
+        503: {"model": ErrorBody, "description": "Inference is down, loading or busy"},
+    },
+)
+
+
+def _or_events(frame: str) -> dict[int | str, dict[str, Any]]:
+    """The 200 answer as JSON and as events, each of which is the whole answer so far."""
+    return {200: {"content": {"text/event-stream": {"schema": {"$ref": f"#/components/schemas/{frame}"}}}}}
+
+
+@router.post("/steer", response_model=SteerAnswer, responses=_or_events("SteerAnswer"))
+async def steer(
+    request: Request, database: DatabaseDep, inference: InferenceDep, body: SteerRequest
+) -> Response | SteerAnswer:
+    """Continue a prompt steered and as the model is; answers have the completions without the prompt.
+
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, or `error`.
+    """
+    await service.check(database, request.app.state.settings, body, body.features)
+    url = links.share_url(request, body, body.features, body.prompt, "completion")
+    answers = service.complete(inference, body, url)
+    return await stream.streamed(answers) if body.stream else await stream.last(answers)
+
+
+@router.post("/steer-chat", response_model=SteerChatAnswer, responses=_or_events("SteerChatAnswer"))
+async def steer_chat(
+    request: Request, database: DatabaseDep, inference: InferenceDep, body: SteerChatRequest
+) -> Response | SteerChatAnswer:
+    """Answer in a conversation, steered and as the model is. Without features only DEFAULT is generated.
+
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, or `error`.
+    """
+    await service.check(database, request.app.state.settings, body, body.features)
+    said = [one.content for one in body.steered_chat_messages if one.role == "user"]
+    url = links.share_url(request, body, body.features, said[-1] if said else "", "chat")
+    answers = service.chat(inference, body, url)
+    return await stream.streamed(answers) if body.stream else await stream.last(answers)

@@ -1,0 +1,111 @@
+"""The dials of the steer page: features with a strength each."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from memicos_webapp.catalog import repository as catalog
+from memicos_webapp.database.engine import Database
+from memicos_webapp.errors import NotFound
+from memicos_webapp.features import repository as features
+from memicos_webapp.features import service as feature_service
+from memicos_webapp.features.schemas import Card
+from memicos_webapp.settings import Settings
+from memicos_webapp.steering import repository
+from memicos_webapp.steering.links import Wanted
+from memicos_webapp.steering.strength import default_strength
+
+FOUND_AT_ONCE = 12
+"""Features that the page's search offers at a time."""
+
+
+@dataclass(frozen=True)
+class Dial:
+    model: str
+    source: str
+    index: int
+    label: str
+    strength: str
+    span: str
+    """The range goes from -span to span."""
+    step: str
+    limit: str
+
+
+def name_of(card: Card) -> str:
+    """What a feature is called where it has no words: by what it promotes."""
+    if card.label:
+        return card.label
+    promotes = ", ".join(token.strip() or "space" for token in card.promotes)
+    return f"feature {card.index}" + (f", promotes {promotes}" if promotes else "")
+
+
+def _dial(card: Card, strength: float | None, settings: Settings) -> Dial:
+    usual = default_strength(card.max_activation)
+    own = usual if strength is None else strength
+    span = min(settings.steer_strength, max(3 * usual, abs(own)))
+    # a hundred steps or so, of a round size
+    step = 10 ** math.floor(math.log10(span / 100)) if span else 1
+    span = math.ceil(span / step) * step
+    return Dial(
+        model=card.model_id,
+        source=card.source,
+        index=card.index,
+        label=name_of(card),
+        strength=f"{own:.10g}",
+        span=f"{span:.10g}",
+        step=f"{step:.10g}",
+        limit=f"{settings.steer_strength:g}",
+    )
+
+
+async def one(session: AsyncSession, settings: Settings, model: str, wanted: Wanted) -> Dial:
+    """The dial of a feature.
+
+    Raises:
+        NotFound: there is no such feature.
+    """
+    source, row = await feature_service.get(session, model, wanted.source, wanted.index)
+    cards = await features.cards(session, [(source.id, row.index)])
+    return _dial(cards[source.id, row.index], wanted.strength, settings)
+
+
+async def several(
+    database: Database, settings: Settings, model: str, wanted: Sequence[Wanted]
+) -> tuple[list[Dial], list[str]]:
+    """The dials of the features that an address names, and what is wrong with the others."""
+    dials, problems = [], []
+    if len(wanted) > settings.steer_features:
+        problems.append(f"{len(wanted)} features were named, {settings.steer_features} steer at once.")
+    async with database.snapshot() as session:
+        for feature in dict.fromkeys(wanted[: settings.steer_features]):
+            try:
+                dials.append(await one(session, settings, model, feature))
+            except NotFound as fault:
+                problems.append(fault.message)
+    return dials, problems
+
+
+_PLACE = re.compile(r"(?:\S*/)?(?P<source>[^/\s]+)[/\s]+(?P<index>\d{1,9})")
+
+
+async def find(session: AsyncSession, model: str, query: str) -> list[Card]:
+    """Features of `model` by an index, by `source/index`, or by words of their explanations.
+
+    Raises:
+        NotFound: the query names a feature that does not exist.
+    """
+    query = query.strip()
+    place = _PLACE.fullmatch(query)
+    if place and await catalog.source(session, model, place["source"]):
+        source, row = await feature_service.get(session, model, place["source"], int(place["index"]))
+        keys = [(source.id, row.index)]
+    elif query.isdecimal() and len(query) < 10:
+        keys = await repository.by_index(session, model, int(query))
+    else:
+        keys = await repository.by_words(session, model, query, FOUND_AT_ONCE)
+    cards = await features.cards(session, keys)
+    return [cards[key] for key in keys if key in cards]

@@ -1,0 +1,100 @@
+"""The steer page's address holds all of its settings.
+
+`/{model}/steer?feature=15-res-4k/87@60&feature=…&prompt=…&temperature=…`; also `?source=…&index=…&strength=…`, the form
+that other pages of this kind link to, and their `steerMethod`-less defaults. What is at its default is left out.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+from fastapi import Request
+from pydantic import BaseModel, Field, ValidationError
+
+from memicos_webapp.errors import describe
+from memicos_webapp.formatting import segment
+from memicos_webapp.steering.schemas import SteerFeature, SteerMethod, SteerSettings
+
+Mode = Literal["completion", "chat"]
+
+
+class PageSettings(BaseModel):
+    """Settings of the page that its address may carry, with the page's defaults."""
+
+    mode: Mode = "completion"
+    prompt: str = ""
+    n_tokens: int = Field(default=64, ge=1)
+    temperature: float = Field(default=0.5, ge=0, le=2)
+    freq_penalty: float = Field(default=1.0, ge=-2, le=2)
+    seed: int = Field(default=16, ge=-100_000_000, le=100_000_000)
+    strength_multiplier: float = Field(default=1.0, ge=0, le=10)
+    steer_method: SteerMethod = "SIMPLE_ADDITIVE"
+    steer_special_tokens: bool = True
+
+
+DEFAULTS = PageSettings()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A feature that an address names; without a strength the page takes its default."""
+
+    source: str
+    index: int
+    strength: float | None
+
+
+@dataclass(frozen=True)
+class Address:
+    """What an address of the page says; `problems` are what it says wrong, in words."""
+
+    settings: PageSettings
+    features: list[Wanted]
+    problems: list[str] = field(default_factory=list)
+
+
+_FEATURE = re.compile(r"(?P<source>[^/@\s]+)/(?P<index>\d{1,9})(?:@(?P<strength>[-+]?[\d.]+(?:e[-+]?\d+)?))?")
+
+
+def read(request: Request) -> Address:
+    query = request.query_params
+    problems = []
+    names = [text for text in query.getlist("feature") if text]
+    if query.get("source") and query.get("index"):
+        strength = f"@{query['strength']}" if query.get("strength") else ""
+        names.append(f"{query['source']}/{query['index']}{strength}")
+    features = []
+    for name in names:
+        match = _FEATURE.fullmatch(name)
+        strength = _number(match["strength"]) if match else None
+        if match is None or (match["strength"] and strength is None):
+            problems.append(f"“{name}” is no feature: it is written 15-res-4k/87 or 15-res-4k/87@60.")
+        else:
+            features.append(Wanted(match["source"], int(match["index"]), strength))
+    given = {name: query[name] for name in PageSettings.model_fields if query.get(name)}
+    while True:
+        try:
+            return Address(PageSettings.model_validate(given), features, problems)
+        except ValidationError as error:
+            # what is wrong is said and left at its default
+            problems.append(f"In the address: {describe(error.errors())}")
+            for one in error.errors():
+                given.pop(str(one["loc"][0]), None)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+def share_url(request: Request, body: SteerSettings, features: list[SteerFeature], prompt: str, mode: Mode) -> str:
+    """The page's address with the settings of a request to the API."""
+    pairs: list[tuple[str, Any]] = [("feature", f"{one.layer}/{one.index}@{one.strength:g}") for one in features]
+    settings = PageSettings.model_validate(
+        {**body.model_dump(include=set(PageSettings.model_fields)), "mode": mode, "prompt": prompt}
+    )
+    pairs += settings.model_dump(exclude_defaults=True).items()
+    return f"{request.base_url}{segment(body.model_id)}/steer?{urlencode(pairs)}"

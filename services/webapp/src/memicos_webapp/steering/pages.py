@@ -1,0 +1,85 @@
+"""The steer page and its fragments. The texts themselves come from the API, which the page's script reads."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from memicos_webapp.catalog import repository as catalog
+from memicos_webapp.catalog.service import unknown_model
+from memicos_webapp.database.engine import DatabaseDep, Snapshot
+from memicos_webapp.errors import NotFound
+from memicos_webapp.features.service import parse_index
+from memicos_webapp.formatting import segment
+from memicos_webapp.inference.service import InferenceDep
+from memicos_webapp.settings import Settings
+from memicos_webapp.steering import dials, links, repository
+from memicos_webapp.templating import render
+
+router = APIRouter(tags=["steering"])
+
+METHODS = (
+    ("SIMPLE_ADDITIVE", "add the direction"),
+    ("ORTHOGONAL_DECOMP", "scale what is there of it"),
+)
+EXAMPLES = {
+    "completion": ("My favourite way to spend a Sunday is", "The letter began:", "Once upon a time"),
+    "chat": ("Tell me about yourself.", "What should I do this weekend?", "Write one sentence about the sky."),
+}
+
+
+@router.get("/steer")
+async def steer_somewhere(request: Request, session: Snapshot) -> RedirectResponse:
+    model = await repository.default_model(session)
+    if model is None:
+        raise NotFound("There is nothing to steer yet: no features have been imported. `make demo` does it.")
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"/{segment(model)}/steer{query}", status_code=307)
+
+
+@router.get("/{model}/steer", response_class=HTMLResponse)
+async def steer_page(request: Request, database: DatabaseDep, inference: InferenceDep, model: str) -> HTMLResponse:
+    settings: Settings = request.app.state.settings
+    async with database.snapshot() as session:
+        info = await catalog.model(session, model)
+        if info is None:
+            raise await unknown_model(session, model)
+    address = links.read(request)
+    shown, problems = await dials.several(database, settings, model, address.features)
+    status = await inference.status(model, sorted({dial.source for dial in shown}))
+    return render(
+        request,
+        "steering/page.html",
+        section="steer",
+        model=info,
+        dials=shown,
+        problems=[*address.problems, *problems],
+        form=address.settings,
+        defaults=links.DEFAULTS,
+        methods=METHODS,
+        examples=EXAMPLES,
+        max_tokens=settings.steer_tokens,
+        status=status,
+        again=f"/{segment(model)}/inference",
+    )
+
+
+@router.get("/{model}/steer/find", response_class=HTMLResponse)
+async def find_feature(request: Request, session: Snapshot, model: str, q: str = "") -> HTMLResponse:
+    problem, hits = "", []
+    try:
+        hits = await dials.find(session, model, q) if q.strip() else []
+    except NotFound as fault:
+        problem = fault.message
+    return render(
+        request,
+        "steering/_found.html",
+        q=q,
+        problem=problem,
+        hits=[(card, dials.name_of(card)) for card in hits],
+    )
+
+
+@router.get("/{model}/steer/dial", response_class=HTMLResponse)
+async def feature_dial(request: Request, session: Snapshot, model: str, source: str, index: str) -> HTMLResponse:
+    wanted = links.Wanted(source, parse_index(index), None)
+    dial = await dials.one(session, request.app.state.settings, model, wanted)
+    return render(request, "steering/_dial.html", dial=dial)
