@@ -1,0 +1,47 @@
+"""What the three documents promise beyond being valid, so that the clients made from them are good to use."""
+
+import re
+from collections import Counter
+from typing import Any
+
+import contracts
+import pytest
+import yaml
+
+
+@pytest.fixture(params=contracts.SERVICES, ids=lambda service: service.name)
+def document(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return yaml.safe_load(request.param.yaml.read_text())
+
+
+def test_operation_ids_are_unique_and_readable(document: dict[str, Any]) -> None:
+    ids = Counter(operation["operationId"] for _, operation in contracts.operations(document))
+    assert ids and max(ids.values()) == 1
+    assert all(re.fullmatch(r"[a-z][a-z_]{2,40}", name) for name in ids)
+
+
+def test_operations_have_one_tag_and_a_summary(document: dict[str, Any]) -> None:
+    for place, operation in contracts.operations(document):
+        assert len(operation["tags"]) == 1, place
+        assert operation.get("summary"), place
+
+
+def test_bodies_and_answers_are_named_and_errors_alike(document: dict[str, Any]) -> None:
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    for place, operation in contracts.operations(document):
+        contents = [response["content"] for response in operation["responses"].values() if "content" in response]
+        if body := operation.get("requestBody"):
+            contents.append(body["content"])
+        for content in contents:
+            for kind, media in content.items():
+                assert "$ref" in media["schema"], f"{place}: {kind} has no named model"
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                schema = response["content"]["application/json"]["schema"]
+                assert schema["$ref"].endswith("/ErrorBody"), f"{place}: {status}"
+
+
+def test_operations_with_a_body_say_how_they_refuse_it(document: dict[str, Any]) -> None:
+    for place, operation in contracts.operations(document):
+        if "requestBody" in operation:
+            assert {"400", "413", "422"} <= operation["responses"].keys(), place
