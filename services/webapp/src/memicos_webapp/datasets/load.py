@@ -38,9 +38,7 @@ def main() -> None:
         sys.exit(f"import: the database did not take it, nothing has changed: {error}")
     what = f"{report.manifest.model.id}/{report.manifest.source_set.id}"
     if report.loaded:
-        message = (
-            f"{what}: {report.features:,} features, {report.contexts:,} contexts in {report.seconds:.1f} s"
-        )
+        message = f"{what}: {report.features:,} features, {report.contexts:,} contexts in {report.seconds:.1f} s"
     else:
         message = f"{what} is loaded already"
     sys.stdout.write(message + "\n")

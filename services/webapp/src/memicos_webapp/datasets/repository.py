@@ -130,9 +130,7 @@ async def add_load(connection: Connection, source: Source, source_id: int, corpu
     )
 
 
-async def copy(
-    connection: Connection, table: str, columns: Sequence[str], records: Iterable[tuple[Any, ...]]
-) -> None:
+async def copy(connection: Connection, table: str, columns: Sequence[str], records: Iterable[tuple[Any, ...]]) -> None:
     await connection.copy_records_to_table(table, records=records, columns=columns)
 
 
@@ -185,9 +183,7 @@ async def sweep(connection: Connection) -> None:
     await connection.execute(
         "DELETE FROM load WHERE NOT EXISTS (SELECT FROM source WHERE source.current_load_id = load.id)"
     )
-    await connection.execute(
-        "DELETE FROM corpus WHERE NOT EXISTS (SELECT FROM load WHERE load.corpus_id = corpus.id)"
-    )
+    await connection.execute("DELETE FROM corpus WHERE NOT EXISTS (SELECT FROM load WHERE load.corpus_id = corpus.id)")
 
 
 async def analyse(connection: Connection) -> None:

@@ -98,9 +98,7 @@ async def _replace(connection: asyncpg.Connection, folder: Path, manifest: Manif
     await repository.show(connection, load_ids)
 
 
-async def _add_corpus(
-    connection: asyncpg.Connection, folder: Path, manifest: Manifest, tokens: dict[int, str]
-) -> int:
+async def _add_corpus(connection: asyncpg.Connection, folder: Path, manifest: Manifest, tokens: dict[int, str]) -> int:
     """The id of the dataset's corpus, copied unless the same one is there from another load."""
     corpus = manifest.corpus
     digest = hashlib.sha256(corpus.model_dump_json().encode()).hexdigest()
