@@ -15,10 +15,13 @@ from memicos_webapp.catalog import pages as catalog_pages
 from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.engine import Database
 from memicos_webapp.database.migrate import migrate
+from memicos_webapp.explanations import embedding
 from memicos_webapp.features import api as features_api
 from memicos_webapp.features import pages as features_pages
 from memicos_webapp.inference import pages as inference_pages
 from memicos_webapp.inference import service as inference_service
+from memicos_webapp.search import api as search_api
+from memicos_webapp.search import pages as search_pages
 from memicos_webapp.settings import Settings
 from memicos_webapp.steering import api as steering_api
 from memicos_webapp.steering import pages as steering_pages
@@ -30,6 +33,7 @@ API: tuple[APIRouter, ...] = (
     features_api.router,
     activations_api.router,
     text_search_api.router,
+    search_api.router,
     steering_api.router,
 )
 """JSON routes, each router with one tag."""
@@ -37,6 +41,7 @@ API: tuple[APIRouter, ...] = (
 PAGES: tuple[APIRouter, ...] = (
     api_doc_pages.router,
     text_search_pages.router,
+    search_pages.router,
     steering_pages.router,
     inference_pages.router,
     activations_pages.router,
@@ -45,7 +50,7 @@ PAGES: tuple[APIRouter, ...] = (
     catalog_pages.router,
 )
 
-PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (inference_service.opened,)
+PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (inference_service.opened, embedding.part)
 """What folders open at start and close at the end (`async with part(app)`); `app.state.database` is there."""
 
 

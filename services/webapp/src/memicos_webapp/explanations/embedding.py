@@ -7,14 +7,17 @@ index is built: writing into one takes several times as long.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
 from fastapi import FastAPI
 
+from memicos_webapp.database.engine import Database
 from memicos_webapp.explanations import embedding_repository as repository
 from memicos_webapp.explanations.embedders import Embedder, EmbedderFault, Embedders, open_embedders
+from memicos_webapp.explanations.embedding_repository import Coverage
 from memicos_webapp.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -25,6 +28,8 @@ BULK = 2000
 """From so many new vectors on, and if they are more than those there are, the index is built anew after them."""
 LONGEST_PAUSE = 600
 """Seconds between attempts of an embedder that keeps failing."""
+BELIEVED = {True: 15.0, False: 1.0}
+"""Seconds for which counts of vectors are believed when all are there, and when some are missing."""
 
 
 @asynccontextmanager
@@ -96,23 +101,36 @@ async def _fill(connection: asyncpg.Connection, embedder: Embedder, sources: Seq
 class Worker:
     """Embeds in the background of a server. `fault` says why it is stuck, if it is."""
 
-    def __init__(self, url: str, embedders: Embedders, every: float) -> None:
-        self._url = url
+    def __init__(self, database: Database, embedders: Embedders, every: float) -> None:
+        self._database = database
         self._embedders = embedders
         self._every = every
         self._wanted = asyncio.Event()
+        self._coverage: dict[int, Coverage] = {}
+        self._believed_until = 0.0
         self.fault: str | None = None
 
     def wake(self) -> None:
         """There is something new to embed."""
         self._wanted.set()
 
+    async def coverage(self) -> dict[int, Coverage]:
+        """How many explanations of each source have their vector; counting takes longer than a search, so it is
+        done every few seconds at most."""
+        if time.monotonic() > self._believed_until:
+            async with self._database.snapshot() as session:
+                self._coverage = await repository.coverage(session)
+            complete = all(one.embedded >= one.total for one in self._coverage.values())
+            self._believed_until = time.monotonic() + BELIEVED[complete]
+        return self._coverage
+
     async def run(self) -> None:
         pause = self._every
         while True:
             self._wanted.clear()
             try:
-                await embed_missing(self._url, self._embedders)
+                if await embed_missing(self._database.url, self._embedders):
+                    self._believed_until = 0.0
                 self.fault, pause = None, self._every
             except EmbedderFault as error:
                 self.fault, pause = error.message, min(2 * pause, LONGEST_PAUSE)
@@ -129,7 +147,7 @@ async def part(app: FastAPI) -> AsyncIterator[None]:
     """Opens `app.state.embedders` and `app.state.embedding` (a Worker), which works until the end."""
     settings: Settings = app.state.settings
     embedders = open_embedders(settings)
-    worker = Worker(app.state.database.url, embedders, settings.embed_every_seconds)
+    worker = Worker(app.state.database, embedders, settings.embed_every_seconds)
     app.state.embedders, app.state.embedding = embedders, worker
     task = asyncio.create_task(worker.run()) if settings.embed_every_seconds else None
     try:
