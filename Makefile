@@ -16,7 +16,7 @@ BIN := .venv/bin
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock openapi clients contracts test-light
+.PHONY: help setup lock openapi clients contracts test-light autointerp-localhost-dev
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-28s %s\n", $$1, $$2}'
@@ -49,3 +49,6 @@ contracts: setup ## fail where documents or clients are not what the services gi
 test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
 	.venv-light/bin/python scripts/without_torch.py
 	.venv-light/bin/pytest services/webapp/tests services/autointerp/tests
+
+autointerp-localhost-dev: setup ## run autointerp alone (ENV_FILE=… for its settings, docs/autointerp.md)
+	$(BIN)/python -m memicos_autointerp $(if $(ENV_FILE),--env-file $(ENV_FILE))

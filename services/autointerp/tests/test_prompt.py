@@ -41,6 +41,7 @@ def test_marks_are_a_pair_that_no_text_contains() -> None:
     [
         ("EXPLANATION: names of months", "names of months"),
         ("They are months.\n\nEXPLANATION: names of\nmonths \n", "names of months"),
+        ("EXPLANATION:\nnames of months\n\nShall I go on?", "names of months"),
         ("**EXPLANATION:** names of months", "names of months"),
         ('### Explanation: "names of months"', "names of months"),
         ("EXPLANATION: first try\nno, better:\nEXPLANATION: second try", "second try"),

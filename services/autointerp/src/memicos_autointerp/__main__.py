@@ -10,7 +10,6 @@ import uvicorn
 from pydantic import ValidationError
 
 from memicos_autointerp.app import create_app
-from memicos_autointerp.errors import describe
 from memicos_autointerp.settings import read
 
 log = logging.getLogger("memicos_autointerp")
@@ -41,7 +40,11 @@ def main() -> None:
     try:
         settings = read(env_file)
     except ValidationError as error:
-        sys.exit(f"autointerp: bad setting: {describe(error.errors(include_input=False))}")
+        problem = error.errors(include_input=False)[0]
+        name = f"AUTOINTERP_{problem['loc'][0]}".upper().replace("AUTOINTERP_AUTOINTERP_", "AUTOINTERP_")
+        sys.exit(f"autointerp: {name}: {problem['msg'].removeprefix('Value error, ')}.")
+    except ValueError as error:
+        sys.exit(f"autointerp: {error}.")
     listener = _listen(settings.host, settings.port)
     log.info("http://%s:%d", settings.host, settings.port)
     config = uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=5)

@@ -1,8 +1,11 @@
 """Every setting of autointerp, read from the environment (and an env file), with its default."""
 
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
+from dotenv.parser import parse_stream
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -20,9 +23,19 @@ def normal_url(url: str) -> str:
     if any(mark in rest for mark in "@?#") or any(character.isspace() for character in rest):
         raise ValueError("a base URL has no credentials, query or fragment")
     host, slash, path = rest.partition("/")
+    if not urlsplit(url).hostname or urlsplit(url).port == 0:  # reading a port that is none raises as well
+        raise ValueError("a base URL names a host")
     return f"{scheme.lower()}://{host.lower()}{slash}{path}"
 
 
+def check_key(key: SecretStr | None) -> SecretStr | None:
+    """Raises ValueError for what cannot stand in a header."""
+    if key and not all("!" <= character <= "~" for character in key.get_secret_value().strip()):
+        raise ValueError("a key has no spaces, and only ASCII characters")
+    return key
+
+
+Key = Annotated[SecretStr | None, AfterValidator(check_key)]
 BaseUrl = Annotated[str, AfterValidator(normal_url)]
 
 
@@ -48,7 +61,7 @@ class Settings(BaseSettings):
     base_url: BaseUrl = Field(
         "https://api.openai.com/v1", description="OpenAI-compatible endpoint that explanations come from."
     )
-    api_key: SecretStr | None = Field(
+    api_key: Key = Field(
         None,
         description="The server's own key; sent to AUTOINTERP_BASE_URL only. Any word where a local endpoint "
         "needs none.",
@@ -113,5 +126,11 @@ def read(env_file: Path | None = None) -> Settings:
 
     Raises:
         pydantic.ValidationError: a value is out of its range.
+        ValueError: the file is not a list of NAME=value.
     """
+    if env_file:
+        # the library would warn and pass over such a line
+        for line in parse_stream(StringIO(env_file.read_text(encoding="utf-8"))):
+            if line.error:
+                raise ValueError(f"line {line.original.line} of {env_file} is not NAME=value")
     return Settings(_env_file=env_file)  # pyright: ignore[reportCallIssue]  # known to pydantic-settings only

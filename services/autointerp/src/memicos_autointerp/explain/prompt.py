@@ -43,7 +43,7 @@ For example, the texts
 lead to
 EXPLANATION: names of months in dates"""
 
-_ANSWER = re.compile(r"^[ \t*#]*EXPLANATION[ \t*]*:[ \t*]*(.*)", re.MULTILINE | re.DOTALL | re.IGNORECASE)
+_ANSWER = re.compile(r"^[ \t*#]*EXPLANATION[ \t*]*:[\s*]*(.*?)(?:\n\s*\n|\Z)", re.MULTILINE | re.DOTALL | re.IGNORECASE)
 
 
 def marked(activation: Activation, share: float, marks: tuple[str, str]) -> str:
@@ -77,7 +77,7 @@ def messages(activations: Sequence[Activation], share: float) -> tuple[str, str]
 
 
 def read_answer(answer: str, longest: int) -> str:
-    """The phrase after the answer's last `EXPLANATION:`, on one line.
+    """The phrase after the answer's last `EXPLANATION:`, up to an empty line, as one line.
 
     Raises:
         ProviderFault: there is none, or it has more than `longest` characters.

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from memicos_autointerp.settings import Key
 
 
 class Activation(BaseModel):
@@ -30,10 +32,10 @@ class ExplainRequest(BaseModel):
         max_length=200,
         description="as its endpoint names it; null: the server's choice",
     )
-    openrouter_key: SecretStr | None = Field(
+    openrouter_key: Key = Field(
         None, description="the caller's key for OpenRouter, and sent only there; empty is the same as null"
     )
-    api_key: SecretStr | None = Field(
+    api_key: Key = Field(
         None, description="the caller's key for base_url, or for the server's own endpoint where that is null"
     )
     base_url: str | None = Field(

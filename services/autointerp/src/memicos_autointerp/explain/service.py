@@ -45,7 +45,7 @@ def pick_endpoint(body: ExplainRequest, settings: Settings) -> Endpoint:
             raise BadInput("openrouter_key goes to OpenRouter only; send the key for base_url as api_key.")
         return _with_model(settings.openrouter_url, openrouter_key, body, settings)
     if base_url is None or base_url == settings.base_url:
-        server_key = settings.api_key.get_secret_value() if settings.api_key else ""
+        server_key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
         if not api_key and not server_key:
             raise NoKey
         return _with_model(settings.base_url, api_key or server_key, body, settings)
