@@ -153,9 +153,7 @@ def _write_dataset(
         vocabulary=write_table(
             folder,
             "corpus/vocabulary.parquet",
-            pa.Table.from_pydict(
-                {"token_id": range(len(vocabulary)), "token": vocabulary}, schema=schema.VOCABULARY
-            ),
+            pa.Table.from_pydict({"token_id": range(len(vocabulary)), "token": vocabulary}, schema=schema.VOCABULARY),
         ),
         context_files=[
             write_table(
@@ -208,9 +206,7 @@ def _write_dataset(
             )
         )
     manifest = m.Manifest(
-        release=m.Release(
-            id=f"{model}-release", name="Small SAEs", description="For tests", creator="memicos"
-        ),
+        release=m.Release(id=f"{model}-release", name="Small SAEs", description="For tests", creator="memicos"),
         model=m.Model(
             id=model,
             name="Small model",
@@ -221,9 +217,7 @@ def _write_dataset(
             origin="random weights",
             license="Apache-2.0",
         ),
-        source_set=m.SourceSet(
-            id=source_set, name="Residual", description="Residual stream", sources=sources
-        ),
+        source_set=m.SourceSet(id=source_set, name="Residual", description="Residual stream", sources=sources),
         corpus=corpus,
     )
     manifest.write(folder)

@@ -44,9 +44,7 @@ async def test_every_row_arrives(loaded_url: str, small_dataset: Path) -> None:
     for row, expected in zip(rows, table, strict=True):
         for name in ("index", "max_activation", "active_tokens", "activation_histogram", "negative_logits"):
             assert row[name] == expected[name]
-        assert row["positive_tokens"] == [
-            tokens[i].replace("\0", "␀") for i in expected["positive_token_ids"]
-        ]
+        assert row["positive_tokens"] == [tokens[i].replace("\0", "␀") for i in expected["positive_token_ids"]]
         assert row["example_lengths"] == [len(values) for values in expected["values"]]
         assert row["values"] == [value for values in expected["values"] for value in values]
         assert row["value_positions"] == [p for positions in expected["value_positions"] for p in positions]
