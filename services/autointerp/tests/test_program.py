@@ -51,18 +51,22 @@ def test_it_serves_what_the_env_file_says_and_ends_when_told(tmp_path: Path) -> 
 
 
 def test_what_is_wrong_at_start_is_one_line(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.env"
+    broken.write_text("AUTOINTERP_MODEL=some\nAUTOINTERP_PORT 5003\n")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         processes = (
             start(AUTOINTERP_PORT=str(taken.getsockname()[1])),
             start("--env-file", str(tmp_path / "none.env")),
+            start("--env-file", str(broken)),
             start(AUTOINTERP_BASE_URL="https://user:hidden@api.openai.com/v1"),
         )
-        port, env_file, base_url = map(last_words, processes)
+        port, env_file, malformed, base_url = map(last_words, processes)
     assert "cannot listen on 127.0.0.1" in port and "AUTOINTERP_PORT" in port
     assert "there is no env file" in env_file
-    assert "base_url: a base URL has no credentials" in base_url and "hidden" not in base_url
+    assert "line 2 of" in malformed and "is not NAME=value" in malformed
+    assert "AUTOINTERP_BASE_URL: a base URL has no credentials" in base_url and "hidden" not in base_url
 
 
 @pytest.mark.parametrize(

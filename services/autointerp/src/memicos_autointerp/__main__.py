@@ -41,8 +41,8 @@ def main() -> None:
         settings = read(env_file)
     except ValidationError as error:
         problem = error.errors(include_input=False)[0]
-        name = f"AUTOINTERP_{problem['loc'][0]}".upper().replace("AUTOINTERP_AUTOINTERP_", "AUTOINTERP_")
-        sys.exit(f"autointerp: {name}: {problem['msg'].removeprefix('Value error, ')}.")
+        name = str(problem["loc"][0]).upper().removeprefix("AUTOINTERP_")
+        sys.exit(f"autointerp: AUTOINTERP_{name}: {problem['msg'].removeprefix('Value error, ')}.")
     except ValueError as error:
         sys.exit(f"autointerp: {error}.")
     listener = _listen(settings.host, settings.port)
