@@ -27,9 +27,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
     except OSError as error:
-        sys.exit(
-            f"webapp: cannot listen on {host}:{port}: {error.strerror}. Set MEMICOS_PORT or MEMICOS_HOST."
-        )
+        sys.exit(f"webapp: cannot listen on {host}:{port}: {error.strerror}. Set MEMICOS_PORT or MEMICOS_HOST.")
     return listener
 
 

@@ -15,7 +15,9 @@ from memicos_webapp.catalog import pages as catalog_pages
 from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.engine import Database
 from memicos_webapp.database.migrate import migrate
-from memicos_webapp.explanations import embedding
+from memicos_webapp.explanations import api as explanations_api
+from memicos_webapp.explanations import autointerp, embedding
+from memicos_webapp.explanations import pages as explanations_pages
 from memicos_webapp.features import api as features_api
 from memicos_webapp.features import pages as features_pages
 from memicos_webapp.inference import pages as inference_pages
@@ -34,6 +36,7 @@ API: tuple[APIRouter, ...] = (
     activations_api.router,
     text_search_api.router,
     search_api.router,
+    explanations_api.router,
     steering_api.router,
 )
 """JSON routes, each router with one tag."""
@@ -45,12 +48,17 @@ PAGES: tuple[APIRouter, ...] = (
     steering_pages.router,
     inference_pages.router,
     activations_pages.router,
+    explanations_pages.router,
     # the last two have paths of variables only (`/{model}/{source}/{index}`): named paths come before them
     features_pages.router,
     catalog_pages.router,
 )
 
-PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (inference_service.opened, embedding.part)
+PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
+    inference_service.opened,
+    autointerp.opened,
+    embedding.part,
+)
 """What folders open at start and close at the end (`async with part(app)`); `app.state.database` is there."""
 
 

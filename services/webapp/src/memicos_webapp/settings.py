@@ -137,6 +137,9 @@ class Settings(BaseSettings):
         validation_alias="AUTOINTERP_SECRET",
         description="Sent to the autointerp server as X-SECRET-KEY; what that server has as its secret.",
     )
+    autointerp_connect_seconds: float = Field(
+        default=2, gt=0, description="How long to wait for a connection to the autointerp server."
+    )
     autointerp_seconds: float = Field(
         default=160, gt=0, description="Longest wait for an explanation by the autointerp server."
     )
@@ -147,7 +150,7 @@ class Settings(BaseSettings):
         default=24, ge=1, description="Tokens on each side of the strongest one in each of these texts."
     )
 
-    @field_validator("openai_api_key", "autointerp_secret", mode="before")
+    @field_validator("openai_api_key", "inference_secret", "autointerp_secret", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if isinstance(value, str) and not value.strip() else value

@@ -3,26 +3,14 @@
 from datetime import datetime
 from typing import Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+
+from memicos_webapp.features.schemas import FeatureId
 
 
 class Camel(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
-
-
-class FeatureId(BaseModel):
-    """A feature as any of the known clients names it."""
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    model_id: str = Field(alias="modelId")
-    source: str = Field(
-        validation_alias=AliasChoices("layer", "source"), description="source id; also accepted as `source`"
-    )
-    index: int = Field(
-        ge=0, validation_alias=AliasChoices("index", "neuron"), description="a string of digits is accepted"
-    )
 
 
 class NewActivation(BaseModel):

@@ -71,7 +71,5 @@ def differences(connection: Connection) -> list[str]:
     """What the models have and the migrated database lacks, or the other way round."""
     from memicos_webapp.database.tables import metadata
 
-    context = MigrationContext.configure(
-        connection, opts={"compare_type": True, "compare_server_default": True}
-    )
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
     return [str(difference) for difference in compare_metadata(context, metadata)]

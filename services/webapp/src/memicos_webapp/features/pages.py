@@ -6,6 +6,7 @@ from fastapi.responses import HTMLResponse
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.errors import not_api
 from memicos_webapp.features import service, view
+from memicos_webapp.steering.strength import default_strength
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["features"], dependencies=[Depends(not_api)])
@@ -32,6 +33,7 @@ async def feature_page(
         logit_bars=view.bars(row.logit_histogram, row.logit_min, row.logit_max, logarithmic=False),
         recipe=view.recipe_words(found.source.recipe),
         methods=view.METHODS,
+        steer_strength=f"{default_strength(row.max_activation):g}",
         own_text=defaulttesttext,
         without={part for part in PARTS if request.query_params.get(f"embed{part}") == "false"},
     )

@@ -1,10 +1,30 @@
-"""Rows that the repository reads, and the filter of a source's feature table."""
+"""How requests name a feature, rows that the repository reads, and the filter of a source's feature table."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+
+BIGGEST_INDEX = 2**31 - 1
+"""PostgreSQL's integer; no autoencoder comes near it."""
+
+
+class FeatureId(BaseModel):
+    """A feature as any of the known clients names it."""
+
+    model_config = ConfigDict(populate_by_name=True, protected_namespaces=())
+
+    model_id: str = Field(alias="modelId")
+    source: str = Field(
+        validation_alias=AliasChoices("layer", "source"), description="source id; also accepted as `source`"
+    )
+    index: int = Field(
+        ge=0,
+        le=BIGGEST_INDEX,
+        validation_alias=AliasChoices("index", "neuron"),
+        description="a string of digits is accepted",
+    )
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,14 @@ from memicos_webapp.catalog.schemas import SourceInfo
 from memicos_webapp.catalog.service import unknown_source
 from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.features import repository
-from memicos_webapp.features.schemas import ContextRow, ExplanationRow, FeatureFilter, FeatureRow, ListRow
-
-BIGGEST_INDEX = 2**31 - 1
+from memicos_webapp.features.schemas import (
+    BIGGEST_INDEX,
+    ContextRow,
+    ExplanationRow,
+    FeatureFilter,
+    FeatureRow,
+    ListRow,
+)
 
 
 def parse_index(text: str) -> int:

@@ -182,6 +182,7 @@ def recipe_words(recipe: Mapping[str, Any]) -> str:
 
 METHODS = {
     "token-statistics": "token statistics, no language model",
+    "highlighted-tokens": "by a language model, from marked texts",
     "human": "written by hand",
 }
 """What explanation methods are called on pages; others show their own name."""

@@ -9,6 +9,8 @@ from typing import Any
 from memicos_dataset.schema import TOP_GROUP
 from pydantic import BaseModel
 
+from memicos_webapp.catalog.schemas import SourceInfo
+from memicos_webapp.features.schemas import ExplanationRow
 from memicos_webapp.features.service import Found
 
 
@@ -184,22 +186,19 @@ def activations(found: Found) -> list[ActivationRow]:
     return sorted(made, key=lambda one: (one.binMin != -1, -one.binMax, -one.maxValue))
 
 
-def explanations(found: Found) -> list[ExplanationBody]:
-    return [
-        ExplanationBody(
-            id=str(one.id),
-            modelId=found.source.model_id,
-            layer=found.source.name,
-            source=found.source.name,
-            index=str(one.index),
-            description=one.description,
-            typeName=one.method,
-            explanationModelName=one.model,
-            author=Named(name=one.author) if one.author else None,
-            createdAt=one.created_at,
-        )
-        for one in found.explanations
-    ]
+def explanation(source: SourceInfo, row: ExplanationRow) -> ExplanationBody:
+    return ExplanationBody(
+        id=str(row.id),
+        modelId=source.model_id,
+        layer=source.name,
+        source=source.name,
+        index=str(row.index),
+        description=row.description,
+        typeName=row.method,
+        explanationModelName=row.model,
+        author=Named(name=row.author) if row.author else None,
+        createdAt=row.created_at,
+    )
 
 
 def feature(found: Found) -> FeatureBody:
@@ -261,5 +260,5 @@ def feature(found: Found) -> FeatureBody:
             releaseName=source.release_id,
         ),
         activations=activations(found),
-        explanations=explanations(found),
+        explanations=[explanation(source, one) for one in found.explanations],
     )

@@ -74,14 +74,14 @@ _ASKED = "CAST(replace(CAST(plainto_tsquery('english', :query) AS text), '&', '|
 
 def _statements(table: str, density: str) -> tuple[Any, Any]:
     near = f"""
-        SELECT explanation.id, explanation.source_id, explanation.index,
+        SELECT explanation.id, explanation.source_id, explanation.index AS number,
                embedding.vector <=> CAST(:vector AS halfvec) AS distance
         FROM {table} AS embedding JOIN explanation ON explanation.id = embedding.explanation_id {_SHOWN}
         WHERE embedding.source_id = ANY(:sources) {density}
         ORDER BY embedding.vector <=> CAST(:vector AS halfvec) LIMIT :limit"""  # noqa: S608 (constants)
     worded = f"""
         WITH asked AS (SELECT {_ASKED} AS query)
-        SELECT explanation.id, explanation.source_id, explanation.index,
+        SELECT explanation.id, explanation.source_id, explanation.index AS number,
                embedding.vector <=> CAST(:vector AS halfvec) AS distance,
                ts_rank(explanation.words, asked.query, 1) AS words
         FROM asked JOIN explanation ON explanation.words @@ asked.query {_SHOWN}
@@ -135,7 +135,7 @@ async def nearest(
     await session.execute(_SCANS, {"breadth": str(min(1000, max(40, limit)))})
     statement = _BY_EMBEDDER[embedder, density is not None][0]
     rows = await session.execute(statement, _values(vector, sources, density, limit))
-    found = [Candidate(row.id, row.source_id, row.index, row.distance, 0.0) for row in rows]
+    found = [Candidate(row.id, row.source_id, row.number, row.distance, 0.0) for row in rows]
     # a relaxed scan gives nearly the right order
     return sorted(found, key=lambda one: (one.distance, one.id))
 
@@ -203,7 +203,7 @@ class FeatureCard:
 
 
 _FEATURES = text(
-    f"""SELECT source.id AS source_id, feature.index, feature.density, feature.max_activation,
+    f"""SELECT source.id AS source_id, feature.index AS number, feature.density, feature.max_activation,
                feature.positive_tokens, feature.positive_logits, feature.negative_tokens, feature.negative_logits,
                feature.example_contexts[1:{EXAMPLES}] AS contexts, feature.example_positions[1:{EXAMPLES}] AS positions,
                feature.example_lengths[1:{EXAMPLES}] AS lengths, feature.example_groups[1:{EXAMPLES}] AS groups,
@@ -239,9 +239,9 @@ async def features(session: AsyncSession, keys: Sequence[tuple[int, int]]) -> di
     """Features by (source id, index), with all their explanations and their strongest examples."""
     values = {"sources": [source for source, _ in keys], "indices": [index for _, index in keys]}
     return {
-        (row.source_id, row.index): FeatureCard(
+        (row.source_id, row.number): FeatureCard(
             row.source_id,
-            row.index,
+            row.number,
             row.density,
             row.max_activation,
             list(zip(row.positive_tokens, row.positive_logits, strict=True)),

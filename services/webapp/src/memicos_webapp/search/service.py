@@ -226,7 +226,7 @@ def _gaps(
             if key not in vectors or state is None or state.embedded < state.total:
                 by_model.setdefault(source.model_id, []).append(source)
         for model, lacking in by_model.items():
-            if key in faults:
+            if key and key in faults:
                 reason = faults[key]
             else:
                 states = [coverage[source.id] for source in lacking if source.id in coverage]

@@ -64,9 +64,7 @@ def upgrade() -> None:
         sa.Column("document", sa.Integer(), nullable=False),
         sa.Column("token_ids", postgresql.ARRAY(sa.Integer()), nullable=False),
         sa.Column("tokens", postgresql.ARRAY(sa.Text()), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["corpus_id"], ["corpus.id"], name=op.f("fk_context_corpus_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["corpus_id"], ["corpus.id"], name=op.f("fk_context_corpus_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("corpus_id", "number", name=op.f("pk_context")),
     )
     op.create_table(
@@ -75,9 +73,7 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("collection", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["corpus_id"], ["corpus.id"], name=op.f("fk_document_corpus_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["corpus_id"], ["corpus.id"], name=op.f("fk_document_corpus_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("corpus_id", "number", name=op.f("pk_document")),
     )
     op.create_table(
@@ -131,12 +127,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_explanation")),
     )
-    op.create_index(
-        op.f("ix_explanation_source_id_index"), "explanation", ["source_id", "index"], unique=False
-    )
-    op.create_index(
-        op.f("ix_explanation_words"), "explanation", ["words"], unique=False, postgresql_using="gin"
-    )
+    op.create_index(op.f("ix_explanation_source_id_index"), "explanation", ["source_id", "index"], unique=False)
+    op.create_index(op.f("ix_explanation_words"), "explanation", ["words"], unique=False, postgresql_using="gin")
     op.create_table(
         "load",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -191,15 +183,11 @@ def upgrade() -> None:
         sa.Column("example_lengths", postgresql.ARRAY(sa.SmallInteger()), nullable=False),
         sa.Column("value_positions", postgresql.ARRAY(sa.SmallInteger()), nullable=False),
         sa.Column("values", postgresql.ARRAY(sa.REAL()), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["load_id"], ["load.id"], name=op.f("fk_feature_load_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["load_id"], ["load.id"], name=op.f("fk_feature_load_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("load_id", "index", name=op.f("pk_feature")),
     )
     op.create_index(op.f("ix_feature_load_id_density"), "feature", ["load_id", "density"], unique=False)
-    op.create_index(
-        op.f("ix_feature_load_id_max_activation"), "feature", ["load_id", "max_activation"], unique=False
-    )
+    op.create_index(op.f("ix_feature_load_id_max_activation"), "feature", ["load_id", "max_activation"], unique=False)
 
 
 def downgrade() -> None:
