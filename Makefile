@@ -5,7 +5,7 @@ MEMBERS := packages/dataset packages/engine packages/pipeline[generate] \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client packages/clients/memicos-client \
 	services/webapp services/inference services/autointerp
 TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest pytest-asyncio playwright glassllm \
-	neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
+	psutil python-dotenv neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
 # the services that need no torch, and what their tests use
 LIGHT := packages/dataset packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \
 	packages/clients/memicos-client services/webapp services/autointerp
@@ -16,7 +16,8 @@ BIN := .venv/bin
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock openapi clients contracts test-light autointerp-localhost-dev
+.PHONY: help setup demo test test-light check format lock openapi clients contracts migrations \
+	autointerp-localhost-dev
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-28s %s\n", $$1, $$2}'
@@ -27,6 +28,29 @@ setup: .venv/.ok ## make .venv from requirements.lock (demo and test call it the
 	@test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q "$$(grep '^uv==' requirements.lock)"; }
 	$(UV) pip install -q -p .venv -c requirements.lock $(TOOLS) $(foreach m,$(MEMBERS),-e "$(m)")
 	@touch $@
+
+demo: setup ## look inside a small model in the browser: database, three servers, data; Ctrl-C ends all
+	@$(BIN)/python demo/run.py
+
+test: test-light ## run every test (browser tests need Chromium); PYTEST_ARGS=… is passed on
+	$(BIN)/pytest $(PYTEST_ARGS) packages services/inference tests
+
+test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
+	.venv-light/bin/python scripts/without_torch.py
+	.venv-light/bin/pytest $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests
+
+check: setup contracts migrations ## lint, formatting, types, import rules, contracts, migrations
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: setup ## put imports and formatting right
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+migrations: setup ## fail where the tables' models are not what the migrations make
+	$(BIN)/python -m memicos_webapp.database.check
 
 lock: ## resolve requirements.in into requirements.lock (UPGRADE=--upgrade for newer versions)
 	UV_FIND_LINKS= $(UV) pip compile -q --universal -p 3.11 --no-annotate --no-header $(UPGRADE) requirements.in -o requirements.lock
@@ -45,10 +69,6 @@ contracts: setup ## fail where documents or clients are not what the services gi
 	@test -x .venv-light/bin/python || $(UV) venv -q -p .venv/bin/python .venv-light
 	$(UV) pip install -q -p .venv-light -c requirements.lock $(LIGHT_TOOLS) $(foreach m,$(LIGHT),-e $(m))
 	@touch $@
-
-test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
-	.venv-light/bin/python scripts/without_torch.py
-	.venv-light/bin/pytest services/webapp/tests services/autointerp/tests
 
 autointerp-localhost-dev: setup ## run autointerp alone (ENV_FILE=… for its settings, docs/autointerp.md)
 	$(BIN)/python -m memicos_autointerp $(if $(ENV_FILE),--env-file $(ENV_FILE))

@@ -1,0 +1,24 @@
+"""What every test run shares: skipped tests are counted aloud, and `--no-skips` (CI) fails on them."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skips", action="store_true", help="fail where a test was skipped")
+
+
+def _skipped(config: pytest.Config) -> int:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return len(reporter.stats.get("skipped", ())) if reporter else 0
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if exitstatus == pytest.ExitCode.OK and session.config.getoption("--no-skips") and _skipped(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if count := _skipped(config):
+        verdict = "which --no-skips forbids" if config.getoption("--no-skips") else "so they prove nothing here"
+        terminalreporter.write_line(f"{count} TESTS WERE SKIPPED, {verdict}.", red=True, bold=True)
