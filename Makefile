@@ -72,3 +72,9 @@ contracts: setup ## fail where documents or clients are not what the services gi
 
 autointerp-localhost-dev: setup ## run autointerp alone (ENV_FILE=… for its settings, docs/autointerp.md)
 	$(BIN)/python -m memicos_autointerp $(if $(ENV_FILE),--env-file $(ENV_FILE))
+
+inference-list-configs: setup ## list the models that inference has a config for (.env.inference.<model>.<set>)
+	@$(BIN)/python -m memicos_inference --list-configs
+
+inference-localhost-dev: setup ## run inference alone (MODEL_SOURCESET=gpt2-small.res-jb, docs/inference.md)
+	@$(BIN)/python -m memicos_inference --env-file .env.inference.$(MODEL_SOURCESET)

@@ -25,7 +25,7 @@ class RecipeError(ValueError):
 def read_extras(folder: Path) -> dict[str, tuple[int, ...] | float | None]:
     """Ignored positions and norm cut from `memicos.json` beside a source's weights; SAELens has no place for them.
 
-    Without the file nothing is ignored.
+    Without the file nothing but a prepended BOS is ignored, and no norm is cut.
 
     Raises:
         RecipeError: the file is there and is not what it should be.

@@ -1,0 +1,114 @@
+"""`python -m memicos_inference [--env-file FILE] [--list-configs]`: serve, or list the known env files."""
+
+import argparse
+import errno
+import ipaddress
+import logging
+import os
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import uvicorn
+from pydantic import ValidationError
+
+from memicos_inference.app import create_app
+from memicos_inference.settings import Settings, read
+
+CONFIGS = ".env.inference."
+
+log = logging.getLogger("memicos_inference")
+
+
+def _configs(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"{CONFIGS}*"))
+
+
+def _list(folder: Path) -> None:
+    """Each known config with the first line of its comment."""
+    for file in _configs(folder):
+        first = file.read_text(encoding="utf-8").partition("\n")[0]
+        print(f"{file.name.removeprefix(CONFIGS):<60} {first.lstrip('# ')}")  # noqa: T201
+
+
+def _settings(env_file: Path | None) -> Settings:
+    """Ends the program with one line where they cannot be used."""
+    if env_file and not env_file.is_file():
+        known = [file.name.removeprefix(CONFIGS) for file in _configs(env_file.parent)]
+        listed = f" Known there: {', '.join(known)}." if known and env_file.name.startswith(CONFIGS) else ""
+        sys.exit(f"inference: there is no env file {env_file}.{listed}")
+    try:
+        settings = read(env_file)
+    except ValidationError as error:
+        problem = error.errors(include_input=False)[0]
+        sys.exit(f"inference: {problem['loc'][0]}: {problem['msg'].removeprefix('Value error, ')}.")
+    except ValueError as error:
+        sys.exit(f"inference: {error}.")
+    if not (settings.model_id or settings.override_model_id or settings.custom_hf_model_id):
+        sys.exit("inference: MODEL_ID is not set. Set it, or name a config by --env-file (--list-configs lists them).")
+    return settings
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket; ends the program with one line where the port is taken or the address is not ours."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen()
+    except OSError as error:
+        reason = f"it is held by {_holder(port)}" if error.errno == errno.EADDRINUSE else error.strerror
+        sys.exit(f"inference: cannot listen on {host}:{port}: {reason}. Set INFERENCE_PORT or INFERENCE_HOST.")
+    return listener
+
+
+def _holder(port: int) -> str:
+    """The process that listens on `port`, in words, as far as this user may see it."""
+    try:
+        for one in psutil.net_connections(kind="tcp"):
+            if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port and one.pid:
+                command = " ".join(psutil.Process(one.pid).cmdline())
+                return f"process {one.pid} ({command[:120]})"
+    except psutil.Error:
+        # macOS tells root only; or it has just ended
+        pass
+    return "another process"
+
+
+def _warn_if_open(settings: Settings) -> None:
+    try:
+        loopback = ipaddress.ip_address(settings.host).is_loopback
+    except ValueError:
+        loopback = settings.host == "localhost"
+    if not loopback and settings.secret is None:
+        log.warning("open to whoever reaches %s: set INFERENCE_SECRET", settings.host)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="memicos_inference", description="Serves a language model and its SAEs.")
+    parser.add_argument("--env-file", type=Path, help="settings for what the environment does not set")
+    parser.add_argument("--list-configs", action="store_true", help=f"list the {CONFIGS}* of this folder")
+    arguments = parser.parse_args()
+    if arguments.list_configs:
+        return _list(Path())
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    for noisy in ("httpx2", "httpcore2", "transformer_lens", "sae_lens"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    settings = _settings(arguments.env_file)
+    listener = _listen(settings.host, settings.port)
+    log.info("http://%s:%d", settings.host, settings.port)
+    _warn_if_open(settings)
+    config = uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=5)
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
+    # the model's thread may be inside torch, which does not bear being taken down around it
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
