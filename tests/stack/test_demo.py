@@ -1,0 +1,83 @@
+"""`make demo` as one program: what it says, and how it ends."""
+
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import psutil
+from demo_program import Demo, Start
+
+
+def test_a_taken_port_is_named_with_its_holder(start: Start, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        demo = start(tmp_path, INFERENCE_PORT=str(port))
+        line = demo.wait_for(f"port {port}")
+        assert demo.process.wait(30) == 1
+    assert "inference" in line and "INFERENCE_PORT" in line and "held by" in line
+    assert not (tmp_path / "postgres").exists()
+
+
+def test_a_data_folder_of_another_postgresql_is_refused(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "PG_VERSION").write_text("16\n")
+    demo = start(tmp_path)
+    line = demo.wait_for("PostgreSQL 16")
+    assert demo.process.wait(30) == 1
+    assert f"mv {tmp_path / 'postgres'} " in line
+    assert [path.name for path in (tmp_path / "postgres").iterdir()] == ["PG_VERSION"]
+
+
+def test_a_folder_without_a_dataset_is_one_line(start: Start, tmp_path: Path) -> None:
+    demo = start(tmp_path, "--dataset", str(tmp_path))
+    line = demo.wait_for("manifest")
+    assert demo.process.wait(30) == 1
+    assert str(tmp_path) in line
+
+
+def test_everything_binds_to_loopback(demo: Demo) -> None:
+    listening = {
+        connection.laddr.ip
+        for process in demo.family()
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+
+
+def test_lines_say_who_speaks(demo: Demo) -> None:
+    assert all(" | " in line for line in demo.lines)
+    assert {line.split("|")[0].strip() for line in demo.lines} >= {"demo", "postgres", "webapp", "inference"}
+
+
+def test_ctrl_c_leaves_nothing_behind(start: Start, tmp_path: Path) -> None:
+    demo = start(tmp_path)
+    demo.wait_for("pages are served")
+    family = demo.family()
+    assert len(family) >= 4
+    server = int((tmp_path / "postgres" / "postmaster.pid").read_text().split()[0])
+    assert demo.end(signal.SIGINT) == 0
+    _, left = psutil.wait_procs([p for p in family if p.is_running()], timeout=10)
+    assert left == []
+    assert not psutil.pid_exists(server)
+
+
+def test_a_server_that_dies_ends_the_others(start: Start, tmp_path: Path) -> None:
+    demo = start(tmp_path)
+    demo.wait_for("pages are served")
+    family = demo.family()
+    (webapp,) = [p for p in family if "memicos_webapp" in p.cmdline()]
+    webapp.kill()
+    assert demo.process.wait(60) == 1
+    demo.wait_for("webapp was ended by SIGKILL")
+    _, left = psutil.wait_procs([p for p in family if p.is_running()], timeout=10)
+    assert left == []
+
+
+def test_what_the_weights_are_is_said(demo: Demo) -> None:
+    origin = httpx.get(f"{demo.inference}/v1/capabilities", timeout=60).json()["origin"]
+    assert "Q4_1 GGUF" in origin and "not the original" in origin
+    assert "Q4_1 GGUF" in httpx.get(f"{demo.webapp}/smollm2-135m-it/15-res-4k/0", timeout=60).text
