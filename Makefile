@@ -17,7 +17,7 @@ export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config g
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-light check format lock openapi clients contracts migrations \
-	autointerp-localhost-dev
+	autointerp-localhost-dev inference-list-configs inference-localhost-dev
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-28s %s\n", $$1, $$2}'

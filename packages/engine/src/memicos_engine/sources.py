@@ -126,7 +126,7 @@ def make_source(
     if (sae.get_W_dec_norm() - 1).abs().max() > STORED_UNIT:
         with suppress(NotImplementedError):
             sae.fold_W_dec_norm()
-    sae = sae.to(DTYPES[dtype]).eval()
+    sae = sae.to(DTYPES[dtype]).eval().requires_grad_(False)
     config = {"d_in": sae.cfg.d_in, "d_sae": sae.cfg.d_sae, "architecture": sae.cfg.architecture()}
     facts = _facts(source_id, config, sae.cfg.metadata.to_dict(), extras or {})
     return Source(**vars(facts), sae=sae)
@@ -141,7 +141,8 @@ def _facts(
         prepend_bos=prepend_bos,
         context_size=int(metadata.get("context_size") or DEFAULT_CONTEXT_SIZE),
         # a BOS in front says nothing about the text, trained on or not
-        **({"ignored_positions": (0,) if prepend_bos else ()} | dict(extras)),
+        ignored_positions=extras.get("ignored_positions", (0,) if prepend_bos else ()),
+        norm_cut=extras.get("norm_cut"),
     )
     found = _LAYER.match(recipe.hook_name)
     return SourceFacts(

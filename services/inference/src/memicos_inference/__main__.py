@@ -94,6 +94,7 @@ def main() -> None:
     if arguments.list_configs:
         return _list(Path())
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.captureWarnings(True)
     for noisy in ("httpx2", "httpcore2", "transformer_lens", "sae_lens"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     settings = _settings(arguments.env_file)

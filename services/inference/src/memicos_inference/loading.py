@@ -16,7 +16,7 @@ from memicos_inference.worker import LoadError, Report
 
 if TYPE_CHECKING:
     from memicos_engine.model import LanguageModel
-    from memicos_engine.shelf import Shelf
+    from memicos_engine.shelf import Shelf, Stored
     from memicos_engine.sources import SourceFacts
 
 IMPORTED, MODEL_LOADED = 0.2, 0.6
@@ -41,8 +41,11 @@ def load(settings: Settings, report: Report) -> Served:
     device = pick_device(settings.device)
     place = names.place(settings)
     chosen, owners = selection.choose(settings, device)
+    # before the weights are fetched: what is wrong with the settings shows early
+    stored = _stored(settings, chosen, report)
     model = _model(settings, place, device, report)
-    shelf = _shelf(settings, model, chosen, report)
+    _check_sources(settings, model, [one.facts for one in stored])
+    shelf = _shelf(settings, stored, report)
     return Served(
         settings=settings,
         names=names.accepted(settings, owners, place),
@@ -118,16 +121,22 @@ def _check_files(folder: Path, where: str) -> None:
             raise LoadError(f"{file.name} of {where} is damaged: {error}. Fetch it again.") from error
 
 
-def _shelf(settings: Settings, model: LanguageModel, chosen: Sequence[selection.Chosen], report: Report) -> Shelf:
-    from memicos_engine.shelf import Shelf, Stored
+def _stored(settings: Settings, chosen: Sequence[selection.Chosen], report: Report) -> list[Stored]:
+    """Each source with what is known of it without its weights."""
+    from memicos_engine.shelf import Stored
 
     stored: list[Stored] = []
     for number, one in enumerate(chosen):
-        report(f"reading what {one.id} is ({number + 1} of {len(chosen)})", MODEL_LOADED)
-        facts = _explained(one, one.facts, settings)
-        _check_layer(model, facts, one.place)
-        stored.append(Stored(facts, partial(_explained, one, one.load, settings)))
-    _check_hooks(settings, model, [one.facts for one in stored])
+        report(f"reading what {one.id} is ({number + 1} of {len(chosen)})", IMPORTED)
+        load = partial(_explained, one, one.load, settings)
+        stored.append(Stored(_explained(one, one.facts, settings), load))
+    return stored
+
+
+def _shelf(settings: Settings, stored: Sequence[Stored], report: Report) -> Shelf:
+    """All sources, as many loaded as may be."""
+    from memicos_engine.shelf import Shelf
+
     shelf = Shelf(stored, settings.max_loaded_saes)
     first = shelf.ids[: settings.max_loaded_saes]
     for number, source_id in enumerate(first):
@@ -153,22 +162,19 @@ def _explained(one: selection.Chosen, read: Callable[[], T], settings: Settings)
         raise LoadError(f"Source {one.id}: {words or f'{one.place}: {_words(error)}'}") from error
 
 
-def _check_layer(model: LanguageModel, facts: SourceFacts, place: str) -> None:
-    if facts.layer >= model.n_layers:
-        raise LoadError(
-            f"Source {facts.id} of {place} is at {facts.hook_name}, but {model.id} has {model.n_layers} layers "
-            f"(0 to {model.n_layers - 1}). It belongs to another model."
-        )
-
-
-def _check_hooks(settings: Settings, model: LanguageModel, facts: Sequence[SourceFacts]) -> None:
-    """Runs the model on one token: every hook must be there, as wide as its sources."""
+def _check_sources(settings: Settings, model: LanguageModel, facts: Sequence[SourceFacts]) -> None:
+    """Runs the model on one token: the hook of each source must be there, and as wide as the source."""
     import torch
     from memicos_engine.capture import capture
 
     token = torch.tensor([[model.bos_token_id or 0]], device=model.device)
     for hook in dict.fromkeys(one.hook_name for one in facts):
         ours = [one for one in facts if one.hook_name == hook]
+        if ours[0].layer >= model.n_layers:
+            raise LoadError(
+                f"Source {ours[0].id} is at {hook}, but {model.id} has layers 0 to {model.n_layers - 1}: "
+                "the source belongs to another model."
+            )
         try:
             # heads in an axis of their own are one activation to an SAE
             width = capture(model, token, None, [hook])[hook].flatten(2).shape[-1]
@@ -182,8 +188,8 @@ def _check_hooks(settings: Settings, model: LanguageModel, facts: Sequence[Sourc
         for one in ours:
             if one.d_in != width:
                 raise LoadError(
-                    f"Source {one.id} takes activations of width {one.d_in}, but {hook} of {model.id} has {width}. "
-                    "It belongs to another model."
+                    f"Source {one.id} takes activations of width {one.d_in}, but {hook} of {model.id} has {width}: "
+                    "the source belongs to another model."
                 )
 
 

@@ -194,12 +194,15 @@ class Worker(Generic[S]):
 
 
 def _told(error: Exception) -> Exception:
-    """What the engine refuses, in the request's terms; anything else as it is."""
+    """What the engine refuses and what could not be loaded, in the request's terms; anything else as it is."""
     from memicos_engine.errors import Refused
     from torch import OutOfMemoryError
 
     if isinstance(error, Refused):
         return Fault(400, "invalid_request", str(error))
+    if isinstance(error, LoadError):
+        log.error("%s", error)
+        return Unavailable("load_failed", str(error), 60)
     if isinstance(error, OutOfMemoryError):
         return Unavailable("out_of_memory", "The device has no memory left for this request.", 10)
     return error

@@ -1,0 +1,157 @@
+"""Sources and the shelf: what is known without weights, folding, indices, who leaves memory."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from memicos_engine.errors import Refused
+from memicos_engine.recipe import Recipe, RecipeError
+from memicos_engine.shelf import Shelf, Stored
+from memicos_engine.sources import Source, SourceError, load_source, local_facts
+from safetensors.numpy import load_file, save_file
+from small_model import small_sae, write_extras
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return small_sae(tmp_path / "1-small", layer=1, width=64)
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    return load_file(folder / "sae_weights.safetensors")
+
+
+def test_facts_need_no_weights_and_agree_with_the_source(folder: Path) -> None:
+    source = load_source(folder, "1-small")
+    (folder / "sae_weights.safetensors").unlink()
+    facts = local_facts(folder, "1-small")
+    assert facts.recipe == Recipe("blocks.1.hook_resid_post", True, 128, (0,), None)
+    assert (facts.id, facts.layer, facts.d_sae, facts.architecture) == ("1-small", 1, 64, "jumprelu")
+    assert all(getattr(source, name) == value for name, value in vars(facts).items())
+
+
+def test_extras_stand_over_the_defaults(folder: Path) -> None:
+    write_extras(folder, [0, 3], 12.5)
+    for facts in (local_facts(folder, "1-small"), load_source(folder, "1-small")):
+        assert (facts.recipe.ignored_positions, facts.recipe.norm_cut) == ((0, 3), 12.5)
+    write_extras(folder, [], None)
+    assert local_facts(folder, "1-small").recipe.ignored_positions == ()
+
+
+def test_without_bos_nothing_is_ignored(folder: Path) -> None:
+    config = json.loads((folder / "cfg.json").read_text())
+    config["metadata"]["prepend_bos"] = False
+    (folder / "cfg.json").write_text(json.dumps(config))
+    recipe = local_facts(folder, "1-small").recipe
+    assert not recipe.prepend_bos and recipe.ignored_positions == ()
+
+
+def test_unit_directions_are_left_as_they_are_stored(folder: Path) -> None:
+    stored = {name: value.astype(np.float16) for name, value in weights(folder).items()}
+    save_file(stored, folder / "sae_weights.safetensors")
+    source = load_source(folder, "1-small")
+    assert np.array_equal(source.decoder_row(5).numpy(), stored["W_dec"][5].astype(np.float32))
+
+
+@pytest.mark.parametrize("architecture", ["jumprelu", "standard", "gated"])
+def test_folding_gives_unit_directions_and_the_same_reconstruction(tmp_path: Path, architecture: str) -> None:
+    folder = small_sae(tmp_path / "1-small", layer=1, width=64, architecture=architecture)
+    stored = weights(folder)
+    lengths = np.random.default_rng(0).uniform(0.5, 2, size=(64, 1)).astype(np.float32)
+    save_file(stored | {"W_dec": stored["W_dec"] * lengths}, folder / "sae_weights.safetensors")
+    hidden = torch.randn(40, stored["b_dec"].shape[0], generator=torch.Generator().manual_seed(0)) * 3
+    hidden += torch.tensor(stored["b_dec"])
+    source = load_source(folder, "1-small")
+    rows = source.sae.W_dec.numpy()
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(rows, stored["W_dec"] / np.linalg.norm(stored["W_dec"], axis=1)[:, None], atol=1e-5)
+    values = source.encode(hidden).numpy()
+    assert 0 < (values > 0).mean() < 1
+    if architecture == "jumprelu":
+        pre = hidden.numpy() @ stored["W_enc"] + stored["b_enc"]
+        expected = np.where(pre > stored["threshold"], pre, 0) * lengths[:, 0]
+        np.testing.assert_allclose(values, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_top_k_is_not_folded_where_that_would_change_who_wins(tmp_path: Path) -> None:
+    folder = small_sae(tmp_path / "1-small", layer=1, width=64, architecture="topk")
+    stored = weights(folder)
+    save_file(stored | {"W_dec": stored["W_dec"] * 3}, folder / "sae_weights.safetensors")
+    source = load_source(folder, "1-small")
+    assert source.decoder_row(0).norm().item() == pytest.approx(3, rel=1e-4)
+
+
+def test_dtype_is_the_one_asked_for(folder: Path) -> None:
+    source = load_source(folder, "1-small", dtype="bfloat16")
+    assert source.decoder_row(0).dtype == torch.bfloat16
+    assert source.encode(torch.zeros(2, source.d_in)).dtype == torch.bfloat16
+
+
+def test_an_index_outside_is_refused_with_the_range(folder: Path) -> None:
+    source = load_source(folder, "1-small")
+    source.check_index(0)
+    source.check_index(63)
+    for index in (-1, 64, 10**30):
+        with pytest.raises(Refused, match=f"0 to 63; there is no {index}"):
+            source.check_index(index)
+
+
+def test_files_that_are_no_source_are_named(folder: Path, tmp_path: Path) -> None:
+    file = folder / "sae_weights.safetensors"
+    whole, config = file.read_bytes(), (folder / "cfg.json").read_text()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SourceError, match="1-small"):
+        load_source(folder, "1-small")
+    save_file({"W_dec": np.zeros((64, 3), np.float32)}, file)
+    with pytest.raises(SourceError, match="1-small"):
+        load_source(folder, "1-small")
+    file.unlink()
+    with pytest.raises(SourceError, match="sae_weights"):
+        load_source(folder, "1-small")
+    (folder / "cfg.json").write_text(config[:-20])
+    with pytest.raises(SourceError, match="1-small"):
+        local_facts(folder, "1-small")
+    (folder / "cfg.json").write_text("{}")
+    with pytest.raises(SourceError, match="missing"):
+        local_facts(folder, "1-small")
+    with pytest.raises(SourceError, match="cfg.json"):
+        local_facts(tmp_path / "none", "1-small")
+    (folder / "cfg.json").write_text(config)
+    (folder / "memicos.json").write_text('{"norm_cut": "tall"}')
+    with pytest.raises(RecipeError, match=r"memicos.json: expected"):
+        local_facts(folder, "1-small")
+
+
+def test_the_one_used_longest_ago_leaves(tmp_path: Path) -> None:
+    loads: list[str] = []
+
+    def stored(layer: int) -> Stored:
+        name = f"{layer}-small"
+        folder = small_sae(tmp_path / name, layer=layer, width=16)
+
+        def load() -> Source:
+            assert len(shelf.loaded) < 2
+            loads.append(name)
+            return load_source(folder, name)
+
+        return Stored(local_facts(folder, name), load)
+
+    shelf = Shelf([stored(layer) for layer in (0, 1, 2)], most=2)
+    assert shelf.ids == ("0-small", "1-small", "2-small") and shelf.loaded == frozenset() and shelf.prepend_bos
+    assert [facts.layer for facts in shelf.facts()] == [0, 1, 2]
+    first = shelf.get("0-small")
+    shelf.get("1-small")
+    assert shelf.get("0-small") is first
+    shelf.get("2-small")
+    assert shelf.loaded == {"0-small", "2-small"}
+    assert "1-small" in shelf and "3-small" not in shelf
+    shelf.get("1-small")
+    assert shelf.loaded == {"1-small", "2-small"}
+    assert loads == ["0-small", "1-small", "2-small", "1-small"]
+    with pytest.raises(KeyError):
+        shelf.get("3-small")
+    assert not Shelf([], most=1).prepend_bos
+    with pytest.raises(ValueError, match="at least one"):
+        Shelf([], most=0)
