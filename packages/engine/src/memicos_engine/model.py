@@ -1,23 +1,30 @@
 """A language model with its tokenizer, loaded once."""
 
+import copy
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_BEFORE = 16
+"""How many tokens before a continuation are decoded with it: enough for how decoders join two tokens."""
+_UNFINISHED = "\ufffd"
 
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """`bridge` names every hook point; `hf` is the module it wraps, run directly where that is equal and faster."""
+    """`hf` is the plain transformers module: the hot path runs it. `bridge` names every other hook point."""
 
     id: str
     origin: str
-    bridge: TransformerBridge
+    location: str
     hf: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     device: torch.device
@@ -27,10 +34,57 @@ class LanguageModel:
     d_vocab: int
     max_context: int
 
+    @cached_property
+    def bridge(self) -> TransformerBridge:
+        """TransformerLens' bridge over a second module with the same weights, made when first asked for.
+
+        It replaces the parts of the module it wraps by slower ones of its own; `hf` stays as transformers made it.
+        """
+        weights = {id(tensor): tensor for tensor in (*self.hf.parameters(), *self.hf.buffers())}
+        twin = copy.deepcopy(self.hf, weights)
+        return TransformerBridge.boot_transformers(
+            self.location, hf_model=twin, tokenizer=self.tokenizer, device=str(self.device), dtype=self.dtype
+        )
+
+    @cached_property
+    def blocks(self) -> torch.nn.ModuleList:
+        """The transformer blocks of `hf`, in order: its outermost list of as many modules as there are layers."""
+        for module in self.hf.base_model.modules():
+            if isinstance(module, torch.nn.ModuleList) and len(module) == self.n_layers:
+                return module
+        raise ValueError(f"{type(self.hf).__name__} has no list of {self.n_layers} blocks")
+
     @property
     def bos_token_id(self) -> int | None:
-        """The id that a recipe with `prepend_bos` puts in front."""
-        return self.tokenizer.bos_token_id
+        """The id that a recipe with `prepend_bos` puts in front; None where the tokenizer has none."""
+        found: Any = self.tokenizer.bos_token_id
+        return found
+
+    @cached_property
+    def eos_token_ids(self) -> frozenset[int]:
+        """Ids that end a generation: those of the generation config, else the tokenizer's."""
+        config = self.hf.generation_config
+        ids: Any = config.eos_token_id if config is not None else None
+        if ids is None:
+            ids = self.tokenizer.eos_token_id
+        if ids is None:
+            return frozenset()
+        return frozenset([ids] if isinstance(ids, int) else ids)
+
+    @cached_property
+    def tokenizer_prepends_bos(self) -> bool:
+        """Whether the tokenizer, left to itself, puts BOS in front."""
+        ids: Any = self.tokenizer("a")["input_ids"]
+        return self.bos_token_id is not None and ids[0] == self.bos_token_id
+
+    @property
+    def has_chat_template(self) -> bool:
+        return self.tokenizer.chat_template is not None
+
+    @cached_property
+    def _special_ids(self) -> frozenset[int]:
+        added = self.tokenizer.added_tokens_decoder
+        return frozenset(self.tokenizer.all_special_ids) | {i for i, token in added.items() if token.special}
 
     def token_ids(self, text: str, prepend_bos: bool) -> list[int]:
         """Ids of `text` without the tokenizer's own special tokens, after BOS where asked and there is one."""
@@ -39,9 +93,36 @@ class LanguageModel:
             return [self.bos_token_id, *ids]
         return ids
 
-    def token_strings(self, ids: list[int]) -> list[str]:
+    def token_strings(self, ids: Sequence[int]) -> list[str]:
         """Each id decoded alone; a token that is part of a character decodes to U+FFFD."""
         return self.tokenizer.batch_decode([[i] for i in ids], clean_up_tokenization_spaces=False)
+
+    def special(self, ids: Sequence[int]) -> list[bool]:
+        """Whether each id is a special token (BOS, end of turn, ...), not text."""
+        return [i in self._special_ids for i in ids]
+
+    def without_special(self, ids: Sequence[int]) -> list[int]:
+        return [i for i in ids if i not in self._special_ids]
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Text of `ids`, special tokens included."""
+        found: Any = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return found
+
+    def continuation(self, prefix_ids: Sequence[int], ids: Sequence[int], partial: bool) -> str:
+        """Text of `ids` as it reads after `prefix_ids`, special tokens included.
+
+        Decoders treat the start of a text apart (SentencePiece drops its first space), so `ids` are decoded with what
+        is before them. With `partial` more tokens will follow, and a character whose bytes are not all there yet is
+        held back; texts of a growing list of ids then each begin with the one before.
+        """
+        before = list(prefix_ids[-_BEFORE:])
+        known, whole = self.text(before), self.text([*before, *ids])
+        if not whole.startswith(known):
+            # the prefix ends inside a character that `ids` complete
+            known = known.rstrip(_UNFINISHED)
+        found = whole[len(known) :]
+        return found.rstrip(_UNFINISHED) if partial else found
 
 
 def read_origin(location: str) -> str:
@@ -61,24 +142,33 @@ def load_model(
 
     Raises:
         OSError: nothing loadable at `location` (huggingface_hub's errors derive from it).
+        ValueError: what is there is not a model that transformers knows, or not all of one.
     """
-    kind = DTYPES[dtype]
-    tokenizer = AutoTokenizer.from_pretrained(location, token=token)
-    hf = AutoModelForCausalLM.from_pretrained(location, dtype=kind, token=token, use_safetensors=True)
-    hf = hf.to(device).eval()
-    bridge = TransformerBridge.boot_transformers(
-        location, hf_model=hf, tokenizer=tokenizer, device=device, dtype=kind
+    tokenizer = AutoTokenizer.from_pretrained(location, token=token, trust_remote_code=False)
+    loaded: Any
+    loaded, info = AutoModelForCausalLM.from_pretrained(
+        location,
+        dtype=DTYPES[dtype],
+        token=token,
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
     )
+    if missing := sorted(info["missing_keys"]):
+        # transformers would fill them with random numbers
+        raise ValueError(f"the weights at {location} lack {len(missing)} tensors, for example {missing[0]}")
+    hf = loaded.to(device).eval()
+    config = hf.config.get_text_config(decoder=True)
     return LanguageModel(
         id=model_id,
         origin=read_origin(location),
-        bridge=bridge,
+        location=location,
         hf=hf,
         tokenizer=tokenizer,
         device=torch.device(device),
-        dtype=kind,
-        n_layers=hf.config.num_hidden_layers,
-        d_model=hf.config.hidden_size,
-        d_vocab=hf.config.vocab_size,
-        max_context=hf.config.max_position_embeddings,
+        dtype=DTYPES[dtype],
+        n_layers=config.num_hidden_layers,
+        d_model=config.hidden_size,
+        d_vocab=config.vocab_size,
+        max_context=config.max_position_embeddings,
     )

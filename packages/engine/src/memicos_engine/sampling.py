@@ -1,0 +1,70 @@
+"""The next token from its logits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from memicos_engine.errors import Refused
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are chosen.
+
+    `temperature` 0 takes the most probable token. `freq_penalty` times the count of each token so far, prompt
+    included, comes off its logit before temperature, as in OpenAI's API; only where both are above 0. `n_logprobs` is
+    how many alternatives are kept for each token; 0 keeps no log-probabilities.
+    """
+
+    temperature: float = 0.0
+    freq_penalty: float = 0.0
+    seed: int = 16
+    n_logprobs: int = 0
+
+
+@dataclass(frozen=True)
+class Logprob:
+    """Natural logarithms of the model's probabilities, before temperature and penalty; `top` are the largest."""
+
+    token: int
+    logprob: float
+    top: list[tuple[int, float]]
+
+
+class Sampler:
+    """Chooses the tokens of one row, with a random generator of its own: other rows do not change them."""
+
+    def __init__(self, sampling: Sampling, prompt: Sequence[int]) -> None:
+        self._sampling = sampling
+        self._random = torch.Generator().manual_seed(sampling.seed)
+        self._tokens = list(prompt)
+
+    def choose(self, logits: torch.Tensor) -> int:
+        """A token from `logits` (V,), float32 on the CPU.
+
+        Raises:
+            Refused: logits are not finite.
+        """
+        if not logits.isfinite().all():
+            raise Refused(
+                "The model's logits are not finite numbers any more: steer less strongly, or run it in another dtype."
+            )
+        token = int(logits.argmax()) if self._sampling.temperature <= 0 else self._drawn(logits)
+        self._tokens.append(token)
+        return token
+
+    def _drawn(self, logits: torch.Tensor) -> int:
+        scores = logits.double()  # holds any temperature that a request can name
+        if self._sampling.freq_penalty > 0:
+            counts = torch.bincount(torch.tensor(self._tokens), minlength=len(logits))
+            scores = scores - self._sampling.freq_penalty * counts
+        weights = ((scores - scores.max()) / self._sampling.temperature).softmax(-1)
+        return int(torch.multinomial(weights, 1, generator=self._random))
+
+
+def logprob_of(token: int, logits: torch.Tensor, n_top: int) -> Logprob:
+    """Log-probability of `token` under `logits` (V,), with the `n_top` largest."""
+    logprobs = logits.log_softmax(-1)
+    top = logprobs.topk(min(n_top, len(logits)))
+    return Logprob(token, logprobs[token].item(), list(zip(top.indices.tolist(), top.values.tolist(), strict=True)))

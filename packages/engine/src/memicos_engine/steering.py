@@ -1,0 +1,141 @@
+"""Directions that change a model's activations as it runs.
+
+With h the activation at a position, v the direction and c the strength: SIMPLE_ADDITIVE gives h + c v;
+ORTHOGONAL_DECOMP multiplies h's component along v by c, h + (c - 1) (h.u) u with u = v / |v|.
+Each direction acts once, at its own hook. Those at one place (`hook_resid_pre` of a layer is `hook_resid_post` of the
+one before) act in the order given, each on what the one before it left.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
+
+import torch
+
+from memicos_engine import hooks
+from memicos_engine.errors import Refused
+from memicos_engine.model import LanguageModel
+
+Method = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+_Change = Callable[[torch.Tensor], torch.Tensor]
+"""From activations (T, D) of a row to what takes their place."""
+
+
+@dataclass(frozen=True, eq=False)
+class Steer:
+    """A direction (D,) with its strength at a hook; kept as float32 on the CPU.
+
+    Raises:
+        Refused: an unknown method, or numbers that are not finite.
+    """
+
+    hook: str
+    vector: torch.Tensor
+    strength: float
+    method: Method = "SIMPLE_ADDITIVE"
+
+    def __init__(
+        self, hook: str, vector: torch.Tensor | Sequence[float], strength: float, method: Method = "SIMPLE_ADDITIVE"
+    ) -> None:
+        if method not in METHODS:
+            raise Refused(f"Unknown steering method '{method}'; there are {' and '.join(METHODS)}.")
+        kept = torch.as_tensor(vector, dtype=torch.float32, device="cpu").detach()
+        if not (math.isfinite(strength) and kept.isfinite().all() and (strength * kept).isfinite().all()):
+            raise Refused(f"The direction at {hook} times its strength is not finite in float32.")
+        if method == "ORTHOGONAL_DECOMP":
+            _check_nonzero(kept, hook)
+        object.__setattr__(self, "hook", hook)
+        object.__setattr__(self, "vector", kept)
+        object.__setattr__(self, "strength", strength)
+        object.__setattr__(self, "method", method)
+
+    def normalized(self) -> "Steer":
+        """With the direction scaled to length 1. Raises Refused for a zero vector."""
+        _check_nonzero(self.vector, self.hook)
+        return Steer(self.hook, _unit(self.vector), self.strength, self.method)
+
+
+class Steering:
+    """What the rows of a batch are steered with, checked and on the model's device.
+
+    Raises:
+        Refused: a hook that cannot be steered, or a direction of another width than the residual stream.
+    """
+
+    def __init__(self, model: LanguageModel, rows: Sequence[Sequence[Steer]]) -> None:
+        self._model = model
+        self._changes: dict[int, dict[int, list[_Change]]] = {}
+        """By layer (-1: the embeddings) and row."""
+        for row, steers in enumerate(rows):
+            by_layer: dict[int, list[Steer]] = {}
+            for steer in steers:
+                layer = hooks.steered_layer(model, steer.hook)
+                hooks.check_width(steer.hook, "The steering vector", len(steer.vector), model.d_model)
+                by_layer.setdefault(layer, []).append(steer)
+            for layer, here in by_layer.items():
+                self._changes.setdefault(layer, {})[row] = _changes(here, model.device)
+
+    @contextmanager
+    def applied(self, where: torch.Tensor | None = None) -> Iterator[None]:
+        """Steer every run of `model.hf` inside; `where` (B, T) says at which positions, None at all."""
+        handles = []
+        try:
+            for layer, rows in self._changes.items():
+                handles.append(hooks.at_residual(self._model, layer, partial(_changed, rows=rows, where=where)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _changes(steers: Sequence[Steer], device: torch.device) -> list[_Change]:
+    """One change a direction, but additive ones that follow one another become one."""
+    changes: list[_Change] = []
+    total: torch.Tensor | None = None
+    for steer in steers:
+        if steer.method == "SIMPLE_ADDITIVE":
+            step = steer.strength * steer.vector
+            total = step if total is None else total + step
+            continue
+        if total is not None:
+            changes.append(partial(_added, step=total.to(device)))
+            total = None
+        changes.append(partial(_scaled, unit=_unit(steer.vector).to(device), extra=steer.strength - 1))
+    if total is not None:
+        changes.append(partial(_added, step=total.to(device)))
+    return changes
+
+
+def _changed(hidden: torch.Tensor, rows: dict[int, list[_Change]], where: torch.Tensor | None) -> torch.Tensor:
+    """`hidden` (B, T, D) with each of `rows` changed at `where`."""
+    result = hidden.clone()
+    for row, changes in rows.items():
+        here = hidden[row]
+        for change in changes:
+            here = change(here)
+        result[row] = here if where is None else torch.where(where[row, :, None], here, hidden[row])
+    return result
+
+
+def _added(hidden: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+    return hidden + step.to(hidden.dtype)
+
+
+def _scaled(hidden: torch.Tensor, unit: torch.Tensor, extra: float) -> torch.Tensor:
+    along = hidden.float() @ unit
+    return hidden + (extra * along[:, None] * unit).to(hidden.dtype)
+
+
+def _unit(vector: torch.Tensor) -> torch.Tensor:
+    precise = vector.double()  # the square of a small or large float32 is none
+    return (precise / precise.norm()).float()
+
+
+def _check_nonzero(vector: torch.Tensor, hook: str) -> None:
+    if not vector.any():
+        raise Refused(f"The steering vector at {hook} is zero and has no direction.")
