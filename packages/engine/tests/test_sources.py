@@ -116,7 +116,7 @@ def test_files_that_are_no_source_are_named(folder: Path, tmp_path: Path) -> Non
     (folder / "cfg.json").write_text("{}")
     with pytest.raises(SourceError, match="missing"):
         local_facts(folder, "1-small")
-    with pytest.raises(SourceError, match="cfg.json"):
+    with pytest.raises(SourceError, match=r"cfg\.json"):
         local_facts(tmp_path / "none", "1-small")
     (folder / "cfg.json").write_text(config)
     (folder / "memicos.json").write_text('{"norm_cut": "tall"}')

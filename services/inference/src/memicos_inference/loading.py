@@ -166,20 +166,18 @@ def _check_sources(settings: Settings, model: LanguageModel, facts: Sequence[Sou
     """Runs the model on one token: the hook of each source must be there, and as wide as the source."""
     import torch
     from memicos_engine.capture import capture
+    from memicos_engine.errors import Refused
+    from memicos_engine.hooks import check_captured
 
     token = torch.tensor([[model.bos_token_id or 0]], device=model.device)
     for hook in dict.fromkeys(one.hook_name for one in facts):
         ours = [one for one in facts if one.hook_name == hook]
-        if ours[0].layer >= model.n_layers:
-            raise LoadError(
-                f"Source {ours[0].id} is at {hook}, but {model.id} has layers 0 to {model.n_layers - 1}: "
-                "the source belongs to another model."
-            )
         try:
+            check_captured(model, hook)
             # heads in an axis of their own are one activation to an SAE
             width = capture(model, token, None, [hook])[hook].flatten(2).shape[-1]
-        except LookupError:
-            raise LoadError(f"{model.id} has no hook {hook}, which source {ours[0].id} is at.") from None
+        except Refused as error:
+            raise LoadError(f"Source {ours[0].id} does not fit {model.id}: {error}") from error
         except RuntimeError as error:
             raise LoadError(
                 f"{model.id} does not run in {settings.model_dtype} on {model.device}: {_words(error)}. "
