@@ -3,13 +3,18 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Literal
 
+import httpx
 import uvicorn
 from starlette.types import ASGIApp
 
 Serve = Callable[..., Awaitable[str]]
 """Starts a server with some settings and gives its URL."""
+
+Start = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+"""Starts an application over a database with some settings, and gives a client of it."""
 
 
 def free_port() -> int:
@@ -19,11 +24,14 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def running(app: ASGIApp) -> AsyncIterator[str]:
-    """Serves `app` in this event loop; gives its URL once it has started, and ends it."""
+async def running(app: ASGIApp, lifespan: Literal["auto", "off"] = "auto") -> AsyncIterator[str]:
+    """Serves `app` in this event loop; gives its URL once it has started, and ends it.
+
+    `lifespan` is off for an application that was started already.
+    """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
+        server = uvicorn.Server(uvicorn.Config(app, lifespan=lifespan, log_config=None, timeout_graceful_shutdown=5))
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             while not server.started:

@@ -5,12 +5,16 @@ write_dataset    writes such a dataset, with other names or sizes, for tests tha
 server_url       the session's PostgreSQL, template for:
 loaded_url       a database with the small dataset loaded, shared: do not write into it
 fresh_url        an empty, migrated database of the test's own
+inference        the inference server's double that the application calls, as it was at first
 app, client      the application over `loaded_url`, and an httpx client of it (base URL http://localhost)
+started          starts an application of the test's own over a database, with these settings: a client of it
+url              the application behind a real server on a free port: for streams, and for clients that block
 """
 
-import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -19,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fastapi import FastAPI
+from inference_double import InferenceDouble
 from memicos_dataset import manifest as m
 from memicos_dataset import schema
 from memicos_dataset.write import write_table
@@ -27,6 +32,7 @@ from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.service import load
 from memicos_webapp.settings import Settings
+from servers import Start, running
 
 TEXTS = {
     "Voyages": "Call me Ishmael . The whale rose from the sea , and the ship 's crew saw its white spout .",
@@ -288,16 +294,65 @@ def make_settings(url: str, **changes: object) -> Settings:
     return Settings(_env_file=None, database_url=url, **changes)  # pyright: ignore[reportCallIssue]
 
 
+@dataclass(frozen=True)
+class Served:
+    """A server and what it serves."""
+
+    url: str
+    double: InferenceDouble
+
+
 @pytest.fixture(scope="session")
-async def app(loaded_url: str) -> AsyncIterator[FastAPI]:
-    app = create_app(make_settings(loaded_url))
+async def served_inference() -> AsyncIterator[Served]:
+    double = InferenceDouble()
+    async with running(double.app()) as url:
+        yield Served(url, double)
+
+
+@pytest.fixture
+def inference(served_inference: Served) -> Iterator[InferenceDouble]:
+    served_inference.double.reset()
+    yield served_inference.double
+    served_inference.double.reset()
+
+
+@pytest.fixture(scope="session")
+async def app(loaded_url: str, served_inference: Served) -> AsyncIterator[FastAPI]:
+    settings = make_settings(loaded_url, inference_url=served_inference.url, inference_status_seconds=0)
+    app = create_app(settings)
     async with app.router.lifespan_context(app):
         yield app
 
 
+def client_of(app: FastAPI) -> httpx.AsyncClient:
+    """A client without a server between: an answer comes as a whole, and a fault of ours is a 500."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost")
+
+
+@asynccontextmanager
+async def _started(url: str, **changes: object) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application of a test's own, with these settings; nothing embeds in the background."""
+    app = create_app(make_settings(url, **{"embed_every_seconds": 0, "inference_status_seconds": 0, **changes}))
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def started(served_inference: Served) -> Start:
+    def start(url: str, **changes: object) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+        return _started(url, **{"inference_url": served_inference.url, **changes})
+
+    return start
+
+
 @pytest.fixture(scope="session")
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    async with client_of(app) as client:
         yield client
-    await asyncio.sleep(0)
+
+
+@pytest.fixture(scope="session")
+async def url(app: FastAPI) -> AsyncIterator[str]:
+    async with running(app, lifespan="off") as url:
+        yield url

@@ -1,18 +1,12 @@
-"""The JSON of features: equal to the dataset's rows, readable by the published client, errors as the field has them."""
+"""The JSON of features: equal to the dataset's rows, errors as the field has them."""
 
-import asyncio
-import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import neuronpedia
 import pyarrow.parquet as pq
 import pytest
-import uvicorn
 from fastapi import FastAPI
-from neuronpedia.requests.base_request import NPRequest
 
 
 async def feature(client: httpx.AsyncClient, index: int) -> dict[str, Any]:
@@ -88,29 +82,3 @@ async def test_a_trailing_slash_is_answered_without_redirect(client: httpx.Async
 async def test_operation_ids_are_unique(app: FastAPI) -> None:
     ids = [one["operationId"] for path in app.openapi()["paths"].values() for one in path.values()]
     assert len(ids) == len(set(ids)) and "get_feature" in ids
-
-
-@pytest.fixture
-async def server(app: FastAPI) -> AsyncIterator[str]:
-    """The application behind a real server on a free port."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    running = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning"))
-    task = asyncio.create_task(running.serve(sockets=[listener]))
-    async with asyncio.timeout(20):
-        while not running.started:  # noqa: ASYNC110 (uvicorn has no event for it)
-            await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    running.should_exit = True
-    await task
-
-
-async def test_the_published_client_reads_a_feature(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NPRequest, "BASE_URL", f"{server}/api")
-    with neuronpedia.api_key("none is needed"):
-        found = await asyncio.to_thread(neuronpedia.FeatureRequest().get, "small", "2-res", 5)
-        raw = await asyncio.to_thread(neuronpedia.SAEFeatureRequest().get, "small", "2-res", "5")
-    assert (found.modelId, found.source, int(found.index)) == ("small", "2-res", 5)
-    assert found.explanations and found.explanations[0].text == "the word 'whale' and what follows it"
-    assert found.activations and len(found.activations) > 10
-    assert '"frac_nonzero"' in raw.jsonData

@@ -145,7 +145,12 @@ async def _busy(request: Request, error: Exception) -> Response:
 
 async def _database(request: Request, error: Exception) -> Response:
     assert isinstance(error, DBAPIError)
-    if getattr(error.orig, "sqlstate", None) == "57014":
+    state = getattr(error.orig, "sqlstate", None) or ""
+    # class 22: a value that its column cannot hold, such as a NUL in a text
+    if state.startswith("22"):
+        log.warning("a request had a value that the database does not take: %s", error.orig)
+        return error_response(request, 400, "The request has a value that no text or number here can have.")
+    if state == "57014":
         return error_response(request, 503, "The database took too long; narrow the request and try again.")
     if error.connection_invalidated or isinstance(error.orig, OSError):
         log.error("database unreachable: %s", error)

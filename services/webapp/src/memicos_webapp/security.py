@@ -3,9 +3,11 @@
 1. `Host` must be a known name, so that a foreign page cannot reach a loopback server by DNS rebinding.
 2. A state change that a browser says comes from another site is refused; programs send neither header.
 3. A body over the limit is refused before it is read.
-4. Every answer carries a content security policy without inline scripts or styles.
+4. An address with a NUL, and JSON with half a surrogate pair, are no text that anything behind could take.
+5. Every answer carries a content security policy without inline scripts or styles.
 """
 
+import json
 import time
 from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
@@ -15,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from memicos_webapp.errors import Refused, error_response
+from memicos_webapp.errors import BadInput, Refused, error_response
 from memicos_webapp.settings import Settings
 
 POLICY = (
@@ -42,7 +44,7 @@ def foreign(method: str, headers: Headers) -> bool:
 
 
 class Guard:
-    """Points 1 to 4 of the module's list, and a path without its trailing slash for the routes."""
+    """The module's list, and a path without its trailing slash for the routes."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
@@ -82,6 +84,8 @@ class Guard:
             return 403, f"This server does not answer to the name {host!r}; set MEMICOS_ALLOWED_HOSTS."
         if foreign(request.method, headers):
             return 403, "Refused: this change was asked for by a page of another site."
+        if "\0" in request.url.path or b"%00" in request.scope["query_string"]:
+            return 400, "The address has a NUL character, which no name or text here can have."
         length = headers.get("content-length", "0")
         if not length.isdecimal():
             return 400, f"Content-Length is not a number: {length!r}."
@@ -103,6 +107,20 @@ class Guard:
             return message
 
         return limited
+
+
+async def whole_text(request: Request) -> None:
+    """Guards every route against JSON strings that cannot be written as UTF-8.
+
+    Raises:
+        BadInput: there is one.
+    """
+    if "json" not in request.headers.get("content-type", "") or b"\\u" not in await request.body():
+        return
+    try:
+        json.dumps(await request.json(), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise BadInput("The body has half of a surrogate pair (\\ud800 to \\udfff), which is no character.") from error
 
 
 def local_owner(request: Request) -> None:

@@ -92,7 +92,7 @@ def _number(text: str | None) -> float | None:
 
 def share_url(request: Request, body: SteerSettings, features: list[SteerFeature], prompt: str, mode: Mode) -> str:
     """The page's address with the settings of a request to the API."""
-    pairs: list[tuple[str, Any]] = [("feature", f"{one.layer}/{one.index}@{one.strength:g}") for one in features]
+    pairs: list[tuple[str, Any]] = [("feature", f"{one.source}/{one.index}@{one.strength:g}") for one in features]
     settings = PageSettings.model_validate(
         {**body.model_dump(include=set(PageSettings.model_fields)), "mode": mode, "prompt": prompt}
     )

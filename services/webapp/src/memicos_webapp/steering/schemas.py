@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from memicos_webapp.features.schemas import FeatureId
+
 SteerMethod = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"]
 Role = Literal["user", "assistant", "system", "model", "developer"]
 
@@ -16,10 +18,7 @@ class Camel(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
 
 
-class SteerFeature(Camel):
-    model_id: str
-    layer: str = Field(description="source id, for example 15-res-4k")
-    index: int = Field(ge=0, description="feature index; a string of digits is accepted")
+class SteerFeature(FeatureId):
     strength: float = Field(allow_inf_nan=False, description="multiplies the unit decoder direction, in residual units")
 
 

@@ -57,23 +57,23 @@ async def check(database: Database, settings: Settings, body: SteerSettings, fea
     for feature in features:
         if feature.model_id != body.model_id:
             raise BadInput(
-                f"{feature.model_id}/{feature.layer}/{feature.index} is a feature of another model than "
+                f"{feature.model_id}/{feature.source}/{feature.index} is a feature of another model than "
                 f"{body.model_id}, which is to be steered."
             )
         if abs(feature.strength) > settings.steer_strength:
             raise BadInput(
-                f"The strength of {feature.layer}/{feature.index} is {feature.strength:g}; it may go from "
+                f"The strength of {feature.source}/{feature.index} is {feature.strength:g}; it may go from "
                 f"-{settings.steer_strength:g} to {settings.steer_strength:g}."
             )
-        if feature.layer.endswith(("-neuronpedia-resid-pre", "-neuronpedia-resid-post")):
+        if feature.source.endswith(("-neuronpedia-resid-pre", "-neuronpedia-resid-post")):
             raise BadInput(
-                f"{feature.layer}/{feature.index} names an uploaded vector; this server steers with features of "
+                f"{feature.source}/{feature.index} names an uploaded vector; this server steers with features of "
                 "its sources only."
             )
     async with database.snapshot() as session:
-        sources = {name: await get_source(session, body.model_id, name) for name in {f.layer for f in features}}
+        sources = {name: await get_source(session, body.model_id, name) for name in {f.source for f in features}}
     for feature in features:
-        check_index(sources[feature.layer], feature.index)
+        check_index(sources[feature.source], feature.index)
 
 
 def check_index(source: SourceInfo, index: int) -> None:
@@ -94,7 +94,7 @@ def _common(body: SteerSettings, features: Sequence[SteerFeature], kinds: list[K
         "seed": body.seed,
         "n_logprobs": body.n_logprobs,
         "features": [
-            InferenceFeature(model=f.model_id, source=f.layer, index=f.index, strength=f.strength) for f in features
+            InferenceFeature(model=f.model_id, source=f.source, index=f.index, strength=f.strength) for f in features
         ]
         if "STEERED" in kinds
         else [],
@@ -102,7 +102,7 @@ def _common(body: SteerSettings, features: Sequence[SteerFeature], kinds: list[K
 
 
 def _sources(features: Sequence[SteerFeature]) -> list[str]:
-    return sorted({feature.layer for feature in features})
+    return sorted({feature.source for feature in features})
 
 
 def _logprobs(output: CompletionOutput | ChatOutput) -> list[TokenLogprob] | None:

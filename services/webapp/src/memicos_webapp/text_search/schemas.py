@@ -1,5 +1,7 @@
 """The wire of `/api/search-all` and `/api/search-topk-by-token`."""
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -13,10 +15,11 @@ class SearchAllRequest(Camel):
     source_set: str
     text: str | list[str]
     selected_layers: list[str] = Field(
-        default_factory=list, description="source ids; empty means every source of the set"
+        default_factory=list, max_length=1000, description="source ids; empty means every source of the set"
     )
-    sort_indexes: list[int] = Field(
+    sort_indexes: list[Annotated[int, Field(ge=0, le=1_000_000)]] = Field(
         default_factory=list,
+        max_length=1000,
         description="rank by the sum of the values at these token positions; empty: by the maximum",
     )
     ignore_bos: bool = Field(True, description="the recipe's ignored positions take no part in maximum and ranking")

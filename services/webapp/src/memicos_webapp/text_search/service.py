@@ -108,7 +108,7 @@ async def search(database: Database, inference: Inference, query: Query, text: s
             values=item.values,
             max_value=item.max_value,
             max_value_index=item.max_value_index,
-            sum_values=sum(item.values[i] for i in query.sort_indexes) if query.sort_indexes else None,
+            sum_values=item.sum_values if isinstance(item.sum_values, float | int) else None,
             row=rows.get((item.source, item.index)),
         )
         for item in kept

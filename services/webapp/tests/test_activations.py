@@ -1,0 +1,148 @@
+"""Own text on one feature: the JSON, and the box on the dashboard."""
+
+from typing import Any
+
+import httpx
+import pytest
+from html_page import Page
+from inference_double import InferenceDouble, tokens_of, value_of
+
+TEXT = "the whale rose from the sea"
+# words on which feature 5 of 1-res is silent, and on which it fires, by the double's arithmetic
+VALUES = [value_of("1-res", 5, token) for token in tokens_of(TEXT)]
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    return {"feature": {"modelId": "small", "layer": "1-res", "index": "5"}, "customText": TEXT, **changes}
+
+
+async def test_the_values_are_inferences_own(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    answer = await client.post("/api/activation/new", json=body())
+    found = answer.json()
+    assert found["tokens"] == tokens_of(TEXT) and found["values"] == VALUES
+    # every position is there, BOS included, and takes part in the maximum unless it is asked not to
+    assert (found["maxValue"], found["maxValueTokenIndex"], found["minValue"]) == (100, 0, min(VALUES))
+    assert (found["modelId"], found["layer"], found["source"], found["index"]) == ("small", "1-res", "1-res", "5")
+    found = (await client.post("/api/activation/new", json=body(ignoreBos=True))).json()
+    assert found["values"] == VALUES and found["maxValue"] == max(VALUES[1:]) < 100
+    sent = inference.bodies("/v1/activation/single")
+    assert [one["ignore_bos"] for one in sent] == [False, True]
+    assert {one["prompt"] for one in sent} == {TEXT}
+
+
+@pytest.mark.parametrize(
+    "feature",
+    [
+        {"modelId": "small", "layer": "1-res", "index": 5},
+        {"modelId": "small", "source": "1-res", "index": "5"},
+        {"modelId": "small", "source": "1-res", "neuron": 5},
+    ],
+)
+async def test_every_known_name_of_a_feature(
+    client: httpx.AsyncClient, inference: InferenceDouble, feature: dict[str, Any]
+) -> None:
+    for name in ("feature", "neuron"):
+        answer = await client.post("/api/activation/new", json={name: feature, "customText": TEXT})
+        assert answer.json()["values"] == VALUES
+
+
+async def test_a_list_is_answered_with_a_list(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    found = (await client.post("/api/activation/new", json=body(customText=["a b", TEXT]))).json()
+    assert [one["tokens"] for one in found] == [tokens_of("a b"), tokens_of(TEXT)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "words"),
+    [
+        ({"customText": ""}, 400, "A text is empty"),
+        ({"customText": []}, 400, "0 texts were sent; 1 to 4 are taken at once."),
+        ({"customText": ["a"] * 5}, 400, "5 texts were sent"),
+        ({"customText": ["a", ""]}, 400, "A text is empty"),
+        ({"customText": 7}, 422, "customText"),
+        ({"customText": None}, 422, "customText"),
+        ({"neuron": {"modelId": "small", "layer": "1-res", "index": 5}}, 422, "give the feature once"),
+        ({"feature": None}, 422, "give the feature once"),
+        ({"feature": {"modelId": "nope", "layer": "1-res", "index": 5}}, 404, "There is no model 'nope'"),
+        ({"feature": {"modelId": "small", "layer": "9-res", "index": 5}}, 404, "small has no source '9-res'"),
+        ({"feature": {"modelId": "small", "layer": "1-res", "index": 64}}, 404, "has no feature 64"),
+        ({"feature": {"modelId": "small", "layer": "1-res", "index": -1}}, 422, "greater than or equal to 0"),
+        ({"feature": {"modelId": "small", "layer": "1-res", "index": 2**31}}, 422, "less than or equal to 2147483647"),
+        ({"feature": {"modelId": "small", "layer": "1-res", "index": 1.5}}, 422, "valid integer"),
+        ({"feature": {"modelId": "small", "layer": "1-res"}}, 422, "Field required"),
+        ({"feature": {"modelId": "small", "layer": ["1-res"], "index": 5}}, 422, "valid string"),
+    ],
+)
+async def test_bad_requests(
+    client: httpx.AsyncClient, inference: InferenceDouble, changes: dict[str, Any], status: int, words: str
+) -> None:
+    answer = await client.post("/api/activation/new", json=body(**changes))
+    assert answer.status_code == status and words in answer.json()["error"]
+    assert inference.seen == []
+
+
+HTMX = {"HX-Request": "true"}
+
+
+async def test_the_box_shades_the_text(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    answer = await client.post("/small/1-res/5/test", data={"text": TEXT}, headers=HTMX)
+    page = Page(answer.text)
+    assert answer.status_code == 200 and page.open == [] and not page.find("h1")
+    fires = [(token, value) for token, value in zip(tokens_of(TEXT)[1:], VALUES[1:], strict=True) if value > 0]
+    assert fires
+    shown = page.find("i")
+    assert [(text, float(has["title"] or "")) for has, text in shown] == fires
+    # BOS is there, but counts for nothing
+    (has, text) = page.find("span", class_="off")[0]
+    assert text == "<|bos|>" and "value 100" in (has["title"] or "")
+    assert max(VALUES) == 100 and f"max {max(VALUES[1:]):.1f} at “ whale”" in page.text()
+    strongest = [text for has, text in shown if "max" in (has["class"] or "").split()]
+    assert strongest == [tokens_of(TEXT)[VALUES.index(max(VALUES[1:]))]]
+    link = next(has["href"] for has, text in page.find("a") if text == "Link to this")
+    assert link == "/small/1-res/5?defaulttesttext=the+whale+rose+from+the+sea"
+    assert Page((await client.get(link)).text).find("textarea", id="test-text")[0][1] == TEXT
+
+
+async def test_without_scripts_the_box_answers_with_a_page(client: httpx.AsyncClient) -> None:
+    page = Page((await client.post("/small/1-res/5/test", data={"text": TEXT})).text)
+    assert page.find("header", class_="top") and page.find("i")
+
+
+async def test_a_text_on_which_it_is_silent(client: httpx.AsyncClient) -> None:
+    word = next(f"w{i}" for i in range(99) if not value_of("1-res", 5, f"w{i}"))
+    page = Page((await client.post("/small/1-res/5/test", data={"text": word}, headers=HTMX)).text)
+    assert "does not fire on this text" in page.text() and not page.find("i")
+
+
+async def test_markup_in_the_text_is_text(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/small/1-res/5/test", data={"text": "<b>&\"' a"}, headers=HTMX)
+    assert "<b>" not in answer.text and "&lt;b&gt;" in answer.text
+
+
+async def test_while_inference_loads_the_box_asks_again_by_itself(
+    client: httpx.AsyncClient, inference: InferenceDouble
+) -> None:
+    inference.state = "loading"
+    page = Page((await client.post("/small/1-res/5/test", data={"text": 'a "b"'}, headers=HTMX)).text)
+    (has, text) = page.find("p", class_="loading")[0]
+    assert has["hx-post"] == "/small/1-res/5/test" and has["hx-vals"] == '{"text": "a \\"b\\""}'
+    assert has["hx-trigger"] == "load delay:2s" and "Inference is loading" in page.text() + text
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "status", "words"),
+    [
+        ("/small/1-res/5/test", "", 400, "A text is empty"),
+        ("/small/1-res/64/test", "a", 404, "small/1-res has no feature 64"),
+        ("/small/1-res/x/test", "a", 400, "'x' is no feature"),
+        ("/small/1-res/99999999999/test", "a", 400, "is no feature"),
+        ("/nope/1-res/5/test", "a", 404, "There is no model 'nope'"),
+        ("/small/1-res/5/test", "a " * 60, 400, "Text too long: 62 tokens, max is 50"),
+    ],
+)
+async def test_what_is_wrong_is_said_in_the_boxes_place(
+    client: httpx.AsyncClient, inference: InferenceDouble, path: str, text: str, status: int, words: str
+) -> None:
+    answer = await client.post(path, data={"text": text}, headers=HTMX)
+    page = Page(answer.text)
+    assert answer.status_code == status and words in page.text() and not page.find("h1")
+    assert page.elements[0][1]["role"] == "alert"

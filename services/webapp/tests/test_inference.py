@@ -1,0 +1,220 @@
+"""What pages and API say of the inference server: ready, loading, down, refusing, of another kind."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+from html_page import Page
+from inference_double import InferenceDouble
+from memicos_inference_client import models
+from servers import Start, free_port
+
+TEXT = "the whale rose"
+OWN_TEXT = {"feature": {"modelId": "small", "layer": "1-res", "index": "5"}, "customText": TEXT}
+STEER = {
+    "modelId": "small",
+    "prompt": "Once",
+    "n_tokens": 6,
+    "features": [{"modelId": "small", "layer": "1-res", "index": 5, "strength": 20}],
+}
+TURNS = [{"role": "user", "content": "Hello"}]
+CHAT = {**STEER, "defaultChatMessages": TURNS, "steeredChatMessages": TURNS}
+CALLS: dict[str, dict[str, Any]] = {
+    "/api/activation/new": OWN_TEXT,
+    "/api/search-all": {"modelId": "small", "sourceSet": "res", "text": TEXT},
+    "/api/search-topk-by-token": {"modelId": "small", "source": "1-res", "text": TEXT},
+    "/api/steer": STEER,
+    "/api/steer-chat": CHAT,
+}
+"""One request that works for every route that needs inference."""
+
+
+@pytest.fixture(params=CALLS)
+def path(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+async def test_every_call_works(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+    for one in (path, path + "/"):
+        answer = await client.post(one, json=CALLS[path])
+        assert answer.status_code == 200, answer.text
+
+
+async def test_down(started: Start, loaded_url: str, path: str) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    async with started(loaded_url, inference_url=url) as client:
+        answer = await client.post(path, json=CALLS[path])
+        page = Page((await client.get("/small/1-res/inference")).text)
+    assert answer.status_code == 503 and answer.headers["retry-after"] == "10"
+    assert answer.json()["error"].startswith(f"Inference is not running at {url}; start it with `make demo`")
+    assert page.text() == "inference is not running"
+    # it asks again by itself
+    assert page.elements[0][1]["hx-get"] == "/small/1-res/inference"
+
+
+async def test_loading(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+    inference.state, inference.fraction, inference.progress = "loading", 0.42, "reading weights"
+    answer = await client.post(path, json=CALLS[path])
+    assert answer.status_code == 503 and answer.headers["retry-after"] == "3"
+    assert answer.json()["error"] == "Inference is loading, 42 %: reading weights; try again in a moment."
+    page = Page((await client.get("/small/inference")).text)
+    assert page.text() == "inference is loading, 42 %: reading weights"
+    assert page.elements[0][1]["hx-trigger"] == "load delay:2s"
+
+
+async def test_ready(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    page = Page((await client.get("/small/1-res/inference")).text)
+    assert page.text() == "inference ready" and "hx-get" not in page.elements[0][1]
+
+
+async def test_a_model_that_could_not_be_loaded(
+    client: httpx.AsyncClient, inference: InferenceDouble, path: str
+) -> None:
+    inference.state, inference.progress = "failed", "there is no folder 1-res"
+    answer = await client.post(path, json=CALLS[path])
+    assert answer.status_code == 503 and "could not load its model: there is no folder 1-res" in answer.json()["error"]
+
+
+async def test_another_secret(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+    inference.secret = "theirs"
+    # what is known of the server is from before: the call itself is refused, then its status is
+    for _ in range(2):
+        answer = await client.post(path, json=CALLS[path])
+        assert answer.status_code == 502 and "set INFERENCE_SECRET of the webapp" in answer.json()["error"]
+    assert Page((await client.get("/small/inference")).text).text() == "inference refuses the secret"
+
+
+async def test_the_secret_is_sent(started: Start, loaded_url: str, inference: InferenceDouble) -> None:
+    inference.secret = "theirs"
+    async with started(loaded_url, inference_secret="theirs") as client:
+        assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
+
+
+async def test_a_server_of_another_kind(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+    inference.garbage = True
+    answer = await client.post(path, json=CALLS[path])
+    assert answer.status_code == 502 and "not as an inference server of this version" in answer.json()["error"]
+
+
+async def test_answers_of_another_shape(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+    inference.refusal = (200, {"unexpected": True}, {})
+    answer = await client.post(path, json=CALLS[path])
+    assert answer.status_code == 502 and "not as an inference server of this version" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("status", "answered", "words"),
+    [
+        (400, 400, "no such prompt"),
+        (404, 404, "no such prompt"),
+        (422, 400, "no such prompt"),
+        (429, 503, "Inference is busy: no such prompt"),
+        (503, 503, "Inference is busy: no such prompt"),
+        (500, 502, "The inference server failed: no such prompt"),
+    ],
+)
+async def test_refusals(
+    client: httpx.AsyncClient, inference: InferenceDouble, path: str, status: int, answered: int, words: str
+) -> None:
+    inference.refusal = (status, {"error": "no such prompt", "cause": "internal"}, {"Retry-After": "7"})
+    answer = await client.post(path, json=CALLS[path])
+    assert (answer.status_code, answer.json()["error"]) == (answered, words)
+    # a stream's status is known without its headers
+    if answered == 503 and "steer" not in path:
+        assert answer.headers["retry-after"] == "7"
+
+
+async def test_a_text_over_the_limit(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+    inference.token_limit = 1
+    answer = await client.post(path, json=CALLS[path])
+    assert answer.status_code == 400 and "tokens, max is 1" in answer.json()["error"]
+
+
+async def test_what_no_server_has_loaded(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+    inference.sources = ("3-res",)
+    for message in ("small/1-res", "the model small"):
+        answer = await client.post(path, json=CALLS[path])
+        assert answer.status_code == 503
+        assert answer.json()["error"].startswith(f"No inference server has {message} loaded; ")
+        assert "MODEL_SOURCESET" in answer.json()["error"]
+        inference.model = "other"
+        # as when it is started anew
+        inference.state = "loading"
+        await client.get("/small/inference")
+        inference.state = "ready"
+
+
+async def test_a_server_that_stays_silent(started: Start, loaded_url: str, inference: InferenceDouble) -> None:
+    inference.delay = 5
+    async with started(loaded_url, inference_read_seconds=0.3) as client:
+        answers = await asyncio.gather(*(client.post(path, json=body) for path, body in CALLS.items()))
+    for answer in answers:
+        assert answer.status_code == 503
+        assert "was silent for 0.3 s (setting MEMICOS_INFERENCE_READ_SECONDS)" in answer.json()["error"]
+
+
+async def test_no_connection_to_the_database_is_held_meanwhile(
+    started: Start, loaded_url: str, inference: InferenceDouble
+) -> None:
+    async with started(loaded_url, database_pool=1, database_wait_seconds=0.3) as client:
+        for path, body in CALLS.items():
+            inference.delay = 0.5
+            running = asyncio.create_task(client.post(path, json=body))
+            async with asyncio.timeout(10):
+                while not inference.seen:  # noqa: ASYNC110 (the double has no event for it)
+                    await asyncio.sleep(0.01)
+            assert (await client.get("/small/1-res/5")).status_code == 200, path
+            assert not running.done(), path
+            inference.delay = 0
+            assert (await running).status_code == 200, path
+            inference.seen.clear()
+
+
+async def test_a_state_is_believed_for_a_while(started: Start, loaded_url: str, inference: InferenceDouble) -> None:
+    async with started(loaded_url, inference_status_seconds=60) as client:
+        assert Page((await client.get("/small/inference")).text).text() == "inference ready"
+        inference.state = "loading"
+        assert Page((await client.get("/small/inference")).text).text() == "inference ready"
+        # until a call fails
+        inference.refusal = (503, {"error": "loading", "cause": "loading"}, {})
+        assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 503
+        assert "loading" in Page((await client.get("/small/inference")).text).text()
+
+
+PARSERS: dict[str, Callable[[Any], Any]] = {
+    "/health": models.HealthResponse.from_dict,
+    "/v1/capabilities": models.CapabilitiesResponse.from_dict,
+    "/v1/activation/single": models.SingleResponse.from_dict,
+    "/v1/activation/all": models.AllResponse.from_dict,
+    "/v1/activation/topk-by-token": models.TopkResponse.from_dict,
+    "/v1/steer/completion": models.CompletionResponse.from_dict,
+    "/v1/steer/completion-chat": models.ChatResponse.from_dict,
+}
+
+
+async def test_the_double_speaks_the_contract(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    """Its bodies are written by hand: they have every field of the generated models, and no other."""
+    for path, body in CALLS.items():
+        await client.post(path, json=body)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(inference.app()), base_url="http://double") as double:
+        for path, parse in PARSERS.items():
+            sent = inference.bodies(path)
+            answer = await double.post(path, json=sent[0]) if sent else await double.get(path)
+            # the last event, where it is a stream
+            body = json.loads(answer.text.strip().split("\n\n")[-1].removeprefix("data: "))
+            parsed = parse(body)
+            assert parsed.to_dict() == body, path
+            assert extra(parsed) == [], path
+
+
+def extra(parsed: Any) -> list[str]:
+    """Fields of a parsed body that the contract does not know."""
+    if isinstance(parsed, list):
+        return [name for one in parsed for name in extra(one)]
+    if not attrs.has(type(parsed)):
+        return []
+    return [*parsed.additional_properties, *extra([getattr(parsed, one.name) for one in attrs.fields(type(parsed))])]

@@ -1,0 +1,281 @@
+"""Search by own text: over all sources of a set, and token by token; JSON and pages."""
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+from html_page import Page
+from inference_double import FEATURES, InferenceDouble, tokens_of, value_of
+from memicos_webapp.formatting import value
+
+TEXT = "the whale rose from the sea"
+TOKENS = tokens_of(TEXT)
+SOURCES = ("1-res", "2-res", "3-res")
+
+
+def densities(dataset: Path, source: str) -> dict[int, float]:
+    table = pq.read_table(dataset / source / "features-00000.parquet", columns=["index", "density"]).to_pylist()
+    return {row["index"]: row["density"] for row in table}
+
+
+def values(source: str, index: int) -> list[float]:
+    return [value_of(source, index, token) for token in TOKENS]
+
+
+def ranked(sources: tuple[str, ...], by: Any) -> list[float]:
+    """What the strongest features are ranked by, strongest first, by the double's arithmetic."""
+    scores = [by(values(source, index)) for source in sources for index in range(FEATURES)]
+    return sorted((score for score in scores if score > 0), reverse=True)
+
+
+async def search_all(client: httpx.AsyncClient, **changes: Any) -> dict[str, Any]:
+    body = {"modelId": "small", "sourceSet": "res", "text": TEXT, **changes}
+    answer = await client.post("/api/search-all", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_the_strongest_features_of_all_sources(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    found = await search_all(client)
+    assert found["tokens"] == TOKENS and found["sortIndexes"] == []
+    assert len(found["result"]) == 50
+    assert [one["maxValue"] for one in found["result"]] == ranked(SOURCES, lambda one: max(one[1:]))[:50]
+    for one in found["result"]:
+        assert one["values"] == values(one["layer"], int(one["index"]))
+        assert one["values"][one["maxValueIndex"]] == one["maxValue"] and one["maxValueIndex"] > 0
+        neuron = one["neuron"]
+        assert (neuron["modelId"], neuron["layer"], neuron["index"]) == ("small", one["layer"], one["index"])
+        assert len(neuron["pos_str"]) == 10
+        if neuron["maxActApprox"]:
+            assert neuron["explanations"][0]["typeName"] == "token-statistics"
+            (example,) = neuron["activations"]
+            assert example["maxValue"] == pytest.approx(neuron["maxActApprox"])
+    # BOS counts where it is asked for
+    found = await search_all(client, ignoreBos=False)
+    assert {one["maxValue"] for one in found["result"]} == {100}
+
+
+async def test_ranked_by_chosen_tokens(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    found = await search_all(client, sortIndexes=[6, 2], numResults=7)
+    assert found["sortIndexes"] == [6, 2]
+    assert [one["sumValues"] for one in found["result"]] == ranked(SOURCES, lambda one: one[2] + one[6])[:7]
+
+
+async def test_some_sources_and_several_texts(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    found = await search_all(client, selectedLayers=["3-res", "1-res"], text=["a b", TEXT])
+    assert [one["tokens"] for one in found["results"]] == [tokens_of("a b"), TOKENS]
+    assert {one["layer"] for one in found["results"][1]["result"]} == {"1-res", "3-res"}
+    # the sources go to inference in their own order
+    assert inference.bodies("/v1/activation/all")[0]["selected_sources"] == ["1-res", "3-res"]
+
+
+async def test_dense_features_are_left_out_before_the_limit(
+    client: httpx.AsyncClient, inference: InferenceDouble, small_dataset: Path
+) -> None:
+    threshold = 0.025
+    found = await search_all(client, densityThreshold=threshold, numResults=20)
+    rare = {source: densities(small_dataset, source) for source in SOURCES}
+    expected = sorted(
+        (
+            max(values(source, index)[1:])
+            for source in SOURCES
+            for index in range(FEATURES)
+            if rare[source][index] <= threshold
+        ),
+        reverse=True,
+    )
+    assert [one["maxValue"] for one in found["result"]] == expected[:20]
+    assert all(rare[one["layer"]][int(one["index"])] <= threshold for one in found["result"])
+    # 0 and -1 keep all, as the published client's defaults have it
+    kept = [(await search_all(client, densityThreshold=number))["result"] for number in (0, -1)]
+    assert kept[0] == kept[1] == (await search_all(client))["result"]
+
+
+async def test_an_inference_server_that_gives_fewer_results(
+    client: httpx.AsyncClient, inference: InferenceDouble
+) -> None:
+    inference.max_num_results = 5
+    # capabilities are read anew when the server was away
+    inference.state = "loading"
+    await client.get("/small/inference")
+    inference.state = "ready"
+    assert len((await search_all(client))["result"]) == 5
+    assert len((await search_all(client, densityThreshold=0.025))["result"]) <= 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "words"),
+    [
+        ({"modelId": "nope"}, 404, "There is no model 'nope' here; there is small."),
+        ({"sourceSet": "nope"}, 404, "small has no source set 'nope'; it has res."),
+        ({"selectedLayers": ["1-res", "9-res"]}, 400, "9-res: no source of the set 'res' of small; it has 1-res"),
+        ({"text": ""}, 400, "A text is empty"),
+        ({"text": []}, 400, "0 texts were sent"),
+        ({"text": ["a"] * 5}, 400, "1 to 4 are taken at once"),
+        ({"text": "a " * 50}, 400, "Text too long"),
+        ({"text": 3}, 422, "text"),
+        ({"numResults": 0}, 422, "numResults"),
+        ({"numResults": 101}, 422, "numResults"),
+        ({"sortIndexes": [99]}, 400, "positions of 7 tokens"),
+        ({"sortIndexes": [-1]}, 422, "greater than or equal to 0"),
+        ({"sortIndexes": ["x"]}, 422, "sortIndexes"),
+        ({"densityThreshold": 1.5}, 422, "densityThreshold"),
+        ({"densityThreshold": "nan"}, 422, "densityThreshold"),
+        ({"modelId": ["small"]}, 422, "modelId"),
+    ],
+)
+async def test_bad_requests(
+    client: httpx.AsyncClient, inference: InferenceDouble, changes: dict[str, Any], status: int, words: str
+) -> None:
+    body = {"modelId": "small", "sourceSet": "res", "text": TEXT, **changes}
+    answer = await client.post("/api/search-all", json=body)
+    assert answer.status_code == status and words in answer.json()["error"], answer.text
+
+
+async def by_token(client: httpx.AsyncClient, **changes: Any) -> Any:
+    body = {"modelId": "small", "source": "1-res", "text": TEXT, "densityThreshold": 0, **changes}
+    answer = await client.post("/api/search-topk-by-token", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_the_strongest_features_at_each_token(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    found = await by_token(client, numResults=4)
+    assert found["source"] == "1-res"
+    # positions count from BOS, which is left out
+    assert [(row["position"], row["token"]) for row in found["results"]] == list(enumerate(TOKENS))[1:]
+    for row in found["results"]:
+        at = sorted((value_of("1-res", i, row["token"]) for i in range(FEATURES)), reverse=True)
+        assert [one["activationValue"] for one in row["topFeatures"]] == [value for value in at[:4] if value > 0]
+        for one in row["topFeatures"]:
+            assert one["feature"]["index"] == str(one["featureIndex"]) and not row["isSpecial"]
+    found = await by_token(client, ignoreBos=False)
+    assert found["results"][0]["isSpecial"] and found["results"][0]["topFeatures"][0]["activationValue"] == 100
+    assert len((await by_token(client, text=["a b", TEXT]))["results"]) == 2
+
+
+async def test_dense_features_are_left_out_at_each_token(
+    client: httpx.AsyncClient, inference: InferenceDouble, small_dataset: Path
+) -> None:
+    threshold, rare = 0.025, densities(small_dataset, "1-res")
+    found = await by_token(client, numResults=3, densityThreshold=threshold)
+    for row in found["results"]:
+        at = sorted((value_of("1-res", i, row["token"]) for i in rare if rare[i] <= threshold), reverse=True)
+        assert [one["activationValue"] for one in row["topFeatures"]] == [value for value in at[:3] if value > 0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "words"),
+    [
+        ({"modelId": "nope"}, 404, "There is no model 'nope'"),
+        ({"source": "9-res"}, 404, "small has no source '9-res'"),
+        ({"source": "x" * 101}, 422, "at most 100 characters"),
+        ({"numResults": 21}, 422, "numResults"),
+        ({"text": None}, 422, "text"),
+        ({"densityThreshold": 2}, 422, "densityThreshold"),
+    ],
+)
+async def test_bad_requests_token_by_token(
+    client: httpx.AsyncClient, inference: InferenceDouble, changes: dict[str, Any], status: int, words: str
+) -> None:
+    body = {"modelId": "small", "source": "1-res", "text": TEXT, **changes}
+    answer = await client.post("/api/search-topk-by-token", json=body)
+    assert answer.status_code == status and words in answer.json()["error"], answer.text
+
+
+async def get(client: httpx.AsyncClient, path: str, **query: Any) -> Page:
+    answer = await client.get(path, params=query)
+    assert answer.status_code == 200, answer.text
+    page = Page(answer.text)
+    assert page.open == []
+    return page
+
+
+async def test_the_page_runs_the_text_of_its_address(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    page = await get(client, "/search", modelId="small", sourceSet="res", q=TEXT, selectedLayers='["1-res","3-res"]')
+    assert page.find("textarea")[0][1] == TEXT
+    checked = [has["value"] for has, _ in page.find("input", name="selectedLayers") if "checked" in has]
+    assert checked == ["1-res", "3-res"]
+    (has, _) = page.find("div", id="results")[0]
+    assert has["hx-trigger"] == "load"
+    results = Page((await client.get(has["hx-get"] or "")).text)
+    assert results.open == []
+    hits = results.find("div", class_="hit")
+    assert hits and {urlsplit(one["href"] or "").path.split("/")[2] for one, _ in results.find("a") if
+                     (one["href"] or "").startswith("/small/")} == {"1-res", "3-res"}  # fmt: skip
+    # each token ranks by itself, in an address of its own
+    chips = results.find("a", class_="tk")
+    assert [text for _, text in chips] == TOKENS[1:]
+    query = parse_qs(urlsplit(chips[1][0]["href"] or "").query)
+    assert json.loads(query["sortIndexes"][0]) == [2]
+
+
+async def test_ranking_by_tokens_on_the_page(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    path = "/search/results"
+    results = await get(client, path, modelId="small", q=TEXT, sortIndexes="[2]", hideDense="false")
+    shown = [text for _, text in results.find("div", class_="v")]
+    assert shown == [value(number) for number in ranked(SOURCES, lambda one: one[2])[:30]]
+    (chosen,) = [text for has, text in results.find("a", class_="tk") if has.get("aria-current")]
+    assert chosen == " whale"
+
+
+async def test_an_address_without_a_set_takes_the_first(client: httpx.AsyncClient) -> None:
+    page = await get(client, "/search")
+    assert not page.find("div", id="results")
+    assert [has["value"] for has, _ in page.find("option") if "selected" in has] == ["small/res"]
+
+
+async def test_the_token_page(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    page = await get(client, "/search-topk-by-token", modelId="small", source="3-res", text=TEXT)
+    assert [has["value"] for has, _ in page.find("input", type="radio") if "checked" in has] == ["3-res"]
+    results = Page((await client.get(page.find("div", id="results")[0][0]["hx-get"] or "")).text)
+    assert results.open == []
+    assert [text for _, text in results.find("span", class_="tok")] == TOKENS
+    results = await get(
+        client, "/search-topk-by-token/results", modelId="small", source="3-res", q=TEXT, hideDense="false"
+    )
+    first = [text for _, text in results.find("span", class_="val")]
+    at = sorted((value_of("3-res", i, TOKENS[1]) for i in range(FEATURES)), reverse=True)
+    expected = [value(number) for number in at[:6] if number > 0]
+    assert expected and first[: len(expected)] == expected
+
+
+async def test_another_sets_sources_are_offered(client: httpx.AsyncClient) -> None:
+    page = await get(client, "/search/sources", set="small/res", view="tokens")
+    assert [has["value"] for has, _ in page.find("input", type="radio")] == list(SOURCES)
+
+
+async def test_while_inference_loads_results_ask_again(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    inference.state = "loading"
+    page = await get(client, "/search", modelId="small", q=TEXT)
+    assert "inference is loading" in page.text()
+    for path in ("/search/results", "/search-topk-by-token/results"):
+        results = await get(client, path, modelId="small", q=TEXT)
+        (has, _) = results.find("p", class_="loading")[0]
+        assert (has["hx-get"] or "").startswith(f"{path}?") and has["hx-trigger"] == "load delay:2s"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/search?modelId=nope&q=a", 200, "There is no set nope/; there is small/res."),
+        ("/search?sortIndexes=x&q=a", 200, "sortIndexes: “x” is no position of a token."),
+        ("/search/results?modelId=nope&q=a", 400, "There is no set nope/"),
+        ("/search/results?sortIndexes=[1e9]&q=a", 400, "is no position of a token"),
+        ("/search/results?sortIndexes=[99]&q=a", 400, "positions of 2 tokens"),
+        ("/search/results?q=", 400, "A text is empty"),
+        ("/search/results?q=" + "a+" * 50, 400, "Text too long"),
+        ("/search-topk-by-token/results?q=", 400, "A text is empty"),
+        ("/search-topk-by-token/results?set=small/nope&q=a", 400, "There is no set small/nope"),
+        ("/search/sources?set=nope/nope", 200, ""),
+    ],
+)
+async def test_what_is_wrong_with_an_address_is_said(
+    client: httpx.AsyncClient, inference: InferenceDouble, path: str, status: int, words: str
+) -> None:
+    answer = await client.get(path, headers={"HX-Request": "true"} if "results" in path else {})
+    assert answer.status_code == status and words in Page(answer.text).text()
