@@ -1,0 +1,38 @@
+"""README and docs are true: commands, links and scripts that they name exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TARGETS = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.M))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text())
+    missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_exist(document: Path) -> None:
+    # in code only: "make sure" in a sentence is none
+    spans = re.findall(r"`make ([^`]+)`|^make ([^#\n]+)", document.read_text(), re.M)
+    named = {word for pair in spans for span in pair for word in span.split() if re.fullmatch(r"[a-z-]+", word)}
+    assert named <= TARGETS
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_scripts_exist(document: Path) -> None:
+    scripts = re.findall(r"\b(?:benchmarks|scripts|demo)/[\w/.-]+\.(?:py|toml)", document.read_text())
+    assert [script for script in scripts if not (ROOT / script).exists()] == []
+
+
+def test_readme_lists_every_command() -> None:
+    named = set(re.findall(r"`make ([a-z-]+)", (ROOT / "README.md").read_text()))
+    named |= {"clients"} if "make openapi clients" in (ROOT / "README.md").read_text() else set()
+    # parts of `make check` and `make test`
+    assert named >= TARGETS - {"contracts", "migrations", "test-light"}
