@@ -211,7 +211,8 @@ async def merged(streams: Sequence[AsyncGenerator[T]]) -> AsyncGenerator[T]:
     finally:
         for task in coming:
             task.cancel()
-        await asyncio.gather(*coming, return_exceptions=True)
+        # shielded: a second cancellation would meet the tasks while they close their connections
+        await asyncio.shield(asyncio.gather(*coming, return_exceptions=True))
         for stream in streams:
             await stream.aclose()
 
