@@ -1,31 +1,51 @@
 """The `memicos` command."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from memicos_pipeline.config import GenerateConfig
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback()
 def main() -> None:
-    """Dashboards of SAE features: make them, bring them in."""
+    """Make datasets of feature dashboards."""
 
 
 @app.command()
 def generate(
     config: Annotated[Path, typer.Argument(help="TOML file, for example demo/generate.toml")],
-    harvest_only: Annotated[bool, typer.Option(help="stop after the activations are harvested")] = False,
+    harvest_only: Annotated[
+        bool, typer.Option("--harvest-only", help="stop when the activations are harvested, the long part")
+    ] = False,
 ) -> None:
-    """Run a corpus through a model and its SAEs and write a dataset. A killed run goes on where it stopped."""
-    try:
-        from memicos_pipeline.generate import harvest_corpus
-    except ModuleNotFoundError as error:
-        raise typer.BadParameter(f"{error}; install memicos[generate]") from error
-    from memicos_pipeline.config import read_config
+    """Run a corpus through a model and its SAEs and write a dataset of feature dashboards.
 
-    settings = read_config(config)
-    harvest_corpus(settings, typer.echo)
-    if harvest_only:
-        return
+    A killed run goes on where it stopped. The output folder is replaced when the new dataset is whole, never before.
+    docs/dataset.md says what CONFIG has.
+    """
+    from memicos_pipeline.config import ConfigError, read_config
+    from memicos_pipeline.corpus import CorpusError
+
+    try:
+        settings = read_config(config)
+        _generate(settings, harvest_only)
+    except (ConfigError, CorpusError, OSError) as error:
+        line = str(error).strip().partition("\n")[0]
+        typer.echo(f"error: {line}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _generate(settings: "GenerateConfig", harvest_only: bool) -> None:
+    from memicos_pipeline.config import ConfigError
+
+    try:
+        # imports torch, which reading a wrong configuration must not wait for
+        from memicos_pipeline.generate import generate
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{error}; install memicos[generate]") from error
+    generate(settings, typer.echo, harvest_only)

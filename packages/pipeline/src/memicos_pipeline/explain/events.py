@@ -1,0 +1,82 @@
+"""A feature's strongest activations, and what share of them some property has."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+STRONGEST = 100
+"""Explanations are about so many of a feature's strongest activations ..."""
+FLOOR = 0.5
+"""... of which those under this part of the strongest one are left out, ..."""
+OF_ONE_CONTEXT = 3
+"""... and so many of one context at most: a list in one text must not speak for all."""
+
+
+@dataclass(frozen=True)
+class Events:
+    """`features`, `positions` and `weights` (E,), sorted by feature; a feature's weights sum to 1.
+
+    `offsets` (F + 1,): feature f has the events offsets[f]:offsets[f + 1], strongest first.
+    """
+
+    features: np.ndarray
+    positions: np.ndarray
+    weights: np.ndarray
+    offsets: np.ndarray
+
+
+def strongest_events(matrix: sparse.csr_matrix, width: int) -> Events:
+    """The strongest activations of each column of `matrix` (N * `width`, F), weighted by their strength."""
+    columns = matrix.tocsc()
+    kept: list[np.ndarray] = []
+    weights: list[np.ndarray] = []
+    for first, end in zip(columns.indptr[:-1].tolist(), columns.indptr[1:].tolist(), strict=True):
+        values = columns.data[first:end].astype(np.float64)
+        positions = columns.indices[first:end].astype(np.int64)
+        strong = np.flatnonzero(values > max(0.0, FLOOR * float(values.max(initial=0.0))))
+        order = strong[np.lexsort((positions[strong], -values[strong]))]
+        order = order[_rank_in_context(positions[order] // width) < OF_ONE_CONTEXT][:STRONGEST]
+        kept.append(positions[order])
+        weights.append(values[order] / values[order].sum() if len(order) else values[order])
+    counts = np.array([len(part) for part in kept])
+    return Events(
+        np.repeat(np.arange(len(kept)), counts),
+        np.concatenate(kept) if kept else np.empty(0, np.int64),
+        np.concatenate(weights) if weights else np.empty(0),
+        np.concatenate([[0], np.cumsum(counts)]),
+    )
+
+
+def _rank_in_context(contexts: np.ndarray) -> np.ndarray:
+    """How many entries before each one are of its own context."""
+    order = np.argsort(contexts, kind="stable")
+    grouped = contexts[order]
+    starts = np.flatnonzero(np.diff(grouped, prepend=-1))
+    ranks = np.empty(len(contexts), np.int64)
+    ranks[order] = np.arange(len(contexts)) - np.repeat(starts, np.diff(starts, append=len(contexts)))
+    return ranks
+
+
+def top_shares(events: Events, labels: np.ndarray, top: int) -> list[list[tuple[int, float]]]:
+    """Of each feature, the `top` labels (E,) with the largest shares of its weight, largest first; ties by label."""
+    size = int(labels.max(initial=0)) + 2
+    keys, inverse = np.unique(events.features * size + (labels + 1), return_inverse=True)
+    shares = np.bincount(inverse, weights=events.weights, minlength=len(keys))
+    features, found = np.divmod(keys, size)
+    order = np.lexsort((found, -shares.round(12), features))
+    result: list[list[tuple[int, float]]] = [[] for _ in range(len(events.offsets) - 1)]
+    for feature, label, share in zip(
+        features[order].tolist(), (found[order] - 1).tolist(), shares[order].tolist(), strict=True
+    ):
+        if len(result[feature]) < top:
+            result[feature].append((label, share))
+    return result
+
+
+def class_shares(events: Events, members: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """(F, C) share of each feature's weight at positions `at` (E,) that belong to each class of `members` (P, C)."""
+    flags = members[at] & (at >= 0)[:, None]
+    shape = (len(events.offsets) - 1, len(at))
+    picker = sparse.csr_matrix((events.weights, np.arange(len(at)), events.offsets), shape=shape)
+    return np.asarray(picker @ flags.astype(np.float64))

@@ -1,0 +1,40 @@
+"""How words, marks and places are put in an explanation."""
+
+from collections.abc import Sequence
+
+MARKS = {
+    ",": "commas", ".": "full stops", ";": "semicolons", ":": "colons", "-": "hyphens", "--": "double dashes",
+    "—": "dashes", "–": "dashes", "!": "exclamation marks", "?": "question marks", '"': "quotation marks",
+    "“": "opening quotation marks", "”": "closing quotation marks", "'": "apostrophes", "’": "apostrophes",
+    "(": "opening brackets", ")": "closing brackets", "[": "opening square brackets", "]": "closing square brackets",
+    "{": "opening braces", "}": "closing braces", "/": "slashes", "\\": "backslashes", "=": "equals signs",
+    "==": "double equals signs", "*": "asterisks", "_": "underscores", "__": "double underscores", "#": "hash signs",
+    "$": "dollar signs", "%": "percent signs", "&": "ampersands", "+": "plus signs", "<": "less-than signs",
+    ">": "greater-than signs", "|": "vertical bars", "@": "at signs", "~": "tildes", "\n": "line breaks",
+    "\n\n": "blank lines", '"""': "triple quotation marks", "'s": "possessive 's", "()": "empty call brackets",
+    "):": "the '):' that ends a call or signature", "°": "degree signs",
+}  # fmt: skip
+"""Names of words that are marks; what is not here is quoted."""
+
+
+def mark_name(key: str) -> str | None:
+    """A mark's name in the plural, or None for other words."""
+    if key in MARKS:
+        return MARKS[key]
+    if key and not key.strip():
+        if "\n" in key:
+            blank = "blank lines" if key.count("\n") > 1 else "line breaks"
+            return f"{blank} before indented text" if key.endswith(" ") else blank
+        return "single spaces" if len(key) == 1 else f"runs of {len(key)} spaces"
+    return None
+
+
+def quoted(word: str) -> str:
+    """`word` in quotation marks that it does not contain, line breaks and tabs visible."""
+    shown = word.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+    return f'"{shown}"' if "'" in shown else f"'{shown}'"
+
+
+def listed(items: Sequence[str], last: str = ", ") -> str:
+    """ "a, b, c"; with another `last`, such as " or ", "a, b or c"."""
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + last + items[-1]
