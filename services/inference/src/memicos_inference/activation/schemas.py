@@ -7,20 +7,20 @@ ranking.
 
 from pydantic import Field
 
-from memicos_inference.wire import Index, Number, Wire
+from memicos_inference.wire import Index, Number, Text, Wire
 
 
 class SingleRequest(Wire):
     """One direction on one prompt: `source` and `index`, or `vector` and `hook`."""
 
-    prompt: str
-    model: str
-    source: str | None = None
+    prompt: Text
+    model: Text
+    source: Text | None = None
     index: Index | None = None
     vector: list[Number] | None = Field(
         None, description="as it is, not normalised; no BOS is prepended unless the tokenizer does so itself"
     )
-    hook: str | None = Field(None, description="for example blocks.15.hook_resid_post")
+    hook: Text | None = Field(None, description="for example blocks.15.hook_resid_post")
     ignore_bos: bool = Field(False, description="leave ignored positions out of max_value")
 
 
@@ -43,10 +43,10 @@ class SingleResponse(Wire):
 class AllRequest(Wire):
     """The strongest features of several sources on one prompt."""
 
-    prompt: str
-    model: str
-    source_set: str
-    selected_sources: list[str] = Field(default_factory=list, description="source ids; empty: every source of the set")
+    prompt: Text
+    model: Text
+    source_set: Text
+    selected_sources: list[Text] = Field(default_factory=list, description="source ids; empty: every source of the set")
     sort_by_token_indexes: list[int] = Field(
         default_factory=list, description="rank by the sum of values at these positions, not by the maximum"
     )
@@ -91,9 +91,9 @@ class AllResponse(Wire):
 class TopkRequest(Wire):
     """The strongest features of one source at each token."""
 
-    prompt: str
-    model: str
-    source: str
+    prompt: Text
+    model: Text
+    source: Text
     top_k: int | None = Field(5, ge=1, description="at most so many a token; null: 5")
     ignore_bos: bool = Field(True, description="leave ignored positions out of results")
 

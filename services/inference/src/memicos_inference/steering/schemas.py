@@ -4,15 +4,15 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from memicos_inference.wire import Index, Number, Wire
+from memicos_inference.wire import Index, Number, Text, Wire
 
 SteerMethod = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"]
 SteerType = Literal["STEERED", "DEFAULT"]
 
 
 class SteerFeature(Wire):
-    model: str
-    source: str
+    model: Text
+    source: Text
     index: Index
     strength: Number
     steering_vector: list[Number] | None = Field(
@@ -23,7 +23,7 @@ class SteerFeature(Wire):
 class SteerVector(Wire):
     steering_vector: list[Number]
     strength: Number
-    hook: str = Field(description="for example blocks.15.hook_resid_post")
+    hook: Text = Field(description="for example blocks.15.hook_resid_post")
 
 
 class SteerSettings(Wire):
@@ -33,7 +33,7 @@ class SteerSettings(Wire):
     position; ORTHOGONAL_DECOMP multiplies h's component along v by c: h + (c - 1) (h.u) u with u = v / |v|.
     """
 
-    model: str
+    model: Text
     steer_method: SteerMethod = "SIMPLE_ADDITIVE"
     normalize_steering: bool = Field(False, description="scale each direction to length 1 first")
     types: list[SteerType] = Field(min_length=1)
@@ -60,12 +60,12 @@ class SteerSettings(Wire):
 
 
 class CompletionRequest(SteerSettings):
-    prompt: str = Field(min_length=1)
+    prompt: Text = Field(min_length=1)
 
 
 class ChatMessage(Wire):
-    content: str
-    role: str = Field(min_length=1)
+    content: Text
+    role: Text = Field(min_length=1)
 
 
 class ChatRequest(SteerSettings):

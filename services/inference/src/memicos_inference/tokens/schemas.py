@@ -2,12 +2,12 @@
 
 from pydantic import Field
 
-from memicos_inference.wire import Wire
+from memicos_inference.wire import Text, Wire
 
 
 class TokenizeRequest(Wire):
-    model: str
-    text: str
+    model: Text
+    text: Text
     prepend_bos: bool | None = Field(None, description="null: as the model's sources were trained")
 
 
