@@ -12,6 +12,7 @@ url              the application behind a real server on a free port: for stream
 """
 
 import itertools
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -243,8 +244,9 @@ def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with embedded(tmp_path_factory.mktemp("database") / "postgres") as url:
+def server_url() -> Iterator[str]:
+    # not in pytest's folder: run by root, the server has another user, and the next pytest would shut it out
+    with tempfile.TemporaryDirectory() as folder, embedded(Path(folder) / "postgres") as url:
         yield url
 
 

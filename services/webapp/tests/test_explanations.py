@@ -1,0 +1,312 @@
+"""Explaining a feature with a language model: a real autointerp server over a provider that fails on demand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pyarrow.parquet as pq
+import pytest
+from html_page import Page
+from llm_provider import SERVER_KEY, LlmProvider, Reply
+from memicos_autointerp.app import create_app as create_autointerp
+from memicos_autointerp.settings import Settings as AutointerpSettings
+from memicos_webapp.datasets.service import load
+from servers import Start, free_port, running
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+GENERATE = "/api/explanation/generate"
+
+
+@pytest.fixture(scope="session")
+def running_provider() -> Iterator[LlmProvider]:
+    with LlmProvider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(running_provider: LlmProvider) -> LlmProvider:
+    running_provider.reset()
+    return running_provider
+
+
+def autointerp_settings(provider: LlmProvider, **changes: Any) -> AutointerpSettings:
+    values = {"base_url": provider.base_url, "api_key": SERVER_KEY, "model": "own-model", "retries": 0}
+    return AutointerpSettings(**{"openrouter_url": None, "allowed_base_urls": "", **values, **changes})
+
+
+@pytest.fixture(scope="session")
+async def autointerp_url(running_provider: LlmProvider) -> AsyncIterator[str]:
+    async with running(create_autointerp(autointerp_settings(running_provider, secret="theirs"))) as url:
+        yield url
+
+
+@pytest.fixture
+async def client(
+    fresh_url: str, small_dataset: Path, started: Start, autointerp_url: str, provider: LlmProvider
+) -> AsyncIterator[httpx.AsyncClient]:
+    await load(small_dataset, fresh_url)
+    async with started(
+        fresh_url, autointerp_url=autointerp_url, autointerp_secret="theirs", explain_activations=3, explain_tokens=9
+    ) as client:
+        yield client
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    known = {"explanationType": "highlighted-tokens", "explanationModelName": "some/model"}
+    return {"modelId": "small", "layer": "1-res", "index": 5, **known, **changes}
+
+
+async def stored(url: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetch(
+            """SELECT explanation.index, description, method, model, account.name AS author, source.name AS source
+               FROM explanation JOIN account ON account.id = author_id JOIN source ON source.id = source_id"""
+        )
+    finally:
+        await connection.close()
+
+
+async def test_it_is_stored_and_answered(client: httpx.AsyncClient, fresh_url: str, provider: LlmProvider) -> None:
+    answer = await client.post(GENERATE, json=body())
+    assert answer.status_code == 200, answer.text
+    found = answer.json()["explanation"]
+    assert {name: found[name] for name in ("modelId", "layer", "source", "index", "description", "typeName")} == {
+        "modelId": "small", "layer": "1-res", "source": "1-res", "index": "5", "description": "the sea",
+        "typeName": "highlighted-tokens",
+    }  # fmt: skip
+    assert found["explanationModelName"] == "some/model" and found["author"] == {"name": "local owner"}
+    assert found["scores"] == [] and found["triggeredByUser"] is None
+    (row,) = await stored(fresh_url)
+    assert dict(row) == {
+        "index": 5, "description": "the sea", "method": "highlighted-tokens", "model": "some/model",
+        "author": "local owner", "source": "1-res",
+    }  # fmt: skip
+    # it is the feature's label from now on
+    feature = (await client.get("/api/feature/small/1-res/5")).json()
+    assert feature["explanations"][0] == found and len(feature["explanations"]) == 2
+    assert Page((await client.get("/small/1-res/5")).text).find("h1")[0][1] == "the sea"
+    (request,) = provider.requests
+    assert request.body["model"] == "some/model" and request.headers["authorization"] == f"Bearer {SERVER_KEY}"
+
+
+async def test_the_strongest_distinct_texts_are_shown(
+    client: httpx.AsyncClient, small_dataset: Path, provider: LlmProvider
+) -> None:
+    assert (await client.post(GENERATE, json=body())).status_code == 200
+    user = provider.requests[0].body["messages"][-1]["content"]
+    texts = [line.split(". ", 1)[1].replace("<<", "").replace(">>", "") for line in user.splitlines()]
+    row = pq.read_table(small_dataset / "1-res" / "features-00000.parquet").to_pylist()[5]
+    contexts = pq.read_table(small_dataset / "corpus" / "contexts.parquet").to_pylist()
+    vocabulary = pq.read_table(small_dataset / "corpus" / "vocabulary.parquet")["token"].to_pylist()
+    expected = []
+    for group, number, position in zip(
+        row["example_groups"], row["example_contexts"], row["example_positions"], strict=True
+    ):
+        ids = contexts[number]["token_ids"][max(1, position - 9) : position + 10]
+        text = "".join(vocabulary[i].replace("\0", "␀") for i in ids)
+        if group == 0 and text not in expected:
+            expected.append(text)
+    # some of the strongest ten are the same within these tokens
+    assert 3 < len(expected) < row["example_groups"].count(0)
+    assert texts == expected[:3]
+    assert "<< whale>>" in user
+
+
+async def test_trailing_slash_source_and_index_as_text(client: httpx.AsyncClient) -> None:
+    wanted = {"modelId": "small", "source": "2-res", "index": "5", "explanationModelName": "m"}
+    answer = await client.post(GENERATE + "/", json=wanted)
+    assert answer.status_code == 200 and answer.json()["explanation"]["typeName"] == "highlighted-tokens"
+
+
+async def test_without_a_model_it_is_the_servers(client: httpx.AsyncClient, fresh_url: str) -> None:
+    for name in (None, " "):
+        answer = await client.post(GENERATE, json=body(explanationModelName=name))
+        # the second is a duplicate of the first
+        assert answer.status_code == (200 if name is None else 400)
+    assert [row["model"] for row in await stored(fresh_url)] == ["own-model"]
+
+
+async def test_one_of_a_type_and_model(client: httpx.AsyncClient, fresh_url: str, provider: LlmProvider) -> None:
+    provider.default = Reply(delay=0.2)
+    # both pass the first look: the database lets one of them in
+    answers = await asyncio.gather(*(client.post(GENERATE, json=body()) for _ in range(2)))
+    assert sorted(answer.status_code for answer in answers) == [200, 400]
+    asked = len(provider.requests)
+    again = await client.post(GENERATE, json=body())
+    duplicate = "An auto-interp with this explanation type and model already exists."
+    assert again.status_code == 400 and again.json() == {"error": duplicate, "message": duplicate}
+    assert len(provider.requests) == asked == 2
+    assert len(await stored(fresh_url)) == 1
+    assert (await client.post(GENERATE, json=body(explanationModelName="other/model"))).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "words"),
+    [
+        ({"explanationType": "np_max-act"}, 400, "Unsupported explanation type/model: there is no type 'np_max-act'"),
+        ({"modelId": "nope"}, 404, "There is no model 'nope'"),
+        ({"layer": "9-res"}, 404, "small has no source '9-res'"),
+        ({"index": 64}, 404, "has no feature 64"),
+        ({"index": 15}, 400, "small/1-res/15 never fires in its corpus"),
+        ({"index": 2**31}, 422, "index"),
+        ({"index": "x"}, 422, "index"),
+        ({"explanationModelName": "x" * 201}, 422, "at most 200 characters"),
+        ({"explanationModelName": 3}, 422, "explanationModelName"),
+    ],
+)
+async def test_bad_requests(
+    client: httpx.AsyncClient,
+    fresh_url: str,
+    provider: LlmProvider,
+    changes: dict[str, Any],
+    status: int,
+    words: str,
+) -> None:
+    answer = await client.post(GENERATE, json=body(**changes))
+    assert answer.status_code == status and words in answer.json()["error"]
+    assert await stored(fresh_url) == [] and provider.requests == []
+
+
+async def test_what_fails_at_the_provider_is_no_explanation(
+    client: httpx.AsyncClient, fresh_url: str, provider: LlmProvider
+) -> None:
+    faults = [
+        (Reply(status=429), 502, "(rate_limited)"),
+        (Reply(status=402), 502, "(payment_required)"),
+        (Reply(status=401), 502, "(unauthorized)"),
+        (Reply(status=500), 502, "(provider_failed)"),
+        (Reply(drop=True), 502, "(unreachable)"),
+        (Reply(body=b"not json"), 502, "(malformed)"),
+        (Reply(content="no such line"), 502, "(unreadable)"),
+        (Reply(content=None), 502, "(empty)"),
+        (Reply(status=404), 400, "Unsupported explanation type/model: "),
+    ]
+    for reply, status, words in faults:
+        provider.script(reply)
+        answer = await client.post(GENERATE, json=body())
+        assert answer.status_code == status and words in answer.json()["error"], answer.text
+        assert SERVER_KEY not in answer.text
+    assert await stored(fresh_url) == []
+    assert (await client.post(GENERATE, json=body())).status_code == 200
+
+
+async def test_a_nul_in_the_answer_is_written_as_a_sign(
+    client: httpx.AsyncClient, fresh_url: str, provider: LlmProvider
+) -> None:
+    provider.script(Reply(content="EXPLANATION: NUL \0 bytes"))
+    assert (await client.post(GENERATE, json=body())).status_code == 200
+    assert (await stored(fresh_url))[0]["description"] == "NUL ␀ bytes"
+
+
+async def test_no_connection_to_the_database_is_held_meanwhile(
+    fresh_url: str, small_dataset: Path, started: Start, autointerp_url: str, provider: LlmProvider
+) -> None:
+    await load(small_dataset, fresh_url)
+    provider.default = Reply(delay=1)
+    urls = {"autointerp_url": autointerp_url, "autointerp_secret": "theirs"}
+    async with started(fresh_url, database_pool=1, database_wait_seconds=0.3, **urls) as client:
+        asked = asyncio.create_task(client.post(GENERATE, json=body()))
+        async with asyncio.timeout(10):
+            while not provider.requests:  # noqa: ASYNC110 (the provider has no event for it)
+                await asyncio.sleep(0.01)
+        assert (await client.get("/small/1-res/5")).status_code == 200
+        assert not asked.done()
+        assert (await asked).status_code == 200
+
+
+async def garbled(request: Request) -> JSONResponse:
+    return JSONResponse({"explanation": None, "method": 1, "model": "m"} if request.method == "POST" else {})
+
+
+async def test_an_autointerp_server_that_cannot_answer(
+    fresh_url: str, small_dataset: Path, started: Start, autointerp_url: str, provider: LlmProvider
+) -> None:
+    await load(small_dataset, fresh_url)
+    other = Starlette(
+        routes=[Route(path, garbled, methods=["GET", "POST"]) for path in ("/health", "/v1/explain/default")]
+    )
+    down = f"http://127.0.0.1:{free_port()}"
+    keyless = create_autointerp(autointerp_settings(provider, api_key=None))
+    provider.default = Reply(delay=2)
+    async with running(other) as other_url, running(keyless) as keyless_url:
+        cases = [
+            ({"autointerp_url": down}, 503, f"Autointerp is not running at {down}; start it with `make demo`"),
+            ({"autointerp_url": autointerp_url}, 502, "refuses the webapp's secret: set AUTOINTERP_SECRET"),
+            ({"autointerp_url": other_url}, 502, "not as an autointerp server of this version"),
+            ({"autointerp_url": keyless_url}, 400, "No auto-interp key found for user. "),
+            (
+                {"autointerp_url": autointerp_url, "autointerp_secret": "theirs", "autointerp_seconds": 0.3},
+                503,
+                "gave no answer within 0.3 s (setting MEMICOS_AUTOINTERP_SECONDS)",
+            ),
+        ]
+        for changes, status, words in cases:
+            async with started(fresh_url, **changes) as client:
+                named = await client.post(GENERATE, json=body())
+                assert named.status_code == status and words in named.json()["error"], named.text
+        async with started(fresh_url, autointerp_url=other_url) as client:
+            unnamed = await client.post(GENERATE, json=body(explanationModelName=None))
+            assert unnamed.status_code == 502 and "not as an autointerp server" in unnamed.json()["error"]
+    assert await stored(fresh_url) == []
+
+
+async def test_only_the_local_owner_explains(
+    started: Start, loaded_url: str, autointerp_url: str, provider: LlmProvider
+) -> None:
+    async with started(loaded_url, host="0.0.0.0", autointerp_url=autointerp_url) as client:
+        for answer in (await client.post(GENERATE, json=body()), await client.post("/small/1-res/5/explain")):
+            assert answer.status_code == 403 and "Writes are refused" in answer.text
+        assert not Page((await client.get("/small/1-res/5")).text).find("form", id="explain")
+    assert provider.requests == []
+
+
+async def test_other_sites_cannot_ask(client: httpx.AsyncClient, provider: LlmProvider) -> None:
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert (await client.post(GENERATE, json=body(), headers=headers)).status_code == 403
+        assert (await client.post("/small/1-res/5/explain", headers=headers)).status_code == 403
+    assert provider.requests == []
+
+
+HTMX = {"HX-Request": "true"}
+
+
+async def test_the_control_on_the_dashboard(client: httpx.AsyncClient, fresh_url: str, provider: LlmProvider) -> None:
+    (form, _) = Page((await client.get("/small/1-res/5")).text).find("form", id="explain")[0]
+    answer = await client.post(form["hx-post"] or "", data={"explainer_model": "some/model"}, headers=HTMX)
+    page = Page(answer.text)
+    assert answer.status_code == 200 and page.open == []
+    assert page.find("p", role="status")[0][1] == "some/model explained it."
+    # list and heading are put in place by themselves
+    (listed, _) = page.find("div", id="explanations")[0]
+    assert listed["hx-swap-oob"] == "innerHTML" and len(page.find("div", class_="expl")) == 2
+    assert page.find("h1", id="label")[0][1] == "the sea"
+    assert (await stored(fresh_url))[0]["model"] == "some/model"
+    # without scripts it leads back to the dashboard
+    answer = await client.post("/small/1-res/6/explain", data={"explainer_model": ""})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/small/1-res/6")
+    assert not Page((await client.get("/small/1-res/15")).text).find("form", id="explain")
+    assert not Page((await client.get("/small/1-res/5?embed=true")).text).find("form", id="explain")
+
+
+async def test_what_is_wrong_is_said_beside_the_control(client: httpx.AsyncClient, provider: LlmProvider) -> None:
+    provider.script(Reply(status=429))
+    answer = await client.post("/small/1-res/5/explain", data={"explainer_model": "m"}, headers=HTMX)
+    page = Page(answer.text)
+    assert answer.status_code == 502 and page.elements[0][1]["role"] == "alert"
+    assert "The language model gave no explanation (rate_limited)" in page.text()
+    for path, data, status in (
+        ("/small/1-res/5/explain", {"explainer_model": "x" * 201}, 400),
+        ("/small/1-res/x/explain", {}, 400),
+        ("/small/1-res/64/explain", {}, 404),
+        ("/small/1-res/15/explain", {}, 400),
+        ("/small/1-res/5/explain", {"explainer_model": "a\0b"}, 400),
+    ):
+        answer = await client.post(path, data=data, headers=HTMX)
+        assert answer.status_code == status and "alert" in answer.text
