@@ -45,9 +45,7 @@ def verify_file(folder: Path, entry: FileEntry) -> None:
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != entry.sha256:
-        raise DatasetError(
-            path, f"sha256 is {found}, the manifest says {entry.sha256}; fetch the dataset again"
-        )
+        raise DatasetError(path, f"sha256 is {found}, the manifest says {entry.sha256}; fetch the dataset again")
 
 
 def verify(folder: Path, manifest: Manifest) -> None:

@@ -18,6 +18,4 @@ def write_table(folder: Path, path: str, table: pa.Table) -> FileEntry:
     target.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, target, compression="zstd", compression_level=19)
     content = target.read_bytes()
-    return FileEntry(
-        path=path, rows=table.num_rows, bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
-    )
+    return FileEntry(path=path, rows=table.num_rows, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
