@@ -145,8 +145,7 @@ def load_model(
         ValueError: what is there is not a model that transformers knows, or not all of one.
     """
     tokenizer = AutoTokenizer.from_pretrained(location, token=token, trust_remote_code=False)
-    loaded: Any
-    loaded, info = AutoModelForCausalLM.from_pretrained(
+    both: Any = AutoModelForCausalLM.from_pretrained(
         location,
         dtype=DTYPES[dtype],
         token=token,
@@ -154,6 +153,7 @@ def load_model(
         trust_remote_code=False,
         output_loading_info=True,
     )
+    loaded, info = both
     if missing := sorted(info["missing_keys"]):
         # transformers would fill them with random numbers
         raise ValueError(f"the weights at {location} lack {len(missing)} tensors, for example {missing[0]}")

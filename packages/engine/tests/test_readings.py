@@ -1,0 +1,324 @@
+"""Features and vectors on a prompt against plain transformers and a numpy encode."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plain
+import pytest
+import torch
+from memicos_engine import readings
+from memicos_engine.encoding import encode_features
+from memicos_engine.errors import Refused
+from memicos_engine.model import LanguageModel, load_model
+from memicos_engine.sources import Source, load_source
+
+ARCHITECTURES = ("jumprelu", "standard", "gated", "topk")
+PROMPTS = (
+    "The Queen turned angrily away from him, and said to the Knave, Turn them over!",
+    "She had never before seen a rabbit with either a waistcoat-pocket, or a watch to take out of it.",
+)
+DEMO_PROMPTS = (
+    "On July 4, 1776, the Congress of the United States met in Philadelphia and voted for independence.",
+    "def area(radius):\n    return 3.14159 * radius ** 2  # in square metres\n",
+    "The whale swam slowly past the ship, and nobody on board dared to say a word about it. Ça alors, 東京!",
+)
+NEAR_SHARE = 1e-3
+
+
+def agrees(ours: np.ndarray, theirs: np.ndarray, near: np.ndarray) -> None:
+    """|a - b| <= 1e-3 max(1, |b|), but for entries near a threshold, which are fewer than 1 in 1,000."""
+    off = np.abs(ours - theirs) > 1e-3 * np.maximum(1, np.abs(theirs))
+    assert not (off & ~near).any(), f"{(off & ~near).sum()} of {off.size} values differ"
+    assert (off & near).mean() < NEAR_SHARE
+
+
+def check_strongest(
+    found: readings.Strongest,
+    sources: list[Source],
+    expected: list[np.ndarray],
+    taking_part: list[np.ndarray],
+    limit: int,
+) -> None:
+    """Hits are the features with the largest maxima over positions that take part, each with its own numbers."""
+    by_id = {source.id: (values, part) for source, values, part in zip(sources, expected, taking_part, strict=True)}
+    maxima = np.concatenate([values[part].max(0) for values, part in by_id.values()])
+    best = np.sort(maxima[maxima > 0])[::-1][:limit]
+    assert np.allclose([hit.score for hit in found.hits], best, rtol=1e-3, atol=1e-3)
+    for hit in found.hits:
+        values, part = by_id[hit.source]
+        assert hit.max_value == hit.score == pytest.approx(values[part, hit.index].max(), rel=1e-3, abs=1e-3)
+        assert part[hit.max_position] and hit.values[hit.max_position] == hit.max_value
+        assert np.allclose(hit.values, values[:, hit.index], rtol=1e-3, atol=1e-3)
+    assert len({(hit.source, hit.index) for hit in found.hits}) == len(found.hits)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("layer", [0, 2, 3])
+def test_values_on_the_small_model(
+    small: LanguageModel, small_plain: Any, make_sae: Any, architecture: str, layer: int
+) -> None:
+    folder, source = make_sae(layer, architecture=architecture)
+    for prompt in PROMPTS:
+        ids = small.token_ids(prompt, prepend_bos=True)
+        expected, near = plain.encode(folder, plain.residuals(small_plain, ids, [layer])[layer])
+        whole = readings.strongest(small, [source], ids, source.d_sae, only=range(source.d_sae))
+        assert [hit.index for hit in sorted(whole.hits, key=lambda hit: hit.index)] == list(range(source.d_sae))
+        ours = np.array([hit.values for hit in sorted(whole.hits, key=lambda hit: hit.index)]).T
+        agrees(ours, expected, near)
+        for index in (0, 17, source.d_sae - 1):
+            reading = readings.feature(small, source, ids, index, ignore_bos=False)
+            agrees(np.array(reading.values), expected[:, index], near[:, index])
+            assert (reading.max_value, reading.max_position) == (max(reading.values), int(np.argmax(reading.values)))
+
+
+def test_values_on_the_demo(demo: LanguageModel, demo_plain: Any, demo_sources: list[tuple[Path, Source]]) -> None:
+    sources = [source for _, source in demo_sources]
+    rng = np.random.default_rng(0)
+    for prompt in DEMO_PROMPTS:
+        ids = demo.token_ids(prompt, prepend_bos=True)
+        hidden = plain.residuals(demo_plain, ids, [source.layer for source in sources])
+        expected, parts = [], []
+        every = readings.strongest(demo, sources, ids, 3 * 4096, ignore_bos=False)
+        for folder, source in demo_sources:
+            values, near = plain.encode(folder, hidden[source.layer])
+            recipe = json.loads((folder / "memicos.json").read_text())
+            part = plain.counted(hidden[source.layer], recipe["ignored_positions"], recipe["norm_cut"])
+            ours = np.zeros_like(values)
+            for hit in every.hits:
+                if hit.source == source.id:
+                    ours[:, hit.index] = hit.values
+            agrees(ours, values, near)
+            index = int(rng.choice(np.flatnonzero(values.max(0) > 0)))
+            reading = readings.feature(demo, source, ids, index, ignore_bos=True)
+            agrees(np.array(reading.values), values[:, index], near[:, index])
+            assert reading.max_value == max(np.array(reading.values)[part])
+            assert reading.ignored == np.flatnonzero(~part).tolist()
+            assert np.abs(np.array(every.counts[source.layer]) - (values > 0).sum(-1)).max() <= 1
+            expected.append(values)
+            parts.append(part)
+        found = readings.strongest(demo, sources, ids, 40)
+        check_strongest(found, sources, expected, parts, 40)
+        assert found.ignored == [np.flatnonzero(~part).tolist() for part in parts]
+        assert len(found.counts) == 24 and not np.any(found.counts[:7])
+
+
+def test_strongest_merges_sources_and_leaves_ignored_positions_out(
+    small: LanguageModel, small_plain: Any, make_sae: Any
+) -> None:
+    ids = small.token_ids(PROMPTS[0], prepend_bos=True)
+    hidden = plain.residuals(small_plain, ids, [2])[2]
+    cut = float(np.sort(np.linalg.norm(hidden[1:], axis=-1))[-3])
+    made = [
+        make_sae(2, 128, ignored=[0, 5, 900], norm_cut=cut),
+        make_sae(1, 300, architecture="standard", seed=1),
+        make_sae(2, 64, architecture="topk", seed=2, ignored=[]),
+    ]
+    sources = [source for _, source in made]
+    expected, parts = [], []
+    for (folder, source), (ignored, norm_cut) in zip(made, [([0, 5], cut), ([0], None), ([], None)], strict=True):
+        here = plain.residuals(small_plain, ids, [source.layer])[source.layer]
+        expected.append(plain.encode(folder, here)[0])
+        parts.append(plain.counted(here, ignored, norm_cut))
+    assert (~parts[0]).sum() == 2 + 2  # positions 0 and 5, and two above the cut
+    for limit in (1, 10, 10_000):
+        found = readings.strongest(small, sources, ids, limit)
+        check_strongest(found, sources, expected, parts, limit)
+        assert found.ignored == [np.flatnonzero(~part).tolist() for part in parts]
+    assert {hit.source for hit in found.hits} == {source.id for source in sources}
+    everywhere = [np.ones(len(ids), dtype=bool)] * 3
+    check_strongest(
+        readings.strongest(small, sources, ids, 30, ignore_bos=False), sources, expected, everywhere, limit=30
+    )
+    active = [(values > 0).sum(-1) for values in expected]
+    assert found.counts[0] == [0] * len(ids)
+    assert found.counts[1] == active[1].tolist() and found.counts[2] == (active[0] + active[2]).tolist()
+
+
+def test_ranking_by_chosen_positions(small: LanguageModel, small_plain: Any, make_sae: Any) -> None:
+    folder, source = make_sae(1)
+    ids = small.token_ids(PROMPTS[1], prepend_bos=True)
+    values, _ = plain.encode(folder, plain.residuals(small_plain, ids, [1])[1])
+    found = readings.strongest(small, [source], ids, 20, sort_positions=[3, 4, 3, 0])
+    sums = values[[3, 4]].sum(0)  # 0 does not count, 3 counts once
+    assert np.allclose([hit.score for hit in found.hits], np.sort(sums)[::-1][:20], rtol=1e-3, atol=1e-3)
+    for hit in found.hits:
+        assert hit.score == pytest.approx(sums[hit.index], rel=1e-3)
+        assert hit.max_value == pytest.approx(values[1:, hit.index].max(), rel=1e-3)
+    with_bos = readings.strongest(small, [source], ids, 20, sort_positions=[0], ignore_bos=False)
+    assert [hit.score for hit in with_bos.hits] == [hit.values[0] for hit in with_bos.hits]
+    # where nothing fires at the chosen positions, ties come by index
+    none = readings.strongest(small, [source], ids, 1000, sort_positions=[0])
+    assert [hit.index for hit in none.hits] == np.flatnonzero(values[1:].max(0) > 0).tolist()
+    assert {hit.score for hit in none.hits} == {0.0}
+
+
+def test_named_features_are_given_though_they_do_not_fire(small: LanguageModel, make_sae: Any) -> None:
+    _, source = make_sae(2)
+    ids = small.token_ids("Alice", prepend_bos=True)
+    found = readings.strongest(small, [source], ids, 10, only=[9, 3, 9, 200])
+    assert sorted(hit.index for hit in found.hits) == [3, 9, 200]
+    assert min(hit.max_value for hit in found.hits) == 0
+    assert len(readings.strongest(small, [source], ids, 2, only=[9, 3, 200]).hits) == 2
+    assert readings.strongest(small, [source], ids, 10, only=[]).hits == []
+    with pytest.raises(Refused, match=r"0 to 255.*256"):
+        readings.strongest(small, [source], ids, 10, only=[3, 256])
+
+
+def test_topk_by_token(small: LanguageModel, small_plain: Any, make_sae: Any) -> None:
+    for architecture in ("jumprelu", "topk"):
+        folder, source = make_sae(2, architecture=architecture, ignored=[0, 2])
+        ids = small.token_ids(PROMPTS[0], prepend_bos=True)
+        values, _ = plain.encode(folder, plain.residuals(small_plain, ids, [2])[2])
+        rows, ignored = readings.topk_by_token(small, source, ids, 12)
+        assert ignored == [0, 2] and len(rows) == len(ids)
+        for row, expected in zip(rows, values, strict=True):
+            best = np.sort(expected[expected > 0])[::-1][:12]
+            assert np.allclose([value for _, value in row], best, rtol=1e-3, atol=1e-3)
+            assert all(value == pytest.approx(expected[index], rel=1e-3, abs=1e-3) for index, value in row)
+    assert readings.topk_by_token(small, source, ids, 10_000)[0][3] == rows[3][:8]
+
+
+def test_only_the_columns_asked_for_are_what_the_whole_encode_gives(make_sae: Any) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for architecture in ARCHITECTURES:
+        _, source = make_sae(1, architecture=architecture)
+        source.sae.cfg.apply_b_dec_to_input = True
+        hidden = source.sae.b_dec.detach() * 2 + 8 * torch.randn(50, 128, generator=generator)
+        whole = source.encode(hidden)
+        assert (whole > 0).any()
+        assert torch.allclose(encode_features(source, hidden, [3, 250, 3]), whole[:, [3, 250, 3]], atol=1e-4)
+
+
+def test_vector(small: LanguageModel, small_plain: Any) -> None:
+    ids = small.token_ids(PROMPTS[0], prepend_bos=False)
+    vector = np.random.default_rng(1).normal(size=128)
+    for hook, layer in (
+        ("blocks.1.hook_resid_post", 1),
+        ("blocks.2.hook_resid_pre", 1),
+        ("blocks.3.hook_resid_post", 3),
+    ):
+        reading = readings.vector(small, hook, vector.tolist(), ids)
+        expected = plain.residuals(small_plain, ids, [layer])[layer] @ vector
+        assert np.allclose(reading.values, expected, rtol=1e-3, atol=1e-3)
+        assert (reading.max_position, reading.ignored) == (int(np.argmax(expected)), [])
+    embedded = small_plain.model.embed_tokens.weight[ids].detach().numpy() @ vector
+    assert np.allclose(
+        readings.vector(small, "blocks.0.hook_resid_pre", vector.tolist(), ids).values, embedded, atol=1e-3
+    )
+
+
+def test_vector_at_hooks_that_only_the_bridge_names(small: LanguageModel, small_plain: Any) -> None:
+    """The last layer's attention and MLP outputs, its heads and its neurons, caught by own hooks on plain modules."""
+    ids = small.token_ids(PROMPTS[0], prepend_bos=True)
+    block = small_plain.model.layers[2]
+    found: dict[str, torch.Tensor] = {}
+
+    def into(name: str, module: torch.nn.Module, before: bool = False) -> Any:
+        if before:
+            return module.register_forward_pre_hook(lambda _m, args: found.__setitem__(name, args[0][0]))
+        first = lambda output: (output[0] if isinstance(output, tuple) else output)[0]  # noqa: E731
+        return module.register_forward_hook(lambda _m, _a, output: found.__setitem__(name, first(output)))
+
+    handles = [
+        into("hook_mlp_out", block.mlp),
+        into("hook_attn_out", block.self_attn),
+        into("mlp.hook_post", block.mlp.down_proj, before=True),
+        into("attn.hook_z", block.self_attn.o_proj, before=True),
+        into("hook_resid_mid", block.post_attention_layernorm, before=True),
+    ]
+    try:
+        with torch.inference_mode():
+            small_plain(torch.tensor([ids]))
+    finally:
+        for handle in handles:
+            handle.remove()
+    rng = np.random.default_rng(2)
+    for name, activations in found.items():
+        vector = rng.normal(size=activations.shape[-1])
+        reading = readings.vector(small, f"blocks.2.{name}", vector.tolist(), ids)
+        assert np.allclose(reading.values, activations.numpy() @ vector, rtol=1e-3, atol=1e-3), name
+    # the plain module is left as it was
+    assert type(small.hf.model.layers[2]) is type(block)
+
+
+def test_what_is_refused(small: LanguageModel, make_sae: Any) -> None:
+    _, source = make_sae(2)
+    ids = small.token_ids("Alice was here", prepend_bos=True)
+    with pytest.raises(Refused, match=r"0 to 255.*256"):
+        readings.feature(small, source, ids, 256, False)
+    with pytest.raises(Refused, match=f"position {len(ids)}.*0 to {len(ids) - 1}"):
+        readings.strongest(small, [source], ids, 5, sort_positions=[len(ids)])
+    with pytest.raises(Refused, match="position -1"):
+        readings.strongest(small, [source], ids, 5, sort_positions=[-1])
+    with pytest.raises(Refused, match=r"127 numbers.*have 128"):
+        readings.vector(small, "blocks.2.hook_resid_post", [0.0] * 127, ids)
+    with pytest.raises(Refused, match=r"128 numbers.*have 341"):
+        readings.vector(small, "blocks.2.mlp.hook_post", [0.0] * 128, ids)
+    for hook in ("blocks.4.hook_resid_post", "blocks.99.mlp.hook_post"):
+        with pytest.raises(Refused, match="layers 0 to 3"):
+            readings.vector(small, hook, [0.0] * 128, ids)
+    for hook in ("nonsense", "blocks.1.hook_nonsense", "blocks.x.hook_resid_post", "h" * 5000):
+        with pytest.raises(Refused, match="Unknown hook") as refusal:
+            readings.vector(small, hook, [0.0] * 128, ids)
+        assert len(str(refusal.value)) < 400
+    with pytest.raises(Refused, match="one vector a position"):
+        readings.vector(small, "blocks.1.attn.hook_pattern", [0.0] * 128, ids)
+    with pytest.raises(Refused, match="not run"):
+        readings.vector(small, "blocks.1.attn.hook_result", [0.0] * 128, ids)
+
+
+def test_a_source_of_another_model_is_refused(small: LanguageModel, demo_sources: list[tuple[Path, Source]]) -> None:
+    ids = small.token_ids("Alice", prepend_bos=True)
+    with pytest.raises(Refused, match="layers 0 to 3"):
+        readings.feature(small, demo_sources[0][1], ids, 0, False)
+
+
+def test_numbers_that_are_not_finite_are_refused(small: LanguageModel, make_sae: Any) -> None:
+    folder, _ = make_sae(1)
+    source = load_source(folder, "1-wide")
+    with torch.no_grad():
+        source.sae.W_enc[:, 3] = torch.inf
+    ids = small.token_ids("Alice was here", prepend_bos=True)
+    for read in (
+        lambda: readings.feature(small, source, ids, 3, True),
+        lambda: readings.strongest(small, [source], ids, 5),
+        lambda: readings.topk_by_token(small, source, ids, 5),
+        lambda: readings.vector(small, "blocks.1.hook_resid_post", [3e38] * 128, ids),
+    ):
+        with pytest.raises(Refused, match="not finite"):
+            read()
+
+
+def test_nothing_counts_in_a_prompt_of_bos_alone(small: LanguageModel, make_sae: Any) -> None:
+    _, source = make_sae(1)
+    ids = small.token_ids("", prepend_bos=True)
+    reading = readings.feature(small, source, ids, 4, ignore_bos=True)
+    assert (reading.max_value, reading.max_position, reading.ignored) == (0.0, 0, [0])
+    assert readings.strongest(small, [source], ids, 5).hits == []
+    assert readings.strongest(small, [source], ids, 5, only=[4]).hits[0].max_value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("model_dtype", "sae_dtype"), [("bfloat16", "float32"), ("float32", "bfloat16"), ("float16", "float16")]
+)
+def test_narrow_dtypes(
+    small_folder: Path, small: LanguageModel, make_sae: Any, model_dtype: str, sae_dtype: str
+) -> None:
+    narrow = load_model("small", str(small_folder), dtype=model_dtype)
+    ids = small.token_ids(PROMPTS[0], prepend_bos=True)
+    for architecture in ARCHITECTURES:
+        folder, source = make_sae(2, architecture=architecture, dtype=sae_dtype)
+        exact = load_source(folder, "2-exact")
+        top = readings.strongest(small, [exact], ids, 3).hits
+        found = {hit.index: hit for hit in readings.strongest(narrow, [source], ids, 30).hits}
+        for hit in top:
+            assert found[hit.index].max_value == pytest.approx(hit.max_value, rel=0.1)
+            reading = readings.feature(narrow, source, ids, hit.index, ignore_bos=True)
+            assert reading.max_value == pytest.approx(hit.max_value, rel=0.1)
+        assert readings.topk_by_token(narrow, source, ids, 3)[0][4]
+    hook = "blocks.1.hook_resid_post"
+    vector = [0.5] * 128
+    exactly = np.array(readings.vector(small, hook, vector, ids).values)
+    assert np.allclose(readings.vector(narrow, hook, vector, ids).values, exactly, rtol=0.1, atol=1.0)

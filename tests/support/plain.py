@@ -1,0 +1,94 @@
+"""What tests compare with: plain transformers and numpy, and nothing of memicos."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+from transformers import AutoModelForCausalLM
+
+Change = Callable[[torch.Tensor], torch.Tensor]
+"""From the residual stream (1, T, D) after a layer to what takes its place."""
+
+
+def load(folder: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def residuals(hf: Any, ids: Sequence[int], layers: Sequence[int]) -> dict[int, np.ndarray]:
+    """The residual stream (T, D) after each of `layers`, float64. The last layer's is caught before the final norm."""
+    before_norm: list[torch.Tensor] = []
+    handle = hf.model.norm.register_forward_pre_hook(lambda _module, args: before_norm.append(args[0]))
+    try:
+        with torch.inference_mode():
+            states = hf(torch.tensor([list(ids)]), output_hidden_states=True).hidden_states
+    finally:
+        handle.remove()
+    last = len(hf.model.layers) - 1
+    return {layer: (before_norm[0] if layer == last else states[layer + 1])[0].double().numpy() for layer in layers}
+
+
+def encode(folder: Path, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Activations (T, F) of the SAE in `folder`, and which of them are too near a threshold to compare.
+
+    Near is within 1e-3 x max(1, threshold), and zero for architectures without thresholds.
+    """
+    weights = {name: value.astype(np.float64) for name, value in load_file(folder / "sae_weights.safetensors").items()}
+    config = json.loads((folder / "cfg.json").read_text())
+    inputs = hidden - weights["b_dec"] if config["apply_b_dec_to_input"] else hidden
+    product = inputs @ weights["W_enc"]
+    if config["architecture"] == "gated":
+        gate = product + weights["b_gate"]
+        magnitude = inputs @ (weights["W_enc"] * np.exp(weights["r_mag"])) + weights["b_mag"]
+        return np.where(gate > 0, np.maximum(magnitude, 0), 0), np.abs(gate) <= 1e-3
+    before = product + weights["b_enc"]
+    if config["architecture"] == "topk":
+        least = np.sort(before, axis=-1)[:, -config["k"], None]
+        return np.where(before >= least, np.maximum(before, 0), 0), np.abs(before - least) <= 1e-3
+    threshold = weights.get("threshold", np.zeros(before.shape[-1]))
+    near = np.abs(before - threshold) <= 1e-3 * np.maximum(1, threshold)
+    return np.where(before > threshold, np.maximum(before, 0), 0), near
+
+
+def counted(hidden: np.ndarray, ignored: Sequence[int], norm_cut: float | None) -> np.ndarray:
+    """Boolean (T,): the positions that a recipe does not ignore."""
+    found = ~np.isin(np.arange(len(hidden)), ignored)
+    return found if norm_cut is None else found & (np.linalg.norm(hidden, axis=-1) <= norm_cut)
+
+
+def logits(hf: Any, ids: Sequence[int], changes: Mapping[int, Change] | None = None) -> torch.Tensor:
+    """Logits (T, V) of one uncached run, the residual stream changed after some layers (-1: the embeddings)."""
+    handles = []
+    for layer, change in (changes or {}).items():
+        module = hf.model.embed_tokens if layer < 0 else hf.model.layers[layer]
+        handles.append(module.register_forward_hook(lambda _module, _args, output, change=change: change(output)))
+    try:
+        with torch.inference_mode():
+            return hf(torch.tensor([list(ids)])).logits[0]
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def added(vector: torch.Tensor, strength: float) -> Change:
+    """h + c v."""
+    return lambda hidden: hidden + strength * vector
+
+
+def scaled(vector: torch.Tensor, strength: float) -> Change:
+    """h + (c - 1) (h.u) u with u = v / |v|, by the projection matrix."""
+    unit = vector / vector.norm()
+    matrix = torch.eye(len(vector)) + (strength - 1) * torch.outer(unit, unit)
+    return lambda hidden: hidden @ matrix
+
+
+def in_turn(*changes: Change) -> Change:
+    def all_of_them(hidden: torch.Tensor) -> torch.Tensor:
+        for change in changes:
+            hidden = change(hidden)
+        return hidden
+
+    return all_of_them
