@@ -5,6 +5,7 @@ write_dataset    writes such a dataset, with other names or sizes, for tests tha
 server_url       the session's PostgreSQL, template for:
 loaded_url       a database with the small dataset loaded, shared: do not write into it
 fresh_url        an empty, migrated database of the test's own
+create           makes such a database of the given name, which stays to the end
 inference        the inference server's double that the application calls, as it was at first
 app, client      the application over `loaded_url`, and an httpx client of it (base URL http://localhost)
 started          starts an application of the test's own over a database, with these settings: a client of it
@@ -13,7 +14,7 @@ url              the application behind a real server on a free port: for stream
 
 import itertools
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -275,6 +276,16 @@ async def loaded_url(server_url: str, migrated: str, small_dataset: Path) -> str
     url = await _create(server_url, "loaded", migrated)
     await load(small_dataset, url)
     return url
+
+
+@pytest.fixture(scope="session")
+def create(server_url: str, migrated: str) -> Callable[[str], Awaitable[str]]:
+    """Makes an empty, migrated database of this name, which stays to the end."""
+
+    async def create(name: str) -> str:
+        return await _create(server_url, name, migrated)
+
+    return create
 
 
 _numbers = itertools.count()

@@ -109,7 +109,9 @@ def describe(errors: Sequence[Any]) -> str:
     """The first few of pydantic's errors in one line: `text: String should have at most 2000 characters`."""
     lines = []
     for error in errors[:3]:
-        where = ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path"))
+        # FastAPI puts first where in the request the field is
+        place = error["loc"][1:] if error["loc"][:1] in (("body",), ("query",), ("path",)) else error["loc"]
+        where = ".".join(map(str, place))
         lines.append(f"{where}: {error['msg']}" if where else str(error["msg"]))
     return "; ".join(lines)
 
@@ -122,7 +124,7 @@ async def _fault(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    if first["type"] == "json_invalid":
+    if first["type"] == "json_invalid" and first["loc"][0] == "body":
         reason = first.get("ctx", {}).get("error", "unreadable")
         return error_response(request, 400, f"The body is not valid JSON: {reason}.")
     return error_response(request, 422, describe(error.errors()))

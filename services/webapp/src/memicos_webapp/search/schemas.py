@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, field_validator
 
 from memicos_webapp.text_search.schemas import NeuronBody
 
@@ -92,6 +92,9 @@ def _empty_is_none(value: object) -> object:
     return None if value == "" else value
 
 
+_NAMES = TypeAdapter(list[str])
+
+
 class PageQuery(BaseModel):
     """Query of the page: where to search is a release, a model, or sources of a model; else everywhere.
 
@@ -103,16 +106,22 @@ class PageQuery(BaseModel):
     q: str = ""
     release_name: str = Field(default="", alias="releaseName")
     model_id: str = Field(default="", alias="modelId")
-    sources: Annotated[Json[list[str]] | None, BeforeValidator(_empty_is_none)] = None
+    sources: str = ""
     source: list[str] = []
     max_density: Annotated[float | None, BeforeValidator(_empty_is_none)] = Field(
         default=None, alias="maxDensity", ge=0, le=1
     )
     page: int = Field(default=1, ge=1, le=10_000)
 
+    @field_validator("sources")
+    @classmethod
+    def _is_a_list(cls, value: str) -> str:
+        _NAMES.validate_json(value or "[]")
+        return value
+
     @property
     def names(self) -> list[str]:
-        return list(dict.fromkeys([*(self.sources or []), *self.source]))
+        return list(dict.fromkeys([*_NAMES.validate_json(self.sources or "[]"), *self.source]))
 
     @property
     def scope(self) -> Literal["all", "release", "model", "sources"]:
@@ -120,4 +129,4 @@ class PageQuery(BaseModel):
             return "release"
         if not self.model_id:
             return "all"
-        return "sources" if self.sources is not None or self.source else "model"
+        return "sources" if self.sources or self.source else "model"

@@ -1,0 +1,367 @@
+"""Search by meaning: rankings fused, filters before the limit, what could not be searched and why; JSON and page."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pyarrow.parquet as pq
+import pytest
+from html_page import Page
+from llm_provider import LlmProvider
+from memicos_dataset.manifest import Manifest
+from memicos_webapp.datasets.service import load
+from memicos_webapp.explanations.embedders import MINILM, Embedders
+from memicos_webapp.explanations.embedding import embed_missing
+from memicos_webapp.explanations.minilm import MiniLm
+from memicos_webapp.explanations.openai_embedder import OpenAiEmbedder
+from memicos_webapp.search.repository import Candidate
+from memicos_webapp.search.service import fuse
+from pydantic import SecretStr
+from servers import Start
+
+SEARCH = "/api/explanation/search"
+LOCAL = MiniLm(threads=2)
+
+
+async def execute(url: str, sql: str, *values: object) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql, *values)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="module")
+async def searched_url(
+    create: Callable[..., Any],
+    small_dataset: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    write_dataset: Callable[..., Manifest],
+) -> str:
+    """The small dataset, and another model with a set of the same name, all embedded."""
+    url = await create("searched")
+    other = tmp_path_factory.mktemp("other")
+    write_dataset(other, model="other", layers=(1,), seed=5)
+    await load(small_dataset, url)
+    await load(other, url)
+    # a second and third explanation of one feature
+    for text in ("the whale, a large animal of the sea", "whales, whales and more whales"):
+        await execute(
+            url,
+            """INSERT INTO explanation (source_id, index, description, method, model, author_id)
+               SELECT id, 5, $1, 'human', NULL, 1 FROM source WHERE name = '2-res'""",
+            text,
+        )
+    await embed_missing(url, Embedders([LOCAL], MINILM, 10))
+    return url
+
+
+@pytest.fixture(scope="module")
+async def client(searched_url: str, started: Start) -> AsyncIterator[httpx.AsyncClient]:
+    async with started(searched_url, search_page=10) as client:
+        yield client
+
+
+async def search(client: httpx.AsyncClient, path: str = "-all", **body: Any) -> dict[str, Any]:
+    answer = await client.post(SEARCH + path, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def places(found: dict[str, Any]) -> list[tuple[str, str, int]]:
+    return [(one["modelId"], one["layer"], int(one["index"])) for one in found["results"]]
+
+
+# ---- ranking
+
+
+async def test_meaning_is_the_cosine_of_query_and_explanation(client: httpx.AsyncClient) -> None:
+    query = "huge marine mammals"
+    found = await search(client, query=query)
+    assert places(found)[0][2] == 5
+    for one in found["results"]:
+        vectors = LOCAL.encode([query, one["description"]])
+        # vectors are stored in half precision, and int8 activations are scaled over a batch
+        assert one["cosine_similarity"] == pytest.approx(float(vectors[0] @ vectors[1]), abs=0.03)
+    by_meaning = [one["cosine_similarity"] for one in found["results"] if one["matchedBy"] == ["meaning"]]
+    assert by_meaning == sorted(by_meaning, reverse=True)
+
+
+async def test_words_are_found_also_where_meaning_is_far(client: httpx.AsyncClient) -> None:
+    found = await search(client, query="Ishmael")
+    assert places(found)[0][2] == 2 and found["results"][0]["matchedBy"] == ["meaning", "words"]
+    # words are stemmed as English is, and any of them will do
+    found = await search(client, query="rising houses zebra")
+    assert any(one["index"] == "30" and "words" in one["matchedBy"] for one in found["results"])
+
+
+async def test_a_feature_is_found_once_by_its_best_explanation(client: httpx.AsyncClient) -> None:
+    found = await search(client, query="whales")
+    assert len(places(found)) == len(set(places(found))) == 10
+    (one,) = [
+        one for one in found["results"] if (one["modelId"], one["layer"], one["index"]) == ("small", "2-res", "5")
+    ]
+    assert one["description"] == "whales, whales and more whales"
+    assert (one["typeName"], one["explanationModelName"], one["source"]) == ("human", None, "2-res")
+    neuron = one["neuron"]
+    assert [words["typeName"] for words in neuron["explanations"]] == ["human", "human", "token-statistics"]
+    assert len(neuron["activations"]) == 3 and len(neuron["pos_str"]) == 10
+    assert neuron["activations"][0]["maxValue"] == pytest.approx(neuron["maxActApprox"])
+
+
+def test_ranks_are_fused_by_their_reciprocals() -> None:
+    def candidate(number: int, index: int, distance: float | None = None) -> Candidate:
+        return Candidate(number, 1, index, distance, 0.0)
+
+    near = [candidate(1, 10, 0.1), candidate(2, 10, 0.2), candidate(3, 20, 0.3), candidate(4, 30, 0.4)]
+    worded = [candidate(5, 40), candidate(3, 20, 0.3), candidate(2, 10, 0.2)]
+    ranked = fuse([near], worded)
+    scores = {10: 1 / 61 + 1 / 63, 20: 1 / 62 + 1 / 62, 40: 1 / 61, 30: 1 / 63}
+    assert [one.index for one in ranked] == sorted(scores, key=lambda index: -scores[index])
+    assert {one.index: one.score for one in ranked} == pytest.approx(scores)
+    assert {one.index: one.explanation_id for one in ranked} == {10: 1, 20: 3, 30: 4, 40: 5}
+    assert {one.index: (one.by_meaning, one.by_words) for one in ranked} == {
+        10: (True, True), 20: (True, True), 30: (True, False), 40: (False, True),
+    }  # fmt: skip
+    assert next(one.cosine for one in ranked if one.index == 40) is None
+    assert fuse([], []) == []
+
+
+# ---- where, how dense, which page
+
+
+async def test_scopes(client: httpx.AsyncClient) -> None:
+    everywhere = await search(client, query="whale")
+    assert {model for model, _, _ in places(everywhere)} == {"small", "other"}
+    model = await search(client, "-model", query="whale", modelId="other")
+    assert {place[:2] for place in places(model)} == {("other", "1-res")}
+    # a set of the same name of another model is another set
+    release = await search(client, "-release", query="whale", releaseName="other-release")
+    assert places(release) == places(model)
+    some = await search(client, "", query="whale", modelId="small", layers=["3-res", "1-res"])
+    assert {place[:2] for place in places(some)} == {("small", "1-res"), ("small", "3-res")}
+    whole = await search(client, "", query="whale", modelId="small", layers=[])
+    assert places(whole) == places(await search(client, "-model", query="whale", modelId="small"))
+    assert some["request"] == {
+        "query": "whale", "offset": 0, "minDensity": None, "maxDensity": None, "modelId": "small",
+        "layers": ["3-res", "1-res"], "releaseName": None,
+    }  # fmt: skip
+
+
+async def test_filters_stand_before_the_limit(searched_url: str, started: Start, small_dataset: Path) -> None:
+    table = pq.read_table(small_dataset / "3-res" / "features-00000.parquet").to_pylist()
+    live = [row for row in table if row["max_activation"] > 0]
+    dense = sorted(row["index"] for row in live if row["density"] > 0.07)
+    assert 0 < len(dense) < 12
+    # of the twenty nearest explanations of all sources few are of dense features in 3-res
+    async with started(searched_url, search_candidates=20, search_page=50) as client:
+        found = await search(
+            client, "", query="Ishmael", modelId="small", layers=["3-res"], minDensity=0.07, maxDensity=1
+        )
+        assert sorted(index for _, _, index in places(found)) == dense
+        found = await search(client, "", query="zzz", modelId="small", layers=["3-res"])
+        assert len(found["results"]) == 20
+    assert all(one["neuron"]["frac_nonzero"] > 0 for one in found["results"])
+
+
+async def test_pages_follow_one_another(client: httpx.AsyncClient) -> None:
+    seen, offset = [], 0
+    while True:
+        found = await search(client, query="the law", offset=offset)
+        seen += places(found)
+        assert found["resultsCount"] == len(found["results"])
+        assert found["hasMore"] == (found["nextOffset"] is not None)
+        if not found["hasMore"]:
+            break
+        offset = found["nextOffset"]
+    assert len(seen) == len(set(seen)) == 240
+    assert (await search(client, query="the law", offset=1000))["results"] == []
+
+
+# ---- what could not be searched
+
+
+async def test_sources_of_an_embedder_that_is_missing_are_searched_by_words(
+    create: Callable[..., Any], small_dataset: Path, started: Start
+) -> None:
+    url = await create("skipped")
+    await load(small_dataset, url)
+    await execute(url, "UPDATE source SET active_embedder = 'openai' WHERE name = '3-res'")
+    await execute(url, "UPDATE source SET active_embedder = 'minilm' WHERE name = '1-res'")
+    async with started(url) as client:
+        found = await search(client, query="the whale")
+        reasons = {source: gap["reason"] for gap in found["skipped"] for source in gap["sources"]}
+        assert "set OPENAI_API_KEY" in reasons["3-res"]
+        # nothing has been embedded yet
+        assert reasons["1-res"] == "0 of 60 explanations can be searched by meaning so far."
+        assert set(reasons) == {"1-res", "2-res", "3-res"}
+        assert {place[1:] for place in places(found)[:3]} == {("1-res", 5), ("2-res", 5), ("3-res", 5)}
+        assert {tuple(one["matchedBy"]) for one in found["results"]} == {("words",)}
+        assert all(one["cosine_similarity"] is None for one in found["results"])
+        page = Page((await client.get("/search-explanations?q=the+whale")).text)
+        assert "3-res of small: matched by words. Its explanations were embedded by OpenAI" in page.text()
+    await embed_missing(url, Embedders([LOCAL], MINILM, 10))
+    async with started(url) as client:
+        found = await search(client, query="the whale")
+        assert [gap["sources"] for gap in found["skipped"]] == [["3-res"]]
+        by_meaning = {one["layer"] for one in found["results"] if "meaning" in one["matchedBy"]}
+        assert by_meaning == {"1-res", "2-res"}
+
+
+async def test_sources_of_two_embedders_are_searched_together(
+    create: Callable[..., Any], small_dataset: Path, started: Start
+) -> None:
+    url = await create("two")
+    await load(small_dataset, url)
+    await execute(url, "UPDATE source SET active_embedder = 'openai' WHERE name = '3-res'")
+    with LlmProvider() as provider:
+        keys = {"openai_api_key": "sk-mine", "openai_base_url": provider.base_url}
+        openai = OpenAiEmbedder(SecretStr("sk-mine"), provider.base_url, 5)
+        await embed_missing(url, Embedders([LOCAL, openai], MINILM, 10))
+        await openai.close()
+        async with started(url, **keys) as client:
+            found = await search(client, query="whale")
+            assert found["skipped"] == []
+            top = {(layer, index): one for (_, layer, index), one in zip(places(found), found["results"], strict=True)}
+            assert {(f"{i}-res", 5) for i in (1, 2, 3)} == {(layer, index) for _, layer, index in places(found)[:3]}
+            assert top["3-res", 5]["matchedBy"] == ["meaning", "words"]
+            # a query is embedded once
+            count = len(provider.requests)
+            await search(client, query="whale")
+            assert len(provider.requests) == count
+        provider.default = type(provider.default)(status=401)
+        async with started(url, **keys) as client:
+            found = await search(client, query="whale")
+            (gap,) = found["skipped"]
+            assert gap["sources"] == ["3-res"] and "refused the key: check OPENAI_API_KEY" in gap["reason"]
+            # what is searched by nothing else, and has none of the words, has no answer
+            answer = await client.post(SEARCH, json={"query": "xyzzy", "modelId": "small", "layers": ["3-res"]})
+            assert answer.status_code == 502 and "check OPENAI_API_KEY" in answer.json()["error"]
+            assert "sk-mine" not in answer.text
+
+
+# ---- bad requests
+
+
+@pytest.mark.parametrize("path", ["-all", "-model", "-release", ""])
+@pytest.mark.parametrize(
+    ("changes", "status", "words"),
+    [
+        ({"query": "ab"}, 400, "A query has at least 3 characters; this one has 2."),
+        ({"query": "  a  \u0000 "}, 400, "this one has 1."),
+        ({"query": "x" * 201}, 400, "The query has 201 characters, at most 200 are taken."),
+        ({"query": None}, 422, "query"),
+        ({"offset": -1}, 422, "offset"),
+        ({"offset": 10**9}, 422, "offset"),
+        ({"offset": "first"}, 422, "offset"),
+        ({"minDensity": 0.5, "maxDensity": 0.1}, 400, "No density is above 0.5 and below 0.1."),
+        ({"maxDensity": 1.5}, 422, "maxDensity"),
+    ],
+)
+async def test_bad_requests(
+    client: httpx.AsyncClient, path: str, changes: dict[str, Any], status: int, words: str
+) -> None:
+    body = {"query": "whale", "modelId": "small", "releaseName": "small-release", "layers": [], **changes}
+    for one in (path, path + "/"):
+        answer = await client.post(SEARCH + one, json=body)
+        assert answer.status_code == status and words in answer.json()["error"], answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "status", "words"),
+    [
+        ("-model", {"modelId": "nope"}, 404, "There is no model 'nope' here; there is other, small."),
+        ("-release", {"releaseName": "nope"}, 404, "There is no release 'nope' here; there is "),
+        ("", {"layers": ["1-res", "9-res"]}, 404, "small has no source '9-res'; it has 1-res, 2-res, 3-res."),
+        ("", {"layers": "1-res"}, 422, "layers"),
+        ("", {"layers": ["x"] * 1001}, 422, "layers"),
+        ("", {"modelId": "nope", "layers": ["1-res"]}, 404, "There is no model 'nope'"),
+    ],
+)
+async def test_unknown_names(
+    client: httpx.AsyncClient, path: str, changes: dict[str, Any], status: int, words: str
+) -> None:
+    body = {"query": "whale", "modelId": "small", "releaseName": "small-release", "layers": [], **changes}
+    answer = await client.post(SEARCH + path, json=body)
+    assert answer.status_code == status and words in answer.json()["error"], answer.text
+
+
+# ---- the page
+
+
+async def get(client: httpx.AsyncClient, path: str, headers: dict[str, str] | None = None, **query: Any) -> Page:
+    answer = await client.get(path, params=query or None, headers=headers)
+    assert answer.status_code == 200, answer.text
+    page = Page(answer.text)
+    assert page.open == []
+    return page
+
+
+def shown(page: Page) -> list[str]:
+    return [has["href"] or "" for has, _ in page.find("a", class_="what")]
+
+
+async def test_the_page_shows_what_the_api_finds(client: httpx.AsyncClient) -> None:
+    for path in ("/search-explanations", "/search-explanations/"):
+        page = await get(client, path, q="whale")
+        assert shown(page) == [f"/{'/'.join(map(str, one))}" for one in places(await search(client, query="whale"))]
+    assert "whale" in [text for _, text in page.find("mark")]
+    assert (
+        "1 to 10 of 240 features" in page.text() and page.find("title")[0][1] == "whale · Search by meaning · memicos"
+    )
+    second = await get(client, page.find("a", rel="next")[0][0]["href"] or "")
+    assert "11 to 20 of 240 features" in second.text() and not set(shown(page)) & set(shown(second))
+    assert second.find("a", rel="prev")
+
+
+async def test_where_to_search(client: httpx.AsyncClient) -> None:
+    sources = json.dumps(["1-res", "3-res"])
+    page = await get(client, "/search-explanations", q="whale", modelId="small", sources=sources)
+    assert {href.rsplit("/", 1)[0] for href in shown(page)} == {"/small/1-res", "/small/3-res"}
+    assert [text for has, text in page.find("a") if has.get("aria-current") and text in ("All", "Sources")] == [
+        "Sources"
+    ]
+    page = await get(client, "/search-explanations", q="whale", releaseName="other-release")
+    assert {href.rsplit("/", 1)[0] for href in shown(page)} == {"/other/1-res"}
+    page = await get(client, "/search-explanations", q="whale", modelId="other", maxDensity="0.03")
+    assert {href.rsplit("/", 1)[0] for href in shown(page)} == {"/other/1-res"}
+
+
+async def test_while_one_types_results_come_alone(client: httpx.AsyncClient) -> None:
+    headers = {"HX-Request": "true", "HX-Target": "results"}
+    page = await get(client, "/search-explanations", headers, q="whale")
+    assert shown(page) and not page.find("h1") and not page.find("form")
+    answer = await client.get("/search-explanations?q=w", headers=headers)
+    assert answer.status_code == 400 and Page(answer.text).elements[0][1]["role"] == "alert"
+
+
+async def test_without_a_query_it_suggests_some(client: httpx.AsyncClient) -> None:
+    page = await get(client, "/search-explanations")
+    assert page.find("a", class_="chip")[0][1] == "numbers and dates"
+    assert "autofocus" in page.find("input", id="q")[0][0]
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "words"),
+    [
+        ("q=ab", 400, "A query has at least 3 characters"),
+        ("q=whale&modelId=nope", 404, "There is no model 'nope'"),
+        ("q=whale&releaseName=nope", 404, "There is no release 'nope'"),
+        ("q=whale&modelId=small&sources=[", 422, "sources: Invalid JSON"),
+        ("q=whale&modelId=small&sources=%221-res%22", 422, "sources: Input should be a valid list"),
+        ("q=whale&page=0", 422, "page"),
+        ("q=whale&page=x", 422, "page"),
+        ("q=whale&maxDensity=2", 422, "maxDensity"),
+        ("q=whale&page=1000", 200, "There is no page 1000: the search reaches 240 features."),
+        ("q=" + "x" * 201, 400, "The query has 201 characters"),
+    ],
+)
+async def test_what_is_wrong_with_an_address_is_said(
+    client: httpx.AsyncClient, query: str, status: int, words: str
+) -> None:
+    answer = await client.get(f"/search-explanations?{query}")
+    page = Page(answer.text)
+    assert answer.status_code == status and words in page.text() and page.find("header", class_="top")
