@@ -2,7 +2,8 @@
 
 model_folder, sources_folder   glassllm as a Llama; SAEs 1-small, 2-small, 3-small (jumprelu) and 2-top (topk)
 settings                       makes settings over both
-url                            a server over both, shared by tests that need no other settings
+hf, tokenize                   the same model by plain transformers, and its tokenizer: text -> ids, BOS in front
+url, client                    a server over both, shared by tests that need no other settings, and our client of it
 serve                          starts a server with the given settings and gives its URL once it is ready
 """
 
@@ -13,13 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import plain
 import pytest
 from memicos_inference.app import create_app
 from memicos_inference.settings import Settings
+from memicos_inference_client import Client
 from servers import Serve, running
 from small_model import NAME, small_model, small_sae, write_extras
+from transformers import AutoTokenizer
 
 WIDTH = 96
+NORM_CUT = 42.0
+"""Of 3-small: a fifth of positions lie above it."""
 
 MakeSettings = Callable[..., Settings]
 
@@ -34,9 +40,20 @@ def sources_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sources")
     for layer in (1, 2, 3):
         small_sae(folder / f"{layer}-small", layer, WIDTH, seed=layer)
-    write_extras(folder / "3-small", [0], 14.0)
+    write_extras(folder / "3-small", [0], NORM_CUT)
     small_sae(folder / "2-top", 2, WIDTH, seed=9, architecture="topk")
     return folder
+
+
+@pytest.fixture(scope="session")
+def hf(model_folder: Path) -> Any:
+    return plain.load(model_folder)
+
+
+@pytest.fixture(scope="session")
+def tokenize(model_folder: Path) -> Callable[[str], list[int]]:
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    return lambda text: [2, *tokenizer(text, add_special_tokens=False)["input_ids"]]
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +87,12 @@ async def ready(settings: Settings) -> AsyncIterator[str]:
 async def url(settings: MakeSettings) -> AsyncIterator[str]:
     async with ready(settings()) as url:
         yield url
+
+
+@pytest.fixture
+async def client(url: str) -> AsyncIterator[Client]:
+    async with Client(url, raise_on_unexpected_status=True) as client:
+        yield client
 
 
 @pytest.fixture

@@ -1,0 +1,139 @@
+"""The field's published client, unchanged, against every method that this server offers."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from neuronpedia_inference_client.api.default_api import DefaultApi as Api
+from neuronpedia_inference_client.api_client import ApiClient
+from neuronpedia_inference_client.configuration import Configuration
+from neuronpedia_inference_client.exceptions import ApiException
+from neuronpedia_inference_client.models.activation_all_post_request import ActivationAllPostRequest
+from neuronpedia_inference_client.models.activation_single_post_request import ActivationSinglePostRequest
+from neuronpedia_inference_client.models.activation_topk_by_token_post_request import ActivationTopkByTokenPostRequest
+from neuronpedia_inference_client.models.np_steer_chat_message import NPSteerChatMessage
+from neuronpedia_inference_client.models.np_steer_feature import NPSteerFeature
+from neuronpedia_inference_client.models.np_steer_method import NPSteerMethod
+from neuronpedia_inference_client.models.np_steer_type import NPSteerType
+from neuronpedia_inference_client.models.np_steer_vector import NPSteerVector
+from neuronpedia_inference_client.models.steer_completion_chat_post_request import SteerCompletionChatPostRequest
+from neuronpedia_inference_client.models.steer_completion_request import SteerCompletionRequest
+from neuronpedia_inference_client.models.tokenize_post_request import TokenizePostRequest
+from servers import Serve
+from small_model import NAME
+
+PROMPT = "Alice sat on the bank."
+FEATURE = NPSteerFeature(model=NAME, source="2-small", index=11, strength=3)
+SAMPLING: dict[str, Any] = {
+    "model": NAME,
+    "steer_method": NPSteerMethod.SIMPLE_ADDITIVE,
+    "normalize_steering": False,
+    "types": [NPSteerType.STEERED, NPSteerType.DEFAULT],
+    "n_completion_tokens": 6,
+    "temperature": 0,
+    "strength_multiplier": 2,
+    "freq_penalty": 2.0,
+    "seed": 16.0,
+}
+
+
+@pytest.fixture
+def api(url: str) -> Iterator[Api]:
+    with ApiClient(Configuration(host=f"{url}/v1")) as client:
+        yield Api(client)
+
+
+async def call(method: Callable[..., Any], body: Any) -> Any:
+    # it blocks, and the server runs in this event loop
+    return await asyncio.to_thread(method, body)
+
+
+async def test_activation_single(api: Api) -> None:
+    request = ActivationSinglePostRequest(prompt=PROMPT, model=NAME, source="2-small", index="11")
+    answer = await call(api.activation_single_post, request)
+    assert len(answer.activation.values) == len(answer.tokens) and answer.tokens[0] == "<bos>"
+    assert answer.activation.max_value == max(answer.activation.values)
+    hook = "blocks.2.hook_resid_post"
+    request = ActivationSinglePostRequest(prompt=PROMPT, model=NAME, vector=[0.1] * 128, hook=hook)
+    assert len((await call(api.activation_single_post, request)).tokens) == len(answer.tokens) - 1
+
+
+async def test_activation_all(api: Api) -> None:
+    request = ActivationAllPostRequest(
+        prompt=PROMPT,
+        model=NAME,
+        source_set="small",
+        selected_sources=["1-small", "2-small"],
+        sort_by_token_indexes=[],
+        ignore_bos=True,
+        num_results=7,
+    )
+    answer = await call(api.activation_all_post, request)
+    assert len(answer.activations) == 7 and len(answer.counts) == 3
+    best = answer.activations[0]
+    single = ActivationSinglePostRequest(prompt=PROMPT, model=NAME, source=best.source, index=str(best.index))
+    assert (await call(api.activation_single_post, single)).activation.values == pytest.approx(best.values, abs=1e-3)
+
+
+async def test_activation_topk_by_token(api: Api) -> None:
+    request = ActivationTopkByTokenPostRequest(prompt=PROMPT, model=NAME, source="2-small", top_k=3, ignore_bos=True)
+    answer = await call(api.activation_topk_by_token_post, request)
+    assert [one.token_position for one in answer.results] == list(range(1, len(answer.tokens)))
+    assert all(len(one.top_features) <= 3 for one in answer.results)
+
+
+async def test_tokenize(api: Api) -> None:
+    answer = await call(api.tokenize_post, TokenizePostRequest(model=NAME, text=PROMPT, prepend_bos=False))
+    assert "".join(answer.token_strings) == PROMPT and not answer.prepend_bos
+
+
+async def test_steer_completion(api: Api) -> None:
+    request = SteerCompletionRequest(prompt=PROMPT, features=[FEATURE], n_logprobs=2, **SAMPLING)
+    answer = await call(api.steer_completion_post, request)
+    assert [one.type for one in answer.outputs] == ["STEERED", "DEFAULT"]
+    for one in answer.outputs:
+        assert one.output.startswith(PROMPT) and len(one.output) > len(PROMPT)
+        assert len(one.logprobs) == 6 and len(one.logprobs[0].top_logprobs) == 2
+    vector = NPSteerVector(steering_vector=[1] * 128, strength=2, hook="blocks.1.hook_resid_pre")
+    request = SteerCompletionRequest(prompt=PROMPT, vectors=[vector], **SAMPLING)
+    assert len((await call(api.steer_completion_post, request)).outputs) == 2
+
+
+async def test_steer_completion_chat(api: Api) -> None:
+    request = SteerCompletionChatPostRequest(
+        prompt=[NPSteerChatMessage(role="user", content=PROMPT)],
+        features=[FEATURE],
+        steer_special_tokens=True,
+        **SAMPLING,
+    )
+    answer = await call(api.steer_completion_chat_post, request)
+    assert [one.type for one in answer.outputs] == ["STEERED", "DEFAULT"]
+    for one in answer.outputs:
+        assert one.raw.startswith(answer.input.raw)
+        assert [turn.role for turn in one.chat_template] == ["user", "assistant"]
+
+
+async def test_refusals_reach_it(api: Api) -> None:
+    request = SteerCompletionRequest(prompt=PROMPT, **SAMPLING)
+    with pytest.raises(ApiException) as refused:
+        await call(api.steer_completion_post, request)
+    assert refused.value.status == 400
+    assert "exactly one of features or vectors must be provided" in str(refused.value.body)
+    request = TokenizePostRequest(model=NAME, text="Alice. " * 100)
+    with pytest.raises(ApiException, match="Text too long: "):
+        await call(api.tokenize_post, request)
+
+
+async def test_its_key_is_our_secret(serve: Serve) -> None:
+    url = await serve(secret="open sesame", sae_sets=())
+    request = TokenizePostRequest(model=NAME, text=PROMPT)
+    for key, status in (("open sesame", 200), ("wrong", 401)):
+        configuration = Configuration(host=f"{url}/v1", api_key={"SimpleSecretAuth": key})
+        with ApiClient(configuration) as client:
+            try:
+                await call(Api(client).tokenize_post, request)
+                found = 200
+            except ApiException as error:
+                found = error.status
+        assert found == status

@@ -1,0 +1,253 @@
+"""Steered text over HTTP, by our client: greedy text as plain transformers write it with an independent hook."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import plain
+import pytest
+import torch
+from memicos_inference_client import Client
+from memicos_inference_client.api.steer import steer_completion, steer_completion_chat
+from memicos_inference_client.models import ChatRequest, ChatResponse, CompletionRequest, CompletionResponse
+from safetensors.torch import load_file
+from servers import Serve
+from small_model import NAME
+from transformers import AutoTokenizer
+
+Tokenize = Callable[[str], list[int]]
+
+PROMPT = "Alice was beginning to get very"
+N_TOKENS = 10
+FEATURES = [
+    {"model": NAME, "source": "1-small", "index": 5, "strength": 3.0},
+    {"model": NAME, "source": "3-small", "index": 60, "strength": -2.0},
+    {"model": NAME, "source": "3-small", "index": 7, "strength": 2.5},
+]
+
+
+@pytest.fixture(scope="module")
+def direction(sources_folder: Path) -> Callable[[str, int], torch.Tensor]:
+    return lambda source, index: load_file(sources_folder / source / "sae_weights.safetensors")["W_dec"][index]
+
+
+def greedy(hf: Any, ids: list[int], n_tokens: int, changes: dict[int, plain.Change] | None = None) -> list[int]:
+    """Tokens written one by one, each from a whole uncached run; fails where two tokens are too near to tell."""
+    written: list[int] = []
+    for _ in range(n_tokens):
+        last = plain.logits(hf, [*ids, *written], changes)[-1]
+        best = last.topk(2)
+        assert best.values[0] - best.values[1] > 1e-3, "choose another prompt"
+        written.append(int(best.indices[0]))
+        if written[-1] == 3:
+            break
+    return written
+
+
+def body(**values: Any) -> dict[str, Any]:
+    return {
+        "model": NAME,
+        "prompt": PROMPT,
+        "types": ["STEERED", "DEFAULT"],
+        "features": FEATURES,
+        "n_completion_tokens": N_TOKENS,
+        "temperature": 0,
+        "steer_method": "SIMPLE_ADDITIVE",
+    } | values
+
+
+async def completed(client: Client, **values: Any) -> CompletionResponse:
+    answer = await steer_completion.asyncio(client=client, body=CompletionRequest.from_dict(body(**values)))
+    assert isinstance(answer, CompletionResponse), answer
+    return answer
+
+
+def changes(direction: Callable[[str, int], torch.Tensor], method: str, factor: float = 1) -> dict[int, plain.Change]:
+    kind = {"SIMPLE_ADDITIVE": plain.added, "ORTHOGONAL_DECOMP": plain.scaled}[method]
+    first, second, third = (kind(direction(one["source"], one["index"]), one["strength"] * factor) for one in FEATURES)
+    return {1: first, 3: plain.in_turn(second, third)}
+
+
+@pytest.mark.parametrize("method", ["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"])
+async def test_both_types_as_plain_transformers_write_them(
+    client: Client, hf: Any, tokenize: Tokenize, direction: Any, method: str
+) -> None:
+    answer = await completed(client, steer_method=method, strength_multiplier=1.5)
+    steered, default = answer.outputs
+    assert (steered.type_, default.type_) == ("STEERED", "DEFAULT")
+    ids = tokenize(PROMPT)
+    assert default.token_ids == greedy(hf, ids, N_TOKENS)
+    assert steered.token_ids == greedy(hf, ids, N_TOKENS, changes(direction, method, 1.5))
+    assert steered.token_ids != default.token_ids
+
+
+async def test_the_output_is_prompt_and_completion_without_bos(client: Client, model_folder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    for one in (await completed(client)).outputs:
+        assert one.output == PROMPT + one.completion
+        assert one.completion == tokenizer.decode(one.token_ids) or one.finished == "eos"
+        assert len(one.token_ids) == N_TOKENS or one.finished == "eos"
+        assert one.finished in ("length", "eos")
+
+
+async def test_types_come_in_the_order_asked_for_and_alone(client: Client) -> None:
+    both = await completed(client)
+    turned = await completed(client, types=["DEFAULT", "STEERED"])
+    assert [one.type_ for one in turned.outputs] == ["DEFAULT", "STEERED"]
+    assert turned.outputs[::-1] == both.outputs
+    (alone,) = (await completed(client, types=["DEFAULT"], features=[])).outputs
+    assert alone == both.outputs[1]
+    (steered,) = (await completed(client, types=["STEERED"])).outputs
+    assert steered == both.outputs[0]
+
+
+async def test_vectors_are_taken_as_they_are_or_at_length_1(
+    client: Client, hf: Any, tokenize: Tokenize, direction: Any
+) -> None:
+    vector = 4 * direction("2-small", 11)
+    given = {"steering_vector": vector.tolist(), "strength": 0.5, "hook": "blocks.2.hook_resid_post"}
+    for normalize, strength in ((False, 2.0), (True, 0.5)):
+        answer = await completed(
+            client, features=None, vectors=[given], normalize_steering=normalize, types=["STEERED"]
+        )
+        expected = greedy(hf, tokenize(PROMPT), N_TOKENS, {2: plain.added(vector / vector.norm(), strength)})
+        assert answer.outputs[0].token_ids == expected
+    # the same point of the stream by its other name
+    before = given | {"hook": "blocks.3.hook_resid_pre"}
+    answer = await completed(client, features=None, vectors=[before], types=["STEERED"])
+    assert answer.outputs == (await completed(client, features=None, vectors=[given], types=["STEERED"])).outputs
+
+
+async def test_logprobs_are_the_models(client: Client, hf: Any, tokenize: Tokenize) -> None:
+    answer = await completed(client, n_logprobs=3, types=["DEFAULT"], temperature=0.7)
+    (one,) = answer.outputs
+    ids = tokenize(PROMPT)
+    assert one.logprobs and len(one.logprobs) == len(one.token_ids)
+    expected = plain.logits(hf, [*ids, *one.token_ids])[len(ids) - 1 : -1].log_softmax(-1)
+    for position, (token, got) in enumerate(zip(one.token_ids, one.logprobs, strict=True)):
+        assert got.logprob == pytest.approx(expected[position, token].item(), abs=1e-3)
+        assert [top.logprob for top in got.top_logprobs] == pytest.approx(
+            expected[position].topk(3).values.tolist(), abs=1e-3
+        )
+    assert not (await completed(client)).outputs[0].logprobs
+
+
+async def test_a_seed_repeats_and_another_differs(client: Client) -> None:
+    sampled = [
+        (await completed(client, temperature=1.5, seed=seed, freq_penalty=0.5)).outputs[1].token_ids
+        for seed in (7, 7, 8)
+    ]
+    assert sampled[0] == sampled[1] != sampled[2]
+
+
+async def test_every_frame_of_a_stream_is_the_answer_so_far(client: Client) -> None:
+    """A reader that is slower than the model gets fewer frames, never older ones."""
+    whole = await completed(client)
+    request = CompletionRequest.from_dict(body())
+    frames = [frame async for frame in steer_completion.astream(client=client, body=request)]
+    assert frames[-1] == whole and len(frames) > 1
+    numbers = [max(len(one.token_ids) for one in frame.outputs) for frame in frames]
+    assert numbers == sorted(set(numbers)) and numbers[-1] == max(len(one.token_ids) for one in whole.outputs)
+    for number, frame in zip(numbers, frames, strict=True):
+        for one, last in zip(frame.outputs, whole.outputs, strict=True):
+            assert one.token_ids == last.token_ids[:number]
+            assert last.output.startswith(one.output) and one.output == PROMPT + one.completion
+            assert (one.finished == last.finished) == (number >= len(last.token_ids))
+
+
+async def test_streams_by_the_sync_client(url: str, client: Client) -> None:
+    def read() -> list[CompletionResponse]:
+        with Client(url) as sync_client:
+            return list(steer_completion.stream(client=sync_client, body=CompletionRequest.from_dict(body())))
+
+    assert (await asyncio.to_thread(read))[-1] == await completed(client)
+
+
+async def test_frames_are_plain_server_sent_events(url: str) -> None:
+    async with httpx.AsyncClient(base_url=url) as http:
+        answer = await http.post("/v1/steer/completion", json=body(stream=True))
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert answer.headers["cache-control"] == "no-store"
+    frames = answer.text.split("\n\n")
+    assert frames.pop() == "" and all(frame.startswith("data: {") and "\n" not in frame for frame in frames)
+    assert "error" not in json.loads(frames[-1][6:])
+
+
+CHAT = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Who is Alice?"}]
+RENDERED = "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\nWho is Alice?<|im_end|>\n<|im_start|>assistant\n"
+
+
+async def chatted(client: Client, **values: Any) -> ChatResponse:
+    answer = await steer_completion_chat.asyncio(
+        client=client, body=ChatRequest.from_dict(body(prompt=CHAT, types=["STEERED", "DEFAULT"]) | values)
+    )
+    assert isinstance(answer, ChatResponse), answer
+    return answer
+
+
+async def test_a_chat_without_template_is_chatml(client: Client, hf: Any, tokenize: Tokenize, direction: Any) -> None:
+    """glassllm has no template; its prompt has no BOS then, as the template is all there is."""
+    answer = await chatted(client)
+    ids = tokenize(RENDERED)[1:]
+    assert answer.input_.token_ids == ids
+    assert [one.to_dict() for one in answer.input_.chat_template] == [
+        {"content": one["content"], "role": one["role"]} for one in CHAT
+    ]
+    steered, default = answer.outputs
+    assert default.token_ids == greedy(hf, ids, N_TOKENS)
+    assert steered.token_ids == greedy(hf, ids, N_TOKENS, changes(direction, "SIMPLE_ADDITIVE"))
+    for one in answer.outputs:
+        assert one.raw.startswith(answer.input_.raw)
+        assert [turn.role for turn in one.chat_template] == ["system", "user", "assistant"]
+        assert one.chat_template[-1].content == one.completion
+
+
+async def test_a_template_of_the_model_is_used_and_its_special_tokens_may_stay_unsteered(
+    serve: Serve, model_folder: Path, hf: Any, direction: Any, tmp_path: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    tokenizer.chat_template = (
+        "{{ bos_token }}{% for turn in messages %}{% if turn.role == 'tool' %}{{ raise_exception('no tools here') }}"
+        "{% endif %}{{ turn.content }}<eos>{% endfor %}"
+    )
+    hf.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    url = await serve(custom_hf_model_id=str(tmp_path), sae_sets=("small",))
+    async with Client(url) as client:
+        refused = await steer_completion_chat.asyncio_detailed(
+            client=client, body=ChatRequest.from_dict(body(prompt=[{"role": "tool", "content": "x"}]))
+        )
+        assert refused.status_code == 400 and b"no tools here" in refused.content
+        everywhere = await chatted(client, n_completion_tokens=1, n_logprobs=10)
+        spared = await chatted(client, n_completion_tokens=1, n_logprobs=10, steer_special_tokens=False)
+    text = "<bos>Be short.<eos>Who is Alice?<eos>"
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert everywhere.input_.raw == text and everywhere.input_.token_ids == ids
+    special = torch.tensor([[token in (2, 3) for token in ids]])[..., None]
+    assert special.sum() == 3
+
+    def logprobs(answer: ChatResponse) -> list[float]:
+        found = answer.outputs[0].logprobs
+        assert found
+        return [top.logprob for top in found[0].top_logprobs]
+
+    steering = changes(direction, "SIMPLE_ADDITIVE")
+    sparing = {
+        layer: (lambda hidden, change=change: torch.where(special, hidden, change(hidden)))
+        for layer, change in steering.items()
+    }
+    for answer, how in ((everywhere, steering), (spared, sparing)):
+        expected = plain.logits(hf, ids, how)[-1].log_softmax(-1).topk(10).values
+        assert logprobs(answer) == pytest.approx(expected.tolist(), abs=1e-3)
+    assert logprobs(everywhere) != pytest.approx(logprobs(spared), abs=1e-2)
+
+
+async def test_frames_of_a_chat(client: Client) -> None:
+    whole = await chatted(client)
+    request = ChatRequest.from_dict(body(prompt=CHAT))
+    frames = [frame async for frame in steer_completion_chat.astream(client=client, body=request)]
+    assert frames[-1] == whole and 1 < len(frames) <= max(len(one.token_ids) for one in whole.outputs)
+    assert all(frame.input_ == whole.input_ for frame in frames)

@@ -1,0 +1,204 @@
+"""Who runs when: captures between the steps of a generation, vanished clients, refusals of what can't wait."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import aclosing
+from typing import Any
+
+import httpx
+import pytest
+from memicos_engine.generation import Generation
+from memicos_inference_client import Client
+from memicos_inference_client.api.activation import activation_single
+from memicos_inference_client.api.steer import steer_completion
+from memicos_inference_client.models import CompletionRequest, SingleRequest, SingleResponse
+from servers import Serve
+from small_model import NAME
+
+LONG: dict[str, Any] = {
+    "model": NAME,
+    "prompt": "Alice",
+    "types": ["DEFAULT"],
+    "features": [],
+    "n_completion_tokens": 100,
+    # hot, so that no EOS ends it early
+    "temperature": 50,
+    "seed": 3,
+}
+SHORT = {"model": NAME, "prompt": "Alice sat", "source": "1-small", "index": 3}
+
+
+class Steps:
+    """Counts the steps of generations, and holds them while `held`."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.go = threading.Event()
+        self.go.set()
+        self.reached = threading.Event()
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
+    steps = Steps()
+    real = Generation.step
+
+    def step(self: Generation) -> None:
+        steps.reached.set()
+        assert steps.go.wait(30)
+        real(self)
+        steps.taken += 1
+
+    monkeypatch.setattr(Generation, "step", step)
+    yield steps
+    steps.go.set()
+
+
+async def settled(steps: Steps) -> int:
+    """Steps taken once no more are."""
+    while True:
+        before = steps.taken
+        await asyncio.sleep(0.3)
+        if steps.taken == before:
+            return before
+
+
+async def test_a_capture_runs_between_two_steps(client: Client, steps: Steps) -> None:
+    async with aclosing(steer_completion.astream(client=client, body=CompletionRequest.from_dict(LONG))) as frames:
+        await anext(frames)
+        answer = await activation_single.asyncio(client=client, body=SingleRequest.from_dict(SHORT))
+        assert isinstance(answer, SingleResponse)
+        assert 0 < steps.taken < 95
+        rest = [frame async for frame in frames]
+    assert rest[-1].outputs[0].finished == "length" and steps.taken == 100
+
+
+async def test_two_generations_advance_in_turn(client: Client, steps: Steps) -> None:
+    order: list[str] = []
+
+    async def read(name: str) -> None:
+        async with aclosing(steer_completion.astream(client=client, body=CompletionRequest.from_dict(LONG))) as frames:
+            async for _ in frames:
+                order.append(name)
+
+    steps.go.clear()
+    readers = [asyncio.create_task(read(name)) for name in "ab"]
+    await asyncio.to_thread(steps.reached.wait)
+    await asyncio.sleep(0.2)
+    steps.go.set()
+    await asyncio.gather(*readers)
+    # neither is over before the other has begun
+    assert {"a", "b"} == set(order[:6]) and steps.taken == 200
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_leaves_frees_its_generation_within_a_step(
+    url: str, client: Client, steps: Steps, stream: bool
+) -> None:
+    steps.go.clear()
+    async with httpx.AsyncClient(base_url=url) as http:
+        task = asyncio.create_task(http.post("/v1/steer/completion", json=LONG | {"stream": stream}))
+        await asyncio.to_thread(steps.reached.wait)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    # the server hears of it while the step is held
+    await asyncio.sleep(0.5)
+    steps.go.set()
+    answer = await activation_single.asyncio(client=client, body=SingleRequest.from_dict(SHORT))
+    assert isinstance(answer, SingleResponse)
+    assert await settled(steps) <= 2
+
+
+async def test_a_reader_that_leaves_a_stream_frees_it(client: Client, steps: Steps) -> None:
+    async with aclosing(steer_completion.astream(client=client, body=CompletionRequest.from_dict(LONG))) as frames:
+        await anext(frames)
+        steps.go.clear()
+    taken = steps.taken
+    await asyncio.sleep(0.5)
+    steps.go.set()
+    assert await settled(steps) <= taken + 2
+
+
+async def test_more_than_may_wait_are_refused_and_the_others_served(serve: Serve, steps: Steps) -> None:
+    url = await serve(max_waiting=2, max_generations=1, sae_sets=("small",))
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        steps.go.clear()
+        first = asyncio.create_task(http.post("/v1/steer/completion", json=LONG | {"n_completion_tokens": 3}))
+        await asyncio.to_thread(steps.reached.wait)
+        waiting = [asyncio.create_task(http.post("/v1/activation/single", json=SHORT)) for _ in range(2)]
+        await asyncio.sleep(0.3)
+        refused = await http.post("/v1/activation/single", json=SHORT)
+        assert refused.status_code == 503 and int(refused.headers["retry-after"]) > 0
+        assert refused.json()["cause"] == "busy" and "INFERENCE_MAX_WAITING" in refused.json()["error"]
+        assert (await http.get("/health")).json()["ready"]
+        # one that gives up makes room
+        waiting[0].cancel()
+        await asyncio.gather(waiting[0], return_exceptions=True)
+        await asyncio.sleep(0.3)
+        late = asyncio.create_task(http.post("/v1/activation/single", json=SHORT))
+        await asyncio.sleep(0.2)
+        steps.go.set()
+        answers = await asyncio.gather(first, waiting[1], late)
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+
+
+async def test_health_answers_while_the_model_is_busy(url: str, steps: Steps) -> None:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        steps.go.clear()
+        long = asyncio.create_task(http.post("/v1/steer/completion", json=LONG | {"n_completion_tokens": 2}))
+        await asyncio.to_thread(steps.reached.wait)
+        health = await asyncio.wait_for(http.get("/health"), 2)
+        assert health.json()["state"] == "ready"
+        steps.go.set()
+        assert (await long).status_code == 200
+
+
+async def test_what_fails_midway_is_the_last_event(url: str, monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    real = Generation.step
+
+    def step(self: Generation) -> None:
+        if len(self.ids[0]) == 3:
+            raise RuntimeError("a fault of ours")
+        real(self)
+
+    monkeypatch.setattr(Generation, "step", step)
+    frames = [frame async for frame in steer_completion.astream(client=client, body=CompletionRequest.from_dict(LONG))]
+    assert len(frames[-1].outputs[0].token_ids) == 3
+    assert frames[-1].error and "has been logged" in frames[-1].error and "fault of ours" not in frames[-1].error
+    async with httpx.AsyncClient(base_url=url) as http:
+        answer = await http.post("/v1/steer/completion", json=LONG)
+    assert answer.status_code == 500 and answer.json()["cause"] == "internal"
+
+
+async def test_a_device_without_memory_is_said(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def step(self: Generation) -> None:
+        raise torch.OutOfMemoryError("no more")
+
+    monkeypatch.setattr(Generation, "step", step)
+    async with httpx.AsyncClient(base_url=url) as http:
+        answer = await http.post("/v1/steer/completion", json=LONG)
+    assert answer.status_code == 503 and answer.json()["cause"] == "out_of_memory"
+    assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_sources_leave_memory_and_come_back(serve: Serve) -> None:
+    url = await serve(max_loaded_saes=2, sae_sets=("small",))
+
+    async def loaded(http: httpx.AsyncClient) -> list[str]:
+        sources = (await http.get("/v1/capabilities")).json()["sources"]
+        return [source["id"] for source in sources if source["loaded"]]
+
+    async with httpx.AsyncClient(base_url=url) as http:
+        assert await loaded(http) == ["1-small", "2-small"]
+        first = (await http.post("/v1/activation/single", json=SHORT)).json()
+        assert (await http.post("/v1/activation/single", json=SHORT | {"source": "3-small"})).status_code == 200
+        assert await loaded(http) == ["1-small", "3-small"]
+        assert (await http.post("/v1/activation/single", json=SHORT | {"source": "2-small"})).status_code == 200
+        assert (await http.post("/v1/activation/single", json=SHORT)).json() == first
+        everything = {"model": NAME, "prompt": "Alice", "source_set": "small"}
+        answer = await http.post("/v1/activation/all", json=everything)
+        assert answer.status_code == 400
+        assert "Number of requested SAEs (3) exceeds the maximum allowed (2" in answer.json()["error"]
