@@ -57,7 +57,7 @@ class Sampler:
     def _drawn(self, logits: torch.Tensor) -> int:
         scores = logits.double()  # holds any temperature that a request can name
         if self._sampling.freq_penalty > 0:
-            counts = torch.bincount(torch.tensor(self._tokens), minlength=len(logits))
+            counts = torch.bincount(torch.tensor(self._tokens, dtype=torch.long), minlength=len(logits))
             scores = scores - self._sampling.freq_penalty * counts
         weights = ((scores - scores.max()) / self._sampling.temperature).softmax(-1)
         return int(torch.multinomial(weights, 1, generator=self._random))

@@ -1,0 +1,288 @@
+"""Generated tokens against transformers' own `generate`, and what a generation keeps and refuses."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import plain
+import pytest
+import torch
+from memicos_engine import readings
+from memicos_engine.errors import Refused
+from memicos_engine.generation import Generation, Row, Sampling, cache_bytes
+from memicos_engine.model import LanguageModel, load_model
+from memicos_engine.sampling import Sampler
+from memicos_engine.steering import Steer
+
+ANY_BYTES = 10**10
+GREEDY = Sampling()
+BEGINNINGS = (
+    "The capital of France is",
+    "Once upon a time, in a small village by the sea,",
+    "def fibonacci(n):\n    ",
+    "The President of the United States said on Monday that",
+    "In 1912 the Titanic",
+    "My favourite food is",
+    "Water boils at",
+    "She opened the letter and",
+    "The three laws of thermodynamics are",
+    "import numpy as np\n\nx = np.",
+    "According to the latest report, unemployment",
+    "Dear Sir or Madam,\n\n",
+    "The whale rose out of the water,",
+    "To make bread you need",
+    "Photosynthesis is the process by which",
+    "2 + 2 = 4, 3 + 3 = 6, 4 + 4 =",
+    "Shakespeare wrote",
+    "The difference between a virus and a bacterium is",
+    "He had never been so tired in",
+    "Roses are red, violets are",
+)
+
+
+def finished(
+    model: LanguageModel, rows: Sequence[Row], n: int = 8, sampling: Sampling = GREEDY, kv_bytes: int = ANY_BYTES
+) -> Generation:
+    writing = Generation(model, rows, n, sampling, kv_bytes)
+    while not writing.done:
+        writing.step()
+    return writing
+
+
+def continued(hf: Any, prompts: Sequence[Sequence[int]], n: int) -> list[tuple[list[int], list[torch.Tensor]]]:
+    """What transformers' greedy `generate` goes on with, and its logits (V,) for each token; in one batch."""
+    longest = max(len(ids) for ids in prompts)
+    tokens = torch.tensor([[0] * (longest - len(ids)) + list(ids) for ids in prompts])
+    mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts])
+    found = hf.generate(
+        tokens,
+        attention_mask=mask,
+        max_new_tokens=n,
+        do_sample=False,
+        return_dict_in_generate=True,
+        output_logits=True,
+    )
+    eos = hf.generation_config.eos_token_id
+    rows = []
+    for row, written in enumerate(found.sequences[:, longest:].tolist()):
+        end = written.index(eos) + 1 if eos in written else len(written)
+        rows.append((written[:end], [logits[row] for logits in found.logits[:end]]))
+    return rows
+
+
+def check_greedy(ours: list[int], theirs: list[int], logits: list[torch.Tensor]) -> None:
+    """Token-equal; or the first difference is a tie within 1e-3."""
+    for mine, expected, here in zip(ours, theirs, logits, strict=False):
+        if mine != expected:
+            first, second = here.topk(2).values
+            assert first - second < 1e-3
+            return
+    assert len(ours) == len(theirs)
+
+
+def test_default_is_what_transformers_generates(demo: LanguageModel, demo_plain: Any, demo_sources: Any) -> None:
+    """20 prompts x 32 tokens, each a STEERED and a DEFAULT row, all 40 in one batch."""
+    source = demo_sources[1][1]
+    steer = Steer(source.hook_name, source.decoder_row(3), 170)
+    prompts = [demo.token_ids(text, prepend_bos=True) for text in BEGINNINGS]
+    rows = [row for ids in prompts for row in (Row(ids, [steer]), Row(ids))]
+    writing = finished(demo, rows, 32)
+    differing = 0
+    for i, (expected, logits) in enumerate(continued(demo_plain, prompts, 32)):
+        check_greedy(writing.ids[2 * i + 1], expected, logits)
+        differing += writing.ids[2 * i] != expected
+    assert differing >= 15
+
+
+def test_default_beside_steered_on_the_small_model(small: LanguageModel, small_plain: Any) -> None:
+    """A batch of two for each prompt; some end with EOS."""
+    steer = Steer("blocks.2.hook_resid_post", torch.randn(128, generator=torch.Generator().manual_seed(0)), 30)
+    for text in (*BEGINNINGS, "Alice", "The Queen"):
+        ids = small.token_ids(text, prepend_bos=True)
+        n = min(64, small.max_context - len(ids))
+        writing = finished(small, [Row(ids, [steer]), Row(ids)], n)
+        ((expected, logits),) = continued(small_plain, [ids], n)
+        check_greedy(writing.ids[1], expected, logits)
+        assert (writing.ended[1] == "eos") == (expected[-1] == 3)
+
+
+def test_rows_of_different_length_are_what_each_is_alone(small: LanguageModel) -> None:
+    prompts = [small.token_ids(text, prepend_bos=True) for text in ("Alice", BEGINNINGS[1], "The Queen turned")]
+    together = finished(small, [Row(ids) for ids in prompts], 30)
+    assert together.ids == [finished(small, [Row(ids)], 30).ids[0] for ids in prompts]
+    drawn = Sampling(temperature=0.9, seed=5)
+    together = finished(small, [Row(ids) for ids in prompts], 30, drawn)
+    assert together.ids == [finished(small, [Row(ids)], 30, drawn).ids[0] for ids in prompts]
+
+
+def test_generations_that_take_turns_do_not_meet(small: LanguageModel, make_sae: Any) -> None:
+    _, source = make_sae(1)
+    ids = small.token_ids("The Queen turned", prepend_bos=True)
+    steers = [[Steer("blocks.1.hook_resid_post", source.decoder_row(i), 25)] for i in (1, 2)]
+    alone = [finished(small, [Row(ids, steer)], 10).ids for steer in steers]
+    reading = readings.feature(small, source, ids, 7, True)
+    writing = [Generation(small, [Row(ids, steer)], 10, GREEDY, ANY_BYTES) for steer in steers]
+    while not writing[0].done:
+        for one in writing:
+            one.step()
+        assert readings.feature(small, source, ids, 7, True) == reading
+    assert [one.ids for one in writing] == alone and alone[0] != alone[1]
+
+
+def test_the_same_seed_writes_the_same(small: LanguageModel) -> None:
+    ids = small.token_ids("Alice", prepend_bos=True)
+    texts = [
+        finished(small, [Row(ids), Row(ids)], 20, Sampling(temperature=1.0, seed=seed)).ids for seed in (1, 1, 2, -3)
+    ]
+    assert texts[0] == texts[1] and texts[0][0] == texts[0][1]
+    assert len({tuple(text[0]) for text in texts}) == 3
+
+
+def test_tokens_are_drawn_by_their_probability() -> None:
+    logits = torch.tensor([0.0, 1.0, 2.0, -1.0, 0.5])
+    for temperature in (0.5, 1.0, 3.0):
+        sampler = Sampler(Sampling(temperature=temperature, seed=0), [])
+        drawn = torch.bincount(torch.tensor([sampler.choose(logits) for _ in range(5000)]), minlength=5) / 5000
+        assert (drawn - (logits / temperature).softmax(-1)).abs().max() < 0.025
+    assert Sampler(Sampling(temperature=5e-324), []).choose(logits) == 2
+    assert Sampler(Sampling(temperature=1e308), []).choose(logits) in range(5)
+
+
+def test_frequency_penalty() -> None:
+    """A temperature near 0 shows the scores that are drawn from."""
+    logits = torch.tensor([5.0, 4.0, 2.4, 0.0])
+    cold = 1e-6
+
+    def written(penalty: float, temperature: float, prompt: list[int]) -> list[int]:
+        sampler = Sampler(Sampling(temperature=temperature, freq_penalty=penalty), prompt)
+        return [sampler.choose(logits) for _ in range(5)]
+
+    assert written(0, cold, [0, 0, 0]) == [0] * 5
+    assert written(0.7, cold, []) == [0, 0, 1, 0, 1]  # 5, 4.3, (3.6) 4, 3.6, (2.9) 3.3
+    assert written(1.5, cold, [0, 0, 1]) == [1, 2, 0, 1, 2]  # the prompt counts
+    assert written(1.5, 0, [0, 0, 1]) == [0] * 5  # not without temperature
+    assert written(-1.5, cold, [1, 1, 1]) == [0] * 5  # nor below 0
+
+
+def test_logprobs(small: LanguageModel, small_plain: Any) -> None:
+    ids = small.token_ids("The Queen turned", prepend_bos=True)
+    steer = Steer("blocks.2.hook_resid_post", torch.ones(128), 3)
+    sampling = Sampling(temperature=1.5, freq_penalty=0.5, seed=3, n_logprobs=4)
+    writing = finished(small, [Row(ids, [steer]), Row(ids)], 12, sampling)
+    for row, changes in enumerate(({2: plain.added(torch.ones(128), 3)}, {})):
+        tokens = writing.ids[row]
+        logits = plain.logits(small_plain, [*ids, *tokens[:-1]], changes)[len(ids) - 1 :]
+        expected = logits.log_softmax(-1)
+        assert [item.token for item in writing.logprobs[row]] == tokens
+        for item, here in zip(writing.logprobs[row], expected, strict=True):
+            assert item.logprob == pytest.approx(here[item.token].item(), abs=1e-3)
+            assert [p for _, p in item.top] == pytest.approx(here.topk(4).values.tolist(), abs=1e-3)
+            assert [here[t].item() for t, _ in item.top] == pytest.approx([p for _, p in item.top], abs=1e-3)
+    assert finished(small, [Row(ids)], 3).logprobs == [[]]
+
+
+def test_any_of_several_eos_ends_its_row(small: LanguageModel, small_folder: Path, tmp_path: Path) -> None:
+    ids, other = (small.token_ids(text, prepend_bos=True) for text in ("The Queen turned", "Alice was"))
+    free = finished(small, [Row(ids), Row(other)], 10).ids
+    stop = next(token for token in free[0] if token not in free[1])
+    at = free[0].index(stop)
+    shutil.copytree(small_folder, tmp_path / "model")
+    (tmp_path / "model" / "generation_config.json").write_text(f'{{"eos_token_id": [3, {stop}]}}')
+    model = load_model("small", str(tmp_path / "model"))
+    assert model.eos_token_ids == {3, stop}
+    writing = Generation(model, [Row(ids), Row(other)], 10, Sampling(n_logprobs=1), ANY_BYTES)
+    steps = 0
+    while not writing.done:
+        writing.step()
+        steps += 1
+        assert (writing.ended[0] == "eos") == (steps > at)
+    assert (steps, writing.ended) == (10, ["eos", "length"])
+    assert writing.ids == [free[0][: at + 1], free[1]]
+    assert (writing.written(0), writing.written(1)) == (free[0][:at], free[1])
+    assert [len(row) for row in writing.logprobs] == [at + 1, 10]
+    alone = Generation(model, [Row(ids)], 10, GREEDY, ANY_BYTES)
+    steps = 0
+    while not alone.done:
+        alone.step()
+        steps += 1
+    assert steps == at + 1
+
+
+def test_what_does_not_fit_is_refused_with_both_numbers(small: LanguageModel) -> None:
+    ids = small.token_ids("The Queen turned", prepend_bos=True)
+    room = small.max_context - len(ids)
+    assert len(finished(small, [Row(ids)], room).ids[0]) <= room
+    with pytest.raises(Refused, match=rf"\({len(ids)} tokens\).*\({room + 1}\).* 129 tokens.*context is 128"):
+        Generation(small, [Row(ids)], room + 1, GREEDY, ANY_BYTES)
+    # 4 layers of keys and values, 2 heads of 32 float32 numbers
+    needed = 2 * (len(ids) + 10) * 4 * 2 * 2 * 32 * 4
+    assert cache_bytes(small, 2, len(ids) + 10) == needed
+    finished(small, [Row(ids), Row(ids)], 10, kv_bytes=needed)
+    with pytest.raises(Refused, match=f"need {needed:,} bytes; {needed - 1:,} are"):
+        Generation(small, [Row(ids), Row(ids)], 10, GREEDY, needed - 1)
+
+
+def test_keys_and_values_take_what_was_counted(small: LanguageModel) -> None:
+    ids = small.token_ids("Alice was", prepend_bos=True)
+    writing = finished(small, [Row(ids), Row(ids)], 5)
+    layers: Any = writing._cache.layers
+    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
+    assert held == cache_bytes(small, 2, len(ids) + 4)  # the last token is not run
+
+
+def hooked(model: LanguageModel) -> list[str]:
+    return [name for name, module in model.hf.named_modules() if module._forward_hooks or module._forward_pre_hooks]
+
+
+def test_hooks_are_gone_after_every_step_and_every_fault(
+    small: LanguageModel, make_sae: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, source = make_sae(1)
+    ids = small.token_ids("Alice was", prepend_bos=True)
+    steers = [Steer(f"blocks.{i}.hook_resid_pre", torch.ones(128), 3) for i in range(3)]
+    writing = Generation(small, [Row(ids, steers)], 5, GREEDY, ANY_BYTES)
+    assert hooked(small) == []
+    writing.step()
+    readings.feature(small, source, ids, 0, True)
+    assert hooked(small) == []
+
+    def broken(*_: Any, **__: Any) -> None:
+        assert hooked(small)
+        raise RuntimeError("the device is gone")
+
+    monkeypatch.setattr(small.blocks[1], "forward", broken)
+    with pytest.raises(RuntimeError, match="device is gone"):
+        writing.step()
+    assert hooked(small) == []
+    with pytest.raises(RuntimeError, match="device is gone"):
+        readings.feature(small, source, ids, 0, True)
+    assert hooked(small) == []
+
+
+def test_logits_that_are_not_finite_are_refused(small_folder: Path) -> None:
+    narrow = load_model("small", str(small_folder), dtype="float16")
+    ids = narrow.token_ids("Alice was", prepend_bos=True)
+    writing = Generation(
+        narrow, [Row(ids, [Steer("blocks.1.hook_resid_post", [1.0] * 128, 1e6)])], 5, GREEDY, ANY_BYTES
+    )
+    with pytest.raises(Refused, match="not finite"):
+        writing.step()
+    assert hooked(narrow) == []
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_narrow_dtypes(small_folder: Path, small: LanguageModel, dtype: str) -> None:
+    narrow = load_model("small", str(small_folder), dtype=dtype)
+    ids = narrow.token_ids("The Queen turned", prepend_bos=True)
+    vector = torch.randn(128, generator=torch.Generator().manual_seed(4))
+    rows = [
+        Row(ids, [Steer("blocks.1.hook_resid_post", vector, 10), Steer("blocks.2.hook_resid_post", vector, 3, method)])
+        for method in ("SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP")
+    ]
+    exact = Generation(small, rows, 1, GREEDY, ANY_BYTES)
+    writing = Generation(narrow, rows, 1, Sampling(n_logprobs=2), ANY_BYTES)
+    for one in (exact, writing):
+        one.step()
+    assert exact.logits is not None and writing.logits is not None
+    assert (exact.logits - writing.logits).abs().max() < 0.5

@@ -1,0 +1,160 @@
+"""Tokens and their text, chats, models without BOS."""
+
+import copy
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import plain
+import pytest
+import torch
+from memicos_engine import chat, readings
+from memicos_engine.errors import Refused
+from memicos_engine.generation import Generation, Row, Sampling
+from memicos_engine.model import LanguageModel, load_model
+from tokenizers import decoders
+
+WRITTEN = "The whale, 鯨, said: \u201cça va?\u201d \U0001f40b\U0001f3fd\n\n  def f(x):  return x\ufffd!"
+
+
+def changed(model: LanguageModel, **attributes: Any) -> LanguageModel:
+    tokenizer = copy.deepcopy(model.tokenizer)
+    for name, value in attributes.items():
+        setattr(tokenizer, name, value)
+    return replace(model, tokenizer=tokenizer)
+
+
+def edit(path: Path, **values: Any) -> None:
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in {**content, **values}.items() if value is not None}))
+
+
+@pytest.fixture(scope="module")
+def without_bos(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+    folder = tmp_path_factory.mktemp("without-bos")
+    shutil.copytree(small_folder, folder, dirs_exist_ok=True)
+    edit(folder / "tokenizer_config.json", bos_token=None)
+    return load_model("without-bos", str(folder))
+
+
+def test_every_piece_of_a_text_reads_on_from_the_one_before(demo: LanguageModel) -> None:
+    ids = demo.token_ids(WRITTEN, prepend_bos=False)
+    assert demo.text(ids) == WRITTEN
+    assert "\ufffd" in "".join(demo.token_strings(ids)).replace("x\ufffd!", "")  # some tokens are parts of characters
+    prompt = demo.token_ids("Once", prepend_bos=True)
+    before = ""
+    for end in range(len(ids) + 1):
+        now = demo.continuation(prompt, ids[:end], partial=True)
+        assert now.startswith(before) and WRITTEN.startswith(now)
+        before = now
+    assert demo.continuation(prompt, ids, partial=False) == WRITTEN
+
+
+def test_a_character_that_stays_unfinished_is_shown_at_the_end(demo: LanguageModel) -> None:
+    ids = demo.token_ids("x\U0001f40b", prepend_bos=False)
+    assert len(ids) > 2
+    assert demo.continuation([1], ids[:-1], partial=True) == "x"
+    assert demo.continuation([1], ids[:-1], partial=False).startswith("x\ufffd")
+
+
+def test_a_character_cut_between_prefix_and_continuation(demo: LanguageModel) -> None:
+    ids = demo.token_ids("x\U0001f40b!", prepend_bos=False)
+    assert demo.continuation(ids[:2], ids[2:], partial=False) == "\U0001f40b!"
+
+
+def test_the_space_at_the_start_of_a_continuation_is_kept(small: LanguageModel) -> None:
+    """Decoders of SentencePiece's kind drop a text's first space."""
+    dropping = changed(small)
+    backend: Any = dropping.tokenizer
+    steps = [decoders.Replace("\u2581", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    backend.backend_tokenizer.decoder = decoders.Sequence(steps)
+    ids = small.token_ids("Alice was beginning", prepend_bos=True)
+    words = small.token_ids(" to get very tired", prepend_bos=False)
+    assert dropping.text(words) == "to get very tired"
+    assert dropping.continuation(ids, words, partial=False) == " to get very tired"
+
+
+def test_special_tokens(demo: LanguageModel, small: LanguageModel) -> None:
+    ids = demo.token_ids("<|im_start|>user\nHi<|im_end|><repo_name>", prepend_bos=False)
+    assert demo.special(ids) == [True, False, False, False, True, True]
+    assert demo.text(demo.without_special(ids)) == "user\nHi"
+    assert demo.text(ids) == "<|im_start|>user\nHi<|im_end|><repo_name>"
+    assert small.special([0, 1, 2, 3, 500]) == [True, True, True, True, False]
+
+
+def test_what_is_known_of_the_tokenizer(demo: LanguageModel, small: LanguageModel, without_bos: LanguageModel) -> None:
+    assert demo.has_chat_template and not small.has_chat_template
+    assert not demo.tokenizer_prepends_bos and not without_bos.tokenizer_prepends_bos
+    assert (demo.eos_token_ids, demo.bos_token_id) == (frozenset([2]), 1)
+    prepending = changed(small)
+    prepending.tokenizer.__class__ = type("Prepending", (type(small.tokenizer),), {"__call__": _with_bos})
+    assert prepending.tokenizer_prepends_bos
+
+
+def _with_bos(tokenizer: Any, text: str, **_: Any) -> dict[str, list[int]]:
+    return {"input_ids": [tokenizer.bos_token_id, *tokenizer.encode(text, add_special_tokens=False)]}
+
+
+def test_a_model_without_bos_works_everywhere(
+    without_bos: LanguageModel, small: LanguageModel, small_plain: Any, make_sae: Any
+) -> None:
+    assert without_bos.bos_token_id is None
+    ids = without_bos.token_ids("Alice was beginning", prepend_bos=True)
+    assert ids == small.token_ids("Alice was beginning", prepend_bos=False)
+    folder, source = make_sae(1, ignored=[])
+    values, near = plain.encode(folder, plain.residuals(small_plain, ids, [1])[1])
+    reading = readings.feature(without_bos, source, ids, 3, ignore_bos=True)
+    assert reading.values == pytest.approx(values[:, 3].tolist(), rel=1e-3, abs=1e-3) and not near[:, 3].any()
+    assert readings.strongest(without_bos, [source], ids, 5).hits
+    assert readings.vector(without_bos, "blocks.1.hook_resid_post", [1.0] * 128, ids).values
+    assert chat.render(without_bos, [{"role": "user", "content": "Hello"}])
+    writing = Generation(without_bos, [Row(ids)], 3, Sampling(), 10**9)
+    while not writing.done:
+        writing.step()
+    assert len(writing.ids[0]) == 3 and without_bos.special(ids) == [False] * len(ids)
+
+
+def test_chats_are_written_with_the_template(demo: LanguageModel) -> None:
+    ids = chat.render(
+        demo,
+        [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": "Yes?"},
+            {"role": "user", "content": "Bye <|im_end|>"},
+        ],
+    )
+    assert demo.text(ids) == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
+        "<|im_start|>assistant\nYes?<|im_end|>\n<|im_start|>user\nBye <|im_end|><|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert ids[0] == 1 and ids.count(1) == 5  # no BOS beside the template's own
+
+
+def test_chats_without_a_template_are_chatml(demo: LanguageModel) -> None:
+    bare = changed(demo, chat_template=None)
+    assert not bare.has_chat_template
+    ids = chat.render(bare, [{"role": "user", "content": "Hello, world!"}])
+    assert demo.text(ids) == "<|im_start|>user\nHello, world!<|im_end|>\n<|im_start|>assistant\n"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ raise_exception('Conversation roles must alternate user/assistant') }}",
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system turn: roles must alternate') }}{% endif %}",
+    ],
+)
+def test_what_the_template_refuses(demo: LanguageModel, template: str) -> None:
+    strict = changed(demo, chat_template=template)
+    with pytest.raises(Refused, match="roles must alternate"):
+        chat.render(strict, [{"role": "system", "content": "Hi"}])
+
+
+def test_the_bridge_shares_weights_and_leaves_the_module_alone(small: LanguageModel, small_plain: Any) -> None:
+    ours = {parameter.data_ptr() for parameter in small.hf.parameters()}
+    assert ours <= {parameter.data_ptr() for parameter in small.bridge.parameters()}
+    theirs = small_plain.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in small.hf.state_dict().items())

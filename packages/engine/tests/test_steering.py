@@ -1,0 +1,190 @@
+"""Steered logits against plain transformers with hooks of its own."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import plain
+import pytest
+import torch
+from memicos_engine import steering
+from memicos_engine.errors import Refused
+from memicos_engine.generation import Generation, Row, Sampling
+from memicos_engine.model import LanguageModel
+from memicos_engine.sources import Source
+from memicos_engine.steering import Method, Steer, Steering
+
+ANY_BYTES = 10**10
+PROMPT = "The committee met on Tuesday, and the chairman opened the session with"
+STEPS = 4
+TOLERANCE = 1e-3
+INDEPENDENT = {"SIMPLE_ADDITIVE": plain.added, "ORTHOGONAL_DECOMP": plain.scaled}
+
+
+def logits_of(model: LanguageModel, rows: list[Row], steps: int) -> tuple[torch.Tensor, torch.Tensor, list[list[int]]]:
+    """Logits of the prompts' positions (B, T, V), of the tokens written after them (B, steps, V), and those tokens.
+
+    The last position of the prompts and all that follow are a generation's own, prefilled and then cached.
+    """
+    with Steering(model, [row.steers for row in rows]).applied(), torch.inference_mode():
+        prompts = model.hf(torch.tensor([list(row.ids) for row in rows])).logits
+    writing = Generation(model, rows, steps, Sampling(), ANY_BYTES)
+    found = []
+    while not writing.done:
+        writing.step()
+        assert writing.logits is not None
+        found.append(writing.logits)
+    return prompts, torch.stack(found, dim=1), writing.ids
+
+
+def check(model: LanguageModel, hf: Any, rows: list[Row], changes: list[dict[int, plain.Change]], steps: int) -> None:
+    prompts, written, ids = logits_of(model, rows, steps)
+    for i, (row, change) in enumerate(zip(rows, changes, strict=True)):
+        expected = plain.logits(hf, [*row.ids, *ids[i][:-1]], change)
+        length = len(row.ids)
+        assert (prompts[i] - expected[:length]).abs().max() <= TOLERANCE
+        here = written[i, : len(ids[i])]
+        assert (here - expected[length - 1 :]).abs().max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("method", steering.METHODS)
+def test_random_features_of_three_layers(
+    demo: LanguageModel, demo_plain: Any, demo_sources: list[tuple[Path, Source]], method: Method
+) -> None:
+    generator = torch.Generator().manual_seed(7)
+    ids = demo.token_ids(PROMPT, prepend_bos=True)
+    rows, changes = [], []
+    for i in range(20):
+        _, source = demo_sources[i % 3]
+        vector = source.decoder_row(int(torch.randint(source.d_sae, (), generator=generator))).detach()
+        strength = (-1) ** i * (100 + 10 * i) if method == "SIMPLE_ADDITIVE" else i - 8
+        rows.append(Row(ids, [Steer(source.hook_name, vector, strength, method)]))
+        changes.append({source.layer: INDEPENDENT[method](vector, strength)})
+    check(demo, demo_plain, rows, changes, STEPS)
+
+
+def test_several_features_at_once(
+    demo: LanguageModel, demo_plain: Any, demo_sources: list[tuple[Path, Source]]
+) -> None:
+    """Of one layer, of several layers, both methods in turn; STEERED rows beside a DEFAULT one."""
+    ids = demo.token_ids(PROMPT, prepend_bos=True)
+    (at_7, at_15, at_23) = (source for _, source in demo_sources)
+    a, b, c, d = (s.decoder_row(i).detach() for s, i in ((at_7, 5), (at_7, 900), (at_15, 77), (at_23, 4000)))
+    low, middle, high = (s.hook_name for s in (at_7, at_15, at_23))
+    rows = [
+        Row(ids, [Steer(low, a, 60), Steer(low, b, -80)]),
+        Row(ids, [Steer(high, d, 300), Steer(low, a, 60), Steer(middle, c, 120)]),
+        Row(ids, [Steer(low, a, 60), Steer(low, a + b, 3, "ORTHOGONAL_DECOMP"), Steer(low, b, 40)]),
+        Row(ids, [Steer(low, a, 0, "ORTHOGONAL_DECOMP"), Steer(middle, c, 5, "ORTHOGONAL_DECOMP")]),
+        Row(ids),
+    ]
+    changes: list[dict[int, plain.Change]] = [
+        {7: plain.in_turn(plain.added(a, 60), plain.added(b, -80))},
+        {7: plain.added(a, 60), 15: plain.added(c, 120), 23: plain.added(d, 300)},
+        {7: plain.in_turn(plain.added(a, 60), plain.scaled(a + b, 3), plain.added(b, 40))},
+        {7: plain.scaled(a, 0), 15: plain.scaled(c, 5)},
+        {},
+    ]
+    check(demo, demo_plain, rows, changes, STEPS)
+
+
+def test_a_vector_and_its_negative_change_nothing(small: LanguageModel) -> None:
+    ids = small.token_ids("Alice was beginning", prepend_bos=True)
+    vector = torch.randn(128, generator=torch.Generator().manual_seed(0))
+    for first, second in ((1, 1), (1, 2)):  # one place under one name, and under two
+        hooks = f"blocks.{first}.hook_resid_post", f"blocks.{second}.hook_resid_{'post' if second == first else 'pre'}"
+        steers = [Steer(hooks[0], vector, 40), Steer(hooks[1], -vector, 40)]
+        _, both, _ = logits_of(small, [Row(ids, steers)], 5)
+        _, none, _ = logits_of(small, [Row(ids)], 5)
+        _, one, _ = logits_of(small, [Row(ids, steers[:1])], 5)
+        assert torch.equal(both, none) and (one - none).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("method", steering.METHODS)
+@pytest.mark.parametrize(
+    ("hook", "layer"),
+    [("0.hook_resid_pre", -1), ("0.hook_resid_post", 0), ("3.hook_resid_pre", 2), ("3.hook_resid_post", 3)],
+)
+def test_every_place_in_the_residual_stream(
+    small: LanguageModel, small_plain: Any, hook: str, layer: int, method: Method
+) -> None:
+    ids = small.token_ids("The Queen turned angrily away", prepend_bos=True)
+    vector = 3 * torch.randn(128, generator=torch.Generator().manual_seed(layer + 1))
+    steer = Steer(f"blocks.{hook}", vector.tolist(), 2.5, method)
+    check(small, small_plain, [Row(ids), Row(ids, [steer])], [{}, {layer: INDEPENDENT[method](vector, 2.5)}], 8)
+
+
+def test_masked_positions_are_not_steered_and_generated_ones_are(small: LanguageModel, small_plain: Any) -> None:
+    ids = small.token_ids("The Queen turned angrily away", prepend_bos=True)
+    vector = torch.randn(128, generator=torch.Generator().manual_seed(3))
+    mask = [i not in (0, 2, len(ids) - 1) for i in range(len(ids))]
+    steer = Steer("blocks.1.hook_resid_post", vector, 30)
+    short = small.token_ids("Alice", prepend_bos=True)
+    writing = Generation(small, [Row(ids, [steer], mask), Row(short), Row(short, [steer])], 6, Sampling(), ANY_BYTES)
+    found = []
+    while not writing.done:
+        writing.step()
+        assert writing.logits is not None
+        found.append(writing.logits)
+
+    def where(steered: list[bool], generated: int) -> plain.Change:
+        kept = torch.tensor(steered + [True] * generated)[None, :, None]
+        return lambda hidden: torch.where(kept, hidden + 30 * vector, hidden)
+
+    for row, steered in ((0, mask), (1, None), (2, [True] * len(short))):
+        prompt, tokens = (ids, short, short)[row], writing.ids[row][:-1]
+        changes = {} if steered is None else {1: where(steered, len(tokens))}
+        expected = plain.logits(small_plain, [*prompt, *tokens], changes)[len(prompt) - 1 :]
+        ours = torch.stack([logits[row] for logits in found[: len(tokens) + 1]])
+        assert (ours - expected).abs().max() <= TOLERANCE
+
+
+def test_normalized(small: LanguageModel) -> None:
+    steer = Steer("blocks.1.hook_resid_post", [3.0, 4.0], 2.0).normalized()
+    assert steer.vector.tolist() == pytest.approx([0.6, 0.8]) and steer.strength == 2.0
+    for size in (1e-30, 1e30):
+        assert Steer("h", [size * 3, size * 4], 1.0).normalized().vector.tolist() == pytest.approx([0.6, 0.8])
+    with pytest.raises(Refused, match="zero"):
+        Steer("blocks.1.hook_resid_post", [0.0] * 128, 1.0).normalized()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        steer.strength = 1.0  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_what_is_refused(small: LanguageModel) -> None:
+    ids = small.token_ids("Alice", prepend_bos=True)
+
+    def start(hook: str, width: int) -> None:
+        Generation(small, [Row(ids, [Steer(hook, [1.0] * width, 1.0)])], 1, Sampling(), ANY_BYTES)
+
+    start("blocks.3.hook_resid_post", 128)
+    with pytest.raises(Refused, match=r"127 numbers.*have 128"):
+        start("blocks.3.hook_resid_post", 127)
+    for hook in ("blocks.4.hook_resid_pre", "blocks.4.hook_resid_post"):
+        with pytest.raises(Refused, match="layers 0 to 3"):
+            start(hook, 128)
+    for hook in ("blocks.1.hook_mlp_out", "nonsense"):
+        with pytest.raises(Refused, match=r"cannot be steered; .*hook_resid_pre"):
+            start(hook, 128)
+    with pytest.raises(Refused, match="not finite"):
+        Steer("blocks.1.hook_resid_post", [1e30, 0.0], 1e30)
+    with pytest.raises(Refused, match="not finite"):
+        Steer("blocks.1.hook_resid_post", [float("nan"), 0.0], 1.0)
+    with pytest.raises(Refused, match="zero"):
+        Steer("blocks.1.hook_resid_post", [0.0] * 128, 1.0, "ORTHOGONAL_DECOMP")
+    with pytest.raises(Refused, match="PROJECTION_CAP"):
+        Steer("blocks.1.hook_resid_post", [1.0], 1.0, "PROJECTION_CAP")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_features_best_tokens_become_likelier(demo: LanguageModel, demo_sources: list[tuple[Path, Source]]) -> None:
+    """A small part of benchmarks/steering_effect.py: 8 features of the highest layer, at the residual's own norm."""
+    _, source = demo_sources[2]
+    ids = demo.token_ids("I went to the door and saw that there was", prepend_bos=True)
+    hf: Any = demo.hf
+    unembedding = hf.lm_head.weight * hf.model.norm.weight
+    features = torch.randperm(source.d_sae, generator=torch.Generator().manual_seed(1))[:8].tolist()
+    best = [(unembedding @ source.decoder_row(index)).topk(10).indices for index in features]
+    rows = [Row(ids), *(Row(ids, [Steer(source.hook_name, source.decoder_row(i), 370)]) for i in features)]
+    _, written, _ = logits_of(demo, rows, 1)
+    probabilities = written[:, 0].softmax(-1)
+    rises = [probabilities[1 + i, tokens].sum() / probabilities[0, tokens].sum() for i, tokens in enumerate(best)]
+    assert sum(rise >= 3 for rise in rises) >= 7
