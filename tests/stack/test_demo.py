@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import psutil
-from demo_program import Demo, Start
+from demo_program import Demo, Start, alive
 
 
 def test_a_taken_port_is_named_with_its_holder(start: Start, tmp_path: Path) -> None:
@@ -58,11 +58,9 @@ def test_ctrl_c_leaves_nothing_behind(start: Start, tmp_path: Path) -> None:
     demo.wait_for("pages are served")
     family = demo.family()
     assert len(family) >= 4
-    server = int((tmp_path / "postgres" / "postmaster.pid").read_text().split()[0])
+    server = psutil.Process(int((tmp_path / "postgres" / "postmaster.pid").read_text().split()[0]))
     assert demo.end(signal.SIGINT) == 0
-    _, left = psutil.wait_procs([p for p in family if p.is_running()], timeout=10)
-    assert left == []
-    assert not psutil.pid_exists(server)
+    assert alive([*family, server]) == []
 
 
 def test_a_server_that_dies_ends_the_others(start: Start, tmp_path: Path) -> None:
@@ -73,8 +71,7 @@ def test_a_server_that_dies_ends_the_others(start: Start, tmp_path: Path) -> Non
     webapp.kill()
     assert demo.process.wait(60) == 1
     demo.wait_for("webapp was ended by SIGKILL")
-    _, left = psutil.wait_procs([p for p in family if p.is_running()], timeout=10)
-    assert left == []
+    assert alive(family) == []
 
 
 def test_what_the_weights_are_is_said(demo: Demo) -> None:

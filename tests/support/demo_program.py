@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,3 +59,20 @@ def environment(data: Path, **more: str) -> dict[str, str]:
 
 
 Start = Callable[..., Demo]
+
+
+def alive(processes: Iterable[psutil.Process], seconds: float = 10) -> list[psutil.Process]:
+    """Those that still run after `seconds`; one that only waits to be reaped has ended."""
+    end = time.monotonic() + seconds
+    left = list(processes)
+    while left and time.monotonic() < end:
+        left = [process for process in left if _runs(process)]
+        time.sleep(0.1)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
