@@ -143,6 +143,51 @@ async def test_more_than_may_wait_are_refused_and_the_others_served(serve: Serve
     assert [answer.status_code for answer in answers] == [200, 200, 200]
 
 
+async def test_a_generation_waits_for_memory_and_one_that_can_never_fit_is_refused(serve: Serve, steps: Steps) -> None:
+    # 4 layers, 2 heads of 32, keys and values in float32
+    position = 2 * 4 * 2 * 32 * 4
+    url = await serve(kv_bytes=60 * position, sae_sets=("small",))
+
+    ended: list[int] = []
+
+    async def written(http: httpx.AsyncClient, n_tokens: int) -> httpx.Response:
+        answer = await http.post("/v1/steer/completion", json=LONG | {"n_completion_tokens": n_tokens})
+        ended.append(n_tokens)
+        return answer
+
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        refused = await written(http, 60)
+        assert refused.status_code == 400
+        assert f"need {position * 62:,} bytes; {position * 60:,} are set aside" in refused.json()["error"]
+
+        ended.clear()
+        steps.go.clear()
+        first = asyncio.create_task(written(http, 40))
+        await asyncio.to_thread(steps.reached.wait)
+        second = asyncio.create_task(written(http, 30))
+        await asyncio.sleep(0.3)
+        third = asyncio.create_task(written(http, 5))
+        await asyncio.sleep(0.3)
+        steps.go.set()
+        answers = await asyncio.gather(first, second, third)
+        assert [answer.status_code for answer in answers] == [200, 200, 200] and steps.taken == 75
+        # the third would fit beside the first, but does not overtake the second
+        assert ended == [40, 5, 30]
+
+        # and one that leaves hands its memory back
+        steps.go.clear()
+        steps.reached.clear()
+        fourth = asyncio.create_task(written(http, 40))
+        await asyncio.to_thread(steps.reached.wait)
+        fifth = asyncio.create_task(written(http, 30))
+        await asyncio.sleep(0.2)
+        fourth.cancel()
+        await asyncio.gather(fourth, return_exceptions=True)
+        await asyncio.sleep(0.3)
+        steps.go.set()
+        assert (await fifth).status_code == 200 and steps.taken <= 75 + 2 + 30
+
+
 async def test_health_answers_while_the_model_is_busy(url: str, steps: Steps) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         steps.go.clear()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from memicos_inference import hub, names, selection
 from memicos_inference.serving import Served, set_of
 from memicos_inference.settings import Settings
-from memicos_inference.worker import LoadError, Report
+from memicos_inference.worker import Budget, LoadError, Report
 
 if TYPE_CHECKING:
     from memicos_engine.model import LanguageModel
@@ -53,6 +53,7 @@ def load(settings: Settings, report: Report) -> Served:
         model=model,
         shelf=shelf,
         sae_sets=tuple(dict.fromkeys(set_of(source_id) for source_id in shelf.ids)),
+        kv=Budget(settings.kv_bytes),
     )
 
 

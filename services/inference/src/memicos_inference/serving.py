@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from memicos_inference.errors import BadInput
 from memicos_inference.settings import Settings
+from memicos_inference.worker import Budget
 
 if TYPE_CHECKING:  # torch is imported in the worker's thread, not with the routes
     from memicos_engine.model import LanguageModel
@@ -16,7 +17,10 @@ if TYPE_CHECKING:  # torch is imported in the worker's thread, not with the rout
 
 @dataclass(frozen=True)
 class Served:
-    """`names` are the ids that requests may give as `model`; the first is the model's own."""
+    """`names` are the ids that requests may give as `model`; the first is the model's own.
+
+    `kv` is the memory for keys and values, in bytes, that generations share.
+    """
 
     settings: Settings
     names: tuple[str, ...]
@@ -24,6 +28,7 @@ class Served:
     model: LanguageModel
     shelf: Shelf
     sae_sets: tuple[str, ...]
+    kv: Budget
 
     def check_model(self, name: str) -> None:
         if name not in self.names:

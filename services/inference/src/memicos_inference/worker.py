@@ -8,7 +8,8 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -21,12 +22,36 @@ Report = Callable[[str, float], None]
 """Called with words and the share that is done."""
 Short = Callable[[S], bytes]
 """What runs to its end in one go and gives the answer's body."""
-Long = Callable[[S], Iterator[bytes | None]]
+Steps = Generator[bytes | None, None, None]
+Long = Callable[[S], Steps]
 """What advances by steps; gives a body, the answer so far, or None. The last must be a body."""
 
 
 class LoadError(Exception):
     """The model or its sources cannot be loaded; the message says why and what to do."""
+
+
+class NotNow(Exception):
+    """A generation cannot begin before another ends; it goes back to the head of the queue."""
+
+
+class Budget:
+    """An amount of something that generations share, in the worker's thread. One alone may have all of it."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.taken = 0
+
+    @contextmanager
+    def take(self, amount: int) -> Iterator[None]:
+        """Raises NotNow where others hold too much."""
+        if self.taken and self.taken + amount > self.total:
+            raise NotNow
+        self.taken += amount
+        try:
+            yield
+        finally:
+            self.taken -= amount
 
 
 @dataclass
@@ -42,7 +67,7 @@ class Work(Generic[S]):
     def __init__(self, job: Short[S] | Long[S], long: bool) -> None:
         self.job = job
         self.long = long
-        self.steps: Iterator[bytes | None] | None = None
+        self.steps: Steps | None = None
         self.cancelled = False
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -93,6 +118,8 @@ class Worker(Generic[S]):
         self._short: deque[Work[S]] = deque()
         self._long: deque[Work[S]] = deque()
         self._live: list[Work[S]] = []
+        self._full = False
+        """The next generation cannot begin before one of the live ends."""
         self._wake = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
@@ -153,11 +180,14 @@ class Worker(Generic[S]):
                 if self._stopping:
                     break
                 short = self._short.popleft() if self._short else None
-                if self._long and len(self._live) < self._max_live:
+                if self._long and not self._full and len(self._live) < self._max_live:
                     self._live.append(self._long.popleft())
             if short is not None:
                 self._finish(served, short)
-            self._live = [work for work in self._live if self._advance(served, work)]
+            going = [work for work in self._live if self._advance(served, work)]
+            # _advance may have put the last one back, which is not an end
+            self._full = self._full and bool(going)
+            self._live = going
         for work in (*self._short, *self._long, *self._live):
             work.give(None, ended=True, error=Unavailable("stopping", "The server is shutting down.", 5))
 
@@ -176,8 +206,11 @@ class Worker(Generic[S]):
             work.give(None, ended=True, error=_told(error))
 
     def _advance(self, served: S, work: Work[S]) -> bool:
-        """One step of a generation; False when it is over."""
+        """One step of a generation; False when it is over, or cannot begin yet."""
         if work.cancelled:
+            if work.steps is not None:
+                work.steps.close()
+            self._full = False
             return False
         try:
             if work.steps is None:
@@ -186,10 +219,17 @@ class Worker(Generic[S]):
                 work.steps = steps
             work.give(next(work.steps))
             return True
+        except NotNow:
+            work.steps = None
+            with self._wake:
+                self._long.appendleft(work)
+            self._full = True
+            return False
         except StopIteration:
             work.give(None, ended=True)
         except Exception as error:  # noqa: BLE001  # raised again in the request's handler
             work.give(None, ended=True, error=_told(error))
+        self._full = False
         return False
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from memicos_inference.errors import BadInput
@@ -20,13 +20,14 @@ from memicos_inference.steering.schemas import (
     TokenLogprob,
     TopLogprob,
 )
+from memicos_inference.worker import Steps
 
 if TYPE_CHECKING:
     from memicos_engine.generation import Generation, Logprob, Row
     from memicos_engine.steering import Steer
 
 
-def completion(served: Served, body: CompletionRequest) -> Iterator[bytes | None]:
+def completion(served: Served, body: CompletionRequest) -> Steps:
     from memicos_engine.generation import Row
 
     steers = _steers(served, body)
@@ -53,10 +54,10 @@ def completion(served: Served, body: CompletionRequest) -> Iterator[bytes | None
             )
         return _body(CompletionResponse.model_construct(outputs=outputs))
 
-    return _frames(writing, now, body.stream)
+    return _frames(served, body, rows, writing, now)
 
 
-def chat(served: Served, body: ChatRequest) -> Iterator[bytes | None]:
+def chat(served: Served, body: ChatRequest) -> Steps:
     from memicos_engine import chat as chats
     from memicos_engine.generation import Row
 
@@ -93,7 +94,7 @@ def chat(served: Served, body: ChatRequest) -> Iterator[bytes | None]:
             )
         return _body(ChatResponse.model_construct(outputs=outputs, input=given))
 
-    return _frames(writing, now, body.stream)
+    return _frames(served, body, rows, writing, now)
 
 
 def _steers(served: Served, body: SteerSettings) -> list[Steer]:
@@ -147,10 +148,17 @@ def _start(served: Served, body: SteerSettings, rows: Sequence[Row]) -> Generati
     return Generation(served.model, rows, body.n_completion_tokens, sampling, served.settings.kv_bytes)
 
 
-def _frames(writing: Generation, now: Callable[[], bytes], stream: bool) -> Iterator[bytes | None]:
-    while not writing.done:
-        writing.step()
-        yield now() if stream or writing.done else None
+def _frames(
+    served: Served, body: SteerSettings, rows: Sequence[Row], writing: Generation, now: Callable[[], bytes]
+) -> Steps:
+    """Raises NotNow at first where others hold the memory that this takes."""
+    from memicos_engine.generation import cache_bytes
+
+    positions = max(len(row.ids) for row in rows) + body.n_completion_tokens
+    with served.kv.take(cache_bytes(served.model, len(rows), positions)):
+        while not writing.done:
+            writing.step()
+            yield now() if body.stream or writing.done else None
 
 
 def _logprobs(served: Served, found: Sequence[Logprob]) -> list[TokenLogprob]:
