@@ -1,0 +1,192 @@
+"""A real Chromium against a real webapp. Where no Chromium is installed, these tests are skipped aloud.
+
+page         a fresh page of the session's Chromium, 1280 wide; what it logs as an error, such as a violation of the
+             content security policy, fails the test at its end
+watched      makes further pages, with other sizes or themes, that are watched in the same way
+webapp_url   a webapp with the small dataset on a free port, in its own process and its own data folder
+inference    the inference server's double behind it, as it was at first
+provider     the language model's provider behind its autointerp server
+"""
+
+import asyncio
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+from inference_double import InferenceDouble
+from llm_provider import SERVER_KEY, LlmProvider
+from memicos_autointerp.app import create_app as create_autointerp
+from memicos_autointerp.settings import Settings as AutointerpSettings
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from servers import free_port, running
+from starlette.types import ASGIApp
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            if CHROMIUM is None:
+                reason = "no Chromium is installed: apt-get install chromium"
+                item.add_marker(pytest.mark.skip(reason=reason))  # noqa: TID251 (counted aloud; CI installs one)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+Watched = Callable[..., Page]
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Watched]:
+    contexts: list[BrowserContext] = []
+    problems: list[str] = []
+
+    def listen(message: ConsoleMessage) -> None:
+        # an answer of an error status is logged by the browser too; whether it is right, each test says itself
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            problems.append(message.text)
+
+    def make(**options: Any) -> Page:
+        contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", listen)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+@pytest.fixture
+def page(watched: Watched) -> Page:
+    return watched()
+
+
+@contextmanager
+def in_thread(app: ASGIApp) -> Iterator[str]:
+    """`app` on a free port, in an event loop of its own: Playwright's calls block this one."""
+    url, started, end = "", threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        nonlocal url
+        async with running(app) as url:
+            started.set()
+            await end.wait()
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread.start()
+    assert started.wait(30)
+    yield url
+    loop.call_soon_threadsafe(end.set)
+    thread.join(30)
+
+
+@pytest.fixture(scope="session")
+def served_inference() -> Iterator[tuple[str, InferenceDouble]]:
+    double = InferenceDouble()
+    with in_thread(double.app()) as url:
+        yield url, double
+
+
+@pytest.fixture
+def inference(served_inference: tuple[str, InferenceDouble]) -> Iterator[InferenceDouble]:
+    served_inference[1].reset()
+    yield served_inference[1]
+    served_inference[1].reset()
+
+
+@pytest.fixture(scope="session")
+def running_provider() -> Iterator[LlmProvider]:
+    with LlmProvider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(running_provider: LlmProvider) -> LlmProvider:
+    running_provider.reset()
+    return running_provider
+
+
+@pytest.fixture(scope="session")
+def autointerp_url(running_provider: LlmProvider) -> Iterator[str]:
+    values: dict[str, Any] = {"api_key": SERVER_KEY, "model": "own-model", "retries": 0}
+    settings = AutointerpSettings(base_url=running_provider.base_url, **values)
+    with in_thread(create_autointerp(settings)) as url:
+        yield url
+
+
+def webapp_support() -> ModuleType:
+    """The webapp's own test support, for its small dataset."""
+    path = ROOT / "services" / "webapp" / "tests" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("webapp_conftest", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert process.poll() is None, "the webapp ended"
+        try:
+            if httpx.get(url, timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} did not answer in {seconds} s")
+
+
+@pytest.fixture(scope="session")
+def webapp_url(served_inference: tuple[str, InferenceDouble], autointerp_url: str) -> Iterator[str]:
+    # not in pytest's folder: run by root, PostgreSQL has another user, and the next pytest would shut it out
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = Path(folder) / "dataset"
+        webapp_support()._write_dataset(dataset)
+        port = free_port()
+        environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+        environment |= {
+            "MEMICOS_DATA": f"{folder}/data",
+            "MEMICOS_PORT": str(port),
+            "MEMICOS_INFERENCE_STATUS_SECONDS": "0",
+            "INFERENCE_URL": served_inference[0],
+            "AUTOINTERP_URL": autointerp_url,
+        }
+        # its vectors are there before the first test searches
+        for command in (["datasets.load", str(dataset)], ["explanations.embed"]):
+            module = [sys.executable, "-m", f"memicos_webapp.{command[0]}", *command[1:]]
+            subprocess.run(module, env=environment, check=True, capture_output=True)
+        process = subprocess.Popen([sys.executable, "-m", "memicos_webapp"], env=environment)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(url, process)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(30)

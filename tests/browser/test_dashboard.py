@@ -1,0 +1,158 @@
+"""The dashboard and the way to it, by mouse and by keys."""
+
+import re
+from collections.abc import Callable
+
+from inference_double import InferenceDouble, value_of
+from llm_provider import LlmProvider, Reply
+from playwright.sync_api import Page, expect
+
+Watched = Callable[..., Page]
+
+
+def test_from_home_to_a_feature_by_the_jump_box(page: Page, webapp_url: str) -> None:
+    page.goto(webapp_url)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Look at what is inside a language model")
+    page.keyboard.press("/")
+    expect(page.locator("#jump")).to_be_focused()
+    page.keyboard.type("2-res/5")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{webapp_url}/small/2-res/5")
+    expect(page.get_by_role("heading", level=1)).to_have_text("the word 'whale' and what follows it")
+
+
+def test_keys_walk_through_live_features(page: Page, webapp_url: str) -> None:
+    page.goto(f"{webapp_url}/small/2-res/14")
+    page.keyboard.press("j")
+    expect(page).to_have_url(f"{webapp_url}/small/2-res/16")
+    page.keyboard.press("k")
+    expect(page).to_have_url(f"{webapp_url}/small/2-res/14")
+    page.keyboard.press("t")
+    expect(page.locator("#test-text")).to_be_focused()
+    page.keyboard.type("j?")
+    expect(page.locator("#test-text")).to_have_value("j?")
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#keys")).to_be_hidden()
+
+
+def test_three_views_of_an_example(page: Page, webapp_url: str) -> None:
+    page.goto(f"{webapp_url}/small/2-res/5")
+    first = page.locator(".ex .text").first
+
+    def length() -> int:
+        return len(first.inner_text())
+
+    snippet = length()
+    page.get_by_text("Full", exact=True).click()
+    full = length()
+    page.get_by_text("Stacked", exact=True).click()
+    stacked = length()
+    assert stacked < snippet <= full
+    # the choice is remembered on the next feature
+    page.keyboard.press("j")
+    expect(page).to_have_url(re.compile("/6$"))
+    expect(page.locator("#v-stacked")).to_be_checked()
+    page.locator("#v-snippet").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#v-full")).to_be_checked()
+
+
+def test_shades_and_numbers(page: Page, webapp_url: str) -> None:
+    page.goto(f"{webapp_url}/small/2-res/5")
+    peak = page.locator(".ex .text i.max").first
+    expect(peak).to_have_class("a9 max")
+    assert re.fullmatch(r"\d+\.\d", peak.get_attribute("title") or "")
+    colour = "getComputedStyle(document.querySelector('.ex .text i.max')).backgroundColor"
+    assert page.evaluate(colour) != "rgba(0, 0, 0, 0)"
+    page.keyboard.press("v")
+    after = "getComputedStyle(document.querySelector('.ex .text i.max'), '::after').content"
+    assert page.evaluate(after) == f'"{peak.get_attribute("title")}"'
+
+
+def test_the_feature_table_filters_in_place_and_its_address_can_be_shared(page: Page, webapp_url: str) -> None:
+    page.goto(f"{webapp_url}/small/2-res")
+    expect(page.locator("#features .count")).to_contain_text("of 60")
+    page.evaluate("window.sameDocument = true")
+    page.locator("[name=words]").fill("whale")
+    expect(page.locator("#features .count")).to_contain_text("1–1 of 1")
+    expect(page).to_have_url(re.compile("words=whale"))
+    page.reload()
+    expect(page.locator("#features .count")).to_contain_text("1–1 of 1")
+    page.goto(f"{webapp_url}/small/2-res")
+    page.evaluate("window.sameDocument = true")
+    page.get_by_role("link", name="Density").click()
+    expect(page).to_have_url(re.compile("sort=density&order=desc|order=desc"))
+    page.get_by_role("link", name="Next →").click()
+    expect(page.locator("#features .count")).to_contain_text("51–60 of 60")
+    assert page.evaluate("window.sameDocument") is True
+    page.locator("#features tbody a").first.click()
+    expect(page.get_by_role("heading", level=2, name="Where it fires")).to_be_visible()
+
+
+def test_the_table_works_without_scripts(watched: Watched, webapp_url: str) -> None:
+    page = watched(java_script_enabled=False)
+    page.goto(f"{webapp_url}/small/2-res")
+    page.locator("[name=words]").fill("whale")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.locator("#features tbody tr")).to_have_count(1)
+    page.locator("#features tbody a").first.click()
+    page.get_by_text("Full", exact=True).click()
+    expect(page.locator("#v-full")).to_be_checked()
+
+
+def test_own_text_is_shaded_and_stays_in_the_address(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+    page.goto(f"{webapp_url}/small/1-res/5")
+    expect(page.get_by_text("inference ready")).to_be_visible()
+    page.keyboard.press("t")
+    page.keyboard.type("the whale rose")
+    page.keyboard.press("Control+Enter")
+    result = page.locator("#test-result")
+    expect(result.locator("i.max")).to_have_text(" whale")
+    expect(result.locator("i.max")).to_have_attribute("title", f"{value_of('1-res', 5, 'whale'):.4g}")
+    expect(result).to_contain_text("max 10.0 at “ whale”")
+    expect(page).to_have_url(f"{webapp_url}/small/1-res/5?defaulttesttext=the+whale+rose")
+    page.reload()
+    expect(result.locator("i.max")).to_have_text(" whale")
+    # what is wrong is said in the result's place
+    page.get_by_label("Your text").fill("word " * 60)
+    page.get_by_role("button", name="Run").click()
+    expect(result.get_by_role("alert")).to_contain_text("Text too long: 62 tokens, max is 50")
+
+
+def test_own_text_waits_while_inference_loads(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+    inference.state, inference.fraction, inference.progress = "loading", 0.5, "reading weights"
+    page.goto(f"{webapp_url}/small/1-res/5?defaulttesttext=the+whale")
+    expect(page.locator("#test-result")).to_contain_text("loading, 50 %: reading weights")
+    inference.state = "ready"
+    # it asks again by itself
+    expect(page.locator("#test-result i.max")).to_have_text(" whale")
+    expect(page.get_by_text("inference ready")).to_be_visible()
+
+
+def test_a_language_model_explains_it(page: Page, webapp_url: str, provider: LlmProvider) -> None:
+    page.goto(f"{webapp_url}/small/3-res/9")
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("the word 'sea' and what follows it")
+    form = page.get_by_role("form", name="Explain with a language model")
+    provider.script(Reply(status=429))
+    form.get_by_label("Language model").fill("some/model")
+    form.get_by_role("button", name="Generate explanation").click()
+    said = page.locator("#explain-result")
+    expect(said.get_by_role("alert")).to_contain_text("The language model gave no explanation (rate_limited)")
+    expect(heading).to_have_text("the word 'sea' and what follows it")
+    form.get_by_role("button", name="Generate explanation").click()
+    expect(said).to_have_text("some/model explained it.")
+    expect(heading).to_have_text("the sea")
+    expect(page.locator("#explanations .expl")).to_have_count(2)
+    form.get_by_role("button", name="Generate explanation").click()
+    expect(said.get_by_role("alert")).to_contain_text("already exists")
+
+
+def test_an_embedded_dashboard_has_no_navigation(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+    page.goto(f"{webapp_url}/small/2-res/5?embed=true&defaulttesttext=the+whale")
+    expect(page.get_by_role("navigation")).to_have_count(0)
+    expect(page.locator("#test-result .own-text")).to_be_visible()
+    expect(page.get_by_role("link", name="Open in memicos")).to_have_attribute("href", "/small/2-res/5")

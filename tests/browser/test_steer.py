@@ -1,0 +1,126 @@
+"""Steering: both columns stream, stop where they are told to, and the address holds everything."""
+
+import re
+
+from inference_double import InferenceDouble
+from playwright.sync_api import Page, expect
+
+STEER = "/small/steer?source=1-res&index=5&strength=20"
+
+
+def column(page: Page, name: str) -> str:
+    return page.get_by_role("region", name=name).locator(".answer").last.inner_text()
+
+
+def words(kind: str, count: int) -> str:
+    return " ".join(f"{kind}{i}" for i in range(count))
+
+
+def test_both_columns_stream_side_by_side(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+    inference.delay = 0.1
+    page.goto(webapp_url + STEER)
+    page.get_by_label("Tokens", exact=True).fill("20")
+    page.get_by_label("prompt").fill("Once upon")
+    page.get_by_label("prompt").press("Control+Enter")
+    default, steered = (page.get_by_role("region", name=name) for name in ("Default", "Steered"))
+    expect(steered.locator(".answer")).to_contain_text("steered2")
+    # while it grows, neither waits for the other
+    assert 0 <= abs(len(column(page, "Default").split()) - len(column(page, "Steered").split())) <= 1
+    assert "steered19" not in column(page, "Steered")
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    expect(steered.locator(".count")).to_have_text("20 of 20", timeout=15_000)
+    expect(page.get_by_role("button", name="Run")).to_be_visible()
+    assert column(page, "Steered").strip() == words("steered", 20)
+    assert column(page, "Default").strip() == words("default", 20)
+    expect(default.locator(".said")).to_have_text("Once upon")
+    boxes = [one.bounding_box() for one in (default, steered)]
+    assert boxes[0] and boxes[1] and boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] < boxes[1]["x"]
+    # the address is the whole experiment
+    expect(page).to_have_url(re.compile(r"feature=1-res%2F5%4020&prompt=Once\+upon&n_tokens=20"))
+    page.reload()
+    expect(page.get_by_label("prompt")).to_have_value("Once upon")
+    expect(page.get_by_label("Tokens", exact=True)).to_have_value("20")
+
+
+def test_escape_stops_the_work(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+    inference.delay = 0.05
+    page.goto(webapp_url + STEER)
+    page.get_by_label("Tokens", exact=True).fill("200")
+    page.get_by_role("button", name="Once upon a time").click()
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("region", name="Steered").locator(".answer")).to_contain_text("steered3")
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("Stopped.")).to_be_visible()
+    expect(page.get_by_role("button", name="Run")).to_be_visible()
+    page.wait_for_timeout(500)
+    sent, shown = inference.frames_sent, column(page, "Steered")
+    page.wait_for_timeout(300)
+    assert inference.frames_sent == sent < 100 and column(page, "Steered") == shown
+
+
+def test_a_chat_goes_on_in_both_columns(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+    page.goto(webapp_url + STEER)
+    page.get_by_role("button", name="Chat", exact=True).click()
+    page.get_by_label("Tokens", exact=True).fill("3")
+    prompt = page.get_by_label("prompt")
+    for turn, said in enumerate(("Hello", "And then?")):
+        prompt.fill(said)
+        prompt.press("Enter")
+        for name in ("Default", "Steered"):
+            region = page.get_by_role("region", name=name)
+            expect(region.locator(".turn")).to_have_count(2 * turn + 2)
+            expect(region.locator(".turn.you .words").last).to_have_text(said)
+            expect(region.locator(".turn.it .words").last).to_have_text(words(name.lower(), 3))
+        expect(prompt).to_have_value("")
+    # each column has its own history
+    sent = {tuple(body["types"]): body["prompt"] for body in inference.bodies("/v1/steer/completion-chat")[1:]}
+    assert sent["STEERED",][1]["content"] == words("steered", 3)
+    assert sent["DEFAULT",][1]["content"] == words("default", 3)
+
+
+def test_features_are_added_and_removed(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+    page.goto(f"{webapp_url}/small/steer")
+    page.get_by_label("prompt").fill("Once")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("alert")).to_have_text("Add a feature to steer with first.")
+    finder = page.get_by_role("searchbox", name="words of an explanation, or an index")
+    expect(finder).to_be_focused()
+    finder.fill("whale")
+    page.get_by_role("button", name="2-res/5").click()
+    dial = page.locator(".dial")
+    expect(dial).to_have_count(1)
+    number = page.get_by_role("spinbutton", name=re.compile("as a number"))
+    number.fill("-12")
+    number.press("Tab")
+    expect(page.get_by_role("slider")).to_have_value("-12")
+    expect(page).to_have_url(re.compile(r"feature=2-res%2F5%40-12"))
+    page.get_by_role("slider").press("ArrowRight")
+    expect(number).not_to_have_value("-12")
+    page.get_by_role("button", name=re.compile("^remove")).click()
+    expect(page.get_by_text("No feature yet.")).to_be_visible()
+
+
+def test_what_goes_wrong_is_said(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+    page.goto(webapp_url + STEER)
+    prompt, note = page.get_by_label("prompt"), page.locator("#steer-note")
+    prompt.fill("word " * 60)
+    prompt.press("Control+Enter")
+    expect(note).to_have_text("Text too long: 62 tokens, max is 50")
+    expect(note).to_have_attribute("role", "alert")
+    inference.error_after = 2
+    prompt.fill("Once")
+    prompt.press("Control+Enter")
+    expect(note).to_have_text("The model ran out of memory; ask for fewer tokens.")
+    inference.reset()
+    inference.state = "loading"
+    prompt.press("Control+Enter")
+    expect(note).to_contain_text("Inference is loading")
+    page.goto(f"{webapp_url}/small/steer?source=9-res&index=5")
+    expect(page.get_by_role("alert").first).to_contain_text("small has no source '9-res'")
+
+
+def test_a_dashboard_leads_here(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+    page.goto(f"{webapp_url}/small/2-res/7")
+    page.keyboard.press("s")
+    expect(page).to_have_url(re.compile(r"/small/steer\?source=2-res&index=7&strength="))
+    expect(page.locator(".dial .name")).to_contain_text("2-res/7")
