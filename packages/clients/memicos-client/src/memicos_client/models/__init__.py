@@ -1,31 +1,113 @@
 """Contains all the data models used in inputs/outputs"""
 
+from .activation import Activation
 from .activation_row import ActivationRow
+from .chat_message import ChatMessage
+from .chat_message_role import ChatMessageRole
+from .chat_result import ChatResult
+from .chat_settings import ChatSettings
+from .chat_settings_steer_method import ChatSettingsSteerMethod
 from .error_body import ErrorBody
+from .example_body import ExampleBody
 from .explanation_body import ExplanationBody
 from .explanation_body_scores_item import ExplanationBodyScoresItem
+from .explanation_hit import ExplanationHit
+from .explanation_search_result import ExplanationSearchResult
 from .feature_body import FeatureBody
 from .feature_body_comments_item import FeatureBodyCommentsItem
 from .feature_body_lists_item import FeatureBodyListsItem
+from .feature_id import FeatureId
+from .found_feature import FoundFeature
+from .generate_request import GenerateRequest
+from .generated import Generated
 from .model_body import ModelBody
 from .named import Named
+from .neuron_body import NeuronBody
+from .new_activation import NewActivation
+from .search_all_body import SearchAllBody
+from .search_all_request import SearchAllRequest
+from .search_all_result import SearchAllResult
+from .search_all_results import SearchAllResults
+from .search_model_body import SearchModelBody
+from .search_release_body import SearchReleaseBody
+from .search_sources_body import SearchSourcesBody
+from .searched_for import SearchedFor
+from .skipped import Skipped
 from .source_body import SourceBody
 from .source_body_recipe import SourceBodyRecipe
 from .source_body_saelensconfig import SourceBodySaelensconfig
 from .source_set_body import SourceSetBody
+from .steer_answer import SteerAnswer
+from .steer_chat_answer import SteerChatAnswer
+from .steer_chat_request import SteerChatRequest
+from .steer_chat_request_steer_method import SteerChatRequestSteerMethod
+from .steer_feature import SteerFeature
+from .steer_request import SteerRequest
+from .steer_request_steer_method import SteerRequestSteerMethod
+from .token_counts import TokenCounts
+from .token_logprob import TokenLogprob
+from .top_feature import TopFeature
+from .top_logprob import TopLogprob
+from .topk_request import TopkRequest
+from .topk_result import TopkResult
+from .topk_results import TopkResults
+from .topk_token import TopkToken
+from .turn import Turn
+from .words_body import WordsBody
 
 __all__ = (
+    "Activation",
     "ActivationRow",
+    "ChatMessage",
+    "ChatMessageRole",
+    "ChatResult",
+    "ChatSettings",
+    "ChatSettingsSteerMethod",
     "ErrorBody",
+    "ExampleBody",
     "ExplanationBody",
     "ExplanationBodyScoresItem",
+    "ExplanationHit",
+    "ExplanationSearchResult",
     "FeatureBody",
     "FeatureBodyCommentsItem",
     "FeatureBodyListsItem",
+    "FeatureId",
+    "FoundFeature",
+    "Generated",
+    "GenerateRequest",
     "ModelBody",
     "Named",
+    "NeuronBody",
+    "NewActivation",
+    "SearchAllBody",
+    "SearchAllRequest",
+    "SearchAllResult",
+    "SearchAllResults",
+    "SearchedFor",
+    "SearchModelBody",
+    "SearchReleaseBody",
+    "SearchSourcesBody",
+    "Skipped",
     "SourceBody",
     "SourceBodyRecipe",
     "SourceBodySaelensconfig",
     "SourceSetBody",
+    "SteerAnswer",
+    "SteerChatAnswer",
+    "SteerChatRequest",
+    "SteerChatRequestSteerMethod",
+    "SteerFeature",
+    "SteerRequest",
+    "SteerRequestSteerMethod",
+    "TokenCounts",
+    "TokenLogprob",
+    "TopFeature",
+    "TopkRequest",
+    "TopkResult",
+    "TopkResults",
+    "TopkToken",
+    "TopLogprob",
+    "Turn",
+    "WordsBody",
 )

@@ -1,0 +1,246 @@
+import json
+from collections.abc import AsyncGenerator, Generator
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.error_body import ErrorBody
+from ...models.steer_answer import SteerAnswer
+from ...models.steer_request import SteerRequest
+from ...sse import aiter_sse, iter_sse
+from ...types import Response
+
+
+def _get_kwargs(
+    *,
+    body: SteerRequest,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/api/steer",
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorBody | SteerAnswer | None:
+    if response.status_code == 200:
+        response_200 = SteerAnswer.from_dict(response.json())
+
+        return response_200
+
+    if response.status_code == 400:
+        response_400 = ErrorBody.from_dict(response.json())
+
+        return response_400
+
+    if response.status_code == 404:
+        response_404 = ErrorBody.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 422:
+        response_422 = ErrorBody.from_dict(response.json())
+
+        return response_422
+
+    if response.status_code == 503:
+        response_503 = ErrorBody.from_dict(response.json())
+
+        return response_503
+
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorBody | SteerAnswer]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    body: SteerRequest,
+) -> Response[ErrorBody | SteerAnswer]:
+    """Steer
+
+     Continue a prompt steered and as the model is; answers have the completions without the prompt.
+
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, or
+    `error`.
+
+    Args:
+        body (SteerRequest):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorBody | SteerAnswer]
+    """
+
+    kwargs = _get_kwargs(
+        body=body,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    *,
+    client: AuthenticatedClient | Client,
+    body: SteerRequest,
+) -> ErrorBody | SteerAnswer | None:
+    """Steer
+
+     Continue a prompt steered and as the model is; answers have the completions without the prompt.
+
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, or
+    `error`.
+
+    Args:
+        body (SteerRequest):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorBody | SteerAnswer
+    """
+
+    return sync_detailed(
+        client=client,
+        body=body,
+    ).parsed
+
+
+async def asyncio_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    body: SteerRequest,
+) -> Response[ErrorBody | SteerAnswer]:
+    """Steer
+
+     Continue a prompt steered and as the model is; answers have the completions without the prompt.
+
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, or
+    `error`.
+
+    Args:
+        body (SteerRequest):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorBody | SteerAnswer]
+    """
+
+    kwargs = _get_kwargs(
+        body=body,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: SteerRequest,
+) -> ErrorBody | SteerAnswer | None:
+    """Steer
+
+     Continue a prompt steered and as the model is; answers have the completions without the prompt.
+
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, or
+    `error`.
+
+    Args:
+        body (SteerRequest):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorBody | SteerAnswer
+    """
+
+    return (
+        await asyncio_detailed(
+            client=client,
+            body=body,
+        )
+    ).parsed
+
+
+def stream(
+    *,
+    client: AuthenticatedClient | Client,
+    body: SteerRequest,
+) -> Generator[SteerAnswer, None, None]:
+    """Steer, as it comes: one frame per server-sent event.
+
+    Sets `stream` in the body. Leaving the loop closes the connection, which ends the work at the server.
+
+    Raises:
+        errors.UnexpectedStatus: For every answer but 200; `content` has the error's body.
+        httpx.TimeoutException: If the server is silent for longer than Client.timeout.
+        httpx.RemoteProtocolError: If the connection breaks off.
+    """
+    kwargs = _get_kwargs(
+        body=body,
+    )
+    kwargs["json"]["stream"] = True
+    kwargs["headers"]["Accept"] = "text/event-stream"
+
+    with client.get_httpx_client().stream(**kwargs) as response:
+        for data in iter_sse(response):
+            yield SteerAnswer.from_dict(json.loads(data))
+
+
+async def astream(
+    *,
+    client: AuthenticatedClient | Client,
+    body: SteerRequest,
+) -> AsyncGenerator[SteerAnswer, None]:
+    """Like `stream`, without blocking. Use `contextlib.aclosing` where the loop may be left early."""
+    kwargs = _get_kwargs(
+        body=body,
+    )
+    kwargs["json"]["stream"] = True
+    kwargs["headers"]["Accept"] = "text/event-stream"
+
+    async with client.get_async_httpx_client().stream(**kwargs) as response:
+        async for data in aiter_sse(response):
+            yield SteerAnswer.from_dict(json.loads(data))

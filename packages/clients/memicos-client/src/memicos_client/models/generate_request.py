@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="GenerateRequest")
+
+
+@_attrs_define
+class GenerateRequest:
+    """
+    Attributes:
+        model_id (str):
+        layer (str): source id; also accepted as `source`
+        index (int): a string of digits is accepted
+        explanation_type (str | Unset): how to explain; so far highlighted-tokens only Default: 'highlighted-tokens'.
+        explanation_model_name (None | str | Unset): the language model as its provider names it; null or empty: the
+            autointerp server's choice
+    """
+
+    model_id: str
+    layer: str
+    index: int
+    explanation_type: str | Unset = "highlighted-tokens"
+    explanation_model_name: None | str | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        model_id = self.model_id
+
+        layer = self.layer
+
+        index = self.index
+
+        explanation_type = self.explanation_type
+
+        explanation_model_name: None | str | Unset
+        if isinstance(self.explanation_model_name, Unset):
+            explanation_model_name = UNSET
+        else:
+            explanation_model_name = self.explanation_model_name
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "modelId": model_id,
+                "layer": layer,
+                "index": index,
+            }
+        )
+        if explanation_type is not UNSET:
+            field_dict["explanationType"] = explanation_type
+        if explanation_model_name is not UNSET:
+            field_dict["explanationModelName"] = explanation_model_name
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        model_id = d.pop("modelId")
+
+        layer = d.pop("layer")
+
+        index = d.pop("index")
+
+        explanation_type = d.pop("explanationType", UNSET)
+
+        def _parse_explanation_model_name(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        explanation_model_name = _parse_explanation_model_name(d.pop("explanationModelName", UNSET))
+
+        generate_request = cls(
+            model_id=model_id,
+            layer=layer,
+            index=index,
+            explanation_type=explanation_type,
+            explanation_model_name=explanation_model_name,
+        )
+
+        generate_request.additional_properties = d
+        return generate_request
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="SearchAllBody")
+
+
+@_attrs_define
+class SearchAllBody:
+    """Search all features.
+
+    Attributes:
+        query (str): 3 characters or more; what the feature should be about, in any words
+        offset (int | Unset): results to pass over; an answer's nextOffset Default: 0.
+        min_density (float | None | Unset): share of tokens that the feature fires on, at least
+        max_density (float | None | Unset): share of tokens that the feature fires on, at most
+    """
+
+    query: str
+    offset: int | Unset = 0
+    min_density: float | None | Unset = UNSET
+    max_density: float | None | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        query = self.query
+
+        offset = self.offset
+
+        min_density: float | None | Unset
+        if isinstance(self.min_density, Unset):
+            min_density = UNSET
+        else:
+            min_density = self.min_density
+
+        max_density: float | None | Unset
+        if isinstance(self.max_density, Unset):
+            max_density = UNSET
+        else:
+            max_density = self.max_density
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "query": query,
+            }
+        )
+        if offset is not UNSET:
+            field_dict["offset"] = offset
+        if min_density is not UNSET:
+            field_dict["minDensity"] = min_density
+        if max_density is not UNSET:
+            field_dict["maxDensity"] = max_density
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        query = d.pop("query")
+
+        offset = d.pop("offset", UNSET)
+
+        def _parse_min_density(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        min_density = _parse_min_density(d.pop("minDensity", UNSET))
+
+        def _parse_max_density(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        max_density = _parse_max_density(d.pop("maxDensity", UNSET))
+
+        search_all_body = cls(
+            query=query,
+            offset=offset,
+            min_density=min_density,
+            max_density=max_density,
+        )
+
+        search_all_body.additional_properties = d
+        return search_all_body
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

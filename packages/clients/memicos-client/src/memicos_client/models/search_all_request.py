@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="SearchAllRequest")
+
+
+@_attrs_define
+class SearchAllRequest:
+    """
+    Attributes:
+        model_id (str):
+        source_set (str):
+        text (list[str] | str):
+        selected_layers (list[str] | Unset): source ids; empty means every source of the set
+        sort_indexes (list[int] | Unset): rank by the sum of the values at these token positions; empty: by the maximum
+        ignore_bos (bool | Unset): the recipe's ignored positions take no part in maximum and ranking Default: True.
+        density_threshold (float | Unset): leave out features that fire on more than this share of tokens; -1 or 0: keep
+            all Default: -1.0.
+        num_results (int | Unset):  Default: 50.
+    """
+
+    model_id: str
+    source_set: str
+    text: list[str] | str
+    selected_layers: list[str] | Unset = UNSET
+    sort_indexes: list[int] | Unset = UNSET
+    ignore_bos: bool | Unset = True
+    density_threshold: float | Unset = -1.0
+    num_results: int | Unset = 50
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        model_id = self.model_id
+
+        source_set = self.source_set
+
+        text: list[str] | str
+        if isinstance(self.text, list):
+            text = self.text
+
+        else:
+            text = self.text
+
+        selected_layers: list[str] | Unset = UNSET
+        if not isinstance(self.selected_layers, Unset):
+            selected_layers = self.selected_layers
+
+        sort_indexes: list[int] | Unset = UNSET
+        if not isinstance(self.sort_indexes, Unset):
+            sort_indexes = self.sort_indexes
+
+        ignore_bos = self.ignore_bos
+
+        density_threshold = self.density_threshold
+
+        num_results = self.num_results
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "modelId": model_id,
+                "sourceSet": source_set,
+                "text": text,
+            }
+        )
+        if selected_layers is not UNSET:
+            field_dict["selectedLayers"] = selected_layers
+        if sort_indexes is not UNSET:
+            field_dict["sortIndexes"] = sort_indexes
+        if ignore_bos is not UNSET:
+            field_dict["ignoreBos"] = ignore_bos
+        if density_threshold is not UNSET:
+            field_dict["densityThreshold"] = density_threshold
+        if num_results is not UNSET:
+            field_dict["numResults"] = num_results
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        model_id = d.pop("modelId")
+
+        source_set = d.pop("sourceSet")
+
+        def _parse_text(data: object) -> list[str] | str:
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                text_type_1 = cast(list[str], data)
+
+                return text_type_1
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[str] | str, data)
+
+        text = _parse_text(d.pop("text"))
+
+        selected_layers = cast(list[str], d.pop("selectedLayers", UNSET))
+
+        sort_indexes = cast(list[int], d.pop("sortIndexes", UNSET))
+
+        ignore_bos = d.pop("ignoreBos", UNSET)
+
+        density_threshold = d.pop("densityThreshold", UNSET)
+
+        num_results = d.pop("numResults", UNSET)
+
+        search_all_request = cls(
+            model_id=model_id,
+            source_set=source_set,
+            text=text,
+            selected_layers=selected_layers,
+            sort_indexes=sort_indexes,
+            ignore_bos=ignore_bos,
+            density_threshold=density_threshold,
+            num_results=num_results,
+        )
+
+        search_all_request.additional_properties = d
+        return search_all_request
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

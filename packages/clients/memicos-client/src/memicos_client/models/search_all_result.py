@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.found_feature import FoundFeature
+
+
+T = TypeVar("T", bound="SearchAllResult")
+
+
+@_attrs_define
+class SearchAllResult:
+    """
+    Attributes:
+        tokens (list[str]):
+        result (list[FoundFeature]):
+        sort_indexes (list[int]):
+    """
+
+    tokens: list[str]
+    result: list[FoundFeature]
+    sort_indexes: list[int]
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        tokens = self.tokens
+
+        result = []
+        for result_item_data in self.result:
+            result_item = result_item_data.to_dict()
+            result.append(result_item)
+
+        sort_indexes = self.sort_indexes
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "tokens": tokens,
+                "result": result,
+                "sortIndexes": sort_indexes,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.found_feature import FoundFeature  # noqa: PLC0415
+
+        d = dict(src_dict)
+        tokens = cast(list[str], d.pop("tokens"))
+
+        result = []
+        _result = d.pop("result")
+        for result_item_data in _result:
+            result_item = FoundFeature.from_dict(result_item_data)
+
+            result.append(result_item)
+
+        sort_indexes = cast(list[int], d.pop("sortIndexes"))
+
+        search_all_result = cls(
+            tokens=tokens,
+            result=result,
+            sort_indexes=sort_indexes,
+        )
+
+        search_all_result.additional_properties = d
+        return search_all_result
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties
