@@ -1,0 +1,80 @@
+"""The generated client of the API reads every answer, streams included."""
+
+import pytest
+from inference_double import InferenceDouble, tokens_of
+from memicos_client import Client, errors
+from memicos_client.api.activation import new_activation
+from memicos_client.api.explanation import search_explanations_model
+from memicos_client.api.feature import get_feature
+from memicos_client.api.search import search_all, search_topk_by_token
+from memicos_client.api.steer import steer, steer_chat
+from memicos_client.models import (
+    Activation,
+    ChatMessage,
+    ErrorBody,
+    ExplanationSearchResult,
+    FeatureBody,
+    FeatureId,
+    NewActivation,
+    SearchAllRequest,
+    SearchAllResult,
+    SearchModelBody,
+    SteerAnswer,
+    SteerChatAnswer,
+    SteerChatRequest,
+    SteerFeature,
+    SteerRequest,
+    TopkRequest,
+    TopkResult,
+)
+
+TEXT = "the whale rose"
+FEATURE = SteerFeature(model_id="small", layer="1-res", index=5, strength=20)
+
+
+@pytest.fixture
+def client(url: str, inference: InferenceDouble) -> Client:
+    return Client(url)
+
+
+async def test_answers_are_models(client: Client) -> None:
+    feature = await get_feature.asyncio("small", "1-res", "5", client=client)
+    assert isinstance(feature, FeatureBody) and feature.index == "5" and feature.activations
+    own = NewActivation(custom_text=TEXT, feature=FeatureId(model_id="small", layer="1-res", index=5))
+    activation = await new_activation.asyncio(client=client, body=own)
+    assert isinstance(activation, Activation) and activation.tokens == tokens_of(TEXT)
+    strongest = SearchAllRequest(model_id="small", source_set="res", text=TEXT)
+    found = await search_all.asyncio(client=client, body=strongest)
+    assert isinstance(found, SearchAllResult) and found.result[0].neuron
+    by_token = TopkRequest(model_id="small", source="1-res", text=TEXT)
+    rows = await search_topk_by_token.asyncio(client=client, body=by_token)
+    assert isinstance(rows, TopkResult) and [row.token for row in rows.results] == tokens_of(TEXT)[1:]
+    meant = await search_explanations_model.asyncio(
+        client=client, body=SearchModelBody(query="whale", model_id="small")
+    )
+    assert isinstance(meant, ExplanationSearchResult) and meant.results[0].index == "5"
+
+
+async def test_both_kinds_of_steering_stream(client: Client) -> None:
+    body = SteerRequest(model_id="small", prompt="Once", features=[FEATURE], n_tokens=3)
+    answer = await steer.asyncio(client=client, body=body)
+    assert isinstance(answer, SteerAnswer) and answer.steered == " steered0 steered1 steered2"
+    frames = [frame async for frame in steer.astream(client=client, body=body)]
+    assert [frame.default for frame in frames][-1] == " default0 default1 default2" and len(frames) == 4
+    turns = [ChatMessage(role="user", content="Hello")]
+    chat = SteerChatRequest(
+        model_id="small", default_chat_messages=turns, steered_chat_messages=turns, features=[FEATURE], n_tokens=2
+    )
+    last = [frame async for frame in steer_chat.astream(client=client, body=chat)][-1]
+    assert isinstance(last, SteerChatAnswer) and last.steered
+    assert last.steered.chat_template[-1].content == "steered0 steered1"
+
+
+async def test_errors_are_models_too(client: Client) -> None:
+    answer = await get_feature.asyncio("small", "1-res", "64", client=client)
+    assert isinstance(answer, ErrorBody) and "has no feature 64" in answer.error
+    body = SteerRequest(model_id="small", prompt="Once", features=[], n_tokens=3)
+    with pytest.raises(errors.UnexpectedStatus) as caught:
+        async for _ in steer.astream(client=client, body=body):
+            pass
+    assert caught.value.status_code == 422
