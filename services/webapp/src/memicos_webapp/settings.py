@@ -150,7 +150,7 @@ class Settings(BaseSettings):
         default=24, ge=1, description="Tokens on each side of the strongest one in each of these texts."
     )
 
-    @field_validator("openai_api_key", "inference_secret", "autointerp_secret", mode="before")
+    @field_validator("database_url", "openai_api_key", "inference_secret", "autointerp_secret", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if isinstance(value, str) and not value.strip() else value

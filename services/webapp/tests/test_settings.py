@@ -1,0 +1,74 @@
+"""Settings: every one is documented, and what cannot be is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from memicos_webapp.settings import Settings
+from pydantic import ValidationError
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "webapp.md"
+
+
+def names() -> dict[str, str]:
+    """Field -> the environment variable that sets it."""
+    fields = Settings.model_fields
+    return {name: str(field.validation_alias or f"MEMICOS_{name.upper()}") for name, field in fields.items()}
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    rows = [
+        row.split("|") for row in DOCUMENT.read_text().split("## Settings")[1].splitlines() if row.startswith("| `")
+    ]
+    documented = {row[1].strip(" `"): row[2].strip() for row in rows}
+    assert sorted(documented) == sorted(names().values())
+    for name, field in Settings.model_fields.items():
+        assert field.description
+        assert documented[names()[name]] == ("" if field.default is None else str(field.default)), name
+
+
+def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    other: dict[str, Any] = {"MEMICOS_HOST": "::1", "MEMICOS_DATA": "there", "MEMICOS_EMBEDDER": "minilm"}
+    expected = {}
+    for name, variable in names().items():
+        default = Settings.model_fields[name].default
+        value = other.get(variable, "http://other" if variable.endswith("_URL") else "other")
+        if isinstance(default, int | float):
+            value = str(default / 2) if isinstance(default, float) else str(default + 1)
+        monkeypatch.setenv(variable, value)
+        expected[name] = value
+    read = Settings(_env_file=None)  # pyright: ignore[reportCallIssue]
+    for name, value in expected.items():
+        found = getattr(read, name)
+        shown = found.get_secret_value() if hasattr(found, "get_secret_value") else str(found)
+        assert shown == value or float(shown) == float(value), name
+    # secrets are not in what is logged
+    assert "other" not in repr(read.openai_api_key) + repr(read.inference_secret) + repr(read.autointerp_secret)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MEMICOS_PORT", "0x10"),
+        ("MEMICOS_PORT", "0"),
+        ("INFERENCE_URL", "localhost:5002"),
+        ("AUTOINTERP_URL", "ftp://host"),
+        ("MEMICOS_EMBEDDER", "word2vec"),
+        ("MEMICOS_EMBEDDER", "openai"),
+        ("MEMICOS_STEER_TOKENS", "0"),
+        ("MEMICOS_SEARCH_DENSE_SHARE", "1.5"),
+        ("MEMICOS_AUTOINTERP_SECONDS", "0"),
+    ],
+)
+def test_what_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError):
+        Settings(_env_file=None)  # pyright: ignore[reportCallIssue]
+
+
+def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "OPENAI_API_KEY", "INFERENCE_SECRET", "AUTOINTERP_SECRET"):
+        monkeypatch.setenv(name, "")
+    read = Settings(_env_file=None)  # pyright: ignore[reportCallIssue]
+    assert (read.database_url, read.openai_api_key, read.inference_secret, read.autointerp_secret) == (None,) * 4
+    assert read.preferred_embedder == "minilm"
