@@ -5,6 +5,7 @@ write_dataset    writes such a dataset, with other names or sizes, for tests tha
 server_url       the session's PostgreSQL, template for:
 loaded_url       a database with the small dataset loaded, shared: do not write into it
 fresh_url        an empty, migrated database of the test's own
+own_url          a database of the test's own with the small dataset loaded
 create           makes such a database of the given name, which stays to the end
 inference        the inference server's double that the application calls, as it was at first
 app, client      the application over `loaded_url`, and an httpx client of it (base URL http://localhost)
@@ -272,10 +273,15 @@ async def migrated(server_url: str) -> str:
 
 
 @pytest.fixture(scope="session")
-async def loaded_url(server_url: str, migrated: str, small_dataset: Path) -> str:
-    url = await _create(server_url, "loaded", migrated)
-    await load(small_dataset, url)
-    return url
+async def filled(server_url: str, migrated: str, small_dataset: Path) -> str:
+    """Name of a database with the small dataset loaded, from which others are copied."""
+    await load(small_dataset, await _create(server_url, "filled", migrated))
+    return "filled"
+
+
+@pytest.fixture(scope="session")
+async def loaded_url(server_url: str, filled: str) -> str:
+    return await _create(server_url, "loaded", filled)
 
 
 @pytest.fixture(scope="session")
@@ -291,15 +297,27 @@ def create(server_url: str, migrated: str) -> Callable[[str], Awaitable[str]]:
 _numbers = itertools.count()
 
 
-@pytest.fixture
-async def fresh_url(server_url: str, migrated: str) -> AsyncIterator[str]:
+@asynccontextmanager
+async def _copied(server_url: str, template: str) -> AsyncIterator[str]:
     name = f"fresh{next(_numbers)}"
-    yield await _create(server_url, name, migrated)
+    yield await _create(server_url, name, template)
     connection = await asyncpg.connect(server_url)
     try:
         await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:
         await connection.close()
+
+
+@pytest.fixture
+async def fresh_url(server_url: str, migrated: str) -> AsyncIterator[str]:
+    async with _copied(server_url, migrated) as url:
+        yield url
+
+
+@pytest.fixture
+async def own_url(server_url: str, filled: str) -> AsyncIterator[str]:
+    async with _copied(server_url, filled) as url:
+        yield url
 
 
 def make_settings(url: str, **changes: object) -> Settings:

@@ -9,7 +9,6 @@ import asyncpg
 import numpy as np
 import pytest
 from llm_provider import LlmProvider, Reply, embedding
-from memicos_webapp.datasets.service import load
 from memicos_webapp.explanations import embedding as embedding_service
 from memicos_webapp.explanations import minilm
 from memicos_webapp.explanations.embedders import MINILM, OPENAI, EmbedderFault, Embedders, Vectors
@@ -48,9 +47,8 @@ def of(*embedders: Counted | MiniLm | OpenAiEmbedder, preferred: str = MINILM) -
 
 
 @pytest.fixture
-async def database(fresh_url: str, small_dataset: Path) -> AsyncIterator[asyncpg.Connection]:
-    await load(small_dataset, fresh_url)
-    connection = await asyncpg.connect(fresh_url)
+async def database(own_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(own_url)
     yield connection
     await connection.close()
 
@@ -71,84 +69,84 @@ async def count(database: asyncpg.Connection) -> int:
 
 
 async def test_work_that_is_stopped_goes_on(
-    database: asyncpg.Connection, fresh_url: str, monkeypatch: pytest.MonkeyPatch
+    database: asyncpg.Connection, own_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedding_service, "BATCH", 20)
     stopped = Counted(batches=3)
     with pytest.raises(EmbedderFault, match=r"Out of order\."):
-        await embed_missing(fresh_url, of(stopped))
+        await embed_missing(own_url, of(stopped))
     assert await count(database) == 60
     rest = Counted()
     total = int(await database.fetchval("SELECT count(*) FROM explanation") or 0)
-    assert await embed_missing(fresh_url, of(rest)) == total - 60
+    assert await embed_missing(own_url, of(rest)) == total - 60
     assert await count(database) == total
-    assert await embed_missing(fresh_url, of(Counted(batches=0))) == 0
+    assert await embed_missing(own_url, of(Counted(batches=0))) == 0
     for text, vector in (await vectors(database)).items():
         assert vector == pytest.approx(embedding(text, 384), abs=1e-3)
 
 
-async def test_equal_texts_are_embedded_once(database: asyncpg.Connection, fresh_url: str) -> None:
+async def test_equal_texts_are_embedded_once(database: asyncpg.Connection, own_url: str) -> None:
     embedder = Counted()
-    assert await embed_missing(fresh_url, of(embedder)) == 180
+    assert await embed_missing(own_url, of(embedder)) == 180
     # the three sources have the same words
     assert len(embedder.texts) == len(set(embedder.texts)) == 59
 
 
-async def test_two_at_once_take_turns(database: asyncpg.Connection, fresh_url: str) -> None:
-    done = await asyncio.gather(*(embed_missing(fresh_url, of(Counted())) for _ in range(2)))
+async def test_two_at_once_take_turns(database: asyncpg.Connection, own_url: str) -> None:
+    done = await asyncio.gather(*(embed_missing(own_url, of(Counted())) for _ in range(2)))
     assert sorted(done) == [0, 180]
 
 
 async def test_the_index_is_built_after_many_vectors_also_by_the_next_run(
-    database: asyncpg.Connection, fresh_url: str, monkeypatch: pytest.MonkeyPatch
+    database: asyncpg.Connection, own_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedding_service, "BATCH", 20)
     monkeypatch.setattr(embedding_service, "BULK", 100)
     assert await has_index(database)
     with pytest.raises(EmbedderFault):
-        await embed_missing(fresh_url, of(Counted(batches=6)))
+        await embed_missing(own_url, of(Counted(batches=6)))
     assert not await has_index(database)
-    await embed_missing(fresh_url, of(Counted()))
+    await embed_missing(own_url, of(Counted()))
     assert await has_index(database)
 
 
-async def test_an_explanation_deleted_meanwhile_is_left_out(database: asyncpg.Connection, fresh_url: str) -> None:
+async def test_an_explanation_deleted_meanwhile_is_left_out(database: asyncpg.Connection, own_url: str) -> None:
     class Deleting(Counted):
         async def embed(self, texts: Sequence[str]) -> Vectors:
             await database.execute("DELETE FROM explanation WHERE index = 5")
             return await super().embed(texts)
 
-    await embed_missing(fresh_url, of(Deleting()))
+    await embed_missing(own_url, of(Deleting()))
     assert await count(database) == 177
 
 
 async def test_a_switch_is_seen_when_it_is_complete(
-    database: asyncpg.Connection, fresh_url: str, running_provider: LlmProvider
+    database: asyncpg.Connection, own_url: str, running_provider: LlmProvider
 ) -> None:
-    await embed_missing(fresh_url, of(Counted()))
+    await embed_missing(own_url, of(Counted()))
     running_provider.reset()
     running_provider.script(Reply(status=401))
     openai = OpenAiEmbedder(SecretStr(KEY), running_provider.base_url, 5)
     both = of(Counted(), openai)
     with pytest.raises(EmbedderFault):
-        await switch(fresh_url, both, OPENAI)
+        await switch(own_url, both, OPENAI)
     active = "SELECT DISTINCT active_embedder FROM source"
     assert await database.fetchval(active) == MINILM
-    assert await switch(fresh_url, both, OPENAI) == 180
+    assert await switch(own_url, both, OPENAI) == 180
     assert await database.fetchval(active) == OPENAI
     assert await count(database) == 0
     for text, vector in (await vectors(database, "embedding_openai")).items():
         assert vector == pytest.approx(embedding(text, 256), abs=1e-3)
     # a server without that embedder leaves such sources as they are
     await database.execute("DELETE FROM embedding_openai")
-    assert await embed_missing(fresh_url, of(Counted())) == 0
+    assert await embed_missing(own_url, of(Counted())) == 0
     await openai.close()
 
 
 async def test_the_server_embeds_what_is_new(
-    database: asyncpg.Connection, fresh_url: str, started: Start, monkeypatch: pytest.MonkeyPatch
+    database: asyncpg.Connection, own_url: str, started: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with started(fresh_url, embed_every_seconds=0.05) as client:
+    async with started(own_url, embed_every_seconds=0.05) as client:
         async with asyncio.timeout(30):
             while await count(database) < 180:  # noqa: ASYNC110 (PostgreSQL tells nobody)
                 await asyncio.sleep(0.05)
@@ -163,11 +161,11 @@ async def test_the_server_embeds_what_is_new(
         assert answer.json()["results"][0]["description"] == "a herd of zebras"
 
 
-async def test_the_command_waits_until_all_is_done(database: asyncpg.Connection, fresh_url: str) -> None:
+async def test_the_command_waits_until_all_is_done(database: asyncpg.Connection, own_url: str) -> None:
     async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str]:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "memicos_webapp.explanations.embed", *arguments,
-            env={"DATABASE_URL": fresh_url, **environment},
+            env={"DATABASE_URL": own_url, **environment},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await process.communicate()

@@ -13,7 +13,6 @@ from html_page import Page
 from llm_provider import SERVER_KEY, LlmProvider, Reply
 from memicos_autointerp.app import create_app as create_autointerp
 from memicos_autointerp.settings import Settings as AutointerpSettings
-from memicos_webapp.datasets.service import load
 from servers import Start, free_port, running
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -48,11 +47,10 @@ async def autointerp_url(running_provider: LlmProvider) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def client(
-    fresh_url: str, small_dataset: Path, started: Start, autointerp_url: str, provider: LlmProvider
+    own_url: str, started: Start, autointerp_url: str, provider: LlmProvider
 ) -> AsyncIterator[httpx.AsyncClient]:
-    await load(small_dataset, fresh_url)
     async with started(
-        fresh_url, autointerp_url=autointerp_url, autointerp_secret="theirs", explain_activations=3, explain_tokens=9
+        own_url, autointerp_url=autointerp_url, autointerp_secret="theirs", explain_activations=3, explain_tokens=9
     ) as client:
         yield client
 
@@ -73,7 +71,7 @@ async def stored(url: str) -> list[asyncpg.Record]:
         await connection.close()
 
 
-async def test_it_is_stored_and_answered(client: httpx.AsyncClient, fresh_url: str, provider: LlmProvider) -> None:
+async def test_it_is_stored_and_answered(client: httpx.AsyncClient, own_url: str, provider: LlmProvider) -> None:
     answer = await client.post(GENERATE, json=body())
     assert answer.status_code == 200, answer.text
     found = answer.json()["explanation"]
@@ -83,7 +81,7 @@ async def test_it_is_stored_and_answered(client: httpx.AsyncClient, fresh_url: s
     }  # fmt: skip
     assert found["explanationModelName"] == "some/model" and found["author"] == {"name": "local owner"}
     assert found["scores"] == [] and found["triggeredByUser"] is None
-    (row,) = await stored(fresh_url)
+    (row,) = await stored(own_url)
     assert dict(row) == {
         "index": 5, "description": "the sea", "method": "highlighted-tokens", "model": "some/model",
         "author": "local owner", "source": "1-res",
@@ -125,15 +123,15 @@ async def test_trailing_slash_source_and_index_as_text(client: httpx.AsyncClient
     assert answer.status_code == 200 and answer.json()["explanation"]["typeName"] == "highlighted-tokens"
 
 
-async def test_without_a_model_it_is_the_servers(client: httpx.AsyncClient, fresh_url: str) -> None:
+async def test_without_a_model_it_is_the_servers(client: httpx.AsyncClient, own_url: str) -> None:
     for name in (None, " "):
         answer = await client.post(GENERATE, json=body(explanationModelName=name))
         # the second is a duplicate of the first
         assert answer.status_code == (200 if name is None else 400)
-    assert [row["model"] for row in await stored(fresh_url)] == ["own-model"]
+    assert [row["model"] for row in await stored(own_url)] == ["own-model"]
 
 
-async def test_one_of_a_type_and_model(client: httpx.AsyncClient, fresh_url: str, provider: LlmProvider) -> None:
+async def test_one_of_a_type_and_model(client: httpx.AsyncClient, own_url: str, provider: LlmProvider) -> None:
     provider.default = Reply(delay=0.2)
     # both pass the first look: the database lets one of them in
     answers = await asyncio.gather(*(client.post(GENERATE, json=body()) for _ in range(2)))
@@ -143,7 +141,7 @@ async def test_one_of_a_type_and_model(client: httpx.AsyncClient, fresh_url: str
     duplicate = "An auto-interp with this explanation type and model already exists."
     assert again.status_code == 400 and again.json() == {"error": duplicate, "message": duplicate}
     assert len(provider.requests) == asked == 2
-    assert len(await stored(fresh_url)) == 1
+    assert len(await stored(own_url)) == 1
     assert (await client.post(GENERATE, json=body(explanationModelName="other/model"))).status_code == 200
 
 
@@ -163,7 +161,7 @@ async def test_one_of_a_type_and_model(client: httpx.AsyncClient, fresh_url: str
 )
 async def test_bad_requests(
     client: httpx.AsyncClient,
-    fresh_url: str,
+    own_url: str,
     provider: LlmProvider,
     changes: dict[str, Any],
     status: int,
@@ -171,11 +169,11 @@ async def test_bad_requests(
 ) -> None:
     answer = await client.post(GENERATE, json=body(**changes))
     assert answer.status_code == status and words in answer.json()["error"]
-    assert await stored(fresh_url) == [] and provider.requests == []
+    assert await stored(own_url) == [] and provider.requests == []
 
 
 async def test_what_fails_at_the_provider_is_no_explanation(
-    client: httpx.AsyncClient, fresh_url: str, provider: LlmProvider
+    client: httpx.AsyncClient, own_url: str, provider: LlmProvider
 ) -> None:
     faults = [
         (Reply(status=429), 502, "(rate_limited)"),
@@ -193,25 +191,24 @@ async def test_what_fails_at_the_provider_is_no_explanation(
         answer = await client.post(GENERATE, json=body())
         assert answer.status_code == status and words in answer.json()["error"], answer.text
         assert SERVER_KEY not in answer.text
-    assert await stored(fresh_url) == []
+    assert await stored(own_url) == []
     assert (await client.post(GENERATE, json=body())).status_code == 200
 
 
 async def test_a_nul_in_the_answer_is_written_as_a_sign(
-    client: httpx.AsyncClient, fresh_url: str, provider: LlmProvider
+    client: httpx.AsyncClient, own_url: str, provider: LlmProvider
 ) -> None:
     provider.script(Reply(content="EXPLANATION: NUL \0 bytes"))
     assert (await client.post(GENERATE, json=body())).status_code == 200
-    assert (await stored(fresh_url))[0]["description"] == "NUL ␀ bytes"
+    assert (await stored(own_url))[0]["description"] == "NUL ␀ bytes"
 
 
 async def test_no_connection_to_the_database_is_held_meanwhile(
-    fresh_url: str, small_dataset: Path, started: Start, autointerp_url: str, provider: LlmProvider
+    own_url: str, started: Start, autointerp_url: str, provider: LlmProvider
 ) -> None:
-    await load(small_dataset, fresh_url)
     provider.default = Reply(delay=1)
     urls = {"autointerp_url": autointerp_url, "autointerp_secret": "theirs"}
-    async with started(fresh_url, database_pool=1, database_wait_seconds=0.3, **urls) as client:
+    async with started(own_url, database_pool=1, database_wait_seconds=0.3, **urls) as client:
         asked = asyncio.create_task(client.post(GENERATE, json=body()))
         async with asyncio.timeout(10):
             while not provider.requests:  # noqa: ASYNC110 (the provider has no event for it)
@@ -226,9 +223,8 @@ async def garbled(request: Request) -> JSONResponse:
 
 
 async def test_an_autointerp_server_that_cannot_answer(
-    fresh_url: str, small_dataset: Path, started: Start, autointerp_url: str, provider: LlmProvider
+    own_url: str, started: Start, autointerp_url: str, provider: LlmProvider
 ) -> None:
-    await load(small_dataset, fresh_url)
     other = Starlette(
         routes=[Route(path, garbled, methods=["GET", "POST"]) for path in ("/health", "/v1/explain/default")]
     )
@@ -248,13 +244,13 @@ async def test_an_autointerp_server_that_cannot_answer(
             ),
         ]
         for changes, status, words in cases:
-            async with started(fresh_url, **changes) as client:
+            async with started(own_url, **changes) as client:
                 named = await client.post(GENERATE, json=body())
                 assert named.status_code == status and words in named.json()["error"], named.text
-        async with started(fresh_url, autointerp_url=other_url) as client:
+        async with started(own_url, autointerp_url=other_url) as client:
             unnamed = await client.post(GENERATE, json=body(explanationModelName=None))
             assert unnamed.status_code == 502 and "not as an autointerp server" in unnamed.json()["error"]
-    assert await stored(fresh_url) == []
+    assert await stored(own_url) == []
 
 
 async def test_only_the_local_owner_explains(
@@ -277,7 +273,7 @@ async def test_other_sites_cannot_ask(client: httpx.AsyncClient, provider: LlmPr
 HTMX = {"HX-Request": "true"}
 
 
-async def test_the_control_on_the_dashboard(client: httpx.AsyncClient, fresh_url: str, provider: LlmProvider) -> None:
+async def test_the_control_on_the_dashboard(client: httpx.AsyncClient, own_url: str, provider: LlmProvider) -> None:
     (form, _) = Page((await client.get("/small/1-res/5")).text).find("form", id="explain")[0]
     answer = await client.post(form["hx-post"] or "", data={"explainer_model": "some/model"}, headers=HTMX)
     page = Page(answer.text)
@@ -287,7 +283,7 @@ async def test_the_control_on_the_dashboard(client: httpx.AsyncClient, fresh_url
     (listed, _) = page.find("div", id="explanations")[0]
     assert listed["hx-swap-oob"] == "innerHTML" and len(page.find("div", class_="expl")) == 2
     assert page.find("h1", id="label")[0][1] == "the sea"
-    assert (await stored(fresh_url))[0]["model"] == "some/model"
+    assert (await stored(own_url))[0]["model"] == "some/model"
     # without scripts it leads back to the dashboard
     answer = await client.post("/small/1-res/6/explain", data={"explainer_model": ""})
     assert (answer.status_code, answer.headers["location"]) == (303, "/small/1-res/6")

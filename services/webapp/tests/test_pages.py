@@ -6,7 +6,9 @@ from typing import Any
 import httpx
 import pyarrow.parquet as pq
 import pytest
+from fastapi import FastAPI
 from html_page import Page, inline_code
+from inference_double import InferenceDouble
 
 
 async def get(client: httpx.AsyncClient, path: str, status: int = 200, headers: dict[str, str] | None = None) -> Page:
@@ -21,16 +23,78 @@ def rows(dataset: Path, source: str = "1-res") -> list[dict[str, Any]]:
     return pq.read_table(dataset / source / "features-00000.parquet").to_pylist()
 
 
-PATHS = ["/", "/small", "/small-release", "/small/res", "/small/1-res", "/small/1-res/3", "/small/1-res/15", "/api-doc"]
+PATHS = ["/", "/small", "/small-release", "/small/res", "/small/1-res", "/small/1-res/3", "/small/1-res/15",
+         "/search-explanations", "/search", "/search-topk-by-token", "/small/steer", "/api-doc"]  # fmt: skip
+OTHERS = ["/search-explanations?q=whale", "/search?q=the+whale", "/search-topk-by-token?q=the+whale",
+          "/small/steer?feature=1-res/5&feature=2-res/7@-3&prompt=Once", "/small/steer?source=9-res&index=1",
+          "/small/1-res/3?embed=true", "/small/1-res/3?defaulttesttext=the+whale", "/small/1-res?words=zebra",
+          "/small/1-res?sort=max&page=2"]  # fmt: skip
+FAULTY = {"/nope": 404, "/small/1-res/64": 404, "/small/1-res/x": 400, "/small/1-res?page=0": 422, "/a%00b": 400}
+FRAGMENTS = ["/search/results?q=the+whale", "/search-topk-by-token/results?q=the+whale",
+             "/search/sources?set=small/res", "/small/inference", "/small/1-res/inference", "/small/steer/find?q=whale",
+             "/small/steer/dial?source=1-res&index=5"]  # fmt: skip
 
 
-@pytest.mark.parametrize("path", PATHS)
-async def test_pages_are_whole_and_need_no_inline_code(client: httpx.AsyncClient, path: str) -> None:
-    page = await get(client, path)
-    assert page.find("h1")
-    assert inline_code(page) == []
+def check_headers(answer: httpx.Response) -> None:
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'" and policy["script-src"] == policy["style-src"] == "'self'"
+    assert policy["base-uri"] == "'none'" and policy["form-action"] == "'self'"
+    assert policy["frame-ancestors"] == ("*" if "embed=true" in str(answer.url) else "'self'")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("path", [*PATHS, *OTHERS, *FAULTY])
+async def test_pages_are_whole_and_need_no_inline_code(
+    client: httpx.AsyncClient, inference: InferenceDouble, path: str
+) -> None:
+    answer = await client.get(path)
+    assert answer.status_code == FAULTY.get(path, 200)
+    check_headers(answer)
+    page = Page(answer.text)
+    assert page.open == [] and inline_code(page) == []
+    # charts have titles too; the first is the page's
+    assert len(page.find("h1")) == 1 and "memicos" in page.find("title")[0][1]
     ids = [has["id"] for _, has, _ in page.elements if "id" in has]
     assert len(ids) == len(set(ids))
+    # what a label, a description or a control names is there
+    for tag, has, _ in page.elements:
+        for name in ("for", "aria-labelledby", "aria-controls"):
+            assert has.get(name) is None or has[name] in ids, (tag, has)
+        if tag in ("input", "textarea", "select") and has.get("type") not in ("hidden", "checkbox", "radio"):
+            assert "aria-label" in has or enclosed(answer.text, has), has
+
+
+def enclosed(html: str, field: dict[str, str | None]) -> bool:
+    """Whether a field stands in a label."""
+    place = html.index(f'name="{field["name"]}"') if "name" in field else html.index("<textarea")
+    return html.rfind("<label", 0, place) > html.rfind("</label", 0, place)
+
+
+async def test_titles_tell_pages_apart(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    titles = {path: Page((await client.get(path)).text).find("title")[0][1] for path in PATHS}
+    # two ways of searching by text are one page
+    assert titles.pop("/search") == titles.pop("/search-topk-by-token")
+    assert all("memicos" in title for title in titles.values()) and len(set(titles.values())) == len(titles)
+
+
+@pytest.mark.parametrize("path", FRAGMENTS)
+async def test_fragments_are_whole(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+    answer = await client.get(path, headers={"HX-Request": "true"})
+    assert answer.status_code == 200
+    check_headers(answer)
+    page = Page(answer.text)
+    assert page.open == [] and inline_code(page) == [] and not page.find("h1")
+
+
+async def test_headers_of_what_is_no_page(client: httpx.AsyncClient, app: FastAPI) -> None:
+    for path in ("/api/feature/small/1-res/3", "/api/openapi.json", "/api/nope", "/jump?to=small", "/steer"):
+        check_headers(await client.get(path))
+    page = Page((await client.get("/")).text)
+    files = [has.get("src") or has.get("href") for tag in ("script", "link") for has, _ in page.find(tag)]
+    for file in files:
+        answer = await client.get(file or "")
+        assert answer.status_code == 200 and "immutable" in answer.headers["cache-control"], file
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -77,7 +77,8 @@ async def jump(session: AsyncSession, to: str) -> str:
     to = to.strip()
     if not to:
         return "/"
-    path = urlsplit(to).path if "://" in to else to
+    # the path of an address, wherever it leads
+    path = to.split("://", 1)[-1].split("/", 1)[-1].split("?")[0].split("#")[0] if "://" in to else to
     parts = [part for part in path.split("/") if part]
     known = await repository.models(session)
     match = _PLACE.fullmatch("/".join(parts[-3:]))

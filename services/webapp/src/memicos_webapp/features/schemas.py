@@ -10,6 +10,12 @@ BIGGEST_INDEX = 2**31 - 1
 """PostgreSQL's integer; no autoencoder comes near it."""
 
 
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("Input should be a number, not true or false")
+    return value
+
+
 class FeatureId(BaseModel):
     """A feature as any of the known clients names it."""
 
@@ -19,7 +25,7 @@ class FeatureId(BaseModel):
     source: str = Field(
         validation_alias=AliasChoices("layer", "source"), description="source id; also accepted as `source`"
     )
-    index: int = Field(
+    index: Annotated[int, BeforeValidator(_no_truth)] = Field(
         ge=0,
         le=BIGGEST_INDEX,
         validation_alias=AliasChoices("index", "neuron"),

@@ -1,0 +1,213 @@
+"""Every route, whatever it is sent: an answer in words, and never a fault of ours."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from html_page import Page
+from inference_double import InferenceDouble
+
+FEATURE = {"modelId": "small", "layer": "1-res", "index": 5}
+STEER = {
+    "modelId": "small",
+    "features": [{**FEATURE, "strength": 2.0}],
+    "temperature": 0.5,
+    "n_tokens": 1,
+    "freq_penalty": 1,
+    "seed": 1,
+    "strength_multiplier": 1,
+    "steer_method": "SIMPLE_ADDITIVE",
+    "n_logprobs": 1,
+    "stream": False,
+}
+TURNS = [{"role": "user", "content": "Hello"}]
+QUERY = {"query": "whale", "offset": 0, "minDensity": 0.0, "maxDensity": 1.0}
+BODIES: dict[str, dict[str, Any]] = {
+    "/api/activation/new": {"feature": FEATURE, "customText": "a b", "ignoreBos": True},
+    "/api/search-all": {
+        "modelId": "small", "sourceSet": "res", "text": "a b", "selectedLayers": ["1-res"], "sortIndexes": [1],
+        "ignoreBos": True, "densityThreshold": 0.5, "numResults": 3,
+    },
+    "/api/search-topk-by-token": {
+        "modelId": "small", "source": "1-res", "text": "a b", "numResults": 2, "ignoreBos": True,
+        "densityThreshold": 0.5,
+    },
+    "/api/explanation/search": {**QUERY, "modelId": "small", "layers": ["1-res"]},
+    "/api/explanation/search-all": QUERY,
+    "/api/explanation/search-model": {**QUERY, "modelId": "small"},
+    "/api/explanation/search-release": {**QUERY, "releaseName": "small-release"},
+    # a dead feature: refused before a language model is asked
+    "/api/explanation/generate": {
+        **FEATURE, "index": 15, "explanationType": "highlighted-tokens", "explanationModelName": "m",
+    },
+    "/api/steer": {**STEER, "prompt": "Once"},
+    "/api/steer-chat": {
+        **STEER, "defaultChatMessages": TURNS, "steeredChatMessages": TURNS, "steer_special_tokens": True,
+    },
+}  # fmt: skip
+"""A body with every field of every route that takes one."""
+
+HOSTILE: tuple[Any, ...] = (
+    None, True, -1, 1.5, 2**31, 2**63, 10**30, 1e308, "", " ", "x" * 5000, "\0", "a\0b", "ü→🐳", "'; DROP TABLE load",
+    "%s", "{0}", "../../etc", [], [[]], [None], ["x"] * 2000, {}, {"a": {"b": []}},
+)  # fmt: skip
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The places in a body where something stands, itself left out."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inside:
+        yield (*path, key)
+        yield from leaves(one, (*path, key))
+
+
+def replaced(body: Any, path: tuple[Any, ...], value: Any) -> Any:
+    copy = json.loads(json.dumps(body))
+    place = copy
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return copy
+
+
+def refused(answer: httpx.Response, what: object) -> None:
+    """It is an answer, or a refusal in words."""
+    assert answer.status_code < 500, (what, answer.text)
+    if answer.status_code >= 400:
+        body = answer.json()
+        assert set(body) == {"error", "message"} and body["error"] == body["message"] and len(body["error"]) > 10, what
+
+
+@pytest.mark.parametrize("path", BODIES)
+async def test_every_field_with_every_nonsense(
+    client: httpx.AsyncClient, inference: InferenceDouble, path: str
+) -> None:
+    body = BODIES[path]
+    answer = await client.post(path, json=body)
+    assert answer.status_code == (400 if path.endswith("generate") else 200), answer.text
+    for place in leaves(body):
+        for value in HOSTILE:
+            changed = replaced(body, place, value)
+            answer = await client.post(path, content=json.dumps(changed), headers={"Content-Type": "application/json"})
+            refused(answer, (place, value))
+
+
+async def test_no_route_is_forgotten(app: FastAPI) -> None:
+    assert {path for path, methods in app.openapi()["paths"].items() if "post" in methods} == set(BODIES)
+
+
+@pytest.mark.parametrize("path", BODIES)
+async def test_bodies_that_are_none(client: httpx.AsyncClient, path: str) -> None:
+    valid = json.dumps(BODIES[path])
+    bodies = [
+        b"", b"{", b"null", b"[]", b"1", b'"x"', b"{}", b"\xff\xfe{", b'{"a": \xff}', b"[" * 50_000, b"{" * 50_000,
+        b'{"a": NaN}', f'{valid[:-1]}, "note": "\\ud800"}}'.encode(), f'{valid[:-1]}, "\\udc00": 1}}'.encode(),
+    ]  # fmt: skip
+    for content in bodies:
+        answer = await client.post(path, content=content, headers={"Content-Type": "application/json"})
+        refused(answer, content[:40])
+        assert answer.status_code in (400, 422), (content[:40], answer.text)
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense", ""):
+        answer = await client.post(path, content=valid, headers={"Content-Type": kind})
+        refused(answer, kind)
+    big = await client.post(path, content=b"x" * 1_000_001, headers={"Content-Type": "application/json"})
+    assert big.status_code == 413 and "at most 1000000 are taken" in big.json()["error"]
+
+
+async def test_half_a_surrogate_pair_is_named(client: httpx.AsyncClient) -> None:
+    content = b'{"query": "wh\\ud83dle"}'
+    answer = await client.post(
+        "/api/explanation/search-all", content=content, headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 400 and "half of a surrogate pair" in answer.json()["error"]
+    whole = await client.post(
+        "/api/explanation/search-all", content=content.replace(b"\\ud83d", b"\\ud83d\\udc33"),
+        headers={"Content-Type": "application/json"},
+    )  # fmt: skip
+    assert whole.status_code == 200
+
+
+NAMES = (
+    "nope", "1-res", "-1", "0x10", "5.0", "٣", "99999999999999999999", "2147483648", "a b", "ü🐳", "%", "%25", "..",
+    "'", '"<b>', "x" * 3000, "a\0b", "\n",
+)  # fmt: skip
+QUERIES = (
+    "page=-1", "page=1e9", "page=99999999999999999999", "sort=colour", "order=up", "show=most", "words=%00",
+    "words=" + "x" * 300, "words=%22%27%26%7C%21", "density_from=x", "density_from=nan", "density_from=-1",
+    "density_to=1e400", "max_from=inf", "max_to=-1", "q=%FF%FE", "q=" + "x" * 5000, "modelId=%00", "set=%2F%2F%2F",
+    "sources=%7B%7D", "sources=[[]]", "sources=[" * 2000, "sortIndexes=[[1]]", "sortIndexes=-1", "sortIndexes=null",
+    "sortIndexes=[1e99]", "selectedLayers=[1,null]", "maxDensity=nan", "releaseName=%00", "to=%00", "to=http://[",
+    "to=" + "x" * 2000, "feature=%00", "feature=a/1@1e999", "feature=a/9999999999", "source=%00&index=%00",
+    "n_tokens=1e9", "seed=x", "mode=song", "embed=maybe", "defaulttesttext=%00", "defaulttesttext=" + "y" * 9000,
+    "a=b=c&&&=", "%", "q=a&index=99999999999&source=1-res",
+)  # fmt: skip
+ANY = "a embed %"
+TEXT = "q modelId set sortIndexes selectedLayers"
+PATHS = {
+    "/": "", "/jump": "to", "/small": "",
+    "/small/1-res": "page sort order show words density_from density_to max_from max_to",
+    "/small/1-res/5": "defaulttesttext", "/search-explanations": "q modelId sources maxDensity releaseName page",
+    "/search": TEXT, "/search/sources": TEXT, "/search/results": TEXT, "/search-topk-by-token": TEXT,
+    "/search-topk-by-token/results": TEXT, "/steer": "", "/small/steer": "feature source n_tokens seed mode",
+    "/small/steer/find": "q", "/small/steer/dial": "source q", "/small/inference": "", "/small/1-res/inference": "",
+    "/api-doc": "", "/api/feature/small/1-res/5": "", "/api/openapi.json": "",
+}  # fmt: skip
+"""What every route that is read takes."""
+
+
+async def test_addresses_made_of_nonsense(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    for name in NAMES:
+        text = quote(name, safe="%") if name in ("%", "%25") else quote(name, safe="")
+        for address in (
+            f"/{text}", f"/small/{text}", f"/small/1-res/{text}", f"/{text}/1-res/5", f"/small/{text}/5",
+            f"/{text}/steer", f"/small/{text}/inference", f"/{text}/inference", f"/small/steer/{text}",
+            f"/small/steer/find?q={text}", f"/small/steer/dial?source={text}&index={text}", f"/jump?to={text}",
+            f"/search?q={text}&modelId={text}", f"/search-explanations?q={text}&modelId={text}",
+            f"/api/feature/small/1-res/{text}", f"/api/feature/{text}/1-res/5", f"/api/{text}", f"/static/{text}",
+        ):  # fmt: skip
+            answer = await client.get(address)
+            assert answer.status_code < 500, address
+            if answer.headers.get("content-type", "").startswith("text/html"):
+                assert Page(answer.text).open == []
+        for address in (f"/small/1-res/{text}/test", f"/{text}/1-res/5/test", f"/small/{text}/15/explain"):
+            assert (await client.post(address, data={"text": "a"})).status_code < 500, address
+
+
+async def test_queries_made_of_nonsense(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    for path, takes in PATHS.items():
+        for query in QUERIES:
+            if query.split("=")[0] not in f"{takes} {ANY}".split():
+                continue
+            answer = await client.get(f"{path}?{query}")
+            assert answer.status_code < 500, (path, query)
+            if answer.headers.get("content-type", "").startswith("text/html"):
+                assert Page(answer.text).open == [], (path, query)
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST", "OPTIONS", "HEAD"])
+async def test_methods_that_nothing_takes(client: httpx.AsyncClient, method: str) -> None:
+    for path in PATHS:
+        answer = await client.request(method, path)
+        assert answer.status_code in (200, 303, 307, 400, 404, 405, 422), (method, path)
+
+
+async def test_forms_made_of_nonsense(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    for path in ("/small/1-res/5/test", "/small/1-res/15/explain"):
+        for content, kind in (
+            (b"", "application/x-www-form-urlencoded"),
+            (b"text=%FF%00&explainer_model=%00", "application/x-www-form-urlencoded"),
+            (b"text=" + b"x" * 100_000, "application/x-www-form-urlencoded"),
+            (b"&&&==", "application/x-www-form-urlencoded"),
+            (b"--x\r\nnonsense", "multipart/form-data; boundary=x"),
+            (b"nonsense", "multipart/form-data"),
+            (b'{"text": 1}', "application/json"),
+            (b"text=" + b"a&text=" * 3000, "application/x-www-form-urlencoded"),
+        ):
+            answer = await client.post(path, content=content, headers={"Content-Type": kind, "HX-Request": "true"})
+            assert answer.status_code < 500, (path, content[:40], answer.text)
+    files = {"text": ("a.txt", b"a", "text/plain")}
+    assert (await client.post("/small/1-res/5/test", files=files)).status_code == 422
