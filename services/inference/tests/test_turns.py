@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from memicos_engine.generation import Generation
+from memicos_inference.worker import Worker
 from memicos_inference_client import Client
 from memicos_inference_client.api.activation import activation_single
 from memicos_inference_client.api.steer import steer_completion
@@ -30,10 +31,13 @@ SHORT = {"model": NAME, "prompt": "Alice sat", "source": "1-small", "index": 3}
 
 
 class Steps:
-    """Counts the steps of generations, and holds them while `held`."""
+    """Counts what is handed to the worker and the steps of generations, which wait until `go`."""
 
     def __init__(self) -> None:
+        self.submitted = 0
         self.taken = 0
+        self.sizes: list[int] = []
+        """How many tokens the generation that took each step is to write."""
         self.go = threading.Event()
         self.go.set()
         self.reached = threading.Event()
@@ -49,10 +53,27 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
         assert steps.go.wait(30)
         real(self)
         steps.taken += 1
+        steps.sizes.append(self._n_tokens)
+
+    submit = Worker.submit
+
+    def counted(self: Worker[Any], job: Any, long: bool) -> Any:
+        work = submit(self, job, long)
+        steps.submitted += 1
+        return work
 
     monkeypatch.setattr(Generation, "step", step)
+    monkeypatch.setattr(Worker, "submit", counted)
     yield steps
     steps.go.set()
+
+
+async def until_submitted(steps: Steps, number: int) -> None:
+    for _ in range(1000):
+        if steps.submitted >= number:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(steps.submitted)
 
 
 async def settled(steps: Steps) -> int:
@@ -84,8 +105,7 @@ async def test_two_generations_advance_in_turn(client: Client, steps: Steps) -> 
 
     steps.go.clear()
     readers = [asyncio.create_task(read(name)) for name in "ab"]
-    await asyncio.to_thread(steps.reached.wait)
-    await asyncio.sleep(0.2)
+    await until_submitted(steps, 2)
     steps.go.set()
     await asyncio.gather(*readers)
     # neither is over before the other has begun
@@ -127,7 +147,7 @@ async def test_more_than_may_wait_are_refused_and_the_others_served(serve: Serve
         first = asyncio.create_task(http.post("/v1/steer/completion", json=LONG | {"n_completion_tokens": 3}))
         await asyncio.to_thread(steps.reached.wait)
         waiting = [asyncio.create_task(http.post("/v1/activation/single", json=SHORT)) for _ in range(2)]
-        await asyncio.sleep(0.3)
+        await until_submitted(steps, 3)
         refused = await http.post("/v1/activation/single", json=SHORT)
         assert refused.status_code == 503 and int(refused.headers["retry-after"]) > 0
         assert refused.json()["cause"] == "busy" and "INFERENCE_MAX_WAITING" in refused.json()["error"]
@@ -137,7 +157,7 @@ async def test_more_than_may_wait_are_refused_and_the_others_served(serve: Serve
         await asyncio.gather(waiting[0], return_exceptions=True)
         await asyncio.sleep(0.3)
         late = asyncio.create_task(http.post("/v1/activation/single", json=SHORT))
-        await asyncio.sleep(0.2)
+        await until_submitted(steps, 4)
         steps.go.set()
         answers = await asyncio.gather(first, waiting[1], late)
     assert [answer.status_code for answer in answers] == [200, 200, 200]
@@ -148,31 +168,26 @@ async def test_a_generation_waits_for_memory_and_one_that_can_never_fit_is_refus
     position = 2 * 4 * 2 * 32 * 4
     url = await serve(kv_bytes=60 * position, sae_sets=("small",))
 
-    ended: list[int] = []
-
     async def written(http: httpx.AsyncClient, n_tokens: int) -> httpx.Response:
-        answer = await http.post("/v1/steer/completion", json=LONG | {"n_completion_tokens": n_tokens})
-        ended.append(n_tokens)
-        return answer
+        return await http.post("/v1/steer/completion", json=LONG | {"n_completion_tokens": n_tokens})
 
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         refused = await written(http, 60)
         assert refused.status_code == 400
         assert f"need {position * 62:,} bytes; {position * 60:,} are set aside" in refused.json()["error"]
 
-        ended.clear()
         steps.go.clear()
         first = asyncio.create_task(written(http, 40))
         await asyncio.to_thread(steps.reached.wait)
         second = asyncio.create_task(written(http, 30))
-        await asyncio.sleep(0.3)
+        await until_submitted(steps, 3)
         third = asyncio.create_task(written(http, 5))
-        await asyncio.sleep(0.3)
+        await until_submitted(steps, 4)
         steps.go.set()
         answers = await asyncio.gather(first, second, third)
         assert [answer.status_code for answer in answers] == [200, 200, 200] and steps.taken == 75
         # the third would fit beside the first, but does not overtake the second
-        assert ended == [40, 5, 30]
+        assert steps.sizes[:40] == [40] * 40 and set(steps.sizes[40:45]) == {30, 5}
 
         # and one that leaves hands its memory back
         steps.go.clear()
@@ -180,7 +195,7 @@ async def test_a_generation_waits_for_memory_and_one_that_can_never_fit_is_refus
         fourth = asyncio.create_task(written(http, 40))
         await asyncio.to_thread(steps.reached.wait)
         fifth = asyncio.create_task(written(http, 30))
-        await asyncio.sleep(0.2)
+        await until_submitted(steps, 6)
         fourth.cancel()
         await asyncio.gather(fourth, return_exceptions=True)
         await asyncio.sleep(0.3)
