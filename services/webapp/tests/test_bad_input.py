@@ -163,7 +163,8 @@ async def test_addresses_made_of_nonsense(client: httpx.AsyncClient, inference: 
     for name in NAMES:
         text = quote(name, safe="%") if name in ("%", "%25") else quote(name, safe="")
         for address in (
-            f"/{text}", f"/small/{text}", f"/small/1-res/{text}", f"/{text}/1-res/5", f"/small/{text}/5",
+            f"/{text}", f"/small/{text}", f"/small/1-res/{text}", f"/{text}/1-res/5", f"/small/1-res/{text}/examples",
+            f"/small/{text}/5",
             f"/{text}/steer", f"/small/{text}/inference", f"/{text}/inference", f"/small/steer/{text}",
             f"/small/steer/find?q={text}", f"/small/steer/dial?source={text}&index={text}", f"/jump?to={text}",
             f"/search?q={text}&modelId={text}", f"/search-explanations?q={text}&modelId={text}",

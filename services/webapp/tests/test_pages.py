@@ -133,8 +133,19 @@ async def test_a_dashboard_shows_what_the_dataset_has(client: httpx.AsyncClient,
     peaks = [has["class"] for has, _ in page.find("i", class_="max")]
     shades = [min(9, max(1, round(9 * value / row["max_activation"]))) for value in at_peak]
     assert peaks == [f"a{shade} max" for shade in shades]
-    # an element for every active token of every example, and for no other
-    assert len(page.find("i")) == sum(len(values) for values in row["values"])
+    # an element for every active token within 16 of the peak, and for no other
+    near = [
+        sum(abs(i - position) <= 16 for i in positions)
+        for position, positions in zip(row["example_positions"], row["value_positions"], strict=True)
+    ]
+    assert len(page.find("i")) == sum(near)
+    # the others come with whole texts
+    whole = await get(client, "/small/1-res/5/examples")
+    assert len(whole.find("i")) == sum(len(values) for values in row["values"]) > sum(near)
+    assert [text for _, text in whole.find("div", class_="v")] == found and not whole.find("h1")
+    cut = [has["class"] for has, _ in page.find("span", class_="mid")]
+    assert cut == [has["class"] for has, _ in whole.find("span", class_="mid")] and "mid cut" in cut
+    assert not page.find("span", class_="far") and whole.find("span", class_="far")
     text = page.text()
     for words in ("token statistics, no language model", "BOS added, 32-token windows", "random weights",
                   "decoder row through the final norm's gain and the unembedding", "public domain"):  # fmt: skip

@@ -28,7 +28,7 @@ async def feature_page(
         found=found,
         source=found.source,
         row=row,
-        groups=view.groups(found, settings.examples_shown),
+        groups=view.groups(found, settings.examples_shown, whole=False),
         activation_bars=view.bars(row.activation_histogram, 0, row.max_activation, logarithmic=True),
         logit_bars=view.bars(row.logit_histogram, row.logit_min, row.logit_max, logarithmic=False),
         recipe=view.recipe_words(found.source.recipe),
@@ -37,3 +37,11 @@ async def feature_page(
         own_text=defaulttesttext,
         without={part for part in PARTS if request.query_params.get(f"embed{part}") == "false"},
     )
+
+
+@router.get("/{model}/{source}/{index}/examples", response_class=HTMLResponse)
+async def whole_examples(request: Request, session: Snapshot, model: str, source: str, index: str) -> HTMLResponse:
+    """The examples with all of their texts: of features that fire often more than a first view should weigh."""
+    found = await service.find(session, model, source, service.parse_index(index))
+    groups = view.groups(found, request.app.state.settings.examples_shown, whole=True)
+    return render(request, "features/_examples.html", source=found.source, groups=groups)

@@ -56,9 +56,11 @@ class Example:
     value: float
     peak: Piece
     left: tuple[Markup, ...]
-    """Far, middle and near, in reading order."""
+    """Far, middle and near, in reading order. Far is empty where it was not asked for."""
     right: tuple[Markup, ...]
     """Near, middle and far."""
+    cut: tuple[bool, bool]
+    """Whether there is text beyond the middle, left and right."""
     title: str
     collection: str
     license: str
@@ -84,7 +86,7 @@ def _trimmed(zones: list[list[Piece]]) -> list[list[Piece]]:
     return zones
 
 
-def _example(found: Found, number: int, position: int, values: dict[int, float]) -> Example:
+def _example(found: Found, number: int, position: int, values: dict[int, float], whole: bool) -> Example:
     row, context = found.row, found.contexts.get(number)
     tokens = context.tokens if context else []
     strongest = row.max_activation
@@ -95,7 +97,7 @@ def _example(found: Found, number: int, position: int, values: dict[int, float])
         return pieces(tokens, values, strongest, max(start, low), min(len(tokens), max(start, high)))
 
     left = [
-        cut(0, position - MIDDLE),
+        cut(0, position - MIDDLE) if whole else [],
         cut(position - MIDDLE, position - NEAR),
         cut(position - NEAR, position),
     ]
@@ -109,23 +111,24 @@ def _example(found: Found, number: int, position: int, values: dict[int, float])
         left=tuple(markup(zone) for zone in _trimmed(left)),
         right=tuple(
             markup(cut(position + 1 + low, position + 1 + high))
-            for low, high in ((0, NEAR), (NEAR, MIDDLE), (MIDDLE, len(tokens)))
+            for low, high in ((0, NEAR), (NEAR, MIDDLE), (MIDDLE, len(tokens) if whole else MIDDLE))
         ),
+        cut=(position - MIDDLE > start, position + 1 + MIDDLE < len(tokens)),
         title=(context.title if context else None) or "",
         collection=collection,
         license=licences.get(collection, ""),
     )
 
 
-def groups(found: Found, strongest_shown: int) -> list[Group]:
-    """The strongest examples, then the quantile groups from strong to weak."""
+def groups(found: Found, strongest_shown: int, whole: bool) -> list[Group]:
+    """The strongest examples, then the quantile groups from strong to weak; texts `whole`, or up to the middle."""
     row = found.row
     by_group: dict[int, list[Example]] = {}
     places = zip(row.example_groups, row.example_contexts, row.example_positions, row.sparse(), strict=True)
     for group, number, position, values in places:
         shown = by_group.setdefault(group, [])
         if group != TOP_GROUP or len(shown) < strongest_shown:
-            shown.append(_example(found, number, position, values))
+            shown.append(_example(found, number, position, values, whole))
     top = by_group.pop(TOP_GROUP, [])
     made = [Group(None, row.max_activation, None, top)] if top else []
     intervals = len(row.quantile_shares)

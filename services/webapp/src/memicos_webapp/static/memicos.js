@@ -61,7 +61,10 @@ document.addEventListener("DOMContentLoaded", () => {
     button.addEventListener("click", toggleTheme);
   }
   const view = document.getElementById(`v-${recall("view")}`);
-  if (view) view.checked = true;
+  if (view) {
+    view.checked = true;
+    view.dispatchEvent(new Event("change"));
+  }
   for (const radio of document.querySelectorAll("[name=view]")) {
     radio.addEventListener("change", () => remember("view", radio.value));
   }
