@@ -57,6 +57,16 @@ async def test_contexts_carry_tokens_and_signs_for_nul(loaded_url: str, small_da
     assert rows[0]["tokens"][4:6] == ["␀", "<b>&"]
 
 
+async def test_the_planner_knows_every_table(fresh_url: str, small_dataset: Path) -> None:
+    await load(small_dataset, fresh_url)
+    rows = await fetch(fresh_url, "SELECT relname, reltuples FROM pg_class WHERE relname = ANY($1)",
+                       ["source", "load", "feature", "context", "document", "explanation"])  # fmt: skip
+    # -1 where nobody has counted
+    assert {row["relname"]: row["reltuples"] for row in rows} == {
+        "source": 3, "load": 3, "feature": 192, "context": 40, "document": 4, "explanation": 180,
+    }  # fmt: skip
+
+
 async def test_the_same_dataset_again_does_nothing(fresh_url: str, small_dataset: Path) -> None:
     first = await load(small_dataset, fresh_url)
     before = await fetch(fresh_url, "SELECT id, current_load_id FROM source ORDER BY id")

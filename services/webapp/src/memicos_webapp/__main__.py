@@ -22,7 +22,8 @@ log = logging.getLogger("memicos_webapp")
 def _listen(host: str, port: int) -> socket.socket:
     """A bound socket; ends the program with one line where the port is taken or the address is not ours."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+    # asyncio turns Nagle's algorithm off, 40 ms an answer, only where the protocol is named
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
