@@ -8,13 +8,11 @@ import sys
 from contextlib import nullcontext
 
 import uvicorn
-from pydantic import ValidationError
 
 from memicos_webapp.app import create_app
 from memicos_webapp.database.embedded import DatabaseError, embedded
 from memicos_webapp.database.migrate import migrate
-from memicos_webapp.errors import describe
-from memicos_webapp.settings import Settings
+from memicos_webapp.settings import read
 
 log = logging.getLogger("memicos_webapp")
 
@@ -36,10 +34,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     for noisy in ("alembic", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        sys.exit(f"webapp: bad setting: {describe(error.errors())}")
+    settings = read("webapp")
     listener = _listen(settings.host, settings.port)
     # uvicorn raises the signal again when it has shut down: leave by way of the `with` below
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

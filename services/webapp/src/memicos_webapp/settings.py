@@ -1,10 +1,11 @@
 """Every setting of the webapp, read from the environment (and a `.env` file), with its default."""
 
 import ipaddress
+import sys
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -175,3 +176,21 @@ class Settings(BaseSettings):
         if self.allowed_hosts:
             return [name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip()]
         return ["localhost", "127.0.0.1", "[::1]"] if self.loopback else ["*"]
+
+
+def variable(field: str) -> str:
+    """The environment variable that sets a field."""
+    info = Settings.model_fields.get(field)
+    return str(info.validation_alias or f"MEMICOS_{field.upper()}") if info else field
+
+
+def read(program: str) -> Settings:
+    """The settings; ends `program` with one line where one cannot be."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = [
+            ": ".join([*(variable(str(name)) for name in one["loc"][:1]), one["msg"].removeprefix("Value error, ")])
+            for one in error.errors()
+        ]
+        sys.exit(f"{program}: bad setting: {'; '.join(problems)}")

@@ -13,7 +13,7 @@ from memicos_dataset.errors import DatasetError
 from memicos_webapp.database.embedded import DatabaseError, embedded
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.service import Report, load
-from memicos_webapp.settings import Settings
+from memicos_webapp.settings import read
 
 
 async def _load(folder: Path, url: str) -> Report:
@@ -27,7 +27,7 @@ def main() -> None:
     folder = parser.parse_args().folder
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    settings = Settings()
+    settings = read("import")
     url = settings.database_url
     try:
         with nullcontext(url) if url else embedded(settings.data / "postgres") as url:

@@ -11,14 +11,12 @@ import sys
 from contextlib import nullcontext
 
 import asyncpg
-from pydantic import ValidationError
 
 from memicos_webapp.database.embedded import DatabaseError, embedded
 from memicos_webapp.database.migrate import migrate
-from memicos_webapp.errors import describe
 from memicos_webapp.explanations.embedders import EmbedderFault, open_embedders
 from memicos_webapp.explanations.embedding import embed_missing, switch
-from memicos_webapp.settings import Settings
+from memicos_webapp.settings import Settings, read
 
 
 async def _embed(url: str, settings: Settings, key: str | None) -> int:
@@ -39,10 +37,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for noisy in ("alembic", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        sys.exit(f"embed: bad setting: {describe(error.errors())}")
+    settings = read("embed")
     if key == "openai" and not settings.openai_api_key:
         sys.exit("embed: openai needs OPENAI_API_KEY")
     url = settings.database_url
