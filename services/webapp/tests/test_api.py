@@ -62,6 +62,8 @@ async def test_live_neighbours_by_index_skip_the_dead(client: httpx.AsyncClient)
         ("GET", "/api/feature/small/2-res/64/", 404, "has no feature 64; its features are 0 to 63."),
         ("GET", "/api/feature/small/2-res/-1", 400, "'-1' is no feature"),
         ("POST", "/api/feature/small/2-res/1", 405, "does not take POST"),
+        ("GET", "/api/steer/", 405, "/api/steer does not take GET."),
+        ("GET", "/api/explanation/generate", 405, "does not take GET"),
         ("GET", "/api/nope", 404, "There is nothing at /api/nope."),
         ("GET", "/api", 404, "There is nothing at /api."),
     ],

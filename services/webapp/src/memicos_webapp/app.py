@@ -101,5 +101,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in API:
         app.include_router(router, prefix="/api")
     for router in PAGES:
-        app.include_router(router, include_in_schema=False)
+        app.include_router(router, include_in_schema=False, dependencies=[Depends(errors.not_api)])
     return app

@@ -79,9 +79,9 @@ TITLES = {
 
 
 def not_api(request: Request) -> None:
-    """Dependency of pages whose paths are all variables: an unknown API path is no page of theirs."""
+    """Dependency of pages, whose paths are mostly variables: no API path is one of theirs."""
     if is_api(request):
-        raise HTTPException(404)
+        raise HTTPException(405 if request.url.path in request.app.openapi()["paths"] else 404)
 
 
 def is_api(request: Request) -> bool:

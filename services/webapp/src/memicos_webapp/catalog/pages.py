@@ -2,19 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from memicos_webapp.catalog import repository, service
 from memicos_webapp.database.engine import Snapshot
-from memicos_webapp.errors import BadInput, NotFound, not_api
+from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.features import repository as features
 from memicos_webapp.features.schemas import FeatureFilter
 from memicos_webapp.features.service import table
 from memicos_webapp.features.view import recipe_words
 from memicos_webapp.templating import render
 
-router = APIRouter(tags=["catalog"], dependencies=[Depends(not_api)])
+router = APIRouter(tags=["catalog"])
 
 SAMPLE = 6
 """Features that the home page shows to begin with."""

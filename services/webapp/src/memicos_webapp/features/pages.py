@@ -1,15 +1,14 @@
 """Pages of features: the dashboard."""
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from memicos_webapp.database.engine import Snapshot
-from memicos_webapp.errors import not_api
 from memicos_webapp.features import service, view
 from memicos_webapp.steering.strength import default_strength
 from memicos_webapp.templating import render
 
-router = APIRouter(tags=["features"], dependencies=[Depends(not_api)])
+router = APIRouter(tags=["features"])
 
 PARTS = ("plots", "explanation", "activations", "test", "testfield", "steer", "link")
 """What an embedded dashboard may leave out: `embedplots=false` and so on."""
