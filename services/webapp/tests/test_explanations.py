@@ -218,6 +218,29 @@ async def test_no_connection_to_the_database_is_held_meanwhile(
         assert (await asked).status_code == 200
 
 
+async def test_it_is_found_by_meaning_at_once(
+    own_url: str, started: Start, autointerp_url: str, provider: LlmProvider
+) -> None:
+    urls = {"autointerp_url": autointerp_url, "autointerp_secret": "theirs"}
+    provider.default = Reply(content="EXPLANATION: striped animals of the savannah")
+    # it looks by itself every ten minutes only: after the import, and when it is told
+    async with started(own_url, embed_every_seconds=600, **urls) as client:
+
+        async def first(query: str) -> tuple[str, list[str]]:
+            answer = await client.post("/api/explanation/search-all", json={"query": query})
+            found = answer.json()["results"][0] if answer.json()["results"] else {"description": "", "matchedBy": []}
+            return found["description"], found["matchedBy"]
+
+        async with asyncio.timeout(30):
+            while "meaning" not in (await first("whale"))[1]:  # noqa: ASYNC110 (the worker tells nobody)
+                await asyncio.sleep(0.05)
+        assert (await client.post(GENERATE, json=body())).status_code == 200
+        async with asyncio.timeout(10):
+            wanted = ("striped animals of the savannah", ["meaning"])
+            while await first("zebras in Africa") != wanted:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
 async def garbled(request: Request) -> JSONResponse:
     return JSONResponse({"explanation": None, "method": 1, "model": "m"} if request.method == "POST" else {})
 

@@ -63,6 +63,29 @@ async def test_changes_asked_for_by_other_sites_are_refused(headers: dict[str, s
     assert answer.status_code == status
 
 
+@pytest.mark.parametrize(
+    ("settings", "host", "status"),
+    [
+        ({}, "127.0.0.1:3000", 200),
+        ({}, "LOCALHOST", 200),
+        ({}, "[::1]:3000", 200),
+        ({}, "memicos.example", 403),
+        ({}, "", 403),
+        ({}, "localhost.evil.example", 403),
+        ({"allowed_hosts": "memicos.example, other.example"}, "Memicos.Example:8080", 200),
+        ({"allowed_hosts": "memicos.example"}, "localhost", 403),
+        ({"host": "0.0.0.0"}, "memicos.example", 200),
+        ({"host": "0.0.0.0", "allowed_hosts": "memicos.example"}, "10.0.0.1", 403),
+    ],
+)
+async def test_only_known_names_are_answered(settings: dict[str, object], host: str, status: int) -> None:
+    async with client_of(**settings) as client:
+        answer = await client.get("/api/openapi.json", headers={"Host": host})
+    assert answer.status_code == status
+    if status == 403:
+        assert "set MEMICOS_ALLOWED_HOSTS" in answer.json()["error"]
+
+
 async def test_writes_are_refused_beyond_loopback() -> None:
     async with client_of(host="0.0.0.0") as client:
         answer = await client.post("/api/write", json={"number": 1})
