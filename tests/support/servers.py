@@ -29,7 +29,7 @@ async def running(app: ASGIApp, lifespan: Literal["auto", "off"] = "auto") -> As
 
     `lifespan` is off for an application that was started already.
     """
-    with socket.socket() as listener:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, lifespan=lifespan, log_config=None, timeout_graceful_shutdown=5))
         task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -71,6 +71,24 @@ def test_health_answers_before_torch_is_there_and_it_ends_when_told(tmp_path: Pa
     assert f"INFO memicos_inference: http://127.0.0.1:{port}" in log and "Traceback" not in log
 
 
+def test_small_answers_are_not_held_back(tmp_path: Path) -> None:
+    """A server whose connections keep Nagle's algorithm takes 40 ms for each."""
+    port = free_port()
+    process = start(MODEL_ID="some", CUSTOM_HF_MODEL_ID=str(tmp_path / "none"), INFERENCE_PORT=str(port))
+    try:
+        first_health(process, f"http://127.0.0.1:{port}")
+        times = []
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+            for _ in range(20):
+                began = time.perf_counter()
+                http.get("/health")
+                times.append(time.perf_counter() - began)
+        assert min(times) < 0.03
+    finally:
+        process.kill()
+        process.communicate(timeout=20)
+
+
 def test_torch_is_not_imported_with_the_routes() -> None:
     """What /health waits for; transformers and the like come with torch."""
     code = "import sys, memicos_inference.__main__; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
