@@ -50,8 +50,8 @@ def test_own_text_over_all_sources(page: Page, webapp_url: str, inference: Infer
     inference.delay = 0.3
     page.goto(f"{webapp_url}/search")
     page.get_by_label("keep features that fire on over 1.0% of tokens").check()
-    page.get_by_label("your text").fill("the whale rose from the sea")
-    page.get_by_label("your text").press("Control+Enter")
+    page.get_by_role("textbox", name="your text").fill("the whale rose from the sea")
+    page.get_by_role("textbox", name="your text").press("Control+Enter")
     expect(page.get_by_text("Running your text through small")).to_be_visible()
     expect(page.locator(".hit")).to_have_count(30)
     expect(page.locator(".hit").first.locator("i").first).to_be_visible()
@@ -61,11 +61,11 @@ def test_own_text_over_all_sources(page: Page, webapp_url: str, inference: Infer
     page.get_by_role("link", name="Token by token").click()
     expect(page.get_by_role("rowheader")).to_have_count(7)
     expect(page.get_by_role("row", name="whale").get_by_role("link").first).to_be_visible()
-    expect(page.get_by_label("your text")).to_have_value("the whale rose from the sea")
+    expect(page.get_by_role("textbox", name="your text")).to_have_value("the whale rose from the sea")
 
 
 def test_an_example_fills_the_text(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
     page.goto(f"{webapp_url}/search")
     page.get_by_role("link", name=re.compile("The whale sank")).click()
-    expect(page.get_by_label("your text")).to_have_value(re.compile("^The whale sank the ship"))
+    expect(page.get_by_role("textbox", name="your text")).to_have_value(re.compile("^The whale sank the ship"))
     expect(page.locator(".tokens a").nth(1)).to_have_text(" whale")

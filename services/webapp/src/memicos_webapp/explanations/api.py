@@ -1,13 +1,11 @@
 """JSON of explaining a feature."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from memicos_webapp.errors import ErrorBody
 from memicos_webapp.explanations import service
 from memicos_webapp.explanations.schemas import Generated, GenerateRequest
-from memicos_webapp.explanations.service import Explainer, explainer
+from memicos_webapp.explanations.service import ExplainerDep
 from memicos_webapp.features import wire
 from memicos_webapp.security import LocalOwner
 
@@ -25,9 +23,7 @@ router = APIRouter(tags=["explanation"])
         503: {"model": ErrorBody, "description": "The autointerp server is down"},
     },
 )
-async def generate_explanation(
-    _: LocalOwner, server: Annotated[Explainer, Depends(explainer)], body: GenerateRequest
-) -> Generated:
+async def generate_explanation(_: LocalOwner, server: ExplainerDep, body: GenerateRequest) -> Generated:
     """Have a language model explain a feature by its strongest texts. The explanation is stored and searchable."""
     made = await service.generate(server, body)
     return Generated(explanation=wire.explanation(made.source, made.new))

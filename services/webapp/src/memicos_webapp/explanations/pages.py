@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from memicos_webapp.errors import BadInput
 from memicos_webapp.explanations import service
 from memicos_webapp.explanations.schemas import GenerateRequest
-from memicos_webapp.explanations.service import Explainer, explainer
+from memicos_webapp.explanations.service import ExplainerDep
 from memicos_webapp.features.service import parse_index
 from memicos_webapp.features.view import METHODS
 from memicos_webapp.security import LocalOwner
@@ -21,7 +21,7 @@ router = APIRouter(tags=["explanations"])
 async def explain_feature(
     request: Request,
     _: LocalOwner,
-    server: Annotated[Explainer, Depends(explainer)],
+    server: ExplainerDep,
     model: str,
     source: str,
     index: str,

@@ -1,8 +1,9 @@
 """Explaining a feature with a language model: what it is shown, and what is stored."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 from memicos_autointerp_client.models import Activation
 from memicos_dataset.schema import TOP_GROUP
 
@@ -60,6 +61,8 @@ def explainer(request: Request) -> Explainer:
     state = request.app.state
     return Explainer(state.database, state.autointerp, state.embedding, state.settings)
 
+
+ExplainerDep = Annotated[Explainer, Depends(explainer)]
 
 DUPLICATE = "An auto-interp with this explanation type and model already exists."
 
