@@ -1,8 +1,5 @@
-"""A real Chromium against a real webapp. Where no Chromium is installed, these tests are skipped aloud.
+"""A real webapp for the browser of tests/conftest.py.
 
-page         a fresh page of the session's Chromium, 1280 wide; what it logs as an error, such as a violation of the
-             content security policy, fails the test at its end
-watched      makes further pages, with other sizes or themes, that are watched in the same way
 webapp_url   a webapp with the small dataset on a free port, in its own process and its own data folder
 inference    the inference server's double behind it, as it was at first
 provider     the language model's provider behind its autointerp server
@@ -11,13 +8,12 @@ provider     the language model's provider behind its autointerp server
 import asyncio
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -29,62 +25,10 @@ from inference_double import InferenceDouble
 from llm_provider import SERVER_KEY, LlmProvider
 from memicos_autointerp.app import create_app as create_autointerp
 from memicos_autointerp.settings import Settings as AutointerpSettings
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 from servers import free_port, running
 from starlette.types import ASGIApp
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.browser)
-            if CHROMIUM is None:
-                reason = "no Chromium is installed: apt-get install chromium"
-                item.add_marker(pytest.mark.skip(reason=reason))  # noqa: TID251 (counted aloud; CI installs one)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
-
-
-Watched = Callable[..., Page]
-
-
-@pytest.fixture
-def watched(browser: Browser) -> Iterator[Watched]:
-    contexts: list[BrowserContext] = []
-    problems: list[str] = []
-
-    def listen(message: ConsoleMessage) -> None:
-        # an answer of an error status is logged by the browser too; whether it is right, each test says itself
-        if message.type == "error" and "Failed to load resource" not in message.text:
-            problems.append(message.text)
-
-    def make(**options: Any) -> Page:
-        contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options}))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(10_000)
-        page.on("console", listen)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        return page
-
-    yield make
-    for context in contexts:
-        context.close()
-    assert problems == []
-
-
-@pytest.fixture
-def page(watched: Watched) -> Page:
-    return watched()
 
 
 @contextmanager

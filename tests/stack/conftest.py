@@ -2,6 +2,7 @@
 
 demo         the running demo: its URLs and its lines so far
 start        starts another one with some environment; every one is ended
+data         a data folder for it
 """
 
 import subprocess
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from demo_program import ROOT, Demo, Start, environment
+from demo_program import ROOT, Demo, Start, data_folder, environment
 
 
 @pytest.fixture(scope="session")
@@ -54,8 +55,16 @@ def start(model_folder: Path) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="session")
-def demo(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    demo = start(tmp_path_factory.mktemp("demo"))
-    demo.wait_for("pages are served")
-    demo.wait_for("inference is ready")
-    return demo
+def demo(start: Start) -> Iterator[Demo]:
+    with data_folder() as folder:
+        demo = start(folder)
+        demo.wait_for("pages are served")
+        demo.wait_for("inference is ready")
+        yield demo
+        demo.end()
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    with data_folder() as folder:
+        yield folder

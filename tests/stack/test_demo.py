@@ -9,30 +9,30 @@ import psutil
 from demo_program import Demo, Start, alive
 
 
-def test_a_taken_port_is_named_with_its_holder(start: Start, tmp_path: Path) -> None:
+def test_a_taken_port_is_named_with_its_holder(start: Start, data: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        demo = start(tmp_path, INFERENCE_PORT=str(port))
+        demo = start(data, INFERENCE_PORT=str(port))
         line = demo.wait_for(f"port {port}")
         assert demo.process.wait(30) == 1
     assert "inference" in line and "INFERENCE_PORT" in line and "held by" in line
-    assert not (tmp_path / "postgres").exists()
+    assert not (data / "postgres").exists()
 
 
-def test_a_data_folder_of_another_postgresql_is_refused(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "postgres").mkdir()
-    (tmp_path / "postgres" / "PG_VERSION").write_text("16\n")
-    demo = start(tmp_path)
+def test_a_data_folder_of_another_postgresql_is_refused(start: Start, data: Path) -> None:
+    (data / "postgres").mkdir()
+    (data / "postgres" / "PG_VERSION").write_text("16\n")
+    demo = start(data)
     line = demo.wait_for("PostgreSQL 16")
     assert demo.process.wait(30) == 1
-    assert f"mv {tmp_path / 'postgres'} " in line
-    assert [path.name for path in (tmp_path / "postgres").iterdir()] == ["PG_VERSION"]
+    assert f"mv {data / 'postgres'} " in line
+    assert [path.name for path in (data / "postgres").iterdir()] == ["PG_VERSION"]
 
 
-def test_a_folder_without_a_dataset_is_one_line(start: Start, tmp_path: Path) -> None:
-    demo = start(tmp_path, "--dataset", str(tmp_path))
+def test_a_folder_without_a_dataset_is_one_line(start: Start, data: Path, tmp_path: Path) -> None:
+    demo = start(data, "--dataset", str(tmp_path))
     line = demo.wait_for("manifest")
     assert demo.process.wait(30) == 1
     assert str(tmp_path) in line
@@ -53,18 +53,18 @@ def test_lines_say_who_speaks(demo: Demo) -> None:
     assert {line.split("|")[0].strip() for line in demo.lines} >= {"demo", "postgres", "webapp", "inference"}
 
 
-def test_ctrl_c_leaves_nothing_behind(start: Start, tmp_path: Path) -> None:
-    demo = start(tmp_path)
+def test_ctrl_c_leaves_nothing_behind(start: Start, data: Path) -> None:
+    demo = start(data)
     demo.wait_for("pages are served")
     family = demo.family()
     assert len(family) >= 4
-    server = psutil.Process(int((tmp_path / "postgres" / "postmaster.pid").read_text().split()[0]))
+    server = psutil.Process(int((data / "postgres" / "postmaster.pid").read_text().split()[0]))
     assert demo.end(signal.SIGINT) == 0
     assert alive([*family, server]) == []
 
 
-def test_a_server_that_dies_ends_the_others(start: Start, tmp_path: Path) -> None:
-    demo = start(tmp_path)
+def test_a_server_that_dies_ends_the_others(start: Start, data: Path) -> None:
+    demo = start(data)
     demo.wait_for("pages are served")
     family = demo.family()
     (webapp,) = [p for p in family if "memicos_webapp" in p.cmdline()]

@@ -2,11 +2,8 @@
 
 import re
 
-import pytest
 from demo_program import Demo
 from playwright.sync_api import Page, expect
-
-pytestmark = pytest.mark.browser
 
 
 def test_home_feature_own_text_search_steer(page: Page, demo: Demo) -> None:

@@ -4,8 +4,10 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,6 +58,13 @@ def environment(data: Path, **more: str) -> dict[str, str]:
         "AUTOINTERP_PORT": str(free_port()),
         **more,
     }
+
+
+@contextmanager
+def data_folder() -> Iterator[Path]:
+    """Not in pytest's own folder: another pytest shuts that to the user that PostgreSQL runs as."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 Start = Callable[..., Demo]

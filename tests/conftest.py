@@ -1,0 +1,64 @@
+"""A real Chromium. Where none is installed, tests that need it are skipped aloud.
+
+page         a fresh page of the session's Chromium, 1280 wide; what it logs as an error, such as a violation of the
+             content security policy, fails the test at its end
+watched      makes further pages, with other sizes or themes, that are watched in the same way
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
+            if CHROMIUM is None:
+                reason = "no Chromium is installed: apt-get install chromium"
+                item.add_marker(pytest.mark.skip(reason=reason))  # noqa: TID251 (counted aloud; CI installs one)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+Watched = Callable[..., Page]
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Watched]:
+    contexts: list[BrowserContext] = []
+    problems: list[str] = []
+
+    def listen(message: ConsoleMessage) -> None:
+        # an answer of an error status is logged by the browser too; whether it is right, each test says itself
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            problems.append(message.text)
+
+    def make(**options: Any) -> Page:
+        contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", listen)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+@pytest.fixture
+def page(watched: Watched) -> Page:
+    return watched()
