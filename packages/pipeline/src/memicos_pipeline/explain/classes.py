@@ -65,6 +65,8 @@ def find_classes(text: Text, width: int) -> Classes:
         columns[name] = _listed(text, entry["words"].split())
     code = _code_contexts(text, width)
     columns["code"] = code & (columns["code"] | _has_key(text, _KEYWORDS.split()) | _matches(text, _CODE_MARK, MARK))
+    # Python's None denies nothing
+    columns["negation"] &= ~(code & np.array([form == "None" for form in text.forms])[text.words])
     _add_numbers(text, columns, labels, parent)
     strong = len(columns)
     _add_forms(text, columns, labels)

@@ -8,18 +8,18 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from memicos_pipeline.explain.facts import Base, Corpus, Facts, Shares
+from memicos_pipeline.explain.facts import FIRST_ALONE, Base, Corpus, Facts, Shares
 from memicos_pipeline.explain.numbers import digit_head
 from memicos_pipeline.explain.text import END, MIDDLE, START
 from memicos_pipeline.explain.wording import listed, mark_name, quoted
 
 FEW = 5
 """A feature with fewer activations is described by its words alone."""
-CLASS_SHARE, CLASS_LIFT = 0.6, 3.0
+CLASS_SHARE, CLASS_LIFT = 0.65, 3.0
 """A class is named when so much of the weight is on it, and so many times more than of the corpus ..."""
 CLASS_PURE = 0.85
 """... and from here on without "mostly"."""
-WORD_ALONE = 0.7
+WORD_ALONE = 0.8
 """One word (or its forms) with so much of the weight is named alone."""
 WORD_SHARE, LISTED = 0.06, 4
 """Otherwise up to so many words are listed that have so much each ..."""
@@ -31,6 +31,8 @@ LONGEST_START = 7
 """Letters of a beginning at most."""
 AROUND_SHARE, AROUND_LIFT = 0.5, 3.0
 """The word before or behind is named when it is there with so much of the weight, and so much more than usual."""
+FIRST_SHARE = 0.25
+"""First tokens of contexts are named when they have so much of the weight."""
 PLACE_SHARE, PLACE_LIFT = 0.9, 2.0
 """A collection is named when so much of the weight lies in it."""
 FOLLOWS = 0.05
@@ -39,7 +41,7 @@ PROMOTED_CLASS = 3
 """So many promoted words of one class are named with the class."""
 
 VARIED = "varied words"
-CODE = "Python code"
+CODE = "code"
 """The label of lexicon.toml's class, which is a place as well."""
 
 _WORD = re.compile(r" ?[A-Za-z]{3,}")
@@ -50,6 +52,7 @@ class Describer:
 
     def __init__(self, corpus: Corpus, base: Base) -> None:
         self.corpus, self.text, self.classes, self.base = corpus, corpus.text, corpus.classes, base
+        self._code = np.array([label == CODE for label in self.classes.labels])
         self._form = {form: number for number, form in enumerate(self.text.forms)}
         self._key = {key: number for number, key in enumerate(self.text.keys)}
         self._starting: dict[str, float] = defaultdict(float)
@@ -59,13 +62,17 @@ class Describer:
 
     def describe(self, facts: Facts) -> str:
         """The explanation; empty for a feature that is never active."""
-        if facts.count == 0:
+        if facts.active == 0:
             return ""
         if facts.active < FEW:
             times = "once" if facts.active == 1 else f"{facts.active} times"
             return f"active only {times}, on {listed(self._words(facts.forms))}"
+        if facts.first >= FIRST_ALONE:
+            return f"first tokens of contexts such as {listed(self._words([(form, 1.0) for form in facts.strongest]))}"
         best = self._best_class(facts.classes)
         head = self._head(facts, best)
+        if facts.first >= FIRST_SHARE:
+            head += ", and first tokens of contexts"
         return head + self._around(facts, head) + self._place(facts, head) + self._promotes(facts, best)
 
     # --- what it fires on
@@ -75,7 +82,11 @@ class Describer:
         classes = self.classes
         base = self.base.classes if base is None else base
         named = (shares >= CLASS_SHARE) & (shares >= CLASS_LIFT * base)
-        for candidates in (named & ~classes.weak, named & classes.weak):
+        for candidates in (
+            named & ~classes.weak & ~classes.grammar,
+            named & ~classes.weak & classes.grammar,
+            named & classes.weak,
+        ):
             # a group of classes only where none of its own is named; then the largest share, then the first
             covered = {classes.parents[i] for i in np.flatnonzero(candidates)}
             rest = [i for i in np.flatnonzero(candidates).tolist() if i not in covered]
@@ -96,7 +107,7 @@ class Describer:
         if alone:
             return alone
         if strong is not None and len(words := self._words(facts.forms, strong)) > 1:
-            return f"{self._label(facts, strong)}: {listed(words)}"
+            return f"{_titled(self._label(facts, strong))} {listed(words)}"
         piece = self._piece(facts) or self._beginning(facts)
         if piece:
             return piece
@@ -116,10 +127,11 @@ class Describer:
         forms = [(form, part) for form, part in facts.forms if self._stem(form) == stem and part >= 0.02]
         key = self.text.keys[keys[0][0]]
         first, *others = self._words(forms) or [mark_name(key) or quoted(key)]
-        what = f"the word {first}" if key[:1].isalpha() else first
-        what += f", also {listed(others)}" if others else ""
         clear = strong is not None and not {self.text.keys[word] for word, _ in keys} & self.classes.ambiguous
-        return f"{what} ({self.classes.labels[strong]})" if clear and strong is not None else what
+        if clear and strong is not None:
+            return f"{_titled(self.classes.labels[strong])} {listed([first, *others])}"
+        what = f"the word {first}" if key[:1].isalpha() else first
+        return f"{what}, also {listed(others)}" if others else what
 
     def _stem(self, form: int) -> int:
         return int(self.text.stem_of[self._key[self.text.forms[form].casefold().replace("’", "'")]])
@@ -196,8 +208,6 @@ class Describer:
             label = self._class_before(facts)
             before = label or self._two_before(facts.before)
         after = self._beside(facts.after, facts.words[0][0])
-        if before and before.startswith("<|"):
-            return ", first in a text" + (f", before {after}" if after else "")
         if before and before == after:
             return f", between {before}"
         if not before and not after and head.startswith(VARIED):
@@ -210,8 +220,11 @@ class Describer:
         word, share = shares[0]
         if word < 0 or word == own or share < AROUND_SHARE or share < AROUND_LIFT * self.base.words[word]:
             return None
-        key = self.text.keys[word]
-        return key if key.startswith("<|") else mark_name(key) or quoted(key)
+        return self._usual(word)
+
+    def _usual(self, word: int) -> str:
+        spelled = self.text.forms[self.corpus.usual_forms[word]]
+        return mark_name(spelled) or quoted(spelled)
 
     def _class_before(self, facts: Facts) -> str | None:
         best = self._best_class(facts.class_before)
@@ -228,18 +241,18 @@ class Describer:
         return self.classes.labels[number].rpartition(": ")[2]
 
     def _two_before(self, shares: Shares) -> str | None:
-        two = [(self.text.keys[word], word, share) for word, share in shares[:2] if word >= 0 and share >= 0.2]
-        if len(two) < 2 or any(key.startswith("<|") for key, _, _ in two):
+        two = [(word, share) for word, share in shares[:2] if word >= 0 and share >= 0.2]
+        if len(two) < 2:
             return None
-        usual = sum(float(self.base.words[word]) for _, word, _ in two)
-        share = sum(share for _, _, share in two)
+        usual = sum(float(self.base.words[word]) for word, _ in two)
+        share = sum(share for _, share in two)
         if share < CLASS_SHARE or share < AROUND_LIFT * usual:
             return None
-        return listed([mark_name(key) or quoted(key) for key, _, _ in two], " or ")
+        return listed([self._usual(word) for word, _ in two], " or ")
 
     def _place(self, facts: Facts, head: str) -> str:
         if facts.code >= PLACE_SHARE and facts.code >= PLACE_LIFT * self.base.code:
-            return "" if CODE in head else f", in {CODE}"
+            return "" if head.startswith((CODE, f"mostly {CODE}")) else f", in {CODE}"
         number, share = facts.collections[0]
         if self.corpus.collection_names[number] in head:
             return ""
@@ -266,7 +279,7 @@ class Describer:
                 words.append((token, string))
         counts = np.zeros(len(self.classes.labels), dtype=int)
         for _, string in words:
-            counts += self._classes_of(string) & ~self.classes.weak
+            counts += self._classes_of(string) & ~self.classes.weak & ~self.classes.grammar & ~self._code
         if len(counts) and counts.max() >= PROMOTED_CLASS and self.classes.parents:
             shared = int(counts.argmax())
             shown = [quoted(string) for _, string in words if self._classes_of(string)[shared]]
@@ -287,3 +300,8 @@ class Describer:
         """(C,) bool; a piece of a word, without a blank in front, has none."""
         form = self._form.get(string.strip()) if string.startswith(" ") else None
         return self.base.in_class[form] if form is not None else np.zeros(len(self.classes.labels), dtype=bool)
+
+
+def _titled(label: str) -> str:
+    """ "law words:"; a class of a group has its colon already: "dates: month names"."""
+    return label if ": " in label else f"{label}:"

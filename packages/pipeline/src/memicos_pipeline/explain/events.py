@@ -9,6 +9,8 @@ STRONGEST = 100
 """Explanations are about so many of a feature's strongest activations ..."""
 FLOOR = 0.5
 """... of which those under this part of the strongest one are left out, ..."""
+SHOWN = 12
+"""So many of the strongest, each of another context, have half of the weight: those that a dashboard shows first."""
 OF_ONE_CONTEXT = 3
 """... and so many of one context at most: a list in one text must not speak for all."""
 
@@ -25,6 +27,17 @@ class Events:
     weights: np.ndarray
     offsets: np.ndarray
 
+    def without(self, left_out: np.ndarray) -> "Events":
+        """The events that `left_out` (E,) does not mark, weights scaled to sum to 1 again."""
+        kept = ~left_out
+        features, weights = self.features[kept], self.weights[kept]
+        count = len(self.offsets) - 1
+        sums = np.bincount(features, weights=weights, minlength=count)
+        counts = np.bincount(features, minlength=count)
+        return Events(
+            features, self.positions[kept], weights / sums[features], np.concatenate([[0], np.cumsum(counts)])
+        )
+
 
 def strongest_events(matrix: sparse.csr_matrix, width: int) -> Events:
     """The strongest activations of each column of `matrix` (N * `width`, F), weighted by their strength."""
@@ -36,9 +49,11 @@ def strongest_events(matrix: sparse.csr_matrix, width: int) -> Events:
         positions = columns.indices[first:end].astype(np.int64)
         strong = np.flatnonzero(values > max(0.0, FLOOR * float(values.max(initial=0.0))))
         order = strong[np.lexsort((positions[strong], -values[strong]))]
-        order = order[_rank_in_context(positions[order] // width) < OF_ONE_CONTEXT][:STRONGEST]
+        ranks = _rank_in_context(positions[order] // width)
+        few = ranks < OF_ONE_CONTEXT
+        order, ranks = order[few][:STRONGEST], ranks[few][:STRONGEST]
         kept.append(positions[order])
-        weights.append(values[order] / values[order].sum() if len(order) else values[order])
+        weights.append(_weights(values[order], ranks))
     counts = np.array([len(part) for part in kept])
     return Events(
         np.repeat(np.arange(len(kept)), counts),
@@ -46,6 +61,17 @@ def strongest_events(matrix: sparse.csr_matrix, width: int) -> Events:
         np.concatenate(weights) if weights else np.empty(0),
         np.concatenate([[0], np.cumsum(counts)]),
     )
+
+
+def _weights(values: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    shown = np.flatnonzero(ranks == 0)[:SHOWN]
+    rest = np.ones(len(values), dtype=bool)
+    rest[shown] = False
+    weights = values / max(float(values.sum()), 1e-12)
+    if rest.any():
+        weights[shown] = 0.5 * values[shown] / values[shown].sum()
+        weights[rest] = 0.5 * values[rest] / values[rest].sum()
+    return weights
 
 
 def _rank_in_context(contexts: np.ndarray) -> np.ndarray:

@@ -12,6 +12,9 @@ from memicos_pipeline.explain.events import STRONGEST, Events, class_shares, str
 from memicos_pipeline.explain.text import DIGITS, Text
 
 SOON = 16
+"""Tokens within which a word is soon after another."""
+FIRST_ALONE = 0.75
+"""With so much of its weight on first tokens of contexts (behind BOS), a feature is about them alone."""
 
 Shares = list[tuple[int, float]]
 """Numbers with their shares of a feature's weight, largest first."""
@@ -35,6 +38,17 @@ class Corpus:
         return following
 
     @cached_property
+    def usual_forms(self) -> np.ndarray:
+        """(keys,) the commonest spelling of each word, a number into Text.forms."""
+        counts = np.bincount(self.text.words, minlength=len(self.text.forms))
+        keys = np.empty(len(self.text.forms), dtype=np.int64)
+        keys[self.text.words] = self.text.folded
+        usual = np.empty(len(self.text.keys), dtype=np.int64)
+        order = np.argsort(counts, kind="stable")
+        usual[keys[order]] = order
+        return usual
+
+    @cached_property
     def soon_after(self) -> np.ndarray:
         """(P, C) bool: a word of the class is among the SOON tokens before, in the same context."""
         found = np.zeros_like(self.classes.members)
@@ -47,13 +61,17 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Facts:
-    """One feature. `words`, `before`, `after`: numbers of Text.keys; `stems` of Text.stems; `forms` of Text.forms;
-    `tokens`, `next_tokens`, `promoted`: token ids; `digit_places`: word length * 64 + index in it; `classes`,
-    `class_before`,
-    `soon_after` (C,); `parts` (4,); `strongest`: forms of different stems, strongest activation first."""
+    """One feature. `active`: its activations in all; `first`: share on first tokens of contexts, left out of the other
+    shares where it is below FIRST_ALONE.
+
+    `words`, `before` and `after` are numbers of Text.keys, `stems` of Text.stems, `forms` of Text.forms; `strongest`
+    are forms of different stems, strongest activation first. `tokens`, `next_tokens` and `promoted` are token ids.
+    `digit_places` are word length * 64 + index in the word. `classes`, `class_before` and `soon_after` are (C,) shares,
+    `parts` (4,) shares.
+    """
 
     active: int
-    count: int
+    first: float
     strongest: list[int]
     words: Shares
     stems: Shares
@@ -90,13 +108,18 @@ def feature_facts(matrix: sparse.csr_matrix, corpus: Corpus, promoted: Sequence[
     """Facts of every feature of `matrix` (N * T, F); `promoted` are the tokens of its largest logit effects."""
     text, classes = corpus.text, corpus.classes
     events = strongest_events(matrix, corpus.width)
+    opening = events.positions % corpus.width == 1
+    first = class_shares(events, np.ones((len(text.tokens), 1), dtype=bool), np.where(opening, events.positions, -1))
+    first = first[:, 0]
+    # where a window happens to begin says nothing about words, unless that is nearly all that the feature is about
+    events = events.without(opening & (first < FIRST_ALONE)[events.features])
     at = events.positions
     before_at, after_at = text.before[at], text.after[at]
     size = np.where(text.kinds[at] == DIGITS, text.ends[at] - text.starts[at], 0)
     place = size * 64 + np.where(size > 0, np.minimum(at - text.starts[at], 63), 0)
     columns = zip(
         matrix.getnnz(axis=0).tolist(),
-        np.diff(events.offsets).tolist(),
+        first.tolist(),
         _strongest(events, text),
         top_shares(events, text.folded[at], STRONGEST),
         top_shares(events, text.stem_of[text.folded[at]], 4),

@@ -20,7 +20,8 @@ def digit_head(facts: Facts, text: Text, label: str) -> str:
     if share >= DIGIT_SHARE and digit.isdigit():
         what.append(f"the digit '{digit}'" if len(digit) == 1 else quoted(digit))
     else:
-        digits = [text.strings[t].strip() for t, part in facts.tokens[:3] if part >= DIGIT_LISTED]
+        strings = [text.strings[t].strip() for t, part in facts.tokens[:3] if part >= DIGIT_LISTED]
+        digits = [string for string in strings if string.isdigit()]
         if digits:
             what.append(f"such as {listed([quoted(one) for one in digits])}")
     if placed and length == 1:
@@ -31,7 +32,9 @@ def digit_head(facts: Facts, text: Text, label: str) -> str:
     examples = [
         quoted(text.forms[form])
         for form, _ in facts.forms[:4]
-        if len(text.forms[form]) > 1 and (share < DIGIT_SHARE or digit in text.forms[form])
+        if text.forms[form].isdigit()
+        and len(text.forms[form]) > 1
+        and (share < DIGIT_SHARE or digit in text.forms[form])
     ]
     if examples:
         what.append(f"as in {listed(examples[:2])}")

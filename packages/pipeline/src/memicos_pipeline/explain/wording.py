@@ -15,6 +15,8 @@ MARKS = {
     "):": "the '):' that ends a call or signature", "°": "degree signs",
 }  # fmt: skip
 """Names of words that are marks; what is not here is quoted."""
+ROW = 4
+"""So many equal marks are a row."""
 
 
 def mark_name(key: str) -> str | None:
@@ -25,7 +27,9 @@ def mark_name(key: str) -> str | None:
         if "\n" in key:
             blank = "blank lines" if key.count("\n") > 1 else "line breaks"
             return f"{blank} before indented text" if key.endswith(" ") else blank
-        return "single spaces" if len(key) == 1 else f"runs of {len(key)} spaces"
+        return "single spaces" if len(key) == 1 else "runs of spaces"
+    if len(key) >= ROW and len(set(key)) == 1:
+        return f"rows of '{key[0]}'"
     return None
 
 
