@@ -1,0 +1,194 @@
+"""A tiny corpus through glassllm and two SAEs; every number of the dataset is computed again by plain means."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from memicos_dataset.manifest import Manifest
+from memicos_dataset.read import contexts, explanations, features, read_manifest, verify
+from memicos_pipeline.config import GenerateConfig
+from memicos_pipeline.generate import generate
+from safetensors.torch import load_file
+from small_model import SAMPLE, small_model, small_sae, write_extras
+from transformers import AutoModelForCausalLM
+
+SOURCES = {"1-res": 1, "2-res": 2}
+WIDTH, SIZE, COUNT = 48, 32, 24
+
+
+def configured(folder: Path) -> GenerateConfig:
+    return GenerateConfig.model_validate(
+        {
+            "out": folder / "out",
+            "work": folder / "work",
+            "release": {"id": "r", "name": "R", "description": "d", "creator": "c"},
+            "model": {
+                "id": "glass",
+                "name": "Glass",
+                "folder": str(folder / "model"),
+                "dtype": "float32",
+                "chat": False,
+                "license": "MIT",
+            },
+            "source_set": {
+                "id": "res",
+                "name": "Res",
+                "description": "d",
+                "folder": folder / "saes",
+                "sources": list(SOURCES),
+            },
+            "corpus": {
+                "id": "tiny",
+                "description": "d",
+                "file": folder / "corpus.jsonl",
+                "context_size": SIZE,
+                "collections": [
+                    {
+                        "name": "book",
+                        "contexts": COUNT,
+                        "license": "CC0-1.0",
+                        "url": "https://example.org",
+                        "attribution": "a",
+                    }
+                ],
+            },
+        }
+    )
+
+
+@dataclass
+class Made:
+    config: GenerateConfig
+    manifest: Manifest
+    ids: np.ndarray
+    values: dict[str, np.ndarray]
+    """Dense activations (N, T, F), 0 where the recipe leaves a position out."""
+    saes: dict[str, dict[str, np.ndarray]]
+    model: Any
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("generate")
+    small_model(folder / "model")
+    for name, layer in SOURCES.items():
+        small_sae(folder / "saes" / name, layer, WIDTH, seed=layer)
+        write_extras(folder / "saes" / name, [0], None)
+    words = SAMPLE.split(" ")
+    text = " ".join(" ".join(words[shift:] + words[:shift]) for shift in range(0, 60, 7))
+    rows = [{"title": "t", "collection": "book", "text": text}]
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = configured(folder)
+    generate(config, lambda line: None)
+    manifest = read_manifest(config.out)
+    verify(config.out, manifest)
+    ids = np.concatenate([np.array(batch.column("token_ids").to_pylist()) for batch in contexts(config.out, manifest)])
+    model: Any = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
+    with torch.inference_mode():
+        states = model(torch.tensor(ids), output_hidden_states=True).hidden_states
+    values, saes = {}, {}
+    for name, layer in SOURCES.items():
+        sae = {k: v.float().numpy() for k, v in load_file(folder / "saes" / name / "sae_weights.safetensors").items()}
+        before = states[layer + 1].numpy() @ sae["W_enc"] + sae["b_enc"]
+        values[name] = np.maximum(before, 0) * (before > sae["threshold"])
+        values[name][:, 0] = 0
+        saes[name] = sae
+    return Made(config, manifest, ids, values, saes, model)
+
+
+def rows_of(made: Made, name: str) -> list[dict[str, Any]]:
+    (source,) = [source for source in made.manifest.source_set.sources if source.id == name]
+    return [row for batch in features(made.config.out, source) for row in batch.to_pylist()]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_statistics(made: Made, name: str) -> None:
+    rows = rows_of(made, name)
+    assert [row["index"] for row in rows] == list(range(WIDTH))
+    for row in rows:
+        values = made.values[name][..., row["index"]]
+        active = values[values > 0]
+        assert row["active_tokens"] == len(active)
+        assert row["density"] == pytest.approx(len(active) / (COUNT * (SIZE - 1)), rel=1e-3)
+        if not len(active):
+            assert row["max_activation"] == 0 and row["example_groups"] == []
+            continue
+        top = active.max()
+        assert row["max_activation"] == pytest.approx(top, rel=1e-3)
+        counts = [((active > low) & (active <= high)).sum() for low, high in _edges(top, 5)]
+        assert np.allclose(row["quantile_shares"], np.array(counts) / len(active), atol=1.5 / len(active))
+        histogram = np.bincount(np.minimum((active / top * 50).astype(int), 49), minlength=50)
+        assert sum(row["activation_histogram"]) == len(active)
+        assert np.abs(np.cumsum(row["activation_histogram"]) - np.cumsum(histogram)).max() <= 1
+
+
+def _edges(top: float, groups: int) -> list[tuple[float, float]]:
+    return [(top * i / groups, top * (i + 1) / groups) for i in range(groups)]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_examples(made: Made, name: str) -> None:
+    for row in rows_of(made, name):
+        values = made.values[name][..., row["index"]]
+        peaks = []
+        for group, context, position, positions, shown in zip(
+            row["example_groups"],
+            row["example_contexts"],
+            row["example_positions"],
+            row["value_positions"],
+            row["values"],
+            strict=True,
+        ):
+            dense = np.zeros(SIZE)
+            dense[positions] = shown
+            assert np.allclose(dense, values[context], rtol=1e-3, atol=1e-3)
+            low, high = (0, np.inf) if group == 0 else _edges(values.max(), 5)[group - 1]
+            assert low * (1 - 1e-3) < values[context, position] <= high * (1 + 1e-3)
+            if group == 0:
+                peaks.append(values[context, position])
+        assert peaks == sorted(peaks, reverse=True)
+        tops = [c for g, c in zip(row["example_groups"], row["example_contexts"], strict=True) if g == 0]
+        assert len(tops) == len(set(tops)) <= 12
+        best = np.sort(values.max(1))[::-1]
+        # texts of the corpus repeat: what is left out is a repetition, never something else
+        assert not peaks or peaks[0] == pytest.approx(best[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_directions(made: Made, name: str) -> None:
+    decoder = made.saes[name]["W_dec"]
+    decoder = decoder / np.linalg.norm(decoder, axis=1, keepdims=True)
+    gain = made.model.model.norm.weight.detach().numpy()
+    effects = made.saes[name]["W_dec"] @ (gain[:, None] * made.model.lm_head.weight.detach().numpy().T)
+    cosines = decoder @ decoder.T - 2 * np.eye(WIDTH)
+    flat = made.values[name][:, 1:].reshape(-1, WIDTH)
+    for row in rows_of(made, name):
+        index = row["index"]
+        for sign, ids, shown in (
+            (1, row["positive_token_ids"], row["positive_logits"]),
+            (-1, row["negative_token_ids"], row["negative_logits"]),
+        ):
+            assert np.allclose(effects[index][ids], shown, rtol=1e-3, atol=1e-4)
+            assert np.allclose(np.sort(sign * effects[index])[::-1][:10], sign * np.array(shown), rtol=1e-3, atol=1e-4)
+        assert np.allclose(np.sort(cosines[index])[::-1][:10], row["neighbour_cosines"], rtol=1e-3, atol=1e-3)
+        assert index not in row["neighbour_indices"]
+        for other, pearson in zip(row["correlated_indices"], row["correlated_pearson"], strict=True):
+            assert np.corrcoef(flat[:, index], flat[:, other])[0, 1] == pytest.approx(pearson, abs=2e-3)
+
+
+def test_every_live_feature_is_explained(made: Made) -> None:
+    for source in made.manifest.source_set.sources:
+        said = [row for batch in explanations(made.config.out, source) for row in batch.to_pylist()]
+        assert all(row["method"] == "token-statistics" and row["model"] is None and row["description"] for row in said)
+        live = {row["index"] for row in rows_of(made, source.id) if row["active_tokens"]}
+        assert live <= {row["index"] for row in said}
+
+
+def test_made_again_it_is_the_same(made: Made) -> None:
+    before = made.manifest.model_dump_json()
+    generate(made.config, lambda line: None)
+    assert read_manifest(made.config.out).model_dump_json() == before
