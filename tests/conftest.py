@@ -1,6 +1,6 @@
 """A real Chromium. Where none is installed, tests that need it are skipped aloud.
 
-page         a fresh page of the session's Chromium, 1280 wide; what it logs as an error, such as a violation of the
+page         a fresh page of the module's Chromium, 1280 wide; what it logs as an error, such as a violation of the
              content security policy, fails the test at its end
 watched      makes further pages, with other sizes or themes, that are watched in the same way
 """
@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))  # noqa: TID251 (counted aloud; CI installs one)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM)

@@ -15,6 +15,7 @@ router = APIRouter(
     responses={
         400: {"model": ErrorBody, "description": "A text over the limit, or too many of them"},
         404: {"model": ErrorBody, "description": "Unknown model, source or index"},
+        413: {"model": ErrorBody, "description": "The body is too large"},
         503: {"model": ErrorBody, "description": "Inference is down, loading or busy"},
     },
 )

@@ -19,6 +19,7 @@ router = APIRouter(tags=["explanation"])
         400: {"model": ErrorBody, "description": "Unsupported type or model, no key, or there is one already"},
         403: {"model": ErrorBody, "description": "Writes are refused: the server is bound beyond loopback"},
         404: {"model": ErrorBody, "description": "Unknown model, source or index"},
+        413: {"model": ErrorBody, "description": "The body is too large"},
         502: {"model": ErrorBody, "description": "The language model gave no explanation"},
         503: {"model": ErrorBody, "description": "The autointerp server is down"},
     },

@@ -20,6 +20,7 @@ router = APIRouter(
     responses={
         400: {"model": ErrorBody, "description": "The query is too short or too long"},
         404: {"model": ErrorBody, "description": "Unknown model, source or release"},
+        413: {"model": ErrorBody, "description": "The body is too large"},
         502: {"model": ErrorBody, "description": "The embedder failed"},
     },
 )

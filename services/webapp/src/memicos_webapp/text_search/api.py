@@ -20,6 +20,7 @@ router = APIRouter(
     responses={
         400: {"model": ErrorBody, "description": "Unknown source, or a text over the limit"},
         404: {"model": ErrorBody, "description": "Unknown model or source set"},
+        413: {"model": ErrorBody, "description": "The body is too large"},
         503: {"model": ErrorBody, "description": "Inference is down, loading or busy"},
     },
 )
