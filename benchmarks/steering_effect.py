@@ -1,9 +1,11 @@
 """Whether steering with a feature makes its own tokens likelier, and whether DEFAULT is the model as it is.
 
-Effect: for 50 random features of a source the probability mass of its top 10 positive logits (W_dec through the final
-norm's gain and the unembedding), averaged over the positions of a few ordinary sentences, steered (SIMPLE_ADDITIVE, all
-positions) and not. A feature is moved where the mass rises at least 3 times. The strength is a factor times the median
-norm of the residual stream there. No feature of these sources is dead (demo/sources/README.md), so all are drawn from.
+Effect: for 50 random features of a source, by how much the probability mass of its top 10 positive logits (W_dec
+through the final norm's gain and the unembedding) rises at a position of a few ordinary sentences, steered
+(SIMPLE_ADDITIVE, all positions) against not: the geometric mean over positions. A feature is moved where that is at
+least 3. The ratio of the arithmetic means is printed as well: there the few positions decide at which the tokens were
+likely already. The strength is a factor times the median norm of the residual stream there. No feature of these sources
+is dead (demo/sources/README.md), so all are drawn from.
 
 Greedy: for 20 prompts the DEFAULT row of a STEERED + DEFAULT batch against `transformers.generate`, 32 tokens each.
 """
@@ -71,21 +73,29 @@ def median_norm(model: LanguageModel, source: Source, prompts: list[list[int]]) 
     return torch.cat([state[source.layer + 1][0, 1:].norm(dim=-1) for state in states]).median().item()
 
 
-def rises(model: LanguageModel, source: Source, features: list[int], strength: float) -> list[float]:
-    """For each feature how many times the mass of its best tokens rises."""
+def masses(
+    model: LanguageModel, source: Source, features: list[int], strength: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mass (features, positions) of each feature's best tokens, unsteered and steered, over all sentences."""
     hf: Any = model.hf
     unembedding = hf.lm_head.weight.detach() * hf.model.norm.weight.detach()
     best = [(unembedding @ source.decoder_row(index).detach()).topk(N_TOKENS).indices for index in features]
-    before, after = torch.zeros(len(features)), torch.zeros(len(features))
+    before, after = [], []
     for ids in (model.token_ids(text, prepend_bos=True) for text in SENTENCES):
         plain = probabilities(model, ids, [[]])[0]
-        before += torch.stack([plain[:, tokens].sum(-1).mean() for tokens in best])
+        before.append(torch.stack([plain[:, tokens].sum(-1) for tokens in best]))
+        steered = []
         for start in range(0, len(features), ROWS):
-            some = features[start : start + ROWS]
-            steers = [[Steer(source.hook_name, source.decoder_row(index), strength)] for index in some]
-            for i, steered in enumerate(probabilities(model, ids, steers), start):
-                after[i] += steered[:, best[i]].sum(-1).mean()
-    return (after / before).tolist()
+            steers = [
+                [Steer(source.hook_name, source.decoder_row(index), strength)]
+                for index in features[start : start + ROWS]
+            ]
+            steered += [
+                row[:, tokens].sum(-1)
+                for row, tokens in zip(probabilities(model, ids, steers), best[start : start + ROWS], strict=True)
+            ]
+        after.append(torch.stack(steered))
+    return torch.cat(before, dim=1), torch.cat(after, dim=1)
 
 
 def effect(model: LanguageModel, factors: list[float], seed: int) -> None:
@@ -95,13 +105,15 @@ def effect(model: LanguageModel, factors: list[float], seed: int) -> None:
         norm = median_norm(model, source, prompts)
         chosen = torch.randperm(source.d_sae, generator=torch.Generator().manual_seed(seed))[:N_FEATURES].tolist()
         for factor in factors:
-            found = sorted(rises(model, source, chosen, factor * norm))
-            moved = sum(rise >= RISE for rise in found)
+            before, after = masses(model, source, chosen, factor * norm)
+            typical = (after.log() - before.log()).mean(1).exp()
+            total = after.mean(1) / before.mean(1)
             print(
                 f"{name}: strength {factor * norm:.0f} ({factor:g} x median norm {norm:.0f}): "
                 f"mass of the top {N_TOKENS} "
-                f"rises at least {RISE}x for {moved} of {len(found)} features ({moved / len(found):.0%}); "
-                f"median {found[len(found) // 2]:.0f}x, 10th percentile {found[len(found) // 10]:.1f}x"
+                f"rises at least {RISE}x for {(typical >= RISE).float().mean():.0%} of {len(chosen)} features "
+                f"(median {typical.median():.0f}x); by arithmetic means for {(total >= RISE).float().mean():.0%}",
+                flush=True,
             )
 
 
