@@ -1,0 +1,175 @@
+"""A dataset is believed only where it is what its manifest says; each refusal names the file and what to do."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from memicos_dataset import manifest as m
+from memicos_dataset import schema
+from memicos_dataset.errors import DatasetError
+from memicos_dataset.read import contexts, features, read_manifest, verify
+from memicos_dataset.write import write_table
+
+DEMO = Path(__file__).parents[3] / "demo" / "dataset"
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """One feature that never fires, over one context."""
+    row: dict[str, Any] = {field.name: [] for field in schema.FEATURES}
+    row |= {"index": 0, "density": 0.0, "active_tokens": 0, "max_activation": 0.0, "logit_min": 0.0, "logit_max": 0.0}
+    corpus = m.Corpus(
+        id="tiny",
+        description="one window",
+        contexts=1,
+        context_size=3,
+        tokens=2,
+        collections=[m.Collection(name="book", license="CC0-1.0", url="https://example.org", attribution="a")],
+        documents=write_table(
+            tmp_path,
+            "corpus/documents.parquet",
+            pa.Table.from_pylist([{"document": 0, "title": "t", "collection": "book"}], schema=schema.DOCUMENTS),
+        ),
+        vocabulary=write_table(
+            tmp_path,
+            "corpus/vocabulary.parquet",
+            pa.Table.from_pydict({"token_id": [1, 2], "token": ["a", "b"]}, schema=schema.VOCABULARY),
+        ),
+        context_files=[
+            write_table(
+                tmp_path,
+                "corpus/contexts-00000.parquet",
+                pa.Table.from_pylist([{"context": 0, "document": 0, "token_ids": [1, 2, 2]}], schema=schema.CONTEXTS),
+            )
+        ],
+    )
+    source = m.Source(
+        id="0-res",
+        layer=0,
+        recipe=m.Recipe(
+            hook_name="blocks.0.hook_resid_post",
+            prepend_bos=True,
+            context_size=3,
+            ignored_positions=[0],
+            norm_cut=None,
+            dtype="float32",
+            weight_processing="none",
+        ),
+        architecture="jumprelu",
+        d_in=4,
+        d_sae=1,
+        sae_config={},
+        counted_tokens=2,
+        dead_features=1,
+        logit_effect="none",
+        features=[
+            write_table(tmp_path, "0-res/features-00000.parquet", pa.Table.from_pylist([row], schema=schema.FEATURES))
+        ],
+    )
+    m.Manifest(
+        release=m.Release(id="r", name="R", description="d", creator="c"),
+        model=m.Model(
+            id="small", name="S", layers=1, d_model=4, vocabulary_size=3, chat=False, origin="random", license="MIT"
+        ),
+        source_set=m.SourceSet(id="res", name="Res", description="d", sources=[source]),
+        corpus=corpus,
+    ).write(tmp_path)
+    return tmp_path
+
+
+def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = folder / m.FILE_NAME
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_what_is_written_is_read(dataset: Path) -> None:
+    manifest = read_manifest(dataset)
+    verify(dataset, manifest)
+    (batch,) = contexts(dataset, manifest)
+    assert batch.column("token_ids").to_pylist() == [[1, 2, 2]]
+    (batch,) = features(dataset, manifest.source_set.sources[0])
+    assert batch.num_rows == 1 and batch.schema.names == schema.FEATURES.names
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c.update(version=2), "version"),
+        (lambda c: c.update(format="other"), "format"),
+        (lambda c: c["corpus"]["documents"].update(path="../outside.parquet"), "corpus.documents.path"),
+        (lambda c: c["corpus"]["documents"].update(path="/etc/passwd"), "corpus.documents.path"),
+        (lambda c: c["corpus"]["documents"].update(sha256="0"), "corpus.documents.sha256"),
+        (lambda c: c["model"].pop("origin"), "model.origin"),
+        (lambda c: c.update(extra=1), "extra"),
+    ],
+)
+def test_a_wrong_manifest_is_refused(dataset: Path, change: Callable[[dict[str, Any]], object], words: str) -> None:
+    changed(dataset, change)
+    with pytest.raises(DatasetError, match=words) as refused:
+        read_manifest(dataset)
+    assert refused.value.path == dataset / m.FILE_NAME
+
+
+def test_no_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no such file"):
+        read_manifest(tmp_path)
+
+
+def test_a_file_that_differs_is_named(dataset: Path) -> None:
+    manifest = read_manifest(dataset)
+    path = dataset / "0-res/features-00000.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=r"sha256 is .* fetch the dataset again") as refused:
+        verify(dataset, manifest)
+    assert refused.value.path == path
+    path.write_bytes(content[:-1])
+    with pytest.raises(DatasetError, match=f"has {len(content) - 1} bytes, expected {len(content)}"):
+        verify(dataset, manifest)
+    path.unlink()
+    with pytest.raises(DatasetError, match="missing"):
+        verify(dataset, manifest)
+
+
+def test_other_columns_or_rows_are_refused(dataset: Path) -> None:
+    manifest = read_manifest(dataset)
+    source = manifest.source_set.sources[0]
+    entry = source.features[0]
+    more = source.model_copy(update={"features": [entry.model_copy(update={"rows": 2})]})
+    with pytest.raises(DatasetError, match="has 1 rows, the manifest says 2"):
+        list(features(dataset, more))
+    write_table(dataset, entry.path, pa.table({"index": pa.array([0], pa.int32())}))
+    with pytest.raises(DatasetError, match="columns"):
+        list(features(dataset, source))
+    (dataset / entry.path).write_bytes(b"PAR1 no table")
+    with pytest.raises(DatasetError, match="not a readable Parquet file"):
+        list(features(dataset, source))
+
+
+def test_the_same_rows_give_the_same_bytes(dataset: Path) -> None:
+    table = pa.Table.from_pydict({"token_id": [1, 2], "token": ["a", "b"]}, schema=schema.VOCABULARY)
+    assert write_table(dataset, "corpus/vocabulary.parquet", table) == read_manifest(dataset).corpus.vocabulary
+
+
+def test_the_demo_is_whole() -> None:
+    manifest = read_manifest(DEMO)
+    verify(DEMO, manifest)
+    assert sum(entry.bytes for entry in manifest.files()) <= 16 * 2**20
+    assert manifest.corpus.tokens >= 1_000_000
+    for source in manifest.source_set.sources:
+        indices, full = [], 0
+        for batch in features(DEMO, source):
+            indices += batch.column("index").to_pylist()
+            for groups, places in zip(
+                batch.column("example_groups").to_pylist(), batch.column("example_contexts").to_pylist(), strict=True
+            ):
+                tops = {place for group, place in zip(groups, places, strict=True) if group == schema.TOP_GROUP}
+                full += len(tops) >= 10
+        assert indices == list(range(4096))
+        assert full >= 0.85 * 4096
