@@ -14,6 +14,8 @@ UV := .venv/bin/uv
 BIN := .venv/bin
 # uv reads no pip configuration: pass on where pip was told to find wheels (empty elsewhere)
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
+# torch takes twice as long to import where Python may not keep what it compiled
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-light check format lock openapi clients contracts migrations \
