@@ -6,7 +6,6 @@ fresh prompts of the same lengths, so that noise of the machine meets both. Thre
 """
 
 import argparse
-import json
 import os
 import random
 import socket
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -100,10 +100,9 @@ def server() -> Iterator[str]:
 
 
 def prompts(tokenizer: AutoTokenizer, tokens: int, seed: int) -> Iterator[str]:
-    """Texts of about `tokens` tokens, each another window of the corpus's first long document."""
-    with (ROOT / ".data/corpus/demo.jsonl").open(encoding="utf-8") as lines:
-        text = " ".join(json.loads(next(lines))["text"] for _ in range(20))
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportCallIssue]
+    """Texts of about `tokens` tokens, each another window of the shipped corpus."""
+    contexts = pq.read_table(ROOT / "demo/dataset/corpus/contexts-00000.parquet", columns=["token_ids"])
+    ids = [token for context in contexts.column(0).to_pylist() for token in context[1:]]
     draw = random.Random(seed)
     while True:
         start = draw.randrange(len(ids) - tokens)

@@ -246,6 +246,7 @@ async def _rank(
 ) -> list[Ranked]:
     near: list[list[Candidate]] = []
     worded: list[Candidate] = []
+    await repository.plan(session, limit)
     for key, sources in groups.items():
         ids = [source.id for source in sources]
         vector = vectors.get(key) if key else None
