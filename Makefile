@@ -82,4 +82,5 @@ inference-list-configs: setup ## list the models that inference has a config for
 	@$(BIN)/python -m memicos_inference --list-configs
 
 inference-localhost-dev: setup ## run inference alone (MODEL_SOURCESET=gpt2-small.res-jb, docs/inference.md)
+	@test -n "$(MODEL_SOURCESET)" || { echo "name a config: make inference-localhost-dev MODEL_SOURCESET=…, one of"; $(MAKE) -s inference-list-configs; exit 1; }
 	@$(BIN)/python -m memicos_inference --env-file .env.inference.$(MODEL_SOURCESET)
