@@ -13,7 +13,7 @@ _NOT_BY_POSITION = re.compile(r"pattern|attn_scores|hook_rot_|hook_cos|hook_sin"
 
 
 def steerable(model: LanguageModel) -> tuple[str, ...]:
-    """Names of the hook points that can be steered, N being any layer; one that only some layers have is given for each."""
+    """Names of the hook points that can be steered, N being any layer; what only some layers have is named for each."""
     names = [f"blocks.N.{name}" for name in STREAM]
     for name in CHANGEABLE:
         there = [full for layer in range(model.n_layers) if (full := f"blocks.{layer}.{name}") in model.places.found]

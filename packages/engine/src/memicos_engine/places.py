@@ -78,9 +78,10 @@ def stream(blocks: torch.nn.ModuleList, layer: int) -> Place:
 def find_places(hf: PreTrainedModel, blocks: torch.nn.ModuleList, ids: Sequence[int]) -> Places:
     """Places of CHANGEABLE and READABLE in every block, checked by a run on `ids`."""
     names = (*CHANGEABLE, *READABLE)
-    template = _template(hf)
-    if template is None:
-        reason = f"TransformerLens does not know {type(hf).__name__}"
+    try:
+        template = _template(hf)
+    except (ValueError, KeyError, ImportError) as error:
+        reason = str(error) if isinstance(error, ImportError) else f"TransformerLens does not know {type(hf).__name__}"
         return Places(missing={f"blocks.{layer}.{name}": reason for layer in range(len(blocks)) for name in names})
     places, missing = Places(), {}
     candidates: dict[str, Place] = {}
@@ -97,22 +98,24 @@ def find_places(hf: PreTrainedModel, blocks: torch.nn.ModuleList, ids: Sequence[
             missing[name] = "the model does not run it as one vector a position"
     for layer in range(len(blocks)):
         at = {name: seen[full] for name in names if (full := f"blocks.{layer}.{name}") in seen}
-        for name in _not_summed(at, seen[f"blocks.{layer - 1}"], seen[f"blocks.{layer}"]):
+        for name in _not_summed(at, seen.get(f"blocks.{layer - 1}"), seen.get(f"blocks.{layer}")):
             missing[f"blocks.{layer}.{name}"] = "it is not what this model adds to its residual stream"
     places.missing.update(missing)
     places.found.update((n, (place, seen[n].shape[-1])) for n, place in candidates.items() if n not in missing)
     return places
 
 
-def _template(hf: PreTrainedModel) -> GeneralizedComponent | None:
-    """What TransformerLens says of a block of this architecture; None where it does not know it."""
-    try:
-        architecture = determine_architecture_from_hf_config(hf.config)
-        config = build_bridge_config_from_hf(hf.config, architecture, hf.config.name_or_path, hf.dtype)
-        adapter = ArchitectureAdapterFactory.select_architecture_adapter(config)
-    except ValueError:
-        return None
-    return adapter.get_component_mapping().get("blocks")
+def _template(hf: PreTrainedModel) -> GeneralizedComponent:
+    """What TransformerLens says of a block of this architecture.
+
+    Raises:
+        ValueError, KeyError: it does not know the architecture, or it has no such blocks.
+        ImportError: its adapter needs a library that is not there.
+    """
+    architecture = determine_architecture_from_hf_config(hf.config)
+    config = build_bridge_config_from_hf(hf.config, architecture, architecture, hf.dtype)
+    adapter = ArchitectureAdapterFactory.select_architecture_adapter(config)
+    return adapter.get_component_mapping()["blocks"]
 
 
 def _place(template: GeneralizedComponent, block: torch.nn.Module, name: str) -> Place | None:
@@ -162,24 +165,25 @@ def _run(hf: PreTrainedModel, places: dict[str, Place], ids: Sequence[int]) -> d
     return {name: hidden for name, hidden in seen.items() if hidden.shape[:-1] == (1, len(ids))}
 
 
-def _not_summed(at: dict[str, torch.Tensor], before: torch.Tensor, after: torch.Tensor) -> set[str]:
+def _not_summed(at: dict[str, torch.Tensor], before: torch.Tensor | None, after: torch.Tensor | None) -> set[str]:
     """Names of a block's parts that do not sum up to the stream: before + attention = mid, mid + MLP = after."""
     attention, mid, mlp = (at.get(name) for name in ("hook_attn_out", "hook_resid_mid", "hook_mlp_out"))
-    first = attention is not None and mid is not None and _equal([before, attention], mid)
-    second = mlp is not None and mid is not None and _equal([mid, mlp], after)
-    if attention is not None and mlp is not None and mid is None:
-        first = second = _equal([before, attention, mlp], after)
+    if mid is None:  # attention and MLP side by side
+        first = second = _sums_up([before, attention, mlp], after)
+    else:
+        first, second = _sums_up([before, attention], mid), _sums_up([mid, mlp], after)
     holds = {"hook_attn_out": first, "hook_resid_mid": first and second, "hook_mlp_out": second}
     return {name for name, one in holds.items() if name in at and not one}
 
 
-def _equal(terms: list[torch.Tensor], total: torch.Tensor) -> bool:
-    """Whether `terms` sum up to `total` but for a few roundings of their dtype."""
-    if any(term.shape != total.shape for term in terms):
+def _sums_up(terms: list[torch.Tensor | None], total: torch.Tensor | None) -> bool:
+    """Whether `terms` are all there and sum up to `total`, but for a few roundings of their dtype."""
+    tensors = [one for one in (*terms, total) if one is not None]
+    if total is None or len(tensors) <= len(terms) or any(one.shape != total.shape for one in tensors):
         return False
-    exact = [one.cpu().double() for one in (*terms, total)]  # some devices have no float64
-    room = 4 * torch.finfo(total.dtype).eps * torch.stack([one.abs() for one in exact]).sum(0)
-    return bool(((torch.stack(exact[:-1]).sum(0) - exact[-1]).abs() <= room).all())
+    exact = torch.stack([one.cpu().double() for one in tensors])  # some devices have no float64
+    room = 4 * torch.finfo(total.dtype).eps * exact.abs().sum(0)
+    return bool(((exact[:-1].sum(0) - exact[-1]).abs() <= room).all())
 
 
 def _attach(module: torch.nn.Module, side: str, visit: Visit) -> RemovableHandle:
