@@ -1,7 +1,6 @@
 """Steered logits against plain transformers with hooks of its own."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +12,11 @@ from memicos_engine.errors import Refused
 from memicos_engine.generation import Generation, Row, Sampling
 from memicos_engine.model import LanguageModel
 from memicos_engine.sources import Source
-from memicos_engine.steering import Method, Steer, Steering
+from memicos_engine.steering import Method, Steer
+from steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_of
 
-ANY_BYTES = 10**10
 PROMPT = "The committee met on Tuesday, and the chairman opened the session with"
 STEPS = 4
-TOLERANCE = 1e-3
-INDEPENDENT = {"SIMPLE_ADDITIVE": plain.added, "ORTHOGONAL_DECOMP": plain.scaled, "PROJECTION_CAP": plain.capped}
-
-
-def logits_of(model: LanguageModel, rows: list[Row], steps: int) -> tuple[torch.Tensor, torch.Tensor, list[list[int]]]:
-    """Logits of the prompts' positions (B, T, V), of the tokens written after them (B, steps, V), and those tokens.
-
-    The last position of the prompts and all that follow are a generation's own, prefilled and then cached.
-    """
-    with Steering(model, [row.steers for row in rows]).applied(), torch.inference_mode():
-        prompts = model.hf(torch.tensor([list(row.ids) for row in rows])).logits
-    writing = Generation(model, rows, steps, Sampling(), ANY_BYTES)
-    found = []
-    while not writing.done:
-        writing.step()
-        assert writing.logits is not None
-        found.append(writing.logits)
-    return prompts, torch.stack(found, dim=1), writing.ids
-
-
-def check(
-    model: LanguageModel,
-    hf: Any,
-    rows: list[Row],
-    changes: Sequence[Mapping[int, plain.Change] | Mapping[plain.Place, plain.Change]],
-    steps: int,
-) -> None:
-    prompts, written, ids = logits_of(model, rows, steps)
-    for i, (row, change) in enumerate(zip(rows, changes, strict=True)):
-        expected = plain.logits(hf, [*row.ids, *ids[i][:-1]], change)
-        length = len(row.ids)
-        assert (prompts[i] - expected[:length]).abs().max() <= TOLERANCE
-        here = written[i, : len(ids[i])]
-        assert (here - expected[length - 1 :]).abs().max() <= TOLERANCE
 
 
 @pytest.mark.parametrize("method", steering.METHODS)
