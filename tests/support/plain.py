@@ -11,7 +11,11 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM
 
 Change = Callable[[torch.Tensor], torch.Tensor]
-"""From the residual stream (1, T, D) after a layer to what takes its place."""
+"""From activations (1, T, D) to what takes their place."""
+
+Place = int | tuple[str, str]
+"""A layer of a Llama, after which the residual stream is meant (-1: the embeddings), or a module by its path:
+("input", "model.layers.0.mlp.down_proj") or ("output", …)."""
 
 
 def load(folder: Path) -> Any:
@@ -59,18 +63,31 @@ def counted(hidden: np.ndarray, ignored: Sequence[int], norm_cut: float | None) 
     return found if norm_cut is None else found & (np.linalg.norm(hidden, axis=-1) <= norm_cut)
 
 
-def logits(hf: Any, ids: Sequence[int], changes: Mapping[int, Change] | None = None) -> torch.Tensor:
-    """Logits (T, V) of one uncached run, the residual stream changed after some layers (-1: the embeddings)."""
-    handles = []
-    for layer, change in (changes or {}).items():
-        module = hf.model.embed_tokens if layer < 0 else hf.model.layers[layer]
-        handles.append(module.register_forward_hook(lambda _module, _args, output, change=change: change(output)))
+def logits(
+    hf: Any, ids: Sequence[int], changes: Mapping[int, Change] | Mapping[Place, Change] | None = None
+) -> torch.Tensor:
+    """Logits (T, V) of one uncached run with activations changed at some places."""
+    handles = [_changing(hf, place, change) for place, change in (changes or {}).items()]
     try:
         with torch.inference_mode():
             return hf(torch.tensor([list(ids)])).logits[0]
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _changing(hf: Any, place: Place, change: Change) -> Any:
+    if isinstance(place, int):
+        place = ("output", "model.embed_tokens" if place < 0 else f"model.layers.{place}")
+    side, path = place
+    module = hf.get_submodule(path)
+    if side == "input":
+        return module.register_forward_pre_hook(lambda _module, args: (change(args[0]), *args[1:]))
+
+    def after(_module: Any, _args: Any, output: Any) -> Any:
+        return (change(output[0]), *output[1:]) if isinstance(output, tuple) else change(output)
+
+    return module.register_forward_hook(after)
 
 
 def added(vector: torch.Tensor, strength: float) -> Change:
@@ -83,6 +100,13 @@ def scaled(vector: torch.Tensor, strength: float) -> Change:
     unit = vector / vector.norm()
     matrix = torch.eye(len(vector)) + (strength - 1) * torch.outer(unit, unit)
     return lambda hidden: hidden @ matrix
+
+
+def capped(vector: torch.Tensor, most: float) -> Change:
+    """The component of h along v replaced by `most` where it exceeds that."""
+    unit = vector / vector.norm()
+    across = torch.eye(len(vector)) - torch.outer(unit, unit)
+    return lambda hidden: torch.where((hidden @ unit > most)[..., None], hidden @ across + most * unit, hidden)
 
 
 def in_turn(*changes: Change) -> Change:

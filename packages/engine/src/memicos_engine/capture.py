@@ -6,8 +6,9 @@ from functools import partial
 import torch
 
 from memicos_engine.errors import Refused
-from memicos_engine.hooks import at_residual, layer_of, residual_layer
+from memicos_engine.hooks import layer_of, placed
 from memicos_engine.model import LanguageModel
+from memicos_engine.places import Place
 
 
 class _LastNeeded(Exception):
@@ -21,32 +22,31 @@ def capture(
     """Activations (B, T, D) at each of `hook_names` for `ids` (B, T).
 
     `mask` (B, T) is 1 at real tokens; rows shorter than T are padded on the right, so that positions need no shift.
-    Residual hooks run the plain module, which is equal to the bridge and faster; others go through the bridge.
-    Activations of attention heads (B, T, heads, d_head) are given flat.
+    Hooks that have a place in the plain module run it, which is equal to the bridge and faster; with any other all go
+    through the bridge. Activations of attention heads (B, T, heads, d_head) are given flat.
 
     Raises:
         Refused: a hook point that this model's bridge does not run.
     """
     names = list(dict.fromkeys(hook_names))
-    layers = {name: layer for name in names if (layer := residual_layer(name)) is not None}
-    if len(layers) < len(names):
+    places = {name: place for name in names if (place := placed(model, name)) is not None}
+    if len(places) < len(names):
         return _capture_by_bridge(model, ids, mask, names)
-    found = _capture_residuals(model, ids, mask, set(layers.values()))
-    return {name: found[layer] for name, layer in layers.items()}
+    found = _capture_placed(model, ids, mask, set(places.values()))
+    return {name: found[place] for name, place in places.items()}
 
 
-def _capture_residuals(
-    model: LanguageModel, ids: torch.Tensor, mask: torch.Tensor | None, layers: set[int]
-) -> dict[int, torch.Tensor]:
-    found: dict[int, torch.Tensor] = {}
-    last = max(layers)
+def _capture_placed(
+    model: LanguageModel, ids: torch.Tensor, mask: torch.Tensor | None, places: set[Place]
+) -> dict[Place, torch.Tensor]:
+    found: dict[Place, torch.Tensor] = {}
 
-    def keep(layer: int, hidden: torch.Tensor) -> None:
-        found[layer] = hidden
-        if layer == last:
+    def keep(place: Place, hidden: torch.Tensor) -> None:
+        found[place] = hidden
+        if len(found) == len(places):
             raise _LastNeeded
 
-    handles = [at_residual(model, layer, partial(keep, layer)) for layer in layers]
+    handles = [handle for place in places for handle in place.attach(partial(keep, place))]
     try:
         model.hf.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
     except _LastNeeded:

@@ -9,13 +9,17 @@ FILE_NAME = "memicos.json"
 
 @dataclass(frozen=True)
 class Recipe:
-    """`ignored_positions` and tokens whose norm at the hook exceeds `norm_cut` mean nothing to the source."""
+    """`ignored_positions` and tokens whose norm at the hook exceeds `norm_cut` mean nothing to the source.
+
+    `hook_name_out` is where a transcoder's output belongs; None for a source that reconstructs its own input.
+    """
 
     hook_name: str
     prepend_bos: bool
     context_size: int
     ignored_positions: tuple[int, ...] = ()
     norm_cut: float | None = None
+    hook_name_out: str | None = None
 
 
 class RecipeError(ValueError):

@@ -50,6 +50,11 @@ class SourceFacts:
     def hook_name(self) -> str:
         return self.recipe.hook_name
 
+    @property
+    def steer_hook(self) -> str:
+        """Where features are steered: what they write to, not what they read."""
+        return self.recipe.hook_name_out or self.recipe.hook_name
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source(SourceFacts):
@@ -143,6 +148,7 @@ def _facts(
         # a BOS in front says nothing about the text, trained on or not
         ignored_positions=extras.get("ignored_positions", (0,) if prepend_bos else ()),
         norm_cut=extras.get("norm_cut"),
+        hook_name_out=metadata.get("hook_name_out"),
     )
     found = _LAYER.match(recipe.hook_name)
     return SourceFacts(
