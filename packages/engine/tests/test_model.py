@@ -103,12 +103,14 @@ def test_a_model_without_bos_works_everywhere(
     assert without_bos.bos_token_id is None
     ids = without_bos.token_ids("Alice was beginning", prepend_bos=True)
     assert ids == small.token_ids("Alice was beginning", prepend_bos=False)
-    folder, source = make_sae(1, ignored=[])
+    folder, source = make_sae(1)  # its recipe prepends BOS and ignores it; there is none, so position 0 counts
     values, near = plain.encode(folder, plain.residuals(small_plain, ids, [1])[1])
-    reading = readings.feature(without_bos, source, ids, 3, ignore_bos=True)
+    reading = readings.feature(without_bos, source, [ids], 3, ignore_bos=True)[0]
     assert reading.values == pytest.approx(values[:, 3].tolist(), rel=1e-3, abs=1e-3) and not near[:, 3].any()
-    assert readings.strongest(without_bos, [source], ids, 5).hits
-    assert readings.vector(without_bos, "blocks.1.hook_resid_post", [1.0] * 128, ids).values
+    assert reading.ignored == []
+    assert readings.strongest(without_bos, [source], [ids], 5)[0].hits
+    assert readings.firing(without_bos, source, [ids, ids[:1]], 1000)[1].ignored == []
+    assert readings.vector(without_bos, "blocks.1.hook_resid_post", [1.0] * 128, [ids])[0].values
     assert chat.render(without_bos, [{"role": "user", "content": "Hello"}])
     writing = Generation(without_bos, [Row(ids)], 3, Sampling(), 10**9)
     while not writing.done:

@@ -1,12 +1,12 @@
 """Activations at hook points, with no more of the model run than they need."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import torch
 
 from memicos_engine.errors import Refused
-from memicos_engine.hooks import at_residual, layer_of, residual_layer
+from memicos_engine.hooks import at_residual, by_position, layer_of, residual_layer
 from memicos_engine.model import LanguageModel
 
 
@@ -22,7 +22,7 @@ def capture(
 
     `mask` (B, T) is 1 at real tokens; rows shorter than T are padded on the right, so that positions need no shift.
     Residual hooks run the plain module, which is equal to the bridge and faster; others go through the bridge.
-    Activations of attention heads (B, T, heads, d_head) are given flat.
+    Activations of attention heads (B, T, heads, d_head) are given flat; attention patterns are (B, heads, T, T).
 
     Raises:
         Refused: a hook point that this model's bridge does not run.
@@ -33,6 +33,24 @@ def capture(
         return _capture_by_bridge(model, ids, mask, names)
     found = _capture_residuals(model, ids, mask, set(layers.values()))
     return {name: found[layer] for name, layer in layers.items()}
+
+
+def capture_each(
+    model: LanguageModel, prompts: Sequence[Sequence[int]], hook_names: Iterable[str]
+) -> list[dict[str, torch.Tensor]]:
+    """`capture` for prompts of any length in one run: for each its activations (T, D), patterns (heads, T, T).
+
+    Raises: as `capture`.
+    """
+    longest = max(len(ids) for ids in prompts)
+    ids = torch.tensor([[*ids, *[0] * (longest - len(ids))] for ids in prompts], device=model.device)
+    lengths = torch.tensor([len(ids) for ids in prompts], device=model.device)
+    mask = (torch.arange(longest, device=model.device) < lengths[:, None]).long()
+    found = capture(model, ids, None if mask.all() else mask, hook_names)
+    return [
+        {name: hidden[row, :n] if by_position(name) else hidden[row, :, :n, :n] for name, hidden in found.items()}
+        for row, n in enumerate(len(ids) for ids in prompts)
+    ]
 
 
 def _capture_residuals(
@@ -68,4 +86,6 @@ def _capture_by_bridge(
     for name in names:
         if name not in cache:
             raise Refused(f"Hook '{name}' is not run in this model.")
-    return {name: cache[name].flatten(2) for name in names}
+        if by_position(name) and cache[name].shape[:2] != ids.shape:
+            raise Refused(f"Hook '{name}' does not have one vector a position.")
+    return {name: cache[name].flatten(2) if by_position(name) else cache[name] for name in names}

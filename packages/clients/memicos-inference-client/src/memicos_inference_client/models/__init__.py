@@ -1,5 +1,7 @@
 """Contains all the data models used in inputs/outputs"""
 
+from .all_batch_request import AllBatchRequest
+from .all_batch_response import AllBatchResponse
 from .all_request import AllRequest
 from .all_response import AllResponse
 from .capabilities_response import CapabilitiesResponse
@@ -26,10 +28,16 @@ from .health_response import HealthResponse
 from .health_response_state import HealthResponseState
 from .limits import Limits
 from .single_activation import SingleActivation
+from .single_batch_request import SingleBatchRequest
+from .single_batch_response import SingleBatchResponse
 from .single_request import SingleRequest
 from .single_response import SingleResponse
 from .source_info import SourceInfo
 from .source_positions import SourcePositions
+from .source_request import SourceRequest
+from .source_response import SourceResponse
+from .source_result import SourceResult
+from .source_result_activefeatures import SourceResultActivefeatures
 from .steer_feature import SteerFeature
 from .steer_vector import SteerVector
 from .token_features import TokenFeatures
@@ -38,10 +46,14 @@ from .tokenize_request import TokenizeRequest
 from .tokenize_response import TokenizeResponse
 from .top_feature import TopFeature
 from .top_logprob import TopLogprob
+from .topk_batch_request import TopkBatchRequest
+from .topk_batch_response import TopkBatchResponse
 from .topk_request import TopkRequest
 from .topk_response import TopkResponse
 
 __all__ = (
+    "AllBatchRequest",
+    "AllBatchResponse",
     "AllRequest",
     "AllResponse",
     "CapabilitiesResponse",
@@ -68,10 +80,16 @@ __all__ = (
     "HealthResponseState",
     "Limits",
     "SingleActivation",
+    "SingleBatchRequest",
+    "SingleBatchResponse",
     "SingleRequest",
     "SingleResponse",
     "SourceInfo",
     "SourcePositions",
+    "SourceRequest",
+    "SourceResponse",
+    "SourceResult",
+    "SourceResultActivefeatures",
     "SteerFeature",
     "SteerVector",
     "TokenFeatures",
@@ -79,6 +97,8 @@ __all__ = (
     "TokenizeResponse",
     "TokenLogprob",
     "TopFeature",
+    "TopkBatchRequest",
+    "TopkBatchResponse",
     "TopkRequest",
     "TopkResponse",
     "TopLogprob",
