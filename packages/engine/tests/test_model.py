@@ -1,8 +1,6 @@
 """Tokens and their text, chats, models without BOS."""
 
 import copy
-import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from memicos_engine import chat, readings
 from memicos_engine.errors import Refused
 from memicos_engine.generation import Generation, Row, Sampling
 from memicos_engine.model import LanguageModel, load_model
+from small_model import without_bos as without_bos_token
 from tokenizers import decoders
 
 WRITTEN = "The whale, 鯨, said: \u201cça va?\u201d \U0001f40b\U0001f3fd\n\n  def f(x):  return x\ufffd!"
@@ -26,16 +25,9 @@ def changed(model: LanguageModel, **attributes: Any) -> LanguageModel:
     return replace(model, tokenizer=tokenizer)
 
 
-def edit(path: Path, **values: Any) -> None:
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps({key: value for key, value in {**content, **values}.items() if value is not None}))
-
-
 @pytest.fixture(scope="module")
 def without_bos(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
-    folder = tmp_path_factory.mktemp("without-bos")
-    shutil.copytree(small_folder, folder, dirs_exist_ok=True)
-    edit(folder / "tokenizer_config.json", bos_token=None)
+    folder = without_bos_token(small_folder, tmp_path_factory.mktemp("without-bos"))
     return load_model("without-bos", str(folder))
 
 

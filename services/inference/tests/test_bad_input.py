@@ -19,6 +19,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "activation/all-batch": {"model": NAME, "prompts": ["Alice sat", "Bob"], "source_set": "small"},
     "activation/topk-by-token-batch": {"model": NAME, "prompts": ["Alice sat", "Bob"], "source": "2-small"},
     "activation/source": {"model": NAME, "prompts": ["Alice sat", "Bob"], "source": "2-small"},
+    "util/sae-vector": {"model": NAME, "source": "2-small", "index": 3},
+    "util/sae-topk-by-decoder-cossim": {
+        "model": NAME,
+        "source": "2-small",
+        "num_results": 3,
+        "feature": {"model": NAME, "source": "1-small", "index": 3},
+    },
     "steer/completion": {
         "model": NAME,
         "prompt": "Alice sat",
@@ -41,6 +48,8 @@ ONE = "activation/single"
 ALL = "activation/all"
 TOPK = "activation/topk-by-token"
 BATCHES = ("activation/single-batch", "activation/all-batch", "activation/topk-by-token-batch", "activation/source")
+VECTOR_OF = "util/sae-vector"
+NEAR = "util/sae-topk-by-decoder-cossim"
 STEER = "steer/completion"
 CHAT = "steer/completion-chat"
 GONE = object()
@@ -118,6 +127,26 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (BATCHES[1], {"sort_by_token_indexes": [20]}, 400, "the shortest prompt has positions 0 to "),
     (BATCHES[2], {"top_k": 101}, 400, "at most 100 are given (INFERENCE_MAX_TOP_K)"),
     (BATCHES[3], {"source": "7-small"}, 400, "Unknown source '7-small'"),
+    (VECTOR_OF, {"model": "other"}, 400, "Unsupported model"),
+    (VECTOR_OF, {"source": "7-small"}, 400, "Unknown source '7-small'"),
+    (VECTOR_OF, {"index": 96}, 400, "has features 0 to 95; there is no 96"),
+    (VECTOR_OF, {"index": -1}, 422, "index: "),
+    (VECTOR_OF, {"which": "both"}, 422, "which: "),
+    (NEAR, {"model": "other"}, 400, "Unsupported model"),
+    (NEAR, {"source": "7-small"}, 400, "Unknown source '7-small'"),
+    (NEAR, {"feature": GONE}, 400, "exactly one of feature or vector must be provided"),
+    (NEAR, {"vector": [1.0] * 128}, 400, "exactly one of feature or vector must be provided"),
+    (NEAR, {"feature": {"model": "other", "source": "1-small", "index": 3}}, 400, "Unsupported model 'other'"),
+    (NEAR, {"feature": {"model": NAME, "source": "7-small", "index": 3}}, 400, "Unknown source '7-small'"),
+    (NEAR, {"feature": {"model": NAME, "source": "1-small", "index": 96}}, 400, "has features 0 to 95"),
+    (NEAR, {"feature": {"model": NAME, "source": "1-small", "index": -1}}, 422, "feature.index: "),
+    (NEAR, {"feature": {"model": NAME, "source": "1-small"}}, 422, "feature.index: Field required"),
+    (NEAR, {"feature": GONE, "vector": [0.0] * 128}, 400, "points nowhere"),
+    (NEAR, {"feature": GONE, "vector": []}, 400, "has 0 numbers; those of source 2-small have 128"),
+    (NEAR, {"feature": GONE, "vector": ["a"]}, 422, "vector.0: "),
+    (NEAR, {"num_results": 0}, 422, "num_results: "),
+    (NEAR, {"num_results": 1001}, 400, "num_results is 1001; at most 1000 are given (INFERENCE_MAX_NUM_RESULTS)"),
+    (NEAR, {"num_results": GONE}, 422, "num_results: Field required"),
     (STEER, {"prompt": ""}, 422, "prompt: "),
     (STEER, {"prompt": LONG}, 400, "Text too long"),
     (STEER, {"features": GONE}, 400, "exactly one of features or vectors must be provided"),

@@ -18,6 +18,7 @@ from neuronpedia_inference_client.models.activation_topk_by_token_batch_post_req
     ActivationTopkByTokenBatchPostRequest,
 )
 from neuronpedia_inference_client.models.activation_topk_by_token_post_request import ActivationTopkByTokenPostRequest
+from neuronpedia_inference_client.models.np_feature import NPFeature
 from neuronpedia_inference_client.models.np_steer_chat_message import NPSteerChatMessage
 from neuronpedia_inference_client.models.np_steer_feature import NPSteerFeature
 from neuronpedia_inference_client.models.np_steer_method import NPSteerMethod
@@ -26,6 +27,10 @@ from neuronpedia_inference_client.models.np_steer_vector import NPSteerVector
 from neuronpedia_inference_client.models.steer_completion_chat_post_request import SteerCompletionChatPostRequest
 from neuronpedia_inference_client.models.steer_completion_request import SteerCompletionRequest
 from neuronpedia_inference_client.models.tokenize_post_request import TokenizePostRequest
+from neuronpedia_inference_client.models.util_sae_topk_by_decoder_cossim_post_request import (
+    UtilSaeTopkByDecoderCossimPostRequest,
+)
+from neuronpedia_inference_client.models.util_sae_vector_post_request import UtilSaeVectorPostRequest
 from servers import Serve
 from small_model import NAME
 
@@ -121,6 +126,21 @@ async def test_activation_source(api: Api) -> None:
         values = dense.activation.values
         assert found == pytest.approx({i: value for i, value in enumerate(values) if value > 0 and i > 0}, abs=1e-3)
     assert any(one.active_features for one in answer.results)
+
+
+async def test_sae_vector(api: Api) -> None:
+    answer = await call(api.util_sae_vector_post, UtilSaeVectorPostRequest(model=NAME, source="2-small", index=11))
+    assert len(answer.vector) == 128 and answer.hook_name == "blocks.2.hook_resid_post"
+
+
+async def test_sae_topk_by_decoder_cossim(api: Api) -> None:
+    feature = NPFeature(model=NAME, source="2-small", index=11)
+    request = UtilSaeTopkByDecoderCossimPostRequest(feature=feature, model=NAME, source="2-small", num_results=3)
+    answer = await call(api.util_sae_topk_by_decoder_cossim_post, request)
+    found = answer.topk_decoder_cossim_features
+    assert answer.feature == found[0].feature == feature and found[0].cosine_similarity == pytest.approx(1)
+    request = UtilSaeTopkByDecoderCossimPostRequest(vector=[1.0] * 128, model=NAME, source="2-small", num_results=3)
+    assert len((await call(api.util_sae_topk_by_decoder_cossim_post, request)).topk_decoder_cossim_features) == 3
 
 
 async def test_tokenize(api: Api) -> None:

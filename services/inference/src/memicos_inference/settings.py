@@ -142,7 +142,7 @@ class Settings(BaseSettings):
         default=1000,
         ge=1,
         validation_alias="INFERENCE_MAX_NUM_RESULTS",
-        description="Most results of /v1/activation/all.",
+        description="Most results of /v1/activation/all and of /v1/util/sae-topk-by-decoder-cossim.",
     )
     max_top_k: int = Field(
         default=100,

@@ -15,6 +15,8 @@ ENDPOINTS = (
     "/v1/activation/source",
     "/v1/steer/completion",
     "/v1/steer/completion-chat",
+    "/v1/util/sae-vector",
+    "/v1/util/sae-topk-by-decoder-cossim",
 )
 
 

@@ -21,12 +21,17 @@ from .completion_request import CompletionRequest
 from .completion_request_steer_method import CompletionRequestSteerMethod
 from .completion_request_types_item import CompletionRequestTypesItem
 from .completion_response import CompletionResponse
+from .cossim_request import CossimRequest
+from .cossim_response import CossimResponse
 from .error_body import ErrorBody
 from .error_body_cause import ErrorBodyCause
+from .feature import Feature
 from .feature_activation import FeatureActivation
+from .found_feature import FoundFeature
 from .health_response import HealthResponse
 from .health_response_state import HealthResponseState
 from .limits import Limits
+from .similar_feature import SimilarFeature
 from .single_activation import SingleActivation
 from .single_batch_request import SingleBatchRequest
 from .single_batch_response import SingleBatchResponse
@@ -50,6 +55,10 @@ from .topk_batch_request import TopkBatchRequest
 from .topk_batch_response import TopkBatchResponse
 from .topk_request import TopkRequest
 from .topk_response import TopkResponse
+from .vector_request import VectorRequest
+from .vector_request_which import VectorRequestWhich
+from .vector_response import VectorResponse
+from .vector_response_which import VectorResponseWhich
 
 __all__ = (
     "AllBatchRequest",
@@ -73,12 +82,17 @@ __all__ = (
     "CompletionRequestSteerMethod",
     "CompletionRequestTypesItem",
     "CompletionResponse",
+    "CossimRequest",
+    "CossimResponse",
     "ErrorBody",
     "ErrorBodyCause",
+    "Feature",
     "FeatureActivation",
+    "FoundFeature",
     "HealthResponse",
     "HealthResponseState",
     "Limits",
+    "SimilarFeature",
     "SingleActivation",
     "SingleBatchRequest",
     "SingleBatchResponse",
@@ -102,4 +116,8 @@ __all__ = (
     "TopkRequest",
     "TopkResponse",
     "TopLogprob",
+    "VectorRequest",
+    "VectorRequestWhich",
+    "VectorResponse",
+    "VectorResponseWhich",
 )
