@@ -9,6 +9,7 @@ import torch
 from memicos_engine import readings
 from memicos_engine.capture import capture_each
 from memicos_engine.errors import Refused
+from memicos_engine.hooks import check_captured
 from memicos_engine.model import LanguageModel
 
 TEXTS = (
@@ -35,7 +36,23 @@ def test_activations(small: LanguageModel, prompts: list[list[int]], hook: str) 
     for ids, found in zip(prompts, batch, strict=True):
         alone = capture_each(small, [ids], [hook])[0][hook]
         assert found[hook].shape == alone.shape and len(ids) in alone.shape
-        assert close(found[hook].detach(), alone.detach())
+        assert close(found[hook], alone)
+
+
+def test_every_hook_that_the_bridge_names_is_captured_or_refused(
+    small: LanguageModel, prompts: list[list[int]]
+) -> None:
+    names = [name for name in small.bridge.hook_dict if not name.startswith(("blocks.0", "blocks.1", "blocks.2"))]
+    captured = 0
+    for name in names:
+        try:
+            check_captured(small, name)
+            for ids, found in zip(prompts, capture_each(small, prompts, [name]), strict=True):
+                assert found[name].shape[0] == len(ids) and found[name].dim() == 2, name
+            captured += 1
+        except Refused as refusal:
+            assert "one vector a position" in str(refusal) or "not run" in str(refusal)
+    assert captured > 20
 
 
 def test_a_batch_is_what_plain_transformers_compute_one_by_one(

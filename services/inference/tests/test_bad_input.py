@@ -19,6 +19,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "activation/all-batch": {"model": NAME, "prompts": ["Alice sat", "Bob"], "source_set": "small"},
     "activation/topk-by-token-batch": {"model": NAME, "prompts": ["Alice sat", "Bob"], "source": "2-small"},
     "activation/source": {"model": NAME, "prompts": ["Alice sat", "Bob"], "source": "2-small"},
+    "activation/raw": {"prompts": ["Alice sat", "Bob"], "layers": [1]},
     "util/sae-vector": {"model": NAME, "source": "2-small", "index": 3},
     "util/sae-topk-by-decoder-cossim": {
         "model": NAME,
@@ -48,6 +49,7 @@ ONE = "activation/single"
 ALL = "activation/all"
 TOPK = "activation/topk-by-token"
 BATCHES = ("activation/single-batch", "activation/all-batch", "activation/topk-by-token-batch", "activation/source")
+RAW = "activation/raw"
 VECTOR_OF = "util/sae-vector"
 NEAR = "util/sae-topk-by-decoder-cossim"
 STEER = "steer/completion"
@@ -107,7 +109,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (TOPK, {"prompt": LONG}, 400, "Text too long"),
     *[
         (path, change, status, words)
-        for path in BATCHES
+        for path in (*BATCHES, RAW)
         for change, status, words in [
             ({"model": "other"}, 400, "Unsupported model"),
             ({"prompts": []}, 400, "At least one prompt is required"),
@@ -127,6 +129,18 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (BATCHES[1], {"sort_by_token_indexes": [20]}, 400, "the shortest prompt has positions 0 to "),
     (BATCHES[2], {"top_k": 101}, 400, "at most 100 are given (INFERENCE_MAX_TOP_K)"),
     (BATCHES[3], {"source": "7-small"}, 400, "Unknown source '7-small'"),
+    (RAW, {"layers": [4]}, 400, "There is no layer 4: the model has layers 0 to 3"),
+    (RAW, {"layers": [-1]}, 400, "There is no layer -1"),
+    (RAW, {"layers": []}, 422, "layers: "),
+    (RAW, {"layers": ["a"]}, 422, "layers.0: "),
+    (RAW, {"hook_point": "mlp"}, 422, "hook_point: "),
+    (RAW, {"type": "mean"}, 422, "type: "),
+    (RAW, {"hooks": ["hook_embed"]}, 400, "Name layers or hooks, not both"),
+    (RAW, {"layers": GONE, "hooks": []}, 422, "hooks: "),
+    (RAW, {"layers": GONE, "hooks": ["hook_embed"] * 65}, 400, "65 hooks; at most 64 are captured"),
+    (RAW, {"layers": GONE, "hooks": ["blocks.9.hook_mlp_out"]}, 400, "layers 0 to 3"),
+    (RAW, {"layers": GONE, "hooks": ["nonsense"]}, 400, "Unknown hook 'nonsense'"),
+    (RAW, {"layers": GONE, "hooks": ["blocks.1.attn.hook_pattern"]}, 400, "one vector a position"),
     (VECTOR_OF, {"model": "other"}, 400, "Unsupported model"),
     (VECTOR_OF, {"source": "7-small"}, 400, "Unknown source '7-small'"),
     (VECTOR_OF, {"index": 96}, 400, "has features 0 to 95; there is no 96"),
@@ -263,6 +277,9 @@ async def test_an_answer_has_no_more_values_than_may_be_sent(serve: Serve) -> No
     url = await serve(max_values=50, sae_sets=("small",))
     words = "activations; at most 50 are sent (INFERENCE_MAX_VALUES)"
     check(await post(url, ALL, json.dumps(BODIES[ALL])), 400, "invalid_request", words)
+    for change in ({"layers": [1]}, {"layers": GONE, "hooks": ["blocks.1.hook_mlp_out"]}):
+        raw = json.dumps(changed(RAW, change))
+        check(await post(url, RAW, raw), 400, "invalid_request", "would have 256 activations; at most 50")
     source = json.dumps(BODIES["activation/source"] | {"prompts": ["Alice was beginning to get very tired. " * 3]})
     check(await post(url, "activation/source", source), 400, "invalid_request", "more than 50 values above 0")
 

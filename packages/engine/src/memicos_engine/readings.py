@@ -84,7 +84,7 @@ def feature(
     for captured in _captured(model, [source], prompts, attribution.hooks_needed(model, source)):
         hidden = captured[source.hook_name]
         values = encode_features(source, hidden, [index])[:, 0].float()
-        _check_finite(values, source.id)
+        check_finite(values, source.id)
         counted = _counted(model, source, hidden)
         value, position = _peak(values, counted if ignore_bos else None)
         dfa = attribution.attribute(model, source, captured, index, position)
@@ -107,7 +107,7 @@ def vector(
         hidden = captured[hook_name]
         hooks.check_width(hook_name, "The vector", len(direction), hidden.shape[-1])
         values = hidden.float() @ torch.tensor(direction, dtype=torch.float32, device=hidden.device)
-        _check_finite(values, hook_name)
+        check_finite(values, hook_name)
         value, position = _peak(values, None)
         readings.append(Reading(values.tolist(), value, position, []))
     return readings
@@ -175,7 +175,7 @@ def topk_by_token(model: LanguageModel, source: Source, prompts: Sequence[Sequen
     for captured in _captured(model, [source], prompts):
         hidden = captured[source.hook_name]
         values, indices = source.encode(hidden).float().topk(min(k, source.d_sae), dim=-1)
-        _check_finite(values, source.id)  # topk takes NaN for the largest
+        check_finite(values, source.id)  # topk takes NaN for the largest
         rows = [
             sorted(((i, v) for i, v in zip(*row, strict=True) if v > 0), key=lambda pair: (-pair[1], pair[0]))
             for row in zip(indices.tolist(), values.tolist(), strict=True)
@@ -200,7 +200,7 @@ def firing(
     for captured in _captured(model, [source], prompts):
         hidden = captured[source.hook_name]
         values = source.encode(hidden).float()
-        _check_finite(values, source.id)
+        check_finite(values, source.id)
         counted = _counted(model, source, hidden)
         by_feature = values.T > 0
         if ignore_bos:
@@ -259,7 +259,7 @@ def _best(
 ) -> list[Hit]:
     """The strongest of `values` (T, F), or (T, n) for the features `only`. `counted` None: every position counts."""
     peaks, at = _peaks(values, counted)
-    _check_finite(peaks, source.id)
+    check_finite(peaks, source.id)
     scores = peaks
     if sort_positions:
         chosen = torch.zeros(len(values), dtype=torch.bool, device=values.device)
@@ -298,7 +298,8 @@ def _ignored(counted: torch.Tensor) -> list[int]:
     return (~counted).nonzero()[:, 0].tolist()
 
 
-def _check_finite(values: torch.Tensor, where: str) -> None:
+def check_finite(values: torch.Tensor, where: str) -> None:
+    """Raises Refused where numbers read at a source or hook are not finite."""
     if not values.isfinite().all():
         raise Refused(
             f"Values of {where} on this prompt are not finite numbers: its dtype is too narrow for them. "

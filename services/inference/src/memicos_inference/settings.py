@@ -138,6 +138,12 @@ class Settings(BaseSettings):
         validation_alias="INFERENCE_MAX_VALUES",
         description="Most activations of an answer.",
     )
+    max_hooks: int = Field(
+        default=64,
+        ge=1,
+        validation_alias="INFERENCE_MAX_HOOKS",
+        description="Most hook points that a request of /v1/activation/raw may name.",
+    )
     max_num_results: int = Field(
         default=1000,
         ge=1,

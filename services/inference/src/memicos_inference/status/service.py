@@ -13,6 +13,7 @@ ENDPOINTS = (
     "/v1/activation/all-batch",
     "/v1/activation/topk-by-token-batch",
     "/v1/activation/source",
+    "/v1/activation/raw",
     "/v1/steer/completion",
     "/v1/steer/completion-chat",
     "/v1/util/sae-vector",

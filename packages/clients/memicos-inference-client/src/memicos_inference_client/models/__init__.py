@@ -31,6 +31,12 @@ from .found_feature import FoundFeature
 from .health_response import HealthResponse
 from .health_response_state import HealthResponseState
 from .limits import Limits
+from .raw_activation import RawActivation
+from .raw_request import RawRequest
+from .raw_request_type import RawRequestType
+from .raw_response import RawResponse
+from .raw_response_type import RawResponseType
+from .raw_result import RawResult
 from .similar_feature import SimilarFeature
 from .single_activation import SingleActivation
 from .single_batch_request import SingleBatchRequest
@@ -92,6 +98,12 @@ __all__ = (
     "HealthResponse",
     "HealthResponseState",
     "Limits",
+    "RawActivation",
+    "RawRequest",
+    "RawRequestType",
+    "RawResponse",
+    "RawResponseType",
+    "RawResult",
     "SimilarFeature",
     "SingleActivation",
     "SingleBatchRequest",
