@@ -123,12 +123,12 @@ def test_generations_that_take_turns_do_not_meet(small: LanguageModel, make_sae:
     ids = small.token_ids("The Queen turned", prepend_bos=True)
     steers = [[Steer("blocks.1.hook_resid_post", source.decoder_row(i), 25)] for i in (1, 2)]
     alone = [finished(small, [Row(ids, steer)], 10).ids for steer in steers]
-    reading = readings.feature(small, source, ids, 7, True)
+    reading = readings.feature(small, source, [ids], 7, True)[0]
     writing = [Generation(small, [Row(ids, steer)], 10, GREEDY, ANY_BYTES) for steer in steers]
     while not writing[0].done:
         for one in writing:
             one.step()
-        assert readings.feature(small, source, ids, 7, True) == reading
+        assert readings.feature(small, source, [ids], 7, True)[0] == reading
     assert [one.ids for one in writing] == alone and alone[0] != alone[1]
 
 
@@ -260,7 +260,7 @@ def test_hooks_are_gone_after_every_step_and_every_fault(
     writing = Generation(small, [Row(ids, steers)], 5, GREEDY, ANY_BYTES)
     assert hooked(small) == []
     writing.step()
-    readings.feature(small, source, ids, 0, True)
+    readings.feature(small, source, [ids], 0, True)[0]
     assert hooked(small) == []
 
     def broken(*_: Any, **__: Any) -> None:
@@ -272,7 +272,7 @@ def test_hooks_are_gone_after_every_step_and_every_fault(
         writing.step()
     assert hooked(small) == []
     with pytest.raises(RuntimeError, match="device is gone"):
-        readings.feature(small, source, ids, 0, True)
+        readings.feature(small, source, [ids], 0, True)[0]
     assert hooked(small) == []
 
 

@@ -78,8 +78,13 @@ def check_captured(model: LanguageModel, hook_name: str) -> None:
             f"Unknown hook '{_shown(hook_name)}'. Hooks have TransformerLens' names, for example "
             "blocks.0.hook_resid_post, blocks.0.hook_mlp_out, blocks.0.mlp.hook_post or blocks.0.attn.hook_z."
         )
-    if _NOT_BY_POSITION.search(hook_name):
+    if not by_position(hook_name):
         raise Refused(f"Hook '{hook_name}' does not have one vector a position.")
+
+
+def by_position(hook_name: str) -> bool:
+    """Whether there is one vector a position at the hook, as in all but a few inside attention."""
+    return _NOT_BY_POSITION.search(hook_name) is None
 
 
 def check_width(hook_name: str, what: str, given: int, width: int) -> None:

@@ -70,6 +70,14 @@ class Source(SourceFacts):
         """The feature's direction (D,) as it is added to the model; of length 1 where SAELens can fold it."""
         return self.sae.W_dec[index]
 
+    def encoder_column(self, index: int) -> torch.Tensor:
+        """What the feature reads (D,): its value is this times the activation, before bias and threshold."""
+        return self.sae.W_enc[:, index]
+
+    def decoder_rows(self) -> torch.Tensor:
+        """Every `decoder_row`, (F, D)."""
+        return self.sae.W_dec
+
     def check_index(self, index: int) -> None:
         """Raises Refused where the source has no such feature."""
         if not 0 <= index < self.d_sae:

@@ -29,7 +29,9 @@ class SourceInfo(Wire):
     architecture: str
     prepend_bos: bool
     context_size: int | None = Field(description="tokens of a training window; null where unknown")
-    ignored_positions: list[int] = Field(description="positions that were left out of training")
+    ignored_positions: list[int] = Field(
+        description="positions that values mean nothing at, beside those above norm_cut"
+    )
     norm_cut: float | None = Field(
         description="positions whose activation has a larger norm were left out of training; null: none were"
     )

@@ -9,8 +9,15 @@ ENDPOINTS = (
     "/v1/activation/single",
     "/v1/activation/all",
     "/v1/activation/topk-by-token",
+    "/v1/activation/single-batch",
+    "/v1/activation/all-batch",
+    "/v1/activation/topk-by-token-batch",
+    "/v1/activation/source",
+    "/v1/activation/raw",
     "/v1/steer/completion",
     "/v1/steer/completion-chat",
+    "/v1/util/sae-vector",
+    "/v1/util/sae-topk-by-decoder-cossim",
 )
 
 
@@ -26,6 +33,7 @@ def health(progress: Progress) -> HealthResponse:
 
 def capabilities(served: Served) -> bytes:
     from memicos_engine import hooks, steering
+    from memicos_engine.positions import ignored_positions
 
     model, settings = served.model, served.settings
     sources = [
@@ -39,7 +47,7 @@ def capabilities(served: Served) -> bytes:
             architecture=source.architecture,
             prepend_bos=source.recipe.prepend_bos,
             context_size=source.recipe.context_size,
-            ignored_positions=list(source.recipe.ignored_positions),
+            ignored_positions=ignored_positions(source.recipe, model.bos_token_id is not None),
             norm_cut=source.recipe.norm_cut,
             loaded=source.id in served.shelf.loaded,
         )

@@ -23,7 +23,7 @@ class SourceInfo:
         architecture (str):
         prepend_bos (bool):
         context_size (int | None): tokens of a training window; null where unknown
-        ignored_positions (list[int]): positions that were left out of training
+        ignored_positions (list[int]): positions that values mean nothing at, beside those above norm_cut
         norm_cut (float | None): positions whose activation has a larger norm were left out of training; null: none were
         loaded (bool): in memory now; others are loaded when asked for
     """
