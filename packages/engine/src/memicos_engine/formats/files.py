@@ -80,6 +80,8 @@ def _torch(path: Path, device: str) -> dict[str, Any]:
             f"{path} holds more than tensors, and that is not read: a pickle can hold code. "
             "Save its state dict alone, or as safetensors"
         ) from error
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read ({error})") from error
     if not isinstance(found, dict):
         raise SourceError(f"{path} holds no state dict, but {type(found).__name__}")
     return found
