@@ -9,6 +9,7 @@ import pytest
 import torch
 from foreign_saes import Weights, encode, random_weights, write_json, write_saelens
 from memicos_engine.encoding import encode_features
+from memicos_engine.errors import Refused
 from memicos_engine.sources import SaeSource, load_source, neurons
 from safetensors.numpy import save_file
 
@@ -77,7 +78,11 @@ def test_values_columns_directions_and_reconstruction(name: str, tmp_path: Path)
     folded = architecture != "topk"
     rows = weights.W_dec.astype(np.float64) / (weights.lengths[:, None] if folded else 1)
     np.testing.assert_allclose(source.decoder_row(7).numpy(), rows[7], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(source.decoder_rows().numpy(), rows, rtol=1e-4, atol=1e-5)
+    read = weights.W_enc[:, 7] * (weights.lengths[7] if folded else 1)
+    np.testing.assert_allclose(source.encoder_column(7).numpy(), read, rtol=1e-4, atol=1e-5)
     assert (source.d_in, source.d_out, source.d_sae) == (D_IN, d_out, D_SAE)
+    assert source.steer_hook == ("blocks.5.hook_mlp_out" if "transcoder" in architecture else source.hook_name)
 
     expected = found @ rows + weights.b_dec
     if "skip" in architecture:
@@ -133,4 +138,7 @@ def test_neurons_are_what_they_are() -> None:
     assert torch.equal(source.encode(hidden), hidden) and torch.equal(source.reconstruct(hidden), hidden)
     assert torch.equal(encode_features(source, hidden, [7, 2]), hidden[:, [7, 2]])
     assert source.decoder_row(7).nonzero().tolist() == [[7]] and source.decoder_row(7).sum() == 1
+    assert torch.equal(source.encoder_column(7), source.decoder_row(7)) and source.steer_hook == source.hook_name
+    with pytest.raises(Refused, match="right angles"):
+        source.decoder_rows()
     assert neurons(3, 50, prepend_bos=False, context_size=64).recipe.ignored_positions == ()

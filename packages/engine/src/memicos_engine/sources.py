@@ -47,6 +47,11 @@ class SourceFacts:
     def hook_name(self) -> str:
         return self.recipe.hook_name
 
+    @property
+    def steer_hook(self) -> str:
+        """Where features are steered: what they write to, not what they read."""
+        return self.recipe.hook_name_out or self.recipe.hook_name
+
     def nbytes(self, dtype: str) -> int:
         """Memory that it takes when it is loaded; biases and thresholds are counted as four numbers a feature."""
         if self.architecture == NEURONS:
@@ -71,6 +76,14 @@ class Source(SourceFacts):
         """The feature's direction (d_out,) as it is added to the model."""
         raise NotImplementedError
 
+    def decoder_rows(self) -> torch.Tensor:
+        """Every `decoder_row`, (F, d_out). Raises Refused where that says nothing."""
+        raise NotImplementedError
+
+    def encoder_column(self, index: int) -> torch.Tensor:
+        """What the feature reads (D,): its value is this times the activation, before bias and threshold."""
+        raise NotImplementedError
+
     def check_index(self, index: int) -> None:
         """Raises Refused where the source has no such feature."""
         if not 0 <= index < self.d_sae:
@@ -92,6 +105,12 @@ class SaeSource(Source):
     def decoder_row(self, index: int) -> torch.Tensor:
         return self.sae.W_dec[index]
 
+    def decoder_rows(self) -> torch.Tensor:
+        return self.sae.W_dec
+
+    def encoder_column(self, index: int) -> torch.Tensor:
+        return self.sae.W_enc[:, index]
+
 
 NEURONS = "neurons"
 
@@ -110,6 +129,14 @@ class Neurons(Source):
         row = torch.zeros(self.d_out)
         row[index] = 1
         return row
+
+    def decoder_rows(self) -> torch.Tensor:
+        raise Refused(
+            "Neurons are the axes of a space of their own: each points its own way, at right angles to others."
+        )
+
+    def encoder_column(self, index: int) -> torch.Tensor:
+        return self.decoder_row(index)
 
 
 def neurons(layer: int, width: int, prepend_bos: bool, context_size: int) -> Neurons:
