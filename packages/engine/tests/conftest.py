@@ -16,14 +16,14 @@ from typing import Any
 import plain
 import pytest
 from memicos_engine.model import LanguageModel, load_model
-from memicos_engine.sources import Source, load_source
+from memicos_engine.sources import SaeSource, load_source
 from small_model import small_model, small_sae, write_extras
 from tiny_models import tiny_model
 
 ROOT = Path(__file__).parents[3]
 
 Tiny = Callable[[str], tuple[LanguageModel, Any]]
-MakeSae = Callable[..., tuple[Path, Source]]
+MakeSae = Callable[..., tuple[Path, SaeSource]]
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +71,7 @@ def demo_plain(demo_folder: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def demo_sources() -> list[tuple[Path, Source]]:
+def demo_sources() -> list[tuple[Path, SaeSource]]:
     folders = [ROOT / "demo" / "sources" / f"{layer}-res-4k" for layer in (7, 15, 23)]
     return [(folder, load_source(folder, folder.name)) for folder in folders]
 
@@ -87,7 +87,7 @@ def make_sae(tmp_path_factory: pytest.TempPathFactory) -> MakeSae:
         norm_cut: float | None = None,
         dtype: str = "float32",
         name: str | None = None,
-    ) -> tuple[Path, Source]:
+    ) -> tuple[Path, SaeSource]:
         folder = small_sae(tmp_path_factory.mktemp("sae"), layer, width, seed, architecture)
         if ignored is not None:
             write_extras(folder, ignored, norm_cut)

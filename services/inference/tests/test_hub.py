@@ -13,10 +13,10 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from memicos_engine.errors import LoadError
 from memicos_inference import loading
 from memicos_inference.serving import Served
 from memicos_inference.settings import Settings, read
-from memicos_inference.worker import LoadError
 from safetensors.numpy import load_file
 from servers import free_port, running
 from small_hub import GPT2, RES_JB, SmallHub, asked_at, published
@@ -126,7 +126,8 @@ async def test_only_what_is_needed_is_fetched_and_once(hub: SmallHub) -> None:
     assert served.shelf.ids == ("0-res-jb", "1-res-jb")
     assert not [path for path in hub.seen if "onnx" in path] and hub.tokens == {""}
     for source_id in served.shelf.ids:
-        assert served.shelf.get(source_id).decoder_row(3).norm().item() == pytest.approx(1, abs=1e-5)
+        source = await asyncio.to_thread(served.shelf.get, source_id)
+        assert source.decoder_row(3).norm().item() == pytest.approx(1, abs=1e-5)
     weights = f"/{GPT2}/resolve/"
     fetched = [path for path in hub.seen if path.startswith(weights) and path.endswith("model.safetensors")]
     hub.seen.clear()
@@ -225,7 +226,7 @@ async def test_sources_of_wider_activations_are_refused(hub: SmallHub, repositor
 
 def test_the_shipped_configs_name_sources_that_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of SAELens' directory, without asking the hub."""
-    from memicos_inference import names, selection
+    from memicos_engine import names, selection
 
     expected = {
         "gpt2-small.res-jb": (13, "gpt2-small", GPT2),
@@ -240,8 +241,8 @@ def test_the_shipped_configs_name_sources_that_are_known(monkeypatch: pytest.Mon
         monkeypatch.delenv(name, raising=False)
     for config, (n_sources, model, weights) in expected.items():
         settings = read(ROOT / f".env.inference.{config}")
-        chosen, owners = selection.choose(settings, "cpu")
-        place = names.place(settings)
-        assert len(chosen) == n_sources and place.shown == weights
-        accepted = names.accepted(settings, owners, place)
+        choice = selection.choose(loading.wanted(settings, "cpu"), lambda words, share: None)
+        place = names.place(settings.models)
+        assert len(choice.candidates) == n_sources and place.shown == weights
+        accepted = names.accepted(settings.models, choice.owners, place)
         assert accepted[0] == model and {settings.model_id, settings.override_model_id, weights} <= set(accepted)

@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from memicos_engine.errors import LoadError
 from memicos_inference import loading
 from memicos_inference.app import create_app
 from memicos_inference.settings import Settings
-from memicos_inference.worker import LoadError
 from servers import running
 from small_model import NAME
 
@@ -130,7 +130,7 @@ async def test_capabilities(settings: MakeSettings) -> None:
         "context_size": 128,
         "ignored_positions": [0],
         "norm_cut": 42.0,
-        "loaded": True,
+        "loaded": False,
     }
 
 

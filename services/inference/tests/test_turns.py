@@ -252,7 +252,8 @@ async def test_sources_leave_memory_and_come_back(serve: Serve) -> None:
         return [source["id"] for source in sources if source["loaded"]]
 
     async with httpx.AsyncClient(base_url=url) as http:
-        assert await loaded(http) == ["1-small", "2-small"]
+        assert await loaded(http) == []
+        assert (await http.post("/v1/activation/single", json=SHORT | {"source": "2-small"})).status_code == 200
         first = (await http.post("/v1/activation/single", json=SHORT)).json()
         assert (await http.post("/v1/activation/single", json=SHORT | {"source": "3-small"})).status_code == 200
         assert await loaded(http) == ["1-small", "3-small"]

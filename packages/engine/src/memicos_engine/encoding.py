@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from memicos_engine.sources import Source
+from memicos_engine.sources import SaeSource, Source
 
 _THRESHOLD = {"jumprelu", "jumprelu_transcoder", "jumprelu_skip_transcoder"}
 _PLAIN = {"standard", "transcoder", "skip_transcoder"}
@@ -18,10 +18,10 @@ def encode_features(source: Source, hidden: torch.Tensor, indices: Sequence[int]
     Where a feature's value depends on its own encoder column alone (standard, JumpReLU, gated and their transcoders),
     only those columns are computed. Top-k features compete, and need the whole encode.
     """
-    sae: Any = source.sae  # types know what every architecture has
     architecture = source.architecture
-    if architecture not in {*_THRESHOLD, *_PLAIN, "gated"}:
+    if not isinstance(source, SaeSource) or architecture not in {*_THRESHOLD, *_PLAIN, "gated"}:
         return source.encode(hidden)[..., list(indices)]
+    sae: Any = source.sae  # types know what every architecture has
     chosen = torch.as_tensor(indices, dtype=torch.long, device=sae.W_enc.device)
     weights = sae.W_enc[:, chosen]
     inputs = sae.process_sae_in(hidden)

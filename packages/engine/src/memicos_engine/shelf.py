@@ -1,40 +1,48 @@
 """The sources of a model, of which some are in memory."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from memicos_engine.errors import LoadError
 from memicos_engine.sources import Source, SourceFacts
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A source where it is kept. `load` reads its weights, and may fail as loading does."""
+    """A source where it is kept, and the memory it takes. `load` reads its weights, and may fail as loading does."""
 
     facts: SourceFacts
+    nbytes: int
+    place: str
     load: Callable[[], Source]
 
 
 class Shelf:
-    """Sources by id, in the order given. At most `most` are in memory: the one used longest ago leaves first.
+    """Sources by id, in the order given. In memory are at most `most` of them, and at most `most_bytes`: the ones
+    used longest ago leave first. `broken` are those that cannot be had, by id, with the reason.
 
     Not for several threads.
     """
 
-    def __init__(self, stored: Iterable[Stored], most: int) -> None:
+    def __init__(
+        self, stored: Iterable[Stored], most: int, most_bytes: int, broken: Mapping[str, str] | None = None
+    ) -> None:
         if most < 1:
             raise ValueError("a shelf holds at least one source")
         self._stored = {one.facts.id: one for one in stored}
         self._most = most
+        self._most_bytes = most_bytes
         self._loaded: OrderedDict[str, Source] = OrderedDict()
         """The one used last comes last."""
+        self.broken = dict(broken or {})
 
     @property
     def ids(self) -> tuple[str, ...]:
         return tuple(self._stored)
 
     def __contains__(self, source_id: str) -> bool:
-        return source_id in self._stored
+        return source_id in self._stored or source_id in self.broken
 
     @property
     def loaded(self) -> frozenset[str]:
@@ -44,22 +52,50 @@ class Shelf:
     def facts(self) -> tuple[SourceFacts, ...]:
         return tuple(one.facts for one in self._stored.values())
 
+    def place(self, source_id: str) -> str:
+        return self._stored[source_id].place
+
+    def nbytes(self, source_ids: Iterable[str]) -> int:
+        """Memory that these take together when they are loaded."""
+        return sum(self._stored[one].nbytes for one in source_ids if one in self._stored)
+
     def get(self, source_id: str) -> Source:
         """The source, loaded where it is not in memory.
 
         Raises:
             KeyError: there is none of that id.
+            LoadError: it cannot be loaded. Others still can.
         """
+        if source_id in self.broken:
+            raise LoadError(self.broken[source_id])
         source = self._loaded.get(source_id)
         if source is None:
-            load = self._stored[source_id].load
-            if len(self._loaded) >= self._most:
-                # before the load, so that there are never more than `most`
+            stored = self._stored[source_id]
+            if stored.nbytes > self._most_bytes:
+                raise LoadError(
+                    f"Source {source_id} takes {stored.nbytes:,} bytes of memory; sources may take "
+                    f"{self._most_bytes:,} together (INFERENCE_SAE_BYTES)."
+                )
+            # before the load, so that there is never more in memory than there may be
+            while self._loaded and (
+                len(self._loaded) >= self._most or self.nbytes(self._loaded) + stored.nbytes > self._most_bytes
+            ):
                 self._loaded.popitem(last=False)
-            source = load()
+            source = stored.load()
             self._loaded[source_id] = source
         self._loaded.move_to_end(source_id)
         return source
+
+    def add(self, stored: Stored) -> None:
+        """Takes the place of a broken one of the same id."""
+        self.broken.pop(stored.facts.id, None)
+        self._stored[stored.facts.id] = stored
+
+    def remove(self, source_id: str) -> None:
+        """Raises KeyError where there is none of that id."""
+        if self.broken.pop(source_id, None) is None:
+            del self._stored[source_id]
+        self._loaded.pop(source_id, None)
 
     @property
     def prepend_bos(self) -> bool:

@@ -1,49 +1,46 @@
-"""Sources: SAEs loaded by SAELens, each with its recipe."""
+"""Sources: SAEs in SAELens' classes, from local folders or from its directory, and a model's raw neurons."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 from zipfile import BadZipFile
 
 import torch
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 from sae_lens import SAE
-from sae_lens.loading.pretrained_sae_loaders import (
-    get_sae_lens_config_from_disk,
-    handle_config_defaulting,
-    load_sae_config_from_huggingface,
-)
+from sae_lens.loading.pretrained_sae_loaders import load_sae_config_from_huggingface
+from sae_lens.registry import SAE_CLASS_REGISTRY
 from safetensors import SafetensorError
 
-from memicos_engine.errors import Refused
+from memicos_engine.errors import RecipeError, Refused, SourceError
+from memicos_engine.formats import detect, saelens
+from memicos_engine.formats.files import peek, read
 from memicos_engine.model import DTYPES
-from memicos_engine.recipe import Recipe, RecipeError, read_extras
+from memicos_engine.recipe import Extras, Recipe, read_extras, settle
 
 _LAYER = re.compile(r"blocks\.(\d+)\.")
-DEFAULT_CONTEXT_SIZE = 128
 STORED_UNIT = 2e-3
 """How far from 1 the length of a direction is after it was unit and stored in 16 bits."""
 
 
-class SourceError(ValueError):
-    """Files that are not a source which SAELens can load; the message names the place."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class SourceFacts:
-    """What is known of a source without its weights. `id` is `<layer>-<set>` with an optional `__<variant>`."""
+    """What is known of a source without its weights. `id` is `<layer>-<set>` with an optional `__<variant>`.
+
+    It takes activations of width `d_in`, and its directions have width `d_out` (another hook's, of a transcoder).
+    """
 
     id: str
     recipe: Recipe
     layer: int
     d_in: int
     d_sae: int
+    d_out: int
     architecture: str
 
     @property
@@ -55,28 +52,37 @@ class SourceFacts:
         """Where features are steered: what they write to, not what they read."""
         return self.recipe.hook_name_out or self.recipe.hook_name
 
+    def nbytes(self, dtype: str) -> int:
+        """Memory that it takes when it is loaded; biases and thresholds are counted as four numbers a feature."""
+        if self.architecture == NEURONS:
+            return 0
+        skip = self.d_in * self.d_out if "skip" in self.architecture else 0
+        return (self.d_sae * (self.d_in + self.d_out + 4) + self.d_out + skip) * DTYPES[dtype].itemsize
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source(SourceFacts):
-    """One SAE at one hook point."""
-
-    sae: SAE[Any]
+    """Features at one hook point: what they read off activations, and the directions that they stand for."""
 
     def encode(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Feature activations (..., F) of `hidden` (..., D), in the SAE's dtype."""
-        return self.sae.encode(hidden.to(self.sae.dtype))
+        """Feature activations (..., F) of `hidden` (..., D), in the source's dtype."""
+        raise NotImplementedError
+
+    def reconstruct(self, hidden: torch.Tensor) -> torch.Tensor:
+        """What the source makes of `hidden` (..., D): (..., d_out), in the source's dtype."""
+        raise NotImplementedError
 
     def decoder_row(self, index: int) -> torch.Tensor:
-        """The feature's direction (D,) as it is added to the model; of length 1 where SAELens can fold it."""
-        return self.sae.W_dec[index]
+        """The feature's direction (d_out,) as it is added to the model."""
+        raise NotImplementedError
+
+    def decoder_rows(self) -> torch.Tensor:
+        """Every `decoder_row`, (F, d_out). Raises Refused where that says nothing."""
+        raise NotImplementedError
 
     def encoder_column(self, index: int) -> torch.Tensor:
         """What the feature reads (D,): its value is this times the activation, before bias and threshold."""
-        return self.sae.W_enc[:, index]
-
-    def decoder_rows(self) -> torch.Tensor:
-        """Every `decoder_row`, (F, D)."""
-        return self.sae.W_dec
+        raise NotImplementedError
 
     def check_index(self, index: int) -> None:
         """Raises Refused where the source has no such feature."""
@@ -84,26 +90,89 @@ class Source(SourceFacts):
             raise Refused(f"Source {self.id} has features 0 to {self.d_sae - 1}; there is no {index}.")
 
 
-def local_facts(folder: Path, source_id: str) -> SourceFacts:
-    """Facts of a source in a local folder in SAELens' format, from its cfg.json.
+@dataclass(frozen=True, kw_only=True)
+class SaeSource(Source):
+    """One SAE or transcoder. Directions have length 1 where SAELens can fold their length into the encoder."""
+
+    sae: SAE[Any]
+
+    def encode(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.sae.encode(hidden.to(self.sae.dtype))
+
+    def reconstruct(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.sae(hidden.to(self.sae.dtype))
+
+    def decoder_row(self, index: int) -> torch.Tensor:
+        return self.sae.W_dec[index]
+
+    def decoder_rows(self) -> torch.Tensor:
+        return self.sae.W_dec
+
+    def encoder_column(self, index: int) -> torch.Tensor:
+        return self.sae.W_enc[:, index]
+
+
+NEURONS = "neurons"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neurons(Source):
+    """A layer's MLP neurons as they are: a feature is a neuron, its value the neuron's, its direction one-hot."""
+
+    def encode(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden
+
+    def reconstruct(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden
+
+    def decoder_row(self, index: int) -> torch.Tensor:
+        row = torch.zeros(self.d_out)
+        row[index] = 1
+        return row
+
+    def decoder_rows(self) -> torch.Tensor:
+        raise Refused(
+            "Neurons are the axes of a space of their own: each points its own way, at right angles to others."
+        )
+
+    def encoder_column(self, index: int) -> torch.Tensor:
+        return self.decoder_row(index)
+
+
+def neurons(layer: int, width: int, prepend_bos: bool, context_size: int) -> Neurons:
+    """The MLP neurons of a layer, `width` of them. The id is the bare layer number."""
+    recipe = Recipe(f"blocks.{layer}.mlp.hook_post", prepend_bos, context_size, (0,) if prepend_bos else ())
+    return Neurons(
+        id=str(layer), recipe=recipe, layer=layer, d_in=width, d_sae=width, d_out=width, architecture=NEURONS
+    )
+
+
+def local_facts(folder: Path, source_id: str, format_name: str | None = None) -> SourceFacts:
+    """Facts of a source in a local folder, from its configuration and the headers of its weights.
+
+    `format_name` is one of `formats.FORMATS`; without it the files tell.
 
     Raises:
-        SourceError: it cannot be read.
-        RecipeError: the recipe beside it cannot.
+        SourceError: it cannot be read, or tensors have other shapes than they should.
+        RecipeError: the recipe beside it cannot, or nothing says the hook, BOS or context size.
     """
-    with _usable(str(folder)):
-        config = handle_config_defaulting(get_sae_lens_config_from_disk(folder))
-        return _facts(source_id, config, config["metadata"], read_extras(folder))
+    with _usable(folder):
+        extras = read_extras(folder)
+        sae, recipe = _open(folder, format_name, extras, "meta")
+        return _facts(source_id, sae, recipe)
 
 
-def load_source(folder: Path, source_id: str, device: str = "cpu", dtype: str = "float32") -> Source:
-    """Load a source from a local folder in SAELens' format (cfg.json, sae_weights.safetensors).
+def load_source(
+    folder: Path, source_id: str, device: str = "cpu", dtype: str = "float32", format_name: str | None = None
+) -> SaeSource:
+    """Load a source from a local folder.
 
     Raises: as `local_facts`.
     """
-    with _usable(str(folder)):
-        sae = SAE.load_from_disk(folder, device=device, dtype="float32")
-        return make_source(sae, source_id, dtype, read_extras(folder))
+    with _usable(folder):
+        extras = read_extras(folder)
+        sae, recipe = _open(folder, format_name, extras, device)
+        return make_source(sae, source_id, recipe, dtype)
 
 
 def pretrained_facts(release: str, sae_id: str, source_id: str) -> SourceFacts:
@@ -111,81 +180,147 @@ def pretrained_facts(release: str, sae_id: str, source_id: str) -> SourceFacts:
 
     Raises:
         SourceError: it is not what SAELens expects.
+        RecipeError: nothing says its hook.
         OSError: huggingface_hub's errors, all but EntryNotFoundError's local kind derive from it.
     """
-    with _usable(f"{release} {sae_id}"):
+    where = f"{release} {sae_id}"
+    with _usable(where):
         config = load_sae_config_from_huggingface(release, sae_id)
-        return _facts(source_id, config, config["metadata"], {})
+        recipe = settle(Extras(), config["metadata"], saelens.FORMAT.assumed, where)
+        d_in = int(config["d_in"])
+        return SourceFacts(
+            id=source_id,
+            recipe=recipe,
+            layer=_layer(recipe),
+            d_in=d_in,
+            d_sae=int(config["d_sae"]),
+            d_out=int(config.get("d_out", d_in)),
+            architecture=str(config["architecture"]),
+        )
 
 
-def load_pretrained(release: str, sae_id: str, source_id: str, device: str = "cpu", dtype: str = "float32") -> Source:
+def load_pretrained(
+    release: str, sae_id: str, source_id: str, device: str = "cpu", dtype: str = "float32"
+) -> SaeSource:
     """Load a source of SAELens' directory from the hub or its cache.
 
     Raises: as `pretrained_facts`.
     """
-    with _usable(f"{release} {sae_id}"):
+    where = f"{release} {sae_id}"
+    with _usable(where):
         sae = SAE.from_pretrained(release, sae_id, device=device, dtype="float32")
-        return make_source(sae, source_id, dtype)
+        recipe = settle(Extras(), sae.cfg.metadata.to_dict(), saelens.FORMAT.assumed, where)
+        return make_source(sae, source_id, recipe, dtype)
 
 
-def make_source(
-    sae: SAE[Any], source_id: str, dtype: str = "float32", extras: Mapping[str, Any] | None = None
-) -> Source:
-    """Wrap a loaded SAE. Its recipe comes from SAELens' metadata and `extras` (ignored positions, norm cut).
+def make_source(sae: SAE[Any], source_id: str, recipe: Recipe, dtype: str = "float32") -> SaeSource:
+    """Wrap a loaded SAE.
 
     Where directions are not of length 1 their length is folded into the encoder, in the precision that the SAE was
     loaded in. That changes no reconstruction, and SAELens refuses it where it would change which features fire.
+
+    Raises:
+        SourceError: weights are not finite in `dtype`.
     """
+    # activations of attention heads come flat
+    sae.turn_off_forward_pass_hook_z_reshaping()
     if (sae.get_W_dec_norm() - 1).abs().max() > STORED_UNIT:
         with suppress(NotImplementedError):
             sae.fold_W_dec_norm()
     sae = sae.to(DTYPES[dtype]).eval().requires_grad_(False)
-    config = {"d_in": sae.cfg.d_in, "d_sae": sae.cfg.d_sae, "architecture": sae.cfg.architecture()}
-    facts = _facts(source_id, config, sae.cfg.metadata.to_dict(), extras or {})
-    return Source(**vars(facts), sae=sae)
+    for name, tensor in sae.named_parameters():
+        # a threshold that is never reached may be infinite
+        if tensor.isnan().any() or (name != "threshold" and not tensor.isfinite().all()):
+            raise SourceError(f"{name} has numbers that are not finite in {dtype}")
+    return SaeSource(**vars(_facts(source_id, sae, recipe)), sae=sae)
 
 
-def _facts(
-    source_id: str, config: Mapping[str, Any], metadata: Mapping[str, Any], extras: Mapping[str, Any]
-) -> SourceFacts:
-    prepend_bos = bool(metadata.get("prepend_bos", True))
-    recipe = Recipe(
-        hook_name=str(metadata["hook_name"]),
-        prepend_bos=prepend_bos,
-        context_size=int(metadata.get("context_size") or DEFAULT_CONTEXT_SIZE),
-        # a BOS in front says nothing about the text, trained on or not
-        ignored_positions=extras.get("ignored_positions", (0,) if prepend_bos else ()),
-        norm_cut=extras.get("norm_cut"),
-        hook_name_out=metadata.get("hook_name_out"),
-    )
-    found = _LAYER.match(recipe.hook_name)
+def _open(folder: Path, format_name: str | None, extras: Extras, device: str) -> tuple[SAE[Any], Recipe]:
+    """The SAE in a folder, as its files have it. On the meta device it has shapes only, and no weights are read."""
+    form, weights = detect(folder, extras, format_name)
+    stored = peek(weights) if device == "meta" else read(weights)
+    config = form.config(folder, extras, stored)
+    architecture = config["architecture"]
+    if architecture not in SAE_CLASS_REGISTRY:
+        raise SourceError(f"its architecture is {architecture}; SAELens has {', '.join(SAE_CLASS_REGISTRY)}")
+    recipe = settle(extras, config["metadata"], form.assumed, str(folder))
+    tensors = form.tensors(stored, config)
+    widths = _widths(tensors)
+    for name in widths:
+        if config.get(name, widths[name]) != widths[name]:
+            raise SourceError(f"its weights have {name} {widths[name]}, and its configuration says {config[name]}")
+    config = {**widths, **config, "device": device, "dtype": "float32"}
+    config["metadata"] = {**config["metadata"], "hook_name": recipe.hook_name, "hook_name_out": recipe.hook_name_out}
+    normalized = config.get("normalize_activations", "none")
+    scaled = normalized == "expected_average_only_in"
+    if scaled and extras.norm_scaling_factor is None:
+        raise RecipeError(
+            f"{folder}: it was trained on activations brought to a norm, and nothing says by which factor "
+            '(norm_scaling_factor). Write a memicos.json beside the weights, for example {"norm_scaling_factor": 0.31}'
+        )
+    if normalized == "covariance_whitening":
+        raise SourceError("it was trained on whitened activations, and that is not folded into its weights")
+    if "transcoder" in architecture and recipe.hook_name_out is None:
+        raise RecipeError(
+            f"{folder}: nothing says where its output belongs (hook_name_out). Write a memicos.json beside the "
+            'weights, for example {"hook_name_out": "blocks.5.hook_mlp_out"}'
+        )
+
+    def converted(path: object, device: str, cfg_overrides: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        return config, tensors
+
+    sae = SAE.load_from_disk(folder, device=device, dtype="float32", converter=converted)
+    if scaled and extras.norm_scaling_factor is not None:
+        sae.fold_activation_norm_scaling_factor(extras.norm_scaling_factor)
+    return sae, recipe
+
+
+def _widths(tensors: dict[str, Any]) -> dict[str, int]:
+    """Some formats' configuration does not say them."""
+    found = {}
+    for name, widths in (("W_enc", ("d_in", "d_sae")), ("W_dec", ("d_sae", "d_out"))):
+        if name in tensors:
+            if tensors[name].ndim != 2:
+                raise SourceError(f"its {name} has {tensors[name].ndim} axes, and not 2")
+            found = {**dict(zip(widths, tensors[name].shape, strict=True)), **found}
+    return found
+
+
+def _facts(source_id: str, sae: SAE[Any], recipe: Recipe) -> SourceFacts:
     return SourceFacts(
         id=source_id,
         recipe=recipe,
-        layer=int(found.group(1)) if found else 0,
-        d_in=int(config["d_in"]),
-        d_sae=int(config["d_sae"]),
-        architecture=str(config["architecture"]),
+        layer=_layer(recipe),
+        d_in=sae.cfg.d_in,
+        d_sae=sae.cfg.d_sae,
+        d_out=getattr(sae.cfg, "d_out", sae.cfg.d_in),
+        architecture=sae.cfg.architecture(),
     )
 
 
+def _layer(recipe: Recipe) -> int:
+    found = _LAYER.match(recipe.hook_name)
+    return int(found.group(1)) if found else 0
+
+
 @contextmanager
-def _usable(where: str) -> Iterator[None]:
+def _usable(where: object) -> Iterator[None]:
     """Faults of a source's files as SourceError; the hub's own faults and a full device pass."""
     try:
         yield
     except (RecipeError, EntryNotFoundError, HfHubHTTPError, torch.OutOfMemoryError):
         raise
     except KeyError as error:
-        raise SourceError(f"{where} is not an SAE that SAELens can load: {error} is missing") from error
+        raise SourceError(f"{where} is not a source that can be loaded: {error} is missing") from error
     except (
+        SourceError,
         FileNotFoundError,
         SafetensorError,
-        UnpicklingError,
         BadZipFile,
         RuntimeError,
         ValueError,
         TypeError,
         AttributeError,
+        EOFError,
     ) as error:
-        raise SourceError(f"{where} is not an SAE that SAELens can load: {error}") from error
+        raise SourceError(f"{where} is not a source that can be loaded: {error}") from error

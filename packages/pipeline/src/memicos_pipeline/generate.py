@@ -12,7 +12,7 @@ from memicos_dataset import manifest as m
 from memicos_engine.hooks import residual_layer
 from memicos_engine.model import LanguageModel, load_model
 from memicos_engine.positions import ignored_positions
-from memicos_engine.sources import Source, load_source
+from memicos_engine.sources import SaeSource, load_source
 
 from memicos_pipeline import explain
 from memicos_pipeline.assemble import corpus_files, explanation_file, feature_files
@@ -36,7 +36,7 @@ class Prepared:
     """Everything that is needed before the first forward pass."""
 
     model: LanguageModel
-    sources: list[Source]
+    sources: list[SaeSource]
     documents: list[Document]
     contexts: Contexts
 
@@ -197,7 +197,7 @@ class _Assembly:
             ),
         )
 
-    def _source(self, source: Source) -> m.Source:
+    def _source(self, source: SaeSource) -> m.Source:
         limits = self.config.dashboard
         activations = read_activations(self.work / source.id, source.d_sae)
         self.report(f"{source.id}: {activations.matrix.nnz} activations, statistics and examples")
@@ -242,7 +242,7 @@ class _Assembly:
             explanations=explanation_file(self.folder, source.id, texts, explain.METHOD),
         )
 
-    def _note(self, source: Source, statistics: list[FeatureStatistics], effects: LogitEffects) -> None:
+    def _note(self, source: SaeSource, statistics: list[FeatureStatistics], effects: LogitEffects) -> None:
         for ids in (effects.positive_ids, effects.negative_ids):
             self.used_ids.update(np.unique(ids).tolist())
         dead = sum(item.active_tokens == 0 for item in statistics)

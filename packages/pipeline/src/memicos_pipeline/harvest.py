@@ -7,7 +7,7 @@ that do not count are not stored.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def _progress(work: Path) -> dict[str, int]:
 
 def harvest(
     model: LanguageModel,
-    sources: list[Source],
+    sources: Sequence[Source],
     token_ids: np.ndarray,
     work: Path,
     report: Callable[[str], None],

@@ -2,59 +2,145 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from memicos_inference import hub, names, selection
-from memicos_inference.serving import Served, set_of
+from memicos_engine import hub, names
+from memicos_engine.errors import LoadError, Refused
+from memicos_engine.hub import Report
+
+from memicos_inference.serving import Served
 from memicos_inference.settings import Settings
-from memicos_inference.worker import Budget, LoadError, Report
+from memicos_inference.worker import Budget
 
 if TYPE_CHECKING:
     from memicos_engine.model import LanguageModel
+    from memicos_engine.selection import Candidate, Wanted
     from memicos_engine.shelf import Shelf, Stored
-    from memicos_engine.sources import SourceFacts
 
-IMPORTED, MODEL_LOADED = 0.2, 0.6
-"""Shares of the loading that are done when torch is imported, and when the model is loaded."""
+IMPORTED = 0.2
+"""Share of the loading that is done when torch is imported."""
 
-MOST_CHARACTERS = 400
-
-T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 def load(settings: Settings, report: Report) -> Served:
-    """The model and as many of its sources as may be in memory.
+    """The model, and what its sources are; they are loaded when asked for.
+
+    A source that cannot be read, or does not fit the model, is left out and told: the others are served.
 
     Raises:
         LoadError: with what was wrong, where, and what to do.
     """
     report("importing torch", 0.0)
     _no_pickles()
+    from memicos_engine import selection
+
     if settings.hf_token:
         # SAELens takes no token, huggingface_hub finds it here
         os.environ["HF_TOKEN"] = settings.hf_token.get_secret_value()
     device = pick_device(settings.device)
-    place = names.place(settings)
-    chosen, owners = selection.choose(settings, device)
+    place = names.place(settings.models)
+    want = wanted(settings, device)
+    choice = selection.choose(want, report)
     # before the weights are fetched: what is wrong with the settings shows early
-    stored = _stored(settings, chosen, report)
+    stored, broken = known(choice.candidates, want, report)
+    if broken and not stored and not choice.neurons:
+        raise LoadError(next(iter(broken.values())))
     model = _model(settings, place, device, report)
-    _check_sources(settings, model, [one.facts for one in stored])
-    shelf = _shelf(settings, stored, report)
+    if choice.neurons:
+        stored += neurons(model, want)
+    shelf = _shelf(settings, model, stored, broken)
     return Served(
         settings=settings,
-        names=names.accepted(settings, owners, place),
+        names=names.accepted(settings.models, choice.owners, place),
         weights=place.shown,
         model=model,
         shelf=shelf,
-        sae_sets=tuple(dict.fromkeys(set_of(source_id) for source_id in shelf.ids)),
         kv=Budget(settings.kv_bytes),
     )
+
+
+def wanted(settings: Settings, device: str) -> Wanted:
+    from memicos_engine.selection import Wanted
+
+    return Wanted(
+        sets=settings.sae_sets,
+        models=settings.models.given,
+        folder=settings.sae_folder,
+        include=settings.include_sae,
+        exclude=settings.exclude_sae,
+        device=device,
+        dtype=settings.sae_dtype,
+        token=settings.hf_token.get_secret_value() if settings.hf_token else None,
+    )
+
+
+def known(candidates: Sequence[Candidate], wanted: Wanted, report: Report) -> tuple[list[Stored], dict[str, str]]:
+    """Each source with what is known of it without its weights; and why others cannot be read, by id."""
+    from memicos_engine.selection import explained
+    from memicos_engine.shelf import Stored
+
+    stored: list[Stored] = []
+    broken: dict[str, str] = {}
+    for number, one in enumerate(candidates):
+        report(f"reading what {one.id} is ({number + 1} of {len(candidates)})", IMPORTED)
+        try:
+            facts = explained(one, one.facts, wanted)
+        except LoadError as error:
+            broken[one.id] = str(error)
+        else:
+            load = partial(explained, one, one.load, wanted)
+            stored.append(Stored(facts, facts.nbytes(wanted.dtype), one.place, load))
+    return stored, broken
+
+
+def neurons(model: LanguageModel, wanted: Wanted) -> list[Stored]:
+    """The model's own neurons, a source a layer; they take no memory."""
+    from memicos_engine.fit import neurons_of
+    from memicos_engine.shelf import Stored
+
+    try:
+        sources = neurons_of(model)
+    except Refused as error:
+        raise LoadError(f"{model.id} has no neurons to serve (neurons in SAE_SETS): {error}") from error
+    return [Stored(one, 0, f"neurons of {model.id}", lambda one=one: one) for one in sources if wanted.wants(one.id)]
+
+
+def fitting(settings: Settings, model: LanguageModel, stored: Sequence[Stored]) -> tuple[list[Stored], dict[str, str]]:
+    """Those that fit the model, and why others do not, by id.
+
+    Raises:
+        LoadError: the model does not run.
+    """
+    from memicos_engine.fit import misfits
+
+    try:
+        wrong = misfits(model, [one.facts for one in stored])
+    except RuntimeError as error:
+        raise LoadError(
+            f"{model.id} does not run in {settings.model_dtype} on {model.device}: {_words(error)}. "
+            "Set MODEL_DTYPE=float32."
+        ) from error
+    return [one for one in stored if one.facts.id not in wrong], wrong
+
+
+def _shelf(settings: Settings, model: LanguageModel, stored: Sequence[Stored], broken: dict[str, str]) -> Shelf:
+    """Raises LoadError where there are sources and none of them can be served."""
+    from memicos_engine.shelf import Shelf
+
+    good, wrong = fitting(settings, model, stored)
+    broken = broken | wrong
+    if broken and not good:
+        raise LoadError(next(iter(broken.values())))
+    for words in broken.values():
+        log.error("%s", words)
+    return Shelf(good, settings.max_loaded_saes, settings.sae_bytes, broken)
 
 
 def pick_device(wanted: str) -> str:
@@ -122,76 +208,6 @@ def _check_files(folder: Path, where: str) -> None:
             raise LoadError(f"{file.name} of {where} is damaged: {error}. Fetch it again.") from error
 
 
-def _stored(settings: Settings, chosen: Sequence[selection.Chosen], report: Report) -> list[Stored]:
-    """Each source with what is known of it without its weights."""
-    from memicos_engine.shelf import Stored
-
-    stored: list[Stored] = []
-    for number, one in enumerate(chosen):
-        report(f"reading what {one.id} is ({number + 1} of {len(chosen)})", IMPORTED)
-        load = partial(_explained, one, one.load, settings)
-        stored.append(Stored(_explained(one, one.facts, settings), load))
-    return stored
-
-
-def _shelf(settings: Settings, stored: Sequence[Stored], report: Report) -> Shelf:
-    """All sources, as many loaded as may be."""
-    from memicos_engine.shelf import Shelf
-
-    shelf = Shelf(stored, settings.max_loaded_saes)
-    first = shelf.ids[: settings.max_loaded_saes]
-    for number, source_id in enumerate(first):
-        share = MODEL_LOADED + (1 - MODEL_LOADED) * number / len(first)
-        report(f"loading {source_id} ({number + 1} of {len(first)})", share)
-        shelf.get(source_id)
-    return shelf
-
-
-def _explained(one: selection.Chosen, read: Callable[[], T], settings: Settings) -> T:
-    """What `read` gives; its faults as LoadError."""
-    from memicos_engine.recipe import RecipeError
-    from memicos_engine.sources import SourceError
-
-    try:
-        return read()
-    except (SourceError, RecipeError) as error:
-        raise LoadError(f"Source {one.id}: {_words(error)}") from error
-    except _no_memory() as error:
-        raise LoadError(_too_large(f"Source {one.id}", settings.device, "SAE_DTYPE or MAX_LOADED_SAES")) from error
-    except OSError as error:
-        words = hub.explain(error, one.repo, settings.hf_token is not None) if one.repo else None
-        raise LoadError(f"Source {one.id}: {words or f'{one.place}: {_words(error)}'}") from error
-
-
-def _check_sources(settings: Settings, model: LanguageModel, facts: Sequence[SourceFacts]) -> None:
-    """Runs the model on one token: the hook of each source must be there, and as wide as the source."""
-    import torch
-    from memicos_engine.capture import capture
-    from memicos_engine.errors import Refused
-    from memicos_engine.hooks import check_captured
-
-    token = torch.tensor([[model.bos_token_id or 0]], device=model.device)
-    for hook in dict.fromkeys(one.hook_name for one in facts):
-        ours = [one for one in facts if one.hook_name == hook]
-        try:
-            check_captured(model, hook)
-            # heads in an axis of their own are one activation to an SAE
-            width = capture(model, token, None, [hook])[hook].flatten(2).shape[-1]
-        except Refused as error:
-            raise LoadError(f"Source {ours[0].id} does not fit {model.id}: {error}") from error
-        except RuntimeError as error:
-            raise LoadError(
-                f"{model.id} does not run in {settings.model_dtype} on {model.device}: {_words(error)}. "
-                "Set MODEL_DTYPE=float32."
-            ) from error
-        for one in ours:
-            if one.d_in != width:
-                raise LoadError(
-                    f"Source {one.id} takes activations of width {one.d_in}, but {hook} of {model.id} has {width}: "
-                    "the source belongs to another model."
-                )
-
-
 def _no_memory() -> tuple[type[BaseException], ...]:
     import torch
 
@@ -203,5 +219,6 @@ def _too_large(what: str, device: str, settings: str) -> str:
 
 
 def _words(error: BaseException) -> str:
-    """The error's text in one line."""
-    return " ".join(str(error).split())[:MOST_CHARACTERS].rstrip(".") or type(error).__name__
+    from memicos_engine.selection import in_a_line
+
+    return in_a_line(error)

@@ -28,12 +28,28 @@ class Served:
     weights: str
     model: LanguageModel
     shelf: Shelf
-    sae_sets: tuple[str, ...]
     kv: Budget
+
+    @property
+    def sae_sets(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(set_of(source_id) for source_id in self.shelf.ids))
 
     def check_model(self, name: str) -> None:
         if name not in self.names:
             raise BadInput(f"Unsupported model '{name}': this server runs {' = '.join(self.names)}.")
+
+    def check_room(self, source_ids: Sequence[str]) -> None:
+        """Sources that one request uses are in memory together."""
+        most, most_bytes = self.settings.max_loaded_saes, self.settings.sae_bytes
+        if len(source_ids) > most:
+            raise BadInput(
+                f"Number of requested SAEs ({len(source_ids)}) exceeds the maximum allowed ({most}, MAX_LOADED_SAES)."
+            )
+        if (nbytes := self.shelf.nbytes(source_ids)) > most_bytes:
+            raise BadInput(
+                f"The {len(source_ids)} requested SAEs take {nbytes:,} bytes of memory together; at most "
+                f"{most_bytes:,} are given (INFERENCE_SAE_BYTES). Ask for fewer at a time."
+            )
 
     def source(self, source_id: str) -> Source:
         """Loads it where it is not in memory."""
@@ -90,5 +106,5 @@ class Served:
 
 
 def set_of(source_id: str) -> str:
-    """The source set of a source id: `res-4k` of `15-res-4k` and of `15-res-4k__other`."""
-    return source_id.partition("-")[2].partition("__")[0]
+    """The source set of a source id: `res-4k` of `15-res-4k` and of `15-res-4k__other`; `neurons` of a bare layer."""
+    return source_id.partition("-")[2].partition("__")[0] or "neurons"

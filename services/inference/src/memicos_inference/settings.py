@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv.parser import parse_stream
+from memicos_engine.names import ModelNames
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -48,7 +49,8 @@ class Settings(BaseSettings):
     sae_sets: Names = Field(
         default=("res-jb",),
         validation_alias="SAE_SETS",
-        description="JSON list of source sets; [] runs the model without sources.",
+        description="JSON list of sources: sets by name, path:<folder>, hf:<owner>/<name>[/<folder>], neurons; "
+        "[] runs the model without sources.",
     )
     include_sae: Names = Field(
         default=(),
@@ -63,8 +65,8 @@ class Settings(BaseSettings):
     sae_folder: Path | None = Field(
         default=None,
         validation_alias="SAE_FOLDER",
-        description="Folder of local SAEs, each in <folder>/<source id>/cfg.json; others come from SAELens' "
-        "directory and the hub.",
+        description="Folder of local SAEs, each in <folder>/<source id>; other sets come from SAELens' directory "
+        "and the hub.",
     )
     model_dtype: Dtype = Field(
         default="float32", validation_alias="MODEL_DTYPE", description="float32, float16 or bfloat16."
@@ -92,6 +94,13 @@ class Settings(BaseSettings):
     )
     hf_token: SecretStr | None = Field(
         default=None, validation_alias="HF_TOKEN", description="Token for gated models of the hub."
+    )
+
+    sae_bytes: int = Field(
+        default=8 * 1024**3,
+        ge=1,
+        validation_alias="INFERENCE_SAE_BYTES",
+        description="Most memory of the SAEs that are loaded at a time; the one used longest ago makes room.",
     )
 
     host: str = Field(default="127.0.0.1", validation_alias="INFERENCE_HOST", description="Address to bind.")
@@ -168,6 +177,10 @@ class Settings(BaseSettings):
         validation_alias="INFERENCE_BODY_BYTES",
         description="Largest request body.",
     )
+
+    @property
+    def models(self) -> ModelNames:
+        return ModelNames(self.model_id, self.override_model_id, self.custom_hf_model_id)
 
     @field_validator("sae_sets", "include_sae", "exclude_sae", mode="before")
     @classmethod

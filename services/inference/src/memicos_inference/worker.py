@@ -13,22 +13,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
+from memicos_engine.errors import LoadError
+from memicos_engine.hub import Report
+
 from memicos_inference.errors import Fault, Unavailable
 
 log = logging.getLogger(__name__)
 
 S = TypeVar("S")
-Report = Callable[[str, float], None]
-"""Called with words and the share that is done."""
 Short = Callable[[S], bytes]
 """What runs to its end in one go and gives the answer's body."""
 Steps = Generator[bytes | None, None, None]
 Long = Callable[[S], Steps]
 """What advances by steps; gives a body, the answer so far, or None. The last must be a body."""
-
-
-class LoadError(Exception):
-    """The model or its sources cannot be loaded; the message says why and what to do."""
 
 
 class NotNow(Exception):

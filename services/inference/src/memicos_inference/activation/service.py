@@ -156,13 +156,11 @@ def _selected(served: Served, source_set: str, selected: Sequence[str]) -> list[
         raise BadInput(f"Invalid source set '{source_set}': this server has {', '.join(known) or 'no sources'}.")
     chosen = list(dict.fromkeys(selected)) or of_set
     for source_id in chosen:
+        if source_id in served.shelf.broken:
+            served.source(source_id)  # raises, with why it cannot be had
         if source_id not in of_set:
             raise BadInput(f"Unknown source '{source_id}' in source set '{source_set}', which has {', '.join(of_set)}.")
-    most = served.settings.max_loaded_saes
-    if len(chosen) > most:
-        raise BadInput(
-            f"Number of requested SAEs ({len(chosen)}) exceeds the maximum allowed ({most}, MAX_LOADED_SAES)."
-        )
+    served.check_room(chosen)
     return chosen
 
 

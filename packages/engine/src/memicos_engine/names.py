@@ -1,16 +1,14 @@
-"""Which model is meant: known names of models, and what each setting of them stands for.
+"""Which model is meant: known names of models, and what each of the three names of a server's model stands for.
 
-There are three: MODEL_ID is the model that the sources belong to, OVERRIDE_MODEL_ID the one that is run instead,
-CUSTOM_HF_MODEL_ID the place of its weights. Short names are TransformerLens' and SAELens' (neuronpedia's).
+Short names are TransformerLens' and SAELens' (neuronpedia's).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from memicos_inference import directory
-from memicos_inference.settings import Settings
-from memicos_inference.worker import LoadError
+from memicos_engine import directory
+from memicos_engine.errors import LoadError
 
 OLD_HUB_IDS = {
     "distilgpt2": "distilbert/distilgpt2",
@@ -20,6 +18,21 @@ OLD_HUB_IDS = {
     "gpt2-xl": "openai-community/gpt2-xl",
 }
 """TransformerLens names these as the hub did before its repositories had owners."""
+
+
+@dataclass(frozen=True)
+class ModelNames:
+    """`model` is the one that the sources belong to (MODEL_ID), `override` the one that is run instead
+    (OVERRIDE_MODEL_ID), `custom` the place of its weights (CUSTOM_HF_MODEL_ID).
+    """
+
+    model: str = ""
+    override: str | None = None
+    custom: str | None = None
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.model, self.override, self.custom) if name)
 
 
 @dataclass(frozen=True)
@@ -36,17 +49,13 @@ class Place:
         return self.repo or (self.folder.resolve().name if self.folder else "")
 
 
-def place(settings: Settings) -> Place:
+def place(names: ModelNames) -> Place:
     """Where the model's weights are.
 
     Raises:
         LoadError: no setting says it, or the one that does names nothing known.
     """
-    given = {
-        "CUSTOM_HF_MODEL_ID": settings.custom_hf_model_id,
-        "OVERRIDE_MODEL_ID": settings.override_model_id,
-        "MODEL_ID": settings.model_id,
-    }
+    given = {"CUSTOM_HF_MODEL_ID": names.custom, "OVERRIDE_MODEL_ID": names.override, "MODEL_ID": names.model}
     setting, name = next(((setting, name) for setting, name in given.items() if name), ("MODEL_ID", ""))
     if not name:
         raise LoadError("No model is named: set MODEL_ID, or start with --env-file (--list-configs lists the known).")
@@ -75,19 +84,19 @@ def hub_id(name: str) -> str | None:
     return official if "/" in official or official in OFFICIAL_MODEL_NAMES else None
 
 
-def accepted(settings: Settings, owners: Sequence[str], place: Place) -> tuple[str, ...]:
+def accepted(names: ModelNames, owners: Sequence[str], place: Place) -> tuple[str, ...]:
     """Every name that requests may give as `model`. First the model that the sources belong to.
 
     `owners` are the models that SAELens' directory has the sources under, `place` where the weights are.
     """
-    names = list(owners)
-    for name in (settings.model_id, settings.override_model_id, settings.custom_hf_model_id):
-        if name and (folder := Path(name).expanduser()).is_dir():
-            names += [folder.resolve().name] if name == settings.model_id else []
-        elif name:
+    found = list(owners)
+    for name in names.given:
+        if (folder := Path(name).expanduser()).is_dir():
+            found += [folder.resolve().name] if name == names.model else []
+        else:
             short = _short_names(name)
-            names += [*short, name] if "/" in name else [name, *short]
-    return tuple(dict.fromkeys([*names, *([place.repo] if place.repo else [])]))
+            found += [*short, name] if "/" in name else [name, *short]
+    return tuple(dict.fromkeys([*found, *([place.repo] if place.repo else [])]))
 
 
 def _short_names(name: str) -> list[str]:

@@ -42,7 +42,7 @@ def published(model: str) -> dict[str, list[Published]]:
 
 def owners(names: Sequence[str]) -> list[str]:
     """Models of the directory that are one of `names`: by their id, by their hub id, or without `-it`."""
-    from memicos_inference.names import hub_id
+    from memicos_engine.names import hub_id
 
     known = hub_models()
     by_hub_id: dict[str, list[str]] = {}

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from memicos_inference.worker import LoadError, Report
+from memicos_engine.errors import LoadError
+
+Report = Callable[[str, float], None]
+"""Called with words and the share that is done."""
 
 MODEL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
 OTHER_FORMATS = ("*/*", "consolidated*", "adapter_*")
 """Further copies of the weights, which transformers does not read."""
+SOURCE_FILES = ("*.json", "*.safetensors", "*.npz", "*.pt")
 MEGABYTE = 1_000_000
 
 
-def fetch(repo: str, token: str | None, report: Report, share: float) -> Path:
-    """Folder of the cache with the repository's configuration, tokenizer and safetensors, fetched where missing.
+def fetch(
+    repo: str,
+    token: str | None,
+    report: Report,
+    share: float,
+    patterns: Sequence[str] = MODEL_FILES,
+    but: Sequence[str] = OTHER_FORMATS,
+) -> Path:
+    """Folder of the cache with those of the repository's files that match `patterns` `but` not those, fetched where
+    missing: by default a model's configuration, tokenizer and safetensors.
 
     Progress is reported at `share`. A hub that cannot be reached is no fault where the files are in the cache.
 
@@ -30,8 +42,8 @@ def fetch(repo: str, token: str | None, report: Report, share: float) -> Path:
         folder = snapshot_download(
             repo,
             token=token,
-            allow_patterns=list(MODEL_FILES),
-            ignore_patterns=list(OTHER_FORMATS),
+            allow_patterns=list(patterns),
+            ignore_patterns=list(but),
             tqdm_class=_bar(repo, report, share),
         )
     except errors.HFValidationError as error:
@@ -40,6 +52,16 @@ def fetch(repo: str, token: str | None, report: Report, share: float) -> Path:
         words = explain(error, repo, token is not None)
         raise LoadError(words or f"{repo} cannot be stored in the cache: {error}.") from error
     return Path(folder)
+
+
+def fetch_sources(repo: str, folder: str, token: str | None, report: Report, share: float) -> Path:
+    """As `fetch`, a repository's `folder` ("" for all of it) with the sources in it."""
+    inside = f"{folder}/" if folder else ""
+    above = folder.rpartition("/")[0]
+    patterns = [f"{inside}{files}" for files in SOURCE_FILES]
+    # of a run, in the folder above those of its sources
+    patterns.append(f"{above}/config.json" if above else "config.json")
+    return fetch(repo, token, report, share, patterns, ()) / folder
 
 
 def explain(error: BaseException, repo: str, has_token: bool) -> str | None:

@@ -1,0 +1,218 @@
+"""SAEs in the layouts of other libraries, written with numpy, torch and safetensors alone, and what they compute.
+
+Each writer puts random weights into a folder as its library does; `encode` is that library's formula in float64, times
+the length of each direction where that is folded into the values (everywhere but in top-k).
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+
+K = 8
+CLOSE = 1e-3
+"""Pre-activations nearer than this to where a feature begins to fire, relative to their size, are not compared."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Random weights by SAELens' names, and the layer that they are for."""
+
+    layer: int
+    tensors: dict[str, np.ndarray]
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        return self.tensors[name]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.linalg.norm(self.tensors["W_dec"].astype(np.float64), axis=1)
+
+
+def random_weights(layer: int, d_in: int, d_sae: int, seed: int = 0, d_out: int | None = None) -> Weights:
+    rng = np.random.default_rng(seed)
+    lengths = rng.uniform(0.5, 2, size=(d_sae, 1))
+    rows = rng.normal(size=(d_sae, d_out or d_in))
+    tensors = {
+        "W_enc": rng.normal(size=(d_in, d_sae)) / np.sqrt(d_in),
+        "b_enc": rng.normal(size=d_sae),
+        "W_dec": rows / np.linalg.norm(rows, axis=1, keepdims=True) * lengths,
+        "b_dec": rng.normal(size=d_out or d_in) * 0.3,
+        "threshold": rng.uniform(0.2, 2, size=d_sae),
+        "b_gate": rng.normal(size=d_sae),
+        "b_mag": rng.normal(size=d_sae),
+        "r_mag": rng.normal(size=d_sae) * 0.2,
+        "W_skip": rng.normal(size=(d_out or d_in, d_in)) / np.sqrt(d_in),
+    }
+    return Weights(layer, {name: value.astype(np.float32) for name, value in tensors.items()})
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def _torch(tensors: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in tensors.items()}
+
+
+def _save(path: Path, tensors: dict[str, np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path)
+
+
+def _said(weights: Weights) -> dict[str, Any]:
+    return {"hook_name": f"blocks.{weights.layer}.hook_resid_post", "prepend_bos": True, "context_size": 64}
+
+
+def write_saelens(folder: Path, weights: Weights) -> Path:
+    """A JumpReLU SAE."""
+    names = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
+    _save(folder / "sae_weights.safetensors", {name: weights.tensors[name] for name in names})
+    d_in, d_sae = weights.W_enc.shape
+    own = {"architecture": "jumprelu", "d_in": d_in, "d_sae": d_sae, "dtype": "float32", "device": "cpu"}
+    config = own | {"apply_b_dec_to_input": False, "metadata": _said(weights) | {"sae_lens_version": "6.54.0"}}
+    write_json(folder / "cfg.json", config)
+    return folder
+
+
+def write_gemma_scope(folder: Path, weights: Weights) -> Path:
+    folder.mkdir(parents=True)
+    names = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
+    np.savez(folder / "params.npz", **{name: weights.tensors[name] for name in names})  # pyright: ignore[reportArgumentType]
+    write_json(folder / "memicos.json", {"hook_name": f"blocks.{weights.layer}.hook_resid_post"})
+    return folder
+
+
+def write_dictionary_learning(folder: Path, weights: Weights, dict_class: str = "BatchTopKSAE") -> Path:
+    w = weights.tensors
+    linear = {"encoder.weight": w["W_enc"].T, "decoder.weight": w["W_dec"].T}
+    same = {name: w[name] for name in ("W_enc", "b_enc", "W_dec", "b_dec")}
+    one = {"threshold": np.float32(0.7) * np.ones((), np.float32), "k": np.array(K, np.int32)}
+    stored = {
+        "AutoEncoder": linear | {"encoder.bias": w["b_enc"], "bias": w["b_dec"]},
+        "AutoEncoderNew": linear | {"encoder.bias": w["b_enc"], "decoder.bias": w["b_dec"]},
+        "GatedAutoEncoder": linear
+        | {"decoder_bias": w["b_dec"], "r_mag": w["r_mag"], "gate_bias": w["b_gate"], "mag_bias": w["b_mag"]},
+        "JumpReluAutoEncoder": same | {"threshold": w["threshold"]},
+        "AutoEncoderTopK": linear | {"encoder.bias": w["b_enc"], "b_dec": w["b_dec"]} | one,
+        "BatchTopKSAE": linear | {"encoder.bias": w["b_enc"], "b_dec": w["b_dec"]} | one,
+        "MatryoshkaBatchTopKSAE": same | one | {"group_sizes": np.array([len(w["b_enc"])])},
+    }
+    folder.mkdir(parents=True)
+    torch.save(_torch(stored[dict_class]), folder / "ae.pt")
+    trainer = {
+        "dict_class": dict_class,
+        "activation_dim": w["W_enc"].shape[0],
+        "dict_size": w["W_enc"].shape[1],
+        "k": K,
+        "layer": weights.layer,
+        "lm_name": "some/model",
+        "submodule_name": f"resid_post_layer_{weights.layer}",
+    }
+    write_json(folder / "config.json", {"trainer": trainer, "buffer": {"io": "out", "ctx_len": 64}})
+    return folder
+
+
+def write_openai(folder: Path, weights: Weights, activation: str = "TopK") -> Path:
+    w = weights.tensors
+    tensors = {
+        "encoder.weight": w["W_enc"].T,
+        "latent_bias": w["b_enc"],
+        "decoder.weight": w["W_dec"].T,
+        "pre_bias": w["b_dec"],
+        "stats_last_nonzero": np.zeros(len(w["b_enc"]), np.int64),
+    }
+    state: dict[str, Any] = dict(_torch(tensors)) | {"activation": activation}
+    if activation == "TopK":
+        state["activation_state_dict"] = {"k": K, "postact_fn": "ReLU"}
+    folder.mkdir(parents=True)
+    torch.save(state, folder / f"{weights.layer}.pt")
+    write_json(folder / "memicos.json", _said(weights))
+    return folder
+
+
+def write_sparsify(folder: Path, weights: Weights) -> Path:
+    """Into `folder`/layers.N, which is given back."""
+    w = weights.tensors
+    tensors = {"encoder.weight": w["W_enc"].T, "encoder.bias": w["b_enc"], "W_dec": w["W_dec"], "b_dec": w["b_dec"]}
+    module = folder / f"layers.{weights.layer}"
+    _save(module / "sae.safetensors", tensors)
+    own = {"activation": "topk", "expansion_factor": 32, "normalize_decoder": True, "num_latents": len(w["b_enc"])}
+    write_json(module / "cfg.json", own | {"k": K, "d_in": w["W_enc"].shape[0], "transcode": False})
+    write_json(folder / "config.json", {"model": "some/model", "ctx_len": 64})
+    return module
+
+
+def write_tensors(folder: Path, weights: Weights, architecture: str = "standard", **said: Any) -> Path:
+    w = weights.tensors
+    names = {"W_enc": "enc.weight", "b_enc": "enc.bias", "W_dec": "dec", "b_dec": "dec.bias"}
+    stored = {"enc.weight": w["W_enc"].T, "enc.bias": w["b_enc"], "dec": w["W_dec"], "dec.bias": w["b_dec"]}
+    for name in {"jumprelu": ("threshold",), "gated": ("b_gate", "b_mag", "r_mag")}.get(architecture, ()):
+        names[name], stored[name.upper()] = name.upper(), w[name]
+    if architecture == "gated":
+        del names["b_enc"]
+    _save(folder / "model.safetensors", stored)
+    mapping = {"file": "model.safetensors", "architecture": architecture, "tensors": names, "transposed": ["W_enc"]}
+    write_json(folder / "memicos.json", _said(weights) | {"weights": mapping | said})
+    return folder
+
+
+def encode(
+    weights: Weights,
+    hidden: np.ndarray,
+    kind: str,
+    centred: bool = False,
+    threshold: np.ndarray | float | None = None,
+    normalized: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values (T, F) for `hidden` (T, D), and which are too near to where they begin to fire to compare.
+
+    `kind` is relu, jump, gated or topk; `centred`: b_dec is taken off the input; `threshold` of jump, the weights' own
+    if left out; `normalized`: each position is brought to mean 0 and standard deviation 1 first.
+    """
+    w = {name: value.astype(np.float64) for name, value in weights.tensors.items()}
+    inputs = hidden.astype(np.float64)
+    if normalized:
+        inputs = inputs - inputs.mean(-1, keepdims=True)
+        inputs = inputs / (inputs.std(-1, ddof=1, keepdims=True) + 1e-5)
+    if centred:
+        inputs = inputs - w["b_dec"]
+    product = inputs @ w["W_enc"]
+    if kind == "gated":
+        gate = product + w["b_gate"]
+        values = np.where(gate > 0, np.maximum(np.exp(w["r_mag"]) * product + w["b_mag"], 0), 0)
+        return values * weights.lengths, np.abs(gate) <= CLOSE
+    before = product + w["b_enc"]
+    if kind == "topk":
+        least = np.sort(before, axis=-1)[:, -K, None]
+        return np.where(before >= least, np.maximum(before, 0), 0), np.abs(before - least) <= CLOSE
+    least = 0.0 if kind == "relu" else w["threshold"] if threshold is None else threshold
+    return np.where(before > least, np.maximum(before, 0), 0) * weights.lengths, np.abs(before - least) <= CLOSE
+
+
+Encoded = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Layout:
+    write: Callable[[Path, Weights], Path]
+    encode: Callable[[Weights, np.ndarray], Encoded]
+
+
+LAYOUTS: dict[str, Layout] = {
+    "saelens": Layout(write_saelens, lambda w, h: encode(w, h, "jump")),
+    "gemma-scope": Layout(write_gemma_scope, lambda w, h: encode(w, h, "jump")),
+    "dictionary-learning": Layout(
+        write_dictionary_learning, lambda w, h: encode(w, h, "jump", centred=True, threshold=0.7)
+    ),
+    "openai": Layout(write_openai, lambda w, h: encode(w, h, "topk", centred=True, normalized=True)),
+    "sparsify": Layout(write_sparsify, lambda w, h: encode(w, h, "topk", centred=True)),
+    "tensors": Layout(write_tensors, lambda w, h: encode(w, h, "relu")),
+}
+"""One of each format."""
