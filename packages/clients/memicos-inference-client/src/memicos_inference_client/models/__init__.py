@@ -40,6 +40,7 @@ from .top_feature import TopFeature
 from .top_logprob import TopLogprob
 from .topk_request import TopkRequest
 from .topk_response import TopkResponse
+from .unsteerable_hook import UnsteerableHook
 
 __all__ = (
     "AllRequest",
@@ -82,4 +83,5 @@ __all__ = (
     "TopkRequest",
     "TopkResponse",
     "TopLogprob",
+    "UnsteerableHook",
 )
