@@ -139,6 +139,7 @@ class InferenceDouble:
                 "id": source,
                 "source_set": source.split("-", 1)[1],
                 "hook": f"blocks.{source[0]}.hook_resid_post",
+                "steer_hook": f"blocks.{source[0]}.hook_resid_post",
                 "layer": int(source[0]),
                 "d_in": 16,
                 "d_sae": FEATURES,
@@ -168,6 +169,7 @@ class InferenceDouble:
                 "sources": sources,
                 "steer_methods": ["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"],
                 "steer_hooks": ["blocks.N.hook_resid_post"],
+                "unsteerable_hooks": [],
                 "endpoints": [],
                 "limits": limits,
             }

@@ -106,6 +106,8 @@ def test_what_only_some_layers_have_is_named_for_each(tiny: Any) -> None:
 def test_why_a_hook_has_no_place(tiny: Any, architecture: str, name: str, reason: str) -> None:
     model, _ = tiny(architecture)
     assert reason in model.places.missing[f"blocks.2.{name}"]
+    assert reason in hooks.unsteerable(model)[f"blocks.N.{name}"]
+    assert hooks.unsteerable(tiny("llama")[0]) == {}
 
 
 def test_what_is_not_placed_is_captured_by_the_bridge(tiny: Any) -> None:

@@ -158,6 +158,9 @@ async def test_steer_completion(api: Api) -> None:
     vector = NPSteerVector(steering_vector=[1] * 128, strength=2, hook="blocks.1.hook_resid_pre")
     request = SteerCompletionRequest(prompt=PROMPT, vectors=[vector], **SAMPLING)
     assert len((await call(api.steer_completion_post, request)).outputs) == 2
+    capped: dict[str, Any] = SAMPLING | {"steer_method": NPSteerMethod.PROJECTION_CAP}
+    request = SteerCompletionRequest(prompt=PROMPT, features=[FEATURE], **capped)
+    assert len((await call(api.steer_completion_post, request)).outputs) == 2
 
 
 async def test_steer_completion_chat(api: Api) -> None:

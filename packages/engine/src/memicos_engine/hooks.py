@@ -21,6 +21,18 @@ def steerable(model: LanguageModel) -> tuple[str, ...]:
     return tuple(names)
 
 
+def unsteerable(model: LanguageModel) -> dict[str, str]:
+    """Why the others of a block's hook points cannot be steered in this model; N as in `steerable`."""
+    refused: dict[str, str] = {}
+    for name in CHANGEABLE:
+        every = (f"blocks.{layer}.{name}" for layer in range(model.n_layers))
+        reasons = {full: model.places.missing[full] for full in every if full in model.places.missing}
+        if len(reasons) == model.n_layers and len(set(reasons.values())) == 1:
+            reasons = {f"blocks.N.{name}": next(iter(reasons.values()))}
+        refused |= reasons
+    return refused
+
+
 def layer_of(hook_name: str) -> int | None:
     """N of `blocks.N.…`, else None."""
     found = _LAYER.match(hook_name)

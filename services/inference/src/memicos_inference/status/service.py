@@ -1,7 +1,7 @@
 """What this server is and how far it is."""
 
 from memicos_inference.serving import Served, set_of
-from memicos_inference.status.schemas import CapabilitiesResponse, HealthResponse, Limits, SourceInfo
+from memicos_inference.status.schemas import CapabilitiesResponse, HealthResponse, Limits, SourceInfo, UnsteerableHook
 from memicos_inference.worker import Progress
 
 ENDPOINTS = (
@@ -41,6 +41,7 @@ def capabilities(served: Served) -> bytes:
             id=source.id,
             source_set=set_of(source.id),
             hook=source.hook_name,
+            steer_hook=source.steer_hook,
             layer=source.layer,
             d_in=source.d_in,
             d_sae=source.d_sae,
@@ -81,6 +82,9 @@ def capabilities(served: Served) -> bytes:
         sources=sources,
         steer_methods=list(steering.METHODS),
         steer_hooks=list(hooks.steerable(model)),
+        unsteerable_hooks=[
+            UnsteerableHook(hook=hook, reason=reason) for hook, reason in hooks.unsteerable(model).items()
+        ],
         endpoints=list(ENDPOINTS),
         limits=limits,
     )

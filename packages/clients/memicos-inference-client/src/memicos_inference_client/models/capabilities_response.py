@@ -9,6 +9,7 @@ from attrs import field as _attrs_field
 if TYPE_CHECKING:
     from ..models.limits import Limits
     from ..models.source_info import SourceInfo
+    from ..models.unsteerable_hook import UnsteerableHook
 
 
 T = TypeVar("T", bound="CapabilitiesResponse")
@@ -33,7 +34,8 @@ class CapabilitiesResponse:
         sae_sets (list[str]):
         sources (list[SourceInfo]):
         steer_methods (list[str]):
-        steer_hooks (list[str]): hook points, N being a layer
+        steer_hooks (list[str]): hook points that can be steered, N being any layer
+        unsteerable_hooks (list[UnsteerableHook]): those that can be in other architectures
         endpoints (list[str]):
         limits (Limits): Beyond them a request is refused; each is a setting of the server.
     """
@@ -53,6 +55,7 @@ class CapabilitiesResponse:
     sources: list[SourceInfo]
     steer_methods: list[str]
     steer_hooks: list[str]
+    unsteerable_hooks: list[UnsteerableHook]
     endpoints: list[str]
     limits: Limits
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -91,6 +94,11 @@ class CapabilitiesResponse:
 
         steer_hooks = self.steer_hooks
 
+        unsteerable_hooks = []
+        for unsteerable_hooks_item_data in self.unsteerable_hooks:
+            unsteerable_hooks_item = unsteerable_hooks_item_data.to_dict()
+            unsteerable_hooks.append(unsteerable_hooks_item)
+
         endpoints = self.endpoints
 
         limits = self.limits.to_dict()
@@ -114,6 +122,7 @@ class CapabilitiesResponse:
                 "sources": sources,
                 "steer_methods": steer_methods,
                 "steer_hooks": steer_hooks,
+                "unsteerable_hooks": unsteerable_hooks,
                 "endpoints": endpoints,
                 "limits": limits,
             }
@@ -125,6 +134,7 @@ class CapabilitiesResponse:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.limits import Limits  # noqa: PLC0415
         from ..models.source_info import SourceInfo  # noqa: PLC0415
+        from ..models.unsteerable_hook import UnsteerableHook  # noqa: PLC0415
 
         d = dict(src_dict)
         model = d.pop("model")
@@ -162,6 +172,13 @@ class CapabilitiesResponse:
 
         steer_hooks = cast(list[str], d.pop("steer_hooks"))
 
+        unsteerable_hooks = []
+        _unsteerable_hooks = d.pop("unsteerable_hooks")
+        for unsteerable_hooks_item_data in _unsteerable_hooks:
+            unsteerable_hooks_item = UnsteerableHook.from_dict(unsteerable_hooks_item_data)
+
+            unsteerable_hooks.append(unsteerable_hooks_item)
+
         endpoints = cast(list[str], d.pop("endpoints"))
 
         limits = Limits.from_dict(d.pop("limits"))
@@ -182,6 +199,7 @@ class CapabilitiesResponse:
             sources=sources,
             steer_methods=steer_methods,
             steer_hooks=steer_hooks,
+            unsteerable_hooks=unsteerable_hooks,
             endpoints=endpoints,
             limits=limits,
         )
