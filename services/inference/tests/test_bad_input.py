@@ -12,6 +12,7 @@ FEATURE = {"model": NAME, "source": "2-small", "index": 3, "strength": 4}
 VECTOR = {"steering_vector": [1.0] * 128, "strength": 2, "hook": "blocks.2.hook_resid_post"}
 BODIES: dict[str, dict[str, Any]] = {
     "tokenize": {"model": NAME, "text": "Alice sat"},
+    "apply-chat-template": {"messages": [{"role": "user", "content": "Hello"}]},
     "activation/single": {"model": NAME, "prompt": "Alice sat", "source": "2-small", "index": "3"},
     "activation/all": {"model": NAME, "prompt": "Alice sat", "source_set": "small"},
     "activation/topk-by-token": {"model": NAME, "prompt": "Alice sat", "source": "2-small"},
@@ -50,6 +51,7 @@ ALL = "activation/all"
 TOPK = "activation/topk-by-token"
 BATCHES = ("activation/single-batch", "activation/all-batch", "activation/topk-by-token-batch", "activation/source")
 RAW = "activation/raw"
+TEMPLATE = "apply-chat-template"
 VECTOR_OF = "util/sae-vector"
 NEAR = "util/sae-topk-by-decoder-cossim"
 STEER = "steer/completion"
@@ -141,6 +143,16 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (RAW, {"layers": GONE, "hooks": ["blocks.9.hook_mlp_out"]}, 400, "layers 0 to 3"),
     (RAW, {"layers": GONE, "hooks": ["nonsense"]}, 400, "Unknown hook 'nonsense'"),
     (RAW, {"layers": GONE, "hooks": ["blocks.1.attn.hook_pattern"]}, 400, "one vector a position"),
+    (TEMPLATE, {"model": "other"}, 400, "Unsupported model"),
+    (TEMPLATE, {"messages": []}, 422, "messages: "),
+    (TEMPLATE, {"messages": "Hello"}, 422, "messages: "),
+    (TEMPLATE, {"messages": [{"role": "", "content": "x"}]}, 422, "messages.0.role: "),
+    (TEMPLATE, {"messages": [{"role": "user"}]}, 422, "messages.0.content: Field required"),
+    (TEMPLATE, {"messages": [{"role": "user", "content": "\ud800"}]}, 422, "messages.0.content: "),
+    (TEMPLATE, {"messages": [{"role": "user", "content": LONG}]}, 400, "tokens, max is 100"),
+    (TEMPLATE, {"messages": [{"role": "user", "content": ""}] * 101}, 400, "more than the 100 tokens"),
+    (TEMPLATE, {"chat_template_kwargs": {"thinking": True}}, 400, "no chat template, and ChatML"),
+    (TEMPLATE, {"chat_template_kwargs": 3}, 422, "chat_template_kwargs: "),
     (VECTOR_OF, {"model": "other"}, 400, "Unsupported model"),
     (VECTOR_OF, {"source": "7-small"}, 400, "Unknown source '7-small'"),
     (VECTOR_OF, {"index": 96}, 400, "has features 0 to 95; there is no 96"),

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 
 from memicos_inference import errors, loading, security
 from memicos_inference.activation import api as activation_api
+from memicos_inference.chat import api as chat_api
 from memicos_inference.raw import api as raw_api
 from memicos_inference.settings import Settings, read
 from memicos_inference.status import api as status_api
@@ -64,6 +65,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     app.include_router(status_api.health_router)
     app.include_router(status_api.router, responses={code: ERRORS[code] for code in (401, 503)})
-    for api in (tokens_api, activation_api, raw_api, steering_api, util_api):
+    for api in (tokens_api, chat_api, activation_api, raw_api, steering_api, util_api):
         app.include_router(api.router, responses=ERRORS)
     return app

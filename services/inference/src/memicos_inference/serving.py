@@ -90,10 +90,14 @@ class Served:
             raise BadInput(f"The prompt is empty: it has no tokens{place}.")
         return ids
 
+    @property
+    def most_tokens(self) -> int:
+        """Of a prompt."""
+        return min(self.settings.token_limit, self.model.max_context)
+
     def check_length(self, ids: list[int], place: str = "") -> None:
-        limit = min(self.settings.token_limit, self.model.max_context)
-        if len(ids) > limit:
-            raise BadInput(f"Text too long: {len(ids)} tokens, max is {limit}{place}")
+        if len(ids) > self.most_tokens:
+            raise BadInput(f"Text too long: {len(ids)} tokens, max is {self.most_tokens}{place}")
 
     def check_values(self, count: int) -> None:
         """Whether an answer may have so many activations."""

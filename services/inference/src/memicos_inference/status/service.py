@@ -6,6 +6,7 @@ from memicos_inference.worker import Progress
 
 ENDPOINTS = (
     "/v1/tokenize",
+    "/v1/apply-chat-template",
     "/v1/activation/single",
     "/v1/activation/all",
     "/v1/activation/topk-by-token",
@@ -55,7 +56,7 @@ def capabilities(served: Served) -> bytes:
         for source in served.shelf.facts()
     ]
     limits = Limits(
-        token_limit=min(settings.token_limit, model.max_context),
+        token_limit=served.most_tokens,
         context=model.max_context,
         max_completion_tokens=settings.max_completion_tokens,
         max_num_results=settings.max_num_results,

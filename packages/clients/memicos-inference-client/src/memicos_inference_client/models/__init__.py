@@ -51,6 +51,13 @@ from .source_result import SourceResult
 from .source_result_activefeatures import SourceResultActivefeatures
 from .steer_feature import SteerFeature
 from .steer_vector import SteerVector
+from .template_message import TemplateMessage
+from .template_request import TemplateRequest
+from .template_request_chat_template_kwargs import TemplateRequestChatTemplateKwargs
+from .template_response import TemplateResponse
+from .template_response_template import TemplateResponseTemplate
+from .template_span import TemplateSpan
+from .template_span_section import TemplateSpanSection
 from .token_features import TokenFeatures
 from .token_logprob import TokenLogprob
 from .tokenize_request import TokenizeRequest
@@ -118,6 +125,13 @@ __all__ = (
     "SourceResultActivefeatures",
     "SteerFeature",
     "SteerVector",
+    "TemplateMessage",
+    "TemplateRequest",
+    "TemplateRequestChatTemplateKwargs",
+    "TemplateResponse",
+    "TemplateResponseTemplate",
+    "TemplateSpan",
+    "TemplateSpanSection",
     "TokenFeatures",
     "TokenizeRequest",
     "TokenizeResponse",
