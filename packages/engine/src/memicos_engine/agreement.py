@@ -1,4 +1,4 @@
-"""How far two runs of the same text agree, block by block."""
+"""How far two runs of the same text agree, block by block. Its hooks are its own, not those that are tested."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch.utils.hooks import RemovableHandle
 
-from memicos_engine import hooks
 from memicos_engine.capture import capture
 from memicos_engine.model import LanguageModel
+from memicos_engine.reference import block_list
 
 PRE, POST = "blocks.{}.hook_resid_pre", "blocks.{}.hook_resid_post"
 ALL = slice(None)
@@ -29,11 +29,11 @@ class Runs:
 @contextmanager
 def recorded(model: LanguageModel) -> Iterator[Runs]:
     """Records the runs inside; outputs are those before any hook that is added inside changes them."""
-    runs = Runs([[] for _ in model.blocks], [[] for _ in model.blocks])
+    _, blocks = block_list(model.hf, model.n_layers)
+    runs = Runs([[] for _ in blocks], [[] for _ in blocks])
     handles = []
-    for number, block in enumerate(model.blocks):
-        handles.append(_at_input(block, runs.inputs[number].append))
-        handles.append(hooks.at_residual(model, number, runs.outputs[number].append))
+    for block, inputs, outputs in zip(blocks, runs.inputs, runs.outputs, strict=True):
+        handles += [at_input(block, inputs.append), at_output(block, outputs.append)]
     try:
         yield runs
     finally:
@@ -53,12 +53,12 @@ def differences(
     Alone each block is given the input that it had in the run, so that errors do not add up; the first block's own is
     compared as well. `parts` are names of slices of the text, each compared apart.
     """
+    _, blocks = block_list(model.hf, model.n_layers)
     own: list[torch.Tensor] = []
     # before it is replaced
-    handles = [_at_input(model.blocks[0], own.append)]
-    handles += [
-        _at_input(block, partial(_instead, given[None])) for block, given in zip(model.blocks, inputs, strict=True)
-    ]
+    handles = [at_input(blocks[0], own.append)]
+    for block, given in zip(blocks, inputs, strict=True):
+        handles.append(at_input(block, partial(_instead, given[None])))
     try:
         alone = capture(model, ids[None], None, residuals(model))
     finally:
@@ -99,14 +99,25 @@ def worst_of(found: dict[str, float]) -> tuple[float, str]:
     return found[at], at
 
 
-def _at_input(block: torch.nn.Module, visit: Callable[[torch.Tensor], torch.Tensor | None]) -> RemovableHandle:
+def at_input(block: torch.nn.Module, visit: Callable[[torch.Tensor], torch.Tensor | None]) -> RemovableHandle:
     """Call `visit` with what goes into `block`; what it returns, unless None, takes its place."""
 
     def hook(_block: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        new = visit(args[0])
-        return None if new is None else ((new, *args[1:]), kwargs)
+        new = visit(args[0] if args else kwargs["hidden_states"])
+        if new is None:
+            return None
+        return ((new, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": new})
 
     return block.register_forward_pre_hook(hook, with_kwargs=True)
+
+
+def at_output(block: torch.nn.Module, visit: Callable[[torch.Tensor], None]) -> RemovableHandle:
+    """Call `visit` with what comes out of `block`."""
+
+    def hook(_block: torch.nn.Module, _args: Any, output: Any) -> None:
+        visit(output if isinstance(output, torch.Tensor) else output[0])
+
+    return block.register_forward_hook(hook)
 
 
 def _instead(given: torch.Tensor, _hidden: torch.Tensor) -> torch.Tensor:

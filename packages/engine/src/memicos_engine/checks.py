@@ -15,13 +15,13 @@ from typing import Any, Literal
 import torch
 
 from memicos_engine import hooks
-from memicos_engine.agreement import POST, PRE, differences, recorded, relative, residuals, worst_of
+from memicos_engine.agreement import POST, PRE, at_output, differences, recorded, relative, residuals, worst_of
 from memicos_engine.capture import capture
 from memicos_engine.checkpoint import Checkpoint
 from memicos_engine.generation import Generation, Row, Sampling, cache_bytes
-from memicos_engine.model import LanguageModel, block_list
+from memicos_engine.model import LanguageModel
 from memicos_engine.probe import Probe, measure, probe_texts
-from memicos_engine.reference import NotCovered, Reference
+from memicos_engine.reference import NotCovered, Reference, block_list
 from memicos_engine.sources import Source
 from memicos_engine.steering import Steer
 
@@ -131,7 +131,7 @@ def unembedding(model: LanguageModel, extent: Extent) -> Check:
     ids = _ids(model, extent.positions)
     rows = slice(0, model.d_vocab, _stride(model, extent))
     last: list[torch.Tensor] = []
-    handle = hooks.at_residual(model, model.n_layers - 1, last.append)
+    handle = at_output(block_list(model.hf, model.n_layers)[1][-1], last.append)
     try:
         logits = model.hf(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0, :, rows]
     finally:

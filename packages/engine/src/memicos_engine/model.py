@@ -49,7 +49,10 @@ class LanguageModel:
     @cached_property
     def blocks(self) -> torch.nn.ModuleList:
         """The transformer blocks of `hf`, in order: its outermost list of as many modules as there are layers."""
-        return block_list(self.hf, self.n_layers)[1]
+        for module in self.hf.base_model.modules():
+            if isinstance(module, torch.nn.ModuleList) and len(module) == self.n_layers:
+                return module
+        raise ValueError(f"{type(self.hf).__name__} has no list of {self.n_layers} blocks")
 
     @property
     def bos_token_id(self) -> int | None:
@@ -120,14 +123,6 @@ class LanguageModel:
             known = known.rstrip(_UNFINISHED)
         found = whole[len(known) :]
         return found.rstrip(_UNFINISHED) if partial else found
-
-
-def block_list(hf: PreTrainedModel, n_layers: int) -> tuple[str, torch.nn.ModuleList]:
-    """The transformer blocks of `hf` with the name of their list; see `LanguageModel.blocks`."""
-    for name, module in hf.named_modules():
-        if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers:
-            return name, module
-    raise ValueError(f"{type(hf).__name__} has no list of {n_layers} blocks")
 
 
 def read_origin(location: str) -> str:

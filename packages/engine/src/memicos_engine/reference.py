@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from memicos_engine.model import LanguageModel, block_list
+from memicos_engine.model import LanguageModel
 
 CPU = torch.device("cpu")
 _KNOWN_ARGUMENTS = {
@@ -43,11 +43,20 @@ class NotCovered(Exception):
     """An architecture with a part that is not known here; the message says which."""
 
 
+def block_list(hf: PreTrainedModel, n_layers: int) -> tuple[str, torch.nn.ModuleList]:
+    """The transformer blocks of `hf`, in order, and the name of their list: the outermost one of that length."""
+    for name, module in hf.named_modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers:
+            return name, module
+    raise ValueError(f"{type(hf).__name__} has no list of {n_layers} blocks")
+
+
 class Reference:
     """Float32 parts of `model`. Each call builds what it needs and keeps nothing of it."""
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
+        self._running = block_list(model.hf, model.n_layers)[1]
         self._config = copy.deepcopy(model.hf.config)
         self._config._attn_implementation = "eager"
         self._text_config: Any = self._config.get_text_config(decoder=True)
@@ -60,7 +69,7 @@ class Reference:
 
     def block_bytes(self, layer: int) -> int:
         """Memory that the float32 copy of a block takes."""
-        return sum(4 * value.numel() for value in self._model.blocks[layer].state_dict().values())
+        return sum(4 * value.numel() for value in self._running[layer].state_dict().values())
 
     def block(self, layer: int, hidden: torch.Tensor) -> torch.Tensor:
         """Output (T, D) of the block for its input (T, D).
@@ -70,7 +79,7 @@ class Reference:
         """
         kind = type(block_list(self._skeleton, self._model.n_layers)[1][layer])
         arguments = self._arguments(kind, layer, len(hidden))
-        part = _filled(lambda: kind(self._text_config, layer), self._model.blocks[layer])
+        part = _filled(lambda: kind(self._text_config, layer), self._running[layer])
         with torch.inference_mode():
             output = part(hidden.to(CPU, torch.float32)[None], **arguments)
         return (output if isinstance(output, torch.Tensor) else output[0])[0]
