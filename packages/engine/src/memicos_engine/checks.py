@@ -244,7 +244,7 @@ def weights(model: LanguageModel, extent: Extent) -> Check:
 @torch.inference_mode()
 def reconstruction(model: LanguageModel, source: Source, expected: Probe | None) -> Check:
     """What the source makes of the probe's text against what was recorded when it was added."""
-    name, tolerance = f"reconstruction {source.id}", tolerance_of(model.dtype, source.sae.dtype)
+    name, tolerance = f"reconstruction {source.id}", tolerance_of(model.dtype, source.encoder_column(0).dtype)
     if expected is None:
         return Check(name, None, tolerance, "not recorded", source=source.id)
     found = measure(model, source)

@@ -18,8 +18,8 @@ from memicos_engine.sources import Source
 class Probe:
     """Figures over the `tokens` positions that count.
 
-    `l0`: features that fire at a position, on average; `explained_variance`: 1 - |h - reconstruction|^2 / |h - mean|^2;
-    `largest_norm`: of an activation at the hook.
+    `l0`: features that fire at a position, on average; `explained_variance`: 1 - |h - reconstruction|^2 / |h - mean|^2
+    with h where the source writes (a transcoder's output hook); `largest_norm`: of an activation where it reads.
     """
 
     l0: float
@@ -44,22 +44,27 @@ def measure(model: LanguageModel, source: Source, texts: Sequence[str] = ()) -> 
     """
     hooks.check_captured(model, source.hook_name)
     size = min(source.recipe.context_size, model.max_context)
-    kept: list[torch.Tensor] = []
+    has_bos = model.bos_token_id is not None
+    read: list[torch.Tensor] = []
+    written: list[torch.Tensor] = []
     for text in texts or probe_texts():
         ids = model.token_ids(text, source.recipe.prepend_bos)[:size]
-        hidden = capture(model, torch.tensor([ids], device=model.device), None, [source.hook_name])[source.hook_name][0]
-        kept.append(hidden[counted_positions(hidden, source.recipe)])
-    hidden = torch.cat(kept)
+        tokens = torch.tensor([ids], device=model.device)
+        found = capture(model, tokens, None, [source.hook_name, source.steer_hook])
+        counted = counted_positions(found[source.hook_name][0], source.recipe, has_bos)
+        read.append(found[source.hook_name][0][counted])
+        written.append(found[source.steer_hook][0][counted])
+    hidden = torch.cat(read)
     hooks.check_width(source.hook_name, f"Source {source.id}", source.d_in, hidden.shape[-1])
     features = source.encode(hidden)
     # MPS has no float64
-    rebuilt = source.sae.decode(features).cpu().double()
-    target = hidden.cpu().double()
+    rebuilt = source.reconstruct(hidden).cpu().double()
+    target = torch.cat(written).cpu().double()
     residue = (target - rebuilt).square().sum()
     spread = (target - target.mean(0)).square().sum()
     return Probe(
         l0=(features > 0).sum(-1).float().mean().item(),
         explained_variance=(1 - residue / spread).item(),
-        largest_norm=target.norm(dim=-1).max().item(),
+        largest_norm=hidden.cpu().double().norm(dim=-1).max().item(),
         tokens=len(target),
     )
