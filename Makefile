@@ -5,7 +5,7 @@ MEMBERS := packages/dataset packages/engine packages/pipeline[generate] \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client packages/clients/memicos-client \
 	services/webapp services/inference services/autointerp
 TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest pytest-asyncio playwright glassllm \
-	psutil python-dotenv neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
+	psutil python-dotenv schemathesis neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
 # the services that need no torch, and what their tests use
 LIGHT := packages/dataset packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \
 	packages/clients/memicos-client services/webapp services/autointerp
@@ -18,7 +18,7 @@ export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config g
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-light check format lock openapi clients contracts migrations \
+.PHONY: help setup demo test test-light fuzz check format lock openapi clients contracts migrations \
 	autointerp-localhost-dev inference-list-configs inference-localhost-dev
 
 help: ## list the commands
@@ -40,6 +40,9 @@ test: test-light ## run every test (browser tests need Chromium); PYTEST_ARGS=�
 test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
 	.venv-light/bin/python scripts/without_torch.py
 	.venv-light/bin/pytest $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests
+
+fuzz: setup ## ask inference at random for long, by its contract (FUZZ_EXAMPLES=… requests an operation and kind)
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_fuzz.py
 
 check: setup contracts migrations ## lint, formatting, types, import rules, contracts, migrations
 	$(BIN)/ruff check
@@ -79,4 +82,5 @@ inference-list-configs: setup ## list the models that inference has a config for
 	@$(BIN)/python -m memicos_inference --list-configs
 
 inference-localhost-dev: setup ## run inference alone (MODEL_SOURCESET=gpt2-small.res-jb, docs/inference.md)
+	@test -n "$(MODEL_SOURCESET)" || { echo "name a config: make inference-localhost-dev MODEL_SOURCESET=…, one of"; $(MAKE) -s inference-list-configs; exit 1; }
 	@$(BIN)/python -m memicos_inference --env-file .env.inference.$(MODEL_SOURCESET)

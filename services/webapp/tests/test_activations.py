@@ -6,6 +6,7 @@ import httpx
 import pytest
 from html_page import Page
 from inference_double import InferenceDouble, tokens_of, value_of
+from servers import Start, free_port
 
 TEXT = "the whale rose from the sea"
 # words on which feature 5 of 1-res is silent, and on which it fires, by the double's arithmetic
@@ -126,6 +127,15 @@ async def test_while_inference_loads_the_box_asks_again_by_itself(
     (has, text) = page.find("p", class_="loading")[0]
     assert has["hx-post"] == "/small/1-res/5/test" and has["hx-vals"] == '{"text": "a \\"b\\""}'
     assert has["hx-trigger"] == "load delay:2s" and "Inference is loading" in page.text() + text
+
+
+async def test_while_inference_is_down_the_box_asks_again_by_itself(started: Start, loaded_url: str) -> None:
+    async with started(loaded_url, inference_url=f"http://127.0.0.1:{free_port()}") as client:
+        answer = await client.post("/small/1-res/5/test", data={"text": "a"}, headers=HTMX)
+    page = Page(answer.text)
+    (has, _) = page.find("p", class_="down")[0]
+    assert has["hx-post"] == "/small/1-res/5/test" and has["hx-trigger"] == "load delay:5s"
+    assert "Inference is not running" in page.text()
 
 
 @pytest.mark.parametrize(

@@ -214,12 +214,23 @@ async def test_the_feature_table_pages_sorts_and_filters(client: httpx.AsyncClie
     assert listed(await get(client, f"/small/1-res?density_from={low}&density_to={high}&max_from=")) == expected[:50]
     # words are stemmed, as English is
     assert listed(await get(client, "/small/1-res?words=whales")) == [5]
+    # no words to the dictionary, and still what explanations say
+    assert len(listed(await get(client, "/small/1-res?words=what"))) > 5
+    assert listed(await get(client, '/small/1-res?words="and what"')) == listed(
+        await get(client, "/small/1-res?words=what")
+    )
     assert "No feature fits" in (await get(client, "/small/1-res?words=zebra")).text()
 
 
 async def test_htmx_gets_the_table_alone(client: httpx.AsyncClient) -> None:
     page = await get(client, "/small/1-res?sort=max", headers={"HX-Request": "true", "HX-Target": "features"})
-    assert page.elements[0][1]["id"] == "features" and not page.find("h1")
+    assert page.find("table") and page.find("p", role="status") and not page.find("h1")
+
+
+async def test_a_wrong_filter_is_said_where_the_table_was(client: httpx.AsyncClient) -> None:
+    page = await get(client, "/small/1-res")
+    (form,) = [has for has, _ in page.find("form") if has.get("hx-get") == "/small/1-res"]
+    assert (form["hx-target"], form["hx-swap"]) == ("#features", "innerHTML"), "the place must outlive an error"
 
 
 @pytest.mark.parametrize(

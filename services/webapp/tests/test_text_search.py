@@ -195,6 +195,13 @@ async def get(client: httpx.AsyncClient, path: str, **query: Any) -> Page:
     return page
 
 
+@pytest.mark.parametrize("path", ["/search", "/search-topk-by-token"])
+async def test_the_page_names_a_source_that_there_is_not(client: httpx.AsyncClient, path: str) -> None:
+    page = await get(client, path, modelId="small", sourceSet="res", q=TEXT, selectedLayers="9-res")
+    assert "small/res has no source 9-res; it has 1-res, 2-res, 3-res." in page.text()
+    assert not page.find("div", id="results")
+
+
 async def test_the_page_runs_the_text_of_its_address(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
     page = await get(client, "/search", modelId="small", sourceSet="res", q=TEXT, selectedLayers='["1-res","3-res"]')
     assert page.find("textarea")[0][1] == TEXT

@@ -37,7 +37,7 @@ class SteerSettings(Wire):
     model: Text
     steer_method: SteerMethod = "SIMPLE_ADDITIVE"
     normalize_steering: bool = Field(False, description="scale each direction to length 1 first")
-    types: list[SteerType] = Field(min_length=1)
+    types: list[SteerType] = Field(min_length=1, json_schema_extra={"uniqueItems": True})
     features: list[SteerFeature] | None = None
     vectors: list[SteerVector] | None = None
     n_completion_tokens: int = Field(ge=1)

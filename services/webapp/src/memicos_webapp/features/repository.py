@@ -11,6 +11,7 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    case,
     func,
     literal,
     select,
@@ -142,10 +143,11 @@ def _filtered(source: SourceInfo, wanted: FeatureFilter) -> list[ColumnElement[b
     if wanted.show == "live":
         where.append(Feature.max_activation > 0)
     if wanted.words:
-        matching = select(Explanation.index).where(
-            Explanation.source_id == source.id,
-            Explanation.words.op("@@")(func.websearch_to_tsquery("english", wanted.words)),
-        )
+        query = func.websearch_to_tsquery("english", wanted.words)
+        # "both" and "of the" are no words to the dictionary, and still what some features fire on
+        said = Explanation.description.icontains(wanted.words.replace('"', "").strip(), autoescape=True)
+        fits = case((func.numnode(query) == 0, said), else_=Explanation.words.op("@@")(query))
+        matching = select(Explanation.index).where(Explanation.source_id == source.id, fits)
         where.append(Feature.index.in_(matching))
     bounds = (
         (Feature.density, wanted.density_from, wanted.density_to, 0.01),

@@ -7,7 +7,7 @@ import httpx
 
 from memicos_webapp.errors import BadInput, Fault, NotFound, Unavailable, UpstreamFault
 
-START = "start it with `make demo`, or `make inference-localhost-dev MODEL_SOURCESET=…` for another model"
+START = "start it with `make inference-localhost-dev MODEL_SOURCESET=…`; `make demo` starts all servers"
 
 
 class InferenceDown(Unavailable):

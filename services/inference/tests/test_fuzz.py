@@ -1,0 +1,146 @@
+"""The whole contract by property: no request gives a 500, and every answer is what the contract says it is.
+
+Schemathesis makes requests that fit the contract and requests that don't. Names that a random string never hits
+(model, sources, hooks) are put in for most of them, so that they get past the door. A short run with fixed draws here;
+`make fuzz` runs long with draws of its own.
+"""
+
+import asyncio
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import schemathesis
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import Case
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from small_model import NAME
+
+CONTRACT = yaml.safe_load((Path(__file__).parents[3] / "schemas/openapi/inference-server.yaml").read_text())
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, negative_data_rejection]
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
+"""Requests per operation and mode of a long run; unset: the short one."""
+SHORT = 12
+D_MODEL = 128
+
+schema = schemathesis.openapi.from_dict(CONTRACT)
+OPERATIONS: dict[str, Any] = {}
+for found in schema.get_all_operations():
+    assert isinstance(found, Ok)
+    OPERATIONS[found.ok().label] = found.ok()
+WITH_BODY = {label: operation for label, operation in OPERATIONS.items() if operation.body}
+
+FEATURE = st.fixed_dictionaries(
+    {"model": st.just(NAME), "source": st.sampled_from(["1-small", "3-small", "2-top"]), "index": st.integers(0, 95)}
+)
+STRENGTH = st.floats(-50, 50, width=16)
+VECTOR = st.lists(st.floats(-2, 2, width=16), min_size=D_MODEL, max_size=D_MODEL)
+HOOK = st.sampled_from(["blocks.0.hook_resid_pre", "blocks.2.hook_resid_post"])
+KNOWN: dict[str, st.SearchStrategy[Any]] = {
+    "model": st.just(NAME),
+    "source": st.sampled_from(["1-small", "2-small", "3-small", "2-top"]),
+    "source_set": st.sampled_from(["small", "top"]),
+    "selected_sources": st.lists(st.sampled_from(["1-small", "2-top", "3-small"]), max_size=3),
+    "feature_filter": st.none(),
+    "hook": HOOK,
+    "vector": VECTOR,
+    "index": st.integers(0, 100),
+    "feature": FEATURE,
+    "features": st.lists(st.builds(lambda one, c: one | {"strength": c}, FEATURE, STRENGTH), max_size=3),
+    "vectors": st.lists(
+        st.fixed_dictionaries({"steering_vector": VECTOR, "hook": HOOK, "strength": STRENGTH}), min_size=1, max_size=2
+    ),
+    "prompt": st.text(max_size=40),
+    "text": st.text(max_size=40),
+    "n_completion_tokens": st.integers(1, 3),
+    "sort_by_token_indexes": st.lists(st.integers(0, 6), max_size=3),
+    "is_assistant_axis": st.just(False),
+}
+"""What this server knows, by field."""
+
+FEATURE_OR_VECTOR = (("source", "index"), ("vector", "hook"))
+EITHER = {
+    "POST /v1/activation/single": FEATURE_OR_VECTOR,
+    "POST /v1/steer/completion": (("features",), ("vectors",)),
+    "POST /v1/steer/completion-chat": (("features",), ("vectors",)),
+}
+"""Fields of which a request has the one group or the other, which the contract says in words only."""
+
+
+@st.composite
+def at_home(draw: st.DrawFn, operation: Any) -> Case:
+    """A request that fits; most with names that this server knows in place of random ones."""
+    case: Case = draw(operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
+    if isinstance(case.body, dict) and draw(st.integers(0, 3)):
+        case.body = {key: _known(draw, key, value) for key, value in case.body.items()}
+        if groups := EITHER.get(operation.label):
+            kept = draw(st.sampled_from(groups))
+            case.body = {key: value for key, value in case.body.items() if key not in sum(groups, ())}
+            case.body |= {key: draw(KNOWN[key]) for key in kept}
+    return case
+
+
+def _known(draw: st.DrawFn, key: str, value: Any) -> Any:
+    if key == "prompt" and isinstance(value, list):
+        return value  # a chat
+    return draw(KNOWN[key]) if key in KNOWN else value
+
+
+def _check_events(case: Case, text: str) -> None:
+    """Each event is a whole answer: the schema of the same request without `stream`."""
+    answers = CONTRACT["paths"][case.path][case.method.lower()]["responses"]["200"]["content"]
+    whole = answers["application/json"]["schema"] | {"components": CONTRACT["components"]}
+    events = text.removesuffix("\n\n").split("\n\n")
+    for event in events:
+        jsonschema_rs.validate(whole, json.loads(event.removeprefix("data: ")))
+
+
+def _run(cases: st.SearchStrategy[Case], url: str) -> Counter[int]:
+    """Sends requests and checks the answers; gives how many there were of each status."""
+    seen: Counter[int] = Counter()
+
+    @settings(
+        max_examples=EXAMPLES or SHORT,
+        derandomize=not EXAMPLES,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+    )
+    @given(cases)
+    def send(case: Case) -> None:
+        response = case.call(base_url=url, timeout=60)
+        seen[response.status_code] += 1
+        streamed = response.headers.get("content-type", [""])[0].startswith("text/event-stream")
+        case.validate_response(response, checks=CHECKS if streamed else [*CHECKS, response_schema_conformance])
+        if streamed:
+            _check_events(case, response.text)
+
+    send()
+    return seen
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+async def test_requests_that_fit(operation: Any, url: str) -> None:
+    seen = await asyncio.to_thread(_run, at_home(operation), url)
+    assert seen[200], f"nothing got past the door: {seen}"
+
+
+@pytest.mark.parametrize("operation", WITH_BODY.values(), ids=WITH_BODY)
+async def test_requests_that_do_not_fit(operation: Any, url: str) -> None:
+    cases = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
+    seen = await asyncio.to_thread(_run, cases, url)
+    assert not seen[200], seen
