@@ -6,7 +6,7 @@ a position, and what a block's parts give sums up to its output. What does not i
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -66,8 +66,8 @@ class Place:
 class Places:
     """`found`: place and width by name, `blocks.N.…`; `missing`: why one of CHANGEABLE or READABLE has no place."""
 
-    found: dict[str, tuple[Place, int]] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
+    found: dict[str, tuple[Place, int]]
+    missing: dict[str, str]
 
 
 def stream(blocks: torch.nn.ModuleList, layer: int) -> Place:
@@ -82,8 +82,8 @@ def find_places(hf: PreTrainedModel, blocks: torch.nn.ModuleList, ids: Sequence[
         template = _template(hf)
     except (ValueError, KeyError, ImportError) as error:
         reason = str(error) if isinstance(error, ImportError) else f"TransformerLens does not know {type(hf).__name__}"
-        return Places(missing={f"blocks.{layer}.{name}": reason for layer in range(len(blocks)) for name in names})
-    places, missing = Places(), {}
+        return Places({}, {f"blocks.{layer}.{name}": reason for layer in range(len(blocks)) for name in names})
+    missing: dict[str, str] = {}
     candidates: dict[str, Place] = {}
     for layer, block in enumerate(blocks):
         for name in names:
@@ -100,9 +100,8 @@ def find_places(hf: PreTrainedModel, blocks: torch.nn.ModuleList, ids: Sequence[
         at = {name: seen[full] for name in names if (full := f"blocks.{layer}.{name}") in seen}
         for name in _not_summed(at, seen.get(f"blocks.{layer - 1}"), seen.get(f"blocks.{layer}")):
             missing[f"blocks.{layer}.{name}"] = "it is not what this model adds to its residual stream"
-    places.missing.update(missing)
-    places.found.update((n, (place, seen[n].shape[-1])) for n, place in candidates.items() if n not in missing)
-    return places
+    found = {name: (place, seen[name].shape[-1]) for name, place in candidates.items() if name not in missing}
+    return Places(found, missing)
 
 
 def _template(hf: PreTrainedModel) -> GeneralizedComponent:
