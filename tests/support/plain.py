@@ -35,6 +35,51 @@ def residuals(hf: Any, ids: Sequence[int], layers: Sequence[int]) -> dict[int, n
     return {layer: (before_norm[0] if layer == last else states[layer + 1])[0].double().numpy() for layer in layers}
 
 
+def attention(hf: Any, ids: Sequence[int], layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of one layer's attention the pattern (heads, T, T), the values (T, heads of values, d_head) and what its heads
+    mix from both, side by side (T, heads * d_head); float64. For Llama's kind of model and GPT-2.
+    """
+    if hasattr(hf, "transformer"):
+        module = hf.transformer.h[layer].attn
+        width = hf.config.n_embd
+        values, mixed, n_heads = module.c_attn, module.c_proj, hf.config.n_head
+        own = slice(2 * width, 3 * width)  # behind queries and keys
+    else:
+        module = hf.model.layers[layer].self_attn
+        values, mixed, n_heads = module.v_proj, module.o_proj, hf.config.num_key_value_heads
+        own = slice(None)
+    found: dict[str, torch.Tensor] = {}
+    handles = [
+        values.register_forward_hook(lambda _module, _args, output: found.__setitem__("v", output[0, :, own])),
+        mixed.register_forward_pre_hook(lambda _module, args: found.__setitem__("z", args[0][0])),
+    ]
+    usual = hf.config._attn_implementation
+    hf.set_attn_implementation("eager")  # the others form no pattern
+    try:
+        with torch.inference_mode():
+            patterns = hf(torch.tensor([list(ids)]), output_attentions=True).attentions
+    finally:
+        hf.set_attn_implementation(usual)
+        for handle in handles:
+            handle.remove()
+    v = found["v"].reshape(len(ids), n_heads, -1)
+    return patterns[layer][0].double().numpy(), v.double().numpy(), found["z"].double().numpy()
+
+
+def attributed(folder: Path, pattern: np.ndarray, values: np.ndarray, index: int, target: int) -> np.ndarray:
+    """Direct feature attribution (T,) of a feature at `target`, head by head and position by position."""
+    column = load_file(folder / "sae_weights.safetensors")["W_enc"][:, index].astype(np.float64)
+    n_heads, length = pattern.shape[:2]
+    parts = np.zeros(length)
+    d_head = values.shape[-1]
+    group = n_heads // values.shape[1]
+    for head in range(n_heads):
+        rows = column[head * d_head : (head + 1) * d_head]
+        for source in range(length):
+            parts[source] += pattern[head, target, source] * (values[source, head // group] @ rows)
+    return parts
+
+
 def encode(folder: Path, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Activations (T, F) of the SAE in `folder`, and which of them are too near a threshold to compare.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ from neuronpedia_inference_client.models.util_sae_topk_by_decoder_cossim_post_re
 )
 from neuronpedia_inference_client.models.util_sae_vector_post_request import UtilSaeVectorPostRequest
 from servers import Serve
-from small_model import NAME
+from small_model import NAME, random_sae
 
 PROMPT = "Alice sat on the bank."
 PROMPTS = [PROMPT, "The King and Queen of Hearts were seated on their throne.", "Alice"]
@@ -115,6 +116,16 @@ async def test_batches(api: Api) -> None:
     )
     for one in (await call(api.activation_topk_by_token_batch_post, topk)).results:
         assert [row.token_position for row in one.results] == list(range(1, len(one.tokens)))
+
+
+async def test_attribution(serve: Serve, tmp_path: Path) -> None:
+    random_sae(tmp_path / "1-heads", "blocks.1.attn.hook_z", 128, 20)
+    url = await serve(sae_folder=tmp_path, sae_sets=("heads",))
+    with ApiClient(Configuration(host=f"{url}/v1")) as client:
+        request = ActivationSinglePostRequest(prompt=PROMPT, model=NAME, source="1-heads", index="11")
+        found = (await call(Api(client).activation_single_post, request)).activation
+    assert found.dfa_target_index == found.max_value_index and found.dfa_max_value == max(found.dfa_values)
+    assert len(found.dfa_values) == len(found.values)
 
 
 async def test_activation_source(api: Api) -> None:
