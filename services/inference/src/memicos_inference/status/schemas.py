@@ -36,6 +36,13 @@ class SourceInfo(Wire):
     loaded: bool = Field(description="in memory now; others are loaded when asked for")
 
 
+class UnavailableSource(Wire):
+    """A source of the settings that cannot be read or does not fit the model."""
+
+    id: str = Field(description="its place where its id could not be found out")
+    error: str = Field(description="why; requests for it get the same words")
+
+
 class Limits(Wire):
     """Beyond them a request is refused; each is a setting of the server."""
 
@@ -47,6 +54,7 @@ class Limits(Wire):
     max_steered: int = Field(description="features or vectors in one steering request")
     max_logprobs: int
     max_loaded_saes: int
+    sae_bytes: int = Field(description="memory of the SAEs that are loaded at a time")
     max_waiting: int = Field(description="requests that wait for the model")
     body_bytes: int
 
@@ -67,6 +75,7 @@ class CapabilitiesResponse(Wire):
     chat_template: bool = Field(description="false: chats are rendered as ChatML")
     sae_sets: list[str]
     sources: list[SourceInfo]
+    unavailable_sources: list[UnavailableSource]
     steer_methods: list[str]
     steer_hooks: list[str] = Field(description="hook points, N being a layer")
     endpoints: list[str]
