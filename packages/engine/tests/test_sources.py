@@ -1,4 +1,4 @@
-"""Sources and the shelf: what is known without weights, folding, indices, who leaves memory."""
+"""Sources: what is known without weights, folding, indices."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,7 @@ import pytest
 import torch
 from memicos_engine.errors import RecipeError, Refused, SourceError
 from memicos_engine.recipe import Recipe
-from memicos_engine.shelf import Shelf, Stored
-from memicos_engine.sources import Source, load_source, local_facts
+from memicos_engine.sources import load_source, local_facts
 from safetensors.numpy import load_file, save_file
 from small_model import small_sae, write_extras
 
@@ -125,37 +124,3 @@ def test_files_that_are_no_source_are_named(folder: Path, tmp_path: Path) -> Non
     (folder / "memicos.json").write_text('{"norm_cut": "tall"}')
     with pytest.raises(RecipeError, match=r"memicos.json: expected"):
         local_facts(folder, "1-small")
-
-
-def test_the_one_used_longest_ago_leaves(tmp_path: Path) -> None:
-    loads: list[str] = []
-
-    def stored(layer: int) -> Stored:
-        name = f"{layer}-small"
-        folder = small_sae(tmp_path / name, layer=layer, width=16)
-
-        def load() -> Source:
-            assert len(shelf.loaded) < 2
-            loads.append(name)
-            return load_source(folder, name)
-
-        facts = local_facts(folder, name)
-        return Stored(facts, facts.nbytes("float32"), str(folder), load)
-
-    shelf = Shelf([stored(layer) for layer in (0, 1, 2)], most=2, most_bytes=10**9)
-    assert shelf.ids == ("0-small", "1-small", "2-small") and shelf.loaded == frozenset() and shelf.prepend_bos
-    assert [facts.layer for facts in shelf.facts()] == [0, 1, 2]
-    first = shelf.get("0-small")
-    shelf.get("1-small")
-    assert shelf.get("0-small") is first
-    shelf.get("2-small")
-    assert shelf.loaded == {"0-small", "2-small"}
-    assert "1-small" in shelf and "3-small" not in shelf
-    shelf.get("1-small")
-    assert shelf.loaded == {"1-small", "2-small"}
-    assert loads == ["0-small", "1-small", "2-small", "1-small"]
-    with pytest.raises(KeyError):
-        shelf.get("3-small")
-    assert not Shelf([], most=1, most_bytes=1).prepend_bos
-    with pytest.raises(ValueError, match="at least one"):
-        Shelf([], most=0, most_bytes=1)

@@ -262,31 +262,30 @@ def _unreadable(place: str, repo: str | None, error: Exception) -> Candidate:
 
 
 def _of_set(spec: Spec, wanted: Wanted) -> tuple[list[Candidate], str | None]:
-    local = _local(wanted.folder, spec.format)
-    if spec.name in local:
-        folders = sorted(local[spec.name], key=lambda folder: _order(folder.name))
-        return [_named(folder, spec.format, wanted) for folder in folders], None
+    local = [one for one in _local(wanted.folder) if _set_of(one) == spec.name and _is_source(one, spec.format)]
+    if local:
+        return [_named(one, spec.format, wanted) for one in sorted(local, key=lambda one: _order(one.name))], None
     candidates = directory.owners(wanted.models)
     owner = next((one for one in candidates if spec.name in directory.published(one)), None)
     if owner is None:
-        raise LoadError(_unknown(spec.name, candidates, list(local), wanted))
+        raise LoadError(_unknown(spec.name, candidates, wanted))
     if spec.format:
         raise LoadError(f"{spec.text}: SAELens' directory knows the format of its sets; leave @{spec.format} out.")
     published = sorted(directory.published(owner)[spec.name], key=lambda one: _order(one.id))
     return [_from_directory(one, wanted) for one in published], owner
 
 
-def _local(folder: Path | None, form: str | None) -> dict[str, list[Path]]:
-    """Folders of sources by set."""
+def _local(folder: Path | None) -> list[Path]:
+    """Folders in SAE_FOLDER that may be sources."""
     if folder is None:
-        return {}
+        return []
     if not folder.is_dir():
         raise LoadError(f"There is no folder {folder} (SAE_FOLDER).")
-    sets: dict[str, list[Path]] = {}
-    for one in folder.glob("*-*"):
-        if one.is_dir() and _is_source(one, form):
-            sets.setdefault(one.name.partition("-")[2], []).append(one)
-    return sets
+    return list(folder.glob("*-*"))
+
+
+def _set_of(folder: Path) -> str:
+    return folder.name.partition("-")[2]
 
 
 def _named(folder: Path, form: str | None, wanted: Wanted) -> Candidate:
@@ -309,7 +308,8 @@ def _order(source_id: str) -> tuple[int, str]:
     return (int(layer) if layer.isdecimal() else -1, source_id)
 
 
-def _unknown(name: str, candidates: Sequence[str], local: Sequence[str], wanted: Wanted) -> str:
+def _unknown(name: str, candidates: Sequence[str], wanted: Wanted) -> str:
+    local = {_set_of(one) for one in _local(wanted.folder) if _is_source(one, None)}
     known = [f"SAE_FOLDER has {_listed(sorted(local))}"] if wanted.folder else []
     known += [f"SAELens' directory has for {one}: {_listed(sorted(directory.published(one)))}" for one in candidates]
     if not candidates:

@@ -46,6 +46,13 @@ class UnsteerableHook(Wire):
     reason: str
 
 
+class UnavailableSource(Wire):
+    """A source of the settings that cannot be read or does not fit the model."""
+
+    id: str = Field(description="its place where its id could not be found out")
+    error: str = Field(description="why; requests for it get the same words")
+
+
 class Limits(Wire):
     """Beyond them a request is refused; each is a setting of the server."""
 
@@ -57,6 +64,7 @@ class Limits(Wire):
     max_steered: int = Field(description="features or vectors in one steering request")
     max_logprobs: int
     max_loaded_saes: int
+    sae_bytes: int = Field(description="memory of the SAEs that are loaded at a time")
     max_waiting: int = Field(description="requests that wait for the model")
     body_bytes: int
 
@@ -77,6 +85,7 @@ class CapabilitiesResponse(Wire):
     chat_template: bool = Field(description="false: chats are rendered as ChatML")
     sae_sets: list[str]
     sources: list[SourceInfo]
+    unavailable_sources: list[UnavailableSource]
     steer_methods: list[str]
     steer_hooks: list[str] = Field(description="hook points that can be steered, N being any layer")
     unsteerable_hooks: list[UnsteerableHook] = Field(description="those that can be in other architectures")

@@ -1,7 +1,14 @@
 """What this server is and how far it is."""
 
 from memicos_inference.serving import Served, set_of
-from memicos_inference.status.schemas import CapabilitiesResponse, HealthResponse, Limits, SourceInfo, UnsteerableHook
+from memicos_inference.status.schemas import (
+    CapabilitiesResponse,
+    HealthResponse,
+    Limits,
+    SourceInfo,
+    UnavailableSource,
+    UnsteerableHook,
+)
 from memicos_inference.worker import Progress
 
 ENDPOINTS = (
@@ -64,6 +71,7 @@ def capabilities(served: Served) -> bytes:
         max_steered=settings.max_steered,
         max_logprobs=10,
         max_loaded_saes=settings.max_loaded_saes,
+        sae_bytes=settings.sae_bytes,
         max_waiting=settings.max_waiting,
         body_bytes=settings.body_bytes,
     )
@@ -81,6 +89,7 @@ def capabilities(served: Served) -> bytes:
         chat_template=model.has_chat_template,
         sae_sets=list(served.sae_sets),
         sources=sources,
+        unavailable_sources=[UnavailableSource(id=one, error=why) for one, why in served.shelf.broken.items()],
         steer_methods=list(steering.METHODS),
         steer_hooks=list(hooks.steerable(model)),
         unsteerable_hooks=[

@@ -1,0 +1,151 @@
+"""What a list of sets means: specs, ids, patterns, two of one id, what cannot be read."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from foreign_saes import (
+    LAYOUTS,
+    random_weights,
+    write_gemma_scope,
+    write_openai,
+    write_saelens,
+    write_sparsify,
+)
+from memicos_engine.errors import LoadError
+from memicos_engine.selection import Candidate, Choice, Wanted, choose, explained, parse
+
+
+def chosen(*sets: str, **wanted: object) -> Choice:
+    return choose(Wanted(sets=sets, models=("some",), **wanted), lambda words, share: None)  # pyright: ignore[reportArgumentType]
+
+
+def reason(one: Candidate) -> str:
+    with pytest.raises(LoadError) as error:
+        explained(one, one.facts, Wanted((), ()))
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "name", "form"),
+    [
+        ("res-jb", "set", "res-jb", None),
+        ("res-jb@sparsify", "set", "res-jb", "sparsify"),
+        ("neurons", "neurons", "neurons", None),
+        ("path:/a/b c@openai", "path", "/a/b c", "openai"),
+        ("path:/at@home/sae", "path", "/at@home/sae", None),
+        ("hf:google/gemma-scope-2b-pt-res", "hf", "google/gemma-scope-2b-pt-res", None),
+        ("hf:a/b/layer_1/x/@saelens", "hf", "a/b/layer_1/x", "saelens"),
+    ],
+)
+def test_entries(text: str, kind: str, name: str, form: str | None) -> None:
+    spec = parse(text)
+    assert (spec.kind, spec.name, spec.format) == (kind, name, form)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("res-jb@zip", "there is no format zip, only tensors, sparsify, saelens"),
+        ("hf:gpt2", "hf:owner/name"),
+        ("hf:a/b/../c", "hf:owner/name"),
+        ("path:", "is no source set"),
+        ("s3:bucket", "is no source set"),
+        ("", "is no source set"),
+    ],
+)
+def test_entries_that_mean_nothing(text: str, words: str) -> None:
+    with pytest.raises(LoadError, match=words):
+        parse(text)
+
+
+def test_a_folder_is_a_source_or_holds_some(tmp_path: Path) -> None:
+    for layer in (10, 2):
+        write_saelens(tmp_path / "run" / f"layer_{layer}", random_weights(layer, 8, 16))
+    (tmp_path / "run" / "logs").mkdir()
+    choice = chosen(f"path:{tmp_path}/run")
+    assert [one.id for one in choice.candidates] == ["2-run", "10-run"] and choice.owners == [] and not choice.neurons
+    (one,) = chosen(f"path:{tmp_path}/run/layer_2").candidates
+    assert one.id == "2-layer_2" and str(tmp_path / "run" / "layer_2") in one.place
+    assert one.facts().id == "2-layer_2" and one.load().id == "2-layer_2"
+
+
+def test_the_set_is_what_memicos_json_says_then_what_the_folder_is_called(tmp_path: Path) -> None:
+    weights = random_weights(3, 8, 16)
+    run = tmp_path / "my run"
+    write_saelens(run / "3-res-4k__wide", weights)
+    write_saelens(run / "4-res-4k", weights)
+    gemma = write_gemma_scope(run / "named", weights)
+    said = json.loads((gemma / "memicos.json").read_text())
+    (gemma / "memicos.json").write_text(json.dumps(said | {"set": "own"}))
+    # a folder of another layer is no id
+    assert [one.id for one in chosen(f"path:{run}").candidates] == ["3-my-run", "3-own", "3-res-4k__wide"]
+    (run / "memicos.json").write_text('{"set": "other"}')
+    assert [one.id for one in chosen(f"path:{run}").candidates] == ["3-other", "3-own", "3-res-4k__wide"]
+    embedding = write_gemma_scope(tmp_path / "embedding", weights)
+    (embedding / "memicos.json").write_text('{"hook_name": "hook_embed"}')
+    assert [one.id for one in chosen(f"path:{embedding}").candidates] == ["e-embedding"]
+
+
+def test_every_format_in_one_folder_or_one_of_them_by_force(tmp_path: Path) -> None:
+    for layer, (name, layout) in enumerate(LAYOUTS.items()):
+        if name != "sparsify":  # its folders are named by it
+            layout.write(tmp_path / "all" / name, random_weights(layer, 8, 16))
+    write_sparsify(tmp_path / "all", random_weights(9, 8, 16))
+    (tmp_path / "all" / "config.json").unlink()
+    assert [one.id for one in chosen(f"path:{tmp_path}/all").candidates] == [
+        f"{layer}-all" for layer in (0, 1, 2, 3, 5, 9)
+    ]
+    (one,) = chosen(f"path:{tmp_path}/all@openai").candidates
+    assert one.id == "3-all"
+
+
+def test_a_folder_of_sets(tmp_path: Path) -> None:
+    """SAE_FOLDER: folders are ids, of any format."""
+    write_saelens(tmp_path / "1-res", random_weights(1, 8, 16))
+    write_openai(tmp_path / "2-res", random_weights(2, 8, 16))
+    write_saelens(tmp_path / "2-other", random_weights(2, 8, 16))
+    assert [one.id for one in chosen("res", folder=tmp_path).candidates] == ["1-res", "2-res"]
+    assert [one.id for one in chosen("res@openai", folder=tmp_path).candidates] == ["2-res"]
+    with pytest.raises(LoadError, match="SAE_FOLDER has other, res"):
+        chosen("ress", folder=tmp_path)
+
+
+def test_two_of_one_id_are_refused_with_both_places(tmp_path: Path) -> None:
+    one = write_saelens(tmp_path / "a" / "1-res", random_weights(1, 8, 16))
+    two = write_saelens(tmp_path / "b" / "1-res", random_weights(1, 8, 16))
+    with pytest.raises(LoadError) as error:
+        chosen(f"path:{one}", f"path:{two}")
+    assert str(one) in str(error.value) and str(two) in str(error.value) and "id 1-res" in str(error.value)
+    with pytest.raises(LoadError, match="id 1-res"):
+        chosen(f"path:{two.parent}", "res", folder=one.parent)
+    shutil.rmtree(two)
+    assert len(chosen(f"path:{one}").candidates) == 1
+
+
+def test_patterns_and_neurons(tmp_path: Path) -> None:
+    for layer in (1, 2):
+        write_saelens(tmp_path / "run" / str(layer), random_weights(layer, 8, 16))
+    entry = f"path:{tmp_path}/run"
+    assert [one.id for one in chosen(entry, include=("^2-",)).candidates] == ["2-run"]
+    with pytest.raises(LoadError, match="No source is left"):
+        chosen(entry, include=("^9",))
+    choice = chosen(entry, "neurons", include=(r"^\d$",))
+    assert choice.candidates == [] and choice.neurons
+
+
+def test_what_cannot_be_read_is_kept_with_its_reason(tmp_path: Path) -> None:
+    write_saelens(tmp_path / "run" / "1", random_weights(1, 8, 16))
+    broken = write_saelens(tmp_path / "run" / "2", random_weights(2, 8, 16))
+    (broken / "cfg.json").write_text("{")
+    # a pattern cannot be about an id that is not known
+    bad, good = chosen(f"path:{tmp_path}/run", include=("^1-",)).candidates
+    assert good.id == "1-run" and bad.id == bad.place and str(broken) in reason(bad)
+    (none,) = chosen(f"path:{tmp_path}/nowhere").candidates
+    assert "nowhere is no folder" in reason(none)
+    (tmp_path / "empty").mkdir()
+    (none,) = chosen(f"path:{tmp_path}/empty").candidates
+    assert "holds no source, nor does a folder in it. Formats: tensors (" in reason(none)
+    (forced,) = chosen(f"path:{tmp_path}/run/1@gemma-scope").candidates
+    assert "Formats: gemma-scope (params.npz)" in reason(forced)

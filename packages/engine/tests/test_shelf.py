@@ -1,0 +1,103 @@
+"""The shelf: who leaves memory, by number and by bytes; what cannot be had; sources that come and go."""
+
+from pathlib import Path
+
+import pytest
+from memicos_engine.errors import LoadError
+from memicos_engine.shelf import Shelf, Stored
+from memicos_engine.sources import Source, load_source, local_facts
+from small_model import small_sae
+
+
+class Library:
+    """Small sources `0-small` to `3-small` and how often each was loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.loads: list[str] = []
+        self.shelf: Shelf | None = None
+        """Whose memory is looked at whenever something loads."""
+        self.most_at_once = 0
+
+    def stored(self, layer: int, width: int = 16) -> Stored:
+        name = f"{layer}-small"
+        folder = small_sae(self.folder / name, layer=layer, width=width)
+
+        def load() -> Source:
+            if self.shelf is not None:
+                self.most_at_once = max(self.most_at_once, self.shelf.nbytes([*self.shelf.loaded, name]))
+            self.loads.append(name)
+            return load_source(folder, name)
+
+        facts = local_facts(folder, name)
+        return Stored(facts, facts.nbytes("float32"), str(folder), load)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    return Library(tmp_path)
+
+
+def test_the_one_used_longest_ago_leaves(library: Library) -> None:
+    shelf = Shelf([library.stored(layer) for layer in (0, 1, 2)], most=2, most_bytes=10**9)
+    assert shelf.ids == ("0-small", "1-small", "2-small") and shelf.loaded == frozenset() and shelf.prepend_bos
+    assert [facts.layer for facts in shelf.facts()] == [0, 1, 2]
+    first = shelf.get("0-small")
+    shelf.get("1-small")
+    assert shelf.get("0-small") is first
+    shelf.get("2-small")
+    assert shelf.loaded == {"0-small", "2-small"}
+    assert "1-small" in shelf and "3-small" not in shelf
+    shelf.get("1-small")
+    assert shelf.loaded == {"1-small", "2-small"}
+    assert library.loads == ["0-small", "1-small", "2-small", "1-small"]
+    with pytest.raises(KeyError):
+        shelf.get("3-small")
+    assert not Shelf([], most=1, most_bytes=1).prepend_bos
+    with pytest.raises(ValueError, match="at least one"):
+        Shelf([], most=0, most_bytes=1)
+
+
+def test_bytes_are_a_limit_of_their_own(library: Library) -> None:
+    """Two of 16 features fit; one of 32 takes the room of two, one of 64 has none."""
+    widths = {0: 16, 1: 16, 2: 32, 3: 64}
+    stored = [library.stored(layer, width) for layer, width in widths.items()]
+    small, large = stored[0].nbytes, stored[2].nbytes
+    shelf = library.shelf = Shelf(stored, most=9, most_bytes=2 * small)
+    assert small < large <= 2 * small
+    shelf.get("0-small")
+    shelf.get("1-small")
+    assert shelf.loaded == {"0-small", "1-small"}
+    shelf.get("2-small")
+    assert shelf.loaded == {"2-small"}
+    shelf.get("0-small")
+    assert shelf.loaded == {"0-small"} and library.most_at_once <= 2 * small
+    with pytest.raises(LoadError, match=rf"3-small takes {stored[3].nbytes:,} bytes of memory; .* {2 * small:,} tog"):
+        shelf.get("3-small")
+    assert shelf.loaded == {"0-small"}
+
+
+def test_what_cannot_be_had_is_said_and_others_go_on(library: Library) -> None:
+    good, bad = library.stored(0), library.stored(1)
+    (library.folder / "1-small" / "sae_weights.safetensors").write_bytes(b"")
+    shelf = Shelf([good, bad], most=2, most_bytes=10**9, broken={"2-small": "its folder is gone"})
+    assert shelf.ids == ("0-small", "1-small") and "2-small" in shelf
+    with pytest.raises(LoadError, match="its folder is gone"):
+        shelf.get("2-small")
+    with pytest.raises(ValueError, match="1-small is not a source"):
+        shelf.get("1-small")
+    assert shelf.get("0-small").id == "0-small" and shelf.loaded == {"0-small"}
+
+
+def test_sources_come_and_go(library: Library) -> None:
+    shelf = Shelf([library.stored(0)], most=2, most_bytes=10**9, broken={"1-small": "its folder is gone"})
+    shelf.get("0-small")
+    shelf.add(library.stored(1))
+    assert shelf.get("1-small").layer == 1 and shelf.place("1-small").endswith("1-small")
+    shelf.remove("0-small")
+    assert shelf.ids == ("1-small",) and shelf.loaded == {"1-small"} and "0-small" not in shelf
+    with pytest.raises(KeyError):
+        shelf.remove("0-small")
+    shelf.broken["2-small"] = "no"
+    shelf.remove("2-small")
+    assert "2-small" not in shelf
