@@ -12,7 +12,7 @@ BIGGEST_INDEX = 2**31 - 1
 
 def _no_truth(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("Input should be a number, not true or false")
+        raise ValueError("must be a number, not true or false")
     return value
 
 

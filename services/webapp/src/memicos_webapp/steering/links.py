@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 from fastapi import Request
 from pydantic import BaseModel, Field, ValidationError
 
-from memicos_webapp.errors import describe
 from memicos_webapp.formatting import segment
 from memicos_webapp.steering.schemas import SteerFeature, SteerMethod, SteerSettings
+from memicos_webapp.validation import describe
 
 Mode = Literal["completion", "chat"]
 

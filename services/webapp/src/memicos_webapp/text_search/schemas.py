@@ -5,6 +5,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from memicos_webapp.validation import Texts
+
 
 class Camel(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
@@ -13,7 +15,7 @@ class Camel(BaseModel):
 class SearchAllRequest(Camel):
     model_id: str
     source_set: str
-    text: str | list[str]
+    text: Texts
     selected_layers: list[str] = Field(
         default_factory=list, max_length=1000, description="source ids; empty means every source of the set"
     )
@@ -90,7 +92,7 @@ class SearchAllResults(Camel):
 class TopkRequest(Camel):
     model_id: str = Field(max_length=100)
     source: str = Field(max_length=100)
-    text: str | list[str]
+    text: Texts
     num_results: int = Field(default=10, ge=1, le=20)
     ignore_bos: bool = True
     density_threshold: float = Field(
