@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 from html_page import Page, inline_code
 from inference_double import InferenceDouble
+from memicos_webapp.features import repository
 
 
 async def get(client: httpx.AsyncClient, path: str, status: int = 200, headers: dict[str, str] | None = None) -> Page:
@@ -263,6 +264,22 @@ async def test_errors_say_what_is_wrong_on_a_page(
 async def test_the_jump_box_knows_addresses_names_and_meanings(client: httpx.AsyncClient, to: str, path: str) -> None:
     answer = await client.get("/jump", params={"to": to})
     assert (answer.status_code, answer.headers["location"]) == (303, path)
+
+
+async def test_features_to_begin_with_promote_one_token_far_ahead(app: FastAPI, small_dataset: Path) -> None:
+    def ahead(row: dict[str, Any]) -> float:
+        return row["positive_logits"][0] - row["positive_logits"][-1]
+
+    first = []
+    for source in ("1-res", "2-res", "3-res"):
+        live = [row for row in rows(small_dataset, source) if row["max_activation"] > 0 and row["density"] < 0.05]
+        best = max(live, key=ahead)
+        first.append((ahead(best), source, best["index"]))
+    async with app.state.database.snapshot() as session:
+        found = await repository.sample(session, 6, 0.05)
+    assert [(one.name, one.index) for one in found[:3]] == [one[1:] for one in sorted(first, reverse=True)]
+    assert sorted(one.name for one in found) == ["1-res", "1-res", "2-res", "2-res", "3-res", "3-res"]
+    assert all(one.label for one in found)
 
 
 async def test_an_empty_database_says_how_to_fill_it(fresh_url: str) -> None:

@@ -6,7 +6,9 @@ from typing import Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from memicos_webapp import examples
 from memicos_webapp.features.schemas import FeatureId
+from memicos_webapp.settings import at_most
 from memicos_webapp.validation import Texts
 
 
@@ -15,12 +17,12 @@ class Camel(BaseModel):
 
 
 class NewActivation(BaseModel):
-    model_config = ConfigDict(populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True, json_schema_extra=examples.NEW_ACTIVATION)
 
     feature: FeatureId = Field(
         validation_alias=AliasChoices("feature", "neuron"), description="also accepted under its older name, `neuron`"
     )
-    custom_text: Texts = Field(alias="customText", description="one text, or several at once")
+    custom_text: Texts = Field(alias="customText", description=f"one text, or a list, {at_most('texts_at_once')}")
     ignore_bos: bool = Field(
         False, alias="ignoreBos", description="leave the recipe's ignored positions out of the maximum"
     )

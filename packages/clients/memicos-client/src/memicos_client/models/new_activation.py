@@ -20,7 +20,7 @@ class NewActivation:
     """
     Attributes:
         feature (FeatureId): A feature as any of the known clients names it.
-        custom_text (list[str] | str): one text, or several at once
+        custom_text (list[str] | str): one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE)
         ignore_bos (bool | Unset): leave the recipe's ignored positions out of the maximum Default: False.
     """
 
