@@ -327,7 +327,7 @@ async def test_a_dashboards_link_steers_with_it(client: httpx.AsyncClient, infer
         ("source=9-res&index=5", "small has no source '9-res'"),
         ("source=1-res&index=64", "small/1-res has no feature 64"),
         ("source=1-res&index=x", "“1-res/x” is no feature"),
-        ("source=1-res&index=5&strength=1.2.3", "“1-res/5@1.2.3” is no feature"),
+        ("feature=1-res/5/6@1", "“1-res/5/6@1” is no feature"),
         ("feature=1-res", "“1-res” is no feature"),
         ("n_tokens=many", "In the address: n_tokens must be a whole number."),
         ("temperature=3&seed=x", "temperature must be 2 or less"),
@@ -342,6 +342,25 @@ async def test_what_is_wrong_with_an_address_is_said_and_the_rest_works(
     assert message in problems
     if "18" not in message:
         assert strengths(page) == {"3-res/1": "5"}
+
+
+@pytest.mark.parametrize(
+    ("strength", "shown", "message"),
+    [
+        ("1e9", "10000", "A strength may go from -10000 to 10000: that of 1-res/5 was 1e+09."),
+        ("-20000", "-10000", "that of 1-res/5 was -20000."),
+        ("nan", None, "“nan” is no strength of 1-res/5, which has its default here."),
+        ("1e999", None, "“1e999” is no strength of 1-res/5"),
+        ("1.2.3", None, "“1.2.3” is no strength of 1-res/5"),
+    ],
+)
+async def test_a_strength_that_cannot_be_is_said_and_put_right(
+    client: httpx.AsyncClient, inference: InferenceDouble, strength: str, shown: str | None, message: str
+) -> None:
+    page = await get(client, f"/small/steer?source=1-res&index=5&strength={strength}")
+    assert message in " ".join(text for _, text in page.find("p", class_="problem"))
+    usual = strengths(await get(client, "/small/steer?source=1-res&index=5"))["1-res/5"]
+    assert strengths(page) == {"1-res/5": shown or usual}
 
 
 async def test_features_are_found_by_words_index_and_place(client: httpx.AsyncClient) -> None:

@@ -53,20 +53,20 @@ class Documentation:
 
 async def names(session: AsyncSession) -> dict[str, Any]:
     """Values for fields of examples that name what a server has: of a feature here, nothing where there is none."""
-    for one in await features.sample(session, 1, densest=1):
-        source = await catalog.source(session, one.model_id, one.name)
-        if source:
-            return {
-                "modelId": source.model_id,
-                "model": source.model_id,
-                "layer": source.name,
-                "source": source.name,
-                "layers": [source.name],
-                "index": one.index,
-                "sourceSet": source.set_name,
-                "releaseName": source.release_id,
-            }
-    return {}
+    found = await features.sample(session, 1, densest=0.01) or await features.sample(session, 1, densest=1)
+    source = await catalog.source(session, found[0].model_id, found[0].name) if found else None
+    if source is None:
+        return {}
+    return {
+        "modelId": source.model_id,
+        "model": source.model_id,
+        "layer": source.name,
+        "source": source.name,
+        "layers": [source.name],
+        "index": found[0].index,
+        "sourceSet": source.set_name,
+        "releaseName": source.release_id,
+    }
 
 
 def _alternatives(schema: Schema) -> list[Schema]:
