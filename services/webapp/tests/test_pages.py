@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 from html_page import Page, inline_code
 from inference_double import InferenceDouble
+from memicos_webapp.features import repository
 
 
 async def get(client: httpx.AsyncClient, path: str, status: int = 200, headers: dict[str, str] | None = None) -> Page:
@@ -242,9 +243,9 @@ async def test_a_wrong_filter_is_said_where_the_table_was(client: httpx.AsyncCli
         ("/small/9-res/1", 404, "small has no source '9-res'; it has 1-res, 2-res, 3-res."),
         ("/small/1-res/64", 404, "small/1-res has no feature 64; its features are 0 to 63."),
         ("/small/1-res/x", 400, "'x' is no feature: an index is a whole number from 0 on."),
-        ("/small/1-res/99999999999", 400, "is no feature"),
-        ("/small/1-res?density_from=x", 422, "density_from: Input should be a valid number"),
-        ("/small/1-res?sort=colour", 422, "sort: Input should be 'index', 'density' or 'max'"),
+        ("/small/1-res/99999999999", 400, "no index is above 2147483647"),
+        ("/small/1-res?density_from=x", 422, "“Density from” must be a number."),
+        ("/small/1-res?sort=colour", 422, "“Sort by” must be 'index', 'density' or 'max'."),
         ("/small/1-res?words=" + "x" * 201, 400, "The words to filter by have 201 characters, at most 200."),
         ("/a/b/c/d", 404, "There is nothing at /a/b/c/d."),
     ],
@@ -274,6 +275,22 @@ async def test_errors_say_what_is_wrong_on_a_page(
 async def test_the_jump_box_knows_addresses_names_and_meanings(client: httpx.AsyncClient, to: str, path: str) -> None:
     answer = await client.get("/jump", params={"to": to})
     assert (answer.status_code, answer.headers["location"]) == (303, path)
+
+
+async def test_features_to_begin_with_promote_one_token_far_ahead(app: FastAPI, small_dataset: Path) -> None:
+    def ahead(row: dict[str, Any]) -> float:
+        return row["positive_logits"][0] - row["positive_logits"][-1]
+
+    first = []
+    for source in ("1-res", "2-res", "3-res"):
+        live = [row for row in rows(small_dataset, source) if row["max_activation"] > 0 and row["density"] < 0.05]
+        best = max(live, key=ahead)
+        first.append((ahead(best), source, best["index"]))
+    async with app.state.database.snapshot() as session:
+        found = await repository.sample(session, 6, 0.05)
+    assert [(one.name, one.index) for one in found[:3]] == [one[1:] for one in sorted(first, reverse=True)]
+    assert sorted(one.name for one in found) == ["1-res", "1-res", "2-res", "2-res", "3-res", "3-res"]
+    assert all(one.label for one in found)
 
 
 async def test_an_empty_database_says_how_to_fill_it(fresh_url: str) -> None:

@@ -18,12 +18,14 @@ router = APIRouter(tags=["catalog"])
 
 SAMPLE = 6
 """Features that the home page shows to begin with."""
+SAMPLE_DENSITY = 0.01
+"""They fire on less than this share of tokens."""
 
 
 @router.get("/", response_class=HTMLResponse)
 async def home_page(request: Request, session: Snapshot) -> HTMLResponse:
     home = await service.home(session)
-    sample = await features.sample(session, SAMPLE)
+    sample = await features.sample(session, SAMPLE, SAMPLE_DENSITY)
     return render(request, "catalog/home.html", home=home, sample=sample)
 
 

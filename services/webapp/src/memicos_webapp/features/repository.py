@@ -208,14 +208,33 @@ async def cards(session: AsyncSession, features: Sequence[tuple[int, int]]) -> d
     return {(row[0], row[3]): Card(*row) for row in await session.execute(statement)}
 
 
-async def sample(session: AsyncSession, limit: int) -> Sequence[Row]:
-    """A few features to begin with: neither rare nor everywhere, always the same ones of a load."""
-    statement = text(
-        """SELECT source.model_id, source.name, feature.index, feature.max_activation, feature.density,
-                  (SELECT description FROM explanation WHERE source_id = source.id AND index = feature.index
-                   ORDER BY method = 'token-statistics', id DESC LIMIT 1) AS label
-           FROM source JOIN feature ON feature.load_id = source.current_load_id
-           WHERE feature.density BETWEEN 0.0003 AND 0.01
-           ORDER BY md5(source.id || '/' || feature.index) LIMIT :limit"""
-    )
-    return (await session.execute(statement, {"limit": limit})).all()
+_SAMPLE = text(
+    """WITH strong AS (
+           SELECT chosen.id, chosen.model_id, chosen.name, feature.index, feature.ahead,
+                  row_number() OVER (PARTITION BY chosen.id ORDER BY feature.ahead DESC, feature.index) AS place
+           FROM (SELECT id, model_id, name, current_load_id FROM source
+                 WHERE current_load_id IS NOT NULL ORDER BY id LIMIT :limit) AS chosen
+           CROSS JOIN LATERAL (
+               SELECT index, positive_logits[1] - positive_logits[cardinality(positive_logits)] AS ahead
+               FROM feature
+               WHERE load_id = chosen.current_load_id AND max_activation > 0 AND density < :densest
+               ORDER BY max_activation DESC LIMIT :strongest
+           ) AS feature
+       )
+       SELECT model_id, name, index,
+              (SELECT description FROM explanation WHERE source_id = strong.id AND explanation.index = strong.index
+               ORDER BY method = 'token-statistics', id DESC LIMIT 1) AS label
+       FROM strong ORDER BY place, ahead DESC, id LIMIT :limit"""
+)
+SAMPLED = 300
+"""Strongest features of a source that `sample` chooses among."""
+
+
+async def sample(session: AsyncSession, limit: int, densest: float) -> Sequence[Row]:
+    """A few features that show most plainly what a feature is, of several sources, always the same ones of a load.
+
+    Of each source's strongest that fire on less than `densest` of tokens: those that promote one token far ahead of
+    the others. A feature that does so mostly has one thing to say.
+    """
+    values = {"limit": limit, "densest": densest, "strongest": SAMPLED}
+    return (await session.execute(_SAMPLE, values)).all()

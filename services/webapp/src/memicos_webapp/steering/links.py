@@ -4,6 +4,7 @@
 that other pages of this kind link to, and their `steerMethod`-less defaults. What is at its default is left out.
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,9 +13,9 @@ from urllib.parse import urlencode
 from fastapi import Request
 from pydantic import BaseModel, Field, ValidationError
 
-from memicos_webapp.errors import describe
 from memicos_webapp.formatting import segment
 from memicos_webapp.steering.schemas import SteerFeature, SteerMethod, SteerSettings
+from memicos_webapp.validation import describe
 
 Mode = Literal["completion", "chat"]
 
@@ -44,6 +45,10 @@ class Wanted:
     index: int
     strength: float | None
 
+    @property
+    def name(self) -> str:
+        return f"{self.source}/{self.index}"
+
 
 @dataclass(frozen=True)
 class Address:
@@ -54,7 +59,7 @@ class Address:
     problems: list[str] = field(default_factory=list)
 
 
-_FEATURE = re.compile(r"(?P<source>[^/@\s]+)/(?P<index>\d{1,9})(?:@(?P<strength>[-+]?[\d.]+(?:e[-+]?\d+)?))?")
+_FEATURE = re.compile(r"(?P<source>[^/@\s]+)/(?P<index>\d{1,9})(?:@(?P<strength>.+))?")
 
 
 def read(request: Request) -> Address:
@@ -67,11 +72,13 @@ def read(request: Request) -> Address:
     features = []
     for name in names:
         match = _FEATURE.fullmatch(name)
-        strength = _number(match["strength"]) if match else None
-        if match is None or (match["strength"] and strength is None):
+        if match is None:
             problems.append(f"“{name}” is no feature: it is written 15-res-4k/87 or 15-res-4k/87@60.")
-        else:
-            features.append(Wanted(match["source"], int(match["index"]), strength))
+            continue
+        wanted = Wanted(match["source"], int(match["index"]), _number(match["strength"]))
+        if match["strength"] and wanted.strength is None:
+            problems.append(f"“{match['strength']}” is no strength of {wanted.name}, which has its default here.")
+        features.append(wanted)
     given = {name: query[name] for name in PageSettings.model_fields if query.get(name)}
     while True:
         try:
@@ -85,9 +92,10 @@ def read(request: Request) -> Address:
 
 def _number(text: str | None) -> float | None:
     try:
-        return float(text) if text else None
+        number = float(text or "nan")
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def share_url(request: Request, body: SteerSettings, features: list[SteerFeature], prompt: str, mode: Mode) -> str:
