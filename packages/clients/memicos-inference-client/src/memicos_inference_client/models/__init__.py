@@ -68,6 +68,7 @@ from .topk_batch_request import TopkBatchRequest
 from .topk_batch_response import TopkBatchResponse
 from .topk_request import TopkRequest
 from .topk_response import TopkResponse
+from .unavailable_source import UnavailableSource
 from .unsteerable_hook import UnsteerableHook
 from .vector_request import VectorRequest
 from .vector_request_which import VectorRequestWhich
@@ -143,6 +144,7 @@ __all__ = (
     "TopkRequest",
     "TopkResponse",
     "TopLogprob",
+    "UnavailableSource",
     "UnsteerableHook",
     "VectorRequest",
     "VectorRequestWhich",
