@@ -17,11 +17,11 @@ from memicos_engine.generation import Generation
 from memicos_engine.model import LanguageModel, load_model
 from memicos_engine.probe import Probe, measure, probe_texts
 from memicos_engine.reference import NotCovered, Reference
-from memicos_engine.sources import Source
+from memicos_engine.sources import SaeSource, Source
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, Qwen2Config
 
-MakeSae = Callable[..., tuple[Path, Source]]
+MakeSae = Callable[..., tuple[Path, SaeSource]]
 EXTENT = Extent(positions=40, written=4)
 WIDTH, LAYERS, VOCABULARY, CONTEXT = 32, 4, 3000, 64
 # large enough that attention matters
