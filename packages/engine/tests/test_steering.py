@@ -150,7 +150,11 @@ def test_what_is_refused(small: LanguageModel) -> None:
             Steer("blocks.1.hook_resid_post", [0.0] * 128, 1.0, method)
         with pytest.raises(Refused, match="not finite"):
             Steer("blocks.1.hook_resid_post", [1.0], 1e39, method)
-        assert Steer("blocks.1.hook_resid_post", [1e30], 1e30, method).strength == 1e30
+    # a cap that is never reached changes nothing; what is added or scaled overflows the norms' squares
+    assert Steer("blocks.1.hook_resid_post", [1e30], 1e30, "PROJECTION_CAP").strength == 1e30
+    for method in ("SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"):
+        with pytest.raises(Refused, match="not finite"):
+            Steer("blocks.1.hook_resid_post", [1.0], 1e25, method)
     with pytest.raises(Refused, match="SIMPLE_ADDITIVE, ORTHOGONAL_DECOMP, PROJECTION_CAP"):
         Steer("blocks.1.hook_resid_post", [1.0], 1.0, "OTHER")  # pyright: ignore[reportArgumentType]
 

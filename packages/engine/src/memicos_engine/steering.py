@@ -47,8 +47,11 @@ class Steer:
             raise Refused(f"Unknown steering method '{method}'; there are {', '.join(METHODS)}.")
         kept = torch.as_tensor(vector, dtype=torch.float32, device="cpu").detach()
         used = strength * (kept if method == "SIMPLE_ADDITIVE" else torch.ones(1))
-        if not (kept.isfinite().all() and used.isfinite().all()):
-            raise Refused(f"The direction at {hook} times its strength is not finite in float32.")
+        # norms square what they get: where that overflows they give zeros, and every token is as likely as any other
+        # (a cap only ever takes away)
+        reached = used if method == "PROJECTION_CAP" else used.square().sum()
+        if not (kept.isfinite().all() and reached.isfinite().all()):
+            raise Refused(f"The direction at {hook} times its strength is not finite in float32, or its square is not.")
         if method != "SIMPLE_ADDITIVE":
             _check_nonzero(kept, hook)
         object.__setattr__(self, "hook", hook)
