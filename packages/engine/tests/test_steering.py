@@ -12,7 +12,7 @@ from memicos_engine.errors import Refused
 from memicos_engine.generation import Generation, Row, Sampling
 from memicos_engine.model import LanguageModel
 from memicos_engine.sources import Source
-from memicos_engine.steering import Method, Steer
+from memicos_engine.steering import Method, Steer, Steering
 from steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_of
 
 PROMPT = "The committee met on Tuesday, and the chairman opened the session with"
@@ -150,11 +150,13 @@ def test_what_is_refused(small: LanguageModel) -> None:
             Steer("blocks.1.hook_resid_post", [0.0] * 128, 1.0, method)
         with pytest.raises(Refused, match="not finite"):
             Steer("blocks.1.hook_resid_post", [1.0], 1e39, method)
-    # a cap that is never reached changes nothing; what is added or scaled overflows the norms' squares
-    assert Steer("blocks.1.hook_resid_post", [1e30], 1e30, "PROJECTION_CAP").strength == 1e30
+        assert Steer("blocks.1.hook_resid_post", [1e30], 1e30, method).strength == 1e30
+    direction = [1.0, *[0.0] * 127]
     for method in ("SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"):
-        with pytest.raises(Refused, match="not finite"):
-            Steer("blocks.1.hook_resid_post", [1.0], 1e25, method)
+        with pytest.raises(Refused, match="square is not finite"):
+            Steering(small, [[Steer("blocks.1.hook_resid_post", direction, 1e25, method)]])
+    # a cap that is never reached changes nothing
+    Steering(small, [[Steer("blocks.1.hook_resid_post", direction, 1e25, "PROJECTION_CAP")]])
     with pytest.raises(Refused, match="SIMPLE_ADDITIVE, ORTHOGONAL_DECOMP, PROJECTION_CAP"):
         Steer("blocks.1.hook_resid_post", [1.0], 1.0, "OTHER")  # pyright: ignore[reportArgumentType]
 

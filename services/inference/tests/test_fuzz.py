@@ -75,6 +75,7 @@ KNOWN: dict[str, st.SearchStrategy[Any]] = {
 FEATURE_OR_VECTOR = (("source", "index"), ("vector", "hook"))
 EITHER = {
     "POST /v1/activation/single": FEATURE_OR_VECTOR,
+    "POST /v1/activation/single-batch": FEATURE_OR_VECTOR,
     "POST /v1/steer/completion": (("features",), ("vectors",)),
     "POST /v1/steer/completion-chat": (("features",), ("vectors",)),
 }

@@ -47,11 +47,8 @@ class Steer:
             raise Refused(f"Unknown steering method '{method}'; there are {', '.join(METHODS)}.")
         kept = torch.as_tensor(vector, dtype=torch.float32, device="cpu").detach()
         used = strength * (kept if method == "SIMPLE_ADDITIVE" else torch.ones(1))
-        # norms square what they get: where that overflows they give zeros, and every token is as likely as any other
-        # (a cap only ever takes away)
-        reached = used if method == "PROJECTION_CAP" else used.square().sum()
-        if not (kept.isfinite().all() and reached.isfinite().all()):
-            raise Refused(f"The direction at {hook} times its strength is not finite in float32, or its square is not.")
+        if not (kept.isfinite().all() and used.isfinite().all()):
+            raise Refused(f"The direction at {hook} times its strength is not finite in float32.")
         if method != "SIMPLE_ADDITIVE":
             _check_nonzero(kept, hook)
         object.__setattr__(self, "hook", hook)
@@ -69,7 +66,7 @@ class Steering:
     """What the rows of a batch are steered with, checked and on the model's device.
 
     Raises:
-        Refused: a hook that cannot be steered, or a direction of another width than the activations there.
+        Refused: a hook that cannot be steered, a direction of another width than the activations there, or too long.
     """
 
     def __init__(self, model: LanguageModel, rows: Sequence[Sequence[Steer]]) -> None:
@@ -80,6 +77,7 @@ class Steering:
             for steer in steers:
                 place, width = hooks.steered(model, steer.hook)
                 hooks.check_width(steer.hook, "The steering vector", len(steer.vector), width)
+                _check_square(steer)
                 by_place.setdefault(place, []).append(steer)
             for place, here in by_place.items():
                 self._changes.setdefault(place, {})[row] = _changes(here, model.device)
@@ -147,6 +145,13 @@ def _capped(hidden: torch.Tensor, unit: torch.Tensor, most: float) -> torch.Tens
 def _unit(vector: torch.Tensor) -> torch.Tensor:
     precise = vector.double()  # the square of a small or large float32 is none
     return (precise / precise.norm()).float()
+
+
+def _check_square(steer: Steer) -> None:
+    """Norms square what they get: where that overflows they give zeros, and any token is as likely as any other."""
+    step = steer.strength * (steer.vector if steer.method == "SIMPLE_ADDITIVE" else torch.ones(1))
+    if steer.method != "PROJECTION_CAP" and not step.square().sum().isfinite():  # a cap only takes away
+        raise Refused(f"The direction at {steer.hook} times its strength is so long that its square is not finite.")
 
 
 def _check_nonzero(vector: torch.Tensor, hook: str) -> None:
