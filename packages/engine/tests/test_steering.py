@@ -26,7 +26,7 @@ def test_random_features_of_three_layers(
     generator = torch.Generator().manual_seed(7)
     ids = demo.token_ids(PROMPT, prepend_bos=True)
     rows, changes = [], []
-    for i in range(20):
+    for i in range(8 if method == "PROJECTION_CAP" else 20):
         _, source = demo_sources[i % 3]
         vector = source.decoder_row(int(torch.randint(source.d_sae, (), generator=generator))).detach()
         strength = (-1) ** i * (100 + 10 * i) if method == "SIMPLE_ADDITIVE" else i - 8
