@@ -60,7 +60,9 @@ class Sampler:
         if self._sampling.freq_penalty > 0:
             counts = torch.bincount(torch.tensor(self._tokens, dtype=torch.long), minlength=len(logits))
             scores = scores - self._sampling.freq_penalty * counts
-        return int(torch.multinomial(scores.softmax(-1), 1, generator=self._random))
+        # any penalty and temperature are numbers; together they may take every token to minus infinity
+        weights = scores.clamp(min=-1e300).softmax(-1)
+        return int(torch.multinomial(weights, 1, generator=self._random))
 
 
 def logprob_of(token: int, logits: torch.Tensor, n_top: int) -> Logprob:
