@@ -222,7 +222,7 @@ async def test_queries_made_of_nonsense(client: httpx.AsyncClient, inference: In
                 assert Page(answer.text).open == [], (path, query)
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST", "OPTIONS", "HEAD"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST", "OPTIONS"])
 async def test_methods_that_nothing_takes(client: httpx.AsyncClient, method: str) -> None:
     for path in PATHS:
         answer = await client.request(method, path)

@@ -258,12 +258,38 @@ async def test_errors_say_what_is_wrong_on_a_page(
         ("small/res", "/small/res"),
         ("small-release", "/small-release"),
         ("numbers and dates", "/search-explanations?q=numbers+and+dates"),
+        ("7", "/small/2-res/7"),
+        ("99999999999", "/search-explanations?q=99999999999"),
         (" ", "/"),
     ],
 )
 async def test_the_jump_box_knows_addresses_names_and_meanings(client: httpx.AsyncClient, to: str, path: str) -> None:
     answer = await client.get("/jump", params={"to": to})
     assert (answer.status_code, answer.headers["location"]) == (303, path)
+
+
+@pytest.mark.parametrize(
+    ("page", "path"),
+    [
+        ("/small/3-res/5?embed=true", "/small/3-res/7"),
+        ("/small/1-res", "/small/1-res/7"),
+        ("/small/res", "/small/2-res/7"),
+        ("/small", "/small/2-res/7"),
+        ("/a/b/c", "/small/2-res/7"),
+        ("[", "/small/2-res/7"),
+    ],
+)
+async def test_an_index_jumps_within_the_source_of_the_page(client: httpx.AsyncClient, page: str, path: str) -> None:
+    answer = await client.get("/jump?to=7", headers={"Referer": f"http://localhost{page}"})
+    assert (answer.status_code, answer.headers["location"]) == (303, path)
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/api/feature/small/1-res/3", "/static/icon.svg", "/nope"])
+async def test_head_is_get_without_the_body(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+    whole, head = await client.get(path), await client.head(path)
+    assert head.status_code == whole.status_code and head.content == b""
+    for name in ("content-type", "content-length", "content-security-policy"):
+        assert head.headers[name] == whole.headers[name]
 
 
 async def test_features_to_begin_with_promote_one_token_far_ahead(app: FastAPI, small_dataset: Path) -> None:
