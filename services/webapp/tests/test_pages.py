@@ -120,15 +120,16 @@ async def test_a_dashboard_shows_what_the_dataset_has(client: httpx.AsyncClient,
     assert page.find("h1")[0][1] == "the word 'whale' and what follows it"
     examples = page.find("div", class_="ex")
     assert len(examples) == len(row["example_groups"])
-    # the shown values are those at the positions that put the examples there, groups from strong to weak
+    # the shown values are those at the positions that put the examples there, all from strong to weak
     found = [text for _, text in page.find("div", class_="v")]
-    order = sorted(
-        range(len(row["example_groups"])),
-        key=lambda i: (row["example_groups"][i] != 0, -row["example_groups"][i]),
-    )
-    at_peak = [
-        dict(zip(row["value_positions"][i], row["values"][i], strict=True))[row["example_positions"][i]] for i in order
+    values = [
+        dict(zip(positions, values, strict=True))[peak]
+        for positions, values, peak in zip(row["value_positions"], row["values"], row["example_positions"], strict=True)
     ]
+    order = sorted(
+        range(len(values)), key=lambda i: (row["example_groups"][i] != 0, -row["example_groups"][i], -values[i])
+    )
+    at_peak = [values[i] for i in order]
     assert found == [f"{value:.1f}" if value >= 10 else f"{value:.2f}" for value in at_peak]
     # one peak an example, shaded by its share of the maximum
     peaks = [has["class"] for has, _ in page.find("i", class_="max")]
