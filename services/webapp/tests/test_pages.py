@@ -120,15 +120,16 @@ async def test_a_dashboard_shows_what_the_dataset_has(client: httpx.AsyncClient,
     assert page.find("h1")[0][1] == "the word 'whale' and what follows it"
     examples = page.find("div", class_="ex")
     assert len(examples) == len(row["example_groups"])
-    # the shown values are those at the positions that put the examples there, groups from strong to weak
+    # the shown values are those at the positions that put the examples there, all from strong to weak
     found = [text for _, text in page.find("div", class_="v")]
-    order = sorted(
-        range(len(row["example_groups"])),
-        key=lambda i: (row["example_groups"][i] != 0, -row["example_groups"][i]),
-    )
-    at_peak = [
-        dict(zip(row["value_positions"][i], row["values"][i], strict=True))[row["example_positions"][i]] for i in order
+    values = [
+        dict(zip(positions, values, strict=True))[peak]
+        for positions, values, peak in zip(row["value_positions"], row["values"], row["example_positions"], strict=True)
     ]
+    order = sorted(
+        range(len(values)), key=lambda i: (row["example_groups"][i] != 0, -row["example_groups"][i], -values[i])
+    )
+    at_peak = [values[i] for i in order]
     assert found == [f"{value:.1f}" if value >= 10 else f"{value:.2f}" for value in at_peak]
     # one peak an example, shaded by its share of the maximum
     peaks = [has["class"] for has, _ in page.find("i", class_="max")]
@@ -269,12 +270,38 @@ async def test_errors_say_what_is_wrong_on_a_page(
         ("small/res", "/small/res"),
         ("small-release", "/small-release"),
         ("numbers and dates", "/search-explanations?q=numbers+and+dates"),
+        ("7", "/small/2-res/7"),
+        ("99999999999", "/search-explanations?q=99999999999"),
         (" ", "/"),
     ],
 )
 async def test_the_jump_box_knows_addresses_names_and_meanings(client: httpx.AsyncClient, to: str, path: str) -> None:
     answer = await client.get("/jump", params={"to": to})
     assert (answer.status_code, answer.headers["location"]) == (303, path)
+
+
+@pytest.mark.parametrize(
+    ("page", "path"),
+    [
+        ("/small/3-res/5?embed=true", "/small/3-res/7"),
+        ("/small/1-res", "/small/1-res/7"),
+        ("/small/res", "/small/2-res/7"),
+        ("/small", "/small/2-res/7"),
+        ("/a/b/c", "/small/2-res/7"),
+        ("[", "/small/2-res/7"),
+    ],
+)
+async def test_an_index_jumps_within_the_source_of_the_page(client: httpx.AsyncClient, page: str, path: str) -> None:
+    answer = await client.get("/jump?to=7", headers={"Referer": f"http://localhost{page}"})
+    assert (answer.status_code, answer.headers["location"]) == (303, path)
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/api/feature/small/1-res/3", "/static/icon.svg", "/nope"])
+async def test_head_is_get_without_the_body(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+    whole, head = await client.get(path), await client.head(path)
+    assert head.status_code == whole.status_code and head.content == b""
+    for name in ("content-type", "content-length", "content-security-policy"):
+        assert head.headers[name] == whole.headers[name]
 
 
 async def test_features_to_begin_with_promote_one_token_far_ahead(app: FastAPI, small_dataset: Path) -> None:

@@ -127,6 +127,43 @@ async def test_the_share_address_holds_every_setting(client: httpx.AsyncClient, 
     assert (dial[0]["data-source"], dial[0]["data-index"]) == ("1-res", "5")
 
 
+async def test_the_share_address_holds_the_conversation(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    def turns(*said: str) -> list[dict[str, str]]:
+        return [{"role": "user" if i % 2 == 0 else "assistant", "content": text} for i, text in enumerate(said)]
+
+    default, steered = turns("Sing", "la", "Louder"), turns("Sing", "LA & <b>", "Louder")
+    body = chat(defaultChatMessages=default, steeredChatMessages=steered)
+    address = urlsplit((await post(client, "/api/steer-chat", body))["shareUrl"])
+    query = parse_qs(address.query)
+    assert query["prompt"] == ["Louder"] and query["mode"] == ["chat"]
+    assert json.loads(query["chat"][0]) == {"DEFAULT": default[:2], "STEERED": steered[:2]}
+    # the page hands it on to its script
+    page = await get(client, f"{address.path}?{address.query}")
+    form = page.find("form", id="steer")[0][0]
+    assert json.loads(form["data-talk"] or "") == json.loads(query["chat"][0])
+    # one message has nothing before it; columns that were asked differently share no message
+    one = await post(
+        client, "/api/steer-chat", chat(defaultChatMessages=turns("Sing"), steeredChatMessages=turns("Sing"))
+    )
+    assert "chat" not in parse_qs(urlsplit(one["shareUrl"]).query)
+    two = await post(
+        client, "/api/steer-chat", chat(defaultChatMessages=turns("Sing"), steeredChatMessages=turns("Hum"))
+    )
+    query = parse_qs(urlsplit(two["shareUrl"]).query)
+    assert "prompt" not in query
+    assert json.loads(query["chat"][0]) == {"DEFAULT": turns("Sing"), "STEERED": turns("Hum")}
+
+
+async def test_a_conversation_too_long_for_an_address_is_left_out(
+    client: httpx.AsyncClient, inference: InferenceDouble
+) -> None:
+    inference.token_limit = 10**6
+    turns = [{"role": "user", "content": "a " * 10_000}, {"role": "assistant", "content": "b"}, TURNS[-1]]
+    body = chat(defaultChatMessages=turns, steeredChatMessages=turns)
+    query = parse_qs(urlsplit((await post(client, "/api/steer-chat", body))["shareUrl"]).query)
+    assert "chat" not in query and query["prompt"] == ["Hello"] and query["feature"] == ["1-res/5@20.5"]
+
+
 # ---- streams
 
 
@@ -331,6 +368,8 @@ async def test_a_dashboards_link_steers_with_it(client: httpx.AsyncClient, infer
         ("feature=1-res", "“1-res” is no feature"),
         ("n_tokens=many", "In the address: n_tokens must be a whole number."),
         ("temperature=3&seed=x", "temperature must be 2 or less"),
+        ("mode=chat&chat={", "In the address: chat is not valid JSON."),
+        ('chat={"STEERED":[{"role":"cat","content":""}]}', "In the address: chat.STEERED.0.role must be 'user', "),
         ("&".join(f"feature=1-res/{i}" for i in range(17)), "18 features were named, 16 steer at once."),
     ],
 )

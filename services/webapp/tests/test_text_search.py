@@ -238,6 +238,15 @@ async def test_ranking_by_tokens_on_the_page(client: httpx.AsyncClient, inferenc
     assert chosen == " whale"
 
 
+async def test_what_a_feature_is_ranked_by_is_shown(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    text = " ".join(f"w{i}" for i in range(48))
+    # of a text this long each result shows a part
+    for position in (1, 48):
+        results = await get(client, "/search/results", q=text, sortIndexes=f"[{position}]", hideDense="false")
+        hits = results.text().split("fires on ")[1:]
+        assert hits and all(f" w{position - 1} " in f"{hit} " for hit in hits)
+
+
 async def test_an_address_without_a_set_takes_the_first(client: httpx.AsyncClient) -> None:
     page = await get(client, "/search")
     assert not page.find("div", id="results")

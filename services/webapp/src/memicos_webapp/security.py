@@ -44,7 +44,7 @@ def foreign(method: str, headers: Headers) -> bool:
 
 
 class Guard:
-    """The module's list, and a path without its trailing slash for the routes."""
+    """The module's list; for the routes a path without its trailing slash, and GET for HEAD."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
@@ -55,8 +55,11 @@ class Guard:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         started = time.perf_counter()
-        if scope["path"] != "/":
-            scope["path"] = scope["path"].rstrip("/") or "/"
+        without_body = scope["method"] == "HEAD"
+        # the server above reads the method it knows: its own scope stays as it is
+        scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        if without_body:
+            scope["method"] = "GET"
         embed = parse_qs(scope["query_string"].decode("latin-1")).get("embed") == ["true"]
 
         async def send_guarded(message: Message) -> None:
@@ -69,6 +72,8 @@ class Guard:
                 headers.setdefault("Server-Timing", f"app;dur={milliseconds:.1f}")
                 if scope["path"].startswith("/static/"):
                     headers["Cache-Control"] = "public, max-age=31536000, immutable"
+            elif without_body:
+                message = {**message, "body": b""}
             await send(message)
 
         request = Request(scope, receive)

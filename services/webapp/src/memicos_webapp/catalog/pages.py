@@ -34,7 +34,7 @@ async def jump(request: Request, session: Snapshot, to: str = "") -> RedirectRes
     limit = request.app.state.settings.words_characters
     if len(to) > 4 * limit:
         raise BadInput(f"That is too long to jump to: {len(to)} characters, at most {4 * limit}.")
-    return RedirectResponse(await service.jump(session, to), status_code=303)
+    return RedirectResponse(await service.jump(session, to, request.headers.get("referer", "")), status_code=303)
 
 
 @router.get("/{name}", response_class=HTMLResponse)
