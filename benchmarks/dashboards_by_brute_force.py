@@ -34,7 +34,7 @@ def activations(
     saes = {source: weights(source) for source in wanted}
     values = {source: np.zeros((*ids.shape, len(features)), np.float32) for source, features in wanted.items()}
     counted = dict.fromkeys(wanted, 0)
-    model.model.layers = model.model.layers[: max(LAYERS.values()) + 1]
+    model.model.layers = model.model.layers[: max(LAYERS[source] for source in wanted) + 1]
     model.model.norm = torch.nn.Identity()  # so that the last hidden state is the residual stream too
     for first in range(0, len(ids), 8):
         states = model.model(torch.tensor(ids[first : first + 8]), output_hidden_states=True).hidden_states
@@ -96,11 +96,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--features", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sources", nargs="+", choices=list(LAYERS), default=list(LAYERS))
     arguments = parser.parse_args()
     draw = random.Random(arguments.seed)
-    wanted: dict[str, list[int]] = {source: [] for source in LAYERS}
+    wanted: dict[str, list[int]] = {source: [] for source in arguments.sources}
     for _ in range(arguments.features):
-        wanted[draw.choice(list(LAYERS))].append(draw.randrange(4096))
+        wanted[draw.choice(arguments.sources)].append(draw.randrange(4096))
     ids = np.array(pq.read_table(ROOT / "demo/dataset/corpus/contexts-00000.parquet")["token_ids"].to_pylist())
     model: Any = AutoModelForCausalLM.from_pretrained(ROOT / ".data/models/smollm2-135m-it", dtype=torch.float32).eval()
     readout = model.lm_head.weight.detach().numpy() * model.model.norm.weight.detach().numpy()
