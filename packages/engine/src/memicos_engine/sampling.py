@@ -59,7 +59,7 @@ class Sampler:
         scores = (exact - exact.max()) / self._sampling.temperature
         if self._sampling.freq_penalty > 0:
             counts = torch.bincount(torch.tensor(self._tokens, dtype=torch.long), minlength=len(logits))
-            scores = scores - self._sampling.freq_penalty * counts
+            scores = scores - self._sampling.freq_penalty * counts.double()
         # any penalty and temperature are numbers; together they may take every token to minus infinity
         weights = scores.clamp(min=-1e300).softmax(-1)
         return int(torch.multinomial(weights, 1, generator=self._random))
