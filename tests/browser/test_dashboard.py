@@ -160,6 +160,19 @@ def test_a_language_model_explains_it(page: Page, webapp_url: str, provider: Llm
     expect(said.get_by_role("alert")).to_contain_text("already exists")
 
 
+def test_the_embed_code_is_copied(page: Page, webapp_url: str) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=webapp_url)
+    page.goto(f"{webapp_url}/small/2-res/5")
+    page.get_by_text("Embed", exact=True).click()
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    code = page.evaluate("navigator.clipboard.readText()")
+    assert code.startswith("<iframe ") and f"{webapp_url}/small/2-res/5?embed=true" in code
+    # all of it can be seen
+    box = page.get_by_label("To show this dashboard in a page of yours")
+    assert box.evaluate("e => e.scrollHeight <= e.clientHeight && e.scrollWidth <= e.clientWidth")
+
+
 def test_an_embedded_dashboard_has_no_navigation(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
     page.goto(f"{webapp_url}/small/2-res/5?embed=true&defaulttesttext=the+whale")
     expect(page.get_by_role("navigation")).to_have_count(0)
