@@ -18,7 +18,7 @@ export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config g
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-light fuzz check format lock openapi clients contracts migrations \
+.PHONY: help setup demo test test-hub test-light fuzz check format lock openapi clients contracts migrations \
 	webapp-localhost-dev autointerp-localhost-dev inference-list-configs inference-localhost-dev
 
 help: ## list the commands
@@ -36,6 +36,9 @@ demo: setup ## look inside a small model in the browser: database, three servers
 
 test: test-light ## run every test (browser tests need Chromium); PYTEST_ARGS=… is passed on
 	$(BIN)/pytest $(PYTEST_ARGS) packages services/inference tests
+
+test-hub: setup ## compare with known values of gpt2-small; needs the hub or its cache (HF_HOME), no part of `make test`
+	$(BIN)/pytest $(PYTEST_ARGS) tests/hub
 
 test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
 	.venv-light/bin/python scripts/without_torch.py

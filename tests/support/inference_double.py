@@ -126,6 +126,10 @@ class InferenceDouble:
             "token_limit": self.token_limit,
             "context": 256,
             "max_completion_tokens": 256,
+            "max_prompts": 64,
+            "batch_tokens": 1000,
+            "max_values": 100_000,
+            "max_hooks": 64,
             "max_num_results": self.max_num_results,
             "max_top_k": 100,
             "max_steered": 64,
@@ -173,6 +177,7 @@ class InferenceDouble:
                 "steer_hooks": ["blocks.N.hook_resid_post"],
                 "unsteerable_hooks": [],
                 "endpoints": [],
+                "limitations": [],
                 "limits": limits,
             }
         )

@@ -135,6 +135,19 @@ def _changing(hf: Any, place: Place, change: Change) -> Any:
     return module.register_forward_hook(after)
 
 
+def greedy(hf: Any, ids: Sequence[int], n_tokens: int, changes: Mapping[int, Change] | Mapping[Place, Change] | None = None) -> list[int]:
+    """Tokens written one by one from whole uncached runs, until EOS (3); fails where two are too near to tell."""
+    written: list[int] = []
+    for _ in range(n_tokens):
+        last = logits(hf, [*ids, *written], changes)[-1]
+        best = last.topk(2)
+        assert best.values[0] - best.values[1] > 1e-3, "choose another prompt"
+        written.append(int(best.indices[0]))
+        if written[-1] == 3:
+            break
+    return written
+
+
 def added(vector: torch.Tensor, strength: float) -> Change:
     """h + c v."""
     return lambda hidden: hidden + strength * vector

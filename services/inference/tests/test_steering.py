@@ -13,6 +13,7 @@ import torch
 from memicos_inference_client import Client
 from memicos_inference_client.api.steer import steer_completion, steer_completion_chat
 from memicos_inference_client.models import ChatRequest, ChatResponse, CompletionRequest, CompletionResponse
+from plain import greedy
 from sae_lens import SAE
 from safetensors.torch import load_file
 from servers import Serve
@@ -33,24 +34,6 @@ FEATURES = [
 @pytest.fixture(scope="module")
 def direction(sources_folder: Path) -> Callable[[str, int], torch.Tensor]:
     return lambda source, index: load_file(sources_folder / source / "sae_weights.safetensors")["W_dec"][index]
-
-
-def greedy(
-    hf: Any,
-    ids: list[int],
-    n_tokens: int,
-    changes: dict[int, plain.Change] | dict[plain.Place, plain.Change] | None = None,
-) -> list[int]:
-    """Tokens written one by one, each from a whole uncached run; fails where two tokens are too near to tell."""
-    written: list[int] = []
-    for _ in range(n_tokens):
-        last = plain.logits(hf, [*ids, *written], changes)[-1]
-        best = last.topk(2)
-        assert best.values[0] - best.values[1] > 1e-3, "choose another prompt"
-        written.append(int(best.indices[0]))
-        if written[-1] == 3:
-            break
-    return written
 
 
 def body(**values: Any) -> dict[str, Any]:

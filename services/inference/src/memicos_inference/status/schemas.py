@@ -59,6 +59,10 @@ class Limits(Wire):
     token_limit: int = Field(description="tokens of a prompt, a prepended BOS included")
     context: int = Field(description="tokens of prompt and completion together")
     max_completion_tokens: int
+    max_prompts: int = Field(description="prompts of a request that takes several")
+    batch_tokens: int = Field(description="tokens of several prompts, each padded to the longest")
+    max_values: int = Field(description="activations of an answer")
+    max_hooks: int = Field(description="hook points that a request for raw activations names")
     max_num_results: int
     max_top_k: int
     max_steered: int = Field(description="features or vectors in one steering request")
@@ -67,6 +71,14 @@ class Limits(Wire):
     sae_bytes: int = Field(description="memory of the SAEs that are loaded at a time")
     max_waiting: int = Field(description="requests that wait for the model")
     body_bytes: int
+
+
+class Limitation(Wire):
+    """What an endpoint can't do, or does otherwise than its name says, on this server."""
+
+    endpoint: str
+    cannot: str
+    why: str
 
 
 class CapabilitiesResponse(Wire):
@@ -90,4 +102,5 @@ class CapabilitiesResponse(Wire):
     steer_hooks: list[str] = Field(description="hook points that can be steered, N being any layer")
     unsteerable_hooks: list[UnsteerableHook] = Field(description="those that can be in other architectures")
     endpoints: list[str]
+    limitations: list[Limitation]
     limits: Limits

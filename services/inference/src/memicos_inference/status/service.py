@@ -1,6 +1,7 @@
 """What this server is and how far it is."""
 
 from memicos_inference.serving import Served, set_of
+from memicos_inference.status.limitations import limitations
 from memicos_inference.status.schemas import (
     CapabilitiesResponse,
     HealthResponse,
@@ -66,6 +67,10 @@ def capabilities(served: Served) -> bytes:
         token_limit=served.most_tokens,
         context=model.max_context,
         max_completion_tokens=settings.max_completion_tokens,
+        max_prompts=settings.max_prompts,
+        batch_tokens=settings.batch_tokens,
+        max_values=settings.max_values,
+        max_hooks=settings.max_hooks,
         max_num_results=settings.max_num_results,
         max_top_k=settings.max_top_k,
         max_steered=settings.max_steered,
@@ -96,6 +101,7 @@ def capabilities(served: Served) -> bytes:
             UnsteerableHook(hook=hook, reason=reason) for hook, reason in hooks.unsteerable(model).items()
         ],
         endpoints=list(ENDPOINTS),
+        limitations=limitations(served),
         limits=limits,
     )
     return body.model_dump_json().encode()

@@ -30,6 +30,7 @@ from .feature_activation import FeatureActivation
 from .found_feature import FoundFeature
 from .health_response import HealthResponse
 from .health_response_state import HealthResponseState
+from .limitation import Limitation
 from .limits import Limits
 from .raw_activation import RawActivation
 from .raw_request import RawRequest
@@ -106,6 +107,7 @@ __all__ = (
     "FoundFeature",
     "HealthResponse",
     "HealthResponseState",
+    "Limitation",
     "Limits",
     "RawActivation",
     "RawRequest",

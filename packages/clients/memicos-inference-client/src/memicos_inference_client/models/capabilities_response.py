@@ -7,6 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
+    from ..models.limitation import Limitation
     from ..models.limits import Limits
     from ..models.source_info import SourceInfo
     from ..models.unavailable_source import UnavailableSource
@@ -39,6 +40,7 @@ class CapabilitiesResponse:
         steer_hooks (list[str]): hook points that can be steered, N being any layer
         unsteerable_hooks (list[UnsteerableHook]): those that can be in other architectures
         endpoints (list[str]):
+        limitations (list[Limitation]):
         limits (Limits): Beyond them a request is refused; each is a setting of the server.
     """
 
@@ -60,6 +62,7 @@ class CapabilitiesResponse:
     steer_hooks: list[str]
     unsteerable_hooks: list[UnsteerableHook]
     endpoints: list[str]
+    limitations: list[Limitation]
     limits: Limits
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -109,6 +112,11 @@ class CapabilitiesResponse:
 
         endpoints = self.endpoints
 
+        limitations = []
+        for limitations_item_data in self.limitations:
+            limitations_item = limitations_item_data.to_dict()
+            limitations.append(limitations_item)
+
         limits = self.limits.to_dict()
 
         field_dict: dict[str, Any] = {}
@@ -133,6 +141,7 @@ class CapabilitiesResponse:
                 "steer_hooks": steer_hooks,
                 "unsteerable_hooks": unsteerable_hooks,
                 "endpoints": endpoints,
+                "limitations": limitations,
                 "limits": limits,
             }
         )
@@ -141,6 +150,7 @@ class CapabilitiesResponse:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.limitation import Limitation  # noqa: PLC0415
         from ..models.limits import Limits  # noqa: PLC0415
         from ..models.source_info import SourceInfo  # noqa: PLC0415
         from ..models.unavailable_source import UnavailableSource  # noqa: PLC0415
@@ -198,6 +208,13 @@ class CapabilitiesResponse:
 
         endpoints = cast(list[str], d.pop("endpoints"))
 
+        limitations = []
+        _limitations = d.pop("limitations")
+        for limitations_item_data in _limitations:
+            limitations_item = Limitation.from_dict(limitations_item_data)
+
+            limitations.append(limitations_item)
+
         limits = Limits.from_dict(d.pop("limits"))
 
         capabilities_response = cls(
@@ -219,6 +236,7 @@ class CapabilitiesResponse:
             steer_hooks=steer_hooks,
             unsteerable_hooks=unsteerable_hooks,
             endpoints=endpoints,
+            limitations=limitations,
             limits=limits,
         )
 

@@ -17,6 +17,10 @@ class Limits:
         token_limit (int): tokens of a prompt, a prepended BOS included
         context (int): tokens of prompt and completion together
         max_completion_tokens (int):
+        max_prompts (int): prompts of a request that takes several
+        batch_tokens (int): tokens of several prompts, each padded to the longest
+        max_values (int): activations of an answer
+        max_hooks (int): hook points that a request for raw activations names
         max_num_results (int):
         max_top_k (int):
         max_steered (int): features or vectors in one steering request
@@ -30,6 +34,10 @@ class Limits:
     token_limit: int
     context: int
     max_completion_tokens: int
+    max_prompts: int
+    batch_tokens: int
+    max_values: int
+    max_hooks: int
     max_num_results: int
     max_top_k: int
     max_steered: int
@@ -46,6 +54,14 @@ class Limits:
         context = self.context
 
         max_completion_tokens = self.max_completion_tokens
+
+        max_prompts = self.max_prompts
+
+        batch_tokens = self.batch_tokens
+
+        max_values = self.max_values
+
+        max_hooks = self.max_hooks
 
         max_num_results = self.max_num_results
 
@@ -70,6 +86,10 @@ class Limits:
                 "token_limit": token_limit,
                 "context": context,
                 "max_completion_tokens": max_completion_tokens,
+                "max_prompts": max_prompts,
+                "batch_tokens": batch_tokens,
+                "max_values": max_values,
+                "max_hooks": max_hooks,
                 "max_num_results": max_num_results,
                 "max_top_k": max_top_k,
                 "max_steered": max_steered,
@@ -92,6 +112,14 @@ class Limits:
 
         max_completion_tokens = d.pop("max_completion_tokens")
 
+        max_prompts = d.pop("max_prompts")
+
+        batch_tokens = d.pop("batch_tokens")
+
+        max_values = d.pop("max_values")
+
+        max_hooks = d.pop("max_hooks")
+
         max_num_results = d.pop("max_num_results")
 
         max_top_k = d.pop("max_top_k")
@@ -112,6 +140,10 @@ class Limits:
             token_limit=token_limit,
             context=context,
             max_completion_tokens=max_completion_tokens,
+            max_prompts=max_prompts,
+            batch_tokens=batch_tokens,
+            max_values=max_values,
+            max_hooks=max_hooks,
             max_num_results=max_num_results,
             max_top_k=max_top_k,
             max_steered=max_steered,
