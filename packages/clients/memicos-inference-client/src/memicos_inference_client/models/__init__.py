@@ -25,6 +25,9 @@ from .feature_activation import FeatureActivation
 from .health_response import HealthResponse
 from .health_response_state import HealthResponseState
 from .limits import Limits
+from .selftest import Selftest
+from .selftest_check import SelftestCheck
+from .selftest_state import SelftestState
 from .single_activation import SingleActivation
 from .single_request import SingleRequest
 from .single_response import SingleResponse
@@ -67,6 +70,9 @@ __all__ = (
     "HealthResponse",
     "HealthResponseState",
     "Limits",
+    "Selftest",
+    "SelftestCheck",
+    "SelftestState",
     "SingleActivation",
     "SingleRequest",
     "SingleResponse",

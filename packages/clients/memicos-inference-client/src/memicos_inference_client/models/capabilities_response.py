@@ -8,6 +8,7 @@ from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
     from ..models.limits import Limits
+    from ..models.selftest import Selftest
     from ..models.source_info import SourceInfo
 
 
@@ -36,6 +37,8 @@ class CapabilitiesResponse:
         steer_hooks (list[str]): hook points, N being a layer
         endpoints (list[str]):
         limits (Limits): Beyond them a request is refused; each is a setting of the server.
+        selftest (Selftest): Whether the numbers are right. What a check that failed is needed for is answered 503,
+            cause `unverified`.
     """
 
     model: str
@@ -55,6 +58,7 @@ class CapabilitiesResponse:
     steer_hooks: list[str]
     endpoints: list[str]
     limits: Limits
+    selftest: Selftest
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,6 +99,8 @@ class CapabilitiesResponse:
 
         limits = self.limits.to_dict()
 
+        selftest = self.selftest.to_dict()
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -116,6 +122,7 @@ class CapabilitiesResponse:
                 "steer_hooks": steer_hooks,
                 "endpoints": endpoints,
                 "limits": limits,
+                "selftest": selftest,
             }
         )
 
@@ -124,6 +131,7 @@ class CapabilitiesResponse:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.limits import Limits  # noqa: PLC0415
+        from ..models.selftest import Selftest  # noqa: PLC0415
         from ..models.source_info import SourceInfo  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -166,6 +174,8 @@ class CapabilitiesResponse:
 
         limits = Limits.from_dict(d.pop("limits"))
 
+        selftest = Selftest.from_dict(d.pop("selftest"))
+
         capabilities_response = cls(
             model=model,
             accepted_models=accepted_models,
@@ -184,6 +194,7 @@ class CapabilitiesResponse:
             steer_hooks=steer_hooks,
             endpoints=endpoints,
             limits=limits,
+            selftest=selftest,
         )
 
         capabilities_response.additional_properties = d
