@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-hub test-light fuzz check format lock openapi clients contracts migrations \
-	webapp-localhost-dev autointerp-localhost-dev inference-list-configs inference-localhost-dev
+	webapp-localhost-dev autointerp-localhost-dev inference-list-configs inference-localhost-dev selftest
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-28s %s\n", $$1, $$2}'
@@ -90,3 +90,6 @@ inference-list-configs: setup ## list the models that inference has a config for
 inference-localhost-dev: setup ## run inference alone (MODEL_SOURCESET=gpt2-small.res-jb, docs/inference.md)
 	@test -n "$(MODEL_SOURCESET)" || { echo "name a config: make inference-localhost-dev MODEL_SOURCESET=…, one of"; $(MAKE) -s inference-list-configs; exit 1; }
 	@$(BIN)/python -m memicos_inference --env-file .env.inference.$(MODEL_SOURCESET)
+
+selftest: setup ## prove the numbers of a model and its sources (MODEL_SOURCESET=gpt2-small.res-jb)
+	@$(BIN)/memicos selftest --env-file .env.inference.$(MODEL_SOURCESET)

@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 BOS = "<|bos|>"
 FEATURES = 64
+UNTESTED = {"state": "off", "allowed": False, "seconds": 0, "checks": []}
 
 
 def tokens_of(text: str) -> list[str]:
@@ -116,6 +117,7 @@ class InferenceDouble:
                 "state": self.state,
                 "progress": self.progress,
                 "progress_fraction": self.fraction,
+                "selftest": UNTESTED,
             }
         )
 
@@ -179,6 +181,7 @@ class InferenceDouble:
                 "endpoints": [],
                 "limitations": [],
                 "limits": limits,
+                "selftest": UNTESTED,
             }
         )
 

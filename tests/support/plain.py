@@ -135,7 +135,9 @@ def _changing(hf: Any, place: Place, change: Change) -> Any:
     return module.register_forward_hook(after)
 
 
-def greedy(hf: Any, ids: Sequence[int], n_tokens: int, changes: Mapping[int, Change] | Mapping[Place, Change] | None = None) -> list[int]:
+def greedy(
+    hf: Any, ids: Sequence[int], n_tokens: int, changes: Mapping[int, Change] | Mapping[Place, Change] | None = None
+) -> list[int]:
     """Tokens written one by one from whole uncached runs, until EOS (3); fails where two are too near to tell."""
     written: list[int] = []
     for _ in range(n_tokens):

@@ -15,9 +15,9 @@ from memicos_engine import checks, selftest
 from memicos_engine.checks import Check, Extent
 from memicos_engine.generation import Generation
 from memicos_engine.model import LanguageModel, load_model
-from memicos_engine.probe import Probe, measure, probe_texts
+from memicos_engine.probe import measure, probe_texts
 from memicos_engine.reference import NotCovered, Reference
-from memicos_engine.sources import SaeSource, Source
+from memicos_engine.sources import SaeSource
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, Qwen2Config
 
@@ -79,14 +79,12 @@ def llama(small_folder: Path) -> LanguageModel:
     return load_model("small", str(small_folder))
 
 
-def checked(model: LanguageModel, source: Source | None = None, probe: Probe | None = None) -> dict[str, Check]:
-    facts = [source] if source else []
-    found = selftest.run(model, facts, lambda _: source, lambda _: probe, EXTENT)  # pyright: ignore[reportArgumentType]
-    return {check.name: check for check in found}
+def checked(model: LanguageModel, extent: Extent = EXTENT) -> dict[str, Check]:
+    return {check.name: check for check in selftest.of_model(model, [], extent)}
 
 
 def failed(found: dict[str, Check]) -> set[str]:
-    assert all(check.passed is not None or "recorded" in check.words for check in found.values()), found
+    assert all(check.passed is not None for check in found.values()), found
     return {name for name, check in found.items() if check.passed is False}
 
 
@@ -246,13 +244,13 @@ def test_numbers_that_are_none_are_no_pass(llama: LanguageModel) -> None:
 def test_a_source_that_gives_other_figures_than_recorded_is_caught(llama: LanguageModel, make_sae: MakeSae) -> None:
     _, source = make_sae(2, width=128)
     probe = measure(llama, source)
-    found = checked(llama, source, probe)[f"reconstruction {source.id}"]
+    found = selftest.of_source(llama, source.id, lambda: source, lambda: probe)
     assert found.passed and found.measured == 0 and found.source == source.id
     with torch.no_grad():
         source.sae.W_enc[:, 7] *= 3
-    found = checked(llama, source, probe)
-    assert failed(found) == {f"reconstruction {source.id}"}
-    unknown = checked(llama, source, None)[f"reconstruction {source.id}"]
+    found = selftest.of_source(llama, source.id, lambda: source, lambda: probe)
+    assert found.passed is False and "recorded" in found.words
+    unknown = selftest.of_source(llama, source.id, lambda: source, lambda: None)
     assert unknown.passed is None and unknown.words == "not recorded"
 
 
@@ -278,26 +276,22 @@ def test_the_probe_is_what_numpy_makes_of_it(small_plain: Any, llama: LanguageMo
 
 def test_the_short_form_says_what_it_leaves_out(llama: LanguageModel) -> None:
     few = replace(selftest.short(10, 2**30), blocks=2)
-    found = {check.name: check for check in selftest.run(llama, [], _none, _none, few)}
+    found = checked(llama, few)
     assert all(check.passed for check in found.values())
     assert found["blocks"].words.startswith("0, 3 of 4 blocks at 24 positions")
     assert found["weights"].words.startswith("18 of 38 tensors")
-    late = {check.name: check for check in selftest.run(llama, [], _none, _none, selftest.short(0, 2**30))}
+    late = checked(llama, selftest.short(0, 2**30))
     assert all(check.passed is None and "0 s were over" in check.words for check in late.values())
-    narrow = {check.name: check for check in selftest.run(llama, [], _none, _none, selftest.short(10, 1000))}
+    narrow = checked(llama, selftest.short(10, 1000))
     assert narrow["blocks"].passed is None and "1,000 are allowed" in narrow["blocks"].words
     assert failed({name: check for name, check in narrow.items() if name != "blocks"}) == set()
-
-
-def _none(_source_id: str) -> Any:
-    return None
 
 
 def test_what_is_not_known_of_an_architecture_is_said(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(llama.hf.config, "model_type", "novel")
     with pytest.raises(NotCovered, match="novel"):
         checks.embedding(llama, EXTENT)
-    left_out = next(iter(selftest.run(llama, [], _none, _none, EXTENT)))
+    left_out = checked(llama)["embedding"]
     assert left_out.passed is None and "left out: how novel makes" in left_out.words
 
 

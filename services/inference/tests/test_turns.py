@@ -141,7 +141,8 @@ async def test_a_reader_that_leaves_a_stream_frees_it(client: Client, steps: Ste
 
 
 async def test_more_than_may_wait_are_refused_and_the_others_served(serve: Serve, steps: Steps) -> None:
-    url = await serve(max_waiting=2, max_generations=1, sae_sets=("small",))
+    # the self-test takes steps too
+    url = await serve(max_waiting=2, max_generations=1, sae_sets=("small",), selftest_seconds=0)
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         steps.go.clear()
         first = asyncio.create_task(http.post("/v1/steer/completion", json=LONG | {"n_completion_tokens": 3}))
@@ -166,7 +167,7 @@ async def test_more_than_may_wait_are_refused_and_the_others_served(serve: Serve
 async def test_a_generation_waits_for_memory_and_one_that_can_never_fit_is_refused(serve: Serve, steps: Steps) -> None:
     # 4 layers, 2 heads of 32, keys and values in float32
     position = 2 * 4 * 2 * 32 * 4
-    url = await serve(kv_bytes=60 * position, sae_sets=("small",))
+    url = await serve(kv_bytes=60 * position, sae_sets=("small",), selftest_seconds=0)
 
     async def written(http: httpx.AsyncClient, n_tokens: int) -> httpx.Response:
         return await http.post("/v1/steer/completion", json=LONG | {"n_completion_tokens": n_tokens})

@@ -130,6 +130,14 @@ async def test_refusals(
         assert answer.headers["retry-after"] == "7"
 
 
+async def test_numbers_that_the_server_does_not_vouch_for(
+    client: httpx.AsyncClient, inference: InferenceDouble, path: str
+) -> None:
+    inference.refusal = (503, {"error": "The self-test found", "cause": "unverified"}, {})
+    answer = await client.post(path, json=CALLS[path])
+    assert (answer.status_code, answer.json()["error"]) == (503, "Inference does not answer: The self-test found")
+
+
 async def test_a_text_over_the_limit(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
     inference.token_limit = 1
     answer = await client.post(path, json=CALLS[path])

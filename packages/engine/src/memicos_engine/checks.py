@@ -242,11 +242,8 @@ def weights(model: LanguageModel, extent: Extent) -> Check:
 
 
 @torch.inference_mode()
-def reconstruction(model: LanguageModel, source: Source, expected: Probe | None) -> Check:
+def reconstruction(model: LanguageModel, source: Source, expected: Probe) -> Check:
     """What the source makes of the probe's text against what was recorded when it was added."""
-    name, tolerance = f"reconstruction {source.id}", tolerance_of(model.dtype, source.encoder_column(0).dtype)
-    if expected is None:
-        return Check(name, None, tolerance, "not recorded", source=source.id)
     found = measure(model, source)
     pairs = {
         "active features a token": (found.l0, expected.l0, 1.0),
@@ -256,7 +253,9 @@ def reconstruction(model: LanguageModel, source: Source, expected: Probe | None)
     }
     worst, at = worst_of({what: abs(now - then) / max(abs(then), least) for what, (now, then, least) in pairs.items()})
     now, then, _ = pairs[at]
-    return Check(name, worst, tolerance, f"{at}: {now:.6g}, recorded {then:.6g}", source=source.id)
+    words = f"{at}: {now:.6g}, recorded {then:.6g}"
+    tolerance = tolerance_of(model.dtype, source.encoder_column(0).dtype)
+    return Check(f"reconstruction {source.id}", worst, tolerance, words, source=source.id)
 
 
 def _ids(model: LanguageModel, most: int) -> torch.Tensor:

@@ -1,9 +1,11 @@
 """What a source makes of a known text: figures that say whether weights, hook and recipe belong together."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 import torch
 
@@ -12,6 +14,8 @@ from memicos_engine.capture import capture
 from memicos_engine.model import LanguageModel
 from memicos_engine.positions import counted_positions
 from memicos_engine.sources import Source
+
+FILE_NAME = "probe.json"
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,25 @@ class Probe:
     explained_variance: float
     largest_norm: float
     tokens: int
+
+
+def read_record(folder: Path) -> Probe | None:
+    """What was recorded in `probe.json` beside a source's weights; None where nothing was.
+
+    Raises:
+        ValueError: the file is there and is no record.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return None
+    try:
+        return Probe(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path.name} of {folder.name} is no record of a probe: {error}") from error
+
+
+def write_record(folder: Path, probe: Probe) -> None:
+    (folder / FILE_NAME).write_text(json.dumps(asdict(probe)), encoding="utf-8")
 
 
 @cache

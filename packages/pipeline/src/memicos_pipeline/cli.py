@@ -1,5 +1,7 @@
 """The `memicos` command."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,3 +51,19 @@ def _generate(settings: "GenerateConfig", harvest_only: bool) -> None:
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error}; install memicos[generate]") from error
     generate(settings, typer.echo, harvest_only)
+
+
+@app.command()
+def selftest(
+    env_file: Annotated[
+        Path | None, typer.Option(help="inference's settings, for example .env.inference.smollm2-135m-it.res-4k")
+    ] = None,
+) -> None:
+    """Prove the numbers of a model and its sources: device, batch, cache, weights, sources.
+
+    Loads what inference would serve with these settings, and compares two ways to the same numbers. The status is 1
+    where a check failed. docs/inference.md says what is compared.
+    """
+    given = ["--env-file", str(env_file)] if env_file else []
+    # a program of its own: this command and the server share no code
+    raise typer.Exit(subprocess.run([sys.executable, "-m", "memicos_inference", "--self-test", *given]).returncode)

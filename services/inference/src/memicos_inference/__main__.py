@@ -1,4 +1,7 @@
-"""`python -m memicos_inference [--env-file FILE] [--list-configs]`: serve, or list the known env files."""
+"""`python -m memicos_inference [--env-file FILE] [--self-test | --list-configs]`.
+
+Serve; prove the numbers of what would be served; list the known env files.
+"""
 
 import argparse
 import errno
@@ -14,8 +17,11 @@ import psutil
 import uvicorn
 from pydantic import ValidationError
 
+from memicos_inference import loading
 from memicos_inference.app import create_app
 from memicos_inference.settings import Settings, read
+from memicos_inference.verification import HEADING, Verification, line
+from memicos_inference.worker import LoadError
 
 CONFIGS = ".env.inference."
 
@@ -79,6 +85,20 @@ def _holder(port: int) -> str:
     return "another process"
 
 
+def _self_test(settings: Settings) -> int:
+    """Load what the settings name and check everything, line by line. Gives 1 where a check failed, else 0."""
+    try:
+        served = loading.load(settings, lambda words, _share: log.info("%s", words))
+    except LoadError as error:
+        sys.exit(f"inference: {error}")
+    verification = Verification(settings)
+    print(HEADING)  # noqa: T201
+    verification.run_full(served, lambda check: print(line(check), flush=True))  # noqa: T201
+    failed = len(verification.failed)
+    print(f"{failed} failed." if failed else "Nothing failed.")  # noqa: T201
+    return 1 if failed else 0
+
+
 def _warn_if_open(settings: Settings) -> None:
     try:
         loopback = ipaddress.ip_address(settings.host).is_loopback
@@ -91,6 +111,7 @@ def _warn_if_open(settings: Settings) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="memicos_inference", description="Serves a language model and its SAEs.")
     parser.add_argument("--env-file", type=Path, help="settings for what the environment does not set")
+    parser.add_argument("--self-test", action="store_true", help="check the numbers instead; status 1 on a failure")
     parser.add_argument("--list-configs", action="store_true", help=f"list the {CONFIGS}* of this folder")
     arguments = parser.parse_args()
     if arguments.list_configs:
@@ -100,6 +121,8 @@ def main() -> None:
     for noisy in ("httpx2", "httpcore2", "transformer_lens", "sae_lens"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     settings = _settings(arguments.env_file)
+    if arguments.self_test:
+        sys.exit(_self_test(settings))
     listener = _listen(settings.host, settings.port)
     log.info("http://%s:%d", settings.host, settings.port)
     _warn_if_open(settings)

@@ -2,21 +2,25 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
+from memicos_engine.hub import Report
 
 from memicos_inference import errors, loading, security
 from memicos_inference.activation import api as activation_api
 from memicos_inference.chat import api as chat_api
 from memicos_inference.raw import api as raw_api
+from memicos_inference.serving import Served
 from memicos_inference.settings import Settings, read
 from memicos_inference.status import api as status_api
 from memicos_inference.steering import api as steering_api
 from memicos_inference.tokens import api as tokens_api
 from memicos_inference.util import api as util_api
+from memicos_inference.verification import Verification, verified
 from memicos_inference.worker import Worker
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -39,6 +43,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     worker.stop()
 
 
+def _load(settings: Settings, verification: Verification, report: Report) -> Served:
+    served = replace(loading.load(settings, report), verification=verification)
+    verification.run_short(served, report)
+    return served
+
+
 def _operation_id(route: APIRoute) -> str:
     return route.name
 
@@ -58,13 +68,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     settings = settings or read()
+    app.state.verification = Verification(settings)
     app.state.worker = Worker(
-        partial(loading.load, settings), max_waiting=settings.max_waiting, max_live=settings.max_generations
+        partial(_load, settings, app.state.verification),
+        max_waiting=settings.max_waiting,
+        max_live=settings.max_generations,
     )
     app.add_middleware(security.Guard, settings=settings)
     errors.install(app)
     app.include_router(status_api.health_router)
     app.include_router(status_api.router, responses={code: ERRORS[code] for code in (401, 503)})
     for api in (tokens_api, chat_api, activation_api, raw_api, steering_api, util_api):
-        app.include_router(api.router, responses=ERRORS)
+        app.include_router(api.router, responses=ERRORS, dependencies=[Depends(verified)])
     return app

@@ -19,6 +19,7 @@ Cause = Literal[
     "busy",
     "stopping",
     "out_of_memory",
+    "unverified",
     "internal",
 ]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from memicos_inference.errors import BadInput
 from memicos_inference.settings import Settings
+from memicos_inference.verification import Verification
 from memicos_inference.worker import Budget
 
 if TYPE_CHECKING:  # torch is imported in the worker's thread, not with the routes
@@ -29,6 +30,7 @@ class Served:
     model: LanguageModel
     shelf: Shelf
     kv: Budget
+    verification: Verification | None = None
 
     @property
     def sae_sets(self) -> tuple[str, ...]:
@@ -52,12 +54,15 @@ class Served:
             )
 
     def source(self, source_id: str) -> Source:
-        """Loads it where it is not in memory."""
+        """Loads it where it is not in memory, and compares it with its record when it is first used."""
         if source_id not in self.shelf:
             known = self.shelf.ids
             some = ", ".join(known[:6]) + (f" and {len(known) - 6} others" if len(known) > 6 else "")
             raise BadInput(f"Unknown source '{source_id}': this server has {some or 'no sources'}.")
-        return self.shelf.get(source_id)
+        source = self.shelf.get(source_id)
+        if self.verification:
+            self.verification.check_source(self.model, source)
+        return source
 
     @property
     def prepend_bos(self) -> bool:

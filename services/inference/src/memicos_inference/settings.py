@@ -171,6 +171,25 @@ class Settings(BaseSettings):
         validation_alias="INFERENCE_MAX_STEERED",
         description="Most features or vectors of a steering request.",
     )
+    selftest_seconds: float = Field(
+        default=10,
+        ge=0,
+        allow_inf_nan=False,
+        validation_alias="INFERENCE_SELFTEST_SECONDS",
+        description="After so long no further check begins of those that are run at the start; 0 runs none, nor any "
+        "of a source.",
+    )
+    selftest_bytes: int = Field(
+        default=1024**3,
+        ge=1,
+        validation_alias="INFERENCE_SELFTEST_BYTES",
+        description="Memory on the CPU for a float32 copy of a block; larger ones are not compared at the start.",
+    )
+    allow_unverified: bool = Field(
+        default=False,
+        validation_alias="ALLOW_UNVERIFIED",
+        description="1 answers requests that depend on a check which failed.",
+    )
     body_bytes: int = Field(
         default=4_000_000,
         gt=0,

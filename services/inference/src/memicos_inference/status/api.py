@@ -1,5 +1,7 @@
 """Routes that say what this server is and how far it is."""
 
+from functools import partial
+
 from fastapi import APIRouter, Request, Response
 
 from memicos_inference.answers import answer, worker_of
@@ -12,9 +14,9 @@ router = APIRouter(prefix="/v1", tags=["capabilities"])
 
 @health_router.get("/health", summary="Whether the server is up, and whether the model is loaded")
 async def health(request: Request) -> HealthResponse:
-    return service.health(worker_of(request).progress)
+    return service.health(worker_of(request).progress, request.app.state.verification)
 
 
 @router.get("/capabilities", response_model=CapabilitiesResponse, summary="What this server runs")
 async def capabilities(request: Request) -> Response:
-    return await answer(request, service.capabilities)
+    return await answer(request, partial(service.capabilities, verification=request.app.state.verification))

@@ -7,6 +7,29 @@ from pydantic import Field
 from memicos_inference.wire import Wire
 
 
+class SelftestCheck(Wire):
+    """Two ways to the same numbers."""
+
+    name: str
+    passed: bool | None = Field(description="null: nothing was compared; `words` say why")
+    measured: float | None = Field(description="relative RMS of the difference; null also where it is not finite")
+    tolerance: float
+    words: str = Field(description="what was compared, or why nothing was")
+    source: str | None = Field(description="the source that it is about; null: the model")
+    endpoints: list[str] = Field(description="beginnings of the paths that depend on it, for every source")
+
+
+class Selftest(Wire):
+    """Whether the numbers are right. What a check that failed is needed for is answered 503, cause `unverified`."""
+
+    state: Literal["waiting", "off", "passed", "failed"] = Field(
+        description="waiting: the model loads; off: none is run; sources are checked when they are first used"
+    )
+    allowed: bool = Field(description="answered all the same: ALLOW_UNVERIFIED is set")
+    seconds: float = Field(description="time that the checks took at the start")
+    checks: list[SelftestCheck]
+
+
 class HealthResponse(Wire):
     """Answered at once, also while the model loads."""
 
@@ -15,6 +38,7 @@ class HealthResponse(Wire):
     state: Literal["loading", "ready", "failed"]
     progress: str = Field(description="what is being loaded, or why loading failed")
     progress_fraction: float = Field(ge=0, le=1, description="share of the loading that is done")
+    selftest: Selftest
 
 
 class SourceInfo(Wire):
@@ -104,3 +128,4 @@ class CapabilitiesResponse(Wire):
     endpoints: list[str]
     limitations: list[Limitation]
     limits: Limits
+    selftest: Selftest

@@ -1,15 +1,20 @@
 """What this server is and how far it is."""
 
+from math import isfinite
+
 from memicos_inference.serving import Served, set_of
 from memicos_inference.status.limitations import limitations
 from memicos_inference.status.schemas import (
     CapabilitiesResponse,
     HealthResponse,
     Limits,
+    Selftest,
+    SelftestCheck,
     SourceInfo,
     UnavailableSource,
     UnsteerableHook,
 )
+from memicos_inference.verification import Verification, endpoints
 from memicos_inference.worker import Progress
 
 ENDPOINTS = (
@@ -30,17 +35,38 @@ ENDPOINTS = (
 )
 
 
-def health(progress: Progress) -> HealthResponse:
+def health(progress: Progress, verification: Verification) -> HealthResponse:
     return HealthResponse(
         status="healthy",
         ready=progress.state == "ready",
         state=progress.state,
         progress=progress.text,
         progress_fraction=progress.fraction,
+        selftest=selftest(verification),
     )
 
 
-def capabilities(served: Served) -> bytes:
+def selftest(verification: Verification) -> Selftest:
+    return Selftest(
+        state=verification.state,
+        allowed=verification.allowed,
+        seconds=verification.seconds,
+        checks=[
+            SelftestCheck(
+                name=check.name,
+                passed=check.passed,
+                measured=check.measured if check.measured is not None and isfinite(check.measured) else None,
+                tolerance=check.tolerance,
+                words=check.words,
+                source=check.source,
+                endpoints=list(endpoints(check)),
+            )
+            for check in verification.checks
+        ],
+    )
+
+
+def capabilities(served: Served, verification: Verification) -> bytes:
     from memicos_engine import hooks, steering
     from memicos_engine.positions import ignored_positions
 
@@ -103,5 +129,6 @@ def capabilities(served: Served) -> bytes:
         endpoints=list(ENDPOINTS),
         limitations=limitations(served),
         limits=limits,
+        selftest=selftest(verification),
     )
     return body.model_dump_json().encode()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import httpx
 
@@ -57,22 +58,27 @@ def refusal(url: str, status: int, content: bytes, headers: Mapping[str, str]) -
         return NotFound(message)
     if status in (429, 503):
         wait = headers.get("retry-after", "")
-        return Unavailable(f"Inference is busy: {message}", retry_after=int(wait) if wait.isdecimal() else 5)
+        state = "does not answer" if _body(content).get("cause") == "unverified" else "is busy"
+        return Unavailable(f"Inference {state}: {message}", retry_after=int(wait) if wait.isdecimal() else 5)
     return UpstreamFault(f"The inference server failed: {message}")
 
 
 def _message(content: bytes) -> str:
     """The words of an error body: `{"error": …}` or FastAPI's `{"detail": …}`."""
-    try:
-        body = json.loads(content)
-    except ValueError:
-        return ""
-    if not isinstance(body, dict):
-        return ""
+    body = _body(content)
     detail = body.get("error") or body.get("detail")
     if isinstance(detail, list):
         return "; ".join(f"{'.'.join(map(str, item['loc'][1:]))}: {item['msg']}" for item in detail[:3])
     return str(detail or "")
+
+
+def _body(content: bytes) -> dict[str, Any]:
+    """The JSON object that an answer is; {} where it is none."""
+    try:
+        body = json.loads(content)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def silence(url: str, error: httpx.HTTPError, seconds: float) -> Fault:

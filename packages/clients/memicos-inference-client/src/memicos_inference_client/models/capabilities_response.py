@@ -9,6 +9,7 @@ from attrs import field as _attrs_field
 if TYPE_CHECKING:
     from ..models.limitation import Limitation
     from ..models.limits import Limits
+    from ..models.selftest import Selftest
     from ..models.source_info import SourceInfo
     from ..models.unavailable_source import UnavailableSource
     from ..models.unsteerable_hook import UnsteerableHook
@@ -42,6 +43,8 @@ class CapabilitiesResponse:
         endpoints (list[str]):
         limitations (list[Limitation]):
         limits (Limits): Beyond them a request is refused; each is a setting of the server.
+        selftest (Selftest): Whether the numbers are right. What a check that failed is needed for is answered 503,
+            cause `unverified`.
     """
 
     model: str
@@ -64,6 +67,7 @@ class CapabilitiesResponse:
     endpoints: list[str]
     limitations: list[Limitation]
     limits: Limits
+    selftest: Selftest
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -119,6 +123,8 @@ class CapabilitiesResponse:
 
         limits = self.limits.to_dict()
 
+        selftest = self.selftest.to_dict()
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -143,6 +149,7 @@ class CapabilitiesResponse:
                 "endpoints": endpoints,
                 "limitations": limitations,
                 "limits": limits,
+                "selftest": selftest,
             }
         )
 
@@ -152,6 +159,7 @@ class CapabilitiesResponse:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.limitation import Limitation  # noqa: PLC0415
         from ..models.limits import Limits  # noqa: PLC0415
+        from ..models.selftest import Selftest  # noqa: PLC0415
         from ..models.source_info import SourceInfo  # noqa: PLC0415
         from ..models.unavailable_source import UnavailableSource  # noqa: PLC0415
         from ..models.unsteerable_hook import UnsteerableHook  # noqa: PLC0415
@@ -217,6 +225,8 @@ class CapabilitiesResponse:
 
         limits = Limits.from_dict(d.pop("limits"))
 
+        selftest = Selftest.from_dict(d.pop("selftest"))
+
         capabilities_response = cls(
             model=model,
             accepted_models=accepted_models,
@@ -238,6 +248,7 @@ class CapabilitiesResponse:
             endpoints=endpoints,
             limitations=limitations,
             limits=limits,
+            selftest=selftest,
         )
 
         capabilities_response.additional_properties = d

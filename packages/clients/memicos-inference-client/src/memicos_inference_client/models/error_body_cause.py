@@ -10,6 +10,7 @@ ErrorBodyCause = Literal[
     "out_of_memory",
     "stopping",
     "too_large",
+    "unverified",
     "wrong_secret",
 ]
 
@@ -23,6 +24,7 @@ ERROR_BODY_CAUSE_VALUES: set[ErrorBodyCause] = {
     "out_of_memory",
     "stopping",
     "too_large",
+    "unverified",
     "wrong_secret",
 }
 

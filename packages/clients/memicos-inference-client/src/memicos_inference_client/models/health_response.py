@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import (
+    TYPE_CHECKING,
     Any,
     Literal,
     TypeVar,
@@ -16,6 +17,10 @@ from ..models.health_response_state import (
     check_health_response_state,
 )
 
+if TYPE_CHECKING:
+    from ..models.selftest import Selftest
+
+
 T = TypeVar("T", bound="HealthResponse")
 
 
@@ -29,6 +34,8 @@ class HealthResponse:
         state (HealthResponseState):
         progress (str): what is being loaded, or why loading failed
         progress_fraction (float): share of the loading that is done
+        selftest (Selftest): Whether the numbers are right. What a check that failed is needed for is answered 503,
+            cause `unverified`.
     """
 
     status: Literal["healthy"]
@@ -36,6 +43,7 @@ class HealthResponse:
     state: HealthResponseState
     progress: str
     progress_fraction: float
+    selftest: Selftest
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -49,6 +57,8 @@ class HealthResponse:
 
         progress_fraction = self.progress_fraction
 
+        selftest = self.selftest.to_dict()
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -58,6 +68,7 @@ class HealthResponse:
                 "state": state,
                 "progress": progress,
                 "progress_fraction": progress_fraction,
+                "selftest": selftest,
             }
         )
 
@@ -65,6 +76,8 @@ class HealthResponse:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.selftest import Selftest  # noqa: PLC0415
+
         d = dict(src_dict)
         status = cast(Literal["healthy"], d.pop("status"))
         if status != "healthy":
@@ -78,12 +91,15 @@ class HealthResponse:
 
         progress_fraction = d.pop("progress_fraction")
 
+        selftest = Selftest.from_dict(d.pop("selftest"))
+
         health_response = cls(
             status=status,
             ready=ready,
             state=state,
             progress=progress,
             progress_fraction=progress_fraction,
+            selftest=selftest,
         )
 
         health_response.additional_properties = d

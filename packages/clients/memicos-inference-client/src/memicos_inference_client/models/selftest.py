@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..models.selftest_state import SelftestState, check_selftest_state
+
+if TYPE_CHECKING:
+    from ..models.selftest_check import SelftestCheck
+
+
+T = TypeVar("T", bound="Selftest")
+
+
+@_attrs_define
+class Selftest:
+    """Whether the numbers are right. What a check that failed is needed for is answered 503, cause `unverified`.
+
+    Attributes:
+        state (SelftestState): waiting: the model loads; off: none is run; sources are checked when they are first used
+        allowed (bool): answered all the same: ALLOW_UNVERIFIED is set
+        seconds (float): time that the checks took at the start
+        checks (list[SelftestCheck]):
+    """
+
+    state: SelftestState
+    allowed: bool
+    seconds: float
+    checks: list[SelftestCheck]
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        state: str = self.state
+
+        allowed = self.allowed
+
+        seconds = self.seconds
+
+        checks = []
+        for checks_item_data in self.checks:
+            checks_item = checks_item_data.to_dict()
+            checks.append(checks_item)
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "state": state,
+                "allowed": allowed,
+                "seconds": seconds,
+                "checks": checks,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.selftest_check import SelftestCheck  # noqa: PLC0415
+
+        d = dict(src_dict)
+        state = check_selftest_state(d.pop("state"))
+
+        allowed = d.pop("allowed")
+
+        seconds = d.pop("seconds")
+
+        checks = []
+        _checks = d.pop("checks")
+        for checks_item_data in _checks:
+            checks_item = SelftestCheck.from_dict(checks_item_data)
+
+            checks.append(checks_item)
+
+        selftest = cls(
+            state=state,
+            allowed=allowed,
+            seconds=seconds,
+            checks=checks,
+        )
+
+        selftest.additional_properties = d
+        return selftest
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,155 @@
+"""What the self-test has found, and which requests are refused for it.
+
+The model's thread writes it, requests read it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from fastapi import Request
+from memicos_engine.hub import Report
+
+from memicos_inference.errors import Unavailable
+from memicos_inference.settings import Settings
+
+if TYPE_CHECKING:  # imports torch
+    from memicos_engine.checks import Check, Extent
+    from memicos_engine.model import LanguageModel
+    from memicos_engine.probe import Probe
+    from memicos_engine.sources import Source
+
+    from memicos_inference.serving import Served
+
+log = logging.getLogger(__name__)
+
+State = Literal["waiting", "off", "passed", "failed"]
+ENDPOINTS = {"activation": "/v1/activation", "generation": "/v1/steer"}
+"""Beginning of the paths that need a part of the engine."""
+SHARE = 0.95
+"""Of the loading, when the self-test begins."""
+
+
+class Verification:
+    """`state` is "waiting" until the short form is over, "off" where it isn't run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.state: State = "waiting" if settings.selftest_seconds else "off"
+        self.allowed = settings.allow_unverified
+        self.seconds = 0.0
+        self.checks: tuple[Check, ...] = ()
+        """In the order in which they were done. Replaced as a whole, so that readers need no lock."""
+        self._settings = settings
+
+    def run_short(self, served: Served, report: Report) -> None:
+        """What is checked as a server starts. Sources are checked when they are first used."""
+        from memicos_engine import selftest
+
+        if self.state == "off":
+            log.warning("no self-test is run: INFERENCE_SELFTEST_SECONDS is 0")
+            return
+        report("checking the numbers", SHARE)
+        self._run(served, selftest.short(self._settings.selftest_seconds, self._settings.selftest_bytes))
+        if self.failed and self.allowed:
+            log.warning("what depends on that is answered all the same: ALLOW_UNVERIFIED is set")
+        log.info("self-test %s after %.1f s", self.state, self.seconds)
+
+    def run_full(self, served: Served, show: Callable[[Check], None]) -> None:
+        """Everything, all sources included; `show` gets each check as soon as it is done."""
+        from memicos_engine import selftest
+
+        self._run(served, selftest.FULL, show)
+        for source_id in served.shelf.ids:
+            load, recorded = partial(served.shelf.get, source_id), partial(self._recorded, source_id)
+            check = selftest.of_source(served.model, source_id, load, recorded)
+            self._note(check)
+            show(check)
+
+    def check_source(self, model: LanguageModel, source: Source) -> None:
+        """Compares a source with its record when it is first used.
+
+        Raises:
+            Unavailable: it gives other figures.
+        """
+        from memicos_engine import selftest
+
+        if self.state == "off":
+            return
+        if not any(check.source == source.id for check in self.checks):
+            recorded = partial(self._recorded, source.id)
+            self._note(selftest.of_source(model, source.id, lambda: source, recorded))
+        self._refuse(lambda check: check.source == source.id)
+
+    def check_path(self, path: str) -> None:
+        """Raises Unavailable where an endpoint depends on a check of the model that failed."""
+        self._refuse(lambda check: path.startswith(endpoints(check)))
+
+    @property
+    def failed(self) -> list[Check]:
+        return [check for check in self.checks if check.passed is False]
+
+    def _refuse(self, concerns: Callable[[Check], bool]) -> None:
+        found = [] if self.allowed else [check for check in self.failed if concerns(check)]
+        if found:
+            raise Unavailable(
+                "unverified",
+                f"The self-test found wrong numbers, so this is not answered: {'; '.join(map(in_words, found))}. "
+                "ALLOW_UNVERIFIED=1 has it answered all the same.",
+                60,
+            )
+
+    def _run(self, served: Served, extent: Extent, show: Callable[[Check], None] | None = None) -> None:
+        from memicos_engine import selftest
+
+        began = time.monotonic()
+        hook_names = [one.hook_name for one in served.shelf.facts()]
+        for check in selftest.of_model(served.model, hook_names, extent):
+            self._note(check)
+            if show:
+                show(check)
+        self.seconds = time.monotonic() - began
+        self.state = "failed" if self.failed else "passed"
+
+    def _note(self, check: Check) -> None:
+        self.checks = (*self.checks, check)
+        if check.passed is False:
+            self.state = "failed"
+            log.error("self-test failed: %s", in_words(check))
+        elif check.passed is None and check.source is None:
+            log.warning("self-test: %s: %s", check.name, check.words)
+
+    def _recorded(self, source_id: str) -> Probe | None:
+        from memicos_engine.probe import read_record
+
+        folder = self._settings.sae_folder
+        return read_record(folder / source_id) if folder else None
+
+
+def endpoints(check: Check) -> tuple[str, ...]:
+    """Beginnings of the paths that depend on a check of the model; none for one of a source."""
+    return () if check.source else tuple(ENDPOINTS[part] for part in check.needed_by)
+
+
+def in_words(check: Check) -> str:
+    measured = "" if check.measured is None else f"{check.measured:.2g}, at most {check.tolerance:.0e} is right "
+    return f"{check.name}: {measured}({check.words})"
+
+
+HEADING = f"{'':<7}{'check':<26}{'measured':>9}{'at most':>9}  what was compared"
+"""Of the table that `line` makes."""
+
+
+def line(check: Check) -> str:
+    verdict = {True: "ok", False: "FAILED", None: "-"}[check.passed]
+    measured = "-" if check.measured is None else f"{check.measured:.1e}"
+    return f"{verdict:<7}{check.name:<26}{measured:>9}{check.tolerance:>9.0e}  {check.words}"
+
+
+def verified(request: Request) -> None:
+    """Dependency of every route that runs the model."""
+    verification: Verification = request.app.state.verification
+    verification.check_path(request.url.path)

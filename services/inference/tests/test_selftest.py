@@ -1,0 +1,193 @@
+"""What the self-test finds is named, and what depends on it is not answered. Models and sources are broken for real."""
+
+import json
+import logging
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import torch
+from memicos_engine.probe import measure, write_record
+from memicos_inference import __main__ as program
+from memicos_inference import loading
+from memicos_inference.settings import Settings
+from safetensors.torch import load_file, save_file
+from small_model import NAME
+
+MakeSettings = Callable[..., Settings]
+Serve = Callable[..., Awaitable[str]]
+MODEL_CHECKS = ["embedding", "blocks", "unembedding", "batch", "cache", "weights"]
+SINGLE = {"model": NAME, "prompt": "Alice was late", "source": "1-small", "index": 3}
+STEER = {
+    "model": NAME,
+    "prompt": "Alice was",
+    "types": ["DEFAULT"],
+    "features": [],
+    "n_completion_tokens": 2,
+    "temperature": 0,
+    "strength_multiplier": 1,
+    "freq_penalty": 0,
+    "seed": 1,
+}
+
+
+def breaking(monkeypatch: pytest.MonkeyPatch, harm: Callable[[Any], None]) -> None:
+    """Have `harm` done to the model as soon as it is loaded."""
+    real = loading.load
+
+    def load(settings: Settings, report: Any) -> Any:
+        served = real(settings, report)
+        harm(served.model)
+        return served
+
+    monkeypatch.setattr(loading, "load", load)
+
+
+def show_what_comes(model: Any) -> None:
+    def unmask(_module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        n = kwargs["hidden_states"].shape[1]
+        return args, {**kwargs, "attention_mask": torch.zeros(1, 1, n, n)}
+
+    model.blocks[1].self_attn.register_forward_pre_hook(unmask, with_kwargs=True)
+
+
+def count_from_one(model: Any) -> None:
+    def late(_module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        cache = kwargs.get("past_key_values")
+        if cache is not None and cache.get_seq_length():
+            kwargs = {**kwargs, "position_ids": kwargs["position_ids"] + 1}
+        return args, kwargs
+
+    model.hf.register_forward_pre_hook(late, with_kwargs=True)
+
+
+async def selftest(http: httpx.AsyncClient) -> dict[str, Any]:
+    """As /health has it; /v1/capabilities has the same."""
+    found = (await http.get("/health")).json()["selftest"]
+    assert (await http.get("/v1/capabilities")).json()["selftest"] == found
+    return found
+
+
+async def answered(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> bool:
+    """Whether it is; where not, the refusal is the self-test's."""
+    answer = await http.post(path, json=body)
+    if answer.status_code == 200:
+        return True
+    assert answer.status_code == 503 and answer.json()["cause"] == "unverified", answer.text
+    assert "ALLOW_UNVERIFIED=1" in answer.json()["error"] and int(answer.headers["retry-after"]) > 0
+    return False
+
+
+async def test_a_model_that_is_right(url: str) -> None:
+    async with httpx.AsyncClient(base_url=url) as http:
+        found = await selftest(http)
+        assert found["state"] == "passed" and not found["allowed"] and 0 < found["seconds"] < 10
+        checks = {check["name"]: check for check in found["checks"] if check["source"] is None}
+        assert list(checks) == MODEL_CHECKS
+        assert all(check["passed"] and check["measured"] <= check["tolerance"] <= 1e-3 for check in checks.values())
+        assert checks["blocks"]["endpoints"] == ["/v1/activation", "/v1/steer"]
+        assert await answered(http, "/v1/activation/single", SINGLE)
+
+
+async def test_a_wrong_mask_stops_what_runs_the_model(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    breaking(monkeypatch, show_what_comes)
+    with caplog.at_level(logging.ERROR, "memicos_inference"):
+        url = await serve()
+    assert any("self-test failed: blocks" in record.getMessage() for record in caplog.records)
+    async with httpx.AsyncClient(base_url=url) as http:
+        found = await selftest(http)
+        failed = {check["name"]: check for check in found["checks"] if check["passed"] is False}
+        assert found["state"] == "failed" and "blocks" in failed
+        blocks = failed["blocks"]
+        assert blocks["measured"] > blocks["tolerance"] and "the worst is 1" in blocks["words"]
+        assert not await answered(http, "/v1/activation/single", SINGLE)
+        assert not await answered(http, "/v1/steer/completion", STEER)
+        assert await answered(http, "/v1/tokenize", {"model": NAME, "text": "Alice"})
+
+
+async def test_a_broken_cache_stops_generation_alone(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    breaking(monkeypatch, count_from_one)
+    async with httpx.AsyncClient(base_url=await serve()) as http:
+        assert [check["name"] for check in (await selftest(http))["checks"] if check["passed"] is False] == ["cache"]
+        assert await answered(http, "/v1/activation/single", SINGLE)
+        assert not await answered(http, "/v1/steer/completion", STEER)
+
+
+async def test_unverified_numbers_can_be_had(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    breaking(monkeypatch, count_from_one)
+    async with httpx.AsyncClient(base_url=await serve(allow_unverified=True)) as http:
+        found = await selftest(http)
+        assert found["state"] == "failed" and found["allowed"]
+        assert await answered(http, "/v1/steer/completion", STEER)
+
+
+@pytest.fixture
+def recorded(sources_folder: Path, tmp_path: Path, settings: MakeSettings) -> Path:
+    """The sources with their records; the weights of 2-small were changed after that."""
+    folder = tmp_path / "sources"
+    shutil.copytree(sources_folder, folder)
+    served = loading.load(settings(), lambda words, share: None)
+    for name in ("1-small", "2-small"):
+        write_record(folder / name, measure(served.model, served.source(name)))
+    file = folder / "2-small" / "sae_weights.safetensors"
+    weights = load_file(file)
+    weights["W_enc"][:, 5] *= 4
+    save_file(weights, file)
+    return folder
+
+
+async def test_a_source_that_changed_is_stopped_alone(serve: Serve, recorded: Path) -> None:
+    async with httpx.AsyncClient(base_url=await serve(sae_folder=recorded)) as http:
+        assert (await selftest(http))["state"] == "passed"
+        assert await answered(http, "/v1/activation/single", SINGLE)
+        assert await answered(http, "/v1/activation/single", {**SINGLE, "source": "3-small"})
+        assert not await answered(http, "/v1/activation/single", {**SINGLE, "source": "2-small"})
+        feature = {"model": NAME, "source": "2-small", "index": 5, "strength": 1}
+        assert not await answered(http, "/v1/steer/completion", {**STEER, "features": [feature]})
+        found = await selftest(http)
+        of_sources = {check["source"]: check for check in found["checks"] if check["source"]}
+        assert found["state"] == "failed"
+        assert of_sources["1-small"]["passed"] and of_sources["1-small"]["measured"] < 1e-4
+        assert of_sources["2-small"]["passed"] is False and "recorded" in of_sources["2-small"]["words"]
+        assert of_sources["3-small"]["passed"] is None and of_sources["3-small"]["words"] == "not recorded"
+
+
+async def test_none_is_run_where_it_is_off(serve: Serve, recorded: Path) -> None:
+    async with httpx.AsyncClient(base_url=await serve(sae_folder=recorded, selftest_seconds=0)) as http:
+        assert await answered(http, "/v1/activation/single", {**SINGLE, "source": "2-small"})
+        found = await selftest(http)
+        assert found["state"] == "off" and found["checks"] == []
+
+
+async def test_no_memory_is_said(serve: Serve) -> None:
+    async with httpx.AsyncClient(base_url=await serve(selftest_bytes=1000)) as http:
+        found = await selftest(http)
+        (blocks,) = [check for check in found["checks"] if check["name"] == "blocks"]
+        assert blocks["passed"] is None and "1,000 are allowed" in blocks["words"]
+        assert found["state"] == "passed" and await answered(http, "/v1/activation/single", SINGLE)
+
+
+def test_the_full_form_in_the_terminal(
+    settings: MakeSettings, recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program._self_test(settings(sae_folder=recorded, max_loaded_saes=1)) == 1
+    lines = capsys.readouterr().out.splitlines()
+    verdicts = {line[7:33].strip(): line[:7].strip() for line in lines[1:-1]}
+    assert list(verdicts)[:6] == MODEL_CHECKS and {verdicts[name] for name in MODEL_CHECKS} == {"ok"}
+    assert verdicts["reconstruction 1-small"] == "ok" and verdicts["reconstruction 2-small"] == "FAILED"
+    assert verdicts["reconstruction 3-small"] == "-" and lines[-1] == "1 failed."
+    assert program._self_test(settings(sae_folder=recorded, include_sae=("^1-",))) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "Nothing failed."
+
+
+async def test_a_record_that_is_none_is_no_pass(serve: Serve, recorded: Path) -> None:
+    (recorded / "1-small" / "probe.json").write_text(json.dumps({"l0": 3}))
+    async with httpx.AsyncClient(base_url=await serve(sae_folder=recorded)) as http:
+        assert not await answered(http, "/v1/activation/single", SINGLE)
+        (check,) = [check for check in (await selftest(http))["checks"] if check["source"]]
+        assert check["measured"] is None and "probe.json of 1-small is no record" in check["words"]
