@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 
 from memicos_inference import errors, loading, security
 from memicos_inference.activation import api as activation_api
+from memicos_inference.admin import api as admin_api
 from memicos_inference.settings import Settings, read
 from memicos_inference.status import api as status_api
 from memicos_inference.steering import api as steering_api
@@ -19,6 +20,8 @@ from memicos_inference.worker import Worker
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": errors.ErrorBody, "description": "The request cannot be answered as it is"},
     401: {"model": errors.ErrorBody, "description": "Wrong or missing X-SECRET-KEY"},
+    403: {"model": errors.ErrorBody, "description": "The settings do not allow it"},
+    404: {"model": errors.ErrorBody, "description": "There is no such thing"},
     413: {"model": errors.ErrorBody, "description": "The body is too large"},
     422: {"model": errors.ErrorBody, "description": "A field is missing or out of range"},
     503: {
@@ -55,6 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     settings = settings or read()
+    app.state.settings = settings
     app.state.worker = Worker(
         partial(loading.load, settings), max_waiting=settings.max_waiting, max_live=settings.max_generations
     )
@@ -63,5 +67,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(status_api.health_router)
     app.include_router(status_api.router, responses={code: ERRORS[code] for code in (401, 503)})
     for router in (tokens_api.router, activation_api.router, steering_api.router):
-        app.include_router(router, responses=ERRORS)
+        app.include_router(router, responses={code: ERRORS[code] for code in ERRORS if code not in (403, 404)})
+    app.include_router(admin_api.router, responses=ERRORS)
     return app

@@ -11,6 +11,7 @@ ENDPOINTS = (
     "/v1/activation/topk-by-token",
     "/v1/steer/completion",
     "/v1/steer/completion-chat",
+    "/v1/admin/sources",
 )
 
 

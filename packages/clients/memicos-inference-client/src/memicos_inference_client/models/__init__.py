@@ -1,5 +1,7 @@
 """Contains all the data models used in inputs/outputs"""
 
+from .add_sources_request import AddSourcesRequest
+from .add_sources_response import AddSourcesResponse
 from .all_request import AllRequest
 from .all_response import AllResponse
 from .capabilities_response import CapabilitiesResponse
@@ -25,6 +27,7 @@ from .feature_activation import FeatureActivation
 from .health_response import HealthResponse
 from .health_response_state import HealthResponseState
 from .limits import Limits
+from .remove_source_response import RemoveSourceResponse
 from .single_activation import SingleActivation
 from .single_request import SingleRequest
 from .single_response import SingleResponse
@@ -40,8 +43,11 @@ from .top_feature import TopFeature
 from .top_logprob import TopLogprob
 from .topk_request import TopkRequest
 from .topk_response import TopkResponse
+from .unavailable_source import UnavailableSource
 
 __all__ = (
+    "AddSourcesRequest",
+    "AddSourcesResponse",
     "AllRequest",
     "AllResponse",
     "CapabilitiesResponse",
@@ -67,6 +73,7 @@ __all__ = (
     "HealthResponse",
     "HealthResponseState",
     "Limits",
+    "RemoveSourceResponse",
     "SingleActivation",
     "SingleRequest",
     "SingleResponse",
@@ -82,4 +89,5 @@ __all__ = (
     "TopkRequest",
     "TopkResponse",
     "TopLogprob",
+    "UnavailableSource",
 )

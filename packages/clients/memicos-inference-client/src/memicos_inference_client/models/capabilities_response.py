@@ -9,6 +9,7 @@ from attrs import field as _attrs_field
 if TYPE_CHECKING:
     from ..models.limits import Limits
     from ..models.source_info import SourceInfo
+    from ..models.unavailable_source import UnavailableSource
 
 
 T = TypeVar("T", bound="CapabilitiesResponse")
@@ -32,6 +33,7 @@ class CapabilitiesResponse:
         chat_template (bool): false: chats are rendered as ChatML
         sae_sets (list[str]):
         sources (list[SourceInfo]):
+        unavailable_sources (list[UnavailableSource]):
         steer_methods (list[str]):
         steer_hooks (list[str]): hook points, N being a layer
         endpoints (list[str]):
@@ -51,6 +53,7 @@ class CapabilitiesResponse:
     chat_template: bool
     sae_sets: list[str]
     sources: list[SourceInfo]
+    unavailable_sources: list[UnavailableSource]
     steer_methods: list[str]
     steer_hooks: list[str]
     endpoints: list[str]
@@ -87,6 +90,11 @@ class CapabilitiesResponse:
             sources_item = sources_item_data.to_dict()
             sources.append(sources_item)
 
+        unavailable_sources = []
+        for unavailable_sources_item_data in self.unavailable_sources:
+            unavailable_sources_item = unavailable_sources_item_data.to_dict()
+            unavailable_sources.append(unavailable_sources_item)
+
         steer_methods = self.steer_methods
 
         steer_hooks = self.steer_hooks
@@ -112,6 +120,7 @@ class CapabilitiesResponse:
                 "chat_template": chat_template,
                 "sae_sets": sae_sets,
                 "sources": sources,
+                "unavailable_sources": unavailable_sources,
                 "steer_methods": steer_methods,
                 "steer_hooks": steer_hooks,
                 "endpoints": endpoints,
@@ -125,6 +134,7 @@ class CapabilitiesResponse:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.limits import Limits  # noqa: PLC0415
         from ..models.source_info import SourceInfo  # noqa: PLC0415
+        from ..models.unavailable_source import UnavailableSource  # noqa: PLC0415
 
         d = dict(src_dict)
         model = d.pop("model")
@@ -158,6 +168,13 @@ class CapabilitiesResponse:
 
             sources.append(sources_item)
 
+        unavailable_sources = []
+        _unavailable_sources = d.pop("unavailable_sources")
+        for unavailable_sources_item_data in _unavailable_sources:
+            unavailable_sources_item = UnavailableSource.from_dict(unavailable_sources_item_data)
+
+            unavailable_sources.append(unavailable_sources_item)
+
         steer_methods = cast(list[str], d.pop("steer_methods"))
 
         steer_hooks = cast(list[str], d.pop("steer_hooks"))
@@ -180,6 +197,7 @@ class CapabilitiesResponse:
             chat_template=chat_template,
             sae_sets=sae_sets,
             sources=sources,
+            unavailable_sources=unavailable_sources,
             steer_methods=steer_methods,
             steer_hooks=steer_hooks,
             endpoints=endpoints,

@@ -22,6 +22,7 @@ class Limits:
         max_steered (int): features or vectors in one steering request
         max_logprobs (int):
         max_loaded_saes (int):
+        sae_bytes (int): memory of the SAEs that are loaded at a time
         max_waiting (int): requests that wait for the model
         body_bytes (int):
     """
@@ -34,6 +35,7 @@ class Limits:
     max_steered: int
     max_logprobs: int
     max_loaded_saes: int
+    sae_bytes: int
     max_waiting: int
     body_bytes: int
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -55,6 +57,8 @@ class Limits:
 
         max_loaded_saes = self.max_loaded_saes
 
+        sae_bytes = self.sae_bytes
+
         max_waiting = self.max_waiting
 
         body_bytes = self.body_bytes
@@ -71,6 +75,7 @@ class Limits:
                 "max_steered": max_steered,
                 "max_logprobs": max_logprobs,
                 "max_loaded_saes": max_loaded_saes,
+                "sae_bytes": sae_bytes,
                 "max_waiting": max_waiting,
                 "body_bytes": body_bytes,
             }
@@ -97,6 +102,8 @@ class Limits:
 
         max_loaded_saes = d.pop("max_loaded_saes")
 
+        sae_bytes = d.pop("sae_bytes")
+
         max_waiting = d.pop("max_waiting")
 
         body_bytes = d.pop("body_bytes")
@@ -110,6 +117,7 @@ class Limits:
             max_steered=max_steered,
             max_logprobs=max_logprobs,
             max_loaded_saes=max_loaded_saes,
+            sae_bytes=sae_bytes,
             max_waiting=max_waiting,
             body_bytes=body_bytes,
         )
