@@ -19,8 +19,8 @@ async def add_sources(body: AddSourcesRequest, request: Request) -> Response:
     roots.check_secret(settings)
     worker_of(request).check_ready()
     # what the hub sends must not hold up the model
-    located = await asyncio.to_thread(service.locate, settings, body.spec)
-    return await answer(request, partial(service.add, located=located))
+    prepared = await asyncio.to_thread(service.prepare, settings, body.spec)
+    return await answer(request, partial(service.add, prepared=prepared))
 
 
 @router.delete("/sources/{source_id:path}", response_model=RemoveSourceResponse, summary="Serve a source no longer")

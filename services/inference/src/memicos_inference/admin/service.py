@@ -1,9 +1,8 @@
-"""Sources that come and go. `locate` runs in a thread of its own, the others in the worker's."""
+"""Sources that come and go. `prepare` runs in a thread of its own, the others in the worker's."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memicos_engine.errors import LoadError
@@ -16,55 +15,55 @@ from memicos_inference.serving import Served
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.selection import Spec
+    from memicos_engine.selection import Wanted
+    from memicos_engine.shelf import Stored
 
 
 @dataclass(frozen=True)
-class Located:
-    """An entry that may be added, and the folder that its files are in, where it names one."""
+class Prepared:
+    """The sources of an entry, which may be added. `neurons`: the model's own are meant."""
 
-    spec: Spec
-    folder: Path | None
+    stored: list[Stored]
+    neurons: bool
+    wanted: Wanted
 
 
-def locate(settings: Settings, text: str) -> Located:
-    """Fetches what is the hub's."""
+def prepare(settings: Settings, text: str) -> Prepared:
+    """What the entry's sources are; fetches what is the hub's."""
     from memicos_engine import selection
 
+    # who names a source wants it, whatever the patterns of the start are
+    wanted = replace(loading.wanted(settings, loading.pick_device(settings.device)), include=(), exclude=())
     try:
         spec = selection.parse(text)
         roots.check_entry(settings, spec)
-        return Located(spec, selection.locate(spec, loading.wanted(settings, settings.device), _unreported))
-    except LoadError as error:
-        raise BadInput(str(error)) from error
-
-
-def add(served: Served, located: Located) -> bytes:
-    """All of an entry's sources, or none: with the checks of the start."""
-    from memicos_engine import selection
-
-    settings, spec = served.settings, located.spec
-    # who names a source wants it, whatever the patterns of the start are
-    wanted = replace(loading.wanted(settings, str(served.model.device)), include=(), exclude=())
-    try:
-        candidates, _ = selection.find(spec, wanted, located.folder)
+        candidates, _ = selection.find(spec, wanted, selection.locate(spec, wanted, _unreported))
         selection.check_ids(candidates)
         for one in candidates:
             roots.check_candidate(settings, one)
         stored, broken = loading.known(candidates, wanted, _unreported)
-        if spec.kind == "neurons":
-            stored += loading.neurons(served.model, wanted)
-        _, wrong = loading.fitting(settings, served.model, stored)
     except LoadError as error:
         raise BadInput(str(error)) from error
-    if broken or wrong:
-        raise BadInput(" ".join((broken | wrong).values()))
-    for one in stored:
+    if broken:
+        raise BadInput(" ".join(broken.values()))
+    return Prepared(stored, spec.kind == "neurons", wanted)
+
+
+def add(served: Served, prepared: Prepared) -> bytes:
+    """All of an entry's sources, or none."""
+    try:
+        new = loading.neurons(served.model, prepared.wanted) if prepared.neurons else prepared.stored
+        _, wrong = loading.fitting(served.settings, served.model, new)
+    except LoadError as error:
+        raise BadInput(str(error)) from error
+    if wrong:
+        raise BadInput(" ".join(wrong.values()))
+    for one in new:
         if one.facts.id in served.shelf.ids:
             raise BadInput(f"Source {one.facts.id} is served already, from {served.shelf.place(one.facts.id)}.")
-    for one in stored:
+    for one in new:
         served.shelf.add(one)
-    return AddSourcesResponse(added=[one.facts.id for one in stored]).model_dump_json().encode()
+    return AddSourcesResponse(added=[one.facts.id for one in new]).model_dump_json().encode()
 
 
 def remove(served: Served, source_id: str) -> bytes:
