@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-light fuzz check format lock openapi clients contracts migrations \
-	autointerp-localhost-dev inference-list-configs inference-localhost-dev
+	webapp-localhost-dev autointerp-localhost-dev inference-list-configs inference-localhost-dev
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-28s %s\n", $$1, $$2}'
@@ -75,6 +75,9 @@ contracts: setup ## fail where documents or clients are not what the services gi
 	$(UV) pip install -q -p .venv-light -c requirements.lock $(LIGHT_TOOLS) $(foreach m,$(LIGHT),-e $(m))
 	@touch $@
 
+webapp-localhost-dev: setup ## run the webapp alone (settings from the environment or .env, docs/webapp.md)
+	@$(BIN)/python -m memicos_webapp
+
 autointerp-localhost-dev: setup ## run autointerp alone (ENV_FILE=… for its settings, docs/autointerp.md)
 	$(BIN)/python -m memicos_autointerp $(if $(ENV_FILE),--env-file $(ENV_FILE))
 
@@ -82,4 +85,5 @@ inference-list-configs: setup ## list the models that inference has a config for
 	@$(BIN)/python -m memicos_inference --list-configs
 
 inference-localhost-dev: setup ## run inference alone (MODEL_SOURCESET=gpt2-small.res-jb, docs/inference.md)
+	@test -n "$(MODEL_SOURCESET)" || { echo "name a config: make inference-localhost-dev MODEL_SOURCESET=…, one of"; $(MAKE) -s inference-list-configs; exit 1; }
 	@$(BIN)/python -m memicos_inference --env-file .env.inference.$(MODEL_SOURCESET)

@@ -210,11 +210,11 @@ class Demo:
             model = self.program("model", ROOT / "demo/model.py", "--data", self.options.data)
             await self.supervisor.finish(model)
         inference = self.program("inference", "-m", "memicos_inference", "--env-file", self.options.inference_config)
-        await together(self.supervisor.serve(inference), self.announce_live())
+        await together(self.supervisor.keep(inference), self.announce_live())
 
     async def words(self) -> None:
         await first_answer(self.options.webapp, "/")
-        await self.supervisor.serve(self.program("autointerp", "-m", "memicos_autointerp"))
+        await self.supervisor.keep(self.program("autointerp", "-m", "memicos_autointerp"))
 
     async def announce_live(self) -> None:
         ready = False

@@ -1,13 +1,15 @@
 """Runs programs side by side: prefixed logs, one end for all of them, nothing left behind.
 
 Every program gets a process group of its own, so that a terminal's Ctrl-C reaches only the supervisor, which
-then ends each group: SIGTERM, a grace period, SIGKILL. A program that ends by itself ends all others.
+then ends each group: SIGTERM, a grace period, SIGKILL. A program that ends by itself ends all others, unless it is
+one that is kept: that is started again.
 """
 
 import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +20,9 @@ GRACE_SECONDS = 10
 """From SIGTERM to SIGKILL."""
 RELAY_SECONDS = 2
 """How long the last lines of a program that has ended are waited for."""
+RESTARTS = 3
+"""How often in a row a server that is kept may end within STEADY_SECONDS."""
+STEADY_SECONDS = 60
 LINE_BYTES = 64 * 1024
 """Longer lines are printed in pieces."""
 
@@ -81,7 +86,9 @@ def ending(code: int) -> str:
 
 
 def _stop(running: Running, code: int) -> Stop:
-    return Stop(f"{running.program.name} {ending(code)}" + (f": {running.last}" if running.last else ""))
+    # a program that was killed did not say why
+    why = f": {running.last}" if running.last and code >= 0 else ""
+    return Stop(f"{running.program.name} {ending(code)}{why}")
 
 
 class Supervisor:
@@ -140,6 +147,25 @@ class Supervisor:
         """
         running = await self.start(program)
         raise _stop(running, await self._ended(running))
+
+    async def keep(self, program: Program) -> None:
+        """Run a server, and start it again where it is killed (as for want of memory) or fails after a steady while.
+
+        Raises:
+            Stop: it gave up soon after its start, or was killed RESTARTS times in a row.
+        """
+        quick = 0
+        while True:
+            began = time.monotonic()
+            running = await self.start(program)
+            code = await self._ended(running)
+            self._signal(running, signal.SIGKILL)
+            self.running.remove(running)
+            steady = time.monotonic() - began >= STEADY_SECONDS
+            quick = 0 if steady else quick + 1
+            if (code >= 0 and not steady) or quick > RESTARTS:
+                raise _stop(running, code)
+            self.console.say("demo", f"{program.name} {ending(code)}: it is started again")
 
     async def finish(self, program: Program) -> None:
         """Run a program to its end.

@@ -128,7 +128,7 @@ def test_own_text_is_shaded_and_stays_in_the_address(page: Page, webapp_url: str
     # what is wrong is said in the result's place
     page.get_by_label("Your text").fill("word " * 60)
     page.get_by_role("button", name="Run").click()
-    expect(result.get_by_role("alert")).to_contain_text("Text too long: 62 tokens, max is 50")
+    expect(result.get_by_role("alert")).to_contain_text("Text too long: 62 tokens, max is 50. Shorten it")
 
 
 def test_own_text_waits_while_inference_loads(page: Page, webapp_url: str, inference: InferenceDouble) -> None:

@@ -76,6 +76,41 @@ def test_a_chat_goes_on_in_both_columns(page: Page, webapp_url: str, inference: 
     sent = {tuple(body["types"]): body["prompt"] for body in inference.bodies("/v1/steer/completion-chat")[1:]}
     assert sent["STEERED",][1]["content"] == words("steered", 3)
     assert sent["DEFAULT",][1]["content"] == words("default", 3)
+    # the address has the conversation: it goes on where it was
+    page.reload()
+    for turn in (2, 3):
+        for name in ("Default", "Steered"):
+            region = page.get_by_role("region", name=name)
+            expect(region.locator(".turn")).to_have_count(2 * turn)
+            expect(region.locator(".turn.it .words").last).to_have_text(words(name.lower(), 3))
+        prompt.fill("Go on")
+        prompt.press("Enter")
+    expect(page.get_by_role("region", name="Steered").locator(".turn")).to_have_count(8)
+    sent = {tuple(body["types"]): body["prompt"] for body in inference.bodies("/v1/steer/completion-chat")}
+    assert [turn["content"] for turn in sent["STEERED",]][::2] == ["Hello", "And then?", "Go on", "Go on"]
+    expect(prompt).to_have_value("")
+    page.get_by_role("button", name="Reset").click()
+    expect(page).not_to_have_url(re.compile("chat="))
+
+
+def test_reset_takes_back_what_is_being_answered(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+    inference.delay = 0.05
+    page.goto(f"{webapp_url}{STEER}&mode=chat&n_tokens=100")
+    prompt = page.get_by_role("textbox", name="prompt")
+    expect(prompt).to_have_attribute("placeholder", "Write a message, the model answers…")
+    prompt.fill("Hello")
+    prompt.press("Enter")
+    steered = page.get_by_role("region", name="Steered")
+    expect(steered.locator(".answer")).to_contain_text("steered2")
+    page.get_by_role("button", name="Reset").click()
+    expect(page.get_by_role("button", name="Run")).to_be_visible()
+    inference.delay = 0
+    page.get_by_label("Tokens", exact=True).fill("3")
+    prompt.fill("Again")
+    prompt.press("Enter")
+    expect(steered.locator(".turn")).to_have_count(2)
+    expect(steered.locator(".turn.it .words").last).to_have_text(words("steered", 3))
+    assert [turn["content"] for turn in inference.bodies("/v1/steer/completion-chat")[-1]["prompt"]] == ["Again"]
 
 
 def test_features_are_added_and_removed(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
@@ -105,7 +140,9 @@ def test_what_goes_wrong_is_said(page: Page, webapp_url: str, inference: Inferen
     prompt, note = page.get_by_label("prompt"), page.locator("#steer-note")
     prompt.fill("word " * 60)
     prompt.press("Control+Enter")
-    expect(note).to_have_text("Text too long: 62 tokens, max is 50")
+    expect(note).to_contain_text("Text too long: 62 tokens, max is 50. Shorten it")
+    # there is no answer, and nothing that looks like one
+    expect(page.get_by_role("region", name="Steered").locator(".out")).to_have_text("")
     expect(note).to_have_attribute("role", "alert")
     inference.error_after = 2
     prompt.fill("Once")

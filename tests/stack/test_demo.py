@@ -74,6 +74,20 @@ def test_a_server_that_dies_ends_the_others(start: Start, data: Path) -> None:
     assert alive(family) == []
 
 
+def test_inference_that_is_killed_comes_again(start: Start, data: Path) -> None:
+    demo = start(data)
+    demo.wait_for("inference is ready")
+    (inference,) = [p for p in demo.family() if "memicos_inference" in p.cmdline()]
+    inference.kill()
+    demo.wait_for("inference was ended by SIGKILL: it is started again")
+    # pages have been there all the time
+    assert httpx.get(f"{demo.webapp}/smollm2-135m-it/15-res-4k/0", timeout=60).status_code == 200
+    (again,) = [p for p in demo.family() if "memicos_inference" in p.cmdline()]
+    assert again.pid != inference.pid
+    assert demo.end(signal.SIGINT) == 0
+    assert alive([inference, again]) == []
+
+
 def test_what_the_weights_are_is_said(demo: Demo) -> None:
     origin = httpx.get(f"{demo.inference}/v1/capabilities", timeout=60).json()["origin"]
     assert "Q4_1 GGUF" in origin and "not the original" in origin

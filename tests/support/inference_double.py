@@ -131,6 +131,7 @@ class InferenceDouble:
             "max_steered": 64,
             "max_logprobs": 10,
             "max_loaded_saes": 10,
+            "sae_bytes": 2**30,
             "max_waiting": 8,
             "body_bytes": 100_000,
         }
@@ -139,6 +140,7 @@ class InferenceDouble:
                 "id": source,
                 "source_set": source.split("-", 1)[1],
                 "hook": f"blocks.{source[0]}.hook_resid_post",
+                "steer_hook": f"blocks.{source[0]}.hook_resid_post",
                 "layer": int(source[0]),
                 "d_in": 16,
                 "d_sae": FEATURES,
@@ -166,8 +168,10 @@ class InferenceDouble:
                 "chat_template": True,
                 "sae_sets": sorted({source.split("-", 1)[1] for source in self.sources}),
                 "sources": sources,
+                "unavailable_sources": [],
                 "steer_methods": ["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"],
                 "steer_hooks": ["blocks.N.hook_resid_post"],
+                "unsteerable_hooks": [],
                 "endpoints": [],
                 "limits": limits,
             }

@@ -11,7 +11,11 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM
 
 Change = Callable[[torch.Tensor], torch.Tensor]
-"""From the residual stream (1, T, D) after a layer to what takes its place."""
+"""From activations (1, T, D) to what takes their place."""
+
+Place = int | tuple[str, str]
+"""A layer of a Llama, after which the residual stream is meant (-1: the embeddings), or a module by its path:
+("input", "model.layers.0.mlp.down_proj") or ("output", …)."""
 
 
 def load(folder: Path) -> Any:
@@ -29,6 +33,51 @@ def residuals(hf: Any, ids: Sequence[int], layers: Sequence[int]) -> dict[int, n
         handle.remove()
     last = len(hf.model.layers) - 1
     return {layer: (before_norm[0] if layer == last else states[layer + 1])[0].double().numpy() for layer in layers}
+
+
+def attention(hf: Any, ids: Sequence[int], layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of one layer's attention the pattern (heads, T, T), the values (T, heads of values, d_head) and what its heads
+    mix from both, side by side (T, heads * d_head); float64. For Llama's kind of model and GPT-2.
+    """
+    if hasattr(hf, "transformer"):
+        module = hf.transformer.h[layer].attn
+        width = hf.config.n_embd
+        values, mixed, n_heads = module.c_attn, module.c_proj, hf.config.n_head
+        own = slice(2 * width, 3 * width)  # behind queries and keys
+    else:
+        module = hf.model.layers[layer].self_attn
+        values, mixed, n_heads = module.v_proj, module.o_proj, hf.config.num_key_value_heads
+        own = slice(None)
+    found: dict[str, torch.Tensor] = {}
+    handles = [
+        values.register_forward_hook(lambda _module, _args, output: found.__setitem__("v", output[0, :, own])),
+        mixed.register_forward_pre_hook(lambda _module, args: found.__setitem__("z", args[0][0])),
+    ]
+    usual = hf.config._attn_implementation
+    hf.set_attn_implementation("eager")  # the others form no pattern
+    try:
+        with torch.inference_mode():
+            patterns = hf(torch.tensor([list(ids)]), output_attentions=True).attentions
+    finally:
+        hf.set_attn_implementation(usual)
+        for handle in handles:
+            handle.remove()
+    v = found["v"].reshape(len(ids), n_heads, -1)
+    return patterns[layer][0].double().numpy(), v.double().numpy(), found["z"].double().numpy()
+
+
+def attributed(folder: Path, pattern: np.ndarray, values: np.ndarray, index: int, target: int) -> np.ndarray:
+    """Direct feature attribution (T,) of a feature at `target`, head by head and position by position."""
+    column = load_file(folder / "sae_weights.safetensors")["W_enc"][:, index].astype(np.float64)
+    n_heads, length = pattern.shape[:2]
+    parts = np.zeros(length)
+    d_head = values.shape[-1]
+    group = n_heads // values.shape[1]
+    for head in range(n_heads):
+        rows = column[head * d_head : (head + 1) * d_head]
+        for source in range(length):
+            parts[source] += pattern[head, target, source] * (values[source, head // group] @ rows)
+    return parts
 
 
 def encode(folder: Path, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,18 +108,31 @@ def counted(hidden: np.ndarray, ignored: Sequence[int], norm_cut: float | None) 
     return found if norm_cut is None else found & (np.linalg.norm(hidden, axis=-1) <= norm_cut)
 
 
-def logits(hf: Any, ids: Sequence[int], changes: Mapping[int, Change] | None = None) -> torch.Tensor:
-    """Logits (T, V) of one uncached run, the residual stream changed after some layers (-1: the embeddings)."""
-    handles = []
-    for layer, change in (changes or {}).items():
-        module = hf.model.embed_tokens if layer < 0 else hf.model.layers[layer]
-        handles.append(module.register_forward_hook(lambda _module, _args, output, change=change: change(output)))
+def logits(
+    hf: Any, ids: Sequence[int], changes: Mapping[int, Change] | Mapping[Place, Change] | None = None
+) -> torch.Tensor:
+    """Logits (T, V) of one uncached run with activations changed at some places."""
+    handles = [_changing(hf, place, change) for place, change in (changes or {}).items()]
     try:
         with torch.inference_mode():
             return hf(torch.tensor([list(ids)])).logits[0]
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _changing(hf: Any, place: Place, change: Change) -> Any:
+    if isinstance(place, int):
+        place = ("output", "model.embed_tokens" if place < 0 else f"model.layers.{place}")
+    side, path = place
+    module = hf.get_submodule(path)
+    if side == "input":
+        return module.register_forward_pre_hook(lambda _module, args: (change(args[0]), *args[1:]))
+
+    def after(_module: Any, _args: Any, output: Any) -> Any:
+        return (change(output[0]), *output[1:]) if isinstance(output, tuple) else change(output)
+
+    return module.register_forward_hook(after)
 
 
 def added(vector: torch.Tensor, strength: float) -> Change:
@@ -83,6 +145,13 @@ def scaled(vector: torch.Tensor, strength: float) -> Change:
     unit = vector / vector.norm()
     matrix = torch.eye(len(vector)) + (strength - 1) * torch.outer(unit, unit)
     return lambda hidden: hidden @ matrix
+
+
+def capped(vector: torch.Tensor, most: float) -> Change:
+    """The component of h along v replaced by `most` where it exceeds that."""
+    unit = vector / vector.norm()
+    across = torch.eye(len(vector)) - torch.outer(unit, unit)
+    return lambda hidden: torch.where((hidden @ unit > most)[..., None], hidden @ across + most * unit, hidden)
 
 
 def in_turn(*changes: Change) -> Change:

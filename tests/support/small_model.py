@@ -5,6 +5,7 @@ against glassllm's own before it writes anything.
 """
 
 import json
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,45 @@ def small_sae(folder: Path, layer: int, width: int, seed: int = 0, architecture:
     sae.load_state_dict({name: torch.tensor(value, dtype=torch.float32) for name, value in weights.items()})
     sae.save_model(folder)
     return folder
+
+
+def random_sae(folder: Path, hook_name: str, d_in: int, width: int, seed: int = 0, prepend_bos: bool = True) -> Path:
+    """Write a standard SAE of random weights at any hook in SAELens' format; return `folder`.
+
+    Decoder rows are of length 1, and every feature fires on about half of the positions.
+    """
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(width, d_in))
+    weights = {
+        "W_dec": rows / np.linalg.norm(rows, axis=1, keepdims=True),
+        "W_enc": rng.normal(size=(d_in, width)),
+        "b_dec": np.zeros(d_in),
+        "b_enc": 0.1 * rng.normal(size=width),
+    }
+    sae = SAE.from_dict(
+        {
+            "architecture": "standard",
+            "d_in": d_in,
+            "d_sae": width,
+            "dtype": "float32",
+            "device": "cpu",
+            "apply_b_dec_to_input": False,
+            "metadata": {"hook_name": hook_name, "prepend_bos": prepend_bos, "context_size": 128},
+        }
+    )
+    sae.load_state_dict({name: torch.tensor(value, dtype=torch.float32) for name, value in weights.items()})
+    sae.save_model(folder)
+    return folder
+
+
+def without_bos(folder: Path, target: Path) -> Path:
+    """Copy the model in `folder` to `target`, its tokenizer without a BOS token; return `target`."""
+    shutil.copytree(folder, target, dirs_exist_ok=True)
+    config = target / "tokenizer_config.json"
+    content = json.loads(config.read_text())
+    del content["bos_token"]
+    config.write_text(json.dumps(content))
+    return target
 
 
 def write_extras(folder: Path, ignored_positions: list[int], norm_cut: float | None) -> None:

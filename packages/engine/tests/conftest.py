@@ -3,11 +3,13 @@
 small_folder, small, small_plain   glassllm as a Llama: BOS, no chat template, context 128
 demo_folder, demo, demo_plain      the demo's SmolLM2-135M; fetched and converted where it is missing
 demo_sources                       its three SAEs
+tiny                               a random model of an architecture of `tiny_models`, by the engine and by transformers
 make_sae                           folder and source of a small SAE, as `small_model.small_sae`
 """
 
 import importlib.util
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,11 @@ import pytest
 from memicos_engine.model import LanguageModel, load_model
 from memicos_engine.sources import SaeSource, load_source
 from small_model import small_model, small_sae, write_extras
+from tiny_models import tiny_model
 
 ROOT = Path(__file__).parents[3]
 
+Tiny = Callable[[str], tuple[LanguageModel, Any]]
 MakeSae = Callable[..., tuple[Path, SaeSource]]
 
 
@@ -35,6 +39,16 @@ def small(small_folder: Path) -> LanguageModel:
 @pytest.fixture(scope="session")
 def small_plain(small_folder: Path) -> Any:
     return plain.load(small_folder)
+
+
+@pytest.fixture(scope="session")
+def tiny(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    @cache
+    def make(architecture: str) -> tuple[LanguageModel, Any]:
+        folder = tiny_model(tmp_path_factory.mktemp(architecture), architecture, small_folder)
+        return load_model(architecture, str(folder)), plain.load(folder)
+
+    return make
 
 
 @pytest.fixture(scope="session")

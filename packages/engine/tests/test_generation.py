@@ -11,9 +11,11 @@ import torch
 from memicos_engine import readings
 from memicos_engine.errors import Refused
 from memicos_engine.generation import Generation, Row, Sampling, cache_bytes
-from memicos_engine.model import LanguageModel, load_model
+from memicos_engine.model import DTYPES, LanguageModel, load_model
 from memicos_engine.sampling import Sampler
-from memicos_engine.steering import Steer
+from memicos_engine.steering import METHODS, Steer
+from transformer_lens.utilities.logits_utils import sample_logits
+from transformers import AutoModelForCausalLM
 
 ANY_BYTES = 10**10
 GREEDY = Sampling()
@@ -121,12 +123,12 @@ def test_generations_that_take_turns_do_not_meet(small: LanguageModel, make_sae:
     ids = small.token_ids("The Queen turned", prepend_bos=True)
     steers = [[Steer("blocks.1.hook_resid_post", source.decoder_row(i), 25)] for i in (1, 2)]
     alone = [finished(small, [Row(ids, steer)], 10).ids for steer in steers]
-    reading = readings.feature(small, source, ids, 7, True)
+    reading = readings.feature(small, source, [ids], 7, True)[0]
     writing = [Generation(small, [Row(ids, steer)], 10, GREEDY, ANY_BYTES) for steer in steers]
     while not writing[0].done:
         for one in writing:
             one.step()
-        assert readings.feature(small, source, ids, 7, True) == reading
+        assert readings.feature(small, source, [ids], 7, True)[0] == reading
     assert [one.ids for one in writing] == alone and alone[0] != alone[1]
 
 
@@ -155,7 +157,8 @@ def test_frequency_penalty() -> None:
     cold = 1e-6
 
     def written(penalty: float, temperature: float, prompt: list[int]) -> list[int]:
-        sampler = Sampler(Sampling(temperature=temperature, freq_penalty=penalty), prompt)
+        """The penalty in units of logits."""
+        sampler = Sampler(Sampling(temperature=temperature, freq_penalty=penalty / (temperature or 1)), prompt)
         return [sampler.choose(logits) for _ in range(5)]
 
     assert written(0, cold, [0, 0, 0]) == [0] * 5
@@ -163,6 +166,19 @@ def test_frequency_penalty() -> None:
     assert written(1.5, cold, [0, 0, 1]) == [1, 2, 0, 1, 2]  # the prompt counts
     assert written(1.5, 0, [0, 0, 1]) == [0] * 5  # not without temperature
     assert written(-1.5, cold, [1, 1, 1]) == [0] * 5  # nor below 0
+
+
+def test_the_penalty_comes_off_after_the_temperature() -> None:
+    """As TransformerLens' `sample_logits` has it, which draws from the same distribution."""
+    logits = torch.tensor([3.0, 2.5, 2.0, 1.0])
+    prompt = [0, 0, 1, 3]
+    n = 3000
+    drawn = [Sampler(Sampling(temperature=2.0, freq_penalty=0.6, seed=i), prompt).choose(logits) for i in range(n)]
+    torch.manual_seed(0)
+    theirs = sample_logits(logits.repeat(n, 1), temperature=2.0, freq_penalty=0.6, tokens=torch.tensor([prompt] * n))
+    expected = (logits / 2 - 0.6 * torch.tensor([2.0, 1, 0, 1])).softmax(-1)
+    for found in (torch.tensor(drawn), theirs):
+        assert (torch.bincount(found, minlength=4) / n - expected).abs().max() < 0.03
 
 
 def test_logprobs(small: LanguageModel, small_plain: Any) -> None:
@@ -244,7 +260,7 @@ def test_hooks_are_gone_after_every_step_and_every_fault(
     writing = Generation(small, [Row(ids, steers)], 5, GREEDY, ANY_BYTES)
     assert hooked(small) == []
     writing.step()
-    readings.feature(small, source, ids, 0, True)
+    readings.feature(small, source, [ids], 0, True)[0]
     assert hooked(small) == []
 
     def broken(*_: Any, **__: Any) -> None:
@@ -256,7 +272,7 @@ def test_hooks_are_gone_after_every_step_and_every_fault(
         writing.step()
     assert hooked(small) == []
     with pytest.raises(RuntimeError, match="device is gone"):
-        readings.feature(small, source, ids, 0, True)
+        readings.feature(small, source, [ids], 0, True)[0]
     assert hooked(small) == []
 
 
@@ -278,7 +294,7 @@ def test_narrow_dtypes(small_folder: Path, small: LanguageModel, dtype: str) -> 
     vector = torch.randn(128, generator=torch.Generator().manual_seed(4))
     rows = [
         Row(ids, [Steer("blocks.1.hook_resid_post", vector, 10), Steer("blocks.2.hook_resid_post", vector, 3, method)])
-        for method in ("SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP")
+        for method in METHODS
     ]
     exact = Generation(small, rows, 1, GREEDY, ANY_BYTES)
     writing = Generation(narrow, rows, 1, Sampling(n_logprobs=2), ANY_BYTES)
@@ -286,3 +302,35 @@ def test_narrow_dtypes(small_folder: Path, small: LanguageModel, dtype: str) -> 
         one.step()
     assert exact.logits is not None and writing.logits is not None
     assert (exact.logits - writing.logits).abs().max() < 0.5
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_narrow_dtypes_write_what_transformers_writes_in_them(small_folder: Path, dtype: str) -> None:
+    """Greedily, as the model is and steered by a hook of the test's own, until two tokens are nearly as likely."""
+    narrow = load_model("small", str(small_folder), dtype=dtype)
+    hf: Any = AutoModelForCausalLM.from_pretrained(small_folder, dtype=DTYPES[dtype]).eval()
+    step = torch.randn(128, generator=torch.Generator().manual_seed(6))
+    block, mlp = hf.model.layers[1], hf.model.layers[2].mlp.down_proj
+    neurons = torch.randn(341, generator=torch.Generator().manual_seed(7))
+    steers = [Steer("blocks.1.hook_resid_post", step, 4), Steer("blocks.2.mlp.hook_post", neurons, 3)]
+    compared = 0
+    for text in BEGINNINGS[:3]:
+        ids = narrow.token_ids(text, prepend_bos=True)
+        for given in ([], steers):
+            handles = []
+            if given:
+                added = (4 * step).to(hf.dtype), (3 * neurons).to(hf.dtype)
+                handles.append(block.register_forward_hook(lambda _m, _a, out, add=added[0]: out + add))
+                handles.append(mlp.register_forward_pre_hook(lambda _m, args, add=added[1]: args[0] + add))
+            try:
+                ((expected, logits),) = continued(hf, [ids], 24)
+            finally:
+                for handle in handles:
+                    handle.remove()
+            ours = finished(narrow, [Row(ids, given)], 24).ids[0]
+            same = next((i for i, pair in enumerate(zip(ours, expected, strict=False)) if pair[0] != pair[1]), None)
+            if same is not None:
+                first, second = logits[same].float().topk(2).values
+                assert first - second <= 4 * torch.finfo(hf.dtype).eps * first.abs()
+            compared += len(expected) if same is None else same
+    assert compared > 100

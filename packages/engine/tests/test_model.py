@@ -1,8 +1,6 @@
 """Tokens and their text, chats, models without BOS."""
 
 import copy
-import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from memicos_engine import chat, readings
 from memicos_engine.errors import Refused
 from memicos_engine.generation import Generation, Row, Sampling
 from memicos_engine.model import LanguageModel, load_model
+from small_model import without_bos as without_bos_token
 from tokenizers import decoders
 
 WRITTEN = "The whale, 鯨, said: \u201cça va?\u201d \U0001f40b\U0001f3fd\n\n  def f(x):  return x\ufffd!"
@@ -26,16 +25,9 @@ def changed(model: LanguageModel, **attributes: Any) -> LanguageModel:
     return replace(model, tokenizer=tokenizer)
 
 
-def edit(path: Path, **values: Any) -> None:
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps({key: value for key, value in {**content, **values}.items() if value is not None}))
-
-
 @pytest.fixture(scope="module")
 def without_bos(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
-    folder = tmp_path_factory.mktemp("without-bos")
-    shutil.copytree(small_folder, folder, dirs_exist_ok=True)
-    edit(folder / "tokenizer_config.json", bos_token=None)
+    folder = without_bos_token(small_folder, tmp_path_factory.mktemp("without-bos"))
     return load_model("without-bos", str(folder))
 
 
@@ -103,12 +95,14 @@ def test_a_model_without_bos_works_everywhere(
     assert without_bos.bos_token_id is None
     ids = without_bos.token_ids("Alice was beginning", prepend_bos=True)
     assert ids == small.token_ids("Alice was beginning", prepend_bos=False)
-    folder, source = make_sae(1, ignored=[])
+    folder, source = make_sae(1)  # its recipe prepends BOS and ignores it; there is none, so position 0 counts
     values, near = plain.encode(folder, plain.residuals(small_plain, ids, [1])[1])
-    reading = readings.feature(without_bos, source, ids, 3, ignore_bos=True)
+    reading = readings.feature(without_bos, source, [ids], 3, ignore_bos=True)[0]
     assert reading.values == pytest.approx(values[:, 3].tolist(), rel=1e-3, abs=1e-3) and not near[:, 3].any()
-    assert readings.strongest(without_bos, [source], ids, 5).hits
-    assert readings.vector(without_bos, "blocks.1.hook_resid_post", [1.0] * 128, ids).values
+    assert reading.ignored == []
+    assert readings.strongest(without_bos, [source], [ids], 5)[0].hits
+    assert readings.firing(without_bos, source, [ids, ids[:1]], 1000)[1].ignored == []
+    assert readings.vector(without_bos, "blocks.1.hook_resid_post", [1.0] * 128, [ids])[0].values
     assert chat.render(without_bos, [{"role": "user", "content": "Hello"}])
     writing = Generation(without_bos, [Row(ids)], 3, Sampling(), 10**9)
     while not writing.done:

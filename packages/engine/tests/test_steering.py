@@ -13,38 +13,10 @@ from memicos_engine.generation import Generation, Row, Sampling
 from memicos_engine.model import LanguageModel
 from memicos_engine.sources import Source
 from memicos_engine.steering import Method, Steer, Steering
+from steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_of
 
-ANY_BYTES = 10**10
 PROMPT = "The committee met on Tuesday, and the chairman opened the session with"
 STEPS = 4
-TOLERANCE = 1e-3
-INDEPENDENT = {"SIMPLE_ADDITIVE": plain.added, "ORTHOGONAL_DECOMP": plain.scaled}
-
-
-def logits_of(model: LanguageModel, rows: list[Row], steps: int) -> tuple[torch.Tensor, torch.Tensor, list[list[int]]]:
-    """Logits of the prompts' positions (B, T, V), of the tokens written after them (B, steps, V), and those tokens.
-
-    The last position of the prompts and all that follow are a generation's own, prefilled and then cached.
-    """
-    with Steering(model, [row.steers for row in rows]).applied(), torch.inference_mode():
-        prompts = model.hf(torch.tensor([list(row.ids) for row in rows])).logits
-    writing = Generation(model, rows, steps, Sampling(), ANY_BYTES)
-    found = []
-    while not writing.done:
-        writing.step()
-        assert writing.logits is not None
-        found.append(writing.logits)
-    return prompts, torch.stack(found, dim=1), writing.ids
-
-
-def check(model: LanguageModel, hf: Any, rows: list[Row], changes: list[dict[int, plain.Change]], steps: int) -> None:
-    prompts, written, ids = logits_of(model, rows, steps)
-    for i, (row, change) in enumerate(zip(rows, changes, strict=True)):
-        expected = plain.logits(hf, [*row.ids, *ids[i][:-1]], change)
-        length = len(row.ids)
-        assert (prompts[i] - expected[:length]).abs().max() <= TOLERANCE
-        here = written[i, : len(ids[i])]
-        assert (here - expected[length - 1 :]).abs().max() <= TOLERANCE
 
 
 @pytest.mark.parametrize("method", steering.METHODS)
@@ -54,7 +26,7 @@ def test_random_features_of_three_layers(
     generator = torch.Generator().manual_seed(7)
     ids = demo.token_ids(PROMPT, prepend_bos=True)
     rows, changes = [], []
-    for i in range(20):
+    for i in range(8 if method == "PROJECTION_CAP" else 20):
         _, source = demo_sources[i % 3]
         vector = source.decoder_row(int(torch.randint(source.d_sae, (), generator=generator))).detach()
         strength = (-1) ** i * (100 + 10 * i) if method == "SIMPLE_ADDITIVE" else i - 8
@@ -66,7 +38,7 @@ def test_random_features_of_three_layers(
 def test_several_features_at_once(
     demo: LanguageModel, demo_plain: Any, demo_sources: list[tuple[Path, Source]]
 ) -> None:
-    """Of one layer, of several layers, both methods in turn; STEERED rows beside a DEFAULT one."""
+    """Of one layer, of several layers, the methods in turn; STEERED rows beside a DEFAULT one."""
     ids = demo.token_ids(PROMPT, prepend_bos=True)
     (at_7, at_15, at_23) = (source for _, source in demo_sources)
     a, b, c, d = (s.decoder_row(i).detach() for s, i in ((at_7, 5), (at_7, 900), (at_15, 77), (at_23, 4000)))
@@ -76,6 +48,7 @@ def test_several_features_at_once(
         Row(ids, [Steer(high, d, 300), Steer(low, a, 60), Steer(middle, c, 120)]),
         Row(ids, [Steer(low, a, 60), Steer(low, a + b, 3, "ORTHOGONAL_DECOMP"), Steer(low, b, 40)]),
         Row(ids, [Steer(low, a, 0, "ORTHOGONAL_DECOMP"), Steer(middle, c, 5, "ORTHOGONAL_DECOMP")]),
+        Row(ids, [Steer(low, a, 1, "PROJECTION_CAP"), Steer(low, b, 60), Steer(low, b, 30, "PROJECTION_CAP")]),
         Row(ids),
     ]
     changes: list[dict[int, plain.Change]] = [
@@ -83,6 +56,7 @@ def test_several_features_at_once(
         {7: plain.added(a, 60), 15: plain.added(c, 120), 23: plain.added(d, 300)},
         {7: plain.in_turn(plain.added(a, 60), plain.scaled(a + b, 3), plain.added(b, 40))},
         {7: plain.scaled(a, 0), 15: plain.scaled(c, 5)},
+        {7: plain.in_turn(plain.capped(a, 1), plain.added(b, 60), plain.capped(b, 30))},
         {},
     ]
     check(demo, demo_plain, rows, changes, STEPS)
@@ -162,17 +136,29 @@ def test_what_is_refused(small: LanguageModel) -> None:
     for hook in ("blocks.4.hook_resid_pre", "blocks.4.hook_resid_post"):
         with pytest.raises(Refused, match="layers 0 to 3"):
             start(hook, 128)
-    for hook in ("blocks.1.hook_mlp_out", "nonsense"):
+    for hook in ("blocks.1.mlp.hook_in", "blocks.1.attn.hook_q", "nonsense"):
         with pytest.raises(Refused, match=r"cannot be steered; .*hook_resid_pre"):
             start(hook, 128)
+    with pytest.raises(Refused, match=r"128 numbers.*have 341"):
+        start("blocks.3.mlp.hook_post", 128)
     with pytest.raises(Refused, match="not finite"):
         Steer("blocks.1.hook_resid_post", [1e30, 0.0], 1e30)
     with pytest.raises(Refused, match="not finite"):
         Steer("blocks.1.hook_resid_post", [float("nan"), 0.0], 1.0)
-    with pytest.raises(Refused, match="zero"):
-        Steer("blocks.1.hook_resid_post", [0.0] * 128, 1.0, "ORTHOGONAL_DECOMP")
-    with pytest.raises(Refused, match="PROJECTION_CAP"):
-        Steer("blocks.1.hook_resid_post", [1.0], 1.0, "PROJECTION_CAP")  # pyright: ignore[reportArgumentType]
+    for method in ("ORTHOGONAL_DECOMP", "PROJECTION_CAP"):
+        with pytest.raises(Refused, match="zero"):
+            Steer("blocks.1.hook_resid_post", [0.0] * 128, 1.0, method)
+        with pytest.raises(Refused, match="not finite"):
+            Steer("blocks.1.hook_resid_post", [1.0], 1e39, method)
+        assert Steer("blocks.1.hook_resid_post", [1e30], 1e30, method).strength == 1e30
+    direction = [1.0, *[0.0] * 127]
+    for method in ("SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"):
+        with pytest.raises(Refused, match="square is not finite"):
+            Steering(small, [[Steer("blocks.1.hook_resid_post", direction, 1e25, method)]])
+    # a cap that is never reached changes nothing
+    Steering(small, [[Steer("blocks.1.hook_resid_post", direction, 1e25, "PROJECTION_CAP")]])
+    with pytest.raises(Refused, match="SIMPLE_ADDITIVE, ORTHOGONAL_DECOMP, PROJECTION_CAP"):
+        Steer("blocks.1.hook_resid_post", [1.0], 1.0, "OTHER")  # pyright: ignore[reportArgumentType]
 
 
 def test_a_features_best_tokens_become_likelier(demo: LanguageModel, demo_sources: list[tuple[Path, Source]]) -> None:

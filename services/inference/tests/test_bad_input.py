@@ -12,9 +12,22 @@ FEATURE = {"model": NAME, "source": "2-small", "index": 3, "strength": 4}
 VECTOR = {"steering_vector": [1.0] * 128, "strength": 2, "hook": "blocks.2.hook_resid_post"}
 BODIES: dict[str, dict[str, Any]] = {
     "tokenize": {"model": NAME, "text": "Alice sat"},
+    "apply-chat-template": {"messages": [{"role": "user", "content": "Hello"}]},
     "activation/single": {"model": NAME, "prompt": "Alice sat", "source": "2-small", "index": "3"},
     "activation/all": {"model": NAME, "prompt": "Alice sat", "source_set": "small"},
     "activation/topk-by-token": {"model": NAME, "prompt": "Alice sat", "source": "2-small"},
+    "activation/single-batch": {"model": NAME, "prompts": ["Alice sat", "Bob"], "source": "2-small", "index": "3"},
+    "activation/all-batch": {"model": NAME, "prompts": ["Alice sat", "Bob"], "source_set": "small"},
+    "activation/topk-by-token-batch": {"model": NAME, "prompts": ["Alice sat", "Bob"], "source": "2-small"},
+    "activation/source": {"model": NAME, "prompts": ["Alice sat", "Bob"], "source": "2-small"},
+    "activation/raw": {"prompts": ["Alice sat", "Bob"], "layers": [1]},
+    "util/sae-vector": {"model": NAME, "source": "2-small", "index": 3},
+    "util/sae-topk-by-decoder-cossim": {
+        "model": NAME,
+        "source": "2-small",
+        "num_results": 3,
+        "feature": {"model": NAME, "source": "1-small", "index": 3},
+    },
     "steer/completion": {
         "model": NAME,
         "prompt": "Alice sat",
@@ -36,6 +49,11 @@ LONG = "Alice sat. " * 60
 ONE = "activation/single"
 ALL = "activation/all"
 TOPK = "activation/topk-by-token"
+BATCHES = ("activation/single-batch", "activation/all-batch", "activation/topk-by-token-batch", "activation/source")
+RAW = "activation/raw"
+TEMPLATE = "apply-chat-template"
+VECTOR_OF = "util/sae-vector"
+NEAR = "util/sae-topk-by-decoder-cossim"
 STEER = "steer/completion"
 CHAT = "steer/completion-chat"
 GONE = object()
@@ -91,6 +109,70 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (TOPK, {"source": "2"}, 400, "Unknown source '2'"),
     (TOPK, {"source": GONE}, 422, "source: Field required"),
     (TOPK, {"prompt": LONG}, 400, "Text too long"),
+    *[
+        (path, change, status, words)
+        for path in (*BATCHES, RAW)
+        for change, status, words in [
+            ({"model": "other"}, 400, "Unsupported model"),
+            ({"prompts": []}, 400, "At least one prompt is required"),
+            ({"prompts": ["a"] * 65}, 400, "Batch size 65 exceeds maximum of 64 (INFERENCE_MAX_PROMPTS)"),
+            ({"prompts": ["a", LONG]}, 400, "tokens, max is 100 (prompts.1)"),
+            ({"prompts": [LONG]}, 400, "tokens, max is 100"),
+            ({"prompts": ["Alice sat. " * 20, *["a"] * 63]}, 400, "at most 4096 run together (INFERENCE_BATCH_TOKENS)"),
+            ({"prompts": "Alice sat"}, 422, "prompts: "),
+            ({"prompts": ["a", 3]}, 422, "prompts.1: "),
+            ({"prompts": ["a", "\ud800"]}, 422, "prompts.1: "),
+            ({"prompts": GONE}, 422, "prompts: Field required"),
+        ]
+    ],
+    (BATCHES[0], {"index": 96}, 400, "has features 0 to 95; there is no 96"),
+    (BATCHES[0], {"source": GONE, "index": GONE}, 400, "exactly one of layer/index or vector must be provided"),
+    (BATCHES[1], {"num_results": 1001}, 400, "at most 1000 are given (INFERENCE_MAX_NUM_RESULTS)"),
+    (BATCHES[1], {"sort_by_token_indexes": [20]}, 400, "the shortest prompt has positions 0 to "),
+    (BATCHES[2], {"top_k": 101}, 400, "at most 100 are given (INFERENCE_MAX_TOP_K)"),
+    (BATCHES[3], {"source": "7-small"}, 400, "Unknown source '7-small'"),
+    (RAW, {"layers": [4]}, 400, "There is no layer 4: the model has layers 0 to 3"),
+    (RAW, {"layers": [-1]}, 400, "There is no layer -1"),
+    (RAW, {"layers": []}, 422, "layers: "),
+    (RAW, {"layers": ["a"]}, 422, "layers.0: "),
+    (RAW, {"hook_point": "mlp"}, 422, "hook_point: "),
+    (RAW, {"type": "mean"}, 422, "type: "),
+    (RAW, {"hooks": ["hook_embed"]}, 400, "Name layers or hooks, not both"),
+    (RAW, {"layers": GONE, "hooks": []}, 422, "hooks: "),
+    (RAW, {"layers": GONE, "hooks": ["hook_embed"] * 65}, 400, "65 hooks; at most 64 are captured"),
+    (RAW, {"layers": GONE, "hooks": ["blocks.9.hook_mlp_out"]}, 400, "layers 0 to 3"),
+    (RAW, {"layers": GONE, "hooks": ["nonsense"]}, 400, "Unknown hook 'nonsense'"),
+    (RAW, {"layers": GONE, "hooks": ["blocks.1.attn.hook_pattern"]}, 400, "one vector a position"),
+    (TEMPLATE, {"model": "other"}, 400, "Unsupported model"),
+    (TEMPLATE, {"messages": []}, 422, "messages: "),
+    (TEMPLATE, {"messages": "Hello"}, 422, "messages: "),
+    (TEMPLATE, {"messages": [{"role": "", "content": "x"}]}, 422, "messages.0.role: "),
+    (TEMPLATE, {"messages": [{"role": "user"}]}, 422, "messages.0.content: Field required"),
+    (TEMPLATE, {"messages": [{"role": "user", "content": "\ud800"}]}, 422, "messages.0.content: "),
+    (TEMPLATE, {"messages": [{"role": "user", "content": LONG}]}, 400, "tokens, max is 100"),
+    (TEMPLATE, {"messages": [{"role": "user", "content": ""}] * 101}, 400, "more than the 100 tokens"),
+    (TEMPLATE, {"chat_template_kwargs": {"thinking": True}}, 400, "no chat template, and ChatML"),
+    (TEMPLATE, {"chat_template_kwargs": 3}, 422, "chat_template_kwargs: "),
+    (VECTOR_OF, {"model": "other"}, 400, "Unsupported model"),
+    (VECTOR_OF, {"source": "7-small"}, 400, "Unknown source '7-small'"),
+    (VECTOR_OF, {"index": 96}, 400, "has features 0 to 95; there is no 96"),
+    (VECTOR_OF, {"index": -1}, 422, "index: "),
+    (VECTOR_OF, {"which": "both"}, 422, "which: "),
+    (NEAR, {"model": "other"}, 400, "Unsupported model"),
+    (NEAR, {"source": "7-small"}, 400, "Unknown source '7-small'"),
+    (NEAR, {"feature": GONE}, 400, "exactly one of feature or vector must be provided"),
+    (NEAR, {"vector": [1.0] * 128}, 400, "exactly one of feature or vector must be provided"),
+    (NEAR, {"feature": {"model": "other", "source": "1-small", "index": 3}}, 400, "Unsupported model 'other'"),
+    (NEAR, {"feature": {"model": NAME, "source": "7-small", "index": 3}}, 400, "Unknown source '7-small'"),
+    (NEAR, {"feature": {"model": NAME, "source": "1-small", "index": 96}}, 400, "has features 0 to 95"),
+    (NEAR, {"feature": {"model": NAME, "source": "1-small", "index": -1}}, 422, "feature.index: "),
+    (NEAR, {"feature": {"model": NAME, "source": "1-small"}}, 422, "feature.index: Field required"),
+    (NEAR, {"feature": GONE, "vector": [0.0] * 128}, 400, "points nowhere"),
+    (NEAR, {"feature": GONE, "vector": []}, 400, "has 0 numbers; those of source 2-small have 128"),
+    (NEAR, {"feature": GONE, "vector": ["a"]}, 422, "vector.0: "),
+    (NEAR, {"num_results": 0}, 422, "num_results: "),
+    (NEAR, {"num_results": 1001}, 400, "num_results is 1001; at most 1000 are given (INFERENCE_MAX_NUM_RESULTS)"),
+    (NEAR, {"num_results": GONE}, 422, "num_results: Field required"),
     (STEER, {"prompt": ""}, 422, "prompt: "),
     (STEER, {"prompt": LONG}, 400, "Text too long"),
     (STEER, {"features": GONE}, 400, "exactly one of features or vectors must be provided"),
@@ -105,12 +187,18 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (STEER, {"features": GONE, "vectors": [VECTOR | {"steering_vector": [1.0]}]}, 400, "has 1 numbers"),
     (STEER, {"features": GONE, "vectors": [VECTOR | {"steering_vector": [0.0] * 128}], "normalize_steering": True},
      400, "is zero and has no direction"),
-    (STEER, {"features": GONE, "vectors": [VECTOR | {"hook": "blocks.2.hook_mlp_out"}]}, 400, "cannot be steered"),
+    (STEER, {"features": GONE, "vectors": [VECTOR | {"hook": "blocks.2.attn.hook_q"}]}, 400, "cannot be steered"),
+    (STEER, {"features": GONE, "vectors": [VECTOR | {"hook": "blocks.2.mlp.hook_post"}]}, 400, "have 341"),
+    (STEER, {"features": GONE, "vectors": [VECTOR | {"steering_vector": [0.0] * 128}],
+             "steer_method": "PROJECTION_CAP"}, 400, "is zero and has no direction"),
+    (STEER, {"features": GONE, "vectors": [VECTOR | {"steering_vector": [0.0] * 128}],
+             "steer_method": "ORTHOGONAL_DECOMP"}, 400, "is zero and has no direction"),
+    (STEER, {"steer_method": "PROJECTION_CAP", "strength_multiplier": 1e300}, 400, "finite"),
     (STEER, {"features": GONE, "vectors": [VECTOR | {"hook": "blocks.4.hook_resid_post"}]}, 400, "layers 0 to 3"),
     (STEER, {"types": []}, 422, "types: "),
     (STEER, {"types": ["STEERED", "STEERED"]}, 422, "types: "),
     (STEER, {"types": ["OTHER"]}, 422, "types.0: "),
-    (STEER, {"steer_method": "PROJECTION_CAP"}, 422, "steer_method: "),
+    (STEER, {"steer_method": "ADDITIVE"}, 422, "steer_method: "),
     (STEER, {"n_completion_tokens": 0}, 422, "n_completion_tokens: "),
     (STEER, {"n_completion_tokens": 5000}, 400, "n_completion_tokens is 5000; at most 1024"),
     (STEER, {"n_completion_tokens": 1024}, 400, "the model's context is 128"),
@@ -193,9 +281,25 @@ async def test_an_empty_prompt_is_bos_alone(url: str) -> None:
     for path in (ONE, ALL, TOPK):
         answer = await post(url, path, json.dumps(changed(path, {"prompt": ""})))
         assert answer.status_code == 200 and answer.json()["tokens"] == ["<bos>"]
+    for path in BATCHES:
+        answer = await post(url, path, json.dumps(changed(path, {"prompts": ["", "Alice"]})))
+        assert answer.status_code == 200 and answer.json()["results"][0]["tokens"] == ["<bos>"]
     vector = {"source": GONE, "index": GONE, "vector": [1.0] * 128, "hook": "blocks.1.hook_resid_post", "prompt": ""}
+    batch = changed(BATCHES[0], vector | {"prompts": ["Alice", ""]})
+    check(await post(url, BATCHES[0], json.dumps(batch)), 400, "invalid_request", "has no tokens (prompts.1)")
     check(await post(url, ONE, json.dumps(changed(ONE, vector))), 400, "invalid_request", "The prompt is empty")
     assert (await post(url, "tokenize", json.dumps(changed("tokenize", {"text": ""})))).json()["tokens"] == [2]
+
+
+async def test_an_answer_has_no_more_values_than_may_be_sent(serve: Serve) -> None:
+    url = await serve(max_values=50, sae_sets=("small",))
+    words = "activations; at most 50 are sent (INFERENCE_MAX_VALUES)"
+    check(await post(url, ALL, json.dumps(BODIES[ALL])), 400, "invalid_request", words)
+    for change in ({"layers": [1]}, {"layers": GONE, "hooks": ["blocks.1.hook_mlp_out"]}):
+        raw = json.dumps(changed(RAW, change))
+        check(await post(url, RAW, raw), 400, "invalid_request", "would have 256 activations; at most 50")
+    source = json.dumps(BODIES["activation/source"] | {"prompts": ["Alice was beginning to get very tired. " * 3]})
+    check(await post(url, "activation/source", source), 400, "invalid_request", "more than 50 values above 0")
 
 
 async def test_paths_and_methods(url: str) -> None:

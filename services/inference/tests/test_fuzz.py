@@ -47,6 +47,13 @@ WITH_BODY = {label: operation for label, operation in OPERATIONS.items() if oper
 FEATURE = st.fixed_dictionaries(
     {"model": st.just(NAME), "source": st.sampled_from(["1-small", "3-small", "2-top"]), "index": st.integers(0, 95)}
 )
+CHAT = st.lists(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant"]), "content": st.text("when Alice", max_size=12)}
+    ),
+    min_size=1,
+    max_size=2,
+)
 STRENGTH = st.floats(-50, 50, width=16)
 VECTOR = st.lists(st.floats(-2, 2, width=16), min_size=D_MODEL, max_size=D_MODEL)
 HOOK = st.sampled_from(["blocks.0.hook_resid_pre", "blocks.2.hook_resid_post"])
@@ -66,6 +73,8 @@ KNOWN: dict[str, st.SearchStrategy[Any]] = {
     ),
     "prompt": st.text(max_size=40),
     "text": st.text(max_size=40),
+    "messages": CHAT,
+    "chat_template_kwargs": st.just({}),
     "n_completion_tokens": st.integers(1, 3),
     "sort_by_token_indexes": st.lists(st.integers(0, 6), max_size=3),
     "is_assistant_axis": st.just(False),
@@ -75,6 +84,7 @@ KNOWN: dict[str, st.SearchStrategy[Any]] = {
 FEATURE_OR_VECTOR = (("source", "index"), ("vector", "hook"))
 EITHER = {
     "POST /v1/activation/single": FEATURE_OR_VECTOR,
+    "POST /v1/activation/single-batch": FEATURE_OR_VECTOR,
     "POST /v1/steer/completion": (("features",), ("vectors",)),
     "POST /v1/steer/completion-chat": (("features",), ("vectors",)),
 }
@@ -96,7 +106,7 @@ def at_home(draw: st.DrawFn, operation: Any) -> Case:
 
 def _known(draw: st.DrawFn, key: str, value: Any) -> Any:
     if key == "prompt" and isinstance(value, list):
-        return value  # a chat
+        return draw(CHAT)
     return draw(KNOWN[key]) if key in KNOWN else value
 
 

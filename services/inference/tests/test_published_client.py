@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +10,16 @@ from neuronpedia_inference_client.api.default_api import DefaultApi as Api
 from neuronpedia_inference_client.api_client import ApiClient
 from neuronpedia_inference_client.configuration import Configuration
 from neuronpedia_inference_client.exceptions import ApiException
+from neuronpedia_inference_client.models.activation_all_batch_post_request import ActivationAllBatchPostRequest
 from neuronpedia_inference_client.models.activation_all_post_request import ActivationAllPostRequest
+from neuronpedia_inference_client.models.activation_single_batch_post_request import ActivationSingleBatchPostRequest
 from neuronpedia_inference_client.models.activation_single_post_request import ActivationSinglePostRequest
+from neuronpedia_inference_client.models.activation_source_post_request import ActivationSourcePostRequest
+from neuronpedia_inference_client.models.activation_topk_by_token_batch_post_request import (
+    ActivationTopkByTokenBatchPostRequest,
+)
 from neuronpedia_inference_client.models.activation_topk_by_token_post_request import ActivationTopkByTokenPostRequest
+from neuronpedia_inference_client.models.np_feature import NPFeature
 from neuronpedia_inference_client.models.np_steer_chat_message import NPSteerChatMessage
 from neuronpedia_inference_client.models.np_steer_feature import NPSteerFeature
 from neuronpedia_inference_client.models.np_steer_method import NPSteerMethod
@@ -20,10 +28,15 @@ from neuronpedia_inference_client.models.np_steer_vector import NPSteerVector
 from neuronpedia_inference_client.models.steer_completion_chat_post_request import SteerCompletionChatPostRequest
 from neuronpedia_inference_client.models.steer_completion_request import SteerCompletionRequest
 from neuronpedia_inference_client.models.tokenize_post_request import TokenizePostRequest
+from neuronpedia_inference_client.models.util_sae_topk_by_decoder_cossim_post_request import (
+    UtilSaeTopkByDecoderCossimPostRequest,
+)
+from neuronpedia_inference_client.models.util_sae_vector_post_request import UtilSaeVectorPostRequest
 from servers import Serve
-from small_model import NAME
+from small_model import NAME, random_sae
 
 PROMPT = "Alice sat on the bank."
+PROMPTS = [PROMPT, "The King and Queen of Hearts were seated on their throne.", "Alice"]
 FEATURE = NPSteerFeature(model=NAME, source="2-small", index=11, strength=3)
 SAMPLING: dict[str, Any] = {
     "model": NAME,
@@ -83,6 +96,64 @@ async def test_activation_topk_by_token(api: Api) -> None:
     assert all(len(one.top_features) <= 3 for one in answer.results)
 
 
+async def test_batches(api: Api) -> None:
+    single = ActivationSingleBatchPostRequest(prompts=PROMPTS, model=NAME, source="2-small", index="11")
+    for one in (await call(api.activation_single_batch_post, single)).results:
+        assert len(one.activation.values) == len(one.tokens) == len(one.tokens_is_special)
+        assert one.activation.dfa_values is None
+    strongest = ActivationAllBatchPostRequest(
+        prompts=PROMPTS,
+        model=NAME,
+        source_set="small",
+        selected_sources=[],
+        sort_by_token_indexes=[],
+        ignore_bos=True,
+        num_results=4,
+    )
+    assert [len(one.activations) for one in (await call(api.activation_all_batch_post, strongest)).results] == [4] * 3
+    topk = ActivationTopkByTokenBatchPostRequest(
+        prompts=PROMPTS, model=NAME, source="2-small", top_k=2, ignore_bos=True
+    )
+    for one in (await call(api.activation_topk_by_token_batch_post, topk)).results:
+        assert [row.token_position for row in one.results] == list(range(1, len(one.tokens)))
+
+
+async def test_attribution(serve: Serve, tmp_path: Path) -> None:
+    random_sae(tmp_path / "1-heads", "blocks.1.attn.hook_z", 128, 20)
+    url = await serve(sae_folder=tmp_path, sae_sets=("heads",))
+    with ApiClient(Configuration(host=f"{url}/v1")) as client:
+        request = ActivationSinglePostRequest(prompt=PROMPT, model=NAME, source="1-heads", index="11")
+        found = (await call(Api(client).activation_single_post, request)).activation
+    assert found.dfa_target_index == found.max_value_index and found.dfa_max_value == max(found.dfa_values)
+    assert len(found.dfa_values) == len(found.values)
+
+
+async def test_activation_source(api: Api) -> None:
+    request = ActivationSourcePostRequest(prompts=PROMPTS, model=NAME, source="2-small")
+    answer = await call(api.activation_source_post, request)
+    single = ActivationSingleBatchPostRequest(prompts=PROMPTS, model=NAME, source="2-small", index="11")
+    for one, dense in zip(answer.results, (await call(api.activation_single_batch_post, single)).results, strict=True):
+        found = {int(position): value for position, value in one.active_features.get("11", [])}
+        values = dense.activation.values
+        assert found == pytest.approx({i: value for i, value in enumerate(values) if value > 0 and i > 0}, abs=1e-3)
+    assert any(one.active_features for one in answer.results)
+
+
+async def test_sae_vector(api: Api) -> None:
+    answer = await call(api.util_sae_vector_post, UtilSaeVectorPostRequest(model=NAME, source="2-small", index=11))
+    assert len(answer.vector) == 128 and answer.hook_name == "blocks.2.hook_resid_post"
+
+
+async def test_sae_topk_by_decoder_cossim(api: Api) -> None:
+    feature = NPFeature(model=NAME, source="2-small", index=11)
+    request = UtilSaeTopkByDecoderCossimPostRequest(feature=feature, model=NAME, source="2-small", num_results=3)
+    answer = await call(api.util_sae_topk_by_decoder_cossim_post, request)
+    found = answer.topk_decoder_cossim_features
+    assert answer.feature == found[0].feature == feature and found[0].cosine_similarity == pytest.approx(1)
+    request = UtilSaeTopkByDecoderCossimPostRequest(vector=[1.0] * 128, model=NAME, source="2-small", num_results=3)
+    assert len((await call(api.util_sae_topk_by_decoder_cossim_post, request)).topk_decoder_cossim_features) == 3
+
+
 async def test_tokenize(api: Api) -> None:
     answer = await call(api.tokenize_post, TokenizePostRequest(model=NAME, text=PROMPT, prepend_bos=False))
     assert "".join(answer.token_strings) == PROMPT and not answer.prepend_bos
@@ -97,6 +168,9 @@ async def test_steer_completion(api: Api) -> None:
         assert len(one.logprobs) == 6 and len(one.logprobs[0].top_logprobs) == 2
     vector = NPSteerVector(steering_vector=[1] * 128, strength=2, hook="blocks.1.hook_resid_pre")
     request = SteerCompletionRequest(prompt=PROMPT, vectors=[vector], **SAMPLING)
+    assert len((await call(api.steer_completion_post, request)).outputs) == 2
+    capped: dict[str, Any] = SAMPLING | {"steer_method": NPSteerMethod.PROJECTION_CAP}
+    request = SteerCompletionRequest(prompt=PROMPT, features=[FEATURE], **capped)
     assert len((await call(api.steer_completion_post, request)).outputs) == 2
 
 

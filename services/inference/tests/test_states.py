@@ -117,11 +117,17 @@ async def test_capabilities(settings: MakeSettings) -> None:
     assert found["sae_sets"] == ["small", "top"] and not found["chat_template"]
     # what can't fit the context is no limit that helps
     assert found["limits"]["token_limit"] == found["limits"]["context"] == 128 and found["limits"]["max_top_k"] == 7
+    assert found["steer_methods"] == ["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP", "PROJECTION_CAP"]
+    names = ("hook_resid_pre", "hook_resid_post", "hook_resid_mid", "hook_attn_out", "hook_mlp_out")
+    within = ("attn.hook_z", "mlp.hook_post")
+    assert found["steer_hooks"] == [f"blocks.N.{name}" for name in (*names, *within)]
+    assert found["unsteerable_hooks"] == []
     cut = next(source for source in found["sources"] if source["id"] == "3-small")
     assert cut == {
         "id": "3-small",
         "source_set": "small",
         "hook": "blocks.3.hook_resid_post",
+        "steer_hook": "blocks.3.hook_resid_post",
         "layer": 3,
         "d_in": 128,
         "d_sae": 96,

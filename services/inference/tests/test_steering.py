@@ -13,6 +13,7 @@ import torch
 from memicos_inference_client import Client
 from memicos_inference_client.api.steer import steer_completion, steer_completion_chat
 from memicos_inference_client.models import ChatRequest, ChatResponse, CompletionRequest, CompletionResponse
+from sae_lens import SAE
 from safetensors.torch import load_file
 from servers import Serve
 from small_model import NAME
@@ -34,7 +35,12 @@ def direction(sources_folder: Path) -> Callable[[str, int], torch.Tensor]:
     return lambda source, index: load_file(sources_folder / source / "sae_weights.safetensors")["W_dec"][index]
 
 
-def greedy(hf: Any, ids: list[int], n_tokens: int, changes: dict[int, plain.Change] | None = None) -> list[int]:
+def greedy(
+    hf: Any,
+    ids: list[int],
+    n_tokens: int,
+    changes: dict[int, plain.Change] | dict[plain.Place, plain.Change] | None = None,
+) -> list[int]:
     """Tokens written one by one, each from a whole uncached run; fails where two tokens are too near to tell."""
     written: list[int] = []
     for _ in range(n_tokens):
@@ -66,21 +72,23 @@ async def completed(client: Client, **values: Any) -> CompletionResponse:
 
 
 def changes(direction: Callable[[str, int], torch.Tensor], method: str, factor: float = 1) -> dict[int, plain.Change]:
-    kind = {"SIMPLE_ADDITIVE": plain.added, "ORTHOGONAL_DECOMP": plain.scaled}[method]
+    kind = {"SIMPLE_ADDITIVE": plain.added, "ORTHOGONAL_DECOMP": plain.scaled, "PROJECTION_CAP": plain.capped}[method]
     first, second, third = (kind(direction(one["source"], one["index"]), one["strength"] * factor) for one in FEATURES)
     return {1: first, 3: plain.in_turn(second, third)}
 
 
-@pytest.mark.parametrize("method", ["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"])
+@pytest.mark.parametrize(
+    ("method", "multiplier"), [("SIMPLE_ADDITIVE", 1.5), ("ORTHOGONAL_DECOMP", 1.5), ("PROJECTION_CAP", -3)]
+)
 async def test_both_types_as_plain_transformers_write_them(
-    client: Client, hf: Any, tokenize: Tokenize, direction: Any, method: str
+    client: Client, hf: Any, tokenize: Tokenize, direction: Any, method: str, multiplier: float
 ) -> None:
-    answer = await completed(client, steer_method=method, strength_multiplier=1.5)
+    answer = await completed(client, steer_method=method, strength_multiplier=multiplier)
     steered, default = answer.outputs
     assert (steered.type_, default.type_) == ("STEERED", "DEFAULT")
     ids = tokenize(PROMPT)
     assert default.token_ids == greedy(hf, ids, N_TOKENS)
-    assert steered.token_ids == greedy(hf, ids, N_TOKENS, changes(direction, method, 1.5))
+    assert steered.token_ids == greedy(hf, ids, N_TOKENS, changes(direction, method, multiplier))
     assert steered.token_ids != default.token_ids
 
 
@@ -93,14 +101,16 @@ async def test_the_output_is_prompt_and_completion_without_bos(client: Client, m
         assert one.finished in ("length", "eos")
 
 
-async def test_types_come_in_the_order_asked_for_and_alone(client: Client) -> None:
-    both = await completed(client)
-    turned = await completed(client, types=["DEFAULT", "STEERED"])
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 0.9, "freq_penalty": 0.3}])
+async def test_types_come_in_the_order_asked_for_and_alone(client: Client, sampling: dict[str, Any]) -> None:
+    """Each is drawn from the seed anew: what is beside it changes nothing."""
+    both = await completed(client, **sampling)
+    turned = await completed(client, types=["DEFAULT", "STEERED"], **sampling)
     assert [one.type_ for one in turned.outputs] == ["DEFAULT", "STEERED"]
     assert turned.outputs[::-1] == both.outputs
-    (alone,) = (await completed(client, types=["DEFAULT"], features=[])).outputs
+    (alone,) = (await completed(client, types=["DEFAULT"], features=[], **sampling)).outputs
     assert alone == both.outputs[1]
-    (steered,) = (await completed(client, types=["STEERED"])).outputs
+    (steered,) = (await completed(client, types=["STEERED"], **sampling)).outputs
     assert steered == both.outputs[0]
 
 
@@ -119,6 +129,101 @@ async def test_vectors_are_taken_as_they_are_or_at_length_1(
     before = given | {"hook": "blocks.3.hook_resid_pre"}
     answer = await completed(client, features=None, vectors=[before], types=["STEERED"])
     assert answer.outputs == (await completed(client, features=None, vectors=[given], types=["STEERED"])).outputs
+
+
+WITHIN: dict[str, tuple[plain.Place, int]] = {
+    "blocks.2.hook_attn_out": (("output", "model.layers.2.self_attn"), 128),
+    "blocks.2.hook_mlp_out": (("output", "model.layers.2.mlp"), 128),
+    "blocks.1.attn.hook_z": (("input", "model.layers.1.self_attn.o_proj"), 128),
+    "blocks.1.mlp.hook_post": (("input", "model.layers.1.mlp.down_proj"), 341),
+    # adding to the stream after attention is adding to what attention gives
+    "blocks.1.hook_resid_mid": (("output", "model.layers.1.self_attn"), 128),
+}
+
+
+async def test_vectors_within_blocks(client: Client, hf: Any, tokenize: Tokenize) -> None:
+    ids = tokenize(PROMPT)
+    found = {}
+    for i, (hook, (place, width)) in enumerate(WITHIN.items()):
+        vector = torch.randn(width, generator=torch.Generator().manual_seed(i))
+        given = {"steering_vector": vector.tolist(), "strength": 5, "hook": hook}
+        answer = await completed(client, features=None, vectors=[given], types=["STEERED"])
+        found[hook] = answer.outputs[0].token_ids
+        assert found[hook] == greedy(hf, ids, N_TOKENS, {place: plain.added(vector, 5)}), hook
+    default = greedy(hf, ids, N_TOKENS)
+    assert sum(written != default for written in found.values()) >= 4
+
+
+async def test_a_vector_and_its_negative_change_nothing(client: Client) -> None:
+    vector = torch.randn(128, generator=torch.Generator().manual_seed(0)).tolist()
+    for hook in ("blocks.2.hook_resid_post", "blocks.2.hook_resid_mid"):
+        given = [{"steering_vector": vector, "strength": strength, "hook": hook} for strength in (8, -8)]
+        steered, default = (await completed(client, features=None, vectors=given, n_logprobs=1)).outputs
+        assert steered.token_ids == default.token_ids and steered.completion == default.completion
+        (one, _) = (await completed(client, features=None, vectors=given[:1])).outputs
+        assert one.token_ids != default.token_ids
+
+
+async def test_features_are_steered_where_their_source_writes(
+    serve: Serve, hf: Any, tokenize: Tokenize, tmp_path: Path
+) -> None:
+    """A transcoder's at its output, those of a source of attention heads in all heads at once."""
+    written = {
+        "1-through": random_source(tmp_path / "1-through", "blocks.1.mlp.hook_in", "blocks.1.hook_mlp_out"),
+        "2-heads": random_source(tmp_path / "2-heads", "blocks.2.attn.hook_z"),
+    }
+    url = await serve(sae_folder=tmp_path, sae_sets=("through", "heads"))
+    async with Client(url) as client, httpx.AsyncClient(base_url=url) as http:
+        hooks = {one["id"]: one["steer_hook"] for one in (await http.get("/v1/capabilities")).json()["sources"]}
+        features = [{"model": NAME, "source": source, "index": 3, "strength": 20} for source in written]
+        answer = await completed(client, features=features, types=["STEERED"])
+    assert hooks == {"1-through": "blocks.1.hook_mlp_out", "2-heads": "blocks.2.attn.hook_z"}
+    places: dict[plain.Place, plain.Change] = {
+        ("output", "model.layers.1.mlp"): plain.added(written["1-through"][3], 20),
+        ("input", "model.layers.2.self_attn.o_proj"): plain.added(written["2-heads"][3], 20),
+    }
+    ids = tokenize(PROMPT)
+    assert answer.outputs[0].token_ids == greedy(hf, ids, N_TOKENS, places) != greedy(hf, ids, N_TOKENS)
+
+
+def random_source(folder: Path, reads: str, writes: str | None = None) -> torch.Tensor:
+    """Write one of 40 features in SAELens' format, a transcoder where it `writes` elsewhere; returns its directions."""
+    config: dict[str, Any] = {
+        "architecture": "transcoder" if writes else "standard",
+        "d_in": 128,
+        "d_sae": 40,
+        "dtype": "float32",
+        "device": "cpu",
+        "apply_b_dec_to_input": False,
+        "metadata": {"hook_name": reads, "hook_name_out": writes, "prepend_bos": True, "context_size": 128},
+    }
+    sae = SAE.from_dict(config | ({"d_out": 128} if writes else {}))
+    with torch.no_grad():
+        for parameter in sae.parameters():
+            parameter.normal_(generator=torch.Generator().manual_seed(5))
+        sae.W_dec.div_(sae.W_dec.norm(dim=1, keepdim=True))
+    sae.save_model(folder)
+    return sae.W_dec.detach()
+
+
+async def test_a_model_without_bos(
+    serve: Serve, model_folder: Path, hf: Any, tokenize: Tokenize, direction: Any, tmp_path: Path
+) -> None:
+    """The text begins at position 0, and is steered there."""
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    tokenizer.bos_token = None
+    hf.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    url = await serve(custom_hf_model_id=str(tmp_path), sae_sets=("small",))
+    ids = tokenize(PROMPT)[1:]
+    async with Client(url) as client:
+        steered, default = (await completed(client)).outputs
+        spared = await chatted(client, steer_special_tokens=False)
+        everywhere = await chatted(client)
+    assert default.token_ids == greedy(hf, ids, N_TOKENS) and default.output.startswith(PROMPT)
+    assert steered.token_ids == greedy(hf, ids, N_TOKENS, changes(direction, "SIMPLE_ADDITIVE"))
+    assert everywhere.input_.token_ids == tokenize(RENDERED)[1:]
+    assert spared.outputs[1] == everywhere.outputs[1]
 
 
 async def test_logprobs_are_the_models(client: Client, hf: Any, tokenize: Tokenize) -> None:

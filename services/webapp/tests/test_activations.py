@@ -6,6 +6,7 @@ import httpx
 import pytest
 from html_page import Page
 from inference_double import InferenceDouble, tokens_of, value_of
+from servers import Start, free_port
 
 TEXT = "the whale rose from the sea"
 # words on which feature 5 of 1-res is silent, and on which it fires, by the double's arithmetic
@@ -58,18 +59,25 @@ async def test_a_list_is_answered_with_a_list(client: httpx.AsyncClient, inferen
         ({"customText": []}, 400, "0 texts were sent; 1 to 4 are taken at once."),
         ({"customText": ["a"] * 5}, 400, "5 texts were sent"),
         ({"customText": ["a", ""]}, 400, "A text is empty"),
-        ({"customText": 7}, 422, "customText"),
-        ({"customText": None}, 422, "customText"),
-        ({"neuron": {"modelId": "small", "layer": "1-res", "index": 5}}, 422, "give the feature once"),
-        ({"feature": None}, 422, "give the feature once"),
+        ({"customText": 7}, 422, "customText must be a string or a list of strings."),
+        ({"customText": ["a", 7]}, 422, "customText must be a string or a list of strings."),
+        ({"feature": None}, 422, "feature must be an object, {…}."),
         ({"feature": {"modelId": "nope", "layer": "1-res", "index": 5}}, 404, "There is no model 'nope'"),
         ({"feature": {"modelId": "small", "layer": "9-res", "index": 5}}, 404, "small has no source '9-res'"),
         ({"feature": {"modelId": "small", "layer": "1-res", "index": 64}}, 404, "has no feature 64"),
-        ({"feature": {"modelId": "small", "layer": "1-res", "index": -1}}, 422, "greater than or equal to 0"),
-        ({"feature": {"modelId": "small", "layer": "1-res", "index": 2**31}}, 422, "less than or equal to 2147483647"),
-        ({"feature": {"modelId": "small", "layer": "1-res", "index": 1.5}}, 422, "valid integer"),
-        ({"feature": {"modelId": "small", "layer": "1-res"}}, 422, "Field required"),
-        ({"feature": {"modelId": "small", "layer": ["1-res"], "index": 5}}, 422, "valid string"),
+        ({"feature": {"modelId": "small", "layer": "1-res", "index": -1}}, 422, "feature.index must be 0 or more."),
+        (
+            {"feature": {"modelId": "small", "layer": "1-res", "index": 2**31}},
+            422,
+            "feature.index must be 2147483647 or less.",
+        ),
+        (
+            {"feature": {"modelId": "small", "layer": "1-res", "index": 1.5}},
+            422,
+            "feature.index must be a whole number.",
+        ),
+        ({"feature": {"modelId": "small", "layer": "1-res"}}, 422, "feature.index is missing."),
+        ({"feature": {"modelId": "small", "layer": ["1-res"], "index": 5}}, 422, "feature.layer must be a string."),
     ],
 )
 async def test_bad_requests(
@@ -128,15 +136,29 @@ async def test_while_inference_loads_the_box_asks_again_by_itself(
     assert has["hx-trigger"] == "load delay:2s" and "Inference is loading" in page.text() + text
 
 
+async def test_while_inference_is_down_the_box_asks_again_by_itself(started: Start, loaded_url: str) -> None:
+    async with started(loaded_url, inference_url=f"http://127.0.0.1:{free_port()}") as client:
+        answer = await client.post("/small/1-res/5/test", data={"text": "a"}, headers=HTMX)
+    page = Page(answer.text)
+    (has, _) = page.find("p", class_="down")[0]
+    assert has["hx-post"] == "/small/1-res/5/test" and has["hx-trigger"] == "load delay:5s"
+    assert "Inference is not running" in page.text()
+
+
 @pytest.mark.parametrize(
     ("path", "text", "status", "words"),
     [
         ("/small/1-res/5/test", "", 400, "A text is empty"),
         ("/small/1-res/64/test", "a", 404, "small/1-res has no feature 64"),
         ("/small/1-res/x/test", "a", 400, "'x' is no feature"),
-        ("/small/1-res/99999999999/test", "a", 400, "is no feature"),
+        ("/small/1-res/99999999999/test", "a", 400, "There is no feature 99999999999: no index is above 2147483647."),
         ("/nope/1-res/5/test", "a", 404, "There is no model 'nope'"),
-        ("/small/1-res/5/test", "a " * 60, 400, "Text too long: 62 tokens, max is 50"),
+        (
+            "/small/1-res/5/test",
+            "a " * 60,
+            400,
+            "Text too long: 62 tokens, max is 50. Shorten it, or raise TOKEN_LIMIT",
+        ),
     ],
 )
 async def test_what_is_wrong_is_said_in_the_boxes_place(

@@ -102,8 +102,8 @@ def test_loopback(host: str, expected: bool) -> None:
     ("content", "status", "words"),
     [
         (b"{", 400, "The body is not valid JSON"),
-        (b'{"number": "x"}', 422, "number: Input should be a valid integer"),
-        (b"{}", 422, "number: Field required"),
+        (b'{"number": "x"}', 422, "number must be a whole number."),
+        (b"{}", 422, "number is missing."),
         (b'{"number": 1' + b" " * 2000 + b"}", 413, "The body has"),
     ],
 )

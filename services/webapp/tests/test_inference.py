@@ -50,7 +50,9 @@ async def test_down(started: Start, loaded_url: str, path: str) -> None:
         answer = await client.post(path, json=CALLS[path])
         page = Page((await client.get("/small/1-res/inference")).text)
     assert answer.status_code == 503 and answer.headers["retry-after"] == "10"
-    assert answer.json()["error"].startswith(f"Inference is not running at {url}; start it with `make demo`")
+    assert answer.json()["error"].startswith(
+        f"Inference is not running at {url}; start it with `make inference-localhost-dev"
+    )
     assert page.text() == "inference is not running"
     # it asks again by itself
     assert page.elements[0][1]["hx-get"] == "/small/1-res/inference"
@@ -162,7 +164,7 @@ async def test_no_connection_to_the_database_is_held_meanwhile(
 ) -> None:
     async with started(loaded_url, database_pool=1, database_wait_seconds=0.3) as client:
         for path, body in CALLS.items():
-            inference.delay = 0.3
+            inference.delay = 1.0
             running = asyncio.create_task(client.post(path, json=body))
             async with asyncio.timeout(10):
                 while not inference.seen:  # noqa: ASYNC110 (the double has no event for it)

@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 from html_page import Page, inline_code
 from inference_double import InferenceDouble
+from memicos_webapp.features import repository
 
 
 async def get(client: httpx.AsyncClient, path: str, status: int = 200, headers: dict[str, str] | None = None) -> Page:
@@ -119,15 +120,16 @@ async def test_a_dashboard_shows_what_the_dataset_has(client: httpx.AsyncClient,
     assert page.find("h1")[0][1] == "the word 'whale' and what follows it"
     examples = page.find("div", class_="ex")
     assert len(examples) == len(row["example_groups"])
-    # the shown values are those at the positions that put the examples there, groups from strong to weak
+    # the shown values are those at the positions that put the examples there, all from strong to weak
     found = [text for _, text in page.find("div", class_="v")]
-    order = sorted(
-        range(len(row["example_groups"])),
-        key=lambda i: (row["example_groups"][i] != 0, -row["example_groups"][i]),
-    )
-    at_peak = [
-        dict(zip(row["value_positions"][i], row["values"][i], strict=True))[row["example_positions"][i]] for i in order
+    values = [
+        dict(zip(positions, values, strict=True))[peak]
+        for positions, values, peak in zip(row["value_positions"], row["values"], row["example_positions"], strict=True)
     ]
+    order = sorted(
+        range(len(values)), key=lambda i: (row["example_groups"][i] != 0, -row["example_groups"][i], -values[i])
+    )
+    at_peak = [values[i] for i in order]
     assert found == [f"{value:.1f}" if value >= 10 else f"{value:.2f}" for value in at_peak]
     # one peak an example, shaded by its share of the maximum
     peaks = [has["class"] for has, _ in page.find("i", class_="max")]
@@ -214,12 +216,23 @@ async def test_the_feature_table_pages_sorts_and_filters(client: httpx.AsyncClie
     assert listed(await get(client, f"/small/1-res?density_from={low}&density_to={high}&max_from=")) == expected[:50]
     # words are stemmed, as English is
     assert listed(await get(client, "/small/1-res?words=whales")) == [5]
+    # no words to the dictionary, and still what explanations say
+    assert len(listed(await get(client, "/small/1-res?words=what"))) > 5
+    assert listed(await get(client, '/small/1-res?words="and what"')) == listed(
+        await get(client, "/small/1-res?words=what")
+    )
     assert "No feature fits" in (await get(client, "/small/1-res?words=zebra")).text()
 
 
 async def test_htmx_gets_the_table_alone(client: httpx.AsyncClient) -> None:
     page = await get(client, "/small/1-res?sort=max", headers={"HX-Request": "true", "HX-Target": "features"})
-    assert page.elements[0][1]["id"] == "features" and not page.find("h1")
+    assert page.find("table") and page.find("p", role="status") and not page.find("h1")
+
+
+async def test_a_wrong_filter_is_said_where_the_table_was(client: httpx.AsyncClient) -> None:
+    page = await get(client, "/small/1-res")
+    (form,) = [has for has, _ in page.find("form") if has.get("hx-get") == "/small/1-res"]
+    assert (form["hx-target"], form["hx-swap"]) == ("#features", "innerHTML"), "the place must outlive an error"
 
 
 @pytest.mark.parametrize(
@@ -231,9 +244,9 @@ async def test_htmx_gets_the_table_alone(client: httpx.AsyncClient) -> None:
         ("/small/9-res/1", 404, "small has no source '9-res'; it has 1-res, 2-res, 3-res."),
         ("/small/1-res/64", 404, "small/1-res has no feature 64; its features are 0 to 63."),
         ("/small/1-res/x", 400, "'x' is no feature: an index is a whole number from 0 on."),
-        ("/small/1-res/99999999999", 400, "is no feature"),
-        ("/small/1-res?density_from=x", 422, "density_from: Input should be a valid number"),
-        ("/small/1-res?sort=colour", 422, "sort: Input should be 'index', 'density' or 'max'"),
+        ("/small/1-res/99999999999", 400, "no index is above 2147483647"),
+        ("/small/1-res?density_from=x", 422, "“Density from” must be a number."),
+        ("/small/1-res?sort=colour", 422, "“Sort by” must be 'index', 'density' or 'max'."),
         ("/small/1-res?words=" + "x" * 201, 400, "The words to filter by have 201 characters, at most 200."),
         ("/a/b/c/d", 404, "There is nothing at /a/b/c/d."),
     ],
@@ -257,12 +270,54 @@ async def test_errors_say_what_is_wrong_on_a_page(
         ("small/res", "/small/res"),
         ("small-release", "/small-release"),
         ("numbers and dates", "/search-explanations?q=numbers+and+dates"),
+        ("7", "/small/2-res/7"),
+        ("99999999999", "/search-explanations?q=99999999999"),
         (" ", "/"),
     ],
 )
 async def test_the_jump_box_knows_addresses_names_and_meanings(client: httpx.AsyncClient, to: str, path: str) -> None:
     answer = await client.get("/jump", params={"to": to})
     assert (answer.status_code, answer.headers["location"]) == (303, path)
+
+
+@pytest.mark.parametrize(
+    ("page", "path"),
+    [
+        ("/small/3-res/5?embed=true", "/small/3-res/7"),
+        ("/small/1-res", "/small/1-res/7"),
+        ("/small/res", "/small/2-res/7"),
+        ("/small", "/small/2-res/7"),
+        ("/a/b/c", "/small/2-res/7"),
+        ("[", "/small/2-res/7"),
+    ],
+)
+async def test_an_index_jumps_within_the_source_of_the_page(client: httpx.AsyncClient, page: str, path: str) -> None:
+    answer = await client.get("/jump?to=7", headers={"Referer": f"http://localhost{page}"})
+    assert (answer.status_code, answer.headers["location"]) == (303, path)
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/api/feature/small/1-res/3", "/static/icon.svg", "/nope"])
+async def test_head_is_get_without_the_body(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+    whole, head = await client.get(path), await client.head(path)
+    assert head.status_code == whole.status_code and head.content == b""
+    for name in ("content-type", "content-length", "content-security-policy"):
+        assert head.headers[name] == whole.headers[name]
+
+
+async def test_features_to_begin_with_promote_one_token_far_ahead(app: FastAPI, small_dataset: Path) -> None:
+    def ahead(row: dict[str, Any]) -> float:
+        return row["positive_logits"][0] - row["positive_logits"][-1]
+
+    first = []
+    for source in ("1-res", "2-res", "3-res"):
+        live = [row for row in rows(small_dataset, source) if row["max_activation"] > 0 and row["density"] < 0.05]
+        best = max(live, key=ahead)
+        first.append((ahead(best), source, best["index"]))
+    async with app.state.database.snapshot() as session:
+        found = await repository.sample(session, 6, 0.05)
+    assert [(one.name, one.index) for one in found[:3]] == [one[1:] for one in sorted(first, reverse=True)]
+    assert sorted(one.name for one in found) == ["1-res", "1-res", "2-res", "2-res", "3-res", "3-res"]
+    assert all(one.label for one in found)
 
 
 async def test_an_empty_database_says_how_to_fill_it(fresh_url: str) -> None:

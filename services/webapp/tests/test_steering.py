@@ -127,6 +127,43 @@ async def test_the_share_address_holds_every_setting(client: httpx.AsyncClient, 
     assert (dial[0]["data-source"], dial[0]["data-index"]) == ("1-res", "5")
 
 
+async def test_the_share_address_holds_the_conversation(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    def turns(*said: str) -> list[dict[str, str]]:
+        return [{"role": "user" if i % 2 == 0 else "assistant", "content": text} for i, text in enumerate(said)]
+
+    default, steered = turns("Sing", "la", "Louder"), turns("Sing", "LA & <b>", "Louder")
+    body = chat(defaultChatMessages=default, steeredChatMessages=steered)
+    address = urlsplit((await post(client, "/api/steer-chat", body))["shareUrl"])
+    query = parse_qs(address.query)
+    assert query["prompt"] == ["Louder"] and query["mode"] == ["chat"]
+    assert json.loads(query["chat"][0]) == {"DEFAULT": default[:2], "STEERED": steered[:2]}
+    # the page hands it on to its script
+    page = await get(client, f"{address.path}?{address.query}")
+    form = page.find("form", id="steer")[0][0]
+    assert json.loads(form["data-talk"] or "") == json.loads(query["chat"][0])
+    # one message has nothing before it; columns that were asked differently share no message
+    one = await post(
+        client, "/api/steer-chat", chat(defaultChatMessages=turns("Sing"), steeredChatMessages=turns("Sing"))
+    )
+    assert "chat" not in parse_qs(urlsplit(one["shareUrl"]).query)
+    two = await post(
+        client, "/api/steer-chat", chat(defaultChatMessages=turns("Sing"), steeredChatMessages=turns("Hum"))
+    )
+    query = parse_qs(urlsplit(two["shareUrl"]).query)
+    assert "prompt" not in query
+    assert json.loads(query["chat"][0]) == {"DEFAULT": turns("Sing"), "STEERED": turns("Hum")}
+
+
+async def test_a_conversation_too_long_for_an_address_is_left_out(
+    client: httpx.AsyncClient, inference: InferenceDouble
+) -> None:
+    inference.token_limit = 10**6
+    turns = [{"role": "user", "content": "a " * 10_000}, {"role": "assistant", "content": "b"}, TURNS[-1]]
+    body = chat(defaultChatMessages=turns, steeredChatMessages=turns)
+    query = parse_qs(urlsplit((await post(client, "/api/steer-chat", body))["shareUrl"]).query)
+    assert "chat" not in query and query["prompt"] == ["Hello"] and query["feature"] == ["1-res/5@20.5"]
+
+
 # ---- streams
 
 
@@ -231,7 +268,7 @@ async def test_leaving_ends_the_work(url: str, inference: InferenceDouble, path:
 @pytest.mark.parametrize(
     ("changes", "status", "message"),
     [
-        ({"modelId": "nope"}, 400, "small/1-res/5 is a feature of another model than nope, which is to be steered."),
+        ({"modelId": "nope"}, 404, "There is no model 'nope' here; there is small."),
         ({"features": [{**FEATURE, "modelId": "other"}]}, 400, "other/1-res/5 is a feature of another model"),
         ({"features": [{**FEATURE, "layer": "9-res"}]}, 404, "small has no source '9-res'"),
         ({"features": [{**FEATURE, "index": 64}]}, 404, "small/1-res has no feature 64; it has 0 to 63."),
@@ -248,7 +285,7 @@ async def test_leaving_ends_the_work(url: str, inference: InferenceDouble, path:
         ({"temperature": None}, 422, "temperature"),
         ({"seed": 10**9}, 422, "seed"),
         ({"strength_multiplier": 11}, 422, "strength_multiplier"),
-        ({"steer_method": "PROJECTION_CAP"}, 422, "steer_method: Input should be 'SIMPLE_ADDITIVE'"),
+        ({"steer_method": "PROJECTION_CAP"}, 422, "steer_method must be 'SIMPLE_ADDITIVE' or 'ORTHOGONAL_DECOMP'."),
         ({"n_logprobs": 11}, 422, "n_logprobs"),
         ({"stream": "perhaps"}, 422, "stream"),
     ],
@@ -265,11 +302,11 @@ async def test_bad_requests(
 @pytest.mark.parametrize(
     ("path", "body", "message"),
     [
-        ("/api/steer", completion(prompt=""), "prompt"),
-        ("/api/steer", completion(features=[]), "features"),
+        ("/api/steer", completion(prompt=""), "prompt must not be empty."),
+        ("/api/steer", completion(features=[]), "features must not be empty."),
         ("/api/steer-chat", chat(defaultChatMessages=[]), "defaultChatMessages"),
         ("/api/steer-chat", chat(steeredChatMessages=[{"role": "pirate", "content": "a"}]), "role"),
-        ("/api/steer-chat", chat(steeredChatMessages=[{"role": "user"}]), "content: Field required"),
+        ("/api/steer-chat", chat(steeredChatMessages=[{"role": "user"}]), "steeredChatMessages.0.content is missing."),
     ],
 )
 async def test_bad_prompts(
@@ -327,10 +364,12 @@ async def test_a_dashboards_link_steers_with_it(client: httpx.AsyncClient, infer
         ("source=9-res&index=5", "small has no source '9-res'"),
         ("source=1-res&index=64", "small/1-res has no feature 64"),
         ("source=1-res&index=x", "“1-res/x” is no feature"),
-        ("source=1-res&index=5&strength=1.2.3", "“1-res/5@1.2.3” is no feature"),
+        ("feature=1-res/5/6@1", "“1-res/5/6@1” is no feature"),
         ("feature=1-res", "“1-res” is no feature"),
-        ("n_tokens=many", "In the address: n_tokens: Input should be a valid integer"),
-        ("temperature=3&seed=x", "temperature: Input should be less than or equal to 2"),
+        ("n_tokens=many", "In the address: n_tokens must be a whole number."),
+        ("temperature=3&seed=x", "temperature must be 2 or less"),
+        ("mode=chat&chat={", "In the address: chat is not valid JSON."),
+        ('chat={"STEERED":[{"role":"cat","content":""}]}', "In the address: chat.STEERED.0.role must be 'user', "),
         ("&".join(f"feature=1-res/{i}" for i in range(17)), "18 features were named, 16 steer at once."),
     ],
 )
@@ -342,6 +381,25 @@ async def test_what_is_wrong_with_an_address_is_said_and_the_rest_works(
     assert message in problems
     if "18" not in message:
         assert strengths(page) == {"3-res/1": "5"}
+
+
+@pytest.mark.parametrize(
+    ("strength", "shown", "message"),
+    [
+        ("1e9", "10000", "A strength may go from -10000 to 10000: that of 1-res/5 was 1e+09."),
+        ("-20000", "-10000", "that of 1-res/5 was -20000."),
+        ("nan", None, "“nan” is no strength of 1-res/5, which has its default here."),
+        ("1e999", None, "“1e999” is no strength of 1-res/5"),
+        ("1.2.3", None, "“1.2.3” is no strength of 1-res/5"),
+    ],
+)
+async def test_a_strength_that_cannot_be_is_said_and_put_right(
+    client: httpx.AsyncClient, inference: InferenceDouble, strength: str, shown: str | None, message: str
+) -> None:
+    page = await get(client, f"/small/steer?source=1-res&index=5&strength={strength}")
+    assert message in " ".join(text for _, text in page.find("p", class_="problem"))
+    usual = strengths(await get(client, "/small/steer?source=1-res&index=5"))["1-res/5"]
+    assert strengths(page) == {"1-res/5": shown or usual}
 
 
 async def test_features_are_found_by_words_index_and_place(client: httpx.AsyncClient) -> None:

@@ -63,6 +63,13 @@ async def test_ranked_by_chosen_tokens(client: httpx.AsyncClient, inference: Inf
     found = await search_all(client, sortIndexes=[6, 2], numResults=7)
     assert found["sortIndexes"] == [6, 2]
     assert [one["sumValues"] for one in found["result"]] == ranked(SOURCES, lambda one: one[2] + one[6])[:7]
+    # features that are silent there are no results, though they fire elsewhere
+    found = await search_all(client, sortIndexes=[2], numResults=100)
+    expected = ranked(SOURCES, lambda one: one[2])
+    assert [one["sumValues"] for one in found["result"]] == expected and len(expected) < 100
+    # BOS counts where it is asked for
+    found = await search_all(client, sortIndexes=[0], ignoreBos=False)
+    assert {one["sumValues"] for one in found["result"]} == {100}
 
 
 async def test_some_sources_and_several_texts(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
@@ -117,14 +124,15 @@ async def test_an_inference_server_that_gives_fewer_results(
         ({"text": []}, 400, "0 texts were sent"),
         ({"text": ["a"] * 5}, 400, "1 to 4 are taken at once"),
         ({"text": "a " * 50}, 400, "Text too long"),
-        ({"text": 3}, 422, "text"),
+        ({"text": 3}, 422, "text must be a string or a list of strings."),
         ({"numResults": 0}, 422, "numResults"),
         ({"numResults": 101}, 422, "numResults"),
         ({"sortIndexes": [99]}, 400, "positions of 7 tokens"),
-        ({"sortIndexes": [-1]}, 422, "greater than or equal to 0"),
+        ({"sortIndexes": [2, 0]}, 400, "sortIndexes: position 0 does not count"),
+        ({"sortIndexes": [-1]}, 422, "sortIndexes.0 must be 0 or more."),
         ({"sortIndexes": ["x"]}, 422, "sortIndexes"),
         ({"densityThreshold": 1.5}, 422, "densityThreshold"),
-        ({"densityThreshold": "nan"}, 422, "densityThreshold"),
+        ({"densityThreshold": "nan"}, 422, "densityThreshold must be a finite number."),
         ({"modelId": ["small"]}, 422, "modelId"),
     ],
 )
@@ -195,6 +203,13 @@ async def get(client: httpx.AsyncClient, path: str, **query: Any) -> Page:
     return page
 
 
+@pytest.mark.parametrize("path", ["/search", "/search-topk-by-token"])
+async def test_the_page_names_a_source_that_there_is_not(client: httpx.AsyncClient, path: str) -> None:
+    page = await get(client, path, modelId="small", sourceSet="res", q=TEXT, selectedLayers="9-res")
+    assert "small/res has no source 9-res; it has 1-res, 2-res, 3-res." in page.text()
+    assert not page.find("div", id="results")
+
+
 async def test_the_page_runs_the_text_of_its_address(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
     page = await get(client, "/search", modelId="small", sourceSet="res", q=TEXT, selectedLayers='["1-res","3-res"]')
     assert page.find("textarea")[0][1] == TEXT
@@ -221,6 +236,15 @@ async def test_ranking_by_tokens_on_the_page(client: httpx.AsyncClient, inferenc
     assert shown == [value(number) for number in ranked(SOURCES, lambda one: one[2])[:30]]
     (chosen,) = [text for has, text in results.find("a", class_="tk") if has.get("aria-current")]
     assert chosen == " whale"
+
+
+async def test_what_a_feature_is_ranked_by_is_shown(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    text = " ".join(f"w{i}" for i in range(48))
+    # of a text this long each result shows a part
+    for position in (1, 48):
+        results = await get(client, "/search/results", q=text, sortIndexes=f"[{position}]", hideDense="false")
+        hits = results.text().split("fires on ")[1:]
+        assert hits and all(f" w{position - 1} " in f"{hit} " for hit in hits)
 
 
 async def test_an_address_without_a_set_takes_the_first(client: httpx.AsyncClient) -> None:
@@ -267,6 +291,7 @@ async def test_while_inference_loads_results_ask_again(client: httpx.AsyncClient
         ("/search/results?modelId=nope&q=a", 400, "There is no set nope/"),
         ("/search/results?sortIndexes=[1e9]&q=a", 400, "is no position of a token"),
         ("/search/results?sortIndexes=[99]&q=a", 400, "positions of 2 tokens"),
+        ("/search/results?sortIndexes=[0]&q=a", 400, "position 0 does not count"),
         ("/search/results?q=", 400, "A text is empty"),
         ("/search/results?q=" + "a+" * 50, 400, "Text too long"),
         ("/search-topk-by-token/results?q=", 400, "A text is empty"),

@@ -12,6 +12,8 @@ import torch
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from memicos_engine.places import Places, find_places
+
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _BEFORE = 16
 """How many tokens before a continuation are decoded with it: enough for how decoders join two tokens."""
@@ -53,6 +55,11 @@ class LanguageModel:
             if isinstance(module, torch.nn.ModuleList) and len(module) == self.n_layers:
                 return module
         raise ValueError(f"{type(self.hf).__name__} has no list of {self.n_layers} blocks")
+
+    @cached_property
+    def places(self) -> Places:
+        """Where hook points besides the residual stream are in `hf`; found by a short run when first asked for."""
+        return find_places(self.hf, self.blocks, self.token_ids("One, two, three.", prepend_bos=True))
 
     @property
     def bos_token_id(self) -> int | None:

@@ -1,17 +1,19 @@
-"""What features and vectors read on one prompt.
+"""What features and vectors read on prompts.
 
-`ids` are the prompt's tokens with whatever the caller put in front; values cover every position T. Positions that a
-source's recipe ignores (a prepended BOS, tokens above its norm cut) are told apart as `ignored`. A feature fires where
-its value is above 0.
+A prompt is its token ids with whatever the caller put in front; values cover every position T. Several prompts are one
+run of the model, padded on the right, and each gets what it would get alone: the lists given back are by prompt.
+Positions that a source's recipe ignores (a prepended BOS, tokens above its norm cut) are told apart as `ignored`. A
+feature fires where its value is above 0. `dfa` is where an attention source's feature is written from, at its maximum.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
-from memicos_engine import hooks
-from memicos_engine.capture import capture
+from memicos_engine import attribution, hooks
+from memicos_engine.attribution import Attribution
+from memicos_engine.capture import capture_each
 from memicos_engine.encoding import encode_features
 from memicos_engine.errors import Refused
 from memicos_engine.model import LanguageModel
@@ -27,6 +29,7 @@ class Reading:
     max_value: float
     max_position: int
     ignored: list[int]
+    dfa: Attribution | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Hit:
     score: float
     max_value: float
     max_position: int
+    dfa: Attribution | None = None
 
 
 @dataclass(frozen=True)
@@ -50,48 +54,75 @@ class Strongest:
     ignored: list[list[int]]
 
 
+@dataclass(frozen=True)
+class ByToken:
+    """`rows[position]`: (index, value) of the strongest features there, strongest first; ties by index."""
+
+    rows: list[list[tuple[int, float]]]
+    ignored: list[int]
+
+
+@dataclass(frozen=True)
+class Firing:
+    """`features[index]`: (position, value) wherever the feature fires on a position that counts; both ascending."""
+
+    features: dict[int, list[tuple[int, float]]]
+    ignored: list[int]
+
+
 @torch.inference_mode()
-def feature(model: LanguageModel, source: Source, ids: Sequence[int], index: int, ignore_bos: bool) -> Reading:
+def feature(
+    model: LanguageModel, source: Source, prompts: Sequence[Sequence[int]], index: int, ignore_bos: bool
+) -> list[Reading]:
     """Values of one feature. With `ignore_bos` ignored positions take no part in the maximum.
 
     Raises:
         Refused: there is no such feature, or values are not finite.
     """
     source.check_index(index)
-    hidden = _hidden(model, [source], ids)[source.hook_name]
-    values = encode_features(source, hidden, [index])[:, 0].float()
-    _check_finite(values, source.id)
-    counted = counted_positions(hidden, source.recipe)
-    value, position = _peak(values, counted if ignore_bos else None)
-    return Reading(values.tolist(), value, position, _ignored(counted))
+    readings = []
+    for captured in _captured(model, [source], prompts, attribution.hooks_needed(model, source)):
+        hidden = captured[source.hook_name]
+        values = encode_features(source, hidden, [index])[:, 0].float()
+        check_finite(values, source.id)
+        counted = _counted(model, source, hidden)
+        value, position = _peak(values, counted if ignore_bos else None)
+        dfa = attribution.attribute(model, source, captured, index, position)
+        readings.append(Reading(values.tolist(), value, position, _ignored(counted), dfa))
+    return readings
 
 
 @torch.inference_mode()
-def vector(model: LanguageModel, hook_name: str, direction: Sequence[float], ids: Sequence[int]) -> Reading:
+def vector(
+    model: LanguageModel, hook_name: str, direction: Sequence[float], prompts: Sequence[Sequence[int]]
+) -> list[Reading]:
     """Scalar product of a vector, as it is, with the activation at each position. No position is ignored.
 
     Raises:
         Refused: unknown hook, a vector of another width than the activations there, or values that are not finite.
     """
     hooks.check_captured(model, hook_name)
-    hidden = capture(model, torch.tensor([list(ids)], device=model.device), None, [hook_name])[hook_name][0]
-    hooks.check_width(hook_name, "The vector", len(direction), hidden.shape[-1])
-    values = hidden.float() @ torch.tensor(direction, dtype=torch.float32, device=hidden.device)
-    _check_finite(values, hook_name)
-    value, position = _peak(values, None)
-    return Reading(values.tolist(), value, position, [])
+    readings = []
+    for captured in capture_each(model, prompts, [hook_name]):
+        hidden = captured[hook_name]
+        hooks.check_width(hook_name, "The vector", len(direction), hidden.shape[-1])
+        values = hidden.float() @ torch.tensor(direction, dtype=torch.float32, device=hidden.device)
+        check_finite(values, hook_name)
+        value, position = _peak(values, None)
+        readings.append(Reading(values.tolist(), value, position, []))
+    return readings
 
 
 @torch.inference_mode()
 def strongest(
     model: LanguageModel,
     sources: Sequence[Source],
-    ids: Sequence[int],
+    prompts: Sequence[Sequence[int]],
     limit: int,
     sort_positions: Sequence[int] = (),
     ignore_bos: bool = True,
     only: Sequence[int] | None = None,
-) -> Strongest:
+) -> list[Strongest]:
     """The `limit` strongest features of all `sources`, strongest first; ties in the order of sources, then by index.
 
     They are ranked by their maximum over the positions that count, or by their sum over those of `sort_positions`
@@ -102,61 +133,120 @@ def strongest(
     Raises:
         Refused: a position or feature that there is not, or values that are not finite.
     """
+    shortest = min(len(ids) for ids in prompts)
     for position in sort_positions:
-        if not 0 <= position < len(ids):
-            raise Refused(f"Cannot sort by position {position}: the prompt has positions 0 to {len(ids) - 1}.")
+        if not 0 <= position < shortest:
+            which = "the prompt" if len(prompts) == 1 else "the shortest prompt"
+            raise Refused(f"Cannot sort by position {position}: {which} has positions 0 to {shortest - 1}.")
     if only is not None:
         if len(sources) != 1:
             raise Refused(f"Features can be named of one source; there are {len(sources)}.")
         for index in only:
             sources[0].check_index(index)
         only = sorted(set(only))
-    hidden = _hidden(model, sources, ids)
-    hits: list[Hit] = []
-    ignored: list[list[int]] = []
-    counts = [[0] * len(ids) for _ in range(max((source.layer for source in sources), default=-1) + 1)]
-    for source in sources:
-        here = hidden[source.hook_name]
-        values = (source.encode(here) if only is None else encode_features(source, here, only)).float()
-        counted = counted_positions(here, source.recipe)
-        ignored.append(_ignored(counted))
-        active = (values > 0).sum(-1).tolist()
-        counts[source.layer] = [a + b for a, b in zip(counts[source.layer], active, strict=True)]
-        hits += _best(source, values, counted if ignore_bos else None, limit, sort_positions, only)
-    hits.sort(key=lambda hit: -hit.score)  # stable: ties stay in order
-    return Strongest(hits[:limit], counts, ignored)
+    found: list[Strongest] = []
+    attention = [name for source in sources for name in attribution.hooks_needed(model, source)]
+    for captured, ids in zip(_captured(model, sources, prompts, attention), prompts, strict=True):
+        hits: list[Hit] = []
+        ignored: list[list[int]] = []
+        counts = [[0] * len(ids) for _ in range(max((source.layer for source in sources), default=-1) + 1)]
+        for source in sources:
+            here = captured[source.hook_name]
+            values = (source.encode(here) if only is None else encode_features(source, here, only)).float()
+            counted = _counted(model, source, here)
+            ignored.append(_ignored(counted))
+            active = (values > 0).sum(-1).tolist()
+            counts[source.layer] = [a + b for a, b in zip(counts[source.layer], active, strict=True)]
+            hits += _best(source, values, counted if ignore_bos else None, limit, sort_positions, only)
+        hits.sort(key=lambda hit: -hit.score)  # stable: ties stay in order
+        hits = _attributed(model, sources, captured, hits[:limit])
+        found.append(Strongest(hits, counts, ignored))
+    return found
 
 
 @torch.inference_mode()
-def topk_by_token(
-    model: LanguageModel, source: Source, ids: Sequence[int], k: int
-) -> tuple[list[list[tuple[int, float]]], list[int]]:
-    """For each position the (index, value) of the `k` strongest features that fire; and the ignored positions.
+def topk_by_token(model: LanguageModel, source: Source, prompts: Sequence[Sequence[int]], k: int) -> list[ByToken]:
+    """The `k` strongest features that fire at each position, ignored ones too.
 
     Raises:
         Refused: values are not finite.
     """
-    hidden = _hidden(model, [source], ids)[source.hook_name]
-    values, indices = source.encode(hidden).float().topk(min(k, source.d_sae), dim=-1)
-    _check_finite(values, source.id)  # topk takes NaN for the largest
-    rows = [
-        sorted(((i, v) for i, v in zip(*row, strict=True) if v > 0), key=lambda pair: (-pair[1], pair[0]))
-        for row in zip(indices.tolist(), values.tolist(), strict=True)
-    ]
-    return rows, _ignored(counted_positions(hidden, source.recipe))
+    found = []
+    for captured in _captured(model, [source], prompts):
+        hidden = captured[source.hook_name]
+        values, indices = source.encode(hidden).float().topk(min(k, source.d_sae), dim=-1)
+        check_finite(values, source.id)  # topk takes NaN for the largest
+        rows = [
+            sorted(((i, v) for i, v in zip(*row, strict=True) if v > 0), key=lambda pair: (-pair[1], pair[0]))
+            for row in zip(indices.tolist(), values.tolist(), strict=True)
+        ]
+        found.append(ByToken(rows, _ignored(_counted(model, source, hidden))))
+    return found
 
 
-def _hidden(model: LanguageModel, sources: Sequence[Source], ids: Sequence[int]) -> dict[str, torch.Tensor]:
-    """Activations (T, D) at the hooks of `sources`, by hook name."""
+@torch.inference_mode()
+def firing(
+    model: LanguageModel, source: Source, prompts: Sequence[Sequence[int]], most: int, ignore_bos: bool = True
+) -> list[Firing]:
+    """Every feature that fires, with its values above 0, at most `most` of them on all prompts together.
+
+    With `ignore_bos` ignored positions do not count, else all do.
+
+    Raises:
+        Refused: there are more, or values are not finite.
+    """
+    found: list[Firing] = []
+    total = 0
+    for captured in _captured(model, [source], prompts):
+        hidden = captured[source.hook_name]
+        values = source.encode(hidden).float()
+        check_finite(values, source.id)
+        counted = _counted(model, source, hidden)
+        by_feature = values.T > 0
+        if ignore_bos:
+            by_feature &= counted
+        total += int(by_feature.sum())
+        if total > most:
+            raise Refused(
+                f"Features of {source.id} have more than {most} values above 0 on these prompts, and no more are "
+                "given at a time. Ask for fewer or shorter prompts."
+            )
+        indices, positions = by_feature.nonzero(as_tuple=True)
+        features: dict[int, list[tuple[int, float]]] = {}
+        for index, position, value in zip(
+            indices.tolist(), positions.tolist(), values[positions, indices].tolist(), strict=True
+        ):
+            features.setdefault(index, []).append((position, value))
+        found.append(Firing(features, _ignored(counted)))
+    return found
+
+
+def _captured(
+    model: LanguageModel, sources: Sequence[Source], prompts: Sequence[Sequence[int]], more: Sequence[str] = ()
+) -> list[dict[str, torch.Tensor]]:
+    """For each prompt, by name, what is at the hooks of `sources` and at those of `more`."""
     for source in sources:
         hooks.check_captured(model, source.hook_name)
-    if not sources:
-        return {}
-    tokens = torch.tensor([list(ids)], device=model.device)
-    found = capture(model, tokens, None, [source.hook_name for source in sources])
+    names = [*(source.hook_name for source in sources), *more]
+    each = capture_each(model, prompts, names) if names else [{} for _ in prompts]
     for source in sources:
-        hooks.check_width(source.hook_name, f"Source {source.id}", source.d_in, found[source.hook_name].shape[-1])
-    return {name: hidden[0] for name, hidden in found.items()}
+        width = each[0][source.hook_name].shape[-1]
+        hooks.check_width(source.hook_name, f"Source {source.id}", source.d_in, width)
+    return each
+
+
+def _counted(model: LanguageModel, source: Source, hidden: torch.Tensor) -> torch.Tensor:
+    return counted_positions(hidden, source.recipe, model.bos_token_id is not None)
+
+
+def _attributed(
+    model: LanguageModel, sources: Sequence[Source], captured: Mapping[str, torch.Tensor], hits: Sequence[Hit]
+) -> list[Hit]:
+    by_id = {source.id: source for source in sources}
+    return [
+        replace(hit, dfa=attribution.attribute(model, by_id[hit.source], captured, hit.index, hit.max_position))
+        for hit in hits
+    ]
 
 
 def _best(
@@ -169,7 +259,7 @@ def _best(
 ) -> list[Hit]:
     """The strongest of `values` (T, F), or (T, n) for the features `only`. `counted` None: every position counts."""
     peaks, at = _peaks(values, counted)
-    _check_finite(peaks, source.id)
+    check_finite(peaks, source.id)
     scores = peaks
     if sort_positions:
         chosen = torch.zeros(len(values), dtype=torch.bool, device=values.device)
@@ -208,7 +298,8 @@ def _ignored(counted: torch.Tensor) -> list[int]:
     return (~counted).nonzero()[:, 0].tolist()
 
 
-def _check_finite(values: torch.Tensor, where: str) -> None:
+def check_finite(values: torch.Tensor, where: str) -> None:
+    """Raises Refused where numbers read at a source or hook are not finite."""
     if not values.isfinite().all():
         raise Refused(
             f"Values of {where} on this prompt are not finite numbers: its dtype is too narrow for them. "

@@ -12,9 +12,9 @@ from memicos_engine.errors import Refused
 class Sampling:
     """How tokens are chosen.
 
-    `temperature` 0 takes the most probable token. `freq_penalty` times the count of each token so far, prompt
-    included, comes off its logit before temperature, as in OpenAI's API; only where both are above 0. `n_logprobs` is
-    how many alternatives are kept for each token; 0 keeps no log-probabilities.
+    `temperature` 0 takes the most probable token, others divide the logits. `freq_penalty` times the count of each
+    token so far, prompt included, comes off what that gives, as in TransformerLens; only where both are above 0.
+    `n_logprobs` is how many alternatives are kept for each token; 0 keeps no log-probabilities.
     """
 
     temperature: float = 0.0
@@ -55,11 +55,13 @@ class Sampler:
         return token
 
     def _drawn(self, logits: torch.Tensor) -> int:
-        scores = logits.double()  # holds any temperature that a request can name
+        exact = logits.double()  # holds any temperature that a request can name
+        scores = (exact - exact.max()) / self._sampling.temperature
         if self._sampling.freq_penalty > 0:
             counts = torch.bincount(torch.tensor(self._tokens, dtype=torch.long), minlength=len(logits))
             scores = scores - self._sampling.freq_penalty * counts
-        weights = ((scores - scores.max()) / self._sampling.temperature).softmax(-1)
+        # any penalty and temperature are numbers; together they may take every token to minus infinity
+        weights = scores.clamp(min=-1e300).softmax(-1)
         return int(torch.multinomial(weights, 1, generator=self._random))
 
 

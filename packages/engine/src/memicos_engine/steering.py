@@ -1,12 +1,12 @@
 """Directions that change a model's activations as it runs.
 
-With h the activation at a position, v the direction and c the strength: SIMPLE_ADDITIVE gives h + c v;
-ORTHOGONAL_DECOMP multiplies h's component along v by c, h + (c - 1) (h.u) u with u = v / |v|.
+With h the activation at a position, v the direction, u = v / |v| and c the strength: SIMPLE_ADDITIVE gives h + c v;
+ORTHOGONAL_DECOMP multiplies h's component along v by c, h + (c - 1) (h.u) u; PROJECTION_CAP keeps that component from
+exceeding c, h + (min(h.u, c) - h.u) u.
 Each direction acts once, at its own hook. Those at one place (`hook_resid_pre` of a layer is `hook_resid_post` of the
 one before) act in the order given, each on what the one before it left.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +18,9 @@ import torch
 from memicos_engine import hooks
 from memicos_engine.errors import Refused
 from memicos_engine.model import LanguageModel
+from memicos_engine.places import Place
 
-Method = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"]
+Method = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP", "PROJECTION_CAP"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 _Change = Callable[[torch.Tensor], torch.Tensor]
@@ -31,7 +32,7 @@ class Steer:
     """A direction (D,) with its strength at a hook; kept as float32 on the CPU.
 
     Raises:
-        Refused: an unknown method, or numbers that are not finite.
+        Refused: an unknown method, numbers that are not finite, or a zero vector where its direction counts.
     """
 
     hook: str
@@ -43,11 +44,12 @@ class Steer:
         self, hook: str, vector: torch.Tensor | Sequence[float], strength: float, method: Method = "SIMPLE_ADDITIVE"
     ) -> None:
         if method not in METHODS:
-            raise Refused(f"Unknown steering method '{method}'; there are {' and '.join(METHODS)}.")
+            raise Refused(f"Unknown steering method '{method}'; there are {', '.join(METHODS)}.")
         kept = torch.as_tensor(vector, dtype=torch.float32, device="cpu").detach()
-        if not (math.isfinite(strength) and kept.isfinite().all() and (strength * kept).isfinite().all()):
+        used = strength * (kept if method == "SIMPLE_ADDITIVE" else torch.ones(1))
+        if not (kept.isfinite().all() and used.isfinite().all()):
             raise Refused(f"The direction at {hook} times its strength is not finite in float32.")
-        if method == "ORTHOGONAL_DECOMP":
+        if method != "SIMPLE_ADDITIVE":
             _check_nonzero(kept, hook)
         object.__setattr__(self, "hook", hook)
         object.__setattr__(self, "vector", kept)
@@ -64,29 +66,29 @@ class Steering:
     """What the rows of a batch are steered with, checked and on the model's device.
 
     Raises:
-        Refused: a hook that cannot be steered, or a direction of another width than the residual stream.
+        Refused: a hook that cannot be steered, a direction of another width than the activations there, or too long.
     """
 
     def __init__(self, model: LanguageModel, rows: Sequence[Sequence[Steer]]) -> None:
-        self._model = model
-        self._changes: dict[int, dict[int, list[_Change]]] = {}
-        """By layer (-1: the embeddings) and row."""
+        self._changes: dict[Place, dict[int, list[_Change]]] = {}
+        """By place and row."""
         for row, steers in enumerate(rows):
-            by_layer: dict[int, list[Steer]] = {}
+            by_place: dict[Place, list[Steer]] = {}
             for steer in steers:
-                layer = hooks.steered_layer(model, steer.hook)
-                hooks.check_width(steer.hook, "The steering vector", len(steer.vector), model.d_model)
-                by_layer.setdefault(layer, []).append(steer)
-            for layer, here in by_layer.items():
-                self._changes.setdefault(layer, {})[row] = _changes(here, model.device)
+                place, width = hooks.steered(model, steer.hook)
+                hooks.check_width(steer.hook, "The steering vector", len(steer.vector), width)
+                _check_square(steer)
+                by_place.setdefault(place, []).append(steer)
+            for place, here in by_place.items():
+                self._changes.setdefault(place, {})[row] = _changes(here, model.device)
 
     @contextmanager
     def applied(self, where: torch.Tensor | None = None) -> Iterator[None]:
         """Steer every run of `model.hf` inside; `where` (B, T) says at which positions, None at all."""
         handles = []
         try:
-            for layer, rows in self._changes.items():
-                handles.append(hooks.at_residual(self._model, layer, partial(_changed, rows=rows, where=where)))
+            for place, rows in self._changes.items():
+                handles += place.attach(partial(_changed, rows=rows, where=where))
             yield
         finally:
             for handle in handles:
@@ -105,7 +107,11 @@ def _changes(steers: Sequence[Steer], device: torch.device) -> list[_Change]:
         if total is not None:
             changes.append(partial(_added, step=total.to(device)))
             total = None
-        changes.append(partial(_scaled, unit=_unit(steer.vector).to(device), extra=steer.strength - 1))
+        unit = _unit(steer.vector).to(device)
+        if steer.method == "ORTHOGONAL_DECOMP":
+            changes.append(partial(_scaled, unit=unit, extra=steer.strength - 1))
+        else:
+            changes.append(partial(_capped, unit=unit, most=steer.strength))
     if total is not None:
         changes.append(partial(_added, step=total.to(device)))
     return changes
@@ -131,9 +137,21 @@ def _scaled(hidden: torch.Tensor, unit: torch.Tensor, extra: float) -> torch.Ten
     return hidden + (extra * along[:, None] * unit).to(hidden.dtype)
 
 
+def _capped(hidden: torch.Tensor, unit: torch.Tensor, most: float) -> torch.Tensor:
+    above = (hidden.float() @ unit - most).clamp(min=0)
+    return hidden - (above[:, None] * unit).to(hidden.dtype)
+
+
 def _unit(vector: torch.Tensor) -> torch.Tensor:
     precise = vector.double()  # the square of a small or large float32 is none
     return (precise / precise.norm()).float()
+
+
+def _check_square(steer: Steer) -> None:
+    """Norms square what they get: where that overflows they give zeros, and any token is as likely as any other."""
+    step = steer.strength * (steer.vector if steer.method == "SIMPLE_ADDITIVE" else torch.ones(1))
+    if steer.method != "PROJECTION_CAP" and not step.square().sum().isfinite():  # a cap only takes away
+        raise Refused(f"The direction at {steer.hook} times its strength is so long that its square is not finite.")
 
 
 def _check_nonzero(vector: torch.Tensor, hook: str) -> None:

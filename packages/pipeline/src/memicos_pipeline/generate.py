@@ -11,6 +11,7 @@ import numpy as np
 from memicos_dataset import manifest as m
 from memicos_engine.hooks import residual_layer
 from memicos_engine.model import LanguageModel, load_model
+from memicos_engine.positions import ignored_positions
 from memicos_engine.sources import SaeSource, load_source
 
 from memicos_pipeline import explain
@@ -225,7 +226,7 @@ class _Assembly:
                 hook_name=source.hook_name,
                 prepend_bos=source.recipe.prepend_bos,
                 context_size=self.config.corpus.context_size,
-                ignored_positions=list(source.recipe.ignored_positions),
+                ignored_positions=ignored_positions(source.recipe, self.model.bos_token_id is not None),
                 norm_cut=source.recipe.norm_cut,
                 dtype=self.config.model.dtype,
                 weight_processing="none",

@@ -55,7 +55,8 @@ def harvest(
         ids = torch.from_numpy(token_ids[first : first + batch].astype(np.int64)).to(model.device)
         hidden = capture(model, ids, None, [source.hook_name for source in sources])
         for source in sources:
-            _append(work / source.id, source, hidden[source.hook_name], done)
+            counted = counted_positions(hidden[source.hook_name], source.recipe, model.bos_token_id is not None)
+            _append(work / source.id, source, hidden[source.hook_name], counted.flatten(), done)
         done["contexts"] = min(first + batch, len(token_ids))
         (work / "progress.json.new").write_text(json.dumps(done))
         (work / "progress.json.new").rename(work / "progress.json")
@@ -74,8 +75,7 @@ def _cut_back(folder: Path, done: dict[str, int]) -> None:
 
 
 @torch.inference_mode()
-def _append(folder: Path, source: Source, hidden: torch.Tensor, done: dict[str, int]) -> None:
-    counted = counted_positions(hidden, source.recipe).flatten()
+def _append(folder: Path, source: Source, hidden: torch.Tensor, counted: torch.Tensor, done: dict[str, int]) -> None:
     features = source.encode(hidden.flatten(0, 1)) * counted[:, None]
     tokens, indices = features.nonzero(as_tuple=True)
     arrays = {

@@ -11,10 +11,13 @@ from fastapi.routing import APIRoute
 from memicos_inference import errors, loading, security
 from memicos_inference.activation import api as activation_api
 from memicos_inference.admin import api as admin_api
+from memicos_inference.chat import api as chat_api
+from memicos_inference.raw import api as raw_api
 from memicos_inference.settings import Settings, read
 from memicos_inference.status import api as status_api
 from memicos_inference.steering import api as steering_api
 from memicos_inference.tokens import api as tokens_api
+from memicos_inference.util import api as util_api
 from memicos_inference.worker import Worker
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -66,7 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     app.include_router(status_api.health_router)
     app.include_router(status_api.router, responses={code: ERRORS[code] for code in (401, 503)})
-    for router in (tokens_api.router, activation_api.router, steering_api.router):
-        app.include_router(router, responses={code: ERRORS[code] for code in ERRORS if code not in (403, 404)})
+    for api in (tokens_api, chat_api, activation_api, raw_api, steering_api, util_api):
+        app.include_router(api.router, responses={code: ERRORS[code] for code in ERRORS if code not in (403, 404)})
     app.include_router(admin_api.router, responses=ERRORS)
     return app

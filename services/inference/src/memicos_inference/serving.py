@@ -64,18 +64,49 @@ class Served:
         """Whether prompts get a BOS: as the sources were trained, or as the tokenizer does without sources."""
         return self.shelf.prepend_bos if self.shelf.ids else self.model.tokenizer_prepends_bos
 
-    def ids(self, text: str, prepend_bos: bool) -> list[int]:
-        """Token ids within the limit."""
+    def prompts(self, texts: Sequence[str], prepend_bos: bool) -> list[list[int]]:
+        """Token ids of one text or several, within the limits of each and of all together."""
+        most, budget = self.settings.max_prompts, self.settings.batch_tokens
+        if not texts:
+            raise BadInput("At least one prompt is required.")
+        if len(texts) > most:
+            raise BadInput(f"Batch size {len(texts)} exceeds maximum of {most} (INFERENCE_MAX_PROMPTS).")
+        places = [f" (prompts.{number})" if len(texts) > 1 else "" for number in range(len(texts))]
+        found = [self.ids(text, prepend_bos, place) for text, place in zip(texts, places, strict=True)]
+        longest = max(len(ids) for ids in found)
+        if len(found) > 1 and len(found) * longest > budget:
+            raise BadInput(
+                f"{len(found)} prompts, the longest of {longest} tokens, are {len(found) * longest} tokens when padded "
+                f"to one length; at most {budget} run together (INFERENCE_BATCH_TOKENS). Send fewer at a time, those "
+                "of about one length together."
+            )
+        return found
+
+    def ids(self, text: str, prepend_bos: bool, place: str = "") -> list[int]:
+        """Token ids within the limit. `place` says in an error which text it was."""
         ids = self.model.token_ids(text, prepend_bos)
-        self.check_length(ids)
+        self.check_length(ids, place)
         if not ids:
-            raise BadInput("The prompt is empty: it has no tokens.")
+            raise BadInput(f"The prompt is empty: it has no tokens{place}.")
         return ids
 
-    def check_length(self, ids: list[int]) -> None:
-        limit = min(self.settings.token_limit, self.model.max_context)
-        if len(ids) > limit:
-            raise BadInput(f"Text too long: {len(ids)} tokens, max is {limit}")
+    @property
+    def most_tokens(self) -> int:
+        """Of a prompt."""
+        return min(self.settings.token_limit, self.model.max_context)
+
+    def check_length(self, ids: list[int], place: str = "") -> None:
+        if len(ids) > self.most_tokens:
+            raise BadInput(f"Text too long: {len(ids)} tokens, max is {self.most_tokens}{place}")
+
+    def check_values(self, count: int) -> None:
+        """Whether an answer may have so many activations."""
+        most = self.settings.max_values
+        if count > most:
+            raise BadInput(
+                f"The answer would have {count} activations; at most {most} are sent (INFERENCE_MAX_VALUES). "
+                "Ask for less at a time."
+            )
 
 
 def set_of(source_id: str) -> str:

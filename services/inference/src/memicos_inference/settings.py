@@ -136,11 +136,35 @@ class Settings(BaseSettings):
         validation_alias="INFERENCE_MAX_WAITING",
         description="Requests that may wait for the model; more are answered 503.",
     )
+    max_prompts: int = Field(
+        default=64,
+        ge=1,
+        validation_alias="INFERENCE_MAX_PROMPTS",
+        description="Most prompts of a request that takes several.",
+    )
+    batch_tokens: int = Field(
+        default=4096,
+        ge=1,
+        validation_alias="INFERENCE_BATCH_TOKENS",
+        description="Most tokens of several prompts, each padded to the longest; one alone may have TOKEN_LIMIT.",
+    )
+    max_values: int = Field(
+        default=5_000_000,
+        ge=1,
+        validation_alias="INFERENCE_MAX_VALUES",
+        description="Most activations of an answer.",
+    )
+    max_hooks: int = Field(
+        default=64,
+        ge=1,
+        validation_alias="INFERENCE_MAX_HOOKS",
+        description="Most hook points that a request of /v1/activation/raw may name.",
+    )
     max_num_results: int = Field(
         default=1000,
         ge=1,
         validation_alias="INFERENCE_MAX_NUM_RESULTS",
-        description="Most results of /v1/activation/all.",
+        description="Most results of /v1/activation/all and of /v1/util/sae-topk-by-decoder-cossim.",
     )
     max_top_k: int = Field(
         default=100,

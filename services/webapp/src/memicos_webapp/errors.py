@@ -1,8 +1,6 @@
 """What can go wrong with a request, in words that reach the user: JSON for /api, a page elsewhere."""
 
 import logging
-from collections.abc import Sequence
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from memicos_webapp.templating import render
+from memicos_webapp.validation import FORM_NAMES, describe
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ class Unavailable(Fault):
 
 
 TITLES = {
-    400: "That request cannot be read",
+    400: "Something in the request is not right",
     403: "Refused",
     404: "Not found",
     405: "Not possible here",
@@ -105,17 +104,6 @@ def error_response(request: Request, status: int, message: str, headers: dict[st
     )
 
 
-def describe(errors: Sequence[Any]) -> str:
-    """The first few of pydantic's errors in one line: `text: String should have at most 2000 characters`."""
-    lines = []
-    for error in errors[:3]:
-        # FastAPI puts first where in the request the field is
-        place = error["loc"][1:] if error["loc"][:1] in (("body",), ("query",), ("path",)) else error["loc"]
-        where = ".".join(map(str, place))
-        lines.append(f"{where}: {error['msg']}" if where else str(error["msg"]))
-    return "; ".join(lines)
-
-
 async def _fault(request: Request, error: Exception) -> Response:
     assert isinstance(error, Fault)
     return error_response(request, error.status, error.message, error.headers)
@@ -125,17 +113,31 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     if first["type"] == "json_invalid" and first["loc"][0] == "body":
-        reason = first.get("ctx", {}).get("error", "unreadable")
-        return error_response(request, 400, f"The body is not valid JSON: {reason}.")
-    return error_response(request, 422, describe(error.errors()))
+        reason = str(first.get("ctx", {}).get("error", "unreadable")).removesuffix(" at")
+        return error_response(request, 400, f"The body is not valid JSON: {reason} at character {first['loc'][1]}.")
+    names = {} if is_api(request) else FORM_NAMES
+    return error_response(request, 422, describe(error.errors(), names))
+
+
+def _unparsed(cause: BaseException | None) -> str | None:
+    """Why FastAPI could not read a body, where its own words do not say it."""
+    if isinstance(cause, RecursionError):
+        return "The body is nested too deeply."
+    if isinstance(cause, UnicodeDecodeError):
+        return f"The body is not UTF-8: byte 0x{cause.object[cause.start]:02x} at {cause.start}."
+    return None
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = {
-        404: f"There is nothing at {request.url.path}.",
-        405: f"{request.url.path} does not take {request.method}.",
-    }.get(error.status_code, str(error.detail))
+    message = (
+        {
+            404: f"There is nothing at {request.url.path}.",
+            405: f"{request.url.path} does not take {request.method}.",
+        }.get(error.status_code)
+        or _unparsed(error.__cause__)
+        or str(error.detail)
+    )
     return error_response(request, error.status_code, message, dict(error.headers or {}))
 
 

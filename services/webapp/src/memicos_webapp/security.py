@@ -3,13 +3,13 @@
 1. `Host` must be a known name, so that a foreign page cannot reach a loopback server by DNS rebinding.
 2. A state change that a browser says comes from another site is refused; programs send neither header.
 3. A body over the limit is refused before it is read.
-4. An address with a NUL, and JSON with half a surrogate pair, are no text that anything behind could take.
+4. A NUL in an address or body, and half a surrogate pair in JSON, are no text that anything behind could take.
 5. Every answer carries a content security policy without inline scripts or styles.
 """
 
-import json
 import time
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import Depends, FastAPI, Request
@@ -44,7 +44,7 @@ def foreign(method: str, headers: Headers) -> bool:
 
 
 class Guard:
-    """The module's list, and a path without its trailing slash for the routes."""
+    """The module's list; for the routes a path without its trailing slash, and GET for HEAD."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
@@ -55,8 +55,11 @@ class Guard:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         started = time.perf_counter()
-        if scope["path"] != "/":
-            scope["path"] = scope["path"].rstrip("/") or "/"
+        without_body = scope["method"] == "HEAD"
+        # the server above reads the method it knows: its own scope stays as it is
+        scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        if without_body:
+            scope["method"] = "GET"
         embed = parse_qs(scope["query_string"].decode("latin-1")).get("embed") == ["true"]
 
         async def send_guarded(message: Message) -> None:
@@ -69,6 +72,8 @@ class Guard:
                 headers.setdefault("Server-Timing", f"app;dur={milliseconds:.1f}")
                 if scope["path"].startswith("/static/"):
                     headers["Cache-Control"] = "public, max-age=31536000, immutable"
+            elif without_body:
+                message = {**message, "body": b""}
             await send(message)
 
         request = Request(scope, receive)
@@ -109,18 +114,43 @@ class Guard:
         return limited
 
 
+def _strings(value: Any) -> Iterator[tuple[str, str]]:
+    """Where each string of a body is, and the string: keys too, and to any depth."""
+    rest = [("", value)]
+    while rest:
+        place, one = rest.pop()
+        if isinstance(one, str):
+            yield place or "The body", one
+        items = one.items() if isinstance(one, Mapping) else enumerate(one) if isinstance(one, list) else ()
+        for key, inside in items:
+            where = f"{place}.{key}".removeprefix(".")
+            rest.append((where, inside))
+            if isinstance(key, str):
+                yield f"A name in {place or 'the body'}", key
+
+
 async def whole_text(request: Request) -> None:
-    """Guards every route against JSON strings that cannot be written as UTF-8.
+    """Guards every route against strings in its body that cannot be stored or sent on.
 
     Raises:
-        BadInput: there is one.
+        BadInput: there is one; the message says where.
     """
-    if "json" not in request.headers.get("content-type", "") or b"\\u" not in await request.body():
+    kind = request.headers.get("content-type", "")
+    if request.method in SAFE_METHODS:
         return
-    try:
-        json.dumps(await request.json(), ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise BadInput("The body has half of a surrogate pair (\\ud800 to \\udfff), which is no character.") from error
+    if "json" in kind:
+        # a string can have neither without an escape
+        body = await request.json() if b"\\u" in await request.body() else None
+    else:
+        body = await request.form() if "form" in kind else None
+    for place, text in _strings(body):
+        if "\0" in text:
+            raise BadInput(f"{place} has a NUL character, which no text here can have.")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            words = "half of a surrogate pair (\\ud800 to \\udfff), which is no character"
+            raise BadInput(f"{place} has {words}.") from error
 
 
 def local_owner(request: Request) -> None:

@@ -184,6 +184,11 @@ def variable(field: str) -> str:
     return str(info.validation_alias or f"MEMICOS_{field.upper()}") if info else field
 
 
+def at_most(field: str) -> str:
+    """A limit that an operator can set, as the API's documentation says it."""
+    return f"at most {Settings.model_fields[field].default:g} (setting {variable(field)})"
+
+
 def read(program: str) -> Settings:
     """The settings; ends `program` with one line where one cannot be."""
     try:

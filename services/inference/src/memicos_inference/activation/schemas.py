@@ -2,18 +2,20 @@
 
 Values always cover every position, a prepended BOS included. `ignore_bos` leaves the positions that the source's
 recipe ignores (a prepended BOS, and tokens with an outlying norm where the recipe cuts them) out of maximum and
-ranking.
+ranking. A `-batch` request gives for each of its prompts what the prompt alone would give.
 """
 
 from pydantic import Field
 
 from memicos_inference.wire import Index, Number, Text, Wire
 
+IGNORED = "positions where values mean nothing: the source was not trained on such"
+PROMPTS = "each is answered as it would be alone"
 
-class SingleRequest(Wire):
-    """One direction on one prompt: `source` and `index`, or `vector` and `hook`."""
 
-    prompt: Text
+class DirectionRequest(Wire):
+    """One direction: `source` and `index`, or `vector` and `hook`."""
+
     model: Text
     source: Text | None = None
     index: Index | None = None
@@ -24,7 +26,29 @@ class SingleRequest(Wire):
     ignore_bos: bool = Field(False, description="leave ignored positions out of max_value")
 
 
-class SingleActivation(Wire):
+class SingleRequest(DirectionRequest):
+    """One direction on one prompt: `source` and `index`, or `vector` and `hook`."""
+
+    prompt: Text
+
+
+class SingleBatchRequest(DirectionRequest):
+    """One direction on several prompts: `source` and `index`, or `vector` and `hook`."""
+
+    prompts: list[Text] = Field(description=PROMPTS)
+
+
+class Attributed(Wire):
+    """Direct feature attribution of a source that reads attention heads (hook `attn.hook_z`); null for others."""
+
+    dfa_values: list[float] | None = Field(
+        None, description="one a token: what attention to it adds to the feature at dfa_target_index"
+    )
+    dfa_max_value: float | None = None
+    dfa_target_index: int | None = Field(None, description="max_value_index")
+
+
+class SingleActivation(Attributed):
     values: list[float] = Field(description="one a token")
     max_value: float
     max_value_index: int = Field(description="the first position with max_value")
@@ -35,15 +59,16 @@ class SingleResponse(Wire):
     tokens: list[str]
     tokens_is_special: list[bool]
     token_ids: list[int]
-    ignored_positions: list[int] = Field(
-        description="positions where the value means nothing: the source was not trained on such"
-    )
+    ignored_positions: list[int] = Field(description=IGNORED)
 
 
-class AllRequest(Wire):
-    """The strongest features of several sources on one prompt."""
+class SingleBatchResponse(Wire):
+    results: list[SingleResponse] = Field(description="one a prompt")
 
-    prompt: Text
+
+class SetRequest(Wire):
+    """The strongest features of several sources."""
+
     model: Text
     source_set: Text
     selected_sources: list[Text] = Field(default_factory=list, description="source ids; empty: every source of the set")
@@ -51,13 +76,25 @@ class AllRequest(Wire):
         default_factory=list, description="rank by the sum of values at these positions, not by the maximum"
     )
     ignore_bos: bool = True
-    num_results: int | None = Field(25, ge=1, description="at most so many; null: 25")
+    num_results: int | None = Field(25, ge=1, description="at most so many a prompt; null: 25")
     feature_filter: list[int] | None = Field(
         None, description="only these features of the one selected source, also where they do not fire"
     )
 
 
-class FeatureActivation(Wire):
+class AllRequest(SetRequest):
+    """The strongest features of several sources on one prompt."""
+
+    prompt: Text
+
+
+class AllBatchRequest(SetRequest):
+    """The strongest features of several sources on each of several prompts."""
+
+    prompts: list[Text] = Field(description=PROMPTS)
+
+
+class FeatureActivation(Attributed):
     source: str
     index: int
     values: list[float] = Field(description="one a token")
@@ -70,9 +107,7 @@ class FeatureActivation(Wire):
 
 class SourcePositions(Wire):
     source: str
-    ignored_positions: list[int] = Field(
-        description="positions where values mean nothing: the source was not trained on such"
-    )
+    ignored_positions: list[int] = Field(description=IGNORED)
 
 
 class AllResponse(Wire):
@@ -88,14 +123,29 @@ class AllResponse(Wire):
     sources: list[SourcePositions]
 
 
-class TopkRequest(Wire):
+class AllBatchResponse(Wire):
+    results: list[AllResponse] = Field(description="one a prompt")
+
+
+class TopRequest(Wire):
     """The strongest features of one source at each token."""
 
-    prompt: Text
     model: Text
     source: Text
     top_k: int | None = Field(5, ge=1, description="at most so many a token; null: 5")
     ignore_bos: bool = Field(True, description="leave ignored positions out of results")
+
+
+class TopkRequest(TopRequest):
+    """The strongest features of one source at each token of a prompt."""
+
+    prompt: Text
+
+
+class TopkBatchRequest(TopRequest):
+    """The strongest features of one source at each token of several prompts."""
+
+    prompts: list[Text] = Field(description=PROMPTS)
 
 
 class TopFeature(Wire):
@@ -114,6 +164,32 @@ class TopkResponse(Wire):
     results: list[TokenFeatures]
     tokens: list[str]
     token_ids: list[int]
-    ignored_positions: list[int] = Field(
-        description="positions where values mean nothing: the source was not trained on such"
+    ignored_positions: list[int] = Field(description=IGNORED)
+
+
+class TopkBatchResponse(Wire):
+    results: list[TopkResponse] = Field(description="one a prompt")
+
+
+class SourceRequest(Wire):
+    """Every feature of one source that fires on the prompts."""
+
+    prompts: list[Text] = Field(description=PROMPTS)
+    model: Text
+    source: Text
+    ignore_bos: bool = Field(True, description="leave ignored positions out")
+
+
+class SourceResult(Wire):
+    tokens: list[str]
+    active_features: dict[str, list[tuple[int, float]]] = Field(
+        serialization_alias="activeFeatures",
+        description="by index of the feature, [position, value] wherever it fires",
     )
+    tokens_is_special: list[bool]
+    token_ids: list[int]
+    ignored_positions: list[int] = Field(description=IGNORED)
+
+
+class SourceResponse(Wire):
+    results: list[SourceResult] = Field(description="one a prompt")

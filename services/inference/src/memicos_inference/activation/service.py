@@ -1,28 +1,74 @@
-"""Activations on a prompt. Each function runs in the worker's thread and gives the answer's body."""
+"""Activations on prompts. The functions that routes name run in the worker's thread and give the answer's body.
+
+A single prompt is a batch of one.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from memicos_inference.activation.schemas import (
+    AllBatchRequest,
+    AllBatchResponse,
     AllRequest,
     AllResponse,
+    DirectionRequest,
     FeatureActivation,
+    SetRequest,
     SingleActivation,
+    SingleBatchRequest,
+    SingleBatchResponse,
     SingleRequest,
     SingleResponse,
     SourcePositions,
+    SourceRequest,
+    SourceResponse,
+    SourceResult,
     TokenFeatures,
     TopFeature,
+    TopkBatchRequest,
+    TopkBatchResponse,
     TopkRequest,
     TopkResponse,
+    TopRequest,
 )
 from memicos_inference.errors import BadInput
 from memicos_inference.serving import Served, set_of
+from memicos_inference.wire import Wire
+
+if TYPE_CHECKING:
+    from memicos_engine.attribution import Attribution
 
 DEFAULT_RESULTS = 25
 DEFAULT_TOP_K = 5
 
 
 def single(served: Served, body: SingleRequest) -> bytes:
+    return _json(_singles(served, body, [body.prompt])[0])
+
+
+def single_batch(served: Served, body: SingleBatchRequest) -> bytes:
+    return _json(SingleBatchResponse.model_construct(results=_singles(served, body, body.prompts)))
+
+
+def strongest(served: Served, body: AllRequest) -> bytes:
+    return _json(_strongest(served, body, [body.prompt])[0])
+
+
+def strongest_batch(served: Served, body: AllBatchRequest) -> bytes:
+    return _json(AllBatchResponse.model_construct(results=_strongest(served, body, body.prompts)))
+
+
+def topk_by_token(served: Served, body: TopkRequest) -> bytes:
+    return _json(_topk_by_token(served, body, [body.prompt])[0])
+
+
+def topk_by_token_batch(served: Served, body: TopkBatchRequest) -> bytes:
+    return _json(TopkBatchResponse.model_construct(results=_topk_by_token(served, body, body.prompts)))
+
+
+def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> list[SingleResponse]:
     from memicos_engine import readings
 
     served.check_model(body.model)
@@ -35,26 +81,29 @@ def single(served: Served, body: SingleRequest) -> bytes:
         )
     if body.source is not None and body.index is not None:
         source = served.source(body.source)
-        ids = served.ids(body.prompt, source.recipe.prepend_bos)
-        reading = readings.feature(served.model, source, ids, body.index, body.ignore_bos)
+        prompts = served.prompts(texts, source.recipe.prepend_bos)
+        found = readings.feature(served.model, source, prompts, body.index, body.ignore_bos)
     elif body.vector is not None and body.hook is not None:
-        ids = served.ids(body.prompt, served.model.tokenizer_prepends_bos)
-        reading = readings.vector(served.model, body.hook, body.vector, ids)
+        prompts = served.prompts(texts, served.model.tokenizer_prepends_bos)
+        found = readings.vector(served.model, body.hook, body.vector, prompts)
     else:
         raise BadInput("source goes with index, and vector with hook: one of the two is missing.")
-    answer = SingleResponse.model_construct(
-        activation=SingleActivation.model_construct(
-            values=reading.values, max_value=reading.max_value, max_value_index=reading.max_position
-        ),
-        tokens=served.model.token_strings(ids),
-        tokens_is_special=served.model.special(ids),
-        token_ids=ids,
-        ignored_positions=reading.ignored,
-    )
-    return answer.model_dump_json().encode()
+    return [
+        SingleResponse.model_construct(
+            activation=SingleActivation.model_construct(
+                values=reading.values,
+                max_value=reading.max_value,
+                max_value_index=reading.max_position,
+                **_attributed(reading.dfa),
+            ),
+            **_tokens(served, ids),
+            ignored_positions=reading.ignored,
+        )
+        for ids, reading in zip(prompts, found, strict=True)
+    ]
 
 
-def strongest(served: Served, body: AllRequest) -> bytes:
+def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> list[AllResponse]:
     from memicos_engine import readings
 
     served.check_model(body.model)
@@ -63,36 +112,40 @@ def strongest(served: Served, body: AllRequest) -> bytes:
         raise BadInput(f"Feature filter can only be used with a single source; {len(source_ids)} are selected.")
     limit = DEFAULT_RESULTS if body.num_results is None else body.num_results
     if limit > served.settings.max_num_results:
-        raise BadInput(f"num_results is {limit}; at most {served.settings.max_num_results} are given.")
+        raise BadInput(
+            f"num_results is {limit}; at most {served.settings.max_num_results} are given (INFERENCE_MAX_NUM_RESULTS)."
+        )
     sources = [served.source(source_id) for source_id in source_ids]
     if len({source.recipe.prepend_bos for source in sources}) > 1:
         raise BadInput("Some of these sources were trained with BOS and some without: ask for them apart.")
-    ids = served.ids(body.prompt, sources[0].recipe.prepend_bos)
+    prompts = served.prompts(texts, sources[0].recipe.prepend_bos)
     found = readings.strongest(
-        served.model, sources, ids, limit, body.sort_by_token_indexes, body.ignore_bos, body.feature_filter
+        served.model, sources, prompts, limit, body.sort_by_token_indexes, body.ignore_bos, body.feature_filter
     )
-    answer = AllResponse.model_construct(
-        activations=[
-            FeatureActivation.model_construct(
-                source=hit.source,
-                index=hit.index,
-                values=hit.values,
-                sum_values=hit.score if body.sort_by_token_indexes else None,
-                max_value=hit.max_value,
-                max_value_index=hit.max_position,
-            )
-            for hit in found.hits
-        ],
-        tokens=served.model.token_strings(ids),
-        counts=found.counts,
-        tokens_is_special=served.model.special(ids),
-        token_ids=ids,
-        sources=[
-            SourcePositions.model_construct(source=source.id, ignored_positions=ignored)
-            for source, ignored in zip(sources, found.ignored, strict=True)
-        ],
-    )
-    return answer.model_dump_json().encode()
+    served.check_values(sum(len(one.hits) * len(ids) for ids, one in zip(prompts, found, strict=True)))
+    return [
+        AllResponse.model_construct(
+            activations=[
+                FeatureActivation.model_construct(
+                    source=hit.source,
+                    index=hit.index,
+                    values=hit.values,
+                    sum_values=hit.score if body.sort_by_token_indexes else None,
+                    max_value=hit.max_value,
+                    max_value_index=hit.max_position,
+                    **_attributed(hit.dfa),
+                )
+                for hit in one.hits
+            ],
+            **_tokens(served, ids),
+            counts=one.counts,
+            sources=[
+                SourcePositions.model_construct(source=source.id, ignored_positions=ignored)
+                for source, ignored in zip(sources, one.ignored, strict=True)
+            ],
+        )
+        for ids, one in zip(prompts, found, strict=True)
+    ]
 
 
 def _selected(served: Served, source_set: str, selected: Sequence[str]) -> list[str]:
@@ -111,20 +164,20 @@ def _selected(served: Served, source_set: str, selected: Sequence[str]) -> list[
     return chosen
 
 
-def topk_by_token(served: Served, body: TopkRequest) -> bytes:
+def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> list[TopkResponse]:
     from memicos_engine import readings
 
     served.check_model(body.model)
     source = served.source(body.source)
     k = DEFAULT_TOP_K if body.top_k is None else body.top_k
     if k > served.settings.max_top_k:
-        raise BadInput(f"top_k is {k}; at most {served.settings.max_top_k} are given.")
-    ids = served.ids(body.prompt, source.recipe.prepend_bos)
-    rows, ignored = readings.topk_by_token(served.model, source, ids, k)
-    tokens, special = served.model.token_strings(ids), served.model.special(ids)
-    left_out = set(ignored) if body.ignore_bos else set()
-    answer = TopkResponse.model_construct(
-        results=[
+        raise BadInput(f"top_k is {k}; at most {served.settings.max_top_k} are given (INFERENCE_MAX_TOP_K).")
+    prompts = served.prompts(texts, source.recipe.prepend_bos)
+    answers = []
+    for ids, found in zip(prompts, readings.topk_by_token(served.model, source, prompts, k), strict=True):
+        tokens, special = served.model.token_strings(ids), served.model.special(ids)
+        left_out = set(found.ignored) if body.ignore_bos else set()
+        rows = [
             TokenFeatures.model_construct(
                 token_position=position,
                 token=tokens[position],
@@ -133,11 +186,46 @@ def topk_by_token(served: Served, body: TopkRequest) -> bytes:
                     TopFeature.model_construct(feature_index=index, activation_value=value) for index, value in row
                 ],
             )
-            for position, row in enumerate(rows)
+            for position, row in enumerate(found.rows)
             if position not in left_out
-        ],
-        tokens=tokens,
-        token_ids=ids,
-        ignored_positions=ignored,
-    )
-    return answer.model_dump_json().encode()
+        ]
+        answers.append(
+            TopkResponse.model_construct(results=rows, tokens=tokens, token_ids=ids, ignored_positions=found.ignored)
+        )
+    return answers
+
+
+def firing(served: Served, body: SourceRequest) -> bytes:
+    from memicos_engine import readings
+
+    served.check_model(body.model)
+    source = served.source(body.source)
+    prompts = served.prompts(body.prompts, source.recipe.prepend_bos)
+    found = readings.firing(served.model, source, prompts, served.settings.max_values, body.ignore_bos)
+    results = [
+        SourceResult.model_construct(
+            active_features={str(index): values for index, values in one.features.items()},
+            **_tokens(served, ids),
+            ignored_positions=one.ignored,
+        )
+        for ids, one in zip(prompts, found, strict=True)
+    ]
+    return _json(SourceResponse.model_construct(results=results))
+
+
+def _tokens(served: Served, ids: Sequence[int]) -> dict[str, Any]:
+    return {
+        "tokens": served.model.token_strings(ids),
+        "tokens_is_special": served.model.special(ids),
+        "token_ids": list(ids),
+    }
+
+
+def _attributed(dfa: Attribution | None) -> dict[str, Any]:
+    if dfa is None:
+        return {"dfa_values": None, "dfa_max_value": None, "dfa_target_index": None}
+    return {"dfa_values": dfa.values, "dfa_max_value": dfa.max_value, "dfa_target_index": dfa.target}
+
+
+def _json(answer: Wire) -> bytes:
+    return answer.model_dump_json(by_alias=True).encode()

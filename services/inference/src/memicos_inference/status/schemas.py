@@ -22,18 +22,28 @@ class SourceInfo(Wire):
 
     id: str = Field(description="for example 15-res-4k")
     source_set: str
-    hook: str = Field(description="TransformerLens' name of the hook point")
+    hook: str = Field(description="TransformerLens' name of the hook point that it reads")
+    steer_hook: str = Field(description="where its features are steered: of a transcoder its output, else `hook`")
     layer: int
     d_in: int
     d_sae: int = Field(description="number of features")
     architecture: str
     prepend_bos: bool
     context_size: int | None = Field(description="tokens of a training window; null where unknown")
-    ignored_positions: list[int] = Field(description="positions that were left out of training")
+    ignored_positions: list[int] = Field(
+        description="positions that values mean nothing at, beside those above norm_cut"
+    )
     norm_cut: float | None = Field(
         description="positions whose activation has a larger norm were left out of training; null: none were"
     )
     loaded: bool = Field(description="in memory now; others are loaded when asked for")
+
+
+class UnsteerableHook(Wire):
+    """A hook point that cannot be steered in this model."""
+
+    hook: str
+    reason: str
 
 
 class UnavailableSource(Wire):
@@ -77,6 +87,7 @@ class CapabilitiesResponse(Wire):
     sources: list[SourceInfo]
     unavailable_sources: list[UnavailableSource]
     steer_methods: list[str]
-    steer_hooks: list[str] = Field(description="hook points, N being a layer")
+    steer_hooks: list[str] = Field(description="hook points that can be steered, N being any layer")
+    unsteerable_hooks: list[UnsteerableHook] = Field(description="those that can be in other architectures")
     endpoints: list[str]
     limits: Limits

@@ -1,16 +1,31 @@
 """What this server is and how far it is."""
 
 from memicos_inference.serving import Served, set_of
-from memicos_inference.status.schemas import CapabilitiesResponse, HealthResponse, Limits, SourceInfo, UnavailableSource
+from memicos_inference.status.schemas import (
+    CapabilitiesResponse,
+    HealthResponse,
+    Limits,
+    SourceInfo,
+    UnavailableSource,
+    UnsteerableHook,
+)
 from memicos_inference.worker import Progress
 
 ENDPOINTS = (
     "/v1/tokenize",
+    "/v1/apply-chat-template",
     "/v1/activation/single",
     "/v1/activation/all",
     "/v1/activation/topk-by-token",
+    "/v1/activation/single-batch",
+    "/v1/activation/all-batch",
+    "/v1/activation/topk-by-token-batch",
+    "/v1/activation/source",
+    "/v1/activation/raw",
     "/v1/steer/completion",
     "/v1/steer/completion-chat",
+    "/v1/util/sae-vector",
+    "/v1/util/sae-topk-by-decoder-cossim",
     "/v1/admin/sources",
 )
 
@@ -27,6 +42,7 @@ def health(progress: Progress) -> HealthResponse:
 
 def capabilities(served: Served) -> bytes:
     from memicos_engine import hooks, steering
+    from memicos_engine.positions import ignored_positions
 
     model, settings = served.model, served.settings
     sources = [
@@ -34,20 +50,21 @@ def capabilities(served: Served) -> bytes:
             id=source.id,
             source_set=set_of(source.id),
             hook=source.hook_name,
+            steer_hook=source.steer_hook,
             layer=source.layer,
             d_in=source.d_in,
             d_sae=source.d_sae,
             architecture=source.architecture,
             prepend_bos=source.recipe.prepend_bos,
             context_size=source.recipe.context_size,
-            ignored_positions=list(source.recipe.ignored_positions),
+            ignored_positions=ignored_positions(source.recipe, model.bos_token_id is not None),
             norm_cut=source.recipe.norm_cut,
             loaded=source.id in served.shelf.loaded,
         )
         for source in served.shelf.facts()
     ]
     limits = Limits(
-        token_limit=min(settings.token_limit, model.max_context),
+        token_limit=served.most_tokens,
         context=model.max_context,
         max_completion_tokens=settings.max_completion_tokens,
         max_num_results=settings.max_num_results,
@@ -76,6 +93,9 @@ def capabilities(served: Served) -> bytes:
         unavailable_sources=[UnavailableSource(id=one, error=why) for one, why in served.shelf.broken.items()],
         steer_methods=list(steering.METHODS),
         steer_hooks=list(hooks.steerable(model)),
+        unsteerable_hooks=[
+            UnsteerableHook(hook=hook, reason=reason) for hook, reason in hooks.unsteerable(model).items()
+        ],
         endpoints=list(ENDPOINTS),
         limits=limits,
     )

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from memicos_inference.wire import Index, Number, Text, Wire
 
-SteerMethod = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"]
+SteerMethod = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP", "PROJECTION_CAP"]
 SteerType = Literal["STEERED", "DEFAULT"]
 
 
@@ -23,14 +23,15 @@ class SteerFeature(Wire):
 class SteerVector(Wire):
     steering_vector: list[Number]
     strength: Number
-    hook: Text = Field(description="for example blocks.15.hook_resid_post")
+    hook: Text = Field(description="one of the capabilities' `steer_hooks`, for example blocks.15.hook_resid_post")
 
 
 class SteerSettings(Wire):
     """What both kinds share. Exactly one of `features` and `vectors`; `features: []` where only DEFAULT is wanted.
 
-    With c = strength_multiplier x strength and v the direction, SIMPLE_ADDITIVE adds c v to the activation h at every
-    position; ORTHOGONAL_DECOMP multiplies h's component along v by c: h + (c - 1) (h.u) u with u = v / |v|.
+    With c = strength_multiplier x strength, v the direction and u = v / |v|, SIMPLE_ADDITIVE adds c v to the
+    activation h at every position; ORTHOGONAL_DECOMP multiplies h's component along v by c: h + (c - 1) (h.u) u;
+    PROJECTION_CAP keeps that component from exceeding c: h + (min(h.u, c) - h.u) u.
     """
 
     model: Text
@@ -44,7 +45,7 @@ class SteerSettings(Wire):
     strength_multiplier: Number = 1.0
     freq_penalty: Number = Field(
         0.0,
-        description="times a token's count so far, prompt included, comes off its logit; only where "
+        description="times a token's count so far, prompt included, comes off its logit over temperature; only where "
         "temperature and penalty are above 0",
     )
     seed: int = Field(16, ge=-(2**53), le=2**53, description="each type is sampled from this seed anew")

@@ -123,7 +123,7 @@ def _steers(served: Served, body: SteerSettings) -> list[Steer]:
         source = served.source(feature.source)
         source.check_index(feature.index)
         strength = feature.strength * body.strength_multiplier
-        steers.append(Steer(source.hook_name, source.decoder_row(feature.index), strength, body.steer_method))
+        steers.append(Steer(source.steer_hook, source.decoder_row(feature.index), strength, body.steer_method))
     for vector in body.vectors or []:
         strength = vector.strength * body.strength_multiplier
         steers.append(Steer(vector.hook, vector.steering_vector, strength, body.steer_method))

@@ -27,7 +27,7 @@ async def new_activation(
 ) -> Activation | list[Activation]:
     """A feature's values over a text of yours; a list of texts is answered with a list, in order."""
     texts = check_texts(request.app.state.settings, body.custom_text)
-    target = body.target
+    target = body.feature
     await service.get_feature(database, target.model_id, target.source, target.index)
     answers = []
     for text in texts:

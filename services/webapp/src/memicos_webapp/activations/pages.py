@@ -9,8 +9,7 @@ from fastapi.responses import HTMLResponse
 from memicos_webapp.activations import service, view
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.features.service import parse_index
-from memicos_webapp.inference.faults import InferenceLoading
-from memicos_webapp.inference.pages import waiting
+from memicos_webapp.inference.pages import COMING, waiting
 from memicos_webapp.inference.service import InferenceDep, check_texts
 from memicos_webapp.templating import render
 
@@ -31,7 +30,7 @@ async def run_own_text(
     info, row = await service.get_feature(database, model, source, parse_index(index))
     try:
         run = await service.run(inference, info.model_id, info.name, row.index, text, ignore_bos=True)
-    except InferenceLoading as fault:
+    except COMING as fault:
         return waiting(request, fault, request.url.path, {"text": text})
     template = "result.html" if request.headers.get("hx-request") == "true" else "page.html"
     return render(

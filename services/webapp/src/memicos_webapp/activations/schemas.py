@@ -1,12 +1,15 @@
 """The wire of `POST /api/activation/new`."""
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from memicos_webapp import examples
 from memicos_webapp.features.schemas import FeatureId
+from memicos_webapp.settings import at_most
+from memicos_webapp.validation import Texts
 
 
 class Camel(BaseModel):
@@ -14,26 +17,15 @@ class Camel(BaseModel):
 
 
 class NewActivation(BaseModel):
-    model_config = ConfigDict(populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True, json_schema_extra=examples.NEW_ACTIVATION)
 
-    feature: FeatureId | None = None
-    neuron: FeatureId | None = Field(default=None, description="the older name of `feature`")
-    custom_text: str | list[str] = Field(alias="customText", description="one text, or up to four")
+    feature: FeatureId = Field(
+        validation_alias=AliasChoices("feature", "neuron"), description="also accepted under its older name, `neuron`"
+    )
+    custom_text: Texts = Field(alias="customText", description=f"one text, or a list, {at_most('texts_at_once')}")
     ignore_bos: bool = Field(
         False, alias="ignoreBos", description="leave the recipe's ignored positions out of the maximum"
     )
-
-    @model_validator(mode="after")
-    def one_feature(self) -> Self:
-        if (self.feature is None) == (self.neuron is None):
-            raise ValueError("give the feature once, as `feature` (or under its older name, `neuron`)")
-        return self
-
-    @property
-    def target(self) -> FeatureId:
-        chosen = self.feature or self.neuron
-        assert chosen is not None  # one_feature
-        return chosen
 
 
 class Activation(Camel):

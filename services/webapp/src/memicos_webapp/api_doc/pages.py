@@ -3,14 +3,15 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from memicos_webapp.api_doc.service import operations
+from memicos_webapp.api_doc import service
+from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["api-doc"])
 
 
 @router.get("/api-doc", response_class=HTMLResponse)
-async def api_doc_page(request: Request) -> HTMLResponse:
-    document = request.app.openapi()
-    tags = operations(document, str(request.base_url))
-    return render(request, "api_doc/page.html", tags=tags, section="api")
+async def api_doc_page(request: Request, session: Snapshot) -> HTMLResponse:
+    known = await service.names(session)
+    found = service.Reader(request.app.openapi(), str(request.base_url), known).documentation()
+    return render(request, "api_doc/page.html", tags=found.tags, shapes=found.shapes, section="api")

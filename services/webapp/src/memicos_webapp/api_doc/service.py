@@ -1,8 +1,16 @@
 """The OpenAPI document as the documentation page shows it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from memicos_webapp.catalog import repository as catalog
+from memicos_webapp.features import repository as features
+
+Schema = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -14,6 +22,15 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """An object that fields have: `name` is its schema's."""
+
+    name: str
+    description: str
+    fields: list[Field]
+
+
+@dataclass(frozen=True)
 class Operation:
     method: str
     path: str
@@ -22,111 +39,157 @@ class Operation:
     description: str
     parameters: list[Field]
     body: list[Field]
-    answer: list[Field]
+    answers: list[Shape]
+    """What a 200 may be: one shape, or one of several."""
     curl: str
 
 
-def _named(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    reference = schema.get("$ref", "")
-    name = reference.removeprefix("#/components/schemas/")
-    return document["components"]["schemas"][name] if reference else schema
+@dataclass(frozen=True)
+class Documentation:
+    tags: dict[str, list[Operation]]
+    shapes: dict[str, Shape]
+    """Those that the operations' fields name, by name, and those that these name in turn."""
 
 
-def type_of(document: dict[str, Any], schema: dict[str, Any]) -> str:
+async def names(session: AsyncSession) -> dict[str, Any]:
+    """Values for fields of examples that name what a server has: of a feature here, nothing where there is none."""
+    found = await features.sample(session, 1, densest=0.01) or await features.sample(session, 1, densest=1)
+    source = await catalog.source(session, found[0].model_id, found[0].name) if found else None
+    if source is None:
+        return {}
+    return {
+        "modelId": source.model_id,
+        "model": source.model_id,
+        "layer": source.name,
+        "source": source.name,
+        "layers": [source.name],
+        "index": found[0].index,
+        "sourceSet": source.set_name,
+        "releaseName": source.release_id,
+    }
+
+
+def _alternatives(schema: Schema) -> list[Schema]:
+    return schema.get("anyOf") or schema.get("oneOf") or [schema]
+
+
+def type_of(schema: Schema) -> str:
     """A schema's type in a few words: `array of string`, `string or null`, a component's name."""
     if "$ref" in schema:
         return schema["$ref"].rsplit("/", 1)[1]
-    for key in ("anyOf", "oneOf"):
-        if key in schema:
-            return " or ".join(dict.fromkeys(type_of(document, one) for one in schema[key]))
+    alternatives = _alternatives(schema)
+    if alternatives != [schema]:
+        return " or ".join(dict.fromkeys(map(type_of, alternatives)))
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     if "const" in schema:
         return str(schema["const"])
     if schema.get("type") == "array":
-        return f"array of {type_of(document, schema.get('items', {}))}"
+        return f"array of {type_of(schema.get('items', {}))}"
     return schema.get("type", "anything")
 
 
-_LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-_SIZES = {"minLength": "at least {} characters", "maxLength": "at most {} characters"}
+def _range(low: float | None, high: float | None, unit: str) -> str:
+    first, last = (None if one is None else int(one) if float(one).is_integer() else one for one in (low, high))
+    if last is None:
+        return f"{first} or more {unit}".strip()
+    return (f"at most {last} {unit}" if first is None else f"{first} to {last} {unit}").strip()
 
 
-def _note(schema: dict[str, Any]) -> str:
-    notes = [f"{sign} {schema[key]}" for key, sign in _LIMITS.items() if key in schema]
-    notes += [words.format(schema[key]) for key, words in _SIZES.items() if key in schema]
+_RANGES = (("minimum", "maximum", ""), ("minLength", "maxLength", "characters"), ("minItems", "maxItems", "entries"))
+
+
+def _note(schema: Schema) -> str:
+    notes = [schema["description"]] if schema.get("description") else []
+    for one in _alternatives(schema):
+        notes += [_range(one.get(low), one.get(high), unit) for low, high, unit in _RANGES if low in one or high in one]
     if schema.get("default") not in (None, [], {}):
         notes.append(f"default {json.dumps(schema['default'], ensure_ascii=False)}")
-    text = schema.get("description", "")
-    return "; ".join([text, *notes] if text else notes)
+    return "; ".join(notes)
 
 
-def _fields(document: dict[str, Any], schema: dict[str, Any]) -> list[Field]:
-    schema = _named(document, schema)
-    required = schema.get("required", [])
-    return [
-        Field(name, type_of(document, one), name in required, _note(one))
-        for name, one in schema.get("properties", {}).items()
-    ]
+def _shown_with(example: Any, known: Mapping[str, Any]) -> Any:
+    """An example with the server's own names in place of those that it may not have."""
+    if isinstance(example, dict):
+        return {name: known.get(name, _shown_with(one, known)) for name, one in example.items()}
+    if isinstance(example, list):
+        return [_shown_with(one, known) for one in example]
+    return example
 
 
-def sample(document: dict[str, Any], schema: dict[str, Any], depth: int = 0) -> Any:
-    """A value that the schema takes: its example or default, else something plain of its type."""
-    schema = _named(document, schema)
-    for key in ("example", "default", "const"):
-        if schema.get(key) is not None:
-            return schema[key]
-    if schema.get("examples"):
-        return schema["examples"][0]
-    if "enum" in schema:
-        return schema["enum"][0]
-    for key in ("anyOf", "oneOf"):
-        if key in schema:
-            return sample(document, schema[key][0], depth)
-    kind = schema.get("type")
-    if kind == "object" and depth < 4:
+def _content(part: Schema) -> Schema:
+    return next(iter(part.get("content", {}).values()), {}).get("schema", {})
+
+
+class Reader:
+    """Reads one document; `known` as `names` gives it, `base` is the address that examples call."""
+
+    def __init__(self, document: Schema, base: str, known: Mapping[str, Any]) -> None:
+        self.document = document
+        self.components: dict[str, Schema] = document["components"]["schemas"]
+        self.base = base.rstrip("/")
+        self.known = known
+
+    def documentation(self) -> Documentation:
+        tags: dict[str, list[Operation]] = {}
+        for path, methods in self.document["paths"].items():
+            for method, one in methods.items():
+                tags.setdefault((one.get("tags") or ["other"])[0], []).append(self._operation(path, method, one))
+        operations = [one for several in tags.values() for one in several]
+        answers = [shape for one in operations for shape in one.answers]
+        named = [field.type for one in operations for field in one.body]
+        named += [field.type for shape in answers for field in shape.fields]
+        # such as `array of Activation`
+        named += [shape.name for shape in answers if not shape.fields]
+        return Documentation(tags, self._shapes(named))
+
+    def _operation(self, path: str, method: str, one: Schema) -> Operation:
+        body = self._resolved(_content(one.get("requestBody", {})))
+        answer = _content(one["responses"].get("200", {}))
+        parameters = one.get("parameters", [])
+        return Operation(
+            method=method.upper(),
+            path=path,
+            id=one["operationId"],
+            summary=one.get("summary", ""),
+            description=one.get("description", ""),
+            parameters=[
+                Field(p["name"], type_of(p["schema"]), p.get("required", False), _note({**p["schema"], **p}))
+                for p in parameters
+            ],
+            body=self._fields(body),
+            answers=[self._shape(type_of(each), self._resolved(each)) for each in _alternatives(answer)],
+            curl=self._curl(path, parameters, body),
+        )
+
+    def _resolved(self, schema: Schema) -> Schema:
+        return self.components[type_of(schema)] if "$ref" in schema else schema
+
+    def _fields(self, schema: Schema) -> list[Field]:
         required = schema.get("required", [])
-        return {
-            name: sample(document, one, depth + 1)
+        return [
+            Field(name, type_of(one), name in required, _note(one))
             for name, one in schema.get("properties", {}).items()
-            if name in required
-        }
-    if kind == "array":
-        return [sample(document, schema["items"], depth + 1)] if depth < 4 else []
-    return {"integer": 0, "number": 1.0, "boolean": True, "string": "text"}.get(kind or "", {})
+        ]
 
+    def _shape(self, name: str, schema: Schema) -> Shape:
+        return Shape(name, schema.get("description", ""), self._fields(schema))
 
-def _content(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
-    content = part.get("content", {})
-    return next(iter(content.values()), {}).get("schema", {})
+    def _shapes(self, types: list[str]) -> dict[str, Shape]:
+        found: dict[str, Shape] = {}
+        rest = list(types)
+        while rest:
+            for name in rest.pop(0).split():
+                if name in self.components and name not in found:
+                    found[name] = self._shape(name, self.components[name])
+                    rest += [field.type for field in found[name].fields]
+        return found
 
-
-def _curl(document: dict[str, Any], base: str, method: str, path: str, body: dict[str, Any]) -> str:
-    address = f"{base.rstrip('/')}{path}"
-    if method == "get":
-        return f"curl '{address}'"
-    data = json.dumps(sample(document, body), ensure_ascii=False).replace("'", "'\\''")
-    return f"curl '{address}' -H 'Content-Type: application/json' \\\n  -d '{data}'"
-
-
-def operations(document: dict[str, Any], base: str) -> dict[str, list[Operation]]:
-    """Tag -> operations, in the document's order; `base` is the address that samples call."""
-    found: dict[str, list[Operation]] = {}
-    for path, methods in document["paths"].items():
-        for method, one in methods.items():
-            body = _content(document, one.get("requestBody", {}))
-            answer = _content(document, one["responses"].get("200", {}))
-            parameters = [
-                Field(p["name"], type_of(document, p["schema"]), p.get("required", False), _note(p["schema"]))
-                for p in one.get("parameters", [])
-            ]
-            text = one.get("description", "")
-            tag = (one.get("tags") or ["other"])[0]
-            found.setdefault(tag, []).append(
-                Operation(
-                    method.upper(), path, one["operationId"], one.get("summary", ""), text, parameters,
-                    _fields(document, body), _fields(document, answer),
-                    _curl(document, base, method, path, body),
-                )
-            )  # fmt: skip
-    return found
+    def _curl(self, path: str, parameters: list[Schema], body: Schema) -> str:
+        for one in parameters:
+            value = self.known.get(one["name"], one["schema"]["examples"][0])
+            path = path.replace(f"{{{one['name']}}}", str(value))
+        if not body:
+            return f"curl '{self.base}{path}'"
+        data = json.dumps(_shown_with(body["examples"][0], self.known), ensure_ascii=False).replace("'", "'\\''")
+        return f"curl '{self.base}{path}' -H 'Content-Type: application/json' \\\n  -d '{data}'"

@@ -18,12 +18,14 @@ router = APIRouter(tags=["catalog"])
 
 SAMPLE = 6
 """Features that the home page shows to begin with."""
+SAMPLE_DENSITY = 0.01
+"""They fire on less than this share of tokens."""
 
 
 @router.get("/", response_class=HTMLResponse)
 async def home_page(request: Request, session: Snapshot) -> HTMLResponse:
     home = await service.home(session)
-    sample = await features.sample(session, SAMPLE)
+    sample = await features.sample(session, SAMPLE, SAMPLE_DENSITY)
     return render(request, "catalog/home.html", home=home, sample=sample)
 
 
@@ -32,7 +34,7 @@ async def jump(request: Request, session: Snapshot, to: str = "") -> RedirectRes
     limit = request.app.state.settings.words_characters
     if len(to) > 4 * limit:
         raise BadInput(f"That is too long to jump to: {len(to)} characters, at most {4 * limit}.")
-    return RedirectResponse(await service.jump(session, to), status_code=303)
+    return RedirectResponse(await service.jump(session, to, request.headers.get("referer", "")), status_code=303)
 
 
 @router.get("/{name}", response_class=HTMLResponse)

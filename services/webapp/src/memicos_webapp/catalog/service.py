@@ -65,21 +65,37 @@ async def model_page(session: AsyncSession, model: ModelInfo) -> ModelPage:
     return ModelPage(model, [(one, await repository.sources_of_set(session, model.id, one.name)) for one in sets])
 
 
+_INDEX = re.compile(r"\d{1,9}", re.ASCII)
+
+
+def _parts(address: str) -> list[str]:
+    """The segments of an address' path, wherever it leads; of a path itself too."""
+    path = address.split("://", 1)[-1].split("/", 1)[-1] if "://" in address else address
+    return [part for part in path.split("?")[0].split("#")[0].split("/") if part]
+
+
+async def _source_on(session: AsyncSession, on: str, model_id: str) -> str:
+    """The path of the source that the page at `on` is about; of the middle one of a model where it is about none."""
+    parts = _parts(on)[:2]
+    if len(parts) == 2 and await repository.source(session, *parts):
+        return "/" + "/".join(parts)
+    names = await repository.source_names(session, model_id)
+    return f"/{model_id}/{names[len(names) // 2]}"
+
+
 _PLACE = re.compile(r"(?:(?P<model>[^/\s]+)/)?(?P<source>[^/\s]+)/(?P<index>\d+)")
 
 
-async def jump(session: AsyncSession, to: str) -> str:
-    """Where the jump box leads: a path of this site.
+async def jump(session: AsyncSession, to: str, on: str) -> str:
+    """Where the jump box leads: a path of this site. `on` is the address of the page that the box is on.
 
     Takes `15-res-4k/1234`, `model/source/index`, a dashboard's address on any site of this kind, the name of
-    a model, release, set or source, a bare index where there is one source; all else is searched by meaning.
+    a model, release, set or source, and a bare index; all else is searched by meaning.
     """
     to = to.strip()
     if not to:
         return "/"
-    # the path of an address, wherever it leads
-    path = to.split("://", 1)[-1].split("/", 1)[-1].split("?")[0].split("#")[0] if "://" in to else to
-    parts = [part for part in path.split("/") if part]
+    parts = _parts(to)
     known = await repository.models(session)
     match = _PLACE.fullmatch("/".join(parts[-3:]))
     if match:
@@ -100,4 +116,6 @@ async def jump(session: AsyncSession, to: str) -> str:
                 session, model.id, name
             ):
                 return f"/{model.id}/{name}"
+        if _INDEX.fullmatch(name) and known:
+            return f"{await _source_on(session, on, known[0].id)}/{name}"
     return "/search-explanations?" + urlencode({"q": to})

@@ -101,7 +101,10 @@ class Autointerp:
                 "to what the server has."
             )
         if cause == "no_key":
-            return BadInput(f"No auto-interp key found for user. {message}")
+            return BadInput(
+                "No auto-interp key found for user. The autointerp server has no key for a language model: set "
+                "AUTOINTERP_API_KEY (and AUTOINTERP_BASE_URL), and start it again."
+            )
         if cause == "unknown_model":
             return BadInput(f"Unsupported explanation type/model: {message}")
         if status in (400, 413, 422):

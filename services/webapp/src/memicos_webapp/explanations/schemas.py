@@ -1,7 +1,8 @@
 """The wire of `/api/explanation/generate`."""
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from memicos_webapp import examples
 from memicos_webapp.features.schemas import FeatureId
 from memicos_webapp.features.wire import ExplanationBody
 
@@ -10,6 +11,8 @@ METHOD = "highlighted-tokens"
 
 
 class GenerateRequest(FeatureId):
+    model_config = ConfigDict(json_schema_extra=examples.GENERATE)
+
     explanationType: str = Field(METHOD, description=f"how to explain; so far {METHOD} only")
     explanationModelName: str | None = Field(
         None,

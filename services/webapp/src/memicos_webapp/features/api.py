@@ -1,7 +1,10 @@
 """JSON of features."""
 
-from fastapi import APIRouter
+from typing import Annotated
 
+from fastapi import APIRouter, Path
+
+from memicos_webapp import examples
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.errors import ErrorBody
 from memicos_webapp.features import service, wire
@@ -14,6 +17,11 @@ router = APIRouter(tags=["feature"])
     response_model=wire.FeatureBody,
     responses={404: {"model": ErrorBody, "description": "Unknown model, source or index"}},
 )
-async def get_feature(session: Snapshot, model: str, source: str, index: str) -> wire.FeatureBody:
+async def get_feature(
+    session: Snapshot,
+    model: Annotated[str, Path(examples=[examples.MODEL])],
+    source: Annotated[str, Path(examples=[examples.SOURCE])],
+    index: Annotated[str, Path(examples=[examples.INDEX], description="a whole number from 0 on")],
+) -> wire.FeatureBody:
     """Everything that a feature's dashboard shows, with all examples and explanations."""
     return wire.feature(await service.find(session, model, source, service.parse_index(index)))

@@ -11,6 +11,7 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    case,
     func,
     literal,
     select,
@@ -142,10 +143,11 @@ def _filtered(source: SourceInfo, wanted: FeatureFilter) -> list[ColumnElement[b
     if wanted.show == "live":
         where.append(Feature.max_activation > 0)
     if wanted.words:
-        matching = select(Explanation.index).where(
-            Explanation.source_id == source.id,
-            Explanation.words.op("@@")(func.websearch_to_tsquery("english", wanted.words)),
-        )
+        query = func.websearch_to_tsquery("english", wanted.words)
+        # "both" and "of the" are no words to the dictionary, and still what some features fire on
+        said = Explanation.description.icontains(wanted.words.replace('"', "").strip(), autoescape=True)
+        fits = case((func.numnode(query) == 0, said), else_=Explanation.words.op("@@")(query))
+        matching = select(Explanation.index).where(Explanation.source_id == source.id, fits)
         where.append(Feature.index.in_(matching))
     bounds = (
         (Feature.density, wanted.density_from, wanted.density_to, 0.01),
@@ -206,14 +208,33 @@ async def cards(session: AsyncSession, features: Sequence[tuple[int, int]]) -> d
     return {(row[0], row[3]): Card(*row) for row in await session.execute(statement)}
 
 
-async def sample(session: AsyncSession, limit: int) -> Sequence[Row]:
-    """A few features to begin with: neither rare nor everywhere, always the same ones of a load."""
-    statement = text(
-        """SELECT source.model_id, source.name, feature.index, feature.max_activation, feature.density,
-                  (SELECT description FROM explanation WHERE source_id = source.id AND index = feature.index
-                   ORDER BY method = 'token-statistics', id DESC LIMIT 1) AS label
-           FROM source JOIN feature ON feature.load_id = source.current_load_id
-           WHERE feature.density BETWEEN 0.0003 AND 0.01
-           ORDER BY md5(source.id || '/' || feature.index) LIMIT :limit"""
-    )
-    return (await session.execute(statement, {"limit": limit})).all()
+_SAMPLE = text(
+    """WITH strong AS (
+           SELECT chosen.id, chosen.model_id, chosen.name, feature.index, feature.ahead,
+                  row_number() OVER (PARTITION BY chosen.id ORDER BY feature.ahead DESC, feature.index) AS place
+           FROM (SELECT id, model_id, name, current_load_id FROM source
+                 WHERE current_load_id IS NOT NULL ORDER BY id LIMIT :limit) AS chosen
+           CROSS JOIN LATERAL (
+               SELECT index, positive_logits[1] - positive_logits[cardinality(positive_logits)] AS ahead
+               FROM feature
+               WHERE load_id = chosen.current_load_id AND max_activation > 0 AND density < :densest
+               ORDER BY max_activation DESC LIMIT :strongest
+           ) AS feature
+       )
+       SELECT model_id, name, index,
+              (SELECT description FROM explanation WHERE source_id = strong.id AND explanation.index = strong.index
+               ORDER BY method = 'token-statistics', id DESC LIMIT 1) AS label
+       FROM strong ORDER BY place, ahead DESC, id LIMIT :limit"""
+)
+SAMPLED = 300
+"""Strongest features of a source that `sample` chooses among."""
+
+
+async def sample(session: AsyncSession, limit: int, densest: float) -> Sequence[Row]:
+    """A few features that show most plainly what a feature is, of several sources, always the same ones of a load.
+
+    Of each source's strongest that fire on less than `densest` of tokens: those that promote one token far ahead of
+    the others. A feature that does so mostly has one thing to say.
+    """
+    values = {"limit": limit, "densest": densest, "strongest": SAMPLED}
+    return (await session.execute(_SAMPLE, values)).all()

@@ -12,7 +12,7 @@ BIGGEST_INDEX = 2**31 - 1
 
 def _no_truth(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("Input should be a number, not true or false")
+        raise ValueError("must be a number, not true or false")
     return value
 
 
@@ -23,13 +23,13 @@ class FeatureId(BaseModel):
 
     model_id: str = Field(alias="modelId")
     source: str = Field(
-        validation_alias=AliasChoices("layer", "source"), description="source id; also accepted as `source`"
+        validation_alias=AliasChoices("layer", "source"), description="id of the source; also accepted as `source`"
     )
     index: Annotated[int, BeforeValidator(_no_truth)] = Field(
         ge=0,
         le=BIGGEST_INDEX,
         validation_alias=AliasChoices("index", "neuron"),
-        description="a string of digits is accepted",
+        description="a number, or a string of digits",
     )
 
 

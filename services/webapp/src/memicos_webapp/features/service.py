@@ -26,8 +26,10 @@ def parse_index(text: str) -> int:
     Raises:
         BadInput: it is not a number that an index could be.
     """
-    if not (text.isascii() and text.isdigit()) or len(text) > 10 or int(text) > BIGGEST_INDEX:
+    if not (text.isascii() and text.isdigit()):
         raise BadInput(f"{text!r} is no feature: an index is a whole number from 0 on.")
+    if len(text) > 10 or int(text) > BIGGEST_INDEX:
+        raise BadInput(f"There is no feature {text}: no index is above {BIGGEST_INDEX}.")
     return int(text)
 
 

@@ -121,7 +121,7 @@ def _example(found: Found, number: int, position: int, values: dict[int, float],
 
 
 def groups(found: Found, strongest_shown: int, whole: bool) -> list[Group]:
-    """The strongest examples, then the quantile groups from strong to weak; texts `whole`, or up to the middle."""
+    """The strongest examples, then the quantile groups; all from strong to weak. Texts `whole`, or up to the middle."""
     row = found.row
     by_group: dict[int, list[Example]] = {}
     places = zip(row.example_groups, row.example_contexts, row.example_positions, row.sparse(), strict=True)
@@ -135,7 +135,8 @@ def groups(found: Found, strongest_shown: int, whole: bool) -> list[Group]:
     for group in sorted(by_group, reverse=True):
         low = row.max_activation * (group - 1) / intervals
         high = row.max_activation * group / intervals
-        made.append(Group(low, high, row.quantile_shares[group - 1], by_group[group]))
+        examples = sorted(by_group[group], key=lambda one: -one.value)
+        made.append(Group(low, high, row.quantile_shares[group - 1], examples))
     return made
 
 

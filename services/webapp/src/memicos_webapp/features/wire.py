@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from memicos_dataset.schema import TOP_GROUP
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from memicos_webapp.catalog.schemas import SourceInfo
 from memicos_webapp.features.schemas import ExplanationRow
@@ -20,6 +20,8 @@ class Named(BaseModel):
 
 class ActivationRow(BaseModel):
     """An example: a context with the feature's value at every position, BOS included."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     id: str
     modelId: str

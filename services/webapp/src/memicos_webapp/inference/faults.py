@@ -7,7 +7,9 @@ import httpx
 
 from memicos_webapp.errors import BadInput, Fault, NotFound, Unavailable, UpstreamFault
 
-START = "start it with `make demo`, or `make inference-localhost-dev MODEL_SOURCESET=…` for another model"
+START = "start it with `make inference-localhost-dev MODEL_SOURCESET=…`; `make demo` starts all servers"
+
+SHORTEN = "Shorten it, or raise TOKEN_LIMIT of the inference server."
 
 
 class InferenceDown(Unavailable):
@@ -49,7 +51,8 @@ def refusal(url: str, status: int, content: bytes, headers: Mapping[str, str]) -
     if status in (401, 403):
         return WrongSecret(url)
     if status in (400, 413, 422):
-        return BadInput(message)
+        advice = f". {SHORTEN}" if message.startswith("Text too long") else ""
+        return BadInput(message + advice)
     if status == 404:
         return NotFound(message)
     if status in (429, 503):

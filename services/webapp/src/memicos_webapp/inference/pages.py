@@ -5,11 +5,14 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from memicos_webapp.inference.faults import InferenceLoading
+from memicos_webapp.inference.faults import InferenceDown, InferenceLoading
 from memicos_webapp.inference.service import InferenceDep
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["inference"])
+
+COMING = (InferenceLoading, InferenceDown)
+"""Faults that end by themselves or by a start of the server: a result that is waited for then comes."""
 
 
 @router.get("/{model}/{source}/inference", response_class=HTMLResponse)
@@ -25,7 +28,16 @@ async def model_inference(request: Request, inference: InferenceDep, model: str)
 
 
 def waiting(
-    request: Request, fault: InferenceLoading, again: str, fields: dict[str, Any] | None = None
+    request: Request, fault: InferenceLoading | InferenceDown, again: str, fields: dict[str, Any] | None = None
 ) -> HTMLResponse:
-    """What stands in a result's place while inference loads; asks `again` (posting `fields`, where given)."""
-    return render(request, "inference/_waiting.html", message=fault.message, again=again, fields=fields)
+    """What stands in a result's place until inference is there; asks `again` (posting `fields`, where given)."""
+    state, seconds = ("loading", 2) if isinstance(fault, InferenceLoading) else ("down", 5)
+    return render(
+        request,
+        "inference/_waiting.html",
+        state=state,
+        seconds=seconds,
+        message=fault.message,
+        again=again,
+        fields=fields,
+    )

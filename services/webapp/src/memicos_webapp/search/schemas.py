@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, field_validator
 
+from memicos_webapp import examples
+from memicos_webapp.settings import at_most
 from memicos_webapp.text_search.schemas import NeuronBody
 
 Share = Annotated[float | None, Field(ge=0, le=1)]
@@ -14,7 +16,10 @@ class SearchBody(BaseModel):
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
-    query: str = Field(description="3 characters or more; what the feature should be about, in any words")
+    query: str = Field(
+        description="what the feature should be about, in any words; 3 characters or more, "
+        + at_most("query_characters")
+    )
     offset: int = Field(default=0, ge=0, le=100_000, description="results to pass over; an answer's nextOffset")
     minDensity: Share = Field(default=None, description="share of tokens that the feature fires on, at least")
     maxDensity: Share = Field(default=None, description="share of tokens that the feature fires on, at most")
@@ -23,9 +28,13 @@ class SearchBody(BaseModel):
 class SearchAllBody(SearchBody):
     """Search all features."""
 
+    model_config = ConfigDict(json_schema_extra=examples.SEARCH_ALL)
+
 
 class SearchModelBody(SearchBody):
     """Search the features of a model."""
+
+    model_config = ConfigDict(json_schema_extra=examples.SEARCH_MODEL)
 
     modelId: str
 
@@ -33,11 +42,15 @@ class SearchModelBody(SearchBody):
 class SearchReleaseBody(SearchBody):
     """Search the features of a release."""
 
+    model_config = ConfigDict(json_schema_extra=examples.SEARCH_RELEASE)
+
     releaseName: str
 
 
 class SearchSourcesBody(SearchBody):
     """Search the features of some sources of a model."""
+
+    model_config = ConfigDict(json_schema_extra=examples.SEARCH_SOURCES)
 
     modelId: str
     layers: list[str] = Field(max_length=1000, description="ids of sources; empty: every source of the model")

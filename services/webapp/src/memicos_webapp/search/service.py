@@ -126,7 +126,7 @@ def check(wanted: Wanted, settings: Settings) -> Wanted:
     Raises:
         BadInput: the query is too short or too long, or the densities exclude each other.
     """
-    query = " ".join(wanted.query.replace("\0", " ").split())
+    query = " ".join(wanted.query.split())
     if len(query) < SHORTEST:
         raise BadInput(f"A query has at least {SHORTEST} characters; this one has {len(query)}.")
     if len(query) > settings.query_characters:

@@ -26,6 +26,18 @@ function focusOn(id) {
   if (field.select) field.select();
 }
 
+async function copy(button, field) {
+  const words = button.textContent;
+  try {
+    await navigator.clipboard.writeText(field.value);
+    button.textContent = "Copied";
+  } catch {
+    field.select(); // the browser lets nobody write to the clipboard: Ctrl C does
+    button.textContent = "Selected: Ctrl C copies";
+  }
+  setTimeout(() => (button.textContent = words), 2500);
+}
+
 const keys = {
   "/": () => focusOn("jump"),
   j: () => follow("next"),
@@ -59,6 +71,10 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const button of document.querySelectorAll("[data-theme-toggle]")) {
     button.hidden = false;
     button.addEventListener("click", toggleTheme);
+  }
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => copy(button, document.getElementById(button.dataset.copy)));
   }
   const view = document.getElementById(`v-${recall("view")}`);
   if (view) {

@@ -12,7 +12,7 @@ const columns = { DEFAULT: column("default"), STEERED: column("steered") };
 
 let aborter = null;
 // The conversation so far, one list a column: they part ways at the first answer.
-let talk = { DEFAULT: [], STEERED: [] };
+let talk = JSON.parse(form.dataset.talk);
 
 function column(name) {
   const card = document.getElementById(`${name}-card`);
@@ -48,14 +48,22 @@ function settings() {
   };
 }
 
-// ---- the URL holds everything
+// ---- the URL holds everything, but a conversation too long for one
+
+// What was said before the message in the box: while that is being answered it is in `talk` too.
+function said() {
+  const before = (list) => (list.at(-1)?.role === "user" ? list.slice(0, -1) : list);
+  return JSON.stringify({ DEFAULT: before(talk.DEFAULT), STEERED: before(talk.STEERED) });
+}
+const tooLong = () => said().length > Number(form.dataset.longestChat);
 
 function shareUrl() {
   const query = new URLSearchParams();
   for (const f of features()) query.append("feature", `${f.layer}/${f.index}@${f.strength}`);
   if (mode() === "chat") query.set("mode", "chat");
-  const said = talk.STEERED.filter((m) => m.role === "user").at(-1)?.content;
-  query.set("prompt", prompt.value || said || "");
+  const last = talk.STEERED.filter((m) => m.role === "user").at(-1)?.content;
+  query.set("prompt", prompt.value || (tooLong() && last) || "");
+  if (mode() === "chat" && talk.STEERED.length > 1 && !tooLong()) query.set("chat", said());
   for (const input of form.querySelectorAll("[data-setting]")) {
     const value = input.type === "checkbox" ? String(input.checked) : input.value;
     if (value !== input.dataset.setting) query.set(input.name, value);
@@ -67,6 +75,7 @@ const keepUrl = () => history.replaceState(null, "", shareUrl());
 
 document.getElementById("share").addEventListener("click", async (event) => {
   keepUrl();
+  if (tooLong()) say("The conversation is too long for a link, which has your last message and the settings.");
   const button = event.currentTarget;
   try {
     await navigator.clipboard.writeText(location.href);
@@ -135,11 +144,11 @@ document.body.addEventListener("htmx:afterSwap", (event) => {
 
 for (const button of document.querySelectorAll("[data-mode-tab]")) {
   button.addEventListener("click", () => {
-    if (aborter) aborter.abort();
     form.dataset.mode = button.dataset.modeTab;
     for (const tab of document.querySelectorAll("[data-mode-tab]")) {
       tab.setAttribute("aria-pressed", String(tab === button));
     }
+    prompt.placeholder = prompt.dataset[mode()];
     reset();
     keepUrl();
     prompt.focus();
@@ -154,19 +163,27 @@ for (const chip of document.querySelectorAll("[data-example]")) {
 }
 
 function reset() {
+  aborter?.abort();
+  aborter = null; // what comes of it is no one's any more
+  running(false);
   talk = { DEFAULT: [], STEERED: [] };
-  for (const { text, count, card } of Object.values(columns)) {
-    text.replaceChildren();
-    count.textContent = "";
-    card.classList.remove("live");
-  }
+  clear();
   say("");
 }
 document.getElementById("reset").addEventListener("click", () => {
-  aborter?.abort();
   reset();
+  keepUrl();
   prompt.focus();
 });
+
+// Both columns without what was generated last; a chat shows what was said before.
+function clear() {
+  for (const [name, { text, count, card }] of Object.entries(columns)) {
+    text.replaceChildren(...(mode() === "chat" ? talk[name].map((m) => bubble(m.role, m.content)) : []));
+    count.textContent = "";
+    card.classList.remove("live");
+  }
+}
 
 function say(words, bad = false) {
   note.textContent = words;
@@ -178,7 +195,8 @@ function say(words, bad = false) {
 
 function bubble(role, text) {
   const node = element("div", `turn ${role === "user" ? "you" : "it"}`);
-  node.append(element("span", "who", role === "user" ? "You" : "Model"), element("div", "words", text));
+  const who = role === "user" ? "You" : role === "system" ? "System" : "Model";
+  node.append(element("span", "who", who), element("div", "words", text));
   return node;
 }
 
@@ -283,6 +301,7 @@ async function run() {
   running(false);
   for (const line of Object.values(lines)) line.cursor.remove();
   if (mode() === "chat") finishTurn(last, before);
+  if (!last) clear();
   if (failed) say(failed, true);
   else say(mine.signal.aborted ? "Stopped." : "");
 }
@@ -295,6 +314,7 @@ function finishTurn(last, before) {
   }
   for (const name of Object.keys(talk)) talk[name].push({ role: "assistant", content: answerOf(last[name]) });
   prompt.value = "";
+  keepUrl();
 }
 
 function running(yes) {
@@ -329,3 +349,4 @@ document.getElementById("random-seed").addEventListener("click", () => {
 });
 
 describeDials();
+clear();

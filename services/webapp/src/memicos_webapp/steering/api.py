@@ -35,8 +35,7 @@ async def steer(
     With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, or `error`.
     """
     await service.check(database, request.app.state.settings, body, body.features)
-    url = links.share_url(request, body, body.features, body.prompt, "completion")
-    answers = service.complete(inference, body, url)
+    answers = service.complete(inference, body, links.share_completion(request, body))
     return await stream.streamed(answers) if body.stream else await stream.last(answers)
 
 
@@ -49,7 +48,5 @@ async def steer_chat(
     With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, or `error`.
     """
     await service.check(database, request.app.state.settings, body, body.features)
-    said = [one.content for one in body.steered_chat_messages if one.role == "user"]
-    url = links.share_url(request, body, body.features, said[-1] if said else "", "chat")
-    answers = service.chat(inference, body, url)
+    answers = service.chat(inference, body, links.share_chat(request, body))
     return await stream.streamed(answers) if body.stream else await stream.last(answers)

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -80,10 +80,17 @@ async def several(
     dials, problems = [], []
     if len(wanted) > settings.steer_features:
         problems.append(f"{len(wanted)} features were named, {settings.steer_features} steer at once.")
+    most = settings.steer_strength
     async with database.snapshot() as session:
         for feature in dict.fromkeys(wanted[: settings.steer_features]):
+            strength = feature.strength
+            if strength is not None and abs(strength) > most:
+                problems.append(
+                    f"A strength may go from {-most:g} to {most:g}: that of {feature.name} was {strength:g}."
+                )
+                strength = math.copysign(most, strength)
             try:
-                dials.append(await one(session, settings, model, feature))
+                dials.append(await one(session, settings, model, replace(feature, strength=strength)))
             except NotFound as fault:
                 problems.append(fault.message)
     return dials, problems

@@ -57,6 +57,7 @@ async def steer_page(request: Request, database: DatabaseDep, inference: Inferen
         methods=METHODS,
         examples=EXAMPLES,
         max_tokens=settings.steer_tokens,
+        longest_chat=links.LONGEST_CHAT,
         status=status,
         again=f"/{segment(model)}/inference",
     )

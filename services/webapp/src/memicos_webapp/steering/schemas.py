@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from memicos_webapp import examples
 from memicos_webapp.features.schemas import FeatureId
+from memicos_webapp.settings import at_most
 
 SteerMethod = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"]
 Role = Literal["user", "assistant", "system", "model", "developer"]
@@ -19,7 +21,11 @@ class Camel(BaseModel):
 
 
 class SteerFeature(FeatureId):
-    strength: float = Field(allow_inf_nan=False, description="multiplies the unit decoder direction, in residual units")
+    strength: float = Field(
+        allow_inf_nan=False,
+        description="multiplies the unit decoder direction, in residual units; in either direction "
+        + at_most("steer_strength"),
+    )
 
 
 class SteerSettings(BaseModel):
@@ -28,11 +34,11 @@ class SteerSettings(BaseModel):
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
     model_id: str = Field(alias="modelId")
-    temperature: float = Field(default=0.5, ge=0, le=2)
-    n_tokens: int = Field(default=256, ge=1)
+    temperature: float = Field(default=0.5, ge=0, le=2, description="0: always the likeliest token")
+    n_tokens: int = Field(default=256, ge=1, description=f"tokens to generate, {at_most('steer_tokens')}")
     freq_penalty: float = Field(default=1.0, ge=-2, le=2)
     seed: Annotated[int, Field(ge=-100_000_000, le=100_000_000)] = 16
-    strength_multiplier: float = Field(default=1.0, ge=0, le=10)
+    strength_multiplier: float = Field(default=1.0, ge=0, le=10, description="times every feature's strength")
     steer_method: SteerMethod = "SIMPLE_ADDITIVE"
     n_logprobs: int = Field(
         5, ge=0, le=10, description="alternatives reported for each token; 0 sends no log-probabilities"
@@ -41,8 +47,10 @@ class SteerSettings(BaseModel):
 
 
 class SteerRequest(SteerSettings):
+    model_config = ConfigDict(json_schema_extra=examples.STEER)
+
     prompt: str = Field(min_length=1)
-    features: list[SteerFeature] = Field(min_length=1)
+    features: list[SteerFeature] = Field(min_length=1, description=at_most("steer_features"))
 
 
 class ChatMessage(BaseModel):
@@ -51,10 +59,14 @@ class ChatMessage(BaseModel):
 
 
 class SteerChatRequest(SteerSettings):
+    model_config = ConfigDict(json_schema_extra=examples.STEER_CHAT)
+
     default_chat_messages: list[ChatMessage] = Field(alias="defaultChatMessages", min_length=1)
     steered_chat_messages: list[ChatMessage] = Field(alias="steeredChatMessages", min_length=1)
-    features: list[SteerFeature] = Field(description="empty: only DEFAULT is generated")
-    steer_special_tokens: bool = True
+    features: list[SteerFeature] = Field(
+        description=f"{at_most('steer_features')}; with none of them, [], only DEFAULT is generated"
+    )
+    steer_special_tokens: bool = Field(True, description="steer at the chat template's special tokens too")
 
 
 class Turn(BaseModel):

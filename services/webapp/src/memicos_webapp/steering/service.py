@@ -16,8 +16,9 @@ from memicos_inference_client.models import (
 )
 from memicos_inference_client.models import SteerFeature as InferenceFeature
 
+from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.schemas import SourceInfo
-from memicos_webapp.catalog.service import get_source
+from memicos_webapp.catalog.service import get_source, unknown_model
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.inference.service import Inference
@@ -48,8 +49,18 @@ async def check(database: Database, settings: Settings, body: SteerSettings, fea
 
     Raises:
         BadInput: a limit is passed, or a feature is of another model, or is a vector.
-        NotFound: a source or index is unknown.
+        NotFound: model, source or index is unknown.
     """
+    async with database.snapshot() as session:
+        if await catalog.model(session, body.model_id) is None:
+            raise await unknown_model(session, body.model_id)
+        _check_limits(settings, body, features)
+        sources = {name: await get_source(session, body.model_id, name) for name in {f.source for f in features}}
+    for feature in features:
+        check_index(sources[feature.source], feature.index)
+
+
+def _check_limits(settings: Settings, body: SteerSettings, features: Sequence[SteerFeature]) -> None:
     if body.n_tokens > settings.steer_tokens:
         raise BadInput(f"n_tokens is {body.n_tokens}, at most {settings.steer_tokens} are generated here.")
     if len(features) > settings.steer_features:
@@ -70,10 +81,6 @@ async def check(database: Database, settings: Settings, body: SteerSettings, fea
                 f"{feature.source}/{feature.index} names an uploaded vector; this server steers with features of "
                 "its sources only."
             )
-    async with database.snapshot() as session:
-        sources = {name: await get_source(session, body.model_id, name) for name in {f.source for f in features}}
-    for feature in features:
-        check_index(sources[feature.source], feature.index)
 
 
 def check_index(source: SourceInfo, index: int) -> None:

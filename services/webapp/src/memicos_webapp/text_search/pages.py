@@ -11,8 +11,7 @@ from memicos_webapp.catalog.service import listed
 from memicos_webapp.database.engine import Database, DatabaseDep
 from memicos_webapp.errors import BadInput
 from memicos_webapp.formatting import segment
-from memicos_webapp.inference.faults import InferenceLoading
-from memicos_webapp.inference.pages import waiting
+from memicos_webapp.inference.pages import COMING, waiting
 from memicos_webapp.inference.service import Inference, InferenceDep, check_texts
 from memicos_webapp.settings import Settings
 from memicos_webapp.templating import render
@@ -56,8 +55,10 @@ async def _choice(database: Database, query: PageQuery, one: bool) -> Choice:
             return Choice(query, [], [])
         sources = await catalog.sources_of_set(session, chosen[0].model_id, chosen[0].name)
     known = [source.name for source in sources]
-    # another set's sources stay behind in a form whose set was changed
     names = [name for name in query.sources if name in known]
+    if unknown := [name for name in query.sources if name not in known]:
+        problem = f"{chosen[0].model_id}/{chosen[0].name} has no source {listed(unknown)}; it has {listed(known)}."
+        query = replace(query, problems=(*query.problems, problem))
     if one:
         names = names[:1] or [known[len(known) // 2]]
     return Choice(
@@ -139,7 +140,7 @@ async def search_results(request: Request, database: DatabaseDep, inference: Inf
     )
     try:
         found = await service.search(database, inference, wanted, query.text)
-    except InferenceLoading as fault:
+    except COMING as fault:
         return waiting(request, fault, _again(request))
     return render(
         request,
@@ -160,7 +161,7 @@ async def token_search_results(request: Request, database: DatabaseDep, inferenc
     density = settings.search_dense_share if query.hide_dense else None
     try:
         rows = await service.by_token(database, inference, source, query.text, PER_TOKEN, query.ignore_bos, density)
-    except InferenceLoading as fault:
+    except COMING as fault:
         return waiting(request, fault, _again(request))
     return render(
         request,

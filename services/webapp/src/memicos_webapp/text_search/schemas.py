@@ -5,15 +5,23 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from memicos_webapp import examples
+from memicos_webapp.settings import at_most
+from memicos_webapp.validation import Texts
+
+TEXTS = f"one text, or a list, {at_most('texts_at_once')}"
+
 
 class Camel(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
 
 
 class SearchAllRequest(Camel):
+    model_config = ConfigDict(json_schema_extra=examples.SEARCH_TEXT)
+
     model_id: str
     source_set: str
-    text: str | list[str]
+    text: Texts = Field(description=TEXTS)
     selected_layers: list[str] = Field(
         default_factory=list, max_length=1000, description="source ids; empty means every source of the set"
     )
@@ -29,7 +37,7 @@ class SearchAllRequest(Camel):
         le=1,
         description="leave out features that fire on more than this share of tokens; -1 or 0: keep all",
     )
-    num_results: int = Field(default=50, ge=1, le=100)
+    num_results: int = Field(default=50, ge=1, le=100, description="features that the answer has at most")
 
 
 class WordsBody(Camel):
@@ -88,11 +96,13 @@ class SearchAllResults(Camel):
 
 
 class TopkRequest(Camel):
+    model_config = ConfigDict(json_schema_extra=examples.SEARCH_TOKENS)
+
     model_id: str = Field(max_length=100)
-    source: str = Field(max_length=100)
-    text: str | list[str]
-    num_results: int = Field(default=10, ge=1, le=20)
-    ignore_bos: bool = True
+    source: str = Field(max_length=100, description="id of the source")
+    text: Texts = Field(description=TEXTS)
+    num_results: int = Field(default=10, ge=1, le=20, description="features at each token")
+    ignore_bos: bool = Field(True, description="the recipe's ignored positions have no features")
     density_threshold: float = Field(
         0.01,
         ge=-1,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memicos_inference_client.models import TopFeature
+from memicos_inference_client.models import FeatureActivation, TopFeature
 
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.schemas import SourceInfo
@@ -79,10 +79,14 @@ async def sources_of(database: Database, model: str, set_name: str, names: Seque
 
 
 async def search(database: Database, inference: Inference, query: Query, text: str) -> Found:
-    """The features of `query.sources` that `text` activates most, strongest first.
+    """The features of `query.sources` that `text` activates most, strongest first; on `query.sort_indexes` where
+    they are given.
 
     Dense features are left out before the limit applies: inference is asked for more until `query.limit` others are
     found, or no active ones are left.
+
+    Raises:
+        BadInput: a position to rank by does not count.
     """
     dense: set[FeatureKey] = set()
     if query.density is not None:
@@ -93,12 +97,20 @@ async def search(database: Database, inference: Inference, query: Query, text: s
         answer = await inference.all(
             query.model, query.sources[0].set_name, query.names, text, query.sort_indexes, query.ignore_bos, ask
         )
-        active = [item for item in answer.activations if item.max_value > 0]
+        active = [item for item in answer.activations if (_sum(item) if query.sort_indexes else item.max_value) > 0]
         kept = [item for item in active if (item.source, item.index) not in dense]
         if len(kept) >= query.limit or len(active) < ask or ask >= most:
             break
         ask = min(2 * ask, most)
     kept = kept[: query.limit]
+    ignored = [set(one.ignored_positions) for one in answer.sources]
+    left_out = frozenset(set.intersection(*ignored) if ignored else ())
+    barred = sorted(left_out.intersection(query.sort_indexes)) if query.ignore_bos else []
+    if barred:
+        raise BadInput(
+            f"sortIndexes: position {listed([str(i) for i in barred])} does not count, no source was trained on such. "
+            "Leave it out, or set ignoreBos to false."
+        )
     async with database.snapshot() as session:
         rows = await repository.features(session, query.sources, [(item.source, item.index) for item in kept])
     hits = [
@@ -108,17 +120,17 @@ async def search(database: Database, inference: Inference, query: Query, text: s
             values=item.values,
             max_value=item.max_value,
             max_value_index=item.max_value_index,
-            sum_values=item.sum_values if isinstance(item.sum_values, float | int) else None,
+            sum_values=_sum(item) if query.sort_indexes else None,
             row=rows.get((item.source, item.index)),
         )
         for item in kept
     ]
-    left_out = [set(one.ignored_positions) for one in answer.sources]
-    return Found(
-        answer.tokens,
-        [hit for hit in hits if hit.row or query.density is None],
-        frozenset(set.intersection(*left_out) if left_out else ()),
-    )
+    return Found(answer.tokens, [hit for hit in hits if hit.row or query.density is None], left_out)
+
+
+def _sum(item: FeatureActivation) -> float:
+    """The sum at the positions that inference was asked to rank by."""
+    return item.sum_values if isinstance(item.sum_values, float | int) else 0.0
 
 
 @dataclass(frozen=True)

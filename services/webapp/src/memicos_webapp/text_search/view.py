@@ -64,8 +64,10 @@ def hits(found: Found, query: Query) -> list[ShownHit]:
 
 
 def _hit(found: Found, hit: Hit, query: Query) -> ShownHit:
-    start = max(0, hit.max_value_index - AROUND)
-    end = min(len(found.tokens), hit.max_value_index + AROUND + 1)
+    # what it is ranked by is what is shown
+    peak = max(query.sort_indexes, key=hit.values.__getitem__, default=hit.max_value_index)
+    start = max(0, peak - AROUND)
+    end = min(len(found.tokens), peak + AROUND + 1)
     left_out = found.ignored if query.ignore_bos else frozenset()
     # the ignored BOS is no part of the text
     while start < end and start in left_out:

@@ -26,10 +26,12 @@ class ActivationRow:
         max_value (float):
         max_value_token_index (int):
         min_value (float):
-        qualifying_token_index (int):
-        bin_min (float):
+        qualifying_token_index (int): The position that put the context here; in an interval it need not be the
+            strongest.
+        bin_min (float): -1 for the strongest examples.
         bin_max (float):
-        bin_contains (float | None):
+        bin_contains (float | None): Share of activations inside the interval; null for the strongest examples (clients
+            refuse -1).
         data_index (None | str):
         data_source (None | str):
         document (None | str):

@@ -15,8 +15,8 @@ class FeatureId:
 
     Attributes:
         model_id (str):
-        layer (str): source id; also accepted as `source`
-        index (int): a string of digits is accepted
+        layer (str): id of the source; also accepted as `source`
+        index (int): a number, or a string of digits
     """
 
     model_id: str

@@ -16,8 +16,8 @@ class GenerateRequest:
     """
     Attributes:
         model_id (str):
-        layer (str): source id; also accepted as `source`
-        index (int): a string of digits is accepted
+        layer (str): id of the source; also accepted as `source`
+        index (int): a number, or a string of digits
         explanation_type (str | Unset): how to explain; so far highlighted-tokens only Default: 'highlighted-tokens'.
         explanation_model_name (None | str | Unset): the language model as its provider names it; null or empty: the
             autointerp server's choice

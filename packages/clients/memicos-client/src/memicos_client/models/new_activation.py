@@ -19,20 +19,18 @@ T = TypeVar("T", bound="NewActivation")
 class NewActivation:
     """
     Attributes:
-        custom_text (list[str] | str): one text, or up to four
-        feature (FeatureId | None | Unset):
-        neuron (FeatureId | None | Unset): the older name of `feature`
+        feature (FeatureId): A feature as any of the known clients names it.
+        custom_text (list[str] | str): one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE)
         ignore_bos (bool | Unset): leave the recipe's ignored positions out of the maximum Default: False.
     """
 
+    feature: FeatureId
     custom_text: list[str] | str
-    feature: FeatureId | None | Unset = UNSET
-    neuron: FeatureId | None | Unset = UNSET
     ignore_bos: bool | Unset = False
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.feature_id import FeatureId  # noqa: PLC0415
+        feature = self.feature.to_dict()
 
         custom_text: list[str] | str
         if isinstance(self.custom_text, list):
@@ -41,35 +39,16 @@ class NewActivation:
         else:
             custom_text = self.custom_text
 
-        feature: dict[str, Any] | None | Unset
-        if isinstance(self.feature, Unset):
-            feature = UNSET
-        elif isinstance(self.feature, FeatureId):
-            feature = self.feature.to_dict()
-        else:
-            feature = self.feature
-
-        neuron: dict[str, Any] | None | Unset
-        if isinstance(self.neuron, Unset):
-            neuron = UNSET
-        elif isinstance(self.neuron, FeatureId):
-            neuron = self.neuron.to_dict()
-        else:
-            neuron = self.neuron
-
         ignore_bos = self.ignore_bos
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
+                "feature": feature,
                 "customText": custom_text,
             }
         )
-        if feature is not UNSET:
-            field_dict["feature"] = feature
-        if neuron is not UNSET:
-            field_dict["neuron"] = neuron
         if ignore_bos is not UNSET:
             field_dict["ignoreBos"] = ignore_bos
 
@@ -80,6 +59,7 @@ class NewActivation:
         from ..models.feature_id import FeatureId  # noqa: PLC0415
 
         d = dict(src_dict)
+        feature = FeatureId.from_dict(d.pop("feature"))
 
         def _parse_custom_text(data: object) -> list[str] | str:
             try:
@@ -94,46 +74,11 @@ class NewActivation:
 
         custom_text = _parse_custom_text(d.pop("customText"))
 
-        def _parse_feature(data: object) -> FeatureId | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            try:
-                if not isinstance(data, dict):
-                    raise TypeError()
-                feature_type_0 = FeatureId.from_dict(data)
-
-                return feature_type_0
-            except (TypeError, ValueError, AttributeError, KeyError):
-                pass
-            return cast(FeatureId | None | Unset, data)
-
-        feature = _parse_feature(d.pop("feature", UNSET))
-
-        def _parse_neuron(data: object) -> FeatureId | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            try:
-                if not isinstance(data, dict):
-                    raise TypeError()
-                neuron_type_0 = FeatureId.from_dict(data)
-
-                return neuron_type_0
-            except (TypeError, ValueError, AttributeError, KeyError):
-                pass
-            return cast(FeatureId | None | Unset, data)
-
-        neuron = _parse_neuron(d.pop("neuron", UNSET))
-
         ignore_bos = d.pop("ignoreBos", UNSET)
 
         new_activation = cls(
-            custom_text=custom_text,
             feature=feature,
-            neuron=neuron,
+            custom_text=custom_text,
             ignore_bos=ignore_bos,
         )
 

@@ -16,7 +16,8 @@ class SearchAllBody:
     """Search all features.
 
     Attributes:
-        query (str): 3 characters or more; what the feature should be about, in any words
+        query (str): what the feature should be about, in any words; 3 characters or more, at most 200 (setting
+            MEMICOS_QUERY_CHARACTERS)
         offset (int | Unset): results to pass over; an answer's nextOffset Default: 0.
         min_density (float | None | Unset): share of tokens that the feature fires on, at least
         max_density (float | None | Unset): share of tokens that the feature fires on, at most

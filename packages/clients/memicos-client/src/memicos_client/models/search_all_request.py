@@ -17,13 +17,13 @@ class SearchAllRequest:
     Attributes:
         model_id (str):
         source_set (str):
-        text (list[str] | str):
+        text (list[str] | str): one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE)
         selected_layers (list[str] | Unset): source ids; empty means every source of the set
         sort_indexes (list[int] | Unset): rank by the sum of the values at these token positions; empty: by the maximum
         ignore_bos (bool | Unset): the recipe's ignored positions take no part in maximum and ranking Default: True.
         density_threshold (float | Unset): leave out features that fire on more than this share of tokens; -1 or 0: keep
             all Default: -1.0.
-        num_results (int | Unset):  Default: 50.
+        num_results (int | Unset): features that the answer has at most Default: 50.
     """
 
     model_id: str

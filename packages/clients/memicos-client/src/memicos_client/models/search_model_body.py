@@ -16,7 +16,8 @@ class SearchModelBody:
     """Search the features of a model.
 
     Attributes:
-        query (str): 3 characters or more; what the feature should be about, in any words
+        query (str): what the feature should be about, in any words; 3 characters or more, at most 200 (setting
+            MEMICOS_QUERY_CHARACTERS)
         model_id (str):
         offset (int | Unset): results to pass over; an answer's nextOffset Default: 0.
         min_density (float | None | Unset): share of tokens that the feature fires on, at least

@@ -14,9 +14,10 @@ class SteerFeature:
     """
     Attributes:
         model_id (str):
-        layer (str): source id; also accepted as `source`
-        index (int): a string of digits is accepted
-        strength (float): multiplies the unit decoder direction, in residual units
+        layer (str): id of the source; also accepted as `source`
+        index (int): a number, or a string of digits
+        strength (float): multiplies the unit decoder direction, in residual units; in either direction at most 10000
+            (setting MEMICOS_STEER_STRENGTH)
     """
 
     model_id: str

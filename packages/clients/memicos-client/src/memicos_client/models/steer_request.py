@@ -25,12 +25,12 @@ class SteerRequest:
     Attributes:
         model_id (str):
         prompt (str):
-        features (list[SteerFeature]):
-        temperature (float | Unset):  Default: 0.5.
-        n_tokens (int | Unset):  Default: 256.
+        features (list[SteerFeature]): at most 16 (setting MEMICOS_STEER_FEATURES)
+        temperature (float | Unset): 0: always the likeliest token Default: 0.5.
+        n_tokens (int | Unset): tokens to generate, at most 256 (setting MEMICOS_STEER_TOKENS) Default: 256.
         freq_penalty (float | Unset):  Default: 1.0.
         seed (int | Unset):  Default: 16.
-        strength_multiplier (float | Unset):  Default: 1.0.
+        strength_multiplier (float | Unset): times every feature's strength Default: 1.0.
         steer_method (SteerRequestSteerMethod | Unset):  Default: 'SIMPLE_ADDITIVE'.
         n_logprobs (int | Unset): alternatives reported for each token; 0 sends no log-probabilities Default: 5.
         stream (bool | Unset): answer with server-sent events; every frame is the whole answer so far Default: False.

@@ -16,10 +16,10 @@ class TopkRequest:
     """
     Attributes:
         model_id (str):
-        source (str):
-        text (list[str] | str):
-        num_results (int | Unset):  Default: 10.
-        ignore_bos (bool | Unset):  Default: True.
+        source (str): id of the source
+        text (list[str] | str): one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE)
+        num_results (int | Unset): features at each token Default: 10.
+        ignore_bos (bool | Unset): the recipe's ignored positions have no features Default: True.
         density_threshold (float | Unset): leave out features that fire on more than this share of tokens; 0 or -1: keep
             all Default: 0.01.
     """

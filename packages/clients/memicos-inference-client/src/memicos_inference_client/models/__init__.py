@@ -2,6 +2,8 @@
 
 from .add_sources_request import AddSourcesRequest
 from .add_sources_response import AddSourcesResponse
+from .all_batch_request import AllBatchRequest
+from .all_batch_response import AllBatchResponse
 from .all_request import AllRequest
 from .all_response import AllResponse
 from .capabilities_response import CapabilitiesResponse
@@ -21,33 +23,66 @@ from .completion_request import CompletionRequest
 from .completion_request_steer_method import CompletionRequestSteerMethod
 from .completion_request_types_item import CompletionRequestTypesItem
 from .completion_response import CompletionResponse
+from .cossim_request import CossimRequest
+from .cossim_response import CossimResponse
 from .error_body import ErrorBody
 from .error_body_cause import ErrorBodyCause
+from .feature import Feature
 from .feature_activation import FeatureActivation
+from .found_feature import FoundFeature
 from .health_response import HealthResponse
 from .health_response_state import HealthResponseState
 from .limits import Limits
+from .raw_activation import RawActivation
+from .raw_request import RawRequest
+from .raw_request_type import RawRequestType
+from .raw_response import RawResponse
+from .raw_response_type import RawResponseType
+from .raw_result import RawResult
 from .remove_source_response import RemoveSourceResponse
+from .similar_feature import SimilarFeature
 from .single_activation import SingleActivation
+from .single_batch_request import SingleBatchRequest
+from .single_batch_response import SingleBatchResponse
 from .single_request import SingleRequest
 from .single_response import SingleResponse
 from .source_info import SourceInfo
 from .source_positions import SourcePositions
+from .source_request import SourceRequest
+from .source_response import SourceResponse
+from .source_result import SourceResult
+from .source_result_activefeatures import SourceResultActivefeatures
 from .steer_feature import SteerFeature
 from .steer_vector import SteerVector
+from .template_message import TemplateMessage
+from .template_request import TemplateRequest
+from .template_request_chat_template_kwargs import TemplateRequestChatTemplateKwargs
+from .template_response import TemplateResponse
+from .template_response_template import TemplateResponseTemplate
+from .template_span import TemplateSpan
+from .template_span_section import TemplateSpanSection
 from .token_features import TokenFeatures
 from .token_logprob import TokenLogprob
 from .tokenize_request import TokenizeRequest
 from .tokenize_response import TokenizeResponse
 from .top_feature import TopFeature
 from .top_logprob import TopLogprob
+from .topk_batch_request import TopkBatchRequest
+from .topk_batch_response import TopkBatchResponse
 from .topk_request import TopkRequest
 from .topk_response import TopkResponse
 from .unavailable_source import UnavailableSource
+from .unsteerable_hook import UnsteerableHook
+from .vector_request import VectorRequest
+from .vector_request_which import VectorRequestWhich
+from .vector_response import VectorResponse
+from .vector_response_which import VectorResponseWhich
 
 __all__ = (
     "AddSourcesRequest",
     "AddSourcesResponse",
+    "AllBatchRequest",
+    "AllBatchResponse",
     "AllRequest",
     "AllResponse",
     "CapabilitiesResponse",
@@ -67,27 +102,58 @@ __all__ = (
     "CompletionRequestSteerMethod",
     "CompletionRequestTypesItem",
     "CompletionResponse",
+    "CossimRequest",
+    "CossimResponse",
     "ErrorBody",
     "ErrorBodyCause",
+    "Feature",
     "FeatureActivation",
+    "FoundFeature",
     "HealthResponse",
     "HealthResponseState",
     "Limits",
+    "RawActivation",
+    "RawRequest",
+    "RawRequestType",
+    "RawResponse",
+    "RawResponseType",
+    "RawResult",
     "RemoveSourceResponse",
+    "SimilarFeature",
     "SingleActivation",
+    "SingleBatchRequest",
+    "SingleBatchResponse",
     "SingleRequest",
     "SingleResponse",
     "SourceInfo",
     "SourcePositions",
+    "SourceRequest",
+    "SourceResponse",
+    "SourceResult",
+    "SourceResultActivefeatures",
     "SteerFeature",
     "SteerVector",
+    "TemplateMessage",
+    "TemplateRequest",
+    "TemplateRequestChatTemplateKwargs",
+    "TemplateResponse",
+    "TemplateResponseTemplate",
+    "TemplateSpan",
+    "TemplateSpanSection",
     "TokenFeatures",
     "TokenizeRequest",
     "TokenizeResponse",
     "TokenLogprob",
     "TopFeature",
+    "TopkBatchRequest",
+    "TopkBatchResponse",
     "TopkRequest",
     "TopkResponse",
     "TopLogprob",
     "UnavailableSource",
+    "UnsteerableHook",
+    "VectorRequest",
+    "VectorRequestWhich",
+    "VectorResponse",
+    "VectorResponseWhich",
 )

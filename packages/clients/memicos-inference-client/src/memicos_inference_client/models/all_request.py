@@ -16,20 +16,20 @@ class AllRequest:
     """The strongest features of several sources on one prompt.
 
     Attributes:
-        prompt (str):
         model (str):
         source_set (str):
+        prompt (str):
         selected_sources (list[str] | Unset): source ids; empty: every source of the set
         sort_by_token_indexes (list[int] | Unset): rank by the sum of values at these positions, not by the maximum
         ignore_bos (bool | Unset):  Default: True.
-        num_results (int | None | Unset): at most so many; null: 25 Default: 25.
+        num_results (int | None | Unset): at most so many a prompt; null: 25 Default: 25.
         feature_filter (list[int] | None | Unset): only these features of the one selected source, also where they do
             not fire
     """
 
-    prompt: str
     model: str
     source_set: str
+    prompt: str
     selected_sources: list[str] | Unset = UNSET
     sort_by_token_indexes: list[int] | Unset = UNSET
     ignore_bos: bool | Unset = True
@@ -38,11 +38,11 @@ class AllRequest:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        prompt = self.prompt
-
         model = self.model
 
         source_set = self.source_set
+
+        prompt = self.prompt
 
         selected_sources: list[str] | Unset = UNSET
         if not isinstance(self.selected_sources, Unset):
@@ -73,9 +73,9 @@ class AllRequest:
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "prompt": prompt,
                 "model": model,
                 "source_set": source_set,
+                "prompt": prompt,
             }
         )
         if selected_sources is not UNSET:
@@ -94,11 +94,11 @@ class AllRequest:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        prompt = d.pop("prompt")
-
         model = d.pop("model")
 
         source_set = d.pop("source_set")
+
+        prompt = d.pop("prompt")
 
         selected_sources = cast(list[str], d.pop("selected_sources", UNSET))
 
@@ -133,9 +133,9 @@ class AllRequest:
         feature_filter = _parse_feature_filter(d.pop("feature_filter", UNSET))
 
         all_request = cls(
-            prompt=prompt,
             model=model,
             source_set=source_set,
+            prompt=prompt,
             selected_sources=selected_sources,
             sort_by_token_indexes=sort_by_token_indexes,
             ignore_bos=ignore_bos,

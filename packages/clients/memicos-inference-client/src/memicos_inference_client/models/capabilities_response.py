@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ..models.limits import Limits
     from ..models.source_info import SourceInfo
     from ..models.unavailable_source import UnavailableSource
+    from ..models.unsteerable_hook import UnsteerableHook
 
 
 T = TypeVar("T", bound="CapabilitiesResponse")
@@ -35,7 +36,8 @@ class CapabilitiesResponse:
         sources (list[SourceInfo]):
         unavailable_sources (list[UnavailableSource]):
         steer_methods (list[str]):
-        steer_hooks (list[str]): hook points, N being a layer
+        steer_hooks (list[str]): hook points that can be steered, N being any layer
+        unsteerable_hooks (list[UnsteerableHook]): those that can be in other architectures
         endpoints (list[str]):
         limits (Limits): Beyond them a request is refused; each is a setting of the server.
     """
@@ -56,6 +58,7 @@ class CapabilitiesResponse:
     unavailable_sources: list[UnavailableSource]
     steer_methods: list[str]
     steer_hooks: list[str]
+    unsteerable_hooks: list[UnsteerableHook]
     endpoints: list[str]
     limits: Limits
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -99,6 +102,11 @@ class CapabilitiesResponse:
 
         steer_hooks = self.steer_hooks
 
+        unsteerable_hooks = []
+        for unsteerable_hooks_item_data in self.unsteerable_hooks:
+            unsteerable_hooks_item = unsteerable_hooks_item_data.to_dict()
+            unsteerable_hooks.append(unsteerable_hooks_item)
+
         endpoints = self.endpoints
 
         limits = self.limits.to_dict()
@@ -123,6 +131,7 @@ class CapabilitiesResponse:
                 "unavailable_sources": unavailable_sources,
                 "steer_methods": steer_methods,
                 "steer_hooks": steer_hooks,
+                "unsteerable_hooks": unsteerable_hooks,
                 "endpoints": endpoints,
                 "limits": limits,
             }
@@ -135,6 +144,7 @@ class CapabilitiesResponse:
         from ..models.limits import Limits  # noqa: PLC0415
         from ..models.source_info import SourceInfo  # noqa: PLC0415
         from ..models.unavailable_source import UnavailableSource  # noqa: PLC0415
+        from ..models.unsteerable_hook import UnsteerableHook  # noqa: PLC0415
 
         d = dict(src_dict)
         model = d.pop("model")
@@ -179,6 +189,13 @@ class CapabilitiesResponse:
 
         steer_hooks = cast(list[str], d.pop("steer_hooks"))
 
+        unsteerable_hooks = []
+        _unsteerable_hooks = d.pop("unsteerable_hooks")
+        for unsteerable_hooks_item_data in _unsteerable_hooks:
+            unsteerable_hooks_item = UnsteerableHook.from_dict(unsteerable_hooks_item_data)
+
+            unsteerable_hooks.append(unsteerable_hooks_item)
+
         endpoints = cast(list[str], d.pop("endpoints"))
 
         limits = Limits.from_dict(d.pop("limits"))
@@ -200,6 +217,7 @@ class CapabilitiesResponse:
             unavailable_sources=unavailable_sources,
             steer_methods=steer_methods,
             steer_hooks=steer_hooks,
+            unsteerable_hooks=unsteerable_hooks,
             endpoints=endpoints,
             limits=limits,
         )

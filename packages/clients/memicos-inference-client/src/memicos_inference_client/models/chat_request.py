@@ -39,8 +39,8 @@ class ChatRequest:
         features (list[SteerFeature] | None | Unset):
         vectors (list[SteerVector] | None | Unset):
         strength_multiplier (float | Unset):  Default: 1.0.
-        freq_penalty (float | Unset): times a token's count so far, prompt included, comes off its logit; only where
-            temperature and penalty are above 0 Default: 0.0.
+        freq_penalty (float | Unset): times a token's count so far, prompt included, comes off its logit over
+            temperature; only where temperature and penalty are above 0 Default: 0.0.
         seed (int | Unset): each type is sampled from this seed anew Default: 16.
         stream (bool | Unset): answer as text/event-stream Default: False.
         n_logprobs (int | Unset): alternatives for each token; 0: no log-probabilities Default: 0.

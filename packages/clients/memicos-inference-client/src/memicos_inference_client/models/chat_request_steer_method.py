@@ -1,9 +1,10 @@
 from typing import Literal
 
-ChatRequestSteerMethod = Literal["ORTHOGONAL_DECOMP", "SIMPLE_ADDITIVE"]
+ChatRequestSteerMethod = Literal["ORTHOGONAL_DECOMP", "PROJECTION_CAP", "SIMPLE_ADDITIVE"]
 
 CHAT_REQUEST_STEER_METHOD_VALUES: set[ChatRequestSteerMethod] = {
     "ORTHOGONAL_DECOMP",
+    "PROJECTION_CAP",
     "SIMPLE_ADDITIVE",
 }
 

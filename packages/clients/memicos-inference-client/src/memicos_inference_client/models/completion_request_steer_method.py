@@ -1,9 +1,10 @@
 from typing import Literal
 
-CompletionRequestSteerMethod = Literal["ORTHOGONAL_DECOMP", "SIMPLE_ADDITIVE"]
+CompletionRequestSteerMethod = Literal["ORTHOGONAL_DECOMP", "PROJECTION_CAP", "SIMPLE_ADDITIVE"]
 
 COMPLETION_REQUEST_STEER_METHOD_VALUES: set[CompletionRequestSteerMethod] = {
     "ORTHOGONAL_DECOMP",
+    "PROJECTION_CAP",
     "SIMPLE_ADDITIVE",
 }
 

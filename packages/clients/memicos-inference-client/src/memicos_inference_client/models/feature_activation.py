@@ -20,6 +20,10 @@ class FeatureActivation:
         values (list[float]): one a token
         max_value (float): over the positions that count
         max_value_index (int):
+        dfa_values (list[float] | None | Unset): one a token: what attention to it adds to the feature at
+            dfa_target_index
+        dfa_max_value (float | None | Unset):
+        dfa_target_index (int | None | Unset): max_value_index
         sum_values (float | None | Unset): what was ranked by, where sort_by_token_indexes was given; null otherwise
     """
 
@@ -28,6 +32,9 @@ class FeatureActivation:
     values: list[float]
     max_value: float
     max_value_index: int
+    dfa_values: list[float] | None | Unset = UNSET
+    dfa_max_value: float | None | Unset = UNSET
+    dfa_target_index: int | None | Unset = UNSET
     sum_values: float | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -41,6 +48,27 @@ class FeatureActivation:
         max_value = self.max_value
 
         max_value_index = self.max_value_index
+
+        dfa_values: list[float] | None | Unset
+        if isinstance(self.dfa_values, Unset):
+            dfa_values = UNSET
+        elif isinstance(self.dfa_values, list):
+            dfa_values = self.dfa_values
+
+        else:
+            dfa_values = self.dfa_values
+
+        dfa_max_value: float | None | Unset
+        if isinstance(self.dfa_max_value, Unset):
+            dfa_max_value = UNSET
+        else:
+            dfa_max_value = self.dfa_max_value
+
+        dfa_target_index: int | None | Unset
+        if isinstance(self.dfa_target_index, Unset):
+            dfa_target_index = UNSET
+        else:
+            dfa_target_index = self.dfa_target_index
 
         sum_values: float | None | Unset
         if isinstance(self.sum_values, Unset):
@@ -59,6 +87,12 @@ class FeatureActivation:
                 "max_value_index": max_value_index,
             }
         )
+        if dfa_values is not UNSET:
+            field_dict["dfa_values"] = dfa_values
+        if dfa_max_value is not UNSET:
+            field_dict["dfa_max_value"] = dfa_max_value
+        if dfa_target_index is not UNSET:
+            field_dict["dfa_target_index"] = dfa_target_index
         if sum_values is not UNSET:
             field_dict["sum_values"] = sum_values
 
@@ -77,6 +111,41 @@ class FeatureActivation:
 
         max_value_index = d.pop("max_value_index")
 
+        def _parse_dfa_values(data: object) -> list[float] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                dfa_values_type_0 = cast(list[float], data)
+
+                return dfa_values_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[float] | None | Unset, data)
+
+        dfa_values = _parse_dfa_values(d.pop("dfa_values", UNSET))
+
+        def _parse_dfa_max_value(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        dfa_max_value = _parse_dfa_max_value(d.pop("dfa_max_value", UNSET))
+
+        def _parse_dfa_target_index(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        dfa_target_index = _parse_dfa_target_index(d.pop("dfa_target_index", UNSET))
+
         def _parse_sum_values(data: object) -> float | None | Unset:
             if data is None:
                 return data
@@ -92,6 +161,9 @@ class FeatureActivation:
             values=values,
             max_value=max_value,
             max_value_index=max_value_index,
+            dfa_values=dfa_values,
+            dfa_max_value=dfa_max_value,
+            dfa_target_index=dfa_target_index,
             sum_values=sum_values,
         )
 

@@ -16,8 +16,8 @@ class SingleRequest:
     """One direction on one prompt: `source` and `index`, or `vector` and `hook`.
 
     Attributes:
-        prompt (str):
         model (str):
+        prompt (str):
         source (None | str | Unset):
         index (int | None | Unset):
         vector (list[float] | None | Unset): as it is, not normalised; no BOS is prepended unless the tokenizer does so
@@ -26,8 +26,8 @@ class SingleRequest:
         ignore_bos (bool | Unset): leave ignored positions out of max_value Default: False.
     """
 
-    prompt: str
     model: str
+    prompt: str
     source: None | str | Unset = UNSET
     index: int | None | Unset = UNSET
     vector: list[float] | None | Unset = UNSET
@@ -36,9 +36,9 @@ class SingleRequest:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        prompt = self.prompt
-
         model = self.model
+
+        prompt = self.prompt
 
         source: None | str | Unset
         if isinstance(self.source, Unset):
@@ -73,8 +73,8 @@ class SingleRequest:
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "prompt": prompt,
                 "model": model,
+                "prompt": prompt,
             }
         )
         if source is not UNSET:
@@ -93,9 +93,9 @@ class SingleRequest:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        prompt = d.pop("prompt")
-
         model = d.pop("model")
+
+        prompt = d.pop("prompt")
 
         def _parse_source(data: object) -> None | str | Unset:
             if data is None:
@@ -144,8 +144,8 @@ class SingleRequest:
         ignore_bos = d.pop("ignore_bos", UNSET)
 
         single_request = cls(
-            prompt=prompt,
             model=model,
+            prompt=prompt,
             source=source,
             index=index,
             vector=vector,

@@ -21,7 +21,7 @@ class SingleResponse:
         tokens (list[str]):
         tokens_is_special (list[bool]):
         token_ids (list[int]):
-        ignored_positions (list[int]): positions where the value means nothing: the source was not trained on such
+        ignored_positions (list[int]): positions where values mean nothing: the source was not trained on such
     """
 
     activation: SingleActivation

@@ -16,14 +16,15 @@ class SourceInfo:
     Attributes:
         id (str): for example 15-res-4k
         source_set (str):
-        hook (str): TransformerLens' name of the hook point
+        hook (str): TransformerLens' name of the hook point that it reads
+        steer_hook (str): where its features are steered: of a transcoder its output, else `hook`
         layer (int):
         d_in (int):
         d_sae (int): number of features
         architecture (str):
         prepend_bos (bool):
         context_size (int | None): tokens of a training window; null where unknown
-        ignored_positions (list[int]): positions that were left out of training
+        ignored_positions (list[int]): positions that values mean nothing at, beside those above norm_cut
         norm_cut (float | None): positions whose activation has a larger norm were left out of training; null: none were
         loaded (bool): in memory now; others are loaded when asked for
     """
@@ -31,6 +32,7 @@ class SourceInfo:
     id: str
     source_set: str
     hook: str
+    steer_hook: str
     layer: int
     d_in: int
     d_sae: int
@@ -48,6 +50,8 @@ class SourceInfo:
         source_set = self.source_set
 
         hook = self.hook
+
+        steer_hook = self.steer_hook
 
         layer = self.layer
 
@@ -76,6 +80,7 @@ class SourceInfo:
                 "id": id,
                 "source_set": source_set,
                 "hook": hook,
+                "steer_hook": steer_hook,
                 "layer": layer,
                 "d_in": d_in,
                 "d_sae": d_sae,
@@ -98,6 +103,8 @@ class SourceInfo:
         source_set = d.pop("source_set")
 
         hook = d.pop("hook")
+
+        steer_hook = d.pop("steer_hook")
 
         layer = d.pop("layer")
 
@@ -131,6 +138,7 @@ class SourceInfo:
             id=id,
             source_set=source_set,
             hook=hook,
+            steer_hook=steer_hook,
             layer=layer,
             d_in=d_in,
             d_sae=d_sae,

@@ -15,7 +15,7 @@ class SteerVector:
     Attributes:
         steering_vector (list[float]):
         strength (float):
-        hook (str): for example blocks.15.hook_resid_post
+        hook (str): one of the capabilities' `steer_hooks`, for example blocks.15.hook_resid_post
     """
 
     steering_vector: list[float]

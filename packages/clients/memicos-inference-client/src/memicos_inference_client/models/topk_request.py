@@ -13,29 +13,29 @@ T = TypeVar("T", bound="TopkRequest")
 
 @_attrs_define
 class TopkRequest:
-    """The strongest features of one source at each token.
+    """The strongest features of one source at each token of a prompt.
 
     Attributes:
-        prompt (str):
         model (str):
         source (str):
+        prompt (str):
         top_k (int | None | Unset): at most so many a token; null: 5 Default: 5.
         ignore_bos (bool | Unset): leave ignored positions out of results Default: True.
     """
 
-    prompt: str
     model: str
     source: str
+    prompt: str
     top_k: int | None | Unset = 5
     ignore_bos: bool | Unset = True
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        prompt = self.prompt
-
         model = self.model
 
         source = self.source
+
+        prompt = self.prompt
 
         top_k: int | None | Unset
         if isinstance(self.top_k, Unset):
@@ -49,9 +49,9 @@ class TopkRequest:
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "prompt": prompt,
                 "model": model,
                 "source": source,
+                "prompt": prompt,
             }
         )
         if top_k is not UNSET:
@@ -64,11 +64,11 @@ class TopkRequest:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        prompt = d.pop("prompt")
-
         model = d.pop("model")
 
         source = d.pop("source")
+
+        prompt = d.pop("prompt")
 
         def _parse_top_k(data: object) -> int | None | Unset:
             if data is None:
@@ -82,9 +82,9 @@ class TopkRequest:
         ignore_bos = d.pop("ignore_bos", UNSET)
 
         topk_request = cls(
-            prompt=prompt,
             model=model,
             source=source,
+            prompt=prompt,
             top_k=top_k,
             ignore_bos=ignore_bos,
         )

@@ -78,7 +78,7 @@ def sync_detailed(
     Args:
         model (str):
         source (str):
-        index (str):
+        index (str): a whole number from 0 on
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -115,7 +115,7 @@ def sync(
     Args:
         model (str):
         source (str):
-        index (str):
+        index (str): a whole number from 0 on
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -147,7 +147,7 @@ async def asyncio_detailed(
     Args:
         model (str):
         source (str):
-        index (str):
+        index (str): a whole number from 0 on
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -182,7 +182,7 @@ async def asyncio(
     Args:
         model (str):
         source (str):
-        index (str):
+        index (str): a whole number from 0 on
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

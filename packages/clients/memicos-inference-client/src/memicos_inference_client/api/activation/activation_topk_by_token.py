@@ -88,7 +88,7 @@ def sync_detailed(
     """The strongest features at each token
 
     Args:
-        body (TopkRequest): The strongest features of one source at each token.
+        body (TopkRequest): The strongest features of one source at each token of a prompt.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -117,7 +117,7 @@ def sync(
     """The strongest features at each token
 
     Args:
-        body (TopkRequest): The strongest features of one source at each token.
+        body (TopkRequest): The strongest features of one source at each token of a prompt.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -141,7 +141,7 @@ async def asyncio_detailed(
     """The strongest features at each token
 
     Args:
-        body (TopkRequest): The strongest features of one source at each token.
+        body (TopkRequest): The strongest features of one source at each token of a prompt.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -168,7 +168,7 @@ async def asyncio(
     """The strongest features at each token
 
     Args:
-        body (TopkRequest): The strongest features of one source at each token.
+        body (TopkRequest): The strongest features of one source at each token of a prompt.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="AllBatchRequest")
+
+
+@_attrs_define
+class AllBatchRequest:
+    """The strongest features of several sources on each of several prompts.
+
+    Attributes:
+        model (str):
+        source_set (str):
+        prompts (list[str]): each is answered as it would be alone
+        selected_sources (list[str] | Unset): source ids; empty: every source of the set
+        sort_by_token_indexes (list[int] | Unset): rank by the sum of values at these positions, not by the maximum
+        ignore_bos (bool | Unset):  Default: True.
+        num_results (int | None | Unset): at most so many a prompt; null: 25 Default: 25.
+        feature_filter (list[int] | None | Unset): only these features of the one selected source, also where they do
+            not fire
+    """
+
+    model: str
+    source_set: str
+    prompts: list[str]
+    selected_sources: list[str] | Unset = UNSET
+    sort_by_token_indexes: list[int] | Unset = UNSET
+    ignore_bos: bool | Unset = True
+    num_results: int | None | Unset = 25
+    feature_filter: list[int] | None | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        model = self.model
+
+        source_set = self.source_set
+
+        prompts = self.prompts
+
+        selected_sources: list[str] | Unset = UNSET
+        if not isinstance(self.selected_sources, Unset):
+            selected_sources = self.selected_sources
+
+        sort_by_token_indexes: list[int] | Unset = UNSET
+        if not isinstance(self.sort_by_token_indexes, Unset):
+            sort_by_token_indexes = self.sort_by_token_indexes
+
+        ignore_bos = self.ignore_bos
+
+        num_results: int | None | Unset
+        if isinstance(self.num_results, Unset):
+            num_results = UNSET
+        else:
+            num_results = self.num_results
+
+        feature_filter: list[int] | None | Unset
+        if isinstance(self.feature_filter, Unset):
+            feature_filter = UNSET
+        elif isinstance(self.feature_filter, list):
+            feature_filter = self.feature_filter
+
+        else:
+            feature_filter = self.feature_filter
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "model": model,
+                "source_set": source_set,
+                "prompts": prompts,
+            }
+        )
+        if selected_sources is not UNSET:
+            field_dict["selected_sources"] = selected_sources
+        if sort_by_token_indexes is not UNSET:
+            field_dict["sort_by_token_indexes"] = sort_by_token_indexes
+        if ignore_bos is not UNSET:
+            field_dict["ignore_bos"] = ignore_bos
+        if num_results is not UNSET:
+            field_dict["num_results"] = num_results
+        if feature_filter is not UNSET:
+            field_dict["feature_filter"] = feature_filter
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        model = d.pop("model")
+
+        source_set = d.pop("source_set")
+
+        prompts = cast(list[str], d.pop("prompts"))
+
+        selected_sources = cast(list[str], d.pop("selected_sources", UNSET))
+
+        sort_by_token_indexes = cast(list[int], d.pop("sort_by_token_indexes", UNSET))
+
+        ignore_bos = d.pop("ignore_bos", UNSET)
+
+        def _parse_num_results(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        num_results = _parse_num_results(d.pop("num_results", UNSET))
+
+        def _parse_feature_filter(data: object) -> list[int] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                feature_filter_type_0 = cast(list[int], data)
+
+                return feature_filter_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[int] | None | Unset, data)
+
+        feature_filter = _parse_feature_filter(d.pop("feature_filter", UNSET))
+
+        all_batch_request = cls(
+            model=model,
+            source_set=source_set,
+            prompts=prompts,
+            selected_sources=selected_sources,
+            sort_by_token_indexes=sort_by_token_indexes,
+            ignore_bos=ignore_bos,
+            num_results=num_results,
+            feature_filter=feature_filter,
+        )
+
+        all_batch_request.additional_properties = d
+        return all_batch_request
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

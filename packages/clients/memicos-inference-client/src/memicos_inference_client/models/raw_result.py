@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.raw_activation import RawActivation
+
+
+T = TypeVar("T", bound="RawResult")
+
+
+@_attrs_define
+class RawResult:
+    """
+    Attributes:
+        token_strings (list[str]):
+        token_ids (list[int]):
+        activations (list[RawActivation]): by layer, or in the order of `hooks`
+    """
+
+    token_strings: list[str]
+    token_ids: list[int]
+    activations: list[RawActivation]
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        token_strings = self.token_strings
+
+        token_ids = self.token_ids
+
+        activations = []
+        for activations_item_data in self.activations:
+            activations_item = activations_item_data.to_dict()
+            activations.append(activations_item)
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "token_strings": token_strings,
+                "token_ids": token_ids,
+                "activations": activations,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.raw_activation import RawActivation  # noqa: PLC0415
+
+        d = dict(src_dict)
+        token_strings = cast(list[str], d.pop("token_strings"))
+
+        token_ids = cast(list[int], d.pop("token_ids"))
+
+        activations = []
+        _activations = d.pop("activations")
+        for activations_item_data in _activations:
+            activations_item = RawActivation.from_dict(activations_item_data)
+
+            activations.append(activations_item)
+
+        raw_result = cls(
+            token_strings=token_strings,
+            token_ids=token_ids,
+            activations=activations,
+        )
+
+        raw_result.additional_properties = d
+        return raw_result
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

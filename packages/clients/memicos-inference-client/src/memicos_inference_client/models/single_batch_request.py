@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="SingleBatchRequest")
+
+
+@_attrs_define
+class SingleBatchRequest:
+    """One direction on several prompts: `source` and `index`, or `vector` and `hook`.
+
+    Attributes:
+        model (str):
+        prompts (list[str]): each is answered as it would be alone
+        source (None | str | Unset):
+        index (int | None | Unset):
+        vector (list[float] | None | Unset): as it is, not normalised; no BOS is prepended unless the tokenizer does so
+            itself
+        hook (None | str | Unset): for example blocks.15.hook_resid_post
+        ignore_bos (bool | Unset): leave ignored positions out of max_value Default: False.
+    """
+
+    model: str
+    prompts: list[str]
+    source: None | str | Unset = UNSET
+    index: int | None | Unset = UNSET
+    vector: list[float] | None | Unset = UNSET
+    hook: None | str | Unset = UNSET
+    ignore_bos: bool | Unset = False
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        model = self.model
+
+        prompts = self.prompts
+
+        source: None | str | Unset
+        if isinstance(self.source, Unset):
+            source = UNSET
+        else:
+            source = self.source
+
+        index: int | None | Unset
+        if isinstance(self.index, Unset):
+            index = UNSET
+        else:
+            index = self.index
+
+        vector: list[float] | None | Unset
+        if isinstance(self.vector, Unset):
+            vector = UNSET
+        elif isinstance(self.vector, list):
+            vector = self.vector
+
+        else:
+            vector = self.vector
+
+        hook: None | str | Unset
+        if isinstance(self.hook, Unset):
+            hook = UNSET
+        else:
+            hook = self.hook
+
+        ignore_bos = self.ignore_bos
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "model": model,
+                "prompts": prompts,
+            }
+        )
+        if source is not UNSET:
+            field_dict["source"] = source
+        if index is not UNSET:
+            field_dict["index"] = index
+        if vector is not UNSET:
+            field_dict["vector"] = vector
+        if hook is not UNSET:
+            field_dict["hook"] = hook
+        if ignore_bos is not UNSET:
+            field_dict["ignore_bos"] = ignore_bos
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        model = d.pop("model")
+
+        prompts = cast(list[str], d.pop("prompts"))
+
+        def _parse_source(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        source = _parse_source(d.pop("source", UNSET))
+
+        def _parse_index(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        index = _parse_index(d.pop("index", UNSET))
+
+        def _parse_vector(data: object) -> list[float] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                vector_type_0 = cast(list[float], data)
+
+                return vector_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[float] | None | Unset, data)
+
+        vector = _parse_vector(d.pop("vector", UNSET))
+
+        def _parse_hook(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        hook = _parse_hook(d.pop("hook", UNSET))
+
+        ignore_bos = d.pop("ignore_bos", UNSET)
+
+        single_batch_request = cls(
+            model=model,
+            prompts=prompts,
+            source=source,
+            index=index,
+            vector=vector,
+            hook=hook,
+            ignore_bos=ignore_bos,
+        )
+
+        single_batch_request.additional_properties = d
+        return single_batch_request
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.source_result_activefeatures import SourceResultActivefeatures
+
+
+T = TypeVar("T", bound="SourceResult")
+
+
+@_attrs_define
+class SourceResult:
+    """
+    Attributes:
+        tokens (list[str]):
+        active_features (SourceResultActivefeatures): by index of the feature, [position, value] wherever it fires
+        tokens_is_special (list[bool]):
+        token_ids (list[int]):
+        ignored_positions (list[int]): positions where values mean nothing: the source was not trained on such
+    """
+
+    tokens: list[str]
+    active_features: SourceResultActivefeatures
+    tokens_is_special: list[bool]
+    token_ids: list[int]
+    ignored_positions: list[int]
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        tokens = self.tokens
+
+        active_features = self.active_features.to_dict()
+
+        tokens_is_special = self.tokens_is_special
+
+        token_ids = self.token_ids
+
+        ignored_positions = self.ignored_positions
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "tokens": tokens,
+                "activeFeatures": active_features,
+                "tokens_is_special": tokens_is_special,
+                "token_ids": token_ids,
+                "ignored_positions": ignored_positions,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.source_result_activefeatures import SourceResultActivefeatures  # noqa: PLC0415
+
+        d = dict(src_dict)
+        tokens = cast(list[str], d.pop("tokens"))
+
+        active_features = SourceResultActivefeatures.from_dict(d.pop("activeFeatures"))
+
+        tokens_is_special = cast(list[bool], d.pop("tokens_is_special"))
+
+        token_ids = cast(list[int], d.pop("token_ids"))
+
+        ignored_positions = cast(list[int], d.pop("ignored_positions"))
+
+        source_result = cls(
+            tokens=tokens,
+            active_features=active_features,
+            tokens_is_special=tokens_is_special,
+            token_ids=token_ids,
+            ignored_positions=ignored_positions,
+        )
+
+        source_result.additional_properties = d
+        return source_result
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..models.vector_request_which import VectorRequestWhich, check_vector_request_which
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="VectorRequest")
+
+
+@_attrs_define
+class VectorRequest:
+    """
+    Attributes:
+        model (str):
+        source (str):
+        index (int): index of a feature in its source; a string of digits is accepted as well
+        which (VectorRequestWhich | Unset): encoder: what the feature reads, W_enc[:, index], as the known clients
+            expect; decoder: the direction that it is steered with, W_dec[index] Default: 'encoder'.
+    """
+
+    model: str
+    source: str
+    index: int
+    which: VectorRequestWhich | Unset = "encoder"
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        model = self.model
+
+        source = self.source
+
+        index = self.index
+
+        which: str | Unset = UNSET
+        if not isinstance(self.which, Unset):
+            which = self.which
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "model": model,
+                "source": source,
+                "index": index,
+            }
+        )
+        if which is not UNSET:
+            field_dict["which"] = which
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        model = d.pop("model")
+
+        source = d.pop("source")
+
+        index = d.pop("index")
+
+        _which = d.pop("which", UNSET)
+        which: VectorRequestWhich | Unset
+        if isinstance(_which, Unset):
+            which = UNSET
+        else:
+            which = check_vector_request_which(_which)
+
+        vector_request = cls(
+            model=model,
+            source=source,
+            index=index,
+            which=which,
+        )
+
+        vector_request.additional_properties = d
+        return vector_request
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,86 @@
+"""Direct feature attribution of sources at attention heads, against plain transformers with numpy loops."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plain
+import pytest
+from memicos_engine import attribution, readings
+from memicos_engine.model import LanguageModel, load_model
+from memicos_engine.sources import Source, load_source
+from small_hub import GPT2, published
+from small_model import random_sae
+
+TEXTS = ("The Queen turned angrily away from him, and said to the Knave", "Alice", "Turn them over! And she ran.")
+LAYER = 1
+
+
+class Case:
+    """A model, the same by plain transformers, and a source of random weights at its heads."""
+
+    def __init__(self, name: str, model: LanguageModel, hf: Any, folder: Path) -> None:
+        d_in = plain.attention(hf, [1, 2], LAYER)[2].shape[1]
+        self.model, self.hf = model, hf
+        self.folder = random_sae(folder / name, f"blocks.{LAYER}.attn.hook_z", d_in, 48)
+        self.source: Source = load_source(self.folder, f"{LAYER}-{name}")
+        self.prompts = [model.token_ids(text, prepend_bos=True) for text in TEXTS]
+
+
+@pytest.fixture(scope="module")
+def cases(
+    small: LanguageModel,
+    small_plain: Any,
+    demo: LanguageModel,
+    demo_plain: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Case]:
+    folder = tmp_path_factory.mktemp("heads")
+    gpt2 = published(folder / "hub") / GPT2
+    return {
+        "glassllm": Case("glassllm", small, small_plain, folder),
+        "smollm2": Case("smollm2", demo, demo_plain, folder),
+        "gpt2": Case("gpt2", load_model("gpt2", str(gpt2)), plain.load(gpt2), folder),
+    }
+
+
+def close(ours: Any, theirs: Any) -> bool:
+    return np.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * max(1.0, float(np.abs(theirs).max())))
+
+
+@pytest.mark.parametrize(("name", "groups"), [("glassllm", 2), ("smollm2", 3), ("gpt2", 1)])
+def test_parts_are_the_heads_patterns_times_their_values(cases: dict[str, Case], name: str, groups: int) -> None:
+    case = cases[name]
+    for index in (0, 13, 47):
+        found = readings.feature(case.model, case.source, case.prompts, index, ignore_bos=True)
+        for ids, reading in zip(case.prompts, found, strict=True):
+            pattern, values, heads = plain.attention(case.hf, ids, LAYER)
+            assert pattern.shape[0] == groups * values.shape[1]
+            assert close(reading.values, plain.encode(case.folder, heads)[0][:, index])
+            assert reading.dfa is not None and reading.dfa.target == reading.max_position
+            expected = plain.attributed(case.folder, pattern, values, index, reading.max_position)
+            assert close(reading.dfa.values, expected)
+            assert reading.dfa.max_value == max(reading.dfa.values)
+            # nothing comes from behind, and all parts together are what the feature reads
+            assert not any(reading.dfa.values[reading.max_position + 1 :])
+            column = case.source.encoder_column(index).double().numpy()
+            assert close(sum(reading.dfa.values), heads[reading.max_position] @ column)
+
+
+@pytest.mark.parametrize("name", ["glassllm", "smollm2", "gpt2"])
+def test_the_strongest_have_theirs_too(cases: dict[str, Case], name: str) -> None:
+    case = cases[name]
+    for ids, one in zip(case.prompts, readings.strongest(case.model, [case.source], case.prompts, 5), strict=True):
+        pattern, values, _ = plain.attention(case.hf, ids, LAYER)
+        for hit in one.hits:
+            assert hit.dfa is not None and hit.dfa.target == hit.max_position
+            assert close(hit.dfa.values, plain.attributed(case.folder, pattern, values, hit.index, hit.max_position))
+
+
+def test_other_sources_have_none_and_cost_nothing_more(cases: dict[str, Case], make_sae: Any) -> None:
+    case = cases["glassllm"]
+    _, residual = make_sae(2, 64)
+    assert not attribution.is_attention(residual) and attribution.hooks_needed(case.model, residual) == ()
+    assert readings.feature(case.model, residual, case.prompts, 3, ignore_bos=True)[0].dfa is None
+    both = readings.strongest(case.model, [residual, case.source], case.prompts, 200)[0].hits
+    assert {hit.source: hit.dfa is None for hit in both} == {residual.id: True, case.source.id: False}

@@ -1,0 +1,135 @@
+"""Hooks that have a place in the plain module, in several architectures: what is there is what the bridge has there."""
+
+from typing import Any
+
+import pytest
+import torch
+from memicos_engine import hooks, places
+from memicos_engine.capture import capture
+from memicos_engine.errors import Refused
+from memicos_engine.model import LanguageModel
+from memicos_engine.places import CHANGEABLE, READABLE
+
+PLACED = {
+    "llama": {*CHANGEABLE, *READABLE},
+    "gpt2": {*CHANGEABLE, *READABLE},
+    "gpt_neox": {*CHANGEABLE, *READABLE} - {"hook_resid_mid"},  # attention and MLP side by side
+    "gemma2": {*CHANGEABLE, *READABLE},  # what attention and MLP give is normed before it is added
+    "qwen2": {*CHANGEABLE, *READABLE},
+    "granite": {"attn.hook_z", "mlp.hook_post", "mlp.hook_in"},  # ... is scaled before it is added
+    "opt": {"attn.hook_z"},  # the rest of a block runs on (B x T, D)
+}
+
+
+@pytest.mark.parametrize("architecture", PLACED)
+def test_what_is_placed_is_what_the_bridge_has(tiny: Any, architecture: str) -> None:
+    """Two rows, one of them padded."""
+    model: LanguageModel = tiny(architecture)[0]
+    assert {name.split(".", 2)[2] for name in model.places.found} == PLACED[architecture]
+    names = [*model.places.found, *(f"blocks.{n}.hook_resid_{side}" for n in range(3) for side in ("pre", "post"))]
+    assert len(names) == 3 * (len(PLACED[architecture]) + 2)
+    ids = torch.randint(4, 1000, (2, 9), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    mask[1, 6:] = 0
+    real = mask.bool()
+    ours = capture(model, ids, mask, names)
+    alone = {name: capture(model, ids, mask, [name])[name] for name in names}
+    assert "bridge" not in vars(model)
+    _, theirs = model.bridge.run_with_cache(ids, names_filter=names, attention_mask=mask, return_type=None)
+    for name in names:
+        expected = theirs[name].flatten(2)
+        assert torch.equal(ours[name], alone[name]), name
+        assert ours[name].shape == expected.shape, name
+        assert (ours[name] - expected)[real].abs().max() <= 1e-5 * expected.abs().max(), name
+
+
+def test_no_more_is_run_than_needed(tiny: Any) -> None:
+    model, _ = tiny("llama")
+    ran: list[str] = []
+    block = model.hf.get_submodule("model.layers.1")
+    handles = [
+        module.register_forward_pre_hook(lambda _module, _args, name=name: ran.append(name))
+        for name, module in (("mlp", block.mlp), ("next", model.hf.get_submodule("model.layers.2")))
+    ]
+    try:
+        ids = torch.tensor([[2, 5, 6]])
+        capture(model, ids, None, ["blocks.1.hook_attn_out", "blocks.1.attn.hook_z", "blocks.0.hook_mlp_out"])
+        assert ran == []
+        capture(model, ids, None, ["blocks.1.hook_mlp_out", "blocks.1.hook_resid_mid"])
+        assert ran == ["mlp"]
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@pytest.mark.parametrize("architecture", PLACED)
+def test_what_can_be_steered_is_what_is_placed_and_changes_something(tiny: Any, architecture: str) -> None:
+    model, _ = tiny(architecture)
+    changeable = [name for name in CHANGEABLE if name in PLACED[architecture]]
+    stream = ("blocks.N.hook_resid_pre", "blocks.N.hook_resid_post")
+    assert hooks.steerable(model) == (*stream, *(f"blocks.N.{name}" for name in changeable))
+    widths = {"mlp.hook_post": 56, "attn.hook_z": 64 if architecture == "gemma2" else 32}
+    for name in changeable:
+        assert hooks.steered(model, f"blocks.1.{name}")[1] == widths.get(name, 32)
+    for name in {*CHANGEABLE, *READABLE} - set(changeable):
+        full = f"blocks.1.{name}"
+        reason = model.places.missing.get(full)
+        with pytest.raises(Refused, match=f"'{full}' cannot be steered" + (rf" \({reason}\)" if reason else ";")):
+            hooks.steered(model, full)
+
+
+def test_what_only_some_layers_have_is_named_for_each(tiny: Any) -> None:
+    model, _ = tiny("qwen2")
+    found = model.places.found
+    kept = found.pop("blocks.1.hook_mlp_out")
+    try:
+        assert hooks.steerable(model)[-4:] == (
+            "blocks.0.hook_mlp_out",
+            "blocks.2.hook_mlp_out",
+            "blocks.N.attn.hook_z",
+            "blocks.N.mlp.hook_post",
+        )
+    finally:
+        found["blocks.1.hook_mlp_out"] = kept
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name", "reason"),
+    [
+        ("gpt_neox", "hook_resid_mid", "no module's input or output"),
+        ("granite", "hook_attn_out", "no module's input or output"),
+        ("granite", "hook_resid_mid", "not what this model adds"),
+        ("opt", "hook_mlp_out", "one vector a position"),
+        ("opt", "hook_attn_out", "not what this model adds"),
+    ],
+)
+def test_why_a_hook_has_no_place(tiny: Any, architecture: str, name: str, reason: str) -> None:
+    model, _ = tiny(architecture)
+    assert reason in model.places.missing[f"blocks.2.{name}"]
+    assert reason in hooks.unsteerable(model)[f"blocks.N.{name}"]
+    assert hooks.unsteerable(tiny("llama")[0]) == {}
+
+
+def test_what_is_not_placed_is_captured_by_the_bridge(tiny: Any) -> None:
+    """Granite: what attention adds is its output times the multiplier."""
+    model, hf = tiny("granite")
+    found: list[torch.Tensor] = []
+    handle = hf.model.layers[1].self_attn.register_forward_hook(lambda _m, _a, output: found.append(output[0]))
+    try:
+        hf(torch.tensor([[2, 5, 6, 7]]))
+    finally:
+        handle.remove()
+    name = "blocks.1.hook_attn_out"
+    hooks.check_captured(model, name)
+    ours = capture(model, torch.tensor([[2, 5, 6, 7]]), None, [name, "blocks.1.hook_resid_post"])[name]
+    assert torch.allclose(ours, 0.3 * found[0], atol=1e-5)
+
+
+def test_an_architecture_that_transformerlens_does_not_know(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_config: Any) -> str:
+        raise ValueError("not among these: …")
+
+    model, _ = tiny("llama")
+    monkeypatch.setattr(places, "determine_architecture_from_hf_config", unknown)
+    found = places.find_places(model.hf, model.blocks, [2, 5])
+    assert found.found == {} and set(found.missing.values()) == {"TransformerLens does not know LlamaForCausalLM"}

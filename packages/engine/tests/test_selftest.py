@@ -1,0 +1,311 @@
+"""The self-test passes on models that are right, in four architectures, and each thing broken on purpose is caught."""
+
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plain
+import pytest
+import torch
+from memicos_engine import checks, selftest
+from memicos_engine.checks import Check, Extent
+from memicos_engine.generation import Generation
+from memicos_engine.model import LanguageModel, load_model
+from memicos_engine.probe import Probe, measure, probe_texts
+from memicos_engine.reference import NotCovered, Reference
+from memicos_engine.sources import SaeSource, Source
+from safetensors.numpy import load_file
+from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, Qwen2Config
+
+MakeSae = Callable[..., tuple[Path, SaeSource]]
+EXTENT = Extent(positions=40, written=4)
+WIDTH, LAYERS, VOCABULARY, CONTEXT = 32, 4, 3000, 64
+# large enough that attention matters
+SPREAD = 0.3
+CONFIGS = {
+    "gpt2": GPT2Config(n_embd=WIDTH, n_layer=LAYERS, n_head=4, n_positions=CONTEXT, initializer_range=SPREAD),
+    "gemma2": Gemma2Config(
+        hidden_size=WIDTH,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        intermediate_size=64,
+        sliding_window=8,
+        attn_logit_softcapping=2.0,
+        final_logit_softcapping=3.0,
+        max_position_embeddings=CONTEXT,
+        initializer_range=SPREAD,
+    ),
+    "qwen2": Qwen2Config(
+        hidden_size=WIDTH,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=CONTEXT,
+        initializer_range=SPREAD,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def folders(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder of each architecture, of random weights but for glassllm's."""
+    made = {"llama": small_folder}
+    for name, config in CONFIGS.items():
+        folder = tmp_path_factory.mktemp(name)
+        for file in small_folder.glob("tokenizer*"):
+            shutil.copy(file, folder)
+        torch.manual_seed(0)
+        config.vocab_size = VOCABULARY
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+        made[name] = folder
+    return made
+
+
+@pytest.fixture(params=["llama", *CONFIGS])
+def model(request: pytest.FixtureRequest, folders: dict[str, Path]) -> LanguageModel:
+    return load_model(request.param, str(folders[request.param]))
+
+
+@pytest.fixture
+def llama(small_folder: Path) -> LanguageModel:
+    """glassllm, for a test to break."""
+    return load_model("small", str(small_folder))
+
+
+def checked(model: LanguageModel, source: Source | None = None, probe: Probe | None = None) -> dict[str, Check]:
+    facts = [source] if source else []
+    found = selftest.run(model, facts, lambda _: source, lambda _: probe, EXTENT)  # pyright: ignore[reportArgumentType]
+    return {check.name: check for check in found}
+
+
+def failed(found: dict[str, Check]) -> set[str]:
+    assert all(check.passed is not None or "recorded" in check.words for check in found.values()), found
+    return {name for name, check in found.items() if check.passed is False}
+
+
+@pytest.mark.parametrize(("dtype", "most"), [("float32", 2e-6), ("bfloat16", 1.2e-2)])
+def test_a_model_that_is_right_passes(model: LanguageModel, dtype: str, most: float) -> None:
+    found = checked(load_model(model.id, model.location, dtype=dtype))
+    assert list(found) == ["embedding", "blocks", "unembedding", "batch", "cache", "weights"]
+    assert all(check.passed for check in found.values()), found
+    # there is room to the tolerance
+    assert max(check.measured or 0 for check in found.values()) < most
+
+
+def test_the_reference_is_transformers_own_eager_model(model: LanguageModel) -> None:
+    """Blocks, mask, positions, embedding and unembedding of the reference in a row are the whole model."""
+    ids = list(range(5, 45))
+    whole: Any = AutoModelForCausalLM.from_pretrained(model.location, attn_implementation="eager", dtype=torch.float32)
+    with torch.inference_mode():
+        expected = whole(torch.tensor([ids])).logits[0]
+    reference = Reference(model)
+    hidden = reference.embedded(whole.get_input_embeddings().weight.detach()[ids])
+    for layer in range(model.n_layers):
+        hidden = reference.block(layer, hidden)
+    torch.testing.assert_close(
+        reference.logits(reference.final_norm(hidden), slice(None)), expected, rtol=1e-4, atol=1e-4
+    )
+
+
+def attention(model: LanguageModel, layer: int) -> Any:
+    block: Any = model.blocks[layer]
+    return getattr(block, "self_attn", None) or block.attn
+
+
+def show_what_comes(model: LanguageModel) -> None:
+    """Attention of block 1 sees later tokens."""
+
+    def unmask(_module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        n = (args[0] if args else kwargs["hidden_states"]).shape[1]
+        return args, {**kwargs, "attention_mask": torch.zeros(1, 1, n, n, dtype=model.dtype)}
+
+    attention(model, 1).register_forward_pre_hook(unmask, with_kwargs=True)
+
+
+def count_from_one(model: LanguageModel) -> None:
+    """Positions of what follows a cache are one too high."""
+
+    def late(_module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        cache = kwargs.get("past_key_values")
+        if cache is not None and cache.get_seq_length():
+            kwargs = {**kwargs, "position_ids": kwargs["position_ids"] + 1}
+        return args, kwargs
+
+    model.hf.register_forward_pre_hook(late, with_kwargs=True)
+
+
+def test_a_wrong_mask_is_caught(model: LanguageModel) -> None:
+    show_what_comes(model)
+    assert "blocks" in failed(checked(model))
+
+
+def test_a_cache_whose_positions_are_off_by_one_is_caught(model: LanguageModel) -> None:
+    count_from_one(model)
+    assert failed(checked(model)) == {"cache"}
+
+
+def test_both_are_caught_in_16_bit(folders: dict[str, Path]) -> None:
+    for break_it, name in ((show_what_comes, "blocks"), (count_from_one, "cache")):
+        model = load_model("llama", str(folders["llama"]), dtype="bfloat16")
+        break_it(model)
+        assert name in failed(checked(model))
+
+
+def test_a_window_that_is_not_heeded_is_caught(folders: dict[str, Path]) -> None:
+    """Short texts do not show it; Gemma 2 has a window in every other block."""
+
+    def widen(_module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        mask = torch.full_like(kwargs["attention_mask"], torch.finfo(torch.float32).min).triu(1)
+        return args, {**kwargs, "attention_mask": mask}
+
+    model = load_model("gemma2", str(folders["gemma2"]))
+    attention(model, 0).register_forward_pre_hook(widen, with_kwargs=True)
+    check = checks.blocks(model, EXTENT)
+    assert check.passed is False and check.words.endswith("the worst is 0")
+    assert checks.blocks(model, replace(EXTENT, positions=8)).passed
+
+
+def test_hooks_shifted_by_a_layer_are_caught(model: LanguageModel) -> None:
+    vars(model)["blocks"] = torch.nn.ModuleList([*model.blocks[1:], model.blocks[-1]])
+    assert {"embedding", "blocks"} <= failed(checked(model))
+
+
+def test_a_corrupted_weight_is_caught(llama: LanguageModel) -> None:
+    weight = next(p for p in llama.blocks[2].parameters() if p.ndim == 2)
+    with torch.no_grad():
+        weight[3, 5] += 1e-3
+    found = checked(llama)
+    assert failed(found) == {"weights"}
+    assert "model.layers.2." in found["weights"].words
+
+
+def test_a_weight_changed_behind_the_norm_is_caught(llama: LanguageModel) -> None:
+    """As where someone folds the final norm into the unembedding in place."""
+    head: Any = llama.hf.get_output_embeddings()
+    head.register_forward_hook(lambda _module, _args, logits: logits * torch.linspace(0.9, 1.1, logits.shape[-1]))
+    assert failed(checked(llama)) == {"unembedding"}
+
+
+def test_swapped_embeddings_are_caught(llama: LanguageModel) -> None:
+    ids = llama.token_ids(probe_texts()[0], prepend_bos=True)
+    table: Any = llama.hf.get_input_embeddings().weight
+    with torch.no_grad():
+        table[[ids[1], ids[2]]] = table[[ids[2], ids[1]]]
+    assert failed(checked(llama)) == {"embedding", "weights"}
+
+
+def test_padding_that_is_not_masked_is_caught(llama: LanguageModel) -> None:
+    def unmask(_module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        if kwargs.get("past_key_values") is not None:
+            kwargs = {**kwargs, "attention_mask": torch.ones_like(kwargs["attention_mask"])}
+        return args, kwargs
+
+    llama.hf.register_forward_pre_hook(unmask, with_kwargs=True)
+    assert failed(checked(llama)) == {"cache"}
+
+
+def test_steering_that_misses_written_tokens_is_caught(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a patch is applied to the prompt only."""
+    whole = Generation.step
+
+    def prompt_only(self: Any) -> None:
+        if self.ids[0]:
+            self._steering = type(self._steering)(llama, [[], []])
+        whole(self)
+
+    monkeypatch.setattr(Generation, "step", prompt_only)
+    found = checked(llama)
+    assert failed(found) == {"cache"} and "steering" in found["cache"].words
+
+
+def test_rows_of_a_batch_that_mix_are_caught(llama: LanguageModel) -> None:
+    """As with a norm over the batch."""
+
+    def mix(_module: Any, _args: Any, output: Any) -> Any:
+        hidden = output if isinstance(output, torch.Tensor) else output[0]
+        mixed = hidden + 0.02 * (hidden.mean(0, keepdim=True) - hidden)
+        return mixed if isinstance(output, torch.Tensor) else (mixed, *output[1:])
+
+    llama.blocks[1].register_forward_hook(mix)
+    assert {"batch", "cache"} <= failed(checked(llama))
+
+
+def test_numbers_that_are_none_are_no_pass(llama: LanguageModel) -> None:
+    with torch.no_grad():
+        llama.hf.get_parameter("model.layers.1.mlp.down_proj.weight")[0, 0] = math.nan
+    assert {"blocks", "weights"} <= failed(checked(llama))
+
+
+def test_a_source_that_gives_other_figures_than_recorded_is_caught(llama: LanguageModel, make_sae: MakeSae) -> None:
+    _, source = make_sae(2, width=128)
+    probe = measure(llama, source)
+    found = checked(llama, source, probe)[f"reconstruction {source.id}"]
+    assert found.passed and found.measured == 0 and found.source == source.id
+    with torch.no_grad():
+        source.sae.W_enc[:, 7] *= 3
+    found = checked(llama, source, probe)
+    assert failed(found) == {f"reconstruction {source.id}"}
+    unknown = checked(llama, source, None)[f"reconstruction {source.id}"]
+    assert unknown.passed is None and unknown.words == "not recorded"
+
+
+def test_the_probe_is_what_numpy_makes_of_it(small_plain: Any, llama: LanguageModel, make_sae: MakeSae) -> None:
+    folder, source = make_sae(1, width=128, ignored=[0], norm_cut=40.0)
+    weights = load_file(folder / "sae_weights.safetensors")
+    kept, features = [], []
+    for text in probe_texts():
+        ids = llama.token_ids(text, prepend_bos=True)[:128]
+        hidden = plain.residuals(small_plain, ids, [1])[1]
+        counted = plain.counted(hidden, [0], 40.0)
+        kept.append(hidden[counted])
+        features.append(plain.encode(folder, hidden)[0][counted])
+    hidden, active = np.concatenate(kept), np.concatenate(features)
+    rebuilt = active @ weights["W_dec"].astype(np.float64) + weights["b_dec"]
+    probe = measure(llama, source)
+    assert probe.tokens == len(hidden) < sum(len(llama.token_ids(text, True)[:128]) for text in probe_texts()) - 4
+    assert probe.l0 == pytest.approx((active > 0).sum(1).mean(), rel=1e-3)
+    share = 1 - ((hidden - rebuilt) ** 2).sum() / ((hidden - hidden.mean(0)) ** 2).sum()
+    assert probe.explained_variance == pytest.approx(share, abs=1e-4)
+    assert probe.largest_norm == pytest.approx(np.linalg.norm(hidden, axis=1).max(), rel=1e-5)
+
+
+def test_the_short_form_says_what_it_leaves_out(llama: LanguageModel) -> None:
+    few = replace(selftest.short(10, 2**30), blocks=2)
+    found = {check.name: check for check in selftest.run(llama, [], _none, _none, few)}
+    assert all(check.passed for check in found.values())
+    assert found["blocks"].words.startswith("0, 3 of 4 blocks at 24 positions")
+    assert found["weights"].words.startswith("18 of 38 tensors")
+    late = {check.name: check for check in selftest.run(llama, [], _none, _none, selftest.short(0, 2**30))}
+    assert all(check.passed is None and "0 s were over" in check.words for check in late.values())
+    narrow = {check.name: check for check in selftest.run(llama, [], _none, _none, selftest.short(10, 1000))}
+    assert narrow["blocks"].passed is None and "1,000 are allowed" in narrow["blocks"].words
+    assert failed({name: check for name, check in narrow.items() if name != "blocks"}) == set()
+
+
+def _none(_source_id: str) -> Any:
+    return None
+
+
+def test_what_is_not_known_of_an_architecture_is_said(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llama.hf.config, "model_type", "novel")
+    with pytest.raises(NotCovered, match="novel"):
+        checks.embedding(llama, EXTENT)
+    left_out = next(iter(selftest.run(llama, [], _none, _none, EXTENT)))
+    assert left_out.passed is None and "left out: how novel makes" in left_out.words
+
+
+def test_a_check_that_breaks_is_no_pass(llama: LanguageModel) -> None:
+    def no_kernel(*_: Any) -> None:
+        raise RuntimeError("no kernel for this")
+
+    llama.blocks[1].register_forward_hook(no_kernel)
+    found = checked(llama)
+    assert {"blocks", "unembedding", "batch", "cache"} == failed(found)
+    assert found["blocks"].words == "could not be compared: RuntimeError: no kernel for this"

@@ -1,0 +1,66 @@
+"""Activations as they are. Runs in the worker's thread and gives the answer's body."""
+
+from memicos_inference.errors import BadInput
+from memicos_inference.raw.schemas import RawActivation, RawRequest, RawResponse, RawResult
+from memicos_inference.serving import Served
+
+
+def raw(served: Served, body: RawRequest) -> bytes:
+    from memicos_engine.capture import capture_each
+    from memicos_engine.hooks import layer_of
+    from memicos_engine.readings import check_finite
+
+    if body.model is not None:
+        served.check_model(body.model)
+    names = _hook_names(served, body)
+    prompts = served.prompts(body.prompts, served.prepend_bos if body.prepend_bos is None else body.prepend_bos)
+    last = body.type == "final_output_token"
+    if body.hooks is None:  # known before the model runs
+        positions = len(prompts) if last else sum(len(ids) for ids in prompts)
+        served.check_values(positions * len(names) * served.model.d_model)
+    found = capture_each(served.model, prompts, names, last)
+    served.check_values(sum(hidden.numel() for captured in found for hidden in captured.values()))
+    results = []
+    for ids, captured in zip(prompts, found, strict=True):
+        activations = []
+        for name in names:
+            check_finite(captured[name], name)
+            activations.append(
+                RawActivation.model_construct(
+                    layer=layer_of(name),
+                    hook=name,
+                    token_indices=[len(ids) - 1] if last else list(range(len(ids))),
+                    values=captured[name].float().tolist(),
+                )
+            )
+        strings = served.model.token_strings(ids)
+        results.append(RawResult.model_construct(token_strings=strings, token_ids=ids, activations=activations))
+    answer = RawResponse.model_construct(
+        hook_point=body.hook_point if body.hooks is None else None,
+        type=body.type,
+        dtype=str(served.model.dtype).removeprefix("torch."),
+        device=str(served.model.device),
+        results=results,
+    )
+    return answer.model_dump_json().encode()
+
+
+def _hook_names(served: Served, body: RawRequest) -> list[str]:
+    """What the request asks for, each once: layers ascending, hooks in the order given."""
+    from memicos_engine.hooks import check_captured
+
+    n_layers = served.model.n_layers
+    if body.hooks is None:
+        layers = sorted(set(range(n_layers) if body.layers is None else body.layers))
+        for layer in layers:
+            if not 0 <= layer < n_layers:
+                raise BadInput(f"There is no layer {layer}: the model has layers 0 to {n_layers - 1}.")
+        return [f"blocks.{layer}.hook_resid_post" for layer in layers]
+    if body.layers is not None:
+        raise BadInput("Name layers or hooks, not both: a hook's name has its layer.")
+    most = served.settings.max_hooks
+    if len(body.hooks) > most:
+        raise BadInput(f"{len(body.hooks)} hooks; at most {most} are captured at a time (INFERENCE_MAX_HOOKS).")
+    for name in body.hooks:
+        check_captured(served.model, name)
+    return list(dict.fromkeys(body.hooks))

@@ -1,0 +1,91 @@
+"""Direct feature attribution over HTTP, by our client: given for a source at attention heads, null for others."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plain
+import pytest
+from memicos_inference_client import Client
+from memicos_inference_client.api.activation import (
+    activation_all,
+    activation_all_batch,
+    activation_single,
+    activation_single_batch,
+)
+from memicos_inference_client.models import (
+    AllBatchRequest,
+    AllBatchResponse,
+    AllRequest,
+    AllResponse,
+    SingleBatchRequest,
+    SingleBatchResponse,
+    SingleRequest,
+    SingleResponse,
+)
+from servers import Serve
+from small_model import NAME, SAMPLE, random_sae
+
+Tokenize = Callable[[str], list[int]]
+
+PROMPTS = [SAMPLE[:120], "Alice"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sources of one set, at heads and in the residual stream."""
+    folder = tmp_path_factory.mktemp("attention")
+    random_sae(folder / "1-mixed", "blocks.1.attn.hook_z", 128, 40)
+    random_sae(folder / "2-mixed", "blocks.2.hook_resid_post", 128, 40)
+    return folder
+
+
+@pytest.fixture
+async def client(serve: Serve, folder: Path) -> AsyncIterator[Client]:
+    async with Client(await serve(sae_folder=folder, sae_sets=("mixed",))) as client:
+        yield client
+
+
+async def test_single_and_its_batch(client: Client, folder: Path, hf: Any, tokenize: Tokenize) -> None:
+    values = {"model": NAME, "source": "1-mixed", "index": 7, "ignore_bos": True}
+    body = SingleBatchRequest.from_dict(values | {"prompts": PROMPTS})
+    batch = await activation_single_batch.asyncio(client=client, body=body)
+    assert isinstance(batch, SingleBatchResponse)
+    for text, one in zip(PROMPTS, batch.results, strict=True):
+        alone = await activation_single.asyncio(client=client, body=SingleRequest.from_dict(values | {"prompt": text}))
+        assert isinstance(alone, SingleResponse)
+        pattern, heads_values, _ = plain.attention(hf, tokenize(text), 1)
+        for found in (one.activation, alone.activation):
+            assert found.dfa_target_index == found.max_value_index and found.dfa_values
+            expected = plain.attributed(folder / "1-mixed", pattern, heads_values, 7, found.max_value_index)
+            assert np.allclose(found.dfa_values, expected, rtol=1e-3, atol=1e-3)
+            assert found.dfa_max_value == max(found.dfa_values) and len(found.dfa_values) == len(found.values)
+
+
+async def test_all_and_its_batch(client: Client, folder: Path, hf: Any, tokenize: Tokenize) -> None:
+    values = {"model": NAME, "source_set": "mixed", "num_results": 60}
+    body = AllBatchRequest.from_dict(values | {"prompts": PROMPTS})
+    batch = await activation_all_batch.asyncio(client=client, body=body)
+    assert isinstance(batch, AllBatchResponse)
+    for text, one in zip(PROMPTS, batch.results, strict=True):
+        alone = await activation_all.asyncio(client=client, body=AllRequest.from_dict(values | {"prompt": text}))
+        assert isinstance(alone, AllResponse)
+        pattern, heads_values, _ = plain.attention(hf, tokenize(text), 1)
+        for found in (*one.activations, *alone.activations):
+            if found.source == "2-mixed":
+                assert found.dfa_values is found.dfa_max_value is found.dfa_target_index is None
+                continue
+            assert found.dfa_target_index == found.max_value_index and found.dfa_values
+            expected = plain.attributed(folder / "1-mixed", pattern, heads_values, found.index, found.max_value_index)
+            assert np.allclose(found.dfa_values, expected, rtol=1e-3, atol=1e-3)
+            assert found.dfa_max_value == max(found.dfa_values)
+        assert {found.source for found in alone.activations} == {"1-mixed", "2-mixed"}
+
+
+async def test_null_elsewhere(client: Client) -> None:
+    for values in ({"source": "2-mixed", "index": 7}, {"vector": [1.0] * 128, "hook": "blocks.1.attn.hook_z"}):
+        body = SingleRequest.from_dict({"model": NAME, "prompt": PROMPTS[0]} | values)
+        answer = await activation_single.asyncio(client=client, body=body)
+        assert isinstance(answer, SingleResponse)
+        assert answer.activation.dfa_values is answer.activation.dfa_target_index is None

@@ -1,0 +1,80 @@
+"""A conversation as the model reads it, over HTTP by our client."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from memicos_inference_client import Client
+from memicos_inference_client.api.chat import apply_chat_template
+from memicos_inference_client.api.steer import steer_completion_chat
+from memicos_inference_client.models import ChatRequest, ChatResponse, TemplateRequest, TemplateResponse
+from servers import Serve
+from small_model import NAME
+from transformers import AutoTokenizer
+
+Tokenize = Callable[[str], list[int]]
+
+MESSAGES = [
+    {"role": "user", "content": "Who is Alice?<eos>"},
+    {"role": "assistant", "content": "A girl.", "channel": "final"},
+]
+TEMPLATE = (
+    "{{ bos_token }}{% for turn in messages %}{{ turn.role }}: {{ turn.content }}<eos>{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% if loud %}!{% endif %}{% endif %}"
+)
+
+
+async def applied(client: Client, **values: Any) -> TemplateResponse:
+    body = TemplateRequest.from_dict({"messages": MESSAGES} | values)
+    answer = await apply_chat_template.asyncio(client=client, body=body)
+    assert isinstance(answer, TemplateResponse), answer
+    return answer
+
+
+@pytest.fixture(scope="module")
+def templated(model_folder: Path, hf: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("templated")
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    tokenizer.chat_template = TEMPLATE
+    hf.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+async def test_every_token_has_its_place(serve: Serve, templated: Path, tokenize: Tokenize) -> None:
+    async with Client(await serve(custom_hf_model_id=str(templated), sae_sets=())) as client:
+        answer = await applied(client, model=NAME)
+        loud = await applied(client, chat_template_kwargs={"loud": True})
+        closed = await applied(client, add_generation_prompt=False)
+    whole = "user: Who is Alice?<eos><eos>assistant: A girl.<eos>"
+    assert answer.template == "model" and answer.prompt == f"<bos>{whole}assistant:"
+    assert loud.prompt == answer.prompt + "!" and closed.prompt == f"<bos>{whole}"
+    assert answer.tokens == tokenize(f"{whole}assistant:")
+    assert [span.position for span in answer.spans] == list(range(len(answer.tokens)))
+    assert [span.token_id for span in answer.spans] == answer.tokens
+    assert "".join(span.token_str for span in answer.spans) == answer.prompt
+    parts: dict[tuple[str, int | None], str] = {}
+    for span in answer.spans:
+        parts[span.section, span.message_index] = parts.get((span.section, span.message_index), "") + span.token_str
+        message = None if span.message_index is None else MESSAGES[span.message_index]
+        assert span.role == (message and message["role"]) and span.channel == (message and message.get("channel"))
+    assert parts == {
+        ("scaffold", None): "<bos>assistant:",
+        ("header", 0): "user:",
+        ("content", 0): " Who is Alice?<eos>",
+        ("footer", 0): "<eos>",
+        ("header", 1): "assistant:",
+        ("content", 1): " A girl.",
+        ("footer", 1): "<eos>",
+    }
+
+
+async def test_it_is_what_a_chat_is_steered_from(client: Client) -> None:
+    """Without a template of the model's that is ChatML."""
+    answer = await applied(client)
+    assert answer.template == "chatml"
+    request = {"model": NAME, "prompt": MESSAGES, "types": ["DEFAULT"], "features": [], "n_completion_tokens": 1}
+    chat = await steer_completion_chat.asyncio(client=client, body=ChatRequest.from_dict(request | {"temperature": 0}))
+    assert isinstance(chat, ChatResponse)
+    assert chat.input_.token_ids == answer.tokens and answer.prompt.startswith("<|im_start|>user\nWho is Alice?")

@@ -1,0 +1,96 @@
+"""The API's documentation: every example runs as it is printed, and every field is there with its limits."""
+
+import re
+import shlex
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from html_page import Page
+from inference_double import InferenceDouble
+from memicos_webapp.api_doc.service import Reader
+from servers import Start, free_port
+
+
+async def printed(client: httpx.AsyncClient) -> dict[str, list[str]]:
+    """The words of every example's command line, by its path as the page heads it."""
+    page = Page((await client.get("/api-doc")).text)
+    paths = [text for has, text in page.find("h3") if text.startswith("/api/")]
+    # a shell goes on after a line that ends in a backslash
+    commands = [text.replace("\\\n", "") for _, text in page.find("code") if text.startswith("curl ")]
+    return dict(zip(paths, map(shlex.split, commands), strict=True))
+
+
+async def run(client: httpx.AsyncClient, command: list[str]) -> httpx.Response:
+    """What curl would ask for."""
+    address, options = command[1], dict(zip(command[2::2], command[3::2], strict=True))
+    # curl takes these for patterns
+    assert not set(address) & set("{}[]")
+    if not options:
+        return await client.get(address)
+    name, value = options["-H"].split(": ")
+    return await client.post(address, content=options["-d"], headers={name: value})
+
+
+async def test_every_example_runs_as_it_is_printed(
+    own_url: str, started: Start, inference: InferenceDouble, app: FastAPI
+) -> None:
+    async with started(own_url, autointerp_url=f"http://127.0.0.1:{free_port()}") as client:
+        commands = await printed(client)
+        assert set(commands) == set(app.openapi()["paths"])
+        for path, command in commands.items():
+            answer = await run(client, command)
+            if path == "/api/explanation/generate":
+                # all that it says is right: what is lacking is the language model
+                assert (answer.status_code, "Autointerp is not running" in answer.text) == (503, True), answer.text
+            else:
+                assert answer.status_code == 200, (path, answer.text)
+
+
+async def test_without_features_the_examples_are_the_demos(fresh_url: str, started: Start) -> None:
+    async with started(fresh_url) as client:
+        commands = await printed(client)
+    assert commands["/api/feature/{model}/{source}/{index}"][1].endswith("/api/feature/smollm2-135m-it/15-res-4k/87")
+    assert '"sourceSet": "res-4k"' in commands["/api/search-all"][-1]
+
+
+async def test_every_field_of_every_object_is_there(client: httpx.AsyncClient, app: FastAPI) -> None:
+    document = app.openapi()
+    found = Reader(document, "http://localhost", {}).documentation()
+    operations = [one for several in found.tags.values() for one in several]
+    shown = dict(found.shapes)
+    shown |= {shape.name: shape for one in operations for shape in one.answers}
+    bodies = {one.path: [field.name for field in one.body] for one in operations if one.body}
+    for path, methods in document["paths"].items():
+        for part in ("requestBody", "responses"):
+            for name in re.findall(r"#/components/schemas/(\w+)", str(methods.get("post", {}).get(part, ""))):
+                fields = list(document["components"]["schemas"][name]["properties"])
+                if part == "requestBody":
+                    assert bodies[path] == fields
+                elif name != "ErrorBody":
+                    assert [field.name for field in shown[name].fields] == fields
+    # what those name is there too, and a name leads to it
+    page = Page((await client.get("/api-doc")).text)
+    ids = {has["id"] for _, has, _ in page.elements if "id" in has}
+    links = {(has["href"] or "")[1:] for has, _ in page.find("a") if (has["href"] or "").startswith("#shape-")}
+    assert {"shape-FeatureId", "shape-ActivationRow", "shape-ExplanationHit", "shape-NeuronBody"} <= links <= ids
+
+
+@pytest.mark.parametrize(
+    ("operation", "field", "words"),
+    [
+        ("steer", "n_tokens", "tokens to generate, at most 256 (setting MEMICOS_STEER_TOKENS); 1 or more; default 256"),
+        ("search_explanations_all", "query", "at most 200 (setting MEMICOS_QUERY_CHARACTERS)"),
+        ("search_explanations_all", "offset", "0 to 100000"),
+        ("search_explanations_all", "maxDensity", "at most; 0 to 1"),
+        ("search_topk_by_token", "densityThreshold", "-1 to 1; default 0.01"),
+        ("search_topk_by_token", "modelId", "at most 100 characters"),
+        ("new_activation", "ignoreBos", "default false"),
+        ("steer_chat", "defaultChatMessages", "1 or more entries"),
+    ],
+)
+async def test_limits_and_defaults_are_said(app: FastAPI, operation: str, field: str, words: str) -> None:
+    found = Reader(app.openapi(), "http://localhost", {}).documentation()
+    (one,) = [one for several in found.tags.values() for one in several if one.id == operation]
+    (note,) = [each.note for each in one.body if each.name == field]
+    assert words in note

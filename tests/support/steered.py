@@ -1,0 +1,50 @@
+"""The engine's steered logits, compared with plain transformers with hooks of its own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import plain
+import torch
+from memicos_engine.generation import Generation, Row, Sampling
+from memicos_engine.model import LanguageModel
+from memicos_engine.steering import Method, Steering
+
+ANY_BYTES = 10**10
+TOLERANCE = 1e-3
+INDEPENDENT: dict[Method, Callable[[torch.Tensor, float], plain.Change]] = {
+    "SIMPLE_ADDITIVE": plain.added,
+    "ORTHOGONAL_DECOMP": plain.scaled,
+    "PROJECTION_CAP": plain.capped,
+}
+
+
+def logits_of(model: LanguageModel, rows: list[Row], steps: int) -> tuple[torch.Tensor, torch.Tensor, list[list[int]]]:
+    """Logits of the prompts' positions (B, T, V), of the tokens written after them (B, steps, V), and those tokens.
+
+    The last position of the prompts and all that follow are a generation's own, prefilled and then cached.
+    """
+    with Steering(model, [row.steers for row in rows]).applied(), torch.inference_mode():
+        prompts = model.hf(torch.tensor([list(row.ids) for row in rows])).logits
+    writing = Generation(model, rows, steps, Sampling(), ANY_BYTES)
+    found = []
+    while not writing.done:
+        writing.step()
+        assert writing.logits is not None
+        found.append(writing.logits)
+    return prompts, torch.stack(found, dim=1), writing.ids
+
+
+def check(
+    model: LanguageModel,
+    hf: Any,
+    rows: list[Row],
+    changes: Sequence[Mapping[int, plain.Change] | Mapping[plain.Place, plain.Change]],
+    steps: int,
+) -> None:
+    prompts, written, ids = logits_of(model, rows, steps)
+    for i, (row, change) in enumerate(zip(rows, changes, strict=True)):
+        expected = plain.logits(hf, [*row.ids, *ids[i][:-1]], change)
+        length = len(row.ids)
+        assert (prompts[i] - expected[:length]).abs().max() <= TOLERANCE
+        here = written[i, : len(ids[i])]
+        assert (here - expected[length - 1 :]).abs().max() <= TOLERANCE
