@@ -15,6 +15,7 @@ import pytest
 import torch
 from memicos_engine.errors import LoadError
 from memicos_inference import loading
+from memicos_inference.app import create_app
 from memicos_inference.serving import Served
 from memicos_inference.settings import Settings, read
 from safetensors.numpy import load_file
@@ -222,6 +223,55 @@ async def test_sources_of_wider_activations_are_refused(hub: SmallHub, repositor
     finally:
         file.write_text(whole)
     assert "takes activations of width 768, but blocks.0.hook_resid_pre" in words and "has 32" in words
+
+
+async def test_folders_of_a_repository(hub: SmallHub) -> None:
+    name = RES_JB.partition("/")[2]
+    served = await load(sae_sets=(f"hf:{RES_JB}",), include_sae=())
+    assert served.shelf.ids == (f"0-{name}", f"1-{name}") and served.sae_sets == (name,)
+    source = await asyncio.to_thread(served.source, f"1-{name}")
+    assert source.hook_name == "blocks.1.hook_resid_pre" and source.d_sae == 96
+    hub.seen.clear()
+    served = await load(sae_sets=(f"hf:{RES_JB}/blocks.0.hook_resid_pre@saelens",), include_sae=())
+    assert served.shelf.ids == ("0-blocks.0.hook_resid_pre",)
+    assert not [path for path in hub.seen if "blocks.1" in path]
+
+
+async def test_only_the_named_folder_is_fetched(hub: SmallHub) -> None:
+    await load(sae_sets=(f"hf:{RES_JB}/blocks.0.hook_resid_pre",), include_sae=())
+    fetched = [path for path in hub.seen if RES_JB in path and "/resolve/" in path]
+    assert fetched and not [path for path in fetched if "blocks.1" in path]
+
+
+async def test_a_repository_that_cannot_be_had_leaves_the_others(hub: SmallHub) -> None:
+    served = await load(sae_sets=("res-jb", "hf:nobody/nothing"))
+    assert served.shelf.ids == ("0-res-jb", "1-res-jb")
+    assert "The hub has no repository nobody/nothing" in served.shelf.broken["hf:nobody/nothing"]
+    assert "has no repository nobody/nothing" in await refusal(sae_sets=("hf:nobody/nothing",))
+
+
+async def test_a_repository_is_added_while_the_server_runs(hub: SmallHub, repositories: Path) -> None:
+    own = {"model_id": GPT2, "sae_sets": (), "secret": "sesame", "sae_roots": ("hf:jbloom",)}
+    async with (
+        running(create_app(Settings(**own))) as url,  # pyright: ignore[reportArgumentType]
+        httpx.AsyncClient(base_url=url, headers={"X-SECRET-KEY": "sesame"}, timeout=60) as http,
+    ):
+        for _ in range(600):
+            if (await http.get("/health")).json()["ready"]:
+                break
+            await asyncio.sleep(0.05)
+        spec = f"hf:{RES_JB}/blocks.1.hook_resid_pre"
+        answer = await http.post("/v1/admin/sources", json={"spec": spec})
+        assert (answer.status_code, answer.json()) == (200, {"added": ["1-blocks.1.hook_resid_pre"]})
+        answer = await http.post("/v1/admin/sources", json={"spec": "hf:jbloom/nothing"})
+        assert answer.status_code == 400 and "The hub has no repository jbloom/nothing" in answer.json()["error"]
+        answer = await http.post("/v1/admin/sources", json={"spec": "hf:jb/nothing"})
+        assert answer.status_code == 403
+        # of SAELens' directory: the repository that it names is what counts
+        status = [
+            (await http.post("/v1/admin/sources", json={"spec": one})).status_code for one in ("res_fs768-jb", "x")
+        ]
+        assert 400 in status
 
 
 def test_the_shipped_configs_name_sources_that_are_known(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,10 @@ class Spec:
     name: str
     format: str | None
 
+    @property
+    def repo(self) -> str | None:
+        return "/".join(self.name.split("/")[:2]) if self.kind == "hf" else None
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -73,11 +77,13 @@ class Wanted:
 class Candidate:
     """A source that may be served. `place` says in words where it is; `facts` reads what it is, `load` its weights.
 
-    One that cannot be read so far has its place for an id.
+    One that cannot be read so far has its place for an id. `folder` is where local files are, `repo` the hub's
+    repository that others come from.
     """
 
     id: str
     place: str
+    folder: Path | None
     repo: str | None
     facts: Callable[[], SourceFacts]
     load: Callable[[], Source]
@@ -128,7 +134,12 @@ def choose(wanted: Wanted, report: hub.Report) -> Choice:
     owners: list[str] = []
     specs = [parse(text) for text in wanted.sets]
     for spec in specs:
-        candidates, owner = find(spec, wanted, report)
+        try:
+            folder = locate(spec, wanted, report)
+        except LoadError as error:
+            found.append(_unreadable(spec.text, None, spec.repo, error))
+            continue
+        candidates, owner = find(spec, wanted, folder)
         found += candidates
         owners += [owner] if owner else []
     # what could not be read is told, whatever its id would be
@@ -137,42 +148,50 @@ def choose(wanted: Wanted, report: hub.Report) -> Choice:
     if found and not kept and not with_neurons:
         patterns = f"INCLUDE_SAE={list(wanted.include)}, EXCLUDE_SAE={list(wanted.exclude)}"
         raise LoadError(f"No source is left by {patterns}, of: {_listed([one.id for one in found])}.")
-    places: dict[str, str] = {}
-    for one in kept:
-        if one.id in places:
-            raise LoadError(clash(one, places[one.id]))
-        places[one.id] = one.place
+    check_ids(kept)
     return Choice(kept, list(dict.fromkeys(owners)), with_neurons)
 
 
-def clash(one: Candidate, place: str) -> str:
-    return (
-        f"Two sources have the id {one.id}: {place} and {one.place}. Give one another name, by "
-        '{"set": "other-name"} in its memicos.json.'
-    )
+def check_ids(candidates: Sequence[Candidate]) -> None:
+    """Raises LoadError where two have the same id."""
+    places: dict[str, str] = {}
+    for one in candidates:
+        if one.id in places:
+            raise LoadError(
+                f"Two sources have the id {one.id}: {places[one.id]} and {one.place}. Give one another name, by "
+                '{"set": "other-name"} in its memicos.json.'
+            )
+        places[one.id] = one.place
 
 
-def find(spec: Spec, wanted: Wanted, report: hub.Report) -> tuple[list[Candidate], str | None]:
-    """What an entry means, by layer, and the model of SAELens' directory that has it. Neurons are the model's to give.
+def locate(spec: Spec, wanted: Wanted, report: hub.Report) -> Path | None:
+    """The folder that an entry names, fetched where it is the hub's; None where it names none.
+
+    Raises:
+        LoadError: it cannot be fetched.
+    """
+    if spec.kind == "path":
+        return Path(spec.name).expanduser()
+    if spec.kind == "hf":
+        owner, name, *folder = spec.name.split("/")
+        report(f"fetching {spec.name}", 0.2)
+        return hub.fetch_sources(f"{owner}/{name}", "/".join(folder), wanted.token, report, 0.2)
+    return None
+
+
+def find(spec: Spec, wanted: Wanted, folder: Path | None) -> tuple[list[Candidate], str | None]:
+    """What an entry means, by layer, and the model of SAELens' directory that has it. `folder` is what `locate` gives.
+    Neurons are the model's to give.
 
     Raises:
         LoadError: the set is unknown.
     """
-    if spec.kind == "neurons":
+    if spec.kind == "set":
+        return _of_set(spec, wanted)
+    if folder is None:
         return [], None
-    if spec.kind == "path":
-        folder = Path(spec.name).expanduser()
-        return list(_in_folder(spec, folder, folder.resolve().name, None, wanted)), None
-    if spec.kind == "hf":
-        owner, name, *folder = spec.name.split("/")
-        repo = f"{owner}/{name}"
-        report(f"fetching {spec.name}", 0.2)
-        try:
-            place = hub.fetch_sources(repo, "/".join(folder), wanted.token, report, 0.2)
-        except LoadError as error:
-            return [_unreadable(spec.text, repo, error)], None
-        return list(_in_folder(spec, place, spec.name.rpartition("/")[2], repo, wanted)), None
-    return _of_set(spec, wanted)
+    name = spec.name.rpartition("/")[2] if spec.kind == "hf" else folder.resolve().name
+    return list(_in_folder(spec, folder, name, spec.repo, wanted)), None
 
 
 def explained(one: Candidate, read: Callable[[], T], wanted: Wanted) -> T:
@@ -209,13 +228,13 @@ def _in_folder(spec: Spec, folder: Path, name: str, repo: str | None, wanted: Wa
             folders = [one for one in folder.iterdir() if one.is_dir() and _is_source(one, spec.format)]
         name = read_extras(folder).set or name
     except (RecipeError, OSError) as error:
-        yield _unreadable(spec.text, repo, error)
+        yield _unreadable(spec.text, folder, repo, error)
         return
     if not folders:
         words = "holds no source, nor does a folder in it" if folder.is_dir() else "is no folder"
         forms = [form for form in FORMATS.values() if spec.format in (None, form.name)]
         known = "; ".join(f"{form.name} ({form.files})" for form in forms)
-        yield _unreadable(spec.text, repo, SourceError(f"{folder} {words}. Formats: {known}"))
+        yield _unreadable(spec.text, folder, repo, SourceError(f"{folder} {words}. Formats: {known}"))
     candidates = [_from_folder(one, spec, name, repo, wanted) for one in folders]
     yield from sorted(candidates, key=lambda one: _order(one.id))
 
@@ -234,10 +253,10 @@ def _from_folder(folder: Path, spec: Spec, set_name: str, repo: str | None, want
         facts = local_facts(folder, "", spec.format)
         source_id = _id(folder, facts, set_name)
     except (RecipeError, SourceError, OSError) as error:
-        return _unreadable(place, repo, error)
+        return _unreadable(place, folder, repo, error)
     facts = replace(facts, id=source_id)
     load = partial(load_source, folder, source_id, wanted.device, wanted.dtype, spec.format)
-    return Candidate(source_id, place, repo, lambda: facts, load)
+    return Candidate(source_id, place, folder, repo, lambda: facts, load)
 
 
 def _id(folder: Path, facts: SourceFacts, set_name: str) -> str:
@@ -251,14 +270,14 @@ def _id(folder: Path, facts: SourceFacts, set_name: str) -> str:
     return f"{layer}-{own or _UNFIT.sub('-', set_name)}"
 
 
-def _unreadable(place: str, repo: str | None, error: Exception) -> Candidate:
+def _unreadable(place: str, folder: Path | None, repo: str | None, error: Exception) -> Candidate:
     def raised() -> SourceFacts:
         raise error
 
     def unloadable() -> Source:
         raise error
 
-    return Candidate(place, place, repo, raised, unloadable)
+    return Candidate(place, place, folder, repo, raised, unloadable)
 
 
 def _of_set(spec: Spec, wanted: Wanted) -> tuple[list[Candidate], str | None]:
@@ -292,14 +311,14 @@ def _named(folder: Path, form: str | None, wanted: Wanted) -> Candidate:
     """A source of SAE_FOLDER: its folder is its id."""
     name = folder.name
     load = partial(load_source, folder, name, wanted.device, wanted.dtype, form)
-    return Candidate(name, str(folder), None, partial(local_facts, folder, name, form), load)
+    return Candidate(name, str(folder), folder, None, partial(local_facts, folder, name, form), load)
 
 
 def _from_directory(one: directory.Published, wanted: Wanted) -> Candidate:
     which = (one.release, one.sae_id, one.id)
     load = partial(load_pretrained, *which, wanted.device, wanted.dtype)
     place = f"{one.repo} ({one.release}, {one.sae_id})"
-    return Candidate(one.id, place, one.repo, partial(pretrained_facts, *which), load)
+    return Candidate(one.id, place, None, one.repo, partial(pretrained_facts, *which), load)
 
 
 def _order(source_id: str) -> tuple[int, str]:

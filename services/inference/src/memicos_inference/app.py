@@ -12,6 +12,7 @@ from memicos_engine.hub import Report
 
 from memicos_inference import errors, loading, security
 from memicos_inference.activation import api as activation_api
+from memicos_inference.admin import api as admin_api
 from memicos_inference.chat import api as chat_api
 from memicos_inference.raw import api as raw_api
 from memicos_inference.serving import Served
@@ -26,6 +27,8 @@ from memicos_inference.worker import Worker
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": errors.ErrorBody, "description": "The request cannot be answered as it is"},
     401: {"model": errors.ErrorBody, "description": "Wrong or missing X-SECRET-KEY"},
+    403: {"model": errors.ErrorBody, "description": "The settings do not allow it"},
+    404: {"model": errors.ErrorBody, "description": "There is no such thing"},
     413: {"model": errors.ErrorBody, "description": "The body is too large"},
     422: {"model": errors.ErrorBody, "description": "A field is missing or out of range"},
     503: {
@@ -69,6 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     settings = settings or read()
     app.state.verification = Verification(settings)
+    app.state.settings = settings
     app.state.worker = Worker(
         partial(_load, settings, app.state.verification),
         max_waiting=settings.max_waiting,
@@ -79,5 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(status_api.health_router)
     app.include_router(status_api.router, responses={code: ERRORS[code] for code in (401, 503)})
     for api in (tokens_api, chat_api, activation_api, raw_api, steering_api, util_api):
-        app.include_router(api.router, responses=ERRORS, dependencies=[Depends(verified)])
+        own = {code: ERRORS[code] for code in ERRORS if code not in (403, 404)}
+        app.include_router(api.router, responses=own, dependencies=[Depends(verified)])
+    app.include_router(admin_api.router, responses=ERRORS)
     return app

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 Cause = Literal[
     "invalid_request",
     "wrong_secret",
+    "forbidden",
     "not_found",
     "too_large",
     "loading",
@@ -45,6 +46,11 @@ class Fault(Exception):
 class BadInput(Fault):
     def __init__(self, message: str) -> None:
         super().__init__(400, "invalid_request", message)
+
+
+class Forbidden(Fault):
+    def __init__(self, message: str) -> None:
+        super().__init__(403, "forbidden", message)
 
 
 class Unavailable(Fault):

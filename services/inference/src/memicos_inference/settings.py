@@ -103,6 +103,13 @@ class Settings(BaseSettings):
         description="Most memory of the SAEs that are loaded at a time; the one used longest ago makes room.",
     )
 
+    sae_roots: Names = Field(
+        default=(),
+        validation_alias="INFERENCE_SAE_ROOTS",
+        description="JSON list of folders, and of repositories as hf:owner or hf:owner/name, that sources may be "
+        "added from while the server runs; [] forbids it.",
+    )
+
     host: str = Field(default="127.0.0.1", validation_alias="INFERENCE_HOST", description="Address to bind.")
     port: int = Field(default=5002, ge=1, le=65535, validation_alias="INFERENCE_PORT", description="Port to bind.")
     max_completion_tokens: int = Field(
@@ -201,7 +208,7 @@ class Settings(BaseSettings):
     def models(self) -> ModelNames:
         return ModelNames(self.model_id, self.override_model_id, self.custom_hf_model_id)
 
-    @field_validator("sae_sets", "include_sae", "exclude_sae", mode="before")
+    @field_validator("sae_sets", "include_sae", "exclude_sae", "sae_roots", mode="before")
     @classmethod
     def _json_list(cls, value: Any) -> Any:
         if not isinstance(value, str):

@@ -32,6 +32,7 @@ ENDPOINTS = (
     "/v1/steer/completion-chat",
     "/v1/util/sae-vector",
     "/v1/util/sae-topk-by-decoder-cossim",
+    "/v1/admin/sources",
 )
 
 

@@ -1,5 +1,7 @@
 """Contains all the data models used in inputs/outputs"""
 
+from .add_sources_request import AddSourcesRequest
+from .add_sources_response import AddSourcesResponse
 from .all_batch_request import AllBatchRequest
 from .all_batch_response import AllBatchResponse
 from .all_request import AllRequest
@@ -38,6 +40,7 @@ from .raw_request_type import RawRequestType
 from .raw_response import RawResponse
 from .raw_response_type import RawResponseType
 from .raw_result import RawResult
+from .remove_source_response import RemoveSourceResponse
 from .similar_feature import SimilarFeature
 from .single_activation import SingleActivation
 from .single_batch_request import SingleBatchRequest
@@ -77,6 +80,8 @@ from .vector_response import VectorResponse
 from .vector_response_which import VectorResponseWhich
 
 __all__ = (
+    "AddSourcesRequest",
+    "AddSourcesResponse",
     "AllBatchRequest",
     "AllBatchResponse",
     "AllRequest",
@@ -115,6 +120,7 @@ __all__ = (
     "RawResponse",
     "RawResponseType",
     "RawResult",
+    "RemoveSourceResponse",
     "SimilarFeature",
     "SingleActivation",
     "SingleBatchRequest",

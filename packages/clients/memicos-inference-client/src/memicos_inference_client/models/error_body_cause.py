@@ -2,6 +2,7 @@ from typing import Literal
 
 ErrorBodyCause = Literal[
     "busy",
+    "forbidden",
     "internal",
     "invalid_request",
     "load_failed",
@@ -16,6 +17,7 @@ ErrorBodyCause = Literal[
 
 ERROR_BODY_CAUSE_VALUES: set[ErrorBodyCause] = {
     "busy",
+    "forbidden",
     "internal",
     "invalid_request",
     "load_failed",

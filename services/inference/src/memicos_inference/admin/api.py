@@ -1,0 +1,29 @@
+"""Routes that change what is served while the server runs."""
+
+import asyncio
+from functools import partial
+
+from fastapi import APIRouter, Request, Response
+
+from memicos_inference.admin import roots, service
+from memicos_inference.admin.schemas import AddSourcesRequest, AddSourcesResponse, RemoveSourceResponse
+from memicos_inference.answers import answer, worker_of
+from memicos_inference.settings import Settings
+
+router = APIRouter(prefix="/v1/admin", tags=["admin"])
+
+
+@router.post("/sources", response_model=AddSourcesResponse, summary="Serve further sources, until the server ends")
+async def add_sources(body: AddSourcesRequest, request: Request) -> Response:
+    settings: Settings = request.app.state.settings
+    roots.check_secret(settings)
+    worker_of(request).check_ready()
+    # what the hub sends must not hold up the model
+    prepared = await asyncio.to_thread(service.prepare, settings, body.spec)
+    return await answer(request, partial(service.add, prepared=prepared))
+
+
+@router.delete("/sources/{source_id:path}", response_model=RemoveSourceResponse, summary="Serve a source no longer")
+async def remove_source(source_id: str, request: Request) -> Response:
+    roots.check_secret(request.app.state.settings)
+    return await answer(request, partial(service.remove, source_id=source_id))

@@ -1,0 +1,78 @@
+"""Sources that come and go. `prepare` runs in a thread of its own, the others in the worker's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from memicos_engine.errors import LoadError
+
+from memicos_inference import loading
+from memicos_inference.admin import roots
+from memicos_inference.admin.schemas import AddSourcesResponse, RemoveSourceResponse
+from memicos_inference.errors import BadInput, Fault
+from memicos_inference.serving import Served
+from memicos_inference.settings import Settings
+
+if TYPE_CHECKING:  # imports torch
+    from memicos_engine.selection import Wanted
+    from memicos_engine.shelf import Stored
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The sources of an entry, which may be added. `neurons`: the model's own are meant."""
+
+    stored: list[Stored]
+    neurons: bool
+    wanted: Wanted
+
+
+def prepare(settings: Settings, text: str) -> Prepared:
+    """What the entry's sources are; fetches what is the hub's."""
+    from memicos_engine import selection
+
+    # who names a source wants it, whatever the patterns of the start are
+    wanted = replace(loading.wanted(settings, loading.pick_device(settings.device)), include=(), exclude=())
+    try:
+        spec = selection.parse(text)
+        roots.check_entry(settings, spec)
+        candidates, _ = selection.find(spec, wanted, selection.locate(spec, wanted, _unreported))
+        selection.check_ids(candidates)
+        for one in candidates:
+            roots.check_candidate(settings, one)
+        stored, broken = loading.known(candidates, wanted, _unreported)
+    except LoadError as error:
+        raise BadInput(str(error)) from error
+    if broken:
+        raise BadInput(" ".join(broken.values()))
+    return Prepared(stored, spec.kind == "neurons", wanted)
+
+
+def add(served: Served, prepared: Prepared) -> bytes:
+    """All of an entry's sources, or none."""
+    try:
+        new = loading.neurons(served.model, prepared.wanted) if prepared.neurons else prepared.stored
+        _, wrong = loading.fitting(served.settings, served.model, new)
+    except LoadError as error:
+        raise BadInput(str(error)) from error
+    if wrong:
+        raise BadInput(" ".join(wrong.values()))
+    for one in new:
+        if one.facts.id in served.shelf.ids:
+            raise BadInput(f"Source {one.facts.id} is served already, from {served.shelf.place(one.facts.id)}.")
+    for one in new:
+        served.shelf.add(one)
+    return AddSourcesResponse(added=[one.facts.id for one in new]).model_dump_json().encode()
+
+
+def remove(served: Served, source_id: str) -> bytes:
+    try:
+        served.shelf.remove(source_id)
+    except KeyError:
+        raise Fault(404, "not_found", f"There is no source {source_id}.") from None
+    return RemoveSourceResponse(removed=source_id).model_dump_json().encode()
+
+
+def _unreported(words: str, share: float) -> None:
+    """Who asked waits for the answer."""

@@ -1,0 +1,148 @@
+"""Sources added and removed while the server runs: who may, from where, and that nothing half is left."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from foreign_saes import random_weights, write_openai, write_saelens
+from servers import Serve
+from small_model import NAME, small_sae
+
+SECRET = "open sesame"
+
+
+@pytest.fixture
+def allowed(tmp_path: Path) -> Path:
+    folder = tmp_path / "allowed"
+    small_sae(folder / "1-mine", 1, 16)
+    write_openai(folder / "topk", random_weights(2, 128, 32))
+    return folder
+
+
+@asynccontextmanager
+async def asking(serve: Serve, **values: Any) -> AsyncIterator[httpx.AsyncClient]:
+    url = await serve(secret=SECRET, **values)
+    async with httpx.AsyncClient(base_url=url, headers={"X-SECRET-KEY": SECRET}, timeout=60) as http:
+        yield http
+
+
+async def add(http: httpx.AsyncClient, spec: str, **options: Any) -> tuple[int, Any]:
+    answer = await http.post("/v1/admin/sources", json={"spec": spec}, **options)
+    return answer.status_code, answer.json()
+
+
+async def ids(http: httpx.AsyncClient) -> list[str]:
+    return [one["id"] for one in (await http.get("/v1/capabilities")).json()["sources"]]
+
+
+async def test_sources_come_and_go(serve: Serve, allowed: Path) -> None:
+    async with asking(serve, sae_sets=("small",), sae_roots=(str(allowed),), include_sae=("small",)) as http:
+        before = await ids(http)
+        assert await add(http, f"path:{allowed}") == (200, {"added": ["1-mine", "2-allowed"]})
+        assert await ids(http) == [*before, "1-mine", "2-allowed"]
+        request = {"model": NAME, "prompt": "Alice was", "source": "1-mine", "index": 3}
+        assert (await http.post("/v1/activation/single", json=request)).status_code == 200
+        status, answer = await add(http, f"path:{allowed}/1-mine")
+        assert status == 400 and "Source 1-mine is served already, from" in answer["error"]
+        gone = await http.delete("/v1/admin/sources/1-mine")
+        assert gone.status_code == 200 and gone.json() == {"removed": "1-mine"}
+        assert await ids(http) == [*before, "2-allowed"]
+        assert (await http.post("/v1/activation/single", json=request)).status_code == 400
+        gone = await http.delete("/v1/admin/sources/1-mine")
+        assert gone.status_code == 404 and gone.json()["cause"] == "not_found"
+        assert (await add(http, f"path:{allowed}/1-mine"))[0] == 200
+        assert await add(http, "neurons") == (200, {"added": ["0", "1", "2", "3"]})
+
+
+async def test_only_with_a_secret_that_is_set_and_given(serve: Serve, allowed: Path) -> None:
+    url = await serve(sae_sets=("small",), sae_roots=(str(allowed),))
+    async with httpx.AsyncClient(base_url=url) as http:
+        status, answer = await add(http, f"path:{allowed}")
+        assert status == 403 and answer["cause"] == "forbidden" and "set INFERENCE_SECRET" in answer["error"]
+        gone = await http.delete("/v1/admin/sources/1-small")
+        assert gone.status_code == 403 and "1-small" in await ids(http)
+    async with asking(serve, sae_sets=("small",), sae_roots=(str(allowed),)) as http:
+        for headers in ({"X-SECRET-KEY": "wrong"}, {"X-SECRET-KEY": ""}):
+            status, answer = await add(http, f"path:{allowed}", headers=headers)
+            assert status == 401 and answer["cause"] == "wrong_secret"
+            assert (await http.delete("/v1/admin/sources/1-small", headers=headers)).status_code == 401
+        assert await ids(http) == ["1-small", "2-small", "3-small"]
+
+
+async def test_only_from_the_roots(serve: Serve, allowed: Path, tmp_path: Path) -> None:
+    outside = small_sae(tmp_path / "outside" / "1-theirs", 1, 16)
+    beside = small_sae(tmp_path / "allowed-not" / "1-theirs", 1, 16)
+    (allowed / "link").symlink_to(outside, target_is_directory=True)
+    # a folder of ours whose weights are elsewhere
+    hidden = write_saelens(allowed / "hidden", random_weights(1, 128, 16))
+    (hidden / "sae_weights.safetensors").unlink()
+    (hidden / "sae_weights.safetensors").symlink_to(outside / "sae_weights.safetensors")
+    specs = [
+        f"path:{outside}",
+        f"path:{beside}",
+        f"path:{allowed}/../outside/1-theirs",
+        f"path:{allowed}/link",
+        f"path:{hidden}",
+        f"path:{allowed}",  # has both in it
+        f"path:{tmp_path}/nowhere",
+        "path:/",
+        "hf:other/repository",
+        "hf:owner-too/repository",
+        "hf:owner",
+        "small",  # of SAE_FOLDER, which is no root
+    ]
+    async with asking(serve, sae_sets=(), sae_roots=(str(allowed), "hf:owner", "hf:some/repository")) as http:
+        for spec in specs:
+            status, answer = await add(http, spec)
+            assert status == (400 if spec == "hf:owner" else 403), (spec, answer)
+            assert spec == "hf:owner" or "INFERENCE_SAE_ROOTS" in answer["error"]
+        assert await ids(http) == []
+        assert (await add(http, f"path:{allowed}/1-mine"))[0] == 200
+    async with asking(serve, sae_sets=()) as http:
+        assert (await add(http, f"path:{allowed}/1-mine"))[0] == 403
+
+
+async def test_the_checks_of_the_start_hold_and_all_or_none_is_added(serve: Serve, allowed: Path) -> None:
+    async with asking(serve, sae_sets=("small",), sae_roots=(str(allowed),)) as http:
+        before = await ids(http)
+
+        async def refused(spec: str) -> str:
+            status, answer = await add(http, spec)
+            assert status == 400 and answer["cause"] == "invalid_request", answer
+            assert await ids(http) == before
+            return answer["error"]
+
+        write_saelens(allowed / "3-narrow", random_weights(3, 64, 16))
+        assert "takes activations of width 64" in await refused(f"path:{allowed}")
+        shutil.rmtree(allowed / "3-narrow")
+        write_saelens(allowed / "9-deep", random_weights(9, 128, 16))
+        assert "the model has layers 0 to 3" in await refused(f"path:{allowed}")
+        weights = allowed / "9-deep" / "sae_weights.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-7])
+        assert "9-deep is not a source that can be loaded" in await refused(f"path:{allowed}")
+        shutil.rmtree(allowed / "9-deep")
+        shutil.copytree(allowed / "topk", allowed / "topk again")
+        assert "Two sources have the id 2-allowed" in await refused(f"path:{allowed}")
+        assert "is no folder" in await refused(f"path:{allowed}/none")
+        assert "there is no format zip" in await refused(f"path:{allowed}@zip")
+        assert "There is no source set res-jb" in await refused("res-jb")
+        assert (await http.post("/v1/admin/sources", json={"spec": ""})).status_code == 422
+        assert (await http.get("/health")).json()["ready"]
+
+
+async def test_a_source_that_was_unavailable_is_put_right(serve: Serve, allowed: Path) -> None:
+    config = allowed / "1-mine" / "cfg.json"
+    whole = config.read_text()
+    config.write_text("{")
+    url = {"sae_folder": allowed, "sae_sets": ("mine", f"path:{allowed}/topk"), "sae_roots": (str(allowed),)}
+    async with asking(serve, **url) as http:
+        (broken,) = (await http.get("/v1/capabilities")).json()["unavailable_sources"]
+        assert broken["id"] == "1-mine" and await ids(http) == ["2-topk"]
+        config.write_text(whole)
+        assert await add(http, "mine") == (200, {"added": ["1-mine"]})
+        found = (await http.get("/v1/capabilities")).json()
+        assert found["unavailable_sources"] == [] and await ids(http) == ["2-topk", "1-mine"]
