@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from memicos_engine.decoder import write
 from memicos_engine.generation import Generation, Row, Sampling
 from memicos_engine.model import LanguageModel, load_model
 from memicos_engine.sources import Source, load_source
-from memicos_engine.steering import Steer, Steering
+from memicos_engine.steering import Steer, changes, steered
 from transformers import AutoModelForCausalLM
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,7 +63,7 @@ BEGINNINGS = (
 @torch.inference_mode()
 def probabilities(model: LanguageModel, ids: list[int], rows: list[list[Steer]]) -> torch.Tensor:
     """Next-token probabilities (rows, T - 1, V) after each position but BOS."""
-    with Steering(model, rows).applied():
+    with steered([changes(model, steers) for steers in rows]):
         return model.hf(torch.tensor([ids] * len(rows))).logits[:, 1:].softmax(-1)
 
 
@@ -125,8 +126,7 @@ def greedy(model: LanguageModel, n: int) -> None:
         ids = model.token_ids(text, prepend_bos=True)
         steer = Steer(source.hook_name, source.decoder_row(i), 170)
         writing = Generation(model, [Row(ids, [steer]), Row(ids)], n, Sampling(), 10**10)
-        while not writing.done:
-            writing.step()
+        write(model, writing)
         tokens = torch.tensor([ids])
         found = hf.generate(
             tokens,

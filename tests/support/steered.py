@@ -5,9 +5,10 @@ from typing import Any
 
 import plain
 import torch
+from memicos_engine.decoder import alone
 from memicos_engine.generation import Generation, Row, Sampling
 from memicos_engine.model import LanguageModel
-from memicos_engine.steering import Method, Steering
+from memicos_engine.steering import Method, changes, steered
 
 ANY_BYTES = 10**10
 TOLERANCE = 1e-3
@@ -23,15 +24,21 @@ def logits_of(model: LanguageModel, rows: list[Row], steps: int) -> tuple[torch.
 
     The last position of the prompts and all that follow are a generation's own, prefilled and then cached.
     """
-    with Steering(model, [row.steers for row in rows]).applied(), torch.inference_mode():
+    with steered([changes(model, row.steers) for row in rows]), torch.inference_mode():
         prompts = model.hf(torch.tensor([list(row.ids) for row in rows])).logits
     writing = Generation(model, rows, steps, Sampling(), ANY_BYTES)
     found = []
+    decoder = alone(model, writing)
     while not writing.done:
-        writing.step()
-        assert writing.logits is not None
-        found.append(writing.logits)
+        decoder.advance()
+        found.append(logits_now(writing))
     return prompts, torch.stack(found, dim=1), writing.ids
+
+
+def logits_now(writing: Generation) -> torch.Tensor:
+    """Logits (B, V) of each row's last step."""
+    assert all(here is not None for here in writing.logits)
+    return torch.stack([here for here in writing.logits if here is not None])
 
 
 def check(

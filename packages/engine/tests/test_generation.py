@@ -10,10 +10,13 @@ import pytest
 import torch
 from memicos_engine import readings
 from memicos_engine.errors import Refused
+from memicos_engine.aligned import _MORE
+from memicos_engine.decoder import alone, write
 from memicos_engine.generation import Generation, Row, Sampling, cache_bytes
 from memicos_engine.model import DTYPES, LanguageModel, load_model
 from memicos_engine.sampling import Sampler
 from memicos_engine.steering import METHODS, Steer
+from steered import logits_now
 from transformer_lens.utilities.logits_utils import sample_logits
 from transformers import AutoModelForCausalLM
 
@@ -47,8 +50,7 @@ def finished(
     model: LanguageModel, rows: Sequence[Row], n: int = 8, sampling: Sampling = GREEDY, kv_bytes: int = ANY_BYTES
 ) -> Generation:
     writing = Generation(model, rows, n, sampling, kv_bytes)
-    while not writing.done:
-        writing.step()
+    write(model, writing)
     return writing
 
 
@@ -125,9 +127,10 @@ def test_generations_that_take_turns_do_not_meet(small: LanguageModel, make_sae:
     alone = [finished(small, [Row(ids, steer)], 10).ids for steer in steers]
     reading = readings.feature(small, source, [ids], 7, True)[0]
     writing = [Generation(small, [Row(ids, steer)], 10, GREEDY, ANY_BYTES) for steer in steers]
+    decoders = [alone(small, one) for one in writing]
     while not writing[0].done:
-        for one in writing:
-            one.step()
+        for decoder in decoders:
+            decoder.advance()
         assert readings.feature(small, source, [ids], 7, True)[0] == reading
     assert [one.ids for one in writing] == alone and alone[0] != alone[1]
 
@@ -209,20 +212,16 @@ def test_any_of_several_eos_ends_its_row(small: LanguageModel, small_folder: Pat
     assert model.eos_token_ids == {3, stop}
     writing = Generation(model, [Row(ids), Row(other)], 10, Sampling(n_logprobs=1), ANY_BYTES)
     steps = 0
+    decoder = alone(model, writing)
     while not writing.done:
-        writing.step()
+        decoder.advance()
         steps += 1
+        assert decoder.n_live == writing.ended.count(None)
         assert (writing.ended[0] == "eos") == (steps > at)
     assert (steps, writing.ended) == (10, ["eos", "length"])
     assert writing.ids == [free[0][: at + 1], free[1]]
     assert (writing.written(0), writing.written(1)) == (free[0][:at], free[1])
     assert [len(row) for row in writing.logprobs] == [at + 1, 10]
-    alone = Generation(model, [Row(ids)], 10, GREEDY, ANY_BYTES)
-    steps = 0
-    while not alone.done:
-        alone.step()
-        steps += 1
-    assert steps == at + 1
 
 
 def test_what_does_not_fit_is_refused_with_both_numbers(small: LanguageModel) -> None:
@@ -241,10 +240,15 @@ def test_what_does_not_fit_is_refused_with_both_numbers(small: LanguageModel) ->
 
 def test_keys_and_values_take_what_was_counted(small: LanguageModel) -> None:
     ids = small.token_ids("Alice was", prepend_bos=True)
-    writing = finished(small, [Row(ids), Row(ids)], 5)
-    layers: Any = writing._cache.layers
+    decoder = alone(small, Generation(small, [Row(ids), Row(ids)], 5, GREEDY, ANY_BYTES))
+    decoder.advance()
+    decoder.advance()
+    layers: Any = decoder._cache.cache.layers
     held = sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
-    assert held == cache_bytes(small, 2, len(ids) + 4)  # the last token is not run
+    assert held == cache_bytes(small, 2, len(ids) + _MORE)
+    while decoder.generations:
+        decoder.advance()
+    assert sum(layer.keys.nbytes + layer.values.nbytes for layer in layers) == 0
 
 
 def hooked(model: LanguageModel) -> list[str]:
@@ -258,8 +262,9 @@ def test_hooks_are_gone_after_every_step_and_every_fault(
     ids = small.token_ids("Alice was", prepend_bos=True)
     steers = [Steer(f"blocks.{i}.hook_resid_pre", torch.ones(128), 3) for i in range(3)]
     writing = Generation(small, [Row(ids, steers)], 5, GREEDY, ANY_BYTES)
+    decoder = alone(small, writing)
     assert hooked(small) == []
-    writing.step()
+    decoder.advance()
     readings.feature(small, source, [ids], 0, True)[0]
     assert hooked(small) == []
 
@@ -269,7 +274,7 @@ def test_hooks_are_gone_after_every_step_and_every_fault(
 
     monkeypatch.setattr(small.blocks[1], "forward", broken)
     with pytest.raises(RuntimeError, match="device is gone"):
-        writing.step()
+        decoder.advance()
     assert hooked(small) == []
     with pytest.raises(RuntimeError, match="device is gone"):
         readings.feature(small, source, [ids], 0, True)[0]
@@ -283,7 +288,7 @@ def test_logits_that_are_not_finite_are_refused(small_folder: Path) -> None:
         narrow, [Row(ids, [Steer("blocks.1.hook_resid_post", [1.0] * 128, 1e6)])], 5, GREEDY, ANY_BYTES
     )
     with pytest.raises(Refused, match="not finite"):
-        writing.step()
+        write(narrow, writing)
     assert hooked(narrow) == []
 
 
@@ -298,10 +303,9 @@ def test_narrow_dtypes(small_folder: Path, small: LanguageModel, dtype: str) -> 
     ]
     exact = Generation(small, rows, 1, GREEDY, ANY_BYTES)
     writing = Generation(narrow, rows, 1, Sampling(n_logprobs=2), ANY_BYTES)
-    for one in (exact, writing):
-        one.step()
-    assert exact.logits is not None and writing.logits is not None
-    assert (exact.logits - writing.logits).abs().max() < 0.5
+    write(small, exact)
+    write(narrow, writing)
+    assert (logits_now(exact) - logits_now(writing)).abs().max() < 0.5
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from memicos_engine import chat, readings
 from memicos_engine.errors import Refused
+from memicos_engine.decoder import write
 from memicos_engine.generation import Generation, Row, Sampling
 from memicos_engine.model import LanguageModel, load_model
 from small_model import without_bos as without_bos_token
@@ -105,8 +106,7 @@ def test_a_model_without_bos_works_everywhere(
     assert readings.vector(without_bos, "blocks.1.hook_resid_post", [1.0] * 128, [ids])[0].values
     assert chat.render(without_bos, [{"role": "user", "content": "Hello"}])
     writing = Generation(without_bos, [Row(ids)], 3, Sampling(), 10**9)
-    while not writing.done:
-        writing.step()
+    write(without_bos, writing)
     assert len(writing.ids[0]) == 3 and without_bos.special(ids) == [False] * len(ids)
 
 

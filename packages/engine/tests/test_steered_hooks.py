@@ -6,11 +6,13 @@ from typing import Any
 import plain
 import pytest
 import torch
+from memicos_engine.decoder import alone
 from memicos_engine.generation import Generation, Row, Sampling
 from memicos_engine.model import LanguageModel
 from memicos_engine.places import CHANGEABLE
 from memicos_engine.sources import load_source
 from memicos_engine.steering import METHODS, Steer
+from steered import logits_now
 from sae_lens import SAE
 from safetensors.torch import load_file
 from steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_of
@@ -150,10 +152,10 @@ def test_masked_positions_are_not_steered_and_generated_ones_are(tiny: Any) -> N
         steer = Steer(f"blocks.1.{name}", vector, 3)
         writing = Generation(model, [Row(ids, [steer], mask), Row(other)], 5, Sampling(), ANY_BYTES)
         found = []
+        decoder = alone(model, writing)
         while not writing.done:
-            writing.step()
-            assert writing.logits is not None
-            found.append(writing.logits[0])
+            decoder.advance()
+            found.append(logits_now(writing)[0])
         tokens = writing.ids[0][:-1]
         kept = torch.tensor([*mask, *[True] * len(tokens)])[None, :, None]
         spared = changes_at("gpt2", 1, name, lambda hidden, kept=kept: torch.where(kept, hidden + 3 * vector, hidden))

@@ -9,10 +9,12 @@ import pytest
 import torch
 from memicos_engine import steering
 from memicos_engine.errors import Refused
+from memicos_engine.decoder import alone
 from memicos_engine.generation import Generation, Row, Sampling
 from memicos_engine.model import LanguageModel
 from memicos_engine.sources import Source
-from memicos_engine.steering import Method, Steer, Steering
+from memicos_engine.steering import Method, Steer, changes
+from steered import logits_now
 from steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_of
 
 PROMPT = "The committee met on Tuesday, and the chairman opened the session with"
@@ -96,10 +98,10 @@ def test_masked_positions_are_not_steered_and_generated_ones_are(small: Language
     short = small.token_ids("Alice", prepend_bos=True)
     writing = Generation(small, [Row(ids, [steer], mask), Row(short), Row(short, [steer])], 6, Sampling(), ANY_BYTES)
     found = []
+    decoder = alone(small, writing)
     while not writing.done:
-        writing.step()
-        assert writing.logits is not None
-        found.append(writing.logits)
+        decoder.advance()
+        found.append(logits_now(writing))
 
     def where(steered: list[bool], generated: int) -> plain.Change:
         kept = torch.tensor(steered + [True] * generated)[None, :, None]
@@ -154,9 +156,9 @@ def test_what_is_refused(small: LanguageModel) -> None:
     direction = [1.0, *[0.0] * 127]
     for method in ("SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"):
         with pytest.raises(Refused, match="square is not finite"):
-            Steering(small, [[Steer("blocks.1.hook_resid_post", direction, 1e25, method)]])
+            changes(small, [Steer("blocks.1.hook_resid_post", direction, 1e25, method)])
     # a cap that is never reached changes nothing
-    Steering(small, [[Steer("blocks.1.hook_resid_post", direction, 1e25, "PROJECTION_CAP")]])
+    changes(small, [Steer("blocks.1.hook_resid_post", direction, 1e25, "PROJECTION_CAP")])
     with pytest.raises(Refused, match="SIMPLE_ADDITIVE, ORTHOGONAL_DECOMP, PROJECTION_CAP"):
         Steer("blocks.1.hook_resid_post", [1.0], 1.0, "OTHER")  # pyright: ignore[reportArgumentType]
 

@@ -18,6 +18,7 @@ from memicos_engine import hooks
 from memicos_engine.agreement import POST, PRE, at_output, differences, recorded, relative, residuals, worst_of
 from memicos_engine.capture import capture
 from memicos_engine.checkpoint import Checkpoint
+from memicos_engine.decoder import write
 from memicos_engine.generation import Generation, Row, Sampling, cache_bytes
 from memicos_engine.model import LanguageModel
 from memicos_engine.probe import Probe, measure, probe_texts
@@ -187,10 +188,11 @@ def cache(model: LanguageModel, extent: Extent) -> Check:
     step = (hidden[-1] - hidden[-2]) / 2
     rows = [Row(ids.tolist()), Row(ids[: len(ids) // 2].tolist(), [Steer(POST.format(layer), step, 1.0)])]
     room = cache_bytes(model, len(rows), len(ids) + extent.written)
+    # rows that end leave the batch; here each is to be found at its place
     writing = Generation(model, rows, extent.written, Sampling(), room)
+    writing.eos = frozenset()
     with recorded(model) as cached:
-        while not writing.done:
-            writing.step()
+        write(model, writing)
     found: dict[str, float] = {}
     for number, row in enumerate(rows):
         prompt = len(row.ids)

@@ -1,8 +1,7 @@
-"""Texts written token by token: a batch of rows with one cache of keys and values.
+"""A text, or several, to be written token by token: what is asked for, and what is written so far.
 
-The rows of a batch differ in prompt and in what they are steered with; STEERED and DEFAULT are two of them. Prompts of
-different length are padded on the left. Every run gets mask and positions: transformers derives them in `generate`
-only.
+The rows of a request differ in prompt and in what they are steered with; STEERED and DEFAULT are two of them. They are
+written by a `Decoder`, beside those of other requests.
 """
 
 from collections.abc import Sequence
@@ -10,12 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from transformers import DynamicCache
 
 from memicos_engine.errors import Refused
 from memicos_engine.model import LanguageModel
 from memicos_engine.sampling import Logprob, Sampler, Sampling, logprob_of
-from memicos_engine.steering import Steer, Steering
+from memicos_engine.steering import Steer, changes
 
 __all__ = ["Generation", "Logprob", "Row", "Sampling", "cache_bytes"]
 
@@ -43,14 +41,14 @@ def cache_bytes(model: LanguageModel, n_rows: int, n_positions: int) -> int:
 
 
 class Generation:
-    """A batch being written. Lists are by row.
+    """A request being written. Lists are by row.
 
-    `ids`: tokens generated so far, an ending EOS included; `ended`: why a row is complete, None while it is not;
-    `logprobs`: one a generated token where `sampling` asks for them; `logits` (B, V): of the last step, float32.
-    A row's tokens do not depend on the other rows.
+    `ids`: tokens written so far, an ending EOS included; `ended`: why a row is complete, None while it is not;
+    `eos`: tokens that end a row; `logprobs`: one a written token where `sampling` asks for them; `logits` (V,): of a row's last step, float32;
+    `error`: why it cannot go on; `stopped`: nobody wants the rest. A row's tokens do not depend on other rows.
 
     Raises:
-        Refused: prompt and completion exceed the model's context or `kv_bytes`; or as `Steering`.
+        Refused: prompt and completion exceed the model's context or `kv_bytes`; or as `steering.changes`.
     """
 
     def __init__(
@@ -68,78 +66,40 @@ class Generation:
                 f"Keys and values of this request need {needed:,} bytes; {kv_bytes:,} are set aside. "
                 "Ask for fewer tokens or a shorter prompt."
             )
+        self.rows = rows
+        self.n_tokens = n_tokens
         self.ids: list[list[int]] = [[] for _ in rows]
         self.ended: list[Ended | None] = [None for _ in rows]
         self.logprobs: list[list[Logprob]] = [[] for _ in rows]
-        self.logits: torch.Tensor | None = None
-        self._model = model
-        self._n_tokens = n_tokens
+        self.logits: list[torch.Tensor | None] = [None for _ in rows]
+        self.error: Refused | None = None
+        self.stopped = False
+        self.changes = [changes(model, row.steers) for row in rows]
+        self.eos = model.eos_token_ids
         self._n_logprobs = sampling.n_logprobs
         self._samplers = [Sampler(sampling, row.ids) for row in rows]
-        self._steering = Steering(model, [row.steers for row in rows])
-        self._cache = DynamicCache(config=model.hf.config)
-        pads = [longest - len(row.ids) for row in rows]
-        device = model.device
-        padded = [[0] * pad + list(row.ids) for pad, row in zip(pads, rows, strict=True)]
-        self._next = torch.tensor(padded, device=device)
-        self._mask = torch.tensor([[0] * pad + [1] * (longest - pad) for pad in pads], device=device)
-        self._positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
-        self._where = _steered_positions(pads, rows, device)
 
     @property
     def done(self) -> bool:
-        return None not in self.ended
+        return self.stopped or self.error is not None or None not in self.ended
 
     def written(self, row: int) -> list[int]:
         """The row's tokens without an EOS that ended it."""
         return self.ids[row][:-1] if self.ended[row] == "eos" else self.ids[row]
 
-    @torch.inference_mode()
-    def step(self) -> None:
-        """Write one token in every row that has not ended.
+    def accept(self, row: int, logits: torch.Tensor) -> int:
+        """The token that `row` goes on with after `logits` (V,), float32 on the CPU.
 
         Raises:
             Refused: logits are not finite any more.
         """
-        with self._steering.applied(self._where):
-            output = self._model.hf(
-                input_ids=self._next,
-                attention_mask=self._mask,
-                position_ids=self._positions,
-                past_key_values=self._cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-        self.logits = logits = output.logits[:, -1].float().cpu()
-        tokens = [self._write(row, logits[row]) for row in range(len(self.ids))]
-        self._next = torch.tensor(tokens, device=self._model.device)[:, None]
-        self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
-        self._positions = self._positions[:, -1:] + 1
-        self._where = None
-
-    def _write(self, row: int, logits: torch.Tensor) -> int:
-        """The token that `row` goes on with; a row that has ended repeats its last one, which nobody sees."""
-        if self.ended[row] is not None:
-            return self.ids[row][-1]
         token = self._samplers[row].choose(logits)
+        self.logits[row] = logits
         self.ids[row].append(token)
         if self._n_logprobs:
             self.logprobs[row].append(logprob_of(token, logits, self._n_logprobs))
-        if token in self._model.eos_token_ids:
+        if token in self.eos:
             self.ended[row] = "eos"
-        elif len(self.ids[row]) == self._n_tokens:
+        elif len(self.ids[row]) == self.n_tokens:
             self.ended[row] = "length"
         return token
-
-
-def _steered_positions(pads: Sequence[int], rows: Sequence[Row], device: torch.device) -> torch.Tensor | None:
-    """Boolean (B, T) of where prompts are steered; None: everywhere."""
-    if all(row.mask is None for row in rows):
-        return None
-    return torch.tensor(
-        [
-            [True] * pad + (list(row.mask) if row.mask is not None else [True] * len(row.ids))
-            for pad, row in zip(pads, rows, strict=True)
-        ],
-        device=device,
-    )

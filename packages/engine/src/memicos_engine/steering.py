@@ -7,7 +7,7 @@ Each direction acts once, at its own hook. Those at one place (`hook_resid_pre` 
 one before) act in the order given, each on what the one before it left.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -62,42 +62,45 @@ class Steer:
         return Steer(self.hook, _unit(self.vector), self.strength, self.method)
 
 
-class Steering:
-    """What the rows of a batch are steered with, checked and on the model's device.
+Changes = Mapping[Place, Sequence[_Change]]
+"""What a row is steered with, by place."""
+
+
+def changes(model: LanguageModel, steers: Sequence[Steer]) -> Changes:
+    """Directions on the model's device, by their places.
 
     Raises:
         Refused: a hook that cannot be steered, a direction of another width than the activations there, or too long.
     """
+    by_place: dict[Place, list[Steer]] = {}
+    for steer in steers:
+        place, width = hooks.steered(model, steer.hook)
+        hooks.check_width(steer.hook, "The steering vector", len(steer.vector), width)
+        _check_square(steer)
+        by_place.setdefault(place, []).append(steer)
+    return {place: _changes(here, model.device) for place, here in by_place.items()}
 
-    def __init__(self, model: LanguageModel, rows: Sequence[Sequence[Steer]]) -> None:
-        self._changes: dict[Place, dict[int, list[_Change]]] = {}
-        """By place and row."""
-        for row, steers in enumerate(rows):
-            by_place: dict[Place, list[Steer]] = {}
-            for steer in steers:
-                place, width = hooks.steered(model, steer.hook)
-                hooks.check_width(steer.hook, "The steering vector", len(steer.vector), width)
-                _check_square(steer)
-                by_place.setdefault(place, []).append(steer)
-            for place, here in by_place.items():
-                self._changes.setdefault(place, {})[row] = _changes(here, model.device)
 
-    @contextmanager
-    def applied(self, where: torch.Tensor | None = None) -> Iterator[None]:
-        """Steer every run of `model.hf` inside; `where` (B, T) says at which positions, None at all."""
-        handles = []
-        try:
-            for place, rows in self._changes.items():
-                handles += place.attach(partial(_changed, rows=rows, where=where))
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+@contextmanager
+def steered(rows: Sequence[Changes], where: torch.Tensor | None = None) -> Iterator[None]:
+    """Steer the rows of a batch in every run inside; `where` (B, T) says at which positions, None at all."""
+    by_place: dict[Place, dict[int, Sequence[_Change]]] = {}
+    for row, by in enumerate(rows):
+        for place, here in by.items():
+            by_place.setdefault(place, {})[row] = here
+    handles = []
+    try:
+        for place, found in by_place.items():
+            handles += place.attach(partial(_changed, rows=found, where=where))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _changes(steers: Sequence[Steer], device: torch.device) -> list[_Change]:
     """One change a direction, but additive ones that follow one another become one."""
-    changes: list[_Change] = []
+    found: list[_Change] = []
     total: torch.Tensor | None = None
     for steer in steers:
         if steer.method == "SIMPLE_ADDITIVE":
@@ -105,19 +108,19 @@ def _changes(steers: Sequence[Steer], device: torch.device) -> list[_Change]:
             total = step if total is None else total + step
             continue
         if total is not None:
-            changes.append(partial(_added, step=total.to(device)))
+            found.append(partial(_added, step=total.to(device)))
             total = None
         unit = _unit(steer.vector).to(device)
         if steer.method == "ORTHOGONAL_DECOMP":
-            changes.append(partial(_scaled, unit=unit, extra=steer.strength - 1))
+            found.append(partial(_scaled, unit=unit, extra=steer.strength - 1))
         else:
-            changes.append(partial(_capped, unit=unit, most=steer.strength))
+            found.append(partial(_capped, unit=unit, most=steer.strength))
     if total is not None:
-        changes.append(partial(_added, step=total.to(device)))
-    return changes
+        found.append(partial(_added, step=total.to(device)))
+    return found
 
 
-def _changed(hidden: torch.Tensor, rows: dict[int, list[_Change]], where: torch.Tensor | None) -> torch.Tensor:
+def _changed(hidden: torch.Tensor, rows: Mapping[int, Sequence[_Change]], where: torch.Tensor | None) -> torch.Tensor:
     """`hidden` (B, T, D) with each of `rows` changed at `where`."""
     result = hidden.clone()
     for row, changes in rows.items():

@@ -1,0 +1,221 @@
+"""What a model remembers of rows that are written side by side: they end at one column, whatever their lengths.
+
+What a row has before its beginning is masked, as padding on the left is. So rows join and leave while others go on, and
+transformers makes its masks, of sliding windows too, as for any padded batch: columns differ by what positions differ.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from transformers import Cache, DynamicCache, PreTrainedConfig
+from transformers.cache_utils import CacheLayerMixin, DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
+
+_MORE = 64
+"""Columns that buffers get beyond what is needed when they grow."""
+
+
+def alignable(config: PreTrainedConfig) -> bool:
+    """Whether all that the model remembers are keys and values; others have a state that goes with one batch."""
+    kinds = (DynamicLayer, DynamicSlidingWindowLayer, DummyLayer)
+    return all(type(layer) in kinds for layer in DynamicCache(config=config).layers)
+
+
+class RowCache(Protocol):
+    """`cache` is what the model is given; `lengths` are the rows' own, in their order."""
+
+    cache: Cache
+    lengths: list[int]
+
+    def add(self, filled: Cache, lengths: Sequence[int]) -> None:
+        """Further rows: those of `filled`, a DynamicCache padded on the left, which have `lengths` without padding."""
+
+    def begin(self) -> torch.Tensor | None:
+        """Room for one column more, and its mask (rows, columns with it); None where no row is padded."""
+
+    def advance(self) -> None:
+        """The column that the model has written is in use."""
+
+    def remove(self, row: int) -> None:
+        """The last row takes its place."""
+
+
+class LoneCache:
+    """Rows of one `add`, for any model; to be used again when all are gone."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._columns = 0
+        self.cache: Cache = Cache(layers=[])
+        self.lengths: list[int] = []
+
+    def add(self, filled: Cache, lengths: Sequence[int]) -> None:
+        assert not self.lengths
+        self.cache, self.lengths, self._columns = filled, list(lengths), max(lengths)
+
+    def begin(self) -> torch.Tensor | None:
+        return _mask(self.lengths, self._columns, self._device)
+
+    def advance(self) -> None:
+        self._columns += 1
+        self.lengths = [length + 1 for length in self.lengths]
+
+    def remove(self, row: int) -> None:
+        order = list(range(len(self.lengths) - 1))
+        if row < len(order):
+            order[row] = len(order)
+        self.lengths = [self.lengths[one] for one in order]
+        self.cache.reorder_cache(torch.tensor(order, dtype=torch.long, device=self._device))
+
+
+def _mask(lengths: Sequence[int], columns: int, device: torch.device) -> torch.Tensor | None:
+    """(rows, columns + 1) of those that are no padding; None where all are."""
+    if min(lengths) == columns:
+        return None
+    begins = torch.tensor([columns - length for length in lengths], device=device)
+    return (torch.arange(columns + 1, device=device) >= begins[:, None]).long()
+
+
+@dataclass
+class _Window:
+    """The part of the buffers in use: `rows` of them, columns `first` up to `end`."""
+
+    rows: int = 0
+    first: int = 0
+    end: int = 0
+
+
+class _Layer(CacheLayerMixin):
+    """A layer's keys and values, (rows, heads, columns, d_head)."""
+
+    is_sliding = False
+
+    def __init__(self, window: _Window) -> None:
+        super().__init__()
+        self._window = window
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        self.keys, self.values = key_states[:0, :, :0], value_states[:0, :, :0]
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write the next column; gives all columns in use and it."""
+        keys, values = self.both
+        n, first, end = self._window.rows, self._window.first, self._window.end
+        keys[:n, :, end : end + 1] = key_states
+        values[:n, :, end : end + 1] = value_states
+        return keys[:n, :, first : end + 1], values[:n, :, first : end + 1]
+
+    @property
+    def both(self) -> tuple[torch.Tensor, torch.Tensor]:
+        assert self.keys is not None and self.values is not None
+        return self.keys, self.values
+
+    def resize(self, rows: int, columns: int, start: int) -> None:
+        """Buffers of another size; the columns in use begin at `start`."""
+        window = self._window
+        end = start + window.end - window.first
+        resized = []
+        for old in self.both:
+            new = old.new_zeros(rows, old.shape[1], columns, old.shape[3])
+            new[: window.rows, :, start:end] = old[: window.rows, :, window.first : window.end]
+            resized.append(new)
+        self.keys, self.values = resized
+
+    def put(self, row: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """A row's (heads, T, d_head), up to the last column in use. Nothing stays of who had the row before."""
+        end = self._window.end
+        for buffer, new in zip(self.both, (keys, values), strict=True):
+            buffer[row, :, : end - new.shape[1]] = 0
+            buffer[row, :, end - new.shape[1] : end] = new
+
+    def copy(self, row: int, to: int) -> None:
+        for buffer in self.both:
+            buffer[to, :, : self._window.end] = buffer[row, :, : self._window.end]
+
+    def get_seq_length(self) -> int:
+        return self._window.end - self._window.first
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.get_seq_length() + query_length, 0
+
+    def get_max_length(self) -> int:
+        return -1
+
+
+class AlignedCache:
+    """Rows that come and go, for models that are `alignable`."""
+
+    def __init__(self, config: PreTrainedConfig, device: torch.device) -> None:
+        self._window = _Window()
+        self._rows = self._columns = 0
+        self._device = device
+        self._layers = [
+            one if isinstance(one, DummyLayer) else _Layer(self._window) for one in DynamicCache(config=config).layers
+        ]
+        self.cache: Cache = Cache(layers=list(self._layers))
+        self.lengths: list[int] = []
+
+    def add(self, filled: Cache, lengths: Sequence[int]) -> None:
+        """Further rows: those of `filled`, a DynamicCache padded on the left, which have `lengths` without padding."""
+        pairs = [
+            (here, there)
+            for here, there in zip(self._layers, filled.layers, strict=True)
+            if isinstance(here, _Layer) and isinstance(there, DynamicLayer) and there.keys is not None
+        ]
+        for here, there in pairs:
+            if not here.is_initialized:
+                assert there.keys is not None and there.values is not None
+                here.lazy_initialization(there.keys, there.values)
+        self._make_room(len(self.lengths) + len(lengths), max(lengths))
+        for row, length in enumerate(lengths):
+            for here, there in pairs:
+                assert there.keys is not None and there.values is not None
+                kept = min(length, there.keys.shape[2])  # a sliding window keeps fewer
+                here.put(len(self.lengths), there.keys[row, :, -kept:], there.values[row, :, -kept:])
+            self.lengths.append(length)
+        self._in_use()
+
+    def begin(self) -> torch.Tensor | None:
+        self._make_room(len(self.lengths), 0)
+        return _mask(self.lengths, max(self.lengths), self._device)
+
+    def advance(self) -> None:
+        self._window.end += 1
+        self.lengths = [length + 1 for length in self.lengths]
+
+    def remove(self, row: int) -> None:
+        last = len(self.lengths) - 1
+        if row != last:
+            for layer in self._layers:
+                if isinstance(layer, _Layer) and layer.is_initialized:
+                    layer.copy(last, row)
+        self.lengths[row] = self.lengths[last]
+        self.lengths.pop()
+        self._in_use()
+        if not self.lengths:
+            self._resize(0, 0, 0)
+
+    def _in_use(self) -> None:
+        self._window.rows = len(self.lengths)
+        self._window.first = self._window.end - max(self.lengths, default=0)
+
+    def _make_room(self, rows: int, longest: int) -> None:
+        """For so many rows, for one of length `longest` before the last column in use, and for a column after it."""
+        window = self._window
+        if rows <= self._rows and longest <= window.end < self._columns:
+            return
+        used = window.end - window.first
+        start = max(0, longest - used)
+        self._resize(max(rows, self._rows), start + used + _MORE, start)
+
+    def _resize(self, rows: int, columns: int, start: int) -> None:
+        window = self._window
+        for layer in self._layers:
+            if isinstance(layer, _Layer) and layer.is_initialized:
+                layer.resize(rows, columns, start)
+        self._rows, self._columns = rows, columns
+        window.first, window.end = start, start + window.end - window.first
