@@ -31,6 +31,7 @@ CONFIGS: dict[str, Callable[[], Any]] = {
     "gpt2": lambda: GPT2Config(**_SAME, n_embd=32, n_inner=56, n_layer=3, n_head=4, n_positions=64),
     "gpt_neox": lambda: GPTNeoXConfig(**_USUAL),
     "gemma2": lambda: Gemma2Config(**_GROUPED, head_dim=16),
+    "gemma2-near": lambda: Gemma2Config(**_GROUPED, head_dim=16, sliding_window=6),
     "qwen2": lambda: Qwen2Config(**_GROUPED),
     "granite": lambda: GraniteConfig(**_GROUPED, residual_multiplier=0.3),
     "opt": lambda: OPTConfig(**_SAME, hidden_size=32, ffn_dim=56, num_hidden_layers=3, num_attention_heads=4),
@@ -44,7 +45,9 @@ def tiny_model(folder: Path, architecture: str, tokenizer: Path) -> Path:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             # norms other than 1, so that it shows on which side of a norm a hook is
-            centre = float(("norm" in name or "ln_" in name) and name.endswith("weight") and architecture != "gemma2")
+            centre = float(
+                ("norm" in name or "ln_" in name) and name.endswith("weight") and not architecture.startswith("gemma2")
+            )
             parameter.normal_(centre, 0.3)
     model.save_pretrained(folder)
     found: Any = AutoTokenizer.from_pretrained(tokenizer)

@@ -9,9 +9,9 @@ import plain
 import pytest
 import torch
 from memicos_engine import readings
-from memicos_engine.errors import Refused
 from memicos_engine.aligned import _MORE
 from memicos_engine.decoder import alone, write
+from memicos_engine.errors import Refused
 from memicos_engine.generation import Generation, Row, Sampling, cache_bytes
 from memicos_engine.model import DTYPES, LanguageModel, load_model
 from memicos_engine.sampling import Sampler
@@ -124,7 +124,7 @@ def test_generations_that_take_turns_do_not_meet(small: LanguageModel, make_sae:
     _, source = make_sae(1)
     ids = small.token_ids("The Queen turned", prepend_bos=True)
     steers = [[Steer("blocks.1.hook_resid_post", source.decoder_row(i), 25)] for i in (1, 2)]
-    alone = [finished(small, [Row(ids, steer)], 10).ids for steer in steers]
+    expected = [finished(small, [Row(ids, steer)], 10).ids for steer in steers]
     reading = readings.feature(small, source, [ids], 7, True)[0]
     writing = [Generation(small, [Row(ids, steer)], 10, GREEDY, ANY_BYTES) for steer in steers]
     decoders = [alone(small, one) for one in writing]
@@ -132,7 +132,7 @@ def test_generations_that_take_turns_do_not_meet(small: LanguageModel, make_sae:
         for decoder in decoders:
             decoder.advance()
         assert readings.feature(small, source, [ids], 7, True)[0] == reading
-    assert [one.ids for one in writing] == alone and alone[0] != alone[1]
+    assert [one.ids for one in writing] == expected and expected[0] != expected[1]
 
 
 def test_the_same_seed_writes_the_same(small: LanguageModel) -> None:

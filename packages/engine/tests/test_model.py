@@ -9,8 +9,8 @@ import plain
 import pytest
 import torch
 from memicos_engine import chat, readings
-from memicos_engine.errors import Refused
 from memicos_engine.decoder import write
+from memicos_engine.errors import Refused
 from memicos_engine.generation import Generation, Row, Sampling
 from memicos_engine.model import LanguageModel, load_model
 from small_model import without_bos as without_bos_token

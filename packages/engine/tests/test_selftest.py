@@ -13,7 +13,7 @@ import pytest
 import torch
 from memicos_engine import checks, selftest
 from memicos_engine.checks import Check, Extent
-from memicos_engine.generation import Generation
+from memicos_engine.decoder import Decoder
 from memicos_engine.model import LanguageModel, load_model
 from memicos_engine.probe import measure, probe_texts
 from memicos_engine.reference import NotCovered, Reference
@@ -211,14 +211,14 @@ def test_padding_that_is_not_masked_is_caught(llama: LanguageModel) -> None:
 
 def test_steering_that_misses_written_tokens_is_caught(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where a patch is applied to the prompt only."""
-    whole = Generation.step
+    whole = Decoder.step
 
-    def prompt_only(self: Any) -> None:
-        if self.ids[0]:
-            self._steering = type(self._steering)(llama, [[], []])
-        whole(self)
+    def prompt_only(self: Any) -> Any:
+        for one in self.generations:
+            one.changes = [{} for _ in one.rows]
+        return whole(self)
 
-    monkeypatch.setattr(Generation, "step", prompt_only)
+    monkeypatch.setattr(Decoder, "step", prompt_only)
     found = checked(llama)
     assert failed(found) == {"cache"} and "steering" in found["cache"].words
 

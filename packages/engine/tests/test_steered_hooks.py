@@ -12,10 +12,9 @@ from memicos_engine.model import LanguageModel
 from memicos_engine.places import CHANGEABLE
 from memicos_engine.sources import load_source
 from memicos_engine.steering import METHODS, Steer
-from steered import logits_now
 from sae_lens import SAE
 from safetensors.torch import load_file
-from steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_of
+from steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_now, logits_of
 
 MODULES = {
     "llama": {

@@ -8,14 +8,13 @@ import plain
 import pytest
 import torch
 from memicos_engine import steering
-from memicos_engine.errors import Refused
 from memicos_engine.decoder import alone
+from memicos_engine.errors import Refused
 from memicos_engine.generation import Generation, Row, Sampling
 from memicos_engine.model import LanguageModel
 from memicos_engine.sources import Source
 from memicos_engine.steering import Method, Steer, changes
-from steered import logits_now
-from steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_of
+from steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_now, logits_of
 
 PROMPT = "The committee met on Tuesday, and the chairman opened the session with"
 STEPS = 4

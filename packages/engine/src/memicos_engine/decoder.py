@@ -50,9 +50,7 @@ class Decoder:
         self._max_rows = max_rows
         self._kv_bytes = kv_bytes
         self._shared = alignable(model.hf.config)
-        self._cache: RowCache = (
-            AlignedCache(model.hf.config, model.device) if self._shared else LoneCache(model.device)
-        )
+        self._cache: RowCache = AlignedCache(model.hf.config, model.device) if self._shared else LoneCache(model.device)
         self._waiting: list[Generation] = []
         self._prompts: _Prompts | None = None
         self._live: list[_Live] = []

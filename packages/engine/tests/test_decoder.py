@@ -1,0 +1,165 @@
+"""Generations that join, leave and end at different times write what each writes alone, and that is transformers'."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import plain
+import pytest
+import torch
+from memicos_engine import decoder as decoders
+from memicos_engine.decoder import Decoder, write
+from memicos_engine.errors import Refused
+from memicos_engine.generation import Generation, Row, Sampling, cache_bytes
+from memicos_engine.model import LanguageModel
+from memicos_engine.steering import Steer
+
+Tiny = Callable[[str], tuple[LanguageModel, Any]]
+ANY_BYTES = 10**10
+TEXTS = ("Alice was beginning to get very tired of sitting", "Bob", "The Queen turned angrily away", "It was")
+ARCHITECTURES = ("llama", "gpt2", "gpt_neox", "gemma2", "gemma2-near", "qwen2", "opt")
+
+
+def steer(model: LanguageModel, number: int) -> Steer:
+    vector = torch.randn(model.d_model, generator=torch.Generator().manual_seed(number))
+    return Steer("blocks.1.hook_resid_post", vector, 0.5)
+
+
+def asked(model: LanguageModel, number: int, n_tokens: int = 12, sampling: Sampling | None = None) -> Generation:
+    """A steered row and a plain one, whose prompts differ in length."""
+    ids = model.token_ids(TEXTS[number % len(TEXTS)], prepend_bos=True)
+    shorter = ids[: max(1, len(ids) - number % 3)]
+    mask = [position % 2 == 0 for position in range(len(ids))]
+    rows = [Row(ids, [steer(model, number)], mask), Row(shorter)]
+    drawn = Sampling(temperature=1.0, freq_penalty=0.5, seed=number, n_logprobs=1)
+    return Generation(model, rows, n_tokens, sampling or drawn, ANY_BYTES)
+
+
+def same(one: Generation, other: Generation) -> bool:
+    assert one.ids == other.ids and one.ended == other.ended
+    for mine, theirs in zip(one.logits, other.logits, strict=True):
+        assert mine is not None and theirs is not None
+        assert (mine - theirs).abs().max() < 1e-3
+    return True
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_rows_that_come_and_go_write_what_they_write_alone(tiny: Tiny, architecture: str) -> None:
+    """Nine requests of two rows join at random times; prompts run in slices of a few tokens. Buffers grow and shrink."""
+    model, _ = tiny(architecture)
+    draw = random.Random(1)
+    waiting = [asked(model, number, n_tokens=draw.randint(2, 30)) for number in range(9)]
+    all_of_them, together = list(waiting), 0
+    decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
+    while waiting or decoder.generations:
+        if waiting and decoder.fits(waiting[0]) and draw.random() < 0.4:
+            decoder.join(waiting.pop(0))
+        if decoder.has_prompts:
+            decoder.prefill(draw.choice((1, 3, 7)))
+        if decoder.n_live:
+            together = max(together, decoder.n_live)
+            decoder.step()
+    assert together > 4
+    for number, one in enumerate(all_of_them):
+        alone = asked(model, number, n_tokens=one.n_tokens)
+        write(model, alone)
+        assert same(one, alone)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma2-near"])
+def test_logits_of_a_late_row_are_those_of_plain_transformers(tiny: Tiny, architecture: str) -> None:
+    """Joined to a longer one that has been written for a while, and outlives it."""
+    model, hf = tiny(architecture)
+    decoder = Decoder(model, max_rows=4, kv_bytes=ANY_BYTES)
+    decoder.join(asked(model, 0, n_tokens=10))
+    for _ in range(6):
+        decoder.advance()
+    late = Generation(model, [Row(model.token_ids("Bob", True))], 25, Sampling(), ANY_BYTES)
+    late.eos = frozenset()
+    decoder.join(late)
+    found = []
+    while not late.done:
+        before = len(late.ids[0])
+        decoder.advance()
+        if len(late.ids[0]) > before:
+            assert late.logits[0] is not None
+            found.append(late.logits[0])
+    expected = plain.logits(hf, [*late.rows[0].ids, *late.ids[0][:-1]])[len(late.rows[0].ids) - 1 :]
+    assert (torch.stack(found) - expected).abs().max() < 1e-3
+
+
+def test_who_leaves_frees_rows_at_once_and_changes_nobody(tiny: Tiny) -> None:
+    model, _ = tiny("llama")
+    decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
+    stays, live, prompted, queued = (asked(model, number) for number in range(4))
+    decoder.join(stays)
+    decoder.join(live)
+    decoder.advance()
+    decoder.step()
+    decoder.join(prompted)
+    decoder.prefill(2)
+    decoder.join(queued)
+    assert decoder.n_live == 4 and len(decoder.generations) == 4
+    for gone in (live, prompted, queued):
+        decoder.leave(gone)
+        assert gone.done and gone not in decoder.generations
+    assert decoder.n_live == 2 and not decoder.has_prompts
+    while decoder.generations:
+        decoder.advance()
+    alone = asked(model, 0)
+    write(model, alone)
+    assert same(stays, alone)
+    assert all(len(gone.ids[0]) < 12 for gone in (live, prompted, queued))
+
+
+def test_rows_with_numbers_that_are_none_leave_nothing_behind(tiny: Tiny) -> None:
+    """A row whose keys are NaN ends with its reason, beside others; who gets its place doesn't read them."""
+    model, _ = tiny("llama")
+    decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
+    beside, broken = asked(model, 0, n_tokens=20), asked(model, 2, n_tokens=20)
+    decoder.join(beside)
+    decoder.join(broken)
+    decoder.advance()
+    broken.changes = [{place: [lambda hidden: hidden * torch.nan] for place in beside.changes[0]} for _ in range(2)]
+    decoder.step()
+    assert isinstance(broken.error, Refused) and broken not in decoder.generations
+    later = asked(model, 1)
+    decoder.join(later)
+    while decoder.generations:
+        decoder.advance()
+    for number, one, n in ((0, beside, 20), (1, later, 12)):
+        alone = asked(model, number, n_tokens=n)
+        write(model, alone)
+        assert same(one, alone)
+
+
+def test_what_fits(tiny: Tiny) -> None:
+    model, _ = tiny("llama")
+    first = asked(model, 0)
+    room = cache_bytes(model, 4, len(first.rows[0].ids) + 12)
+    decoder = Decoder(model, max_rows=4, kv_bytes=room)
+    assert decoder.fits(first)  # alone it always does
+    decoder.join(first)
+    assert decoder.fits(asked(model, 1))
+    assert not decoder.fits(asked(model, 1, n_tokens=30))
+    decoder.join(asked(model, 1))
+    assert not decoder.fits(asked(model, 2))
+    tight = Decoder(model, max_rows=8, kv_bytes=room - 1)
+    tight.join(asked(model, 0))
+    assert not tight.fits(asked(model, 1))
+
+
+def test_a_model_that_remembers_more_writes_one_at_a_time(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = tiny("llama")
+    expected = asked(model, 0)
+    write(model, expected)
+    monkeypatch.setattr(decoders, "alignable", lambda config: False)
+    decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
+    for _ in range(2):
+        one = asked(model, 0)
+        assert decoder.fits(one)
+        decoder.join(one)
+        assert not decoder.fits(asked(model, 1))
+        while decoder.generations:
+            decoder.advance()
+        assert same(one, expected)
