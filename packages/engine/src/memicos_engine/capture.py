@@ -1,10 +1,15 @@
 """Activations at hook points, with no more of the model run than they need."""
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
+from transformers import DynamicCache
 
+from memicos_engine.aligned import alignable
 from memicos_engine.errors import Refused
 from memicos_engine.hooks import by_position, layer_of, placed
 from memicos_engine.model import LanguageModel
@@ -34,41 +39,127 @@ def capture(
         Refused: a hook point that this model's bridge does not run.
     """
     names = list(dict.fromkeys(hook_names))
-    places = {name: place for name in names if (place := placed(model, name)) is not None}
-    if len(places) < len(names):
+    if any(placed(model, name) is None for name in names):
         found = _capture_by_bridge(model, ids, mask, names)
         return {name: _only(hidden, at) for name, hidden in found.items()}
-    by_place = _capture_placed(model, ids, mask, set(places.values()), at)
-    return {name: by_place[place] for name, place in places.items()}
+    return _capture_placed(model, ids, mask, names, at)
+
+
+Captured = list[dict[str, torch.Tensor]]
+"""Of each prompt, by hook: activations (T, D), or patterns (heads, T, T)."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be captured on prompts of any length. With `last` only at the last position of each, (1, D), and of
+    hooks only that have one vector a position."""
+
+    prompts: Sequence[Sequence[int]]
+    hook_names: Sequence[str]
+    last: bool = False
+
+    @property
+    def n_tokens(self) -> int:
+        return sum(len(ids) for ids in self.prompts)
 
 
 def capture_each(
-    model: LanguageModel, prompts: Sequence[Sequence[int]], hook_names: Iterable[str], last: bool = False
-) -> list[dict[str, torch.Tensor]]:
-    """`capture` for prompts of any length in one run: for each its activations (T, D), patterns (heads, T, T).
+    model: LanguageModel, prompts: Sequence[Sequence[int]], hook_names: Sequence[str], last: bool = False
+) -> Captured:
+    """`capture` for prompts of any length in one run. Raises: as `capture`."""
+    return in_one_run(model, [Wanted(prompts, hook_names, last)])[0]
 
-    With `last` only those at its last position, (1, D), and of hooks only that have one vector a position.
+
+def in_one_run(model: LanguageModel, wanted: Sequence[Wanted], most: int = sys.maxsize) -> list[Captured]:
+    """What several want, in as few runs as `in_slices` needs. Raises: as `capture`."""
+    *_, found = in_slices(model, wanted, most)
+    assert found is not None
+    return found
+
+
+def in_slices(
+    model: LanguageModel, wanted: Sequence[Wanted], most: int
+) -> Generator[list[Captured] | None, None, None]:
+    """What several want, run up to the deepest hook of any; gives None between slices, at last what was found.
+
+    A slice has at most `most` tokens, padding included: rows of about one length together, or a part of a longer row.
+    What is not placed in the plain module, and attention patterns, need whole rows.
 
     Raises: as `capture`.
     """
-    lengths = [len(ids) for ids in prompts]
-    ids = torch.tensor([[*ids, *[0] * (max(lengths) - len(ids))] for ids in prompts], device=model.device)
-    ends = torch.tensor(lengths, device=model.device)
-    mask = (torch.arange(ids.shape[1], device=model.device) < ends[:, None]).long()
-    found = capture(model, ids, None if mask.all() else mask, hook_names, ends - 1 if last else None)
-    return [
-        {name: hidden[row, :n] if by_position(name) else hidden[row, :, :n, :n] for name, hidden in found.items()}
-        for row, n in enumerate(lengths)
-    ]
+    names = list(dict.fromkeys(name for one in wanted for name in one.hook_names))
+    rows = [(one, ids) for one in wanted for ids in one.prompts]
+    found: list[dict[str, torch.Tensor]] = [{} for _ in rows]
+    if not names:
+        yield [[{} for _ in one.prompts] for one in wanted]
+        return
+    whole = not _can_be_cut(model, names)
+    for number, group in enumerate(_groups([len(ids) for _, ids in rows], most)):
+        if number:
+            yield None
+        lengths = [len(rows[row][1]) for row in group]
+        longest = max(lengths)
+        ids = torch.tensor([[*rows[row][1], *[0] * (longest - len(rows[row][1]))] for row in group]).to(model.device)
+        ends = torch.tensor(lengths, device=model.device)
+        mask = (torch.arange(longest, device=model.device) < ends[:, None]).long()
+        if longest <= most or whole:
+            at = ends - 1 if all(rows[row][0].last for row in group) else None
+            captured = capture(model, ids, None if mask.all() else mask, names, at)
+        else:
+            at, parts = None, []
+            cache = DynamicCache(config=model.hf.config)
+            for first in range(0, longest, most):
+                if parts:
+                    yield None
+                parts.append(_capture_placed(model, ids[:, first : first + most], None, names, None, cache))
+            captured = {name: torch.cat([part[name] for part in parts], dim=1) for name in names}
+        for place, row in enumerate(group):
+            n = lengths[place]
+            one = rows[row][0]
+            for name in one.hook_names:
+                hidden = captured[name][place]
+                if not by_position(name):
+                    hidden = hidden[:, :n, :n]
+                elif at is None:
+                    hidden = hidden[n - 1 : n] if one.last else hidden[:n]
+                found[row][name] = hidden
+    each = iter(found)
+    yield [[next(each) for _ in one.prompts] for one in wanted]
+
+
+def _can_be_cut(model: LanguageModel, names: Sequence[str]) -> bool:
+    """Whether a row may be run in parts, each seeing the keys and values of those before."""
+    return alignable(model.hf.config) and all(by_position(name) and placed(model, name) for name in names)
+
+
+def _groups(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Rows that are run together: at most `most` tokens when padded to one length; one row at least."""
+    group: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
+        if group and (len(group) + 1) * lengths[row] > most:
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
 
 
 def _only(hidden: torch.Tensor, at: torch.Tensor | None) -> torch.Tensor:
     return hidden if at is None else hidden[torch.arange(len(hidden), device=hidden.device), at][:, None]
 
 
+@torch.inference_mode()
 def _capture_placed(
-    model: LanguageModel, ids: torch.Tensor, mask: torch.Tensor | None, places: set[Place], at: torch.Tensor | None
-) -> dict[Place, torch.Tensor]:
+    model: LanguageModel,
+    ids: torch.Tensor,
+    mask: torch.Tensor | None,
+    names: Sequence[str],
+    at: torch.Tensor | None,
+    cache: DynamicCache | None = None,
+) -> dict[str, torch.Tensor]:
+    """`cache` has the keys and values of what comes before `ids`, and gets theirs."""
+    by_name = {name: place for name in names if (place := placed(model, name)) is not None}
+    places = set(by_name.values())
     found: dict[Place, torch.Tensor] = {}
 
     def keep(place: Place, hidden: torch.Tensor) -> None:
@@ -78,13 +169,20 @@ def _capture_placed(
 
     handles = [handle for place in places for handle in place.attach(partial(keep, place))]
     try:
-        model.hf.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
+        before = {} if cache is None else _after(cache, ids)
+        model.hf.base_model(input_ids=ids, attention_mask=mask, use_cache=cache is not None, **before)
     except _LastNeeded:
         pass
     finally:
         for handle in handles:
             handle.remove()
-    return found
+    return {name: found[place] for name, place in by_name.items()}
+
+
+def _after(cache: DynamicCache, ids: torch.Tensor) -> dict[str, Any]:
+    n = cache.get_seq_length()
+    positions = torch.arange(n, n + ids.shape[1], device=ids.device)
+    return {"past_key_values": cache, "position_ids": positions.expand(len(ids), -1)}
 
 
 def _capture_by_bridge(

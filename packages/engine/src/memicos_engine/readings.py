@@ -13,7 +13,7 @@ import torch
 
 from memicos_engine import attribution, hooks
 from memicos_engine.attribution import Attribution
-from memicos_engine.capture import capture_each
+from memicos_engine.capture import Captured, Wanted, in_one_run
 from memicos_engine.encoding import encode_features
 from memicos_engine.errors import Refused
 from memicos_engine.model import LanguageModel
@@ -72,7 +72,12 @@ class Firing:
 
 @torch.inference_mode()
 def feature(
-    model: LanguageModel, source: Source, prompts: Sequence[Sequence[int]], index: int, ignore_bos: bool
+    model: LanguageModel,
+    source: Source,
+    prompts: Sequence[Sequence[int]],
+    index: int,
+    ignore_bos: bool,
+    captured: Captured | None = None,
 ) -> list[Reading]:
     """Values of one feature. With `ignore_bos` ignored positions take no part in the maximum.
 
@@ -81,30 +86,33 @@ def feature(
     """
     source.check_index(index)
     readings = []
-    for captured in _captured(model, [source], prompts, attribution.hooks_needed(model, source)):
-        hidden = captured[source.hook_name]
+    for here in captured or in_one_run(model, [wanted(model, [source], prompts)])[0]:
+        hidden = _read(source, here)
         values = encode_features(source, hidden, [index])[:, 0].float()
         check_finite(values, source.id)
         counted = _counted(model, source, hidden)
         value, position = _peak(values, counted if ignore_bos else None)
-        dfa = attribution.attribute(model, source, captured, index, position)
+        dfa = attribution.attribute(model, source, here, index, position)
         readings.append(Reading(values.tolist(), value, position, _ignored(counted), dfa))
     return readings
 
 
 @torch.inference_mode()
 def vector(
-    model: LanguageModel, hook_name: str, direction: Sequence[float], prompts: Sequence[Sequence[int]]
+    model: LanguageModel,
+    hook_name: str,
+    direction: Sequence[float],
+    prompts: Sequence[Sequence[int]],
+    captured: Captured | None = None,
 ) -> list[Reading]:
     """Scalar product of a vector, as it is, with the activation at each position. No position is ignored.
 
     Raises:
         Refused: unknown hook, a vector of another width than the activations there, or values that are not finite.
     """
-    hooks.check_captured(model, hook_name)
     readings = []
-    for captured in capture_each(model, prompts, [hook_name]):
-        hidden = captured[hook_name]
+    for here in captured or in_one_run(model, [wanted_at(model, hook_name, prompts)])[0]:
+        hidden = here[hook_name]
         hooks.check_width(hook_name, "The vector", len(direction), hidden.shape[-1])
         values = hidden.float() @ torch.tensor(direction, dtype=torch.float32, device=hidden.device)
         check_finite(values, hook_name)
@@ -122,6 +130,7 @@ def strongest(
     sort_positions: Sequence[int] = (),
     ignore_bos: bool = True,
     only: Sequence[int] | None = None,
+    captured: Captured | None = None,
 ) -> list[Strongest]:
     """The `limit` strongest features of all `sources`, strongest first; ties in the order of sources, then by index.
 
@@ -145,13 +154,13 @@ def strongest(
             sources[0].check_index(index)
         only = sorted(set(only))
     found: list[Strongest] = []
-    attention = [name for source in sources for name in attribution.hooks_needed(model, source)]
-    for captured, ids in zip(_captured(model, sources, prompts, attention), prompts, strict=True):
+    each = captured or in_one_run(model, [wanted(model, sources, prompts)])[0]
+    for at_hooks, ids in zip(each, prompts, strict=True):
         hits: list[Hit] = []
         ignored: list[list[int]] = []
         counts = [[0] * len(ids) for _ in range(max((source.layer for source in sources), default=-1) + 1)]
         for source in sources:
-            here = captured[source.hook_name]
+            here = _read(source, at_hooks)
             values = (source.encode(here) if only is None else encode_features(source, here, only)).float()
             counted = _counted(model, source, here)
             ignored.append(_ignored(counted))
@@ -159,21 +168,23 @@ def strongest(
             counts[source.layer] = [a + b for a, b in zip(counts[source.layer], active, strict=True)]
             hits += _best(source, values, counted if ignore_bos else None, limit, sort_positions, only)
         hits.sort(key=lambda hit: -hit.score)  # stable: ties stay in order
-        hits = _attributed(model, sources, captured, hits[:limit])
+        hits = _attributed(model, sources, at_hooks, hits[:limit])
         found.append(Strongest(hits, counts, ignored))
     return found
 
 
 @torch.inference_mode()
-def topk_by_token(model: LanguageModel, source: Source, prompts: Sequence[Sequence[int]], k: int) -> list[ByToken]:
+def topk_by_token(
+    model: LanguageModel, source: Source, prompts: Sequence[Sequence[int]], k: int, captured: Captured | None = None
+) -> list[ByToken]:
     """The `k` strongest features that fire at each position, ignored ones too.
 
     Raises:
         Refused: values are not finite.
     """
     found = []
-    for captured in _captured(model, [source], prompts):
-        hidden = captured[source.hook_name]
+    for here in captured or in_one_run(model, [wanted(model, [source], prompts, attributed=False)])[0]:
+        hidden = _read(source, here)
         values, indices = source.encode(hidden).float().topk(min(k, source.d_sae), dim=-1)
         check_finite(values, source.id)  # topk takes NaN for the largest
         rows = [
@@ -186,7 +197,12 @@ def topk_by_token(model: LanguageModel, source: Source, prompts: Sequence[Sequen
 
 @torch.inference_mode()
 def firing(
-    model: LanguageModel, source: Source, prompts: Sequence[Sequence[int]], most: int, ignore_bos: bool = True
+    model: LanguageModel,
+    source: Source,
+    prompts: Sequence[Sequence[int]],
+    most: int,
+    ignore_bos: bool = True,
+    captured: Captured | None = None,
 ) -> list[Firing]:
     """Every feature that fires, with its values above 0, at most `most` of them on all prompts together.
 
@@ -197,8 +213,8 @@ def firing(
     """
     found: list[Firing] = []
     total = 0
-    for captured in _captured(model, [source], prompts):
-        hidden = captured[source.hook_name]
+    for here in captured or in_one_run(model, [wanted(model, [source], prompts, attributed=False)])[0]:
+        hidden = _read(source, here)
         values = source.encode(hidden).float()
         check_finite(values, source.id)
         counted = _counted(model, source, hidden)
@@ -221,18 +237,32 @@ def firing(
     return found
 
 
-def _captured(
-    model: LanguageModel, sources: Sequence[Source], prompts: Sequence[Sequence[int]], more: Sequence[str] = ()
-) -> list[dict[str, torch.Tensor]]:
-    """For each prompt, by name, what is at the hooks of `sources` and at those of `more`."""
+def wanted(
+    model: LanguageModel, sources: Sequence[Source], prompts: Sequence[Sequence[int]], attributed: bool = True
+) -> Wanted:
+    """What the functions above need captured; they take it as `captured`, or capture it themselves.
+
+    Raises:
+        Refused: a source's hook is not there.
+    """
     for source in sources:
         hooks.check_captured(model, source.hook_name)
-    names = [*(source.hook_name for source in sources), *more]
-    each = capture_each(model, prompts, names) if names else [{} for _ in prompts]
-    for source in sources:
-        width = each[0][source.hook_name].shape[-1]
-        hooks.check_width(source.hook_name, f"Source {source.id}", source.d_in, width)
-    return each
+    names = [source.hook_name for source in sources]
+    if attributed:
+        names += [name for source in sources for name in attribution.hooks_needed(model, source)]
+    return Wanted(prompts, tuple(dict.fromkeys(names)))
+
+
+def wanted_at(model: LanguageModel, hook_name: str, prompts: Sequence[Sequence[int]]) -> Wanted:
+    """What `vector` needs captured. Raises Refused where there is no such hook."""
+    hooks.check_captured(model, hook_name)
+    return Wanted(prompts, (hook_name,))
+
+
+def _read(source: Source, at_hooks: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    hidden = at_hooks[source.hook_name]
+    hooks.check_width(source.hook_name, f"Source {source.id}", source.d_in, hidden.shape[-1])
+    return hidden
 
 
 def _counted(model: LanguageModel, source: Source, hidden: torch.Tensor) -> torch.Tensor:
