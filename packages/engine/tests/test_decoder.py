@@ -45,7 +45,7 @@ def same(one: Generation, other: Generation) -> bool:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_rows_that_come_and_go_write_what_they_write_alone(tiny: Tiny, architecture: str) -> None:
-    """Nine requests of two rows join at random times; prompts run in slices of a few tokens. Buffers grow and shrink."""
+    """Nine requests of two rows join at random; prompts run in slices of a few tokens, buffers grow and shrink."""
     model, _ = tiny(architecture)
     draw = random.Random(1)
     waiting = [asked(model, number, n_tokens=draw.randint(2, 30)) for number in range(9)]

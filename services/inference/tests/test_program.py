@@ -181,7 +181,7 @@ def test_configs_are_listed_and_can_be_read(monkeypatch: pytest.MonkeyPatch) -> 
         ("SAE_SETS", '{"a": 1}'),
         ("DEVICE", "cuda:x"),
         ("INFERENCE_PORT", "0"),
-        ("INFERENCE_MAX_GENERATIONS", "-1"),
+        ("INFERENCE_MAX_ROWS", "-1"),
         ("INFERENCE_BODY_BYTES", "0"),
         ("INFERENCE_KV_BYTES", "1e9x"),
     ],

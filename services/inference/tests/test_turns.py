@@ -2,14 +2,15 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from typing import Any
 
 import httpx
 import pytest
+from memicos_engine.decoder import Decoder
 from memicos_engine.generation import Generation
-from memicos_inference.worker import Worker
+from memicos_inference.scheduler import Scheduler
 from memicos_inference_client import Client
 from memicos_inference_client.api.activation import activation_single
 from memicos_inference_client.api.steer import steer_completion
@@ -31,13 +32,13 @@ SHORT = {"model": NAME, "prompt": "Alice sat", "source": "1-small", "index": 3}
 
 
 class Steps:
-    """Counts what is handed to the worker and the steps of generations, which wait until `go`."""
+    """Counts what is handed to the scheduler and the tokens that are written, which wait until `go`."""
 
     def __init__(self) -> None:
         self.submitted = 0
         self.taken = 0
         self.sizes: list[int] = []
-        """How many tokens the generation that took each step is to write."""
+        """How many tokens the generation that got each is to write."""
         self.go = threading.Event()
         self.go.set()
         self.reached = threading.Event()
@@ -46,24 +47,28 @@ class Steps:
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
     steps = Steps()
-    real = Generation.step
 
-    def step(self: Generation) -> None:
-        steps.reached.set()
-        assert steps.go.wait(30)
-        real(self)
-        steps.taken += 1
-        steps.sizes.append(self._n_tokens)
+    def held(real: Callable[..., list[Generation]]) -> Callable[..., list[Generation]]:
+        def run(self: Decoder, *most: int) -> list[Generation]:
+            steps.reached.set()
+            assert steps.go.wait(30)
+            advanced = real(self, *most)
+            steps.taken += len(advanced)
+            steps.sizes += [one.n_tokens for one in advanced]
+            return advanced
 
-    submit = Worker.submit
+        return run
 
-    def counted(self: Worker[Any], job: Any, long: bool) -> Any:
-        work = submit(self, job, long)
+    submit = Scheduler.submit
+
+    def counted(self: Scheduler, job: Any, client: str) -> Any:
+        work = submit(self, job, client)
         steps.submitted += 1
         return work
 
-    monkeypatch.setattr(Generation, "step", step)
-    monkeypatch.setattr(Worker, "submit", counted)
+    monkeypatch.setattr(Decoder, "prefill", held(Decoder.prefill))
+    monkeypatch.setattr(Decoder, "step", held(Decoder.step))
+    monkeypatch.setattr(Scheduler, "submit", counted)
     yield steps
     steps.go.set()
 
@@ -142,7 +147,7 @@ async def test_a_reader_that_leaves_a_stream_frees_it(client: Client, steps: Ste
 
 async def test_more_than_may_wait_are_refused_and_the_others_served(serve: Serve, steps: Steps) -> None:
     # the self-test takes steps too
-    url = await serve(max_waiting=2, max_generations=1, sae_sets=("small",), selftest_seconds=0)
+    url = await serve(max_waiting=2, max_rows=1, sae_sets=("small",), selftest_seconds=0)
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         steps.go.clear()
         first = asyncio.create_task(http.post("/v1/steer/completion", json=LONG | {"n_completion_tokens": 3}))
@@ -167,41 +172,41 @@ async def test_more_than_may_wait_are_refused_and_the_others_served(serve: Serve
 async def test_a_generation_waits_for_memory_and_one_that_can_never_fit_is_refused(serve: Serve, steps: Steps) -> None:
     # 4 layers, 2 heads of 32, keys and values in float32
     position = 2 * 4 * 2 * 32 * 4
-    url = await serve(kv_bytes=60 * position, sae_sets=("small",), selftest_seconds=0)
+    url = await serve(kv_bytes=90 * position, sae_sets=("small",), selftest_seconds=0)
 
     async def written(http: httpx.AsyncClient, n_tokens: int) -> httpx.Response:
         return await http.post("/v1/steer/completion", json=LONG | {"n_completion_tokens": n_tokens})
 
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        refused = await written(http, 60)
+        refused = await written(http, 100)
         assert refused.status_code == 400
-        assert f"need {position * 62:,} bytes; {position * 60:,} are set aside" in refused.json()["error"]
+        assert f"need {position * 102:,} bytes; {position * 90:,} are set aside" in refused.json()["error"]
 
         steps.go.clear()
         first = asyncio.create_task(written(http, 40))
         await asyncio.to_thread(steps.reached.wait)
-        second = asyncio.create_task(written(http, 30))
+        second = asyncio.create_task(written(http, 60))
         await until_submitted(steps, 3)
         third = asyncio.create_task(written(http, 5))
         await until_submitted(steps, 4)
         steps.go.set()
         answers = await asyncio.gather(first, second, third)
-        assert [answer.status_code for answer in answers] == [200, 200, 200] and steps.taken == 75
+        assert [answer.status_code for answer in answers] == [200, 200, 200] and steps.taken == 105
         # the third would fit beside the first, but does not overtake the second
-        assert steps.sizes[:40] == [40] * 40 and set(steps.sizes[40:45]) == {30, 5}
+        assert steps.sizes == [40] * 40 + [60] * 60 + [5] * 5
 
         # and one that leaves hands its memory back
         steps.go.clear()
         steps.reached.clear()
         fourth = asyncio.create_task(written(http, 40))
         await asyncio.to_thread(steps.reached.wait)
-        fifth = asyncio.create_task(written(http, 30))
+        fifth = asyncio.create_task(written(http, 60))
         await until_submitted(steps, 6)
         fourth.cancel()
         await asyncio.gather(fourth, return_exceptions=True)
         await asyncio.sleep(0.3)
         steps.go.set()
-        assert (await fifth).status_code == 200 and steps.taken <= 75 + 2 + 30
+        assert (await fifth).status_code == 200 and steps.taken <= 105 + 2 + 60
 
 
 async def test_health_answers_while_the_model_is_busy(url: str, steps: Steps) -> None:
@@ -216,14 +221,14 @@ async def test_health_answers_while_the_model_is_busy(url: str, steps: Steps) ->
 
 
 async def test_what_fails_midway_is_the_last_event(url: str, monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
-    real = Generation.step
+    real = Decoder.step
 
-    def step(self: Generation) -> None:
-        if len(self.ids[0]) == 3:
+    def step(self: Decoder) -> list[Generation]:
+        if any(len(one.ids[0]) == 3 for one in self.generations):
             raise RuntimeError("a fault of ours")
-        real(self)
+        return real(self)
 
-    monkeypatch.setattr(Generation, "step", step)
+    monkeypatch.setattr(Decoder, "step", step)
     frames = [frame async for frame in steer_completion.astream(client=client, body=CompletionRequest.from_dict(LONG))]
     assert len(frames[-1].outputs[0].token_ids) == 3
     assert frames[-1].error and "has been logged" in frames[-1].error and "fault of ours" not in frames[-1].error
@@ -235,10 +240,10 @@ async def test_what_fails_midway_is_the_last_event(url: str, monkeypatch: pytest
 async def test_a_device_without_memory_is_said(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    def step(self: Generation) -> None:
+    def step(self: Decoder) -> list[Generation]:
         raise torch.OutOfMemoryError("no more")
 
-    monkeypatch.setattr(Generation, "step", step)
+    monkeypatch.setattr(Decoder, "step", step)
     async with httpx.AsyncClient(base_url=url) as http:
         answer = await http.post("/v1/steer/completion", json=LONG)
     assert answer.status_code == 503 and answer.json()["cause"] == "out_of_memory"

@@ -93,7 +93,7 @@ def in_slices(
     if not names:
         yield [[{} for _ in one.prompts] for one in wanted]
         return
-    whole = not _can_be_cut(model, names)
+    whole = not can_be_cut(model, names)
     for number, group in enumerate(_groups([len(ids) for _, ids in rows], most)):
         if number:
             yield None
@@ -127,7 +127,7 @@ def in_slices(
     yield [[next(each) for _ in one.prompts] for one in wanted]
 
 
-def _can_be_cut(model: LanguageModel, names: Sequence[str]) -> bool:
+def can_be_cut(model: LanguageModel, names: Sequence[str]) -> bool:
     """Whether a row may be run in parts, each seeing the keys and values of those before."""
     return alignable(model.hf.config) and all(by_position(name) and placed(model, name) for name in names)
 

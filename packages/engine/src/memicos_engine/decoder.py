@@ -71,6 +71,11 @@ class Decoder:
     def has_prompts(self) -> bool:
         return bool(self._waiting) or self._prompts is not None
 
+    @property
+    def prompted(self) -> list[Generation]:
+        """Those whose prompts are being run."""
+        return list(dict.fromkeys(one.generation for one in (self._prompts.rows if self._prompts else [])))
+
     def fits(self, new: Generation) -> bool:
         """Whether it may join now."""
         there = [*self.generations, new]

@@ -44,8 +44,9 @@ class Generation:
     """A request being written. Lists are by row.
 
     `ids`: tokens written so far, an ending EOS included; `ended`: why a row is complete, None while it is not;
-    `eos`: tokens that end a row; `logprobs`: one a written token where `sampling` asks for them; `logits` (V,): of a row's last step, float32;
-    `error`: why it cannot go on; `stopped`: nobody wants the rest. A row's tokens do not depend on other rows.
+    `eos`: tokens that end a row; `logprobs`: one a written token where `sampling` asks for them; `logits` (V,): of a
+    row's last step, float32; `error`: why it cannot go on; `stopped`: nobody wants the rest. A row's tokens do not
+    depend on other rows.
 
     Raises:
         Refused: prompt and completion exceed the model's context or `kv_bytes`; or as `steering.changes`.

@@ -11,7 +11,8 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from memicos_inference.errors import Fault
-from memicos_inference.worker import Long, Short, Work, Worker
+from memicos_inference.scheduler import Scheduler
+from memicos_inference.work import Job, Work
 
 log = logging.getLogger(__name__)
 
@@ -20,21 +21,27 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
 
-def worker_of(request: Request) -> Worker[Any]:
-    return request.app.state.worker
+def scheduler_of(request: Request) -> Scheduler:
+    return request.app.state.scheduler
 
 
-async def answer(request: Request, job: Short[Any]) -> Response:
+def _submit(request: Request, job: Job) -> Work:
+    """Clients are told apart by what they say they are, as the webapp does for its visitors, or by their address."""
+    address = request.client.host if request.client else ""
+    return scheduler_of(request).submit(job, request.headers.get("X-Client-ID", address))
+
+
+async def answer(request: Request, job: Job) -> Response:
     """The JSON that `job` gives."""
-    return await _last_body(request, worker_of(request).submit(job, long=False))
+    return await _last_body(request, _submit(request, job))
 
 
-async def generated(request: Request, job: Long[Any], stream: bool) -> Response:
+async def generated(request: Request, job: Job, stream: bool) -> Response:
     """The last JSON that `job` gives, or with `stream` each as a server-sent event.
 
     Refusals come as errors either way: a stream begins with its first body.
     """
-    work = worker_of(request).submit(job, long=True)
+    work = _submit(request, job)
     if not stream:
         return await _last_body(request, work)
     bodies = work.bodies()
@@ -63,7 +70,7 @@ def _broken(body: bytes, words: str) -> bytes:
     return b"data: " + json.dumps({**json.loads(body), "error": words}).encode() + b"\n\n"
 
 
-async def _last_body(request: Request, work: Work[Any]) -> Response:
+async def _last_body(request: Request, work: Work) -> Response:
     async def last() -> bytes:
         newest = b""
         async with aclosing(work.bodies()) as bodies:

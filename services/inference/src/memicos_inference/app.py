@@ -15,6 +15,7 @@ from memicos_inference.activation import api as activation_api
 from memicos_inference.admin import api as admin_api
 from memicos_inference.chat import api as chat_api
 from memicos_inference.raw import api as raw_api
+from memicos_inference.scheduler import Scheduler
 from memicos_inference.serving import Served
 from memicos_inference.settings import Settings, read
 from memicos_inference.status import api as status_api
@@ -22,7 +23,6 @@ from memicos_inference.steering import api as steering_api
 from memicos_inference.tokens import api as tokens_api
 from memicos_inference.util import api as util_api
 from memicos_inference.verification import Verification, verified
-from memicos_inference.worker import Worker
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": errors.ErrorBody, "description": "The request cannot be answered as it is"},
@@ -40,10 +40,10 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    worker: Worker[Any] = app.state.worker
-    worker.start()
+    scheduler: Scheduler = app.state.scheduler
+    scheduler.start()
     yield
-    worker.stop()
+    scheduler.stop()
 
 
 def _load(settings: Settings, verification: Verification, report: Report) -> Served:
@@ -73,11 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or read()
     app.state.verification = Verification(settings)
     app.state.settings = settings
-    app.state.worker = Worker(
-        partial(_load, settings, app.state.verification),
-        max_waiting=settings.max_waiting,
-        max_live=settings.max_generations,
-    )
+    app.state.scheduler = Scheduler(partial(_load, settings, app.state.verification), settings)
     app.add_middleware(security.Guard, settings=settings)
     errors.install(app)
     app.include_router(status_api.health_router)

@@ -1,4 +1,4 @@
-"""Loads what the settings name. Runs in the worker's thread; torch is imported here and not before."""
+"""Loads what the settings name. Runs in the model's thread; torch is imported here and not before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from memicos_engine.hub import Report
 
 from memicos_inference.serving import Served
 from memicos_inference.settings import Settings
-from memicos_inference.worker import Budget
 
 if TYPE_CHECKING:
     from memicos_engine.model import LanguageModel
@@ -40,6 +39,7 @@ def load(settings: Settings, report: Report) -> Served:
     report("importing torch", 0.0)
     _no_pickles()
     from memicos_engine import selection
+    from memicos_engine.decoder import Decoder
 
     if settings.hf_token:
         # SAELens takes no token, huggingface_hub finds it here
@@ -62,7 +62,7 @@ def load(settings: Settings, report: Report) -> Served:
         weights=place.shown,
         model=model,
         shelf=shelf,
-        kv=Budget(settings.kv_bytes),
+        decoder=Decoder(model, settings.max_rows, settings.kv_bytes),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the worker's thread holds once the model is loaded, and the checks that every request passes."""
+"""What the model's thread holds once the model is loaded, and the checks that every request passes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from memicos_inference.errors import BadInput
 from memicos_inference.settings import Settings
 from memicos_inference.verification import Verification
-from memicos_inference.worker import Budget
 
-if TYPE_CHECKING:  # torch is imported in the worker's thread, not with the routes
+if TYPE_CHECKING:  # torch is imported in the model's thread, not with the routes
+    from memicos_engine.decoder import Decoder
     from memicos_engine.model import LanguageModel
     from memicos_engine.shelf import Shelf
     from memicos_engine.sources import Source
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # torch is imported in the worker's thread, not with the rout
 class Served:
     """`names` are the ids that requests may give as `model`; the first is the model's own.
 
-    `kv` is the memory for keys and values, in bytes, that generations share.
+    `decoder` writes the texts of all requests.
     """
 
     settings: Settings
@@ -29,7 +29,7 @@ class Served:
     weights: str
     model: LanguageModel
     shelf: Shelf
-    kv: Budget
+    decoder: Decoder
     verification: Verification | None = None
 
     @property

@@ -124,11 +124,25 @@ class Settings(BaseSettings):
         validation_alias="INFERENCE_KV_BYTES",
         description="Memory for keys and values of all generations that run at a time.",
     )
-    max_generations: int = Field(
-        default=4,
+    max_rows: int = Field(
+        default=32,
         ge=1,
-        validation_alias="INFERENCE_MAX_GENERATIONS",
-        description="Generations that run at a time; others wait.",
+        validation_alias="INFERENCE_MAX_ROWS",
+        description="Texts that are written at a time, STEERED and DEFAULT being two; others wait.",
+    )
+    slice_tokens: int = Field(
+        default=256,
+        ge=1,
+        validation_alias="INFERENCE_SLICE_TOKENS",
+        description="Most tokens of prompts that are run between two tokens of texts that are being written; eight "
+        "times as many while none is.",
+    )
+    wait_seconds: float = Field(
+        default=60,
+        gt=0,
+        allow_inf_nan=False,
+        validation_alias="INFERENCE_WAIT_SECONDS",
+        description="Longest that a request waits for its turn; after that it is answered 503.",
     )
     max_waiting: int = Field(
         default=64,

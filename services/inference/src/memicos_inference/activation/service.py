@@ -1,12 +1,13 @@
-"""Activations on prompts. The functions that routes name run in the worker's thread and give the answer's body.
+"""Activations on prompts. The functions that routes name run in the model's thread, say what is to be captured, and
+give the answer's body.
 
 A single prompt is a batch of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from memicos_inference.activation.schemas import (
     AllBatchRequest,
@@ -36,39 +37,53 @@ from memicos_inference.activation.schemas import (
 from memicos_inference.errors import BadInput
 from memicos_inference.serving import Served, set_of
 from memicos_inference.wire import Wire
+from memicos_inference.work import Capturing
 
 if TYPE_CHECKING:
     from memicos_engine.attribution import Attribution
+    from memicos_engine.capture import Captured, Wanted
+
+T = TypeVar("T")
 
 DEFAULT_RESULTS = 25
 DEFAULT_TOP_K = 5
 
 
-def single(served: Served, body: SingleRequest) -> bytes:
-    return _json(_singles(served, body, [body.prompt])[0])
+def single(served: Served, body: SingleRequest) -> Capturing:
+    (found,) = yield from _singles(served, body, [body.prompt])
+    return _json(found)
 
 
-def single_batch(served: Served, body: SingleBatchRequest) -> bytes:
-    return _json(SingleBatchResponse.model_construct(results=_singles(served, body, body.prompts)))
+def single_batch(served: Served, body: SingleBatchRequest) -> Capturing:
+    results = yield from _singles(served, body, body.prompts)
+    return _json(SingleBatchResponse.model_construct(results=results))
 
 
-def strongest(served: Served, body: AllRequest) -> bytes:
-    return _json(_strongest(served, body, [body.prompt])[0])
+def strongest(served: Served, body: AllRequest) -> Capturing:
+    (found,) = yield from _strongest(served, body, [body.prompt])
+    return _json(found)
 
 
-def strongest_batch(served: Served, body: AllBatchRequest) -> bytes:
-    return _json(AllBatchResponse.model_construct(results=_strongest(served, body, body.prompts)))
+def strongest_batch(served: Served, body: AllBatchRequest) -> Capturing:
+    results = yield from _strongest(served, body, body.prompts)
+    return _json(AllBatchResponse.model_construct(results=results))
 
 
-def topk_by_token(served: Served, body: TopkRequest) -> bytes:
-    return _json(_topk_by_token(served, body, [body.prompt])[0])
+def topk_by_token(served: Served, body: TopkRequest) -> Capturing:
+    (found,) = yield from _topk_by_token(served, body, [body.prompt])
+    return _json(found)
 
 
-def topk_by_token_batch(served: Served, body: TopkBatchRequest) -> bytes:
-    return _json(TopkBatchResponse.model_construct(results=_topk_by_token(served, body, body.prompts)))
+def topk_by_token_batch(served: Served, body: TopkBatchRequest) -> Capturing:
+    results = yield from _topk_by_token(served, body, body.prompts)
+    return _json(TopkBatchResponse.model_construct(results=results))
 
 
-def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> list[SingleResponse]:
+Found = Generator["Wanted", "Captured", list[T]]
+"""One for each prompt."""
+
+
+def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> Found[SingleResponse]:
     from memicos_engine import readings
 
     served.check_model(body.model)
@@ -82,10 +97,13 @@ def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> li
     if body.source is not None and body.index is not None:
         source = served.source(body.source)
         prompts = served.prompts(texts, source.recipe.prepend_bos)
-        found = readings.feature(served.model, source, prompts, body.index, body.ignore_bos)
+        source.check_index(body.index)
+        captured = yield readings.wanted(served.model, [source], prompts)
+        found = readings.feature(served.model, source, prompts, body.index, body.ignore_bos, captured)
     elif body.vector is not None and body.hook is not None:
         prompts = served.prompts(texts, served.model.tokenizer_prepends_bos)
-        found = readings.vector(served.model, body.hook, body.vector, prompts)
+        captured = yield readings.wanted_at(served.model, body.hook, prompts)
+        found = readings.vector(served.model, body.hook, body.vector, prompts, captured)
     else:
         raise BadInput("source goes with index, and vector with hook: one of the two is missing.")
     return [
@@ -103,7 +121,7 @@ def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> li
     ]
 
 
-def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> list[AllResponse]:
+def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> Found[AllResponse]:
     from memicos_engine import readings
 
     served.check_model(body.model)
@@ -119,9 +137,9 @@ def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> list[A
     if len({source.recipe.prepend_bos for source in sources}) > 1:
         raise BadInput("Some of these sources were trained with BOS and some without: ask for them apart.")
     prompts = served.prompts(texts, sources[0].recipe.prepend_bos)
-    found = readings.strongest(
-        served.model, sources, prompts, limit, body.sort_by_token_indexes, body.ignore_bos, body.feature_filter
-    )
+    ranking = (limit, body.sort_by_token_indexes, body.ignore_bos, body.feature_filter)
+    captured = yield readings.wanted(served.model, sources, prompts)
+    found = readings.strongest(served.model, sources, prompts, *ranking, captured)
     served.check_values(sum(len(one.hits) * len(ids) for ids, one in zip(prompts, found, strict=True)))
     return [
         AllResponse.model_construct(
@@ -164,7 +182,7 @@ def _selected(served: Served, source_set: str, selected: Sequence[str]) -> list[
     return chosen
 
 
-def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> list[TopkResponse]:
+def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> Found[TopkResponse]:
     from memicos_engine import readings
 
     served.check_model(body.model)
@@ -174,7 +192,9 @@ def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> li
         raise BadInput(f"top_k is {k}; at most {served.settings.max_top_k} are given (INFERENCE_MAX_TOP_K).")
     prompts = served.prompts(texts, source.recipe.prepend_bos)
     answers = []
-    for ids, found in zip(prompts, readings.topk_by_token(served.model, source, prompts, k), strict=True):
+    captured = yield readings.wanted(served.model, [source], prompts, attributed=False)
+    by_prompt = readings.topk_by_token(served.model, source, prompts, k, captured)
+    for ids, found in zip(prompts, by_prompt, strict=True):
         tokens, special = served.model.token_strings(ids), served.model.special(ids)
         left_out = set(found.ignored) if body.ignore_bos else set()
         rows = [
@@ -195,13 +215,14 @@ def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> li
     return answers
 
 
-def firing(served: Served, body: SourceRequest) -> bytes:
+def firing(served: Served, body: SourceRequest) -> Capturing:
     from memicos_engine import readings
 
     served.check_model(body.model)
     source = served.source(body.source)
     prompts = served.prompts(body.prompts, source.recipe.prepend_bos)
-    found = readings.firing(served.model, source, prompts, served.settings.max_values, body.ignore_bos)
+    captured = yield readings.wanted(served.model, [source], prompts, attributed=False)
+    found = readings.firing(served.model, source, prompts, served.settings.max_values, body.ignore_bos, captured)
     results = [
         SourceResult.model_construct(
             active_features={str(index): values for index, values in one.features.items()},

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from memicos_inference.admin import roots, service
 from memicos_inference.admin.schemas import AddSourcesRequest, AddSourcesResponse, RemoveSourceResponse
-from memicos_inference.answers import answer, worker_of
+from memicos_inference.answers import answer, scheduler_of
 from memicos_inference.settings import Settings
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/admin", tags=["admin"])
 async def add_sources(body: AddSourcesRequest, request: Request) -> Response:
     settings: Settings = request.app.state.settings
     roots.check_secret(settings)
-    worker_of(request).check_ready()
+    scheduler_of(request).check_ready()
     # what the hub sends must not hold up the model
     prepared = await asyncio.to_thread(service.prepare, settings, body.spec)
     return await answer(request, partial(service.add, prepared=prepared))

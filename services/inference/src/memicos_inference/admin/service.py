@@ -1,4 +1,4 @@
-"""Sources that come and go. `prepare` runs in a thread of its own, the others in the worker's."""
+"""Sources that come and go. `prepare` runs in a thread of its own, the others in the model's."""
 
 from __future__ import annotations
 

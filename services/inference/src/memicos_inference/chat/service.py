@@ -1,4 +1,4 @@
-"""Conversations as the model reads them. Runs in the worker's thread and gives the answer's body."""
+"""Conversations as the model reads them. Runs in the model's thread and gives the answer's body."""
 
 from memicos_inference.chat.schemas import TemplateRequest, TemplateResponse, TemplateSpan
 from memicos_inference.errors import BadInput

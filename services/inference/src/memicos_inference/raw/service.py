@@ -1,12 +1,13 @@
-"""Activations as they are. Runs in the worker's thread and gives the answer's body."""
+"""Activations as they are. Runs in the model's thread and gives the answer's body."""
 
 from memicos_inference.errors import BadInput
 from memicos_inference.raw.schemas import RawActivation, RawRequest, RawResponse, RawResult
 from memicos_inference.serving import Served
+from memicos_inference.work import Capturing
 
 
-def raw(served: Served, body: RawRequest) -> bytes:
-    from memicos_engine.capture import capture_each
+def raw(served: Served, body: RawRequest) -> Capturing:
+    from memicos_engine.capture import Wanted
     from memicos_engine.hooks import layer_of
     from memicos_engine.readings import check_finite
 
@@ -18,7 +19,7 @@ def raw(served: Served, body: RawRequest) -> bytes:
     if body.hooks is None:  # known before the model runs
         positions = len(prompts) if last else sum(len(ids) for ids in prompts)
         served.check_values(positions * len(names) * served.model.d_model)
-    found = capture_each(served.model, prompts, names, last)
+    found = yield Wanted(prompts, names, last)
     served.check_values(sum(hidden.numel() for captured in found for hidden in captured.values()))
     results = []
     for ids, captured in zip(prompts, found, strict=True):

@@ -4,7 +4,7 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from memicos_inference.answers import answer, worker_of
+from memicos_inference.answers import answer, scheduler_of
 from memicos_inference.status import service
 from memicos_inference.status.schemas import CapabilitiesResponse, HealthResponse
 
@@ -14,7 +14,7 @@ router = APIRouter(prefix="/v1", tags=["capabilities"])
 
 @health_router.get("/health", summary="Whether the server is up, and whether the model is loaded")
 async def health(request: Request) -> HealthResponse:
-    return service.health(worker_of(request).progress, request.app.state.verification)
+    return service.health(scheduler_of(request).progress, request.app.state.verification)
 
 
 @router.get("/capabilities", response_model=CapabilitiesResponse, summary="What this server runs")

@@ -2,6 +2,7 @@
 
 from math import isfinite
 
+from memicos_inference.scheduler import Progress
 from memicos_inference.serving import Served, set_of
 from memicos_inference.status.limitations import limitations
 from memicos_inference.status.schemas import (
@@ -15,7 +16,6 @@ from memicos_inference.status.schemas import (
     UnsteerableHook,
 )
 from memicos_inference.verification import Verification, endpoints
-from memicos_inference.worker import Progress
 
 ENDPOINTS = (
     "/v1/tokenize",

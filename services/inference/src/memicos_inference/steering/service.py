@@ -1,4 +1,4 @@
-"""Steered generation. Each function runs step by step in the worker's thread and gives the answer so far."""
+"""Steered generation. Each function says what is to be written, and as it advances gives the answer so far."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from memicos_inference.steering.schemas import (
     TokenLogprob,
     TopLogprob,
 )
-from memicos_inference.worker import Steps
+from memicos_inference.work import Writing
 
 if TYPE_CHECKING:
     from memicos_engine.generation import Generation, Logprob, Row
     from memicos_engine.steering import Steer
 
 
-def completion(served: Served, body: CompletionRequest) -> Steps:
+def completion(served: Served, body: CompletionRequest) -> Writing:
     from memicos_engine.generation import Row
 
     steers = _steers(served, body)
@@ -54,10 +54,10 @@ def completion(served: Served, body: CompletionRequest) -> Steps:
             )
         return _body(CompletionResponse.model_construct(outputs=outputs))
 
-    return _frames(served, body, rows, writing, now)
+    return _frames(body, writing, now)
 
 
-def chat(served: Served, body: ChatRequest) -> Steps:
+def chat(served: Served, body: ChatRequest) -> Writing:
     from memicos_engine import chat as chats
     from memicos_engine.generation import Row
 
@@ -94,7 +94,7 @@ def chat(served: Served, body: ChatRequest) -> Steps:
             )
         return _body(ChatResponse.model_construct(outputs=outputs, input=given))
 
-    return _frames(served, body, rows, writing, now)
+    return _frames(body, writing, now)
 
 
 def _steers(served: Served, body: SteerSettings) -> list[Steer]:
@@ -148,17 +148,11 @@ def _start(served: Served, body: SteerSettings, rows: Sequence[Row]) -> Generati
     return Generation(served.model, rows, body.n_completion_tokens, sampling, served.settings.kv_bytes)
 
 
-def _frames(
-    served: Served, body: SteerSettings, rows: Sequence[Row], writing: Generation, now: Callable[[], bytes]
-) -> Steps:
-    """Raises NotNow at first where others hold the memory that this takes."""
-    from memicos_engine.generation import cache_bytes
-
-    positions = max(len(row.ids) for row in rows) + body.n_completion_tokens
-    with served.kv.take(cache_bytes(served.model, len(rows), positions)):
-        while not writing.done:
-            writing.step()
-            yield now() if body.stream or writing.done else None
+def _frames(body: SteerSettings, writing: Generation, now: Callable[[], bytes]) -> Writing:
+    yield writing
+    while not writing.done:
+        yield now() if body.stream else None
+    yield now()
 
 
 def _logprobs(served: Served, found: Sequence[Logprob]) -> list[TokenLogprob]:

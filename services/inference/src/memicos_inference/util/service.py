@@ -1,4 +1,4 @@
-"""Vectors of features, and features by vector. Each function runs in the worker's thread and gives a body."""
+"""Vectors of features, and features by vector. Each function runs in the model's thread and gives a body."""
 
 from __future__ import annotations
 

@@ -1,0 +1,333 @@
+"""Who runs when, in the one thread that owns the model.
+
+It loads the model first. Then, round after round: what has come begins; every text that is being written gets a token;
+and a slice of what waits is run, prompts of texts to come and activations to be captured. Captures of several requests
+share their runs, and texts of several share a batch, whatever waits when there is room: nothing waits for company.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from memicos_engine.errors import LoadError
+from memicos_engine.hub import Report
+
+from memicos_inference.errors import Fault, Unavailable
+from memicos_inference.settings import Settings
+from memicos_inference.work import Job, Work
+
+if TYPE_CHECKING:  # imports torch
+    from memicos_engine.capture import Captured
+    from memicos_engine.generation import Generation
+
+    from memicos_inference.serving import Served
+
+log = logging.getLogger(__name__)
+
+IDLE_SLICES = 8
+"""How much longer slices are while no text is being written."""
+
+
+@dataclass
+class Progress:
+    state: Literal["loading", "ready", "failed"] = "loading"
+    text: str = "starting"
+    fraction: float = 0.0
+
+
+class Scheduler:
+    """Runs `load`, then work, in a thread of its own."""
+
+    def __init__(self, load: Callable[[Report], Served], settings: Settings) -> None:
+        self.progress = Progress()
+        self._load = load
+        self._settings = settings
+        self._wake = threading.Condition()
+        self._arrived: deque[Work] = deque()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+        # the rest belongs to that thread
+        self._captures: list[Work] = []
+        """What waits for activations."""
+        self._batch: tuple[list[Work], Generator[list[Captured] | None, None, None]] | None = None
+        """What is being captured."""
+        self._captured: deque[tuple[Work, Captured]] = deque()
+        self._texts: list[Work] = []
+        """What waits to join the decoder."""
+        self._writing: list[Work] = []
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread after the slice it is at; what waits is refused."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+
+    def check_ready(self) -> None:
+        """Raises Unavailable while there is no model."""
+        if self._stopping:
+            raise Unavailable("stopping", "The server is shutting down.", 5)
+        if self.progress.state == "loading":
+            raise Unavailable("loading", f"The model is not loaded yet: {self.progress.text}.", 3)
+        if self.progress.state == "failed":
+            raise Unavailable("load_failed", f"There is no model: {self.progress.text}", 60)
+
+    def submit(self, job: Job, client: str) -> Work:
+        """Queue work of the running event loop. Raises Unavailable where there is no model or no room."""
+        self.check_ready()
+        work = Work(job, client)
+        with self._wake:
+            waiting = [one for one in (*self._arrived, *self._captures, *self._texts) if not one.cancelled]
+            if len(waiting) >= self._settings.max_waiting:
+                raise Unavailable(
+                    "busy",
+                    f"{len(waiting)} requests are waiting for the model, at most {self._settings.max_waiting} may "
+                    "(INFERENCE_MAX_WAITING); try again in a moment.",
+                    2,
+                )
+            self._arrived.append(work)
+            self._wake.notify()
+        return work
+
+    def _run(self) -> None:
+        try:
+            served = self._load(self._report)
+        except LoadError as error:
+            log.error("%s", error)
+            self.progress = Progress("failed", str(error), self.progress.fraction)
+            return
+        except Exception as error:  # the server stays up to say what happened
+            log.exception("loading failed while %s", self.progress.text)
+            self.progress = Progress("failed", f"{type(error).__name__}: {error}", self.progress.fraction)
+            return
+        self.progress = Progress("ready", "ready", 1.0)
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._stopping or self._arrived or self._busy)
+                if self._stopping:
+                    break
+                arrived = list(self._arrived)
+                self._arrived.clear()
+            self._round(served, arrived)
+        captured = [work for work, _ in self._captured] + (self._batch[0] if self._batch else [])
+        for work in (*self._arrived, *self._captures, *captured, *self._texts, *self._writing):
+            work.give(None, ended=True, error=Unavailable("stopping", "The server is shutting down.", 5))
+
+    def _report(self, text: str, fraction: float) -> None:
+        log.info("%s", text)
+        self.progress = Progress("loading", text, fraction)
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._captures or self._batch or self._captured or self._texts or self._writing)
+
+    def _round(self, served: Served, arrived: list[Work]) -> None:
+        for work in arrived:
+            self._begin(served, work)
+        self._let_go(served)
+        self._join(served)
+        if served.decoder.n_live:
+            self._write(served, served.decoder.step, lambda: served.decoder.generations)
+        most = self._settings.slice_tokens
+        if not served.decoder.n_live:
+            most *= IDLE_SLICES
+        if served.decoder.has_prompts:
+            self._write(served, lambda: served.decoder.prefill(most), lambda: served.decoder.prompted)
+        self._capture(served, most)
+
+    def _begin(self, served: Served, work: Work) -> None:
+        """Run a job up to what it needs of the model; to its end where it needs nothing."""
+        if work.cancelled:
+            return
+        from memicos_engine.capture import Wanted
+
+        try:
+            found = work.job(served)
+            if isinstance(found, bytes):
+                work.give(found, ended=True)
+                return
+            needed = next(found)
+        except Exception as error:  # noqa: BLE001  # raised again in the request's handler
+            work.give(None, ended=True, error=told(error))
+            return
+        work.steps = found
+        with self._wake:
+            if isinstance(needed, Wanted):
+                work.wanted = needed
+                self._captures.append(work)
+            else:
+                work.generation = needed
+                self._texts.append(work)
+
+    def _let_go(self, served: Served) -> None:
+        """Of what nobody waits for any more, and of what has waited too long."""
+        for work in [one for one in self._writing if one.cancelled]:
+            served.decoder.leave(_generation(work))
+            self._writing.remove(work)
+        oldest = time.monotonic() - self._settings.wait_seconds
+        with self._wake:
+            for queue in (self._captures, self._texts):
+                for work in [one for one in queue if one.cancelled or one.since < oldest]:
+                    queue.remove(work)
+                    work.give(
+                        None,
+                        ended=True,
+                        error=Unavailable(
+                            "busy",
+                            f"There was no room for this request within {self._settings.wait_seconds:g} seconds "
+                            "(INFERENCE_WAIT_SECONDS); try again later.",
+                            10,
+                        ),
+                    )
+
+    def _join(self, served: Served) -> None:
+        """Who has the fewest rows is next; nobody overtakes who is next and does not fit yet."""
+        while self._texts:
+            rows = Counter(work.client for work in self._writing for _ in _generation(work).rows)
+            work = min(self._texts, key=lambda one: rows[one.client])
+            if not served.decoder.fits(_generation(work)):
+                return
+            with self._wake:
+                self._texts.remove(work)
+            served.decoder.join(_generation(work))
+            self._writing.append(work)
+
+    def _write(
+        self, served: Served, run: Callable[[], list[Generation]], concerned: Callable[[], list[Generation]]
+    ) -> None:
+        try:
+            advanced = run()
+        except Exception as error:  # noqa: BLE001  # raised again in the requests' handlers
+            for generation in concerned():
+                served.decoder.leave(generation)
+                self._fail(self._who_has(generation), error)
+            return
+        for generation in advanced:
+            if (work := self._who_has(generation)) is not None:
+                self._tell(served, work)
+
+    def _who_has(self, generation: Generation) -> Work | None:
+        return next((work for work in self._writing if work.generation is generation), None)
+
+    def _tell(self, served: Served, work: Work) -> None:
+        """Let the job of a text that has advanced make its answer."""
+        generation = _generation(work)
+        try:
+            if generation.error is not None:
+                raise generation.error
+            assert work.steps is not None
+            work.give(next(work.steps), ended=generation.done)
+        except Exception as error:  # noqa: BLE001  # raised again in the request's handler
+            served.decoder.leave(generation)
+            self._fail(work, error)
+            return
+        if generation.done:
+            work.steps.close()
+            self._writing.remove(work)
+
+    def _fail(self, work: Work | None, error: Exception) -> None:
+        if work is not None:
+            if work in self._writing:
+                self._writing.remove(work)
+            work.give(None, ended=True, error=told(error))
+
+    def _capture(self, served: Served, most: int) -> None:
+        """One slice of a batch of captures; or one answer of what is captured, all of them while no text waits."""
+        while self._captured:
+            work, found = self._captured.popleft()
+            self._answer(work, found)
+            if served.decoder.n_live:
+                return
+        if self._batch is None and self._captures:
+            from memicos_engine.capture import in_slices
+
+            works = self._next_batch(served)
+            wanted = [work.wanted for work in works if work.wanted is not None]
+            self._batch = works, in_slices(served.model, wanted, most)
+        if self._batch is None:
+            return
+        works, slices = self._batch
+        try:
+            found = next(slices)
+        except Exception as error:  # noqa: BLE001  # raised again in the requests' handlers
+            self._batch = None
+            for work in works:
+                self._fail(work, error)
+            return
+        if found is not None:
+            self._batch = None
+            self._captured.extend(zip(works, found, strict=True))
+
+    def _next_batch(self, served: Served) -> list[Work]:
+        """One of each client in turn, as many as have INFERENCE_BATCH_TOKENS together; one at least."""
+        from memicos_engine.capture import can_be_cut
+
+        chosen: list[Work] = []
+        room = self._settings.batch_tokens
+        for work in _in_turn(self._captures):
+            assert work.wanted is not None
+            cut = can_be_cut(served.model, work.wanted.hook_names)
+            if not chosen and not cut:  # through the bridge, where one that cannot be had would fail the others
+                chosen = [work]
+                break
+            if cut and (not chosen or work.wanted.n_tokens <= room):
+                room -= work.wanted.n_tokens
+                chosen.append(work)
+        with self._wake:
+            self._captures = [work for work in self._captures if work not in chosen]
+        return chosen
+
+    def _answer(self, work: Work, found: Captured) -> None:
+        if work.cancelled:
+            return
+        assert work.steps is not None
+        try:
+            work.steps.send(found)
+        except StopIteration as end:
+            work.give(end.value, ended=True)
+        except Exception as error:  # noqa: BLE001  # raised again in the request's handler
+            work.give(None, ended=True, error=told(error))
+
+
+def _generation(work: Work) -> Generation:
+    assert work.generation is not None
+    return work.generation
+
+
+def _in_turn(works: Iterable[Work]) -> list[Work]:
+    """The first of each client, then the second of each, and so on; otherwise in the order in which they came."""
+    seen: Counter[str] = Counter()
+    ranked: list[tuple[int, Work]] = []
+    for work in works:
+        ranked.append((seen[work.client], work))
+        seen[work.client] += 1
+    return [work for _, work in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def told(error: Exception) -> Exception:
+    """What the engine refuses and what could not be loaded, in the request's terms; anything else as it is."""
+    from memicos_engine.errors import Refused
+    from torch import AcceleratorError, OutOfMemoryError
+
+    if isinstance(error, Refused):
+        return Fault(400, "invalid_request", str(error))
+    if isinstance(error, LoadError):
+        log.error("%s", error)
+        return Unavailable("load_failed", str(error), 60)
+    if isinstance(error, OutOfMemoryError):
+        return Unavailable("out_of_memory", "The device has no memory left for this request.", 10)
+    if isinstance(error, AcceleratorError):
+        # nothing that is run on it after that can be believed
+        log.critical("the device is broken, and this server ends: %s", error)
+        logging.shutdown()
+        os._exit(70)
+    return error

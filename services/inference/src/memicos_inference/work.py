@@ -1,0 +1,69 @@
+"""A request's work on its way to the model's thread and back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # imports torch
+    from memicos_engine.capture import Captured, Wanted
+    from memicos_engine.generation import Generation
+
+    from memicos_inference.serving import Served
+
+Capturing = Generator["Wanted", "Captured", bytes]
+"""Yields what is to be captured, is sent it, and returns the body."""
+Writing = Generator["Generation | bytes | None", None, None]
+"""Yields what is to be written; then, whenever it has advanced, the answer so far or None. The last is a body."""
+Job = Callable[["Served"], bytes | Capturing | Writing]
+
+
+class Work:
+    """A job, and who waits for it on which event loop. A body replaces an earlier one not yet taken.
+
+    `client` is who asks, for taking turns; `steps`, `wanted` and `generation` are what the job yields.
+    """
+
+    def __init__(self, job: Job, client: str) -> None:
+        self.job = job
+        self.client = client
+        self.since = time.monotonic()
+        self.cancelled = False
+        self.steps: Generator[Any, Any, Any] | None = None
+        self.wanted: Wanted | None = None
+        self.generation: Generation | None = None
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._body: bytes | None = None
+        self._error: BaseException | None = None
+        self._ended = False
+
+    def give(self, body: bytes | None, ended: bool = False, error: BaseException | None = None) -> None:
+        """From the model's thread: hand over what is there."""
+
+        def take() -> None:
+            self._body = self._body if body is None else body
+            self._ended, self._error = ended, error
+            self._changed.set()
+
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(take)
+
+    async def bodies(self) -> AsyncGenerator[bytes, None]:
+        """The newest body each time there is one; leaving the loop cancels the work."""
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                body, self._body = self._body, None
+                ended, error = self._ended, self._error
+                if body is not None:
+                    yield body
+                if error is not None:
+                    raise error
+                if ended:
+                    return
+        finally:
+            self.cancelled = True
