@@ -73,7 +73,8 @@ def fitted_weights(layer: int, hidden: np.ndarray, centred: bool = False, normal
         "b_dec": mean,
         "threshold": np.full(len(rows), 0.5),
     }
-    return Weights(layer, {name: value.astype(np.float32) for name, value in tensors.items()})
+    others = random_weights(layer, inputs.shape[1], len(rows)).tensors
+    return Weights(layer, others | {name: value.astype(np.float32) for name, value in tensors.items()})
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

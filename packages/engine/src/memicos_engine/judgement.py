@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from memicos_engine.probe import Probe
 from memicos_engine.sources import NEURONS, SourceFacts
 
+LITTLE = 0.3
+"""A share of the variance below this is named."""
 MANY = 10
 """Norms so many times the middle one are named: such tokens drown the others in a feature's largest values."""
 OFTEN = 0.1
@@ -41,7 +43,7 @@ def figures(facts: SourceFacts, probe: Probe) -> list[Figure]:
 def _explained(facts: SourceFacts, probe: Probe) -> Figure:
     value = probe.explained_variance
     said = "0.5 to 1 is usual" if facts.explained_variance is None else f"{facts.explained_variance:.3g} is recorded"
-    problem = None
+    problem = remark = None
     if not math.isfinite(value):
         problem = f"explained variance is {value}: what it reconstructs is not finite"
     elif value <= 0:
@@ -49,8 +51,10 @@ def _explained(facts: SourceFacts, probe: Probe) -> Figure:
             f"explained variance is {value:.3g}, and the mean of the activations alone explains 0: these weights were "
             f"not trained on {facts.steer_hook} of this model as it is"
         )
+    elif value < LITTLE:
+        remark = "little is explained: are model, hook_name and prepend_bos those that it was trained with?"
     expected = f"well above 0, which the mean alone explains; {said}"
-    return Figure("explained variance", f"{value:.3f}", expected, problem)
+    return Figure("explained variance", f"{value:.3f}", expected, problem, remark)
 
 
 def _l0(facts: SourceFacts, probe: Probe) -> Figure:

@@ -83,8 +83,9 @@ def with_sets(text: str, sets: Sequence[str]) -> str:
         gap = "" if not text or text.endswith(("\n", "\r")) else "\n"
         new = f"{text}{gap}{_line(sets)}\n"
     else:
-        # a callable: a replacement in words would read backslashes as its own
-        changed = _ASSIGNED.sub(lambda one: one["name"] + _line(sets).removeprefix(_SETS) + one["rest"], parts[last][1])
+        found = _ASSIGNED.fullmatch(parts[last][1])
+        assert found is not None
+        changed = found["name"] + _line(sets).removeprefix(_SETS) + found["rest"]
         new = "".join([*(one for _, one in parts[:last]), changed, *(one for _, one in parts[last + 1 :])])
     if sets_of(new) != tuple(sets):
         raise ValueError(f"an env file cannot hold {', '.join(sets)}: ${{…}} in it would be replaced")

@@ -162,7 +162,8 @@ def _check(served: Served) -> Iterator[Checked]:
 
 def _judge(checked: list[Checked], force: bool) -> None:
     """Raises LoadError where figures show that weights and hook do not belong together, unless forced."""
-    found = [f"Source {one.facts.id}: {figure.problem}" for one in checked for figure in one.figures if figure.problem]
+    problems = {one.facts.id: [figure.problem for figure in one.figures if figure.problem] for one in checked}
+    found = [f"Source {source_id}: {'; '.join(those)}" for source_id, those in problems.items() if those]
     if found and not force:
         raise LoadError(f"{_and_others(found)}. Right weights, hook_name and model? --force adds it all the same.")
     if found:
