@@ -41,12 +41,17 @@ class LanguageModel:
     def bridge(self) -> TransformerBridge:
         """TransformerLens' bridge over a second module with the same weights, made when first asked for.
 
-        It replaces the parts of the module it wraps by slower ones of its own; `hf` stays as transformers made it.
+        It replaces the parts of the module it wraps by slower ones of its own, and gives a tokenizer without BOS one;
+        `hf` and `tokenizer` stay as transformers made them.
         """
         weights = {id(tensor): tensor for tensor in (*self.hf.parameters(), *self.hf.buffers())}
         twin = copy.deepcopy(self.hf, weights)
         return TransformerBridge.boot_transformers(
-            self.location, hf_model=twin, tokenizer=self.tokenizer, device=str(self.device), dtype=self.dtype
+            self.location,
+            hf_model=twin,
+            tokenizer=copy.deepcopy(self.tokenizer),
+            device=str(self.device),
+            dtype=self.dtype,
         )
 
     @cached_property
