@@ -306,6 +306,9 @@ def test_figures_of_weights_at_another_hook_are_told(demo: LanguageModel, demo_s
     far = measure(demo, replace(source, recipe=replace(source.recipe, hook_name="blocks.15.hook_mlp_out")))
     (problem,) = [one.problem for one in figures(source, far) if one.problem]
     assert "explained variance is -" in problem
+    sinks = measure(demo, replace(source, recipe=replace(source.recipe, ignored_positions=(), norm_cut=None)))
+    problem, *_ = [one.problem or "" for one in figures(source, sinks)]
+    assert "explained variance is -" in problem and "a few tokens decide (norms up to 2" in problem
     with pytest.raises(Refused, match="its recipe ignores every token"):
         measure(demo, replace(source, recipe=replace(source.recipe, norm_cut=1.0)))
 

@@ -51,6 +51,11 @@ def _explained(facts: SourceFacts, probe: Probe) -> Figure:
             f"explained variance is {value:.3g}, and the mean of the activations alone explains 0: these weights were "
             f"not trained on {facts.steer_hook} of this model as it is"
         )
+        if probe.largest_norm > MANY * probe.median_norm:
+            problem += (
+                f", or a few tokens decide (norms up to {probe.largest_norm:.4g}, the middle one is "
+                f"{probe.median_norm:.4g}) that ignored_positions and norm_cut of memicos.json should leave out"
+            )
     elif value < LITTLE:
         remark = "little is explained: are model, hook_name and prepend_bos those that it was trained with?"
     expected = f"well above 0, which the mean alone explains; {said}"

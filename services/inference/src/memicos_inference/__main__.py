@@ -15,13 +15,13 @@ from pathlib import Path
 
 import psutil
 import uvicorn
+from memicos_engine.errors import LoadError
 
 from memicos_inference import configs, loading
 from memicos_inference.app import create_app
 from memicos_inference.commands import model_check, sae_add
 from memicos_inference.settings import Settings
 from memicos_inference.verification import HEADING, Verification, line
-from memicos_inference.worker import LoadError
 
 log = logging.getLogger("memicos_inference")
 

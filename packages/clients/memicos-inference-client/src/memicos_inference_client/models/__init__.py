@@ -41,6 +41,9 @@ from .raw_response import RawResponse
 from .raw_response_type import RawResponseType
 from .raw_result import RawResult
 from .remove_source_response import RemoveSourceResponse
+from .selftest import Selftest
+from .selftest_check import SelftestCheck
+from .selftest_state import SelftestState
 from .similar_feature import SimilarFeature
 from .single_activation import SingleActivation
 from .single_batch_request import SingleBatchRequest
@@ -121,6 +124,9 @@ __all__ = (
     "RawResponseType",
     "RawResult",
     "RemoveSourceResponse",
+    "Selftest",
+    "SelftestCheck",
+    "SelftestState",
     "SimilarFeature",
     "SingleActivation",
     "SingleBatchRequest",
