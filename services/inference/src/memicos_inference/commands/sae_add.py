@@ -100,10 +100,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _target(text: str, env_file: Path | None, model: str | None) -> Target:
     """Raises LoadError where it could not be served beside what the file has."""
+    settings = configs.settings_of(env_file)
+    # imports torch, which a wrong env file must not wait for
     from memicos_engine import selection
 
     entry = _entry(selection.parse(text))
-    settings = configs.settings_of(env_file)
     try:
         content = configs.text_of(env_file) if env_file else ""
         before = configs.sets_of(content)
@@ -200,9 +201,9 @@ def _show(one: Checked) -> None:
         return
     print(f"  {'':<20}{'found':>10}  expected")
     for figure in one.figures:
-        print(f"  {figure.name:<20}{figure.found:>10}  {figure.expected}")
-        if remark := figure.problem or figure.remark:
-            print(f"  {'':<20}{'WRONG' if figure.problem else 'note':>10}  {remark}")
+        print(f"  {figure.name:<20}{figure.found:>10}  {'NOT ' if figure.problem else ''}{figure.expected}")
+        if figure.remark:
+            print(f"  {'':<20}{'note':>10}  {figure.remark}")
 
 
 def _and_others(reasons: list[str]) -> str:
