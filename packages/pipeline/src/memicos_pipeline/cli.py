@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 @app.callback()
 def main() -> None:
-    """Make datasets of feature dashboards."""
+    """Make datasets of feature dashboards; have sources of your own served, and numbers proved."""
 
 
 @app.command()

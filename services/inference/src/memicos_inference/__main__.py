@@ -104,7 +104,7 @@ def main() -> None:
     if arguments.list_configs:
         return configs.show(Path())
     if run := vars(arguments).get("run"):
-        _log(logging.ERROR)
+        _log(logging.CRITICAL)  # what is wrong is their one line
         sys.exit(run(arguments))
     _log(logging.INFO)
     settings = _settings(arguments.env_file)

@@ -88,10 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
             _show(one)
             checked.append(one)
         _judge(checked, arguments.force)
-        _write(target, served, checked)
     except LoadError as error:
         _say(f"refused: {error}")
         return 1
+    try:
+        _write(target, served, checked)
     except OSError as error:
         _say(f"cannot be written: {error}")
         return 1
@@ -149,6 +150,7 @@ def _of_model(settings: Settings, model: str) -> Settings:
 
 
 def _check(served: Served) -> Iterator[Checked]:
+    import torch
     from memicos_engine.errors import Refused
     from memicos_engine.judgement import figures
     from memicos_engine.probe import measure
@@ -158,6 +160,11 @@ def _check(served: Served) -> Iterator[Checked]:
             probe = measure(served.model, served.shelf.get(facts.id))
         except Refused as error:
             raise LoadError(str(error)) from error
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise LoadError(
+                f"Source {facts.id} and its model do not fit into the memory of {served.model.device}. Set MODEL_DTYPE "
+                "and SAE_DTYPE, or use a larger device."
+            ) from error
         yield Checked(facts, probe, figures(facts, probe))
 
 
