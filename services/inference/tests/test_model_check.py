@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from memicos_inference.commands import model_check
@@ -30,7 +31,9 @@ def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     def run(model: str) -> tuple[int, str, str]:
         capsys.readouterr()
         given = parser.parse_args(["model", "check", model])
-        return given.run(given), *capsys.readouterr()
+        status = given.run(given)
+        said, problem = capsys.readouterr()
+        return status, said, problem
 
     return run
 
@@ -43,10 +46,10 @@ def refusal(check: Check, model: str) -> str:
     return line
 
 
-def configured(folder: Path, model_folder: Path, config: object) -> Path:
+def configured(folder: Path, model_folder: Path, config: Any) -> Path:
     """A configuration with a tokenizer, and no weights."""
     shutil.copytree(model_folder, folder, ignore=shutil.ignore_patterns("*.safetensors"))
-    config.save_pretrained(folder)  # pyright: ignore[reportAttributeAccessIssue]
+    config.save_pretrained(folder)
     return folder
 
 
@@ -91,8 +94,8 @@ def test_weights_are_not_needed_and_their_lack_is_said(check: Check, model_folde
 
 
 def test_what_transformerlens_does_not_know_is_said(check: Check, model_folder: Path, tmp_path: Path) -> None:
-    sizes = {"vocab_size": 1024, "hidden_size": 32, "intermediate_size": 56, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes: dict[str, Any] = {"vocab_size": 1024, "hidden_size": 32, "intermediate_size": 56, "num_hidden_layers": 2}
+    heads: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2}
     unknown = configured(tmp_path / "unknown", model_folder, DiffLlamaConfig(**sizes, **heads))
     status, said, _ = check(str(unknown))
     assert status == 0 and "TransformerLens does not know DiffLlamaForCausalLM: no other hooks are captured" in said

@@ -42,7 +42,9 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     def run(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
         given = parser.parse_args(["sae", "add", *arguments])
-        return given.run(given), *capsys.readouterr()
+        status = given.run(given)
+        said, problem = capsys.readouterr()
+        return status, said, problem
 
     return run
 
