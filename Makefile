@@ -19,7 +19,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-hub test-light fuzz check format lock openapi clients contracts migrations \
-	webapp-localhost-dev autointerp-localhost-dev inference-list-configs inference-localhost-dev selftest
+	webapp-localhost-dev autointerp-localhost-dev inference-list-configs inference-localhost-dev inference-add-sae \
+	selftest
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-28s %s\n", $$1, $$2}'
@@ -90,6 +91,10 @@ inference-list-configs: setup ## list the models that inference has a config for
 inference-localhost-dev: setup ## run inference alone (MODEL_SOURCESET=gpt2-small.res-jb, docs/inference.md)
 	@test -n "$(MODEL_SOURCESET)" || { echo "name a config: make inference-localhost-dev MODEL_SOURCESET=…, one of"; $(MAKE) -s inference-list-configs; exit 1; }
 	@$(BIN)/python -m memicos_inference --env-file .env.inference.$(MODEL_SOURCESET)
+
+inference-add-sae: setup ## check an SAE of yours and have it served (SPEC=path:/data/mine MODEL_SOURCESET=…, docs/own-sae.md)
+	@test -n "$(SPEC)" -a -n "$(MODEL_SOURCESET)$(MODEL)" || { echo "say what to add, and for which model: make inference-add-sae SPEC=path:/data/mine MODEL_SOURCESET=… (or MODEL=<hub id or folder> for a new env file; FORCE=1: whatever its figures are). MODEL_SOURCESET is one of"; $(MAKE) -s inference-list-configs; exit 1; }
+	@$(BIN)/memicos sae add "$(SPEC)" $(if $(MODEL_SOURCESET),--env-file ".env.inference.$(MODEL_SOURCESET)",--model "$(MODEL)") $(if $(FORCE),--force)
 
 selftest: setup ## prove the numbers of a model and its sources (MODEL_SOURCESET=gpt2-small.res-jb)
 	@$(BIN)/memicos selftest --env-file .env.inference.$(MODEL_SOURCESET)

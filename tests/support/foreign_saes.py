@@ -15,6 +15,8 @@ import torch
 from safetensors.numpy import save_file
 
 K = 8
+AXES = 40
+"""Of `fitted_weights`, which has twice as many features."""
 CLOSE = 1e-3
 """Pre-activations nearer than this to where a feature begins to fire, relative to their size, are not compared."""
 
@@ -50,6 +52,29 @@ def random_weights(layer: int, d_in: int, d_sae: int, seed: int = 0, d_out: int 
         "W_skip": rng.normal(size=(d_out or d_in, d_in)) / np.sqrt(d_in),
     }
     return Weights(layer, {name: value.astype(np.float32) for name, value in tensors.items()})
+
+
+def fitted_weights(layer: int, hidden: np.ndarray, centred: bool = False, normalized: bool = False) -> Weights:
+    """Weights that reconstruct `hidden` (T, D): its principal axes, each way. `centred` and `normalized` as `encode`'s,
+    for the library that they are written for.
+    """
+    inputs = hidden.astype(np.float64)
+    if normalized:
+        inputs = inputs - inputs.mean(-1, keepdims=True)
+        inputs = inputs / inputs.std(-1, ddof=1, keepdims=True)
+    mean = inputs.mean(0)
+    axes = np.linalg.svd(inputs - mean, full_matrices=False)[2][:AXES]
+    rows = np.concatenate([axes, -axes])
+    lengths = np.random.default_rng(layer).uniform(0.5, 2, size=(len(rows), 1))
+    tensors = {
+        "W_enc": (rows / lengths).T,
+        "b_enc": np.zeros(len(rows)) if centred else -(rows / lengths) @ mean,
+        "W_dec": rows * lengths,
+        "b_dec": mean,
+        "threshold": np.full(len(rows), 0.5),
+    }
+    others = random_weights(layer, inputs.shape[1], len(rows)).tensors
+    return Weights(layer, others | {name: value.astype(np.float32) for name, value in tensors.items()})
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -201,18 +226,24 @@ Encoded = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Layout:
+    """`centred` and `normalized` are what its library does to inputs, as in `encode`."""
+
     write: Callable[[Path, Weights], Path]
     encode: Callable[[Weights, np.ndarray], Encoded]
+    centred: bool = False
+    normalized: bool = False
 
 
 LAYOUTS: dict[str, Layout] = {
     "saelens": Layout(write_saelens, lambda w, h: encode(w, h, "jump")),
     "gemma-scope": Layout(write_gemma_scope, lambda w, h: encode(w, h, "jump")),
     "dictionary-learning": Layout(
-        write_dictionary_learning, lambda w, h: encode(w, h, "jump", centred=True, threshold=0.7)
+        write_dictionary_learning, lambda w, h: encode(w, h, "jump", centred=True, threshold=0.7), centred=True
     ),
-    "openai": Layout(write_openai, lambda w, h: encode(w, h, "topk", centred=True, normalized=True)),
-    "sparsify": Layout(write_sparsify, lambda w, h: encode(w, h, "topk", centred=True)),
+    "openai": Layout(
+        write_openai, lambda w, h: encode(w, h, "topk", centred=True, normalized=True), centred=True, normalized=True
+    ),
+    "sparsify": Layout(write_sparsify, lambda w, h: encode(w, h, "topk", centred=True), centred=True),
     "tensors": Layout(write_tensors, lambda w, h: encode(w, h, "relu")),
 }
 """One of each format."""

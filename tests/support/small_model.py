@@ -47,7 +47,7 @@ def small_sae(folder: Path, layer: int, width: int, seed: int = 0, architecture:
     `architecture` is "jumprelu", "standard", "gated" or "topk".
     """
     rng = np.random.default_rng(seed)
-    hidden = _hidden(layer)
+    hidden = hidden_on_sample(layer)
     mean = hidden.mean(0)
     spread = (hidden - mean) / np.linalg.norm(hidden - mean, axis=1, keepdims=True)
     noise = rng.normal(size=(width, hidden.shape[1]))
@@ -139,7 +139,7 @@ def write_extras(folder: Path, ignored_positions: list[int], norm_cut: float | N
 
 
 @cache
-def _hidden(layer: int) -> np.ndarray:
+def hidden_on_sample(layer: int) -> np.ndarray:
     """Residual stream (T, D) after `layer` on SAMPLE, BOS left out."""
     model, tokenizer = _converted()
     found: list[torch.Tensor] = []

@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from foreign_saes import (
 )
 from memicos_engine.errors import RecipeError, SourceError
 from memicos_engine.formats import FORMATS
+from memicos_engine.formats.tensors import ARCHITECTURES
+from memicos_engine.recipe import Extras
 from memicos_engine.sources import load_source, local_facts
 from safetensors.numpy import load_file, save_file
 
@@ -71,8 +74,11 @@ def test_each_is_recognised_and_computes_what_its_library_does(name: str, weight
     assert_equal(folder, lambda hidden: layout.encode(weights, hidden))
 
 
-def test_there_is_a_test_for_every_format() -> None:
+def test_there_is_a_test_for_every_format_and_the_document_has_it() -> None:
     assert set(LAYOUTS) == set(FORMATS)
+    document = (Path(__file__).parents[3] / "docs" / "own-sae.md").read_text()
+    names = [*FORMATS, *(field.name for field in fields(Extras)), *ARCHITECTURES]
+    assert [name for name in names if f"`{name}`" not in document] == []
 
 
 @pytest.mark.parametrize("dict_class", DICT_CLASSES)

@@ -7,7 +7,7 @@ import torch
 from memicos_engine import hooks, places
 from memicos_engine.capture import capture
 from memicos_engine.errors import Refused
-from memicos_engine.model import LanguageModel
+from memicos_engine.model import LanguageModel, outline
 from memicos_engine.places import CHANGEABLE, READABLE
 
 PLACED = {
@@ -133,3 +133,26 @@ def test_an_architecture_that_transformerlens_does_not_know(tiny: Any, monkeypat
     monkeypatch.setattr(places, "determine_architecture_from_hf_config", unknown)
     found = places.find_places(model.hf, model.blocks, [2, 5])
     assert found.found == {} and set(found.missing.values()) == {"TransformerLens does not know LlamaForCausalLM"}
+
+
+@pytest.mark.parametrize("architecture", PLACED)
+def test_a_model_without_weights_has_the_same_places(tiny: Any, architecture: str) -> None:
+    """All but those whose sums only weights can show to be wrong."""
+    model: LanguageModel = tiny(architecture)[0]
+    without = outline(architecture, model.location)
+    facts = ("n_layers", "d_model", "d_vocab", "max_context", "bos_token_id", "has_chat_template")
+    assert all(getattr(without, name) == getattr(model, name) for name in facts)
+    count = sum(one.numel() for one in without.hf.parameters())
+    assert count == sum(one.numel() for one in model.hf.parameters())
+    widths = {name: width for name, (_, width) in model.places.found.items()}
+    foreseen = {name: width for name, (_, width) in without.places.found.items()}
+    unseen = set(foreseen) - set(widths)
+    assert foreseen == widths | dict.fromkeys(unseen, model.d_model)
+    assert {model.places.missing[name] for name in unseen} <= {"it is not what this model adds to its residual stream"}
+    assert bool(unseen) == (architecture in ("granite", "opt"))
+
+
+def test_the_bridge_gives_no_bos_to_a_model_that_has_none(tiny: Any) -> None:
+    model: LanguageModel = tiny("qwen2")[0]
+    assert "hook_embed" in model.bridge.hook_dict
+    assert model.bos_token_id is None and len(model.token_ids("a", prepend_bos=True)) == 1

@@ -13,8 +13,10 @@ from foreign_saes import (
     write_saelens,
     write_sparsify,
 )
+from memicos_engine import directory
 from memicos_engine.errors import LoadError
 from memicos_engine.selection import Candidate, Choice, Wanted, choose, explained, parse
+from memicos_engine.sources import local_facts
 
 
 def chosen(*sets: str, **wanted: object) -> Choice:
@@ -149,3 +151,25 @@ def test_what_cannot_be_read_is_kept_with_its_reason(tmp_path: Path) -> None:
     assert "holds no source, nor does a folder in it. Formats: tensors (" in reason(none)
     (forced,) = chosen(f"path:{tmp_path}/run/1@gemma-scope").candidates
     assert "Formats: gemma-scope (params.npz)" in reason(forced)
+
+
+def test_figures_that_are_recorded_come_with_a_source(tmp_path: Path) -> None:
+    assert directory.figures("gpt2-small-res-jb", "blocks.0.hook_resid_pre") == {
+        "l0": 10.0,
+        "explained_variance": 0.999,
+    }
+    # the directory fills in 1 for what nobody recorded
+    assert directory.figures("gemma-scope-2b-pt-res", "layer_0/width_16k/average_l0_13") == {"l0": 13.0}
+    weights = random_weights(1, 32, 48)
+    write_gemma_scope(tmp_path / "average_l0_72", weights)
+    write_openai(tmp_path / "topk", weights)
+    folder = write_saelens(tmp_path / "own", weights)
+    config = json.loads((folder / "cfg.json").read_text())
+    config["metadata"] |= {"l0": 40.5, "explained_variance": 0.8}
+    (folder / "cfg.json").write_text(json.dumps(config))
+    found = {name: local_facts(tmp_path / name, "1-some") for name in ("average_l0_72", "topk", "own")}
+    assert {name: (one.k, one.l0, one.explained_variance) for name, one in found.items()} == {
+        "average_l0_72": (None, 72.0, None),
+        "topk": (8, None, None),
+        "own": (None, 40.5, 0.8),
+    }

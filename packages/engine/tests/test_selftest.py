@@ -11,11 +11,13 @@ import numpy as np
 import plain
 import pytest
 import torch
-from memicos_engine import checks, selftest
+from memicos_engine import checks, probe, selftest
 from memicos_engine.checks import Check, Extent
 from memicos_engine.decoder import Decoder
+from memicos_engine.errors import Refused
+from memicos_engine.judgement import figures
 from memicos_engine.model import LanguageModel, load_model
-from memicos_engine.probe import measure, probe_texts
+from memicos_engine.probe import FILE_NAME, measure, probe_texts, read_record, record_path, write_record
 from memicos_engine.reference import NotCovered, Reference
 from memicos_engine.sources import SaeSource
 from safetensors.numpy import load_file
@@ -272,6 +274,43 @@ def test_the_probe_is_what_numpy_makes_of_it(small_plain: Any, llama: LanguageMo
     share = 1 - ((hidden - rebuilt) ** 2).sum() / ((hidden - hidden.mean(0)) ** 2).sum()
     assert probe.explained_variance == pytest.approx(share, abs=1e-4)
     assert probe.largest_norm == pytest.approx(np.linalg.norm(hidden, axis=1).max(), rel=1e-5)
+
+
+def test_a_record_is_of_one_model_and_one_text(
+    llama: LanguageModel, make_sae: MakeSae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, source = make_sae(1, width=128)
+    found = measure(llama, source)
+    path = record_path(tmp_path / "probes", "owner/model", "../1-some")
+    assert path.parent == tmp_path / "probes" and path != record_path(tmp_path / "probes", "owner", "model/../1-some")
+    assert read_record(path, "owner/model") is None
+    write_record(path, "owner/model", found)
+    assert read_record(path, "owner/model") == found and read_record(path, "owner/model-it") is None
+    monkeypatch.setattr(probe, "probe_texts", lambda: ("another",))
+    assert read_record(path, "owner/model") is None
+
+
+def test_the_demos_sources_give_what_is_recorded(
+    demo: LanguageModel, demo_sources: list[tuple[Path, SaeSource]]
+) -> None:
+    for folder, source in demo_sources:
+        recorded = read_record(folder / FILE_NAME, demo.id)
+        assert recorded is not None
+        check = selftest.of_source(demo, source.id, lambda source=source: source, lambda recorded=recorded: recorded)
+        assert check.passed, check
+        assert [one.problem or one.remark for one in figures(source, recorded)] == [None] * 5
+
+
+def test_figures_of_weights_at_another_hook_are_told(demo: LanguageModel, demo_sources: Any) -> None:
+    _, source = demo_sources[1]
+    far = measure(demo, replace(source, recipe=replace(source.recipe, hook_name="blocks.15.hook_mlp_out")))
+    (problem,) = [one.problem for one in figures(source, far) if one.problem]
+    assert "explained variance is -" in problem
+    sinks = measure(demo, replace(source, recipe=replace(source.recipe, ignored_positions=(), norm_cut=None)))
+    problem, *_ = [one.problem or "" for one in figures(source, sinks)]
+    assert "explained variance is -" in problem and "a few tokens decide (norms up to 2" in problem
+    with pytest.raises(Refused, match="its recipe ignores every token"):
+        measure(demo, replace(source, recipe=replace(source.recipe, norm_cut=1.0)))
 
 
 def test_the_short_form_says_what_it_leaves_out(llama: LanguageModel) -> None:

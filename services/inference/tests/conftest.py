@@ -57,7 +57,7 @@ def tokenize(model_folder: Path) -> Callable[[str], list[int]]:
 
 
 @pytest.fixture(scope="session")
-def settings(model_folder: Path, sources_folder: Path) -> MakeSettings:
+def settings(model_folder: Path, sources_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeSettings:
     own = {
         "model_id": NAME,
         "custom_hf_model_id": str(model_folder),
@@ -65,6 +65,7 @@ def settings(model_folder: Path, sources_folder: Path) -> MakeSettings:
         "sae_sets": ("small", "top"),
         "token_limit": 100,
         "device": "cpu",
+        "probes": tmp_path_factory.mktemp("probes"),
     }
 
     def make(**values: Any) -> Settings:

@@ -91,6 +91,7 @@ EITHER = {
     "POST /v1/activation/single-batch": FEATURE_OR_VECTOR,
     "POST /v1/steer/completion": (("features",), ("vectors",)),
     "POST /v1/steer/completion-chat": (("features",), ("vectors",)),
+    "POST /v1/util/sae-topk-by-decoder-cossim": (("feature",), ("vector",)),
 }
 """Fields of which a request has the one group or the other, which the contract says in words only."""
 

@@ -27,6 +27,20 @@ def hub_models() -> dict[str, str]:
     return {model: entry.model for entry in _releases() for model in _models(entry)}
 
 
+def figures(release: str, sae_id: str) -> dict[str, float]:
+    """`l0` and `explained_variance` of an SAE as SAELens' directory has them, those that it has."""
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    entry = get_pretrained_saes_directory()[release]
+    l0, explained = entry.expected_l0.get(sae_id), entry.expected_var_explained.get(sae_id)
+    # it fills in 0 and 1 for what is not known
+    return {
+        name: float(value)
+        for name, value in (("l0", l0), ("explained_variance", explained))
+        if value not in (None, 0.0, 1.0)
+    }
+
+
 @cache
 def published(model: str) -> dict[str, list[Published]]:
     """The SAEs of one of neuronpedia's models by their set, which is what follows the first `-` of the id."""

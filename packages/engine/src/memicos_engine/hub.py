@@ -12,7 +12,9 @@ from memicos_engine.errors import LoadError
 Report = Callable[[str, float], None]
 """Called with words and the share that is done."""
 
-MODEL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
+CONFIGURATION = ("*.json", "*.txt", "*.model", "*.jinja")
+"""Those of a model's files that say what it is, without its weights."""
+MODEL_FILES = (*CONFIGURATION, "*.safetensors")
 OTHER_FORMATS = ("*/*", "consolidated*", "adapter_*")
 """Further copies of the weights, which transformers does not read."""
 SOURCE_FILES = ("*.json", "*.safetensors", "*.npz", "*.pt")

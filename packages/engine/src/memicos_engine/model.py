@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from memicos_engine.places import Places, find_places
 
@@ -40,12 +41,17 @@ class LanguageModel:
     def bridge(self) -> TransformerBridge:
         """TransformerLens' bridge over a second module with the same weights, made when first asked for.
 
-        It replaces the parts of the module it wraps by slower ones of its own; `hf` stays as transformers made it.
+        It replaces the parts of the module it wraps by slower ones of its own, and gives a tokenizer without BOS one;
+        `hf` and `tokenizer` stay as transformers made them.
         """
         weights = {id(tensor): tensor for tensor in (*self.hf.parameters(), *self.hf.buffers())}
         twin = copy.deepcopy(self.hf, weights)
         return TransformerBridge.boot_transformers(
-            self.location, hf_model=twin, tokenizer=self.tokenizer, device=str(self.device), dtype=self.dtype
+            self.location,
+            hf_model=twin,
+            tokenizer=copy.deepcopy(self.tokenizer),
+            device=str(self.device),
+            dtype=self.dtype,
         )
 
     @cached_property
@@ -164,7 +170,25 @@ def load_model(
     if missing := sorted(info["missing_keys"]):
         # transformers would fill them with random numbers
         raise ValueError(f"the weights at {location} lack {len(missing)} tensors, for example {missing[0]}")
-    hf = loaded.to(device).eval()
+    return _described(model_id, location, loaded.to(device).eval(), tokenizer, device, dtype)
+
+
+def outline(model_id: str, location: str, dtype: str = "float32") -> LanguageModel:
+    """The model in the folder `location` by its configuration and tokenizer alone.
+
+    Its tensors have shapes and no values. `places` raises RuntimeError where the model's run depends on values, as
+    that of a mixture of experts does.
+
+    Raises: as `load_model`; AttributeError where the configuration lacks what a language model has.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
+    config = AutoConfig.from_pretrained(location, trust_remote_code=False)
+    with FakeTensorMode():
+        hf = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype], trust_remote_code=False).eval()
+    return _described(model_id, location, hf, tokenizer, "cpu", dtype)
+
+
+def _described(model_id: str, location: str, hf: Any, tokenizer: Any, device: str, dtype: str) -> LanguageModel:
     config = hf.config.get_text_config(decoder=True)
     return LanguageModel(
         id=model_id,

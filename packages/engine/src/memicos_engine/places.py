@@ -6,10 +6,12 @@ a position, and what a block's parts give sums up to its output. What does not i
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils.hooks import RemovableHandle
 from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
@@ -76,13 +78,14 @@ def stream(blocks: torch.nn.ModuleList, layer: int) -> Place:
 
 
 def find_places(hf: PreTrainedModel, blocks: torch.nn.ModuleList, ids: Sequence[int]) -> Places:
-    """Places of CHANGEABLE and READABLE in every block, checked by a run on `ids`."""
+    """Places of CHANGEABLE and READABLE in every block, checked by a run on `ids`.
+
+    Of a model without weights (`model.outline`) the run shows shapes alone, and sums are not compared.
+    """
     names = (*CHANGEABLE, *READABLE)
-    try:
-        template = _template(hf)
-    except (ValueError, KeyError, ImportError) as error:
-        reason = str(error) if isinstance(error, ImportError) else f"TransformerLens does not know {type(hf).__name__}"
-        return Places({}, {f"blocks.{layer}.{name}": reason for layer in range(len(blocks)) for name in names})
+    template = _template(hf)
+    if isinstance(template, str):
+        return Places({}, {f"blocks.{layer}.{name}": template for layer in range(len(blocks)) for name in names})
     missing: dict[str, str] = {}
     candidates: dict[str, Place] = {}
     for layer, block in enumerate(blocks):
@@ -96,7 +99,7 @@ def find_places(hf: PreTrainedModel, blocks: torch.nn.ModuleList, ids: Sequence[
     for name in candidates:
         if name not in seen:
             missing[name] = "the model does not run it as one vector a position"
-    for layer in range(len(blocks)):
+    for layer in () if _without_weights(hf) else range(len(blocks)):
         at = {name: seen[full] for name in names if (full := f"blocks.{layer}.{name}") in seen}
         for name in _not_summed(at, seen.get(f"blocks.{layer - 1}"), seen.get(f"blocks.{layer}")):
             missing[f"blocks.{layer}.{name}"] = "it is not what this model adds to its residual stream"
@@ -104,17 +107,23 @@ def find_places(hf: PreTrainedModel, blocks: torch.nn.ModuleList, ids: Sequence[
     return Places(found, missing)
 
 
-def _template(hf: PreTrainedModel) -> GeneralizedComponent:
-    """What TransformerLens says of a block of this architecture.
+def unknown(hf: PreTrainedModel) -> str | None:
+    """Why TransformerLens has nothing to say of this architecture; None where it has."""
+    found = _template(hf)
+    return found if isinstance(found, str) else None
 
-    Raises:
-        ValueError, KeyError: it does not know the architecture, or it has no such blocks.
-        ImportError: its adapter needs a library that is not there.
-    """
-    architecture = determine_architecture_from_hf_config(hf.config)
-    config = build_bridge_config_from_hf(hf.config, architecture, architecture, hf.dtype)
-    adapter = ArchitectureAdapterFactory.select_architecture_adapter(config)
-    return adapter.get_component_mapping()["blocks"]
+
+def _template(hf: PreTrainedModel) -> GeneralizedComponent | str:
+    """What TransformerLens says of a block of this architecture, or why it says nothing."""
+    try:
+        architecture = determine_architecture_from_hf_config(hf.config)
+        config = build_bridge_config_from_hf(hf.config, architecture, architecture, hf.dtype)
+        adapter = ArchitectureAdapterFactory.select_architecture_adapter(config)
+        return adapter.get_component_mapping()["blocks"]
+    except ImportError as error:  # of a library that its adapter needs
+        return str(error)
+    except (ValueError, KeyError):
+        return f"TransformerLens does not know {type(hf).__name__}"
 
 
 def _place(template: GeneralizedComponent, block: torch.nn.Module, name: str) -> Place | None:
@@ -157,11 +166,18 @@ def _run(hf: PreTrainedModel, places: dict[str, Place], ids: Sequence[int]) -> d
     try:
         for name, place in places.items():
             handles.append(_attach(place.module, place.side, lambda hidden, n=name: seen.__setitem__(n, hidden)))
-        hf.base_model(input_ids=torch.tensor([list(ids)], device=hf.device), use_cache=False)
+        with _without_weights(hf) or nullcontext():
+            hf.base_model(input_ids=torch.tensor([list(ids)], device=hf.device), use_cache=False)
     finally:
         for handle in handles:
             handle.remove()
     return {name: hidden for name, hidden in seen.items() if hidden.shape[:-1] == (1, len(ids))}
+
+
+def _without_weights(hf: PreTrainedModel) -> FakeTensorMode | None:
+    """What a model whose tensors have shapes alone is run in."""
+    first = next(hf.parameters())
+    return first.fake_mode if isinstance(first, FakeTensor) else None
 
 
 def _not_summed(at: dict[str, torch.Tensor], before: torch.Tensor | None, after: torch.Tensor | None) -> set[str]:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from memicos_engine.errors import LoadError
 from memicos_engine.sources import Source, SourceFacts
@@ -10,12 +11,16 @@ from memicos_engine.sources import Source, SourceFacts
 
 @dataclass(frozen=True)
 class Stored:
-    """A source where it is kept, and the memory it takes. `load` reads its weights, and may fail as loading does."""
+    """A source where it is kept, and the memory it takes. `load` reads its weights, and may fail as loading does.
+
+    `folder` has its files, where they are local.
+    """
 
     facts: SourceFacts
     nbytes: int
     place: str
     load: Callable[[], Source]
+    folder: Path | None = None
 
 
 class Shelf:
@@ -54,6 +59,10 @@ class Shelf:
 
     def place(self, source_id: str) -> str:
         return self._stored[source_id].place
+
+    def folder(self, source_id: str) -> Path | None:
+        """Where its files are, if they are local."""
+        return self._stored[source_id].folder
 
     def nbytes(self, source_ids: Iterable[str]) -> int:
         """Memory that these take together when they are loaded."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -17,6 +17,7 @@ from sae_lens.loading.pretrained_sae_loaders import load_sae_config_from_hugging
 from sae_lens.registry import SAE_CLASS_REGISTRY
 from safetensors import SafetensorError
 
+from memicos_engine import directory
 from memicos_engine.errors import RecipeError, Refused, SourceError
 from memicos_engine.formats import detect, saelens
 from memicos_engine.formats.files import peek, read
@@ -33,6 +34,8 @@ class SourceFacts:
     """What is known of a source without its weights. `id` is `<layer>-<set>` with an optional `__<variant>`.
 
     It takes activations of width `d_in`, and its directions have width `d_out` (another hook's, of a transcoder).
+    `k` is that of top-k; `l0` and `explained_variance` are what its files or SAELens' directory say that they were
+    where it was trained. Each is None where nothing says it.
     """
 
     id: str
@@ -42,6 +45,9 @@ class SourceFacts:
     d_sae: int
     d_out: int
     architecture: str
+    k: int | None = None
+    l0: float | None = None
+    explained_variance: float | None = None
 
     @property
     def hook_name(self) -> str:
@@ -196,6 +202,8 @@ def pretrained_facts(release: str, sae_id: str, source_id: str) -> SourceFacts:
             d_sae=int(config["d_sae"]),
             d_out=int(config.get("d_out", d_in)),
             architecture=str(config["architecture"]),
+            k=config.get("k"),
+            **directory.figures(release, sae_id),
         )
 
 
@@ -210,7 +218,7 @@ def load_pretrained(
     with _usable(where):
         sae = SAE.from_pretrained(release, sae_id, device=device, dtype="float32")
         recipe = settle(Extras(), sae.cfg.metadata.to_dict(), saelens.FORMAT.assumed, where)
-        return make_source(sae, source_id, recipe, dtype)
+        return replace(make_source(sae, source_id, recipe, dtype), **directory.figures(release, sae_id))
 
 
 def make_source(sae: SAE[Any], source_id: str, recipe: Recipe, dtype: str = "float32") -> SaeSource:
@@ -222,17 +230,23 @@ def make_source(sae: SAE[Any], source_id: str, recipe: Recipe, dtype: str = "flo
     Raises:
         SourceError: weights are not finite in `dtype`.
     """
+    # before the fold, which would carry a number that is none into other tensors
+    _check_finite(sae, "float32")
     # activations of attention heads come flat
     sae.turn_off_forward_pass_hook_z_reshaping()
     if (sae.get_W_dec_norm() - 1).abs().max() > STORED_UNIT:
         with suppress(NotImplementedError):
             sae.fold_W_dec_norm()
     sae = sae.to(DTYPES[dtype]).eval().requires_grad_(False)
+    _check_finite(sae, dtype)
+    return SaeSource(**vars(_facts(source_id, sae, recipe)), sae=sae)
+
+
+def _check_finite(sae: SAE[Any], dtype: str) -> None:
     for name, tensor in sae.named_parameters():
         # a threshold that is never reached may be infinite
         if tensor.isnan().any() or (name != "threshold" and not tensor.isfinite().all()):
             raise SourceError(f"{name} has numbers that are not finite in {dtype}")
-    return SaeSource(**vars(_facts(source_id, sae, recipe)), sae=sae)
 
 
 def _open(folder: Path, format_name: str | None, extras: Extras, device: str) -> tuple[SAE[Any], Recipe]:
@@ -295,7 +309,14 @@ def _facts(source_id: str, sae: SAE[Any], recipe: Recipe) -> SourceFacts:
         d_sae=sae.cfg.d_sae,
         d_out=getattr(sae.cfg, "d_out", sae.cfg.d_in),
         architecture=sae.cfg.architecture(),
+        k=getattr(sae.cfg, "k", None),
+        l0=_number(sae.cfg.metadata.get("l0")),
+        explained_variance=_number(sae.cfg.metadata.get("explained_variance")),
     )
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _layer(recipe: Recipe) -> int:

@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 @app.callback()
 def main() -> None:
-    """Make datasets of feature dashboards."""
+    """Make datasets of feature dashboards; have sources of your own served, and numbers proved."""
 
 
 @app.command()
@@ -64,6 +64,48 @@ def selftest(
     Loads what inference would serve with these settings, and compares two ways to the same numbers. The status is 1
     where a check failed. docs/inference.md says what is compared.
     """
-    given = ["--env-file", str(env_file)] if env_file else []
-    # a program of its own: this command and the server share no code
-    raise typer.Exit(subprocess.run([sys.executable, "-m", "memicos_inference", "--self-test", *given]).returncode)
+    raise typer.Exit(_inference("--self-test", *(["--env-file", str(env_file)] if env_file else [])))
+
+
+sae = typer.Typer(no_args_is_help=True, help="Sources of your own.")
+model = typer.Typer(no_args_is_help=True, help="Models.")
+app.add_typer(sae, name="sae")
+app.add_typer(model, name="model")
+
+
+@sae.command("add")
+def sae_add(
+    spec: Annotated[
+        str, typer.Argument(help="an entry of SAE_SETS: path:FOLDER, hf:OWNER/NAME, the name of a set, or neurons")
+    ],
+    env_file: Annotated[
+        Path | None, typer.Option(help="add to this env file of inference, which names the model")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="a hub id or folder instead; makes .env.inference.<model>.<set> here")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="add it though its figures say that weights and hook do not belong together")
+    ] = False,
+) -> None:
+    """Check an SAE against its model, record what it gives on a known text, and have inference serve it.
+
+    Prints L0, explained variance and norms beside what is expected. One that does not fit is refused with the reason,
+    and nothing is written. docs/own-sae.md has formats, ids, and what each refusal means.
+    """
+    options = [f"--env-file={env_file}"] if env_file else []
+    options += [f"--model={model}"] if model else []
+    raise typer.Exit(_inference("sae", "add", *options, *(["--force"] if force else []), "--", spec))
+
+
+@model.command("check")
+def model_check(
+    model: Annotated[str, typer.Argument(help="a hub id, a short name such as gpt2-small, or a local folder")],
+) -> None:
+    """Say what a model is and needs, from its configuration alone: memory, BOS, hooks, and the lines of an env file."""
+    raise typer.Exit(_inference("model", "check", "--", model))
+
+
+def _inference(*arguments: str) -> int:
+    """A program of its own: this command and the server share no code."""
+    return subprocess.run([sys.executable, "-m", "memicos_inference", *arguments]).returncode

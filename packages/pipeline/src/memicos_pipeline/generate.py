@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from memicos_dataset import manifest as m
+from memicos_engine import probe
 from memicos_engine.hooks import residual_layer
 from memicos_engine.model import LanguageModel, load_model
 from memicos_engine.positions import ignored_positions
@@ -105,7 +106,9 @@ def work_folder(config: GenerateConfig, contexts: Contexts) -> Path:
 def _weights(config: GenerateConfig) -> Iterator[Path]:
     yield from sorted(Path(config.model.folder).glob("*.safetensors"))
     for name in config.source_set.sources:
-        yield from sorted(path for path in (config.source_set.folder / name).iterdir() if path.is_file())
+        files = (path for path in (config.source_set.folder / name).iterdir() if path.is_file())
+        # what a source was seen to give is no part of it
+        yield from sorted(path for path in files if path.name != probe.FILE_NAME)
 
 
 def generate(config: GenerateConfig, report: Report, harvest_only: bool = False) -> None:

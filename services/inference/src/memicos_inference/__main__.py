@@ -1,6 +1,6 @@
-"""`python -m memicos_inference [--env-file FILE] [--self-test | --list-configs]`.
+"""`python -m memicos_inference [--env-file FILE] [--self-test | --list-configs]`, `sae add SPEC`, `model check ID`.
 
-Serve; prove the numbers of what would be served; list the known env files.
+Serve; prove the numbers of what would be served; list the known env files; and the programs in `commands/`.
 """
 
 import argparse
@@ -16,43 +16,20 @@ from pathlib import Path
 import psutil
 import uvicorn
 from memicos_engine.errors import LoadError
-from pydantic import ValidationError
 
-from memicos_inference import loading
+from memicos_inference import configs, loading
 from memicos_inference.app import create_app
-from memicos_inference.settings import Settings, read
+from memicos_inference.commands import model_check, sae_add
+from memicos_inference.settings import Settings
 from memicos_inference.verification import HEADING, Verification, line
-
-CONFIGS = ".env.inference."
 
 log = logging.getLogger("memicos_inference")
 
 
-def _configs(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"{CONFIGS}*"))
-
-
-def _list(folder: Path) -> None:
-    """Each known config with the first line of its comment."""
-    for file in _configs(folder):
-        first = file.read_text(encoding="utf-8").partition("\n")[0]
-        print(f"{file.name.removeprefix(CONFIGS):<60} {first.lstrip('# ')}")  # noqa: T201
-
-
 def _settings(env_file: Path | None) -> Settings:
     """Ends the program with one line where they cannot be used."""
-    if env_file and not env_file.is_file():
-        known = [file.name.removeprefix(CONFIGS) for file in _configs(env_file.parent)]
-        listed = f" Known there: {', '.join(known)}." if known and env_file.name.startswith(CONFIGS) else ""
-        sys.exit(f"inference: there is no env file {env_file}.{listed}")
-    try:
-        settings = read(env_file)
-    except ValidationError as error:
-        problem = error.errors(include_input=False)[0]
-        sys.exit(f"inference: {problem['loc'][0]}: {problem['msg'].removeprefix('Value error, ')}.")
-    except ValueError as error:
-        sys.exit(f"inference: {error}.")
-    if not (settings.model_id or settings.override_model_id or settings.custom_hf_model_id):
+    settings = configs.settings_of(env_file)
+    if not settings.models.given:
         sys.exit("inference: MODEL_ID is not set. Set it, or name a config by --env-file (--list-configs lists them).")
     return settings
 
@@ -108,18 +85,28 @@ def _warn_if_open(settings: Settings) -> None:
         log.warning("open to whoever reaches %s: set INFERENCE_SECRET", settings.host)
 
 
+def _log(level: int) -> None:
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    logging.captureWarnings(True)
+    for noisy in ("httpx2", "httpcore2", "transformer_lens", "sae_lens"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="memicos_inference", description="Serves a language model and its SAEs.")
     parser.add_argument("--env-file", type=Path, help="settings for what the environment does not set")
     parser.add_argument("--self-test", action="store_true", help="check the numbers instead; status 1 on a failure")
-    parser.add_argument("--list-configs", action="store_true", help=f"list the {CONFIGS}* of this folder")
+    parser.add_argument("--list-configs", action="store_true", help=f"list the {configs.PREFIX}* of this folder")
+    commands = parser.add_subparsers(title="instead of serving", metavar="COMMAND")
+    sae_add.define(commands)
+    model_check.define(commands)
     arguments = parser.parse_args()
     if arguments.list_configs:
-        return _list(Path())
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.captureWarnings(True)
-    for noisy in ("httpx2", "httpcore2", "transformer_lens", "sae_lens"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+        return configs.show(Path())
+    if run := vars(arguments).get("run"):
+        _log(logging.CRITICAL)  # what is wrong is their one line
+        sys.exit(run(arguments))
+    _log(logging.INFO)
     settings = _settings(arguments.env_file)
     if arguments.self_test:
         sys.exit(_self_test(settings))

@@ -96,7 +96,7 @@ def known(candidates: Sequence[Candidate], wanted: Wanted, report: Report) -> tu
             broken[one.id] = str(error)
         else:
             load = partial(explained, one, one.load, wanted)
-            stored.append(Stored(facts, facts.nbytes(wanted.dtype), one.place, load))
+            stored.append(Stored(facts, facts.nbytes(wanted.dtype), one.place, load, one.folder))
     return stored, broken
 
 
@@ -191,12 +191,33 @@ def _model(settings: Settings, place: names.Place, device: str, report: Report) 
     return model if place.folder else replace(model, origin=place.shown)
 
 
+def outlined(place: names.Place, folder: Path) -> LanguageModel:
+    """The model in `folder` without its weights.
+
+    Raises:
+        LoadError: it is none that could be served.
+    """
+    _no_pickles()
+    from memicos_engine.model import outline
+
+    where = f"{place.shown} ({place.setting})"
+    _check_layout(folder, where)
+    try:
+        return outline(place.shown, str(folder))
+    except (OSError, ValueError, LookupError, ImportError, RuntimeError, AttributeError) as error:
+        raise LoadError(f"{where} is not a model that can be loaded: {_words(error)}") from error
+
+
+def _check_layout(folder: Path, where: str) -> None:
+    if not (folder / "config.json").is_file():
+        raise LoadError(f"{where} has no config.json: it is not a model in the hub's layout.")
+
+
 def _check_files(folder: Path, where: str) -> None:
     """Whether the folder has what a model needs, its weights being whole safetensors."""
     from safetensors import SafetensorError, safe_open
 
-    if not (folder / "config.json").is_file():
-        raise LoadError(f"{where} has no config.json: it is not a model in the hub's layout.")
+    _check_layout(folder, where)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise LoadError(f"{where} has no weights as safetensors; other formats are not read.")

@@ -61,7 +61,7 @@ class Served:
             raise BadInput(f"Unknown source '{source_id}': this server has {some or 'no sources'}.")
         source = self.shelf.get(source_id)
         if self.verification:
-            self.verification.check_source(self.model, source)
+            self.verification.check_source(self, source)
         return source
 
     @property

@@ -206,6 +206,11 @@ class Settings(BaseSettings):
         validation_alias="INFERENCE_SELFTEST_BYTES",
         description="Memory on the CPU for a float32 copy of a block; larger ones are not compared at the start.",
     )
+    probes: Path = Field(
+        default=Path(".data/probes"),
+        validation_alias="INFERENCE_PROBES",
+        description="Folder of what sources gave on the probe's text when they were added; the self-test compares.",
+    )
     allow_unverified: bool = Field(
         default=False,
         validation_alias="ALLOW_UNVERIFIED",
@@ -225,15 +230,7 @@ class Settings(BaseSettings):
     @field_validator("sae_sets", "include_sae", "exclude_sae", "sae_roots", mode="before")
     @classmethod
     def _json_list(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            found = json.loads(value)
-        except ValueError:
-            found = None
-        if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
-            raise ValueError('should be a JSON list of strings, for example ["res-jb"]')
-        return tuple(found)
+        return json_list(value) if isinstance(value, str) else value
 
     @field_validator("include_sae", "exclude_sae")
     @classmethod
@@ -250,6 +247,17 @@ class Settings(BaseSettings):
     def _short_dtype(cls, value: Any) -> Any:
         short = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
         return short.get(value, value) if isinstance(value, str) else value
+
+
+def json_list(value: str) -> tuple[str, ...]:
+    """Raises ValueError where it is something else."""
+    try:
+        found = json.loads(value)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise ValueError('should be a JSON list of strings, for example ["res-jb"]')
+    return tuple(found)
 
 
 def read(env_file: Path | None = None) -> Settings:

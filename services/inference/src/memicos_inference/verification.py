@@ -19,7 +19,6 @@ from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
     from memicos_engine.checks import Check, Extent
-    from memicos_engine.model import LanguageModel
     from memicos_engine.probe import Probe
     from memicos_engine.sources import Source
 
@@ -64,12 +63,12 @@ class Verification:
 
         self._run(served, selftest.FULL, show)
         for source_id in served.shelf.ids:
-            load, recorded = partial(served.shelf.get, source_id), partial(self._recorded, source_id)
+            load, recorded = partial(served.shelf.get, source_id), partial(self._recorded, served, source_id)
             check = selftest.of_source(served.model, source_id, load, recorded)
             self._note(check)
             show(check)
 
-    def check_source(self, model: LanguageModel, source: Source) -> None:
+    def check_source(self, served: Served, source: Source) -> None:
         """Compares a source with its record when it is first used.
 
         Raises:
@@ -80,8 +79,8 @@ class Verification:
         if self.state == "off":
             return
         if not any(check.source == source.id for check in self.checks):
-            recorded = partial(self._recorded, source.id)
-            self._note(selftest.of_source(model, source.id, lambda: source, recorded))
+            recorded = partial(self._recorded, served, source.id)
+            self._note(selftest.of_source(served.model, source.id, lambda: source, recorded))
         self._refuse(lambda check: check.source == source.id)
 
     def check_path(self, path: str) -> None:
@@ -122,11 +121,13 @@ class Verification:
         elif check.passed is None and check.source is None:
             log.warning("self-test: %s: %s", check.name, check.words)
 
-    def _recorded(self, source_id: str) -> Probe | None:
-        from memicos_engine.probe import read_record
+    def _recorded(self, served: Served, source_id: str) -> Probe | None:
+        """What was recorded here, by `memicos sae add`; else what came with the source's files."""
+        from memicos_engine.probe import FILE_NAME, read_record, record_path
 
-        folder = self._settings.sae_folder
-        return read_record(folder / source_id) if folder else None
+        found = read_record(record_path(self._settings.probes, served.weights, source_id), served.weights)
+        folder = served.shelf.folder(source_id)
+        return read_record(folder / FILE_NAME, served.weights) if found is None and folder else found
 
 
 def endpoints(check: Check) -> tuple[str, ...]:

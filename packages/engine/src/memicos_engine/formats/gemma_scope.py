@@ -20,6 +20,7 @@ from memicos_engine.errors import SourceError
 from memicos_engine.formats.base import Config, Format, Stored, config, only, take
 from memicos_engine.recipe import Extras
 
+_L0 = re.compile(r"average_l0_(\d+)$")
 _PUBLISHED = re.compile(r"(gemma-scope-[\w.-]+)(?:/snapshots/\w+)?/(.*layer_\d+.*)")
 
 
@@ -36,6 +37,8 @@ def _config(folder: Path, extras: Extras, _stored: Stored) -> Config:
         else:
             said = get_gemma_2_config_from_hf(repo, path, "cpu")
         metadata = handle_config_defaulting(said)["metadata"]
+    if recorded := _L0.search(folder.name):
+        metadata = {**metadata, "l0": int(recorded.group(1))}
     transcoder = bool(extras.hook_name_out or metadata.get("hook_name_out"))
     return config("jumprelu_transcoder" if transcoder else "jumprelu", metadata)
 

@@ -1,0 +1,158 @@
+"""`model check`: what a model is and needs, from its configuration and tokenizer, without its weights."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memicos_engine import directory, hub, names
+from memicos_engine.errors import LoadError
+
+from memicos_inference import configs, loading
+from memicos_inference.settings import Settings
+
+if TYPE_CHECKING:  # imports torch
+    from memicos_engine.model import LanguageModel
+
+MEGABYTE = 1_000_000
+COLUMN = 18
+
+
+def define(commands: Any) -> None:
+    """Add the command to a parser's subparsers."""
+    group = commands.add_parser("model", help="models: model check ID").add_subparsers(required=True, metavar="check")
+    parser = group.add_parser(
+        "check",
+        help="what a model is and needs, without its weights",
+        description="What a model is and needs, from its configuration and tokenizer alone: its weights are not read.",
+    )
+    parser.add_argument("model", metavar="ID", help="a hub id, a short name such as gpt2-small, or a local folder")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Gives 1 and one line on stderr where the model could not be served."""
+    settings = configs.settings_of(None)
+    try:
+        place = names.place(names.ModelNames(model=arguments.model))
+        folder = place.folder or _fetch(place, settings)
+        model = loading.outlined(place, folder)
+    except LoadError as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return 1
+    owners = directory.owners([place.repo or folder.resolve().name])
+    published = {owner: sorted(directory.published(owner)) for owner in owners}
+    for name, words in _lines(model, place, folder, settings):
+        print(f"{name:<{COLUMN}} {words}")
+    for owner, sets in published.items():
+        print(f"{'sources':<{COLUMN}} SAELens' directory has for {owner}: {', '.join(sets)}")
+    print("\nIn an env file:\n")
+    print("\n".join(_env_lines(model, arguments.model, place, folder, next(iter(published.values()), []))))
+    return 0
+
+
+def _fetch(place: names.Place, settings: Settings) -> Path:
+    assert place.repo is not None
+    token = settings.hf_token.get_secret_value() if settings.hf_token else None
+    return hub.fetch(place.repo, token, lambda words, share: None, 0, hub.CONFIGURATION)
+
+
+def _lines(model: LanguageModel, place: names.Place, folder: Path, settings: Settings) -> Iterator[tuple[str, str]]:
+    from memicos_engine.generation import cache_bytes
+
+    heads = f"{model.n_layers} layers of width {model.d_model:,}, vocabulary {model.d_vocab:,}"
+    yield "model", f"{place.shown}: {type(model.hf).__name__}, {heads}, context {model.max_context:,}"
+    parameters = sum(one.numel() for one in model.hf.parameters())
+    yield "weights", f"{parameters:,} parameters: {_size(4 * parameters)} in float32, {_size(2 * parameters)} in 16 bit"
+    yield "", _stored(place, folder)
+    numbers = cache_bytes(model, 1, 1) // model.dtype.itemsize
+    most = settings.kv_bytes // (4 * numbers)
+    yield "keys and values", f"{4 * numbers:,} bytes a token in float32, {2 * numbers:,} in 16 bit"
+    yield "", f"INFERENCE_KV_BYTES={settings.kv_bytes} holds {most:,} tokens of float32, {2 * most:,} of 16 bit"
+    yield "BOS", _bos(model)
+    template = "the model's own template" if model.has_chat_template else "no template: conversations are ChatML"
+    yield "chat", template
+    yield from _hooks(model)
+
+
+def _hooks(model: LanguageModel) -> Iterator[tuple[str, str]]:
+    from memicos_engine import hooks, places
+
+    # torch tells of what cannot be run without values, too; the answer does
+    logging.getLogger("torch._subclasses.fake_tensor").disabled = True
+    try:
+        steered = {name: hooks.steered(model, name.replace(".N.", ".0."))[1] for name in hooks.steerable(model)}
+        not_steered = hooks.unsteerable(model)
+    except RuntimeError:
+        yield "hooks", "which can be steered shows when the weights are loaded: without them this model does not run"
+        return
+    yield "steered, captured", "in every layer N, by width; that parts add up is checked when the weights are loaded"
+    for name, width in steered.items():
+        yield "", f"  {name:<26}{width:,}"
+    for name, reason in not_steered.items():
+        yield "not steered", f"{name}: {reason}"
+    reason = places.unknown(model.hf)
+    knows = f"knows {type(model.hf).__name__}: the other hooks of its bridge are captured as well"
+    yield "TransformerLens", knows if reason is None else f"{reason}: no other hooks are captured"
+
+
+def _stored(place: names.Place, folder: Path) -> str:
+    dtype = _dtype(folder)
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        size = _json(index).get("metadata", {}).get("total_size")
+        return f"stored in {dtype}" + (f", {_size(size)}" if size else "")
+    files = list(folder.glob("*.safetensors"))
+    if place.folder and not files:
+        return "not there as safetensors: it cannot be served from this folder as it is"
+    return f"stored in {dtype}" + (f", {_size(sum(one.stat().st_size for one in files))}" if files else "")
+
+
+def _dtype(folder: Path) -> str:
+    """Of the weights as they are stored; transformers' default where the configuration does not say it."""
+    config = _json(folder / "config.json")
+    said = [one.get(name) for one in (config, config.get("text_config", {})) for name in ("dtype", "torch_dtype")]
+    return next((str(one) for one in said if one), "float32")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _bos(model: LanguageModel) -> str:
+    if model.bos_token_id is None:
+        return "none: nothing is prepended, and position 0 is a token of the text"
+    itself = "puts it in front by itself" if model.tokenizer_prepends_bos else "does not put it in front by itself"
+    return f"{model.tokenizer.bos_token} ({model.bos_token_id}); the tokenizer {itself}, a source's recipe decides"
+
+
+def _env_lines(model: LanguageModel, given: str, place: names.Place, folder: Path, sets: Sequence[str]) -> list[str]:
+    location = str(place.folder.absolute()) if place.folder else given
+    name = folder.resolve().name if place.folder else given
+    dtype = _dtype(folder)
+    common = [
+        f"MODEL_DTYPE={dtype if dtype in ('float16', 'bfloat16') else 'float32'}",
+        f"TOKEN_LIMIT={min(configs.TOKEN_LIMIT, model.max_context)}",
+    ]
+    return [
+        f"# with sources of its own{', of SAELens directory or yours' if sets else ''} (memicos sae add)",
+        f"MODEL_ID={name}",
+        *([f"CUSTOM_HF_MODEL_ID={location}"] if place.folder else []),
+        f"SAE_SETS='{json.dumps(sets[:1])}'",
+        *common,
+        "",
+        f"# with sources of another model of {model.n_layers} layers of width {model.d_model:,}, its base say",
+        "MODEL_ID=<the model that the sources belong to>",
+        f"{'CUSTOM_HF_MODEL_ID' if place.folder else 'OVERRIDE_MODEL_ID'}={location}",
+        "SAE_SETS='[\"<their set>\"]'",
+        *common,
+    ]
+
+
+def _size(number: int) -> str:
+    return f"{number / MEGABYTE:,.0f} MB" if number >= 10 * MEGABYTE else f"{number / MEGABYTE:,.2f} MB"

@@ -1,0 +1,228 @@
+"""`sae add`: look at sources before they are served, record what they give, and write them into an env file."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memicos_engine.errors import LoadError
+from memicos_engine.storage import replace_text
+
+from memicos_inference import configs, loading
+from memicos_inference.serving import Served, set_of
+from memicos_inference.settings import Settings
+
+if TYPE_CHECKING:  # imports torch
+    from memicos_engine.judgement import Figure
+    from memicos_engine.probe import Probe
+    from memicos_engine.sources import SourceFacts
+
+EPILOG = """\
+SPEC is an entry of SAE_SETS:
+  path:/data/mine            a folder that is a source, or one with such folders in it
+  hf:owner/name[/folder]     the same in a repository of the hub
+  res-jb                     a set of SAE_FOLDER or of SAELens' directory
+  neurons                    the model's own MLP neurons
+each with an optional @format. docs/own-sae.md has formats, ids, and what each refusal means.
+"""
+
+
+def define(commands: Any) -> None:
+    """Add the command to a parser's subparsers."""
+    group = commands.add_parser("sae", help="sources: sae add SPEC").add_subparsers(required=True, metavar="add")
+    parser = group.add_parser(
+        "add",
+        help="check sources and write them into an env file",
+        description="Check an SAE against its model, record what it gives on a known text, and have it served.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("spec", metavar="SPEC", help="what to add, see below")
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--env-file", type=Path, help="add to this env file, which names the model")
+    model.add_argument(
+        "--model", help=f"a hub id, a short name or a folder; makes an env file {configs.PREFIX}<model>.<set> here"
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="add it though its figures say that weights and hook do not belong together",
+    )
+    parser.set_defaults(run=run)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The env file, its text as it will be, and settings that serve what is added and nothing else.
+
+    `listed`: it was there before.
+    """
+
+    file: Path
+    text: str
+    settings: Settings
+    listed: bool
+
+
+@dataclass(frozen=True)
+class Checked:
+    facts: SourceFacts
+    probe: Probe
+    figures: list[Figure]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Gives 1 and one line on stderr where the source is refused; nothing is written then."""
+    try:
+        target = _target(arguments.spec, arguments.env_file, arguments.model)
+        served = loading.load(target.settings, _progress)
+        if served.shelf.broken:
+            raise LoadError(_and_others(list(served.shelf.broken.values())))
+        checked = []
+        for one in _check(served):
+            _show(one)
+            checked.append(one)
+        _judge(checked, arguments.force)
+    except LoadError as error:
+        _say(f"refused: {error}")
+        return 1
+    try:
+        _write(target, served, checked)
+    except OSError as error:
+        _say(f"cannot be written: {error}")
+        return 1
+    return 0
+
+
+def _target(text: str, env_file: Path | None, model: str | None) -> Target:
+    """Raises LoadError where it could not be served beside what the file has."""
+    settings = configs.settings_of(env_file)
+    # imports torch, which a wrong env file must not wait for
+    from memicos_engine import selection
+
+    entry = _entry(selection.parse(text))
+    try:
+        content = configs.text_of(env_file) if env_file else ""
+        before = configs.sets_of(content)
+        listed = next((one for one in before if _entry(selection.parse(one)) == entry), None)
+        if env_file is None:
+            assert model is not None
+            settings = _of_model(settings, model)
+        elif not settings.models.given:
+            raise LoadError(f"{env_file} names no model: set MODEL_ID there.")
+        sets = before if listed else (*before, entry)
+        wanted = loading.wanted(settings, loading.pick_device(settings.device))
+        # all that the file will have: two sources of one id would end the server's start
+        choice = selection.choose(replace(wanted, sets=sets), _progress)
+        own = settings.model_copy(update={"sae_sets": (listed or entry,)})
+        if env_file is None:
+            named = [one.id for one in choice.candidates if one.id != one.place]
+            env_file = Path(configs.file_name(settings.model_id, set_of(named[0]) if named else "neurons"))
+            if env_file.exists():
+                raise LoadError(f"{env_file} is there already: add to it by --env-file {env_file}.")
+            comment = f"{settings.model_id} with {entry}; written by memicos sae add."
+            return Target(env_file, configs.fresh(own, comment), own, listed=False)
+        return Target(env_file, configs.with_sets(content, sets), own, listed is not None)
+    except ValueError as error:
+        raise LoadError(f"{env_file or entry}: {error}.") from error
+
+
+def _entry(spec: Any) -> str:
+    """As it is written: a server may be started in another folder than this."""
+    if spec.kind != "path":
+        return spec.text
+    return f"path:{Path(spec.name).expanduser().absolute()}{f'@{spec.format}' if spec.format else ''}"
+
+
+def _of_model(settings: Settings, model: str) -> Settings:
+    """A folder's name is the model's id, as requests give it."""
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        names = {"model_id": model, "custom_hf_model_id": None}
+    else:
+        names = {"model_id": folder.resolve().name, "custom_hf_model_id": str(folder.absolute())}
+    return settings.model_copy(update={**names, "override_model_id": None})
+
+
+def _check(served: Served) -> Iterator[Checked]:
+    import torch
+    from memicos_engine.errors import Refused
+    from memicos_engine.judgement import figures
+    from memicos_engine.probe import measure
+
+    for facts in served.shelf.facts():
+        try:
+            probe = measure(served.model, served.shelf.get(facts.id))
+        except Refused as error:
+            raise LoadError(str(error)) from error
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise LoadError(
+                f"Source {facts.id} and its model do not fit into the memory of {served.model.device}. Set MODEL_DTYPE "
+                "and SAE_DTYPE, or use a larger device."
+            ) from error
+        yield Checked(facts, probe, figures(facts, probe))
+
+
+def _judge(checked: list[Checked], force: bool) -> None:
+    """Raises LoadError where figures show that weights and hook do not belong together, unless forced."""
+    problems = {one.facts.id: [figure.problem for figure in one.figures if figure.problem] for one in checked}
+    found = [f"Source {source_id}: {'; '.join(those)}" for source_id, those in problems.items() if those]
+    if found and not force:
+        raise LoadError(f"{_and_others(found)}. Right weights, hook_name and model? --force adds it all the same.")
+    if found:
+        _say(f"forced, though {_and_others(found)}")
+
+
+def _write(target: Target, served: Served, checked: list[Checked]) -> None:
+    from memicos_engine.probe import record_path, write_record
+
+    folder = target.settings.probes
+    for one in checked:
+        if math.isfinite(one.probe.explained_variance):
+            write_record(record_path(folder, served.weights, one.facts.id), served.weights, one.probe)
+    print(f"recorded in {folder} for the self-test")
+    if target.listed:
+        print(f"{target.file} has it already")
+    else:
+        replace_text(target.file, target.text)
+        print(f"written to {target.file}: SAE_SETS is {', '.join(configs.sets_of(target.text))}")
+    name = target.file.name
+    if target.file.parent.resolve() == Path.cwd() and name.startswith(configs.PREFIX):
+        command = f"make inference-localhost-dev MODEL_SOURCESET={name.removeprefix(configs.PREFIX)}"
+    else:
+        command = f"python -m memicos_inference --env-file {target.file}"
+    print(f"serve it: {command}")
+
+
+def _show(one: Checked) -> None:
+    facts = one.facts
+    hook = facts.hook_name + (f" -> {facts.steer_hook}" if facts.steer_hook != facts.hook_name else "")
+    print(f"{facts.id}: {facts.architecture}, {facts.d_in:,} -> {facts.d_sae:,} features, at {hook}")
+    if not one.figures:
+        print("  the model's own neurons: nothing is expected of them")
+        return
+    print(f"  {'':<20}{'found':>10}  expected")
+    for figure in one.figures:
+        print(f"  {figure.name:<20}{figure.found:>10}  {'NOT ' if figure.problem else ''}{figure.expected}")
+        if figure.remark:
+            print(f"  {'':<20}{'note':>10}  {figure.remark}")
+
+
+def _and_others(reasons: list[str]) -> str:
+    more = len(reasons) - 1
+    return reasons[0].rstrip(".") + (f" (and {more} more)" if more else "")
+
+
+def _progress(words: str, _share: float) -> None:
+    """What takes long, for whoever waits."""
+    if sys.stderr.isatty():
+        _say(words)
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr)

@@ -1,0 +1,146 @@
+"""`model check`: what a configuration says, against files and loaded weights; and what could not be served refused."""
+
+import argparse
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from memicos_inference.commands import model_check
+from memicos_inference.settings import Settings, read
+from safetensors import safe_open
+from servers import free_port, running
+from small_hub import GPT2, SmallHub, asked_at, published
+from transformers import DiffLlamaConfig, MixtralConfig, T5Config
+
+Check = Callable[[str], tuple[int, str, str]]
+
+
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Check:
+    """The command; gives its status and what it says."""
+    for field in Settings.model_fields.values():
+        for name in getattr(field.validation_alias, "choices", [field.validation_alias]):
+            monkeypatch.delenv(str(name), raising=False)
+    parser = argparse.ArgumentParser()
+    model_check.define(parser.add_subparsers())
+
+    def run(model: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        given = parser.parse_args(["model", "check", model])
+        status = given.run(given)
+        said, problem = capsys.readouterr()
+        return status, said, problem
+
+    return run
+
+
+def refusal(check: Check, model: str) -> str:
+    status, said, problem = check(model)
+    assert (status, said) == (1, "")
+    (line,) = problem.splitlines()
+    assert line.startswith("refused: ")
+    return line
+
+
+def configured(folder: Path, model_folder: Path, config: Any) -> Path:
+    """A configuration with a tokenizer, and no weights."""
+    shutil.copytree(model_folder, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    config.save_pretrained(folder)
+    return folder
+
+
+def test_a_model_as_it_is_stored(check: Check, model_folder: Path, tmp_path: Path) -> None:
+    with safe_open(model_folder / "model.safetensors", framework="np") as file:
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    numbers = sum(int(rows) * (int(rest[0]) if rest else 1) for rows, *rest in shapes.values())
+    keys = shapes["model.layers.0.self_attn.k_proj.weight"][0]
+    neurons = shapes["model.layers.0.mlp.up_proj.weight"][0]
+    status, said, problem = check(str(model_folder))
+    assert (status, problem) == (0, "")
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    assert "model glassllm-en: LlamaForCausalLM, 4 layers of width 128, vocabulary 1,024, context 128" in lines
+    sizes = f"{4 * numbers / 1e6:.2f} MB in float32, {2 * numbers / 1e6:.2f} MB in 16 bit"
+    assert f"weights {numbers:,} parameters: {sizes}" in lines
+    stored = (model_folder / "model.safetensors").stat().st_size
+    assert f"stored in float32, {stored / 1e6:.2f} MB" in lines
+    assert f"keys and values {2 * 4 * keys * 4:,} bytes a token in float32, {2 * 4 * keys * 2:,} in 16 bit" in lines
+    assert any(line.startswith("BOS <bos> (2); the tokenizer does not put it in front") for line in lines)
+    assert "chat no template: conversations are ChatML" in lines
+    assert "blocks.N.hook_resid_mid 128" in lines and f"blocks.N.mlp.hook_post {neurons}" in lines
+    assert any(line.startswith("TransformerLens knows LlamaForCausalLM") for line in lines)
+    # its lines are an env file of that model
+    own = said.split("In an env file:")[1].split("# with sources of another model")
+    (tmp_path / "own.env").write_text(own[0])
+    settings = read(tmp_path / "own.env")
+    assert settings.models.given == ("glassllm-en", str(model_folder)) and settings.token_limit == 128
+    assert f"CUSTOM_HF_MODEL_ID={model_folder}" in own[1] and "4 layers of width 128" in own[1]
+
+
+def test_weights_are_not_needed_and_their_lack_is_said(check: Check, model_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "no-weights"
+    shutil.copytree(model_folder, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    status, said, _ = check(str(folder))
+    assert status == 0 and "not there as safetensors: it cannot be served" in said
+    index = {"metadata": {"total_size": 123_000_000}, "weight_map": {}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
+    said = check(str(folder))[1]
+    assert "stored in bfloat16, 123 MB" in said and "MODEL_DTYPE=bfloat16" in said
+
+
+def test_what_transformerlens_does_not_know_is_said(check: Check, model_folder: Path, tmp_path: Path) -> None:
+    sizes: dict[str, Any] = {"vocab_size": 1024, "hidden_size": 32, "intermediate_size": 56, "num_hidden_layers": 2}
+    heads: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    unknown = configured(tmp_path / "unknown", model_folder, DiffLlamaConfig(**sizes, **heads))
+    status, said, _ = check(str(unknown))
+    assert status == 0 and "TransformerLens does not know DiffLlamaForCausalLM: no other hooks are captured" in said
+    assert "blocks.N.hook_resid_post" in said and "blocks.N.hook_mlp_out: TransformerLens does not know" in said
+    experts = configured(tmp_path / "experts", model_folder, MixtralConfig(**sizes, **heads, num_local_experts=4))
+    status, said, problem = check(str(experts))
+    assert (status, problem) == (0, "") and "without them this model does not run" in said
+
+
+def test_what_could_not_be_served_is_refused(check: Check, model_folder: Path, tmp_path: Path) -> None:
+    assert f"There is no folder {tmp_path}/gone" in refusal(check, f"{tmp_path}/gone")
+    assert "nonsense (MODEL_ID) is neither a folder nor a hub id" in refusal(check, "nonsense")
+    (tmp_path / "empty").mkdir()
+    assert "empty (MODEL_ID) has no config.json" in refusal(check, str(tmp_path / "empty"))
+    other = configured(tmp_path / "other", model_folder, T5Config())
+    assert "other (MODEL_ID) is not a model that can be loaded" in refusal(check, str(other))
+    config = json.loads((other / "config.json").read_text())
+    marker = tmp_path / "it ran"
+    (other / "code.py").write_text(f"open({str(marker)!r}, 'w')\nclass Config: pass\nclass Model: pass\n")
+    own = {"model_type": "own", "auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"}}
+    for content in (config | {"model_type": "unheard-of"}, config | own):
+        (other / "config.json").write_text(json.dumps(content))
+        assert "other (MODEL_ID) is not a model that can be loaded" in refusal(check, str(other))
+    (other / "config.json").write_text("{")
+    assert "other (MODEL_ID) is not a model that can be loaded" in refusal(check, str(other))
+    assert not marker.exists()
+
+
+async def test_of_the_hub_only_what_is_small_is_fetched(
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = SmallHub(published(tmp_path / "hub"))
+    async with running(hub.app()) as url:
+        with asked_at(url, tmp_path / "cache", monkeypatch):
+            status, said, _ = await asyncio.to_thread(check, "gpt2-small")
+            assert status == 0 and f"{GPT2}: GPT2LMHeadModel, 2 layers of width 32" in said
+            assert "SAELens' directory has for gpt2-small: " in said and "res-jb" in said
+            assert "MODEL_ID=gpt2-small\nSAE_SETS=" in said and "OVERRIDE_MODEL_ID=gpt2-small" in said
+            assert not [path for path in hub.seen if path.endswith("safetensors")]
+            for how, words in (("gated", "is gated: accept its licence"), ("missing", "The hub has no repository")):
+                hub.refusals["owner/other"] = how
+                (hub.folder / "owner" / "other").mkdir(parents=True, exist_ok=True)
+                (hub.folder / "owner" / "other" / "config.json").write_text("{}")
+                assert words in await asyncio.to_thread(refusal, check, "owner/other")
+    with asked_at(f"http://127.0.0.1:{free_port()}", tmp_path / "none", monkeypatch):
+        assert "the hub cannot be reached" in await asyncio.to_thread(refusal, check, "owner/other")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        assert "HF_HUB_OFFLINE forbids to fetch it" in await asyncio.to_thread(refusal, check, "owner/other")

@@ -1,0 +1,345 @@
+"""`sae add`: foreign SAEs added and served with their own numbers; what does not fit refused, and nothing written."""
+
+import argparse
+import asyncio
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import plain
+import pytest
+from foreign_saes import LAYOUTS, Weights, fitted_weights, random_weights, write_openai, write_saelens
+from memicos_inference import configs, loading
+from memicos_inference.app import create_app
+from memicos_inference.commands import sae_add
+from memicos_inference.errors import Unavailable
+from memicos_inference.settings import Settings, read
+from memicos_inference.verification import Verification
+from safetensors.numpy import load_file, save_file
+from servers import running
+from small_model import NAME, hidden_on_sample, small_sae
+
+TEXT = "Alice was beginning to get very tired of sitting by her sister"
+Add = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Add:
+    """The command in an empty folder; gives its status and what it says."""
+    monkeypatch.chdir(tmp_path)
+    for field in Settings.model_fields.values():
+        for name in getattr(field.validation_alias, "choices", [field.validation_alias]):
+            monkeypatch.delenv(str(name), raising=False)
+    monkeypatch.setenv("DEVICE", "cpu")
+    parser = argparse.ArgumentParser()
+    sae_add.define(parser.add_subparsers())
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        given = parser.parse_args(["sae", "add", *arguments])
+        status = given.run(given)
+        said, problem = capsys.readouterr()
+        return status, said, problem
+
+    return run
+
+
+def fitted(name: str, layer: int) -> Weights:
+    layout = LAYOUTS[name]
+    return fitted_weights(layer, hidden_on_sample(layer), layout.centred, layout.normalized)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(one.relative_to(folder)): one.read_bytes() for one in folder.rglob("*") if one.is_file()}
+
+
+async def test_every_format_is_added_and_served_with_its_own_numbers(
+    add: Add, model_folder: Path, hf: Any, tokenize: Any, tmp_path: Path
+) -> None:
+    layer, file = 2, f".env.inference.{NAME}.saelens"
+    weights = {name: fitted(name, layer) for name in LAYOUTS}
+    for number, (name, one) in enumerate(weights.items()):
+        LAYOUTS[name].write(tmp_path / "saes" / name, one)
+        where = ("--env-file", file) if number else ("--model", str(model_folder))
+        status, said, problem = add(f"path:saes/{name}", *where)
+        assert (status, problem) == (0, ""), (name, said, problem)
+        assert f"80 features, at blocks.{layer}.hook_resid_post" in said
+        assert f"written to {file}: SAE_SETS is" in said and f"path:{tmp_path}/saes/{name}" in said
+        assert f"serve it: make inference-localhost-dev MODEL_SOURCESET={NAME}.saelens" in said
+    settings = read(Path(file))
+    assert len(settings.sae_sets) == len(LAYOUTS) and settings.model_id == NAME and settings.token_limit == 1024
+    assert len(list((tmp_path / ".data" / "probes").iterdir())) == len(LAYOUTS)
+
+    ids = tokenize(TEXT)
+    hidden = plain.residuals(hf, ids, [layer])[layer]
+    async with (
+        running(create_app(settings)) as url,
+        httpx.AsyncClient(base_url=url, timeout=60) as http,
+    ):
+        while not (health := (await http.get("/health")).json())["ready"]:
+            assert health["state"] != "failed", health["progress"]
+            await asyncio.sleep(0.02)
+        for name, one in weights.items():
+            values, near = LAYOUTS[name].encode(one, hidden)
+            index = int(np.where(near, 0, values).sum(0).argmax())
+            body = {"model": NAME, "prompt": TEXT, "source": f"{layer}-{name}", "index": index}
+            answer = await http.post("/v1/activation/single", json=body)
+            assert answer.status_code == 200, answer.text
+            found = answer.json()["activation"]["values"]
+            assert max(found) > 1
+            np.testing.assert_allclose(
+                np.where(near[:, index], 0, found), np.where(near, 0, values)[:, index], rtol=1e-3, atol=1e-3
+            )
+        checks = (await http.get("/health")).json()["selftest"]["checks"]
+        of_sources = [check for check in checks if check["source"]]
+        assert len(of_sources) == len(LAYOUTS) and all(check["passed"] for check in of_sources)
+
+
+class Harmful:
+    """Whoever unpickles it makes a file."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.marker,))
+
+
+def damaged(folder: Path, name: str, change: Callable[[np.ndarray], None]) -> Path:
+    """An SAE with one tensor changed."""
+    small_sae(folder, 1, 32)
+    tensors = load_file(folder / "sae_weights.safetensors")
+    change(tensors[name])
+    save_file(tensors, folder / "sae_weights.safetensors")
+    return folder
+
+
+def truncated(folder: Path) -> None:
+    file = small_sae(folder, 1, 32) / "sae_weights.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def pickled(folder: Path) -> None:
+    write_openai(folder, fitted("openai", 1))
+    (folder / "1.pt").write_bytes(pickle.dumps(Harmful(folder.parent / "it ran")))
+
+
+def moved(folder: Path, hook: str) -> None:
+    """An SAE of layer 0 that says that it is another hook's."""
+    write_saelens(folder, fitted("saelens", 0))
+    (folder / "memicos.json").write_text(json.dumps({"hook_name": hook}))
+
+
+def silent(folder: Path) -> None:
+    weights = fitted("saelens", 1)
+    weights.tensors["threshold"][:] = 1e6
+    write_saelens(folder, weights)
+
+
+def loud(folder: Path) -> None:
+    weights = fitted("saelens", 1)
+    weights.tensors["b_enc"][:] += 100
+    write_saelens(folder, weights)
+
+
+REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "width": (lambda one: write_saelens(one, random_weights(1, 64, 32)), "takes activations of width 64, but blocks.1"),
+    "hook": (lambda one: moved(one, "blocks.1.hook_nothing"), "Unknown hook 'blocks.1.hook_nothing'"),
+    "layer": (lambda one: moved(one, "blocks.7.hook_resid_post"), "the model has layers 0 to 3"),
+    "other": (lambda one: moved(one, "blocks.1.hook_attn_out"), "explained variance is -"),
+    "nan": (lambda one: damaged(one, "W_dec", lambda w: w[3].fill(np.nan)), "W_dec has numbers that are not finite"),
+    "inf": (lambda one: damaged(one, "W_dec", lambda w: w[3].fill(np.inf)), "W_dec has numbers that are not finite"),
+    "bias": (lambda one: damaged(one, "b_enc", lambda w: w[3:].fill(np.nan)), "b_enc has numbers that are not finite"),
+    "truncated": (truncated, "is not a source that can be loaded"),
+    "pickle": (pickled, "holds more than tensors, and that is not read: a pickle can hold code"),
+    "silent": (silent, "L0 is 0: no feature fires at any of"),
+    "loud": (loud, "more than half of the 80 features fire"),
+    "empty": (lambda one: one.mkdir(), "holds no source, nor does a folder in it"),
+    "gone": (lambda one: None, "is no folder"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_does_not_fit_is_refused_in_one_line_and_nothing_is_written(
+    name: str, add: Add, model_folder: Path, tmp_path: Path
+) -> None:
+    write, words = REFUSED[name]
+    write(tmp_path / "1-mine")
+    env_file = tmp_path / "some.env"
+    env_file.write_text(f"MODEL_ID={NAME}\nCUSTOM_HF_MODEL_ID={model_folder}\n")
+    before = files(tmp_path)
+    # a new file is as little written as one that is there
+    where = ("--model", str(model_folder)) if name in ("other", "nan", "empty") else ("--env-file", str(env_file))
+    status, _, said = add("path:1-mine", *where)
+    assert status == 1
+    (line,) = said.splitlines()
+    assert line.startswith("refused: ") and words in line, line
+    assert files(tmp_path) == before
+
+
+def test_a_pickle_runs_where_it_is_read_as_one(tmp_path: Path) -> None:
+    """The proof above can fail."""
+    pickled(tmp_path / "1-mine")
+    pickle.loads((tmp_path / "1-mine" / "1.pt").read_bytes())  # noqa: S301
+    assert (tmp_path / "it ran").exists()
+
+
+def test_forced_it_is_added_and_the_reason_still_said(add: Add, model_folder: Path, tmp_path: Path) -> None:
+    moved(tmp_path / "1-mine", "blocks.1.hook_attn_out")
+    status, said, problem = add("path:1-mine", "--model", str(model_folder), "--force")
+    assert status == 0 and "NOT well above 0" in said
+    assert problem.startswith("forced, though Source 1-mine: explained variance is -") and problem.count("\n") == 1
+    assert (tmp_path / f".env.inference.{NAME}.mine").exists()
+    # what does not fit by its shapes is not to be had by force
+    write_saelens(tmp_path / "1-narrow", random_weights(1, 64, 32))
+    assert add("path:1-narrow", "--env-file", f".env.inference.{NAME}.mine", "--force")[0] == 1
+
+
+def test_all_sources_of_an_entry_or_none(add: Add, model_folder: Path, tmp_path: Path) -> None:
+    for layer in (0, 1):
+        write_saelens(tmp_path / "run" / f"{layer}-run", fitted("saelens", layer))
+    truncated(tmp_path / "run" / "2-run")
+    before = files(tmp_path)
+    status, _, said = add("path:run", "--model", str(model_folder))
+    assert status == 1 and "Source" in said and "run/2-run is not a source that can be loaded" in said
+    assert files(tmp_path) == before
+    shutil.rmtree(tmp_path / "run" / "2-run")
+    status, said, _ = add("path:run", "--model", str(model_folder))
+    assert status == 0 and "0-run: jumprelu" in said and "1-run: jumprelu" in said
+    assert read(tmp_path / f".env.inference.{NAME}.run").sae_sets == (f"path:{tmp_path}/run",)
+
+
+def test_figures_are_beside_what_is_expected(add: Add, model_folder: Path, tmp_path: Path) -> None:
+    """What files say of themselves, where they do."""
+    for name, folder in (("openai", "topk"), ("gemma-scope", "average_l0_72"), ("saelens", "1-cut")):
+        LAYOUTS[name].write(tmp_path / "run" / folder, fitted(name, 1))
+    (tmp_path / "run" / "1-cut" / "memicos.json").write_text('{"norm_cut": 25, "set": "cut"}')
+    (tmp_path / "run" / "topk" / "memicos.json").write_text(
+        json.dumps(json.loads((tmp_path / "run" / "topk" / "memicos.json").read_text()) | {"set": "topk"})
+    )
+    status, said, problem = add("path:run", "--model", str(model_folder))
+    assert status == 0, problem
+    parts = {part.partition(":")[0]: part for part in f"\n{said}".split("\n1-")}
+    assert "at most k = 8 of 80 features" in parts["topk"]
+    assert "72 is recorded, on other text" in parts["run"]
+    assert "up to 25, its norm cut" in parts["cut"] and "many are left out: is the norm cut that of this hook?" in said
+    assert said.count("silent features") == 3
+
+
+def test_an_env_file_keeps_what_it_has(add: Add, model_folder: Path, tmp_path: Path) -> None:
+    small_sae(tmp_path / "saes" / "1-first", 1, 32)
+    write_saelens(tmp_path / "2-mine", fitted("saelens", 2))
+    file = tmp_path / ".env.inference.my.set"
+    text = (
+        f"# my model\r\nMODEL_ID={NAME}\r\n\r\nexport CUSTOM_HF_MODEL_ID='{model_folder}' # here\r\n"
+        f"SAE_FOLDER={tmp_path}/saes\r\nSAE_SETS='[\"first\"]'   # the first\r\nSECRET=sesame\r\n# end"
+    )
+    file.write_bytes(text.encode())
+    file.chmod(0o600)
+    link = tmp_path / "link.env"
+    link.symlink_to(file)
+    status, said, problem = add("path:2-mine", "--env-file", "link.env")
+    assert (status, problem) == (0, "")
+    assert "serve it: python -m memicos_inference --env-file link.env" in said and "sesame" not in said
+    expected = text.replace('["first"]', f'["first", "path:{tmp_path}/2-mine"]')
+    assert file.read_bytes() == expected.encode() and link.is_symlink() and file.stat().st_mode & 0o777 == 0o600
+    assert read(file).sae_sets == ("first", f"path:{tmp_path}/2-mine")
+    assert not [one for one in tmp_path.iterdir() if one.name.startswith(".") and one.name not in (file.name, ".data")]
+    # however it is written, and whatever is named: once
+    for again in ("path:2-mine", f"path:{tmp_path}/2-mine", "first"):
+        status, said, _ = add(again, "--env-file", str(file))
+        assert status == 0 and f"{file} has it already" in said
+    assert file.read_bytes() == expected.encode()
+
+
+def test_what_the_server_would_not_serve_is_refused(add: Add, model_folder: Path, tmp_path: Path) -> None:
+    small_sae(tmp_path / "saes" / "1-mine", 1, 32)
+    write_saelens(tmp_path / "1-mine", fitted("saelens", 1))
+    model = f"MODEL_ID={NAME}\nCUSTOM_HF_MODEL_ID={model_folder}\nSAE_FOLDER={tmp_path}/saes\n"
+    (tmp_path / "same.env").write_text(model + "SAE_SETS='[\"mine\"]'\n")
+    (tmp_path / "chosen.env").write_text(model + "SAE_SETS='[]'\nINCLUDE_SAE='[\"^2-\"]'\n")
+    (tmp_path / "none.env").write_text("SAE_SETS='[]'\n")
+    (tmp_path / "malformed.env").write_text(model + "SAE_SETS=mine\n")
+    (tmp_path / f".env.inference.{NAME}.mine").write_text("")
+    before = files(tmp_path)
+    for spec, where, words in (
+        ("path:1-mine", ("--env-file", "same.env"), "Two sources have the id 1-mine"),
+        ("path:1-mine", ("--env-file", "chosen.env"), "No source is left by INCLUDE_SAE=['^2-']"),
+        ("path:1-mine", ("--env-file", "none.env"), "none.env names no model: set MODEL_ID there"),
+        (
+            "path:1-mine",
+            ("--model", str(model_folder)),
+            f"is there already: add to it by --env-file .env.inference.{NAME}",
+        ),
+        ("path:1-mine", ("--model", "no such"), "no such (MODEL_ID) is neither a folder nor a hub id"),
+        ("path:1-mine@zip", ("--env-file", "none.env"), "there is no format zip"),
+        ("theirs", ("--env-file", "same.env"), "There is no source set theirs (SAE_SETS)"),
+    ):
+        status, said, problem = add(spec, *where)
+        assert (status, said) == (1, "") and problem.startswith("refused: ") and words in problem, problem
+        assert problem.count("\n") == 1
+    for where, words in (("gone.env", "there is no env file gone.env"), ("malformed.env", "should be a JSON list")):
+        with pytest.raises(SystemExit, match=words):
+            add("path:1-mine", "--env-file", where)
+    assert files(tmp_path) == before
+
+
+def test_a_source_that_changes_after_it_was_added_is_stopped(add: Add, model_folder: Path, tmp_path: Path) -> None:
+    folder = write_saelens(tmp_path / "1-mine", fitted("saelens", 1))
+    assert add("path:1-mine", "--model", str(model_folder))[0] == 0
+    settings = read(tmp_path / f".env.inference.{NAME}.mine")
+
+    def used() -> None:
+        served = loading.load(settings, lambda words, share: None)
+        Verification(settings).check_source(served, served.shelf.get("1-mine"))
+
+    used()
+    weights = load_file(folder / "sae_weights.safetensors")
+    weights["W_enc"][:, 5] *= 4
+    save_file(weights, folder / "sae_weights.safetensors")
+    with pytest.raises(Unavailable, match="reconstruction 1-mine"):
+        used()
+    # unless it is added anew; a record beside the weights does not stand over that
+    assert add("path:1-mine", "--env-file", f".env.inference.{NAME}.mine")[0] == 0
+    (folder / "probe.json").write_text("{}")
+    used()
+    shutil.rmtree(tmp_path / ".data")
+    with pytest.raises(Unavailable, match=r"probe\.json of 1-mine is no record"):
+        used()
+
+
+def test_neurons_are_added(add: Add, model_folder: Path, tmp_path: Path) -> None:
+    status, said, _ = add("neurons", "--model", str(model_folder))
+    assert status == 0 and said.count("nothing is expected of them") == 4
+    assert read(tmp_path / f".env.inference.{NAME}.neurons").sae_sets == ("neurons",)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "SAE_SETS=NEW\n"),
+        ("A=1", "A=1\nSAE_SETS=NEW\n"),
+        ("SAE_SETS=[]\nA=1\n", "SAE_SETS=NEW\nA=1\n"),
+        ("SAE_SETS=[] # none\nA='x\ny'\n", "SAE_SETS=NEW # none\nA='x\ny'\n"),
+        ("SAE_SETS\n", "SAE_SETS=NEW\n"),
+        ('# x\n\n  export SAE_SETS = "[]"\n\n# y', "# x\n\n  export SAE_SETS =NEW\n\n# y"),
+        ("SAE_SETS='[]'\nSAE_SETS='[\"b\"]'\n", "SAE_SETS='[]'\nSAE_SETS=NEW\n"),
+        ("#SAE_SETS='[]'\n", "#SAE_SETS='[]'\nSAE_SETS=NEW\n"),
+    ],
+)
+def test_the_list_is_replaced_and_nothing_else(text: str, expected: str) -> None:
+    sets = ("a", 'path:/data/it\'s "mine" \\ é#1')
+    new = configs.with_sets(text, sets)
+    assert configs.sets_of(new) == sets
+    line = configs.with_sets("", sets).removeprefix("SAE_SETS=").removesuffix("\n")
+    assert new == expected.replace("NEW", line)
+
+
+def test_a_path_that_an_env_file_would_change_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot hold"):
+        configs.with_sets("", ("path:/data/${HOME}",))
