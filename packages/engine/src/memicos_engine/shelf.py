@@ -10,12 +10,16 @@ from memicos_engine.sources import Source, SourceFacts
 
 @dataclass(frozen=True)
 class Stored:
-    """A source where it is kept, and the memory it takes. `load` reads its weights, and may fail as loading does."""
+    """A source where it is kept, and the memory it takes. `load` reads its weights, and may fail as loading does.
+
+    `place` says in words where it is, `weights` what it is: a folder's name or a place in the hub.
+    """
 
     facts: SourceFacts
     nbytes: int
     place: str
     load: Callable[[], Source]
+    weights: str = ""
 
 
 class Shelf:
@@ -54,6 +58,9 @@ class Shelf:
 
     def place(self, source_id: str) -> str:
         return self._stored[source_id].place
+
+    def weights(self, source_id: str) -> str:
+        return self._stored[source_id].weights
 
     def nbytes(self, source_ids: Iterable[str]) -> int:
         """Memory that these take together when they are loaded."""
