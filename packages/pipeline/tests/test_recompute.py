@@ -19,13 +19,16 @@ from memicos_pipeline.recompute.shown import Address, address
 from safetensors.numpy import save_file
 from small_model import small_model
 from tiny_models import CONFIGS, tiny_model
+from transformers import Gemma3TextConfig, GemmaConfig, MistralConfig, Qwen3Config, SmolLM3Config
 
 IDS = [2, 17, 300, 41, 5, 999, 17, 80, 3, 250, 7]
 D_IN, D_SAE = 24, 40
 
 
 def saelens(folder: Path, weights: Weights, architecture: str, **config: Any) -> Path:
-    names = {"gated": ("b_gate", "b_mag", "r_mag"), "jumprelu": ("b_enc", "threshold")}.get(architecture, ("b_enc",))
+    names = {"gated": ("b_gate", "b_mag", "r_mag"), "jumprelu": ("b_enc", "threshold")}.get(
+        architecture.removesuffix("_transcoder"), ("b_enc",)
+    )
     tensors = {name: weights.tensors[name] for name in ("W_enc", "W_dec", "b_dec", *names)}
     folder.mkdir(parents=True)
     save_file(
@@ -61,6 +64,12 @@ def checkpoint(folder: Path, weights: Weights) -> Path:
     return folder
 
 
+def transcoder(folder: Path, weights: Weights) -> Path:
+    saelens(folder, weights, "jumprelu_transcoder", d_out=D_IN)
+    (folder / "memicos.json").write_text('{"hook_name_out": "blocks.1.hook_mlp_out"}')
+    return folder
+
+
 Write = Callable[[Path, Weights], Path]
 WRITERS: dict[str, Write] = {
     "standard": lambda f, w: saelens(f, w, "standard", apply_b_dec_to_input=True),
@@ -73,6 +82,7 @@ WRITERS: dict[str, Write] = {
     "scaled": scaled,
     "old": old,
     "batch top-k checkpoint": checkpoint,
+    "transcoder": transcoder,
     "SAELens as others write it": write_saelens,
     "Gemma Scope": write_gemma_scope,
 }
@@ -107,8 +117,31 @@ def test_values_of_an_sae(name: str, dtype: str, tmp_path: Path) -> None:
         assert result.worst <= within / (50 if dtype == "float32" else 1)
 
 
-@pytest.mark.parametrize("architecture", CONFIGS)
-def test_activations_at_hooks(architecture: str, tmp_path: Path) -> None:
+_USUAL: dict[str, Any] = {
+    "vocab_size": 1024,
+    "hidden_size": 32,
+    "intermediate_size": 56,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "bos_token_id": 2,
+    "eos_token_id": 3,
+    "pad_token_id": 0,
+}
+MORE: dict[str, Callable[[], Any]] = {
+    "mistral": lambda: MistralConfig(**_USUAL, head_dim=8),
+    "qwen3": lambda: Qwen3Config(**_USUAL, head_dim=16),
+    "smollm3": lambda: SmolLM3Config(**_USUAL),
+    "gemma": lambda: GemmaConfig(**_USUAL, head_dim=16),
+    "gemma3_text": lambda: Gemma3TextConfig(**_USUAL, head_dim=16),
+}
+
+
+@pytest.mark.parametrize("architecture", [*CONFIGS, *MORE])
+def test_activations_at_hooks(architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, config in MORE.items():
+        monkeypatch.setitem(CONFIGS, name, config)
     folder = tiny_model(tmp_path / "tiny", architecture, small_model(tmp_path / "tokenizer"))
     engine, own = load_model("tiny", str(folder)), hidden.load_model(str(folder), "float32")
     places = hidden.PLACES.get(own.config.model_type, {}) | hidden.STREAM
@@ -116,6 +149,7 @@ def test_activations_at_hooks(architecture: str, tmp_path: Path) -> None:
     expected = capture(engine, torch.tensor([IDS]), None, hooks)
     for hook in hooks:
         assert np.allclose(hidden.activations(own, hook, IDS), expected[hook][0].numpy(), rtol=1e-5, atol=1e-5), hook
+    assert architecture in ("granite", "opt") or len(places) >= 7
     for hook, words in (("blocks.0.hook_q", "is not covered"), ("blocks.3.hook_resid_post", "has layers 0 to 2")):
         with pytest.raises(RecomputeError, match=words):
             hidden.activations(own, hook, IDS)

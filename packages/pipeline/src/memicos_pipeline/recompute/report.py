@@ -84,11 +84,11 @@ def _compared(found: Feature, index: int, model: Any, encoder: sae.Sae | None, w
         say(line)
         worst, either = max(worst, result.worst), either + result.either
     if either:
-        say(f"{either} values are so near to a threshold that rounding decides whether they are 0")
+        say(f"so near to a threshold that rounding decides whether they are 0: {either} of all values")
     if wrong:
         say(f"does not agree: {', '.join(wrong)}, by more than {within:g}; worst relative difference {worst:.1e}")
     else:
-        say(f"agrees within {within:g}: worst relative difference {worst:.1e} over {len(found.texts)} texts")
+        say(f"agrees within {within:g}: worst relative difference {worst:.1e}")
     return not wrong
 
 
