@@ -12,7 +12,6 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
-from click.testing import Result
 from memicos_inference.app import create_app as create_inference
 from memicos_inference.settings import Settings as InferenceSettings
 from memicos_pipeline.cli import app
@@ -25,7 +24,7 @@ from memicos_webapp.settings import Settings as WebappSettings
 from servers import free_port, in_thread
 from small_model import SAMPLE, small_model, small_sae, write_extras
 from tiny_generate import tiny_config
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 SOURCES = {"1-res": "jumprelu", "2-res": "topk", "3-res": "gated"}
 TEXT = SAMPLE[:150] + ' It\'s "quoted".'

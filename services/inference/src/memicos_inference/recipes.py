@@ -20,7 +20,7 @@ class ModelRecipe(Wire):
     model: str = Field(description="the id that requests name as `model`")
     weights: str = Field(description="what the weights are: a hub id, or words")
     dtype: str = Field(description="what the model computes in")
-    weight_processing: Literal["none"] = Field("none", description="no folding of norms, no centring")
+    weight_processing: Literal["none"] = Field(description="no folding of norms, no centring")
     prepend_bos: bool = Field(description="whether BOS is put in front, in a model that has one")
 
 
@@ -57,6 +57,7 @@ def of_model(served: Served, prepend_bos: bool) -> ModelRecipe:
         model=served.names[0],
         weights=served.model.origin,
         dtype=served.settings.model_dtype,
+        weight_processing="none",
         prepend_bos=prepend_bos,
     )
 

@@ -11,8 +11,6 @@ from typing import (
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
-
 T = TypeVar("T", bound="ModelRecipe")
 
 
@@ -24,15 +22,15 @@ class ModelRecipe:
         model (str): the id that requests name as `model`
         weights (str): what the weights are: a hub id, or words
         dtype (str): what the model computes in
+        weight_processing (Literal['none']): no folding of norms, no centring
         prepend_bos (bool): whether BOS is put in front, in a model that has one
-        weight_processing (Literal['none'] | Unset): no folding of norms, no centring Default: 'none'.
     """
 
     model: str
     weights: str
     dtype: str
+    weight_processing: Literal["none"]
     prepend_bos: bool
-    weight_processing: Literal["none"] | Unset = "none"
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -42,9 +40,9 @@ class ModelRecipe:
 
         dtype = self.dtype
 
-        prepend_bos = self.prepend_bos
-
         weight_processing = self.weight_processing
+
+        prepend_bos = self.prepend_bos
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -53,11 +51,10 @@ class ModelRecipe:
                 "model": model,
                 "weights": weights,
                 "dtype": dtype,
+                "weight_processing": weight_processing,
                 "prepend_bos": prepend_bos,
             }
         )
-        if weight_processing is not UNSET:
-            field_dict["weight_processing"] = weight_processing
 
         return field_dict
 
@@ -70,18 +67,18 @@ class ModelRecipe:
 
         dtype = d.pop("dtype")
 
-        prepend_bos = d.pop("prepend_bos")
-
-        weight_processing = cast(Literal["none"] | Unset, d.pop("weight_processing", UNSET))
-        if weight_processing != "none" and not isinstance(weight_processing, Unset):
+        weight_processing = cast(Literal["none"], d.pop("weight_processing"))
+        if weight_processing != "none":
             raise ValueError(f"weight_processing must match const 'none', got '{weight_processing}'")
+
+        prepend_bos = d.pop("prepend_bos")
 
         model_recipe = cls(
             model=model,
             weights=weights,
             dtype=dtype,
-            prepend_bos=prepend_bos,
             weight_processing=weight_processing,
+            prepend_bos=prepend_bos,
         )
 
         model_recipe.additional_properties = d

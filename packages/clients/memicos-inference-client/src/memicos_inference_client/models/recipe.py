@@ -12,8 +12,6 @@ from typing import (
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
-
 if TYPE_CHECKING:
     from ..models.sae_recipe import SaeRecipe
 
@@ -29,25 +27,25 @@ class Recipe:
         model (str): the id that requests name as `model`
         weights (str): what the weights are: a hub id, or words
         dtype (str): what the model computes in
+        weight_processing (Literal['none']): no folding of norms, no centring
         prepend_bos (bool): whether BOS is put in front, in a model that has one
         hook_name (str): TransformerLens' name of the hook point that is read
         context_size (int | None): tokens of a training window; null for a vector
         ignored_positions (list[int]): positions where values mean nothing, beside those above norm_cut
         norm_cut (float | None): positions whose activation has a larger norm were left out of training; null: none were
         sae (None | SaeRecipe): null for a vector, and for neurons: these are read as they are
-        weight_processing (Literal['none'] | Unset): no folding of norms, no centring Default: 'none'.
     """
 
     model: str
     weights: str
     dtype: str
+    weight_processing: Literal["none"]
     prepend_bos: bool
     hook_name: str
     context_size: int | None
     ignored_positions: list[int]
     norm_cut: float | None
     sae: None | SaeRecipe
-    weight_processing: Literal["none"] | Unset = "none"
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -58,6 +56,8 @@ class Recipe:
         weights = self.weights
 
         dtype = self.dtype
+
+        weight_processing = self.weight_processing
 
         prepend_bos = self.prepend_bos
 
@@ -77,8 +77,6 @@ class Recipe:
         else:
             sae = self.sae
 
-        weight_processing = self.weight_processing
-
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -86,6 +84,7 @@ class Recipe:
                 "model": model,
                 "weights": weights,
                 "dtype": dtype,
+                "weight_processing": weight_processing,
                 "prepend_bos": prepend_bos,
                 "hook_name": hook_name,
                 "context_size": context_size,
@@ -94,8 +93,6 @@ class Recipe:
                 "sae": sae,
             }
         )
-        if weight_processing is not UNSET:
-            field_dict["weight_processing"] = weight_processing
 
         return field_dict
 
@@ -109,6 +106,10 @@ class Recipe:
         weights = d.pop("weights")
 
         dtype = d.pop("dtype")
+
+        weight_processing = cast(Literal["none"], d.pop("weight_processing"))
+        if weight_processing != "none":
+            raise ValueError(f"weight_processing must match const 'none', got '{weight_processing}'")
 
         prepend_bos = d.pop("prepend_bos")
 
@@ -145,21 +146,17 @@ class Recipe:
 
         sae = _parse_sae(d.pop("sae"))
 
-        weight_processing = cast(Literal["none"] | Unset, d.pop("weight_processing", UNSET))
-        if weight_processing != "none" and not isinstance(weight_processing, Unset):
-            raise ValueError(f"weight_processing must match const 'none', got '{weight_processing}'")
-
         recipe = cls(
             model=model,
             weights=weights,
             dtype=dtype,
+            weight_processing=weight_processing,
             prepend_bos=prepend_bos,
             hook_name=hook_name,
             context_size=context_size,
             ignored_positions=ignored_positions,
             norm_cut=norm_cut,
             sae=sae,
-            weight_processing=weight_processing,
         )
 
         recipe.additional_properties = d
