@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from memicos_inference import recipes
 from memicos_inference.activation.schemas import (
     AllBatchRequest,
     AllBatchResponse,
@@ -81,9 +82,11 @@ def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> li
         )
     if body.source is not None and body.index is not None:
         source = served.source(body.source)
+        recipe = recipes.of_source(served, source)
         prompts = served.prompts(texts, source.recipe.prepend_bos)
         found = readings.feature(served.model, source, prompts, body.index, body.ignore_bos)
     elif body.vector is not None and body.hook is not None:
+        recipe = recipes.of_vector(served, body.hook)
         prompts = served.prompts(texts, served.model.tokenizer_prepends_bos)
         found = readings.vector(served.model, body.hook, body.vector, prompts)
     else:
@@ -98,6 +101,7 @@ def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> li
             ),
             **_tokens(served, ids),
             ignored_positions=reading.ignored,
+            recipe=recipe,
         )
         for ids, reading in zip(prompts, found, strict=True)
     ]
@@ -123,6 +127,7 @@ def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> list[A
         served.model, sources, prompts, limit, body.sort_by_token_indexes, body.ignore_bos, body.feature_filter
     )
     served.check_values(sum(len(one.hits) * len(ids) for ids, one in zip(prompts, found, strict=True)))
+    of_sources = [recipes.of_source(served, source) for source in sources]
     return [
         AllResponse.model_construct(
             activations=[
@@ -140,8 +145,8 @@ def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> list[A
             **_tokens(served, ids),
             counts=one.counts,
             sources=[
-                SourcePositions.model_construct(source=source.id, ignored_positions=ignored)
-                for source, ignored in zip(sources, one.ignored, strict=True)
+                SourcePositions.model_construct(source=source.id, ignored_positions=ignored, recipe=recipe)
+                for source, ignored, recipe in zip(sources, one.ignored, of_sources, strict=True)
             ],
         )
         for ids, one in zip(prompts, found, strict=True)
@@ -173,6 +178,7 @@ def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> li
     if k > served.settings.max_top_k:
         raise BadInput(f"top_k is {k}; at most {served.settings.max_top_k} are given (INFERENCE_MAX_TOP_K).")
     prompts = served.prompts(texts, source.recipe.prepend_bos)
+    recipe = recipes.of_source(served, source)
     answers = []
     for ids, found in zip(prompts, readings.topk_by_token(served.model, source, prompts, k), strict=True):
         tokens, special = served.model.token_strings(ids), served.model.special(ids)
@@ -190,7 +196,9 @@ def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> li
             if position not in left_out
         ]
         answers.append(
-            TopkResponse.model_construct(results=rows, tokens=tokens, token_ids=ids, ignored_positions=found.ignored)
+            TopkResponse.model_construct(
+                results=rows, tokens=tokens, token_ids=ids, ignored_positions=found.ignored, recipe=recipe
+            )
         )
     return answers
 
@@ -210,7 +218,7 @@ def firing(served: Served, body: SourceRequest) -> bytes:
         )
         for ids, one in zip(prompts, found, strict=True)
     ]
-    return _json(SourceResponse.model_construct(results=results))
+    return _json(SourceResponse.model_construct(results=results, recipe=recipes.of_source(served, source)))
 
 
 def _tokens(served: Served, ids: Sequence[int]) -> dict[str, Any]:
