@@ -4,12 +4,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MEMBERS := packages/dataset packages/engine packages/pipeline[generate] \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client packages/clients/memicos-client \
 	services/webapp services/inference services/autointerp
-TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest pytest-asyncio playwright glassllm \
+TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest pytest-asyncio pytest-xdist playwright glassllm \
 	psutil python-dotenv schemathesis neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
 # the services that need no torch, and what their tests use
 LIGHT := packages/dataset packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \
 	packages/clients/memicos-client services/webapp services/autointerp
-LIGHT_TOOLS := pytest pytest-asyncio neuronpedia neuronpedia-autointerp-client
+LIGHT_TOOLS := pytest pytest-asyncio pytest-xdist neuronpedia neuronpedia-autointerp-client
 UV := .venv/bin/uv
 BIN := .venv/bin
 # uv reads no pip configuration: pass on where pip was told to find wheels (empty elsewhere)
@@ -35,15 +35,19 @@ setup: .venv/.ok ## make .venv from requirements.lock (demo and test call it the
 demo: setup ## look inside a small model in the browser: database, three servers, data; Ctrl-C ends all
 	@$(BIN)/python demo/run.py
 
+# Two processes. Those of tests/ that start the whole stack need the machine for themselves.
+BESIDE := -n 2 --dist worksteal
+
 test: test-light ## run every test (browser tests need Chromium); PYTEST_ARGS=… is passed on
-	$(BIN)/pytest $(PYTEST_ARGS) packages services/inference tests
+	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) packages services/inference
+	$(BIN)/pytest $(PYTEST_ARGS) tests
 
 test-hub: setup ## compare with known values of gpt2-small; needs the hub or its cache (HF_HOME), no part of `make test`
 	$(BIN)/pytest $(PYTEST_ARGS) tests/hub
 
 test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
 	.venv-light/bin/python scripts/without_torch.py
-	.venv-light/bin/pytest $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests
+	.venv-light/bin/pytest $(BESIDE) $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests
 
 fuzz: setup ## ask inference at random for long, by its contract (FUZZ_EXAMPLES=… requests an operation and kind)
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_fuzz.py

@@ -1,6 +1,11 @@
 """What every test run shares: skipped tests are counted aloud, and `--no-skips` (CI) fails on them."""
 
+import os
+
 import pytest
+
+# read when torch is first imported: threads of processes that share cores wait for one another
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,16 +5,13 @@ inference    the inference server's double behind it, as it was at first
 provider     the language model's provider behind its autointerp server
 """
 
-import asyncio
 import importlib.util
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,30 +22,9 @@ from inference_double import InferenceDouble
 from llm_provider import SERVER_KEY, LlmProvider
 from memicos_autointerp.app import create_app as create_autointerp
 from memicos_autointerp.settings import Settings as AutointerpSettings
-from servers import free_port, running
-from starlette.types import ASGIApp
+from servers import free_port, in_thread
 
 ROOT = Path(__file__).parents[2]
-
-
-@contextmanager
-def in_thread(app: ASGIApp) -> Iterator[str]:
-    """`app` on a free port, in an event loop of its own: Playwright's calls block this one."""
-    url, started, end = "", threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        nonlocal url
-        async with running(app) as url:
-            started.set()
-            await end.wait()
-
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
-    thread.start()
-    assert started.wait(30)
-    yield url
-    loop.call_soon_threadsafe(end.set)
-    thread.join(30)
 
 
 @pytest.fixture(scope="session")

@@ -173,6 +173,17 @@ def test_the_embed_code_is_copied(page: Page, webapp_url: str) -> None:
     assert box.evaluate("e => e.scrollHeight <= e.clientHeight && e.scrollWidth <= e.clientWidth")
 
 
+def test_the_command_of_a_result_is_copied(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=webapp_url)
+    page.goto(f"{webapp_url}/small/2-res/5?defaulttesttext=the+whale")
+    result = page.locator("#test-result")
+    result.get_by_text("Recompute it", exact=True).click()
+    result.get_by_role("button", name="Copy").click()
+    expect(result.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == f"memicos recompute {webapp_url}/small/2-res/5 --text 'the whale'"
+
+
 def test_an_embedded_dashboard_has_no_navigation(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
     page.goto(f"{webapp_url}/small/2-res/5?embed=true&defaulttesttext=the+whale")
     expect(page.get_by_role("navigation")).to_have_count(0)

@@ -31,6 +31,15 @@ def test_scripts_exist(document: Path) -> None:
     assert [script for script in scripts if not (ROOT / script).exists()] == []
 
 
+def test_the_cuda_recipe_is_that_of_the_lock() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    torch = re.findall(r"^torch==(\S+)$", lock, re.M)
+    majors = set(re.findall(r"^nvidia-\w+-cu(\d+)==", lock, re.M))
+    assert len(torch) == len(majors) == 1  # from the package index, not a build of one machine's own
+    recipe = (ROOT / "docs" / "inference-cuda.md").read_text()
+    assert f"`requirements.lock` names ({torch[0]})" in recipe and f"CUDA {majors.pop()}" in recipe
+
+
 def test_readme_lists_every_command() -> None:
     named = set(re.findall(r"`make ([a-z-]+)", (ROOT / "README.md").read_text()))
     named |= {"clients"} if "make openapi clients" in (ROOT / "README.md").read_text() else set()

@@ -156,6 +156,7 @@ class InferenceDouble:
                 "ignored_positions": [0],
                 "norm_cut": None,
                 "loaded": True,
+                "recipe": self.recipe(source),
             }
             for source in self.sources
         ]
@@ -185,6 +186,27 @@ class InferenceDouble:
             }
         )
 
+    def recipe(self, source: str) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "weights": "arithmetic",
+            "dtype": "bfloat16",
+            "weight_processing": "none",
+            "prepend_bos": True,
+            "hook_name": f"blocks.{source[0]}.hook_resid_post",
+            "context_size": 32,
+            "ignored_positions": [0],
+            "norm_cut": None,
+            "sae": {
+                "weights": source,
+                "architecture": "jumprelu",
+                "dtype": "bfloat16",
+                "normalize_activations": "none",
+                "norm_scaling_factor": None,
+                "unit_directions": True,
+            },
+        }
+
     async def single(self, body: dict[str, Any]) -> Response:
         tokens = tokens_of(body["prompt"])
         values = [value_of(body["source"], body["index"], token) for token in tokens]
@@ -201,6 +223,7 @@ class InferenceDouble:
                 "tokens_is_special": [token == BOS for token in tokens],
                 "token_ids": list(range(len(tokens))),
                 "ignored_positions": [0],
+                "recipe": self.recipe(body["source"]),
             }
         )
 
@@ -236,7 +259,10 @@ class InferenceDouble:
                 "counts": None,
                 "tokens_is_special": [token == BOS for token in tokens],
                 "token_ids": list(range(len(tokens))),
-                "sources": [{"source": source, "ignored_positions": [0]} for source in self.sources],
+                "sources": [
+                    {"source": source, "ignored_positions": [0], "recipe": self.recipe(source)}
+                    for source in body["selected_sources"] or self.sources
+                ],
             }
         )
 
@@ -257,7 +283,10 @@ class InferenceDouble:
                 }
             )
         ids = list(range(len(tokens)))
-        return JSONResponse({"results": results, "tokens": tokens, "token_ids": ids, "ignored_positions": [0]})
+        recipe = self.recipe(body["source"])
+        return JSONResponse(
+            {"results": results, "tokens": tokens, "token_ids": ids, "ignored_positions": [0], "recipe": recipe}
+        )
 
     async def completion(self, body: dict[str, Any]) -> Response:
         def frame(n: int) -> dict[str, Any]:

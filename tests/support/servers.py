@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Literal
 
 import httpx
@@ -43,3 +44,23 @@ async def running(app: ASGIApp, lifespan: Literal["auto", "off"] = "auto") -> As
         finally:
             server.should_exit = True
             await task
+
+
+@contextmanager
+def in_thread(app: ASGIApp) -> Iterator[str]:
+    """`app` on a free port, in an event loop of its own, for tests whose calls block theirs."""
+    url, started, end = "", threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        nonlocal url
+        async with running(app) as url:
+            started.set()
+            await end.wait()
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread.start()
+    assert started.wait(30)
+    yield url
+    loop.call_soon_threadsafe(end.set)
+    thread.join(30)

@@ -1,8 +1,6 @@
 """A tiny corpus through glassllm and two SAEs; every number of the dataset is computed again by plain means."""
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,51 +11,12 @@ from memicos_dataset.read import contexts, explanations, features, read_manifest
 from memicos_pipeline.config import GenerateConfig
 from memicos_pipeline.generate import generate
 from safetensors.torch import load_file
-from small_model import SAMPLE, small_model, small_sae, write_extras
+from small_model import small_model, small_sae, write_extras
+from tiny_generate import tiny_config
 from transformers import AutoModelForCausalLM
 
 SOURCES = {"1-res": 1, "2-res": 2}
 WIDTH, SIZE, COUNT = 48, 32, 24
-
-
-def configured(folder: Path) -> GenerateConfig:
-    return GenerateConfig.model_validate(
-        {
-            "out": folder / "out",
-            "work": folder / "work",
-            "release": {"id": "r", "name": "R", "description": "d", "creator": "c"},
-            "model": {
-                "id": "glass",
-                "name": "Glass",
-                "folder": str(folder / "model"),
-                "dtype": "float32",
-                "chat": False,
-                "license": "MIT",
-            },
-            "source_set": {
-                "id": "res",
-                "name": "Res",
-                "description": "d",
-                "folder": folder / "saes",
-                "sources": list(SOURCES),
-            },
-            "corpus": {
-                "id": "tiny",
-                "description": "d",
-                "file": folder / "corpus.jsonl",
-                "context_size": SIZE,
-                "collections": [
-                    {
-                        "name": "book",
-                        "contexts": COUNT,
-                        "license": "CC0-1.0",
-                        "url": "https://example.org",
-                        "attribution": "a",
-                    }
-                ],
-            },
-        }
-    )
 
 
 @dataclass
@@ -78,11 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     for name, layer in SOURCES.items():
         small_sae(folder / "saes" / name, layer, WIDTH, seed=layer)
         write_extras(folder / "saes" / name, [0], None)
-    words = SAMPLE.split(" ")
-    text = " ".join(" ".join(words[shift:] + words[:shift]) for shift in range(0, 60, 7))
-    rows = [{"title": "t", "collection": "book", "text": text}]
-    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    config = configured(folder)
+    config = tiny_config(folder, list(SOURCES), SIZE, COUNT)
     generate(config, lambda line: None)
     manifest = read_manifest(config.out)
     verify(config.out, manifest)

@@ -124,6 +124,7 @@ async def test_capabilities(settings: MakeSettings) -> None:
     assert found["steer_hooks"] == [f"blocks.N.{name}" for name in (*names, *within)]
     assert found["unsteerable_hooks"] == []
     cut = next(source for source in found["sources"] if source["id"] == "3-small")
+    assert cut.pop("recipe")["hook_name"] == cut["hook"]  # all of it: test_recipes.py
     assert cut == {
         "id": "3-small",
         "source_set": "small",

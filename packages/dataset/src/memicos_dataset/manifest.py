@@ -58,8 +58,37 @@ class Corpus(_Strict):
     context_files: list[FileEntry]
 
 
+class SaeRecipe(_Strict):
+    """How values come from activations at the hook.
+
+    `weights` is the folder's name. With `normalize_activations` expected_average_only_in activations are multiplied by
+    `norm_scaling_factor`; other values are SAELens'. `unit_directions`: values are multiplied by the length of the
+    feature's decoder row, where that is not 1.
+    """
+
+    weights: str
+    architecture: str
+    dtype: str
+    normalize_activations: str
+    norm_scaling_factor: float | None
+    unit_directions: bool
+
+    @classmethod
+    def of_config(cls, weights: str, architecture: str, config: dict[str, Any]) -> "SaeRecipe":
+        """Of a source whose manifest does not say it: made in float32, `config` being its cfg.json."""
+        normalized = config.get("normalize_activations")
+        return cls(
+            weights=weights,
+            architecture=architecture,
+            dtype="float32",
+            normalize_activations=normalized if isinstance(normalized, str) else "none",
+            norm_scaling_factor=None,
+            unit_directions=architecture != "topk" or bool(config.get("rescale_acts_by_decoder_norm")),
+        )
+
+
 class Recipe(_Strict):
-    """How text became activations."""
+    """How text became activations. Manifests of the first datasets have no `sae`."""
 
     hook_name: str
     prepend_bos: bool
@@ -68,6 +97,7 @@ class Recipe(_Strict):
     norm_cut: float | None
     dtype: str
     weight_processing: str
+    sae: SaeRecipe | None = None
 
 
 class Source(_Strict):

@@ -13,12 +13,13 @@ if TYPE_CHECKING:  # SAELens imports torch
 
 @dataclass(frozen=True)
 class Published:
-    """An SAE of the directory: SAELens' `release` and `sae_id`, and the hub's repository."""
+    """An SAE of the directory: SAELens' `release` and `sae_id`, and the hub's repository with the path in it."""
 
     id: str
     release: str
     sae_id: str
     repo: str
+    path: str
 
 
 @cache
@@ -49,7 +50,7 @@ def published(model: str) -> dict[str, list[Published]]:
         for sae_id, name in entry.neuronpedia_id.items():
             owner, _, source_id = (name or "").partition("/")
             if owner == model:
-                one = Published(source_id, entry.release, sae_id, entry.repo_id)
+                one = Published(source_id, entry.release, sae_id, entry.repo_id, entry.saes_map[sae_id])
                 found.setdefault(source_id.partition("-")[2], []).append(one)
     return found
 

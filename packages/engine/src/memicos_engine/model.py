@@ -139,11 +139,11 @@ class LanguageModel:
 
 
 def read_origin(location: str) -> str:
-    """What the weights are: from `memicos.json` in a local folder, else the place they came from."""
+    """What the weights are: from `memicos.json` in a local folder, else the folder's name, or the hub id."""
     path = Path(location) / "memicos.json"
     if path.is_file():
         return json.loads(path.read_text(encoding="utf-8"))["origin"]
-    return location
+    return path.parent.resolve().name if path.parent.is_dir() else location
 
 
 def load_model(

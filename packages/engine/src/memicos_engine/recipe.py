@@ -17,6 +17,8 @@ class Recipe:
     """`ignored_positions` and tokens whose norm at the hook exceeds `norm_cut` mean nothing to the source.
 
     `hook_name_out` is where a transcoder's output belongs; None for a source that reconstructs its own input.
+    `normalize_activations` is what is done to activations before they are encoded, by SAELens' names; with
+    expected_average_only_in they are multiplied by `norm_scaling_factor`.
     """
 
     hook_name: str
@@ -25,6 +27,8 @@ class Recipe:
     ignored_positions: tuple[int, ...] = ()
     norm_cut: float | None = None
     hook_name_out: str | None = None
+    normalize_activations: str = "none"
+    norm_scaling_factor: float | None = None
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ class Wanted:
 @dataclass(frozen=True)
 class Candidate:
     """A source that may be served. `place` says in words where it is; `facts` reads what it is, `load` its weights.
+    `weights` names those without the path of a folder: a folder's name, or `hf:<owner>/<name>/<path>`.
 
     One that cannot be read so far has its place for an id. `folder` is where local files are, `repo` the hub's
     repository that others come from.
@@ -87,6 +88,7 @@ class Candidate:
     repo: str | None
     facts: Callable[[], SourceFacts]
     load: Callable[[], Source]
+    weights: str
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,11 @@ def _in_folder(spec: Spec, folder: Path, name: str, repo: str | None, wanted: Wa
         forms = [form for form in FORMATS.values() if spec.format in (None, form.name)]
         known = "; ".join(f"{form.name} ({form.files})" for form in forms)
         yield _unreadable(spec.text, folder, repo, SourceError(f"{folder} {words}. Formats: {known}"))
-    candidates = [_from_folder(one, spec, name, repo, wanted) for one in folders]
+    named = f"hf:{spec.name}" if repo else folder.resolve().name
+    candidates = [
+        _from_folder(one, spec, name, repo, wanted, named if one == folder else f"{named}/{one.name}")
+        for one in folders
+    ]
     yield from sorted(candidates, key=lambda one: _order(one.id))
 
 
@@ -247,7 +253,7 @@ def _is_source(folder: Path, form: str | None) -> bool:
         return True  # reading it says what is wrong
 
 
-def _from_folder(folder: Path, spec: Spec, set_name: str, repo: str | None, wanted: Wanted) -> Candidate:
+def _from_folder(folder: Path, spec: Spec, set_name: str, repo: str | None, wanted: Wanted, weights: str) -> Candidate:
     place = f"{folder} ({spec.text})"
     try:
         facts = local_facts(folder, "", spec.format)
@@ -256,7 +262,7 @@ def _from_folder(folder: Path, spec: Spec, set_name: str, repo: str | None, want
         return _unreadable(place, folder, repo, error)
     facts = replace(facts, id=source_id)
     load = partial(load_source, folder, source_id, wanted.device, wanted.dtype, spec.format)
-    return Candidate(source_id, place, folder, repo, lambda: facts, load)
+    return Candidate(source_id, place, folder, repo, lambda: facts, load, weights)
 
 
 def _id(folder: Path, facts: SourceFacts, set_name: str) -> str:
@@ -277,7 +283,7 @@ def _unreadable(place: str, folder: Path | None, repo: str | None, error: Except
     def unloadable() -> Source:
         raise error
 
-    return Candidate(place, place, folder, repo, raised, unloadable)
+    return Candidate(place, place, folder, repo, raised, unloadable, place)
 
 
 def _of_set(spec: Spec, wanted: Wanted) -> tuple[list[Candidate], str | None]:
@@ -311,14 +317,15 @@ def _named(folder: Path, form: str | None, wanted: Wanted) -> Candidate:
     """A source of SAE_FOLDER: its folder is its id."""
     name = folder.name
     load = partial(load_source, folder, name, wanted.device, wanted.dtype, form)
-    return Candidate(name, str(folder), folder, None, partial(local_facts, folder, name, form), load)
+    return Candidate(name, str(folder), folder, None, partial(local_facts, folder, name, form), load, name)
 
 
 def _from_directory(one: directory.Published, wanted: Wanted) -> Candidate:
     which = (one.release, one.sae_id, one.id)
     load = partial(load_pretrained, *which, wanted.device, wanted.dtype)
     place = f"{one.repo} ({one.release}, {one.sae_id})"
-    return Candidate(one.id, place, None, one.repo, partial(pretrained_facts, *which), load)
+    weights = f"hf:{one.repo}/{one.path}"
+    return Candidate(one.id, place, None, one.repo, partial(pretrained_facts, *which), load, weights)
 
 
 def _order(source_id: str) -> tuple[int, str]:

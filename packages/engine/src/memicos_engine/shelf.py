@@ -13,7 +13,8 @@ from memicos_engine.sources import Source, SourceFacts
 class Stored:
     """A source where it is kept, and the memory it takes. `load` reads its weights, and may fail as loading does.
 
-    `folder` has its files, where they are local.
+    `place` says in words where it is, `weights` what it is: a folder's name or a place in the hub. `folder` has its
+    files, where they are local.
     """
 
     facts: SourceFacts
@@ -21,6 +22,7 @@ class Stored:
     place: str
     load: Callable[[], Source]
     folder: Path | None = None
+    weights: str = ""
 
 
 class Shelf:
@@ -63,6 +65,9 @@ class Shelf:
     def folder(self, source_id: str) -> Path | None:
         """Where its files are, if they are local."""
         return self._stored[source_id].folder
+
+    def weights(self, source_id: str) -> str:
+        return self._stored[source_id].weights
 
     def nbytes(self, source_ids: Iterable[str]) -> int:
         """Memory that these take together when they are loaded."""

@@ -14,6 +14,7 @@ import torch
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 from sae_lens import SAE
 from sae_lens.loading.pretrained_sae_loaders import load_sae_config_from_huggingface
+from sae_lens.loading.pretrained_saes_directory import get_norm_scaling_factor
 from sae_lens.registry import SAE_CLASS_REGISTRY
 from safetensors import SafetensorError
 
@@ -36,6 +37,8 @@ class SourceFacts:
     It takes activations of width `d_in`, and its directions have width `d_out` (another hook's, of a transcoder).
     `k` is that of top-k; `l0` and `explained_variance` are what its files or SAELens' directory say that they were
     where it was trained. Each is None where nothing says it.
+    `unit_directions`: a value is for a direction of length 1; where SAELens does not allow that (top-k without
+    rescaling, matching pursuit, temporal), directions and values are as they are stored.
     """
 
     id: str
@@ -48,6 +51,7 @@ class SourceFacts:
     k: int | None = None
     l0: float | None = None
     explained_variance: float | None = None
+    unit_directions: bool = True
 
     @property
     def hook_name(self) -> str:
@@ -193,6 +197,10 @@ def pretrained_facts(release: str, sae_id: str, source_id: str) -> SourceFacts:
     with _usable(where):
         config = load_sae_config_from_huggingface(release, sae_id)
         recipe = settle(Extras(), config["metadata"], saelens.FORMAT.assumed, where)
+        normalized = config.get("normalize_activations", "none")
+        factor = get_norm_scaling_factor(release, sae_id) if normalized == "expected_average_only_in" else None
+        recipe = replace(recipe, normalize_activations=normalized, norm_scaling_factor=factor)
+        architecture = str(config["architecture"])
         d_in = int(config["d_in"])
         return SourceFacts(
             id=source_id,
@@ -201,7 +209,8 @@ def pretrained_facts(release: str, sae_id: str, source_id: str) -> SourceFacts:
             d_in=d_in,
             d_sae=int(config["d_sae"]),
             d_out=int(config.get("d_out", d_in)),
-            architecture=str(config["architecture"]),
+            architecture=architecture,
+            unit_directions=_unit_directions(architecture, config.get("rescale_acts_by_decoder_norm", False)),
             k=config.get("k"),
             **directory.figures(release, sae_id),
         )
@@ -217,7 +226,7 @@ def load_pretrained(
     where = f"{release} {sae_id}"
     with _usable(where):
         sae = SAE.from_pretrained(release, sae_id, device=device, dtype="float32")
-        recipe = settle(Extras(), sae.cfg.metadata.to_dict(), saelens.FORMAT.assumed, where)
+        recipe = pretrained_facts(release, sae_id, source_id).recipe
         return replace(make_source(sae, source_id, recipe, dtype), **directory.figures(release, sae_id))
 
 
@@ -286,7 +295,8 @@ def _open(folder: Path, format_name: str | None, extras: Extras, device: str) ->
     sae = SAE.load_from_disk(folder, device=device, dtype="float32", converter=converted)
     if scaled and extras.norm_scaling_factor is not None:
         sae.fold_activation_norm_scaling_factor(extras.norm_scaling_factor)
-    return sae, recipe
+        recipe = replace(recipe, norm_scaling_factor=extras.norm_scaling_factor)
+    return sae, replace(recipe, normalize_activations=normalized)
 
 
 def _widths(tensors: dict[str, Any]) -> dict[str, int]:
@@ -312,11 +322,18 @@ def _facts(source_id: str, sae: SAE[Any], recipe: Recipe) -> SourceFacts:
         k=getattr(sae.cfg, "k", None),
         l0=_number(sae.cfg.metadata.get("l0")),
         explained_variance=_number(sae.cfg.metadata.get("explained_variance")),
+        unit_directions=_unit_directions(
+            sae.cfg.architecture(), getattr(sae.cfg, "rescale_acts_by_decoder_norm", False)
+        ),
     )
 
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _unit_directions(architecture: str, rescaled: bool) -> bool:
+    return rescaled if architecture == "topk" else architecture not in ("matching_pursuit", "temporal")
 
 
 def _layer(recipe: Recipe) -> int:

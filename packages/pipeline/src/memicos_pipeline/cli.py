@@ -54,6 +54,40 @@ def _generate(settings: "GenerateConfig", harvest_only: bool) -> None:
 
 
 @app.command()
+def recompute(
+    feature: Annotated[
+        str, typer.Argument(help="a feature's page, or model/source/index on the server at 127.0.0.1:3000")
+    ],
+    text: Annotated[str | None, typer.Option(help="compare the values on this text, not on the examples")] = None,
+    model: Annotated[str | None, typer.Option(help="folder or hub id of the model's weights")] = None,
+    sae: Annotated[str | None, typer.Option(help="folder of the SAE's weights, or hf:<owner>/<name>/<path>")] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(min=0, help="largest relative difference that is agreement, by dtype if left out")
+    ] = None,
+) -> None:
+    """Recompute what a server shows of a feature, by plain transformers and numpy, and print the difference.
+
+    The status is 1 where it does not agree, 2 where nothing could be compared. docs/dataset.md says what is covered.
+    """
+    from memicos_pipeline.recompute import shown
+    from memicos_pipeline.recompute.errors import RecomputeError
+
+    try:
+        where = shown.address(feature)
+        found = shown.examples(where) if text is None else shown.own_text(where, text)
+        try:
+            # imports torch, which a wrong address must not wait for
+            from memicos_pipeline.recompute import report
+        except ModuleNotFoundError as error:
+            raise RecomputeError(f"{error}; install memicos[recompute]") from error
+        agrees = report.recompute(where, found, model, sae, tolerance, typer.echo)
+    except RecomputeError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    raise typer.Exit(0 if agrees else 1)
+
+
+@app.command()
 def selftest(
     env_file: Annotated[
         Path | None, typer.Option(help="inference's settings, for example .env.inference.smollm2-135m-it.res-4k")

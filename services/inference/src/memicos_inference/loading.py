@@ -96,7 +96,7 @@ def known(candidates: Sequence[Candidate], wanted: Wanted, report: Report) -> tu
             broken[one.id] = str(error)
         else:
             load = partial(explained, one, one.load, wanted)
-            stored.append(Stored(facts, facts.nbytes(wanted.dtype), one.place, load, one.folder))
+            stored.append(Stored(facts, facts.nbytes(wanted.dtype), one.place, load, one.folder, one.weights))
     return stored, broken
 
 

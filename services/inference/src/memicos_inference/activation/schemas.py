@@ -7,6 +7,7 @@ ranking. A `-batch` request gives for each of its prompts what the prompt alone 
 
 from pydantic import Field
 
+from memicos_inference.recipes import Recipe
 from memicos_inference.wire import Index, Number, Text, Wire
 
 IGNORED = "positions where values mean nothing: the source was not trained on such"
@@ -60,6 +61,7 @@ class SingleResponse(Wire):
     tokens_is_special: list[bool]
     token_ids: list[int]
     ignored_positions: list[int] = Field(description=IGNORED)
+    recipe: Recipe
 
 
 class SingleBatchResponse(Wire):
@@ -108,6 +110,7 @@ class FeatureActivation(Attributed):
 class SourcePositions(Wire):
     source: str
     ignored_positions: list[int] = Field(description=IGNORED)
+    recipe: Recipe
 
 
 class AllResponse(Wire):
@@ -165,6 +168,7 @@ class TopkResponse(Wire):
     tokens: list[str]
     token_ids: list[int]
     ignored_positions: list[int] = Field(description=IGNORED)
+    recipe: Recipe
 
 
 class TopkBatchResponse(Wire):
@@ -193,3 +197,4 @@ class SourceResult(Wire):
 
 class SourceResponse(Wire):
     results: list[SourceResult] = Field(description="one a prompt")
+    recipe: Recipe

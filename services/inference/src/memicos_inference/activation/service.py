@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from memicos_inference import recipes
 from memicos_inference.activation.schemas import (
     AllBatchRequest,
     AllBatchResponse,
@@ -96,11 +97,13 @@ def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> Fo
         )
     if body.source is not None and body.index is not None:
         source = served.source(body.source)
+        recipe = recipes.of_source(served, source)
         prompts = served.prompts(texts, source.recipe.prepend_bos)
         source.check_index(body.index)
         captured = yield readings.wanted(served.model, [source], prompts)
         found = readings.feature(served.model, source, prompts, body.index, body.ignore_bos, captured)
     elif body.vector is not None and body.hook is not None:
+        recipe = recipes.of_vector(served, body.hook)
         prompts = served.prompts(texts, served.model.tokenizer_prepends_bos)
         captured = yield readings.wanted_at(served.model, body.hook, prompts)
         found = readings.vector(served.model, body.hook, body.vector, prompts, captured)
@@ -116,6 +119,7 @@ def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> Fo
             ),
             **_tokens(served, ids),
             ignored_positions=reading.ignored,
+            recipe=recipe,
         )
         for ids, reading in zip(prompts, found, strict=True)
     ]
@@ -141,6 +145,7 @@ def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> Found[
     captured = yield readings.wanted(served.model, sources, prompts)
     found = readings.strongest(served.model, sources, prompts, *ranking, captured)
     served.check_values(sum(len(one.hits) * len(ids) for ids, one in zip(prompts, found, strict=True)))
+    of_sources = [recipes.of_source(served, source) for source in sources]
     return [
         AllResponse.model_construct(
             activations=[
@@ -158,8 +163,8 @@ def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> Found[
             **_tokens(served, ids),
             counts=one.counts,
             sources=[
-                SourcePositions.model_construct(source=source.id, ignored_positions=ignored)
-                for source, ignored in zip(sources, one.ignored, strict=True)
+                SourcePositions.model_construct(source=source.id, ignored_positions=ignored, recipe=recipe)
+                for source, ignored, recipe in zip(sources, one.ignored, of_sources, strict=True)
             ],
         )
         for ids, one in zip(prompts, found, strict=True)
@@ -191,6 +196,7 @@ def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> Fo
     if k > served.settings.max_top_k:
         raise BadInput(f"top_k is {k}; at most {served.settings.max_top_k} are given (INFERENCE_MAX_TOP_K).")
     prompts = served.prompts(texts, source.recipe.prepend_bos)
+    recipe = recipes.of_source(served, source)
     answers = []
     captured = yield readings.wanted(served.model, [source], prompts, attributed=False)
     by_prompt = readings.topk_by_token(served.model, source, prompts, k, captured)
@@ -210,7 +216,9 @@ def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> Fo
             if position not in left_out
         ]
         answers.append(
-            TopkResponse.model_construct(results=rows, tokens=tokens, token_ids=ids, ignored_positions=found.ignored)
+            TopkResponse.model_construct(
+                results=rows, tokens=tokens, token_ids=ids, ignored_positions=found.ignored, recipe=recipe
+            )
         )
     return answers
 
@@ -231,7 +239,7 @@ def firing(served: Served, body: SourceRequest) -> Capturing:
         )
         for ids, one in zip(prompts, found, strict=True)
     ]
-    return _json(SourceResponse.model_construct(results=results))
+    return _json(SourceResponse.model_construct(results=results, recipe=recipes.of_source(served, source)))
 
 
 def _tokens(served: Served, ids: Sequence[int]) -> dict[str, Any]:

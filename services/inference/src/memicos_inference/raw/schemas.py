@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from memicos_inference.recipes import ModelRecipe
 from memicos_inference.wire import Text, Wire
 
 Type = Literal["final_output_token", "all_tokens"]
@@ -43,4 +44,5 @@ class RawResponse(Wire):
     type: Type
     dtype: str = Field(description="what the model computes in; the numbers are exactly its own")
     device: str
+    recipe: ModelRecipe
     results: list[RawResult] = Field(description="one a prompt")

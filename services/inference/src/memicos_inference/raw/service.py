@@ -1,5 +1,6 @@
 """Activations as they are. Runs in the model's thread and gives the answer's body."""
 
+from memicos_inference import recipes
 from memicos_inference.errors import BadInput
 from memicos_inference.raw.schemas import RawActivation, RawRequest, RawResponse, RawResult
 from memicos_inference.serving import Served
@@ -14,7 +15,8 @@ def raw(served: Served, body: RawRequest) -> Capturing:
     if body.model is not None:
         served.check_model(body.model)
     names = _hook_names(served, body)
-    prompts = served.prompts(body.prompts, served.prepend_bos if body.prepend_bos is None else body.prepend_bos)
+    prepend_bos = served.prepend_bos if body.prepend_bos is None else body.prepend_bos
+    prompts = served.prompts(body.prompts, prepend_bos)
     last = body.type == "final_output_token"
     if body.hooks is None:  # known before the model runs
         positions = len(prompts) if last else sum(len(ids) for ids in prompts)
@@ -42,6 +44,7 @@ def raw(served: Served, body: RawRequest) -> Capturing:
         dtype=str(served.model.dtype).removeprefix("torch."),
         device=str(served.model.device),
         results=results,
+        recipe=recipes.of_model(served, prepend_bos),
     )
     return answer.model_dump_json().encode()
 

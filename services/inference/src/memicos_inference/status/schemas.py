@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from memicos_inference.recipes import Recipe
 from memicos_inference.wire import Wire
 
 
@@ -61,6 +62,7 @@ class SourceInfo(Wire):
         description="positions whose activation has a larger norm were left out of training; null: none were"
     )
     loaded: bool = Field(description="in memory now; others are loaded when asked for")
+    recipe: Recipe = Field(description="as answers with its values have it")
 
 
 class UnsteerableHook(Wire):

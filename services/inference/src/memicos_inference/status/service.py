@@ -2,6 +2,7 @@
 
 from math import isfinite
 
+from memicos_inference import recipes
 from memicos_inference.scheduler import Progress
 from memicos_inference.serving import Served, set_of
 from memicos_inference.status.limitations import limitations
@@ -87,6 +88,7 @@ def capabilities(served: Served, verification: Verification) -> bytes:
             ignored_positions=ignored_positions(source.recipe, model.bos_token_id is not None),
             norm_cut=source.recipe.norm_cut,
             loaded=source.id in served.shelf.loaded,
+            recipe=recipes.of_source(served, source),
         )
         for source in served.shelf.facts()
     ]

@@ -44,6 +44,9 @@ async def new_activation(
                 max_value_token_index=run.max_index,
                 min_value=min(run.values),
                 created_at=datetime.now(UTC),
+                token_ids=run.token_ids,
+                ignored_positions=run.ignored,
+                recipe=run.recipe,
             )
         )
     return answers[0] if isinstance(body.custom_text, str) else answers

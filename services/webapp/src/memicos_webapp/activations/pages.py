@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse
 
+from memicos_webapp import recipes
 from memicos_webapp.activations import service, view
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.features.service import parse_index
@@ -40,5 +41,7 @@ async def run_own_text(
         row=row,
         run=run,
         tokens=view.tokens(run, row.max_activation),
+        recipe=recipes.words(run.recipe),
+        recompute=recipes.command(str(request.base_url), info.model_id, info.name, row.index, text),
         share=f"{info.path}/{row.index}?{urlencode({'defaulttesttext': text})}",
     )

@@ -8,6 +8,7 @@ from pydantic.alias_generators import to_camel
 
 from memicos_webapp import examples
 from memicos_webapp.features.schemas import FeatureId
+from memicos_webapp.recipes import Recipe
 from memicos_webapp.settings import at_most
 from memicos_webapp.validation import Texts
 
@@ -46,3 +47,6 @@ class Activation(Camel):
     dfa_values: list[float] | None = None
     dfa_target_index: int | None = None
     dfa_max_value: float | None = None
+    token_ids: list[int]
+    ignored_positions: list[int] = Field(description="positions where values mean nothing: the source knows no such")
+    recipe: Recipe

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+from memicos_webapp import recipes
 from memicos_webapp.catalog.schemas import SourceInfo
 from memicos_webapp.database.engine import Database
 from memicos_webapp.features import service as features
 from memicos_webapp.features.schemas import FeatureRow
 from memicos_webapp.inference.service import Inference
+from memicos_webapp.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -17,10 +19,12 @@ class Run:
     """
 
     tokens: list[str]
+    token_ids: list[int]
     values: list[float]
     ignored: list[int]
     max_value: float
     max_index: int
+    recipe: Recipe
 
 
 async def get_feature(database: Database, model: str, source: str, index: int) -> tuple[SourceInfo, FeatureRow]:
@@ -38,8 +42,10 @@ async def run(inference: Inference, model: str, source: str, index: int, text: s
     answer = await inference.single(model, source, index, text, ignore_bos)
     return Run(
         tokens=answer.tokens,
+        token_ids=answer.token_ids,
         values=answer.activation.values,
         ignored=answer.ignored_positions,
         max_value=answer.activation.max_value,
         max_index=answer.activation.max_value_index,
+        recipe=recipes.of_answer(answer.recipe),
     )

@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from memicos_webapp import recipes
 from memicos_webapp.catalog import repository, service
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.features import repository as features
 from memicos_webapp.features.schemas import FeatureFilter
 from memicos_webapp.features.service import table
-from memicos_webapp.features.view import recipe_words
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["catalog"])
@@ -70,7 +70,7 @@ async def source_or_set_page(
             "catalog/set.html",
             of_set=of_set,
             sources=sources,
-            recipe=recipe_words(sources[0].recipe),
+            recipe=recipes.words(recipes.of_dataset(sources[0])),
         )
     settings = request.app.state.settings
     if len(wanted.words) > settings.words_characters:
@@ -79,4 +79,4 @@ async def source_or_set_page(
     page = await table(session, source, wanted, settings.features_per_page)
     fragment = request.headers.get("hx-request") == "true" and request.headers.get("hx-target") == "features"
     template = "catalog/features_table.html" if fragment else "catalog/source.html"
-    return render(request, template, source=source, page=page, recipe=recipe_words(source.recipe))
+    return render(request, template, source=source, page=page, recipe=recipes.words(recipes.of_dataset(source)))

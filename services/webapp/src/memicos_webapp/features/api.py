@@ -24,4 +24,4 @@ async def get_feature(
     index: Annotated[str, Path(examples=[examples.INDEX], description="a whole number from 0 on")],
 ) -> wire.FeatureBody:
     """Everything that a feature's dashboard shows, with all examples and explanations."""
-    return wire.feature(await service.find(session, model, source, service.parse_index(index)))
+    return wire.feature(await service.find(session, model, source, service.parse_index(index), token_ids=True))

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from memicos_webapp import recipes
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.features import service, view
 from memicos_webapp.steering.strength import default_strength
@@ -30,7 +31,8 @@ async def feature_page(
         groups=view.groups(found, settings.examples_shown, whole=False),
         activation_bars=view.bars(row.activation_histogram, 0, row.max_activation, logarithmic=True),
         logit_bars=view.bars(row.logit_histogram, row.logit_min, row.logit_max, logarithmic=False),
-        recipe=view.recipe_words(found.source.recipe),
+        recipe=recipes.words(recipes.of_dataset(found.source)),
+        recompute=recipes.command(str(request.base_url), found.source.model_id, found.source.name, row.index),
         methods=view.METHODS,
         steer_strength=f"{default_strength(row.max_activation):g}",
         own_text=defaulttesttext,

@@ -115,10 +115,14 @@ _READ_CONTEXTS = (
     .where(Context.corpus_id == bindparam("corpus"), Context.number == _NUMBERS)
 )
 
+_READ_CONTEXTS_WITH_IDS = _READ_CONTEXTS.add_columns(Context.token_ids)
 
-async def contexts(session: AsyncSession, corpus_id: int, numbers: Sequence[int]) -> dict[int, ContextRow]:
+
+async def contexts(
+    session: AsyncSession, corpus_id: int, numbers: Sequence[int], token_ids: bool = False
+) -> dict[int, ContextRow]:
     values = {"corpus": corpus_id, "numbers": list(numbers)}
-    rows = await session.execute(_READ_CONTEXTS, values)
+    rows = await session.execute(_READ_CONTEXTS_WITH_IDS if token_ids else _READ_CONTEXTS, values)
     return {row[0]: ContextRow(*row) for row in rows}
 
 

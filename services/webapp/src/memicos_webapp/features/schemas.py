@@ -91,6 +91,8 @@ class ContextRow:
     tokens: list[str]
     title: str | None
     collection: str | None
+    token_ids: list[int] | None = None
+    """None where they were not asked for."""
 
 
 @dataclass(frozen=True)

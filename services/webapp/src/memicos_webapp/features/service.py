@@ -69,8 +69,8 @@ async def get(session: AsyncSession, model_id: str, source: str, index: int) -> 
     return found
 
 
-async def find(session: AsyncSession, model_id: str, source: str, index: int) -> Found:
-    """A feature with its words and texts: two keyed reads, and one for the contexts.
+async def find(session: AsyncSession, model_id: str, source: str, index: int, token_ids: bool = False) -> Found:
+    """A feature with its words and texts, with `token_ids` theirs too: two keyed reads, and one for the contexts.
 
     Raises:
         NotFound: model, source or index is unknown; the message says which, and what exists.
@@ -78,7 +78,7 @@ async def find(session: AsyncSession, model_id: str, source: str, index: int) ->
     info, row = await get(session, model_id, source, index)
     indices = {row.index, *row.neighbour_indices, *row.correlated_indices}
     words = await repository.explanations(session, info.id, list(indices))
-    contexts = await repository.contexts(session, info.corpus_id, list(set(row.example_contexts)))
+    contexts = await repository.contexts(session, info.corpus_id, list(set(row.example_contexts)), token_ids)
     own = words.get(row.index, [])
     labels = {i: rows[0].description for i, rows in words.items()}
     return Found(info, row, own, labels, contexts)

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 from markupsafe import Markup
 from memicos_dataset.schema import TOP_GROUP
@@ -163,25 +162,6 @@ def bars(counts: Sequence[int], low: float, high: float, logarithmic: bool) -> M
             "</title></rect>"
         )
     return Markup("".join(made))
-
-
-def recipe_words(recipe: Mapping[str, Any]) -> str:
-    """`BOS added, 128-token windows, position 0 and outlier tokens left out, float32`."""
-    parts = [
-        "BOS added" if recipe["prepend_bos"] else "no BOS added",
-        f"{recipe['context_size']}-token windows",
-    ]
-    left_out = []
-    positions = recipe["ignored_positions"]
-    if positions:
-        numbers = ", ".join(map(str, positions))
-        left_out.append(f"position{'s' if len(positions) > 1 else ''} {numbers}")
-    if recipe["norm_cut"] is not None:
-        left_out.append(f"outlier tokens (residual norm above {recipe['norm_cut']:g})")
-    if left_out:
-        parts.append(" and ".join(left_out) + " left out")
-    parts.append(recipe["dtype"])
-    return ", ".join(parts)
 
 
 METHODS = {

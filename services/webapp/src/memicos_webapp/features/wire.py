@@ -9,9 +9,11 @@ from typing import Any
 from memicos_dataset.schema import TOP_GROUP
 from pydantic import BaseModel, ConfigDict
 
+from memicos_webapp import recipes
 from memicos_webapp.catalog.schemas import SourceInfo
 from memicos_webapp.features.schemas import ExplanationRow
 from memicos_webapp.features.service import Found
+from memicos_webapp.recipes import Recipe
 
 
 class Named(BaseModel):
@@ -29,6 +31,8 @@ class ActivationRow(BaseModel):
     source: str
     index: str
     tokens: list[str]
+    tokenIds: list[int] | None
+    """What the model read, BOS included; null where the dataset has none."""
     values: list[float]
     maxValue: float
     maxValueTokenIndex: int
@@ -82,7 +86,7 @@ class SourceBody(BaseModel):
     architecture: str
     dSae: int
     saelensConfig: dict[str, Any]
-    recipe: dict[str, Any]
+    recipe: Recipe
     num_prompts: int
     num_tokens_in_prompt: int
     dataset: str
@@ -171,6 +175,7 @@ def activations(found: Found) -> list[ActivationRow]:
                 source=source.name,
                 index=str(row.index),
                 tokens=context.tokens,
+                tokenIds=context.token_ids,
                 values=values,
                 maxValue=values[strongest],
                 maxValueTokenIndex=strongest,
@@ -250,7 +255,7 @@ def feature(found: Found) -> FeatureBody:
             architecture=source.architecture,
             dSae=source.d_sae,
             saelensConfig=source.sae_config,
-            recipe=source.recipe,
+            recipe=recipes.of_dataset(source),
             num_prompts=source.corpus_contexts,
             num_tokens_in_prompt=source.context_size,
             dataset=source.corpus_description,

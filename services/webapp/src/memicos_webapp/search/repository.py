@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from memicos_webapp.catalog.models import Load, Source, SourceSet
+from memicos_webapp.catalog.models import Load, Model, Source, SourceSet
 from memicos_webapp.explanations.embedders import Vectors
 from memicos_webapp.explanations.models import EMBEDDINGS
 
@@ -29,11 +29,26 @@ class Searched:
     embedder: str | None
     corpus_id: int
     recipe: dict[str, Any]
+    architecture: str
+    sae_config: dict[str, Any]
+    model_origin: str
 
 
 _SOURCES = (
-    select(Source.id, Source.model_id, Source.name, SourceSet.name, Source.active_embedder, Load.corpus_id, Load.recipe)
+    select(
+        Source.id,
+        Source.model_id,
+        Source.name,
+        SourceSet.name,
+        Source.active_embedder,
+        Load.corpus_id,
+        Load.recipe,
+        Load.architecture,
+        Load.sae_config,
+        Model.origin,
+    )
     .join(Load, Load.id == Source.current_load_id)
+    .join(Model, Model.id == Source.model_id)
     .join(SourceSet, SourceSet.id == Source.source_set_id)
     .order_by(Source.model_id, Source.layer, Source.name)
 )

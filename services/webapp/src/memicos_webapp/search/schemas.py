@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, field_validator
 
 from memicos_webapp import examples
+from memicos_webapp.recipes import Recipe
 from memicos_webapp.settings import at_most
 from memicos_webapp.text_search.schemas import NeuronBody
 
@@ -98,6 +99,9 @@ class ExplanationSearchResult(BaseModel):
     hasMore: bool
     nextOffset: int | None = Field(default=None, description="where the next page starts; null at the end")
     skipped: list[Skipped]
+    exampleRecipes: dict[str, Recipe] = Field(
+        description="by `<model>/<source>`, how the values of examples were computed"
+    )
 
 
 def _empty_is_none(value: object) -> object:

@@ -1,5 +1,6 @@
 """Results of search by meaning as the JSON API has them."""
 
+from memicos_webapp import recipes
 from memicos_webapp.search.repository import Example
 from memicos_webapp.search.schemas import ExplanationHit, ExplanationSearchResult, SearchedFor, Skipped
 from memicos_webapp.search.service import Answer, Hit
@@ -54,6 +55,7 @@ def _hit(hit: Hit) -> ExplanationHit:
 
 
 def answer(request: SearchedFor, found: Answer) -> ExplanationSearchResult:
+    sources = {f"{hit.source.model_id}/{hit.source.name}": hit.source for hit in found.hits}
     return ExplanationSearchResult(
         request=request,
         results=[_hit(hit) for hit in found.hits],
@@ -61,4 +63,5 @@ def answer(request: SearchedFor, found: Answer) -> ExplanationSearchResult:
         hasMore=found.next_offset is not None,
         nextOffset=found.next_offset,
         skipped=[Skipped(modelId=gap.model, sources=gap.sources, reason=gap.reason) for gap in found.gaps],
+        exampleRecipes={name: recipes.of_dataset(source) for name, source in sources.items()},
     )

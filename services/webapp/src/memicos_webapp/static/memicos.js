@@ -38,6 +38,13 @@ async function copy(button, field) {
   setTimeout(() => (button.textContent = words), 2500);
 }
 
+function showCopyButtons() {
+  for (const button of document.querySelectorAll("[data-copy][hidden]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => copy(button, document.getElementById(button.dataset.copy)));
+  }
+}
+
 const keys = {
   "/": () => focusOn("jump"),
   j: () => follow("next"),
@@ -72,10 +79,7 @@ document.addEventListener("DOMContentLoaded", () => {
     button.hidden = false;
     button.addEventListener("click", toggleTheme);
   }
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    button.hidden = false;
-    button.addEventListener("click", () => copy(button, document.getElementById(button.dataset.copy)));
-  }
+  showCopyButtons();
   const view = document.getElementById(`v-${recall("view")}`);
   if (view) {
     view.checked = true;
@@ -85,6 +89,8 @@ document.addEventListener("DOMContentLoaded", () => {
     radio.addEventListener("change", () => remember("view", radio.value));
   }
 });
+
+document.addEventListener("htmx:afterSettle", showCopyButtons);
 
 // A text that was run belongs to the address, so that the page can be shared as it is.
 document.addEventListener("htmx:afterRequest", (event) => {

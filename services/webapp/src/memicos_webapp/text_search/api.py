@@ -59,7 +59,7 @@ async def search_topk_by_token(
     source = await service.source_of(database, body.model_id, body.source)
     answers = []
     for text in texts:
-        rows = await service.by_token(
+        found = await service.by_token(
             database,
             inference,
             source,
@@ -68,5 +68,5 @@ async def search_topk_by_token(
             body.ignore_bos,
             _density(body.density_threshold),
         )
-        answers.append(wire.tokens(body.model_id, body.source, rows, body.ignore_bos))
+        answers.append(wire.tokens(source, found, body.ignore_bos))
     return answers[0] if isinstance(body.text, str) else TopkResults(results=answers)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from memicos_webapp import recipes
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.schemas import SetInfo, SourceInfo
 from memicos_webapp.catalog.service import listed
@@ -122,6 +123,11 @@ async def _checked(request: Request, database: Database, one: bool) -> Choice:
     return choice
 
 
+def _recompute(request: Request, query: PageQuery, source: str, index: int) -> str:
+    """The command that recomputes what was found of a feature."""
+    return recipes.command(str(request.base_url), query.model, source, index, query.text)
+
+
 def _again(request: Request) -> str:
     return f"{request.url.path}?{request.url.query}"
 
@@ -148,6 +154,8 @@ async def search_results(request: Request, database: DatabaseDep, inference: Inf
         query=query,
         chips=view.chips(found, query, FEATURES),
         hits=view.hits(found, wanted),
+        recipes=recipes.together(found.recipes),
+        recompute=_recompute(request, query, found.hits[0].source, found.hits[0].index) if found.hits else None,
         unsorted_href=f"{FEATURES}?{replace(query, sort_indexes=()).params()}",
     )
 
@@ -160,13 +168,17 @@ async def token_search_results(request: Request, database: DatabaseDep, inferenc
     source = next(source for source in choice.sources if source.name == query.sources[0])
     density = settings.search_dense_share if query.hide_dense else None
     try:
-        rows = await service.by_token(database, inference, source, query.text, PER_TOKEN, query.ignore_bos, density)
+        found = await service.by_token(database, inference, source, query.text, PER_TOKEN, query.ignore_bos, density)
     except COMING as fault:
         return waiting(request, fault, _again(request))
+    features = [one for row in found.rows if not (row.ignored and query.ignore_bos) for one in row.features]
+    strongest = max(features, key=lambda one: one.value, default=None)
     return render(
         request,
         "text_search/_tokens.html",
         source=source.name,
         per_token=PER_TOKEN,
-        rows=view.tokens(rows, source.path, query.ignore_bos),
+        rows=view.tokens(found.rows, source.path, query.ignore_bos),
+        recipes=recipes.together({source.name: found.recipe}),
+        recompute=_recompute(request, query, source.name, strongest.index) if strongest else None,
     )

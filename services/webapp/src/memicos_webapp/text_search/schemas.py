@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from memicos_webapp import examples
+from memicos_webapp.recipes import Recipe
 from memicos_webapp.settings import at_most
 from memicos_webapp.validation import Texts
 
@@ -89,6 +90,8 @@ class SearchAllResult(Camel):
     tokens: list[str]
     result: list[FoundFeature]
     sort_indexes: list[int]
+    recipes: dict[str, Recipe] = Field(description="by source, how the text's values were computed")
+    example_recipes: dict[str, Recipe] = Field(description="by source, how the values of examples were")
 
 
 class SearchAllResults(Camel):
@@ -127,6 +130,8 @@ class TopkToken(Camel):
 class TopkResult(Camel):
     source: str
     results: list[TopkToken]
+    recipe: Recipe = Field(description="how the text's values were computed")
+    example_recipe: Recipe = Field(description="how the values of examples were")
 
 
 class TopkResults(Camel):

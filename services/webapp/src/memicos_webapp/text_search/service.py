@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from memicos_inference_client.models import FeatureActivation, TopFeature
 
+from memicos_webapp import recipes
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.schemas import SourceInfo
 from memicos_webapp.catalog.service import get_source, listed, unknown_model
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.inference.service import Inference
+from memicos_webapp.recipes import Recipe
 from memicos_webapp.text_search import repository
 from memicos_webapp.text_search.repository import FeatureKey, FoundRow
 
@@ -50,11 +52,12 @@ class Hit:
 
 @dataclass(frozen=True)
 class Found:
-    """`ignored` are positions that no source of the search was trained on."""
+    """`ignored` are positions that no source of the search was trained on; `recipes` have a source's name each."""
 
     tokens: list[str]
     hits: list[Hit]
     ignored: frozenset[int]
+    recipes: dict[str, Recipe]
 
 
 async def sources_of(database: Database, model: str, set_name: str, names: Sequence[str]) -> list[SourceInfo]:
@@ -125,7 +128,8 @@ async def search(database: Database, inference: Inference, query: Query, text: s
         )
         for item in kept
     ]
-    return Found(answer.tokens, [hit for hit in hits if hit.row or query.density is None], left_out)
+    by_source = {one.source: recipes.of_answer(one.recipe) for one in answer.sources}
+    return Found(answer.tokens, [hit for hit in hits if hit.row or query.density is None], left_out, by_source)
 
 
 def _sum(item: FeatureActivation) -> float:
@@ -151,6 +155,14 @@ class TokenRow:
     features: list[TokenFeature]
 
 
+@dataclass(frozen=True)
+class ByToken:
+    """One row a position of the prompt."""
+
+    rows: list[TokenRow]
+    recipe: Recipe
+
+
 async def by_token(
     database: Database,
     inference: Inference,
@@ -159,7 +171,7 @@ async def by_token(
     limit: int,
     ignore_bos: bool,
     density: float | None,
-) -> list[TokenRow]:
+) -> ByToken:
     """The `limit` strongest features of one source at each position of `text`, dense ones left out before the limit.
 
     With `ignore_bos` ignored positions have no features.
@@ -195,10 +207,11 @@ async def by_token(
         ]
         return [one for one in named if one.row or density is None]
 
-    return [
+    rows = [
         TokenRow(position, token, position in special, position in answer.ignored_positions, features(position))
         for position, token in enumerate(answer.tokens)
     ]
+    return ByToken(rows, recipes.of_answer(answer.recipe))
 
 
 async def source_of(database: Database, model: str, name: str) -> SourceInfo:

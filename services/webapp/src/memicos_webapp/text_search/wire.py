@@ -1,5 +1,7 @@
 """Results of text search as the JSON API has them."""
 
+from memicos_webapp import recipes
+from memicos_webapp.catalog.schemas import SourceInfo
 from memicos_webapp.text_search.repository import FoundRow
 from memicos_webapp.text_search.schemas import (
     ExampleBody,
@@ -11,7 +13,7 @@ from memicos_webapp.text_search.schemas import (
     TopkToken,
     WordsBody,
 )
-from memicos_webapp.text_search.service import Found, Query, TokenRow
+from memicos_webapp.text_search.service import ByToken, Found, Query
 
 
 def neuron(model: str, row: FoundRow) -> NeuronBody:
@@ -63,12 +65,14 @@ def features(query: Query, found: Found) -> SearchAllResult:
             for hit in found.hits
         ],
         sort_indexes=query.sort_indexes,
+        recipes=found.recipes,
+        example_recipes={source.name: recipes.of_dataset(source) for source in query.sources},
     )
 
 
-def tokens(model: str, source: str, rows: list[TokenRow], ignore_bos: bool) -> TopkResult:
+def tokens(source: SourceInfo, found: ByToken, ignore_bos: bool) -> TopkResult:
     return TopkResult(
-        source=source,
+        source=source.name,
         results=[
             TopkToken(
                 position=row.position,
@@ -78,12 +82,14 @@ def tokens(model: str, source: str, rows: list[TokenRow], ignore_bos: bool) -> T
                     TopFeature(
                         activation_value=one.value,
                         feature_index=one.index,
-                        feature=neuron(model, one.row) if one.row else None,
+                        feature=neuron(source.model_id, one.row) if one.row else None,
                     )
                     for one in row.features
                 ],
             )
-            for row in rows
+            for row in found.rows
             if not (ignore_bos and row.ignored)
         ],
+        recipe=found.recipe,
+        example_recipe=recipes.of_dataset(source),
     )

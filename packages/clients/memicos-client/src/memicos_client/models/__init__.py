@@ -13,6 +13,9 @@ from .explanation_body import ExplanationBody
 from .explanation_body_scores_item import ExplanationBodyScoresItem
 from .explanation_hit import ExplanationHit
 from .explanation_search_result import ExplanationSearchResult
+from .explanation_search_result_examplerecipes import (
+    ExplanationSearchResultExamplerecipes,
+)
 from .feature_body import FeatureBody
 from .feature_body_comments_item import FeatureBodyCommentsItem
 from .feature_body_lists_item import FeatureBodyListsItem
@@ -24,9 +27,13 @@ from .model_body import ModelBody
 from .named import Named
 from .neuron_body import NeuronBody
 from .new_activation import NewActivation
+from .recipe import Recipe
+from .sae_recipe import SaeRecipe
 from .search_all_body import SearchAllBody
 from .search_all_request import SearchAllRequest
 from .search_all_result import SearchAllResult
+from .search_all_result_examplerecipes import SearchAllResultExamplerecipes
+from .search_all_result_recipes import SearchAllResultRecipes
 from .search_all_results import SearchAllResults
 from .search_model_body import SearchModelBody
 from .search_release_body import SearchReleaseBody
@@ -34,7 +41,6 @@ from .search_sources_body import SearchSourcesBody
 from .searched_for import SearchedFor
 from .skipped import Skipped
 from .source_body import SourceBody
-from .source_body_recipe import SourceBodyRecipe
 from .source_body_saelensconfig import SourceBodySaelensconfig
 from .source_set_body import SourceSetBody
 from .steer_answer import SteerAnswer
@@ -69,6 +75,7 @@ __all__ = (
     "ExplanationBodyScoresItem",
     "ExplanationHit",
     "ExplanationSearchResult",
+    "ExplanationSearchResultExamplerecipes",
     "FeatureBody",
     "FeatureBodyCommentsItem",
     "FeatureBodyListsItem",
@@ -80,9 +87,13 @@ __all__ = (
     "Named",
     "NeuronBody",
     "NewActivation",
+    "Recipe",
+    "SaeRecipe",
     "SearchAllBody",
     "SearchAllRequest",
     "SearchAllResult",
+    "SearchAllResultExamplerecipes",
+    "SearchAllResultRecipes",
     "SearchAllResults",
     "SearchedFor",
     "SearchModelBody",
@@ -90,7 +101,6 @@ __all__ = (
     "SearchSourcesBody",
     "Skipped",
     "SourceBody",
-    "SourceBodyRecipe",
     "SourceBodySaelensconfig",
     "SourceSetBody",
     "SteerAnswer",

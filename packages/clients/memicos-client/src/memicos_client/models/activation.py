@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from typing import (
+    TYPE_CHECKING,
     Any,
     Literal,
     TypeVar,
@@ -13,6 +14,10 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.recipe import Recipe
+
 
 T = TypeVar("T", bound="Activation")
 
@@ -32,6 +37,9 @@ class Activation:
         max_value_token_index (int):
         min_value (float):
         created_at (datetime.datetime):
+        token_ids (list[int]):
+        ignored_positions (list[int]): positions where values mean nothing: the source knows no such
+        recipe (Recipe): How text became values of features.
         data_index (None | Unset):
         data_source (Literal['memicos'] | Unset):  Default: 'memicos'.
         dfa_values (list[float] | None | Unset):
@@ -49,6 +57,9 @@ class Activation:
     max_value_token_index: int
     min_value: float
     created_at: datetime.datetime
+    token_ids: list[int]
+    ignored_positions: list[int]
+    recipe: Recipe
     data_index: None | Unset = UNSET
     data_source: Literal["memicos"] | Unset = "memicos"
     dfa_values: list[float] | None | Unset = UNSET
@@ -76,6 +87,12 @@ class Activation:
         min_value = self.min_value
 
         created_at = self.created_at.isoformat()
+
+        token_ids = self.token_ids
+
+        ignored_positions = self.ignored_positions
+
+        recipe = self.recipe.to_dict()
 
         data_index = self.data_index
 
@@ -116,6 +133,9 @@ class Activation:
                 "maxValueTokenIndex": max_value_token_index,
                 "minValue": min_value,
                 "createdAt": created_at,
+                "tokenIds": token_ids,
+                "ignoredPositions": ignored_positions,
+                "recipe": recipe,
             }
         )
         if data_index is not UNSET:
@@ -133,6 +153,8 @@ class Activation:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.recipe import Recipe  # noqa: PLC0415
+
         d = dict(src_dict)
         model_id = d.pop("modelId")
 
@@ -153,6 +175,12 @@ class Activation:
         min_value = d.pop("minValue")
 
         created_at = datetime.datetime.fromisoformat(d.pop("createdAt"))
+
+        token_ids = cast(list[int], d.pop("tokenIds"))
+
+        ignored_positions = cast(list[int], d.pop("ignoredPositions"))
+
+        recipe = Recipe.from_dict(d.pop("recipe"))
 
         data_index = d.pop("dataIndex", UNSET)
 
@@ -206,6 +234,9 @@ class Activation:
             max_value_token_index=max_value_token_index,
             min_value=min_value,
             created_at=created_at,
+            token_ids=token_ids,
+            ignored_positions=ignored_positions,
+            recipe=recipe,
             data_index=data_index,
             data_source=data_source,
             dfa_values=dfa_values,

@@ -22,6 +22,7 @@ class ActivationRow:
         source (str):
         index (str):
         tokens (list[str]):
+        token_ids (list[int] | None): What the model read, BOS included; null where the dataset has none.
         values (list[float]):
         max_value (float):
         max_value_token_index (int):
@@ -47,6 +48,7 @@ class ActivationRow:
     source: str
     index: str
     tokens: list[str]
+    token_ids: list[int] | None
     values: list[float]
     max_value: float
     max_value_token_index: int
@@ -76,6 +78,13 @@ class ActivationRow:
         index = self.index
 
         tokens = self.tokens
+
+        token_ids: list[int] | None
+        if isinstance(self.token_ids, list):
+            token_ids = self.token_ids
+
+        else:
+            token_ids = self.token_ids
 
         values = self.values
 
@@ -132,6 +141,7 @@ class ActivationRow:
                 "source": source,
                 "index": index,
                 "tokens": tokens,
+                "tokenIds": token_ids,
                 "values": values,
                 "maxValue": max_value,
                 "maxValueTokenIndex": max_value_token_index,
@@ -169,6 +179,21 @@ class ActivationRow:
         index = d.pop("index")
 
         tokens = cast(list[str], d.pop("tokens"))
+
+        def _parse_token_ids(data: object) -> list[int] | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                token_ids_type_0 = cast(list[int], data)
+
+                return token_ids_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[int] | None, data)
+
+        token_ids = _parse_token_ids(d.pop("tokenIds"))
 
         values = cast(list[float], d.pop("values"))
 
@@ -246,6 +271,7 @@ class ActivationRow:
             source=source,
             index=index,
             tokens=tokens,
+            token_ids=token_ids,
             values=values,
             max_value=max_value,
             max_value_token_index=max_value_token_index,

@@ -10,6 +10,9 @@ from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.explanation_hit import ExplanationHit
+    from ..models.explanation_search_result_examplerecipes import (
+        ExplanationSearchResultExamplerecipes,
+    )
     from ..models.searched_for import SearchedFor
     from ..models.skipped import Skipped
 
@@ -27,6 +30,8 @@ class ExplanationSearchResult:
         results_count (int): how many this answer has
         has_more (bool):
         skipped (list[Skipped]):
+        example_recipes (ExplanationSearchResultExamplerecipes): by `<model>/<source>`, how the values of examples were
+            computed
         next_offset (int | None | Unset): where the next page starts; null at the end
     """
 
@@ -35,6 +40,7 @@ class ExplanationSearchResult:
     results_count: int
     has_more: bool
     skipped: list[Skipped]
+    example_recipes: ExplanationSearchResultExamplerecipes
     next_offset: int | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -55,6 +61,8 @@ class ExplanationSearchResult:
             skipped_item = skipped_item_data.to_dict()
             skipped.append(skipped_item)
 
+        example_recipes = self.example_recipes.to_dict()
+
         next_offset: int | None | Unset
         if isinstance(self.next_offset, Unset):
             next_offset = UNSET
@@ -70,6 +78,7 @@ class ExplanationSearchResult:
                 "resultsCount": results_count,
                 "hasMore": has_more,
                 "skipped": skipped,
+                "exampleRecipes": example_recipes,
             }
         )
         if next_offset is not UNSET:
@@ -80,6 +89,9 @@ class ExplanationSearchResult:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.explanation_hit import ExplanationHit  # noqa: PLC0415
+        from ..models.explanation_search_result_examplerecipes import (
+            ExplanationSearchResultExamplerecipes,  # noqa: PLC0415
+        )
         from ..models.searched_for import SearchedFor  # noqa: PLC0415
         from ..models.skipped import Skipped  # noqa: PLC0415
 
@@ -104,6 +116,8 @@ class ExplanationSearchResult:
 
             skipped.append(skipped_item)
 
+        example_recipes = ExplanationSearchResultExamplerecipes.from_dict(d.pop("exampleRecipes"))
+
         def _parse_next_offset(data: object) -> int | None | Unset:
             if data is None:
                 return data
@@ -119,6 +133,7 @@ class ExplanationSearchResult:
             results_count=results_count,
             has_more=has_more,
             skipped=skipped,
+            example_recipes=example_recipes,
             next_offset=next_offset,
         )
 

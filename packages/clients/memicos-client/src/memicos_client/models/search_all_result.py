@@ -8,6 +8,8 @@ from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
     from ..models.found_feature import FoundFeature
+    from ..models.search_all_result_examplerecipes import SearchAllResultExamplerecipes
+    from ..models.search_all_result_recipes import SearchAllResultRecipes
 
 
 T = TypeVar("T", bound="SearchAllResult")
@@ -20,11 +22,15 @@ class SearchAllResult:
         tokens (list[str]):
         result (list[FoundFeature]):
         sort_indexes (list[int]):
+        recipes (SearchAllResultRecipes): by source, how the text's values were computed
+        example_recipes (SearchAllResultExamplerecipes): by source, how the values of examples were
     """
 
     tokens: list[str]
     result: list[FoundFeature]
     sort_indexes: list[int]
+    recipes: SearchAllResultRecipes
+    example_recipes: SearchAllResultExamplerecipes
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -37,6 +43,10 @@ class SearchAllResult:
 
         sort_indexes = self.sort_indexes
 
+        recipes = self.recipes.to_dict()
+
+        example_recipes = self.example_recipes.to_dict()
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -44,6 +54,8 @@ class SearchAllResult:
                 "tokens": tokens,
                 "result": result,
                 "sortIndexes": sort_indexes,
+                "recipes": recipes,
+                "exampleRecipes": example_recipes,
             }
         )
 
@@ -52,6 +64,10 @@ class SearchAllResult:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.found_feature import FoundFeature  # noqa: PLC0415
+        from ..models.search_all_result_examplerecipes import (
+            SearchAllResultExamplerecipes,  # noqa: PLC0415
+        )
+        from ..models.search_all_result_recipes import SearchAllResultRecipes  # noqa: PLC0415
 
         d = dict(src_dict)
         tokens = cast(list[str], d.pop("tokens"))
@@ -65,10 +81,16 @@ class SearchAllResult:
 
         sort_indexes = cast(list[int], d.pop("sortIndexes"))
 
+        recipes = SearchAllResultRecipes.from_dict(d.pop("recipes"))
+
+        example_recipes = SearchAllResultExamplerecipes.from_dict(d.pop("exampleRecipes"))
+
         search_all_result = cls(
             tokens=tokens,
             result=result,
             sort_indexes=sort_indexes,
+            recipes=recipes,
+            example_recipes=example_recipes,
         )
 
         search_all_result.additional_properties = d

@@ -7,7 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
-    from ..models.source_body_recipe import SourceBodyRecipe
+    from ..models.recipe import Recipe
     from ..models.source_body_saelensconfig import SourceBodySaelensconfig
 
 
@@ -26,7 +26,7 @@ class SourceBody:
         architecture (str):
         d_sae (int):
         saelens_config (SourceBodySaelensconfig):
-        recipe (SourceBodyRecipe):
+        recipe (Recipe): How text became values of features.
         num_prompts (int):
         num_tokens_in_prompt (int):
         dataset (str):
@@ -40,7 +40,7 @@ class SourceBody:
     architecture: str
     d_sae: int
     saelens_config: SourceBodySaelensconfig
-    recipe: SourceBodyRecipe
+    recipe: Recipe
     num_prompts: int
     num_tokens_in_prompt: int
     dataset: str
@@ -94,7 +94,7 @@ class SourceBody:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.source_body_recipe import SourceBodyRecipe  # noqa: PLC0415
+        from ..models.recipe import Recipe  # noqa: PLC0415
         from ..models.source_body_saelensconfig import SourceBodySaelensconfig  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -114,7 +114,7 @@ class SourceBody:
 
         saelens_config = SourceBodySaelensconfig.from_dict(d.pop("saelensConfig"))
 
-        recipe = SourceBodyRecipe.from_dict(d.pop("recipe"))
+        recipe = Recipe.from_dict(d.pop("recipe"))
 
         num_prompts = d.pop("num_prompts")
 

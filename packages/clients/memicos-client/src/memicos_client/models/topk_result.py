@@ -7,6 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
+    from ..models.recipe import Recipe
     from ..models.topk_token import TopkToken
 
 
@@ -19,10 +20,14 @@ class TopkResult:
     Attributes:
         source (str):
         results (list[TopkToken]):
+        recipe (Recipe): How text became values of features.
+        example_recipe (Recipe): How text became values of features.
     """
 
     source: str
     results: list[TopkToken]
+    recipe: Recipe
+    example_recipe: Recipe
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -33,12 +38,18 @@ class TopkResult:
             results_item = results_item_data.to_dict()
             results.append(results_item)
 
+        recipe = self.recipe.to_dict()
+
+        example_recipe = self.example_recipe.to_dict()
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
                 "source": source,
                 "results": results,
+                "recipe": recipe,
+                "exampleRecipe": example_recipe,
             }
         )
 
@@ -46,6 +57,7 @@ class TopkResult:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.recipe import Recipe  # noqa: PLC0415
         from ..models.topk_token import TopkToken  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -58,9 +70,15 @@ class TopkResult:
 
             results.append(results_item)
 
+        recipe = Recipe.from_dict(d.pop("recipe"))
+
+        example_recipe = Recipe.from_dict(d.pop("exampleRecipe"))
+
         topk_result = cls(
             source=source,
             results=results,
+            recipe=recipe,
+            example_recipe=example_recipe,
         )
 
         topk_result.additional_properties = d

@@ -34,13 +34,16 @@ from .health_response import HealthResponse
 from .health_response_state import HealthResponseState
 from .limitation import Limitation
 from .limits import Limits
+from .model_recipe import ModelRecipe
 from .raw_activation import RawActivation
 from .raw_request import RawRequest
 from .raw_request_type import RawRequestType
 from .raw_response import RawResponse
 from .raw_response_type import RawResponseType
 from .raw_result import RawResult
+from .recipe import Recipe
 from .remove_source_response import RemoveSourceResponse
+from .sae_recipe import SaeRecipe
 from .selftest import Selftest
 from .selftest_check import SelftestCheck
 from .selftest_state import SelftestState
@@ -117,13 +120,16 @@ __all__ = (
     "HealthResponseState",
     "Limitation",
     "Limits",
+    "ModelRecipe",
     "RawActivation",
     "RawRequest",
     "RawRequestType",
     "RawResponse",
     "RawResponseType",
     "RawResult",
+    "Recipe",
     "RemoveSourceResponse",
+    "SaeRecipe",
     "Selftest",
     "SelftestCheck",
     "SelftestState",

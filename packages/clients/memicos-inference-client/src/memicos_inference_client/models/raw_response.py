@@ -15,6 +15,7 @@ from attrs import field as _attrs_field
 from ..models.raw_response_type import RawResponseType, check_raw_response_type
 
 if TYPE_CHECKING:
+    from ..models.model_recipe import ModelRecipe
     from ..models.raw_result import RawResult
 
 
@@ -29,6 +30,7 @@ class RawResponse:
         type_ (RawResponseType):
         dtype (str): what the model computes in; the numbers are exactly its own
         device (str):
+        recipe (ModelRecipe): How text was run through the model.
         results (list[RawResult]): one a prompt
     """
 
@@ -36,6 +38,7 @@ class RawResponse:
     type_: RawResponseType
     dtype: str
     device: str
+    recipe: ModelRecipe
     results: list[RawResult]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -48,6 +51,8 @@ class RawResponse:
         dtype = self.dtype
 
         device = self.device
+
+        recipe = self.recipe.to_dict()
 
         results = []
         for results_item_data in self.results:
@@ -62,6 +67,7 @@ class RawResponse:
                 "type": type_,
                 "dtype": dtype,
                 "device": device,
+                "recipe": recipe,
                 "results": results,
             }
         )
@@ -70,6 +76,7 @@ class RawResponse:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.model_recipe import ModelRecipe  # noqa: PLC0415
         from ..models.raw_result import RawResult  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -91,6 +98,8 @@ class RawResponse:
 
         device = d.pop("device")
 
+        recipe = ModelRecipe.from_dict(d.pop("recipe"))
+
         results = []
         _results = d.pop("results")
         for results_item_data in _results:
@@ -103,6 +112,7 @@ class RawResponse:
             type_=type_,
             dtype=dtype,
             device=device,
+            recipe=recipe,
             results=results,
         )
 

@@ -7,6 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
+    from ..models.recipe import Recipe
     from ..models.single_activation import SingleActivation
 
 
@@ -22,6 +23,7 @@ class SingleResponse:
         tokens_is_special (list[bool]):
         token_ids (list[int]):
         ignored_positions (list[int]): positions where values mean nothing: the source was not trained on such
+        recipe (Recipe): How text became values of features, or of a vector.
     """
 
     activation: SingleActivation
@@ -29,6 +31,7 @@ class SingleResponse:
     tokens_is_special: list[bool]
     token_ids: list[int]
     ignored_positions: list[int]
+    recipe: Recipe
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -42,6 +45,8 @@ class SingleResponse:
 
         ignored_positions = self.ignored_positions
 
+        recipe = self.recipe.to_dict()
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -51,6 +56,7 @@ class SingleResponse:
                 "tokens_is_special": tokens_is_special,
                 "token_ids": token_ids,
                 "ignored_positions": ignored_positions,
+                "recipe": recipe,
             }
         )
 
@@ -58,6 +64,7 @@ class SingleResponse:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.recipe import Recipe  # noqa: PLC0415
         from ..models.single_activation import SingleActivation  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -71,12 +78,15 @@ class SingleResponse:
 
         ignored_positions = cast(list[int], d.pop("ignored_positions"))
 
+        recipe = Recipe.from_dict(d.pop("recipe"))
+
         single_response = cls(
             activation=activation,
             tokens=tokens,
             tokens_is_special=tokens_is_special,
             token_ids=token_ids,
             ignored_positions=ignored_positions,
+            recipe=recipe,
         )
 
         single_response.additional_properties = d

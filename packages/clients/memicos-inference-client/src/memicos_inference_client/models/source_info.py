@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.recipe import Recipe
+
 
 T = TypeVar("T", bound="SourceInfo")
 
@@ -27,6 +31,7 @@ class SourceInfo:
         ignored_positions (list[int]): positions that values mean nothing at, beside those above norm_cut
         norm_cut (float | None): positions whose activation has a larger norm were left out of training; null: none were
         loaded (bool): in memory now; others are loaded when asked for
+        recipe (Recipe): How text became values of features, or of a vector.
     """
 
     id: str
@@ -42,6 +47,7 @@ class SourceInfo:
     ignored_positions: list[int]
     norm_cut: float | None
     loaded: bool
+    recipe: Recipe
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,6 +79,8 @@ class SourceInfo:
 
         loaded = self.loaded
 
+        recipe = self.recipe.to_dict()
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -90,6 +98,7 @@ class SourceInfo:
                 "ignored_positions": ignored_positions,
                 "norm_cut": norm_cut,
                 "loaded": loaded,
+                "recipe": recipe,
             }
         )
 
@@ -97,6 +106,8 @@ class SourceInfo:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.recipe import Recipe  # noqa: PLC0415
+
         d = dict(src_dict)
         id = d.pop("id")
 
@@ -134,6 +145,8 @@ class SourceInfo:
 
         loaded = d.pop("loaded")
 
+        recipe = Recipe.from_dict(d.pop("recipe"))
+
         source_info = cls(
             id=id,
             source_set=source_set,
@@ -148,6 +161,7 @@ class SourceInfo:
             ignored_positions=ignored_positions,
             norm_cut=norm_cut,
             loaded=loaded,
+            recipe=recipe,
         )
 
         source_info.additional_properties = d

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.recipe import Recipe
+
 
 T = TypeVar("T", bound="SourcePositions")
 
@@ -15,10 +19,12 @@ class SourcePositions:
     Attributes:
         source (str):
         ignored_positions (list[int]): positions where values mean nothing: the source was not trained on such
+        recipe (Recipe): How text became values of features, or of a vector.
     """
 
     source: str
     ignored_positions: list[int]
+    recipe: Recipe
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -26,12 +32,15 @@ class SourcePositions:
 
         ignored_positions = self.ignored_positions
 
+        recipe = self.recipe.to_dict()
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
                 "source": source,
                 "ignored_positions": ignored_positions,
+                "recipe": recipe,
             }
         )
 
@@ -39,14 +48,19 @@ class SourcePositions:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.recipe import Recipe  # noqa: PLC0415
+
         d = dict(src_dict)
         source = d.pop("source")
 
         ignored_positions = cast(list[int], d.pop("ignored_positions"))
 
+        recipe = Recipe.from_dict(d.pop("recipe"))
+
         source_positions = cls(
             source=source,
             ignored_positions=ignored_positions,
+            recipe=recipe,
         )
 
         source_positions.additional_properties = d

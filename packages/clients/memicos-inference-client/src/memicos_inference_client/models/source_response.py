@@ -7,6 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
+    from ..models.recipe import Recipe
     from ..models.source_result import SourceResult
 
 
@@ -18,9 +19,11 @@ class SourceResponse:
     """
     Attributes:
         results (list[SourceResult]): one a prompt
+        recipe (Recipe): How text became values of features, or of a vector.
     """
 
     results: list[SourceResult]
+    recipe: Recipe
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -29,11 +32,14 @@ class SourceResponse:
             results_item = results_item_data.to_dict()
             results.append(results_item)
 
+        recipe = self.recipe.to_dict()
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
                 "results": results,
+                "recipe": recipe,
             }
         )
 
@@ -41,6 +47,7 @@ class SourceResponse:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.recipe import Recipe  # noqa: PLC0415
         from ..models.source_result import SourceResult  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -51,8 +58,11 @@ class SourceResponse:
 
             results.append(results_item)
 
+        recipe = Recipe.from_dict(d.pop("recipe"))
+
         source_response = cls(
             results=results,
+            recipe=recipe,
         )
 
         source_response.additional_properties = d

@@ -7,6 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
+    from ..models.recipe import Recipe
     from ..models.token_features import TokenFeatures
 
 
@@ -21,12 +22,14 @@ class TopkResponse:
         tokens (list[str]):
         token_ids (list[int]):
         ignored_positions (list[int]): positions where values mean nothing: the source was not trained on such
+        recipe (Recipe): How text became values of features, or of a vector.
     """
 
     results: list[TokenFeatures]
     tokens: list[str]
     token_ids: list[int]
     ignored_positions: list[int]
+    recipe: Recipe
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -41,6 +44,8 @@ class TopkResponse:
 
         ignored_positions = self.ignored_positions
 
+        recipe = self.recipe.to_dict()
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -49,6 +54,7 @@ class TopkResponse:
                 "tokens": tokens,
                 "token_ids": token_ids,
                 "ignored_positions": ignored_positions,
+                "recipe": recipe,
             }
         )
 
@@ -56,6 +62,7 @@ class TopkResponse:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.recipe import Recipe  # noqa: PLC0415
         from ..models.token_features import TokenFeatures  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -72,11 +79,14 @@ class TopkResponse:
 
         ignored_positions = cast(list[int], d.pop("ignored_positions"))
 
+        recipe = Recipe.from_dict(d.pop("recipe"))
+
         topk_response = cls(
             results=results,
             tokens=tokens,
             token_ids=token_ids,
             ignored_positions=ignored_positions,
+            recipe=recipe,
         )
 
         topk_response.additional_properties = d

@@ -1,0 +1,113 @@
+"""How text became the activations that pages and answers show: one shape for datasets and for live runs."""
+
+from collections.abc import Mapping
+from shlex import quote
+from typing import Any, Protocol
+
+from memicos_dataset import manifest
+from memicos_inference_client.models import Recipe as LiveRecipe
+from pydantic import BaseModel, Field
+
+from memicos_webapp.formatting import segment
+
+
+class SaeRecipe(BaseModel):
+    """How values come from activations at the hook."""
+
+    weights: str = Field(description="a folder's name, or hf:<owner>/<name>/<path> for a place in the hub")
+    architecture: str
+    dtype: str = Field(description="what the SAE computes in")
+    normalize_activations: str = Field(
+        description="what is done to activations first: none, layer_norm, constant_norm_rescale, or "
+        "expected_average_only_in (multiplied by norm_scaling_factor, where there is one)"
+    )
+    norm_scaling_factor: float | None
+    unit_directions: bool = Field(
+        description="values are multiplied by the length of the feature's decoder row, where that is not 1"
+    )
+
+
+class Recipe(BaseModel):
+    """How text became values of features."""
+
+    model: str
+    weights: str = Field(description="what the model's weights are: a hub id, or words")
+    dtype: str = Field(description="what the model computes in")
+    weight_processing: str
+    prepend_bos: bool = Field(description="whether BOS is put in front, in a model that has one")
+    hook_name: str = Field(description="TransformerLens' name of the hook point that is read")
+    context_size: int | None = Field(description="tokens of a window of the texts, or of training where a text is run")
+    ignored_positions: list[int] = Field(description="positions where values mean nothing, beside those above norm_cut")
+    norm_cut: float | None = Field(
+        description="positions whose activation has a larger norm do not count; null: all do"
+    )
+    sae: SaeRecipe | None = Field(description="null for neurons: these are read as they are")
+
+
+class Described(Protocol):
+    """What a source must tell for its recipe."""
+
+    @property
+    def model_id(self) -> str: ...
+    @property
+    def model_origin(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def architecture(self) -> str: ...
+    @property
+    def recipe(self) -> dict[str, Any]: ...
+    @property
+    def sae_config(self) -> dict[str, Any]: ...
+
+
+def of_dataset(source: Described) -> Recipe:
+    """The recipe of a source's examples, as the dataset that they came with says."""
+    said = manifest.Recipe.model_validate(source.recipe)
+    sae = said.sae or manifest.SaeRecipe.of_config(source.name, source.architecture, source.sae_config)
+    return Recipe(
+        model=source.model_id,
+        weights=source.model_origin,
+        **said.model_dump(exclude={"sae"}),
+        sae=SaeRecipe(**sae.model_dump()),
+    )
+
+
+def of_answer(recipe: LiveRecipe) -> Recipe:
+    """The recipe that inference gives with a text's values."""
+    return Recipe.model_validate(recipe.to_dict())
+
+
+def words(recipe: Recipe) -> str:
+    """`BOS added, 128-token windows, position 0 and outlier tokens left out, float32`."""
+    parts = ["BOS added" if recipe.prepend_bos else "no BOS added"]
+    if recipe.context_size is not None:
+        parts.append(f"{recipe.context_size}-token windows")
+    left_out = []
+    if positions := recipe.ignored_positions:
+        left_out.append(f"position{'s' if len(positions) > 1 else ''} {', '.join(map(str, positions))}")
+    if recipe.norm_cut is not None:
+        left_out.append(f"outlier tokens (residual norm above {recipe.norm_cut:g})")
+    if left_out:
+        parts.append(" and ".join(left_out) + " left out")
+    parts.append(recipe.dtype)
+    sae = recipe.sae
+    if sae and sae.dtype != recipe.dtype:
+        parts.append(f"SAE in {sae.dtype}")
+    if sae and sae.normalize_activations != "none":
+        parts.append(f"activations normalised ({sae.normalize_activations.replace('_', ' ')})")
+    return ", ".join(parts)
+
+
+def together(recipes: Mapping[str, Recipe]) -> list[tuple[str, str]]:
+    """Sources by name, those of equal words as one: their names, and `words`."""
+    names: dict[str, list[str]] = {}
+    for name, recipe in recipes.items():
+        names.setdefault(words(recipe), []).append(name)
+    return [(", ".join(found), said) for said, found in names.items()]
+
+
+def command(base_url: str, model: str, source: str, index: int, text: str | None = None) -> str:
+    """The command, for a shell, that recomputes a feature's examples or its values on `text`."""
+    address = f"{base_url.rstrip('/')}/{segment(model)}/{segment(source)}/{index}"
+    return f"memicos recompute {quote(address)}" + (f" --text {quote(text)}" if text is not None else "")

@@ -1,0 +1,112 @@
+"""Every activation that pages and API show names the recipe that it was made by."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import asyncpg
+import httpx
+import pyarrow.parquet as pq
+import pytest
+from html_page import Page
+from inference_double import InferenceDouble
+from servers import Start
+
+TEXT = "the whale rose, and the captain's ship sank"
+DATASET = {
+    "model": "small",
+    "weights": "random weights",
+    "dtype": "float32",
+    "weight_processing": "none",
+    "prepend_bos": True,
+    "hook_name": "blocks.2.hook_resid_post",
+    "context_size": 32,
+    "ignored_positions": [0],
+    "norm_cut": 434.9,
+    "sae": {
+        "weights": "2-res",
+        "architecture": "jumprelu",
+        "dtype": "float32",
+        "normalize_activations": "none",
+        "norm_scaling_factor": None,
+        "unit_directions": True,
+    },
+}
+FIRST = DATASET | {"hook_name": "blocks.1.hook_resid_post", "sae": DATASET["sae"] | {"weights": "1-res"}}
+
+
+async def posted(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = await client.post(f"/api/{path}", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_examples_have_the_datasets_recipe_and_token_ids(client: httpx.AsyncClient, small_dataset: Path) -> None:
+    contexts = pq.read_table(small_dataset / "corpus" / "contexts.parquet")["token_ids"].to_pylist()
+    body = (await client.get("/api/feature/small/2-res/5")).json()
+    assert body["source"]["recipe"] == DATASET
+    for one in body["activations"]:
+        assert one["tokenIds"] == contexts[int(one["dataIndex"])] and len(one["tokenIds"]) == len(one["values"])
+
+
+async def test_a_text_that_is_run_has_inferences_recipe(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    feature = {"modelId": "small", "layer": "2-res", "index": 5}
+    found = await posted(client, "activation/new", {"feature": feature, "customText": TEXT})
+    assert found["recipe"] == inference.recipe("2-res") != DATASET
+    assert found["tokenIds"] == list(range(len(found["tokens"]))) and found["ignoredPositions"] == [0]
+
+
+async def test_searches_have_both(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    found = await posted(
+        client,
+        "search-all",
+        {"modelId": "small", "sourceSet": "res", "text": TEXT, "selectedLayers": ["1-res", "2-res"]},
+    )
+    assert found["recipes"] == {name: inference.recipe(name) for name in ("1-res", "2-res")}
+    assert found["exampleRecipes"] == {"1-res": FIRST, "2-res": DATASET}
+    found = await posted(client, "search-topk-by-token", {"modelId": "small", "source": "2-res", "text": TEXT})
+    assert (found["recipe"], found["exampleRecipe"]) == (inference.recipe("2-res"), DATASET)
+    found = await posted(client, "explanation/search", {"modelId": "small", "layers": ["2-res"], "query": "whale"})
+    assert found["results"] and found["exampleRecipes"] == {"small/2-res": DATASET}
+
+
+async def test_what_a_manifest_says_of_the_sae_is_shown(own_url: str, started: Start) -> None:
+    said = DATASET["sae"] | {"normalize_activations": "layer_norm", "unit_directions": False}
+    connection = await asyncpg.connect(own_url)
+    await connection.execute("UPDATE load SET recipe = recipe || $1::jsonb", json.dumps({"sae": said}))
+    await connection.close()
+    async with started(own_url) as client:
+        body = (await client.get("/api/feature/small/2-res/5")).json()
+        page = (await client.get("/small/2-res/5")).text
+    assert body["source"]["recipe"]["sae"] == said
+    assert "activations normalised (layer norm)" in page
+
+
+def command_in(page: str, name: str) -> list[str]:
+    """The command in the field of this id, as a shell cuts it."""
+    ((_, said),) = Page(page).find("textarea", id=name)
+    return shlex.split(said)
+
+
+async def test_pages_give_the_command(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    address = "http://localhost/small/2-res/5"
+    page = (await client.get("/small/2-res/5")).text
+    assert command_in(page, "recompute-examples") == ["memicos", "recompute", address]
+    answer = await client.post("/small/2-res/5/test", data={"text": TEXT})
+    assert command_in(answer.text, "recompute-text") == ["memicos", "recompute", address, "--text", TEXT]
+    assert "Just now, by arithmetic: BOS added, 32-token windows, position 0 left out, bfloat16." in answer.text
+    query = {"modelId": "small", "sourceSet": "res", "q": TEXT, "source": "2-res"}
+    for path in ("/search/results", "/search-topk-by-token/results"):
+        answer = await client.get(f"{path}?{urlencode(query)}")
+        *start, found, option, text = command_in(answer.text, "recompute-strongest")
+        assert (start, option, text) == (["memicos", "recompute"], "--text", TEXT)
+        assert found.startswith("http://localhost/small/")
+        assert "2-res: BOS added, 32-token windows, position 0 left out, bfloat16." in answer.text
+
+
+@pytest.mark.parametrize("path", ["/small/2-res/5?embed=true", "/small/2-res", "/small/res"])
+async def test_pages_without_it_have_the_recipe_in_words(client: httpx.AsyncClient, path: str) -> None:
+    words = "BOS added, 32-token windows, position 0 and outlier tokens (residual norm above 434.9) left out, float32"
+    assert words in (await client.get(path)).text

@@ -1,0 +1,194 @@
+"""`memicos recompute` against running servers: a dataset that the engine made, and inference on the same weights."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from memicos_inference.app import create_app as create_inference
+from memicos_inference.settings import Settings as InferenceSettings
+from memicos_pipeline.cli import app
+from memicos_pipeline.generate import generate
+from memicos_webapp.app import create_app as create_webapp
+from memicos_webapp.database.embedded import embedded
+from memicos_webapp.database.migrate import migrate
+from memicos_webapp.datasets.service import load
+from memicos_webapp.settings import Settings as WebappSettings
+from servers import free_port, in_thread
+from small_model import SAMPLE, small_model, small_sae, write_extras
+from tiny_generate import tiny_config
+from typer.testing import CliRunner, Result
+
+SOURCES = {"1-res": "jumprelu", "2-res": "topk", "3-res": "gated"}
+TEXT = SAMPLE[:150] + ' It\'s "quoted".'
+NORM_CUT = 42.0
+"""Of 3-res: a fifth of positions lie above it."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    folder: Path
+    database: str
+    inference: str
+    webapp: str
+
+    def feature(self, source: str, index: int) -> dict[str, Any]:
+        return httpx.get(f"{self.webapp}/api/feature/glass/{source}/{index}").raise_for_status().json()
+
+    def live(self, source: str, count: int = 1) -> list[int]:
+        """Indices of features that fire."""
+        return list(islice((i for i in range(48) if self.feature(source, i)["activations"]), count))
+
+    def execute(self, sql: str, *values: object) -> None:
+        async def execute() -> None:
+            connection = await asyncpg.connect(self.database)
+            await connection.execute(sql, *values)
+            await connection.close()
+
+        asyncio.run(execute())
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("stack")
+    small_model(folder / "model")
+    for name, architecture in SOURCES.items():
+        small_sae(folder / "saes" / name, int(name[0]), 48, seed=int(name[0]), architecture=architecture)
+        write_extras(folder / "saes" / name, [0], NORM_CUT if name == "3-res" else None)
+    config = tiny_config(folder, list(SOURCES), 32, 24)
+    generate(config, lambda line: None)
+    inference = InferenceSettings(
+        model_id="glass",
+        custom_hf_model_id=str(folder / "model"),
+        sae_folder=folder / "saes",
+        sae_sets=("res",),
+        device="cpu",
+    )
+    # not in pytest's folder: run by root, PostgreSQL has another user, and the next pytest would shut it out
+    with (
+        tempfile.TemporaryDirectory() as data,
+        embedded(Path(data) / "postgres") as database,
+        in_thread(create_inference(inference)) as inference_url,
+    ):
+        asyncio.run(migrate(database))
+        asyncio.run(load(config.out, database))
+        own: Any = {"database_url": database, "inference_url": inference_url, "embed_every_seconds": 0}
+        with in_thread(create_webapp(WebappSettings(_env_file=None, **own))) as webapp_url:  # pyright: ignore[reportCallIssue]
+            while not httpx.get(f"{inference_url}/health").json()["ready"]:
+                time.sleep(0.05)
+            yield Stack(folder, database, inference_url, webapp_url)
+
+
+def recompute(stack: Stack, source: str, index: int, *options: str, sae: str | None = None) -> Result:
+    places = ["--model", str(stack.folder / "model"), "--sae", str(stack.folder / "saes" / (sae or source))]
+    return CliRunner().invoke(app, ["recompute", f"{stack.webapp}/glass/{source}/{index}", *places, *options])
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_examples_agree(stack: Stack, source: str) -> None:
+    for index in stack.live(source, 2):
+        result = recompute(stack, source, index)
+        assert result.exit_code == 0, result.output
+        lines = result.output.splitlines()
+        assert lines[-1].startswith("agrees within 0.001: worst relative difference ")
+        # a dataset keeps 15 bits of its values, so they are nearer than that
+        assert float(lines[-1].split("difference ")[1].split()[0]) < 1e-4
+        shown = [line.split() for line in lines if line.startswith("example ")]
+        examples = stack.feature(source, index)["activations"]
+        assert [float(parts[2]) for parts in shown] == pytest.approx([one["maxValue"] for one in examples], rel=1e-4)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_text_agrees(stack: Stack, source: str) -> None:
+    (index,) = stack.live(source)
+    result = recompute(stack, source, index, "--text", TEXT)
+    assert result.exit_code == 0, result.output
+    assert "agrees within 0.001" in result.output and "your text" in result.output
+    assert f"blocks.{source[0]}.hook_resid_post, BOS in front" in result.output
+
+
+def test_without_options_weights_are_where_the_demo_has_them(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (index,) = stack.live("1-res")
+    feature = ["recompute", f"{stack.webapp}/api/feature/glass/1-res/{index}"]
+    result = CliRunner().invoke(app, feature)
+    assert result.exit_code == 2 and "name their folder with --model" in result.output
+    Path(".data/models").mkdir(parents=True)
+    Path(".data/models/glass").symlink_to(stack.folder / "model")
+    result = CliRunner().invoke(app, feature)
+    assert result.exit_code == 2 and "name it with --sae" in result.output
+    Path("demo").mkdir()
+    Path("demo/sources").symlink_to(stack.folder / "saes")
+    result = CliRunner().invoke(app, feature)
+    assert result.exit_code == 0, result.output
+
+
+def test_a_value_that_was_altered_is_found(stack: Stack) -> None:
+    (index,) = stack.live("1-res")
+    one = 'SET "values"[$1::int] = "values"[$1::int] * $2::real WHERE index = $3'
+    of_source = "AND load_id = (SELECT current_load_id FROM source WHERE name = '1-res')"
+    lengths = [sum(value > 0 for value in one["values"]) for one in stack.feature("1-res", index)["activations"]]
+    for factor, status in ((1.002, 1), (1.0005, 0)):
+        # the last value of the second example in the feature's row
+        stack.execute(f"UPDATE feature {one} {of_source}", sum(lengths[:2]), factor, index)
+        result = recompute(stack, "1-res", index)
+        stack.execute(f"UPDATE feature {one} {of_source}", sum(lengths[:2]), 1 / factor, index)
+        assert result.exit_code == status, result.output
+        if status:
+            assert "does not agree: example 2, by more than 0.001" in result.output
+            (line,) = [line for line in result.output.splitlines() if "at token" in line]
+            assert line.startswith("example 2 ")
+
+
+def test_other_weights_are_found(stack: Stack) -> None:
+    (index,) = stack.live("1-res")
+    small_sae(stack.folder / "saes" / "other", 1, 48, seed=7)
+    for options in ([], ["--text", TEXT]):
+        result = recompute(stack, "1-res", index, *options, sae="other")
+        assert result.exit_code == 1 and "does not agree" in result.output, result.output
+
+
+def test_a_tolerance_can_be_given(stack: Stack) -> None:
+    (index,) = stack.live("1-res")
+    assert recompute(stack, "1-res", index, "--tolerance", "1e-9").exit_code == 1
+    assert recompute(stack, "1-res", index, "--tolerance", "-1").exit_code == 2
+
+
+def failed(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["recompute", *arguments])
+    assert result.exit_code == 2 and len(result.output.splitlines()) == 1, result.output
+    return result.output
+
+
+def test_what_cannot_be_compared_is_one_line(stack: Stack, tmp_path: Path) -> None:
+    (index,) = stack.live("1-res")
+    feature = f"{stack.webapp}/glass/1-res/{index}"
+    model = ["--model", str(stack.folder / "model")]
+    assert "has no feature 48; its features are 0 to 47" in failed(f"{stack.webapp}/glass/1-res/48")
+    assert "There is no model 'nope' here; there is glass" in failed(f"{stack.webapp}/nope/1-res/1", "--text", "a")
+    assert "does not answer" in failed(f"http://127.0.0.1:{free_port()}/glass/1-res/1")
+    assert "not as a memicos" in failed(f"{stack.inference}/glass/1-res/1")
+    assert "Text too long" in failed(feature, "--text", "word " * 300)
+    assert "no folder" in failed(feature, *model, "--sae", str(tmp_path / "nowhere"))
+    assert "no folder" in failed(feature, "--model", str(tmp_path / "nowhere"))
+    stack.execute(
+        """UPDATE load SET recipe = jsonb_set(recipe, '{hook_name}', '"blocks.1.hook_q"')
+           WHERE source_id = (SELECT id FROM source WHERE name = '2-res')"""
+    )
+    try:
+        result = recompute(stack, "2-res", stack.live("2-res")[0])
+    finally:
+        stack.execute(
+            """UPDATE load SET recipe = jsonb_set(recipe, '{hook_name}', '"blocks.2.hook_resid_post"')
+               WHERE source_id = (SELECT id FROM source WHERE name = '2-res')"""
+        )
+    assert result.exit_code == 2 and "error: blocks.1.hook_q is not covered: of llama attn.hook_z" in result.output
