@@ -43,11 +43,26 @@ class Floor:
             for layer in SOURCES
         }
 
-    @torch.inference_mode()
     def run(self, text: str, layers: list[int]) -> list[torch.Tensor]:
-        ids = torch.tensor(
-            [[self.tokenizer.bos_token_id, *self.tokenizer(text, add_special_tokens=False)["input_ids"]]]
-        )
+        return [values[0] for values in self.run_batch([text], layers)]
+
+    def padded(self, texts: list[str], side: str = "right") -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids after BOS and mask (B, T)."""
+        rows = [
+            [self.tokenizer.bos_token_id, *self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+            for text in texts
+        ]
+        longest = max(map(len, rows))
+        pads = [[0] * (longest - len(row)) for row in rows]
+        pairs = list(zip(rows, pads, strict=True))
+        ids = [pad + row if side == "left" else row + pad for row, pad in pairs]
+        mask = [pad + [1] * len(row) if side == "left" else [1] * len(row) + pad for row, pad in pairs]
+        return torch.tensor(ids), torch.tensor(mask)
+
+    @torch.inference_mode()
+    def run_batch(self, texts: list[str], layers: list[int]) -> list[torch.Tensor]:
+        """Feature values (B, T, F) of each layer's source."""
+        ids, mask = self.padded(texts)
         self.model.model.layers = torch.nn.ModuleList(self.blocks[: max(layers) + 1])
         found: dict[int, torch.Tensor] = {}
 
@@ -58,10 +73,10 @@ class Floor:
             return hook
 
         handles = [self.blocks[layer].register_forward_hook(keep(layer)) for layer in layers]
-        self.model.model(input_ids=ids, use_cache=False)
+        self.model.model(input_ids=ids, attention_mask=mask if len(texts) > 1 else None, use_cache=False)
         for handle in handles:
             handle.remove()
-        return [self.encode(layer, found[layer][0]) for layer in layers]
+        return [self.encode(layer, found[layer]) for layer in layers]
 
     def encode(self, layer: int, hidden: torch.Tensor) -> torch.Tensor:
         sae = self.saes[layer]

@@ -37,7 +37,7 @@ def value_of(source: str, index: int, token: str) -> float:
 
 @dataclass
 class InferenceDouble:
-    """What it answers can be changed at any time; `seen` has the bodies it was sent, by path."""
+    """What it answers can be changed at any time; `seen` has the bodies it was sent, by path, `clients` for whom."""
 
     model: str = "small"
     sources: tuple[str, ...] = ("1-res", "2-res", "3-res")
@@ -57,6 +57,7 @@ class InferenceDouble:
     """Frames after which a stream says that it broke off."""
     garbage: bool = False
     seen: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    clients: list[str | None] = field(default_factory=list)
     streams_closed: int = 0
     frames_sent: int = 0
 
@@ -91,6 +92,7 @@ class InferenceDouble:
                 return refused
             body = await request.json()
             self.seen.append((request.url.path, body))
+            self.clients.append(request.headers.get("x-client-id"))
             await asyncio.sleep(self.delay if "steer" not in request.url.path else 0)
             if self.garbage:
                 return JSONResponse({"unexpected": True})

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import httpx
 import pytest
+from fastapi import FastAPI
 from html_page import Page
 from inference_double import InferenceDouble
 from memicos_inference_client import models
@@ -94,6 +95,16 @@ async def test_the_secret_is_sent(started: Start, loaded_url: str, inference: In
     inference.secret = "theirs"
     async with started(loaded_url, inference_secret="theirs") as client:
         assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
+
+
+async def test_visitors_are_told_apart_and_not_named(app: FastAPI, inference: InferenceDouble, path: str) -> None:
+    for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1"):
+        transport = httpx.ASGITransport(app, client=(address, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            assert (await client.post(path, json=CALLS[path])).status_code == 200
+    first, second, again = inference.clients
+    assert first and second and first == again != second
+    assert "192" not in first
 
 
 async def test_a_server_of_another_kind(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 IDLE_SLICES = 8
 """How much longer slices are while no text is being written."""
+ANSWERING = 0.05
+"""Seconds after which no further answer is made of what is captured before texts get their next token."""
 
 
 @dataclass
@@ -241,12 +243,13 @@ class Scheduler:
             work.give(None, ended=True, error=told(error))
 
     def _capture(self, served: Served, most: int) -> None:
-        """One slice of a batch of captures; or one answer of what is captured, all of them while no text waits."""
+        """Answers of what is captured, some of them where texts wait; then one slice of a batch of captures."""
+        end = time.monotonic() + ANSWERING
         while self._captured:
+            if served.decoder.n_live and time.monotonic() > end:
+                return
             work, found = self._captured.popleft()
             self._answer(work, found)
-            if served.decoder.n_live:
-                return
         if self._batch is None and self._captures:
             from memicos_engine.capture import in_slices
 

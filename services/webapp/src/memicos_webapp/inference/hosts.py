@@ -21,6 +21,7 @@ from memicos_webapp.inference.faults import (
     silence,
     unreadable,
 )
+from memicos_webapp.inference.visitors import name_visitor
 from memicos_webapp.settings import Settings
 
 State = Literal["ready", "loading", "down", "refused"]
@@ -48,7 +49,7 @@ class Host:
             headers={"X-SECRET-KEY": secret.get_secret_value()} if secret else {},
             timeout=httpx.Timeout(self.read_seconds, connect=settings.inference_connect_seconds),
             # no proxy stands between two servers of ours
-            httpx_args={"trust_env": False},
+            httpx_args={"trust_env": False, "event_hooks": {"request": [name_visitor]}},
         )
         self._believed_seconds = settings.inference_status_seconds
         self._status: Status | None = None
