@@ -1,5 +1,6 @@
 """Sources added and removed while the server runs: who may, from where, and that nothing half is left."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from foreign_saes import random_weights, write_openai, write_saelens
+from memicos_inference_client import AuthenticatedClient
+from memicos_inference_client.api.admin import add_sources, remove_source
+from memicos_inference_client.models import AddSourcesRequest, AddSourcesResponse, RemoveSourceResponse
 from servers import Serve
 from small_model import NAME, small_sae
 
@@ -56,6 +60,19 @@ async def test_sources_come_and_go(serve: Serve, allowed: Path) -> None:
         assert gone.status_code == 404 and gone.json()["cause"] == "not_found"
         assert (await add(http, f"path:{allowed}/1-mine"))[0] == 200
         assert await add(http, "neurons") == (200, {"added": ["0", "1", "2", "3"]})
+
+
+async def test_our_client_both_ways(serve: Serve, allowed: Path) -> None:
+    url = await serve(secret=SECRET, sae_sets=("small",), sae_roots=(str(allowed),))
+    body = AddSourcesRequest(spec=f"path:{allowed}/1-mine")
+    client = AuthenticatedClient(url, SECRET, prefix="", auth_header_name="X-SECRET-KEY")
+    for _ in range(2):
+        assert await add_sources.asyncio(client=client, body=body) == AddSourcesResponse(added=["1-mine"])
+        found = await asyncio.to_thread(remove_source.sync, "1-mine", client=client)
+        assert found == RemoveSourceResponse(removed="1-mine")
+        found = await asyncio.to_thread(add_sources.sync, client=client, body=body)
+        assert found == AddSourcesResponse(added=["1-mine"])
+        assert await remove_source.asyncio("1-mine", client=client) == RemoveSourceResponse(removed="1-mine")
 
 
 async def test_only_with_a_secret_that_is_set_and_given(serve: Serve, allowed: Path) -> None:

@@ -28,6 +28,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from servers import Serve
 from small_model import NAME
 
 CONTRACT = yaml.safe_load((Path(__file__).parents[3] / "schemas/openapi/inference-server.yaml").read_text())
@@ -36,6 +37,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 """Requests per operation and mode of a long run; unset: the short one."""
 SHORT = 12
 D_MODEL = 128
+SECRET = "open sesame"
 
 schema = schemathesis.openapi.from_dict(CONTRACT)
 OPERATIONS: dict[str, Any] = {}
@@ -78,6 +80,8 @@ KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "n_completion_tokens": st.integers(1, 3),
     "sort_by_token_indexes": st.lists(st.integers(0, 6), max_size=3),
     "is_assistant_axis": st.just(False),
+    "spec": st.sampled_from(["neurons", "top"]),
+    "source_id": st.sampled_from(["1-small", "3-small", "2-top", "0"]),
 }
 """What this server knows, by field."""
 
@@ -101,6 +105,8 @@ def at_home(draw: st.DrawFn, operation: Any) -> Case:
             kept = draw(st.sampled_from(groups))
             case.body = {key: value for key, value in case.body.items() if key not in sum(groups, ())}
             case.body |= {key: draw(KNOWN[key]) for key in kept}
+    if case.path_parameters and draw(st.integers(0, 3)):
+        case.path_parameters = {key: _known(draw, key, value) for key, value in case.path_parameters.items()}
     return case
 
 
@@ -132,7 +138,7 @@ def _run(cases: st.SearchStrategy[Case], url: str) -> Counter[int]:
     )
     @given(cases)
     def send(case: Case) -> None:
-        response = case.call(base_url=url, timeout=60)
+        response = case.call(base_url=url, timeout=60, headers={"X-SECRET-KEY": SECRET})
         seen[response.status_code] += 1
         streamed = response.headers.get("content-type", [""])[0].startswith("text/event-stream")
         case.validate_response(response, checks=CHECKS if streamed else [*CHECKS, response_schema_conformance])
@@ -143,14 +149,20 @@ def _run(cases: st.SearchStrategy[Case], url: str) -> Counter[int]:
     return seen
 
 
+@pytest.fixture
+async def place(operation: Any, url: str, serve: Serve) -> str:
+    """Sources come and go where nothing else is asked."""
+    return await serve(secret=SECRET) if "/admin/" in operation.path else url
+
+
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
-async def test_requests_that_fit(operation: Any, url: str) -> None:
-    seen = await asyncio.to_thread(_run, at_home(operation), url)
+async def test_requests_that_fit(operation: Any, place: str) -> None:
+    seen = await asyncio.to_thread(_run, at_home(operation), place)
     assert seen[200], f"nothing got past the door: {seen}"
 
 
 @pytest.mark.parametrize("operation", WITH_BODY.values(), ids=WITH_BODY)
-async def test_requests_that_do_not_fit(operation: Any, url: str) -> None:
+async def test_requests_that_do_not_fit(operation: Any, place: str) -> None:
     cases = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
-    seen = await asyncio.to_thread(_run, cases, url)
+    seen = await asyncio.to_thread(_run, cases, place)
     assert not seen[200], seen

@@ -29,7 +29,8 @@ async def test_of_residual_sources_without_a_template(url: str) -> None:
     assert "only a source at attention heads (attn.hook_z)" in about(found, DFA)["single"]
     assert about(found, "it is ChatML").keys() == {"apply-chat-template", "completion-chat"}
     assert about(found, "is_assistant_axis").keys() == {"completion-chat"}
-    assert about(found, "BOS") == about(found, "sources") == {}
+    assert about(found, "BOS") == about(found, "take features") == {}
+    assert about(found, "add or remove sources").keys() == {"sources"}
 
 
 async def test_of_attention_sources(serve: Serve, tmp_path: Path) -> None:

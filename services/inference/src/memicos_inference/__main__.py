@@ -15,13 +15,13 @@ from pathlib import Path
 
 import psutil
 import uvicorn
+from memicos_engine.errors import LoadError
 from pydantic import ValidationError
 
 from memicos_inference import loading
 from memicos_inference.app import create_app
 from memicos_inference.settings import Settings, read
 from memicos_inference.verification import HEADING, Verification, line
-from memicos_inference.worker import LoadError
 
 CONFIGS = ".env.inference."
 

@@ -25,11 +25,19 @@ ATTRIBUTED = ("/v1/activation/single", "/v1/activation/all", "/v1/activation/sin
 WITH_BOS = ("/v1/tokenize", "/v1/activation/raw")
 """They let the request say whether BOS is prepended."""
 CHAT, STEER = "/v1/steer/completion-chat", "/v1/steer/completion"
+ADMIN = "/v1/admin/sources"
 TEMPLATE = "/v1/apply-chat-template"
 
 
 def limitations(served: Served) -> list[Limitation]:
-    found = (*_of_sources(served), *_of_attribution(served), *_of_bos(served), *_of_chats(served), *_of_steering())
+    found = (
+        *_of_sources(served),
+        *_of_attribution(served),
+        *_of_bos(served),
+        *_of_chats(served),
+        *_of_steering(),
+        *_of_admin(served),
+    )
     return [
         Limitation(endpoint=endpoint, cannot=cannot, why=why)
         for endpoints, cannot, why in found
@@ -91,6 +99,14 @@ def _of_steering() -> _Found:
     yield (CHAT,), "take is_assistant_axis", "there are no directions of that kind for any model here"
     why = "the direction of a feature is its source's decoder row; vectors take any other"
     yield (STEER, CHAT), "take steering_vector in a feature", why
+
+
+def _of_admin(served: Served) -> _Found:
+    if served.settings.secret is None:
+        yield (ADMIN,), "add or remove sources", "no secret is set (INFERENCE_SECRET)"
+    elif not served.settings.sae_roots:
+        why = "nothing is allowed to be added from there (INFERENCE_SAE_ROOTS)"
+        yield (ADMIN,), "add sources from folders or the hub", why
 
 
 def _some(names: list[str]) -> str:
