@@ -44,7 +44,8 @@ async def test_every_endpoint_answers_and_the_first_token_counts(
     assert single["activation"]["values"] == pytest.approx(values[:, index], abs=1e-3)
     assert single["activation"]["max_value_index"] == int(np.argmax(values[:, index]))
     best = await ask("activation/all-batch", prompts=[TEXT, "Alice"], source_set="small", num_results=1000)
-    assert best["results"][0]["sources"][1] == {"source": "2-small", "ignored_positions": []}
+    second = best["results"][0]["sources"][1]
+    assert (second["source"], second["ignored_positions"], second["recipe"]["ignored_positions"]) == ("2-small", [], [])
     assert {one["index"] for one in best["results"][0]["activations"] if one["source"] == "2-small"} >= {index}
     rows = (await ask("activation/topk-by-token", prompt=TEXT, source="2-small"))["results"]
     assert [row["token_position"] for row in rows] == list(range(len(ids)))
