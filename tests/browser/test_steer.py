@@ -85,7 +85,9 @@ def test_a_chat_goes_on_in_both_columns(page: Page, webapp_url: str, inference: 
             expect(region.locator(".turn.it .words").last).to_have_text(words(name.lower(), 3))
         prompt.fill("Go on")
         prompt.press("Enter")
-    expect(page.get_by_role("region", name="Steered").locator(".turn")).to_have_count(8)
+    steered = page.get_by_role("region", name="Steered")
+    expect(steered.locator(".turn")).to_have_count(8)
+    expect(steered.locator(".turn.it .words").last).to_have_text(words("steered", 3))
     sent = {tuple(body["types"]): body["prompt"] for body in inference.bodies("/v1/steer/completion-chat")}
     assert [turn["content"] for turn in sent["STEERED",]][::2] == ["Hello", "And then?", "Go on", "Go on"]
     expect(prompt).to_have_value("")
