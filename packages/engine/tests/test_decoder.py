@@ -120,7 +120,8 @@ def test_rows_with_numbers_that_are_none_leave_nothing_behind(tiny: Tiny) -> Non
     decoder.join(beside)
     decoder.join(broken)
     decoder.advance()
-    broken.changes = [{place: [lambda hidden: hidden * torch.nan] for place in beside.changes[0]} for _ in range(2)]
+    nothing: Any = {place: [lambda hidden: hidden * torch.nan] for place in beside.changes[0]}
+    broken.changes = [nothing, nothing]
     decoder.step()
     assert isinstance(broken.error, Refused) and broken not in decoder.generations
     later = asked(model, 1)

@@ -6,7 +6,7 @@ transformers makes its masks, of sliding windows too, as for any padded batch: c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from transformers import Cache, DynamicCache, PreTrainedConfig
@@ -66,7 +66,8 @@ class LoneCache:
         if row < len(order):
             order[row] = len(order)
         self.lengths = [self.lengths[one] for one in order]
-        self.cache.reorder_cache(torch.tensor(order, dtype=torch.long, device=self._device))
+        kept: Any = torch.tensor(order, dtype=torch.long, device=self._device)
+        self.cache.reorder_cache(kept)
 
 
 def _mask(lengths: Sequence[int], columns: int, device: torch.device) -> torch.Tensor | None:

@@ -151,6 +151,7 @@ class Scheduler:
         if work.cancelled:
             return
         from memicos_engine.capture import Wanted
+        from memicos_engine.generation import Generation
 
         try:
             found = work.job(served)
@@ -167,6 +168,7 @@ class Scheduler:
                 work.wanted = needed
                 self._captures.append(work)
             else:
+                assert isinstance(needed, Generation)
                 work.generation = needed
                 self._texts.append(work)
 
