@@ -7,7 +7,7 @@ import plain
 import pytest
 import torch
 from memicos_engine import readings
-from memicos_engine.capture import capture_each
+from memicos_engine.capture import Wanted, in_one_run
 from memicos_engine.errors import Refused
 from memicos_engine.hooks import check_captured
 from memicos_engine.model import LanguageModel
@@ -32,9 +32,9 @@ def close(ours: Any, theirs: Any) -> bool:
 
 @pytest.mark.parametrize("hook", ["blocks.2.hook_resid_post", "blocks.3.hook_mlp_out", "blocks.2.attn.hook_pattern"])
 def test_activations(small: LanguageModel, prompts: list[list[int]], hook: str) -> None:
-    batch = capture_each(small, prompts, [hook])
+    batch = in_one_run(small, [Wanted(prompts, [hook])])[0]
     for ids, found in zip(prompts, batch, strict=True):
-        alone = capture_each(small, [ids], [hook])[0][hook]
+        alone = in_one_run(small, [Wanted([ids], [hook])])[0][0][hook]
         assert found[hook].shape == alone.shape and len(ids) in alone.shape
         assert close(found[hook], alone)
 
@@ -47,7 +47,7 @@ def test_every_hook_that_the_bridge_names_is_captured_or_refused(
     for name in names:
         try:
             check_captured(small, name)
-            for ids, found in zip(prompts, capture_each(small, prompts, [name]), strict=True):
+            for ids, found in zip(prompts, in_one_run(small, [Wanted(prompts, [name])])[0], strict=True):
                 assert found[name].shape[0] == len(ids) and found[name].dim() == 2, name
             captured += 1
         except Refused as refusal:
@@ -58,7 +58,7 @@ def test_every_hook_that_the_bridge_names_is_captured_or_refused(
 def test_a_batch_is_what_plain_transformers_compute_one_by_one(
     small: LanguageModel, small_plain: Any, prompts: list[list[int]]
 ) -> None:
-    for ids, found in zip(prompts, capture_each(small, prompts, ["blocks.1.hook_resid_post"]), strict=True):
+    for ids, found in zip(prompts, in_one_run(small, [Wanted(prompts, ["blocks.1.hook_resid_post"])])[0], strict=True):
         assert close(found["blocks.1.hook_resid_post"], plain.residuals(small_plain, ids, [1])[1])
 
 

@@ -63,16 +63,9 @@ class Wanted:
         return sum(len(ids) for ids in self.prompts)
 
 
-def capture_each(
-    model: LanguageModel, prompts: Sequence[Sequence[int]], hook_names: Sequence[str], last: bool = False
-) -> Captured:
-    """`capture` for prompts of any length in one run. Raises: as `capture`."""
-    return in_one_run(model, [Wanted(prompts, hook_names, last)])[0]
-
-
-def in_one_run(model: LanguageModel, wanted: Sequence[Wanted], most: int = sys.maxsize) -> list[Captured]:
-    """What several want, in as few runs as `in_slices` needs. Raises: as `capture`."""
-    *_, found = in_slices(model, wanted, most)
+def in_one_run(model: LanguageModel, wanted: Sequence[Wanted]) -> list[Captured]:
+    """What several want, of prompts of any length, in one run. Raises: as `capture`."""
+    *_, found = in_slices(model, wanted, sys.maxsize)
     assert found is not None
     return found
 
