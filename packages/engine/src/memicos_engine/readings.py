@@ -4,21 +4,29 @@ A prompt is its token ids with whatever the caller put in front; values cover ev
 run of the model, padded on the right, and each gets what it would get alone: the lists given back are by prompt.
 Positions that a source's recipe ignores (a prepended BOS, tokens above its norm cut) are told apart as `ignored`. A
 feature fires where its value is above 0. `dfa` is where an attention source's feature is written from, at its maximum.
+
+Each reads at once when it is called. Its `steps` are the same for who runs several together: they ask for what is to be
+captured, then for what is to be encoded, and return what was read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 
 from memicos_engine import attribution, hooks
 from memicos_engine.attribution import Attribution
-from memicos_engine.capture import Captured, Wanted, in_one_run
+from memicos_engine.capture import Captured, Wanted
 from memicos_engine.encoding import encode_features
 from memicos_engine.errors import Refused
 from memicos_engine.model import LanguageModel
 from memicos_engine.positions import counted_positions
 from memicos_engine.sources import Source
+from memicos_engine.steps import Encoding, Steps, lumps, reading
+
+TURN = 50_000
+"""Values that are sorted by feature before others have their turn."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +78,10 @@ class Firing:
     ignored: list[int]
 
 
-@torch.inference_mode()
+@reading
 def feature(
-    model: LanguageModel,
-    source: Source,
-    prompts: Sequence[Sequence[int]],
-    index: int,
-    ignore_bos: bool,
-    captured: Captured | None = None,
-) -> list[Reading]:
+    model: LanguageModel, source: Source, prompts: Sequence[Sequence[int]], index: int, ignore_bos: bool
+) -> Steps[list[Reading]]:
     """Values of one feature. With `ignore_bos` ignored positions take no part in the maximum.
 
     Raises:
@@ -86,7 +89,8 @@ def feature(
     """
     source.check_index(index)
     readings = []
-    for here in captured or in_one_run(model, [wanted(model, [source], prompts)])[0]:
+    captured = yield from _captured(model, [source], prompts)
+    for here in captured:
         hidden = _read(source, here)
         values = encode_features(source, hidden, [index])[:, 0].float()
         check_finite(values, source.id)
@@ -97,21 +101,19 @@ def feature(
     return readings
 
 
-@torch.inference_mode()
+@reading
 def vector(
-    model: LanguageModel,
-    hook_name: str,
-    direction: Sequence[float],
-    prompts: Sequence[Sequence[int]],
-    captured: Captured | None = None,
-) -> list[Reading]:
+    model: LanguageModel, hook_name: str, direction: Sequence[float], prompts: Sequence[Sequence[int]]
+) -> Steps[list[Reading]]:
     """Scalar product of a vector, as it is, with the activation at each position. No position is ignored.
 
     Raises:
         Refused: unknown hook, a vector of another width than the activations there, or values that are not finite.
     """
+    hooks.check_captured(model, hook_name)
     readings = []
-    for here in captured or in_one_run(model, [wanted_at(model, hook_name, prompts)])[0]:
+    captured = yield Wanted(prompts, (hook_name,))
+    for here in captured:
         hidden = here[hook_name]
         hooks.check_width(hook_name, "The vector", len(direction), hidden.shape[-1])
         values = hidden.float() @ torch.tensor(direction, dtype=torch.float32, device=hidden.device)
@@ -121,7 +123,7 @@ def vector(
     return readings
 
 
-@torch.inference_mode()
+@reading
 def strongest(
     model: LanguageModel,
     sources: Sequence[Source],
@@ -130,8 +132,7 @@ def strongest(
     sort_positions: Sequence[int] = (),
     ignore_bos: bool = True,
     only: Sequence[int] | None = None,
-    captured: Captured | None = None,
-) -> list[Strongest]:
+) -> Steps[list[Strongest]]:
     """The `limit` strongest features of all `sources`, strongest first; ties in the order of sources, then by index.
 
     They are ranked by their maximum over the positions that count, or by their sum over those of `sort_positions`
@@ -153,57 +154,59 @@ def strongest(
         for index in only:
             sources[0].check_index(index)
         only = sorted(set(only))
-    found: list[Strongest] = []
-    each = captured or in_one_run(model, [wanted(model, sources, prompts)])[0]
-    for at_hooks, ids in zip(each, prompts, strict=True):
-        hits: list[Hit] = []
-        ignored: list[list[int]] = []
-        counts = [[0] * len(ids) for _ in range(max((source.layer for source in sources), default=-1) + 1)]
-        for source in sources:
-            here = _read(source, at_hooks)
-            values = (source.encode(here) if only is None else encode_features(source, here, only)).float()
-            counted = _counted(model, source, here)
-            ignored.append(_ignored(counted))
-            active = (values > 0).sum(-1).tolist()
-            counts[source.layer] = [a + b for a, b in zip(counts[source.layer], active, strict=True)]
-            hits += _best(source, values, counted if ignore_bos else None, limit, sort_positions, only)
-        hits.sort(key=lambda hit: -hit.score)  # stable: ties stay in order
-        hits = _attributed(model, sources, at_hooks, hits[:limit])
-        found.append(Strongest(hits, counts, ignored))
+    captured = yield from _captured(model, sources, prompts)
+    n_layers = max((source.layer for source in sources), default=-1) + 1
+    found = [Strongest([], [[0] * len(ids) for _ in range(n_layers)], []) for ids in prompts]
+    for source in sources:
+        hidden = [_read(source, here) for here in captured]
+        for lump in lumps(source, hidden):
+            some = [hidden[row] for row in lump]
+            each = (yield Encoding(source, some)) if only is None else [encode_features(source, h, only) for h in some]
+            for row, here, encoded in zip(lump, some, each, strict=True):
+                values, counted, one = encoded.float(), _counted(model, source, here), found[row]
+                one.ignored.append(_ignored(counted))
+                active = (values > 0).sum(-1).tolist()
+                one.counts[source.layer] = [a + b for a, b in zip(one.counts[source.layer], active, strict=True)]
+                one.hits.extend(_best(source, values, counted if ignore_bos else None, limit, sort_positions, only))
+    for one, here in zip(found, captured, strict=True):
+        one.hits.sort(key=lambda hit: -hit.score)  # stable: ties stay in order
+        one.hits[:] = _attributed(model, sources, here, one.hits[:limit])
     return found
 
 
-@torch.inference_mode()
+@reading
 def topk_by_token(
-    model: LanguageModel, source: Source, prompts: Sequence[Sequence[int]], k: int, captured: Captured | None = None
-) -> list[ByToken]:
+    model: LanguageModel, source: Source, prompts: Sequence[Sequence[int]], k: int
+) -> Steps[list[ByToken]]:
     """The `k` strongest features that fire at each position, ignored ones too.
 
     Raises:
         Refused: values are not finite.
     """
     found = []
-    for here in captured or in_one_run(model, [wanted(model, [source], prompts, attributed=False)])[0]:
-        hidden = _read(source, here)
-        values, indices = source.encode(hidden).float().topk(min(k, source.d_sae), dim=-1)
-        check_finite(values, source.id)  # topk takes NaN for the largest
-        rows = [
-            sorted(((i, v) for i, v in zip(*row, strict=True) if v > 0), key=lambda pair: (-pair[1], pair[0]))
-            for row in zip(indices.tolist(), values.tolist(), strict=True)
-        ]
-        found.append(ByToken(rows, _ignored(_counted(model, source, hidden))))
+    captured = yield from _captured(model, [source], prompts, attributed=False)
+    hidden = [_read(source, here) for here in captured]
+    for lump in lumps(source, hidden):
+        some = [hidden[row] for row in lump]
+        for here, encoded in zip(some, (yield Encoding(source, some)), strict=True):
+            values, indices = encoded.float().topk(min(k, source.d_sae), dim=-1)
+            check_finite(values, source.id)  # topk takes NaN for the largest
+            rows = [
+                sorted(((i, v) for i, v in zip(*row, strict=True) if v > 0), key=lambda pair: (-pair[1], pair[0]))
+                for row in zip(indices.tolist(), values.tolist(), strict=True)
+            ]
+            found.append(ByToken(rows, _ignored(_counted(model, source, here))))
     return found
 
 
-@torch.inference_mode()
+@reading
 def firing(
     model: LanguageModel,
     source: Source,
     prompts: Sequence[Sequence[int]],
     most: int,
     ignore_bos: bool = True,
-    captured: Captured | None = None,
-) -> list[Firing]:
+) -> Steps[list[Firing]]:
     """Every feature that fires, with its values above 0, at most `most` of them on all prompts together.
 
     With `ignore_bos` ignored positions do not count, else all do.
@@ -213,50 +216,44 @@ def firing(
     """
     found: list[Firing] = []
     total = 0
-    for here in captured or in_one_run(model, [wanted(model, [source], prompts, attributed=False)])[0]:
-        hidden = _read(source, here)
-        values = source.encode(hidden).float()
-        check_finite(values, source.id)
-        counted = _counted(model, source, hidden)
-        by_feature = values.T > 0
-        if ignore_bos:
-            by_feature &= counted
-        total += int(by_feature.sum())
-        if total > most:
-            raise Refused(
-                f"Features of {source.id} have more than {most} values above 0 on these prompts, and no more are "
-                "given at a time. Ask for fewer or shorter prompts."
-            )
-        indices, positions = by_feature.nonzero(as_tuple=True)
-        features: dict[int, list[tuple[int, float]]] = {}
-        for index, position, value in zip(
-            indices.tolist(), positions.tolist(), values[positions, indices].tolist(), strict=True
-        ):
-            features.setdefault(index, []).append((position, value))
-        found.append(Firing(features, _ignored(counted)))
+    captured = yield from _captured(model, [source], prompts, attributed=False)
+    hidden = [_read(source, here) for here in captured]
+    for lump in lumps(source, hidden):
+        some = [hidden[row] for row in lump]
+        for here, encoded in zip(some, (yield Encoding(source, some)), strict=True):
+            values = encoded.float()
+            check_finite(values, source.id)
+            counted = _counted(model, source, here)
+            by_feature = values.T > 0
+            if ignore_bos:
+                by_feature &= counted
+            total += int(by_feature.sum())
+            if total > most:
+                raise Refused(
+                    f"Features of {source.id} have more than {most} values above 0 on these prompts, and no more are "
+                    "given at a time. Ask for fewer or shorter prompts."
+                )
+            indices, positions = by_feature.nonzero(as_tuple=True)
+            features: dict[int, list[tuple[int, float]]] = {}
+            triples = zip(indices.tolist(), positions.tolist(), values[positions, indices].tolist(), strict=True)
+            while some_of_them := list(islice(triples, TURN)):
+                for index, position, value in some_of_them:
+                    features.setdefault(index, []).append((position, value))
+                yield None
+            found.append(Firing(features, _ignored(counted)))
     return found
 
 
-def wanted(
+def _captured(
     model: LanguageModel, sources: Sequence[Source], prompts: Sequence[Sequence[int]], attributed: bool = True
-) -> Wanted:
-    """What the functions above need captured; they take it as `captured`, or capture it themselves.
-
-    Raises:
-        Refused: a source's hook is not there.
-    """
+) -> Generator[Wanted, Captured, Captured]:
+    """What sources read on prompts, with what attribution needs. Raises Refused where a source's hook is not there."""
     for source in sources:
         hooks.check_captured(model, source.hook_name)
     names = [source.hook_name for source in sources]
     if attributed:
         names += [name for source in sources for name in attribution.hooks_needed(model, source)]
-    return Wanted(prompts, tuple(dict.fromkeys(names)))
-
-
-def wanted_at(model: LanguageModel, hook_name: str, prompts: Sequence[Sequence[int]]) -> Wanted:
-    """What `vector` needs captured. Raises Refused where there is no such hook."""
-    hooks.check_captured(model, hook_name)
-    return Wanted(prompts, (hook_name,))
+    return (yield Wanted(prompts, tuple(dict.fromkeys(names))))
 
 
 def _read(source: Source, at_hooks: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -288,7 +285,8 @@ def _best(
     only: Sequence[int] | None,
 ) -> list[Hit]:
     """The strongest of `values` (T, F), or (T, n) for the features `only`. `counted` None: every position counts."""
-    peaks, at = _peaks(values, counted)
+    counting = _counting(values, counted)
+    peaks = counting.amax(0)
     check_finite(peaks, source.id)
     scores = peaks
     if sort_positions:
@@ -302,26 +300,25 @@ def _best(
     order = scores[candidates].sort(descending=True, stable=True).indices[:limit]
     kept = candidates[order]
     columns = values[:, kept].T.tolist()
+    at = counting[:, kept].argmax(0)
     return [
         Hit(source.id, only[column] if only is not None else column, row, score, peak, position)
         for column, row, score, peak, position in zip(
-            kept.tolist(), columns, scores[kept].tolist(), peaks[kept].tolist(), at[kept].tolist(), strict=True
+            kept.tolist(), columns, scores[kept].tolist(), peaks[kept].tolist(), at.tolist(), strict=True
         )
     ]
 
 
-def _peaks(values: torch.Tensor, counted: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Maximum over the positions that count of `values` (T, F), and the first position that has it."""
-    if counted is not None and not counted.all():
-        if not counted.any():
-            return values.new_zeros(values.shape[1]), torch.zeros(values.shape[1], dtype=torch.long)
-        values = values.masked_fill(~counted[:, None], -torch.inf)
-    return values.amax(0), values.argmax(0)
+def _counting(values: torch.Tensor, counted: torch.Tensor | None) -> torch.Tensor:
+    """`values` (T, F) where positions count and below all of them where not; 0 everywhere where none counts."""
+    if counted is None or counted.all():
+        return values
+    return values.masked_fill(~counted[:, None], -torch.inf) if counted.any() else torch.zeros_like(values)
 
 
 def _peak(values: torch.Tensor, counted: torch.Tensor | None) -> tuple[float, int]:
-    value, position = _peaks(values[:, None], counted)
-    return value.item(), int(position.item())
+    counting = _counting(values[:, None], counted)[:, 0]
+    return counting.amax().item(), int(counting.argmax().item())
 
 
 def _ignored(counted: torch.Tensor) -> list[int]:

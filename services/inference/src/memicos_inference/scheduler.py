@@ -26,6 +26,8 @@ from memicos_inference.work import Job, Work
 if TYPE_CHECKING:  # imports torch
     from memicos_engine.capture import Captured
     from memicos_engine.generation import Generation
+    from memicos_engine.steps import Encoding
+    from torch import Tensor
 
     from memicos_inference.serving import Served
 
@@ -34,7 +36,7 @@ log = logging.getLogger(__name__)
 IDLE_SLICES = 8
 """How much longer slices are while no text is being written."""
 ANSWERING = 0.05
-"""Seconds after which no further answer is made of what is captured before texts get their next token."""
+"""Seconds after which no answers are made any further before texts get their next token, and what has come begins."""
 
 
 @dataclass
@@ -60,7 +62,9 @@ class Scheduler:
         """What waits for activations."""
         self._batch: tuple[list[Work], Generator[list[Captured] | None, None, None]] | None = None
         """What is being captured."""
-        self._captured: deque[tuple[Work, Captured]] = deque()
+        self._given: deque[tuple[Work, Captured | list[Tensor] | None]] = deque()
+        """What has been captured or encoded for whom; None for who only goes on."""
+        self._encodings: list[tuple[Work, Encoding]] = []
         self._texts: list[Work] = []
         """What waits to join the decoder."""
         self._writing: list[Work] = []
@@ -120,8 +124,8 @@ class Scheduler:
                 arrived = list(self._arrived)
                 self._arrived.clear()
             self._round(served, arrived)
-        captured = [work for work, _ in self._captured] + (self._batch[0] if self._batch else [])
-        for work in (*self._arrived, *self._captures, *captured, *self._texts, *self._writing):
+        reading = [work for work, _ in (*self._given, *self._encodings)] + (self._batch[0] if self._batch else [])
+        for work in (*self._arrived, *self._captures, *reading, *self._texts, *self._writing):
             work.give(None, ended=True, error=Unavailable("stopping", "The server is shutting down.", 5))
 
     def _report(self, text: str, fraction: float) -> None:
@@ -130,7 +134,8 @@ class Scheduler:
 
     @property
     def _busy(self) -> bool:
-        return bool(self._captures or self._batch or self._captured or self._texts or self._writing)
+        reading = self._captures or self._batch or self._given or self._encodings
+        return bool(reading or self._texts or self._writing)
 
     def _round(self, served: Served, arrived: list[Work]) -> None:
         for work in arrived:
@@ -247,11 +252,13 @@ class Scheduler:
     def _capture(self, served: Served, most: int) -> None:
         """Answers of what is captured, some of them where texts wait; then one slice of a batch of captures."""
         end = time.monotonic() + ANSWERING
-        while self._captured:
-            if served.decoder.n_live and time.monotonic() > end:
+        while self._given or self._encodings:
+            if (served.decoder.n_live or self._texts or self._arrived) and time.monotonic() > end:
                 return
-            work, found = self._captured.popleft()
-            self._answer(work, found)
+            if self._given:
+                self._answer(*self._given.popleft())
+            else:
+                self._encode()
         if self._batch is None and self._captures:
             from memicos_engine.capture import in_slices
 
@@ -270,7 +277,7 @@ class Scheduler:
             return
         if found is not None:
             self._batch = None
-            self._captured.extend(zip(works, found, strict=True))
+            self._given.extend(zip(works, found, strict=True))
 
     def _next_batch(self, served: Served) -> list[Work]:
         """One of each client in turn, as many as have INFERENCE_BATCH_TOKENS together; one at least."""
@@ -291,16 +298,42 @@ class Scheduler:
             self._captures = [work for work in self._captures if work not in chosen]
         return chosen
 
-    def _answer(self, work: Work, found: Captured) -> None:
+    def _encode(self) -> None:
+        """What several want of a source is encoded together, as much as steps.ENCODED_BYTES have room for."""
+        from memicos_engine.steps import ENCODED_BYTES, encoded
+
+        together: list[tuple[Work, Encoding]] = []
+        room = ENCODED_BYTES
+        for work, encoding in self._encodings:
+            if not together or (encoding.source is together[0][1].source and encoding.nbytes <= room):
+                together.append((work, encoding))
+                room -= encoding.nbytes
+        works = [work for work, _ in together]
+        self._encodings = [one for one in self._encodings if one[0] not in works]
+        try:
+            found = encoded([encoding for _, encoding in together])
+        except Exception as error:  # noqa: BLE001  # raised again in the requests' handlers
+            for work in works:
+                self._fail(work, error)
+            return
+        self._given.extend(zip(works, found, strict=True))
+
+    def _answer(self, work: Work, given: Captured | list[Tensor] | None) -> None:
+        """Let a job go on with what it has asked for, up to what it needs next or to its end."""
         if work.cancelled:
             return
         assert work.steps is not None
         try:
-            work.steps.send(found)
+            needed = work.steps.send(given)
         except StopIteration as end:
             work.give(end.value, ended=True)
         except Exception as error:  # noqa: BLE001  # raised again in the request's handler
             work.give(None, ended=True, error=told(error))
+        else:
+            if needed is None:
+                self._given.append((work, None))
+            else:
+                self._encodings.append((work, needed))
 
 
 def _generation(work: Work) -> Generation:

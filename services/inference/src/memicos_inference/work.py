@@ -8,16 +8,16 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.capture import Captured, Wanted
+    from memicos_engine.capture import Wanted
     from memicos_engine.generation import Generation
+    from memicos_engine.steps import Steps
 
     from memicos_inference.serving import Served
 
-Capturing = Generator["Wanted", "Captured", bytes]
-"""Yields what is to be captured, is sent it, and returns the body."""
 Writing = Generator["Generation | bytes | None", None, None]
 """Yields what is to be written; then, whenever it has advanced, the answer so far or None. The last is a body."""
-Job = Callable[["Served"], bytes | Capturing | Writing]
+Job = Callable[["Served"], "bytes | Steps[bytes] | Writing"]
+"""Gives a body, at once or after the steps of a reading; or writes a text."""
 
 
 class Work:

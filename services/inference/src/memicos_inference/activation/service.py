@@ -6,8 +6,8 @@ A single prompt is a batch of one.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from memicos_inference import recipes
 from memicos_inference.activation.schemas import (
@@ -37,54 +37,47 @@ from memicos_inference.activation.schemas import (
 )
 from memicos_inference.errors import BadInput
 from memicos_inference.serving import Served, set_of
-from memicos_inference.wire import Wire
-from memicos_inference.work import Capturing
+from memicos_inference.written import written
 
 if TYPE_CHECKING:
     from memicos_engine.attribution import Attribution
-    from memicos_engine.capture import Captured, Wanted
-
-T = TypeVar("T")
+    from memicos_engine.steps import Steps
 
 DEFAULT_RESULTS = 25
 DEFAULT_TOP_K = 5
 
 
-def single(served: Served, body: SingleRequest) -> Capturing:
+def single(served: Served, body: SingleRequest) -> Steps[bytes]:
     (found,) = yield from _singles(served, body, [body.prompt])
-    return _json(found)
+    return (yield from written(found))
 
 
-def single_batch(served: Served, body: SingleBatchRequest) -> Capturing:
+def single_batch(served: Served, body: SingleBatchRequest) -> Steps[bytes]:
     results = yield from _singles(served, body, body.prompts)
-    return _json(SingleBatchResponse.model_construct(results=results))
+    return (yield from written(SingleBatchResponse.model_construct(results=results)))
 
 
-def strongest(served: Served, body: AllRequest) -> Capturing:
+def strongest(served: Served, body: AllRequest) -> Steps[bytes]:
     (found,) = yield from _strongest(served, body, [body.prompt])
-    return _json(found)
+    return (yield from written(found))
 
 
-def strongest_batch(served: Served, body: AllBatchRequest) -> Capturing:
+def strongest_batch(served: Served, body: AllBatchRequest) -> Steps[bytes]:
     results = yield from _strongest(served, body, body.prompts)
-    return _json(AllBatchResponse.model_construct(results=results))
+    return (yield from written(AllBatchResponse.model_construct(results=results)))
 
 
-def topk_by_token(served: Served, body: TopkRequest) -> Capturing:
+def topk_by_token(served: Served, body: TopkRequest) -> Steps[bytes]:
     (found,) = yield from _topk_by_token(served, body, [body.prompt])
-    return _json(found)
+    return (yield from written(found))
 
 
-def topk_by_token_batch(served: Served, body: TopkBatchRequest) -> Capturing:
+def topk_by_token_batch(served: Served, body: TopkBatchRequest) -> Steps[bytes]:
     results = yield from _topk_by_token(served, body, body.prompts)
-    return _json(TopkBatchResponse.model_construct(results=results))
+    return (yield from written(TopkBatchResponse.model_construct(results=results)))
 
 
-Found = Generator["Wanted", "Captured", list[T]]
-"""One for each prompt."""
-
-
-def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> Found[SingleResponse]:
+def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> Steps[list[SingleResponse]]:
     from memicos_engine import readings
 
     served.check_model(body.model)
@@ -100,13 +93,11 @@ def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> Fo
         recipe = recipes.of_source(served, source)
         prompts = served.prompts(texts, source.recipe.prepend_bos)
         source.check_index(body.index)
-        captured = yield readings.wanted(served.model, [source], prompts)
-        found = readings.feature(served.model, source, prompts, body.index, body.ignore_bos, captured)
+        found = yield from readings.feature.steps(served.model, source, prompts, body.index, body.ignore_bos)
     elif body.vector is not None and body.hook is not None:
         recipe = recipes.of_vector(served, body.hook)
         prompts = served.prompts(texts, served.model.tokenizer_prepends_bos)
-        captured = yield readings.wanted_at(served.model, body.hook, prompts)
-        found = readings.vector(served.model, body.hook, body.vector, prompts, captured)
+        found = yield from readings.vector.steps(served.model, body.hook, body.vector, prompts)
     else:
         raise BadInput("source goes with index, and vector with hook: one of the two is missing.")
     return [
@@ -125,7 +116,7 @@ def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> Fo
     ]
 
 
-def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> Found[AllResponse]:
+def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> Steps[list[AllResponse]]:
     from memicos_engine import readings
 
     served.check_model(body.model)
@@ -142,8 +133,7 @@ def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> Found[
         raise BadInput("Some of these sources were trained with BOS and some without: ask for them apart.")
     prompts = served.prompts(texts, sources[0].recipe.prepend_bos)
     ranking = (limit, body.sort_by_token_indexes, body.ignore_bos, body.feature_filter)
-    captured = yield readings.wanted(served.model, sources, prompts)
-    found = readings.strongest(served.model, sources, prompts, *ranking, captured)
+    found = yield from readings.strongest.steps(served.model, sources, prompts, *ranking)
     served.check_values(sum(len(one.hits) * len(ids) for ids, one in zip(prompts, found, strict=True)))
     of_sources = [recipes.of_source(served, source) for source in sources]
     return [
@@ -187,7 +177,7 @@ def _selected(served: Served, source_set: str, selected: Sequence[str]) -> list[
     return chosen
 
 
-def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> Found[TopkResponse]:
+def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> Steps[list[TopkResponse]]:
     from memicos_engine import readings
 
     served.check_model(body.model)
@@ -198,8 +188,7 @@ def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> Fo
     prompts = served.prompts(texts, source.recipe.prepend_bos)
     recipe = recipes.of_source(served, source)
     answers = []
-    captured = yield readings.wanted(served.model, [source], prompts, attributed=False)
-    by_prompt = readings.topk_by_token(served.model, source, prompts, k, captured)
+    by_prompt = yield from readings.topk_by_token.steps(served.model, source, prompts, k)
     for ids, found in zip(prompts, by_prompt, strict=True):
         tokens, special = served.model.token_strings(ids), served.model.special(ids)
         left_out = set(found.ignored) if body.ignore_bos else set()
@@ -223,14 +212,14 @@ def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> Fo
     return answers
 
 
-def firing(served: Served, body: SourceRequest) -> Capturing:
+def firing(served: Served, body: SourceRequest) -> Steps[bytes]:
     from memicos_engine import readings
 
     served.check_model(body.model)
     source = served.source(body.source)
     prompts = served.prompts(body.prompts, source.recipe.prepend_bos)
-    captured = yield readings.wanted(served.model, [source], prompts, attributed=False)
-    found = readings.firing(served.model, source, prompts, served.settings.max_values, body.ignore_bos, captured)
+    most = served.settings.max_values
+    found = yield from readings.firing.steps(served.model, source, prompts, most, body.ignore_bos)
     results = [
         SourceResult.model_construct(
             active_features={str(index): values for index, values in one.features.items()},
@@ -239,7 +228,9 @@ def firing(served: Served, body: SourceRequest) -> Capturing:
         )
         for ids, one in zip(prompts, found, strict=True)
     ]
-    return _json(SourceResponse.model_construct(results=results, recipe=recipes.of_source(served, source)))
+    return (
+        yield from written(SourceResponse.model_construct(results=results, recipe=recipes.of_source(served, source)))
+    )
 
 
 def _tokens(served: Served, ids: Sequence[int]) -> dict[str, Any]:
@@ -254,7 +245,3 @@ def _attributed(dfa: Attribution | None) -> dict[str, Any]:
     if dfa is None:
         return {"dfa_values": None, "dfa_max_value": None, "dfa_target_index": None}
     return {"dfa_values": dfa.values, "dfa_max_value": dfa.max_value, "dfa_target_index": dfa.target}
-
-
-def _json(answer: Wire) -> bytes:
-    return answer.model_dump_json(by_alias=True).encode()

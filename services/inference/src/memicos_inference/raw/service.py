@@ -1,13 +1,20 @@
 """Activations as they are. Runs in the model's thread and gives the answer's body."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from memicos_inference import recipes
 from memicos_inference.errors import BadInput
 from memicos_inference.raw.schemas import RawActivation, RawRequest, RawResponse, RawResult
 from memicos_inference.serving import Served
-from memicos_inference.work import Capturing
+from memicos_inference.written import written
+
+if TYPE_CHECKING:
+    from memicos_engine.steps import Steps
 
 
-def raw(served: Served, body: RawRequest) -> Capturing:
+def raw(served: Served, body: RawRequest) -> Steps[bytes]:
     from memicos_engine.capture import Wanted
     from memicos_engine.hooks import layer_of
     from memicos_engine.readings import check_finite
@@ -33,7 +40,7 @@ def raw(served: Served, body: RawRequest) -> Capturing:
                     layer=layer_of(name),
                     hook=name,
                     token_indices=[len(ids) - 1] if last else list(range(len(ids))),
-                    values=captured[name].float().tolist(),
+                    values=[position.tolist() for position in captured[name].float()],
                 )
             )
         strings = served.model.token_strings(ids)
@@ -46,7 +53,7 @@ def raw(served: Served, body: RawRequest) -> Capturing:
         results=results,
         recipe=recipes.of_model(served, prepend_bos),
     )
-    return answer.model_dump_json().encode()
+    return (yield from written(answer))
 
 
 def _hook_names(served: Served, body: RawRequest) -> list[str]:
