@@ -65,6 +65,9 @@ def settings(model_folder: Path, sources_folder: Path, tmp_path_factory: pytest.
         "sae_sets": ("small", "top"),
         "token_limit": 100,
         "device": "cpu",
+        # tests that count steps repeat prompts
+        "text_cache_bytes": 0,
+        "residual_cache_bytes": 0,
         "probes": tmp_path_factory.mktemp("probes"),
     }
 

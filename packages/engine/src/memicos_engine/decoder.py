@@ -13,7 +13,7 @@ from transformers import Cache, DynamicCache
 
 from memicos_engine.aligned import AlignedCache, LoneCache, RowCache, alignable
 from memicos_engine.errors import Refused
-from memicos_engine.generation import Generation, cache_bytes
+from memicos_engine.generation import Generation, Row, cache_bytes
 from memicos_engine.model import LanguageModel
 from memicos_engine.steering import steered
 
@@ -81,12 +81,13 @@ class Decoder:
         there = [*self.generations, new]
         if len(there) == 1:
             return True
-        n_rows = sum(len(one.rows) for one in there)
+        rows = [(one, row) for one in there for row in one.open_rows]
+        n_rows = len(rows)
         if not self._shared or n_rows > self._max_rows:
             return False
         # the longest row so far need not be the one that has most to come
-        so_far = max(len(row.ids) + len(ids) for one in there for row, ids in zip(one.rows, one.ids, strict=True))
-        to_come = max(one.n_tokens - len(ids) for one in there for ids in one.ids)
+        so_far = max(len(one.rows[row].ids) + len(one.ids[row]) for one, row in rows)
+        to_come = max(one.n_tokens - len(one.ids[row]) for one, row in rows)
         return cache_bytes(self._model, n_rows, so_far + to_come) <= self._kv_bytes
 
     def join(self, new: Generation) -> None:
@@ -161,12 +162,11 @@ class Decoder:
         """Of those that wait in turn, as many as are run in `most` tokens when padded to one length; one at least."""
         chosen: list[Generation] = []
         while self._waiting:
-            with_next = [*chosen, self._waiting[0]]
-            rows = [row for one in with_next for row in one.rows]
+            rows = _open([*chosen, self._waiting[0]])
             if chosen and len(rows) * max(len(row.ids) for row in rows) > most:
                 break
             chosen.append(self._waiting.pop(0))
-        rows = [row for one in chosen for row in one.rows]
+        rows = _open(chosen)
         longest = max(len(row.ids) for row in rows)
         pads = [longest - len(row.ids) for row in rows]
         device = self._model.device
@@ -175,7 +175,7 @@ class Decoder:
             steered_at = [row.mask if row.mask is not None else [True] * len(row.ids) for row in rows]
             where = _padded(steered_at, pads, device).bool()
         return _Prompts(
-            rows=[_Live(one, row) for one in chosen for row in range(len(one.rows))],
+            rows=[_Live(one, row) for one in chosen for row in one.open_rows],
             ids=_padded([row.ids for row in rows], pads, device),
             mask=_padded([[1] * len(row.ids) for row in rows], pads, device),
             where=where,
@@ -204,6 +204,10 @@ class Decoder:
         last = self._live.pop()
         if place < len(self._live):
             self._live[place] = last
+
+
+def _open(generations: Sequence[Generation]) -> list[Row]:
+    return [one.rows[row] for one in generations for row in one.open_rows]
 
 
 def _padded(rows: Sequence[Sequence[int] | Sequence[bool]], pads: Sequence[int], device: torch.device) -> torch.Tensor:

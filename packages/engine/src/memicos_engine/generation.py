@@ -4,7 +4,7 @@ The rows of a request differ in prompt and in what they are steered with; STEERE
 written by a `Decoder`, beside those of other requests.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +15,7 @@ from memicos_engine.model import LanguageModel
 from memicos_engine.sampling import Logprob, Sampler, Sampling, logprob_of
 from memicos_engine.steering import Steer, changes
 
-__all__ = ["Generation", "Logprob", "Row", "Sampling", "cache_bytes"]
+__all__ = ["Generation", "Logprob", "Row", "Sampling", "Written", "cache_bytes"]
 
 Ended = Literal["length", "eos"]
 
@@ -32,6 +32,22 @@ class Row:
     mask: Sequence[bool] | None = None
 
 
+@dataclass(frozen=True)
+class Written:
+    """A complete row: its tokens, an ending EOS included, why it ended, and their log-probabilities where asked for."""
+
+    ids: Sequence[int]
+    ended: Ended
+    logprobs: Sequence[Logprob]
+
+    def first(self, n_tokens: int) -> "Written | None":
+        """What had been written if no more than `n_tokens` had been asked for; None where that is not known."""
+        if len(self.ids) < n_tokens and self.ended == "length":
+            return None
+        ended = self.ended if len(self.ids) <= n_tokens else "length"
+        return Written(self.ids[:n_tokens], ended, self.logprobs[:n_tokens])
+
+
 def cache_bytes(model: LanguageModel, n_rows: int, n_positions: int) -> int:
     """Memory for keys and values of so many rows and positions, were every layer to keep all of them."""
     config = model.hf.config.get_text_config(decoder=True)
@@ -46,14 +62,20 @@ class Generation:
     `ids`: tokens written so far, an ending EOS included; `ended`: why a row is complete, None while it is not;
     `eos`: tokens that end a row; `logprobs`: one a written token where `sampling` asks for them; `logits` (V,): of a
     row's last step, float32; `error`: why it cannot go on; `stopped`: nobody wants the rest. A row's tokens do not
-    depend on other rows.
+    depend on other rows. Rows that are `known` need not be written.
 
     Raises:
         Refused: prompt and completion exceed the model's context or `kv_bytes`; or as `steering.changes`.
     """
 
     def __init__(
-        self, model: LanguageModel, rows: Sequence[Row], n_tokens: int, sampling: Sampling, kv_bytes: int
+        self,
+        model: LanguageModel,
+        rows: Sequence[Row],
+        n_tokens: int,
+        sampling: Sampling,
+        kv_bytes: int,
+        known: Mapping[int, Written] | None = None,
     ) -> None:
         longest = max(len(row.ids) for row in rows)
         if longest + n_tokens > model.max_context:
@@ -77,12 +99,26 @@ class Generation:
         self.stopped = False
         self.changes = [changes(model, row.steers) for row in rows]
         self.eos = model.eos_token_ids
-        self._n_logprobs = sampling.n_logprobs
+        for row, written in (known or {}).items():
+            self.ids[row], self.ended[row] = list(written.ids), written.ended
+            self.logprobs[row] = list(written.logprobs)
+        self.sampling = sampling
         self._samplers = [Sampler(sampling, row.ids) for row in rows]
 
     @property
     def done(self) -> bool:
         return self.stopped or self.error is not None or None not in self.ended
+
+    @property
+    def open_rows(self) -> list[int]:
+        """Those that are still to be written."""
+        return [row for row, ended in enumerate(self.ended) if ended is None]
+
+    def result(self, row: int) -> Written:
+        """Of a row that has ended."""
+        ended = self.ended[row]
+        assert ended is not None
+        return Written(self.ids[row], ended, self.logprobs[row])
 
     def written(self, row: int) -> list[int]:
         """The row's tokens without an EOS that ended it."""
@@ -97,8 +133,8 @@ class Generation:
         token = self._samplers[row].choose(logits)
         self.logits[row] = logits
         self.ids[row].append(token)
-        if self._n_logprobs:
-            self.logprobs[row].append(logprob_of(token, logits, self._n_logprobs))
+        if self.sampling.n_logprobs:
+            self.logprobs[row].append(logprob_of(token, logits, self.sampling.n_logprobs))
         if token in self.eos:
             self.ended[row] = "eos"
         elif len(self.ids[row]) == self.n_tokens:

@@ -14,6 +14,7 @@ from memicos_engine import hub, names
 from memicos_engine.errors import LoadError, Refused
 from memicos_engine.hub import Report
 
+from memicos_inference.caches import Residuals, Texts
 from memicos_inference.serving import Served
 from memicos_inference.settings import Settings
 
@@ -63,6 +64,8 @@ def load(settings: Settings, report: Report) -> Served:
         model=model,
         shelf=shelf,
         decoder=Decoder(model, settings.max_rows, settings.kv_bytes),
+        texts=Texts(settings.text_cache_bytes),
+        residuals=Residuals(settings.residual_cache_bytes),
     )
 
 

@@ -168,13 +168,20 @@ class Scheduler:
             work.give(None, ended=True, error=told(error))
             return
         work.steps = found
-        with self._wake:
-            if isinstance(needed, Wanted):
-                work.wanted = needed
+        if isinstance(needed, Wanted):
+            if (kept := served.residuals.find(needed)) is not None:
+                self._given.append((work, kept))
+                return
+            work.wanted = needed
+            with self._wake:
                 self._captures.append(work)
-            else:
-                assert isinstance(needed, Generation)
-                work.generation = needed
+        else:
+            assert isinstance(needed, Generation)
+            work.generation = needed
+            if needed.done:  # all of it is known
+                self._tell(served, work)
+                return
+            with self._wake:
                 self._texts.append(work)
 
     def _let_go(self, served: Served) -> None:
@@ -241,7 +248,9 @@ class Scheduler:
             return
         if generation.done:
             work.steps.close()
-            self._writing.remove(work)
+            served.texts.keep(generation)
+            if work in self._writing:
+                self._writing.remove(work)
 
     def _fail(self, work: Work | None, error: Exception) -> None:
         if work is not None:
@@ -278,6 +287,9 @@ class Scheduler:
         if found is not None:
             self._batch = None
             self._given.extend(zip(works, found, strict=True))
+            for work, captured in zip(works, found, strict=True):
+                assert work.wanted is not None
+                served.residuals.keep(work.wanted, captured)
 
     def _next_batch(self, served: Served) -> list[Work]:
         """One of each client in turn, as many as have INFERENCE_BATCH_TOKENS together; one at least."""

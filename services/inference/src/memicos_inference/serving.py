@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from memicos_inference.caches import Residuals, Texts
 from memicos_inference.errors import BadInput
 from memicos_inference.settings import Settings
 from memicos_inference.verification import Verification
@@ -21,7 +22,7 @@ if TYPE_CHECKING:  # torch is imported in the model's thread, not with the route
 class Served:
     """`names` are the ids that requests may give as `model`; the first is the model's own.
 
-    `decoder` writes the texts of all requests.
+    `decoder` writes the texts of all requests; `texts` and `residuals` are what is kept of earlier ones.
     """
 
     settings: Settings
@@ -30,6 +31,8 @@ class Served:
     model: LanguageModel
     shelf: Shelf
     decoder: Decoder
+    texts: Texts
+    residuals: Residuals
     verification: Verification | None = None
 
     @property

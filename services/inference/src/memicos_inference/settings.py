@@ -124,6 +124,18 @@ class Settings(BaseSettings):
         validation_alias="INFERENCE_KV_BYTES",
         description="Memory for keys and values of all generations that run at a time.",
     )
+    text_cache_bytes: int = Field(
+        default=16 * 1024**2,
+        ge=0,
+        validation_alias="INFERENCE_TEXT_CACHE_BYTES",
+        description="Memory for texts that were written unsteered, which are not written again; 0 keeps none.",
+    )
+    residual_cache_bytes: int = Field(
+        default=256 * 1024**2,
+        ge=0,
+        validation_alias="INFERENCE_RESIDUAL_CACHE_BYTES",
+        description="Memory, of the model's device, for activations of earlier prompts; 0 keeps none.",
+    )
     max_rows: int = Field(
         default=32,
         ge=1,

@@ -145,7 +145,10 @@ def _start(served: Served, body: SteerSettings, rows: Sequence[Row]) -> Generati
         seed=body.seed,
         n_logprobs=body.n_logprobs,
     )
-    return Generation(served.model, rows, body.n_completion_tokens, sampling, served.settings.kv_bytes)
+    unsteered = [number for number, row in enumerate(rows) if not row.steers]
+    found = {number: served.texts.find(rows[number].ids, sampling, body.n_completion_tokens) for number in unsteered}
+    known = {number: text for number, text in found.items() if text is not None}
+    return Generation(served.model, rows, body.n_completion_tokens, sampling, served.settings.kv_bytes, known)
 
 
 def _frames(body: SteerSettings, writing: Generation, now: Callable[[], bytes]) -> Writing:

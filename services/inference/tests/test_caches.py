@@ -1,0 +1,180 @@
+"""What is kept of earlier requests: texts unsteered and activations, the same numbers for less work."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import plain
+import pytest
+from memicos_engine import capture
+from memicos_engine.decoder import Decoder
+from memicos_engine.generation import Generation
+from servers import Serve
+from small_model import NAME
+
+TEXT: dict[str, Any] = {
+    "model": NAME,
+    "prompt": "Alice sat on the",
+    "types": ["STEERED", "DEFAULT"],
+    "features": [{"model": NAME, "source": "1-small", "index": 3, "strength": 2.0}],
+    "n_completion_tokens": 12,
+    "temperature": 3.0,
+    "seed": 5,
+    "n_logprobs": 2,
+}
+KEPT = 2**20
+
+
+class Runs:
+    """Rows of each run of the decoder, and tokens of each run of the model that captures."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.captured: list[int] = []
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
+    runs = Runs()
+    step, captured = Decoder.step, capture._capture_placed
+
+    def counted_step(self: Decoder) -> list[Generation]:
+        runs.rows.append(self.n_live)
+        return step(self)
+
+    def counted_capture(model: Any, ids: Any, *rest: Any) -> Any:
+        runs.captured.append(ids.numel())
+        return captured(model, ids, *rest)
+
+    monkeypatch.setattr(Decoder, "step", counted_step)
+    monkeypatch.setattr(capture, "_capture_placed", counted_capture)
+    yield runs
+
+
+def _outputs(answer: httpx.Response) -> dict[str, Any]:
+    assert answer.status_code == 200, answer.text
+    return {one["type"]: one for one in answer.json()["outputs"]}
+
+
+def _stronger(strength: float, **changed: Any) -> dict[str, Any]:
+    return TEXT | {"features": [TEXT["features"][0] | {"strength": strength}]} | changed
+
+
+async def test_a_strength_that_moves_writes_one_row(serve: Serve, runs: Runs) -> None:
+    url = await serve(text_cache_bytes=KEPT, selftest_seconds=0)
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+
+        async def ask(body: dict[str, Any]) -> dict[str, Any]:
+            runs.rows.clear()
+            return _outputs(await http.post("/v1/steer/completion", json=body))
+
+        first = await ask(TEXT)
+        n = len(first["DEFAULT"]["token_ids"])
+        assert max(runs.rows) == 2 and n == 12
+        moved = await ask(_stronger(9.0))
+        assert moved["DEFAULT"] == first["DEFAULT"] and moved["STEERED"] != first["STEERED"]
+        assert set(runs.rows) == {1}
+        # no other DEFAULT than the one that would be written
+        shorter = await ask(_stronger(4.0, n_completion_tokens=7))
+        assert shorter["DEFAULT"]["token_ids"] == first["DEFAULT"]["token_ids"][:7]
+        assert shorter["DEFAULT"]["logprobs"] == first["DEFAULT"]["logprobs"][:7]
+        assert shorter["DEFAULT"]["finished"] == "length" and set(runs.rows) == {1}
+        for changed in (
+            {"n_completion_tokens": 20},
+            {"seed": 6},
+            {"temperature": 3.5},
+            {"freq_penalty": 0.5},
+            {"n_logprobs": 1},
+            {"prompt": "Alice sat on a"},
+        ):
+            await ask(TEXT | changed)
+            assert max(runs.rows) == 2, changed
+        longer = await ask(_stronger(1.0, n_completion_tokens=20))
+        assert set(runs.rows) == {1} and longer["DEFAULT"]["token_ids"][:12] == first["DEFAULT"]["token_ids"]
+        # nothing is drawn at temperature 0: neither seed nor penalty counts
+        still = await ask(TEXT | {"temperature": 0})
+        again = await ask(_stronger(3.0, temperature=0, seed=99, freq_penalty=1))
+        assert set(runs.rows) == {1} and again["DEFAULT"] == still["DEFAULT"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_text_that_is_known_whole_takes_no_step(serve: Serve, runs: Runs, stream: bool) -> None:
+    url = await serve(text_cache_bytes=KEPT, selftest_seconds=0)
+    body = TEXT | {"types": ["DEFAULT"], "features": [], "stream": stream}
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        first = await http.post("/v1/steer/completion", json=body)
+        runs.rows.clear()
+        second = await http.post("/v1/steer/completion", json=body)
+        assert second.status_code == 200 and runs.rows == []
+        if stream:
+            frames = [json.loads(line[6:]) for line in second.text.splitlines() if line.startswith("data: ")]
+            assert frames == [json.loads(first.text.strip().splitlines()[-1][6:])]
+        else:
+            assert second.json() == first.json()
+
+
+async def test_what_a_client_left_is_no_text(serve: Serve, runs: Runs) -> None:
+    url = await serve(text_cache_bytes=KEPT, selftest_seconds=0)
+    body = TEXT | {"n_completion_tokens": 90, "stream": True}
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        async with http.stream("POST", "/v1/steer/completion", json=body) as answer:
+            await anext(answer.aiter_lines())
+        await asyncio.sleep(0.3)
+        runs.rows.clear()
+        whole = _outputs(await http.post("/v1/steer/completion", json=body | {"stream": False}))
+        assert max(runs.rows) == 2 and len(whole["DEFAULT"]["token_ids"]) == 90
+
+
+async def test_a_repeated_prompt_does_not_run_the_model(
+    serve: Serve, runs: Runs, hf: Any, tokenize: Callable[[str], list[int]], sources_folder: Any
+) -> None:
+    url = await serve(residual_cache_bytes=KEPT, selftest_seconds=0)
+    runs.captured.clear()  # sources were tried as they were loaded
+    prompt = "Alice sat on the bank"
+    ids = tokenize(prompt)
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+
+        async def values(path: str, **asked: Any) -> Any:
+            answer = await http.post(f"/v1/activation/{path}", json={"model": NAME, "prompt": prompt} | asked)
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+
+        await values("single", source="2-small", index=3)
+        assert runs.captured == [len(ids)]
+        hidden = plain.residuals(hf, ids, [2])[2]
+        for index in (4, 40):
+            found = (await values("single", source="2-small", index=index))["activation"]["values"]
+            exact = plain.encode(sources_folder / "2-small", hidden)[0][:, index]
+            assert np.allclose(found, exact, atol=1e-4)
+        tokens = (await values("topk-by-token", source="2-top"))["results"]
+        assert len(tokens) == len(ids) - 1 and runs.captured == [len(ids)]
+        # a layer that was not captured; another text; the same text without BOS
+        await values("single", source="1-small", index=3)
+        assert len(runs.captured) == 2
+        await values("all", source_set="small", selected_sources=["1-small", "2-small"])
+        assert len(runs.captured) == 2
+        await values("single", source="2-small", index=3, prompt=prompt + "s")
+        await http.post("/v1/activation/raw", json={"prompts": [prompt], "layers": [2], "prepend_bos": False})
+        assert len(runs.captured) == 4
+
+
+async def test_bytes_are_bounded(serve: Serve, runs: Runs) -> None:
+    asked = [f"Alice sat on bank {number}" for number in range(40)]
+    url = await serve(residual_cache_bytes=40_000, selftest_seconds=0)
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+
+        async def runs_of(prompt: str) -> int:
+            before = len(runs.captured)
+            body = {"model": NAME, "prompt": prompt, "source": "1-small", "index": 3}
+            assert (await http.post("/v1/activation/single", json=body)).status_code == 200
+            return len(runs.captured) - before
+
+        assert [await runs_of(one) for one in asked] == [1] * 40
+        # used last are kept, used longest ago are gone
+        assert await runs_of(asked[-1]) == 0 and await runs_of(asked[0]) == 1
+        # one that takes more than its part is not kept, and pushes nobody out
+        long = "Alice " * 60
+        assert await runs_of(long) == 1 and await runs_of(long) == 1 and await runs_of(asked[0]) == 0
