@@ -8,13 +8,13 @@ With fewer heads of keys and values than of queries each serves a group of neigh
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from memicos_engine.model import LanguageModel
-from memicos_engine.sources import Source, SourceFacts
+from memicos_engine.sources import SourceFacts
 
 _HEADS = re.compile(r"(blocks\.\d+\.attn\.)hook_z")
 
@@ -46,18 +46,16 @@ def hooks_needed(model: LanguageModel, source: SourceFacts) -> tuple[str, ...]:
 
 
 def attribute(
-    model: LanguageModel, source: Source, captured: Mapping[str, torch.Tensor], index: int, target: int
-) -> Attribution | None:
-    """Parts of feature `index` at position `target`, by position; None where `hooks_needed` are none.
+    needed: Sequence[str], captured: Mapping[str, torch.Tensor], column: torch.Tensor, target: int
+) -> Attribution:
+    """Parts of the feature with encoder column `column` at position `target`, by position.
 
-    `captured` has them for one prompt: the pattern (heads, T, T) and values (T, heads of values * d_head).
+    `captured` has what is `needed`, as `hooks_needed` names it, of one prompt: the pattern (heads, T, T) and values
+    (T, heads of values * d_head).
     """
-    needed = hooks_needed(model, source)
-    if not needed:
-        return None
     pattern, values = (captured[name].float() for name in needed)
     n_heads = len(pattern)
-    column = source.encoder_column(index).float().view(n_heads, -1)
+    column = column.float().view(n_heads, -1)
     values = values.view(len(values), -1, column.shape[1])
     values = values.repeat_interleave(n_heads // values.shape[1], dim=1)
     parts = torch.einsum("hs,shd,hd->s", pattern[:, target], values, column)

@@ -18,12 +18,11 @@ import torch
 from memicos_engine import attribution, hooks
 from memicos_engine.attribution import Attribution
 from memicos_engine.capture import Captured, Wanted
-from memicos_engine.encoding import encode_features
 from memicos_engine.errors import Refused
 from memicos_engine.model import LanguageModel
 from memicos_engine.positions import counted_positions
-from memicos_engine.sources import Source
-from memicos_engine.steps import Encoding, Steps, lumps, reading
+from memicos_engine.sources import SourceFacts
+from memicos_engine.steps import Columns, Encoding, Steps, lumps, reading
 
 TURN = 50_000
 """Values that are sorted by feature before others have their turn."""
@@ -80,7 +79,7 @@ class Firing:
 
 @reading
 def feature(
-    model: LanguageModel, source: Source, prompts: Sequence[Sequence[int]], index: int, ignore_bos: bool
+    model: LanguageModel, source: SourceFacts, prompts: Sequence[Sequence[int]], index: int, ignore_bos: bool
 ) -> Steps[list[Reading]]:
     """Values of one feature. With `ignore_bos` ignored positions take no part in the maximum.
 
@@ -92,11 +91,12 @@ def feature(
     captured = yield from _captured(model, [source], prompts)
     for here in captured:
         hidden = _read(source, here)
-        values = encode_features(source, hidden, [index])[:, 0].float()
+        (encoded,) = yield Encoding(source, [hidden], [index])
+        values = encoded[:, 0].float()
         check_finite(values, source.id)
         counted = _counted(model, source, hidden)
         value, position = _peak(values, counted if ignore_bos else None)
-        dfa = attribution.attribute(model, source, here, index, position)
+        (dfa,) = yield from _attributed(model, source, here, [(index, position)])
         readings.append(Reading(values.tolist(), value, position, _ignored(counted), dfa))
     return readings
 
@@ -126,7 +126,7 @@ def vector(
 @reading
 def strongest(
     model: LanguageModel,
-    sources: Sequence[Source],
+    sources: Sequence[SourceFacts],
     prompts: Sequence[Sequence[int]],
     limit: int,
     sort_positions: Sequence[int] = (),
@@ -161,8 +161,7 @@ def strongest(
         hidden = [_read(source, here) for here in captured]
         for lump in lumps(source, hidden):
             some = [hidden[row] for row in lump]
-            each = (yield Encoding(source, some)) if only is None else [encode_features(source, h, only) for h in some]
-            for row, here, encoded in zip(lump, some, each, strict=True):
+            for row, here, encoded in zip(lump, some, (yield Encoding(source, some, only)), strict=True):
                 values, counted, one = encoded.float(), _counted(model, source, here), found[row]
                 one.ignored.append(_ignored(counted))
                 active = (values > 0).sum(-1).tolist()
@@ -170,13 +169,19 @@ def strongest(
                 one.hits.extend(_best(source, values, counted if ignore_bos else None, limit, sort_positions, only))
     for one, here in zip(found, captured, strict=True):
         one.hits.sort(key=lambda hit: -hit.score)  # stable: ties stay in order
-        one.hits[:] = _attributed(model, sources, here, one.hits[:limit])
+        del one.hits[limit:]
+        for source in sources:
+            places = [place for place, hit in enumerate(one.hits) if hit.source == source.id]
+            peaks = [(one.hits[place].index, one.hits[place].max_position) for place in places]
+            attributed = yield from _attributed(model, source, here, peaks)
+            for place, dfa in zip(places, attributed, strict=True):
+                one.hits[place] = replace(one.hits[place], dfa=dfa)
     return found
 
 
 @reading
 def topk_by_token(
-    model: LanguageModel, source: Source, prompts: Sequence[Sequence[int]], k: int
+    model: LanguageModel, source: SourceFacts, prompts: Sequence[Sequence[int]], k: int
 ) -> Steps[list[ByToken]]:
     """The `k` strongest features that fire at each position, ignored ones too.
 
@@ -202,7 +207,7 @@ def topk_by_token(
 @reading
 def firing(
     model: LanguageModel,
-    source: Source,
+    source: SourceFacts,
     prompts: Sequence[Sequence[int]],
     most: int,
     ignore_bos: bool = True,
@@ -245,7 +250,7 @@ def firing(
 
 
 def _captured(
-    model: LanguageModel, sources: Sequence[Source], prompts: Sequence[Sequence[int]], attributed: bool = True
+    model: LanguageModel, sources: Sequence[SourceFacts], prompts: Sequence[Sequence[int]], attributed: bool = True
 ) -> Generator[Wanted, Captured, Captured]:
     """What sources read on prompts, with what attribution needs. Raises Refused where a source's hook is not there."""
     for source in sources:
@@ -256,28 +261,32 @@ def _captured(
     return (yield Wanted(prompts, tuple(dict.fromkeys(names))))
 
 
-def _read(source: Source, at_hooks: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def _read(source: SourceFacts, at_hooks: Mapping[str, torch.Tensor]) -> torch.Tensor:
     hidden = at_hooks[source.hook_name]
     hooks.check_width(source.hook_name, f"Source {source.id}", source.d_in, hidden.shape[-1])
     return hidden
 
 
-def _counted(model: LanguageModel, source: Source, hidden: torch.Tensor) -> torch.Tensor:
+def _counted(model: LanguageModel, source: SourceFacts, hidden: torch.Tensor) -> torch.Tensor:
     return counted_positions(hidden, source.recipe, model.bos_token_id is not None)
 
 
 def _attributed(
-    model: LanguageModel, sources: Sequence[Source], captured: Mapping[str, torch.Tensor], hits: Sequence[Hit]
-) -> list[Hit]:
-    by_id = {source.id: source for source in sources}
+    model: LanguageModel, source: SourceFacts, captured: Mapping[str, torch.Tensor], peaks: Sequence[tuple[int, int]]
+) -> Generator[Columns, list[torch.Tensor], list[Attribution | None]]:
+    """For features with the positions of their maxima: where they are written from, None without attention."""
+    needed = attribution.hooks_needed(model, source)
+    if not needed or not peaks:
+        return [None for _ in peaks]
+    columns = yield Columns(source, [index for index, _ in peaks])
     return [
-        replace(hit, dfa=attribution.attribute(model, by_id[hit.source], captured, hit.index, hit.max_position))
-        for hit in hits
+        attribution.attribute(needed, captured, column, position)
+        for column, (_, position) in zip(columns, peaks, strict=True)
     ]
 
 
 def _best(
-    source: Source,
+    source: SourceFacts,
     values: torch.Tensor,
     counted: torch.Tensor | None,
     limit: int,

@@ -59,6 +59,12 @@ class Shelf:
     def facts(self) -> tuple[SourceFacts, ...]:
         return tuple(one.facts for one in self._stored.values())
 
+    def facts_of(self, source_id: str) -> SourceFacts:
+        """Raises LoadError where it cannot be had."""
+        if source_id in self.broken:
+            raise LoadError(self.broken[source_id])
+        return self._stored[source_id].facts
+
     def place(self, source_id: str) -> str:
         return self._stored[source_id].place
 

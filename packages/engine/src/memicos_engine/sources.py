@@ -62,6 +62,11 @@ class SourceFacts:
         """Where features are steered: what they write to, not what they read."""
         return self.recipe.hook_name_out or self.recipe.hook_name
 
+    def check_index(self, index: int) -> None:
+        """Raises Refused where the source has no such feature."""
+        if not 0 <= index < self.d_sae:
+            raise Refused(f"Source {self.id} has features 0 to {self.d_sae - 1}; there is no {index}.")
+
     def nbytes(self, dtype: str) -> int:
         """Memory that it takes when it is loaded; biases and thresholds are counted as four numbers a feature."""
         if self.architecture == NEURONS:
@@ -93,11 +98,6 @@ class Source(SourceFacts):
     def encoder_column(self, index: int) -> torch.Tensor:
         """What the feature reads (D,): its value is this times the activation, before bias and threshold."""
         raise NotImplementedError
-
-    def check_index(self, index: int) -> None:
-        """Raises Refused where the source has no such feature."""
-        if not 0 <= index < self.d_sae:
-            raise Refused(f"Source {self.id} has features 0 to {self.d_sae - 1}; there is no {index}.")
 
 
 @dataclass(frozen=True, kw_only=True)

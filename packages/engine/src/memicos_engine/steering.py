@@ -45,7 +45,8 @@ class Steer:
     ) -> None:
         if method not in METHODS:
             raise Refused(f"Unknown steering method '{method}'; there are {', '.join(METHODS)}.")
-        kept = torch.as_tensor(vector, dtype=torch.float32, device="cpu").detach()
+        # a copy: a row of a source's weights would keep all of them in memory
+        kept = torch.as_tensor(vector, dtype=torch.float32, device="cpu").detach().clone()
         used = strength * (kept if method == "SIMPLE_ADDITIVE" else torch.ones(1))
         if not (kept.isfinite().all() and used.isfinite().all()):
             raise Refused(f"The direction at {hook} times its strength is not finite in float32.")

@@ -26,7 +26,7 @@ from memicos_inference.work import Job, Work
 if TYPE_CHECKING:  # imports torch
     from memicos_engine.capture import Captured
     from memicos_engine.generation import Generation
-    from memicos_engine.steps import Encoding
+    from memicos_engine.steps import OfSource
     from torch import Tensor
 
     from memicos_inference.serving import Served
@@ -64,7 +64,8 @@ class Scheduler:
         """What is being captured."""
         self._given: deque[tuple[Work, Captured | list[Tensor] | None]] = deque()
         """What has been captured or encoded for whom; None for who only goes on."""
-        self._encodings: list[tuple[Work, Encoding]] = []
+        self._of_sources: list[tuple[Work, OfSource]] = []
+        """What waits for a source."""
         self._texts: list[Work] = []
         """What waits to join the decoder."""
         self._writing: list[Work] = []
@@ -124,7 +125,7 @@ class Scheduler:
                 arrived = list(self._arrived)
                 self._arrived.clear()
             self._round(served, arrived)
-        reading = [work for work, _ in (*self._given, *self._encodings)] + (self._batch[0] if self._batch else [])
+        reading = [work for work, _ in (*self._given, *self._of_sources)] + (self._batch[0] if self._batch else [])
         for work in (*self._arrived, *self._captures, *reading, *self._texts, *self._writing):
             work.give(None, ended=True, error=Unavailable("stopping", "The server is shutting down.", 5))
 
@@ -134,7 +135,7 @@ class Scheduler:
 
     @property
     def _busy(self) -> bool:
-        reading = self._captures or self._batch or self._given or self._encodings
+        reading = self._captures or self._batch or self._given or self._of_sources
         return bool(reading or self._texts or self._writing)
 
     def _round(self, served: Served, arrived: list[Work]) -> None:
@@ -261,13 +262,13 @@ class Scheduler:
     def _capture(self, served: Served, most: int) -> None:
         """Answers of what is captured, some of them where texts wait; then one slice of a batch of captures."""
         end = time.monotonic() + ANSWERING
-        while self._given or self._encodings:
+        while self._given or self._of_sources:
             if (served.decoder.n_live or self._texts or self._arrived) and time.monotonic() > end:
                 return
             if self._given:
                 self._answer(*self._given.popleft())
             else:
-                self._encode()
+                self._use_a_source(served)
         if self._batch is None and self._captures:
             from memicos_engine.capture import in_slices
 
@@ -310,20 +311,21 @@ class Scheduler:
             self._captures = [work for work in self._captures if work not in chosen]
         return chosen
 
-    def _encode(self) -> None:
-        """What several want of a source is encoded together, as much as steps.ENCODED_BYTES have room for."""
-        from memicos_engine.steps import ENCODED_BYTES, encoded
+    def _use_a_source(self, served: Served) -> None:
+        """What several need of one is computed together, as much as steps.ENCODED_BYTES have room for."""
+        from memicos_engine.steps import ENCODED_BYTES, computed
 
-        together: list[tuple[Work, Encoding]] = []
+        together: list[tuple[Work, OfSource]] = []
         room = ENCODED_BYTES
-        for work, encoding in self._encodings:
-            if not together or (encoding.source is together[0][1].source and encoding.nbytes <= room):
-                together.append((work, encoding))
-                room -= encoding.nbytes
+        for work, needed in self._of_sources:
+            if not together or (needed.source.id == together[0][1].source.id and needed.nbytes <= room):
+                together.append((work, needed))
+                room -= needed.nbytes
         works = [work for work, _ in together]
-        self._encodings = [one for one in self._encodings if one[0] not in works]
+        self._of_sources = [one for one in self._of_sources if one[0] not in works]
         try:
-            found = encoded([encoding for _, encoding in together])
+            source = served.source(together[0][1].source.id)
+            found = computed(source, [needed for _, needed in together])
         except Exception as error:  # noqa: BLE001  # raised again in the requests' handlers
             for work in works:
                 self._fail(work, error)
@@ -345,7 +347,7 @@ class Scheduler:
             if needed is None:
                 self._given.append((work, None))
             else:
-                self._encodings.append((work, needed))
+                self._of_sources.append((work, needed))
 
 
 def _generation(work: Work) -> Generation:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # torch is imported in the model's thread, not with the route
     from memicos_engine.decoder import Decoder
     from memicos_engine.model import LanguageModel
     from memicos_engine.shelf import Shelf
-    from memicos_engine.sources import Source
+    from memicos_engine.sources import Source, SourceFacts
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,27 @@ class Served:
                 f"{most_bytes:,} are given (INFERENCE_SAE_BYTES). Ask for fewer at a time."
             )
 
+    def facts(self, source_id: str) -> SourceFacts:
+        """What is known of a source without its weights."""
+        self._check_known(source_id)
+        return self.shelf.facts_of(source_id)
+
     def source(self, source_id: str) -> Source:
-        """Loads it where it is not in memory, and compares it with its record when it is first used."""
-        if source_id not in self.shelf:
-            known = self.shelf.ids
-            some = ", ".join(known[:6]) + (f" and {len(known) - 6} others" if len(known) > 6 else "")
-            raise BadInput(f"Unknown source '{source_id}': this server has {some or 'no sources'}.")
+        """Loads it where it is not in memory, and compares it with its record when it is first used.
+
+        Not to be kept while others are asked for: memory for sources is bounded by those that have not left.
+        """
+        self._check_known(source_id)
         source = self.shelf.get(source_id)
         if self.verification:
             self.verification.check_source(self, source)
         return source
+
+    def _check_known(self, source_id: str) -> None:
+        if source_id not in self.shelf:
+            known = self.shelf.ids
+            some = ", ".join(known[:6]) + (f" and {len(known) - 6} others" if len(known) > 6 else "")
+            raise BadInput(f"Unknown source '{source_id}': this server has {some or 'no sources'}.")
 
     @property
     def prepend_bos(self) -> bool:

@@ -89,7 +89,7 @@ def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> St
             "(source and index, or vector and hook)."
         )
     if body.source is not None and body.index is not None:
-        source = served.source(body.source)
+        source = served.facts(body.source)
         recipe = recipes.of_source(served, source)
         prompts = served.prompts(texts, source.recipe.prepend_bos)
         source.check_index(body.index)
@@ -128,7 +128,7 @@ def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> Steps[
         raise BadInput(
             f"num_results is {limit}; at most {served.settings.max_num_results} are given (INFERENCE_MAX_NUM_RESULTS)."
         )
-    sources = [served.source(source_id) for source_id in source_ids]
+    sources = [served.facts(source_id) for source_id in source_ids]
     if len({source.recipe.prepend_bos for source in sources}) > 1:
         raise BadInput("Some of these sources were trained with BOS and some without: ask for them apart.")
     prompts = served.prompts(texts, sources[0].recipe.prepend_bos)
@@ -170,7 +170,7 @@ def _selected(served: Served, source_set: str, selected: Sequence[str]) -> list[
     chosen = list(dict.fromkeys(selected)) or of_set
     for source_id in chosen:
         if source_id in served.shelf.broken:
-            served.source(source_id)  # raises, with why it cannot be had
+            served.facts(source_id)  # raises, with why it cannot be had
         if source_id not in of_set:
             raise BadInput(f"Unknown source '{source_id}' in source set '{source_set}', which has {', '.join(of_set)}.")
     served.check_room(chosen)
@@ -181,7 +181,7 @@ def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> St
     from memicos_engine import readings
 
     served.check_model(body.model)
-    source = served.source(body.source)
+    source = served.facts(body.source)
     k = DEFAULT_TOP_K if body.top_k is None else body.top_k
     if k > served.settings.max_top_k:
         raise BadInput(f"top_k is {k}; at most {served.settings.max_top_k} are given (INFERENCE_MAX_TOP_K).")
@@ -216,7 +216,7 @@ def firing(served: Served, body: SourceRequest) -> Steps[bytes]:
     from memicos_engine import readings
 
     served.check_model(body.model)
-    source = served.source(body.source)
+    source = served.facts(body.source)
     prompts = served.prompts(body.prompts, source.recipe.prepend_bos)
     most = served.settings.max_values
     found = yield from readings.firing.steps(served.model, source, prompts, most, body.ignore_bos)
