@@ -74,7 +74,9 @@ async def _at_once(url: str, gate: Gate, asked: list[tuple[str, dict[str, Any]]]
     before = gate.submitted
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         tasks = [asyncio.create_task(_post(http, *one)) for one in asked]
-        while gate.submitted < before + len(asked):
+        for _ in range(3000):
+            if gate.submitted >= before + len(asked):
+                break
             await asyncio.sleep(0.01)
         gate.go.set()
         return await asyncio.gather(*tasks)
