@@ -1,9 +1,6 @@
 """Many clients at once: requests a second against plain torch in batches of 16, and streams beside captures.
 
-The floor, in this process: plain transformers (sdpa, float32) on batches of 16 prompts to the last needed layer with
-bare encodes, and `transformers.generate` of batch 16. The server is started by this script in a process of its own; the
-clients are another process, over loopback. Floor and server take turns; fresh prompts and features every time. Three
-rounds, medians; raw samples with --raw.
+The clients are another process, over loopback. Floor and server take turns; fresh prompts and features every time.
 """
 
 import argparse
@@ -15,35 +12,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
-import torch
+from bare import KINDS, LAYERS, WRITTEN, Floor, arguments, keep, prompts, seconds, server, single, steered
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from activations import SOURCES, Floor, prompts, server
-
-CLIENTS, WRITERS, WORDS, WRITTEN = 16, 8, 64, 32
-MODEL = "smollm2-135m-it"
-
-
-def single(text: str, draw: random.Random) -> tuple[str, dict[str, Any]]:
-    body = {"model": MODEL, "prompt": text, "source": SOURCES[15], "index": draw.randrange(4096)}
-    return "/v1/activation/single", body
-
-
-def strongest(text: str, draw: random.Random) -> tuple[str, dict[str, Any]]:
-    return "/v1/activation/all", {"model": MODEL, "prompt": text, "source_set": "res-4k", "num_results": 25}
-
-
-def steered(text: str, draw: random.Random) -> tuple[str, dict[str, Any]]:
-    feature = {"model": MODEL, "source": SOURCES[15], "index": draw.randrange(4096), "strength": 100}
-    body = {"model": MODEL, "prompt": text, "types": ["STEERED", "DEFAULT"], "features": [feature], "temperature": 0}
-    return "/v1/steer/completion", body | {"n_completion_tokens": WRITTEN, "seed": draw.randrange(10**6)}
-
-
-KINDS = {"single": single, "all": strongest, "steer": steered}
+CLIENTS, WRITERS, WORDS, ASKED, LARGE = 16, 8, 64, 128, 4
 
 
 async def asked(url: str, kind: str, clients: int, texts: list[str], seed: int) -> dict[str, Any]:
@@ -68,8 +42,13 @@ async def asked(url: str, kind: str, clients: int, texts: list[str], seed: int) 
 
 
 async def beside(url: str, texts: list[str], seconds: float) -> dict[str, Any]:
-    """16 clients capture while two streams are read: gaps between a stream's frames, and how long /health takes."""
+    """16 clients capture while two streams are read: gaps between a stream's frames, and how long /health takes.
+
+    In the last quarter one of them asks for answers of a hundred megabytes as well.
+    """
     draw, ended, gaps, healths, captures = random.Random(0), asyncio.Event(), [], [], 0
+    large: dict[str, Any] = {"gaps": [], "healths": [], "bytes": 0, "answers": 0}
+    large_begun = asyncio.Event()
 
     async def capture() -> None:
         nonlocal captures
@@ -89,7 +68,8 @@ async def beside(url: str, texts: list[str], seconds: float) -> dict[str, Any]:
                     async for line in answer.aiter_lines():
                         if line.startswith("data: "):
                             now = time.perf_counter()
-                            gaps.extend([now - last] if last is not None else [])
+                            into = large["gaps"] if large_begun.is_set() else gaps
+                            into.extend([now - last] if last is not None else [])
                             last = now
 
     async def health() -> None:
@@ -97,14 +77,23 @@ async def beside(url: str, texts: list[str], seconds: float) -> dict[str, Any]:
             while not ended.is_set():
                 begun = time.perf_counter()
                 await http.get("/health")
-                healths.append(time.perf_counter() - begun)
+                (large["healths"] if large_begun.is_set() else healths).append(time.perf_counter() - begun)
                 await asyncio.sleep(0.05)
 
     tasks = [asyncio.create_task(one) for one in (*(capture() for _ in range(CLIENTS)), stream(), stream(), health())]
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(0.75 * seconds)
+    captured = captures / (0.75 * seconds)
+    large_begun.set()
+    async with httpx.AsyncClient(base_url=url, timeout=600) as http:
+        until = time.perf_counter() + 0.25 * seconds
+        while time.perf_counter() < until:
+            # read as it comes, so that this process answers its own clock
+            async with http.stream("POST", "/v1/activation/raw", json={"prompts": texts[:LARGE]}) as answer:
+                large["bytes"] = sum([len(part) async for part in answer.aiter_bytes()])
+            large["answers"] += 1
     ended.set()
     await asyncio.gather(*tasks)
-    return {"gaps": gaps, "healths": healths, "captures": captures / seconds}
+    return {"gaps": gaps, "healths": healths, "captures": captured, "large": large}
 
 
 def in_its_own_process(*arguments: str, texts: list[str]) -> dict[str, Any]:
@@ -113,25 +102,16 @@ def in_its_own_process(*arguments: str, texts: list[str]) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-@torch.inference_mode()
 def captured(floor: Floor, texts: list[str], layers: list[int]) -> float:
-    """Seconds for `texts` in batches of 16, padded on the right."""
-    begun = time.perf_counter()
-    for first in range(0, len(texts), 16):
-        floor.run_batch(texts[first : first + 16], layers)
-    return time.perf_counter() - begun
+    """Prompts a second in batches of 16, padded on the right."""
+    batches = [texts[first : first + 16] for first in range(0, len(texts), 16)]
+    return len(texts) / sum(seconds(floor.read, batch, layers) for batch in batches)
 
 
-@torch.inference_mode()
 def generated(floor: Floor, texts: list[str]) -> float:
-    """Tokens a second of `transformers.generate` in batches of 16."""
-    model: Any = floor.model
-    written, begun = 0, time.perf_counter()
-    model.model.layers = torch.nn.ModuleList(floor.blocks)
-    for first in range(0, len(texts), 16):
-        ids, mask = floor.padded(texts[first : first + 16], side="left")
-        found = model.generate(ids, attention_mask=mask, max_new_tokens=WRITTEN, do_sample=False)
-        written += found[:, ids.shape[1] :].numel()
+    """Tokens a second of `transformers.generate` in one batch."""
+    begun = time.perf_counter()
+    _, written = floor.write(texts)
     return written / (time.perf_counter() - begun)
 
 
@@ -140,27 +120,25 @@ def quantile(samples: list[float], share: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--client", nargs="+", help=argparse.SUPPRESS)
-    parser.add_argument("--raw", type=Path, help="write every sample here, as JSON")
-    arguments = parser.parse_args()
-    if arguments.client:
-        url, kind, clients, seed = arguments.client
+    given = arguments(__doc__, client={"nargs": "+", "help": argparse.SUPPRESS})
+    if given.client:
+        url, kind, clients, seed = given.client
         texts = json.load(sys.stdin)
         work: Callable[..., Awaitable[dict[str, Any]]] = beside if kind == "beside" else asked
         values = (url, texts, float(clients)) if kind == "beside" else (url, kind, int(clients), texts, int(seed))
         print(json.dumps(asyncio.run(work(*values))))  # pyright: ignore[reportArgumentType]
         return
-    floor, raw = Floor(), []
-    with server() as url:
-        for kind, layers in (("single", [15]), ("all", [7, 15, 23])):
+    floor, raw = Floor(given.device), []
+    with server(given.device) as served:
+        url = served.url
+        for kind, layers in LAYERS.items():
             texts = prompts(floor.tokenizer, WORDS, seed=len(kind))
             rounds = []
             for number in range(3):
-                bare = 64 / captured(floor, [next(texts) for _ in range(64)], layers)
-                given = [next(texts) for _ in range(64)]
-                found = in_its_own_process(url, kind, str(CLIENTS), str(number), texts=given)
-                rounds.append((bare, 64 / found["seconds"]))
+                bare = captured(floor, [next(texts) for _ in range(64)], layers)
+                asked_for = [next(texts) for _ in range(ASKED)]
+                found = in_its_own_process(url, kind, str(CLIENTS), str(number), texts=asked_for)
+                rounds.append((bare, ASKED / found["seconds"]))
                 raw.append({"kind": kind, "floor": bare, **found})
             bottom, ours = (statistics.median(column) for column in zip(*rounds, strict=True))
             print(
@@ -184,13 +162,17 @@ def main() -> None:
         texts = prompts(floor.tokenizer, WORDS, seed=9)
         found = in_its_own_process(url, "beside", "40", "0", texts=[next(texts) for _ in range(400)])
         raw.append({"kind": "beside", **found})
-        print(
-            f"{CLIENTS} clients on single ({found['captures']:.1f}/s) beside 2 streams: gap p95 "
-            f"{quantile(found['gaps'], 0.95):.2f} s; /health p99 {1000 * quantile(found['healths'], 0.99):.0f} ms, "
-            f"max {1000 * max(found['healths']):.0f} ms"
-        )
-    if arguments.raw:
-        arguments.raw.write_text(json.dumps(raw))
+        large = found["large"]
+        for what, part in (
+            (f"{CLIENTS} clients on single ({found['captures']:.1f}/s) beside 2 streams", found),
+            (f"the same with {large['answers']} answers of {large['bytes'] / 2**20:.0f} MiB", large),
+        ):
+            print(
+                f"{what}: gap p95 {quantile(part['gaps'], 0.95):.2f} s, max {max(part['gaps']):.2f} s; /health p99 "
+                f"{1000 * quantile(part['healths'], 0.99):.0f} ms, max {1000 * max(part['healths']):.0f} ms",
+                flush=True,
+            )
+    keep(given.raw, raw)
 
 
 if __name__ == "__main__":
