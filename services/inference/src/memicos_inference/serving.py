@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from memicos_inference.errors import BadInput
@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # torch is imported in the model's thread, not with the route
     from memicos_engine.model import LanguageModel
     from memicos_engine.shelf import Shelf
     from memicos_engine.sources import Source
+
+    from memicos_inference.gauges import CacheCounts
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Served:
     shelf: Shelf
     decoder: Decoder
     verification: Verification | None = None
+    caches: Mapping[str, CacheCounts] = field(default_factory=dict)
+    """By name, for /metrics."""
 
     @property
     def sae_sets(self) -> tuple[str, ...]:
