@@ -12,7 +12,11 @@ Format = Literal["text", "json"]
 
 MOST_CHARACTERS = 20_000
 """Of a message, and of a traceback: longer ones are cut."""
-NOISY = ("httpx2", "httpcore2", "transformer_lens", "sae_lens", "asgi_correlation_id")
+NOISY = {
+    **dict.fromkeys(("httpx2", "httpcore2", "transformer_lens", "sae_lens"), logging.WARNING),
+    # a warning for each id that is not taken
+    "asgi_correlation_id": logging.ERROR,
+}
 
 
 def set_up(log_format: Format, level: int) -> None:
@@ -21,8 +25,8 @@ def set_up(log_format: Format, level: int) -> None:
     root.handlers[:] = [handler(log_format, sys.stderr)]
     root.setLevel(level)
     logging.captureWarnings(True)
-    for noisy in NOISY:
-        logging.getLogger(noisy).setLevel(logging.ERROR if noisy == "asgi_correlation_id" else logging.WARNING)
+    for name, least in NOISY.items():
+        logging.getLogger(name).setLevel(least)
 
 
 def handler(log_format: Format, stream: TextIO) -> logging.Handler:
