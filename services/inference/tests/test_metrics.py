@@ -58,10 +58,12 @@ async def counts(http: httpx.AsyncClient) -> Counts:
 
 
 async def until(http: httpx.AsyncClient, true: Callable[[Counts], bool]) -> Counts:
+    found = await counts(http)
     for _ in range(200):
-        if true(found := await counts(http)):
+        if true(found):
             return found
         await asyncio.sleep(0.02)
+        found = await counts(http)
     raise AssertionError(found.samples)
 
 
