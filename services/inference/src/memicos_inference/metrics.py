@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram
 from memicos_inference.errors import Cause
 
 if TYPE_CHECKING:  # imports torch
+    from memicos_engine.generation import Generation
     from memicos_engine.slices import Slice
 
     from memicos_inference.work import Work
@@ -78,6 +79,7 @@ class Metrics:
             kind, work.asked.tokens_in = "capture", work.wanted.n_tokens
         elif work.generation is not None:
             kind, work.asked.tokens_in = "text", sum(len(row.ids) for row in work.generation.rows)
+            work.written = _written(work.generation)
         work.asked.waited = time.monotonic() - work.since
         self._wait.labels(kind).observe(work.asked.waited)
 
@@ -94,9 +96,9 @@ class Metrics:
     def wrote(self, work: Work) -> None:
         """A text has advanced."""
         assert work.generation is not None
-        written = sum(len(ids) for ids in work.generation.ids)
-        self._tokens_out.inc(written - work.asked.tokens_out)
-        work.asked.tokens_out = written
+        before, work.written = work.written, _written(work.generation)
+        self._tokens_out.inc(work.written - before)
+        work.asked.tokens_out += work.written - before
 
     def _ran(self, kind: Kind, ran: Slice) -> None:
         self._run_prompts.labels(kind).observe(ran.rows)
@@ -108,3 +110,8 @@ class Metrics:
 
     def _histogram(self, name: str, words: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"{PREFIX}_{name}", words, labels, buckets=buckets, registry=self.registry)
+
+
+def _written(generation: Generation) -> int:
+    """Tokens of all its rows."""
+    return sum(len(ids) for ids in generation.ids)

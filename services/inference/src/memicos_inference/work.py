@@ -40,6 +40,8 @@ class Work:
         self.steps: Generator[Any, Any, Any] | None = None
         self.wanted: Wanted | None = None
         self.generation: Generation | None = None
+        self.written = 0
+        """Tokens of the generation that are counted."""
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._body: bytes | None = None
