@@ -134,6 +134,9 @@ def read_options() -> Options:
     webapp, inference, autointerp = servers
     environment.setdefault("INFERENCE_URL", inference.url)
     environment.setdefault("AUTOINTERP_URL", autointerp.url)
+    # a line for each request would bury what the demo says
+    environment.setdefault("MEMICOS_LOG_REQUESTS", "0")
+    environment.setdefault("INFERENCE_LOG_REQUESTS", "0")
     return Options(
         data=ROOT / environment.get("MEMICOS_DATA", ".data"),
         dataset=arguments.dataset.resolve(),

@@ -37,7 +37,8 @@ def value_of(source: str, index: int, token: str) -> float:
 
 @dataclass
 class InferenceDouble:
-    """What it answers can be changed at any time; `seen` has the bodies it was sent, by path, `clients` for whom."""
+    """What it answers can be changed at any time; `seen` has the bodies it was sent, by path, `clients` for whom, and
+    `requests` in which requests of theirs."""
 
     model: str = "small"
     sources: tuple[str, ...] = ("1-res", "2-res", "3-res")
@@ -58,6 +59,7 @@ class InferenceDouble:
     garbage: bool = False
     seen: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     clients: list[str | None] = field(default_factory=list)
+    requests: list[str | None] = field(default_factory=list)
     streams_closed: int = 0
     frames_sent: int = 0
 
@@ -93,6 +95,7 @@ class InferenceDouble:
             body = await request.json()
             self.seen.append((request.url.path, body))
             self.clients.append(request.headers.get("x-client-id"))
+            self.requests.append(request.headers.get("x-request-id"))
             await asyncio.sleep(self.delay if "steer" not in request.url.path else 0)
             if self.garbage:
                 return JSONResponse({"unexpected": True})

@@ -1,5 +1,6 @@
 """`python -m memicos_inference`: one line for what is wrong at start-up, env files, the documented settings."""
 
+import json
 import os
 import signal
 import socket
@@ -69,6 +70,28 @@ def test_health_answers_before_torch_is_there_and_it_ends_when_told(tmp_path: Pa
         out, log = process.communicate(timeout=20)
     assert process.returncode == 0 and not out
     assert f"INFO memicos_inference: http://127.0.0.1:{port}" in log and "Traceback" not in log
+
+
+def test_the_log_can_be_json(tmp_path: Path) -> None:
+    port = free_port()
+    process = start(
+        MODEL_ID="some",
+        CUSTOM_HF_MODEL_ID=str(tmp_path / "none"),
+        INFERENCE_PORT=str(port),
+        INFERENCE_LOG_FORMAT="json",
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        first_health(process, url)
+        httpx.post(f"{url}/v1/tokenize", json={}, headers={"X-Request-ID": "mine"})
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, log = process.communicate(timeout=20)
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert all(line.keys() >= {"timestamp", "level", "logger", "event"} for line in lines)
+    assert lines[0]["event"] == f"http://127.0.0.1:{port}"
+    (request,) = [line for line in lines if line["logger"] == "memicos_inference.requests"]
+    assert request["request_id"] == "mine" and request["status"] in (422, 503)
 
 
 def test_small_answers_are_not_held_back(tmp_path: Path) -> None:
@@ -183,6 +206,7 @@ def test_configs_are_listed_and_can_be_read(monkeypatch: pytest.MonkeyPatch) -> 
         ("INFERENCE_PORT", "0"),
         ("INFERENCE_MAX_ROWS", "-1"),
         ("INFERENCE_BODY_BYTES", "0"),
+        ("INFERENCE_LOG_FORMAT", "xml"),
         ("INFERENCE_KV_BYTES", "1e9x"),
     ],
 )

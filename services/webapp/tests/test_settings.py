@@ -25,12 +25,19 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    other: dict[str, Any] = {"MEMICOS_HOST": "::1", "MEMICOS_DATA": "there", "MEMICOS_EMBEDDER": "minilm"}
+    other: dict[str, Any] = {
+        "MEMICOS_HOST": "::1",
+        "MEMICOS_DATA": "there",
+        "MEMICOS_EMBEDDER": "minilm",
+        "MEMICOS_LOG_FORMAT": "json",
+    }
     expected = {}
     for name, set_by in names().items():
         default = Settings.model_fields[name].default
         value = other.get(set_by, "http://other" if set_by.endswith("_URL") else "other")
-        if isinstance(default, int | float):
+        if isinstance(default, bool):
+            value = str(not default)
+        elif isinstance(default, int | float):
             value = str(default / 2) if isinstance(default, float) else str(default + 1)
         monkeypatch.setenv(set_by, value)
         expected[name] = value
@@ -48,6 +55,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
     [
         ("MEMICOS_PORT", "0x10"),
         ("MEMICOS_PORT", "0"),
+        ("MEMICOS_LOG_FORMAT", "xml"),
         ("INFERENCE_URL", "localhost:5002"),
         ("AUTOINTERP_URL", "ftp://host"),
         ("MEMICOS_EMBEDDER", "word2vec"),

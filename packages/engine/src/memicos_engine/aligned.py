@@ -22,6 +22,12 @@ def alignable(config: PreTrainedConfig) -> bool:
     return all(type(layer) in kinds for layer in DynamicCache(config=config).layers)
 
 
+def cache_nbytes(cache: Cache) -> int:
+    """Memory of the keys and values of all layers."""
+    both = (getattr(layer, name, None) for layer in cache.layers for name in ("keys", "values"))
+    return sum(one.nbytes for one in both if one is not None)
+
+
 class RowCache(Protocol):
     """`cache` is what the model is given; `lengths` are the rows' own, in their order."""
 

@@ -14,6 +14,7 @@ from memicos_engine.errors import Refused
 from memicos_engine.hooks import by_position, layer_of, placed
 from memicos_engine.model import LanguageModel
 from memicos_engine.places import Place
+from memicos_engine.slices import Ran, Slice, uncounted
 
 
 class _LastNeeded(Exception):
@@ -71,7 +72,7 @@ def in_one_run(model: LanguageModel, wanted: Sequence[Wanted]) -> list[Captured]
 
 
 def in_slices(
-    model: LanguageModel, wanted: Sequence[Wanted], most: int
+    model: LanguageModel, wanted: Sequence[Wanted], most: int, ran: Ran = uncounted
 ) -> Generator[list[Captured] | None, None, None]:
     """What several want, run up to the deepest hook of any; gives None between slices, at last what was found.
 
@@ -98,13 +99,16 @@ def in_slices(
         if longest <= most or whole:
             at = ends - 1 if all(rows[row][0].last for row in group) else None
             captured = capture(model, ids, None if mask.all() else mask, names, at)
+            ran(Slice(len(group), sum(lengths), ids.numel()))
         else:
             at, parts = None, []
             cache = DynamicCache(config=model.hf.config)
             for first in range(0, longest, most):
                 if parts:
                     yield None
-                parts.append(_capture_placed(model, ids[:, first : first + most], None, names, None, cache))
+                part = ids[:, first : first + most]
+                parts.append(_capture_placed(model, part, None, names, None, cache))
+                ran(Slice(len(group), part.numel(), part.numel()))
             captured = {name: torch.cat([part[name] for part in parts], dim=1) for name in names}
         for place, row in enumerate(group):
             n = lengths[place]

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import torch
 from transformers import Cache, DynamicCache
 
-from memicos_engine.aligned import AlignedCache, LoneCache, RowCache, alignable
+from memicos_engine.aligned import AlignedCache, LoneCache, RowCache, alignable, cache_nbytes
 from memicos_engine.errors import Refused
 from memicos_engine.generation import Generation, Row, cache_bytes
 from memicos_engine.model import LanguageModel
+from memicos_engine.slices import Ran, Slice, uncounted
 from memicos_engine.steering import steered
 
 
@@ -31,6 +32,7 @@ class _Prompts:
     """Rows whose prompts (B, T), padded on the left, have been run up to column `done`."""
 
     rows: list[_Live]
+    pads: list[int]
     ids: torch.Tensor
     mask: torch.Tensor
     where: torch.Tensor | None
@@ -66,6 +68,12 @@ class Decoder:
     def n_live(self) -> int:
         """Rows in the batch."""
         return len(self._live)
+
+    @property
+    def cache_nbytes(self) -> int:
+        """Memory of keys and values now. May be read from any thread."""
+        prompts = self._prompts
+        return cache_nbytes(self._cache.cache) + (cache_nbytes(prompts.cache) if prompts else 0)
 
     @property
     def has_prompts(self) -> bool:
@@ -105,7 +113,7 @@ class Decoder:
                 self._remove(place)
 
     @torch.inference_mode()
-    def prefill(self, most: int) -> list[Generation]:
+    def prefill(self, most: int, ran: Ran = uncounted) -> list[Generation]:
         """Run a slice of at most `most` tokens, padding included, of prompts; one column at least.
 
         Gives those that have their first tokens now.
@@ -127,6 +135,7 @@ class Decoder:
                 use_cache=True,
                 logits_to_keep=1,
             )
+        ran(Slice(len(now.ids), sum(max(0, end - max(now.done, pad)) for pad in now.pads), now.ids[:, columns].numel()))
         now.done = end
         if end < now.ids.shape[1]:
             return []
@@ -176,6 +185,7 @@ class Decoder:
             where = _padded(steered_at, pads, device).bool()
         return _Prompts(
             rows=[_Live(one, row) for one in chosen for row in one.open_rows],
+            pads=pads,
             ids=_padded([row.ids for row in rows], pads, device),
             mask=_padded([[1] * len(row.ids) for row in rows], pads, device),
             where=where,

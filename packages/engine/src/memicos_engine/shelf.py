@@ -77,7 +77,7 @@ class Shelf:
 
     def nbytes(self, source_ids: Iterable[str]) -> int:
         """Memory that these take together when they are loaded."""
-        return sum(self._stored[one].nbytes for one in source_ids if one in self._stored)
+        return sum(one.nbytes for one in map(self._stored.get, source_ids) if one)
 
     def get(self, source_id: str) -> Source:
         """The source, loaded where it is not in memory.

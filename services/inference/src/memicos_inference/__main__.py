@@ -17,7 +17,7 @@ import psutil
 import uvicorn
 from memicos_engine.errors import LoadError
 
-from memicos_inference import configs, loading
+from memicos_inference import configs, loading, logs
 from memicos_inference.app import create_app
 from memicos_inference.commands import model_check, sae_add
 from memicos_inference.settings import Settings
@@ -85,13 +85,6 @@ def _warn_if_open(settings: Settings) -> None:
         log.warning("open to whoever reaches %s: set INFERENCE_SECRET", settings.host)
 
 
-def _log(level: int) -> None:
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-    logging.captureWarnings(True)
-    for noisy in ("httpx2", "httpcore2", "transformer_lens", "sae_lens"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="memicos_inference", description="Serves a language model and its SAEs.")
     parser.add_argument("--env-file", type=Path, help="settings for what the environment does not set")
@@ -104,16 +97,20 @@ def main() -> None:
     if arguments.list_configs:
         return configs.show(Path())
     if run := vars(arguments).get("run"):
-        _log(logging.CRITICAL)  # what is wrong is their one line
+        logs.set_up("text", logging.CRITICAL)  # what is wrong is their one line
         sys.exit(run(arguments))
-    _log(logging.INFO)
+    logs.set_up("text", logging.INFO)
     settings = _settings(arguments.env_file)
+    logs.set_up(settings.log_format, logging.INFO)
     if arguments.self_test:
         sys.exit(_self_test(settings))
     listener = _listen(settings.host, settings.port)
     log.info("http://%s:%d", settings.host, settings.port)
     _warn_if_open(settings)
-    config = uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=5)
+    # its own log settings would take its lines away from ours; requests have lines in request_log
+    config = uvicorn.Config(
+        create_app(settings), log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=5
+    )
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
     # the model's thread may be inside torch, which does not bear being taken down around it

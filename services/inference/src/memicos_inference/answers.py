@@ -10,7 +10,8 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from memicos_inference.errors import Fault
+from memicos_inference.asked import asked
+from memicos_inference.errors import Fault, failure
 from memicos_inference.scheduler import Scheduler
 from memicos_inference.work import Job, Work
 
@@ -60,10 +61,12 @@ async def _events(body: bytes, bodies: AsyncGenerator[bytes, None]) -> AsyncGene
             async for body in bodies:
                 yield b"data: " + body + b"\n\n"
         except Fault as fault:
+            asked().cause = fault.cause
             yield _broken(body, fault.message)
         except Exception:  # the answer has begun: what is left to do is to say so in the stream
             log.exception("a stream broke off")
-            yield _broken(body, "Something failed on our side. It has been logged.")
+            asked().cause = "internal"
+            yield _broken(body, failure())
 
 
 def _broken(body: bytes, words: str) -> bytes:

@@ -10,10 +10,12 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from memicos_engine.hub import Report
 
-from memicos_inference import errors, loading, security
+from memicos_inference import errors, loading, request_log, security
 from memicos_inference.activation import api as activation_api
 from memicos_inference.admin import api as admin_api
 from memicos_inference.chat import api as chat_api
+from memicos_inference.gauges import Gauges
+from memicos_inference.metrics import Metrics
 from memicos_inference.raw import api as raw_api
 from memicos_inference.scheduler import Scheduler
 from memicos_inference.serving import Served
@@ -73,8 +75,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or read()
     app.state.verification = Verification(settings)
     app.state.settings = settings
-    app.state.scheduler = Scheduler(partial(_load, settings, app.state.verification), settings)
+    metrics = app.state.metrics = Metrics()
+    app.state.scheduler = Scheduler(partial(_load, settings, app.state.verification), settings, metrics)
+    metrics.registry.register(Gauges(app.state.scheduler, app.state.verification, settings))
     app.add_middleware(security.Guard, settings=settings)
+    request_log.install(app, metrics, settings.log_requests)
     errors.install(app)
     app.include_router(status_api.health_router)
     app.include_router(status_api.router, responses={code: ERRORS[code] for code in (401, 503)})

@@ -9,6 +9,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from memicos_inference.asked import asked, request_id
+
 Cause = Literal[
     "invalid_request",
     "wrong_secret",
@@ -61,6 +63,7 @@ class Unavailable(Fault):
 
 
 def error_response(status: int, cause: Cause, message: str, retry_after: int | None = None) -> JSONResponse:
+    asked().cause = cause
     headers = {"Retry-After": str(retry_after)} if retry_after is not None else None
     return JSONResponse(ErrorBody(error=message, cause=cause).model_dump(), status, headers)
 
@@ -100,7 +103,15 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 async def _unforeseen(_: Request, error: Exception) -> JSONResponse:
     # Starlette logs the traceback: it raises the error again after this answer
-    return error_response(500, "internal", "Something failed on our side. It has been logged.")
+    answer = error_response(500, "internal", failure())
+    # this answer is given outside of what sends the id with others
+    answer.headers["X-Request-ID"] = request_id()
+    return answer
+
+
+def failure() -> str:
+    """What the caller is told of a fault of ours."""
+    return f"Something failed on our side. It has been logged as {request_id()}."
 
 
 def install(app: FastAPI) -> None:

@@ -20,6 +20,7 @@ from memicos_engine.errors import LoadError
 from memicos_engine.hub import Report
 
 from memicos_inference.errors import Fault, Unavailable
+from memicos_inference.metrics import Metrics
 from memicos_inference.settings import Settings
 from memicos_inference.work import Job, Work
 
@@ -49,8 +50,10 @@ class Progress:
 class Scheduler:
     """Runs `load`, then work, in a thread of its own."""
 
-    def __init__(self, load: Callable[[Report], Served], settings: Settings) -> None:
+    def __init__(self, load: Callable[[Report], Served], settings: Settings, metrics: Metrics) -> None:
         self.progress = Progress()
+        self.served: Served | None = None
+        self._metrics = metrics
         self._load = load
         self._settings = settings
         self._wake = threading.Condition()
@@ -105,6 +108,11 @@ class Scheduler:
             self._wake.notify()
         return work
 
+    @property
+    def waiting(self) -> dict[str, float]:
+        """How many wait for the model, by what they wait for; `new` ones have not said yet. Without a lock."""
+        return {"new": len(self._arrived), "capture": len(self._captures), "text": len(self._texts)}
+
     def _run(self) -> None:
         try:
             served = self._load(self._report)
@@ -116,6 +124,7 @@ class Scheduler:
             log.exception("loading failed while %s", self.progress.text)
             self.progress = Progress("failed", f"{type(error).__name__}: {error}", self.progress.fraction)
             return
+        self.served = served
         self.progress = Progress("ready", "ready", 1.0)
         while True:
             with self._wake:
@@ -144,12 +153,15 @@ class Scheduler:
         self._let_go(served)
         self._join(served)
         if served.decoder.n_live:
+            self._metrics.stepped(served.decoder.n_live)
             self._write(served, served.decoder.step, lambda: served.decoder.generations)
         most = self._settings.slice_tokens
         if not served.decoder.n_live:
             most *= IDLE_SLICES
         if served.decoder.has_prompts:
-            self._write(served, lambda: served.decoder.prefill(most), lambda: served.decoder.prompted)
+            self._write(
+                served, lambda: served.decoder.prefill(most, self._metrics.prefilled), lambda: served.decoder.prompted
+            )
         self._capture(served, most)
 
     def _begin(self, served: Served, work: Work) -> None:
@@ -160,26 +172,29 @@ class Scheduler:
         from memicos_engine.generation import Generation
 
         try:
-            found = work.job(served)
+            found = work.context.run(work.job, served)
             if isinstance(found, bytes):
+                self._metrics.taken(work)
                 work.give(found, ended=True)
                 return
-            needed = next(found)
+            needed = work.context.run(next, found)
         except Exception as error:  # noqa: BLE001  # raised again in the request's handler
-            work.give(None, ended=True, error=told(error))
+            work.give(None, ended=True, error=work.context.run(told, error))
             return
         work.steps = found
         if isinstance(needed, Wanted):
+            work.wanted = needed
             if (kept := served.residuals.find(needed)) is not None:
+                self._metrics.taken(work)
                 self._given.append((work, kept))
                 return
-            work.wanted = needed
             with self._wake:
                 self._captures.append(work)
         else:
             assert isinstance(needed, Generation)
             work.generation = needed
             if needed.done:  # all of it is known
+                self._metrics.taken(work)
                 self._tell(served, work)
                 return
             with self._wake:
@@ -215,6 +230,7 @@ class Scheduler:
                 return
             with self._wake:
                 self._texts.remove(work)
+            self._metrics.taken(work)
             served.decoder.join(_generation(work))
             self._writing.append(work)
 
@@ -230,6 +246,7 @@ class Scheduler:
             return
         for generation in advanced:
             if (work := self._who_has(generation)) is not None:
+                self._metrics.wrote(work)
                 self._tell(served, work)
 
     def _who_has(self, generation: Generation) -> Work | None:
@@ -242,7 +259,7 @@ class Scheduler:
             if generation.error is not None:
                 raise generation.error
             assert work.steps is not None
-            work.give(next(work.steps), ended=generation.done)
+            work.give(work.context.run(next, work.steps), ended=generation.done)
         except Exception as error:  # noqa: BLE001  # raised again in the request's handler
             served.decoder.leave(generation)
             self._fail(work, error)
@@ -257,7 +274,7 @@ class Scheduler:
         if work is not None:
             if work in self._writing:
                 self._writing.remove(work)
-            work.give(None, ended=True, error=told(error))
+            work.give(None, ended=True, error=work.context.run(told, error))
 
     def _capture(self, served: Served, most: int) -> None:
         """Answers of what is captured, some of them where texts wait; then one slice of a batch of captures."""
@@ -274,7 +291,9 @@ class Scheduler:
 
             works = self._next_batch(served)
             wanted = [work.wanted for work in works if work.wanted is not None]
-            self._batch = works, in_slices(served.model, wanted, most)
+            for work in works:
+                self._metrics.taken(work)
+            self._batch = works, in_slices(served.model, wanted, most, self._metrics.captured)
         if self._batch is None:
             return
         works, slices = self._batch
@@ -338,11 +357,11 @@ class Scheduler:
             return
         assert work.steps is not None
         try:
-            needed = work.steps.send(given)
+            needed = work.context.run(work.steps.send, given)
         except StopIteration as end:
             work.give(end.value, ended=True)
         except Exception as error:  # noqa: BLE001  # raised again in the request's handler
-            work.give(None, ended=True, error=told(error))
+            work.give(None, ended=True, error=work.context.run(told, error))
         else:
             if needed is None:
                 self._given.append((work, None))

@@ -9,11 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from memicos_inference.errors import error_response
 from memicos_inference.settings import Settings
 
-OPEN_PATHS = {"/health"}
+OPEN_PATHS = {"/health", "/metrics"}
 
 
 class Guard:
-    """Wrong or missing X-SECRET-KEY: 401 (not for /health). A body over the limit: 413 before it is read."""
+    """Wrong or missing X-SECRET-KEY: 401 (not for OPEN_PATHS). A body over the limit: 413 before it is read."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app

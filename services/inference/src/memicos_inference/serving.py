@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memicos_inference.caches import Residuals, Texts
+from memicos_inference.caches import Cache, Residuals, Texts
 from memicos_inference.errors import BadInput
 from memicos_inference.settings import Settings
 from memicos_inference.verification import Verification
@@ -34,6 +34,11 @@ class Served:
     texts: Texts
     residuals: Residuals
     verification: Verification | None = None
+
+    @property
+    def caches(self) -> dict[str, Cache]:
+        """By name."""
+        return {"texts": self.texts, "residuals": self.residuals}
 
     @property
     def sae_sets(self) -> tuple[str, ...]:

@@ -228,6 +228,16 @@ class Settings(BaseSettings):
         validation_alias="ALLOW_UNVERIFIED",
         description="1 answers requests that depend on a check which failed.",
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        validation_alias="INFERENCE_LOG_FORMAT",
+        description="text, or json: an object a line, for programs.",
+    )
+    log_requests: bool = Field(
+        default=True,
+        validation_alias="INFERENCE_LOG_REQUESTS",
+        description="0 logs of requests only those that failed on our side.",
+    )
     body_bytes: int = Field(
         default=4_000_000,
         gt=0,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
+
+from memicos_inference.asked import asked
 
 if TYPE_CHECKING:  # imports torch
     from memicos_engine.capture import Wanted
@@ -23,17 +26,22 @@ Job = Callable[["Served"], "bytes | Steps[bytes] | Writing"]
 class Work:
     """A job, and who waits for it on which event loop. A body replaces an earlier one not yet taken.
 
-    `client` is who asks, for taking turns; `steps`, `wanted` and `generation` are what the job yields.
+    `client` is who asks, for taking turns; `steps`, `wanted` and `generation` are what the job yields. What is run in
+    `context` is logged with the id of the request.
     """
 
     def __init__(self, job: Job, client: str) -> None:
         self.job = job
         self.client = client
         self.since = time.monotonic()
+        self.context = copy_context()
+        self.asked = asked()
         self.cancelled = False
         self.steps: Generator[Any, Any, Any] | None = None
         self.wanted: Wanted | None = None
         self.generation: Generation | None = None
+        self.written = 0
+        """Tokens of the generation that are counted."""
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._body: bytes | None = None

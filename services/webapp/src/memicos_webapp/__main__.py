@@ -9,6 +9,7 @@ from contextlib import nullcontext
 
 import uvicorn
 
+from memicos_webapp import logs
 from memicos_webapp.app import create_app
 from memicos_webapp.database.embedded import DatabaseError, embedded
 from memicos_webapp.database.migrate import migrate
@@ -31,10 +32,8 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    for noisy in ("alembic", "httpx"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     settings = read("webapp")
+    logs.set_up(settings.log_format, logging.INFO)
     listener = _listen(settings.host, settings.port)
     # uvicorn raises the signal again when it has shut down: leave by way of the `with` below
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -44,7 +43,14 @@ def main() -> None:
         with nullcontext(url) if url else embedded(settings.data / "postgres") as url:
             asyncio.run(migrate(url))
             settings = settings.model_copy(update={"database_url": url})
-            config = uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=5)
+            # its own log settings would take its lines away from ours; requests have lines in request_log
+            config = uvicorn.Config(
+                create_app(settings),
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=5,
+            )
             log.info("http://%s:%d", settings.host, settings.port)
             uvicorn.Server(config).run(sockets=[listener])
     except DatabaseError as error:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.staticfiles import StaticFiles
 
-from memicos_webapp import errors, security
+from memicos_webapp import errors, request_log, security
 from memicos_webapp.activations import api as activations_api
 from memicos_webapp.activations import pages as activations_pages
 from memicos_webapp.api_doc import pages as api_doc_pages
@@ -96,6 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings or Settings()
     security.install(app, app.state.settings)
+    request_log.install(app, app.state.settings.log_requests)
     errors.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in API:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from memicos_webapp.request_log import request_id
 from memicos_webapp.templating import render
 from memicos_webapp.validation import FORM_NAMES, describe
 
@@ -164,7 +165,9 @@ async def _database(request: Request, error: Exception) -> Response:
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
     # Starlette logs the traceback: it raises the error again after this answer
-    return error_response(request, 500, "Something failed on our side. It has been logged.")
+    words = f"Something failed on our side. It has been logged as {request_id()}."
+    # this answer is given outside of what sends the id with others
+    return error_response(request, 500, words, {"X-Request-ID": request_id()})
 
 
 def install(app: FastAPI) -> None:

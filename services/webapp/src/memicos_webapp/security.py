@@ -58,7 +58,7 @@ class Guard:
         started = time.perf_counter()
         without_body = scope["method"] == "HEAD"
         # the server above reads the method it knows: its own scope stays as it is
-        scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        outer, scope = scope, {**scope, "path": scope["path"].rstrip("/") or "/"}
         if without_body:
             scope["method"] = "GET"
         embed = parse_qs(scope["query_string"].decode("latin-1")).get("embed") == ["true"]
@@ -82,7 +82,11 @@ class Guard:
         if problem:
             return await error_response(request, *problem)(scope, receive, send_guarded)
         visited_from(request.client.host if request.client else "")
-        await self.app(scope, self._limited(receive), send_guarded)
+        try:
+            await self.app(scope, self._limited(receive), send_guarded)
+        finally:
+            # for who logs the request
+            outer["route"] = scope.get("route")
 
     def _problem(self, request: Request) -> tuple[int, str] | None:
         headers = request.headers

@@ -48,6 +48,10 @@ class Settings(BaseSettings):
         description="Host names that requests may name, separated by commas. Empty: localhost, 127.0.0.1 and "
         "[::1] when bound to loopback (which stops DNS rebinding), any when bound beyond it.",
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="text, or json: an object a line, for programs."
+    )
+    log_requests: bool = Field(default=True, description="0 logs of requests only those that failed.")
     body_bytes: int = Field(default=1_000_000, gt=0, description="Largest request body.")
     features_per_page: int = Field(default=50, ge=1, le=500, description="Rows of a source's feature table a page.")
     words_characters: int = Field(default=200, ge=1, description="Longest filter by words on a source's page.")

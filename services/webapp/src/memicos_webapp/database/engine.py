@@ -44,6 +44,8 @@ class Database:
             max_overflow=0,
             pool_timeout=settings.database_wait_seconds,
             pool_pre_ping=False,
+            # what visitors search for is not logged with a statement that fails
+            hide_parameters=True,
             connect_args={
                 "server_settings": {
                     "application_name": "memicos-webapp",

@@ -5,6 +5,7 @@ import secrets
 from contextvars import ContextVar
 
 import httpx
+from asgi_correlation_id import correlation_id
 
 _SALT = secrets.token_bytes(16)
 """Inference can tell visitors apart, and not who they are."""
@@ -16,6 +17,14 @@ def visited_from(address: str) -> None:
     _visitor.set(hashlib.sha256(_SALT + address.encode()).hexdigest()[:16])
 
 
+def visitor() -> str:
+    """Who this task is for, as inference knows them; empty where for nobody."""
+    return _visitor.get()
+
+
 async def name_visitor(request: httpx.Request) -> None:
-    if visitor := _visitor.get():
-        request.headers["X-Client-ID"] = visitor
+    """And the request of theirs that the call belongs to."""
+    if name := visitor():
+        request.headers["X-Client-ID"] = name
+    if request_id := correlation_id.get():
+        request.headers["X-Request-ID"] = request_id

@@ -1,0 +1,279 @@
+"""What /metrics counts, after requests whose tokens, rows and outcomes are known; and the dashboard that reads it."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from memicos_engine.decoder import Decoder
+from memicos_engine.errors import LoadError
+from memicos_inference import loading
+from memicos_inference.app import create_app
+from memicos_inference.scheduler import Scheduler
+from memicos_inference.settings import Settings
+from prometheus_client.parser import text_string_to_metric_families
+from servers import Serve, running
+from small_model import NAME
+
+MakeSettings = Callable[..., Settings]
+DASHBOARD = Path(__file__).parents[3] / "deploy/grafana/memicos-inference.json"
+PROMPTS = ["Alice sat", "Alice was beginning to get very tired of sitting by her sister"]
+CAPTURE = {"model": NAME, "prompt": PROMPTS[0], "source": "1-small", "index": 3}
+WRITE: dict[str, Any] = {
+    "model": NAME,
+    "prompt": PROMPTS[1],
+    "types": ["STEERED", "DEFAULT"],
+    "features": [{"model": NAME, "source": "1-small", "index": 3, "strength": 1}],
+    "n_completion_tokens": 7,
+    # hot, so that no EOS ends it early
+    "temperature": 50,
+    "seed": 3,
+}
+
+
+class Counts:
+    """An answer of /metrics: the value of a sample, by its name without the prefix and its labels; 0 where none is."""
+
+    def __init__(self, text: str) -> None:
+        self.families = {family.name: family for family in text_string_to_metric_families(text)}
+        self.samples = {
+            (sample.name.removeprefix("memicos_inference_"), tuple(sorted(sample.labels.items()))): sample.value
+            for family in self.families.values()
+            for sample in family.samples
+        }
+
+    def __call__(self, name: str, **labels: str) -> float:
+        return self.samples.get((name, tuple(sorted(labels.items()))), 0.0)
+
+
+async def counts(http: httpx.AsyncClient) -> Counts:
+    answer = await http.get("/metrics")
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return Counts(answer.text)
+
+
+async def until(http: httpx.AsyncClient, true: Callable[[Counts], bool]) -> Counts:
+    found = await counts(http)
+    for _ in range(200):
+        if true(found):
+            return found
+        await asyncio.sleep(0.02)
+        found = await counts(http)
+    raise AssertionError(found.samples)
+
+
+async def test_what_known_requests_count(serve: Serve, tokenize: Callable[[str], list[int]]) -> None:
+    url = await serve(sae_sets=("small",))
+    short, long = (len(tokenize(prompt)) for prompt in PROMPTS)
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        at_first = await counts(http)
+        assert at_first("model_state", state="ready") == 1 and at_first("model_state", state="loading") == 0
+        assert at_first("tokens_in_total", kind="capture") == at_first("tokens_out_total") == 0  # not the self-test's
+        assert (await http.post("/v1/activation/single", json=CAPTURE)).status_code == 200
+        batch = {"model": NAME, "prompts": PROMPTS, "source": "1-small", "index": 3}
+        assert (await http.post("/v1/activation/single-batch", json=batch)).status_code == 200
+        assert (await http.post("/v1/tokenize", json={"model": NAME, "text": "Alice"})).status_code == 200
+        assert (await http.post("/v1/steer/completion", json=WRITE)).status_code == 200
+        assert (await http.post("/v1/steer/completion", json=WRITE | {"stream": True})).status_code == 200
+        assert (await http.post("/v1/activation/single", json=CAPTURE | {"source": "9-none"})).status_code == 400
+        assert (await http.post("/v1/activation/single", json={"model": NAME})).status_code == 422
+        for path in ("/v1/none", "/Alice/sat", "/v1/activation/single/x"):
+            assert (await http.get(path)).status_code == 404
+        found = await counts(http)
+
+    one, two, steer = "/v1/activation/single", "/v1/activation/single-batch", "/v1/steer/completion"
+    answered = {(one, "200"): 1, (one, "400"): 1, (one, "422"): 1, (two, "200"): 1, (steer, "200"): 2}
+    for (endpoint, status), number in answered.items():
+        assert found("requests_total", endpoint=endpoint, status=status) == number
+    assert found("requests_total", endpoint="other", status="404") == 3
+    assert found("request_seconds_count", endpoint=one) == 3
+    assert found("stream_first_byte_seconds_count", endpoint=steer) == 1
+    first, whole = found("stream_first_byte_seconds_sum", endpoint=steer), found("request_seconds_sum", endpoint=steer)
+    assert 0 < first < whole
+    assert found("refusals_total", cause="invalid_request") == 2 and found("refusals_total", cause="not_found") == 3
+    assert found("refusals_total", cause="internal") == 0
+
+    assert [found("wait_seconds_count", kind=kind) for kind in ("capture", "text", "direct")] == [2, 2, 1]
+    assert found("tokens_in_total", kind="capture") == short + (short + long)
+    assert found("run_prompts_count", kind="capture") == 2 and found("run_prompts_sum", kind="capture") == 3
+    assert found("run_tokens_sum", kind="capture") == short + 2 * long
+    # STEERED and DEFAULT are a row each; the first token of a row is its prompt's run's
+    assert found("tokens_in_total", kind="text") == found("run_tokens_sum", kind="text") == 2 * 2 * long
+    assert found("run_prompts_count", kind="text") == 2 and found("run_prompts_sum", kind="text") == 4
+    assert found("tokens_out_total") == 2 * 2 * 7
+    assert found("step_rows_count") == 2 * 6 and found("step_rows_sum") == 2 * 2 * 6
+    assert found("step_rows_bucket", le="1.0") == 0 and found("step_rows_bucket", le="2.0") == 12
+
+    assert found("sources_loaded") == 1 and found("sources_loaded_limit") == 300
+    # encoder and decoder of 96 features of width 128 in float32, and little beside them
+    assert 1 < found("sources_loaded_bytes") / (4 * 2 * 128 * 96) < 1.05
+    assert found("rows") == found("kv_bytes") == 0 and found("selftest_failed_checks") == 0
+    assert found("process_resident_memory_bytes") > 1e8
+
+
+async def test_padding_and_slices_are_told_apart(serve: Serve, tokenize: Callable[[str], list[int]]) -> None:
+    url = await serve(slice_tokens=1, sae_sets=("small",))  # 8 tokens at a time while nothing is written
+    long = len(tokenize(PROMPTS[1]))
+    slices = -(-long // 8)
+    assert slices > 1
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        assert (await http.post("/v1/activation/single", json=CAPTURE | {"prompt": PROMPTS[1]})).status_code == 200
+        assert (await http.post("/v1/steer/completion", json=WRITE | {"types": ["DEFAULT"]})).status_code == 200
+        found = await counts(http)
+    for kind in ("capture", "text"):
+        assert found("run_prompts_count", kind=kind) == slices, kind
+        assert found("tokens_in_total", kind=kind) == found("run_tokens_sum", kind=kind) == long
+    assert found("wait_seconds_count", kind="capture") == found("wait_seconds_count", kind="text") == 1
+
+
+async def test_what_is_there_now_who_left_and_who_was_refused(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that is held: what is being written and what waits can be seen, also by an answer of /metrics."""
+    held, go = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    real = Decoder.step
+
+    def step(self: Decoder) -> Any:
+        loop.call_soon_threadsafe(held.set)
+        asyncio.run_coroutine_threadsafe(go.wait(), loop).result(30)
+        return real(self)
+
+    url = await serve(sae_sets=("small",), max_rows=2, max_waiting=2)
+    monkeypatch.setattr(Decoder, "step", step)
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        first = asyncio.create_task(http.post("/v1/steer/completion", json=WRITE))
+        await held.wait()
+        waiting = [asyncio.create_task(http.post("/v1/activation/single", json=CAPTURE)) for _ in range(2)]
+        now = await until(http, lambda found: found("waiting", kind="new") == 2)
+        assert now("rows") == 2 and now("rows_limit") == 2 and now("waiting_limit") == 2
+        # 4 layers, 2 heads of 32, keys and values in float32, of two rows
+        assert now("kv_bytes") > 0 and now("kv_bytes") % (2 * 4 * 2 * 32 * 4 * 2) == 0
+        assert (await http.post("/v1/activation/single", json=CAPTURE)).status_code == 503
+        waiting[0].cancel()
+        await until(http, lambda found: found("requests_total", endpoint="/v1/activation/single", status="499") == 1)
+        go.set()
+        assert (await first).status_code == (await waiting[1]).status_code == 200
+        async with http.stream("POST", "/v1/steer/completion", json=WRITE | {"stream": True}) as stream:
+            async for _ in stream.aiter_lines():
+                break
+        left = await until(
+            http, lambda found: found("requests_total", endpoint="/v1/steer/completion", status="499") == 1
+        )
+        done = await until(http, lambda found: found("rows") == 0)
+    assert left("requests_total", endpoint="/v1/steer/completion", status="200") == 1
+    assert left("requests_total", endpoint="/v1/activation/single", status="503") == 1
+    assert left("refusals_total", cause="busy") == 1
+    # of the three captures one has gone and one was refused
+    assert done("wait_seconds_count", kind="capture") == 1 and done("kv_bytes") == 0
+
+
+async def test_errors_in_a_stream_are_counted(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = await serve(sae_sets=("small",))
+
+    def step(self: Decoder) -> Any:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Decoder, "step", step)
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        assert (await http.post("/v1/steer/completion", json=WRITE | {"stream": True})).status_code == 200
+        assert (await http.post("/v1/steer/completion", json=WRITE)).status_code == 500
+        found = await counts(http)
+    assert found("refusals_total", cause="internal") == 2
+    assert found("requests_total", endpoint="/v1/steer/completion", status="500") == 1
+
+
+async def test_it_answers_while_the_model_loads_without_a_secret_and_of_each_application_alone(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def load(*_: Any) -> Any:
+        asyncio.run_coroutine_threadsafe(go.wait(), loop).result(30)
+        raise LoadError("there is none")
+
+    monkeypatch.setattr(loading, "load", load)
+    async with (
+        running(create_app(settings(secret="open sesame"))) as url,
+        running(create_app(settings())) as other,
+        httpx.AsyncClient(base_url=url) as http,
+        httpx.AsyncClient(base_url=other) as http_of_other,
+    ):
+        assert (await http.post("/v1/activation/single", json=CAPTURE)).status_code == 401
+        secret = {"X-SECRET-KEY": "open sesame"}
+        assert (await http.post("/v1/activation/single", json=CAPTURE, headers=secret)).status_code == 503
+        found, of_other = await counts(http), await counts(http_of_other)
+        go.set()
+        await until(http, lambda found: found("model_state", state="failed") == 1)
+    assert found("model_state", state="loading") == 1 and ("rows", ()) not in found.samples
+    assert (
+        found("requests_total", endpoint="other", status="401") == 1 and found("refusals_total", cause="loading") == 1
+    )
+    assert of_other("refusals_total", cause="loading") == of_other("refusals_total", cause="wrong_secret") == 0
+
+
+async def test_nothing_of_what_is_sent_is_in_it(url: str) -> None:
+    word = "Zyzzyva"
+    async with httpx.AsyncClient(base_url=url, timeout=60, headers={"X-Client-ID": word}) as http:
+        for path, body in (
+            ("/v1/activation/single", CAPTURE | {"prompt": word}),
+            ("/v1/activation/single", CAPTURE | {"source": word}),
+            ("/v1/activation/single", {"model": word}),
+            ("/v1/steer/completion", WRITE | {"prompt": word, "stream": True}),
+            (f"/{word}", {}),
+            (f"/v1/admin/sources/{word}", {}),
+        ):
+            await http.post(path, json=body)
+        await http.request(word.upper(), "/v1/tokenize")
+        await http.delete(f"/v1/admin/sources/{word}")  # the only path with a variable
+        text = (await http.get("/metrics")).text
+    assert word.lower() not in text.lower() and 'endpoint="/v1/admin/sources/{' in text
+
+
+@dataclass
+class Cache:
+    hits: int
+    misses: int
+    nbytes: int
+
+
+async def test_caches_are_read_off(settings: MakeSettings) -> None:
+    app = create_app(settings())
+    scheduler: Scheduler = app.state.scheduler
+    async with running(app) as url, httpx.AsyncClient(base_url=url) as http:
+        await until(http, lambda found: found("model_state", state="ready") == 1)
+        assert scheduler.served is not None
+        scheduler.served = replace(scheduler.served, caches={"defaults": Cache(3, 4, 5)})
+        found = await counts(http)
+    counted = [found(name, cache="defaults") for name in ("cache_hits_total", "cache_misses_total", "cache_bytes")]
+    assert counted == [3, 4, 5]
+
+
+async def test_the_dashboard_reads_what_there_is(url: str) -> None:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        await http.post("/v1/activation/single", json=CAPTURE)
+        await http.post("/v1/steer/completion", json=WRITE | {"stream": True})
+        text = (await http.get("/metrics")).text
+    there = set(re.findall(r"^# HELP (\S+)", text, re.M)) | set(re.findall(r"^([a-z_]+)[{ ]", text, re.M))
+    dashboard = json.loads(DASHBOARD.read_text())
+    panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    read = {
+        name
+        for panel in panels
+        for target in panel["targets"]
+        for name in re.findall(r"\b(?:memicos|process|python)_[a-z_]+", target["expr"])
+    }
+    assert read <= there, read - there
+    # and shows all that is our own, but how a bucket came about
+    ours = {name for name in re.findall(r"^# HELP (memicos_\S+)", text, re.M) if not name.endswith("_created")}
+    shown = {name.removesuffix("_bucket").removesuffix("_count").removesuffix("_sum") for name in read}
+    assert ours <= shown, ours - shown
+    assert dashboard["schemaVersion"] >= 39
+    assert all(target["datasource"]["uid"] == "${datasource}" for panel in panels for target in panel["targets"])
+    variables = {one["name"]: one for one in dashboard["templating"]["list"]}
+    assert variables["datasource"]["type"] == "datasource" and variables["datasource"]["query"] == "prometheus"
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
