@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from memicos_engine.decoder import Decoder
 from memicos_engine.errors import LoadError
 from memicos_inference import loading
 from memicos_inference.app import create_app
-from memicos_inference.scheduler import Scheduler
 from memicos_inference.settings import Settings
 from prometheus_client.parser import text_string_to_metric_families
 from servers import Serve, running
@@ -234,23 +232,19 @@ async def test_nothing_of_what_is_sent_is_in_it(url: str) -> None:
     assert word.lower() not in text.lower() and 'endpoint="/v1/admin/sources/{' in text
 
 
-@dataclass
-class Cache:
-    hits: int
-    misses: int
-    nbytes: int
-
-
-async def test_caches_are_read_off(settings: MakeSettings) -> None:
-    app = create_app(settings())
-    scheduler: Scheduler = app.state.scheduler
-    async with running(app) as url, httpx.AsyncClient(base_url=url) as http:
-        await until(http, lambda found: found("model_state", state="ready") == 1)
-        assert scheduler.served is not None
-        scheduler.served = replace(scheduler.served, caches={"defaults": Cache(3, 4, 5)})
+async def test_caches_are_counted(serve: Serve) -> None:
+    url = await serve(text_cache_bytes=2**20, residual_cache_bytes=2**20)
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        for index, strength in ((3, 1), (4, 2), (5, 3)):
+            feature = WRITE["features"][0] | {"strength": strength}
+            assert (await http.post("/v1/activation/single", json=CAPTURE | {"index": index})).status_code == 200
+            assert (await http.post("/v1/steer/completion", json=WRITE | {"features": [feature]})).status_code == 200
         found = await counts(http)
-    counted = [found(name, cache="defaults") for name in ("cache_hits_total", "cache_misses_total", "cache_bytes")]
-    assert counted == [3, 4, 5]
+    for cache in ("texts", "residuals"):
+        assert found("cache_hits_total", cache=cache) == 2 and found("cache_misses_total", cache=cache) == 1
+        assert 0 < found("cache_bytes", cache=cache) < 2**20
+    # what is kept is not written again: 3 times the steered text, once the other
+    assert found("tokens_out_total") == 7 * 4
 
 
 async def test_the_dashboard_reads_what_there_is(url: str) -> None:
