@@ -130,8 +130,8 @@ async def test_no_more_sources_are_in_memory_than_may_be(
     ]
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         assert (await _post(http, *asked[0])).status_code == 200
-        gc.collect()
-        one = loaded()  # of this server, with those of others in this process
+        gc.collect()  # of servers of earlier tests
+        most = one = loaded()  # of this server, with those of others in this process
         assert [answer.status_code for answer in await _at_once(url, gate, asked)] == [200] * len(asked)
         steered = {
             "model": NAME,
