@@ -8,7 +8,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Literal, get_args
 
-from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
 
 from memicos_inference.errors import Cause
 
@@ -52,6 +60,7 @@ class Metrics:
         )
         self._tokens_in = self._counter("tokens_in", "Tokens of prompts that were run, without padding", "kind")
         self._tokens_out = self._counter("tokens_out", "Tokens written")
+        self.tasks = Gauge(f"{PREFIX}_tasks", "Tasks of the server's event loop", registry=self.registry)
         # known from the start, so that a rate is right from the first one on
         for cause in get_args(Cause):
             self._refusals.labels(cause)

@@ -1,11 +1,14 @@
 """Routes that say what this server is and how far it is."""
 
+import asyncio
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from prometheus_client.exposition import choose_encoder
 
 from memicos_inference.answers import answer, scheduler_of
+from memicos_inference.metrics import Metrics
 from memicos_inference.status import service
 from memicos_inference.status.schemas import CapabilitiesResponse, HealthResponse
 
@@ -19,10 +22,13 @@ async def health(request: Request) -> HealthResponse:
 
 
 @health_router.get("/metrics", include_in_schema=False)
-def metrics(request: Request) -> Response:
+async def metrics(request: Request) -> Response:
     """Numbers for Prometheus."""
+    metrics: Metrics = request.app.state.metrics
+    metrics.tasks.set(len(asyncio.all_tasks()))
     encode, media_type = choose_encoder(request.headers.get("accept", ""))
-    return Response(encode(request.app.state.metrics.registry), headers={"Content-Type": media_type})
+    body = await run_in_threadpool(encode, metrics.registry)
+    return Response(body, headers={"Content-Type": media_type})
 
 
 @router.get("/capabilities", response_model=CapabilitiesResponse, summary="What this server runs")
