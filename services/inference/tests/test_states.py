@@ -151,3 +151,39 @@ async def test_origin_is_what_the_folder_says(settings: MakeSettings, model_fold
         await until(http, "ready")
         found = (await http.get("/v1/capabilities")).json()
     assert found["origin"] == "glassllm, converted" and found["weights"] == "copy"
+
+
+@pytest.mark.parametrize("fault", ["device", "ours"])
+async def test_what_cannot_go_on_ends_the_process(
+    fault: str, settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A supervisor starts it anew; a server that stays up without its thread would answer nobody."""
+    import torch
+    from memicos_engine.decoder import Decoder
+
+    statuses: list[int] = []
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def end(status: int) -> None:
+        statuses.append(status)
+        loop.call_soon_threadsafe(ended.set)
+        raise SystemExit  # of the model's thread, in place of the process
+
+    def broken(*_: Any) -> Any:
+        raise torch.AcceleratorError("an illegal memory access") if fault == "device" else KeyError("a row")
+
+    async with served(settings()) as http:
+        await until(http, "ready")
+        monkeypatch.setattr("os._exit", end)
+        monkeypatch.setattr(Decoder, "prefill" if fault == "device" else "fits", broken)
+        body = {"model": NAME, "prompt": "Alice", "types": ["DEFAULT"], "features": [], "n_completion_tokens": 2}
+        asked = asyncio.create_task(http.post("/v1/steer/completion", json=body | {"temperature": 0}))
+        await asyncio.wait_for(ended.wait(), 20)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        monkeypatch.undo()
+    assert statuses == [70]
+    (record,) = [one for one in caplog.records if one.levelname == "CRITICAL"]
+    words = record.getMessage()
+    assert "this server ends" in words and ("device is broken" in words) == (fault == "device")

@@ -81,8 +81,9 @@ class Decoder:
 
     @property
     def prompted(self) -> list[Generation]:
-        """Those whose prompts are being run."""
-        return list(dict.fromkeys(one.generation for one in (self._prompts.rows if self._prompts else [])))
+        """Those whose prompts are being run, or wait to be."""
+        running = self._prompts.rows if self._prompts else []
+        return list(dict.fromkeys(one.generation for one in running)) or list(self._waiting)
 
     def fits(self, new: Generation) -> bool:
         """Whether it may join now."""
@@ -101,6 +102,7 @@ class Decoder:
     def join(self, new: Generation) -> None:
         self._waiting.append(new)
 
+    @torch.inference_mode()
     def leave(self, gone: Generation) -> None:
         """It is written no further; its rows in the batch are free at once."""
         gone.stopped = True
@@ -170,11 +172,11 @@ class Decoder:
     def _next_prompts(self, most: int) -> _Prompts:
         """Of those that wait in turn, as many as are run in `most` tokens when padded to one length; one at least."""
         chosen: list[Generation] = []
-        while self._waiting:
-            rows = _open([*chosen, self._waiting[0]])
+        for one in self._waiting:
+            rows = _open([*chosen, one])
             if chosen and len(rows) * max(len(row.ids) for row in rows) > most:
                 break
-            chosen.append(self._waiting.pop(0))
+            chosen.append(one)
         rows = _open(chosen)
         longest = max(len(row.ids) for row in rows)
         pads = [longest - len(row.ids) for row in rows]
@@ -183,7 +185,7 @@ class Decoder:
         if any(row.mask is not None for row in rows):
             steered_at = [row.mask if row.mask is not None else [True] * len(row.ids) for row in rows]
             where = _padded(steered_at, pads, device).bool()
-        return _Prompts(
+        prompts = _Prompts(
             rows=[_Live(one, row) for one in chosen for row in one.open_rows],
             pads=pads,
             ids=_padded([row.ids for row in rows], pads, device),
@@ -191,6 +193,8 @@ class Decoder:
             where=where,
             cache=DynamicCache(config=self._model.hf.config),
         )
+        del self._waiting[: len(chosen)]
+        return prompts
 
     def _accept(self, first: int, logits: torch.Tensor) -> list[Generation]:
         """Let the rows of the batch from `first` on go on after `logits` (rows, V); what is done leaves the batch."""

@@ -99,6 +99,15 @@ class Residuals(Cache):
         return found
 
     def keep(self, wanted: Wanted, captured: Captured) -> None:
+        """Where the device is full, room is made instead."""
+        from torch import OutOfMemoryError
+
+        try:
+            self._copy(wanted, captured)
+        except OutOfMemoryError:
+            self._kept.clear()
+
+    def _copy(self, wanted: Wanted, captured: Captured) -> None:
         for ids, here in zip(wanted.prompts, captured, strict=True):
             key = tuple(ids)
             for name, hidden in here.items():

@@ -14,7 +14,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from memicos_engine.errors import LoadError
 from memicos_engine.hub import Report
@@ -133,7 +133,10 @@ class Scheduler:
                     break
                 arrived = list(self._arrived)
                 self._arrived.clear()
-            self._round(served, arrived)
+            try:
+                self._round(served, arrived)
+            except Exception as error:  # noqa: BLE001  # a fault of ours, outside of any one request
+                _end(f"the model's thread failed, and this server ends: {error!r}")
         reading = [work for work, _ in (*self._given, *self._of_sources)] + (self._batch[0] if self._batch else [])
         for work in (*self._arrived, *self._captures, *reading, *self._texts, *self._writing):
             work.give(None, ended=True, error=Unavailable("stopping", "The server is shutting down.", 5))
@@ -239,8 +242,11 @@ class Scheduler:
     ) -> None:
         try:
             advanced = run()
-        except Exception as error:  # noqa: BLE001  # raised again in the requests' handlers
-            for generation in concerned():
+        except Exception as error:
+            generations = concerned()
+            if not generations:
+                raise
+            for generation in generations:
                 served.decoder.leave(generation)
                 self._fail(self._who_has(generation), error)
             return
@@ -398,7 +404,12 @@ def told(error: Exception) -> Exception:
         return Unavailable("out_of_memory", "The device has no memory left for this request.", 10)
     if isinstance(error, AcceleratorError):
         # nothing that is run on it after that can be believed
-        log.critical("the device is broken, and this server ends: %s", error)
-        logging.shutdown()
-        os._exit(70)
+        _end(f"the device is broken, and this server ends: {error}")
     return error
+
+
+def _end(words: str) -> NoReturn:
+    """For whoever supervises the process to start it anew."""
+    log.critical("%s", words, exc_info=True)
+    logging.shutdown()
+    os._exit(70)

@@ -1,0 +1,402 @@
+"""Ask an inference server for long, by many at once, some of whom leave in the middle; then see what stays behind.
+
+`make soak`: 10,000 requests of the small model (glassllm, 0.85M parameters) and 500 of the demo's, each on a server of
+its own with tight limits. Answers have to be what they are alone; afterwards no row, thread, task or file may be left,
+and memory has to be flat. One client is stopped (SIGSTOP) in the middle of a stream, and may hold nobody up.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import os
+import random
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/support"))
+WORDS = "Alice Rabbit sat bank of the a and Queen tea Hatter said ran hole clock cat smile garden rose key".split()  # noqa: SIM905
+CLIENTS = 24
+CHECKS = 20
+"""How often memory is read."""
+ALLOWED_GROWTH, ALLOWED_BYTES = 0.03, 24 * 2**20
+"""From the second quarter to the last; the larger of the two. What malloc keeps varies by some megabytes."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to be asked: the environment of its server, the sources of one set, and tokens of a text at most."""
+
+    name: str
+    env: dict[str, str]
+    source_set: str
+    sources: list[str]
+    features: int
+    tokens: int
+
+
+@dataclass
+class Left:
+    """What the server holds at some time."""
+
+    rows: float
+    waiting: float
+    tasks: float
+    threads: int
+    files: int
+    resident: int
+
+
+@dataclass
+class Report:
+    answers: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    resident: list[int] = field(default_factory=list)
+
+
+def small_subject(folder: Path) -> Subject:
+    from small_model import NAME, small_model, small_sae
+
+    small_model(folder / NAME)
+    for layer in (1, 2, 3):
+        small_sae(folder / "sources" / f"{layer}-small", layer, 96, seed=layer)
+    env = {
+        "MODEL_ID": NAME,
+        "CUSTOM_HF_MODEL_ID": str(folder / NAME),
+        "SAE_FOLDER": str(folder / "sources"),
+        "SAE_SETS": '["small"]',
+        "TOKEN_LIMIT": "120",
+        "MAX_LOADED_SAES": "3",
+        "INFERENCE_MAX_ROWS": "12",
+        "INFERENCE_MAX_WAITING": "20",
+        "INFERENCE_TEXT_CACHE_BYTES": str(2**18),
+        "INFERENCE_RESIDUAL_CACHE_BYTES": str(2**20),
+    }
+    return Subject(NAME, env, "small", [f"{layer}-small" for layer in (1, 2, 3)], 96, 40)
+
+
+def demo_subject() -> Subject:
+    name = "smollm2-135m-it"
+    env = {"INFERENCE_RESIDUAL_CACHE_BYTES": str(8 * 2**20), "INFERENCE_MAX_ROWS": "12"}
+    file = ROOT / f".env.inference.{name}.res-4k"
+    lines = [line.partition("=") for line in file.read_text().splitlines() if "=" in line and line[0] != "#"]
+    env = {name: value.strip("'\"") for name, _, value in lines} | env
+    return Subject(name, env, "res-4k", ["7-res-4k", "15-res-4k", "23-res-4k"], 4096, 12)
+
+
+@contextmanager
+def server(subject: Subject) -> Iterator[tuple[str, psutil.Process]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    env = os.environ | subject.env | {"INFERENCE_PORT": str(port), "INFERENCE_LOG_REQUESTS": "0"}
+    process = subprocess.Popen([sys.executable, "-m", "memicos_inference"], cwd=ROOT, env=env)
+    try:
+        url, begun = f"http://127.0.0.1:{port}", time.monotonic()
+        while not _ready(url):
+            if process.poll() is not None or time.monotonic() - begun > 300:
+                sys.exit("soak: the server did not come up")
+            time.sleep(0.2)
+        yield url, psutil.Process(process.pid)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=5).json()["ready"]
+    except httpx.TransportError:
+        return False
+
+
+def request(subject: Subject, draw: random.Random) -> tuple[str, dict[str, Any]]:
+    """One of all kinds, of one of many prompts."""
+    prompt = " ".join(draw.choices(WORDS, k=draw.randrange(2, 30)))
+    source, index = draw.choice(subject.sources), draw.randrange(subject.features)
+    base = {"model": subject.name, "prompt": prompt}
+    steer = base | {
+        "types": draw.choice((["STEERED", "DEFAULT"], ["STEERED"], ["DEFAULT"])),
+        "features": [{"model": subject.name, "source": source, "index": index, "strength": draw.choice((1, 4, 20))}],
+        "n_completion_tokens": draw.randrange(1, subject.tokens),
+        "temperature": draw.choice((0, 1.5)),
+        "seed": draw.randrange(3),
+        "stream": draw.random() < 0.6,
+    }
+    steer |= {"stream_deltas": steer["stream"] and draw.random() < 0.5}
+    chat = [{"role": "user", "content": prompt}]
+    return draw.choice(
+        (
+            ("/v1/activation/single", base | {"source": source, "index": index}),
+            ("/v1/activation/all", base | {"source_set": subject.source_set, "num_results": 5}),
+            ("/v1/activation/topk-by-token", base | {"source": source}),
+            ("/v1/activation/source", {"model": subject.name, "prompts": [prompt, prompt[:9]], "source": source}),
+            ("/v1/activation/raw", {"prompts": [prompt], "layers": [1]}),
+            ("/v1/tokenize", {"text": prompt, "prepend_bos": True, "model": subject.name}),
+            ("/v1/steer/completion", steer),
+            ("/v1/steer/completion", steer),
+            ("/v1/steer/completion-chat", steer | {"prompt": chat}),
+        )
+    )
+
+
+def spoilt(body: dict[str, Any], draw: random.Random) -> dict[str, Any]:
+    """A body that has to be refused."""
+    return draw.choice((body | {"model": "nobody's", "prompts": []}, {"prompt": "a"}, body | {"text": 7, "types": []}))
+
+
+async def polite(http: httpx.AsyncClient, path: str, body: dict[str, Any], report: Report) -> None:
+    answer = await http.post(path, json=body)
+    report.answers[str(answer.status_code)] += 1
+    if answer.status_code == 200 and body.get("stream"):
+        if "event: error" in answer.text or '"finished"' not in answer.text.rstrip().rpartition("\n\n")[2]:
+            report.wrong.append(f"a stream did not end well: {answer.text[-300:]}")
+    elif answer.status_code == 503:
+        if answer.json()["cause"] != "busy" or "retry-after" not in answer.headers:
+            report.wrong.append(f"503: {answer.text[:300]}")
+    elif answer.status_code != 200:
+        report.wrong.append(f"{path} {answer.status_code}: {answer.text[:300]}")
+
+
+async def rude(http: httpx.AsyncClient, path: str, body: dict[str, Any], draw: random.Random, report: Report) -> None:
+    """Leaves at some time, in the middle of a stream or of its own request, or sends what has to be refused."""
+    way = draw.randrange(4)
+    if way == 0:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(draw.uniform(0, 0.2)):
+                await http.post(path, json=body)
+        report.answers["left"] += 1
+    elif way == 1:
+        async with http.stream("POST", path, json=body) as answer:
+            async for _ in answer.aiter_bytes(chunk_size=64):
+                if draw.random() < 0.2:
+                    break
+        report.answers["left in an answer"] += 1
+    elif way == 2:
+        await _half_a_request(str(http.base_url), path, json.dumps(body).encode())
+        report.answers["left in its request"] += 1
+    else:
+        answer = await http.post(path, json=spoilt(body, draw))
+        report.answers[f"spoilt: {answer.status_code}"] += 1
+        if answer.status_code not in (400, 422, 503):
+            report.wrong.append(f"a spoilt request of {path} was answered {answer.status_code}: {answer.text[:300]}")
+
+
+async def _half_a_request(url: str, path: str, body: bytes) -> None:
+    place = urlsplit(url)
+    _, writer = await asyncio.open_connection(place.hostname, place.port)
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: soak\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body[: len(body) // 2])
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+
+async def look(http: httpx.AsyncClient, process: psutil.Process) -> Left:
+    text = (await http.get("/metrics")).text
+    found = {
+        (sample.name.removeprefix("memicos_inference_"), *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    waiting = sum(found["waiting", kind] for kind in ("new", "capture", "text"))
+    with process.oneshot():
+        return Left(
+            found[("rows",)],
+            waiting,
+            found[("tasks",)],
+            process.num_threads(),
+            process.num_fds(),
+            process.memory_info().rss,
+        )
+
+
+async def settled(http: httpx.AsyncClient, process: psutil.Process, before: Left) -> Left:
+    """As it was before, or as it is after a while; idle threads of the event loop's pool stay."""
+    for _ in range(60):
+        now = await look(http, process)
+        if not now.rows and not now.waiting and now.tasks <= before.tasks and now.files <= before.files:
+            break
+        await asyncio.sleep(0.5)
+    return await look(http, process)
+
+
+def alike(here: Any, there: Any) -> bool:
+    """The same JSON, numbers up to the rounding of a longer sum."""
+    if isinstance(here, dict):
+        return here.keys() == there.keys() and all(alike(here[key], there[key]) for key in here)
+    if isinstance(here, list):
+        return len(here) == len(there) and all(map(alike, here, there))
+    if isinstance(here, float) or isinstance(there, float):
+        return math.isclose(here, there, rel_tol=1e-3, abs_tol=1e-2)
+    return here == there
+
+
+async def known_answers(http: httpx.AsyncClient, subject: Subject) -> list[tuple[str, dict[str, Any], Any]]:
+    """Requests for activations with what is answered alone."""
+    draw, known = random.Random(1), []
+    while len(known) < 12:
+        path, body = request(subject, draw)
+        if path.startswith("/v1/activation") and "topk" not in path and "source" not in path:
+            known.append((path, body, (await http.post(path, json=body)).json()))
+    return known
+
+
+async def ask(url: str, process: psutil.Process, subject: Subject, n: int, report: Report) -> None:
+    left = n
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        known = await known_answers(http, subject)
+
+    async def client(number: int) -> None:
+        nonlocal left
+        draw = random.Random(number)
+        async with httpx.AsyncClient(base_url=url, timeout=60, headers={"X-Client-ID": str(number)}) as http:
+            while left > 0:
+                left -= 1
+                if left % max(1, n // CHECKS) == 0:
+                    report.resident.append(process.memory_info().rss)
+                kind = draw.random()
+                if kind < 0.1:
+                    path, body, alone = draw.choice(known)
+                    answer = await http.post(path, json=body)
+                    report.answers[f"known: {answer.status_code}"] += 1
+                    if answer.status_code != 503 and not alike(answer.json(), alone):
+                        report.wrong.append(f"{path} of {body}: not what it is alone: {answer.text[:300]}")
+                elif kind < 0.35:
+                    await rude(http, *request(subject, draw), draw, report)
+                else:
+                    await polite(http, *request(subject, draw), report)
+
+    await asyncio.gather(*(client(number) for number in range(CLIENTS)))
+
+
+@asynccontextmanager
+async def stopped_client(url: str, subject: Subject) -> AsyncIterator[None]:
+    """A process that reads a little of a stream of many bytes, and then is stopped; killed at the end."""
+    body = {
+        "model": subject.name,
+        "prompt": "Alice sat",
+        "types": ["STEERED", "DEFAULT"],
+        "features": [{"model": subject.name, "source": subject.sources[0], "index": 3, "strength": 1}],
+        "n_completion_tokens": 80,
+        "temperature": 50,
+        "n_logprobs": 10,
+        "stream": True,
+    }
+    program = (
+        "import httpx, sys\n"
+        "with httpx.stream('POST', sys.argv[1], content=sys.argv[2], timeout=600) as answer:\n"
+        "    for part in answer.iter_bytes(64):\n"
+        "        print(len(part), flush=True)\n"
+    )
+    command = [sys.executable, "-c", program, f"{url}/v1/steer/completion", json.dumps(body)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        await process.stdout.readline()
+        process.send_signal(signal.SIGSTOP)
+        yield
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def streams(url: str, subject: Subject) -> float:
+    """Seconds of eight streams at once, read to their end."""
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+
+        async def one(number: int) -> None:
+            body = {
+                "model": subject.name,
+                "prompt": f"Alice {number}",
+                "types": ["DEFAULT"],
+                "features": [],
+                "n_completion_tokens": 30,
+                "temperature": 50,
+                "seed": random.randrange(10**6),
+                "stream": True,
+            }
+            answer = await http.post("/v1/steer/completion", json=body)
+            assert answer.status_code == 200, answer.text
+
+        begun = time.perf_counter()
+        await asyncio.gather(*(one(number) for number in range(8)))
+        return time.perf_counter() - begun
+
+
+async def soak(subject: Subject, n: int) -> list[str]:
+    """What is wrong; nothing is printed of what is right but figures."""
+    report = Report()
+    with server(subject) as (url, process):
+        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+            await ask(url, process, subject, max(50, n // 20), Report())  # pools and caches fill
+            before = await settled(http, process, await look(http, process))
+            begun = time.monotonic()
+            await ask(url, process, subject, n, report)
+            seconds = time.monotonic() - begun
+            after = await settled(http, process, before)
+            free = statistics.median([await streams(url, subject) for _ in range(3)])
+            async with stopped_client(url, subject):
+                held = statistics.median([await streams(url, subject) for _ in range(3)])
+            end = await settled(http, process, before)
+    each = ", ".join(f"{name}: {count}" for name, count in sorted(report.answers.items()))
+    print(f"{subject.name}: {n} requests in {seconds:.0f} s ({each})")
+    middle = statistics.median(report.resident[len(report.resident) // 4 : len(report.resident) // 2])
+    last = statistics.median(report.resident[-len(report.resident) // 4 :])
+    print(f"memory {middle / 2**20:.0f} MiB in the second quarter, {last / 2**20:.0f} MiB in the last")
+    print(f"before: {before}\nafter:  {after}\nend:    {end}")
+    print(f"8 streams {free:.2f} s; beside a stopped client {held:.2f} s", flush=True)
+    wrong = list(report.wrong)
+    if last - middle > max(ALLOWED_GROWTH * middle, ALLOWED_BYTES):
+        wrong.append(f"memory grew by {(last - middle) / 2**20:.0f} MiB")
+    for name, now in (("after", after), ("end", end)):
+        if now.rows or now.waiting or now.tasks > before.tasks or now.files > before.files:
+            wrong.append(f"left behind: {name} {now}, before {before}")
+        if now.threads > before.threads + THREADS_TO_COME:
+            wrong.append(f"threads: {now.threads}, {before.threads} before")
+    if held > 2 * free + 1:
+        wrong.append("a stopped client holds others up")
+    return wrong
+
+
+THREADS_TO_COME = 2
+"""The event loop's pool for /metrics grows as far as several ask at once."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", type=int, default=10_000, help="requests of the small model")
+    parser.add_argument("--demo", type=int, default=500, help="requests of the demo's model")
+    given = parser.parse_args()
+    wrong: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        if given.small:
+            wrong += asyncio.run(soak(small_subject(Path(folder)), given.small))
+        if given.demo:
+            wrong += asyncio.run(soak(demo_subject(), given.demo))
+    if wrong:
+        sys.exit("\n".join([f"{len(wrong)} wrong:", *wrong[:20]]))
+    print("Nothing is left behind.")
+
+
+if __name__ == "__main__":
+    main()
