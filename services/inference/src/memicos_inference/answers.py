@@ -1,7 +1,6 @@
 """From work in the model's thread to an answer; a closed connection ends the work."""
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -10,7 +9,8 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from memicos_inference.errors import Fault
+from memicos_inference.errors import UNFORESEEN, Cause, ErrorBody, Fault
+from memicos_inference.events import Events, event
 from memicos_inference.scheduler import Scheduler
 from memicos_inference.work import Job, Work
 
@@ -37,7 +37,7 @@ async def answer(request: Request, job: Job) -> Response:
 
 
 async def generated(request: Request, job: Job, stream: bool) -> Response:
-    """The last JSON that `job` gives, or with `stream` each as a server-sent event.
+    """The last JSON that `job` gives, or with `stream` each as a server-sent event, and events as they are.
 
     Refusals come as errors either way: a stream begins with its first body.
     """
@@ -54,20 +54,25 @@ async def generated(request: Request, job: Job, stream: bool) -> Response:
 
 
 async def _events(body: bytes, bodies: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """What ends it early is told in an event named `error`."""
     async with aclosing(bodies):
-        yield b"data: " + body + b"\n\n"
+        yield _framed(body)
         try:
             async for body in bodies:
-                yield b"data: " + body + b"\n\n"
+                yield _framed(body)
         except Fault as fault:
-            yield _broken(body, fault.message)
+            yield _error(fault.cause, fault.message)
         except Exception:  # the answer has begun: what is left to do is to say so in the stream
             log.exception("a stream broke off")
-            yield _broken(body, "Something failed on our side. It has been logged.")
+            yield _error("internal", UNFORESEEN)
 
 
-def _broken(body: bytes, words: str) -> bytes:
-    return b"data: " + json.dumps({**json.loads(body), "error": words}).encode() + b"\n\n"
+def _framed(body: bytes) -> Events:
+    return body if isinstance(body, Events) else event(body)
+
+
+def _error(cause: Cause, words: str) -> Events:
+    return event(ErrorBody(error=words, cause=cause).model_dump_json().encode(), "error")
 
 
 async def _last_body(request: Request, work: Work) -> Response:

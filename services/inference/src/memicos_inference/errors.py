@@ -25,6 +25,9 @@ Cause = Literal[
 ]
 
 
+UNFORESEEN = "Something failed on our side. It has been logged."
+
+
 class ErrorBody(BaseModel):
     """Every error of this server."""
 
@@ -100,7 +103,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 async def _unforeseen(_: Request, error: Exception) -> JSONResponse:
     # Starlette logs the traceback: it raises the error again after this answer
-    return error_response(500, "internal", "Something failed on our side. It has been logged.")
+    return error_response(500, "internal", UNFORESEEN)
 
 
 def install(app: FastAPI) -> None:

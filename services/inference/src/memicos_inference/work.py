@@ -7,6 +7,8 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
+from memicos_inference.events import Events
+
 if TYPE_CHECKING:  # imports torch
     from memicos_engine.capture import Captured, Wanted
     from memicos_engine.generation import Generation
@@ -16,12 +18,12 @@ if TYPE_CHECKING:  # imports torch
 Capturing = Generator["Wanted", "Captured", bytes]
 """Yields what is to be captured, is sent it, and returns the body."""
 Writing = Generator["Generation | bytes | None", None, None]
-"""Yields what is to be written; then, whenever it has advanced, the answer so far or None. The last is a body."""
+"""Yields what is to be written; then, whenever it has advanced, the answer so far, events or None; last no None."""
 Job = Callable[["Served"], bytes | Capturing | Writing]
 
 
 class Work:
-    """A job, and who waits for it on which event loop. A body replaces an earlier one not yet taken.
+    """A job, and who waits for it on which event loop. A body replaces an earlier one not yet taken; events join it.
 
     `client` is who asks, for taking turns; `steps`, `wanted` and `generation` are what the job yields.
     """
@@ -36,7 +38,7 @@ class Work:
         self.generation: Generation | None = None
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
-        self._body: bytes | None = None
+        self._untaken: list[bytes] = []
         self._error: BaseException | None = None
         self._ended = False
 
@@ -44,7 +46,10 @@ class Work:
         """From the model's thread: hand over what is there."""
 
         def take() -> None:
-            self._body = self._body if body is None else body
+            if body is not None and not isinstance(body, Events):
+                self._untaken.clear()
+            if body is not None:
+                self._untaken.append(body)
             self._ended, self._error = ended, error
             self._changed.set()
 
@@ -52,15 +57,15 @@ class Work:
             self._loop.call_soon_threadsafe(take)
 
     async def bodies(self) -> AsyncGenerator[bytes, None]:
-        """The newest body each time there is one; leaving the loop cancels the work."""
+        """The newest body, or all events since, each time there is one; leaving the loop cancels the work."""
         try:
             while True:
                 await self._changed.wait()
                 self._changed.clear()
-                body, self._body = self._body, None
+                untaken, self._untaken = self._untaken, []
                 ended, error = self._ended, self._error
-                if body is not None:
-                    yield body
+                if untaken:
+                    yield untaken[0] if len(untaken) == 1 else Events(b"".join(untaken))
                 if error is not None:
                     raise error
                 if ended:
