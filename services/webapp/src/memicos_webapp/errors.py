@@ -15,6 +15,8 @@ from memicos_webapp.validation import FORM_NAMES, describe
 
 log = logging.getLogger(__name__)
 
+UNFORESEEN = "Something failed on our side. It has been logged."
+
 
 class ErrorBody(BaseModel):
     """Every error of the API. Both fields hold the same words; clients read one or the other."""
@@ -164,7 +166,7 @@ async def _database(request: Request, error: Exception) -> Response:
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
     # Starlette logs the traceback: it raises the error again after this answer
-    return error_response(request, 500, "Something failed on our side. It has been logged.")
+    return error_response(request, 500, UNFORESEEN)
 
 
 def install(app: FastAPI) -> None:
