@@ -91,7 +91,7 @@ def silence(url: str, error: httpx.HTTPError, seconds: float) -> Fault:
 
 
 def broken_off(url: str, words: str, cause: str | None) -> Fault:
-    """The fault for an answer that ended early; `words` and `cause` are the server's, "incomplete" where it had none."""
+    """The fault for an answer that ended early: `words` and `cause` as the client has them from the server."""
     if cause == "incomplete":
         return UpstreamFault(f"The connection to inference at {url} broke off; run it again.")
     if cause == "invalid_request":

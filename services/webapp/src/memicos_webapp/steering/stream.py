@@ -40,8 +40,8 @@ async def last(answers: AsyncGenerator[A]) -> A:
     """
     answer: A | None = None
     async with aclosing(answers):
-        async for answer in answers:
-            pass
+        async for newer in answers:
+            answer = newer
     assert answer is not None  # a stream without a frame ends in a fault
     return answer
 
