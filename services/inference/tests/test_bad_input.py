@@ -163,7 +163,6 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (STEER, {"types": ["STEERED", "STEERED"]}, 422, "types: "),
     (STEER, {"types": ["OTHER"]}, 422, "types.0: "),
     (STEER, {"steer_method": "ADDITIVE"}, 422, "steer_method: "),
-    (STEER, {"stream_deltas": True}, 422, "stream_deltas is about a stream: set stream to true as well"),
     (STEER, {"n_completion_tokens": 0}, 422, "n_completion_tokens: "),
     (STEER, {"n_completion_tokens": 5000}, 400, "n_completion_tokens is 5000; at most 1024"),
     (STEER, {"n_completion_tokens": 1024}, 400, "the model's context is 128"),
@@ -217,6 +216,12 @@ async def test_bad_values(url: str, path: str, change: dict[str, Any], status: i
             "invalid_request",
             words,
         )
+
+
+@pytest.mark.parametrize("path", [STEER, CHAT])
+async def test_deltas_need_a_stream(url: str, path: str) -> None:
+    answer = await post(url, path, json.dumps(changed(path, {"stream_deltas": True})))
+    check(answer, 422, "invalid_request", "stream_deltas is about a stream: set stream to true as well")
 
 
 @pytest.mark.parametrize("path", BODIES)

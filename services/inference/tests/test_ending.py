@@ -7,8 +7,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import pytest
@@ -17,19 +19,30 @@ from inference_bodies import VECTOR
 from servers import free_port
 from small_model import NAME
 
-SLOW = """
-import time
+PROGRAM = """
+import os, sys, time
+from memicos_engine import selection
 from memicos_engine.decoder import Decoder
+from memicos_inference.__main__ import main
 
-def slow(self, real=Decoder.step):
-    time.sleep(0.05)
+def step(self, real=Decoder.step):
+    time.sleep(0.05 if self.n_live > 1 else 0)
     return real(self)
 
-Decoder.step = slow
-from memicos_inference.__main__ import main
-main()
+Decoder.step = step
+ports, sys.argv[1:] = sys.argv[1:], []
+for port in ports:
+    if (process := os.fork()) == 0:
+        os.dup2(os.open(f"{port}.log", os.O_WRONLY | os.O_CREAT), 2)
+        os.environ["INFERENCE_PORT"] = port
+        main()
+    print(process, flush=True)
+for _ in ports:
+    process, status = os.wait()
+    print(process, os.waitstatus_to_exitcode(status), flush=True)
 """
-"""The program, with a model that takes its time."""
+"""The program once for each port, a model that takes its time when it has more than one text to write; the modules,
+which take long, are imported once. Prints the processes, and then which has ended with what status."""
 LONG: dict[str, Any] = {
     "model": NAME,
     "prompt": "Alice",
@@ -41,44 +54,55 @@ LONG: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def program(model_folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The program, ready, with room for three texts at a time; and where it listens."""
-    port = free_port()
+@dataclass(frozen=True)
+class Running:
+    url: str
+    process: int
+    log: Path
+
+
+@pytest.fixture(scope="module")
+def programs(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[IO[str], list[Running]]]:
+    """Two of them, ready, with room for three texts at a time; and what is printed as they end."""
+    ports = [free_port(), free_port()]
+    folder = tmp_path_factory.mktemp("logs")
     own = {
         "MODEL_ID": NAME,
         "CUSTOM_HF_MODEL_ID": str(model_folder),
         "SAE_SETS": "[]",
         "DEVICE": "cpu",
-        "INFERENCE_PORT": str(port),
         "INFERENCE_MAX_ROWS": "3",
         "INFERENCE_SELFTEST_SECONDS": "0",
     }
-    process = subprocess.Popen(
-        [sys.executable, "-c", SLOW], env=os.environ | own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-c", PROGRAM, *map(str, ports)]
+    with subprocess.Popen(command, env=os.environ | own, cwd=folder, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        running = [
+            Running(f"http://127.0.0.1:{port}", int(parent.stdout.readline()), folder / f"{port}.log") for port in ports
+        ]
+        try:
+            for one in running:
+                with httpx.Client(base_url=one.url) as http:
+                    until(lambda http=http: _is_ready(http))
+            yield parent.stdout, running
+        finally:
+            for one in running:
+                with suppress(ProcessLookupError):
+                    os.kill(one.process, signal.SIGKILL)
+
+
+def _is_ready(http: httpx.Client) -> bool:
     try:
-        until(lambda: _is_ready(process, url))
-        yield process, url
-    finally:
-        process.kill()
-        process.communicate(timeout=20)
+        return http.get("/health").json()["ready"]
+    except httpx.ConnectError:
+        return False
 
 
 def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 30
     while not true():
         assert time.monotonic() < end
-        time.sleep(0.02)
-
-
-def _is_ready(process: subprocess.Popen[str], url: str) -> bool:
-    assert process.poll() is None
-    try:
-        return httpx.get(f"{url}/health").json()["ready"]
-    except httpx.ConnectError:
-        return False
+        time.sleep(0.05)
 
 
 class Reader(threading.Thread):
@@ -98,11 +122,16 @@ class Reader(threading.Thread):
 
 @pytest.mark.parametrize(("number", "stopped"), [(signal.SIGTERM, False), (signal.SIGINT, True)])
 def test_streams_are_told_and_what_waits_is_refused(
-    program: tuple[subprocess.Popen[str], str], number: signal.Signals, stopped: bool
+    programs: tuple[IO[str], list[Running]], number: signal.Signals, stopped: bool
 ) -> None:
     """Beside a client that does not read, too: it is not waited for long."""
-    process, url = program
-    one = ask_and_stop(f"{url}/v1/steer/completion", LONG | {"stream": True, "n_logprobs": 10}) if stopped else None
+    ended, running = programs
+    program = running[stopped]
+    url = program.url
+    one = None
+    if stopped:
+        one = ask_and_stop(f"{url}/v1/steer/completion", LONG | {"stream": True, "n_logprobs": 10})
+        time.sleep(2)  # more than there is room for between here and there
     readers = [Reader(url, stream=True), Reader(url, stream=True, stream_deltas=True)]
     for reader in readers:
         reader.start()
@@ -115,9 +144,10 @@ def test_streams_are_told_and_what_waits_is_refused(
         reader.start()
     time.sleep(0.5)  # nothing tells that they have arrived
     began = time.monotonic()
-    process.send_signal(number)
-    _, log = process.communicate(timeout=20)
-    assert time.monotonic() - began < (5 if stopped else 2) and process.returncode == 0
+    os.kill(program.process, number)
+    assert ended.readline() == f"{program.process} 0\n"
+    assert time.monotonic() - began < (6 if stopped else 3)
+    log = program.log.read_text()
     assert "Traceback" not in log and "ERROR" not in log, log
     for reader in (*readers, *waiting):
         reader.join(10)

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from event_stream import events
 from inference_double import InferenceDouble
+from memicos_webapp.steering import stream
 from memicos_webapp.steering.schemas import Answer
 from steer_bodies import chat, completion, words
 
@@ -96,10 +97,14 @@ async def test_a_fault_of_ours_in_the_middle_is_logged_and_said(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def share(*_: Any, **__: Any) -> Any:
-        raise RuntimeError("a fault of ours")
+    real, calls = stream._event, itertools.count()
 
-    monkeypatch.setattr(Answer, "model_copy", share)
+    def event(answer: Answer) -> str:
+        if next(calls) == 2:
+            raise RuntimeError("a fault of ours")
+        return real(answer)
+
+    monkeypatch.setattr(stream, "_event", event)
     name, error = (await named(url, path, body))[-1]
     assert name == "error" and error["error"] == "Something failed on our side. It has been logged."
     assert any(record.exc_info and "a fault of ours" in str(record.exc_info[1]) for record in caplog.records)

@@ -130,13 +130,15 @@ async def _frames(host: Host, frames: AsyncGenerator[F]) -> AsyncGenerator[F]:
         raise refusal(host.url, error.status_code, error.content, {}) from error
     except StreamError as error:
         host.forget()
+        if frame is None and error.cause == "incomplete":
+            raise unreadable(host.url) from error
         raise broken_off(host.url, error.error, error.cause) from error
     except httpx.HTTPError as error:
         host.forget()
         raise silence(host.url, error, host.read_seconds) from error
     except UNPARSEABLE as error:
         raise unreadable(host.url) from error
-    if frame is None or not all(output.finished for output in frame.outputs):
+    if frame is not None and not all(output.finished for output in frame.outputs):
         host.forget()
         raise broken_off(host.url, "", "incomplete")
 
