@@ -79,6 +79,13 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
                 yield f"{method.upper()} {path}", item[method]
 
 
+def request_fields(document: dict[str, Any], operation: dict[str, Any]) -> set[str]:
+    """Names of the fields of an operation's JSON body."""
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    name = schema["$ref"].rpartition("/")[2]
+    return set(document["components"]["schemas"][name]["properties"])
+
+
 def current_document(service: Service) -> dict[str, Any]:
     """The document the service's code gives now, checked for what the generator would pass over silently."""
     document = importlib.import_module(service.module).create_app().openapi()
@@ -93,8 +100,12 @@ def current_document(service: Service) -> dict[str, Any]:
                 continue
             if status != "200" or "application/json" not in content:
                 raise ContractError(f"{service.name}: {place}: events stand beside application/json in the 200 answer")
-            if "$ref" not in content["text/event-stream"].get("schema", {}):
-                raise ContractError(f"{service.name}: {place}: a frame needs a named schema")
+            events = content["text/event-stream"].get("x-events", {})
+            if "message" not in events or not all("$ref" in schema for schema in events.values()):
+                raise ContractError(f"{service.name}: {place}: x-events names the schema of each event")
+            fields = {f"stream_{name}s" for name in events if name not in ("message", "error")} | {"stream"}
+            if missing := fields - request_fields(document, operation):
+                raise ContractError(f"{service.name}: {place}: the request has no field {', '.join(sorted(missing))}")
             # the generator reads the first
             response["content"] = {"application/json": content.pop("application/json"), **content}
     return document

@@ -149,7 +149,8 @@ def test_what_goes_wrong_is_said(page: Page, webapp_url: str, inference: Inferen
     inference.error_after = 2
     prompt.fill("Once")
     prompt.press("Control+Enter")
-    expect(note).to_have_text("The model ran out of memory; ask for fewer tokens.")
+    expect(note).to_have_text("Inference stopped in the middle: No memory is left; ask for fewer tokens.")
+    expect(page.get_by_role("region", name="Steered").locator(".answer")).to_have_text("steered0 steered1")
     inference.reset()
     inference.state = "loading"
     prompt.press("Control+Enter")

@@ -18,8 +18,10 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel
 from servers import running
 
+REFERENCES = {"message": "Answer", "piece": "Piece", "error": "ErrorBody"}
+NAMED = {name: {"$ref": f"#/components/schemas/{schema}"} for name, schema in REFERENCES.items()}
 EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {"schema": {"$ref": "#/components/schemas/Answer"}}}}
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}, "x-events": NAMED}}}
 }
 SEPARATORS = "a\u2028b\u2029c\x85d\x0be"
 """What `str.splitlines` splits on and server-sent events do not."""
@@ -28,15 +30,20 @@ SEPARATORS = "a\u2028b\u2029c\x85d\x0be"
 class Ask(BaseModel):
     prompt: str
     stream: bool = False
+    stream_pieces: bool = False
 
 
 class Answer(BaseModel):
     text: str
-    error: str | None = None
+
+
+class Piece(BaseModel):
+    letter: str
 
 
 class ErrorBody(BaseModel):
     error: str
+    cause: str | None = None
 
 
 def create_app() -> FastAPI:
@@ -53,6 +60,15 @@ def create_app() -> FastAPI:
 
         async def frames() -> AsyncIterator[str]:
             try:
+                if body.prompt == "silent":
+                    return
+                for letter in body.prompt if body.stream_pieces else "":
+                    yield f"event: piece\ndata: {Piece(letter=letter).model_dump_json()}\n\n"
+                if body.prompt == "half":
+                    return
+                if body.prompt == "failing":
+                    yield f"event: error\ndata: {ErrorBody(error='no more', cause='tired').model_dump_json()}\n\n"
+                    return
                 for number in range(3):
                     yield f"data: {Answer(text=f'{body.prompt}{number}').model_dump_json()}\n\n"
                 if body.prompt == "endless":
@@ -61,6 +77,11 @@ def create_app() -> FastAPI:
                 app.state.left.set()
 
         return StreamingResponse(frames(), media_type="text/event-stream")
+
+    @router.get("/piece")
+    async def piece() -> Piece:
+        """FastAPI writes down what routes answer, not what is only in events."""
+        return Piece(letter="a")
 
     app.include_router(router)
     return app
@@ -138,14 +159,49 @@ async def test_errors_are_typed_in_both(generated: Callable[[str], ModuleType]) 
         assert caught.value.content == b'{"error":"no such word"}'
 
 
+async def test_events_of_other_names_have_functions_of_their_own(generated: Callable[[str], ModuleType]) -> None:
+    talk, models = generated(".api.talk.talk"), generated(".models")
+    ask = models.Ask(prompt="abc")
+    async with running(create_app()) as url, generated("").Client(url) as client:
+        frames = [frame async for frame in talk.astream_pieces(client=client, body=ask)]
+
+        def read_blocking() -> list[Any]:
+            with generated("").Client(url) as blocking:
+                return list(talk.stream_pieces(client=blocking, body=ask))
+
+        assert await asyncio.to_thread(read_blocking) == frames
+    assert frames[:3] == [models.Piece(letter=letter) for letter in "abc"]
+    assert [frame.text for frame in frames[3:]] == ["abc0", "abc1", "abc2"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "function", "error", "cause"),
+    [
+        ("failing", "astream", "no more", "tired"),
+        ("failing", "astream_pieces", "no more", "tired"),
+        ("half", "astream_pieces", "The stream ended without the whole answer.", "incomplete"),
+        ("silent", "astream", "The stream ended without the whole answer.", "incomplete"),
+    ],
+)
+async def test_a_stream_without_an_answer_is_raised(
+    generated: Callable[[str], ModuleType], prompt: str, function: str, error: str, cause: str
+) -> None:
+    talk, models = generated(".api.talk.talk"), generated(".models")
+    async with running(create_app()) as url, generated("").Client(url) as client:
+        with pytest.raises(generated(".sse").StreamError) as raised:
+            async for frame in getattr(talk, function)(client=client, body=models.Ask(prompt=prompt)):
+                assert isinstance(frame, models.Piece)
+    assert (raised.value.error, raised.value.cause) == (error, cause)
+
+
 def test_events_are_read_from_any_pieces(generated: Callable[[str], ModuleType]) -> None:
-    text = "data: one\r\n\r\n: comment\nevent: x\ndata:two\ndata: lines\n\nid: 3\n\n"
+    text = "data: one\r\n\r\n: comment\nevent: x\ndata:two\ndata: lines\n\nid: 3\nevent: error\n\n"
     text += "data: \u2028 kept\r\rdata: unfinished\n"
-    expected = ["one", "two\nlines", "\u2028 kept"]
+    expected = [("message", "one"), ("x", "two\nlines"), ("message", "\u2028 kept")]
     for size in (1, 2, 3, 1000):
         pieces = [text[start : start + size].encode() for start in range(0, len(text), size)]
         response = httpx.Response(200, headers={"Content-Type": "text/event-stream; charset=utf-8"}, content=pieces)
-        assert list(generated(".sse").iter_sse(response)) == expected
+        assert list(generated(".sse").events(response)) == expected
 
 
 def test_drift_of_document_or_client_is_found(small: Small) -> None:
@@ -190,9 +246,20 @@ def nameless_frame() -> FastAPI:
     return app
 
 
+def unasked_event() -> FastAPI:
+    app = create_app()
+    app.openapi()["components"]["schemas"]["Ask"]["properties"].pop("stream_pieces")
+    return app
+
+
 @pytest.mark.parametrize(
     ("create", "words"),
-    [(two_alike, "used twice: same"), (events_alone, "beside application/json"), (nameless_frame, "named schema")],
+    [
+        (two_alike, "used twice: same"),
+        (events_alone, "beside application/json"),
+        (nameless_frame, "x-events names the schema"),
+        (unasked_event, "the request has no field stream_pieces"),
+    ],
 )
 def test_what_the_generator_would_pass_over_is_refused(
     create: Callable[[], FastAPI], words: str, tmp_path: Path

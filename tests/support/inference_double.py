@@ -54,8 +54,13 @@ class InferenceDouble:
     """Seconds before an answer, and between frames."""
     break_after: int | None = None
     """Frames after which a stream is cut off without an end."""
+    end_after: int | None = None
+    """Frames after which a stream ends without having said all."""
     error_after: int | None = None
-    """Frames after which a stream says that it broke off."""
+    """Frames after which a stream says what ended it: `stream_error`."""
+    stream_error: dict[str, Any] = field(
+        default_factory=lambda: {"error": "No memory is left; ask for fewer tokens.", "cause": "out_of_memory"}
+    )
     garbage: bool = False
     seen: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     clients: list[str | None] = field(default_factory=list)
@@ -324,7 +329,7 @@ class InferenceDouble:
                         "raw": "".join(f"<{turn['role']}>{turn['content']}" for turn in body["prompt"]) + words,
                         "completion": words,
                         "token_ids": list(range(n)),
-                        "finished": None,
+                        "finished": "length" if n == body["n_completion_tokens"] else None,
                         "logprobs": self._logprobs(kind, n) if body["n_logprobs"] else None,
                     }
                 )
@@ -343,13 +348,13 @@ class InferenceDouble:
                     if n - 1 == self.break_after:
                         raise ConnectionError("cut off on demand")
                     await asyncio.sleep(self.delay)
-                    body = frame(n)
-                    if n - 1 == self.error_after:
-                        body["error"] = "The model ran out of memory; ask for fewer tokens."
-                    self.frames_sent += 1
-                    yield f"data: {json.dumps(body, ensure_ascii=False)}\n\n".encode()
-                    if "error" in body:
+                    if n - 1 == self.end_after:
                         return
+                    if n - 1 == self.error_after:
+                        yield f"event: error\ndata: {json.dumps(self.stream_error)}\n\n".encode()
+                        return
+                    self.frames_sent += 1
+                    yield f"data: {json.dumps(frame(n), ensure_ascii=False)}\n\n".encode()
             except (asyncio.CancelledError, GeneratorExit):
                 self.streams_closed += 1
                 raise

@@ -14,9 +14,6 @@ from memicos_engine.errors import Refused
 from memicos_engine.generation import Generation, Row, Sampling
 from memicos_engine.model import LanguageModel, load_model
 from small_model import without_bos as without_bos_token
-from tokenizers import decoders
-
-WRITTEN = "The whale, 鯨, said: \u201cça va?\u201d \U0001f40b\U0001f3fd\n\n  def f(x):  return x\ufffd!"
 
 
 def changed(model: LanguageModel, **attributes: Any) -> LanguageModel:
@@ -30,43 +27,6 @@ def changed(model: LanguageModel, **attributes: Any) -> LanguageModel:
 def without_bos(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
     folder = without_bos_token(small_folder, tmp_path_factory.mktemp("without-bos"))
     return load_model("without-bos", str(folder))
-
-
-def test_every_piece_of_a_text_reads_on_from_the_one_before(demo: LanguageModel) -> None:
-    ids = demo.token_ids(WRITTEN, prepend_bos=False)
-    assert demo.text(ids) == WRITTEN
-    assert "\ufffd" in "".join(demo.token_strings(ids)).replace("x\ufffd!", "")  # some tokens are parts of characters
-    prompt = demo.token_ids("Once", prepend_bos=True)
-    before = ""
-    for end in range(len(ids) + 1):
-        now = demo.continuation(prompt, ids[:end], partial=True)
-        assert now.startswith(before) and WRITTEN.startswith(now)
-        before = now
-    assert demo.continuation(prompt, ids, partial=False) == WRITTEN
-
-
-def test_a_character_that_stays_unfinished_is_shown_at_the_end(demo: LanguageModel) -> None:
-    ids = demo.token_ids("x\U0001f40b", prepend_bos=False)
-    assert len(ids) > 2
-    assert demo.continuation([1], ids[:-1], partial=True) == "x"
-    assert demo.continuation([1], ids[:-1], partial=False).startswith("x\ufffd")
-
-
-def test_a_character_cut_between_prefix_and_continuation(demo: LanguageModel) -> None:
-    ids = demo.token_ids("x\U0001f40b!", prepend_bos=False)
-    assert demo.continuation(ids[:2], ids[2:], partial=False) == "\U0001f40b!"
-
-
-def test_the_space_at_the_start_of_a_continuation_is_kept(small: LanguageModel) -> None:
-    """Decoders of SentencePiece's kind drop a text's first space."""
-    dropping = changed(small)
-    backend: Any = dropping.tokenizer
-    steps = [decoders.Replace("\u2581", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    backend.backend_tokenizer.decoder = decoders.Sequence(steps)
-    ids = small.token_ids("Alice was beginning", prepend_bos=True)
-    words = small.token_ids(" to get very tired", prepend_bos=False)
-    assert dropping.text(words) == "to get very tired"
-    assert dropping.continuation(ids, words, partial=False) == " to get very tired"
 
 
 def test_special_tokens(demo: LanguageModel, small: LanguageModel) -> None:

@@ -4,7 +4,7 @@ model_folder, sources_folder   glassllm as a Llama; SAEs 1-small, 2-small, 3-sma
 settings                       makes settings over both
 hf, tokenize                   the same model by plain transformers, and its tokenizer: text -> ids, BOS in front
 url, client                    a server over both, shared by tests that need no other settings, and our client of it
-serve                          starts a server with the given settings and gives its URL once it is ready
+serve, serve_for_module        start a server with the given settings and give its URL once it is ready
 """
 
 import asyncio
@@ -101,6 +101,18 @@ async def client(url: str) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def serve(settings: MakeSettings) -> AsyncIterator[Serve]:
+    async with _serving(settings) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+async def serve_for_module(settings: MakeSettings) -> AsyncIterator[Serve]:
+    async with _serving(settings) as start:
+        yield start
+
+
+@asynccontextmanager
+async def _serving(settings: MakeSettings) -> AsyncIterator[Serve]:
     async with AsyncExitStack() as stack:
 
         async def start(**values: Any) -> str:

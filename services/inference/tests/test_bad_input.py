@@ -218,6 +218,12 @@ async def test_bad_values(url: str, path: str, change: dict[str, Any], status: i
         )
 
 
+@pytest.mark.parametrize("path", [STEER, CHAT])
+async def test_deltas_need_a_stream(url: str, path: str) -> None:
+    answer = await post(url, path, json.dumps(changed(path, {"stream_deltas": True})))
+    check(answer, 422, "invalid_request", "stream_deltas is about a stream: set stream to true as well")
+
+
 @pytest.mark.parametrize("path", BODIES)
 async def test_what_is_not_json(url: str, path: str) -> None:
     check(await post(url, path, "{"), 400, "invalid_request", "not valid JSON")

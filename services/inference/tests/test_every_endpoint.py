@@ -80,6 +80,7 @@ STEER = {
     "freq_penalty": Change(20.0, also={"temperature": 0.1, "n_completion_tokens": 20}),
     "seed": Change(17, also=AT_RANDOM),
     "stream": Change(True, "same"),
+    "stream_deltas": Change(True, "same", also={"stream": True}),
     "n_logprobs": Change(2),
 }
 FIELDS: dict[str, dict[str, Change]] = {
@@ -171,6 +172,8 @@ async def test_our_client_both_ways(url: str, client: Client, method: str, path:
         with Client(url) as sync_client:
             same = await asyncio.to_thread(lambda: list(module.stream(**values | {"client": sync_client})))
         assert frames[-1] == same[-1] == answer
+        deltas = [frame async for frame in module.astream_deltas(**values)]
+        assert deltas[-1] == answer and all(isinstance(frame, models.SteerDelta) for frame in deltas[:-1])
 
 
 @pytest.mark.parametrize("path", FIELDS)

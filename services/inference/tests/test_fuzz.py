@@ -6,7 +6,6 @@ Schemathesis makes requests that fit the contract and requests that don't. Names
 """
 
 import asyncio
-import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -16,6 +15,7 @@ import jsonschema_rs
 import pytest
 import schemathesis
 import yaml
+from event_stream import events
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import Case
@@ -118,12 +118,13 @@ def _known(draw: st.DrawFn, key: str, value: Any) -> Any:
 
 
 def _check_events(case: Case, text: str) -> None:
-    """Each event is a whole answer: the schema of the same request without `stream`."""
+    """Each event has the schema of its name; the last is a whole answer, or says why there is none."""
     answers = CONTRACT["paths"][case.path][case.method.lower()]["responses"]["200"]["content"]
-    whole = answers["application/json"]["schema"] | {"components": CONTRACT["components"]}
-    events = text.removesuffix("\n\n").split("\n\n")
-    for event in events:
-        jsonschema_rs.validate(whole, json.loads(event.removeprefix("data: ")))
+    schemas = answers["text/event-stream"]["x-events"]
+    found = events(text)
+    for name, data in found:
+        jsonschema_rs.validate(schemas[name] | {"components": CONTRACT["components"]}, data)
+    assert found[-1][0] in ("message", "error")
 
 
 def _run(cases: st.SearchStrategy[Case], url: str) -> Counter[int]:

@@ -1,7 +1,6 @@
 """Steered text over HTTP, by our client: greedy text as plain transformers write it with an independent hook."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import httpx
 import plain
 import pytest
 import torch
+from event_stream import events
 from memicos_inference_client import Client
 from memicos_inference_client.api.steer import steer_completion, steer_completion_chat
 from memicos_inference_client.models import ChatRequest, ChatResponse, CompletionRequest, CompletionResponse
@@ -259,9 +259,7 @@ async def test_frames_are_plain_server_sent_events(url: str) -> None:
         answer = await http.post("/v1/steer/completion", json=body(stream=True))
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["cache-control"] == "no-store"
-    frames = answer.text.split("\n\n")
-    assert frames.pop() == "" and all(frame.startswith("data: {") and "\n" not in frame for frame in frames)
-    assert "error" not in json.loads(frames[-1][6:])
+    assert {name for name, _ in events(answer.text)} == {"message"}
 
 
 CHAT = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Who is Alice?"}]

@@ -220,36 +220,6 @@ async def test_health_answers_while_the_model_is_busy(url: str, steps: Steps) ->
         assert (await long).status_code == 200
 
 
-async def test_what_fails_midway_is_the_last_event(url: str, monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
-    real = Decoder.step
-
-    def step(self: Decoder) -> list[Generation]:
-        if any(len(one.ids[0]) == 3 for one in self.generations):
-            raise RuntimeError("a fault of ours")
-        return real(self)
-
-    monkeypatch.setattr(Decoder, "step", step)
-    frames = [frame async for frame in steer_completion.astream(client=client, body=CompletionRequest.from_dict(LONG))]
-    assert len(frames[-1].outputs[0].token_ids) == 3
-    assert frames[-1].error and "has been logged" in frames[-1].error and "fault of ours" not in frames[-1].error
-    async with httpx.AsyncClient(base_url=url) as http:
-        answer = await http.post("/v1/steer/completion", json=LONG)
-    assert answer.status_code == 500 and answer.json()["cause"] == "internal"
-
-
-async def test_a_device_without_memory_is_said(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    def step(self: Decoder) -> list[Generation]:
-        raise torch.OutOfMemoryError("no more")
-
-    monkeypatch.setattr(Decoder, "step", step)
-    async with httpx.AsyncClient(base_url=url) as http:
-        answer = await http.post("/v1/steer/completion", json=LONG)
-    assert answer.status_code == 503 and answer.json()["cause"] == "out_of_memory"
-    assert int(answer.headers["retry-after"]) > 0
-
-
 async def test_sources_leave_memory_and_come_back(serve: Serve) -> None:
     url = await serve(max_loaded_saes=2, sae_sets=("small",))
 

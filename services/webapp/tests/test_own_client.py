@@ -27,6 +27,7 @@ from memicos_client.models import (
     TopkRequest,
     TopkResult,
 )
+from memicos_client.sse import StreamError
 
 TEXT = "the whale rose"
 FEATURE = SteerFeature(model_id="small", layer="1-res", index=5, strength=20)
@@ -78,3 +79,11 @@ async def test_errors_are_models_too(client: Client) -> None:
         async for _ in steer.astream(client=client, body=body):
             pass
     assert caught.value.status_code == 422
+
+
+async def test_what_ends_a_stream_early_is_raised(client: Client, inference: InferenceDouble) -> None:
+    inference.error_after = 2
+    body = SteerRequest(model_id="small", prompt="Once", features=[FEATURE], n_tokens=3)
+    with pytest.raises(StreamError, match="No memory is left"):
+        async for _ in steer.astream(client=client, body=body):
+            pass

@@ -16,9 +16,6 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from memicos_engine.places import Places, find_places
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_BEFORE = 16
-"""How many tokens before a continuation are decoded with it: enough for how decoders join two tokens."""
-_UNFINISHED = "\ufffd"
 
 
 @dataclass(frozen=True)
@@ -121,21 +118,6 @@ class LanguageModel:
         """Text of `ids`, special tokens included."""
         found: Any = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return found
-
-    def continuation(self, prefix_ids: Sequence[int], ids: Sequence[int], partial: bool) -> str:
-        """Text of `ids` as it reads after `prefix_ids`, special tokens included.
-
-        Decoders treat the start of a text apart (SentencePiece drops its first space), so `ids` are decoded with what
-        is before them. With `partial` more tokens will follow, and a character whose bytes are not all there yet is
-        held back; texts of a growing list of ids then each begin with the one before.
-        """
-        before = list(prefix_ids[-_BEFORE:])
-        known, whole = self.text(before), self.text([*before, *ids])
-        if not whole.startswith(known):
-            # the prefix ends inside a character that `ids` complete
-            known = known.rstrip(_UNFINISHED)
-        found = whole[len(known) :]
-        return found.rstrip(_UNFINISHED) if partial else found
 
 
 def read_origin(location: str) -> str:

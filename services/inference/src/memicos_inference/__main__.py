@@ -14,10 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
-import uvicorn
 from memicos_engine.errors import LoadError
 
-from memicos_inference import configs, loading, logs
+from memicos_inference import configs, ending, loading, logs
 from memicos_inference.app import create_app
 from memicos_inference.commands import model_check, sae_add
 from memicos_inference.settings import Settings
@@ -107,12 +106,8 @@ def main() -> None:
     listener = _listen(settings.host, settings.port)
     log.info("http://%s:%d", settings.host, settings.port)
     _warn_if_open(settings)
-    # its own log settings would take its lines away from ours; requests have lines in request_log
-    config = uvicorn.Config(
-        create_app(settings), log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=5
-    )
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+        ending.Server(create_app(settings)).run(sockets=[listener])
     # the model's thread may be inside torch, which does not bear being taken down around it
     logging.shutdown()
     sys.stdout.flush()

@@ -1,7 +1,6 @@
 """From work in the model's thread to an answer; a closed connection ends the work."""
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -11,7 +10,8 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from memicos_inference.asked import asked
-from memicos_inference.errors import Fault, failure
+from memicos_inference.errors import Cause, ErrorBody, Fault, failure
+from memicos_inference.events import Events, event
 from memicos_inference.scheduler import Scheduler
 from memicos_inference.work import Job, Work
 
@@ -38,7 +38,7 @@ async def answer(request: Request, job: Job) -> Response:
 
 
 async def generated(request: Request, job: Job, stream: bool) -> Response:
-    """The last JSON that `job` gives, or with `stream` each as a server-sent event.
+    """The last JSON that `job` gives, or with `stream` each as a server-sent event, and events as they are.
 
     Refusals come as errors either way: a stream begins with its first body.
     """
@@ -55,22 +55,26 @@ async def generated(request: Request, job: Job, stream: bool) -> Response:
 
 
 async def _events(body: bytes, bodies: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """What ends it early is told in an event named `error`."""
     async with aclosing(bodies):
-        yield b"data: " + body + b"\n\n"
+        yield _framed(body)
         try:
             async for body in bodies:
-                yield b"data: " + body + b"\n\n"
+                yield _framed(body)
         except Fault as fault:
-            asked().cause = fault.cause
-            yield _broken(body, fault.message)
+            yield _error(fault.cause, fault.message)
         except Exception:  # the answer has begun: what is left to do is to say so in the stream
             log.exception("a stream broke off")
-            asked().cause = "internal"
-            yield _broken(body, failure())
+            yield _error("internal", failure())
 
 
-def _broken(body: bytes, words: str) -> bytes:
-    return b"data: " + json.dumps({**json.loads(body), "error": words}).encode() + b"\n\n"
+def _framed(body: bytes) -> Events:
+    return body if isinstance(body, Events) else event(body)
+
+
+def _error(cause: Cause, words: str) -> Events:
+    asked().cause = cause
+    return event(ErrorBody(error=words, cause=cause).model_dump_json().encode(), "error")
 
 
 async def _last_body(request: Request, work: Work) -> Response:
@@ -102,3 +106,5 @@ async def _unless_closed(request: Request, coming: Any) -> Any:
     finally:
         answer.cancel()
         end.cancel()
+        # what is still running could not be closed
+        await asyncio.gather(answer, end, return_exceptions=True)

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from memicos_engine.hub import Report
+from pydantic.json_schema import models_json_schema
 
 from memicos_inference import errors, loading, request_log, security
 from memicos_inference.activation import api as activation_api
@@ -22,6 +23,7 @@ from memicos_inference.serving import Served
 from memicos_inference.settings import Settings, read
 from memicos_inference.status import api as status_api
 from memicos_inference.steering import api as steering_api
+from memicos_inference.steering.schemas import SteerDelta
 from memicos_inference.tokens import api as tokens_api
 from memicos_inference.util import api as util_api
 from memicos_inference.verification import Verification, verified
@@ -38,6 +40,16 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         "description": "Not now: the model is loading, or too many requests wait; Retry-After says when",
     },
 }
+
+
+class _App(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """FastAPI knows nothing of what only events hold."""
+        document = super().openapi()
+        _, found = models_json_schema([(SteerDelta, "serialization")], ref_template="#/components/schemas/{model}")
+        schemas = document["components"]["schemas"]
+        document["components"]["schemas"] = dict(sorted((found["$defs"] | schemas).items()))
+        return document
 
 
 @asynccontextmanager
@@ -63,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Nothing is loaded before it starts; then the model loads in its own thread while /health answers.
     """
-    app = FastAPI(
+    app = _App(
         title="memicos inference",
         version="0.1.0",
         summary="Runs a language model and its SAEs: activations, and steered generation.",

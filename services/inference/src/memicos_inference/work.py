@@ -9,6 +9,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from memicos_inference.asked import asked
+from memicos_inference.events import Events
 
 if TYPE_CHECKING:  # imports torch
     from memicos_engine.capture import Wanted
@@ -18,13 +19,13 @@ if TYPE_CHECKING:  # imports torch
     from memicos_inference.serving import Served
 
 Writing = Generator["Generation | bytes | None", None, None]
-"""Yields what is to be written; then, whenever it has advanced, the answer so far or None. The last is a body."""
+"""Yields what is to be written; then, whenever it has advanced, the answer so far, events or None; last no None."""
 Job = Callable[["Served"], "bytes | Steps[bytes] | Writing"]
 """Gives a body, at once or after the steps of a reading; or writes a text."""
 
 
 class Work:
-    """A job, and who waits for it on which event loop. A body replaces an earlier one not yet taken.
+    """A job, and who waits for it on which event loop. A body replaces an earlier one not yet taken; events join it.
 
     `client` is who asks, for taking turns; `steps`, `wanted` and `generation` are what the job yields. What is run in
     `context` is logged with the id of the request.
@@ -44,7 +45,7 @@ class Work:
         """Tokens of the generation that are counted."""
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
-        self._body: bytes | None = None
+        self._untaken: list[bytes] = []
         self._error: BaseException | None = None
         self._ended = False
 
@@ -52,7 +53,10 @@ class Work:
         """From the model's thread: hand over what is there."""
 
         def take() -> None:
-            self._body = self._body if body is None else body
+            if body is not None and not isinstance(body, Events):
+                self._untaken.clear()
+            if body is not None:
+                self._untaken.append(body)
             self._ended, self._error = ended, error
             self._changed.set()
 
@@ -60,15 +64,15 @@ class Work:
             self._loop.call_soon_threadsafe(take)
 
     async def bodies(self) -> AsyncGenerator[bytes, None]:
-        """The newest body each time there is one; leaving the loop cancels the work."""
+        """The newest body, or all events since, each time there is one; leaving the loop cancels the work."""
         try:
             while True:
                 await self._changed.wait()
                 self._changed.clear()
-                body, self._body = self._body, None
+                untaken, self._untaken = self._untaken, []
                 ended, error = self._ended, self._error
-                if body is not None:
-                    yield body
+                if untaken:
+                    yield untaken[0] if len(untaken) == 1 else Events(b"".join(untaken))
                 if error is not None:
                     raise error
                 if ended:

@@ -165,9 +165,13 @@ async def _database(request: Request, error: Exception) -> Response:
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
     # Starlette logs the traceback: it raises the error again after this answer
-    words = f"Something failed on our side. It has been logged as {request_id()}."
     # this answer is given outside of what sends the id with others
-    return error_response(request, 500, words, {"X-Request-ID": request_id()})
+    return error_response(request, 500, failure(), {"X-Request-ID": request_id()})
+
+
+def failure() -> str:
+    """What a visitor is told of a fault of ours."""
+    return f"Something failed on our side. It has been logged as {request_id()}."
 
 
 def install(app: FastAPI) -> None:

@@ -4,6 +4,7 @@ httpx's own `iter_lines` also splits on U+2028, U+0085 and others, which JSON ma
 in \\n, \\r\\n or \\r only.
 """
 
+import json
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
@@ -11,14 +12,29 @@ import httpx
 from .errors import UnexpectedStatus
 
 
+class StreamError(Exception):
+    """A stream that had begun and brought no whole answer.
+
+    `error` says why in words. `cause` is the server's for programs, where it gives one; "incomplete" where it said
+    nothing and the stream just ended.
+    """
+
+    def __init__(self, error: str, cause: str | None) -> None:
+        super().__init__(error)
+        self.error = error
+        self.cause = cause
+
+
 class _Decoder:
-    """Collects the `data` of events; comments, names and ids are passed over."""
+    """Collects name and `data` of events; comments and ids are passed over."""
 
     def __init__(self) -> None:
         self._rest = ""
+        self._name = ""
         self._data: list[str] = []
 
-    def feed(self, text: str) -> Iterator[str]:
+    def feed(self, text: str) -> Iterator[tuple[str, str]]:
+        """The events that end in `text`. Raises StreamError for one that is named "error"."""
         text = self._rest + text
         # a \r at the very end may be the first half of \r\n
         held = "\r" if text.endswith("\r") else ""
@@ -27,13 +43,32 @@ class _Decoder:
         for line in lines:
             if line.startswith("data:"):
                 self._data.append(line[5:].removeprefix(" "))
-            elif not line and self._data:
-                yield "\n".join(self._data)
-                self._data = []
+            elif line.startswith("event:"):
+                self._name = line[6:].removeprefix(" ")
+            elif not line:
+                name, data = self._name or "message", "\n".join(self._data)
+                had_data, self._name, self._data = bool(self._data), "", []
+                if had_data and name == "error":
+                    raise _stream_error(data)
+                if had_data:
+                    yield name, data
 
 
-def iter_sse(response: httpx.Response) -> Iterator[str]:
-    """The data of each event. Raises UnexpectedStatus for every answer but 200."""
+def _stream_error(data: str) -> StreamError:
+    try:
+        body = json.loads(data)
+        return StreamError(str(body["error"]), body.get("cause"))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return StreamError(data, None)
+
+
+def events(response: httpx.Response) -> Iterator[tuple[str, str]]:
+    """Name and data of each event; "message" is the name of one without.
+
+    Raises:
+        UnexpectedStatus: For every answer but 200.
+        StreamError: At an event named "error".
+    """
     if response.status_code != 200:
         raise UnexpectedStatus(response.status_code, response.read())
     decoder = _Decoder()
@@ -41,11 +76,17 @@ def iter_sse(response: httpx.Response) -> Iterator[str]:
         yield from decoder.feed(text)
 
 
-async def aiter_sse(response: httpx.Response) -> AsyncIterator[str]:
-    """Like `iter_sse`."""
+async def aevents(response: httpx.Response) -> AsyncIterator[tuple[str, str]]:
+    """Like `events`."""
     if response.status_code != 200:
         raise UnexpectedStatus(response.status_code, await response.aread())
     decoder = _Decoder()
     async for text in response.aiter_text():
-        for data in decoder.feed(text):
-            yield data
+        for name, data in decoder.feed(text):
+            yield name, data
+
+
+def ended(last: str) -> None:
+    """Raises StreamError where the last event of a stream, named `last`, was no whole answer."""
+    if last != "message":
+        raise StreamError("The stream ended without the whole answer.", "incomplete")

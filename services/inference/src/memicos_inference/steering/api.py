@@ -6,21 +6,25 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from memicos_inference.answers import generated
+from memicos_inference.errors import ErrorBody
 from memicos_inference.steering import service
 from memicos_inference.steering.schemas import (
+    DELTA,
     ChatRequest,
     ChatResponse,
     CompletionRequest,
     CompletionResponse,
+    SteerDelta,
 )
 
 router = APIRouter(prefix="/v1/steer", tags=["steer"])
 
 
-def _or_events(frame: str) -> dict[int | str, dict[str, Any]]:
-    """The 200 answer as JSON and as events, each of which is the whole answer so far."""
-    schema = {"$ref": f"#/components/schemas/{frame}"}
-    return {200: {"content": {"text/event-stream": {"schema": schema}}}}
+def _or_events(answer: str) -> dict[int | str, dict[str, Any]]:
+    """The 200 answer as events too, by name what they hold; "message" are those without a name."""
+    schemas = {"message": answer, DELTA: SteerDelta.__name__, "error": ErrorBody.__name__}
+    named = {name: {"$ref": f"#/components/schemas/{schema}"} for name, schema in schemas.items()}
+    return {200: {"content": {"text/event-stream": {"schema": {"type": "string"}, "x-events": named}}}}
 
 
 @router.post(

@@ -1,13 +1,17 @@
-"""The wire of `/v1/steer`. With `stream` every server-sent event is the whole response so far."""
+"""The wire of `/v1/steer`. With `stream` every server-sent event is the whole response so far, or what is new in it."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from memicos_inference.wire import Index, Number, Text, Wire
 
 SteerMethod = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP", "PROJECTION_CAP"]
 SteerType = Literal["STEERED", "DEFAULT"]
+Finished = Literal["length", "eos"]
+
+DELTA = "delta"
+"""Name of the events that hold a `SteerDelta`."""
 
 
 class SteerFeature(Wire):
@@ -50,6 +54,11 @@ class SteerSettings(Wire):
     )
     seed: int = Field(16, ge=-(2**53), le=2**53, description="each type is sampled from this seed anew")
     stream: bool = Field(False, description="answer as text/event-stream")
+    stream_deltas: bool = Field(
+        False,
+        description="with `stream`: events named `delta` have what is new since the one before, and the last event, "
+        "which has no name, the whole answer",
+    )
     n_logprobs: int = Field(0, ge=0, le=10, description="alternatives for each token; 0: no log-probabilities")
 
     @field_validator("types")
@@ -58,6 +67,12 @@ class SteerSettings(Wire):
         if len(set(types)) < len(types):
             raise ValueError("a type is named twice")
         return types
+
+    @model_validator(mode="after")
+    def _deltas_are_streamed(self) -> Self:
+        if self.stream_deltas and not self.stream:
+            raise ValueError("stream_deltas is about a stream: set stream to true as well")
+        return self
 
 
 class CompletionRequest(SteerSettings):
@@ -95,13 +110,12 @@ class CompletionOutput(Wire):
     output: str = Field(description="prompt and completion; a prepended BOS is left out")
     completion: str = Field(description="what was generated, cut by token count")
     token_ids: list[int] = Field(description="generated tokens")
-    finished: Literal["length", "eos"] | None = Field(None, description="why it ended; null: not yet")
+    finished: Finished | None = Field(None, description="why it ended; null: not yet")
     logprobs: list[TokenLogprob] | None = Field(None, description="one a generated token, where asked for")
 
 
 class CompletionResponse(Wire):
     outputs: list[CompletionOutput] = Field(description="in the order of `types`")
-    error: str | None = Field(None, description="why a stream broke off; only ever in its last event")
 
 
 class ChatInput(Wire):
@@ -116,11 +130,27 @@ class ChatOutput(Wire):
     raw: str = Field(description="rendered prompt and completion, special tokens included")
     completion: str = Field(description="the assistant's turn without special tokens")
     token_ids: list[int] = Field(description="generated tokens")
-    finished: Literal["length", "eos"] | None = Field(None, description="why it ended; null: not yet")
+    finished: Finished | None = Field(None, description="why it ended; null: not yet")
     logprobs: list[TokenLogprob] | None = Field(None, description="one a generated token, where asked for")
 
 
 class ChatResponse(Wire):
     outputs: list[ChatOutput] = Field(description="in the order of `types`")
     input: ChatInput
-    error: str | None = Field(None, description="why a stream broke off; only ever in its last event")
+
+
+class OutputDelta(Wire):
+    """What is new in an output. All of a stream joined are the `completion`, `token_ids` and `logprobs` of the answer.
+
+    A character of several tokens comes with the last of them, so that `completion` may be empty.
+    """
+
+    type: SteerType
+    completion: str
+    token_ids: list[int]
+    finished: Finished | None = Field(None, description="why it ended; null: not yet")
+    logprobs: list[TokenLogprob] | None = Field(None, description="one a token, where asked for")
+
+
+class SteerDelta(Wire):
+    outputs: list[OutputDelta] = Field(description="those in which something is new")

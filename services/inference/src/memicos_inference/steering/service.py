@@ -1,4 +1,4 @@
-"""Steered generation. Each function says what is to be written, and as it advances gives the answer so far."""
+"""Steered generation. Each function says what is to be written, and gives the answer as it advances."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from memicos_inference.errors import BadInput
+from memicos_inference.events import Events, event
 from memicos_inference.serving import Served
+from memicos_inference.steering.said import Said
 from memicos_inference.steering.schemas import (
+    DELTA,
     ChatInput,
     ChatMessage,
     ChatOutput,
@@ -16,14 +19,13 @@ from memicos_inference.steering.schemas import (
     CompletionOutput,
     CompletionRequest,
     CompletionResponse,
+    SteerDelta,
     SteerSettings,
-    TokenLogprob,
-    TopLogprob,
 )
 from memicos_inference.work import Writing
 
 if TYPE_CHECKING:
-    from memicos_engine.generation import Generation, Logprob, Row
+    from memicos_engine.generation import Generation, Row
     from memicos_engine.steering import Steer
 
 
@@ -36,25 +38,23 @@ def completion(served: Served, body: CompletionRequest) -> Writing:
     rows = [Row(ids, steers if kind == "STEERED" else ()) for kind in body.types]
     writing = _start(served, body, rows)
     shown = served.model.text(ids[bos:])
+    said = [Said(served.model, writing, row, kind, ids[bos:], chat=False) for row, kind in enumerate(body.types)]
 
-    def now() -> bytes:
-        outputs = []
-        for row, kind in enumerate(body.types):
-            ended = writing.ended[row]
-            words = served.model.continuation(ids[bos:], writing.written(row), partial=ended is None)
-            outputs.append(
-                CompletionOutput.model_construct(
-                    type=kind,
-                    output=shown + words,
-                    completion=words,
-                    token_ids=writing.ids[row],
-                    finished=ended,
-                    logprobs=_logprobs(served, writing.logprobs[row]) if body.n_logprobs else None,
-                )
+    def whole() -> CompletionResponse:
+        outputs = [
+            CompletionOutput.model_construct(
+                type=one.kind,
+                output=shown + one.words,
+                completion=one.words,
+                token_ids=one.ids,
+                finished=one.ended,
+                logprobs=one.logprobs if body.n_logprobs else None,
             )
-        return _body(CompletionResponse.model_construct(outputs=outputs))
+            for one in said
+        ]
+        return CompletionResponse.model_construct(outputs=outputs)
 
-    return _frames(body, writing, now)
+    return _frames(body, writing, said, whole)
 
 
 def chat(served: Served, body: ChatRequest) -> Writing:
@@ -72,29 +72,24 @@ def chat(served: Served, body: ChatRequest) -> Writing:
     writing = _start(served, body, rows)
     rendered = served.model.text(ids)
     given = ChatInput(chat_template=list(body.prompt), raw=rendered, token_ids=ids)
+    said = [Said(served.model, writing, row, kind, ids, chat=True) for row, kind in enumerate(body.types)]
 
-    def now() -> bytes:
-        outputs = []
-        for row, kind in enumerate(body.types):
-            ended = writing.ended[row]
-            raw = served.model.continuation(ids, writing.ids[row], partial=ended is None)
-            plain = served.model.without_special(writing.ids[row])
-            words = served.model.continuation(ids, plain, partial=ended is None)
-            turn = ChatMessage(role="assistant", content=words)
-            outputs.append(
-                ChatOutput.model_construct(
-                    type=kind,
-                    chat_template=[*body.prompt, turn],
-                    raw=rendered + raw,
-                    completion=words,
-                    token_ids=writing.ids[row],
-                    finished=ended,
-                    logprobs=_logprobs(served, writing.logprobs[row]) if body.n_logprobs else None,
-                )
+    def whole() -> ChatResponse:
+        outputs = [
+            ChatOutput.model_construct(
+                type=one.kind,
+                chat_template=[*body.prompt, ChatMessage(role="assistant", content=one.words)],
+                raw=rendered + one.raw,
+                completion=one.words,
+                token_ids=one.ids,
+                finished=one.ended,
+                logprobs=one.logprobs if body.n_logprobs else None,
             )
-        return _body(ChatResponse.model_construct(outputs=outputs, input=given))
+            for one in said
+        ]
+        return ChatResponse.model_construct(outputs=outputs, input=given)
 
-    return _frames(body, writing, now)
+    return _frames(body, writing, said, whole)
 
 
 def _steers(served: Served, body: SteerSettings) -> list[Steer]:
@@ -151,26 +146,34 @@ def _start(served: Served, body: SteerSettings, rows: Sequence[Row]) -> Generati
     return Generation(served.model, rows, body.n_completion_tokens, sampling, served.settings.kv_bytes, known)
 
 
-def _frames(body: SteerSettings, writing: Generation, now: Callable[[], bytes]) -> Writing:
+def _frames(
+    body: SteerSettings,
+    writing: Generation,
+    said: Sequence[Said],
+    whole: Callable[[], CompletionResponse | ChatResponse],
+) -> Writing:
     yield writing
     while not writing.done:
-        yield now() if body.stream else None
-    yield now()
+        if not body.stream:
+            yield None
+        elif body.stream_deltas:
+            yield _delta(said)
+        else:
+            for one in said:
+                one.advance()
+            yield _json(whole())
+    if body.stream_deltas:
+        yield Events(_delta(said) + event(_json(whole())))
+        return
+    for one in said:
+        one.advance()
+    yield _json(whole())
 
 
-def _logprobs(served: Served, found: Sequence[Logprob]) -> list[TokenLogprob]:
-    def text(token: int) -> str:
-        return served.model.token_strings([token])[0]
-
-    return [
-        TokenLogprob.model_construct(
-            token=text(item.token),
-            logprob=item.logprob,
-            top_logprobs=[TopLogprob.model_construct(token=text(t), logprob=p) for t, p in item.top],
-        )
-        for item in found
-    ]
+def _delta(said: Sequence[Said]) -> Events:
+    outputs = [delta for one in said if (delta := one.advance()) is not None]
+    return event(_json(SteerDelta.model_construct(outputs=outputs)), DELTA)
 
 
-def _body(answer: CompletionResponse | ChatResponse) -> bytes:
+def _json(answer: CompletionResponse | ChatResponse | SteerDelta) -> bytes:
     return answer.model_dump_json(exclude_none=True).encode()

@@ -87,7 +87,18 @@ def silence(url: str, error: httpx.HTTPError, seconds: float) -> Fault:
         return InferenceDown(url)
     if isinstance(error, httpx.TimeoutException):
         return Unavailable(f"Inference at {url} was silent for {seconds:g} s (setting MEMICOS_INFERENCE_READ_SECONDS).")
-    return UpstreamFault(f"The connection to inference at {url} broke off; run it again.")
+    return broken_off(url, "", "incomplete")
+
+
+def broken_off(url: str, words: str, cause: str | None) -> Fault:
+    """The fault for an answer that ended early: `words` and `cause` as the client has them from the server."""
+    if cause == "incomplete":
+        return UpstreamFault(f"The connection to inference at {url} broke off; run it again.")
+    if cause == "invalid_request":
+        return BadInput(words)
+    if cause in ("busy", "stopping", "out_of_memory"):
+        return Unavailable(f"Inference stopped in the middle: {words}")
+    return UpstreamFault(f"The inference server failed: {words}")
 
 
 def unreadable(url: str) -> Fault:

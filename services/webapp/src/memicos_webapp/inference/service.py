@@ -21,14 +21,16 @@ from memicos_inference_client.models import (
     TopkRequest,
     TopkResponse,
 )
+from memicos_inference_client.sse import StreamError
 from memicos_inference_client.types import Response
 
 from memicos_webapp.errors import BadInput
-from memicos_webapp.inference.faults import refusal, silence, unreadable
+from memicos_webapp.inference.faults import broken_off, refusal, silence, unreadable
 from memicos_webapp.inference.hosts import Host, Hosts, Status
 from memicos_webapp.settings import Settings
 
 T = TypeVar("T")
+F = TypeVar("F", CompletionResponse, ChatResponse)
 UNPARSEABLE = (ValueError, KeyError, TypeError, AttributeError)
 """What the generated client raises on JSON of another shape."""
 
@@ -116,24 +118,29 @@ async def _answer(host: Host, call: Awaitable[Response[Any]], wanted: type[T]) -
     return response.parsed
 
 
-async def _frames(host: Host, frames: AsyncGenerator[T]) -> AsyncGenerator[T]:
-    """`frames`, with faults in place of the client's errors."""
-    empty = True
+async def _frames(host: Host, frames: AsyncGenerator[F]) -> AsyncGenerator[F]:
+    """`frames`, with faults in place of the client's errors, also where the last is not the whole answer."""
+    frame: F | None = None
     try:
         async with aclosing(frames):
             async for frame in frames:
-                empty = False
                 yield frame
     except errors.UnexpectedStatus as error:
         host.forget()
         raise refusal(host.url, error.status_code, error.content, {}) from error
+    except StreamError as error:
+        host.forget()
+        if frame is None and error.cause == "incomplete":
+            raise unreadable(host.url) from error
+        raise broken_off(host.url, error.error, error.cause) from error
     except httpx.HTTPError as error:
         host.forget()
         raise silence(host.url, error, host.read_seconds) from error
     except UNPARSEABLE as error:
         raise unreadable(host.url) from error
-    if empty:
-        raise unreadable(host.url)
+    if frame is not None and not all(output.finished for output in frame.outputs):
+        host.forget()
+        raise broken_off(host.url, "", "incomplete")
 
 
 def check_texts(settings: Settings, text: str | list[str]) -> list[str]:

@@ -1,9 +1,13 @@
-// Server-sent events out of a fetch() response: yields the parsed JSON of every frame.
+// Server-sent events out of a fetch() response: yields the parsed JSON of every frame. An event named "error" is thrown
+// as a StreamError.
 // Lines end at \n (or \r\n) only: model text may hold U+2028 and the like raw.
+
+export class StreamError extends Error {}
 
 export async function* frames(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
+  let name = "";
   let data = [];
   try {
     for (;;) {
@@ -15,8 +19,15 @@ export async function* frames(response) {
         const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
         if (line.startsWith("data:")) {
           data.push(line.slice(line[5] === " " ? 6 : 5));
-        } else if (line === "" && data.length) {
-          yield JSON.parse(data.join("\n"));
+        } else if (line.startsWith("event:")) {
+          name = line.slice(6).trim();
+        } else if (line === "") {
+          if (data.length) {
+            const frame = JSON.parse(data.join("\n"));
+            if (name === "error") throw new StreamError(frame.error);
+            yield frame;
+          }
+          name = "";
           data = [];
         }
       }

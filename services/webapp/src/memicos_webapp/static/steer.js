@@ -1,5 +1,5 @@
 // The steer page: reads the form, streams both columns from the public API, keeps the URL shareable.
-import { frames, problem } from "./sse.js";
+import { frames, problem, StreamError } from "./sse.js";
 
 const form = document.getElementById("steer");
 const model = form.dataset.model;
@@ -284,17 +284,15 @@ async function run() {
       failed = await problem(response);
     } else {
       for await (const frame of frames(response)) {
-        if (frame.error) {
-          failed = frame.error;
-          break;
-        }
         if (!last) say("Streaming. Esc stops.");
         last = frame;
         paint(frame, lines, total);
       }
+      if (!last?.shareUrl) failed = "The answer broke off; run it again.";
     }
   } catch (error) {
-    if (error.name !== "AbortError") failed = `The connection broke: ${error.message}.`;
+    if (error instanceof StreamError) failed = error.message;
+    else if (error.name !== "AbortError") failed = `The connection broke: ${error.message}.`;
   }
   if (aborter !== mine) return; // a newer run has taken over
   aborter = null;

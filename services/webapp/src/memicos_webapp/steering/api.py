@@ -21,9 +21,11 @@ router = APIRouter(
 )
 
 
-def _or_events(frame: str) -> dict[int | str, dict[str, Any]]:
-    """The 200 answer as JSON and as events, each of which is the whole answer so far."""
-    return {200: {"content": {"text/event-stream": {"schema": {"$ref": f"#/components/schemas/{frame}"}}}}}
+def _or_events(answer: str) -> dict[int | str, dict[str, Any]]:
+    """The 200 answer as events too, by name what they hold; "message" are those without a name."""
+    schemas = {"message": answer, "error": ErrorBody.__name__}
+    named = {name: {"$ref": f"#/components/schemas/{schema}"} for name, schema in schemas.items()}
+    return {200: {"content": {"text/event-stream": {"schema": {"type": "string"}, "x-events": named}}}}
 
 
 @router.post("/steer", response_model=SteerAnswer, responses=_or_events("SteerAnswer"))
@@ -32,7 +34,8 @@ async def steer(
 ) -> Response | SteerAnswer:
     """Continue a prompt steered and as the model is; answers have the completions without the prompt.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, or `error`.
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`. What ends a stream
+    early is told in an event named `error`.
     """
     await service.check(database, request.app.state.settings, body, body.features)
     answers = service.complete(inference, body, links.share_completion(request, body))
@@ -45,7 +48,8 @@ async def steer_chat(
 ) -> Response | SteerChatAnswer:
     """Answer in a conversation, steered and as the model is. Without features only DEFAULT is generated.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, or `error`.
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`. What ends a stream
+    early is told in an event named `error`.
     """
     await service.check(database, request.app.state.settings, body, body.features)
     answers = service.chat(inference, body, links.share_chat(request, body))

@@ -93,13 +93,12 @@ class TokenCounts(BaseModel):
 
 
 class Answer(Camel):
-    """`id` and `shareUrl` come with the last frame of a stream, `error` where it broke off."""
+    """`id` and `shareUrl` come with the last frame of a stream."""
 
     id: str | None = Field(default=None, description="null: runs are not stored")
     share_url: str | None = Field(default=None, description="the steer page with these settings")
     limit: str | None = Field(default=None, description="requests left in this window; null where none is set")
     tokens: TokenCounts | None = None
-    error: str | None = Field(default=None, description="why a stream broke off; only ever in its last frame")
 
 
 class SteerAnswer(Answer):

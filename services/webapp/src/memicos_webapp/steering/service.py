@@ -143,11 +143,8 @@ async def complete(inference: Inference, body: SteerRequest, share_url: str) -> 
                 steered_log_probs=_logprobs(steered),
                 default_log_probs=_logprobs(default),
                 tokens=TokenCounts(STEERED=len(steered.token_ids), DEFAULT=len(default.token_ids)),
-                error=frame.error or None,
             )
             yield answer
-            if answer.error:
-                return
     yield answer.model_copy(update={"share_url": share_url})
 
 
@@ -174,10 +171,8 @@ async def chat(inference: Inference, body: SteerChatRequest, share_url: str) -> 
             results = {output.type_: _result(output) for output in frame.outputs}
             counts = {output.type_: len(output.token_ids) for output in frame.outputs}
             tokens = (answer.tokens or TokenCounts()).model_copy(update=counts)
-            answer = answer.model_copy(update={**results, "tokens": tokens, "error": frame.error or None})
+            answer = answer.model_copy(update={**results, "tokens": tokens})
             yield answer
-            if answer.error:
-                return
     yield answer.model_copy(update={"share_url": share_url})
 
 

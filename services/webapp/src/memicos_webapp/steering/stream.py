@@ -1,5 +1,6 @@
 """Answers as server-sent events."""
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TypeVar
@@ -7,8 +8,10 @@ from typing import TypeVar
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from memicos_webapp.errors import Fault, UpstreamFault
+from memicos_webapp.errors import ErrorBody, Fault, failure
 from memicos_webapp.steering.schemas import Answer
+
+log = logging.getLogger(__name__)
 
 A = TypeVar("A", bound=Answer)
 
@@ -37,15 +40,14 @@ async def last(answers: AsyncGenerator[A]) -> A:
     """
     answer: A | None = None
     async with aclosing(answers):
-        async for answer in answers:
-            if answer.error:
-                raise UpstreamFault(answer.error)
+        async for newer in answers:
+            answer = newer
     assert answer is not None  # a stream without a frame ends in a fault
     return answer
 
 
 async def streamed(answers: AsyncGenerator[A]) -> EventStream:
-    """Each answer as an event. What goes wrong before the first is raised, later it is told in the last event.
+    """Each answer as an event. What goes wrong before the first is raised, later it is an event named `error`.
 
     Raises:
         Fault: there is no first answer.
@@ -61,8 +63,15 @@ async def _events(answer: A, answers: AsyncGenerator[A]) -> AsyncGenerator[str]:
             async for answer in answers:
                 yield _event(answer)
         except Fault as fault:
-            yield _event(answer.model_copy(update={"error": fault.message}))
+            yield _error(fault.message)
+        except Exception:  # the answer has begun: what is left to do is to say so in the stream
+            log.exception("a stream broke off")
+            yield _error(failure())
 
 
 def _event(answer: Answer) -> str:
     return f"data: {answer.model_dump_json(exclude_none=True)}\n\n"
+
+
+def _error(words: str) -> str:
+    return f"event: error\ndata: {ErrorBody(error=words, message=words).model_dump_json()}\n\n"

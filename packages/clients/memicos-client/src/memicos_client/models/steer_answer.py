@@ -25,7 +25,6 @@ class SteerAnswer:
         share_url (None | str | Unset): the steer page with these settings
         limit (None | str | Unset): requests left in this window; null where none is set
         tokens (None | TokenCounts | Unset):
-        error (None | str | Unset): why a stream broke off; only ever in its last frame
         steered (None | str | Unset):
         default (None | str | Unset):
         steered_log_probs (list[TokenLogprob] | None | Unset):
@@ -36,7 +35,6 @@ class SteerAnswer:
     share_url: None | str | Unset = UNSET
     limit: None | str | Unset = UNSET
     tokens: None | TokenCounts | Unset = UNSET
-    error: None | str | Unset = UNSET
     steered: None | str | Unset = UNSET
     default: None | str | Unset = UNSET
     steered_log_probs: list[TokenLogprob] | None | Unset = UNSET
@@ -71,12 +69,6 @@ class SteerAnswer:
             tokens = self.tokens.to_dict()
         else:
             tokens = self.tokens
-
-        error: None | str | Unset
-        if isinstance(self.error, Unset):
-            error = UNSET
-        else:
-            error = self.error
 
         steered: None | str | Unset
         if isinstance(self.steered, Unset):
@@ -125,8 +117,6 @@ class SteerAnswer:
             field_dict["limit"] = limit
         if tokens is not UNSET:
             field_dict["tokens"] = tokens
-        if error is not UNSET:
-            field_dict["error"] = error
         if steered is not UNSET:
             field_dict["STEERED"] = steered
         if default is not UNSET:
@@ -188,15 +178,6 @@ class SteerAnswer:
             return cast(None | TokenCounts | Unset, data)
 
         tokens = _parse_tokens(d.pop("tokens", UNSET))
-
-        def _parse_error(data: object) -> None | str | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(None | str | Unset, data)
-
-        error = _parse_error(d.pop("error", UNSET))
 
         def _parse_steered(data: object) -> None | str | Unset:
             if data is None:
@@ -265,7 +246,6 @@ class SteerAnswer:
             share_url=share_url,
             limit=limit,
             tokens=tokens,
-            error=error,
             steered=steered,
             default=default,
             steered_log_probs=steered_log_probs,

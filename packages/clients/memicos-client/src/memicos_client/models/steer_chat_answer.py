@@ -26,7 +26,6 @@ class SteerChatAnswer:
         share_url (None | str | Unset): the steer page with these settings
         limit (None | str | Unset): requests left in this window; null where none is set
         tokens (None | TokenCounts | Unset):
-        error (None | str | Unset): why a stream broke off; only ever in its last frame
         steered (ChatResult | None | Unset):
         default (ChatResult | None | Unset):
     """
@@ -36,7 +35,6 @@ class SteerChatAnswer:
     share_url: None | str | Unset = UNSET
     limit: None | str | Unset = UNSET
     tokens: None | TokenCounts | Unset = UNSET
-    error: None | str | Unset = UNSET
     steered: ChatResult | None | Unset = UNSET
     default: ChatResult | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -73,12 +71,6 @@ class SteerChatAnswer:
         else:
             tokens = self.tokens
 
-        error: None | str | Unset
-        if isinstance(self.error, Unset):
-            error = UNSET
-        else:
-            error = self.error
-
         steered: dict[str, Any] | None | Unset
         if isinstance(self.steered, Unset):
             steered = UNSET
@@ -110,8 +102,6 @@ class SteerChatAnswer:
             field_dict["limit"] = limit
         if tokens is not UNSET:
             field_dict["tokens"] = tokens
-        if error is not UNSET:
-            field_dict["error"] = error
         if steered is not UNSET:
             field_dict["STEERED"] = steered
         if default is not UNSET:
@@ -172,15 +162,6 @@ class SteerChatAnswer:
 
         tokens = _parse_tokens(d.pop("tokens", UNSET))
 
-        def _parse_error(data: object) -> None | str | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(None | str | Unset, data)
-
-        error = _parse_error(d.pop("error", UNSET))
-
         def _parse_steered(data: object) -> ChatResult | None | Unset:
             if data is None:
                 return data
@@ -221,7 +202,6 @@ class SteerChatAnswer:
             share_url=share_url,
             limit=limit,
             tokens=tokens,
-            error=error,
             steered=steered,
             default=default,
         )

@@ -35,6 +35,9 @@ from .health_response_state import HealthResponseState
 from .limitation import Limitation
 from .limits import Limits
 from .model_recipe import ModelRecipe
+from .output_delta import OutputDelta
+from .output_delta_finished_type_0 import OutputDeltaFinishedType0
+from .output_delta_type import OutputDeltaType
 from .raw_activation import RawActivation
 from .raw_request import RawRequest
 from .raw_request_type import RawRequestType
@@ -59,6 +62,7 @@ from .source_request import SourceRequest
 from .source_response import SourceResponse
 from .source_result import SourceResult
 from .source_result_activefeatures import SourceResultActivefeatures
+from .steer_delta import SteerDelta
 from .steer_feature import SteerFeature
 from .steer_vector import SteerVector
 from .template_message import TemplateMessage
@@ -121,6 +125,9 @@ __all__ = (
     "Limitation",
     "Limits",
     "ModelRecipe",
+    "OutputDelta",
+    "OutputDeltaFinishedType0",
+    "OutputDeltaType",
     "RawActivation",
     "RawRequest",
     "RawRequestType",
@@ -145,6 +152,7 @@ __all__ = (
     "SourceResponse",
     "SourceResult",
     "SourceResultActivefeatures",
+    "SteerDelta",
     "SteerFeature",
     "SteerVector",
     "TemplateMessage",

@@ -43,6 +43,8 @@ class ChatRequest:
             temperature; only where temperature and penalty are above 0 Default: 0.0.
         seed (int | Unset): each type is sampled from this seed anew Default: 16.
         stream (bool | Unset): answer as text/event-stream Default: False.
+        stream_deltas (bool | Unset): with `stream`: events named `delta` have what is new since the one before, and the
+            last event, which has no name, the whole answer Default: False.
         n_logprobs (int | Unset): alternatives for each token; 0: no log-probabilities Default: 0.
         steer_special_tokens (bool | Unset): false: special tokens of the prompt are not steered; generated ones always
             are Default: True.
@@ -62,6 +64,7 @@ class ChatRequest:
     freq_penalty: float | Unset = 0.0
     seed: int | Unset = 16
     stream: bool | Unset = False
+    stream_deltas: bool | Unset = False
     n_logprobs: int | Unset = 0
     steer_special_tokens: bool | Unset = True
     is_assistant_axis: bool | Unset = False
@@ -122,6 +125,8 @@ class ChatRequest:
 
         stream = self.stream
 
+        stream_deltas = self.stream_deltas
+
         n_logprobs = self.n_logprobs
 
         steer_special_tokens = self.steer_special_tokens
@@ -155,6 +160,8 @@ class ChatRequest:
             field_dict["seed"] = seed
         if stream is not UNSET:
             field_dict["stream"] = stream
+        if stream_deltas is not UNSET:
+            field_dict["stream_deltas"] = stream_deltas
         if n_logprobs is not UNSET:
             field_dict["n_logprobs"] = n_logprobs
         if steer_special_tokens is not UNSET:
@@ -252,6 +259,8 @@ class ChatRequest:
 
         stream = d.pop("stream", UNSET)
 
+        stream_deltas = d.pop("stream_deltas", UNSET)
+
         n_logprobs = d.pop("n_logprobs", UNSET)
 
         steer_special_tokens = d.pop("steer_special_tokens", UNSET)
@@ -272,6 +281,7 @@ class ChatRequest:
             freq_penalty=freq_penalty,
             seed=seed,
             stream=stream,
+            stream_deltas=stream_deltas,
             n_logprobs=n_logprobs,
             steer_special_tokens=steer_special_tokens,
             is_assistant_axis=is_assistant_axis,

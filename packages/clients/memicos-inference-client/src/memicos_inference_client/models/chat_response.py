@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
-
-from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.chat_input import ChatInput
@@ -22,12 +20,10 @@ class ChatResponse:
     Attributes:
         outputs (list[ChatOutput]): in the order of `types`
         input_ (ChatInput):
-        error (None | str | Unset): why a stream broke off; only ever in its last event
     """
 
     outputs: list[ChatOutput]
     input_: ChatInput
-    error: None | str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -38,12 +34,6 @@ class ChatResponse:
 
         input_ = self.input_.to_dict()
 
-        error: None | str | Unset
-        if isinstance(self.error, Unset):
-            error = UNSET
-        else:
-            error = self.error
-
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -52,8 +42,6 @@ class ChatResponse:
                 "input": input_,
             }
         )
-        if error is not UNSET:
-            field_dict["error"] = error
 
         return field_dict
 
@@ -72,19 +60,9 @@ class ChatResponse:
 
         input_ = ChatInput.from_dict(d.pop("input"))
 
-        def _parse_error(data: object) -> None | str | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(None | str | Unset, data)
-
-        error = _parse_error(d.pop("error", UNSET))
-
         chat_response = cls(
             outputs=outputs,
             input_=input_,
-            error=error,
         )
 
         chat_response.additional_properties = d

@@ -42,6 +42,8 @@ class CompletionRequest:
             temperature; only where temperature and penalty are above 0 Default: 0.0.
         seed (int | Unset): each type is sampled from this seed anew Default: 16.
         stream (bool | Unset): answer as text/event-stream Default: False.
+        stream_deltas (bool | Unset): with `stream`: events named `delta` have what is new since the one before, and the
+            last event, which has no name, the whole answer Default: False.
         n_logprobs (int | Unset): alternatives for each token; 0: no log-probabilities Default: 0.
     """
 
@@ -58,6 +60,7 @@ class CompletionRequest:
     freq_penalty: float | Unset = 0.0
     seed: int | Unset = 16
     stream: bool | Unset = False
+    stream_deltas: bool | Unset = False
     n_logprobs: int | Unset = 0
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -113,6 +116,8 @@ class CompletionRequest:
 
         stream = self.stream
 
+        stream_deltas = self.stream_deltas
+
         n_logprobs = self.n_logprobs
 
         field_dict: dict[str, Any] = {}
@@ -142,6 +147,8 @@ class CompletionRequest:
             field_dict["seed"] = seed
         if stream is not UNSET:
             field_dict["stream"] = stream
+        if stream_deltas is not UNSET:
+            field_dict["stream_deltas"] = stream_deltas
         if n_logprobs is not UNSET:
             field_dict["n_logprobs"] = n_logprobs
 
@@ -229,6 +236,8 @@ class CompletionRequest:
 
         stream = d.pop("stream", UNSET)
 
+        stream_deltas = d.pop("stream_deltas", UNSET)
+
         n_logprobs = d.pop("n_logprobs", UNSET)
 
         completion_request = cls(
@@ -245,6 +254,7 @@ class CompletionRequest:
             freq_penalty=freq_penalty,
             seed=seed,
             stream=stream,
+            stream_deltas=stream_deltas,
             n_logprobs=n_logprobs,
         )
 

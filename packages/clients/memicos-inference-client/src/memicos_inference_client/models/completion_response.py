@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
-
-from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.completion_output import CompletionOutput
@@ -20,11 +18,9 @@ class CompletionResponse:
     """
     Attributes:
         outputs (list[CompletionOutput]): in the order of `types`
-        error (None | str | Unset): why a stream broke off; only ever in its last event
     """
 
     outputs: list[CompletionOutput]
-    error: None | str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -33,12 +29,6 @@ class CompletionResponse:
             outputs_item = outputs_item_data.to_dict()
             outputs.append(outputs_item)
 
-        error: None | str | Unset
-        if isinstance(self.error, Unset):
-            error = UNSET
-        else:
-            error = self.error
-
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -46,8 +36,6 @@ class CompletionResponse:
                 "outputs": outputs,
             }
         )
-        if error is not UNSET:
-            field_dict["error"] = error
 
         return field_dict
 
@@ -63,18 +51,8 @@ class CompletionResponse:
 
             outputs.append(outputs_item)
 
-        def _parse_error(data: object) -> None | str | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(None | str | Unset, data)
-
-        error = _parse_error(d.pop("error", UNSET))
-
         completion_response = cls(
             outputs=outputs,
-            error=error,
         )
 
         completion_response.additional_properties = d

@@ -10,7 +10,7 @@ from ...client import AuthenticatedClient, Client
 from ...models.error_body import ErrorBody
 from ...models.steer_chat_answer import SteerChatAnswer
 from ...models.steer_chat_request import SteerChatRequest
-from ...sse import aiter_sse, iter_sse
+from ...sse import aevents, ended, events
 from ...types import Response
 
 
@@ -92,8 +92,9 @@ def sync_detailed(
 
      Answer in a conversation, steered and as the model is. Without features only DEFAULT is generated.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, or
-    `error`.
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`. What
+    ends a stream
+    early is told in an event named `error`.
 
     Args:
         body (SteerChatRequest):
@@ -126,8 +127,9 @@ def sync(
 
      Answer in a conversation, steered and as the model is. Without features only DEFAULT is generated.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, or
-    `error`.
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`. What
+    ends a stream
+    early is told in an event named `error`.
 
     Args:
         body (SteerChatRequest):
@@ -155,8 +157,9 @@ async def asyncio_detailed(
 
      Answer in a conversation, steered and as the model is. Without features only DEFAULT is generated.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, or
-    `error`.
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`. What
+    ends a stream
+    early is told in an event named `error`.
 
     Args:
         body (SteerChatRequest):
@@ -187,8 +190,9 @@ async def asyncio(
 
      Answer in a conversation, steered and as the model is. Without features only DEFAULT is generated.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, or
-    `error`.
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`. What
+    ends a stream
+    early is told in an event named `error`.
 
     Args:
         body (SteerChatRequest):
@@ -214,12 +218,13 @@ def stream(
     client: AuthenticatedClient | Client,
     body: SteerChatRequest,
 ) -> Generator[SteerChatAnswer, None, None]:
-    """Steer Chat, as it comes: one frame per server-sent event.
+    """Steer Chat, as it comes: each time the whole answer so far.
 
     Sets `stream` in the body. Leaving the loop closes the connection, which ends the work at the server.
 
     Raises:
         errors.UnexpectedStatus: For every answer but 200; `content` has the error's body.
+        sse.StreamError: If the server ends the stream early and says why, or it ends without a whole answer.
         httpx.TimeoutException: If the server is silent for longer than Client.timeout.
         httpx.RemoteProtocolError: If the connection breaks off.
     """
@@ -229,9 +234,13 @@ def stream(
     kwargs["json"]["stream"] = True
     kwargs["headers"]["Accept"] = "text/event-stream"
 
+    last = ""
     with client.get_httpx_client().stream(**kwargs) as response:
-        for data in iter_sse(response):
-            yield SteerChatAnswer.from_dict(json.loads(data))
+        for name, data in events(response):
+            last = name
+            if name == "message":
+                yield SteerChatAnswer.from_dict(json.loads(data))
+    ended(last)
 
 
 async def astream(
@@ -246,6 +255,10 @@ async def astream(
     kwargs["json"]["stream"] = True
     kwargs["headers"]["Accept"] = "text/event-stream"
 
+    last = ""
     async with client.get_async_httpx_client().stream(**kwargs) as response:
-        async for data in aiter_sse(response):
-            yield SteerChatAnswer.from_dict(json.loads(data))
+        async for name, data in aevents(response):
+            last = name
+            if name == "message":
+                yield SteerChatAnswer.from_dict(json.loads(data))
+    ended(last)

@@ -10,7 +10,8 @@ from ...client import AuthenticatedClient, Client
 from ...models.chat_request import ChatRequest
 from ...models.chat_response import ChatResponse
 from ...models.error_body import ErrorBody
-from ...sse import aiter_sse, iter_sse
+from ...models.steer_delta import SteerDelta
+from ...sse import aevents, ended, events
 from ...types import Response
 
 
@@ -194,12 +195,13 @@ def stream(
     client: AuthenticatedClient | Client,
     body: ChatRequest,
 ) -> Generator[ChatResponse, None, None]:
-    """Answer in a conversation, steered and as the model is, as it comes: one frame per server-sent event.
+    """Answer in a conversation, steered and as the model is, as it comes: each time the whole answer so far.
 
     Sets `stream` in the body. Leaving the loop closes the connection, which ends the work at the server.
 
     Raises:
         errors.UnexpectedStatus: For every answer but 200; `content` has the error's body.
+        sse.StreamError: If the server ends the stream early and says why, or it ends without a whole answer.
         httpx.TimeoutException: If the server is silent for longer than Client.timeout.
         httpx.RemoteProtocolError: If the connection breaks off.
     """
@@ -209,9 +211,13 @@ def stream(
     kwargs["json"]["stream"] = True
     kwargs["headers"]["Accept"] = "text/event-stream"
 
+    last = ""
     with client.get_httpx_client().stream(**kwargs) as response:
-        for data in iter_sse(response):
-            yield ChatResponse.from_dict(json.loads(data))
+        for name, data in events(response):
+            last = name
+            if name == "message":
+                yield ChatResponse.from_dict(json.loads(data))
+    ended(last)
 
 
 async def astream(
@@ -226,6 +232,68 @@ async def astream(
     kwargs["json"]["stream"] = True
     kwargs["headers"]["Accept"] = "text/event-stream"
 
+    last = ""
     async with client.get_async_httpx_client().stream(**kwargs) as response:
-        async for data in aiter_sse(response):
-            yield ChatResponse.from_dict(json.loads(data))
+        async for name, data in aevents(response):
+            last = name
+            if name == "message":
+                yield ChatResponse.from_dict(json.loads(data))
+    ended(last)
+
+
+def stream_deltas(
+    *,
+    client: AuthenticatedClient | Client,
+    body: ChatRequest,
+) -> Generator[SteerDelta | ChatResponse, None, None]:
+    """Answer in a conversation, steered and as the model is, as it comes: what is new each time, and the whole answer at the end.
+
+    Sets `stream` and `stream_deltas` in the body. Leaving the loop closes the connection, which ends the work at
+    the server.
+
+    Raises:
+        errors.UnexpectedStatus: For every answer but 200; `content` has the error's body.
+        sse.StreamError: If the server ends the stream early and says why, or it ends without a whole answer.
+        httpx.TimeoutException: If the server is silent for longer than Client.timeout.
+        httpx.RemoteProtocolError: If the connection breaks off.
+    """
+    kwargs = _get_kwargs(
+        body=body,
+    )
+    kwargs["json"]["stream"] = True
+    kwargs["json"]["stream_deltas"] = True
+    kwargs["headers"]["Accept"] = "text/event-stream"
+
+    last = ""
+    with client.get_httpx_client().stream(**kwargs) as response:
+        for name, data in events(response):
+            last = name
+            if name == "delta":
+                yield SteerDelta.from_dict(json.loads(data))
+            if name == "message":
+                yield ChatResponse.from_dict(json.loads(data))
+    ended(last)
+
+
+async def astream_deltas(
+    *,
+    client: AuthenticatedClient | Client,
+    body: ChatRequest,
+) -> AsyncGenerator[SteerDelta | ChatResponse, None]:
+    """Like `stream_deltas`, without blocking. Use `contextlib.aclosing` where the loop may be left early."""
+    kwargs = _get_kwargs(
+        body=body,
+    )
+    kwargs["json"]["stream"] = True
+    kwargs["json"]["stream_deltas"] = True
+    kwargs["headers"]["Accept"] = "text/event-stream"
+
+    last = ""
+    async with client.get_async_httpx_client().stream(**kwargs) as response:
+        async for name, data in aevents(response):
+            last = name
+            if name == "delta":
+                yield SteerDelta.from_dict(json.loads(data))
+            if name == "message":
+                yield ChatResponse.from_dict(json.loads(data))
+    ended(last)

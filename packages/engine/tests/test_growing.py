@@ -1,0 +1,115 @@
+"""Text given piece by piece is the text of all tokens at once, and a piece costs the same however long the text is."""
+
+import copy
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from memicos_engine.growing import GrowingText
+from memicos_engine.model import LanguageModel
+from tokenizers import Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
+
+WRITTEN = "The whale, 鯨, said: \u201cça va?\u201d \U0001f40b\U0001f3fd\n\n  def f(x):  return x\ufffd!"
+
+
+def pieces(model: LanguageModel, prefix: Sequence[int], ids: Sequence[int]) -> list[str]:
+    """What each of `ids` brings, given one by one."""
+    text = GrowingText(model, prefix)
+    return [text.add([token], ended=i == len(ids) - 1) for i, token in enumerate(ids)]
+
+
+def at_once(model: LanguageModel, prefix: Sequence[int], ids: Sequence[int]) -> str:
+    return GrowingText(model, prefix).add(ids, ended=True)
+
+
+def read_on(model: LanguageModel, prefix: Sequence[int], ids: Sequence[int]) -> str:
+    """The tokenizer's own reading of everything, less that of the prefix."""
+    return model.text([*prefix, *ids]).removeprefix(model.text(prefix))
+
+
+def with_tokenizer(model: LanguageModel, tokenizer: Any) -> LanguageModel:
+    return replace(model, tokenizer=tokenizer)
+
+
+@pytest.fixture(scope="module")
+def bytewise(small: LanguageModel) -> LanguageModel:
+    """A tokenizer of SentencePiece's kind: what is not in its vocabulary is written in tokens of single bytes."""
+    words = ["<unk>", "\u2581", "\u2581a", "b", "\u2581cat", "ç", "\ufffd", *(f"<0x{i:02X}>" for i in range(256))]
+    bpe = models.BPE({word: i for i, word in enumerate(words)}, [], unk_token="<unk>", byte_fallback=True)
+    tokenizer = Tokenizer(bpe)
+    steps = [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    tokenizer.decoder = decoders.Sequence(steps)  # pyright: ignore[reportAttributeAccessIssue]
+    return with_tokenizer(small, PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>"))
+
+
+def test_every_piece_of_a_text_reads_on_from_the_one_before(demo: LanguageModel) -> None:
+    ids = demo.token_ids(WRITTEN, prepend_bos=False)
+    assert demo.text(ids) == WRITTEN
+    assert "\ufffd" in "".join(demo.token_strings(ids)).replace("x\ufffd!", "")  # some tokens are parts of characters
+    found = pieces(demo, demo.token_ids("Once", prepend_bos=True), ids)
+    assert "".join(found) == WRITTEN and all("\ufffd" not in one.replace("\ufffd!", "") for one in found)
+
+
+def test_a_character_that_stays_unfinished_comes_at_the_end(demo: LanguageModel) -> None:
+    ids = demo.token_ids("x\U0001f40b", prepend_bos=False)
+    assert len(ids) > 2
+    text = GrowingText(demo, [1])
+    assert "".join(text.add([token], ended=False) for token in ids[:-1]) == "x"
+    assert text.add([], ended=True) == "\ufffd" and text.add([], ended=True) == ""
+
+
+def test_a_character_cut_between_prefix_and_text(demo: LanguageModel) -> None:
+    ids = demo.token_ids("x\U0001f40b!", prepend_bos=False)
+    assert at_once(demo, ids[:2], ids[2:]) == "".join(pieces(demo, ids[:2], ids[2:])) == "\U0001f40b!"
+
+
+def test_the_space_at_the_start_is_kept(small: LanguageModel) -> None:
+    """Decoders of SentencePiece's kind drop a text's first space."""
+    tokenizer: Any = copy.deepcopy(small.tokenizer)
+    steps = [decoders.Replace("\u2581", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    tokenizer.backend_tokenizer.decoder = decoders.Sequence(steps)
+    dropping = with_tokenizer(small, tokenizer)
+    ids = small.token_ids("Alice was beginning", prepend_bos=True)
+    words = small.token_ids(" to get very tired", prepend_bos=False)
+    assert dropping.text(words) == "to get very tired"
+    assert "".join(pieces(dropping, ids, words)) == at_once(dropping, ids, words) == " to get very tired"
+
+
+def test_bytes_in_a_row_are_read_together(bytewise: LanguageModel) -> None:
+    """The second whale's first byte would make nothing of the first whale."""
+    whales = bytewise.token_ids("\U0001f40b\U0001f40b", prepend_bos=False)
+    assert len(whales) == 8 and bytewise.text(whales[:5]) == "\ufffd" * 5
+    b, cat = bytewise.token_ids("b", False), bytewise.tokenizer.convert_tokens_to_ids("\u2581cat")
+    assert isinstance(cat, int)
+    assert pieces(bytewise, b, [*whales, cat]) == [""] * 8 + ["\U0001f40b\U0001f40b cat"]
+    assert "".join(pieces(bytewise, b, [*whales[:5], cat])) == "\ufffd" * 5 + " cat"
+
+
+@pytest.mark.parametrize("name", ["demo", "small", "bytewise"])
+def test_pieces_of_any_tokens_are_the_whole(name: str, request: pytest.FixtureRequest) -> None:
+    """Tokens at random: characters broken off, bytes that are none, special tokens."""
+    model: LanguageModel = request.getfixturevalue(name)
+    random_ids, count = random.Random(5), len(model.tokenizer)
+    broken = [i for i in range(count) if "\ufffd" in model.text([i])]
+    for _ in range(150):
+        some = broken if broken and random_ids.random() < 0.5 else range(count)
+        ids = [random_ids.choice(random_ids.choice([some, range(count)])) for _ in range(60)]
+        prefix = model.token_ids("b" if name == "bytewise" else "Once upon", prepend_bos=False)
+        found = pieces(model, prefix, ids)
+        assert "".join(found) == at_once(model, prefix, ids) == read_on(model, prefix, ids)
+
+
+def test_a_piece_costs_the_same_however_long_the_text_is(demo: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+    real = LanguageModel.text
+
+    def text(self: LanguageModel, ids: Sequence[int]) -> str:
+        decoded.append(len(ids))
+        return real(self, ids)
+
+    monkeypatch.setattr(LanguageModel, "text", text)
+    pieces(demo, [1], demo.token_ids("All the world's a stage. " * 100, prepend_bos=False))
+    assert len(decoded) > 600 and max(decoded) <= 20

@@ -1,0 +1,283 @@
+"""Streams: deltas that make up the answer, how many bytes they take, readers that are slow, and how a stream breaks."""
+
+import asyncio
+import copy
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+import torch
+from event_stream import ask_and_stop, body_of, events
+from memicos_engine.decoder import Decoder
+from memicos_engine.errors import Refused
+from memicos_engine.generation import Generation
+from memicos_inference.events import event
+from memicos_inference.work import Work
+from memicos_inference_client import Client
+from memicos_inference_client.api.steer import steer_completion
+from memicos_inference_client.models import CompletionRequest, CompletionResponse, SteerDelta
+from memicos_inference_client.sse import StreamError
+from servers import Serve
+from small_model import NAME
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+COMPLETION, CHAT = "/v1/steer/completion", "/v1/steer/completion-chat"
+CHARACTERS = ["\U0001f40b", "\U0001f3fd", "€", "鯨", "é"]
+SPECIAL = ["<pad>", "<unk>", "<bos>", "<eos>", *(f"<turn{i}>" for i in range(40))]
+HOT: dict[str, Any] = {
+    "model": NAME,
+    "prompt": "Alice",
+    "types": ["STEERED", "DEFAULT"],
+    "features": [{"model": NAME, "source": "1-small", "index": 5, "strength": 300}],
+    "n_completion_tokens": 60,
+    # nearly any token is as likely as any other
+    "temperature": 10,
+}
+PROMPTS = {COMPLETION: "Alice", CHAT: [{"role": "user", "content": "Who is Alice?"}]}
+
+
+def wild_tokenizer(size: int) -> PreTrainedTokenizerFast:
+    """`size` tokens: single bytes, and the end of one character, a letter, and the beginning of another."""
+    cuts = [(char.encode(), cut) for char in CHARACTERS for cut in range(1, len(char.encode()))]
+    mixed = [
+        a[i:] + letter + b[:j] for letter in (b"", *map(bytes, zip(range(97, 123)))) for a, i in cuts for b, j in cuts
+    ]
+    letters = bytes_to_unicode()
+    words = ["".join(letters[byte] for byte in one) for one in [*(bytes([i]) for i in range(256)), *mixed]]
+    vocabulary = list(dict.fromkeys([*SPECIAL, *words]))[:size]
+    tokenizer: Any = Tokenizer(models.BPE({word: i for i, word in enumerate(vocabulary)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    pad, unk, bos, eos, *turns = SPECIAL
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=pad,
+        unk_token=unk,
+        bos_token=bos,
+        eos_token=eos,
+        additional_special_tokens=turns,
+    )
+
+
+@pytest.fixture(scope="module")
+async def wild(serve_for_module: Serve, hf: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The small model with tokens that are parts of characters, any of 20 of which ends a text, and room for 1024."""
+    folder = tmp_path_factory.mktemp("wild")
+    model = copy.deepcopy(hf)
+    model.config.max_position_embeddings = 1024
+    model.generation_config.eos_token_id = [3, *range(900, 919)]
+    model.save_pretrained(folder)
+    wild_tokenizer(model.config.vocab_size).save_pretrained(folder)
+    return await serve_for_module(custom_hf_model_id=str(folder), sae_sets=("small",), selftest_seconds=0)
+
+
+def body(path: str, **values: Any) -> dict[str, Any]:
+    return HOT | {"prompt": PROMPTS[path]} | values
+
+
+async def streamed(http: httpx.AsyncClient, path: str, asked: dict[str, Any]) -> list[tuple[str, Any]]:
+    answer = await http.post(path, json=asked | {"stream": True})
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/event-stream"), answer.text
+    return events(answer.text)
+
+
+def joined(deltas: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """By type what deltas amount to, as a reader would put it together."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in (output for delta in deltas for output in delta["outputs"]):
+        so_far = found.setdefault(one["type"], {"completion": "", "token_ids": [], "logprobs": [], "finished": None})
+        assert so_far["finished"] is None and one["token_ids"]
+        so_far["completion"] += one["completion"]
+        so_far["token_ids"] += one["token_ids"]
+        so_far["logprobs"] += one.get("logprobs", [])
+        so_far["finished"] = one.get("finished")
+    return found
+
+
+def wanted(whole: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    keys = ("completion", "token_ids", "finished")
+    return {
+        one["type"]: {"logprobs": one.get("logprobs", [])} | {key: one[key] for key in keys} for one in whole["outputs"]
+    }
+
+
+@pytest.mark.parametrize("path", [COMPLETION, CHAT])
+async def test_deltas_make_up_the_answer_and_it_stands_at_the_end(wild: str, path: str) -> None:
+    said, ends = "", set()
+    async with httpx.AsyncClient(base_url=wild, timeout=60) as http:
+        for seed in range(6):
+            asked = body(path, seed=seed, n_logprobs=seed % 3)
+            whole = (await http.post(path, json=asked)).json()
+            found = await streamed(http, path, asked | {"stream_deltas": True})
+            assert [name for name, _ in found] == ["delta"] * (len(found) - 1) + ["message"] and len(found) > 2
+            assert found[-1][1] == whole == (await streamed(http, path, asked))[-1][1]
+            assert joined([delta for _, delta in found[:-1]]) == wanted(whole)
+            for one in whole["outputs"]:
+                ends.add(one["finished"])
+                said += one["raw"] if path == CHAT else one["completion"]
+                assert path != CHAT or one["chat_template"][-1]["content"] == one["completion"]
+                assert path != CHAT or "<turn" not in one["completion"]
+    assert ends == {"eos", "length"} and all(char in said for char in ("\U0001f3fd", "鯨", "\ufffd", "<turn"))
+
+
+async def test_the_bytes_of_deltas_grow_with_the_tokens(wild: str) -> None:
+    """Cumulative events take the square; fewer of them are sent to a slow reader."""
+    sizes: dict[bool, list[int]] = {}
+    async with httpx.AsyncClient(base_url=wild, timeout=60) as http:
+        for deltas in (True, False):
+            for number in (64, 128, 256):
+                asked = body(COMPLETION, types=["DEFAULT"], temperature=0, n_completion_tokens=number, stream=True)
+                answer = await http.post(COMPLETION, json=asked | {"stream_deltas": deltas})
+                assert len(events(answer.text)[-1][1]["outputs"][0]["token_ids"]) == number
+                sizes.setdefault(deltas, []).append(len(answer.content))
+    assert all(later < 2.2 * before for before, later in itertools.pairwise(sizes[True])), sizes
+    assert sizes[False][-1] > 5 * sizes[True][-1] and sizes[False][-1] > 3 * sizes[False][-2], sizes
+
+
+async def test_a_slow_reader_misses_no_delta_and_no_error() -> None:
+    work = Work(lambda _: b"", "someone")
+    for number in range(3):
+        work.give(event(b"%d" % number, "delta"))
+    work.give(None, ended=True, error=ValueError("late"))
+    await asyncio.sleep(0)
+    found = work.bodies()
+    assert await anext(found) == b"".join(b"event: delta\ndata: %d\n\n" % number for number in range(3))
+    with pytest.raises(ValueError, match="late"):
+        await anext(found)
+    # bodies replace one another
+    work = Work(lambda _: b"", "someone")
+    work.give(b"1")
+    work.give(b"12", ended=True)
+    await asyncio.sleep(0)
+    assert [one async for one in work.bodies()] == [b"12"]
+
+
+async def test_by_our_client(url: str, client: Client) -> None:
+    asked = CompletionRequest.from_dict(body(COMPLETION))
+    whole = await steer_completion.asyncio(client=client, body=asked)
+    found = [one async for one in steer_completion.astream_deltas(client=client, body=asked)]
+    assert found[-1] == whole
+    deltas = found[:-1]
+    assert all(isinstance(one, SteerDelta) for one in deltas)
+    assert joined([one.to_dict() for one in deltas]) == wanted(found[-1].to_dict())
+
+    def read() -> list[SteerDelta | CompletionResponse]:
+        with Client(url) as blocking:
+            return list(steer_completion.stream_deltas(client=blocking, body=asked))
+
+    assert (await asyncio.to_thread(read))[-1] == whole
+
+
+# ---- what ends a stream early
+
+
+FAULTS: list[tuple[Exception, str, str]] = [
+    (RuntimeError("a fault of ours"), "internal", "It has been logged as "),
+    (Refused("The model's logits are not finite numbers any more"), "invalid_request", "not finite"),
+    (torch.OutOfMemoryError("no more"), "out_of_memory", "no memory left"),
+]
+
+
+@pytest.mark.parametrize("deltas", [False, True])
+@pytest.mark.parametrize(("fault", "cause", "words"), FAULTS, ids=[cause for _, cause, _ in FAULTS])
+async def test_what_ends_a_stream_is_an_event_of_its_own(
+    url: str,
+    client: Client,
+    fault: Exception,
+    cause: str,
+    words: str,
+    deltas: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    real = Decoder.step
+
+    def step(self: Decoder) -> list[Generation]:
+        for one in self.generations:
+            if len(one.ids[0]) == 3:
+                if not isinstance(fault, Refused):
+                    raise fault
+                one.error = fault  # as where a row of several cannot go on
+        return real(self)
+
+    monkeypatch.setattr(Decoder, "step", step)
+    asked = body(COMPLETION, stream=True, stream_deltas=deltas)
+    async with httpx.AsyncClient(base_url=url) as http:
+        *before, (name, error) = events((await http.post(COMPLETION, json=asked)).text)
+        plainly = await http.post(COMPLETION, json=body(COMPLETION))
+    assert (
+        name == "error" and error.keys() == {"error", "cause"} and error["cause"] == cause and words in error["error"]
+    )
+    assert before and {one for one, _ in before} == {"delta" if deltas else "message"}
+    assert "fault of ours" not in error["error"]
+    logged = [record for record in caplog.records if record.exc_info and record.exc_info[1] is fault]
+    assert bool([one for one in logged if one.name.startswith("memicos_inference")]) == (cause == "internal")
+    assert cause != "out_of_memory" or int(plainly.headers["retry-after"]) > 0
+    assert plainly.json() == error and plainly.status_code == {"internal": 500, "invalid_request": 400}.get(cause, 503)
+
+    function = steer_completion.astream_deltas if deltas else steer_completion.astream
+    with pytest.raises(StreamError) as raised:
+        async for _ in function(client=client, body=CompletionRequest.from_dict(body(COMPLETION))):
+            pass
+    assert (raised.value.error, raised.value.cause) == (error["error"], cause)
+
+
+# ---- a client that does not read
+
+
+@pytest.fixture
+def decoder(monkeypatch: pytest.MonkeyPatch) -> list[Decoder]:
+    """The decoder that took the last step; each takes 5 ms longer."""
+    seen: list[Decoder] = []
+    real = Decoder.step
+
+    def step(self: Decoder) -> list[Generation]:
+        seen[:] = [self]
+        time.sleep(0.005)
+        return real(self)
+
+    monkeypatch.setattr(Decoder, "step", step)
+    return seen
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not true():  # noqa: ASYNC110 (the decoder has no event for it)
+            await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_does_not_read_holds_nobody_up(wild: str, decoder: list[Decoder]) -> None:
+    much = body(COMPLETION, types=["DEFAULT"], temperature=0, n_logprobs=10, stream=True, n_completion_tokens=900)
+    stopped = ask_and_stop(wild + COMPLETION, much)
+    async with httpx.AsyncClient(base_url=wild, timeout=60) as http:
+        asked = body(COMPLETION, types=["DEFAULT"], temperature=0, n_completion_tokens=100)
+        alone, deltas = await asyncio.gather(
+            streamed(http, COMPLETION, asked), streamed(http, COMPLETION, asked | {"stream_deltas": True})
+        )
+    assert alone[-1] == deltas[-1] and len(deltas) > 90
+    assert decoder[0].n_live == 1  # that of the stopped client goes on
+    stopped.close()
+    await until(lambda: not decoder[0].n_live)
+    assert decoder[0].generations == []
+
+
+async def test_a_client_that_reads_again_gets_what_there_was(wild: str, decoder: list[Decoder]) -> None:
+    asked = body(COMPLETION, types=["DEFAULT"], temperature=0, n_logprobs=10, stream=True, n_completion_tokens=150)
+    for deltas in (True, False):
+        decoder.clear()
+        stopped = ask_and_stop(wild + COMPLETION, asked | {"stream_deltas": deltas})
+        await until(lambda: bool(decoder) and not decoder[0].n_live)
+        with stopped.makefile("rb") as file:
+            content = await asyncio.to_thread(file.read)
+        stopped.close()
+        found = events(body_of(content))
+        assert len(found[-1][1]["outputs"][0]["token_ids"]) == 150
+        if deltas:
+            assert joined([one for name, one in found if name == "delta"]) == wanted(found[-1][1])
+        else:
+            assert len(found) < 140  # the others were replaced before they could be sent

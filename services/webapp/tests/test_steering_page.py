@@ -1,0 +1,177 @@
+"""The steer page: its address holds everything, its dials, how features are found."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from html_page import Page
+from inference_double import InferenceDouble
+from steer_bodies import TURNS, chat, completion
+
+
+async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = await client.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def get(client: httpx.AsyncClient, path: str) -> Page:
+    answer = await client.get(path)
+    assert answer.status_code == 200, answer.text
+    page = Page(answer.text)
+    assert page.open == []
+    return page
+
+
+def strengths(page: Page) -> dict[str, str]:
+    """`source/index` -> strength of the dials."""
+    dials = [f"{has['data-source']}/{has['data-index']}" for has, _ in page.find("div", class_="dial")]
+    values = [has["value"] for has, _ in page.find("input", type="number", class_="num")]
+    return dict(zip(dials, map(str, values), strict=True))
+
+
+async def test_the_share_address_holds_every_setting(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    body = completion(n_tokens=5, temperature=0.9, seed=3, steer_method="ORTHOGONAL_DECOMP", prompt="A & b")
+    address = urlsplit((await post(client, "/api/steer", body))["shareUrl"])
+    assert address.path == "/small/steer"
+    assert parse_qs(address.query) == {
+        "feature": ["1-res/5@20.5"], "prompt": ["A & b"], "n_tokens": ["5"], "temperature": ["0.9"], "seed": ["3"],
+        "steer_method": ["ORTHOGONAL_DECOMP"],
+    }  # fmt: skip
+    page = Page((await client.get(f"{address.path}?{address.query}")).text)
+    assert page.find("textarea", name="prompt")[0][1] == "A & b"
+    shown = {has["name"]: has["value"] for has, _ in page.find("input", type="number") if has.get("name")}
+    assert (shown["n_tokens"], shown["temperature"], shown["seed"]) == ("5", "0.9", "3")
+    (dial,) = page.find("div", class_="dial")
+    assert (dial[0]["data-source"], dial[0]["data-index"]) == ("1-res", "5")
+
+
+async def test_the_share_address_holds_the_conversation(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    def turns(*said: str) -> list[dict[str, str]]:
+        return [{"role": "user" if i % 2 == 0 else "assistant", "content": text} for i, text in enumerate(said)]
+
+    default, steered = turns("Sing", "la", "Louder"), turns("Sing", "LA & <b>", "Louder")
+    body = chat(defaultChatMessages=default, steeredChatMessages=steered)
+    address = urlsplit((await post(client, "/api/steer-chat", body))["shareUrl"])
+    query = parse_qs(address.query)
+    assert query["prompt"] == ["Louder"] and query["mode"] == ["chat"]
+    assert json.loads(query["chat"][0]) == {"DEFAULT": default[:2], "STEERED": steered[:2]}
+    # the page hands it on to its script
+    page = await get(client, f"{address.path}?{address.query}")
+    form = page.find("form", id="steer")[0][0]
+    assert json.loads(form["data-talk"] or "") == json.loads(query["chat"][0])
+    # one message has nothing before it; columns that were asked differently share no message
+    one = await post(
+        client, "/api/steer-chat", chat(defaultChatMessages=turns("Sing"), steeredChatMessages=turns("Sing"))
+    )
+    assert "chat" not in parse_qs(urlsplit(one["shareUrl"]).query)
+    two = await post(
+        client, "/api/steer-chat", chat(defaultChatMessages=turns("Sing"), steeredChatMessages=turns("Hum"))
+    )
+    query = parse_qs(urlsplit(two["shareUrl"]).query)
+    assert "prompt" not in query
+    assert json.loads(query["chat"][0]) == {"DEFAULT": turns("Sing"), "STEERED": turns("Hum")}
+
+
+async def test_a_conversation_too_long_for_an_address_is_left_out(
+    client: httpx.AsyncClient, inference: InferenceDouble
+) -> None:
+    inference.token_limit = 10**6
+    turns = [{"role": "user", "content": "a " * 10_000}, {"role": "assistant", "content": "b"}, TURNS[-1]]
+    body = chat(defaultChatMessages=turns, steeredChatMessages=turns)
+    query = parse_qs(urlsplit((await post(client, "/api/steer-chat", body))["shareUrl"]).query)
+    assert "chat" not in query and query["prompt"] == ["Hello"] and query["feature"] == ["1-res/5@20.5"]
+
+
+async def test_links_of_this_kind_set_the_dials(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    page = await get(client, "/small/steer/?source=1-res&index=5&strength=12.5")
+    assert strengths(page) == {"1-res/5": "12.5"} and "inference ready" in page.text()
+    page = await get(client, "/small/steer?feature=1-res/5@-3&feature=2-res/7&feature=1-res/5@-3")
+    assert list(strengths(page)) == ["1-res/5", "2-res/7"]
+    assert strengths(page)["1-res/5"] == "-3"
+    # without a strength: about three times the feature's maximum, two digits
+    dashboard = (await client.get("/api/feature/small/2-res/7")).json()
+    assert float(strengths(page)["2-res/7"]) == float(f"{3 * dashboard['maxActApprox']:.2g}")
+    assert not (await get(client, "/small/steer")).find("div", class_="dial")
+
+
+async def test_a_dashboards_link_steers_with_it(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+    dashboard = Page((await client.get("/small/2-res/7")).text)
+    page = await get(client, dashboard.find("a", id="steer-with-it")[0][0]["href"] or "")
+    assert strengths(page) == strengths(await get(client, "/small/steer?feature=2-res/7"))
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("source=9-res&index=5", "small has no source '9-res'"),
+        ("source=1-res&index=64", "small/1-res has no feature 64"),
+        ("source=1-res&index=x", "“1-res/x” is no feature"),
+        ("feature=1-res/5/6@1", "“1-res/5/6@1” is no feature"),
+        ("feature=1-res", "“1-res” is no feature"),
+        ("n_tokens=many", "In the address: n_tokens must be a whole number."),
+        ("temperature=3&seed=x", "temperature must be 2 or less"),
+        ("mode=chat&chat={", "In the address: chat is not valid JSON."),
+        ('chat={"STEERED":[{"role":"cat","content":""}]}', "In the address: chat.STEERED.0.role must be 'user', "),
+        ("&".join(f"feature=1-res/{i}" for i in range(17)), "18 features were named, 16 steer at once."),
+    ],
+)
+async def test_what_is_wrong_with_an_address_is_said_and_the_rest_works(
+    client: httpx.AsyncClient, inference: InferenceDouble, query: str, message: str
+) -> None:
+    page = await get(client, f"/small/steer?{query}&feature=3-res/1@5")
+    problems = " ".join(text for _, text in page.find("p", class_="problem"))
+    assert message in problems
+    if "18" not in message:
+        assert strengths(page) == {"3-res/1": "5"}
+
+
+@pytest.mark.parametrize(
+    ("strength", "shown", "message"),
+    [
+        ("1e9", "10000", "A strength may go from -10000 to 10000: that of 1-res/5 was 1e+09."),
+        ("-20000", "-10000", "that of 1-res/5 was -20000."),
+        ("nan", None, "“nan” is no strength of 1-res/5, which has its default here."),
+        ("1e999", None, "“1e999” is no strength of 1-res/5"),
+        ("1.2.3", None, "“1.2.3” is no strength of 1-res/5"),
+    ],
+)
+async def test_a_strength_that_cannot_be_is_said_and_put_right(
+    client: httpx.AsyncClient, inference: InferenceDouble, strength: str, shown: str | None, message: str
+) -> None:
+    page = await get(client, f"/small/steer?source=1-res&index=5&strength={strength}")
+    assert message in " ".join(text for _, text in page.find("p", class_="problem"))
+    usual = strengths(await get(client, "/small/steer?source=1-res&index=5"))["1-res/5"]
+    assert strengths(page) == {"1-res/5": shown or usual}
+
+
+async def test_features_are_found_by_words_index_and_place(client: httpx.AsyncClient) -> None:
+    async def found(query: str) -> list[str]:
+        page = Page((await client.get("/small/steer/find", params={"q": query})).text)
+        assert page.open == []
+        return [text for _, text in page.find("span", class_="num")]
+
+    assert await found("whale") == ["1-res/5", "2-res/5", "3-res/5"]
+    assert await found("whal") == ["1-res/5", "2-res/5", "3-res/5"]
+    assert await found("7") == ["1-res/7", "2-res/7", "3-res/7"]
+    assert await found("2-res/7") == await found("small/2-res/7") == ["2-res/7"]
+    assert await found("zebra") == await found("' & | !") == await found("") == []
+    page = Page((await client.get("/small/steer/find?q=2-res/64")).text)
+    assert "small/2-res has no feature 64" in page.text()
+
+
+async def test_a_dial_by_itself(client: httpx.AsyncClient) -> None:
+    page = Page((await client.get("/small/steer/dial?source=2-res&index=7")).text)
+    assert strengths(page) == strengths(await get(client, "/small/steer?feature=2-res/7"))
+    for query, status in (("source=2-res&index=64", 404), ("source=2-res&index=x", 400), ("source=2-res", 422)):
+        answer = await client.get(f"/small/steer/dial?{query}", headers={"HX-Request": "true"})
+        assert answer.status_code == status and "alert" in answer.text
+
+
+async def test_steer_leads_to_a_model(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/steer?feature=1-res/5")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/small/steer?feature=1-res/5")
+    answer = await client.get("/nope/steer")
+    assert answer.status_code == 404 and "There is no model &#39;nope&#39; here" in answer.text

@@ -1,0 +1,42 @@
+"""Server-sent events as they are on the wire, read strictly; and a client that does not read them."""
+
+import json
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+
+def events(text: str) -> list[tuple[str, Any]]:
+    """Name ("message" where there is none) and JSON of each event of a stream that has ended."""
+    assert text.endswith("\n\n"), text[-200:]
+    return [_event(one) for one in text.removesuffix("\n\n").split("\n\n")]
+
+
+def _event(text: str) -> tuple[str, Any]:
+    name = "message"
+    if text.startswith("event: "):
+        head, text = text.split("\n", 1)
+        name = head.removeprefix("event: ")
+    assert text.startswith("data: ") and "\n" not in text, text
+    return name, json.loads(text.removeprefix("data: "))
+
+
+def ask_and_stop(url: str, body: dict[str, Any]) -> socket.socket:
+    """A connection over which `body` was posted to `url`, and nothing is read; little fits in between."""
+    place = urlsplit(url)
+    stopped = socket.socket()
+    stopped.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    stopped.connect((place.hostname, place.port))
+    content = json.dumps(body).encode()
+    head = f"POST {place.path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    stopped.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+    return stopped
+
+
+def body_of(answer: bytes) -> str:
+    """The text of a chunked answer as it came over its connection."""
+    rest, whole = answer.partition(b"\r\n\r\n")[2], b""
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        whole, rest = whole + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+    return whole.decode()
