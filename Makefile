@@ -18,7 +18,7 @@ export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config g
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-hub test-light fuzz check format lock openapi clients contracts migrations \
+.PHONY: help setup demo test test-hub test-light fuzz soak check format lock openapi clients contracts migrations \
 	webapp-localhost-dev autointerp-localhost-dev inference-list-configs inference-localhost-dev inference-add-sae \
 	selftest
 
@@ -51,6 +51,9 @@ test-light: .venv-light/.ok ## test webapp and autointerp in an environment with
 
 fuzz: setup ## ask inference at random for long, by its contract (FUZZ_EXAMPLES=… requests an operation and kind)
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_fuzz.py
+
+soak: setup ## ask inference for long, by many who leave in the middle, and see that nothing stays behind (SMALL=…, DEMO=… requests)
+	$(BIN)/python scripts/soak.py --small $(or $(SMALL),10000) --demo $(or $(DEMO),500)
 
 check: setup contracts migrations ## lint, formatting, types, import rules, contracts, migrations
 	$(BIN)/ruff check

@@ -85,7 +85,7 @@ def small_subject(folder: Path) -> Subject:
         "TOKEN_LIMIT": "120",
         "MAX_LOADED_SAES": "3",
         "INFERENCE_MAX_ROWS": "12",
-        "INFERENCE_MAX_WAITING": "20",
+        "INFERENCE_MAX_WAITING": "14",
         "INFERENCE_TEXT_CACHE_BYTES": str(2**18),
         "INFERENCE_RESIDUAL_CACHE_BYTES": str(2**20),
     }
@@ -159,10 +159,12 @@ def request(subject: Subject, draw: random.Random) -> tuple[str, dict[str, Any]]
 
 def spoilt(body: dict[str, Any], draw: random.Random) -> dict[str, Any]:
     """A body that has to be refused."""
-    return draw.choice((body | {"model": "nobody's", "prompts": []}, {"prompt": "a"}, body | {"text": 7, "types": []}))
+    wrong = {"model": 7, "prompt": 7, "prompts": 7, "text": 7}
+    return draw.choice((body | {"model": "nobody's", "prompts": []}, {"source_set": "a"}, body | wrong))
 
 
-async def polite(http: httpx.AsyncClient, path: str, body: dict[str, Any], report: Report) -> None:
+async def polite(http: httpx.AsyncClient, path: str, body: dict[str, Any], draw: random.Random, report: Report) -> None:
+    """Reads to the end, and waits a little where the server is busy."""
     answer = await http.post(path, json=body)
     report.answers[str(answer.status_code)] += 1
     if answer.status_code == 200 and body.get("stream"):
@@ -171,6 +173,7 @@ async def polite(http: httpx.AsyncClient, path: str, body: dict[str, Any], repor
     elif answer.status_code == 503:
         if answer.json()["cause"] != "busy" or "retry-after" not in answer.headers:
             report.wrong.append(f"503: {answer.text[:300]}")
+        await asyncio.sleep(draw.uniform(0, 0.1))
     elif answer.status_code != 200:
         report.wrong.append(f"{path} {answer.status_code}: {answer.text[:300]}")
 
@@ -284,7 +287,7 @@ async def ask(url: str, process: psutil.Process, subject: Subject, n: int, repor
                 elif kind < 0.35:
                     await rude(http, *request(subject, draw), draw, report)
                 else:
-                    await polite(http, *request(subject, draw), report)
+                    await polite(http, *request(subject, draw), draw, report)
 
     await asyncio.gather(*(client(number) for number in range(CLIENTS)))
 
