@@ -222,8 +222,9 @@ async def test_what_ends_a_stream_is_an_event_of_its_own(
     assert plainly.json() == error and plainly.status_code == {"internal": 500, "invalid_request": 400}.get(cause, 503)
 
     function = steer_completion.astream_deltas if deltas else steer_completion.astream
+    named = client.with_headers({"X-Request-ID": "same"})
     with pytest.raises(StreamError) as raised:
-        async for _ in function(client=client, body=CompletionRequest.from_dict(body(COMPLETION))):
+        async for _ in function(client=named, body=CompletionRequest.from_dict(body(COMPLETION))):
             pass
     assert (raised.value.error, raised.value.cause) == (error["error"], cause)
 
