@@ -88,7 +88,8 @@ async def beside(url: str, texts: list[str], seconds: float) -> dict[str, Any]:
         until = time.perf_counter() + 0.25 * seconds
         while time.perf_counter() < until:
             # read as it comes, so that this process answers its own clock
-            async with http.stream("POST", "/v1/activation/raw", json={"prompts": texts[:LARGE]}) as answer:
+            body = {"prompts": texts[:LARGE], "type": "all_tokens"}
+            async with http.stream("POST", "/v1/activation/raw", json=body) as answer:
                 large["bytes"] = sum([len(part) async for part in answer.aiter_bytes()])
             large["answers"] += 1
     ended.set()

@@ -153,6 +153,7 @@ async def test_origin_is_what_the_folder_says(settings: MakeSettings, model_fold
     assert found["origin"] == "glassllm, converted" and found["weights"] == "copy"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("fault", ["device", "ours"])
 async def test_what_cannot_go_on_ends_the_process(
     fault: str, settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

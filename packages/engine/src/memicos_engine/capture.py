@@ -1,7 +1,7 @@
 """Activations at hook points, with no more of the model run than they need."""
 
 import sys
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -66,17 +66,18 @@ class Wanted:
 
 def in_one_run(model: LanguageModel, wanted: Sequence[Wanted]) -> list[Captured]:
     """What several want, of prompts of any length, in one run. Raises: as `capture`."""
-    *_, found = in_slices(model, wanted, sys.maxsize)
+    *_, found = in_slices(model, wanted, lambda: sys.maxsize)
     assert found is not None
     return found
 
 
 def in_slices(
-    model: LanguageModel, wanted: Sequence[Wanted], most: int, ran: Ran = uncounted
+    model: LanguageModel, wanted: Sequence[Wanted], most: Callable[[], int], ran: Ran = uncounted
 ) -> Generator[list[Captured] | None, None, None]:
     """What several want, run up to the deepest hook of any; gives None between slices, at last what was found.
 
-    A slice has at most `most` tokens, padding included: rows of about one length together, or a part of a longer row.
+    A slice has at most as many tokens, padding included, as `most` says when it begins: rows of about one length
+    together, or a part of a longer row.
     What is not placed in the plain module, and attention patterns, need whole rows.
 
     Raises: as `capture`.
@@ -96,17 +97,19 @@ def in_slices(
         ids = torch.tensor([[*rows[row][1], *[0] * (longest - len(rows[row][1]))] for row in group]).to(model.device)
         ends = torch.tensor(lengths, device=model.device)
         mask = (torch.arange(longest, device=model.device) < ends[:, None]).long()
-        if longest <= most or whole:
+        if longest <= most() or whole:
             at = ends - 1 if all(rows[row][0].last for row in group) else None
             captured = capture(model, ids, None if mask.all() else mask, names, at)
             ran(Slice(len(group), sum(lengths), ids.numel()))
         else:
             at, parts = None, []
             cache = DynamicCache(config=model.hf.config)
-            for first in range(0, longest, most):
+            done = 0
+            while done < longest:
                 if parts:
                     yield None
-                part = ids[:, first : first + most]
+                part = ids[:, done : done + most()]
+                done += part.shape[1]
                 parts.append(_capture_placed(model, part, None, names, None, cache))
                 ran(Slice(len(group), part.numel(), part.numel()))
             captured = {name: torch.cat([part[name] for part in parts], dim=1) for name in names}
@@ -129,11 +132,11 @@ def can_be_cut(model: LanguageModel, names: Sequence[str]) -> bool:
     return alignable(model.hf.config) and all(by_position(name) and placed(model, name) for name in names)
 
 
-def _groups(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+def _groups(lengths: Sequence[int], most: Callable[[], int]) -> Iterator[list[int]]:
     """Rows that are run together: at most `most` tokens when padded to one length; one row at least."""
     group: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
-        if group and (len(group) + 1) * lengths[row] > most:
+        if group and (len(group) + 1) * lengths[row] > most():
             yield group
             group = []
         group.append(row)

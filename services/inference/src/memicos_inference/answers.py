@@ -17,6 +17,9 @@ from memicos_inference.work import Job, Work
 
 log = logging.getLogger(__name__)
 
+PIECE = 2**20
+"""Bytes of an answer that are handed to the connection at a time."""
+
 
 class EventStream(StreamingResponse):
     media_type = "text/event-stream"
@@ -88,7 +91,16 @@ async def _last_body(request: Request, work: Work) -> Response:
     body = await _unless_closed(request, last())
     if body is None:
         return Response(status_code=499)
-    return Response(body, media_type="application/json")
+    if len(body) <= PIECE:
+        return Response(body, media_type="application/json")
+    headers = {"Content-Length": str(len(body))}
+    return StreamingResponse(_pieces(body), media_type="application/json", headers=headers)
+
+
+async def _pieces(body: bytes) -> AsyncGenerator[bytes, None]:
+    """Each is copied on its way out, and the next is when there is room for it."""
+    for first in range(0, len(body), PIECE):
+        yield body[first : first + PIECE]
 
 
 async def _unless_closed(request: Request, coming: Any) -> Any:

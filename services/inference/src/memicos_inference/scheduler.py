@@ -72,6 +72,8 @@ class Scheduler:
         self._texts: list[Work] = []
         """What waits to join the decoder."""
         self._writing: list[Work] = []
+        self._passed_over = False
+        """Captures, by a prompt in the last round."""
 
     def start(self) -> None:
         self._thread.start()
@@ -158,14 +160,18 @@ class Scheduler:
         if served.decoder.n_live:
             self._metrics.stepped(served.decoder.n_live)
             self._write(served, served.decoder.step, lambda: served.decoder.generations)
-        most = self._settings.slice_tokens
-        if not served.decoder.n_live:
-            most *= IDLE_SLICES
+        self._passed_over = served.decoder.has_prompts and not self._passed_over
         if served.decoder.has_prompts:
+            most = self._slice(served)
             self._write(
                 served, lambda: served.decoder.prefill(most, self._metrics.prefilled), lambda: served.decoder.prompted
             )
-        self._capture(served, most)
+        if not (served.decoder.n_live and self._passed_over):  # a prompt was this round's slice
+            self._capture(served)
+
+    def _slice(self, served: Served) -> int:
+        """Tokens of a slice that begins now."""
+        return self._settings.slice_tokens * (1 if served.decoder.n_live else IDLE_SLICES)
 
     def _begin(self, served: Served, work: Work) -> None:
         """Run a job up to what it needs of the model; to its end where it needs nothing."""
@@ -282,7 +288,7 @@ class Scheduler:
                 self._writing.remove(work)
             work.give(None, ended=True, error=work.context.run(told, error))
 
-    def _capture(self, served: Served, most: int) -> None:
+    def _capture(self, served: Served) -> None:
         """Answers of what is captured, some of them where texts wait; then one slice of a batch of captures."""
         end = time.monotonic() + ANSWERING
         while self._given or self._of_sources:
@@ -299,7 +305,7 @@ class Scheduler:
             wanted = [work.wanted for work in works if work.wanted is not None]
             for work in works:
                 self._metrics.taken(work)
-            self._batch = works, in_slices(served.model, wanted, most, self._metrics.captured)
+            self._batch = works, in_slices(served.model, wanted, lambda: self._slice(served), self._metrics.captured)
         if self._batch is None:
             return
         works, slices = self._batch

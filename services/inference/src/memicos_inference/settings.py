@@ -143,7 +143,7 @@ class Settings(BaseSettings):
         description="Texts that are written at a time, STEERED and DEFAULT being two; others wait.",
     )
     slice_tokens: int = Field(
-        default=256,
+        default=192,
         ge=1,
         validation_alias="INFERENCE_SLICE_TOKENS",
         description="Most tokens of prompts that are run between two tokens of texts that are being written; eight "

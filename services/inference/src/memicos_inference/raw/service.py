@@ -43,6 +43,7 @@ def raw(served: Served, body: RawRequest) -> Steps[bytes]:
                     values=[position.tolist() for position in captured[name].float()],
                 )
             )
+            yield None
         strings = served.model.token_strings(ids)
         results.append(RawResult.model_construct(token_strings=strings, token_ids=ids, activations=activations))
     answer = RawResponse.model_construct(
