@@ -221,7 +221,7 @@ async def look(http: httpx.AsyncClient, process: psutil.Process) -> Left:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-    waiting = sum(found["waiting", kind] for kind in ("new", "capture", "text"))
+    waiting = sum(found["waiting", kind] for kind in ("new", "capture", "text", "answer"))
     with process.oneshot():
         return Left(
             found[("rows",)],

@@ -1,5 +1,6 @@
 """Several prompts in one padded run give what each gives alone."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,12 @@ import plain
 import pytest
 import torch
 from memicos_engine import readings
-from memicos_engine.capture import Wanted, in_one_run
+from memicos_engine.capture import Wanted, in_one_run, in_slices
 from memicos_engine.errors import Refused
 from memicos_engine.hooks import check_captured
 from memicos_engine.model import LanguageModel
 
+Tiny = Callable[[str], tuple[LanguageModel, Any]]
 TEXTS = (
     "The Queen turned angrily away from him, and said to the Knave, Turn them over!",
     "",
@@ -128,3 +130,29 @@ def test_what_is_refused(small: LanguageModel, prompts: list[list[int]], make_sa
         source.sae.W_enc[:, 3] = torch.nan
     with pytest.raises(Refused, match="not finite"):
         readings.firing(small, source, prompts, 100_000)
+
+
+def test_slices_are_as_long_as_is_said_when_they_begin(small: LanguageModel) -> None:
+    """Also of rows that were there before: what is written meanwhile waits for one slice only."""
+    prompts = [[2, *range(10, 10 + n)] for n in (20, 21, 22, 23, 70)]
+    most, sizes = 1000, []
+    wanted = [Wanted(prompts, ["blocks.1.hook_resid_post"])]
+    slices = in_slices(small, wanted, lambda: most, lambda ran: sizes.append(ran.padded))
+    most = 50
+    while (found := next(slices)) is None:
+        most = 25
+    assert sizes == [44, 23, 24, 25, 25, 21]
+    whole = in_one_run(small, wanted)
+    for here, there in zip(found[0], whole[0], strict=True):
+        (one,), (other,) = here.values(), there.values()
+        assert one.shape == other.shape and torch.allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("hook", ["blocks.0.hook_resid_pre", "blocks.0.hook_resid_post"])
+def test_a_part_of_a_prompt_has_its_own_positions(tiny: Tiny, hook: str) -> None:
+    """Where positions are learned, also before any layer has run that would remember how many came before."""
+    model, _ = tiny("gpt2")
+    wanted = [Wanted([[2, *range(10, 40)]], [hook])]
+    *_, parts = in_slices(model, wanted, lambda: 7)
+    (whole,) = in_one_run(model, wanted)
+    assert parts is not None and torch.allclose(parts[0][0][hook], whole[0][hook], atol=1e-5)

@@ -8,6 +8,7 @@ import plain
 import pytest
 import torch
 from memicos_engine import decoder as decoders
+from memicos_engine.aligned import _Layer
 from memicos_engine.decoder import Decoder, write
 from memicos_engine.errors import Refused
 from memicos_engine.generation import Generation, Row, Sampling, cache_bytes
@@ -110,6 +111,60 @@ def test_who_leaves_frees_rows_at_once_and_changes_nobody(tiny: Tiny) -> None:
     write(model, alone)
     assert same(stays, alone)
     assert all(len(gone.ids[0]) < 12 for gone in (live, prompted, queued))
+
+
+@pytest.mark.parametrize("where", ["prompts", "buffers"])
+def test_where_memory_ends_others_go_on(tiny: Tiny, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As rows join: what is in the batch is as it was, even where some layers have been moved already."""
+    model, _ = tiny("llama")
+    decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
+    stays, fails = (asked(model, number, n_tokens=20) for number in range(2))
+    decoder.join(stays)
+    decoder.advance()
+    decoder.step()
+    resize, calls = _Layer.resize, 0
+
+    def full(self: _Layer, rows: int, columns: int, start: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise torch.OutOfMemoryError("no more")
+        resize(self, rows, columns + 3, start + 3)
+
+    def none_left(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("no more")
+
+    decoder.join(fails)
+    with monkeypatch.context() as patch:
+        if where == "buffers":
+            patch.setattr(_Layer, "resize", full)
+        else:
+            patch.setattr(decoders, "_padded", none_left)
+        with pytest.raises(torch.OutOfMemoryError):
+            decoder.prefill(1000)
+    assert decoder.prompted == [fails] and decoder.live == [stays]
+    decoder.leave(fails)
+    while decoder.generations:
+        decoder.advance()
+    alone = asked(model, 0, n_tokens=20)
+    write(model, alone)
+    assert same(stays, alone)
+
+
+def test_buffers_are_no_larger_than_rows_need(tiny: Tiny) -> None:
+    model, _ = tiny("llama")
+    decoder = Decoder(model, max_rows=40, kv_bytes=ANY_BYTES)
+    many = [asked(model, number, n_tokens=2 if number else 200, sampling=Sampling()) for number in range(10)]
+    for one in many:
+        one.eos = frozenset()
+        decoder.join(one)
+    decoder.advance()
+    full = decoder.cache_nbytes
+    while len(decoder.live) > 1:
+        decoder.step()
+    for _ in range(70):  # more columns than there were
+        decoder.step()
+    assert decoder.cache_nbytes < full / 2
 
 
 def test_rows_with_numbers_that_are_none_leave_nothing_behind(tiny: Tiny) -> None:

@@ -46,9 +46,9 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate = Gate()
     begun, submit, computed = Scheduler._round, Scheduler.submit, steps.computed
 
-    def held_round(self: Scheduler, served: Served, arrived: list[Work]) -> None:
+    def held_round(self: Scheduler, served: Served) -> None:
         assert gate.go.wait(30)
-        begun(self, served, arrived)
+        begun(self, served)
 
     def counted_submit(self: Scheduler, *given: Any) -> Work:
         gate.submitted += 1
@@ -59,6 +59,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
         return computed(source, needed)
 
     monkeypatch.setattr(Scheduler, "_round", held_round)
+    monkeypatch.setattr("memicos_inference.scheduler.ANSWERING", 30)
     monkeypatch.setattr(Scheduler, "submit", counted_submit)
     monkeypatch.setattr(steps, "computed", counted)
     yield gate

@@ -5,7 +5,6 @@ transformers makes its masks, of sliding windows too, as for any padded batch: c
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -84,23 +83,18 @@ def _mask(lengths: Sequence[int], columns: int, device: torch.device) -> torch.T
     return (torch.arange(columns + 1, device=device) >= begins[:, None]).long()
 
 
-@dataclass
-class _Window:
-    """The part of the buffers in use: `rows` of them, columns `first` up to `end`."""
-
-    rows: int = 0
-    first: int = 0
-    end: int = 0
-
-
 class _Layer(CacheLayerMixin):
-    """A layer's keys and values, (rows, heads, columns, d_head)."""
+    """A layer's keys and values, (rows, heads, columns, d_head), of which `rows` and columns `first` up to `end` are in
+    use.
+
+    Each layer has its own place for them: where memory ends in the middle of moving all, each is still right.
+    """
 
     is_sliding = False
 
-    def __init__(self, window: _Window) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._window = window
+        self.rows = self.first = self.end = 0
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         self.keys, self.values = key_states[:0, :, :0], value_states[:0, :, :0]
@@ -111,7 +105,7 @@ class _Layer(CacheLayerMixin):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write the next column; gives all columns in use and it."""
         keys, values = self.both
-        n, first, end = self._window.rows, self._window.first, self._window.end
+        n, first, end = self.rows, self.first, self.end
         keys[:n, :, end : end + 1] = key_states
         values[:n, :, end : end + 1] = value_states
         return keys[:n, :, first : end + 1], values[:n, :, first : end + 1]
@@ -123,28 +117,29 @@ class _Layer(CacheLayerMixin):
 
     def resize(self, rows: int, columns: int, start: int) -> None:
         """Buffers of another size; the columns in use begin at `start`."""
-        window = self._window
-        end = start + window.end - window.first
+        end = start + self.end - self.first
         resized = []
-        for old in self.both:
+        for old in self.both if self.is_initialized else ():
             new = old.new_zeros(rows, old.shape[1], columns, old.shape[3])
-            new[: window.rows, :, start:end] = old[: window.rows, :, window.first : window.end]
+            new[: self.rows, :, start:end] = old[: self.rows, :, self.first : self.end]
             resized.append(new)
-        self.keys, self.values = resized
+        if resized:
+            self.keys, self.values = resized
+        self.first, self.end = start, end
 
     def put(self, row: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """A row's (heads, T, d_head), up to the last column in use. Nothing stays of who had the row before."""
-        end = self._window.end
+        end = self.end
         for buffer, new in zip(self.both, (keys, values), strict=True):
             buffer[row, :, : end - new.shape[1]] = 0
             buffer[row, :, end - new.shape[1] : end] = new
 
     def copy(self, row: int, to: int) -> None:
         for buffer in self.both:
-            buffer[to, :, : self._window.end] = buffer[row, :, : self._window.end]
+            buffer[to, :, : self.end] = buffer[row, :, : self.end]
 
     def get_seq_length(self) -> int:
-        return self._window.end - self._window.first
+        return self.end - self.first
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.get_seq_length() + query_length, 0
@@ -157,20 +152,20 @@ class AlignedCache:
     """Rows that come and go, for models that are `alignable`."""
 
     def __init__(self, config: PreTrainedConfig, device: torch.device) -> None:
-        self._window = _Window()
         self._rows = self._columns = 0
+        """That every layer has room for."""
         self._device = device
-        self._layers = [
-            one if isinstance(one, DummyLayer) else _Layer(self._window) for one in DynamicCache(config=config).layers
-        ]
-        self.cache: Cache = Cache(layers=list(self._layers))
+        layers = [one if isinstance(one, DummyLayer) else _Layer() for one in DynamicCache(config=config).layers]
+        self._layers = [one for one in layers if isinstance(one, _Layer)]
+        self.cache: Cache = Cache(layers=list(layers))
         self.lengths: list[int] = []
 
     def add(self, filled: Cache, lengths: Sequence[int]) -> None:
         """Further rows: those of `filled`, a DynamicCache padded on the left, which have `lengths` without padding."""
+        both = zip(self.cache.layers, filled.layers, strict=True)
         pairs = [
             (here, there)
-            for here, there in zip(self._layers, filled.layers, strict=True)
+            for here, there in both
             if isinstance(here, _Layer) and isinstance(there, DynamicLayer) and there.keys is not None
         ]
         for here, there in pairs:
@@ -191,14 +186,15 @@ class AlignedCache:
         return _mask(self.lengths, max(self.lengths), self._device)
 
     def advance(self) -> None:
-        self._window.end += 1
+        for layer in self._layers:
+            layer.end += 1
         self.lengths = [length + 1 for length in self.lengths]
 
     def remove(self, row: int) -> None:
         last = len(self.lengths) - 1
         if row != last:
             for layer in self._layers:
-                if isinstance(layer, _Layer) and layer.is_initialized:
+                if layer.is_initialized:
                     layer.copy(last, row)
         self.lengths[row] = self.lengths[last]
         self.lengths.pop()
@@ -207,22 +203,25 @@ class AlignedCache:
             self._resize(0, 0, 0)
 
     def _in_use(self) -> None:
-        self._window.rows = len(self.lengths)
-        self._window.first = self._window.end - max(self.lengths, default=0)
+        for layer in self._layers:
+            layer.rows = len(self.lengths)
+            layer.first = layer.end - max(self.lengths, default=0)
 
     def _make_room(self, rows: int, longest: int) -> None:
         """For so many rows, for one of length `longest` before the last column in use, and for a column after it."""
-        window = self._window
-        if rows <= self._rows and longest <= window.end < self._columns:
+        end = min((layer.end for layer in self._layers), default=0)
+        if (
+            rows <= self._rows
+            and longest <= end
+            and max((layer.end for layer in self._layers), default=0) < self._columns
+        ):
             return
-        used = window.end - window.first
+        used = max(self.lengths, default=0)
         start = max(0, longest - used)
-        self._resize(max(rows, self._rows), start + used + _MORE, start)
+        self._resize(rows, start + used + _MORE, start)
 
     def _resize(self, rows: int, columns: int, start: int) -> None:
-        window = self._window
+        self._rows = self._columns = 0  # until all have it
         for layer in self._layers:
-            if isinstance(layer, _Layer) and layer.is_initialized:
-                layer.resize(rows, columns, start)
+            layer.resize(rows, columns, start)
         self._rows, self._columns = rows, columns
-        window.first, window.end = start, start + window.end - window.first

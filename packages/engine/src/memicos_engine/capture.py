@@ -1,7 +1,7 @@
 """Activations at hook points, with no more of the model run than they need."""
 
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -89,9 +89,10 @@ def in_slices(
         yield [[{} for _ in one.prompts] for one in wanted]
         return
     whole = not can_be_cut(model, names)
-    for number, group in enumerate(_groups([len(ids) for _, ids in rows], most)):
-        if number:
-            yield None
+    waiting = sorted(range(len(rows)), key=lambda row: len(rows[row][1]))
+    while waiting:
+        group = _next_group(waiting, [len(ids) for _, ids in rows], most())
+        del waiting[: len(group)]
         lengths = [len(rows[row][1]) for row in group]
         longest = max(lengths)
         ids = torch.tensor([[*rows[row][1], *[0] * (longest - len(rows[row][1]))] for row in group]).to(model.device)
@@ -110,7 +111,8 @@ def in_slices(
                     yield None
                 part = ids[:, done : done + most()]
                 done += part.shape[1]
-                parts.append(_capture_placed(model, part, None, names, None, cache))
+                before = _after(cache, part, done - part.shape[1])
+                parts.append(_capture_placed(model, part, None, names, None, before))
                 ran(Slice(len(group), part.numel(), part.numel()))
             captured = {name: torch.cat([part[name] for part in parts], dim=1) for name in names}
         for place, row in enumerate(group):
@@ -123,6 +125,8 @@ def in_slices(
                 elif at is None:
                     hidden = hidden[n - 1 : n] if one.last else hidden[:n]
                 found[row][name] = hidden
+        if waiting:
+            yield None
     each = iter(found)
     yield [[next(each) for _ in one.prompts] for one in wanted]
 
@@ -132,16 +136,13 @@ def can_be_cut(model: LanguageModel, names: Sequence[str]) -> bool:
     return alignable(model.hf.config) and all(by_position(name) and placed(model, name) for name in names)
 
 
-def _groups(lengths: Sequence[int], most: Callable[[], int]) -> Iterator[list[int]]:
-    """Rows that are run together: at most `most` tokens when padded to one length; one row at least."""
-    group: list[int] = []
-    for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
-        if group and (len(group) + 1) * lengths[row] > most():
-            yield group
-            group = []
-        group.append(row)
-    if group:
-        yield group
+def _next_group(rows: Sequence[int], lengths: Sequence[int], most: int) -> list[int]:
+    """The first of `rows`, by ascending length, that have at most `most` tokens when padded to one length; one at
+    least."""
+    n = 1
+    while n < len(rows) and (n + 1) * lengths[rows[n]] <= most:
+        n += 1
+    return list(rows[:n])
 
 
 def _only(hidden: torch.Tensor, at: torch.Tensor | None) -> torch.Tensor:
@@ -155,9 +156,9 @@ def _capture_placed(
     mask: torch.Tensor | None,
     names: Sequence[str],
     at: torch.Tensor | None,
-    cache: DynamicCache | None = None,
+    before: Mapping[str, Any] | None = None,
 ) -> dict[str, torch.Tensor]:
-    """`cache` has the keys and values of what comes before `ids`, and gets theirs."""
+    """`before` is what `_after` gives for `ids` that are no beginning."""
     by_name = {name: place for name in names if (place := placed(model, name)) is not None}
     places = set(by_name.values())
     found: dict[Place, torch.Tensor] = {}
@@ -169,8 +170,7 @@ def _capture_placed(
 
     handles = [handle for place in places for handle in place.attach(partial(keep, place))]
     try:
-        before = {} if cache is None else _after(cache, ids)
-        model.hf.base_model(input_ids=ids, attention_mask=mask, use_cache=cache is not None, **before)
+        model.hf.base_model(input_ids=ids, attention_mask=mask, use_cache=before is not None, **(before or {}))
     except _LastNeeded:
         pass
     finally:
@@ -179,8 +179,8 @@ def _capture_placed(
     return {name: found[place] for name, place in by_name.items()}
 
 
-def _after(cache: DynamicCache, ids: torch.Tensor) -> dict[str, Any]:
-    n = cache.get_seq_length()
+def _after(cache: DynamicCache, ids: torch.Tensor, n: int) -> dict[str, Any]:
+    """For `ids` that come after `n` others, whose keys and values `cache` has as far as layers were run."""
     positions = torch.arange(n, n + ids.shape[1], device=ids.device)
     return {"past_key_values": cache, "position_ids": positions.expand(len(ids), -1)}
 

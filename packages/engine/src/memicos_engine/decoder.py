@@ -70,6 +70,11 @@ class Decoder:
         return len(self._live)
 
     @property
+    def live(self) -> list[Generation]:
+        """Those with rows in the batch."""
+        return list(dict.fromkeys(one.generation for one in self._live))
+
+    @property
     def cache_nbytes(self) -> int:
         """Memory of keys and values now. May be read from any thread."""
         prompts = self._prompts
@@ -141,11 +146,13 @@ class Decoder:
         now.done = end
         if end < now.ids.shape[1]:
             return []
-        self._prompts = None
+        exact = output.logits[:, -1].float().cpu()
         first = len(self._live)
         self._cache.add(now.cache, now.mask.sum(-1).tolist())
+        # not before what may find no memory: until then they are prompts, to whoever asks
+        self._prompts = None
         self._live += now.rows
-        return self._accept(first, output.logits[:, -1])
+        return self._accept(first, exact)
 
     @torch.inference_mode()
     def step(self) -> list[Generation]:
@@ -162,8 +169,9 @@ class Decoder:
                 use_cache=True,
                 logits_to_keep=1,
             )
+        exact = output.logits[:, -1].float().cpu()
         self._cache.advance()
-        return self._accept(0, output.logits[:, -1])
+        return self._accept(0, exact)
 
     def advance(self) -> list[Generation]:
         """All that waits is run, or a token written where nothing does."""
@@ -196,9 +204,8 @@ class Decoder:
         del self._waiting[: len(chosen)]
         return prompts
 
-    def _accept(self, first: int, logits: torch.Tensor) -> list[Generation]:
-        """Let the rows of the batch from `first` on go on after `logits` (rows, V); what is done leaves the batch."""
-        exact = logits.float().cpu()
+    def _accept(self, first: int, exact: torch.Tensor) -> list[Generation]:
+        """Let the rows of the batch from `first` on go on after logits (rows, V); what is done leaves the batch."""
         rows = self._live[first:]
         for one, here in zip(rows, exact, strict=True):
             if not one.generation.done:

@@ -1,4 +1,9 @@
-"""What the engine refuses."""
+"""What the engine refuses, and how a full device is known."""
+
+import sys
+
+_CPU_IS_FULL = ("can't allocate memory", "not enough memory")
+"""What torch's RuntimeError says there; it has a type of its own for accelerators only."""
 
 
 class Refused(ValueError):
@@ -15,3 +20,11 @@ class SourceError(ValueError):
 
 class RecipeError(ValueError):
     """What is said of a source's recipe, or not said, so that it cannot be used."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device, or the machine, had no memory left."""
+    torch = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _CPU_IS_FULL)

@@ -11,6 +11,7 @@ import torch
 
 from memicos_engine import checks
 from memicos_engine.checks import EVERYTHING, Check, Extent, Part, tolerance_of
+from memicos_engine.errors import is_out_of_memory
 from memicos_engine.model import LanguageModel
 from memicos_engine.probe import Probe
 from memicos_engine.reference import NotCovered
@@ -70,9 +71,11 @@ def _guarded(unknown: Check, check: Callable[[], Check]) -> Check:
         return check()
     except NotCovered as reason:
         return replace(unknown, words=f"left out: {reason}")
-    except (torch.OutOfMemoryError, MemoryError):
-        return replace(unknown, words="left out: too little memory")
+    except torch.AcceleratorError:
+        raise
     except Exception as error:
+        if is_out_of_memory(error):
+            return replace(unknown, words="left out: too little memory")
         # what cannot be compared is not proved
         log.exception("the check of %s broke", unknown.name)
         return replace(unknown, measured=math.inf, words=f"could not be compared: {type(error).__name__}: {error}")

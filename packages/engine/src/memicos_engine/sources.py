@@ -346,7 +346,7 @@ def _usable(where: object) -> Iterator[None]:
     """Faults of a source's files as SourceError; the hub's own faults and a full device pass."""
     try:
         yield
-    except (RecipeError, EntryNotFoundError, HfHubHTTPError, torch.OutOfMemoryError):
+    except (RecipeError, EntryNotFoundError, HfHubHTTPError, torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except KeyError as error:
         raise SourceError(f"{where} is not a source that can be loaded: {error} is missing") from error

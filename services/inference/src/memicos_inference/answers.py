@@ -1,6 +1,7 @@
 """From work in the model's thread to an answer; a closed connection ends the work."""
 
 import asyncio
+import ipaddress
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -13,6 +14,7 @@ from memicos_inference.asked import asked
 from memicos_inference.errors import Cause, ErrorBody, Fault, failure
 from memicos_inference.events import Events, event
 from memicos_inference.scheduler import Scheduler
+from memicos_inference.settings import Settings
 from memicos_inference.work import Job, Work
 
 log = logging.getLogger(__name__)
@@ -29,10 +31,26 @@ def scheduler_of(request: Request) -> Scheduler:
     return request.app.state.scheduler
 
 
-def _submit(request: Request, job: Job) -> Work:
-    """Clients are told apart by what they say they are, as the webapp does for its visitors, or by their address."""
+def client_of(request: Request, settings: Settings) -> str:
+    """Who takes turns with others: whom the webapp says that it asks for, else the address.
+
+    The header is believed of who has the secret, or is on this machine: others could be somebody new each time.
+    """
     address = request.client.host if request.client else ""
-    return scheduler_of(request).submit(job, request.headers.get("X-Client-ID", address))
+    if settings.secret is not None or _is_loopback(address):
+        return request.headers.get("X-Client-ID", address)
+    return address
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _submit(request: Request, job: Job) -> Work:
+    return scheduler_of(request).submit(job, client_of(request, request.app.state.settings))
 
 
 async def answer(request: Request, job: Job) -> Response:

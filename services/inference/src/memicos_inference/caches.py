@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
+from memicos_engine.errors import is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -100,11 +101,11 @@ class Residuals(Cache):
 
     def keep(self, wanted: Wanted, captured: Captured) -> None:
         """Where the device is full, room is made instead."""
-        from torch import OutOfMemoryError
-
         try:
             self._copy(wanted, captured)
-        except OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             self._kept.clear()
 
     def _copy(self, wanted: Wanted, captured: Captured) -> None:

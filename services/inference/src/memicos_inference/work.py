@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ class Work:
         self.context = copy_context()
         self.asked = asked()
         self.cancelled = False
+        self.waits = True
+        """For the model, which has not taken it up yet."""
         self.steps: Generator[Any, Any, Any] | None = None
         self.wanted: Wanted | None = None
         self.generation: Generation | None = None
@@ -51,6 +54,7 @@ class Work:
 
     def give(self, body: bytes | None, ended: bool = False, error: BaseException | None = None) -> None:
         """From the model's thread: hand over what is there."""
+        self.waits = self.waits and not ended
 
         def take() -> None:
             if body is not None and not isinstance(body, Events):
@@ -60,8 +64,12 @@ class Work:
             self._ended, self._error = ended, error
             self._changed.set()
 
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # a loop that is closed: nobody is there
             self._loop.call_soon_threadsafe(take)
+
+    def fail(self, error: BaseException) -> None:
+        """It ends with this."""
+        self.give(None, ended=True, error=error)
 
     async def bodies(self) -> AsyncGenerator[bytes, None]:
         """The newest body, or all events since, each time there is one; leaving the loop cancels the work."""
