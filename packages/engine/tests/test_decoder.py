@@ -151,10 +151,9 @@ def test_where_memory_ends_others_go_on(tiny: Tiny, where: str, monkeypatch: pyt
     assert same(stays, alone)
 
 
-def test_buffers_are_no_larger_than_rows_need(tiny: Tiny) -> None:
-    model, _ = tiny("llama")
-    decoder = Decoder(model, max_rows=40, kv_bytes=ANY_BYTES)
-    many = [asked(model, number, n_tokens=2 if number else 200, sampling=Sampling()) for number in range(10)]
+def test_buffers_are_no_larger_than_rows_need(small: LanguageModel) -> None:
+    decoder = Decoder(small, max_rows=40, kv_bytes=ANY_BYTES)
+    many = [asked(small, number, n_tokens=2 if number else 80, sampling=Sampling()) for number in range(10)]
     for one in many:
         one.eos = frozenset()
         decoder.join(one)

@@ -1,6 +1,7 @@
 """Whoever asks much does not shut out others: from the model, at the door, or by a name that it makes up."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +36,7 @@ def go(monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.Event]:
     def held(self: Decoder, *most: Any) -> Any:
         if event.is_set():
             return real(self, *most)
+        time.sleep(0.005)
         return []
 
     monkeypatch.setattr(Decoder, "prefill", held)
@@ -72,7 +74,9 @@ async def test_who_fills_the_queue_makes_room_for_others(serve: Serve, go: async
         def asks(client: str) -> asyncio.Task[httpx.Response]:
             return asyncio.create_task(http.post("/v1/steer/completion", json=LONG, headers={"X-Client-ID": client}))
 
-        greedy = [asks("greedy") for _ in range(6)]
+        greedy = [asks("greedy")]
+        await asyncio.sleep(0.3)
+        greedy += [asks("greedy") for _ in range(5)]
         for _ in range(500):  # one is at the model, four wait, and one is refused
             if any(one.done() for one in greedy):
                 break
