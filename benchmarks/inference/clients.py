@@ -136,8 +136,8 @@ def main() -> None:
             texts = prompts(floor.tokenizer, WORDS, seed=len(kind))
             rounds = []
             for number in range(3):
-                bare = captured(floor, [next(texts) for _ in range(64)], layers)
                 asked_for = [next(texts) for _ in range(ASKED)]
+                bare = captured(floor, asked_for, layers)
                 found = in_its_own_process(url, kind, str(CLIENTS), str(number), texts=asked_for)
                 rounds.append((bare, ASKED / found["seconds"]))
                 raw.append({"kind": kind, "floor": bare, **found})
@@ -149,9 +149,10 @@ def main() -> None:
         rounds = []
         for number in range(3):
             texts = prompts(floor.tokenizer, 16, seed=number)
-            bare = generated(floor, [next(texts) for _ in range(16)])
-            many = in_its_own_process(url, "steer", str(WRITERS), "1", texts=[next(texts) for _ in range(16)])
-            one = in_its_own_process(url, "steer", "1", "2", texts=[next(texts) for _ in range(2)])
+            asked_for = [next(texts) for _ in range(16)]
+            bare = generated(floor, asked_for)
+            many = in_its_own_process(url, "steer", str(WRITERS), "1", texts=asked_for)
+            one = in_its_own_process(url, "steer", "1", "2", texts=asked_for[:2])
             rounds.append((bare, many["tokens"] / many["seconds"], one["tokens"] / one["seconds"]))
             raw.append({"kind": "steer", "floor": bare, "many": many, "one": one})
         bottom, many, one = (statistics.median(column) for column in zip(*rounds, strict=True))
