@@ -135,6 +135,8 @@ def main() -> None:
         for kind, layers in LAYERS.items():
             texts = prompts(floor.tokenizer, WORDS, seed=len(kind))
             rounds = []
+            # sources are loaded, and compared with their records, when they are first used
+            in_its_own_process(url, kind, "1", "0", texts=[next(texts) for _ in range(2)])
             for number in range(3):
                 asked_for = [next(texts) for _ in range(ASKED)]
                 bare = captured(floor, asked_for, layers)

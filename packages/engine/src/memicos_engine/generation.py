@@ -120,10 +120,6 @@ class Generation:
         assert ended is not None
         return Written(self.ids[row], ended, self.logprobs[row])
 
-    def written(self, row: int) -> list[int]:
-        """The row's tokens without an EOS that ended it."""
-        return self.ids[row][:-1] if self.ended[row] == "eos" else self.ids[row]
-
     def accept(self, row: int, logits: torch.Tensor) -> int:
         """The token that `row` goes on with after `logits` (V,), float32 on the CPU.
 

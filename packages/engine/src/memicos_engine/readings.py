@@ -1,7 +1,7 @@
 """What features and vectors read on prompts.
 
-A prompt is its token ids with whatever the caller put in front; values cover every position T. Several prompts are one
-run of the model, padded on the right, and each gets what it would get alone: the lists given back are by prompt.
+A prompt is its token ids with whatever the caller put in front; values cover every position T. Several prompts are run
+together, padded on the right, and each gets what it would get alone: the lists given back are by prompt.
 Positions that a source's recipe ignores (a prepended BOS, tokens above its norm cut) are told apart as `ignored`. A
 feature fires where its value is above 0. `dfa` is where an attention source's feature is written from, at its maximum.
 

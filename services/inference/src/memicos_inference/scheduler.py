@@ -184,8 +184,7 @@ class Scheduler:
         end = time.monotonic() + ANSWERING
 
         def enough() -> bool:
-            waited_for = served.decoder.n_live or self._writers.waiting or self._arrived
-            return bool(waited_for) and time.monotonic() > end
+            return bool(served.decoder.n_live or self._writers.waiting) and time.monotonic() > end
 
         return enough
 
