@@ -1,4 +1,4 @@
-"""Whether torch.compile is worth it: a step of a text and a capture, eager, with compiled MLPs, with compiled blocks."""
+"""Whether torch.compile is worth it: steps of texts and a capture, eager, with compiled MLPs, with compiled blocks."""
 
 import statistics
 import time

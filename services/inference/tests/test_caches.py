@@ -194,6 +194,7 @@ async def test_a_text_that_was_complete_is_kept_of_one_that_was_left(
         # from now on a text ends there
         monkeypatch.setattr(LanguageModel, "eos_token_ids", property(lambda _: frozenset({end})))
         both |= {"seed": 1, "n_logprobs": 1}
+        outputs: dict[str, Any] = {}
         async with http.stream("POST", "/v1/steer/completion", json=both | {"stream": True}) as answer:
             async for line in answer.aiter_lines():
                 if line.startswith("data: "):

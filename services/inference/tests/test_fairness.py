@@ -12,6 +12,7 @@ from memicos_engine import capture
 from memicos_engine.decoder import Decoder
 from memicos_inference.answers import client_of
 from memicos_inference.settings import Settings
+from pydantic import SecretStr
 from servers import Serve
 from small_model import NAME
 from starlette.requests import Request
@@ -101,7 +102,7 @@ async def test_who_fills_the_queue_makes_room_for_others(serve: Serve, go: async
 def test_who_may_say_whom_they_ask_for(address: str, secret: str | None, client: str) -> None:
     """The webapp, on this machine or with the secret; anyone else could be somebody new each time."""
     scope = {"type": "http", "client": (address, 5), "headers": [(b"x-client-id", b"ann")]}
-    assert client_of(Request(scope), Settings(secret=secret)) == client
+    assert client_of(Request(scope), Settings(secret=SecretStr(secret) if secret else None)) == client
 
 
 async def test_where_the_machine_has_no_memory_the_server_goes_on(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
