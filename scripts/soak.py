@@ -8,7 +8,6 @@ and memory has to be flat. One client is stopped (SIGSTOP) in the middle of a st
 import argparse
 import asyncio
 import json
-import math
 import os
 import random
 import signal
@@ -38,6 +37,9 @@ CHECKS = 20
 """How often memory is read."""
 ALLOWED_GROWTH, ALLOWED_BYTES = 0.03, 24 * 2**20
 """From the second quarter to the last; the larger of the two. What malloc keeps varies by some megabytes."""
+
+THREADS_TO_COME = 2
+"""The event loop's pool for /metrics grows as far as several ask at once."""
 
 
 @dataclass(frozen=True)
@@ -243,17 +245,6 @@ async def settled(http: httpx.AsyncClient, process: psutil.Process, before: Left
     return await look(http, process)
 
 
-def alike(here: Any, there: Any) -> bool:
-    """The same JSON, numbers up to the rounding of a longer sum."""
-    if isinstance(here, dict):
-        return here.keys() == there.keys() and all(alike(here[key], there[key]) for key in here)
-    if isinstance(here, list):
-        return len(here) == len(there) and all(map(alike, here, there))
-    if isinstance(here, float) or isinstance(there, float):
-        return math.isclose(here, there, rel_tol=1e-3, abs_tol=1e-2)
-    return here == there
-
-
 async def known_answers(http: httpx.AsyncClient, subject: Subject) -> list[tuple[str, dict[str, Any], Any]]:
     """Requests for activations with what is answered alone."""
     draw, known = random.Random(1), []
@@ -265,6 +256,8 @@ async def known_answers(http: httpx.AsyncClient, subject: Subject) -> list[tuple
 
 
 async def ask(url: str, process: psutil.Process, subject: Subject, n: int, report: Report) -> None:
+    from same_json import alike
+
     left = n
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         known = await known_answers(http, subject)
@@ -282,7 +275,7 @@ async def ask(url: str, process: psutil.Process, subject: Subject, n: int, repor
                     path, body, alone = draw.choice(known)
                     answer = await http.post(path, json=body)
                     report.answers[f"known: {answer.status_code}"] += 1
-                    if answer.status_code != 503 and not alike(answer.json(), alone):
+                    if answer.status_code != 503 and not alike(answer.json(), alone, 1e-3, 1e-2):
                         report.wrong.append(f"{path} of {body}: not what it is alone: {answer.text[:300]}")
                 elif kind < 0.35:
                     await rude(http, *request(subject, draw), draw, report)
@@ -379,10 +372,6 @@ async def soak(subject: Subject, n: int) -> list[str]:
     if held > 2 * free + 1:
         wrong.append("a stopped client holds others up")
     return wrong
-
-
-THREADS_TO_COME = 2
-"""The event loop's pool for /metrics grows as far as several ask at once."""
 
 
 def main() -> None:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 from memicos_engine import steps
 from memicos_engine.sources import SaeSource, Source
 from memicos_inference.scheduler import Scheduler
 from memicos_inference.serving import Served
 from memicos_inference.work import Work
+from same_json import alike
 from servers import Serve
 from small_model import NAME
 
@@ -83,17 +83,6 @@ async def _at_once(url: str, gate: Gate, asked: list[tuple[str, dict[str, Any]]]
         return await asyncio.gather(*tasks)
 
 
-def _alike(here: Any, there: Any) -> bool:
-    """The same JSON, numbers up to the rounding of a longer sum."""
-    if isinstance(here, dict):
-        return here.keys() == there.keys() and all(_alike(here[key], there[key]) for key in here)
-    if isinstance(here, list):
-        return len(here) == len(there) and all(map(_alike, here, there))
-    if isinstance(here, float):
-        return bool(np.isclose(here, there, rtol=1e-4, atol=1e-4))
-    return here == there
-
-
 async def test_each_gets_what_it_gets_alone(url: str, gate: Gate) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         alone = [await _post(http, *one) for one in ASKED]
@@ -101,7 +90,7 @@ async def test_each_gets_what_it_gets_alone(url: str, gate: Gate) -> None:
     together = await _at_once(url, gate, ASKED)
     for one, here, there in zip(ASKED, together, alone, strict=True):
         assert here.status_code == there.status_code, here.text
-        assert _alike(here.json(), there.json()), one
+        assert alike(here.json(), there.json()), one
     # as many requests as share a source share a run of it, until one needs it after another
     shared = {source: max(n for found, n in gate.runs if found == source) for source, _ in gate.runs}
     assert shared["1-small"] >= 4 and shared["2-small"] >= 3 and shared["2-top"] == 1

@@ -1,0 +1,15 @@
+"""Whether two answers are the same, numbers up to rounding: a row of a batch is summed in another order than alone."""
+
+import math
+from typing import Any
+
+
+def alike(here: Any, there: Any, rel: float = 1e-4, least: float = 1e-4) -> bool:
+    """The same JSON, where numbers may differ by `rel` of themselves or by `least`."""
+    if isinstance(here, dict) and isinstance(there, dict):
+        return here.keys() == there.keys() and all(alike(here[key], there[key], rel, least) for key in here)
+    if isinstance(here, list) and isinstance(there, list):
+        return len(here) == len(there) and all(alike(a, b, rel, least) for a, b in zip(here, there, strict=True))
+    if isinstance(here, float) and isinstance(there, int | float):
+        return math.isclose(here, there, rel_tol=rel, abs_tol=least)
+    return here == there
