@@ -1,13 +1,13 @@
 # Every command of the repository; `make help` lists them.
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-MEMBERS := packages/dataset packages/engine packages/pipeline[generate] \
+MEMBERS := packages/dataset packages/testing packages/engine packages/pipeline[generate] \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client packages/clients/memicos-client \
 	services/webapp services/inference services/autointerp
 TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest pytest-asyncio pytest-xdist playwright glassllm \
 	psutil python-dotenv schemathesis neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
 # the services that need no torch, and what their tests use
-LIGHT := packages/dataset packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \
+LIGHT := packages/dataset packages/testing packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \
 	packages/clients/memicos-client services/webapp services/autointerp
 LIGHT_TOOLS := pytest pytest-asyncio pytest-xdist neuronpedia neuronpedia-autointerp-client
 UV := .venv/bin/uv
@@ -43,7 +43,7 @@ test: test-light ## run every test (browser tests need Chromium); PYTEST_ARGS=â€
 	$(BIN)/pytest $(PYTEST_ARGS) tests
 
 test-hub: setup ## compare with known values of gpt2-small; needs the hub or its cache (HF_HOME), no part of `make test`
-	$(BIN)/pytest $(PYTEST_ARGS) tests/hub
+	$(BIN)/pytest $(PYTEST_ARGS) tests/hub_network
 
 test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
 	.venv-light/bin/python scripts/without_torch.py

@@ -24,8 +24,8 @@ from memicos_webapp.app import create_app
 from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.service import load
-from memicos_webapp.explanations.embedders import open_embedders
-from memicos_webapp.explanations.embedding import embed_missing
+from memicos_webapp.embeddings.embedders import open_embedders
+from memicos_webapp.embeddings.service import embed_missing
 from memicos_webapp.settings import Settings
 
 RESULTS, RIGHT_RESULTS, RIGHT_AT_RANDOM = 10, 6, 2

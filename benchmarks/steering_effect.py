@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from memicos_engine.decoder import write
-from memicos_engine.generation import Generation, Row, Sampling
-from memicos_engine.model import LanguageModel, load_model
-from memicos_engine.sources import Source, load_source
-from memicos_engine.steering import Steer, changes, steered
+from memicos_engine.generation.decoder import write
+from memicos_engine.generation.generation import Generation, Row, Sampling
+from memicos_engine.generation.steering import Steer, changes, steered
+from memicos_engine.model.language_model import LanguageModel, load_model
+from memicos_engine.sources.source import Source, load_source
 from transformers import AutoModelForCausalLM
 
 ROOT = Path(__file__).resolve().parent.parent

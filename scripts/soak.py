@@ -30,7 +30,6 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests/support"))
 WORDS = "Alice Rabbit sat bank of the a and Queen tea Hatter said ran hole clock cat smile garden rose key".split()  # noqa: SIM905
 CLIENTS = 24
 CHECKS = 20
@@ -74,7 +73,7 @@ class Report:
 
 
 def small_subject(folder: Path) -> Subject:
-    from small_model import NAME, small_model, small_sae
+    from memicos_testing.small_model import NAME, small_model, small_sae
 
     small_model(folder / NAME)
     for layer in (1, 2, 3):
@@ -256,7 +255,7 @@ async def known_answers(http: httpx.AsyncClient, subject: Subject) -> list[tuple
 
 
 async def ask(url: str, process: psutil.Process, subject: Subject, n: int, report: Report) -> None:
-    from same_json import alike
+    from memicos_testing.same_json import alike
 
     left = n
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:

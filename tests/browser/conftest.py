@@ -18,24 +18,24 @@ from typing import Any
 
 import httpx
 import pytest
-from inference_double import InferenceDouble
-from llm_provider import SERVER_KEY, LlmProvider
 from memicos_autointerp.app import create_app as create_autointerp
 from memicos_autointerp.settings import Settings as AutointerpSettings
-from servers import free_port, in_thread
+from memicos_testing.fake_inference_server import FakeInferenceServer
+from memicos_testing.llm_provider import SERVER_KEY, LlmProvider
+from memicos_testing.servers import free_port, in_thread
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def served_inference() -> Iterator[tuple[str, InferenceDouble]]:
-    double = InferenceDouble()
+def served_inference() -> Iterator[tuple[str, FakeInferenceServer]]:
+    double = FakeInferenceServer()
     with in_thread(double.app()) as url:
         yield url, double
 
 
 @pytest.fixture
-def inference(served_inference: tuple[str, InferenceDouble]) -> Iterator[InferenceDouble]:
+def inference(served_inference: tuple[str, FakeInferenceServer]) -> Iterator[FakeInferenceServer]:
     served_inference[1].reset()
     yield served_inference[1]
     served_inference[1].reset()
@@ -84,7 +84,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 60) ->
 
 
 @pytest.fixture(scope="session")
-def webapp_url(served_inference: tuple[str, InferenceDouble], autointerp_url: str) -> Iterator[str]:
+def webapp_url(served_inference: tuple[str, FakeInferenceServer], autointerp_url: str) -> Iterator[str]:
     # not in pytest's folder: run by root, PostgreSQL has another user, and the next pytest would shut it out
     with tempfile.TemporaryDirectory() as folder:
         dataset = Path(folder) / "dataset"

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable
 
-from inference_double import InferenceDouble, value_of
-from llm_provider import LlmProvider, Reply
+from memicos_testing.fake_inference_server import FakeInferenceServer, value_of
+from memicos_testing.llm_provider import LlmProvider, Reply
 from playwright.sync_api import Page, expect
 
 Watched = Callable[..., Page]
@@ -112,7 +112,9 @@ def test_the_table_works_without_scripts(watched: Watched, webapp_url: str) -> N
     expect(page.locator("#v-stacked")).to_be_checked()
 
 
-def test_own_text_is_shaded_and_stays_in_the_address(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+def test_own_text_is_shaded_and_stays_in_the_address(
+    page: Page, webapp_url: str, inference: FakeInferenceServer
+) -> None:
     page.goto(f"{webapp_url}/small/1-res/5")
     expect(page.get_by_text("inference ready")).to_be_visible()
     page.keyboard.press("t")
@@ -131,7 +133,7 @@ def test_own_text_is_shaded_and_stays_in_the_address(page: Page, webapp_url: str
     expect(result.get_by_role("alert")).to_contain_text("Text too long: 62 tokens, max is 50. Shorten it")
 
 
-def test_own_text_waits_while_inference_loads(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+def test_own_text_waits_while_inference_loads(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     inference.state, inference.fraction, inference.progress = "loading", 0.5, "reading weights"
     page.goto(f"{webapp_url}/small/1-res/5?defaulttesttext=the+whale")
     expect(page.locator("#test-result")).to_contain_text("loading, 50 %: reading weights")
@@ -173,7 +175,7 @@ def test_the_embed_code_is_copied(page: Page, webapp_url: str) -> None:
     assert box.evaluate("e => e.scrollHeight <= e.clientHeight && e.scrollWidth <= e.clientWidth")
 
 
-def test_the_command_of_a_result_is_copied(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+def test_the_command_of_a_result_is_copied(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=webapp_url)
     page.goto(f"{webapp_url}/small/2-res/5?defaulttesttext=the+whale")
     result = page.locator("#test-result")
@@ -184,7 +186,7 @@ def test_the_command_of_a_result_is_copied(page: Page, webapp_url: str, inferenc
     assert copied == f"memicos recompute {webapp_url}/small/2-res/5 --text 'the whale'"
 
 
-def test_an_embedded_dashboard_has_no_navigation(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+def test_an_embedded_dashboard_has_no_navigation(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     page.goto(f"{webapp_url}/small/2-res/5?embed=true&defaulttesttext=the+whale")
     expect(page.get_by_role("navigation")).to_have_count(0)
     expect(page.locator("#test-result .own-text")).to_be_visible()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from inference_double import InferenceDouble
+from memicos_testing.fake_inference_server import FakeInferenceServer
 from playwright.sync_api import Page, expect
 
 Watched = Callable[..., Page]
@@ -39,7 +39,7 @@ def open_page(page: Page, address: str) -> None:
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_is_wider_than_the_window(
-    watched: Watched, webapp_url: str, inference: InferenceDouble, width: int
+    watched: Watched, webapp_url: str, inference: FakeInferenceServer, width: int
 ) -> None:
     page = watched(viewport={"width": width, "height": 800})
     for path in PAGES:
@@ -130,7 +130,7 @@ CONTRASTS = """() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast_of_every_text_is_aa(
-    watched: Watched, webapp_url: str, inference: InferenceDouble, scheme: str
+    watched: Watched, webapp_url: str, inference: FakeInferenceServer, scheme: str
 ) -> None:
     page = watched(color_scheme=scheme)
     for path in PAGES:

@@ -2,7 +2,7 @@
 
 import re
 
-from inference_double import InferenceDouble
+from memicos_testing.fake_inference_server import FakeInferenceServer
 from playwright.sync_api import Page, expect
 
 
@@ -46,7 +46,7 @@ def test_a_suggestion_is_a_link(page: Page, webapp_url: str) -> None:
     expect(page.locator(".hit").first.locator(".what")).to_contain_text(re.compile("whale|sea"))
 
 
-def test_own_text_over_all_sources(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+def test_own_text_over_all_sources(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     inference.delay = 0.3
     page.goto(f"{webapp_url}/search")
     page.get_by_label("keep features that fire on over 1.0% of tokens").check()
@@ -64,7 +64,7 @@ def test_own_text_over_all_sources(page: Page, webapp_url: str, inference: Infer
     expect(page.get_by_role("textbox", name="your text")).to_have_value("the whale rose from the sea")
 
 
-def test_an_example_fills_the_text(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+def test_an_example_fills_the_text(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     page.goto(f"{webapp_url}/search")
     page.get_by_role("link", name=re.compile("The whale sank")).click()
     expect(page.get_by_role("textbox", name="your text")).to_have_value(re.compile("^The whale sank the ship"))

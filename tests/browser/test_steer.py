@@ -2,7 +2,7 @@
 
 import re
 
-from inference_double import InferenceDouble
+from memicos_testing.fake_inference_server import FakeInferenceServer
 from playwright.sync_api import Page, expect
 
 STEER = "/small/steer?source=1-res&index=5&strength=20"
@@ -16,7 +16,7 @@ def words(kind: str, count: int) -> str:
     return " ".join(f"{kind}{i}" for i in range(count))
 
 
-def test_both_columns_stream_side_by_side(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+def test_both_columns_stream_side_by_side(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     inference.delay = 0.1
     page.goto(webapp_url + STEER)
     page.get_by_label("Tokens", exact=True).fill("20")
@@ -42,7 +42,7 @@ def test_both_columns_stream_side_by_side(page: Page, webapp_url: str, inference
     expect(page.get_by_label("Tokens", exact=True)).to_have_value("20")
 
 
-def test_escape_stops_the_work(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+def test_escape_stops_the_work(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     inference.delay = 0.05
     page.goto(webapp_url + STEER)
     page.get_by_label("Tokens", exact=True).fill("200")
@@ -58,7 +58,7 @@ def test_escape_stops_the_work(page: Page, webapp_url: str, inference: Inference
     assert inference.frames_sent == sent < 100 and column(page, "Steered") == shown
 
 
-def test_a_chat_goes_on_in_both_columns(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+def test_a_chat_goes_on_in_both_columns(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     page.goto(webapp_url + STEER)
     page.get_by_role("button", name="Chat", exact=True).click()
     page.get_by_label("Tokens", exact=True).fill("3")
@@ -95,7 +95,7 @@ def test_a_chat_goes_on_in_both_columns(page: Page, webapp_url: str, inference: 
     expect(page).not_to_have_url(re.compile("chat="))
 
 
-def test_reset_takes_back_what_is_being_answered(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+def test_reset_takes_back_what_is_being_answered(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     inference.delay = 0.05
     page.goto(f"{webapp_url}{STEER}&mode=chat&n_tokens=100")
     prompt = page.get_by_role("textbox", name="prompt")
@@ -115,7 +115,7 @@ def test_reset_takes_back_what_is_being_answered(page: Page, webapp_url: str, in
     assert [turn["content"] for turn in inference.bodies("/v1/steer/completion-chat")[-1]["prompt"]] == ["Again"]
 
 
-def test_features_are_added_and_removed(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+def test_features_are_added_and_removed(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     page.goto(f"{webapp_url}/small/steer")
     page.get_by_label("prompt").fill("Once")
     page.get_by_role("button", name="Run").click()
@@ -137,7 +137,7 @@ def test_features_are_added_and_removed(page: Page, webapp_url: str, inference: 
     expect(page.get_by_text("No feature yet.")).to_be_visible()
 
 
-def test_what_goes_wrong_is_said(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+def test_what_goes_wrong_is_said(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     page.goto(webapp_url + STEER)
     prompt, note = page.get_by_label("prompt"), page.locator("#steer-note")
     prompt.fill("word " * 60)
@@ -159,7 +159,7 @@ def test_what_goes_wrong_is_said(page: Page, webapp_url: str, inference: Inferen
     expect(page.get_by_role("alert").first).to_contain_text("small has no source '9-res'")
 
 
-def test_a_dashboard_leads_here(page: Page, webapp_url: str, inference: InferenceDouble) -> None:
+def test_a_dashboard_leads_here(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     page.goto(f"{webapp_url}/small/2-res/7")
     page.keyboard.press("s")
     expect(page).to_have_url(re.compile(r"/small/steer\?source=2-res&index=7&strength="))

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, StreamingResponse
+from memicos_testing.servers import running
 from pydantic import BaseModel
-from servers import running
 
 REFERENCES = {"message": "Answer", "piece": "Piece", "error": "ErrorBody"}
 NAMED = {name: {"$ref": f"#/components/schemas/{schema}"} for name, schema in REFERENCES.items()}

@@ -16,14 +16,14 @@ from memicos_inference.app import create_app as create_inference
 from memicos_inference.settings import Settings as InferenceSettings
 from memicos_pipeline.cli import app
 from memicos_pipeline.generate import generate
+from memicos_testing.servers import free_port, in_thread
+from memicos_testing.small_model import SAMPLE, small_model, small_sae, write_extras
+from memicos_testing.tiny_generate import tiny_config
 from memicos_webapp.app import create_app as create_webapp
 from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.service import load
 from memicos_webapp.settings import Settings as WebappSettings
-from servers import free_port, in_thread
-from small_model import SAMPLE, small_model, small_sae, write_extras
-from tiny_generate import tiny_config
 from typer.testing import CliRunner, Result
 
 SOURCES = {"1-res": "jumprelu", "2-res": "topk", "3-res": "gated"}

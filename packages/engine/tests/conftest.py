@@ -13,12 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import plain
 import pytest
-from memicos_engine.model import LanguageModel, load_model
-from memicos_engine.sources import SaeSource, load_source
-from small_model import small_model, small_sae, write_extras
-from tiny_models import tiny_model
+from memicos_engine.model.language_model import LanguageModel, load_model
+from memicos_engine.sources.source import SaeSource, load_source
+from memicos_testing import plain_model
+from memicos_testing.small_model import small_model, small_sae, write_extras
+from memicos_testing.tiny_models import tiny_model
 
 ROOT = Path(__file__).parents[3]
 
@@ -38,7 +38,7 @@ def small(small_folder: Path) -> LanguageModel:
 
 @pytest.fixture(scope="session")
 def small_plain(small_folder: Path) -> Any:
-    return plain.load(small_folder)
+    return plain_model.load(small_folder)
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +46,7 @@ def tiny(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     @cache
     def make(architecture: str) -> tuple[LanguageModel, Any]:
         folder = tiny_model(tmp_path_factory.mktemp(architecture), architecture, small_folder)
-        return load_model(architecture, str(folder)), plain.load(folder)
+        return load_model(architecture, str(folder)), plain_model.load(folder)
 
     return make
 
@@ -67,7 +67,7 @@ def demo(demo_folder: Path) -> LanguageModel:
 
 @pytest.fixture(scope="session")
 def demo_plain(demo_folder: Path) -> Any:
-    return plain.load(demo_folder)
+    return plain_model.load(demo_folder)
 
 
 @pytest.fixture(scope="session")

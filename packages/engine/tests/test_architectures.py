@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from foreign_saes import Weights, encode, random_weights, write_json, write_saelens
-from memicos_engine.encoding import encode_features
 from memicos_engine.errors import Refused
-from memicos_engine.sources import SaeSource, load_source, neurons
+from memicos_engine.sources.feature_encoding import encode_features
+from memicos_engine.sources.source import SaeSource, load_source, neurons
+from memicos_testing.foreign_saes import Weights, encode, random_weights, write_json, write_saelens
 from safetensors.numpy import save_file
 
 D_IN, D_OUT, D_SAE, K = 24, 40, 64, 8

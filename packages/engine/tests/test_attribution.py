@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plain
 import pytest
-from memicos_engine import attribution, readings
-from memicos_engine.model import LanguageModel, load_model
-from memicos_engine.sources import Source, load_source
-from small_hub import GPT2, published
-from small_model import random_sae
+from memicos_engine.capture import activations, attribution
+from memicos_engine.model.language_model import LanguageModel, load_model
+from memicos_engine.sources.source import Source, load_source
+from memicos_testing import plain_model
+from memicos_testing.small_hub import GPT2, published
+from memicos_testing.small_model import random_sae
 
 TEXTS = ("The Queen turned angrily away from him, and said to the Knave", "Alice", "Turn them over! And she ran.")
 LAYER = 1
@@ -20,7 +20,7 @@ class Case:
     """A model, the same by plain transformers, and a source of random weights at its heads."""
 
     def __init__(self, name: str, model: LanguageModel, hf: Any, folder: Path) -> None:
-        d_in = plain.attention(hf, [1, 2], LAYER)[2].shape[1]
+        d_in = plain_model.attention(hf, [1, 2], LAYER)[2].shape[1]
         self.model, self.hf = model, hf
         self.folder = random_sae(folder / name, f"blocks.{LAYER}.attn.hook_z", d_in, 48)
         self.source: Source = load_source(self.folder, f"{LAYER}-{name}")
@@ -40,7 +40,7 @@ def cases(
     return {
         "glassllm": Case("glassllm", small, small_plain, folder),
         "smollm2": Case("smollm2", demo, demo_plain, folder),
-        "gpt2": Case("gpt2", load_model("gpt2", str(gpt2)), plain.load(gpt2), folder),
+        "gpt2": Case("gpt2", load_model("gpt2", str(gpt2)), plain_model.load(gpt2), folder),
     }
 
 
@@ -52,13 +52,13 @@ def close(ours: Any, theirs: Any) -> bool:
 def test_parts_are_the_heads_patterns_times_their_values(cases: dict[str, Case], name: str, groups: int) -> None:
     case = cases[name]
     for index in (0, 13, 47):
-        found = readings.feature(case.model, case.source, case.prompts, index, ignore_bos=True)
+        found = activations.feature(case.model, case.source, case.prompts, index, ignore_bos=True)
         for ids, reading in zip(case.prompts, found, strict=True):
-            pattern, values, heads = plain.attention(case.hf, ids, LAYER)
+            pattern, values, heads = plain_model.attention(case.hf, ids, LAYER)
             assert pattern.shape[0] == groups * values.shape[1]
-            assert close(reading.values, plain.encode(case.folder, heads)[0][:, index])
+            assert close(reading.values, plain_model.encode(case.folder, heads)[0][:, index])
             assert reading.dfa is not None and reading.dfa.target == reading.max_position
-            expected = plain.attributed(case.folder, pattern, values, index, reading.max_position)
+            expected = plain_model.attributed(case.folder, pattern, values, index, reading.max_position)
             assert close(reading.dfa.values, expected)
             assert reading.dfa.max_value == max(reading.dfa.values)
             # nothing comes from behind, and all parts together are what the feature reads
@@ -70,17 +70,19 @@ def test_parts_are_the_heads_patterns_times_their_values(cases: dict[str, Case],
 @pytest.mark.parametrize("name", ["glassllm", "smollm2", "gpt2"])
 def test_the_strongest_have_theirs_too(cases: dict[str, Case], name: str) -> None:
     case = cases[name]
-    for ids, one in zip(case.prompts, readings.strongest(case.model, [case.source], case.prompts, 5), strict=True):
-        pattern, values, _ = plain.attention(case.hf, ids, LAYER)
+    for ids, one in zip(case.prompts, activations.strongest(case.model, [case.source], case.prompts, 5), strict=True):
+        pattern, values, _ = plain_model.attention(case.hf, ids, LAYER)
         for hit in one.hits:
             assert hit.dfa is not None and hit.dfa.target == hit.max_position
-            assert close(hit.dfa.values, plain.attributed(case.folder, pattern, values, hit.index, hit.max_position))
+            assert close(
+                hit.dfa.values, plain_model.attributed(case.folder, pattern, values, hit.index, hit.max_position)
+            )
 
 
 def test_other_sources_have_none_and_cost_nothing_more(cases: dict[str, Case], make_sae: Any) -> None:
     case = cases["glassllm"]
     _, residual = make_sae(2, 64)
     assert not attribution.is_attention(residual) and attribution.hooks_needed(case.model, residual) == ()
-    assert readings.feature(case.model, residual, case.prompts, 3, ignore_bos=True)[0].dfa is None
-    both = readings.strongest(case.model, [residual, case.source], case.prompts, 200)[0].hits
+    assert activations.feature(case.model, residual, case.prompts, 3, ignore_bos=True)[0].dfa is None
+    both = activations.strongest(case.model, [residual, case.source], case.prompts, 200)[0].hits
     assert {hit.source: hit.dfa is None for hit in both} == {residual.id: True, case.source.id: False}

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import plain
 import pytest
 import torch
-from memicos_engine import readings
-from memicos_engine.capture import Wanted, in_one_run, in_slices
+from memicos_engine.capture import activations
+from memicos_engine.capture.capture import Wanted, in_one_run, in_slices
 from memicos_engine.errors import Refused
-from memicos_engine.hooks import check_captured
-from memicos_engine.model import LanguageModel
+from memicos_engine.model.hook_points import check_captured
+from memicos_engine.model.language_model import LanguageModel
+from memicos_testing import plain_model
 
 Tiny = Callable[[str], tuple[LanguageModel, Any]]
 TEXTS = (
@@ -61,7 +61,7 @@ def test_a_batch_is_what_plain_transformers_compute_one_by_one(
     small: LanguageModel, small_plain: Any, prompts: list[list[int]]
 ) -> None:
     for ids, found in zip(prompts, in_one_run(small, [Wanted(prompts, ["blocks.1.hook_resid_post"])])[0], strict=True):
-        assert close(found["blocks.1.hook_resid_post"], plain.residuals(small_plain, ids, [1])[1])
+        assert close(found["blocks.1.hook_resid_post"], plain_model.residuals(small_plain, ids, [1])[1])
 
 
 @pytest.mark.parametrize("architecture", ["jumprelu", "topk"])
@@ -69,30 +69,30 @@ def test_readings(small: LanguageModel, prompts: list[list[int]], make_sae: Any,
     _, first = make_sae(2, 128, architecture=architecture)
     _, second = make_sae(1, 96, architecture=architecture, seed=1, ignored=[0, 3], norm_cut=43.0)
     direction = np.random.default_rng(0).normal(size=128).tolist()
-    features = readings.feature(small, second, prompts, 5, ignore_bos=True)
-    vectors = readings.vector(small, "blocks.1.hook_mlp_out", direction, prompts)
-    best = readings.strongest(small, [first, second], prompts, 30)
-    by_token = readings.topk_by_token(small, second, prompts, 4)
-    active = readings.firing(small, second, prompts, 100_000)
+    features = activations.feature(small, second, prompts, 5, ignore_bos=True)
+    vectors = activations.vector(small, "blocks.1.hook_mlp_out", direction, prompts)
+    best = activations.strongest(small, [first, second], prompts, 30)
+    by_token = activations.topk_by_token(small, second, prompts, 4)
+    active = activations.firing(small, second, prompts, 100_000)
     for row, ids in enumerate(prompts):
         for found, alone in (
-            (features[row], readings.feature(small, second, [ids], 5, ignore_bos=True)[0]),
-            (vectors[row], readings.vector(small, "blocks.1.hook_mlp_out", direction, [ids])[0]),
+            (features[row], activations.feature(small, second, [ids], 5, ignore_bos=True)[0]),
+            (vectors[row], activations.vector(small, "blocks.1.hook_mlp_out", direction, [ids])[0]),
         ):
             assert len(found.values) == len(ids) and close(found.values, alone.values)
             assert (found.max_position, found.ignored) == (alone.max_position, alone.ignored)
-        alone = readings.strongest(small, [first, second], [ids], 30)[0]
+        alone = activations.strongest(small, [first, second], [ids], 30)[0]
         assert [(hit.source, hit.index, hit.max_position) for hit in best[row].hits] == [
             (hit.source, hit.index, hit.max_position) for hit in alone.hits
         ]
         assert all(close(a.values, b.values) for a, b in zip(best[row].hits, alone.hits, strict=True))
         assert (best[row].counts, best[row].ignored) == (alone.counts, alone.ignored)
-        alone = readings.topk_by_token(small, second, [ids], 4)[0]
+        alone = activations.topk_by_token(small, second, [ids], 4)[0]
         assert [[index for index, _ in one] for one in by_token[row].rows] == [
             [index for index, _ in one] for one in alone.rows
         ]
         assert close([v for one in by_token[row].rows for _, v in one], [v for one in alone.rows for _, v in one])
-        alone = readings.firing(small, second, [ids], 100_000)[0]
+        alone = activations.firing(small, second, [ids], 100_000)[0]
         assert active[row].ignored == alone.ignored and active[row].features.keys() == alone.features.keys()
         assert all(close(active[row].features[index], alone.features[index]) for index in alone.features)
 
@@ -101,11 +101,11 @@ def test_firing_is_every_value_above_0_at_positions_that_count(
     small: LanguageModel, small_plain: Any, prompts: list[list[int]], make_sae: Any
 ) -> None:
     folder, source = make_sae(2, 128, ignored=[0, 4], norm_cut=42.0)
-    everywhere = readings.firing(small, source, prompts, 100_000, ignore_bos=False)
-    for ids, found, whole in zip(prompts, readings.firing(small, source, prompts, 100_000), everywhere, strict=True):
-        hidden = plain.residuals(small_plain, ids, [2])[2]
-        values, near = plain.encode(folder, hidden)
-        counted = plain.counted(hidden, [0, 4], 42.0)
+    everywhere = activations.firing(small, source, prompts, 100_000, ignore_bos=False)
+    for ids, found, whole in zip(prompts, activations.firing(small, source, prompts, 100_000), everywhere, strict=True):
+        hidden = plain_model.residuals(small_plain, ids, [2])[2]
+        values, near = plain_model.encode(folder, hidden)
+        counted = plain_model.counted(hidden, [0, 4], 42.0)
         assert found.ignored == whole.ignored == np.flatnonzero(~counted).tolist()
         for one, part in ((found, counted), (whole, np.ones_like(counted))):
             dense = np.zeros_like(values)
@@ -117,19 +117,19 @@ def test_firing_is_every_value_above_0_at_positions_that_count(
             assert not (off & ~near).any()
         assert list(found.features) == sorted(found.features)
     total = sum(len(pairs) for one in everywhere for pairs in one.features.values())
-    assert readings.firing(small, source, prompts, total, ignore_bos=False) == everywhere
+    assert activations.firing(small, source, prompts, total, ignore_bos=False) == everywhere
     with pytest.raises(Refused, match=f"more than {total - 1} values"):
-        readings.firing(small, source, prompts, total - 1, ignore_bos=False)
+        activations.firing(small, source, prompts, total - 1, ignore_bos=False)
 
 
 def test_what_is_refused(small: LanguageModel, prompts: list[list[int]], make_sae: Any) -> None:
     _, source = make_sae(2, 128)
     with pytest.raises(Refused, match="position 1: the shortest prompt has positions 0 to 0"):
-        readings.strongest(small, [source], prompts, 5, sort_positions=[1])
+        activations.strongest(small, [source], prompts, 5, sort_positions=[1])
     with torch.no_grad():
         source.sae.W_enc[:, 3] = torch.nan
     with pytest.raises(Refused, match="not finite"):
-        readings.firing(small, source, prompts, 100_000)
+        activations.firing(small, source, prompts, 100_000)
 
 
 def test_slices_are_as_long_as_is_said_when_they_begin(small: LanguageModel) -> None:

@@ -6,10 +6,10 @@ from itertools import groupby
 from typing import Any
 
 import pytest
-from memicos_engine import chat
-from memicos_engine.chat_sections import Written, sections
 from memicos_engine.errors import Refused
-from memicos_engine.model import LanguageModel
+from memicos_engine.model import chat_template
+from memicos_engine.model.chat_sections import Written, sections
+from memicos_engine.model.language_model import LanguageModel
 
 USER = {"role": "user", "content": "Hi"}
 ASSISTANT = {"role": "assistant", "content": "Yes?"}
@@ -81,7 +81,7 @@ def test_the_models_own_template(demo: LanguageModel) -> None:
 
 def test_the_tokens_are_those_that_the_model_is_asked_with(demo: LanguageModel) -> None:
     messages = [SYSTEM, USER, ASSISTANT, BYE]
-    assert sections(demo, messages).ids == chat.render(demo, messages)
+    assert sections(demo, messages).ids == chat_template.render(demo, messages)
 
 
 def test_special_tokens_in_a_content_are_content(demo: LanguageModel) -> None:
@@ -199,7 +199,7 @@ def test_without_a_template_it_is_chatml(small: LanguageModel) -> None:
     assert written.text == (
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     )
-    assert written.ids == chat.render(small, [SYSTEM, USER])
+    assert written.ids == chat_template.render(small, [SYSTEM, USER])
     kinds = [(section, message) for section, message, _ in told(small, written)]
     assert kinds == [
         ("header", 0), ("content", 0), ("footer", 0), ("header", 1), ("content", 1), ("footer", 1), ("scaffold", None),

@@ -4,16 +4,16 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-import plain
 import pytest
 import torch
-from memicos_engine import decoder as decoders
-from memicos_engine.aligned import _Layer
-from memicos_engine.decoder import Decoder, write
 from memicos_engine.errors import Refused
-from memicos_engine.generation import Generation, Row, Sampling, cache_bytes
-from memicos_engine.model import LanguageModel
-from memicos_engine.steering import Steer
+from memicos_engine.generation import decoder as decoders
+from memicos_engine.generation.decoder import Decoder, write
+from memicos_engine.generation.generation import Generation, Row, Sampling, cache_bytes
+from memicos_engine.generation.kv_cache import _Layer
+from memicos_engine.generation.steering import Steer
+from memicos_engine.model.language_model import LanguageModel
+from memicos_testing import plain_model
 
 Tiny = Callable[[str], tuple[LanguageModel, Any]]
 ANY_BYTES = 10**10
@@ -85,7 +85,7 @@ def test_logits_of_a_late_row_are_those_of_plain_transformers(tiny: Tiny, archit
         if len(late.ids[0]) > before:
             assert late.logits[0] is not None
             found.append(late.logits[0])
-    expected = plain.logits(hf, [*late.rows[0].ids, *late.ids[0][:-1]])[len(late.rows[0].ids) - 1 :]
+    expected = plain_model.logits(hf, [*late.rows[0].ids, *late.ids[0][:-1]])[len(late.rows[0].ids) - 1 :]
     assert (torch.stack(found) - expected).abs().max() < 1e-3
 
 

@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from foreign_saes import (
+from memicos_engine.errors import RecipeError, SourceError
+from memicos_engine.sources.formats import FORMATS
+from memicos_engine.sources.formats.tensors import ARCHITECTURES
+from memicos_engine.sources.recipe import Extras
+from memicos_engine.sources.source import load_source, local_facts
+from memicos_testing.foreign_saes import (
     LAYOUTS,
     K,
     Weights,
@@ -24,11 +29,6 @@ from foreign_saes import (
     write_sparsify,
     write_tensors,
 )
-from memicos_engine.errors import RecipeError, SourceError
-from memicos_engine.formats import FORMATS
-from memicos_engine.formats.tensors import ARCHITECTURES
-from memicos_engine.recipe import Extras
-from memicos_engine.sources import load_source, local_facts
 from safetensors.numpy import load_file, save_file
 
 D_IN, D_SAE, LAYER = 32, 48, 5

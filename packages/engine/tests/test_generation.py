@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import plain
 import pytest
 import torch
-from memicos_engine import readings
-from memicos_engine.aligned import _MORE
-from memicos_engine.decoder import alone, write
+from memicos_engine.capture import activations
 from memicos_engine.errors import Refused
-from memicos_engine.generation import Generation, Row, Sampling, cache_bytes
-from memicos_engine.model import DTYPES, LanguageModel, load_model
-from memicos_engine.sampling import Sampler
-from memicos_engine.steering import METHODS, Steer
-from steered import logits_now
+from memicos_engine.generation.decoder import alone, write
+from memicos_engine.generation.generation import Generation, Row, Sampling, cache_bytes
+from memicos_engine.generation.kv_cache import _MORE
+from memicos_engine.generation.sampling import Sampler
+from memicos_engine.generation.steering import METHODS, Steer
+from memicos_engine.model.language_model import DTYPES, LanguageModel, load_model
+from memicos_testing import plain_model
+from memicos_testing.steered import logits_now
 from transformer_lens.utilities.logits_utils import sample_logits
 from transformers import AutoModelForCausalLM
 
@@ -125,13 +125,13 @@ def test_generations_that_take_turns_do_not_meet(small: LanguageModel, make_sae:
     ids = small.token_ids("The Queen turned", prepend_bos=True)
     steers = [[Steer("blocks.1.hook_resid_post", source.decoder_row(i), 25)] for i in (1, 2)]
     expected = [finished(small, [Row(ids, steer)], 10).ids for steer in steers]
-    reading = readings.feature(small, source, [ids], 7, True)[0]
+    reading = activations.feature(small, source, [ids], 7, True)[0]
     writing = [Generation(small, [Row(ids, steer)], 10, GREEDY, ANY_BYTES) for steer in steers]
     decoders = [alone(small, one) for one in writing]
     while not writing[0].done:
         for decoder in decoders:
             decoder.advance()
-        assert readings.feature(small, source, [ids], 7, True)[0] == reading
+        assert activations.feature(small, source, [ids], 7, True)[0] == reading
     assert [one.ids for one in writing] == expected and expected[0] != expected[1]
 
 
@@ -189,9 +189,9 @@ def test_logprobs(small: LanguageModel, small_plain: Any) -> None:
     steer = Steer("blocks.2.hook_resid_post", torch.ones(128), 3)
     sampling = Sampling(temperature=1.5, freq_penalty=0.5, seed=3, n_logprobs=4)
     writing = finished(small, [Row(ids, [steer]), Row(ids)], 12, sampling)
-    for row, changes in enumerate(({2: plain.added(torch.ones(128), 3)}, {})):
+    for row, changes in enumerate(({2: plain_model.added(torch.ones(128), 3)}, {})):
         tokens = writing.ids[row]
-        logits = plain.logits(small_plain, [*ids, *tokens[:-1]], changes)[len(ids) - 1 :]
+        logits = plain_model.logits(small_plain, [*ids, *tokens[:-1]], changes)[len(ids) - 1 :]
         expected = logits.log_softmax(-1)
         assert [item.token for item in writing.logprobs[row]] == tokens
         for item, here in zip(writing.logprobs[row], expected, strict=True):
@@ -264,7 +264,7 @@ def test_hooks_are_gone_after_every_step_and_every_fault(
     decoder = alone(small, writing)
     assert hooked(small) == []
     decoder.advance()
-    readings.feature(small, source, [ids], 0, True)[0]
+    activations.feature(small, source, [ids], 0, True)[0]
     assert hooked(small) == []
 
     def broken(*_: Any, **__: Any) -> None:
@@ -276,7 +276,7 @@ def test_hooks_are_gone_after_every_step_and_every_fault(
         decoder.advance()
     assert hooked(small) == []
     with pytest.raises(RuntimeError, match="device is gone"):
-        readings.feature(small, source, [ids], 0, True)[0]
+        activations.feature(small, source, [ids], 0, True)[0]
     assert hooked(small) == []
 
 

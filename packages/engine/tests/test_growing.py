@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from memicos_engine.growing import GrowingText
-from memicos_engine.model import LanguageModel
+from memicos_engine.generation.incremental_detokenizer import GrowingText
+from memicos_engine.model.language_model import LanguageModel
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 

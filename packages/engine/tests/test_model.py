@@ -5,15 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import plain
 import pytest
 import torch
-from memicos_engine import chat, readings
-from memicos_engine.decoder import write
+from memicos_engine.capture import activations
 from memicos_engine.errors import Refused
-from memicos_engine.generation import Generation, Row, Sampling
-from memicos_engine.model import LanguageModel, load_model
-from small_model import without_bos as without_bos_token
+from memicos_engine.generation.decoder import write
+from memicos_engine.generation.generation import Generation, Row, Sampling
+from memicos_engine.model import chat_template
+from memicos_engine.model.language_model import LanguageModel, load_model
+from memicos_testing import plain_model
+from memicos_testing.small_model import without_bos as without_bos_token
 
 
 def changed(model: LanguageModel, **attributes: Any) -> LanguageModel:
@@ -57,21 +58,21 @@ def test_a_model_without_bos_works_everywhere(
     ids = without_bos.token_ids("Alice was beginning", prepend_bos=True)
     assert ids == small.token_ids("Alice was beginning", prepend_bos=False)
     folder, source = make_sae(1)  # its recipe prepends BOS and ignores it; there is none, so position 0 counts
-    values, near = plain.encode(folder, plain.residuals(small_plain, ids, [1])[1])
-    reading = readings.feature(without_bos, source, [ids], 3, ignore_bos=True)[0]
+    values, near = plain_model.encode(folder, plain_model.residuals(small_plain, ids, [1])[1])
+    reading = activations.feature(without_bos, source, [ids], 3, ignore_bos=True)[0]
     assert reading.values == pytest.approx(values[:, 3].tolist(), rel=1e-3, abs=1e-3) and not near[:, 3].any()
     assert reading.ignored == []
-    assert readings.strongest(without_bos, [source], [ids], 5)[0].hits
-    assert readings.firing(without_bos, source, [ids, ids[:1]], 1000)[1].ignored == []
-    assert readings.vector(without_bos, "blocks.1.hook_resid_post", [1.0] * 128, [ids])[0].values
-    assert chat.render(without_bos, [{"role": "user", "content": "Hello"}])
+    assert activations.strongest(without_bos, [source], [ids], 5)[0].hits
+    assert activations.firing(without_bos, source, [ids, ids[:1]], 1000)[1].ignored == []
+    assert activations.vector(without_bos, "blocks.1.hook_resid_post", [1.0] * 128, [ids])[0].values
+    assert chat_template.render(without_bos, [{"role": "user", "content": "Hello"}])
     writing = Generation(without_bos, [Row(ids)], 3, Sampling(), 10**9)
     write(without_bos, writing)
     assert len(writing.ids[0]) == 3 and without_bos.special(ids) == [False] * len(ids)
 
 
 def test_chats_are_written_with_the_template(demo: LanguageModel) -> None:
-    ids = chat.render(
+    ids = chat_template.render(
         demo,
         [
             {"role": "system", "content": "Be brief."},
@@ -90,7 +91,7 @@ def test_chats_are_written_with_the_template(demo: LanguageModel) -> None:
 def test_chats_without_a_template_are_chatml(demo: LanguageModel) -> None:
     bare = changed(demo, chat_template=None)
     assert not bare.has_chat_template
-    ids = chat.render(bare, [{"role": "user", "content": "Hello, world!"}])
+    ids = chat_template.render(bare, [{"role": "user", "content": "Hello, world!"}])
     assert demo.text(ids) == "<|im_start|>user\nHello, world!<|im_end|>\n<|im_start|>assistant\n"
 
 
@@ -104,7 +105,7 @@ def test_chats_without_a_template_are_chatml(demo: LanguageModel) -> None:
 def test_what_the_template_refuses(demo: LanguageModel, template: str) -> None:
     strict = changed(demo, chat_template=template)
     with pytest.raises(Refused, match="roles must alternate"):
-        chat.render(strict, [{"role": "system", "content": "Hi"}])
+        chat_template.render(strict, [{"role": "system", "content": "Hi"}])
 
 
 def test_the_bridge_shares_weights_and_leaves_the_module_alone(small: LanguageModel, small_plain: Any) -> None:

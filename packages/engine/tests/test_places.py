@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 import torch
-from memicos_engine import hooks, places
-from memicos_engine.capture import capture
+from memicos_engine.capture.capture import capture
 from memicos_engine.errors import Refused
-from memicos_engine.model import LanguageModel, outline
-from memicos_engine.places import CHANGEABLE, READABLE
+from memicos_engine.model import hook_modules, hook_points
+from memicos_engine.model.hook_modules import CHANGEABLE, READABLE
+from memicos_engine.model.language_model import LanguageModel, outline
 
 PLACED = {
     "llama": {*CHANGEABLE, *READABLE},
@@ -67,15 +67,15 @@ def test_what_can_be_steered_is_what_is_placed_and_changes_something(tiny: Any, 
     model, _ = tiny(architecture)
     changeable = [name for name in CHANGEABLE if name in PLACED[architecture]]
     stream = ("blocks.N.hook_resid_pre", "blocks.N.hook_resid_post")
-    assert hooks.steerable(model) == (*stream, *(f"blocks.N.{name}" for name in changeable))
+    assert hook_points.steerable(model) == (*stream, *(f"blocks.N.{name}" for name in changeable))
     widths = {"mlp.hook_post": 56, "attn.hook_z": 64 if architecture == "gemma2" else 32}
     for name in changeable:
-        assert hooks.steered(model, f"blocks.1.{name}")[1] == widths.get(name, 32)
+        assert hook_points.steered(model, f"blocks.1.{name}")[1] == widths.get(name, 32)
     for name in {*CHANGEABLE, *READABLE} - set(changeable):
         full = f"blocks.1.{name}"
         reason = model.places.missing.get(full)
         with pytest.raises(Refused, match=f"'{full}' cannot be steered" + (rf" \({reason}\)" if reason else ";")):
-            hooks.steered(model, full)
+            hook_points.steered(model, full)
 
 
 def test_what_only_some_layers_have_is_named_for_each(tiny: Any) -> None:
@@ -83,7 +83,7 @@ def test_what_only_some_layers_have_is_named_for_each(tiny: Any) -> None:
     found = model.places.found
     kept = found.pop("blocks.1.hook_mlp_out")
     try:
-        assert hooks.steerable(model)[-4:] == (
+        assert hook_points.steerable(model)[-4:] == (
             "blocks.0.hook_mlp_out",
             "blocks.2.hook_mlp_out",
             "blocks.N.attn.hook_z",
@@ -106,8 +106,8 @@ def test_what_only_some_layers_have_is_named_for_each(tiny: Any) -> None:
 def test_why_a_hook_has_no_place(tiny: Any, architecture: str, name: str, reason: str) -> None:
     model, _ = tiny(architecture)
     assert reason in model.places.missing[f"blocks.2.{name}"]
-    assert reason in hooks.unsteerable(model)[f"blocks.N.{name}"]
-    assert hooks.unsteerable(tiny("llama")[0]) == {}
+    assert reason in hook_points.unsteerable(model)[f"blocks.N.{name}"]
+    assert hook_points.unsteerable(tiny("llama")[0]) == {}
 
 
 def test_what_is_not_placed_is_captured_by_the_bridge(tiny: Any) -> None:
@@ -120,7 +120,7 @@ def test_what_is_not_placed_is_captured_by_the_bridge(tiny: Any) -> None:
     finally:
         handle.remove()
     name = "blocks.1.hook_attn_out"
-    hooks.check_captured(model, name)
+    hook_points.check_captured(model, name)
     ours = capture(model, torch.tensor([[2, 5, 6, 7]]), None, [name, "blocks.1.hook_resid_post"])[name]
     assert torch.allclose(ours, 0.3 * found[0], atol=1e-5)
 
@@ -130,8 +130,8 @@ def test_an_architecture_that_transformerlens_does_not_know(tiny: Any, monkeypat
         raise ValueError("not among these: …")
 
     model, _ = tiny("llama")
-    monkeypatch.setattr(places, "determine_architecture_from_hf_config", unknown)
-    found = places.find_places(model.hf, model.blocks, [2, 5])
+    monkeypatch.setattr(hook_modules, "determine_architecture_from_hf_config", unknown)
+    found = hook_modules.find_places(model.hf, model.blocks, [2, 5])
     assert found.found == {} and set(found.missing.values()) == {"TransformerLens does not know LlamaForCausalLM"}
 
 

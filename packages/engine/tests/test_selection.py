@@ -5,7 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from foreign_saes import (
+from memicos_engine.errors import LoadError
+from memicos_engine.sources import saelens_registry
+from memicos_engine.sources.source import local_facts
+from memicos_engine.sources.source_specs import Candidate, Choice, Wanted, choose, explained, parse
+from memicos_testing.foreign_saes import (
     LAYOUTS,
     random_weights,
     write_gemma_scope,
@@ -13,10 +17,6 @@ from foreign_saes import (
     write_saelens,
     write_sparsify,
 )
-from memicos_engine import directory
-from memicos_engine.errors import LoadError
-from memicos_engine.selection import Candidate, Choice, Wanted, choose, explained, parse
-from memicos_engine.sources import local_facts
 
 
 def chosen(*sets: str, **wanted: object) -> Choice:
@@ -154,12 +154,12 @@ def test_what_cannot_be_read_is_kept_with_its_reason(tmp_path: Path) -> None:
 
 
 def test_figures_that_are_recorded_come_with_a_source(tmp_path: Path) -> None:
-    assert directory.figures("gpt2-small-res-jb", "blocks.0.hook_resid_pre") == {
+    assert saelens_registry.figures("gpt2-small-res-jb", "blocks.0.hook_resid_pre") == {
         "l0": 10.0,
         "explained_variance": 0.999,
     }
     # the directory fills in 1 for what nobody recorded
-    assert directory.figures("gemma-scope-2b-pt-res", "layer_0/width_16k/average_l0_13") == {"l0": 13.0}
+    assert saelens_registry.figures("gemma-scope-2b-pt-res", "layer_0/width_16k/average_l0_13") == {"l0": 13.0}
     weights = random_weights(1, 32, 48)
     write_gemma_scope(tmp_path / "average_l0_72", weights)
     write_openai(tmp_path / "topk", weights)

@@ -8,18 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plain
 import pytest
 import torch
-from memicos_engine import checks, probe, selftest
-from memicos_engine.checks import Check, Extent
-from memicos_engine.decoder import Decoder
 from memicos_engine.errors import Refused
-from memicos_engine.judgement import figures
-from memicos_engine.model import LanguageModel, load_model
-from memicos_engine.probe import FILE_NAME, measure, probe_texts, read_record, record_path, write_record
-from memicos_engine.reference import NotCovered, Reference
-from memicos_engine.sources import SaeSource
+from memicos_engine.generation.decoder import Decoder
+from memicos_engine.model.language_model import LanguageModel, load_model
+from memicos_engine.selftest import checks, reconstruction_record, runner
+from memicos_engine.selftest.checks import Check, Extent
+from memicos_engine.selftest.float32_reference import NotCovered, Reference
+from memicos_engine.selftest.reconstruction_record import (
+    FILE_NAME,
+    measure,
+    probe_texts,
+    read_record,
+    record_path,
+    write_record,
+)
+from memicos_engine.selftest.source_checks import figures
+from memicos_engine.sources.source import SaeSource
+from memicos_testing import plain_model
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, Qwen2Config
 
@@ -82,7 +89,7 @@ def llama(small_folder: Path) -> LanguageModel:
 
 
 def checked(model: LanguageModel, extent: Extent = EXTENT) -> dict[str, Check]:
-    return {check.name: check for check in selftest.of_model(model, [], extent)}
+    return {check.name: check for check in runner.of_model(model, [], extent)}
 
 
 def failed(found: dict[str, Check]) -> set[str]:
@@ -245,14 +252,14 @@ def test_numbers_that_are_none_are_no_pass(llama: LanguageModel) -> None:
 
 def test_a_source_that_gives_other_figures_than_recorded_is_caught(llama: LanguageModel, make_sae: MakeSae) -> None:
     _, source = make_sae(2, width=128)
-    probe = measure(llama, source)
-    found = selftest.of_source(llama, source.id, lambda: source, lambda: probe)
+    reconstruction_record = measure(llama, source)
+    found = runner.of_source(llama, source.id, lambda: source, lambda: reconstruction_record)
     assert found.passed and found.measured == 0 and found.source == source.id
     with torch.no_grad():
         source.sae.W_enc[:, 7] *= 3
-    found = selftest.of_source(llama, source.id, lambda: source, lambda: probe)
+    found = runner.of_source(llama, source.id, lambda: source, lambda: reconstruction_record)
     assert found.passed is False and "recorded" in found.words
-    unknown = selftest.of_source(llama, source.id, lambda: source, lambda: None)
+    unknown = runner.of_source(llama, source.id, lambda: source, lambda: None)
     assert unknown.passed is None and unknown.words == "not recorded"
 
 
@@ -262,18 +269,22 @@ def test_the_probe_is_what_numpy_makes_of_it(small_plain: Any, llama: LanguageMo
     kept, features = [], []
     for text in probe_texts():
         ids = llama.token_ids(text, prepend_bos=True)[:128]
-        hidden = plain.residuals(small_plain, ids, [1])[1]
-        counted = plain.counted(hidden, [0], 40.0)
+        hidden = plain_model.residuals(small_plain, ids, [1])[1]
+        counted = plain_model.counted(hidden, [0], 40.0)
         kept.append(hidden[counted])
-        features.append(plain.encode(folder, hidden)[0][counted])
+        features.append(plain_model.encode(folder, hidden)[0][counted])
     hidden, active = np.concatenate(kept), np.concatenate(features)
     rebuilt = active @ weights["W_dec"].astype(np.float64) + weights["b_dec"]
-    probe = measure(llama, source)
-    assert probe.tokens == len(hidden) < sum(len(llama.token_ids(text, True)[:128]) for text in probe_texts()) - 4
-    assert probe.l0 == pytest.approx((active > 0).sum(1).mean(), rel=1e-3)
+    reconstruction_record = measure(llama, source)
+    assert (
+        reconstruction_record.tokens
+        == len(hidden)
+        < sum(len(llama.token_ids(text, True)[:128]) for text in probe_texts()) - 4
+    )
+    assert reconstruction_record.l0 == pytest.approx((active > 0).sum(1).mean(), rel=1e-3)
     share = 1 - ((hidden - rebuilt) ** 2).sum() / ((hidden - hidden.mean(0)) ** 2).sum()
-    assert probe.explained_variance == pytest.approx(share, abs=1e-4)
-    assert probe.largest_norm == pytest.approx(np.linalg.norm(hidden, axis=1).max(), rel=1e-5)
+    assert reconstruction_record.explained_variance == pytest.approx(share, abs=1e-4)
+    assert reconstruction_record.largest_norm == pytest.approx(np.linalg.norm(hidden, axis=1).max(), rel=1e-5)
 
 
 def test_a_record_is_of_one_model_and_one_text(
@@ -286,7 +297,7 @@ def test_a_record_is_of_one_model_and_one_text(
     assert read_record(path, "owner/model") is None
     write_record(path, "owner/model", found)
     assert read_record(path, "owner/model") == found and read_record(path, "owner/model-it") is None
-    monkeypatch.setattr(probe, "probe_texts", lambda: ("another",))
+    monkeypatch.setattr(reconstruction_record, "probe_texts", lambda: ("another",))
     assert read_record(path, "owner/model") is None
 
 
@@ -296,7 +307,7 @@ def test_the_demos_sources_give_what_is_recorded(
     for folder, source in demo_sources:
         recorded = read_record(folder / FILE_NAME, demo.id)
         assert recorded is not None
-        check = selftest.of_source(demo, source.id, lambda source=source: source, lambda recorded=recorded: recorded)
+        check = runner.of_source(demo, source.id, lambda source=source: source, lambda recorded=recorded: recorded)
         assert check.passed, check
         assert [one.problem or one.remark for one in figures(source, recorded)] == [None] * 5
 
@@ -314,14 +325,14 @@ def test_figures_of_weights_at_another_hook_are_told(demo: LanguageModel, demo_s
 
 
 def test_the_short_form_says_what_it_leaves_out(llama: LanguageModel) -> None:
-    few = replace(selftest.short(10, 2**30), blocks=2)
+    few = replace(runner.short(10, 2**30), blocks=2)
     found = checked(llama, few)
     assert all(check.passed for check in found.values())
     assert found["blocks"].words.startswith("0, 3 of 4 blocks at 24 positions")
     assert found["weights"].words.startswith("18 of 38 tensors")
-    late = checked(llama, selftest.short(0, 2**30))
+    late = checked(llama, runner.short(0, 2**30))
     assert all(check.passed is None and "0 s were over" in check.words for check in late.values())
-    narrow = checked(llama, selftest.short(10, 1000))
+    narrow = checked(llama, runner.short(10, 1000))
     assert narrow["blocks"].passed is None and "1,000 are allowed" in narrow["blocks"].words
     assert failed({name: check for name, check in narrow.items() if name != "blocks"}) == set()
 

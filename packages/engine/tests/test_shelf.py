@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from memicos_engine.errors import LoadError
-from memicos_engine.shelf import Shelf, Stored
-from memicos_engine.sources import Source, load_source, local_facts
-from small_model import small_sae
+from memicos_engine.sources.source import Source, load_source, local_facts
+from memicos_engine.sources.source_cache import Shelf, Stored
+from memicos_testing.small_model import small_sae
 
 
 class Library:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from memicos_engine.errors import RecipeError, Refused, SourceError
-from memicos_engine.recipe import Recipe
-from memicos_engine.sources import load_source, local_facts
+from memicos_engine.sources.recipe import Recipe
+from memicos_engine.sources.source import load_source, local_facts
+from memicos_testing.small_model import small_sae, write_extras
 from safetensors.numpy import load_file, save_file
-from small_model import small_sae, write_extras
 
 
 @pytest.fixture

@@ -3,18 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-import plain
 import pytest
 import torch
-from memicos_engine.decoder import alone
-from memicos_engine.generation import Generation, Row, Sampling
-from memicos_engine.model import LanguageModel
-from memicos_engine.places import CHANGEABLE
-from memicos_engine.sources import load_source
-from memicos_engine.steering import METHODS, Steer
+from memicos_engine.generation.decoder import alone
+from memicos_engine.generation.generation import Generation, Row, Sampling
+from memicos_engine.generation.steering import METHODS, Steer
+from memicos_engine.model.hook_modules import CHANGEABLE
+from memicos_engine.model.language_model import LanguageModel
+from memicos_engine.sources.source import load_source
+from memicos_testing import plain_model
+from memicos_testing.steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_now, logits_of
 from sae_lens import SAE
 from safetensors.torch import load_file
-from steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_now, logits_of
 
 MODULES = {
     "llama": {
@@ -50,10 +50,10 @@ MODULES["qwen2"] = MODULES["llama"]
 LAYERS = {"gpt2": "transformer.h.{}", "gpt_neox": "gpt_neox.layers.{}"}
 STRENGTHS = {"SIMPLE_ADDITIVE": 3.0, "ORTHOGONAL_DECOMP": -1.5, "PROJECTION_CAP": -1.0}
 
-Changes = dict[plain.Place, plain.Change]
+Changes = dict[plain_model.Place, plain_model.Change]
 
 
-def changes_at(architecture: str, layer: int, name: str, change: plain.Change) -> Changes:
+def changes_at(architecture: str, layer: int, name: str, change: plain_model.Change) -> Changes:
     """By name of the hook. The stream between attention and MLP is changed where attention is added to it."""
     if name == "hook_resid_mid":
         before: list[torch.Tensor] = []
@@ -97,11 +97,13 @@ def test_places_of_one_block_at_once(tiny: Any) -> None:
     ids = model.token_ids("The Queen turned angrily away from him", prepend_bos=True)
     generator = torch.Generator().manual_seed(2)
     steers: list[Steer] = []
-    changes: Changes = {2: plain.added(torch.ones(32), 0.5), 0: plain.scaled(torch.ones(32), 2)}
+    changes: Changes = {2: plain_model.added(torch.ones(32), 0.5), 0: plain_model.scaled(torch.ones(32), 2)}
     for i, name in enumerate(n for n in CHANGEABLE if n != "hook_resid_mid"):
         first, second = torch.randn(2, model.places.found[f"blocks.1.{name}"][1], generator=generator)
         steers += [Steer(f"blocks.1.{name}", first, 2), Steer(f"blocks.1.{name}", second, i, "ORTHOGONAL_DECOMP")]
-        changes |= changes_at("llama", 1, name, plain.in_turn(plain.added(first, 2), plain.scaled(second, i)))
+        changes |= changes_at(
+            "llama", 1, name, plain_model.in_turn(plain_model.added(first, 2), plain_model.scaled(second, i))
+        )
     middle, after = torch.randn(2, 32, generator=generator)
     steers += [
         Steer("blocks.1.hook_resid_post", after, 0.1, "PROJECTION_CAP"),
@@ -112,8 +114,8 @@ def test_places_of_one_block_at_once(tiny: Any) -> None:
     ]
     # adding to the stream after attention is adding to what attention gives
     attention = ("output", "model.layers.1.self_attn")
-    changes[attention] = plain.in_turn(changes[attention], plain.added(middle, 4))
-    changes[1] = plain.in_turn(plain.capped(after, 0.1), plain.added(after, 1))
+    changes[attention] = plain_model.in_turn(changes[attention], plain_model.added(middle, 4))
+    changes[1] = plain_model.in_turn(plain_model.capped(after, 0.1), plain_model.added(after, 1))
     check(model, hf, [Row(ids, steers), Row(ids)], [changes, {}], 5)
 
 
@@ -158,9 +160,9 @@ def test_masked_positions_are_not_steered_and_generated_ones_are(tiny: Any) -> N
         tokens = writing.ids[0][:-1]
         kept = torch.tensor([*mask, *[True] * len(tokens)])[None, :, None]
         spared = changes_at("gpt2", 1, name, lambda hidden, kept=kept: torch.where(kept, hidden + 3 * vector, hidden))
-        expected = plain.logits(hf, [*ids, *tokens], spared)[len(ids) - 1 :]
+        expected = plain_model.logits(hf, [*ids, *tokens], spared)[len(ids) - 1 :]
         assert (torch.stack(found)[: len(expected)] - expected).abs().max() <= TOLERANCE
-        everywhere = plain.logits(hf, [*ids, *tokens], changes_at("gpt2", 1, name, plain.added(vector, 3)))
+        everywhere = plain_model.logits(hf, [*ids, *tokens], changes_at("gpt2", 1, name, plain_model.added(vector, 3)))
         assert (everywhere[len(ids) - 1 :] - expected).abs().max() > 0.01
 
 
@@ -190,5 +192,5 @@ def test_a_transcoder_and_a_source_of_heads(small: LanguageModel, small_plain: A
         assert torch.allclose(source.decoder_row(7), unit, atol=1e-6)
         rows.append(Row(ids, [Steer(source.steer_hook, source.decoder_row(7), 20)]))
         name, layer = source.steer_hook.split(".", 2)[2], int(source.steer_hook.split(".")[1])
-        changes.append(changes_at("llama", layer, name, plain.added(unit, 20)))
+        changes.append(changes_at("llama", layer, name, plain_model.added(unit, 20)))
     check(small, small_plain, rows, changes, 5)

@@ -4,17 +4,17 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import plain
 import pytest
 import torch
-from memicos_engine import steering
-from memicos_engine.decoder import alone
 from memicos_engine.errors import Refused
-from memicos_engine.generation import Generation, Row, Sampling
-from memicos_engine.model import LanguageModel
-from memicos_engine.sources import Source
-from memicos_engine.steering import Method, Steer, changes
-from steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_now, logits_of
+from memicos_engine.generation import steering
+from memicos_engine.generation.decoder import alone
+from memicos_engine.generation.generation import Generation, Row, Sampling
+from memicos_engine.generation.steering import Method, Steer, changes
+from memicos_engine.model.language_model import LanguageModel
+from memicos_engine.sources.source import Source
+from memicos_testing import plain_model
+from memicos_testing.steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_now, logits_of
 
 PROMPT = "The committee met on Tuesday, and the chairman opened the session with"
 STEPS = 4
@@ -52,12 +52,12 @@ def test_several_features_at_once(
         Row(ids, [Steer(low, a, 1, "PROJECTION_CAP"), Steer(low, b, 60), Steer(low, b, 30, "PROJECTION_CAP")]),
         Row(ids),
     ]
-    changes: list[dict[int, plain.Change]] = [
-        {7: plain.in_turn(plain.added(a, 60), plain.added(b, -80))},
-        {7: plain.added(a, 60), 15: plain.added(c, 120), 23: plain.added(d, 300)},
-        {7: plain.in_turn(plain.added(a, 60), plain.scaled(a + b, 3), plain.added(b, 40))},
-        {7: plain.scaled(a, 0), 15: plain.scaled(c, 5)},
-        {7: plain.in_turn(plain.capped(a, 1), plain.added(b, 60), plain.capped(b, 30))},
+    changes: list[dict[int, plain_model.Change]] = [
+        {7: plain_model.in_turn(plain_model.added(a, 60), plain_model.added(b, -80))},
+        {7: plain_model.added(a, 60), 15: plain_model.added(c, 120), 23: plain_model.added(d, 300)},
+        {7: plain_model.in_turn(plain_model.added(a, 60), plain_model.scaled(a + b, 3), plain_model.added(b, 40))},
+        {7: plain_model.scaled(a, 0), 15: plain_model.scaled(c, 5)},
+        {7: plain_model.in_turn(plain_model.capped(a, 1), plain_model.added(b, 60), plain_model.capped(b, 30))},
         {},
     ]
     check(demo, demo_plain, rows, changes, STEPS)
@@ -102,14 +102,14 @@ def test_masked_positions_are_not_steered_and_generated_ones_are(small: Language
         decoder.advance()
         found.append(logits_now(writing))
 
-    def where(steered: list[bool], generated: int) -> plain.Change:
+    def where(steered: list[bool], generated: int) -> plain_model.Change:
         kept = torch.tensor(steered + [True] * generated)[None, :, None]
         return lambda hidden: torch.where(kept, hidden + 30 * vector, hidden)
 
     for row, steered in ((0, mask), (1, None), (2, [True] * len(short))):
         prompt, tokens = (ids, short, short)[row], writing.ids[row][:-1]
         changes = {} if steered is None else {1: where(steered, len(tokens))}
-        expected = plain.logits(small_plain, [*prompt, *tokens], changes)[len(prompt) - 1 :]
+        expected = plain_model.logits(small_plain, [*prompt, *tokens], changes)[len(prompt) - 1 :]
         ours = torch.stack([logits[row] for logits in found[: len(tokens) + 1]])
         assert (ours - expected).abs().max() <= TOLERANCE
 

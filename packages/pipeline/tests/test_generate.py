@@ -10,9 +10,9 @@ from memicos_dataset.manifest import Manifest
 from memicos_dataset.read import contexts, explanations, features, read_manifest, verify
 from memicos_pipeline.config import GenerateConfig
 from memicos_pipeline.generate import generate
+from memicos_testing.small_model import small_model, small_sae, write_extras
+from memicos_testing.tiny_generate import tiny_config
 from safetensors.torch import load_file
-from small_model import small_model, small_sae, write_extras
-from tiny_generate import tiny_config
 from transformers import AutoModelForCausalLM
 
 SOURCES = {"1-res": 1, "2-res": 2}

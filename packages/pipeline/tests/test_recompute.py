@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from foreign_saes import Weights, random_weights, write_gemma_scope, write_saelens
 from memicos_client.models import Recipe, SaeRecipe
-from memicos_engine.capture import capture
-from memicos_engine.model import load_model
-from memicos_engine.sources import SaeSource, load_source
-from memicos_pipeline.recompute import compare, hidden, sae
+from memicos_engine.capture.capture import capture
+from memicos_engine.model.language_model import load_model
+from memicos_engine.sources.source import SaeSource, load_source
+from memicos_pipeline.recompute import compare, hidden_states, sae
 from memicos_pipeline.recompute.errors import RecomputeError
-from memicos_pipeline.recompute.shown import Address, address
+from memicos_pipeline.recompute.server_values import Address, address
+from memicos_testing.foreign_saes import Weights, random_weights, write_gemma_scope, write_saelens
+from memicos_testing.small_model import small_model
+from memicos_testing.tiny_models import CONFIGS, tiny_model
 from safetensors.numpy import save_file
-from small_model import small_model
-from tiny_models import CONFIGS, tiny_model
 from transformers import Gemma3TextConfig, GemmaConfig, MistralConfig, Qwen3Config, SmolLM3Config
 
 IDS = [2, 17, 300, 41, 5, 999, 17, 80, 3, 250, 7]
@@ -143,18 +143,20 @@ def test_activations_at_hooks(architecture: str, tmp_path: Path, monkeypatch: py
     for name, config in MORE.items():
         monkeypatch.setitem(CONFIGS, name, config)
     folder = tiny_model(tmp_path / "tiny", architecture, small_model(tmp_path / "tokenizer"))
-    engine, own = load_model("tiny", str(folder)), hidden.load_model(str(folder), "float32")
-    places = hidden.PLACES.get(own.config.model_type, {}) | hidden.STREAM
+    engine, own = load_model("tiny", str(folder)), hidden_states.load_model(str(folder), "float32")
+    places = hidden_states.PLACES.get(own.config.model_type, {}) | hidden_states.STREAM
     hooks = [f"blocks.{layer}.{name}" for layer in (0, 2) for name in places]
     expected = capture(engine, torch.tensor([IDS]), None, hooks)
     for hook in hooks:
-        assert np.allclose(hidden.activations(own, hook, IDS), expected[hook][0].numpy(), rtol=1e-5, atol=1e-5), hook
+        assert np.allclose(
+            hidden_states.activations(own, hook, IDS), expected[hook][0].numpy(), rtol=1e-5, atol=1e-5
+        ), hook
     assert architecture in ("granite", "opt") or len(places) >= 7
     for hook, words in (("blocks.0.hook_q", "is not covered"), ("blocks.3.hook_resid_post", "has layers 0 to 2")):
         with pytest.raises(RecomputeError, match=words):
-            hidden.activations(own, hook, IDS)
+            hidden_states.activations(own, hook, IDS)
     with pytest.raises(RecomputeError, match="has no token 1024"):
-        hidden.activations(own, hooks[0], [2, 1024])
+        hidden_states.activations(own, hooks[0], [2, 1024])
 
 
 def values(*numbers: float, fired: float = 5.0, margin: float = 5.0) -> sae.Values:

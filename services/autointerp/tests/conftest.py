@@ -10,10 +10,10 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from llm_provider import SERVER_KEY, LlmProvider
 from memicos_autointerp.app import create_app
 from memicos_autointerp.settings import Settings
-from servers import Serve, running
+from memicos_testing.llm_provider import SERVER_KEY, LlmProvider
+from memicos_testing.servers import Serve, running
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Explaining over HTTP: what reaches the provider, and what comes back."""
 
 import pytest
-from llm_provider import SERVER_KEY, LlmProvider, Reply
 from memicos_autointerp_client import Client
 from memicos_autointerp_client.api.explain import explain_default
 from memicos_autointerp_client.api.health import health
@@ -12,7 +11,8 @@ from memicos_autointerp_client.models import (
     ExplainResponse,
     HealthResponse,
 )
-from servers import Serve
+from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Reply
+from memicos_testing.servers import Serve
 
 SEA = [
     Activation(tokens=["The", " whale", " rose"], values=[0.0, 8.0, 1.0]),

@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
-from llm_provider import LlmProvider, Reply
-from servers import Serve
+from memicos_testing.llm_provider import LlmProvider, Reply
+from memicos_testing.servers import Serve
 
 BODY = {"activations": [{"tokens": [" whale"], "values": [1.0]}]}
 

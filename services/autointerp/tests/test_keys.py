@@ -4,9 +4,9 @@ import logging
 
 import httpx
 import pytest
-from llm_provider import SERVER_KEY, LlmProvider, Reply
 from memicos_autointerp.provider import without
-from servers import Serve
+from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Reply
+from memicos_testing.servers import Serve
 
 OWN = "sk-own-zyxwvutsrqponmlk"
 ACTIVATIONS = [{"tokens": [" whale"], "values": [1.0]}]

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 from memicos_autointerp.settings import Settings, read
+from memicos_testing.servers import free_port
 from pydantic import ValidationError
-from servers import free_port
 
 COMMAND = [sys.executable, "-m", "memicos_autointerp"]
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("AUTOINTERP_", "SECRET"))}

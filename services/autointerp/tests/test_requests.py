@@ -4,14 +4,14 @@ import asyncio
 
 import httpx
 import pytest
-from llm_provider import LlmProvider, Reply
+from memicos_testing.llm_provider import LlmProvider, Reply
+from memicos_testing.servers import Serve
 from neuronpedia_autointerp_client.api.default_api import DefaultApi
 from neuronpedia_autointerp_client.api_client import ApiClient
 from neuronpedia_autointerp_client.configuration import Configuration
 from neuronpedia_autointerp_client.exceptions import ApiException
 from neuronpedia_autointerp_client.models.explain_default_post_request import ExplainDefaultPostRequest
 from neuronpedia_autointerp_client.models.np_activation import NPActivation
-from servers import Serve
 
 GOOD = {"activations": [{"tokens": ["a", "b"], "values": [0, 2]}]}
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import plain
 import pytest
 from memicos_inference.app import create_app
 from memicos_inference.settings import Settings
 from memicos_inference_client import Client
-from servers import Serve, running
-from small_model import NAME, small_model, small_sae, write_extras
+from memicos_testing import plain_model
+from memicos_testing.servers import Serve, running
+from memicos_testing.small_model import NAME, small_model, small_sae, write_extras
 from transformers import AutoTokenizer
 
 WIDTH = 96
@@ -47,7 +47,7 @@ def sources_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def hf(model_folder: Path) -> Any:
-    return plain.load(model_folder)
+    return plain_model.load(model_folder)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plain
 import pytest
 from memicos_inference_client import Client
 from memicos_inference_client.api.activation import activation_all, activation_single, activation_topk_by_token
@@ -20,7 +19,8 @@ from memicos_inference_client.models import (
     TopkRequest,
     TopkResponse,
 )
-from small_model import NAME, SAMPLE
+from memicos_testing import plain_model
+from memicos_testing.small_model import NAME, SAMPLE
 
 Tokenize = Callable[[str], list[int]]
 
@@ -30,12 +30,12 @@ TEXT = SAMPLE[:150]
 @pytest.fixture(scope="module")
 def encoded(hf: Any, tokenize: Tokenize, sources_folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """By source: values (T, F) on TEXT, which of them are too near a threshold, and the positions that count (T,)."""
-    hidden = plain.residuals(hf, tokenize(TEXT), [1, 2, 3])
+    hidden = plain_model.residuals(hf, tokenize(TEXT), [1, 2, 3])
     found = {}
     for name in ("1-small", "2-small", "3-small", "2-top"):
         here = hidden[int(name[0])]
         cut = 42.0 if name == "3-small" else None
-        found[name] = (*plain.encode(sources_folder / name, here), plain.counted(here, [0], cut))
+        found[name] = (*plain_model.encode(sources_folder / name, here), plain_model.counted(here, [0], cut))
     return found
 
 
@@ -89,7 +89,7 @@ async def test_single_of_a_vector_has_no_bos(client: Client, hf: Any, tokenize: 
     vector = np.random.default_rng(3).normal(size=128)
     for hook, layer in (("blocks.2.hook_resid_post", 2), ("blocks.3.hook_resid_pre", 2)):
         answer = await single(client, vector=vector.tolist(), hook=hook)
-        same(answer.activation.values, plain.residuals(hf, ids, [layer])[layer] @ vector)
+        same(answer.activation.values, plain_model.residuals(hf, ids, [layer])[layer] @ vector)
         assert answer.token_ids == ids and answer.ignored_positions == []
         assert answer.activation.max_value_index == np.argmax(answer.activation.values)
 

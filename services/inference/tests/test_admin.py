@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from foreign_saes import random_weights, write_openai, write_saelens
 from memicos_inference_client import AuthenticatedClient
 from memicos_inference_client.api.admin import add_sources, remove_source
 from memicos_inference_client.models import AddSourcesRequest, AddSourcesResponse, RemoveSourceResponse
-from servers import Serve
-from small_model import NAME, small_sae
+from memicos_testing.foreign_saes import random_weights, write_openai, write_saelens
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME, small_sae
 
 SECRET = "open sesame"
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plain
 import pytest
 from memicos_inference_client import Client
 from memicos_inference_client.api.activation import (
@@ -24,8 +23,9 @@ from memicos_inference_client.models import (
     SingleRequest,
     SingleResponse,
 )
-from servers import Serve
-from small_model import NAME, SAMPLE, random_sae
+from memicos_testing import plain_model
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME, SAMPLE, random_sae
 
 Tokenize = Callable[[str], list[int]]
 
@@ -55,10 +55,10 @@ async def test_single_and_its_batch(client: Client, folder: Path, hf: Any, token
     for text, one in zip(PROMPTS, batch.results, strict=True):
         alone = await activation_single.asyncio(client=client, body=SingleRequest.from_dict(values | {"prompt": text}))
         assert isinstance(alone, SingleResponse)
-        pattern, heads_values, _ = plain.attention(hf, tokenize(text), 1)
+        pattern, heads_values, _ = plain_model.attention(hf, tokenize(text), 1)
         for found in (one.activation, alone.activation):
             assert found.dfa_target_index == found.max_value_index and found.dfa_values
-            expected = plain.attributed(folder / "1-mixed", pattern, heads_values, 7, found.max_value_index)
+            expected = plain_model.attributed(folder / "1-mixed", pattern, heads_values, 7, found.max_value_index)
             assert np.allclose(found.dfa_values, expected, rtol=1e-3, atol=1e-3)
             assert found.dfa_max_value == max(found.dfa_values) and len(found.dfa_values) == len(found.values)
 
@@ -71,13 +71,15 @@ async def test_all_and_its_batch(client: Client, folder: Path, hf: Any, tokenize
     for text, one in zip(PROMPTS, batch.results, strict=True):
         alone = await activation_all.asyncio(client=client, body=AllRequest.from_dict(values | {"prompt": text}))
         assert isinstance(alone, AllResponse)
-        pattern, heads_values, _ = plain.attention(hf, tokenize(text), 1)
+        pattern, heads_values, _ = plain_model.attention(hf, tokenize(text), 1)
         for found in (*one.activations, *alone.activations):
             if found.source == "2-mixed":
                 assert found.dfa_values is found.dfa_max_value is found.dfa_target_index is None
                 continue
             assert found.dfa_target_index == found.max_value_index and found.dfa_values
-            expected = plain.attributed(folder / "1-mixed", pattern, heads_values, found.index, found.max_value_index)
+            expected = plain_model.attributed(
+                folder / "1-mixed", pattern, heads_values, found.index, found.max_value_index
+            )
             assert np.allclose(found.dfa_values, expected, rtol=1e-3, atol=1e-3)
             assert found.dfa_max_value == max(found.dfa_values)
         assert {found.source for found in alone.activations} == {"1-mixed", "2-mixed"}

@@ -5,9 +5,9 @@ from typing import Any
 
 import httpx
 import pytest
-from inference_bodies import BODIES, FEATURE, VECTOR
-from servers import Serve
-from small_model import NAME
+from memicos_testing.inference_bodies import BODIES, FEATURE, VECTOR
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME
 
 LONG = "Alice sat. " * 60
 ONE = "activation/single"

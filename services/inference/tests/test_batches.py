@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 import numpy as np
-import plain
 import pytest
 from memicos_inference_client import Client
 from memicos_inference_client.api.activation import (
@@ -25,8 +24,9 @@ from memicos_inference_client.models import (
     TopkBatchRequest,
     TopkBatchResponse,
 )
-from servers import Serve
-from small_model import NAME, SAMPLE
+from memicos_testing import plain_model
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME, SAMPLE
 
 Tokenize = Callable[[str], list[int]]
 
@@ -110,9 +110,9 @@ async def test_source_is_every_value_above_0(
     assert isinstance(answer, SourceResponse), answer
     layer = int(source[0])
     for text, one in zip(PROMPTS, answer.results, strict=True):
-        hidden = plain.residuals(hf, tokenize(text), [layer])[layer]
-        values, near = plain.encode(sources_folder / source, hidden)
-        counted = plain.counted(hidden, [0], cut)
+        hidden = plain_model.residuals(hf, tokenize(text), [layer])[layer]
+        values, near = plain_model.encode(sources_folder / source, hidden)
+        counted = plain_model.counted(hidden, [0], cut)
         assert one.ignored_positions == np.flatnonzero(~counted).tolist()
         assert one.token_ids == tokenize(text) and one.tokens_is_special == [True] + [False] * (len(hidden) - 1)
         assert "".join(one.tokens[1:]) == text

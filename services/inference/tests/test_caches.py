@@ -7,14 +7,14 @@ from typing import Any
 
 import httpx
 import numpy as np
-import plain
 import pytest
-from memicos_engine import capture
-from memicos_engine.decoder import Decoder
-from memicos_engine.generation import Generation
-from memicos_engine.model import LanguageModel
-from servers import Serve
-from small_model import NAME
+from memicos_engine.capture import capture
+from memicos_engine.generation.decoder import Decoder
+from memicos_engine.generation.generation import Generation
+from memicos_engine.model.language_model import LanguageModel
+from memicos_testing import plain_model
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME
 
 TEXT: dict[str, Any] = {
     "model": NAME,
@@ -145,10 +145,10 @@ async def test_a_repeated_prompt_does_not_run_the_model(
 
         await values("single", source="2-small", index=3)
         assert runs.captured == [len(ids)]
-        hidden = plain.residuals(hf, ids, [2])[2]
+        hidden = plain_model.residuals(hf, ids, [2])[2]
         for index in (4, 40):
             found = (await values("single", source="2-small", index=index))["activation"]["values"]
-            exact = plain.encode(sources_folder / "2-small", hidden)[0][:, index]
+            exact = plain_model.encode(sources_folder / "2-small", hidden)[0][:, index]
             assert np.allclose(found, exact, atol=1e-4)
         tokens = (await values("topk-by-token", source="2-top"))["results"]
         assert len(tokens) == len(ids) - 1 and runs.captured == [len(ids)]

@@ -14,15 +14,15 @@ from typing import IO, Any
 
 import httpx
 import pytest
-from event_stream import ask_and_stop, events
-from inference_bodies import VECTOR
-from servers import free_port
-from small_model import NAME
+from memicos_testing.event_stream import ask_and_stop, events
+from memicos_testing.inference_bodies import VECTOR
+from memicos_testing.servers import free_port
+from memicos_testing.small_model import NAME
 
 PROGRAM = """
 import os, sys, time
 from memicos_engine import selection
-from memicos_engine.decoder import Decoder
+from memicos_engine.generation.decoder import Decoder
 from memicos_inference.__main__ import main
 
 def step(self, real=Decoder.step):

@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from inference_bodies import BODIES, FEATURE, VECTOR
 from memicos_inference_client import Client, models
 from memicos_inference_client.models import ErrorBody
-from openapi_schema import misfits, resolved
-from small_model import NAME
+from memicos_testing.inference_bodies import BODIES, FEATURE, VECTOR
+from memicos_testing.openapi_schema import misfits, resolved
+from memicos_testing.small_model import NAME
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = yaml.safe_load((ROOT / "schemas" / "openapi" / "inference-server.yaml").read_text())

@@ -8,13 +8,13 @@ from typing import Any
 import httpx
 import pytest
 import torch
-from memicos_engine import capture
-from memicos_engine.decoder import Decoder
-from memicos_inference.answers import client_of
+from memicos_engine.capture import capture
+from memicos_engine.generation.decoder import Decoder
+from memicos_inference.http.responses import client_of
 from memicos_inference.settings import Settings
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME
 from pydantic import SecretStr
-from servers import Serve
-from small_model import NAME
 from starlette.requests import Request
 
 SINGLE: dict[str, Any] = {"model": NAME, "prompt": "Alice sat on the bank", "source": "1-small", "index": 3}

@@ -15,9 +15,11 @@ import jsonschema_rs
 import pytest
 import schemathesis
 import yaml
-from event_stream import events
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from memicos_testing.event_stream import events
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME
 from schemathesis import Case
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
@@ -28,8 +30,6 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from servers import Serve
-from small_model import NAME
 
 CONTRACT = yaml.safe_load((Path(__file__).parents[3] / "schemas/openapi/inference-server.yaml").read_text())
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, negative_data_rejection]

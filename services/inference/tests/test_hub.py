@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 from memicos_engine.errors import LoadError
-from memicos_inference import loading
+from memicos_inference import model_loading
 from memicos_inference.app import create_app
-from memicos_inference.serving import Served
+from memicos_inference.loaded_model import Served
 from memicos_inference.settings import Settings, read
+from memicos_testing.servers import free_port, running
+from memicos_testing.small_hub import GPT2, RES_JB, SmallHub, asked_at, published
 from safetensors.numpy import load_file
-from servers import free_port, running
-from small_hub import GPT2, RES_JB, SmallHub, asked_at, published
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 ROOT = Path(__file__).parents[3]
@@ -58,7 +58,7 @@ async def hub(
 async def load(**values: Any) -> Served:
     own = {"model_id": GPT2, "include_sae": ("^[01]-res-jb$",)}
     settings = Settings(**own | values)
-    return await asyncio.to_thread(loading.load, settings, lambda words, share: None)
+    return await asyncio.to_thread(model_loading.load, settings, lambda words, share: None)
 
 
 async def refusal(**values: Any) -> str:
@@ -276,7 +276,8 @@ async def test_a_repository_is_added_while_the_server_runs(hub: SmallHub, reposi
 
 def test_the_shipped_configs_name_sources_that_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of SAELens' directory, without asking the hub."""
-    from memicos_engine import names, selection
+    from memicos_engine.model import model_names
+    from memicos_engine.sources import source_specs
 
     expected = {
         "gpt2-small.res-jb": (13, "gpt2-small", GPT2),
@@ -291,8 +292,8 @@ def test_the_shipped_configs_name_sources_that_are_known(monkeypatch: pytest.Mon
         monkeypatch.delenv(name, raising=False)
     for config, (n_sources, model, weights) in expected.items():
         settings = read(ROOT / f".env.inference.{config}")
-        choice = selection.choose(loading.wanted(settings, "cpu"), lambda words, share: None)
-        place = names.place(settings.models)
+        choice = source_specs.choose(model_loading.wanted(settings, "cpu"), lambda words, share: None)
+        place = model_names.place(settings.models)
         assert len(choice.candidates) == n_sources and place.shown == weights
-        accepted = names.accepted(settings.models, choice.owners, place)
+        accepted = model_names.accepted(settings.models, choice.owners, place)
         assert accepted[0] == model and {settings.model_id, settings.override_model_id, weights} <= set(accepted)

@@ -1,4 +1,4 @@
-"""The requests that have known answers for gpt2-small (tests/hub), here on the small model against plain
+"""The requests that have known answers for gpt2-small (tests/hub_network), here on the small model against plain
 transformers and numpy."""
 
 from collections.abc import Callable
@@ -7,12 +7,12 @@ from typing import Any
 
 import httpx
 import numpy as np
-import plain
 import pytest
 import torch
-from known_cases import FEATURE, MULTIPLIER, PROMPT, STRENGTH, TOO_LONG, Where, cases, refused
+from memicos_testing import plain_model
+from memicos_testing.known_cases import FEATURE, MULTIPLIER, PROMPT, STRENGTH, TOO_LONG, Where, cases, refused
+from memicos_testing.small_model import NAME
 from safetensors.torch import load_file
-from small_model import NAME
 
 Tokenize = Callable[[str], list[int]]
 
@@ -43,20 +43,20 @@ def weights(sources_folder: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def values(hf: Any, tokenize: Tokenize, sources_folder: Path) -> np.ndarray:
     """(T, F) on the prompt with BOS; fails where one is too near its threshold to tell."""
-    found, close = plain.encode(sources_folder / "1-small", plain.residuals(hf, tokenize(PROMPT), [1])[1])
+    found, close = plain_model.encode(sources_folder / "1-small", plain_model.residuals(hf, tokenize(PROMPT), [1])[1])
     assert not close.any()
     return found
 
 
 @pytest.fixture(scope="module")
-def changes(weights: dict[str, torch.Tensor]) -> dict[str, dict[int, plain.Change]]:
+def changes(weights: dict[str, torch.Tensor]) -> dict[str, dict[int, plain_model.Change]]:
     """What steers in each of the cases, by layer."""
     row, ones, total = weights["W_dec"][FEATURE], torch.full((128,), 1000.0), STRENGTH * MULTIPLIER
     return {
-        "additive": {1: plain.added(row, total)},
-        "orthogonal": {1: plain.scaled(row, total)},
-        "additive vector": {1: plain.added(ones, total)},
-        "orthogonal vector": {1: plain.scaled(ones, total)},
+        "additive": {1: plain_model.added(row, total)},
+        "orthogonal": {1: plain_model.scaled(row, total)},
+        "additive vector": {1: plain_model.added(ones, total)},
+        "orthogonal vector": {1: plain_model.scaled(ones, total)},
     }
 
 
@@ -83,7 +83,7 @@ async def test_single(url: str, tokenize: Tokenize, values: np.ndarray, name: st
 async def test_single_of_a_vector(url: str, hf: Any, tokenize: Tokenize, name: str) -> None:
     ids = tokenize(PROMPT)[1:]
     answer = await asked(url, name)
-    expected = 0.1 * plain.residuals(hf, ids, [0])[0].sum(-1)
+    expected = 0.1 * plain_model.residuals(hf, ids, [0])[0].sum(-1)
     assert answer["activation"]["values"] == near(expected.tolist()) and answer["token_ids"] == ids
 
 
@@ -110,8 +110,8 @@ async def test_source(url: str, values: np.ndarray) -> None:
 async def test_completions(url: str, hf: Any, tokenize: Tokenize, changes: Any, name: str) -> None:
     ids = tokenize(PROMPT)
     found = {one["type"]: one for one in (await asked(url, name))["outputs"]}
-    assert found["DEFAULT"]["token_ids"] == plain.greedy(hf, ids, 10)
-    assert found["STEERED"]["token_ids"] == plain.greedy(hf, ids, 10, changes[name])
+    assert found["DEFAULT"]["token_ids"] == plain_model.greedy(hf, ids, 10)
+    assert found["STEERED"]["token_ids"] == plain_model.greedy(hf, ids, 10, changes[name])
     for one in found.values():
         assert one["output"] == PROMPT + one["completion"]
 
@@ -124,7 +124,7 @@ async def test_chats(url: str, hf: Any, tokenize: Tokenize, changes: Any, name: 
     found = {one["type"]: one for one in answer["outputs"]}
     special = torch.tensor([[token < 4 for token in ids]])[..., None]
 
-    def spared(change: plain.Change) -> plain.Change:
+    def spared(change: plain_model.Change) -> plain_model.Change:
         """Without effect on special tokens of the prompt; glassllm knows none of "<", "|" and ">"."""
 
         def sparing(hidden: torch.Tensor) -> torch.Tensor:
@@ -135,9 +135,9 @@ async def test_chats(url: str, hf: Any, tokenize: Tokenize, changes: Any, name: 
         return sparing
 
     assert answer["input"]["token_ids"] == ids
-    assert found["DEFAULT"]["token_ids"] == plain.greedy(hf, ids, 10)
+    assert found["DEFAULT"]["token_ids"] == plain_model.greedy(hf, ids, 10)
     steering = {layer: spared(change) for layer, change in changes[name].items()}
-    assert found["STEERED"]["token_ids"] == plain.greedy(hf, ids, 10, steering)
+    assert found["STEERED"]["token_ids"] == plain_model.greedy(hf, ids, 10, steering)
 
 
 async def test_logprobs(url: str, hf: Any, tokenize: Tokenize, changes: Any) -> None:
@@ -145,7 +145,7 @@ async def test_logprobs(url: str, hf: Any, tokenize: Tokenize, changes: Any) -> 
         assert len(one["logprobs"]) == 5
         ids = tokenize(PROMPT)
         for token, chosen in zip(one["logprobs"], one["token_ids"], strict=True):
-            expected = plain.logits(hf, ids, how)[-1].log_softmax(-1)
+            expected = plain_model.logits(hf, ids, how)[-1].log_softmax(-1)
             assert token["logprob"] == near(expected[chosen].item())
             top = [alternative["logprob"] for alternative in token["top_logprobs"]]
             assert top == near(expected.topk(2).values.tolist())

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 from memicos_engine.errors import LoadError
-from memicos_inference import loading
-from memicos_inference.serving import Served
+from memicos_inference import model_loading
+from memicos_inference.loaded_model import Served
+from memicos_testing.small_model import NAME, small_sae
 from safetensors.torch import load_file, save_file
-from small_model import NAME, small_sae
 
 Load = Callable[..., Served]
 
@@ -20,7 +20,7 @@ Load = Callable[..., Served]
 @pytest.fixture
 def load(settings: Callable[..., Any]) -> Load:
     def from_settings(**values: Any) -> Served:
-        return loading.load(settings(**values), lambda words, share: None)
+        return model_loading.load(settings(**values), lambda words, share: None)
 
     return from_settings
 
@@ -33,7 +33,7 @@ def refusal(load: Load, **values: Any) -> str:
 
 def test_progress_is_reported_in_words_and_shares(settings: Callable[..., Any]) -> None:
     said: list[tuple[str, float]] = []
-    served = loading.load(settings(), lambda words, share: said.append((words, share)))
+    served = model_loading.load(settings(), lambda words, share: said.append((words, share)))
     shares = [share for _, share in said]
     assert shares == sorted(shares) and shares[0] == 0 and shares[-1] < 1
     words = [words for words, _ in said]
@@ -90,11 +90,11 @@ def test_a_device_that_is_not_there_is_refused(load: Load, monkeypatch: pytest.M
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     for device in ("cuda", "cuda:1", "mps"):
         assert f"There is no device {device} (DEVICE)" in refusal(load, device=device)
-    assert loading.pick_device("auto") == "cpu"
+    assert model_loading.pick_device("auto") == "cpu"
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert loading.pick_device("auto") == "mps"
+    assert model_loading.pick_device("auto") == "mps"
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert loading.pick_device("auto") == "cuda" and loading.pick_device("cuda:1") == "cuda:1"
+    assert model_loading.pick_device("auto") == "cuda" and model_loading.pick_device("cuda:1") == "cuda:1"
     assert "only cuda:0, cuda:1, mps, cpu" in refusal(load, device="cuda:2")
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
-from memicos_engine.decoder import Decoder
 from memicos_engine.errors import LoadError
-from memicos_inference import loading
+from memicos_engine.generation.decoder import Decoder
+from memicos_inference import model_loading
 from memicos_inference.app import create_app
 from memicos_inference.settings import Settings
+from memicos_testing.servers import Serve, running
+from memicos_testing.small_model import NAME
 from prometheus_client.parser import text_string_to_metric_families
-from servers import Serve, running
-from small_model import NAME
 
 MakeSettings = Callable[..., Settings]
 DASHBOARD = Path(__file__).parents[3] / "deploy/grafana/memicos-inference.json"
@@ -194,7 +194,7 @@ async def test_it_answers_while_the_model_loads_without_a_secret_and_of_each_app
         asyncio.run_coroutine_threadsafe(go.wait(), loop).result(30)
         raise LoadError("there is none")
 
-    monkeypatch.setattr(loading, "load", load)
+    monkeypatch.setattr(model_loading, "load", load)
     async with (
         running(create_app(settings(secret="open sesame"))) as url,
         running(create_app(settings())) as other,

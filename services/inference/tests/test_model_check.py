@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from memicos_inference.commands import model_check
 from memicos_inference.settings import Settings, read
+from memicos_testing.servers import free_port, running
+from memicos_testing.small_hub import GPT2, SmallHub, asked_at, published
 from safetensors import safe_open
-from servers import free_port, running
-from small_hub import GPT2, SmallHub, asked_at, published
 from transformers import DiffLlamaConfig, MixtralConfig, T5Config
 
 Check = Callable[[str], tuple[int, str, str]]

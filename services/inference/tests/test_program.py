@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 from memicos_inference.settings import Settings, read
+from memicos_testing.servers import free_port
 from pydantic import ValidationError
-from servers import free_port
 
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "memicos_inference"]

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME, random_sae
 from neuronpedia_inference_client.api.default_api import DefaultApi as Api
 from neuronpedia_inference_client.api_client import ApiClient
 from neuronpedia_inference_client.configuration import Configuration
@@ -32,8 +34,6 @@ from neuronpedia_inference_client.models.util_sae_topk_by_decoder_cossim_post_re
     UtilSaeTopkByDecoderCossimPostRequest,
 )
 from neuronpedia_inference_client.models.util_sae_vector_post_request import UtilSaeVectorPostRequest
-from servers import Serve
-from small_model import NAME, random_sae
 
 PROMPT = "Alice sat on the bank."
 PROMPTS = [PROMPT, "The King and Queen of Hearts were seated on their throne.", "Alice"]

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import plain
 import pytest
 import torch
 from memicos_inference_client import Client
 from memicos_inference_client.api.activation import activation_raw
 from memicos_inference_client.models import RawRequest, RawResponse
-from servers import Serve
-from small_model import NAME, SAMPLE
+from memicos_testing import plain_model
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME, SAMPLE
 
 Tokenize = Callable[[str], list[int]]
 
@@ -39,7 +39,7 @@ async def test_the_residual_stream(client: Client, hf: Any, tokenize: Tokenize, 
     )  # fmt: skip
     for text, one, whole in zip(PROMPTS, last.results, everywhere.results, strict=True):
         ids = tokenize(text)
-        expected = plain.residuals(hf, ids, wanted)
+        expected = plain_model.residuals(hf, ids, wanted)
         assert one.token_ids == whole.token_ids == ids and "".join(one.token_strings[1:]) == text
         assert [part.layer for part in one.activations] == [part.layer for part in whole.activations] == wanted
         for layer, part, parts in zip(wanted, one.activations, whole.activations, strict=True):

@@ -11,13 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
-from memicos_engine.decoder import Decoder
+from memicos_engine.generation.decoder import Decoder
 from memicos_inference import logs
 from memicos_inference.activation import service
 from memicos_inference.app import create_app
 from memicos_inference.settings import Settings
-from servers import Serve, running
-from small_model import NAME
+from memicos_testing.servers import Serve, running
+from memicos_testing.small_model import NAME
 
 WORD = "Zyzzyva"
 """A word of every prompt here."""

@@ -11,18 +11,18 @@ from typing import Any
 
 import httpx
 import numpy as np
-import plain
 import pytest
-from foreign_saes import LAYOUTS, Weights, fitted_weights, random_weights, write_openai, write_saelens
-from memicos_inference import configs, loading
+from memicos_inference import env_files, model_loading
 from memicos_inference.app import create_app
 from memicos_inference.commands import sae_add
-from memicos_inference.errors import Unavailable
+from memicos_inference.http.errors import Unavailable
 from memicos_inference.settings import Settings, read
 from memicos_inference.verification import Verification
+from memicos_testing import plain_model
+from memicos_testing.foreign_saes import LAYOUTS, Weights, fitted_weights, random_weights, write_openai, write_saelens
+from memicos_testing.servers import running
+from memicos_testing.small_model import NAME, hidden_on_sample, small_sae
 from safetensors.numpy import load_file, save_file
-from servers import running
-from small_model import NAME, hidden_on_sample, small_sae
 
 TEXT = "Alice was beginning to get very tired of sitting by her sister"
 Add = Callable[..., tuple[int, str, str]]
@@ -76,7 +76,7 @@ async def test_every_format_is_added_and_served_with_its_own_numbers(
     assert len(list((tmp_path / ".data" / "probes").iterdir())) == len(LAYOUTS)
 
     ids = tokenize(TEXT)
-    hidden = plain.residuals(hf, ids, [layer])[layer]
+    hidden = plain_model.residuals(hf, ids, [layer])[layer]
     async with (
         running(create_app(settings)) as url,
         httpx.AsyncClient(base_url=url, timeout=60) as http,
@@ -295,7 +295,7 @@ def test_a_source_that_changes_after_it_was_added_is_stopped(add: Add, model_fol
     settings = read(tmp_path / f".env.inference.{NAME}.mine")
 
     def used() -> None:
-        served = loading.load(settings, lambda words, share: None)
+        served = model_loading.load(settings, lambda words, share: None)
         Verification(settings).check_source(served, served.shelf.get("1-mine"))
 
     used()
@@ -334,12 +334,12 @@ def test_neurons_are_added(add: Add, model_folder: Path, tmp_path: Path) -> None
 )
 def test_the_list_is_replaced_and_nothing_else(text: str, expected: str) -> None:
     sets = ("a", 'path:/data/it\'s "mine" \\ é#1')
-    new = configs.with_sets(text, sets)
-    assert configs.sets_of(new) == sets
-    line = configs.with_sets("", sets).removeprefix("SAE_SETS=").removesuffix("\n")
+    new = env_files.with_sets(text, sets)
+    assert env_files.sets_of(new) == sets
+    line = env_files.with_sets("", sets).removeprefix("SAE_SETS=").removesuffix("\n")
     assert new == expected.replace("NEW", line)
 
 
 def test_a_path_that_an_env_file_would_change_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot hold"):
-        configs.with_sets("", ("path:/data/${HOME}",))
+        env_files.with_sets("", ("path:/data/${HOME}",))

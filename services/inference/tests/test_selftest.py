@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 import torch
-from memicos_engine.probe import FILE_NAME, measure, write_record
+from memicos_engine.selftest.reconstruction_record import FILE_NAME, measure, write_record
 from memicos_inference import __main__ as program
-from memicos_inference import loading
+from memicos_inference import model_loading
 from memicos_inference.settings import Settings
+from memicos_testing.small_model import NAME
 from safetensors.torch import load_file, save_file
-from small_model import NAME
 
 MakeSettings = Callable[..., Settings]
 Serve = Callable[..., Awaitable[str]]
@@ -36,14 +36,14 @@ STEER = {
 
 def breaking(monkeypatch: pytest.MonkeyPatch, harm: Callable[[Any], None]) -> None:
     """Have `harm` done to the model as soon as it is loaded."""
-    real = loading.load
+    real = model_loading.load
 
     def load(settings: Settings, report: Any) -> Any:
         served = real(settings, report)
         harm(served.model)
         return served
 
-    monkeypatch.setattr(loading, "load", load)
+    monkeypatch.setattr(model_loading, "load", load)
 
 
 def show_what_comes(model: Any) -> None:
@@ -131,7 +131,7 @@ def recorded(sources_folder: Path, tmp_path: Path, settings: MakeSettings) -> Pa
     """The sources with their records; the weights of 2-small were changed after that."""
     folder = tmp_path / "sources"
     shutil.copytree(sources_folder, folder)
-    served = loading.load(settings(), lambda words, share: None)
+    served = model_loading.load(settings(), lambda words, share: None)
     for name in ("1-small", "2-small"):
         write_record(folder / name / FILE_NAME, served.weights, measure(served.model, served.source(name)))
     file = folder / "2-small" / "sae_weights.safetensors"

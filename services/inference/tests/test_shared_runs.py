@@ -8,14 +8,14 @@ from typing import Any
 
 import httpx
 import pytest
-from memicos_engine import steps
-from memicos_engine.sources import SaeSource, Source
-from memicos_inference.scheduler import Scheduler
-from memicos_inference.serving import Served
-from memicos_inference.work import Work
-from same_json import alike
-from servers import Serve
-from small_model import NAME
+from memicos_engine.capture import batched_ops
+from memicos_engine.sources.source import SaeSource, Source
+from memicos_inference.loaded_model import Served
+from memicos_inference.scheduler.jobs import Work
+from memicos_inference.scheduler.scheduler import Scheduler
+from memicos_testing.same_json import alike
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME
 
 ASKED: list[tuple[str, dict[str, Any]]] = [
     ("single", {"prompt": "Alice sat on the bank", "source": "1-small", "index": 3}),
@@ -44,7 +44,7 @@ class Gate:
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate = Gate()
-    begun, submit, computed = Scheduler._round, Scheduler.submit, steps.computed
+    begun, submit, computed = Scheduler._round, Scheduler.submit, batched_ops.computed
 
     def held_round(self: Scheduler, served: Served) -> None:
         assert gate.go.wait(30)
@@ -59,9 +59,9 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
         return computed(source, needed)
 
     monkeypatch.setattr(Scheduler, "_round", held_round)
-    monkeypatch.setattr("memicos_inference.scheduler.ANSWERING", 30)
+    monkeypatch.setattr("memicos_inference.scheduler.scheduler.ANSWERING", 30)
     monkeypatch.setattr(Scheduler, "submit", counted_submit)
-    monkeypatch.setattr(steps, "computed", counted)
+    monkeypatch.setattr(batched_ops, "computed", counted)
     yield gate
     gate.go.set()
 
@@ -102,7 +102,7 @@ async def test_no_more_sources_are_in_memory_than_may_be(
     """Requests that wait hold no weights: one that left the shelf is gone."""
     url = await serve(max_loaded_saes=1, sae_sets=("small", "top"), selftest_seconds=0)
     most = 0
-    computed: Callable[..., Any] = steps.computed
+    computed: Callable[..., Any] = batched_ops.computed
 
     def loaded() -> int:
         return sum(isinstance(one, SaeSource) for one in gc.get_objects())
@@ -112,7 +112,7 @@ async def test_no_more_sources_are_in_memory_than_may_be(
         most = max(most, loaded())
         return computed(source, needed)
 
-    monkeypatch.setattr(steps, "computed", watched)
+    monkeypatch.setattr(batched_ops, "computed", watched)
     asked = [
         ("topk-by-token", {"prompt": f"Alice {number}", "source": source})
         for number in range(4)

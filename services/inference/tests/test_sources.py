@@ -11,11 +11,11 @@ import httpx
 import numpy as np
 import psutil
 import torch
-from foreign_saes import LAYOUTS, random_weights, write_saelens
-from memicos_inference import loading
+from memicos_inference import model_loading
 from memicos_inference.settings import Settings
-from servers import Serve
-from small_model import NAME, small_sae
+from memicos_testing.foreign_saes import LAYOUTS, random_weights, write_saelens
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME, small_sae
 
 TEXT = "Alice was beginning to get very tired of sitting by her sister"
 MakeSettings = Callable[..., Settings]
@@ -134,9 +134,11 @@ def test_two_hundred_sources_start_fast_and_stay_in_the_budget_of_twenty(
     names = ("many", *(f"many{number}" for number in range(1, 200)))
     one = 256 * (2 * D_MODEL + 4) * 4 + D_MODEL * 4
     process = psutil.Process()
-    served = loading.load(settings(sae_folder=tmp_path, sae_sets=names), lambda words, share: None)
+    served = model_loading.load(settings(sae_folder=tmp_path, sae_sets=names), lambda words, share: None)
     began = time.process_time()
-    served = loading.load(settings(sae_folder=tmp_path, sae_sets=names, sae_bytes=20 * one), lambda words, share: None)
+    served = model_loading.load(
+        settings(sae_folder=tmp_path, sae_sets=names, sae_bytes=20 * one), lambda words, share: None
+    )
     seconds = time.process_time() - began
     assert len(served.shelf.ids) == 200 and served.shelf.loaded == frozenset()
     # 10 ms a source, and the model; measured 3 ms

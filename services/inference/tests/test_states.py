@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 from memicos_engine.errors import LoadError
-from memicos_inference import loading
+from memicos_inference import model_loading
 from memicos_inference.app import create_app
 from memicos_inference.settings import Settings
-from servers import running
-from small_model import NAME
+from memicos_testing.servers import running
+from memicos_testing.small_model import NAME
 
 MakeSettings = Callable[..., Settings]
 
@@ -35,14 +35,14 @@ async def until(http: httpx.AsyncClient, state: str) -> dict[str, Any]:
 
 
 async def test_while_it_loads(settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    go, real = threading.Event(), loading.load
+    go, real = threading.Event(), model_loading.load
 
     def slow(values: Settings, report: Any) -> Any:
         report("fetching the moon", 0.25)
         assert go.wait(30)
         return real(values, report)
 
-    monkeypatch.setattr(loading, "load", slow)
+    monkeypatch.setattr(model_loading, "load", slow)
     try:
         async with served(settings(sae_sets=())) as http:
             await asyncio.sleep(0.1)
@@ -85,13 +85,13 @@ async def test_a_failure_nobody_foresaw(settings: MakeSettings, monkeypatch: pyt
     def broken(values: Settings, report: Any) -> Any:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(loading, "load", broken)
+    monkeypatch.setattr(model_loading, "load", broken)
     async with served(settings()) as http:
         assert (await until(http, "failed"))["progress"] == "ZeroDivisionError: by zero"
 
 
 async def test_a_source_that_cannot_be_loaded_later(settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    from memicos_engine.shelf import Shelf
+    from memicos_engine.sources.source_cache import Shelf
 
     async with served(settings(sae_sets=("small",))) as http:
         await until(http, "ready")
@@ -160,7 +160,7 @@ async def test_what_cannot_go_on_ends_the_process(
 ) -> None:
     """A supervisor starts it anew; a server that stays up without its thread would answer nobody."""
     import torch
-    from memicos_engine.decoder import Decoder
+    from memicos_engine.generation.decoder import Decoder
 
     statuses: list[int] = []
     ended = asyncio.Event()

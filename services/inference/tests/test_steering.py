@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import plain
 import pytest
 import torch
-from event_stream import events
 from memicos_inference_client import Client
 from memicos_inference_client.api.steer import steer_completion, steer_completion_chat
 from memicos_inference_client.models import ChatRequest, ChatResponse, CompletionRequest, CompletionResponse
-from plain import greedy
+from memicos_testing import plain_model
+from memicos_testing.event_stream import events
+from memicos_testing.plain_model import greedy
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME
 from sae_lens import SAE
 from safetensors.torch import load_file
-from servers import Serve
-from small_model import NAME
 from transformers import AutoTokenizer
 
 Tokenize = Callable[[str], list[int]]
@@ -54,10 +54,16 @@ async def completed(client: Client, **values: Any) -> CompletionResponse:
     return answer
 
 
-def changes(direction: Callable[[str, int], torch.Tensor], method: str, factor: float = 1) -> dict[int, plain.Change]:
-    kind = {"SIMPLE_ADDITIVE": plain.added, "ORTHOGONAL_DECOMP": plain.scaled, "PROJECTION_CAP": plain.capped}[method]
+def changes(
+    direction: Callable[[str, int], torch.Tensor], method: str, factor: float = 1
+) -> dict[int, plain_model.Change]:
+    kind = {
+        "SIMPLE_ADDITIVE": plain_model.added,
+        "ORTHOGONAL_DECOMP": plain_model.scaled,
+        "PROJECTION_CAP": plain_model.capped,
+    }[method]
     first, second, third = (kind(direction(one["source"], one["index"]), one["strength"] * factor) for one in FEATURES)
-    return {1: first, 3: plain.in_turn(second, third)}
+    return {1: first, 3: plain_model.in_turn(second, third)}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +112,7 @@ async def test_vectors_are_taken_as_they_are_or_at_length_1(
         answer = await completed(
             client, features=None, vectors=[given], normalize_steering=normalize, types=["STEERED"]
         )
-        expected = greedy(hf, tokenize(PROMPT), N_TOKENS, {2: plain.added(vector / vector.norm(), strength)})
+        expected = greedy(hf, tokenize(PROMPT), N_TOKENS, {2: plain_model.added(vector / vector.norm(), strength)})
         assert answer.outputs[0].token_ids == expected
     # the same point of the stream by its other name
     before = given | {"hook": "blocks.3.hook_resid_pre"}
@@ -114,7 +120,7 @@ async def test_vectors_are_taken_as_they_are_or_at_length_1(
     assert answer.outputs == (await completed(client, features=None, vectors=[given], types=["STEERED"])).outputs
 
 
-WITHIN: dict[str, tuple[plain.Place, int]] = {
+WITHIN: dict[str, tuple[plain_model.Place, int]] = {
     "blocks.2.hook_attn_out": (("output", "model.layers.2.self_attn"), 128),
     "blocks.2.hook_mlp_out": (("output", "model.layers.2.mlp"), 128),
     "blocks.1.attn.hook_z": (("input", "model.layers.1.self_attn.o_proj"), 128),
@@ -132,7 +138,7 @@ async def test_vectors_within_blocks(client: Client, hf: Any, tokenize: Tokenize
         given = {"steering_vector": vector.tolist(), "strength": 5, "hook": hook}
         answer = await completed(client, features=None, vectors=[given], types=["STEERED"])
         found[hook] = answer.outputs[0].token_ids
-        assert found[hook] == greedy(hf, ids, N_TOKENS, {place: plain.added(vector, 5)}), hook
+        assert found[hook] == greedy(hf, ids, N_TOKENS, {place: plain_model.added(vector, 5)}), hook
     default = greedy(hf, ids, N_TOKENS)
     assert sum(written != default for written in found.values()) >= 4
 
@@ -161,9 +167,9 @@ async def test_features_are_steered_where_their_source_writes(
         features = [{"model": NAME, "source": source, "index": 3, "strength": 20} for source in written]
         answer = await completed(client, features=features, types=["STEERED"])
     assert hooks == {"1-through": "blocks.1.hook_mlp_out", "2-heads": "blocks.2.attn.hook_z"}
-    places: dict[plain.Place, plain.Change] = {
-        ("output", "model.layers.1.mlp"): plain.added(written["1-through"][3], 20),
-        ("input", "model.layers.2.self_attn.o_proj"): plain.added(written["2-heads"][3], 20),
+    places: dict[plain_model.Place, plain_model.Change] = {
+        ("output", "model.layers.1.mlp"): plain_model.added(written["1-through"][3], 20),
+        ("input", "model.layers.2.self_attn.o_proj"): plain_model.added(written["2-heads"][3], 20),
     }
     ids = tokenize(PROMPT)
     assert answer.outputs[0].token_ids == greedy(hf, ids, N_TOKENS, places) != greedy(hf, ids, N_TOKENS)
@@ -214,7 +220,7 @@ async def test_logprobs_are_the_models(client: Client, hf: Any, tokenize: Tokeni
     (one,) = answer.outputs
     ids = tokenize(PROMPT)
     assert one.logprobs and len(one.logprobs) == len(one.token_ids)
-    expected = plain.logits(hf, [*ids, *one.token_ids])[len(ids) - 1 : -1].log_softmax(-1)
+    expected = plain_model.logits(hf, [*ids, *one.token_ids])[len(ids) - 1 : -1].log_softmax(-1)
     for position, (token, got) in enumerate(zip(one.token_ids, one.logprobs, strict=True)):
         assert got.logprob == pytest.approx(expected[position, token].item(), abs=1e-3)
         assert [top.logprob for top in got.top_logprobs] == pytest.approx(
@@ -326,7 +332,7 @@ async def test_a_template_of_the_model_is_used_and_its_special_tokens_may_stay_u
         for layer, change in steering.items()
     }
     for answer, how in ((everywhere, steering), (spared, sparing)):
-        expected = plain.logits(hf, ids, how)[-1].log_softmax(-1).topk(10).values
+        expected = plain_model.logits(hf, ids, how)[-1].log_softmax(-1).topk(10).values
         assert logprobs(answer) == pytest.approx(expected.tolist(), abs=1e-3)
     assert logprobs(everywhere) != pytest.approx(logprobs(spared), abs=1e-2)
 

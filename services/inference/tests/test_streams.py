@@ -10,18 +10,18 @@ from typing import Any
 import httpx
 import pytest
 import torch
-from event_stream import ask_and_stop, body_of, events
-from memicos_engine.decoder import Decoder
 from memicos_engine.errors import Refused
-from memicos_engine.generation import Generation
-from memicos_inference.events import event
-from memicos_inference.work import Work
+from memicos_engine.generation.decoder import Decoder
+from memicos_engine.generation.generation import Generation
+from memicos_inference.http.sse import event
+from memicos_inference.scheduler.jobs import Work
 from memicos_inference_client import Client
 from memicos_inference_client.api.steer import steer_completion
 from memicos_inference_client.models import CompletionRequest, CompletionResponse, SteerDelta
 from memicos_inference_client.sse import StreamError
-from servers import Serve
-from small_model import NAME
+from memicos_testing.event_stream import ask_and_stop, body_of, events
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode

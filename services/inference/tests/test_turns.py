@@ -8,15 +8,15 @@ from typing import Any
 
 import httpx
 import pytest
-from memicos_engine.decoder import Decoder
-from memicos_engine.generation import Generation
-from memicos_inference.scheduler import Scheduler
+from memicos_engine.generation.decoder import Decoder
+from memicos_engine.generation.generation import Generation
+from memicos_inference.scheduler.scheduler import Scheduler
 from memicos_inference_client import Client
 from memicos_inference_client.api.activation import activation_single
 from memicos_inference_client.api.steer import steer_completion
 from memicos_inference_client.models import CompletionRequest, SingleRequest, SingleResponse
-from servers import Serve
-from small_model import NAME
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME
 
 LONG: dict[str, Any] = {
     "model": NAME,

@@ -6,11 +6,11 @@ from typing import Any
 
 import httpx
 import numpy as np
-import plain
 import pytest
-from inference_bodies import BODIES
-from servers import Serve
-from small_model import NAME, SAMPLE, without_bos
+from memicos_testing import plain_model
+from memicos_testing.inference_bodies import BODIES
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME, SAMPLE, without_bos
 
 TEXT = SAMPLE[:100]
 
@@ -37,7 +37,7 @@ async def test_every_endpoint_answers_and_the_first_token_counts(
     assert await ask("tokenize", text=TEXT, prepend_bos=True) | {"token_strings": [], "tokens_is_special": []} == {
         "tokens": ids, "prepend_bos": False, "token_strings": [], "tokens_is_special": [],
     }  # fmt: skip
-    values, near = plain.encode(sources_folder / "2-small", plain.residuals(hf, ids, [2])[2])
+    values, near = plain_model.encode(sources_folder / "2-small", plain_model.residuals(hf, ids, [2])[2])
     index = int(np.argmax(np.where(near, 0, values)[0]))  # the strongest on the first token
     single = await ask("activation/single", prompt=TEXT, source="2-small", index=index, ignore_bos=True)
     assert single["token_ids"] == ids and single["ignored_positions"] == []

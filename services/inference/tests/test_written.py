@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from memicos_inference import written
+from memicos_inference.activation.raw_schemas import RawActivation, RawResponse, RawResult
 from memicos_inference.activation.schemas import (
     AllBatchResponse,
     AllResponse,
@@ -13,7 +13,7 @@ from memicos_inference.activation.schemas import (
     SourceResponse,
     SourceResult,
 )
-from memicos_inference.raw.schemas import RawActivation, RawResponse, RawResult
+from memicos_inference.http import chunked_json
 
 
 def _numbers(draw: random.Random, n: int) -> list[float]:
@@ -64,12 +64,12 @@ def _answers(draw: random.Random) -> list[Any]:
 
 @pytest.mark.parametrize("part", [1, 2, 7, 40, 100_000])
 def test_in_parts_as_in_one_piece(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(written, "PART", part)
-    monkeypatch.setattr(written, "TURN", 0)
+    monkeypatch.setattr(chunked_json, "PART", part)
+    monkeypatch.setattr(chunked_json, "TURN", 0)
     draw = random.Random(part)
     for _ in range(5):
         for answer in _answers(draw):
-            steps = written.written(answer)
+            steps = chunked_json.written(answer)
             turns = 0
             while True:
                 try:
@@ -92,7 +92,7 @@ def test_a_large_answer_holds_nobody_long() -> None:
     answer.model_dump_json()
     at_once = time.perf_counter() - begun
     gaps, last = [], time.perf_counter()
-    for part in written._parts(answer):
+    for part in chunked_json._parts(answer):
         assert len(part) < 2**20
         gaps.append(time.perf_counter() - last)
         last = time.perf_counter()

@@ -26,16 +26,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fastapi import FastAPI
-from inference_double import InferenceDouble
 from memicos_dataset import manifest as m
 from memicos_dataset import schema
 from memicos_dataset.write import write_table
+from memicos_testing.fake_inference_server import FakeInferenceServer
+from memicos_testing.servers import Start, running
 from memicos_webapp.app import create_app
 from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.service import load
 from memicos_webapp.settings import Settings
-from servers import Start, running
 
 TEXTS = {
     "Voyages": "Call me Ishmael . The whale rose from the sea , and the ship 's crew saw its white spout .",
@@ -330,18 +330,18 @@ class Served:
     """A server and what it serves."""
 
     url: str
-    double: InferenceDouble
+    double: FakeInferenceServer
 
 
 @pytest.fixture(scope="session")
 async def served_inference() -> AsyncIterator[Served]:
-    double = InferenceDouble()
+    double = FakeInferenceServer()
     async with running(double.app()) as url:
         yield Served(url, double)
 
 
 @pytest.fixture
-def inference(served_inference: Served) -> Iterator[InferenceDouble]:
+def inference(served_inference: Served) -> Iterator[FakeInferenceServer]:
     served_inference.double.reset()
     yield served_inference.double
     served_inference.double.reset()

@@ -4,9 +4,9 @@ from typing import Any
 
 import httpx
 import pytest
-from html_page import Page
-from inference_double import InferenceDouble, tokens_of, value_of
-from servers import Start, free_port
+from memicos_testing.fake_inference_server import FakeInferenceServer, tokens_of, value_of
+from memicos_testing.html_page import Page
+from memicos_testing.servers import Start, free_port
 
 TEXT = "the whale rose from the sea"
 # words on which feature 5 of 1-res is silent, and on which it fires, by the double's arithmetic
@@ -17,7 +17,7 @@ def body(**changes: Any) -> dict[str, Any]:
     return {"feature": {"modelId": "small", "layer": "1-res", "index": "5"}, "customText": TEXT, **changes}
 
 
-async def test_the_values_are_inferences_own(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_the_values_are_inferences_own(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     answer = await client.post("/api/activation/new", json=body())
     found = answer.json()
     assert found["tokens"] == tokens_of(TEXT) and found["values"] == VALUES
@@ -40,14 +40,14 @@ async def test_the_values_are_inferences_own(client: httpx.AsyncClient, inferenc
     ],
 )
 async def test_every_known_name_of_a_feature(
-    client: httpx.AsyncClient, inference: InferenceDouble, feature: dict[str, Any]
+    client: httpx.AsyncClient, inference: FakeInferenceServer, feature: dict[str, Any]
 ) -> None:
     for name in ("feature", "neuron"):
         answer = await client.post("/api/activation/new", json={name: feature, "customText": TEXT})
         assert answer.json()["values"] == VALUES
 
 
-async def test_a_list_is_answered_with_a_list(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_a_list_is_answered_with_a_list(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     found = (await client.post("/api/activation/new", json=body(customText=["a b", TEXT]))).json()
     assert [one["tokens"] for one in found] == [tokens_of("a b"), tokens_of(TEXT)]
 
@@ -81,7 +81,7 @@ async def test_a_list_is_answered_with_a_list(client: httpx.AsyncClient, inferen
     ],
 )
 async def test_bad_requests(
-    client: httpx.AsyncClient, inference: InferenceDouble, changes: dict[str, Any], status: int, words: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, changes: dict[str, Any], status: int, words: str
 ) -> None:
     answer = await client.post("/api/activation/new", json=body(**changes))
     assert answer.status_code == status and words in answer.json()["error"]
@@ -91,7 +91,7 @@ async def test_bad_requests(
 HTMX = {"HX-Request": "true"}
 
 
-async def test_the_box_shades_the_text(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_the_box_shades_the_text(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     answer = await client.post("/small/1-res/5/test", data={"text": TEXT}, headers=HTMX)
     page = Page(answer.text)
     assert answer.status_code == 200 and page.open == [] and not page.find("h1")
@@ -127,7 +127,7 @@ async def test_markup_in_the_text_is_text(client: httpx.AsyncClient) -> None:
 
 
 async def test_while_inference_loads_the_box_asks_again_by_itself(
-    client: httpx.AsyncClient, inference: InferenceDouble
+    client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
     inference.state = "loading"
     page = Page((await client.post("/small/1-res/5/test", data={"text": 'a "b"'}, headers=HTMX)).text)
@@ -162,7 +162,7 @@ async def test_while_inference_is_down_the_box_asks_again_by_itself(started: Sta
     ],
 )
 async def test_what_is_wrong_is_said_in_the_boxes_place(
-    client: httpx.AsyncClient, inference: InferenceDouble, path: str, text: str, status: int, words: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, text: str, status: int, words: str
 ) -> None:
     answer = await client.post(path, data={"text": text}, headers=HTMX)
     page = Page(answer.text)

@@ -6,10 +6,10 @@ import shlex
 import httpx
 import pytest
 from fastapi import FastAPI
-from html_page import Page
-from inference_double import InferenceDouble
+from memicos_testing.fake_inference_server import FakeInferenceServer
+from memicos_testing.html_page import Page
+from memicos_testing.servers import Start, free_port
 from memicos_webapp.api_doc.service import Reader
-from servers import Start, free_port
 
 
 async def printed(client: httpx.AsyncClient) -> dict[str, list[str]]:
@@ -33,7 +33,7 @@ async def run(client: httpx.AsyncClient, command: list[str]) -> httpx.Response:
 
 
 async def test_every_example_runs_as_it_is_printed(
-    own_url: str, started: Start, inference: InferenceDouble, app: FastAPI
+    own_url: str, started: Start, inference: FakeInferenceServer, app: FastAPI
 ) -> None:
     async with started(own_url, autointerp_url=f"http://127.0.0.1:{free_port()}") as client:
         commands = await printed(client)

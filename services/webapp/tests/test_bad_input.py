@@ -9,8 +9,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 from fastapi import FastAPI
-from html_page import Page
-from inference_double import InferenceDouble
+from memicos_testing.fake_inference_server import FakeInferenceServer
+from memicos_testing.html_page import Page
 
 FEATURE = {"modelId": "small", "layer": "1-res", "index": 5}
 STEER = {
@@ -87,7 +87,7 @@ def refused(answer: httpx.Response, what: object) -> None:
 
 @pytest.mark.parametrize("path", BODIES)
 async def test_every_field_with_every_nonsense(
-    client: httpx.AsyncClient, inference: InferenceDouble, path: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
 ) -> None:
     body = BODIES[path]
     answer = await client.post(path, json=body)
@@ -193,7 +193,7 @@ PATHS = {
 """What every route that is read takes."""
 
 
-async def test_addresses_made_of_nonsense(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_addresses_made_of_nonsense(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     for name in NAMES:
         text = quote(name, safe="%") if name in ("%", "%25") else quote(name, safe="")
         for address in (
@@ -212,7 +212,7 @@ async def test_addresses_made_of_nonsense(client: httpx.AsyncClient, inference: 
             assert (await client.post(address, data={"text": "a"})).status_code < 500, address
 
 
-async def test_queries_made_of_nonsense(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_queries_made_of_nonsense(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     for path, takes in PATHS.items():
         for query in QUERIES:
             if query.split("=")[0] not in f"{takes} {ANY}".split():
@@ -230,7 +230,7 @@ async def test_methods_that_nothing_takes(client: httpx.AsyncClient, method: str
         assert answer.status_code in (200, 303, 307, 400, 404, 405, 422), (method, path)
 
 
-async def test_forms_made_of_nonsense(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_forms_made_of_nonsense(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     for path in ("/small/1-res/5/test", "/small/1-res/15/explain"):
         for content, kind in (
             (b"", "application/x-www-form-urlencoded"),

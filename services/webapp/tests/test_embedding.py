@@ -8,15 +8,15 @@ from pathlib import Path
 import asyncpg
 import numpy as np
 import pytest
-from llm_provider import LlmProvider, Reply, embedding
-from memicos_webapp.explanations import embedding as embedding_service
-from memicos_webapp.explanations import minilm
-from memicos_webapp.explanations.embedders import MINILM, OPENAI, EmbedderFault, Embedders, Vectors
-from memicos_webapp.explanations.embedding import embed_missing, switch
-from memicos_webapp.explanations.minilm import MiniLm
-from memicos_webapp.explanations.openai_embedder import OpenAiEmbedder
+from memicos_testing.llm_provider import LlmProvider, Reply, embedding
+from memicos_testing.servers import Start
+from memicos_webapp.embeddings import minilm
+from memicos_webapp.embeddings import service as embedding_service
+from memicos_webapp.embeddings.embedders import MINILM, OPENAI, EmbedderFault, Embedders, Vectors
+from memicos_webapp.embeddings.minilm import MiniLm
+from memicos_webapp.embeddings.openai_embedder import OpenAiEmbedder
+from memicos_webapp.embeddings.service import embed_missing, switch
 from pydantic import SecretStr
-from servers import Start
 
 KEY = "sk-secret-0123456789"
 
@@ -164,7 +164,7 @@ async def test_the_server_embeds_what_is_new(
 async def test_the_command_waits_until_all_is_done(database: asyncpg.Connection, own_url: str) -> None:
     async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str]:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "memicos_webapp.explanations.embed", *arguments,
+            sys.executable, "-m", "memicos_webapp.embeddings.embed", *arguments,
             env={"DATABASE_URL": own_url, **environment},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip

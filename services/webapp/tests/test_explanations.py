@@ -9,11 +9,11 @@ import asyncpg
 import httpx
 import pyarrow.parquet as pq
 import pytest
-from html_page import Page
-from llm_provider import SERVER_KEY, LlmProvider, Reply
 from memicos_autointerp.app import create_app as create_autointerp
 from memicos_autointerp.settings import Settings as AutointerpSettings
-from servers import Start, free_port, running
+from memicos_testing.html_page import Page
+from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Reply
+from memicos_testing.servers import Start, free_port, running
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse

@@ -9,10 +9,10 @@ import attrs
 import httpx
 import pytest
 from fastapi import FastAPI
-from html_page import Page
-from inference_double import InferenceDouble
 from memicos_inference_client import models
-from servers import Start, free_port
+from memicos_testing.fake_inference_server import FakeInferenceServer
+from memicos_testing.html_page import Page
+from memicos_testing.servers import Start, free_port
 
 TEXT = "the whale rose"
 OWN_TEXT = {"feature": {"modelId": "small", "layer": "1-res", "index": "5"}, "customText": TEXT}
@@ -39,7 +39,7 @@ def path(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-async def test_every_call_works(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+async def test_every_call_works(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     for one in (path, path + "/"):
         answer = await client.post(one, json=CALLS[path])
         assert answer.status_code == 200, answer.text
@@ -59,7 +59,7 @@ async def test_down(started: Start, loaded_url: str, path: str) -> None:
     assert page.elements[0][1]["hx-get"] == "/small/1-res/inference"
 
 
-async def test_loading(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+async def test_loading(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.state, inference.fraction, inference.progress = "loading", 0.42, "reading weights"
     answer = await client.post(path, json=CALLS[path])
     assert answer.status_code == 503 and answer.headers["retry-after"] == "3"
@@ -69,20 +69,20 @@ async def test_loading(client: httpx.AsyncClient, inference: InferenceDouble, pa
     assert page.elements[0][1]["hx-trigger"] == "load delay:2s"
 
 
-async def test_ready(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_ready(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     page = Page((await client.get("/small/1-res/inference")).text)
     assert page.text() == "inference ready" and "hx-get" not in page.elements[0][1]
 
 
 async def test_a_model_that_could_not_be_loaded(
-    client: httpx.AsyncClient, inference: InferenceDouble, path: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
 ) -> None:
     inference.state, inference.progress = "failed", "there is no folder 1-res"
     answer = await client.post(path, json=CALLS[path])
     assert answer.status_code == 503 and "could not load its model: there is no folder 1-res" in answer.json()["error"]
 
 
-async def test_another_secret(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+async def test_another_secret(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.secret = "theirs"
     # what is known of the server is from before: the call itself is refused, then its status is
     for _ in range(2):
@@ -91,13 +91,13 @@ async def test_another_secret(client: httpx.AsyncClient, inference: InferenceDou
     assert Page((await client.get("/small/inference")).text).text() == "inference refuses the secret"
 
 
-async def test_the_secret_is_sent(started: Start, loaded_url: str, inference: InferenceDouble) -> None:
+async def test_the_secret_is_sent(started: Start, loaded_url: str, inference: FakeInferenceServer) -> None:
     inference.secret = "theirs"
     async with started(loaded_url, inference_secret="theirs") as client:
         assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
 
 
-async def test_visitors_are_told_apart_and_not_named(app: FastAPI, inference: InferenceDouble, path: str) -> None:
+async def test_visitors_are_told_apart_and_not_named(app: FastAPI, inference: FakeInferenceServer, path: str) -> None:
     names: list[str | None] = []
     for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1"):
         inference.clients.clear()
@@ -110,13 +110,13 @@ async def test_visitors_are_told_apart_and_not_named(app: FastAPI, inference: In
     assert "192" not in first
 
 
-async def test_a_server_of_another_kind(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+async def test_a_server_of_another_kind(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.garbage = True
     answer = await client.post(path, json=CALLS[path])
     assert answer.status_code == 502 and "not as an inference server of this version" in answer.json()["error"]
 
 
-async def test_answers_of_another_shape(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+async def test_answers_of_another_shape(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.refusal = (200, {"unexpected": True}, {})
     answer = await client.post(path, json=CALLS[path])
     assert answer.status_code == 502 and "not as an inference server of this version" in answer.json()["error"]
@@ -134,7 +134,7 @@ async def test_answers_of_another_shape(client: httpx.AsyncClient, inference: In
     ],
 )
 async def test_refusals(
-    client: httpx.AsyncClient, inference: InferenceDouble, path: str, status: int, answered: int, words: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, status: int, answered: int, words: str
 ) -> None:
     inference.refusal = (status, {"error": "no such prompt", "cause": "internal"}, {"Retry-After": "7"})
     answer = await client.post(path, json=CALLS[path])
@@ -145,20 +145,20 @@ async def test_refusals(
 
 
 async def test_numbers_that_the_server_does_not_vouch_for(
-    client: httpx.AsyncClient, inference: InferenceDouble, path: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
 ) -> None:
     inference.refusal = (503, {"error": "The self-test found", "cause": "unverified"}, {})
     answer = await client.post(path, json=CALLS[path])
     assert (answer.status_code, answer.json()["error"]) == (503, "Inference does not answer: The self-test found")
 
 
-async def test_a_text_over_the_limit(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+async def test_a_text_over_the_limit(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.token_limit = 1
     answer = await client.post(path, json=CALLS[path])
     assert answer.status_code == 400 and "tokens, max is 1" in answer.json()["error"]
 
 
-async def test_what_no_server_has_loaded(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+async def test_what_no_server_has_loaded(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.sources = ("3-res",)
     for message in ("small/1-res", "the model small"):
         answer = await client.post(path, json=CALLS[path])
@@ -172,7 +172,7 @@ async def test_what_no_server_has_loaded(client: httpx.AsyncClient, inference: I
         inference.state = "ready"
 
 
-async def test_a_server_that_stays_silent(started: Start, loaded_url: str, inference: InferenceDouble) -> None:
+async def test_a_server_that_stays_silent(started: Start, loaded_url: str, inference: FakeInferenceServer) -> None:
     inference.delay = 5
     async with started(loaded_url, inference_read_seconds=0.3) as client:
         answers = await asyncio.gather(*(client.post(path, json=body) for path, body in CALLS.items()))
@@ -182,7 +182,7 @@ async def test_a_server_that_stays_silent(started: Start, loaded_url: str, infer
 
 
 async def test_no_connection_to_the_database_is_held_meanwhile(
-    started: Start, loaded_url: str, inference: InferenceDouble
+    started: Start, loaded_url: str, inference: FakeInferenceServer
 ) -> None:
     async with started(loaded_url, database_pool=1, database_wait_seconds=0.3) as client:
         for path, body in CALLS.items():
@@ -198,7 +198,7 @@ async def test_no_connection_to_the_database_is_held_meanwhile(
             inference.seen.clear()
 
 
-async def test_a_state_is_believed_for_a_while(started: Start, loaded_url: str, inference: InferenceDouble) -> None:
+async def test_a_state_is_believed_for_a_while(started: Start, loaded_url: str, inference: FakeInferenceServer) -> None:
     async with started(loaded_url, inference_status_seconds=60) as client:
         assert Page((await client.get("/small/inference")).text).text() == "inference ready"
         inference.state = "loading"
@@ -220,7 +220,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-async def test_the_double_speaks_the_contract(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_the_double_speaks_the_contract(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     """Its bodies are written by hand: they have every field of the generated models, and no other."""
     for path, body in CALLS.items():
         await client.post(path, json=body)

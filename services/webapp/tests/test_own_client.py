@@ -1,7 +1,6 @@
 """The generated client of the API reads every answer, streams included."""
 
 import pytest
-from inference_double import InferenceDouble, tokens_of
 from memicos_client import Client, errors
 from memicos_client.api.activation import new_activation
 from memicos_client.api.explanation import search_explanations_model
@@ -28,13 +27,14 @@ from memicos_client.models import (
     TopkResult,
 )
 from memicos_client.sse import StreamError
+from memicos_testing.fake_inference_server import FakeInferenceServer, tokens_of
 
 TEXT = "the whale rose"
 FEATURE = SteerFeature(model_id="small", layer="1-res", index=5, strength=20)
 
 
 @pytest.fixture
-def client(url: str, inference: InferenceDouble) -> Client:
+def client(url: str, inference: FakeInferenceServer) -> Client:
     return Client(url)
 
 
@@ -81,7 +81,7 @@ async def test_errors_are_models_too(client: Client) -> None:
     assert caught.value.status_code == 422
 
 
-async def test_what_ends_a_stream_early_is_raised(client: Client, inference: InferenceDouble) -> None:
+async def test_what_ends_a_stream_early_is_raised(client: Client, inference: FakeInferenceServer) -> None:
     inference.error_after = 2
     body = SteerRequest(model_id="small", prompt="Once", features=[FEATURE], n_tokens=3)
     with pytest.raises(StreamError, match="No memory is left"):

@@ -7,8 +7,8 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 from fastapi import FastAPI
-from html_page import Page, inline_code
-from inference_double import InferenceDouble
+from memicos_testing.fake_inference_server import FakeInferenceServer
+from memicos_testing.html_page import Page, inline_code
 from memicos_webapp.features import repository
 
 
@@ -47,7 +47,7 @@ def check_headers(answer: httpx.Response) -> None:
 
 @pytest.mark.parametrize("path", [*PATHS, *OTHERS, *FAULTY])
 async def test_pages_are_whole_and_need_no_inline_code(
-    client: httpx.AsyncClient, inference: InferenceDouble, path: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
 ) -> None:
     answer = await client.get(path)
     assert answer.status_code == FAULTY.get(path, 200)
@@ -72,7 +72,7 @@ def enclosed(html: str, field: dict[str, str | None]) -> bool:
     return html.rfind("<label", 0, place) > html.rfind("</label", 0, place)
 
 
-async def test_titles_tell_pages_apart(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_titles_tell_pages_apart(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     titles = {path: Page((await client.get(path)).text).find("title")[0][1] for path in PATHS}
     # two ways of searching by text are one page
     assert titles.pop("/search") == titles.pop("/search-topk-by-token")
@@ -80,7 +80,7 @@ async def test_titles_tell_pages_apart(client: httpx.AsyncClient, inference: Inf
 
 
 @pytest.mark.parametrize("path", FRAGMENTS)
-async def test_fragments_are_whole(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+async def test_fragments_are_whole(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     answer = await client.get(path, headers={"HX-Request": "true"})
     assert answer.status_code == 200
     check_headers(answer)
@@ -297,7 +297,9 @@ async def test_an_index_jumps_within_the_source_of_the_page(client: httpx.AsyncC
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/api/feature/small/1-res/3", "/static/icon.svg", "/nope"])
-async def test_head_is_get_without_the_body(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+async def test_head_is_get_without_the_body(
+    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
+) -> None:
     whole, head = await client.get(path), await client.head(path)
     assert head.status_code == whole.status_code and head.content == b""
     for name in ("content-type", "content-length", "content-security-policy"):

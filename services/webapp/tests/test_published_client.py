@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import neuronpedia
 import pytest
 import requests
-from inference_double import FEATURES, InferenceDouble, tokens_of, value_of
+from memicos_testing.fake_inference_server import FEATURES, FakeInferenceServer, tokens_of, value_of
 from neuronpedia.np_feature import SteerFeature
 from neuronpedia.requests import steer_request
 from neuronpedia.requests.activation_request import ActivationRequest
@@ -20,7 +20,7 @@ TEXT = "the whale rose from the sea"
 
 
 @pytest.fixture(autouse=True)
-def _published(url: str, inference: InferenceDouble, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _published(url: str, inference: FakeInferenceServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # its own switch, USE_LOCALHOST, has a fixed port
     monkeypatch.setattr(NPRequest, "BASE_URL", f"{url}/api")
     with neuronpedia.api_key("none is needed"):

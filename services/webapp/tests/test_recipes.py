@@ -10,9 +10,9 @@ import asyncpg
 import httpx
 import pyarrow.parquet as pq
 import pytest
-from html_page import Page
-from inference_double import InferenceDouble
-from servers import Start
+from memicos_testing.fake_inference_server import FakeInferenceServer
+from memicos_testing.html_page import Page
+from memicos_testing.servers import Start
 
 TEXT = "the whale rose, and the captain's ship sank"
 DATASET = {
@@ -51,14 +51,16 @@ async def test_examples_have_the_datasets_recipe_and_token_ids(client: httpx.Asy
         assert one["tokenIds"] == contexts[int(one["dataIndex"])] and len(one["tokenIds"]) == len(one["values"])
 
 
-async def test_a_text_that_is_run_has_inferences_recipe(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_a_text_that_is_run_has_inferences_recipe(
+    client: httpx.AsyncClient, inference: FakeInferenceServer
+) -> None:
     feature = {"modelId": "small", "layer": "2-res", "index": 5}
     found = await posted(client, "activation/new", {"feature": feature, "customText": TEXT})
     assert found["recipe"] == inference.recipe("2-res") != DATASET
     assert found["tokenIds"] == list(range(len(found["tokens"]))) and found["ignoredPositions"] == [0]
 
 
-async def test_searches_have_both(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_searches_have_both(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     found = await posted(
         client,
         "search-all",
@@ -90,7 +92,7 @@ def command_in(page: str, name: str) -> list[str]:
     return shlex.split(said)
 
 
-async def test_pages_give_the_command(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_pages_give_the_command(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     address = "http://localhost/small/2-res/5"
     page = (await client.get("/small/2-res/5")).text
     assert command_in(page, "recompute-examples") == ["memicos", "recompute", address]

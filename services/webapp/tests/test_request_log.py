@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from inference_double import InferenceDouble
+from memicos_testing.fake_inference_server import FakeInferenceServer
+from memicos_testing.servers import Start
 from memicos_webapp import logs
 from memicos_webapp.catalog import service as catalog
 from memicos_webapp.features import service as features
-from servers import Start
 
 WORD = "Zyzzyva"
 OWN_TEXT = {"feature": {"modelId": "small", "layer": "1-res", "index": "5"}, "customText": f"{WORD} rose"}
@@ -80,7 +80,7 @@ async def test_a_request_has_its_id_or_gets_one(client: httpx.AsyncClient) -> No
 
 
 @pytest.mark.parametrize("path", ["/api/activation/new", "/api/steer"])
-async def test_inference_is_told(client: httpx.AsyncClient, inference: InferenceDouble, path: str) -> None:
+async def test_inference_is_told(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     body = OWN_TEXT if "activation" in path else STEER
     answer = await client.post(path, json=body, headers={"X-Request-ID": "mine"})
     assert answer.status_code == 200 and set(inference.requests) == {"mine"}
@@ -89,7 +89,9 @@ async def test_inference_is_told(client: httpx.AsyncClient, inference: Inference
     assert set(inference.requests) == {answer.headers["x-request-id"]}
 
 
-async def test_each_request_has_a_line_without_what_was_sent(url: str, inference: InferenceDouble, log: Log) -> None:
+async def test_each_request_has_a_line_without_what_was_sent(
+    url: str, inference: FakeInferenceServer, log: Log
+) -> None:
     asked: list[tuple[str, str, Any, int]] = [
         ("/", "/", None, 200),
         ("/{model}/{source}/{index}", f"/small/1-res/5?defaulttesttext={WORD}", None, 200),

@@ -9,18 +9,18 @@ import asyncpg
 import httpx
 import pyarrow.parquet as pq
 import pytest
-from html_page import Page
-from llm_provider import LlmProvider
 from memicos_dataset.manifest import Manifest
+from memicos_testing.html_page import Page
+from memicos_testing.llm_provider import LlmProvider
+from memicos_testing.servers import Start
 from memicos_webapp.datasets.service import load
-from memicos_webapp.explanations.embedders import MINILM, Embedders
-from memicos_webapp.explanations.embedding import embed_missing
-from memicos_webapp.explanations.minilm import MiniLm
-from memicos_webapp.explanations.openai_embedder import OpenAiEmbedder
-from memicos_webapp.search.repository import Candidate
-from memicos_webapp.search.service import fuse
+from memicos_webapp.embeddings.embedders import MINILM, Embedders
+from memicos_webapp.embeddings.minilm import MiniLm
+from memicos_webapp.embeddings.openai_embedder import OpenAiEmbedder
+from memicos_webapp.embeddings.service import embed_missing
+from memicos_webapp.explanation_search.repository import Candidate
+from memicos_webapp.explanation_search.service import fuse
 from pydantic import SecretStr
-from servers import Start
 
 SEARCH = "/api/explanation/search"
 LOCAL = MiniLm(threads=2)

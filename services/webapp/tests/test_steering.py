@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
-from inference_double import InferenceDouble
-from steer_bodies import FEATURE, TURNS, chat, completion, words
+from memicos_testing.fake_inference_server import FakeInferenceServer
+from memicos_testing.steer_bodies import FEATURE, TURNS, chat, completion, words
 
 
 async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -16,7 +16,7 @@ async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> di
 
 
 async def test_a_completion_is_answered_without_its_prompt(
-    client: httpx.AsyncClient, inference: InferenceDouble
+    client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
     found = await post(client, "/api/steer", completion())
     assert (found["STEERED"], found["DEFAULT"]) == (words("steered", 4), words("default", 4))
@@ -30,7 +30,7 @@ async def test_a_completion_is_answered_without_its_prompt(
     assert found["id"] is None and found["limit"] is None and "error" not in found
 
 
-async def test_what_inference_is_asked(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_what_inference_is_asked(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     body = completion(
         features=[FEATURE, {"modelId": "small", "source": "3-res", "index": "7", "strength": -3}],
         temperature=0,
@@ -56,7 +56,7 @@ async def test_what_inference_is_asked(client: httpx.AsyncClient, inference: Inf
 
 
 async def test_a_chat_is_answered_with_both_conversations(
-    client: httpx.AsyncClient, inference: InferenceDouble
+    client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
     found = await post(client, "/api/steer-chat", chat(steer_special_tokens=False, seed=3))
     for kind in ("STEERED", "DEFAULT"):
@@ -73,7 +73,7 @@ async def test_a_chat_is_answered_with_both_conversations(
 
 
 async def test_conversations_that_differ_are_two_requests(
-    client: httpx.AsyncClient, inference: InferenceDouble
+    client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
     other = [{"role": "user", "content": "Good evening"}]
     found = await post(client, "/api/steer-chat", chat(steeredChatMessages=other))
@@ -84,7 +84,9 @@ async def test_conversations_that_differ_are_two_requests(
     assert found["tokens"] == {"STEERED": 4, "DEFAULT": 4}
 
 
-async def test_without_features_a_chat_is_default_only(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_without_features_a_chat_is_default_only(
+    client: httpx.AsyncClient, inference: FakeInferenceServer
+) -> None:
     found = await post(client, "/api/steer-chat", chat(features=[]))
     assert found["STEERED"] is None and found["DEFAULT"]["chatTemplate"][-1]["content"] == "default0 default1 " \
         "default2 default3"  # fmt: skip
@@ -118,7 +120,7 @@ async def test_without_features_a_chat_is_default_only(client: httpx.AsyncClient
     ],
 )
 async def test_bad_requests(
-    client: httpx.AsyncClient, inference: InferenceDouble, changes: dict[str, Any], status: int, message: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, changes: dict[str, Any], status: int, message: str
 ) -> None:
     for path, body in (("/api/steer", completion(**changes)), ("/api/steer-chat", chat(**changes))):
         answer = await client.post(path, json=body)
@@ -137,7 +139,7 @@ async def test_bad_requests(
     ],
 )
 async def test_bad_prompts(
-    client: httpx.AsyncClient, inference: InferenceDouble, path: str, body: dict[str, Any], message: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, body: dict[str, Any], message: str
 ) -> None:
     answer = await client.post(path, json=body)
     assert answer.status_code == 422 and message in answer.json()["error"]

@@ -6,9 +6,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from html_page import Page
-from inference_double import InferenceDouble
-from steer_bodies import TURNS, chat, completion
+from memicos_testing.fake_inference_server import FakeInferenceServer
+from memicos_testing.html_page import Page
+from memicos_testing.steer_bodies import TURNS, chat, completion
 
 
 async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def strengths(page: Page) -> dict[str, str]:
     return dict(zip(dials, map(str, values), strict=True))
 
 
-async def test_the_share_address_holds_every_setting(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_the_share_address_holds_every_setting(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     body = completion(n_tokens=5, temperature=0.9, seed=3, steer_method="ORTHOGONAL_DECOMP", prompt="A & b")
     address = urlsplit((await post(client, "/api/steer", body))["shareUrl"])
     assert address.path == "/small/steer"
@@ -48,7 +48,9 @@ async def test_the_share_address_holds_every_setting(client: httpx.AsyncClient, 
     assert (dial[0]["data-source"], dial[0]["data-index"]) == ("1-res", "5")
 
 
-async def test_the_share_address_holds_the_conversation(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_the_share_address_holds_the_conversation(
+    client: httpx.AsyncClient, inference: FakeInferenceServer
+) -> None:
     def turns(*said: str) -> list[dict[str, str]]:
         return [{"role": "user" if i % 2 == 0 else "assistant", "content": text} for i, text in enumerate(said)]
 
@@ -76,7 +78,7 @@ async def test_the_share_address_holds_the_conversation(client: httpx.AsyncClien
 
 
 async def test_a_conversation_too_long_for_an_address_is_left_out(
-    client: httpx.AsyncClient, inference: InferenceDouble
+    client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
     inference.token_limit = 10**6
     turns = [{"role": "user", "content": "a " * 10_000}, {"role": "assistant", "content": "b"}, TURNS[-1]]
@@ -85,7 +87,7 @@ async def test_a_conversation_too_long_for_an_address_is_left_out(
     assert "chat" not in query and query["prompt"] == ["Hello"] and query["feature"] == ["1-res/5@20.5"]
 
 
-async def test_links_of_this_kind_set_the_dials(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_links_of_this_kind_set_the_dials(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     page = await get(client, "/small/steer/?source=1-res&index=5&strength=12.5")
     assert strengths(page) == {"1-res/5": "12.5"} and "inference ready" in page.text()
     page = await get(client, "/small/steer?feature=1-res/5@-3&feature=2-res/7&feature=1-res/5@-3")
@@ -97,7 +99,7 @@ async def test_links_of_this_kind_set_the_dials(client: httpx.AsyncClient, infer
     assert not (await get(client, "/small/steer")).find("div", class_="dial")
 
 
-async def test_a_dashboards_link_steers_with_it(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_a_dashboards_link_steers_with_it(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     dashboard = Page((await client.get("/small/2-res/7")).text)
     page = await get(client, dashboard.find("a", id="steer-with-it")[0][0]["href"] or "")
     assert strengths(page) == strengths(await get(client, "/small/steer?feature=2-res/7"))
@@ -119,7 +121,7 @@ async def test_a_dashboards_link_steers_with_it(client: httpx.AsyncClient, infer
     ],
 )
 async def test_what_is_wrong_with_an_address_is_said_and_the_rest_works(
-    client: httpx.AsyncClient, inference: InferenceDouble, query: str, message: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, query: str, message: str
 ) -> None:
     page = await get(client, f"/small/steer?{query}&feature=3-res/1@5")
     problems = " ".join(text for _, text in page.find("p", class_="problem"))
@@ -139,7 +141,7 @@ async def test_what_is_wrong_with_an_address_is_said_and_the_rest_works(
     ],
 )
 async def test_a_strength_that_cannot_be_is_said_and_put_right(
-    client: httpx.AsyncClient, inference: InferenceDouble, strength: str, shown: str | None, message: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, strength: str, shown: str | None, message: str
 ) -> None:
     page = await get(client, f"/small/steer?source=1-res&index=5&strength={strength}")
     assert message in " ".join(text for _, text in page.find("p", class_="problem"))

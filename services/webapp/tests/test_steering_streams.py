@@ -6,11 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
-from event_stream import events
-from inference_double import InferenceDouble
+from memicos_testing.event_stream import events
+from memicos_testing.fake_inference_server import FakeInferenceServer
+from memicos_testing.steer_bodies import chat, completion, words
 from memicos_webapp.steering import stream
 from memicos_webapp.steering.schemas import Answer
-from steer_bodies import chat, completion, words
 
 BOTH = [("/api/steer", completion()), ("/api/steer-chat", chat())]
 
@@ -32,7 +32,7 @@ async def frames(url: str, path: str, body: dict[str, Any]) -> list[dict[str, An
 
 
 @pytest.mark.parametrize("path", ["/api/steer", "/api/steer/"])
-async def test_every_event_is_the_whole_answer_so_far(url: str, inference: InferenceDouble, path: str) -> None:
+async def test_every_event_is_the_whole_answer_so_far(url: str, inference: FakeInferenceServer, path: str) -> None:
     found = await frames(url, path, completion())
     assert [frame["STEERED"] for frame in found] == [words("steered", n) for n in (1, 2, 3, 4, 4)]
     assert [frame["tokens"]["DEFAULT"] for frame in found] == [1, 2, 3, 4, 4]
@@ -41,7 +41,7 @@ async def test_every_event_is_the_whole_answer_so_far(url: str, inference: Infer
     assert found[-1]["shareUrl"].startswith(f"{url}/small/steer?feature=1-res%2F5%4020.5")
 
 
-async def test_a_chat_streams_both_columns(url: str, inference: InferenceDouble) -> None:
+async def test_a_chat_streams_both_columns(url: str, inference: FakeInferenceServer) -> None:
     found = await frames(url, "/api/steer-chat", chat())
     assert [frame["STEERED"]["chatTemplate"][-1]["content"] for frame in found] == [
         words("steered", n).strip() for n in (1, 2, 3, 4, 4)
@@ -70,7 +70,7 @@ ENDS: list[tuple[dict[str, Any], int, str]] = [
 async def test_what_ends_a_stream_early_is_an_event_of_its_own(
     url: str,
     client: httpx.AsyncClient,
-    inference: InferenceDouble,
+    inference: FakeInferenceServer,
     path: str,
     body: dict[str, Any],
     how: dict[str, Any],
@@ -91,7 +91,7 @@ async def test_what_ends_a_stream_early_is_an_event_of_its_own(
 @pytest.mark.parametrize(("path", "body"), BOTH)
 async def test_a_fault_of_ours_in_the_middle_is_logged_and_said(
     url: str,
-    inference: InferenceDouble,
+    inference: FakeInferenceServer,
     path: str,
     body: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -112,7 +112,7 @@ async def test_a_fault_of_ours_in_the_middle_is_logged_and_said(
 
 @pytest.mark.parametrize(("path", "body"), BOTH)
 async def test_what_is_wrong_before_the_first_event_is_no_stream(
-    client: httpx.AsyncClient, inference: InferenceDouble, path: str, body: dict[str, Any]
+    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, body: dict[str, Any]
 ) -> None:
     inference.token_limit = 1
     answer = await client.post(path, json={**body, "stream": True})
@@ -131,7 +131,7 @@ async def test_what_is_wrong_before_the_first_event_is_no_stream(
         ("/api/steer-chat", chat(n_tokens=200, steeredChatMessages=[{"role": "user", "content": "Other"}])),
     ],
 )
-async def test_leaving_ends_the_work(url: str, inference: InferenceDouble, path: str, body: dict[str, Any]) -> None:
+async def test_leaving_ends_the_work(url: str, inference: FakeInferenceServer, path: str, body: dict[str, Any]) -> None:
     inference.delay = 0.02
     async with (
         httpx.AsyncClient(base_url=url) as client,

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pyarrow.parquet as pq
 import pytest
-from html_page import Page
-from inference_double import FEATURES, InferenceDouble, tokens_of, value_of
+from memicos_testing.fake_inference_server import FEATURES, FakeInferenceServer, tokens_of, value_of
+from memicos_testing.html_page import Page
 from memicos_webapp.formatting import value
 
 TEXT = "the whale rose from the sea"
@@ -39,7 +39,7 @@ async def search_all(client: httpx.AsyncClient, **changes: Any) -> dict[str, Any
     return answer.json()
 
 
-async def test_the_strongest_features_of_all_sources(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_the_strongest_features_of_all_sources(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     found = await search_all(client)
     assert found["tokens"] == TOKENS and found["sortIndexes"] == []
     assert len(found["result"]) == 50
@@ -59,7 +59,7 @@ async def test_the_strongest_features_of_all_sources(client: httpx.AsyncClient, 
     assert {one["maxValue"] for one in found["result"]} == {100}
 
 
-async def test_ranked_by_chosen_tokens(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_ranked_by_chosen_tokens(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     found = await search_all(client, sortIndexes=[6, 2], numResults=7)
     assert found["sortIndexes"] == [6, 2]
     assert [one["sumValues"] for one in found["result"]] == ranked(SOURCES, lambda one: one[2] + one[6])[:7]
@@ -72,7 +72,7 @@ async def test_ranked_by_chosen_tokens(client: httpx.AsyncClient, inference: Inf
     assert {one["sumValues"] for one in found["result"]} == {100}
 
 
-async def test_some_sources_and_several_texts(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_some_sources_and_several_texts(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     found = await search_all(client, selectedLayers=["3-res", "1-res"], text=["a b", TEXT])
     assert [one["tokens"] for one in found["results"]] == [tokens_of("a b"), TOKENS]
     assert {one["layer"] for one in found["results"][1]["result"]} == {"1-res", "3-res"}
@@ -81,7 +81,7 @@ async def test_some_sources_and_several_texts(client: httpx.AsyncClient, inferen
 
 
 async def test_dense_features_are_left_out_before_the_limit(
-    client: httpx.AsyncClient, inference: InferenceDouble, small_dataset: Path
+    client: httpx.AsyncClient, inference: FakeInferenceServer, small_dataset: Path
 ) -> None:
     threshold = 0.025
     found = await search_all(client, densityThreshold=threshold, numResults=20)
@@ -103,7 +103,7 @@ async def test_dense_features_are_left_out_before_the_limit(
 
 
 async def test_an_inference_server_that_gives_fewer_results(
-    client: httpx.AsyncClient, inference: InferenceDouble
+    client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
     inference.max_num_results = 5
     # capabilities are read anew when the server was away
@@ -137,7 +137,7 @@ async def test_an_inference_server_that_gives_fewer_results(
     ],
 )
 async def test_bad_requests(
-    client: httpx.AsyncClient, inference: InferenceDouble, changes: dict[str, Any], status: int, words: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, changes: dict[str, Any], status: int, words: str
 ) -> None:
     body = {"modelId": "small", "sourceSet": "res", "text": TEXT, **changes}
     answer = await client.post("/api/search-all", json=body)
@@ -151,7 +151,7 @@ async def by_token(client: httpx.AsyncClient, **changes: Any) -> Any:
     return answer.json()
 
 
-async def test_the_strongest_features_at_each_token(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_the_strongest_features_at_each_token(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     found = await by_token(client, numResults=4)
     assert found["source"] == "1-res"
     # positions count from BOS, which is left out
@@ -167,7 +167,7 @@ async def test_the_strongest_features_at_each_token(client: httpx.AsyncClient, i
 
 
 async def test_dense_features_are_left_out_at_each_token(
-    client: httpx.AsyncClient, inference: InferenceDouble, small_dataset: Path
+    client: httpx.AsyncClient, inference: FakeInferenceServer, small_dataset: Path
 ) -> None:
     threshold, rare = 0.025, densities(small_dataset, "1-res")
     found = await by_token(client, numResults=3, densityThreshold=threshold)
@@ -188,7 +188,7 @@ async def test_dense_features_are_left_out_at_each_token(
     ],
 )
 async def test_bad_requests_token_by_token(
-    client: httpx.AsyncClient, inference: InferenceDouble, changes: dict[str, Any], status: int, words: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, changes: dict[str, Any], status: int, words: str
 ) -> None:
     body = {"modelId": "small", "source": "1-res", "text": TEXT, **changes}
     answer = await client.post("/api/search-topk-by-token", json=body)
@@ -210,7 +210,7 @@ async def test_the_page_names_a_source_that_there_is_not(client: httpx.AsyncClie
     assert not page.find("div", id="results")
 
 
-async def test_the_page_runs_the_text_of_its_address(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_the_page_runs_the_text_of_its_address(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     page = await get(client, "/search", modelId="small", sourceSet="res", q=TEXT, selectedLayers='["1-res","3-res"]')
     assert page.find("textarea")[0][1] == TEXT
     checked = [has["value"] for has, _ in page.find("input", name="selectedLayers") if "checked" in has]
@@ -229,7 +229,7 @@ async def test_the_page_runs_the_text_of_its_address(client: httpx.AsyncClient, 
     assert json.loads(query["sortIndexes"][0]) == [2]
 
 
-async def test_ranking_by_tokens_on_the_page(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_ranking_by_tokens_on_the_page(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     path = "/search/results"
     results = await get(client, path, modelId="small", q=TEXT, sortIndexes="[2]", hideDense="false")
     shown = [text for _, text in results.find("div", class_="v")]
@@ -238,7 +238,7 @@ async def test_ranking_by_tokens_on_the_page(client: httpx.AsyncClient, inferenc
     assert chosen == " whale"
 
 
-async def test_what_a_feature_is_ranked_by_is_shown(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_what_a_feature_is_ranked_by_is_shown(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     text = " ".join(f"w{i}" for i in range(48))
     # of a text this long each result shows a part
     for position in (1, 48):
@@ -253,7 +253,7 @@ async def test_an_address_without_a_set_takes_the_first(client: httpx.AsyncClien
     assert [has["value"] for has, _ in page.find("option") if "selected" in has] == ["small/res"]
 
 
-async def test_the_token_page(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_the_token_page(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     page = await get(client, "/search-topk-by-token", modelId="small", source="3-res", text=TEXT)
     assert [has["value"] for has, _ in page.find("input", type="radio") if "checked" in has] == ["3-res"]
     results = Page((await client.get(page.find("div", id="results")[0][0]["hx-get"] or "")).text)
@@ -273,7 +273,9 @@ async def test_another_sets_sources_are_offered(client: httpx.AsyncClient) -> No
     assert [has["value"] for has, _ in page.find("input", type="radio")] == list(SOURCES)
 
 
-async def test_while_inference_loads_results_ask_again(client: httpx.AsyncClient, inference: InferenceDouble) -> None:
+async def test_while_inference_loads_results_ask_again(
+    client: httpx.AsyncClient, inference: FakeInferenceServer
+) -> None:
     inference.state = "loading"
     page = await get(client, "/search", modelId="small", q=TEXT)
     assert "inference is loading" in page.text()
@@ -300,7 +302,7 @@ async def test_while_inference_loads_results_ask_again(client: httpx.AsyncClient
     ],
 )
 async def test_what_is_wrong_with_an_address_is_said(
-    client: httpx.AsyncClient, inference: InferenceDouble, path: str, status: int, words: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, status: int, words: str
 ) -> None:
     answer = await client.get(path, headers={"HX-Request": "true"} if "results" in path else {})
     assert answer.status_code == status and words in Page(answer.text).text()

@@ -69,12 +69,12 @@ def recompute(
 
     The status is 1 where it does not agree, 2 where nothing could be compared. docs/dataset.md says what is covered.
     """
-    from memicos_pipeline.recompute import shown
+    from memicos_pipeline.recompute import server_values
     from memicos_pipeline.recompute.errors import RecomputeError
 
     try:
-        where = shown.address(feature)
-        found = shown.examples(where) if text is None else shown.own_text(where, text)
+        where = server_values.address(feature)
+        found = server_values.examples(where) if text is None else server_values.own_text(where, text)
         try:
             # imports torch, which a wrong address must not wait for
             from memicos_pipeline.recompute import report

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 from memicos_dataset import manifest as m
-from memicos_engine import probe
-from memicos_engine.hooks import residual_layer
-from memicos_engine.model import LanguageModel, load_model
-from memicos_engine.positions import ignored_positions
-from memicos_engine.sources import SaeSource, load_source
+from memicos_engine.capture.positions import ignored_positions
+from memicos_engine.model.hook_points import residual_layer
+from memicos_engine.model.language_model import LanguageModel, load_model
+from memicos_engine.selftest import reconstruction_record
+from memicos_engine.sources.source import SaeSource, load_source
 
-from memicos_pipeline import explain
-from memicos_pipeline.assemble import corpus_files, explanation_file, feature_files
+from memicos_pipeline import token_statistics
 from memicos_pipeline.config import ConfigError, GenerateConfig
 from memicos_pipeline.corpus import Contexts, Document, cut_contexts, read_documents
 from memicos_pipeline.dashboards import FeatureStatistics, feature_statistics
+from memicos_pipeline.dataset_writer import corpus_files, explanation_file, feature_files
 from memicos_pipeline.directions import (
     LOGIT_EFFECT,
     LogitEffects,
@@ -108,7 +108,7 @@ def _weights(config: GenerateConfig) -> Iterator[Path]:
     for name in config.source_set.sources:
         files = (path for path in (config.source_set.folder / name).iterdir() if path.is_file())
         # what a source was seen to give is no part of it
-        yield from sorted(path for path in files if path.name != probe.FILE_NAME)
+        yield from sorted(path for path in files if path.name != reconstruction_record.FILE_NAME)
 
 
 def generate(config: GenerateConfig, report: Report, harvest_only: bool = False) -> None:
@@ -154,7 +154,7 @@ class _Assembly:
         self.strings = self.model.token_strings(list(range(self.model.d_vocab)))
         self.gain, self.unembedding = _readout(self.model)
         collections = [self.documents[number].collection for number in self.contexts.documents]
-        self.words = explain.read_corpus(self.contexts.token_ids, self.strings, collections)
+        self.words = token_statistics.read_corpus(self.contexts.token_ids, self.strings, collections)
         self.used_ids = set(np.unique(self.contexts.token_ids).tolist())
 
     def run(self) -> m.Manifest:
@@ -218,7 +218,7 @@ class _Assembly:
             correlated_features(activations.matrix, counted, limits.neighbours),
         )
         self.report(f"{source.id}: explanations")
-        texts = explain.explain_source(
+        texts = token_statistics.explain_source(
             activations.matrix, activations.counted, self.words, effects.positive_ids.tolist()
         )
         self._note(source, statistics, effects)
@@ -250,7 +250,7 @@ class _Assembly:
             dead_features=sum(item.active_tokens == 0 for item in statistics),
             logit_effect=LOGIT_EFFECT,
             features=features,
-            explanations=explanation_file(self.folder, source.id, texts, explain.METHOD),
+            explanations=explanation_file(self.folder, source.id, texts, token_statistics.METHOD),
         )
 
     def _note(self, source: SaeSource, statistics: list[FeatureStatistics], effects: LogitEffects) -> None:
@@ -272,8 +272,12 @@ def _readout(model: LanguageModel) -> tuple[np.ndarray, np.ndarray]:
 
     norm = model.bridge.ln_final
     unembedding: torch.Tensor = model.hf.get_output_embeddings().weight  # pyright: ignore[reportOptionalMemberAccess]
-    probe = torch.ones(1, 1, model.d_model, dtype=torch.float32, device=model.device)
-    probe[..., 1::2] = -1
+    reconstruction_record = torch.ones(1, 1, model.d_model, dtype=torch.float32, device=model.device)
+    reconstruction_record[..., 1::2] = -1
     with torch.inference_mode():
-        gain = (norm(probe.to(model.dtype)).float() - norm(-probe.to(model.dtype)).float()) / 2 * probe
+        gain = (
+            (norm(reconstruction_record.to(model.dtype)).float() - norm(-reconstruction_record.to(model.dtype)).float())
+            / 2
+            * reconstruction_record
+        )
     return gain[0, 0].cpu().numpy(), unembedding.detach().float().cpu().numpy()

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from memicos_engine.capture import capture
-from memicos_engine.model import LanguageModel
-from memicos_engine.positions import counted_positions
-from memicos_engine.sources import Source
+from memicos_engine.capture.capture import capture
+from memicos_engine.capture.positions import counted_positions
+from memicos_engine.model.language_model import LanguageModel
+from memicos_engine.sources.source import Source
 from scipy import sparse
 
 FILES = {"counts.u16": np.uint16, "indices.i32": np.int32, "values.f32": np.float32, "counted.u8": np.uint8}

@@ -16,9 +16,10 @@ from pathlib import Path
 import psutil
 from memicos_engine.errors import LoadError
 
-from memicos_inference import configs, ending, loading, logs
+from memicos_inference import env_files, logs, model_loading
 from memicos_inference.app import create_app
 from memicos_inference.commands import model_check, sae_add
+from memicos_inference.http import server
 from memicos_inference.settings import Settings
 from memicos_inference.verification import HEADING, Verification, line
 
@@ -27,7 +28,7 @@ log = logging.getLogger("memicos_inference")
 
 def _settings(env_file: Path | None) -> Settings:
     """Ends the program with one line where they cannot be used."""
-    settings = configs.settings_of(env_file)
+    settings = env_files.settings_of(env_file)
     if not settings.models.given:
         sys.exit("inference: MODEL_ID is not set. Set it, or name a config by --env-file (--list-configs lists them).")
     return settings
@@ -64,7 +65,7 @@ def _holder(port: int) -> str:
 def _self_test(settings: Settings) -> int:
     """Load what the settings name and check everything, line by line. Gives 1 where a check failed, else 0."""
     try:
-        served = loading.load(settings, lambda words, _share: log.info("%s", words))
+        served = model_loading.load(settings, lambda words, _share: log.info("%s", words))
     except LoadError as error:
         sys.exit(f"inference: {error}")
     verification = Verification(settings)
@@ -88,13 +89,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="memicos_inference", description="Serves a language model and its SAEs.")
     parser.add_argument("--env-file", type=Path, help="settings for what the environment does not set")
     parser.add_argument("--self-test", action="store_true", help="check the numbers instead; status 1 on a failure")
-    parser.add_argument("--list-configs", action="store_true", help=f"list the {configs.PREFIX}* of this folder")
+    parser.add_argument("--list-configs", action="store_true", help=f"list the {env_files.PREFIX}* of this folder")
     commands = parser.add_subparsers(title="instead of serving", metavar="COMMAND")
     sae_add.define(commands)
     model_check.define(commands)
     arguments = parser.parse_args()
     if arguments.list_configs:
-        return configs.show(Path())
+        return env_files.show(Path())
     if run := vars(arguments).get("run"):
         logs.set_up("text", logging.CRITICAL)  # what is wrong is their one line
         sys.exit(run(arguments))
@@ -107,7 +108,7 @@ def main() -> None:
     log.info("http://%s:%d", settings.host, settings.port)
     _warn_if_open(settings)
     with suppress(KeyboardInterrupt):
-        ending.Server(create_app(settings)).run(sockets=[listener])
+        server.Server(create_app(settings)).run(sockets=[listener])
     # the model's thread may be inside torch, which does not bear being taken down around it
     logging.shutdown()
     sys.stdout.flush()

@@ -8,24 +8,25 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
-from memicos_engine.hub import Report
+from memicos_engine.model.hub import Report
 from pydantic.json_schema import models_json_schema
 
-from memicos_inference import errors, loading, request_log, security
+from memicos_inference import model_loading
 from memicos_inference.activation import api as activation_api
+from memicos_inference.activation import raw_api as raw_api
 from memicos_inference.admin import api as admin_api
-from memicos_inference.chat import api as chat_api
+from memicos_inference.chat_template import api as chat_api
 from memicos_inference.gauges import Gauges
+from memicos_inference.http import errors, request_log, security
+from memicos_inference.loaded_model import Served
 from memicos_inference.metrics import Metrics
-from memicos_inference.raw import api as raw_api
-from memicos_inference.scheduler import Scheduler
-from memicos_inference.serving import Served
+from memicos_inference.scheduler.scheduler import Scheduler
 from memicos_inference.settings import Settings, read
 from memicos_inference.status import api as status_api
 from memicos_inference.steering import api as steering_api
 from memicos_inference.steering.schemas import SteerDelta
-from memicos_inference.tokens import api as tokens_api
-from memicos_inference.util import api as util_api
+from memicos_inference.tokenization import api as tokens_api
+from memicos_inference.vectors import api as util_api
 from memicos_inference.verification import Verification, verified
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -61,7 +62,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _load(settings: Settings, verification: Verification, report: Report) -> Served:
-    served = replace(loading.load(settings, report), verification=verification)
+    served = replace(model_loading.load(settings, report), verification=verification)
     verification.run_short(served, report)
     return served
 

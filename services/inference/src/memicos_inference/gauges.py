@@ -17,8 +17,8 @@ from memicos_inference.settings import Settings
 from memicos_inference.verification import Verification
 
 if TYPE_CHECKING:
-    from memicos_inference.scheduler import Scheduler
-    from memicos_inference.serving import Served
+    from memicos_inference.loaded_model import Served
+    from memicos_inference.scheduler.scheduler import Scheduler
 
 
 class Gauges(Collector):

@@ -18,13 +18,13 @@ from prometheus_client import (
     ProcessCollector,
 )
 
-from memicos_inference.errors import Cause
+from memicos_inference.http.errors import Cause
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.generation import Generation
-    from memicos_engine.slices import Slice
+    from memicos_engine.capture.batch_stats import Slice
+    from memicos_engine.generation.generation import Generation
 
-    from memicos_inference.work import Work
+    from memicos_inference.scheduler.jobs import Work
 
 PREFIX = "memicos_inference"
 Kind = Literal["capture", "text", "direct"]

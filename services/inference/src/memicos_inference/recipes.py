@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from memicos_inference.wire import Wire
+from memicos_inference.http.api_model import Wire
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.sources import SourceFacts
+    from memicos_engine.sources.source import SourceFacts
 
-    from memicos_inference.serving import Served
+    from memicos_inference.loaded_model import Served
 
 
 class ModelRecipe(Wire):
@@ -63,8 +63,8 @@ def of_model(served: Served, prepend_bos: bool) -> ModelRecipe:
 
 
 def of_source(served: Served, source: SourceFacts) -> Recipe:
-    from memicos_engine.positions import ignored_positions
-    from memicos_engine.sources import NEURONS
+    from memicos_engine.capture.positions import ignored_positions
+    from memicos_engine.sources.source import NEURONS
 
     recipe = source.recipe
     sae = SaeRecipe(

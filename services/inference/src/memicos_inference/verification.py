@@ -12,17 +12,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from fastapi import Request
-from memicos_engine.hub import Report
+from memicos_engine.model.hub import Report
 
-from memicos_inference.errors import Unavailable
+from memicos_inference.http.errors import Unavailable
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.checks import Check, Extent
-    from memicos_engine.probe import Probe
-    from memicos_engine.sources import Source
+    from memicos_engine.selftest.checks import Check, Extent
+    from memicos_engine.selftest.reconstruction_record import Probe
+    from memicos_engine.sources.source import Source
 
-    from memicos_inference.serving import Served
+    from memicos_inference.loaded_model import Served
 
 log = logging.getLogger(__name__)
 
@@ -46,25 +46,25 @@ class Verification:
 
     def run_short(self, served: Served, report: Report) -> None:
         """What is checked as a server starts. Sources are checked when they are first used."""
-        from memicos_engine import selftest
+        from memicos_engine.selftest import runner
 
         if self.state == "off":
             log.warning("no self-test is run: INFERENCE_SELFTEST_SECONDS is 0")
             return
         report("checking the numbers", SHARE)
-        self._run(served, selftest.short(self._settings.selftest_seconds, self._settings.selftest_bytes))
+        self._run(served, runner.short(self._settings.selftest_seconds, self._settings.selftest_bytes))
         if self.failed and self.allowed:
             log.warning("what depends on that is answered all the same: ALLOW_UNVERIFIED is set")
         log.info("self-test %s after %.1f s", self.state, self.seconds)
 
     def run_full(self, served: Served, show: Callable[[Check], None]) -> None:
         """Everything, all sources included; `show` gets each check as soon as it is done."""
-        from memicos_engine import selftest
+        from memicos_engine.selftest import runner
 
-        self._run(served, selftest.FULL, show)
+        self._run(served, runner.FULL, show)
         for source_id in served.shelf.ids:
             load, recorded = partial(served.shelf.get, source_id), partial(self._recorded, served, source_id)
-            check = selftest.of_source(served.model, source_id, load, recorded)
+            check = runner.of_source(served.model, source_id, load, recorded)
             self._note(check)
             show(check)
 
@@ -74,13 +74,13 @@ class Verification:
         Raises:
             Unavailable: it gives other figures.
         """
-        from memicos_engine import selftest
+        from memicos_engine.selftest import runner
 
         if self.state == "off":
             return
         if not any(check.source == source.id for check in self.checks):
             recorded = partial(self._recorded, served, source.id)
-            self._note(selftest.of_source(served.model, source.id, lambda: source, recorded))
+            self._note(runner.of_source(served.model, source.id, lambda: source, recorded))
         self._refuse(lambda check: check.source == source.id)
 
     def check_path(self, path: str) -> None:
@@ -102,11 +102,11 @@ class Verification:
             )
 
     def _run(self, served: Served, extent: Extent, show: Callable[[Check], None] | None = None) -> None:
-        from memicos_engine import selftest
+        from memicos_engine.selftest import runner
 
         began = time.monotonic()
         hook_names = [one.hook_name for one in served.shelf.facts()]
-        for check in selftest.of_model(served.model, hook_names, extent):
+        for check in runner.of_model(served.model, hook_names, extent):
             self._note(check)
             if show:
                 show(check)
@@ -123,7 +123,7 @@ class Verification:
 
     def _recorded(self, served: Served, source_id: str) -> Probe | None:
         """What was recorded here, by `memicos sae add`; else what came with the source's files."""
-        from memicos_engine.probe import FILE_NAME, read_record, record_path
+        from memicos_engine.selftest.reconstruction_record import FILE_NAME, read_record, record_path
 
         found = read_record(record_path(self._settings.probes, served.weights, source_id), served.weights)
         folder = served.shelf.folder(source_id)

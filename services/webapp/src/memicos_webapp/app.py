@@ -8,28 +8,29 @@ from fastapi.routing import APIRoute
 from starlette.staticfiles import StaticFiles
 
 from memicos_webapp import errors, request_log, security
-from memicos_webapp.activations import api as activations_api
-from memicos_webapp.activations import pages as activations_pages
+from memicos_webapp.activation_search import api as text_search_api
+from memicos_webapp.activation_search import pages as text_search_pages
 from memicos_webapp.api_doc import pages as api_doc_pages
 from memicos_webapp.catalog import pages as catalog_pages
 from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.engine import Database
 from memicos_webapp.database.migrate import migrate
+from memicos_webapp.embeddings import service
+from memicos_webapp.explanation_search import api as search_api
+from memicos_webapp.explanation_search import pages as search_pages
 from memicos_webapp.explanations import api as explanations_api
-from memicos_webapp.explanations import autointerp, embedding
+from memicos_webapp.explanations import autointerp
 from memicos_webapp.explanations import pages as explanations_pages
+from memicos_webapp.feature_test import api as activations_api
+from memicos_webapp.feature_test import pages as activations_pages
 from memicos_webapp.features import api as features_api
 from memicos_webapp.features import pages as features_pages
 from memicos_webapp.inference import pages as inference_pages
 from memicos_webapp.inference import service as inference_service
-from memicos_webapp.search import api as search_api
-from memicos_webapp.search import pages as search_pages
 from memicos_webapp.settings import Settings
 from memicos_webapp.steering import api as steering_api
 from memicos_webapp.steering import pages as steering_pages
 from memicos_webapp.templating import STATIC
-from memicos_webapp.text_search import api as text_search_api
-from memicos_webapp.text_search import pages as text_search_pages
 
 API: tuple[APIRouter, ...] = (
     features_api.router,
@@ -57,7 +58,7 @@ PAGES: tuple[APIRouter, ...] = (
 PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
     inference_service.opened,
     autointerp.opened,
-    embedding.part,
+    service.part,
 )
 """What folders open at start and close at the end (`async with part(app)`); `app.state.database` is there."""
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from memicos_client.models import Recipe
 
-from memicos_pipeline.recompute import compare, hidden, sae
+from memicos_pipeline.recompute import compare, hidden_states, sae
 from memicos_pipeline.recompute.errors import RecomputeError
-from memicos_pipeline.recompute.shown import Address, Feature
+from memicos_pipeline.recompute.server_values import Address, Feature
 
 DEMO_MODELS, DEMO_SOURCES = Path(".data/models"), Path("demo/sources")
 """Where the demo has weights, in the working folder."""
@@ -46,9 +46,9 @@ def recompute(
     for line in _told(recipe, weights):
         say(line)
     within = compare.tolerance_of(recipe) if tolerance is None else tolerance
-    loaded = hidden.load_model(weights.model, recipe.dtype)
+    loaded = hidden_states.load_model(weights.model, recipe.dtype)
     if found.text is not None:
-        ids, own = found.texts[0].ids, hidden.token_ids(weights.model, found.text, recipe.prepend_bos)
+        ids, own = found.texts[0].ids, hidden_states.token_ids(weights.model, found.text, recipe.prepend_bos)
         if ids != own:
             say(f"does not agree: the server read the tokens {ids}, the model's tokenizer makes {own}")
             return False
@@ -63,7 +63,7 @@ def _compared(found: Feature, index: int, model: Any, encoder: sae.Sae | None, w
     for one in found.texts:
         ids = tuple(one.ids)
         if ids not in seen:
-            seen[ids] = hidden.activations(model, recipe.hook_name, ids)
+            seen[ids] = hidden_states.activations(model, recipe.hook_name, ids)
         at_hook = seen[ids]
         if len(one.values) != len(at_hook):
             raise RecomputeError(f"{one.name} has {len(one.values)} values for {len(at_hook)} tokens")

@@ -21,7 +21,7 @@ from memicos_inference.activation.schemas import (
     TopkRequest,
     TopkResponse,
 )
-from memicos_inference.answers import answer
+from memicos_inference.http.responses import answer
 
 router = APIRouter(prefix="/v1/activation", tags=["activation"])
 

@@ -7,8 +7,8 @@ ranking. A `-batch` request gives for each of its prompts what the prompt alone 
 
 from pydantic import Field
 
+from memicos_inference.http.api_model import Index, Number, Text, Wire
 from memicos_inference.recipes import Recipe
-from memicos_inference.wire import Index, Number, Text, Wire
 
 IGNORED = "positions where values mean nothing: the source was not trained on such"
 PROMPTS = "each is answered as it would be alone"

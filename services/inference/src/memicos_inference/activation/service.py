@@ -35,13 +35,13 @@ from memicos_inference.activation.schemas import (
     TopkResponse,
     TopRequest,
 )
-from memicos_inference.errors import BadInput
-from memicos_inference.serving import Served, set_of
-from memicos_inference.written import written
+from memicos_inference.http.chunked_json import written
+from memicos_inference.http.errors import BadInput
+from memicos_inference.loaded_model import Served, set_of
 
 if TYPE_CHECKING:
-    from memicos_engine.attribution import Attribution
-    from memicos_engine.steps import Steps
+    from memicos_engine.capture.attribution import Attribution
+    from memicos_engine.capture.batched_ops import Steps
 
 DEFAULT_RESULTS = 25
 DEFAULT_TOP_K = 5
@@ -78,7 +78,7 @@ def topk_by_token_batch(served: Served, body: TopkBatchRequest) -> Steps[bytes]:
 
 
 def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> Steps[list[SingleResponse]]:
-    from memicos_engine import readings
+    from memicos_engine.capture import activations
 
     served.check_model(body.model)
     by_feature = body.source is not None or body.index is not None
@@ -93,11 +93,11 @@ def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> St
         recipe = recipes.of_source(served, source)
         prompts = served.prompts(texts, source.recipe.prepend_bos)
         source.check_index(body.index)
-        found = yield from readings.feature.steps(served.model, source, prompts, body.index, body.ignore_bos)
+        found = yield from activations.feature.steps(served.model, source, prompts, body.index, body.ignore_bos)
     elif body.vector is not None and body.hook is not None:
         recipe = recipes.of_vector(served, body.hook)
         prompts = served.prompts(texts, served.model.tokenizer_prepends_bos)
-        found = yield from readings.vector.steps(served.model, body.hook, body.vector, prompts)
+        found = yield from activations.vector.steps(served.model, body.hook, body.vector, prompts)
     else:
         raise BadInput("source goes with index, and vector with hook: one of the two is missing.")
     return [
@@ -117,7 +117,7 @@ def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> St
 
 
 def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> Steps[list[AllResponse]]:
-    from memicos_engine import readings
+    from memicos_engine.capture import activations
 
     served.check_model(body.model)
     source_ids = _selected(served, body.source_set, body.selected_sources)
@@ -133,7 +133,7 @@ def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> Steps[
         raise BadInput("Some of these sources were trained with BOS and some without: ask for them apart.")
     prompts = served.prompts(texts, sources[0].recipe.prepend_bos)
     ranking = (limit, body.sort_by_token_indexes, body.ignore_bos, body.feature_filter)
-    found = yield from readings.strongest.steps(served.model, sources, prompts, *ranking)
+    found = yield from activations.strongest.steps(served.model, sources, prompts, *ranking)
     served.check_values(sum(len(one.hits) * len(ids) for ids, one in zip(prompts, found, strict=True)))
     of_sources = [recipes.of_source(served, source) for source in sources]
     return [
@@ -178,7 +178,7 @@ def _selected(served: Served, source_set: str, selected: Sequence[str]) -> list[
 
 
 def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> Steps[list[TopkResponse]]:
-    from memicos_engine import readings
+    from memicos_engine.capture import activations
 
     served.check_model(body.model)
     source = served.facts(body.source)
@@ -188,7 +188,7 @@ def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> St
     prompts = served.prompts(texts, source.recipe.prepend_bos)
     recipe = recipes.of_source(served, source)
     answers = []
-    by_prompt = yield from readings.topk_by_token.steps(served.model, source, prompts, k)
+    by_prompt = yield from activations.topk_by_token.steps(served.model, source, prompts, k)
     for ids, found in zip(prompts, by_prompt, strict=True):
         tokens, special = served.model.token_strings(ids), served.model.special(ids)
         left_out = set(found.ignored) if body.ignore_bos else set()
@@ -213,13 +213,13 @@ def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> St
 
 
 def firing(served: Served, body: SourceRequest) -> Steps[bytes]:
-    from memicos_engine import readings
+    from memicos_engine.capture import activations
 
     served.check_model(body.model)
     source = served.facts(body.source)
     prompts = served.prompts(body.prompts, source.recipe.prepend_bos)
     most = served.settings.max_values
-    found = yield from readings.firing.steps(served.model, source, prompts, most, body.ignore_bos)
+    found = yield from activations.firing.steps(served.model, source, prompts, most, body.ignore_bos)
     results = [
         SourceResult.model_construct(
             active_features={str(index): values for index, values in one.features.items()},

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from memicos_inference.admin import roots, service
 from memicos_inference.admin.schemas import AddSourcesRequest, AddSourcesResponse, RemoveSourceResponse
-from memicos_inference.answers import answer, scheduler_of
+from memicos_inference.http.responses import answer, scheduler_of
 from memicos_inference.settings import Settings
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memicos_inference.errors import Forbidden
+from memicos_inference.http.errors import Forbidden
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.selection import Candidate, Spec
+    from memicos_engine.sources.source_specs import Candidate, Spec
 
 HUB = "hf:"
 

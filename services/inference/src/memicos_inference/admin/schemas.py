@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from memicos_inference.wire import Text, Wire
+from memicos_inference.http.api_model import Text, Wire
 
 
 class AddSourcesRequest(Wire):

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from memicos_engine.errors import LoadError
 
-from memicos_inference import loading
+from memicos_inference import model_loading
 from memicos_inference.admin import roots
 from memicos_inference.admin.schemas import AddSourcesResponse, RemoveSourceResponse
-from memicos_inference.errors import BadInput, Fault
-from memicos_inference.serving import Served
+from memicos_inference.http.errors import BadInput, Fault
+from memicos_inference.loaded_model import Served
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.selection import Wanted
-    from memicos_engine.shelf import Stored
+    from memicos_engine.sources.source_cache import Stored
+    from memicos_engine.sources.source_specs import Wanted
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,18 @@ class Prepared:
 
 def prepare(settings: Settings, text: str) -> Prepared:
     """What the entry's sources are; fetches what is the hub's."""
-    from memicos_engine import selection
+    from memicos_engine.sources import source_specs
 
     # who names a source wants it, whatever the patterns of the start are
-    wanted = replace(loading.wanted(settings, loading.pick_device(settings.device)), include=(), exclude=())
+    wanted = replace(model_loading.wanted(settings, model_loading.pick_device(settings.device)), include=(), exclude=())
     try:
-        spec = selection.parse(text)
+        spec = source_specs.parse(text)
         roots.check_entry(settings, spec)
-        candidates, _ = selection.find(spec, wanted, selection.locate(spec, wanted, _unreported))
-        selection.check_ids(candidates)
+        candidates, _ = source_specs.find(spec, wanted, source_specs.locate(spec, wanted, _unreported))
+        source_specs.check_ids(candidates)
         for one in candidates:
             roots.check_candidate(settings, one)
-        stored, broken = loading.known(candidates, wanted, _unreported)
+        stored, broken = model_loading.known(candidates, wanted, _unreported)
     except LoadError as error:
         raise BadInput(str(error)) from error
     if broken:
@@ -52,8 +52,8 @@ def prepare(settings: Settings, text: str) -> Prepared:
 def add(served: Served, prepared: Prepared) -> bytes:
     """All of an entry's sources, or none."""
     try:
-        new = loading.neurons(served.model, prepared.wanted) if prepared.neurons else prepared.stored
-        _, wrong = loading.fitting(served.settings, served.model, new)
+        new = model_loading.neurons(served.model, prepared.wanted) if prepared.neurons else prepared.stored
+        _, wrong = model_loading.fitting(served.settings, served.model, new)
     except LoadError as error:
         raise BadInput(str(error)) from error
     if wrong:

@@ -10,14 +10,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memicos_engine import directory, hub, names
 from memicos_engine.errors import LoadError
+from memicos_engine.model import hub, model_names
+from memicos_engine.sources import saelens_registry
 
-from memicos_inference import configs, loading
+from memicos_inference import env_files, model_loading
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.model import LanguageModel
+    from memicos_engine.model.language_model import LanguageModel
 
 MEGABYTE = 1_000_000
 COLUMN = 18
@@ -37,16 +38,16 @@ def define(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Gives 1 and one line on stderr where the model could not be served."""
-    settings = configs.settings_of(None)
+    settings = env_files.settings_of(None)
     try:
-        place = names.place(names.ModelNames(model=arguments.model))
+        place = model_names.place(model_names.ModelNames(model=arguments.model))
         folder = place.folder or _fetch(place, settings)
-        model = loading.outlined(place, folder)
+        model = model_loading.outlined(place, folder)
     except LoadError as error:
         print(f"refused: {error}", file=sys.stderr)
         return 1
-    owners = directory.owners([place.repo or folder.resolve().name])
-    published = {owner: sorted(directory.published(owner)) for owner in owners}
+    owners = saelens_registry.owners([place.repo or folder.resolve().name])
+    published = {owner: sorted(saelens_registry.published(owner)) for owner in owners}
     for name, words in _lines(model, place, folder, settings):
         print(f"{name:<{COLUMN}} {words}")
     for owner, sets in published.items():
@@ -56,14 +57,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _fetch(place: names.Place, settings: Settings) -> Path:
+def _fetch(place: model_names.Place, settings: Settings) -> Path:
     assert place.repo is not None
     token = settings.hf_token.get_secret_value() if settings.hf_token else None
     return hub.fetch(place.repo, token, lambda words, share: None, 0, hub.CONFIGURATION)
 
 
-def _lines(model: LanguageModel, place: names.Place, folder: Path, settings: Settings) -> Iterator[tuple[str, str]]:
-    from memicos_engine.generation import cache_bytes
+def _lines(
+    model: LanguageModel, place: model_names.Place, folder: Path, settings: Settings
+) -> Iterator[tuple[str, str]]:
+    from memicos_engine.generation.generation import cache_bytes
 
     heads = f"{model.n_layers} layers of width {model.d_model:,}, vocabulary {model.d_vocab:,}"
     yield "model", f"{place.shown}: {type(model.hf).__name__}, {heads}, context {model.max_context:,}"
@@ -81,13 +84,15 @@ def _lines(model: LanguageModel, place: names.Place, folder: Path, settings: Set
 
 
 def _hooks(model: LanguageModel) -> Iterator[tuple[str, str]]:
-    from memicos_engine import hooks, places
+    from memicos_engine.model import hook_modules, hook_points
 
     # torch tells of what cannot be run without values, too; the answer does
     logging.getLogger("torch._subclasses.fake_tensor").disabled = True
     try:
-        steered = {name: hooks.steered(model, name.replace(".N.", ".0."))[1] for name in hooks.steerable(model)}
-        not_steered = hooks.unsteerable(model)
+        steered = {
+            name: hook_points.steered(model, name.replace(".N.", ".0."))[1] for name in hook_points.steerable(model)
+        }
+        not_steered = hook_points.unsteerable(model)
     except RuntimeError:
         yield "hooks", "which can be steered shows when the weights are loaded: without them this model does not run"
         return
@@ -96,12 +101,12 @@ def _hooks(model: LanguageModel) -> Iterator[tuple[str, str]]:
         yield "", f"  {name:<26}{width:,}"
     for name, reason in not_steered.items():
         yield "not steered", f"{name}: {reason}"
-    reason = places.unknown(model.hf)
+    reason = hook_modules.unknown(model.hf)
     knows = f"knows {type(model.hf).__name__}: the other hooks of its bridge are captured as well"
     yield "TransformerLens", knows if reason is None else f"{reason}: no other hooks are captured"
 
 
-def _stored(place: names.Place, folder: Path) -> str:
+def _stored(place: model_names.Place, folder: Path) -> str:
     dtype = _dtype(folder)
     index = folder / "model.safetensors.index.json"
     if index.is_file():
@@ -131,13 +136,15 @@ def _bos(model: LanguageModel) -> str:
     return f"{model.tokenizer.bos_token} ({model.bos_token_id}); the tokenizer {itself}, a source's recipe decides"
 
 
-def _env_lines(model: LanguageModel, given: str, place: names.Place, folder: Path, sets: Sequence[str]) -> list[str]:
+def _env_lines(
+    model: LanguageModel, given: str, place: model_names.Place, folder: Path, sets: Sequence[str]
+) -> list[str]:
     location = str(place.folder.absolute()) if place.folder else given
     name = folder.resolve().name if place.folder else given
     dtype = _dtype(folder)
     common = [
         f"MODEL_DTYPE={dtype if dtype in ('float16', 'bfloat16') else 'float32'}",
-        f"TOKEN_LIMIT={min(configs.TOKEN_LIMIT, model.max_context)}",
+        f"TOKEN_LIMIT={min(env_files.TOKEN_LIMIT, model.max_context)}",
     ]
     return [
         f"# with sources of its own{', of SAELens directory or yours' if sets else ''} (memicos sae add)",

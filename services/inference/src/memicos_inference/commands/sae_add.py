@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from memicos_engine.atomic_write import replace_text
 from memicos_engine.errors import LoadError
-from memicos_engine.storage import replace_text
 
-from memicos_inference import configs, loading
-from memicos_inference.serving import Served, set_of
+from memicos_inference import env_files, model_loading
+from memicos_inference.loaded_model import Served, set_of
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.judgement import Figure
-    from memicos_engine.probe import Probe
-    from memicos_engine.sources import SourceFacts
+    from memicos_engine.selftest.reconstruction_record import Probe
+    from memicos_engine.selftest.source_checks import Figure
+    from memicos_engine.sources.source import SourceFacts
 
 EPILOG = """\
 SPEC is an entry of SAE_SETS:
@@ -46,7 +46,7 @@ def define(commands: Any) -> None:
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--env-file", type=Path, help="add to this env file, which names the model")
     model.add_argument(
-        "--model", help=f"a hub id, a short name or a folder; makes an env file {configs.PREFIX}<model>.<set> here"
+        "--model", help=f"a hub id, a short name or a folder; makes an env file {env_files.PREFIX}<model>.<set> here"
     )
     parser.add_argument(
         "--force",
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Gives 1 and one line on stderr where the source is refused; nothing is written then."""
     try:
         target = _target(arguments.spec, arguments.env_file, arguments.model)
-        served = loading.load(target.settings, _progress)
+        served = model_loading.load(target.settings, _progress)
         if served.shelf.broken:
             raise LoadError(_and_others(list(served.shelf.broken.values())))
         checked = []
@@ -101,33 +101,33 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _target(text: str, env_file: Path | None, model: str | None) -> Target:
     """Raises LoadError where it could not be served beside what the file has."""
-    settings = configs.settings_of(env_file)
+    settings = env_files.settings_of(env_file)
     # imports torch, which a wrong env file must not wait for
-    from memicos_engine import selection
+    from memicos_engine.sources import source_specs
 
-    entry = _entry(selection.parse(text))
+    entry = _entry(source_specs.parse(text))
     try:
-        content = configs.text_of(env_file) if env_file else ""
-        before = configs.sets_of(content)
-        listed = next((one for one in before if _entry(selection.parse(one)) == entry), None)
+        content = env_files.text_of(env_file) if env_file else ""
+        before = env_files.sets_of(content)
+        listed = next((one for one in before if _entry(source_specs.parse(one)) == entry), None)
         if env_file is None:
             assert model is not None
             settings = _of_model(settings, model)
         elif not settings.models.given:
             raise LoadError(f"{env_file} names no model: set MODEL_ID there.")
         sets = before if listed else (*before, entry)
-        wanted = loading.wanted(settings, loading.pick_device(settings.device))
+        wanted = model_loading.wanted(settings, model_loading.pick_device(settings.device))
         # all that the file will have: two sources of one id would end the server's start
-        choice = selection.choose(replace(wanted, sets=sets), _progress)
+        choice = source_specs.choose(replace(wanted, sets=sets), _progress)
         own = settings.model_copy(update={"sae_sets": (listed or entry,)})
         if env_file is None:
             named = [one.id for one in choice.candidates if one.id != one.place]
-            env_file = Path(configs.file_name(settings.model_id, set_of(named[0]) if named else "neurons"))
+            env_file = Path(env_files.file_name(settings.model_id, set_of(named[0]) if named else "neurons"))
             if env_file.exists():
                 raise LoadError(f"{env_file} is there already: add to it by --env-file {env_file}.")
             comment = f"{settings.model_id} with {entry}; written by memicos sae add."
-            return Target(env_file, configs.fresh(own, comment), own, listed=False)
-        return Target(env_file, configs.with_sets(content, sets), own, listed is not None)
+            return Target(env_file, env_files.fresh(own, comment), own, listed=False)
+        return Target(env_file, env_files.with_sets(content, sets), own, listed is not None)
     except ValueError as error:
         raise LoadError(f"{env_file or entry}: {error}.") from error
 
@@ -152,8 +152,8 @@ def _of_model(settings: Settings, model: str) -> Settings:
 def _check(served: Served) -> Iterator[Checked]:
     import torch
     from memicos_engine.errors import Refused
-    from memicos_engine.judgement import figures
-    from memicos_engine.probe import measure
+    from memicos_engine.selftest.reconstruction_record import measure
+    from memicos_engine.selftest.source_checks import figures
 
     for facts in served.shelf.facts():
         try:
@@ -179,7 +179,7 @@ def _judge(checked: list[Checked], force: bool) -> None:
 
 
 def _write(target: Target, served: Served, checked: list[Checked]) -> None:
-    from memicos_engine.probe import record_path, write_record
+    from memicos_engine.selftest.reconstruction_record import record_path, write_record
 
     folder = target.settings.probes
     for one in checked:
@@ -190,10 +190,10 @@ def _write(target: Target, served: Served, checked: list[Checked]) -> None:
         print(f"{target.file} has it already")
     else:
         replace_text(target.file, target.text)
-        print(f"written to {target.file}: SAE_SETS is {', '.join(configs.sets_of(target.text))}")
+        print(f"written to {target.file}: SAE_SETS is {', '.join(env_files.sets_of(target.text))}")
     name = target.file.name
-    if target.file.parent.resolve() == Path.cwd() and name.startswith(configs.PREFIX):
-        command = f"make inference-localhost-dev MODEL_SOURCESET={name.removeprefix(configs.PREFIX)}"
+    if target.file.parent.resolve() == Path.cwd() and name.startswith(env_files.PREFIX):
+        command = f"make inference-localhost-dev MODEL_SOURCESET={name.removeprefix(env_files.PREFIX)}"
     else:
         command = f"python -m memicos_inference --env-file {target.file}"
     print(f"serve it: {command}")

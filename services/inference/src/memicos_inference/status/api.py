@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from prometheus_client.exposition import choose_encoder
 
-from memicos_inference.answers import answer, scheduler_of
+from memicos_inference.http.responses import answer, scheduler_of
 from memicos_inference.metrics import Metrics
 from memicos_inference.status import service
 from memicos_inference.status.schemas import CapabilitiesResponse, HealthResponse

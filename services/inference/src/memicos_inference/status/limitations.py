@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from memicos_inference.serving import Served
+from memicos_inference.loaded_model import Served
 from memicos_inference.status.schemas import Limitation
 
 ON_PROMPTS = (
@@ -60,7 +60,7 @@ def _of_sources(served: Served) -> _Found:
 
 
 def _of_attribution(served: Served) -> _Found:
-    from memicos_engine.attribution import hooks_needed, is_attention
+    from memicos_engine.capture.attribution import hooks_needed, is_attention
 
     facts = served.shelf.facts()
     attention = [source for source in facts if is_attention(source)]

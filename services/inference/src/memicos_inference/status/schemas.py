@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from memicos_inference.http.api_model import Wire
 from memicos_inference.recipes import Recipe
-from memicos_inference.wire import Wire
 
 
 class SelftestCheck(Wire):

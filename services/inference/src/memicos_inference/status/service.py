@@ -3,8 +3,8 @@
 from math import isfinite
 
 from memicos_inference import recipes
-from memicos_inference.scheduler import Progress
-from memicos_inference.serving import Served, set_of
+from memicos_inference.loaded_model import Served, set_of
+from memicos_inference.scheduler.scheduler import Progress
 from memicos_inference.status.limitations import limitations
 from memicos_inference.status.schemas import (
     CapabilitiesResponse,
@@ -69,8 +69,9 @@ def selftest(verification: Verification) -> Selftest:
 
 
 def capabilities(served: Served, verification: Verification) -> bytes:
-    from memicos_engine import hooks, steering
-    from memicos_engine.positions import ignored_positions
+    from memicos_engine.capture.positions import ignored_positions
+    from memicos_engine.generation import steering
+    from memicos_engine.model import hook_points
 
     model, settings = served.model, served.settings
     sources = [
@@ -125,9 +126,9 @@ def capabilities(served: Served, verification: Verification) -> bytes:
         sources=sources,
         unavailable_sources=[UnavailableSource(id=one, error=why) for one, why in served.shelf.broken.items()],
         steer_methods=list(steering.METHODS),
-        steer_hooks=list(hooks.steerable(model)),
+        steer_hooks=list(hook_points.steerable(model)),
         unsteerable_hooks=[
-            UnsteerableHook(hook=hook, reason=reason) for hook, reason in hooks.unsteerable(model).items()
+            UnsteerableHook(hook=hook, reason=reason) for hook, reason in hook_points.unsteerable(model).items()
         ],
         endpoints=list(ENDPOINTS),
         limitations=limitations(served),

@@ -5,8 +5,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from memicos_inference.answers import generated
-from memicos_inference.errors import ErrorBody
+from memicos_inference.http.errors import ErrorBody
+from memicos_inference.http.responses import generated
 from memicos_inference.steering import service
 from memicos_inference.steering.schemas import (
     DELTA,

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from memicos_inference.wire import Index, Number, Text, Wire
+from memicos_inference.http.api_model import Index, Number, Text, Wire
 
 SteerMethod = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP", "PROJECTION_CAP"]
 SteerType = Literal["STEERED", "DEFAULT"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from memicos_inference.errors import BadInput
-from memicos_inference.events import Events, event
-from memicos_inference.serving import Served
-from memicos_inference.steering.said import Said
+from memicos_inference.http.errors import BadInput
+from memicos_inference.http.sse import Events, event
+from memicos_inference.loaded_model import Served
+from memicos_inference.scheduler.jobs import Writing
+from memicos_inference.steering.output_stream import Said
 from memicos_inference.steering.schemas import (
     DELTA,
     ChatInput,
@@ -22,15 +23,14 @@ from memicos_inference.steering.schemas import (
     SteerDelta,
     SteerSettings,
 )
-from memicos_inference.work import Writing
 
 if TYPE_CHECKING:
-    from memicos_engine.generation import Generation, Row
-    from memicos_engine.steering import Steer
+    from memicos_engine.generation.generation import Generation, Row
+    from memicos_engine.generation.steering import Steer
 
 
 def completion(served: Served, body: CompletionRequest) -> Writing:
-    from memicos_engine.generation import Row
+    from memicos_engine.generation.generation import Row
 
     steers = _steers(served, body)
     ids = served.ids(body.prompt, served.prepend_bos)
@@ -58,8 +58,8 @@ def completion(served: Served, body: CompletionRequest) -> Writing:
 
 
 def chat(served: Served, body: ChatRequest) -> Writing:
-    from memicos_engine import chat as chats
-    from memicos_engine.generation import Row
+    from memicos_engine.generation.generation import Row
+    from memicos_engine.model import chat_template as chats
 
     if body.is_assistant_axis:
         raise BadInput("is_assistant_axis is not offered by this server.")
@@ -94,7 +94,7 @@ def chat(served: Served, body: ChatRequest) -> Writing:
 
 def _steers(served: Served, body: SteerSettings) -> list[Steer]:
     """The request's directions with their coefficients; [] where nothing is steered."""
-    from memicos_engine.steering import Steer
+    from memicos_engine.generation.steering import Steer
 
     served.check_model(body.model)
     if (body.features is None) == (body.vectors is None):
@@ -126,7 +126,7 @@ def _steers(served: Served, body: SteerSettings) -> list[Steer]:
 
 
 def _start(served: Served, body: SteerSettings, rows: Sequence[Row]) -> Generation:
-    from memicos_engine.generation import Generation, Sampling
+    from memicos_engine.generation.generation import Generation, Sampling
 
     most = served.settings.max_completion_tokens
     if body.n_completion_tokens > most:

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from memicos_webapp.database.base import Base
-from memicos_webapp.explanations.embedders import MINILM, OPENAI
+from memicos_webapp.embeddings.embedders import MINILM, OPENAI
 
 
 class Explanation(Base):

@@ -9,10 +9,10 @@ from memicos_dataset.schema import TOP_GROUP
 
 from memicos_webapp.catalog.schemas import SourceInfo
 from memicos_webapp.database.engine import Database
+from memicos_webapp.embeddings.service import Worker
 from memicos_webapp.errors import BadInput
 from memicos_webapp.explanations import repository
 from memicos_webapp.explanations.autointerp import Autointerp
-from memicos_webapp.explanations.embedding import Worker
 from memicos_webapp.explanations.schemas import METHOD, GenerateRequest
 from memicos_webapp.features import repository as feature_repository
 from memicos_webapp.features import service as features

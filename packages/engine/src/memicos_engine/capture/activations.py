@@ -1,0 +1,344 @@
+"""What features and vectors read on prompts.
+
+A prompt is its token ids with whatever the caller put in front; values cover every position T. Several prompts are run
+together, padded on the right, and each gets what it would get alone: the lists given back are by prompt.
+Positions that a source's recipe ignores (a prepended BOS, tokens above its norm cut) are told apart as `ignored`. A
+feature fires where its value is above 0. `dfa` is where an attention source's feature is written from, at its maximum.
+
+Each reads at once when it is called. Its `steps` are the same for who runs several together: they ask for what is to be
+captured, then for what is to be encoded, and return what was read.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import torch
+
+from memicos_engine.capture import attribution
+from memicos_engine.capture.attribution import Attribution
+from memicos_engine.capture.batched_ops import Columns, Encoding, Steps, lumps, reading
+from memicos_engine.capture.capture import Captured, Wanted
+from memicos_engine.capture.positions import counted_positions
+from memicos_engine.errors import Refused
+from memicos_engine.model import hook_points
+from memicos_engine.model.language_model import LanguageModel
+from memicos_engine.sources.source import SourceFacts
+
+TURN = 50_000
+"""Values that are sorted by feature before others have their turn."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One direction on a prompt. `max_position` is the first with `max_value`; both are 0 where no position counts."""
+
+    values: list[float]
+    max_value: float
+    max_position: int
+    ignored: list[int]
+    dfa: Attribution | None = None
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A feature among the strongest; `score` is what it was ranked by."""
+
+    source: str
+    index: int
+    values: list[float]
+    score: float
+    max_value: float
+    max_position: int
+    dfa: Attribution | None = None
+
+
+@dataclass(frozen=True)
+class Strongest:
+    """`counts[layer][position]`: features that fire, of all sources at that layer; `ignored`: positions by source."""
+
+    hits: list[Hit]
+    counts: list[list[int]]
+    ignored: list[list[int]]
+
+
+@dataclass(frozen=True)
+class ByToken:
+    """`rows[position]`: (index, value) of the strongest features there, strongest first; ties by index."""
+
+    rows: list[list[tuple[int, float]]]
+    ignored: list[int]
+
+
+@dataclass(frozen=True)
+class Firing:
+    """`features[index]`: (position, value) wherever the feature fires on a position that counts; both ascending."""
+
+    features: dict[int, list[tuple[int, float]]]
+    ignored: list[int]
+
+
+@reading
+def feature(
+    model: LanguageModel, source: SourceFacts, prompts: Sequence[Sequence[int]], index: int, ignore_bos: bool
+) -> Steps[list[Reading]]:
+    """Values of one feature. With `ignore_bos` ignored positions take no part in the maximum.
+
+    Raises:
+        Refused: there is no such feature, or values are not finite.
+    """
+    source.check_index(index)
+    readings = []
+    captured = yield from _captured(model, [source], prompts)
+    for here in captured:
+        hidden = _read(source, here)
+        (encoded,) = yield Encoding(source, [hidden], [index])
+        values = encoded[:, 0].float()
+        check_finite(values, source.id)
+        counted = _counted(model, source, hidden)
+        value, position = _peak(values, counted if ignore_bos else None)
+        (dfa,) = yield from _attributed(model, source, here, [(index, position)])
+        readings.append(Reading(values.tolist(), value, position, _ignored(counted), dfa))
+    return readings
+
+
+@reading
+def vector(
+    model: LanguageModel, hook_name: str, direction: Sequence[float], prompts: Sequence[Sequence[int]]
+) -> Steps[list[Reading]]:
+    """Scalar product of a vector, as it is, with the activation at each position. No position is ignored.
+
+    Raises:
+        Refused: unknown hook, a vector of another width than the activations there, or values that are not finite.
+    """
+    hook_points.check_captured(model, hook_name)
+    readings = []
+    captured = yield Wanted(prompts, (hook_name,))
+    for here in captured:
+        hidden = here[hook_name]
+        hook_points.check_width(hook_name, "The vector", len(direction), hidden.shape[-1])
+        values = hidden.float() @ torch.tensor(direction, dtype=torch.float32, device=hidden.device)
+        check_finite(values, hook_name)
+        value, position = _peak(values, None)
+        readings.append(Reading(values.tolist(), value, position, []))
+    return readings
+
+
+@reading
+def strongest(
+    model: LanguageModel,
+    sources: Sequence[SourceFacts],
+    prompts: Sequence[Sequence[int]],
+    limit: int,
+    sort_positions: Sequence[int] = (),
+    ignore_bos: bool = True,
+    only: Sequence[int] | None = None,
+) -> Steps[list[Strongest]]:
+    """The `limit` strongest features of all `sources`, strongest first; ties in the order of sources, then by index.
+
+    They are ranked by their maximum over the positions that count, or by their sum over those of `sort_positions`
+    that count (each once). With `ignore_bos` ignored positions do not count, else all do. Only features that fire on
+    a position that counts are given, unless `only` names features of the one source: then those, and no other is
+    looked at or counted.
+
+    Raises:
+        Refused: a position or feature that there is not, or values that are not finite.
+    """
+    shortest = min(len(ids) for ids in prompts)
+    for position in sort_positions:
+        if not 0 <= position < shortest:
+            which = "the prompt" if len(prompts) == 1 else "the shortest prompt"
+            raise Refused(f"Cannot sort by position {position}: {which} has positions 0 to {shortest - 1}.")
+    if only is not None:
+        if len(sources) != 1:
+            raise Refused(f"Features can be named of one source; there are {len(sources)}.")
+        for index in only:
+            sources[0].check_index(index)
+        only = sorted(set(only))
+    captured = yield from _captured(model, sources, prompts)
+    n_layers = max((source.layer for source in sources), default=-1) + 1
+    found = [Strongest([], [[0] * len(ids) for _ in range(n_layers)], []) for ids in prompts]
+    for source in sources:
+        hidden = [_read(source, here) for here in captured]
+        for lump in lumps(source, hidden):
+            some = [hidden[row] for row in lump]
+            for row, here, encoded in zip(lump, some, (yield Encoding(source, some, only)), strict=True):
+                values, counted, one = encoded.float(), _counted(model, source, here), found[row]
+                one.ignored.append(_ignored(counted))
+                active = (values > 0).sum(-1).tolist()
+                one.counts[source.layer] = [a + b for a, b in zip(one.counts[source.layer], active, strict=True)]
+                one.hits.extend(_best(source, values, counted if ignore_bos else None, limit, sort_positions, only))
+    for one, here in zip(found, captured, strict=True):
+        one.hits.sort(key=lambda hit: -hit.score)  # stable: ties stay in order
+        del one.hits[limit:]
+        for source in sources:
+            places = [place for place, hit in enumerate(one.hits) if hit.source == source.id]
+            peaks = [(one.hits[place].index, one.hits[place].max_position) for place in places]
+            attributed = yield from _attributed(model, source, here, peaks)
+            for place, dfa in zip(places, attributed, strict=True):
+                one.hits[place] = replace(one.hits[place], dfa=dfa)
+    return found
+
+
+@reading
+def topk_by_token(
+    model: LanguageModel, source: SourceFacts, prompts: Sequence[Sequence[int]], k: int
+) -> Steps[list[ByToken]]:
+    """The `k` strongest features that fire at each position, ignored ones too.
+
+    Raises:
+        Refused: values are not finite.
+    """
+    found = []
+    captured = yield from _captured(model, [source], prompts, attributed=False)
+    hidden = [_read(source, here) for here in captured]
+    for lump in lumps(source, hidden):
+        some = [hidden[row] for row in lump]
+        for here, encoded in zip(some, (yield Encoding(source, some)), strict=True):
+            values, indices = encoded.float().topk(min(k, source.d_sae), dim=-1)
+            check_finite(values, source.id)  # topk takes NaN for the largest
+            rows = [
+                sorted(((i, v) for i, v in zip(*row, strict=True) if v > 0), key=lambda pair: (-pair[1], pair[0]))
+                for row in zip(indices.tolist(), values.tolist(), strict=True)
+            ]
+            found.append(ByToken(rows, _ignored(_counted(model, source, here))))
+    return found
+
+
+@reading
+def firing(
+    model: LanguageModel,
+    source: SourceFacts,
+    prompts: Sequence[Sequence[int]],
+    most: int,
+    ignore_bos: bool = True,
+) -> Steps[list[Firing]]:
+    """Every feature that fires, with its values above 0, at most `most` of them on all prompts together.
+
+    With `ignore_bos` ignored positions do not count, else all do.
+
+    Raises:
+        Refused: there are more, or values are not finite.
+    """
+    found: list[Firing] = []
+    total = 0
+    captured = yield from _captured(model, [source], prompts, attributed=False)
+    hidden = [_read(source, here) for here in captured]
+    for lump in lumps(source, hidden):
+        some = [hidden[row] for row in lump]
+        for here, encoded in zip(some, (yield Encoding(source, some)), strict=True):
+            values = encoded.float()
+            check_finite(values, source.id)
+            counted = _counted(model, source, here)
+            by_feature = values.T > 0
+            if ignore_bos:
+                by_feature &= counted
+            total += int(by_feature.sum())
+            if total > most:
+                raise Refused(
+                    f"Features of {source.id} have more than {most} values above 0 on these prompts, and no more are "
+                    "given at a time. Ask for fewer or shorter prompts."
+                )
+            indices, positions = by_feature.nonzero(as_tuple=True)
+            features: dict[int, list[tuple[int, float]]] = {}
+            triples = zip(indices.tolist(), positions.tolist(), values[positions, indices].tolist(), strict=True)
+            while some_of_them := list(islice(triples, TURN)):
+                for index, position, value in some_of_them:
+                    features.setdefault(index, []).append((position, value))
+                yield None
+            found.append(Firing(features, _ignored(counted)))
+    return found
+
+
+def _captured(
+    model: LanguageModel, sources: Sequence[SourceFacts], prompts: Sequence[Sequence[int]], attributed: bool = True
+) -> Generator[Wanted, Captured, Captured]:
+    """What sources read on prompts, with what attribution needs. Raises Refused where a source's hook is not there."""
+    for source in sources:
+        hook_points.check_captured(model, source.hook_name)
+    names = [source.hook_name for source in sources]
+    if attributed:
+        names += [name for source in sources for name in attribution.hooks_needed(model, source)]
+    return (yield Wanted(prompts, tuple(dict.fromkeys(names))))
+
+
+def _read(source: SourceFacts, at_hooks: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    hidden = at_hooks[source.hook_name]
+    hook_points.check_width(source.hook_name, f"Source {source.id}", source.d_in, hidden.shape[-1])
+    return hidden
+
+
+def _counted(model: LanguageModel, source: SourceFacts, hidden: torch.Tensor) -> torch.Tensor:
+    return counted_positions(hidden, source.recipe, model.bos_token_id is not None)
+
+
+def _attributed(
+    model: LanguageModel, source: SourceFacts, captured: Mapping[str, torch.Tensor], peaks: Sequence[tuple[int, int]]
+) -> Generator[Columns, list[torch.Tensor], list[Attribution | None]]:
+    """For features with the positions of their maxima: where they are written from, None without attention."""
+    needed = attribution.hooks_needed(model, source)
+    if not needed or not peaks:
+        return [None for _ in peaks]
+    columns = yield Columns(source, [index for index, _ in peaks])
+    return [
+        attribution.attribute(needed, captured, column, position)
+        for column, (_, position) in zip(columns, peaks, strict=True)
+    ]
+
+
+def _best(
+    source: SourceFacts,
+    values: torch.Tensor,
+    counted: torch.Tensor | None,
+    limit: int,
+    sort_positions: Sequence[int],
+    only: Sequence[int] | None,
+) -> list[Hit]:
+    """The strongest of `values` (T, F), or (T, n) for the features `only`. `counted` None: every position counts."""
+    counting = _counting(values, counted)
+    peaks = counting.amax(0)
+    check_finite(peaks, source.id)
+    scores = peaks
+    if sort_positions:
+        chosen = torch.zeros(len(values), dtype=torch.bool, device=values.device)
+        chosen[list(sort_positions)] = True
+        scores = values[chosen if counted is None else chosen & counted].sum(0)
+    candidates = (peaks > 0).nonzero()[:, 0] if only is None else torch.arange(len(peaks), device=peaks.device)
+    if len(candidates) > limit:
+        least = scores[candidates].topk(limit).values[-1]
+        candidates = candidates[scores[candidates] >= least]
+    order = scores[candidates].sort(descending=True, stable=True).indices[:limit]
+    kept = candidates[order]
+    columns = values[:, kept].T.tolist()
+    at = counting[:, kept].argmax(0)
+    return [
+        Hit(source.id, only[column] if only is not None else column, row, score, peak, position)
+        for column, row, score, peak, position in zip(
+            kept.tolist(), columns, scores[kept].tolist(), peaks[kept].tolist(), at.tolist(), strict=True
+        )
+    ]
+
+
+def _counting(values: torch.Tensor, counted: torch.Tensor | None) -> torch.Tensor:
+    """`values` (T, F) where positions count and below all of them where not; 0 everywhere where none counts."""
+    if counted is None or counted.all():
+        return values
+    return values.masked_fill(~counted[:, None], -torch.inf) if counted.any() else torch.zeros_like(values)
+
+
+def _peak(values: torch.Tensor, counted: torch.Tensor | None) -> tuple[float, int]:
+    counting = _counting(values[:, None], counted)[:, 0]
+    return counting.amax().item(), int(counting.argmax().item())
+
+
+def _ignored(counted: torch.Tensor) -> list[int]:
+    return (~counted).nonzero()[:, 0].tolist()
+
+
+def check_finite(values: torch.Tensor, where: str) -> None:
+    """Raises Refused where numbers read at a source or hook are not finite."""
+    if not values.isfinite().all():
+        raise Refused(
+            f"Values of {where} on this prompt are not finite numbers: its dtype is too narrow for them. "
+            "Run the server with MODEL_DTYPE and SAE_DTYPE bfloat16 or float32."
+        )

@@ -1,0 +1,25 @@
+"""Which positions of a context count."""
+
+import torch
+
+from memicos_engine.sources.recipe import Recipe
+
+
+def ignored_positions(recipe: Recipe, has_bos: bool) -> list[int]:
+    """Positions that mean nothing to the source, whatever the norms there are.
+
+    Position 0 of a recipe that prepends BOS is that BOS. Where the model has none to prepend (`has_bos` False) the
+    text begins at position 0, and it counts.
+    """
+    no_bos = recipe.prepend_bos and not has_bos
+    return [position for position in recipe.ignored_positions if not (no_bos and position == 0)]
+
+
+def counted_positions(hidden: torch.Tensor, recipe: Recipe, has_bos: bool) -> torch.Tensor:
+    """Boolean (B, T) or (T,) for `hidden` (B, T, D) or (T, D): False where ignored and above the recipe's norm cut."""
+    counted = torch.ones(hidden.shape[:-1], dtype=torch.bool, device=hidden.device)
+    inside = [position for position in ignored_positions(recipe, has_bos) if position < hidden.shape[-2]]
+    counted[..., inside] = False
+    if recipe.norm_cut is not None:
+        counted &= hidden.float().norm(dim=-1) <= recipe.norm_cut
+    return counted

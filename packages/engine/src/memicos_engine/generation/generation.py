@@ -1,0 +1,138 @@
+"""A text, or several, to be written token by token: what is asked for, and what is written so far.
+
+The rows of a request differ in prompt and in what they are steered with; STEERED and DEFAULT are two of them. They are
+written by a `Decoder`, beside those of other requests.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from memicos_engine.errors import Refused
+from memicos_engine.generation.sampling import Logprob, Sampler, Sampling, logprob_of
+from memicos_engine.generation.steering import Steer, changes
+from memicos_engine.model.language_model import LanguageModel
+
+__all__ = ["Generation", "Logprob", "Row", "Sampling", "Written", "cache_bytes"]
+
+Ended = Literal["length", "eos"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A prompt and what steers it. `mask`, one a token of the prompt, is False where it is not steered.
+
+    Generated tokens are always steered.
+    """
+
+    ids: Sequence[int]
+    steers: Sequence[Steer] = ()
+    mask: Sequence[bool] | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """A complete row: its tokens, an ending EOS included, why it ended, and their log-probabilities where asked for."""
+
+    ids: Sequence[int]
+    ended: Ended
+    logprobs: Sequence[Logprob]
+
+    def first(self, n_tokens: int) -> "Written | None":
+        """What had been written if no more than `n_tokens` had been asked for; None where that is not known."""
+        if len(self.ids) < n_tokens and self.ended == "length":
+            return None
+        ended = self.ended if len(self.ids) <= n_tokens else "length"
+        return Written(self.ids[:n_tokens], ended, self.logprobs[:n_tokens])
+
+
+def cache_bytes(model: LanguageModel, n_rows: int, n_positions: int) -> int:
+    """Memory for keys and values of so many rows and positions, were every layer to keep all of them."""
+    config = model.hf.config.get_text_config(decoder=True)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    d_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return 2 * n_rows * n_positions * model.n_layers * heads * d_head * model.dtype.itemsize
+
+
+class Generation:
+    """A request being written. Lists are by row.
+
+    `ids`: tokens written so far, an ending EOS included; `ended`: why a row is complete, None while it is not;
+    `eos`: tokens that end a row; `logprobs`: one a written token where `sampling` asks for them; `logits` (V,): of a
+    row's last step, float32; `error`: why it cannot go on; `stopped`: nobody wants the rest. A row's tokens do not
+    depend on other rows. Rows that are `known` need not be written.
+
+    Raises:
+        Refused: prompt and completion exceed the model's context or `kv_bytes`; or as `steering.changes`.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        rows: Sequence[Row],
+        n_tokens: int,
+        sampling: Sampling,
+        kv_bytes: int,
+        known: Mapping[int, Written] | None = None,
+    ) -> None:
+        longest = max(len(row.ids) for row in rows)
+        if longest + n_tokens > model.max_context:
+            raise Refused(
+                f"Prompt ({longest} tokens) and completion ({n_tokens}) are {longest + n_tokens} tokens together; "
+                f"the model's context is {model.max_context}."
+            )
+        needed = cache_bytes(model, len(rows), longest + n_tokens)
+        if needed > kv_bytes:
+            raise Refused(
+                f"Keys and values of this request need {needed:,} bytes; {kv_bytes:,} are set aside. "
+                "Ask for fewer tokens or a shorter prompt."
+            )
+        self.rows = rows
+        self.n_tokens = n_tokens
+        self.ids: list[list[int]] = [[] for _ in rows]
+        self.ended: list[Ended | None] = [None for _ in rows]
+        self.logprobs: list[list[Logprob]] = [[] for _ in rows]
+        self.logits: list[torch.Tensor | None] = [None for _ in rows]
+        self.error: Refused | None = None
+        self.stopped = False
+        self.changes = [changes(model, row.steers) for row in rows]
+        self.eos = model.eos_token_ids
+        for row, written in (known or {}).items():
+            self.ids[row], self.ended[row] = list(written.ids), written.ended
+            self.logprobs[row] = list(written.logprobs)
+        self.sampling = sampling
+        self._samplers = [Sampler(sampling, row.ids) for row in rows]
+
+    @property
+    def done(self) -> bool:
+        return self.stopped or self.error is not None or None not in self.ended
+
+    @property
+    def open_rows(self) -> list[int]:
+        """Those that are still to be written."""
+        return [row for row, ended in enumerate(self.ended) if ended is None]
+
+    def result(self, row: int) -> Written:
+        """Of a row that has ended."""
+        ended = self.ended[row]
+        assert ended is not None
+        return Written(self.ids[row], ended, self.logprobs[row])
+
+    def accept(self, row: int, logits: torch.Tensor) -> int:
+        """The token that `row` goes on with after `logits` (V,), float32 on the CPU.
+
+        Raises:
+            Refused: logits are not finite any more.
+        """
+        token = self._samplers[row].choose(logits)
+        self.logits[row] = logits
+        self.ids[row].append(token)
+        if self.sampling.n_logprobs:
+            self.logprobs[row].append(logprob_of(token, logits, self.sampling.n_logprobs))
+        if token in self.eos:
+            self.ended[row] = "eos"
+        elif len(self.ids[row]) == self.n_tokens:
+            self.ended[row] = "length"
+        return token

@@ -1,0 +1,163 @@
+"""Directions that change a model's activations as it runs.
+
+With h the activation at a position, v the direction, u = v / |v| and c the strength: SIMPLE_ADDITIVE gives h + c v;
+ORTHOGONAL_DECOMP multiplies h's component along v by c, h + (c - 1) (h.u) u; PROJECTION_CAP keeps that component from
+exceeding c, h + (min(h.u, c) - h.u) u.
+Each direction acts once, at its own hook. Those at one place (`hook_resid_pre` of a layer is `hook_resid_post` of the
+one before) act in the order given, each on what the one before it left.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
+
+import torch
+
+from memicos_engine.errors import Refused
+from memicos_engine.model import hook_points
+from memicos_engine.model.hook_modules import Place
+from memicos_engine.model.language_model import LanguageModel
+
+Method = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP", "PROJECTION_CAP"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+_Change = Callable[[torch.Tensor], torch.Tensor]
+"""From activations (T, D) of a row to what takes their place."""
+
+
+@dataclass(frozen=True, eq=False)
+class Steer:
+    """A direction (D,) with its strength at a hook; kept as float32 on the CPU.
+
+    Raises:
+        Refused: an unknown method, numbers that are not finite, or a zero vector where its direction counts.
+    """
+
+    hook: str
+    vector: torch.Tensor
+    strength: float
+    method: Method = "SIMPLE_ADDITIVE"
+
+    def __init__(
+        self, hook: str, vector: torch.Tensor | Sequence[float], strength: float, method: Method = "SIMPLE_ADDITIVE"
+    ) -> None:
+        if method not in METHODS:
+            raise Refused(f"Unknown steering method '{method}'; there are {', '.join(METHODS)}.")
+        # a copy: a row of a source's weights would keep all of them in memory
+        kept = torch.as_tensor(vector, dtype=torch.float32, device="cpu").detach().clone()
+        used = strength * (kept if method == "SIMPLE_ADDITIVE" else torch.ones(1))
+        if not (kept.isfinite().all() and used.isfinite().all()):
+            raise Refused(f"The direction at {hook} times its strength is not finite in float32.")
+        if method != "SIMPLE_ADDITIVE":
+            _check_nonzero(kept, hook)
+        object.__setattr__(self, "hook", hook)
+        object.__setattr__(self, "vector", kept)
+        object.__setattr__(self, "strength", strength)
+        object.__setattr__(self, "method", method)
+
+    def normalized(self) -> "Steer":
+        """With the direction scaled to length 1. Raises Refused for a zero vector."""
+        _check_nonzero(self.vector, self.hook)
+        return Steer(self.hook, _unit(self.vector), self.strength, self.method)
+
+
+Changes = Mapping[Place, Sequence[_Change]]
+"""What a row is steered with, by place."""
+
+
+def changes(model: LanguageModel, steers: Sequence[Steer]) -> Changes:
+    """Directions on the model's device, by their places.
+
+    Raises:
+        Refused: a hook that cannot be steered, a direction of another width than the activations there, or too long.
+    """
+    by_place: dict[Place, list[Steer]] = {}
+    for steer in steers:
+        place, width = hook_points.steered(model, steer.hook)
+        hook_points.check_width(steer.hook, "The steering vector", len(steer.vector), width)
+        _check_square(steer)
+        by_place.setdefault(place, []).append(steer)
+    return {place: _changes(here, model.device) for place, here in by_place.items()}
+
+
+@contextmanager
+def steered(rows: Sequence[Changes], where: torch.Tensor | None = None) -> Iterator[None]:
+    """Steer the rows of a batch in every run inside; `where` (B, T) says at which positions, None at all."""
+    by_place: dict[Place, dict[int, Sequence[_Change]]] = {}
+    for row, by in enumerate(rows):
+        for place, here in by.items():
+            by_place.setdefault(place, {})[row] = here
+    handles = []
+    try:
+        for place, found in by_place.items():
+            handles += place.attach(partial(_changed, rows=found, where=where))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _changes(steers: Sequence[Steer], device: torch.device) -> list[_Change]:
+    """One change a direction, but additive ones that follow one another become one."""
+    found: list[_Change] = []
+    total: torch.Tensor | None = None
+    for steer in steers:
+        if steer.method == "SIMPLE_ADDITIVE":
+            step = steer.strength * steer.vector
+            total = step if total is None else total + step
+            continue
+        if total is not None:
+            found.append(partial(_added, step=total.to(device)))
+            total = None
+        unit = _unit(steer.vector).to(device)
+        if steer.method == "ORTHOGONAL_DECOMP":
+            found.append(partial(_scaled, unit=unit, extra=steer.strength - 1))
+        else:
+            found.append(partial(_capped, unit=unit, most=steer.strength))
+    if total is not None:
+        found.append(partial(_added, step=total.to(device)))
+    return found
+
+
+def _changed(hidden: torch.Tensor, rows: Mapping[int, Sequence[_Change]], where: torch.Tensor | None) -> torch.Tensor:
+    """`hidden` (B, T, D) with each of `rows` changed at `where`."""
+    result = hidden.clone()
+    for row, changes in rows.items():
+        here = hidden[row]
+        for change in changes:
+            here = change(here)
+        result[row] = here if where is None else torch.where(where[row, :, None], here, hidden[row])
+    return result
+
+
+def _added(hidden: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+    return hidden + step.to(hidden.dtype)
+
+
+def _scaled(hidden: torch.Tensor, unit: torch.Tensor, extra: float) -> torch.Tensor:
+    along = hidden.float() @ unit
+    return hidden + (extra * along[:, None] * unit).to(hidden.dtype)
+
+
+def _capped(hidden: torch.Tensor, unit: torch.Tensor, most: float) -> torch.Tensor:
+    above = (hidden.float() @ unit - most).clamp(min=0)
+    return hidden - (above[:, None] * unit).to(hidden.dtype)
+
+
+def _unit(vector: torch.Tensor) -> torch.Tensor:
+    precise = vector.double()  # the square of a small or large float32 is none
+    return (precise / precise.norm()).float()
+
+
+def _check_square(steer: Steer) -> None:
+    """Norms square what they get: where that overflows they give zeros, and any token is as likely as any other."""
+    step = steer.strength * (steer.vector if steer.method == "SIMPLE_ADDITIVE" else torch.ones(1))
+    if steer.method != "PROJECTION_CAP" and not step.square().sum().isfinite():  # a cap only takes away
+        raise Refused(f"The direction at {steer.hook} times its strength is so long that its square is not finite.")
+
+
+def _check_nonzero(vector: torch.Tensor, hook: str) -> None:
+    if not vector.any():
+        raise Refused(f"The steering vector at {hook} is zero and has no direction.")

@@ -1,0 +1,75 @@
+"""The tensors of a model's files, by the names that its parameters have."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from memicos_engine.model.language_model import LanguageModel
+
+
+class Checkpoint:
+    """The safetensors that `model` was loaded from; empty where they are not in a local folder.
+
+    transformers renames or merges tensors of some architectures as it loads them; those are in `unmatched`.
+    """
+
+    def __init__(self, model: LanguageModel) -> None:
+        running = model.hf.state_dict()
+        prefix = model.hf.base_model_prefix
+        self._places: dict[str, tuple[Path, str]] = {}
+        self.unmatched: list[str] = []
+        for file in _files(Path(model.location)):
+            with _opened(file) as stored:
+                for key in stored.keys():  # noqa: SIM118 (no mapping)
+                    candidates = (key, f"{prefix}.{key}", key.removeprefix(f"{prefix}."))
+                    shape = list(stored.get_slice(key).get_shape())
+                    name = next(
+                        (one for one in candidates if one in running and list(running[one].shape) == shape), None
+                    )
+                    if name is None:
+                        self.unmatched.append(key)
+                    else:
+                        self._places[name] = (file, key)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of parameters, file by file."""
+        return list(self._places)
+
+    def tensors(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+        """Those of `names` that there are, one at a time, as they are stored."""
+        for name in names:
+            if name in self._places:
+                file, key = self._places[name]
+                with _opened(file) as stored:
+                    yield name, stored.get_tensor(key)
+
+    def rows(self, name: str, indices: Sequence[int]) -> torch.Tensor | None:
+        """Rows of a matrix, without reading the others; None where there is no such."""
+        if name not in self._places:
+            return None
+        file, key = self._places[name]
+        with _opened(file) as stored:
+            matrix = stored.get_slice(key)
+            return torch.cat([matrix[index : index + 1] for index in indices])
+
+
+def _files(folder: Path) -> list[Path]:
+    """What transformers reads of a folder."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        return [folder / name for name in dict.fromkeys(names)]
+    single = folder / "model.safetensors"
+    return [single] if single.is_file() else []
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    with safe_open(file, framework="pt") as stored:
+        yield stored

@@ -1,0 +1,187 @@
+"""A language model with its tokenizer, loaded once."""
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from memicos_engine.model.hook_modules import Places, find_places
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """`hf` is the plain transformers module: the hot path runs it. `bridge` names every other hook point."""
+
+    id: str
+    origin: str
+    location: str
+    hf: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    device: torch.device
+    dtype: torch.dtype
+    n_layers: int
+    d_model: int
+    d_vocab: int
+    max_context: int
+
+    @cached_property
+    def bridge(self) -> TransformerBridge:
+        """TransformerLens' bridge over a second module with the same weights, made when first asked for.
+
+        It replaces the parts of the module it wraps by slower ones of its own, and gives a tokenizer without BOS one;
+        `hf` and `tokenizer` stay as transformers made them.
+        """
+        weights = {id(tensor): tensor for tensor in (*self.hf.parameters(), *self.hf.buffers())}
+        twin = copy.deepcopy(self.hf, weights)
+        return TransformerBridge.boot_transformers(
+            self.location,
+            hf_model=twin,
+            tokenizer=copy.deepcopy(self.tokenizer),
+            device=str(self.device),
+            dtype=self.dtype,
+        )
+
+    @cached_property
+    def blocks(self) -> torch.nn.ModuleList:
+        """The transformer blocks of `hf`, in order: its outermost list of as many modules as there are layers."""
+        for module in self.hf.base_model.modules():
+            if isinstance(module, torch.nn.ModuleList) and len(module) == self.n_layers:
+                return module
+        raise ValueError(f"{type(self.hf).__name__} has no list of {self.n_layers} blocks")
+
+    @cached_property
+    def places(self) -> Places:
+        """Where hook points besides the residual stream are in `hf`; found by a short run when first asked for."""
+        return find_places(self.hf, self.blocks, self.token_ids("One, two, three.", prepend_bos=True))
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """The id that a recipe with `prepend_bos` puts in front; None where the tokenizer has none."""
+        found: Any = self.tokenizer.bos_token_id
+        return found
+
+    @cached_property
+    def eos_token_ids(self) -> frozenset[int]:
+        """Ids that end a generation: those of the generation config, else the tokenizer's."""
+        config = self.hf.generation_config
+        ids: Any = config.eos_token_id if config is not None else None
+        if ids is None:
+            ids = self.tokenizer.eos_token_id
+        if ids is None:
+            return frozenset()
+        return frozenset([ids] if isinstance(ids, int) else ids)
+
+    @cached_property
+    def tokenizer_prepends_bos(self) -> bool:
+        """Whether the tokenizer, left to itself, puts BOS in front."""
+        ids: Any = self.tokenizer("a")["input_ids"]
+        return self.bos_token_id is not None and ids[0] == self.bos_token_id
+
+    @property
+    def has_chat_template(self) -> bool:
+        return self.tokenizer.chat_template is not None
+
+    @cached_property
+    def _special_ids(self) -> frozenset[int]:
+        added = self.tokenizer.added_tokens_decoder
+        return frozenset(self.tokenizer.all_special_ids) | {i for i, token in added.items() if token.special}
+
+    def token_ids(self, text: str, prepend_bos: bool) -> list[int]:
+        """Ids of `text` without the tokenizer's own special tokens, after BOS where asked and there is one."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportAssignmentType]
+        if prepend_bos and self.bos_token_id is not None:
+            return [self.bos_token_id, *ids]
+        return ids
+
+    def token_strings(self, ids: Sequence[int]) -> list[str]:
+        """Each id decoded alone; a token that is part of a character decodes to U+FFFD."""
+        return self.tokenizer.batch_decode([[i] for i in ids], clean_up_tokenization_spaces=False)
+
+    def special(self, ids: Sequence[int]) -> list[bool]:
+        """Whether each id is a special token (BOS, end of turn, ...), not text."""
+        return [i in self._special_ids for i in ids]
+
+    def without_special(self, ids: Sequence[int]) -> list[int]:
+        return [i for i in ids if i not in self._special_ids]
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Text of `ids`, special tokens included."""
+        found: Any = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return found
+
+
+def read_origin(location: str) -> str:
+    """What the weights are: from `memicos.json` in a local folder, else the folder's name, or the hub id."""
+    path = Path(location) / "memicos.json"
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))["origin"]
+    return path.parent.resolve().name if path.parent.is_dir() else location
+
+
+def load_model(
+    model_id: str, location: str, device: str = "cpu", dtype: str = "float32", token: str | None = None
+) -> LanguageModel:
+    """Load the model at `location`, a local folder in Hugging Face layout or a hub id.
+
+    Weights are unprocessed (no LayerNorm folding, no centring), as SAEs see them. `trust_remote_code` is never set.
+
+    Raises:
+        OSError: nothing loadable at `location` (huggingface_hub's errors derive from it).
+        ValueError: what is there is not a model that transformers knows, or not all of one.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(location, token=token, trust_remote_code=False)
+    both: Any = AutoModelForCausalLM.from_pretrained(
+        location,
+        dtype=DTYPES[dtype],
+        token=token,
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    loaded, info = both
+    if missing := sorted(info["missing_keys"]):
+        # transformers would fill them with random numbers
+        raise ValueError(f"the weights at {location} lack {len(missing)} tensors, for example {missing[0]}")
+    return _described(model_id, location, loaded.to(device).eval(), tokenizer, device, dtype)
+
+
+def outline(model_id: str, location: str, dtype: str = "float32") -> LanguageModel:
+    """The model in the folder `location` by its configuration and tokenizer alone.
+
+    Its tensors have shapes and no values. `places` raises RuntimeError where the model's run depends on values, as
+    that of a mixture of experts does.
+
+    Raises: as `load_model`; AttributeError where the configuration lacks what a language model has.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
+    config = AutoConfig.from_pretrained(location, trust_remote_code=False)
+    with FakeTensorMode():
+        hf = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype], trust_remote_code=False).eval()
+    return _described(model_id, location, hf, tokenizer, "cpu", dtype)
+
+
+def _described(model_id: str, location: str, hf: Any, tokenizer: Any, device: str, dtype: str) -> LanguageModel:
+    config = hf.config.get_text_config(decoder=True)
+    return LanguageModel(
+        id=model_id,
+        origin=read_origin(location),
+        location=location,
+        hf=hf,
+        tokenizer=tokenizer,
+        device=torch.device(device),
+        dtype=DTYPES[dtype],
+        n_layers=config.num_hidden_layers,
+        d_model=config.hidden_size,
+        d_vocab=config.vocab_size,
+        max_context=config.max_position_embeddings,
+    )

@@ -1,0 +1,196 @@
+"""Parts of a model built anew in float32 on the CPU, to compare the running model with.
+
+Of the running modules nothing is used but their weights: transformers makes each part from the configuration, with
+plain ("eager") attention; mask and positions are made here.
+"""
+
+import copy
+import inspect
+from functools import cached_property
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from memicos_engine.model.language_model import LanguageModel
+
+CPU = torch.device("cpu")
+_KNOWN_ARGUMENTS = {
+    "hidden_states",
+    "attention_mask",
+    "position_ids",
+    "position_embeddings",
+    "past_key_values",
+    "use_cache",
+}
+_FINAL_NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
+_PLAIN_EMBEDDINGS = {
+    "cohere", "cohere2", "falcon", "gpt_neox", "gpt_oss", "gptj", "granite", "llama", "mistral", "mixtral", "olmo",
+    "olmo2", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "smollm3", "stablelm", "starcoder2",
+}  # fmt: skip
+_LEARNED_POSITIONS = {
+    "gpt2": ("wpe", 0),
+    "gpt_neo": ("wpe", 0),
+    "gpt_bigcode": ("wpe", 0),
+    "opt": ("embed_positions", 2),
+}
+"""Architectures that add a row for the position: the table's name, and the row of position 0."""
+_SCALED_EMBEDDINGS = {"gemma", "gemma2", "gemma3_text"}
+"""Architectures that multiply embeddings by the root of their width."""
+
+
+class NotCovered(Exception):
+    """An architecture with a part that is not known here; the message says which."""
+
+
+def block_list(hf: PreTrainedModel, n_layers: int) -> tuple[str, torch.nn.ModuleList]:
+    """The transformer blocks of `hf`, in order, and the name of their list: the outermost one of that length."""
+    for name, module in hf.named_modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers:
+            return name, module
+    raise ValueError(f"{type(hf).__name__} has no list of {n_layers} blocks")
+
+
+class Reference:
+    """Float32 parts of `model`. Each call builds what it needs and keeps nothing of it."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._model = model
+        self._running = block_list(model.hf, model.n_layers)[1]
+        self._config = copy.deepcopy(model.hf.config)
+        self._config._attn_implementation = "eager"
+        self._text_config: Any = self._config.get_text_config(decoder=True)
+
+    @property
+    def has_experts(self) -> bool:
+        """Whether blocks choose some of several feed-forward parts for each token."""
+        names = ("num_local_experts", "num_experts", "n_routed_experts")
+        return any((getattr(self._text_config, name, None) or 0) > 1 for name in names)
+
+    def block_bytes(self, layer: int) -> int:
+        """Memory that the float32 copy of a block takes."""
+        return sum(4 * value.numel() for value in self._running[layer].state_dict().values())
+
+    def block(self, layer: int, hidden: torch.Tensor) -> torch.Tensor:
+        """Output (T, D) of the block for its input (T, D).
+
+        Raises:
+            NotCovered: it wants something that is not known here.
+        """
+        kind = type(block_list(self._skeleton, self._model.n_layers)[1][layer])
+        arguments = self._arguments(kind, layer, len(hidden))
+        part = _filled(lambda: kind(self._text_config, layer), self._running[layer])
+        with torch.inference_mode():
+            output = part(hidden.to(CPU, torch.float32)[None], **arguments)
+        return (output if isinstance(output, torch.Tensor) else output[0])[0]
+
+    def final_norm(self, hidden: torch.Tensor) -> torch.Tensor:
+        """What the unembedding reads (T, D), from the residual stream (T, D) after the last block."""
+        name = next((one for one in _FINAL_NORMS if hasattr(self._body(self._skeleton), one)), None)
+        if name is None:
+            raise NotCovered(f"which module of {self.kind} is the final norm is not known here")
+        made = getattr(self._body(self._skeleton), name)
+        norm = _filled(lambda: copy.deepcopy(made), getattr(self._body(self._model.hf), name))
+        with torch.inference_mode():
+            return norm(hidden.to(CPU, torch.float32))
+
+    def logits(self, normed: torch.Tensor, rows: slice) -> torch.Tensor:
+        """Logits (T, n) of some `rows` of the vocabulary from what `final_norm` gives (T, D)."""
+        head: Any = self._model.hf.get_output_embeddings()
+        logits = normed @ head.weight[rows].detach().to(CPU, torch.float32).T
+        if getattr(head, "bias", None) is not None:
+            logits += head.bias[rows].detach().to(CPU, torch.float32)
+        config = self._text_config
+        logits = logits * (getattr(config, "logit_scale", None) or 1) / (getattr(config, "logits_scaling", None) or 1)
+        cap = getattr(config, "final_logit_softcapping", None)
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    def embedded(self, rows: torch.Tensor) -> torch.Tensor:
+        """The first block's input (T, D) from the embedding rows (T, D) of the tokens at positions 0, 1, ..."""
+        rows = rows.to(CPU, torch.float32)
+        if self.kind in _SCALED_EMBEDDINGS:
+            return rows * rows.shape[-1] ** 0.5
+        if self.kind in _LEARNED_POSITIONS:
+            name, first = _LEARNED_POSITIONS[self.kind]
+            table = next(value for key, value in self._model.hf.named_parameters() if key.endswith(f"{name}.weight"))
+            return rows + table[first : first + len(rows)].detach().to(CPU, torch.float32)
+        if self.kind in _PLAIN_EMBEDDINGS:
+            return rows * (getattr(self._text_config, "embedding_multiplier", None) or 1)
+        raise NotCovered(f"how {self.kind} makes its first block's input of embeddings is not known here")
+
+    @property
+    def kind(self) -> str:
+        return self._text_config.model_type
+
+    @cached_property
+    def _skeleton(self) -> Any:
+        """The whole model without memory behind it: it says which parts there are."""
+        with torch.device("meta"):
+            return type(self._model.hf)(self._config)
+
+    def _body(self, whole: PreTrainedModel) -> torch.nn.Module:
+        """The module that has the list of blocks, and beside it what belongs to all of them."""
+        name, _ = block_list(whole, self._model.n_layers)
+        return whole.get_submodule(name.rpartition(".")[0])
+
+    def _arguments(self, kind: type[torch.nn.Module], layer: int, n: int) -> dict[str, Any]:
+        positions = torch.arange(n)[None]
+        given: dict[str, Any] = {
+            "attention_mask": torch.zeros(n, n).masked_fill(~self._visible(layer, n), torch.finfo(torch.float32).min)[
+                None, None
+            ],
+            "position_ids": positions,
+            "use_cache": False,
+        }
+        parameters = inspect.signature(kind.forward).parameters
+        needed = {
+            name
+            for name, one in list(parameters.items())[1:]
+            if one.default is one.empty and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
+        }
+        if unknown := needed - _KNOWN_ARGUMENTS:
+            raise NotCovered(f"a block of {self.kind} wants {', '.join(sorted(unknown))}, which is not known here")
+        if "position_embeddings" in parameters:
+            given["position_embeddings"] = self._rotary(layer, positions)
+        takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+        return {name: value for name, value in given.items() if takes_all or name in parameters}
+
+    def _rotary(self, layer: int, positions: torch.Tensor) -> Any:
+        """Cosine and sine of the block's positions, by transformers' module for them, built anew."""
+        found = getattr(self._body(self._skeleton), "rotary_emb", None)
+        if found is None:
+            raise NotCovered(f"where {self.kind} has its rotary embedding is not known here")
+        rotary = type(found)(self._text_config)
+        probe = torch.zeros(1, 1, 1)
+        if "layer_type" in inspect.signature(rotary.forward).parameters:
+            return rotary(probe, positions, self._text_config.layer_types[layer])
+        return rotary(probe, positions)
+
+    def _visible(self, layer: int, n: int) -> torch.Tensor:
+        """Boolean (n, n): whether the query of a row sees the key of a column."""
+        back = torch.arange(n)[:, None] - torch.arange(n)[None]
+        window = self._window(layer)
+        return (back >= 0) if window is None else (back >= 0) & (back < window)
+
+    def _window(self, layer: int) -> int | None:
+        """How many positions back, itself included, a block sees; None: all."""
+        window: int | None = getattr(self._text_config, "sliding_window", None)
+        types = getattr(self._text_config, "layer_types", None)
+        if types is None:
+            return window
+        if types[layer] not in ("full_attention", "sliding_attention"):
+            raise NotCovered(f"what a block of type {types[layer]} sees is not known here")
+        return window if types[layer] == "sliding_attention" else None
+
+
+def _filled(make: Any, running: torch.nn.Module) -> Any:
+    """What `make` gives, in float32 on the CPU, with the weights of `running`."""
+    weights = {name: value.detach().to(CPU, torch.float32) for name, value in running.state_dict().items()}
+    with torch.device("meta"):
+        part = make()
+    part.load_state_dict(weights, assign=True)
+    if any(buffer.is_meta for buffer in part.buffers()):
+        # what the constructor computes and weights do not have
+        part = make()
+        part.load_state_dict(weights)
+    return part.eval()

@@ -1,0 +1,133 @@
+"""What a source makes of a known text: figures that say whether weights, hook and recipe belong together."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import quote
+
+import torch
+
+from memicos_engine.atomic_write import replace_text
+from memicos_engine.capture.capture import capture
+from memicos_engine.capture.positions import counted_positions
+from memicos_engine.errors import Refused
+from memicos_engine.model import hook_points
+from memicos_engine.model.language_model import LanguageModel
+from memicos_engine.sources.source import Source
+
+FILE_NAME = "probe.json"
+"""Of a record that lies beside a source's weights."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Figures over the `tokens` positions that count.
+
+    `l0`: features that fire at a position, on average; `explained_variance`: 1 - |h - reconstruction|^2 / |h - mean|^2
+    with h where the source writes (a transcoder's output hook); `largest_norm` and `median_norm`: of activations where
+    it reads; `silent`: the share of features that fire at none of the positions. `left_out` positions do not count,
+    by the recipe; `largest_left_out` is their largest norm, 0 where there are none.
+    """
+
+    l0: float
+    explained_variance: float
+    largest_norm: float
+    median_norm: float
+    silent: float
+    tokens: int
+    left_out: int
+    largest_left_out: float
+
+
+def record_path(folder: Path, model: str, source_id: str) -> Path:
+    """Where in a folder of records that of a source run in `model` is."""
+    return folder / f"{quote(model, safe='')}@{quote(source_id, safe='')}.json"
+
+
+def read_record(path: Path, model: str) -> Probe | None:
+    """What was recorded at `path`; None where nothing was, or another model was run, or another text.
+
+    Raises:
+        ValueError: the file is there and is no record.
+    """
+    if not path.is_file():
+        return None
+    try:
+        content = dict(json.loads(path.read_text(encoding="utf-8")))
+        about = (content.pop("model"), content.pop("text"))
+        probe = Probe(**{name: float(value) for name, value in content.items()})  # pyright: ignore[reportArgumentType]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path.name} of {path.parent.name} is no record of a probe: {error}") from error
+    return probe if about == (model, _text_id()) else None
+
+
+def write_record(path: Path, model: str, probe: Probe) -> None:
+    """Raises OSError where it cannot be written."""
+    replace_text(path, json.dumps({"model": model, "text": _text_id(), **asdict(probe)}, indent=1) + "\n")
+
+
+@cache
+def probe_texts() -> tuple[str, ...]:
+    """The texts of probe.txt: public domain prose, law, code, several languages."""
+    text = files("memicos_engine").joinpath("probe.txt").read_text(encoding="utf-8")
+    return tuple(text.strip().split("\n\n"))
+
+
+def _text_id() -> str:
+    """Tells one version of probe.txt from another."""
+    return hashlib.sha256("\n\n".join(probe_texts()).encode()).hexdigest()[:12]
+
+
+@torch.inference_mode()
+def measure(model: LanguageModel, source: Source, texts: Sequence[str] = ()) -> Probe:
+    """Run `texts` (the probe's own where none are given), one by one, each cut to the recipe's context size.
+
+    Raises:
+        Refused: the source's hook is not there, or has another width; or its recipe ignores the whole text.
+    """
+    hook_points.check_captured(model, source.hook_name)
+    size = min(source.recipe.context_size, model.max_context)
+    has_bos = model.bos_token_id is not None
+    read: list[torch.Tensor] = []
+    written: list[torch.Tensor] = []
+    left_out: list[torch.Tensor] = []
+    for text in texts or probe_texts():
+        ids = model.token_ids(text, source.recipe.prepend_bos)[:size]
+        tokens = torch.tensor([ids], device=model.device)
+        found = capture(model, tokens, None, [source.hook_name, source.steer_hook])
+        counted = counted_positions(found[source.hook_name][0], source.recipe, has_bos)
+        read.append(found[source.hook_name][0][counted])
+        left_out.append(found[source.hook_name][0][~counted])
+        written.append(found[source.steer_hook][0][counted])
+    hidden = torch.cat(read)
+    hook_points.check_width(source.hook_name, f"Source {source.id}", source.d_in, hidden.shape[-1])
+    if not len(hidden):
+        raise Refused(
+            f"Source {source.id}: its recipe ignores every token of the probe's text (ignored_positions, norm_cut)."
+        )
+    fires = source.encode(hidden) > 0
+    norms = _norms(hidden)
+    # MPS has no float64
+    rebuilt = source.reconstruct(hidden).cpu().double()
+    target = torch.cat(written).cpu().double()
+    residue = (target - rebuilt).square().sum()
+    spread = (target - target.mean(0)).square().sum()
+    return Probe(
+        l0=fires.sum(-1).float().mean().item(),
+        explained_variance=(1 - residue / spread).item(),
+        largest_norm=norms.max().item(),
+        median_norm=norms.median().item(),
+        silent=(~fires.any(0)).float().mean().item(),
+        tokens=len(target),
+        left_out=sum(map(len, left_out)),
+        largest_left_out=max((_norms(one).max().item() for one in left_out if len(one)), default=0.0),
+    )
+
+
+def _norms(hidden: torch.Tensor) -> torch.Tensor:
+    """Length (T,) of each of `hidden` (T, D); MPS has no float64."""
+    return hidden.cpu().double().norm(dim=-1)

@@ -1,0 +1,81 @@
+"""The self-test: every check of a loaded model and its sources, in the short form or the full one."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from memicos_engine.errors import is_out_of_memory
+from memicos_engine.model.language_model import LanguageModel
+from memicos_engine.selftest import checks
+from memicos_engine.selftest.checks import EVERYTHING, Check, Extent, Part, tolerance_of
+from memicos_engine.selftest.float32_reference import NotCovered
+from memicos_engine.selftest.reconstruction_record import Probe
+from memicos_engine.sources.source import Source
+
+log = logging.getLogger(__name__)
+
+FULL = Extent()
+
+
+def short(seconds: float, memory: int) -> Extent:
+    """What is compared as a server starts."""
+    return Extent(positions=24, blocks=4, vocabulary=4096, written=3, seconds=seconds, memory=memory)
+
+
+def of_model(model: LanguageModel, hook_names: Sequence[str], extent: Extent = FULL) -> Iterator[Check]:
+    """Checks of the model, one after the other. `hook_names` are what is captured for its sources.
+
+    A check that breaks counts as failed; one that the time is over for, or that lacks memory or knowledge of the
+    architecture, as not compared.
+    """
+    end = math.inf if extent.seconds is None else time.monotonic() + extent.seconds
+    planned: list[tuple[str, tuple[Part, ...], Callable[[], Check]]] = [
+        ("embedding", EVERYTHING, partial(checks.embedding, model, extent)),
+        ("blocks", EVERYTHING, partial(checks.blocks, model, extent, end)),
+        ("unembedding", ("generation",), partial(checks.unembedding, model, extent)),
+        ("batch", ("activation",), partial(checks.batch, model, hook_names, extent)),
+        ("cache", ("generation",), partial(checks.cache, model, extent)),
+        ("weights", EVERYTHING, partial(checks.weights, model, extent)),
+    ]
+    for name, needed_by, check in planned:
+        unknown = Check(name, None, tolerance_of(model.dtype), "", needed_by)
+        if time.monotonic() > end:
+            yield replace(unknown, words=f"left out: {extent.seconds:g} s were over")
+        else:
+            yield _guarded(unknown, check)
+
+
+def of_source(
+    model: LanguageModel, source_id: str, load: Callable[[], Source], recorded: Callable[[], Probe | None]
+) -> Check:
+    """What the source that `load` gives makes of the probe's text against what was `recorded`, as in `of_model`."""
+    unknown = Check(f"reconstruction {source_id}", None, tolerance_of(model.dtype), "", source=source_id)
+
+    def check() -> Check:
+        expected = recorded()
+        if expected is None:
+            return replace(unknown, words="not recorded")
+        return checks.reconstruction(model, load(), expected)
+
+    return _guarded(unknown, check)
+
+
+def _guarded(unknown: Check, check: Callable[[], Check]) -> Check:
+    """What `check` gives; `unknown` with the reason where it cannot tell, failed where it breaks."""
+    try:
+        return check()
+    except NotCovered as reason:
+        return replace(unknown, words=f"left out: {reason}")
+    except torch.AcceleratorError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            return replace(unknown, words="left out: too little memory")
+        # what cannot be compared is not proved
+        log.exception("the check of %s broke", unknown.name)
+        return replace(unknown, measured=math.inf, words=f"could not be compared: {type(error).__name__}: {error}")

@@ -1,0 +1,79 @@
+"""dictionary_learning's (github.com/saprmarks/dictionary_learning): ae.pt, a state dict, and config.json.
+
+SAELens' conversion of it reads from the hub alone, and takes every SAE for one of the residual stream.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from memicos_engine.errors import SourceError
+from memicos_engine.sources.formats.base import Config, Format, Stored, config, only, take, threshold_for, turned
+from memicos_engine.sources.formats.files import read_json
+from memicos_engine.sources.recipe import Extras
+
+_CLASSES: dict[str, tuple[str, bool]] = {
+    "AutoEncoder": ("standard", True),
+    "AutoEncoderNew": ("standard", False),
+    "GatedAutoEncoder": ("gated", True),
+    "JumpReluAutoEncoder": ("jumprelu", False),
+    "AutoEncoderTopK": ("topk", True),
+    "BatchTopKSAE": ("jumprelu", True),
+    "MatryoshkaBatchTopKSAE": ("jumprelu", True),
+}
+"""Architecture, and whether the decoder's bias is taken off the input. Batch top-k has learnt a threshold for use."""
+
+_HOOKS = {"resid_post": "hook_resid_post", "mlp_out": "hook_mlp_out", "attn_out": "hook_attn_out"}
+
+
+def _config(folder: Path, _extras: Extras, _stored: Stored) -> Config:
+    said = read_json(folder / "config.json")
+    trainer, buffer = said.get("trainer"), said.get("buffer") or {}
+    if not isinstance(trainer, dict) or not isinstance(buffer, dict):
+        raise SourceError(f"{folder / 'config.json'} has no trainer")
+    known = _CLASSES.get(trainer.get("dict_class", ""))
+    if known is None:
+        raise SourceError(f"its dict_class is {trainer.get('dict_class')}; there are {', '.join(_CLASSES)}")
+    architecture, centred = known
+    fields = {"k": int(trainer["k"])} if architecture == "topk" else {}
+    metadata = {
+        "model_name": trainer.get("lm_name"),
+        "hook_name": _hook(trainer, buffer),
+        "context_size": buffer.get("ctx_len"),
+    }
+    return config(architecture, metadata, apply_b_dec_to_input=centred, **fields)
+
+
+def _hook(trainer: dict[str, Any], buffer: dict[str, Any]) -> str | None:
+    """From `submodule_name`, as `resid_post_layer_8`; None where it says nothing known."""
+    name, layer = str(trainer.get("submodule_name")), trainer.get("layer")
+    hook = next((hook for part, hook in _HOOKS.items() if re.match(rf"{part}(_|$)", name)), None)
+    return f"blocks.{layer}.{hook}" if hook and isinstance(layer, int) and buffer.get("io", "out") == "out" else None
+
+
+def _tensors(stored: Stored, config: Config) -> dict[str, Any]:
+    tensors = {
+        "W_enc": stored["W_enc"] if "W_enc" in stored else turned(take(stored, "encoder.weight")),
+        "W_dec": stored["W_dec"] if "W_dec" in stored else turned(take(stored, "decoder.weight")),
+        "b_dec": take(stored, "b_dec", "bias", "decoder_bias", "decoder.bias"),
+    }
+    if config["architecture"] == "gated":
+        own = {"b_mag": "mag_bias", "b_gate": "gate_bias", "r_mag": "r_mag"}
+        return tensors | {name: take(stored, other) for name, other in own.items()}
+    tensors["b_enc"] = take(stored, "b_enc", "encoder.bias")
+    if config["architecture"] == "jumprelu":
+        tensors["threshold"] = threshold_for(take(stored, "threshold"), len(tensors["b_enc"]))
+    return tensors
+
+
+FORMAT = Format(
+    # its buffer lets the tokenizer put BOS in front
+    "dictionary-learning",
+    "ae.pt and config.json",
+    only("ae.pt"),
+    _config,
+    _tensors,
+    {"prepend_bos": True},
+)

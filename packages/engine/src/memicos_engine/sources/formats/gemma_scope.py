@@ -1,0 +1,53 @@
+"""Gemma Scope's: params.npz with W_enc, W_dec, b_enc, b_dec and threshold.
+
+The files say nothing of the hook. Where the folder's path still has the repository's name and the folders below it
+(`gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_72`), SAELens knows what it is.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from sae_lens.loading.pretrained_sae_loaders import (
+    get_gemma_2_config_from_hf,
+    get_gemma_2_transcoder_config_from_hf,
+    handle_config_defaulting,
+)
+
+from memicos_engine.errors import SourceError
+from memicos_engine.sources.formats.base import Config, Format, Stored, config, only, take
+from memicos_engine.sources.recipe import Extras
+
+_L0 = re.compile(r"average_l0_(\d+)$")
+_PUBLISHED = re.compile(r"(gemma-scope-[\w.-]+)(?:/snapshots/\w+)?/(.*layer_\d+.*)")
+
+
+def _config(folder: Path, extras: Extras, _stored: Stored) -> Config:
+    found = _PUBLISHED.search(folder.as_posix())
+    if "embedding" in folder.as_posix() and extras.hook_name is None:
+        raise SourceError("SAEs of Gemma's embeddings are read through SAELens' directory only: name their set")
+    metadata: dict[str, Any] = {}
+    if found:
+        repo, path = found.groups()
+        transcoder = "transcoder" in repo
+        if transcoder:
+            said = get_gemma_2_transcoder_config_from_hf(repo, path, "cpu")
+        else:
+            said = get_gemma_2_config_from_hf(repo, path, "cpu")
+        metadata = handle_config_defaulting(said)["metadata"]
+    if recorded := _L0.search(folder.name):
+        metadata = {**metadata, "l0": int(recorded.group(1))}
+    transcoder = bool(extras.hook_name_out or metadata.get("hook_name_out"))
+    return config("jumprelu_transcoder" if transcoder else "jumprelu", metadata)
+
+
+def _tensors(stored: Stored, _config: Config) -> dict[str, Any]:
+    names = {"W_enc": "w_enc", "W_dec": "w_dec", "b_enc": "b_enc", "b_dec": "b_dec", "threshold": "threshold"}
+    return {name: take(stored, name, other) for name, other in names.items()}
+
+
+FORMAT = Format(
+    "gemma-scope", "params.npz", only("params.npz"), _config, _tensors, {"prepend_bos": True, "context_size": 1024}
+)

@@ -1,0 +1,45 @@
+"""OpenAI's sparse_autoencoder (github.com/openai/sparse_autoencoder): one .pt, the state dict of its Autoencoder.
+
+latents = activation(encoder(x - pre_bias) + latent_bias). With TopK, x is first brought to mean 0 and standard
+deviation 1: that library tells so by the activation's name, and so does this reader.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from memicos_engine.errors import SourceError
+from memicos_engine.sources.formats.base import Config, Format, Stored, config, take, turned
+from memicos_engine.sources.recipe import Extras
+
+
+def _weights(folder: Path, _extras: Extras) -> Path | None:
+    files = [file for file in sorted(folder.glob("*.pt")) if file.name != "ae.pt"]
+    if len(files) > 1:
+        raise SourceError(f"{folder} has {len(files)} files of weights; a source is a folder of its own")
+    return files[0] if files else None
+
+
+def _config(_folder: Path, _extras: Extras, stored: Stored) -> Config:
+    activation = stored.get("activation", "ReLU")
+    if activation == "ReLU":
+        return config("standard", {}, apply_b_dec_to_input=True)
+    own = stored.get("activation_state_dict", {})
+    if activation == "TopK" and own.get("postact_fn", "ReLU") == "ReLU":
+        return config("topk", {}, k=int(own["k"]), apply_b_dec_to_input=True, normalize_activations="layer_norm")
+    raise SourceError(f"its activation is {activation} ({own}); ReLU is read, and TopK with ReLU")
+
+
+def _tensors(stored: Stored, _config: Config) -> dict[str, Any]:
+    encoder = take(stored, "encoder.weight")
+    return {
+        "W_enc": turned(encoder),
+        "b_enc": take(stored, "latent_bias"),
+        # tied: the decoder is the encoder's transpose
+        "W_dec": turned(stored["decoder.weight"]) if "decoder.weight" in stored else encoder.clone(),
+        "b_dec": take(stored, "pre_bias"),
+    }
+
+
+FORMAT = Format("openai", "one .pt", _weights, _config, _tensors)

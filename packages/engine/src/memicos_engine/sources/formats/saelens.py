@@ -1,0 +1,57 @@
+"""SAELens' own: cfg.json and sae_weights.safetensors, of any version, and its training checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sae_lens.loading.pretrained_sae_loaders import get_sae_lens_config_from_disk, handle_config_defaulting
+
+from memicos_engine.errors import SourceError
+from memicos_engine.sources.formats.base import Config, Format, Stored, threshold_for
+from memicos_engine.sources.recipe import Extras
+
+WEIGHTS = "sae_weights.safetensors"
+_CHECKPOINTS = {"batchtopk", "matryoshka_batchtopk"}
+"""Architectures of training. Used, they are JumpReLU SAEs with the threshold that training has learnt."""
+
+
+def _weights(folder: Path, _extras: Extras) -> Path | None:
+    # named though it is not there: that is said better than an unknown format
+    return folder / WEIGHTS if (folder / "cfg.json").is_file() and not (folder / "sae.safetensors").exists() else None
+
+
+def _config(folder: Path, _extras: Extras, _stored: Stored) -> Config:
+    config = get_sae_lens_config_from_disk(folder)
+    trained_as = config.get("architecture")
+    if trained_as in _CHECKPOINTS:
+        rescaled = config.get("rescale_acts_by_decoder_norm", True)
+        config = {**config, "architecture": "jumprelu", "rescaled": rescaled}
+    return handle_config_defaulting(config)
+
+
+def _tensors(stored: Stored, config: Config) -> dict[str, Any]:
+    tensors = dict(stored)
+    factor = tensors.pop("scaling_factor", None)
+    if factor is not None and not factor.is_meta and not (factor == 1).all():
+        raise SourceError("its scaling_factor is not folded into the weights, which SAELens no longer reads")
+    learnt = tensors.pop("topk_threshold", None)
+    if learnt is None:
+        return tensors
+    if config.get("rescaled"):
+        lengths = tensors["W_dec"].norm(dim=-1)
+        tensors["W_enc"] = tensors["W_enc"] * lengths
+        tensors["b_enc"] = tensors["b_enc"] * lengths
+        tensors["W_dec"] = tensors["W_dec"] / lengths[:, None]
+    return tensors | {"threshold": threshold_for(learnt, len(tensors["b_enc"]))}
+
+
+FORMAT = Format(
+    "saelens",
+    f"cfg.json and {WEIGHTS}",
+    _weights,
+    _config,
+    _tensors,
+    # SAELens' defaults: older versions did not write them
+    {"prepend_bos": True, "context_size": 128},
+)

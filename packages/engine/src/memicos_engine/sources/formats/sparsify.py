@@ -1,0 +1,72 @@
+"""sparsify's (github.com/EleutherAI/sparsify): cfg.json and sae.safetensors in a folder named after a module.
+
+encode(x) = topk(relu((x - b_dec) @ encoder.weight.T + encoder.bias)); W_dec is stored with a row a latent. SAELens'
+conversion turns W_dec around, leaves b_dec where the decoder is normalised, and takes `layers.5.mlp` for the residual
+stream, so it is not used.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from memicos_engine.errors import SourceError
+from memicos_engine.sources.formats.base import Config, Format, Stored, config, only, take, turned
+from memicos_engine.sources.formats.files import read_json
+from memicos_engine.sources.recipe import Extras
+
+_MODULE = re.compile(r"(?:\w+\.)*?(?:layers|h|blocks)[._](\d+)(?:\.(\w+))?")
+_HOOKS = {
+    None: "hook_resid_post",
+    "mlp": "mlp.hook_out",
+    "self_attn": "attn.hook_out",
+    "attn": "attn.hook_out",
+    "attention": "attn.hook_out",
+}
+"""Hook by the part of a block: sparsify reads what the module itself gives."""
+
+
+def _config(folder: Path, _extras: Extras, _stored: Stored) -> Config:
+    said = read_json(folder / "cfg.json")
+    for name in ("transcode", "skip_connection", "embed_skip", "gram_lookup"):
+        if said.get(name):
+            raise SourceError(f"its {name} is set, and SAELens has no architecture for that with top-k")
+    if said.get("activation", "topk") != "topk":
+        raise SourceError(f"its activation is {said['activation']}; topk is read")
+    beside = folder.parent / "config.json"
+    run = read_json(beside) if beside.is_file() else {}
+    metadata = {"hook_name": _hook(folder.name), "model_name": run.get("model"), "context_size": run.get("ctx_len")}
+    return config("topk", metadata, k=int(said["k"]), apply_b_dec_to_input=True)
+
+
+def _hook(module: str) -> str | None:
+    if module == "embed_tokens":
+        return "hook_embed"
+    found = _MODULE.fullmatch(module)
+    hook = _HOOKS.get(found.group(2)) if found else None
+    return f"blocks.{found.group(1)}.{hook}" if found and hook else None
+
+
+def _tensors(stored: Stored, _config: Config) -> dict[str, Any]:
+    encoder = take(stored, "encoder.weight")
+    width, d_in = encoder.shape
+    return {
+        "W_enc": turned(encoder),
+        "b_enc": stored.get("encoder.bias", torch.zeros(width, device=encoder.device)),
+        "W_dec": take(stored, "W_dec", "encoder.weight"),
+        "b_dec": stored.get("b_dec", torch.zeros(d_in, device=encoder.device)),
+    }
+
+
+FORMAT = Format(
+    # its texts begin with a separator, and the tokenizer adds its own tokens; 2048 is its default
+    "sparsify",
+    "cfg.json and sae.safetensors",
+    only("sae.safetensors"),
+    _config,
+    _tensors,
+    {"prepend_bos": True, "context_size": 2048},
+)

@@ -1,0 +1,109 @@
+"""Plain safetensors of any names, told apart by `weights` in memicos.json:
+
+    {"hook_name": "blocks.5.hook_resid_post", "prepend_bos": true, "context_size": 128,
+     "weights": {"file": "model.safetensors", "architecture": "topk", "k": 32, "apply_b_dec_to_input": true,
+                 "tensors": {"W_enc": "encoder.weight", "b_enc": "encoder.bias", "W_dec": "decoder.weight",
+                             "b_dec": "bias"},
+                 "transposed": ["W_enc", "W_dec"]}}
+
+file                  in the same folder
+architecture          one of ARCHITECTURES
+tensors               SAELens' names (below) to the names in the file
+transposed            which of them lie the other way round; W_enc is (d_in, d_sae), W_dec (d_sae, d_out)
+k                     of top-k
+apply_b_dec_to_input  whether b_dec is taken off the input; false if left out
+normalize_activations none (if left out), layer_norm, constant_norm_rescale or expected_average_only_in
+
+A bias that is left out is zero. A threshold may be one number for all features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from memicos_engine.errors import RecipeError
+from memicos_engine.sources.formats.base import Config, Format, Stored, config, take, threshold_for, turned
+from memicos_engine.sources.recipe import FILE_NAME, Extras
+
+ARCHITECTURES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "standard": ("standard", ("b_enc",)),
+    "topk": ("topk", ("b_enc",)),
+    "jumprelu": ("jumprelu", ("b_enc", "threshold")),
+    "batchtopk": ("jumprelu", ("b_enc", "threshold")),
+    "matryoshka": ("jumprelu", ("b_enc", "threshold")),
+    "gated": ("gated", ("b_gate", "b_mag", "r_mag")),
+    "transcoder": ("transcoder", ("b_enc",)),
+    "skip_transcoder": ("skip_transcoder", ("b_enc", "W_skip")),
+    "jumprelu_transcoder": ("jumprelu_transcoder", ("b_enc", "threshold")),
+    "jumprelu_skip_transcoder": ("jumprelu_skip_transcoder", ("b_enc", "threshold", "W_skip")),
+}
+"""SAELens' architecture, and its tensors besides W_enc, W_dec and b_dec. W_skip is (d_out, d_in)."""
+
+_FIELDS = ("file", "architecture", "tensors", "transposed", "k", "apply_b_dec_to_input", "normalize_activations")
+_BIASES = ("b_enc", "b_dec")
+
+
+def _weights(folder: Path, extras: Extras) -> Path | None:
+    if extras.weights is None:
+        return None
+    name = extras.weights.get("file")
+    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
+        raise RecipeError(f'{folder / FILE_NAME}: expected the name of a .safetensors as "file" of "weights"')
+    return folder / name
+
+
+def _config(folder: Path, extras: Extras, _stored: Stored) -> Config:
+    assert extras.weights is not None
+    said = extras.weights
+    problem = _problem(said)
+    if problem:
+        raise RecipeError(f'{folder / FILE_NAME}: expected {problem} in "weights"')
+    fields = {name: said[name] for name in ("k", "apply_b_dec_to_input", "normalize_activations") if name in said}
+    architecture = ARCHITECTURES[said["architecture"]][0]
+    mapping = {"mapping": said["tensors"], "transposed": said.get("transposed", [])}
+    needed = ("W_enc", "W_dec", "b_dec", *ARCHITECTURES[said["architecture"]][1])
+    return config(architecture, {}, **fields, **mapping, needed=needed)
+
+
+def _problem(said: Mapping[str, Any]) -> str | None:
+    unknown = [name for name in said if name not in _FIELDS]
+    if unknown:
+        return f'no "{unknown[0]}" ({", ".join(_FIELDS)} are known)'
+    if said.get("architecture") not in ARCHITECTURES:
+        return f'one of {", ".join(ARCHITECTURES)} as "architecture"'
+    tensors, transposed = said.get("tensors"), said.get("transposed", [])
+    if not isinstance(tensors, dict) or not all(isinstance(name, str) for name in tensors.values()):
+        return 'SAELens\' names with those in the file as "tensors"'
+    needed = ("W_enc", "W_dec", "b_dec", *ARCHITECTURES[said["architecture"]][1])
+    if lacking := [name for name in needed if name not in tensors and name not in _BIASES]:
+        return f'{lacking[0]} among the "tensors"'
+    if superfluous := [name for name in tensors if name not in needed]:
+        return f'no {superfluous[0]} among the "tensors" of {said["architecture"]}'
+    if not isinstance(transposed, list) or not set(transposed) <= set(tensors):
+        return 'a list of some of the "tensors" as "transposed"'
+    k = said.get("k")
+    if said["architecture"] == "topk" and (not isinstance(k, int) or isinstance(k, bool) or k < 1):
+        return 'a whole number above 0 as "k"'
+    if not isinstance(said.get("apply_b_dec_to_input", False), bool):
+        return 'true or false as "apply_b_dec_to_input"'
+    return None
+
+
+def _tensors(stored: Stored, config: Config) -> dict[str, Any]:
+    mapping, transposed = config["mapping"], config["transposed"]
+    found = {name: take(stored, other) for name, other in mapping.items()}
+    found = {name: turned(tensor) if name in transposed else tensor for name, tensor in found.items()}
+    device, widths = found["W_enc"].device, {"b_enc": found["W_enc"].shape[-1], "b_dec": found["W_dec"].shape[-1]}
+    for name, width in widths.items():
+        if name in config["needed"] and name not in found:
+            found[name] = torch.zeros(width, device=device)
+    if "threshold" in found:
+        found["threshold"] = threshold_for(found["threshold"], widths["b_enc"])
+    return found
+
+
+FORMAT = Format("tensors", f'safetensors and "weights" in {FILE_NAME}', _weights, _config, _tensors)

@@ -1,0 +1,81 @@
+"""SAELens' directory of published SAEs, by neuronpedia's ids `<model>/<layer>-<set>`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # SAELens imports torch
+    from sae_lens.loading.pretrained_saes_directory import PretrainedSAELookup
+
+
+@dataclass(frozen=True)
+class Published:
+    """An SAE of the directory: SAELens' `release` and `sae_id`, and the hub's repository with the path in it."""
+
+    id: str
+    release: str
+    sae_id: str
+    repo: str
+    path: str
+
+
+@cache
+def hub_models() -> dict[str, str]:
+    """What each of neuronpedia's models is called in the releases' `model`: a hub id or TransformerLens' name."""
+    return {model: entry.model for entry in _releases() for model in _models(entry)}
+
+
+def figures(release: str, sae_id: str) -> dict[str, float]:
+    """`l0` and `explained_variance` of an SAE as SAELens' directory has them, those that it has."""
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    entry = get_pretrained_saes_directory()[release]
+    l0, explained = entry.expected_l0.get(sae_id), entry.expected_var_explained.get(sae_id)
+    # it fills in 0 and 1 for what is not known
+    return {
+        name: float(value)
+        for name, value in (("l0", l0), ("explained_variance", explained))
+        if value not in (None, 0.0, 1.0)
+    }
+
+
+@cache
+def published(model: str) -> dict[str, list[Published]]:
+    """The SAEs of one of neuronpedia's models by their set, which is what follows the first `-` of the id."""
+    found: dict[str, list[Published]] = {}
+    for entry in _releases():
+        for sae_id, name in entry.neuronpedia_id.items():
+            owner, _, source_id = (name or "").partition("/")
+            if owner == model:
+                one = Published(source_id, entry.release, sae_id, entry.repo_id, entry.saes_map[sae_id])
+                found.setdefault(source_id.partition("-")[2], []).append(one)
+    return found
+
+
+def owners(names: Sequence[str]) -> list[str]:
+    """Models of the directory that are one of `names`: by their id, by their hub id, or without `-it`."""
+    from memicos_engine.model.model_names import hub_id
+
+    known = hub_models()
+    by_hub_id: dict[str, list[str]] = {}
+    for model, name in known.items():
+        by_hub_id.setdefault(hub_id(name) or name, []).append(model)
+    found: list[str] = []
+    for name in names:
+        for one in (name, name.removesuffix("-it")):
+            found += [one] if one in known else []
+            found += by_hub_id.get(hub_id(one) or "", [])
+    return list(dict.fromkeys(found))
+
+
+def _releases() -> list[PretrainedSAELookup]:
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    return list(get_pretrained_saes_directory().values())
+
+
+def _models(entry: PretrainedSAELookup) -> set[str]:
+    return {name.partition("/")[0] for name in entry.neuronpedia_id.values() if name}

@@ -1,0 +1,42 @@
+"""Explanations from counts alone (method `token-statistics`): no language model writes them.
+
+What a feature's strongest activations have in common, by simple shares: the words they fall on, the class of those
+words (lexicon.toml), the words before and behind, the place; and promoted tokens where they fit that.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import sparse
+
+from memicos_pipeline.token_statistics.classes import find_classes
+from memicos_pipeline.token_statistics.describe import Describer
+from memicos_pipeline.token_statistics.facts import Corpus, base_shares, feature_facts
+from memicos_pipeline.token_statistics.text import read_text
+
+METHOD = "token-statistics"
+
+
+def read_corpus(token_ids: np.ndarray, strings: list[str], collections: Sequence[str]) -> Corpus:
+    """Words and classes of `token_ids` (N, T); `strings[id]` is a token decoded alone, `collections` (N,) names
+    where each context is from."""
+    width = token_ids.shape[1]
+    text = read_text(token_ids, strings)
+    names = sorted(set(collections))
+    numbers = np.array([names.index(name) for name in collections])
+    return Corpus(text, find_classes(text, width), numbers, names, width)
+
+
+def explain_source(
+    matrix: sparse.csr_matrix, counted: np.ndarray, corpus: Corpus, positive_token_ids: Sequence[Sequence[int]]
+) -> list[str]:
+    """A description of each feature; empty where it is never active.
+
+    Args:
+        matrix: activations (N * T, F); positions that do not count hold nothing.
+        counted: (N * T,) bool.
+        corpus: of the same contexts.
+        positive_token_ids: of each feature, the tokens it promotes most, strongest first.
+    """
+    describer = Describer(corpus, base_shares(corpus, counted))
+    return [describer.describe(facts) for facts in feature_facts(matrix, corpus, positive_token_ids)]

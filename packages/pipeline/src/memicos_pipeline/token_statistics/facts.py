@@ -1,0 +1,171 @@
+"""What shares of each feature's weight fall on which words, classes and places."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from memicos_pipeline.token_statistics.classes import Classes
+from memicos_pipeline.token_statistics.events import STRONGEST, Events, class_shares, strongest_events, top_shares
+from memicos_pipeline.token_statistics.text import DIGITS, Text
+
+SOON = 16
+"""Tokens within which a word is soon after another."""
+FIRST_ALONE = 0.75
+"""With so much of its weight on first tokens of contexts (behind BOS), a feature is about them alone."""
+
+Shares = list[tuple[int, float]]
+"""Numbers with their shares of a feature's weight, largest first."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What all sources of a corpus share: its words and their classes; the collection of each context."""
+
+    text: Text
+    classes: Classes
+    collections: np.ndarray
+    collection_names: list[str]
+    width: int
+
+    @cached_property
+    def next_tokens(self) -> np.ndarray:
+        """(P,) id of the token behind each position in its context, -1 at the end."""
+        following = np.append(self.text.tokens[1:], -1)
+        following[self.width - 1 :: self.width] = -1
+        return following
+
+    @cached_property
+    def usual_forms(self) -> np.ndarray:
+        """(keys,) the commonest spelling of each word, a number into Text.forms."""
+        counts = np.bincount(self.text.words, minlength=len(self.text.forms))
+        keys = np.empty(len(self.text.forms), dtype=np.int64)
+        keys[self.text.words] = self.text.folded
+        usual = np.empty(len(self.text.keys), dtype=np.int64)
+        order = np.argsort(counts, kind="stable")
+        usual[keys[order]] = order
+        return usual
+
+    @cached_property
+    def soon_after(self) -> np.ndarray:
+        """(P, C) bool: a word of the class is among the SOON tokens before, in the same context."""
+        found = np.zeros_like(self.classes.members)
+        for column in range(found.shape[1]):
+            flags = self.classes.members[:, column].reshape(-1, self.width)
+            sums = np.pad(np.cumsum(flags, axis=1, dtype=np.int32), ((0, 0), (SOON + 1, 0)))
+            found[:, column] = (sums[:, SOON:-1] > sums[:, : -SOON - 1]).reshape(-1)
+        return found
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One feature. `active`: its activations in all; `first`: share on first tokens of contexts, left out of the other
+    shares where it is below FIRST_ALONE.
+
+    `words`, `before` and `after` are numbers of Text.keys, `stems` of Text.stems, `forms` of Text.forms; `strongest`
+    are forms of different stems, strongest activation first. `tokens`, `next_tokens` and `promoted` are token ids.
+    `digit_places` are word length * 64 + index in the word. `classes`, `class_before` and `soon_after` are (C,) shares,
+    `parts` (4,) shares.
+    """
+
+    active: int
+    first: float
+    strongest: list[int]
+    words: Shares
+    stems: Shares
+    forms: Shares
+    tokens: Shares
+    before: Shares
+    after: Shares
+    next_tokens: Shares
+    digit_places: Shares
+    collections: Shares
+    parts: np.ndarray
+    classes: np.ndarray
+    class_before: np.ndarray
+    soon_after: np.ndarray
+    code: float
+    promoted: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Base:
+    """The same shares over all counted tokens of the corpus."""
+
+    words: np.ndarray
+    tokens: np.ndarray
+    classes: np.ndarray
+    soon_after: np.ndarray
+    code: float
+    collections: np.ndarray
+    in_class: np.ndarray = field(repr=False)
+    """(forms, C) bool: which classes a spelling belongs to somewhere in the corpus."""
+
+
+def feature_facts(matrix: sparse.csr_matrix, corpus: Corpus, promoted: Sequence[Sequence[int]]) -> list[Facts]:
+    """Facts of every feature of `matrix` (N * T, F); `promoted` are the tokens of its largest logit effects."""
+    text, classes = corpus.text, corpus.classes
+    events = strongest_events(matrix, corpus.width)
+    opening = events.positions % corpus.width == 1
+    first = class_shares(events, np.ones((len(text.tokens), 1), dtype=bool), np.where(opening, events.positions, -1))
+    first = first[:, 0]
+    # where a window happens to begin says nothing about words, unless that is nearly all that the feature is about
+    events = events.without(opening & (first < FIRST_ALONE)[events.features])
+    at = events.positions
+    before_at, after_at = text.before[at], text.after[at]
+    size = np.where(text.kinds[at] == DIGITS, text.ends[at] - text.starts[at], 0)
+    place = size * 64 + np.where(size > 0, np.minimum(at - text.starts[at], 63), 0)
+    columns = zip(
+        matrix.getnnz(axis=0).tolist(),
+        first.tolist(),
+        _strongest(events, text),
+        top_shares(events, text.folded[at], STRONGEST),
+        top_shares(events, text.stem_of[text.folded[at]], 4),
+        top_shares(events, text.words[at], 16),
+        top_shares(events, text.tokens[at], 4),
+        top_shares(events, np.where(before_at >= 0, text.folded[before_at], -1), 2),
+        top_shares(events, np.where(after_at >= 0, text.folded[after_at], -1), 2),
+        top_shares(events, corpus.next_tokens[at], 8),
+        top_shares(events, place, 1),
+        top_shares(events, corpus.collections[at // corpus.width], 1),
+        class_shares(events, np.eye(4, dtype=bool)[text.parts], at),
+        class_shares(events, classes.members, at),
+        class_shares(events, classes.members, before_at),
+        class_shares(events, corpus.soon_after, at),
+        class_shares(events, classes.code[:, None], at)[:, 0].tolist(),
+        promoted,
+        strict=True,
+    )
+    return [Facts(*column) for column in columns]
+
+
+def _strongest(events: Events, text: Text, wanted: int = 4) -> list[list[int]]:
+    forms = text.words[events.positions]
+    stems = text.stem_of[text.folded[events.positions]]
+    found = []
+    for first, end in zip(events.offsets[:-1].tolist(), events.offsets[1:].tolist(), strict=True):
+        different = dict(zip(stems[first:end][::-1].tolist(), forms[first:end][::-1].tolist(), strict=True))
+        order = dict.fromkeys(stems[first:end].tolist())
+        found.append([different[stem] for stem in order][:wanted])
+    return found
+
+
+def base_shares(corpus: Corpus, counted: np.ndarray) -> Base:
+    """Shares over the positions that `counted` (P,) marks."""
+    text, classes = corpus.text, corpus.classes
+    total = max(int(counted.sum()), 1)
+    in_class = np.zeros((len(text.forms), len(classes.labels)), dtype=bool)
+    for column in range(len(classes.labels)):
+        in_class[text.words[classes.members[:, column]], column] = True
+    kinds = np.repeat(corpus.collections, corpus.width)[counted]
+    return Base(
+        np.bincount(text.folded[counted], minlength=len(text.keys)) / total,
+        np.bincount(text.tokens[counted], minlength=len(text.strings)) / total,
+        classes.members[counted].mean(axis=0),
+        corpus.soon_after[counted].mean(axis=0),
+        float(classes.code[counted].mean()),
+        np.bincount(kinds[kinds >= 0], minlength=len(corpus.collection_names)) / total,
+        in_class,
+    )

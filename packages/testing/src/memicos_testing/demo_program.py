@@ -1,0 +1,88 @@
+"""The demo as `make demo` runs it, on free ports and in a data folder of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from memicos_testing.servers import free_port
+
+ROOT = Path(__file__).parents[4]
+START_SECONDS = 240
+
+
+@dataclass
+class Demo:
+    """`make demo` in a process of its own; `lines` grows while it runs."""
+
+    process: subprocess.Popen[str]
+    webapp: str
+    inference: str
+    lines: list[str] = field(default_factory=list)
+
+    def wait_for(self, pattern: str, seconds: float = START_SECONDS) -> str:
+        """The first line that `pattern` is found in."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for line in self.lines:
+                if re.search(pattern, line):
+                    return line
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.1)
+        raise AssertionError(f"no line with {pattern!r}:\n" + "\n".join(self.lines))
+
+    def family(self) -> list[psutil.Process]:
+        """The supervisor and every process under it."""
+        own = psutil.Process(self.process.pid)
+        return [own, *own.children(recursive=True)]
+
+    def end(self, number: signal.Signals = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+def environment(data: Path, **more: str) -> dict[str, str]:
+    left_out = ("DATABASE_URL", "OPENAI_API_KEY", "AUTOINTERP_API_KEY", "SECRET", "INFERENCE_URL", "AUTOINTERP_URL")
+    return {name: value for name, value in os.environ.items() if name not in left_out} | {
+        "MEMICOS_DATA": str(data),
+        "MEMICOS_PORT": str(free_port()),
+        "INFERENCE_PORT": str(free_port()),
+        "AUTOINTERP_PORT": str(free_port()),
+        **more,
+    }
+
+
+@contextmanager
+def data_folder() -> Iterator[Path]:
+    """Not in pytest's own folder: another pytest shuts that to the user that PostgreSQL runs as."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+Start = Callable[..., Demo]
+
+
+def alive(processes: Iterable[psutil.Process], seconds: float = 10) -> list[psutil.Process]:
+    """Those that still run after `seconds`; one that only waits to be reaped has ended."""
+    end = time.monotonic() + seconds
+    left = list(processes)
+    while left and time.monotonic() < end:
+        left = [process for process in left if _runs(process)]
+        time.sleep(0.1)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

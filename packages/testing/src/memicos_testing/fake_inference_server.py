@@ -1,0 +1,362 @@
+"""A server that speaks the inference contract by plain JSON, and fails on demand.
+
+Its "model" is arithmetic that tests can redo: tokens are words, `value_of` says what a feature does on one, and a
+completion counts its tokens. The bodies are written out here, not made by the server's own models: a client that reads
+them wrongly is noticed.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+BOS = "<|bos|>"
+FEATURES = 64
+UNTESTED = {"state": "off", "allowed": False, "seconds": 0, "checks": []}
+
+
+def tokens_of(text: str) -> list[str]:
+    """BOS, then the words with the space before them."""
+    return [BOS, *(word if i == 0 else f" {word}" for i, word in enumerate(text.split(" ")))]
+
+
+def value_of(source: str, index: int, token: str) -> float:
+    """What a feature does on a token: nothing on three of four, up to 16 on the others; 100 on BOS."""
+    if token == BOS:
+        return 100.0
+    number = crc32(f"{source}/{index}/{token.strip()}".encode())
+    return 0.0 if number % 4 else 0.25 * (1 + number // 4 % 64)
+
+
+@dataclass
+class FakeInferenceServer:
+    """What it answers can be changed at any time; `seen` has the bodies it was sent, by path, `clients` for whom, and
+    `requests` in which requests of theirs."""
+
+    model: str = "small"
+    sources: tuple[str, ...] = ("1-res", "2-res", "3-res")
+    secret: str | None = None
+    state: str = "ready"
+    progress: str = "all loaded"
+    fraction: float = 1.0
+    token_limit: int = 50
+    max_num_results: int = 1000
+    refusal: tuple[int, dict[str, Any], dict[str, str]] | None = None
+    """(status, body, headers) in place of every answer under /v1 but capabilities."""
+    delay: float = 0.0
+    """Seconds before an answer, and between frames."""
+    break_after: int | None = None
+    """Frames after which a stream is cut off without an end."""
+    end_after: int | None = None
+    """Frames after which a stream ends without having said all."""
+    error_after: int | None = None
+    """Frames after which a stream says what ended it: `stream_error`."""
+    stream_error: dict[str, Any] = field(
+        default_factory=lambda: {"error": "No memory is left; ask for fewer tokens.", "cause": "out_of_memory"}
+    )
+    garbage: bool = False
+    seen: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    clients: list[str | None] = field(default_factory=list)
+    requests: list[str | None] = field(default_factory=list)
+    streams_closed: int = 0
+    frames_sent: int = 0
+
+    def app(self) -> Starlette:
+        posts = {
+            "activation/single": self.single,
+            "activation/all": self.all,
+            "activation/topk-by-token": self.topk,
+            "steer/completion": self.completion,
+            "steer/completion-chat": self.chat,
+        }
+        routes = [Route("/health", self.health), Route("/v1/capabilities", self.capabilities)]
+        routes += [Route(f"/v1/{path}", self._guarded(answer), methods=["POST"]) for path, answer in posts.items()]
+        return Starlette(routes=routes)
+
+    def reset(self) -> None:
+        """As it was at first."""
+        vars(self).update(vars(FakeInferenceServer()))
+
+    def bodies(self, path: str) -> list[dict[str, Any]]:
+        return [body for one, body in self.seen if one == path]
+
+    def _refused(self, request: Request) -> Response | None:
+        if self.secret is not None and request.headers.get("x-secret-key") != self.secret:
+            body = {"error": "Invalid or missing X-SECRET-KEY header", "cause": "wrong_secret"}
+            return JSONResponse(body, 401)
+        return None
+
+    def _guarded(self, answer: Any) -> Any:
+        async def endpoint(request: Request) -> Response:
+            if refused := self._refused(request):
+                return refused
+            body = await request.json()
+            self.seen.append((request.url.path, body))
+            self.clients.append(request.headers.get("x-client-id"))
+            self.requests.append(request.headers.get("x-request-id"))
+            await asyncio.sleep(self.delay if "steer" not in request.url.path else 0)
+            if self.garbage:
+                return JSONResponse({"unexpected": True})
+            if self.refusal:
+                status, content, headers = self.refusal
+                return JSONResponse(content, status, headers)
+            prompt = body["prompt"]
+            text = prompt if isinstance(prompt, str) else " ".join(turn["content"] for turn in prompt)
+            count = len(tokens_of(text))
+            if count > self.token_limit:
+                message = f"Text too long: {count} tokens, max is {self.token_limit}"
+                return JSONResponse({"error": message, "cause": "invalid_request"}, 400)
+            return await answer(body)
+
+        return endpoint
+
+    async def health(self, request: Request) -> Response:
+        if self.garbage:
+            return JSONResponse({"hello": "world"})
+        return JSONResponse(
+            {
+                "status": "healthy",
+                "ready": self.state == "ready",
+                "state": self.state,
+                "progress": self.progress,
+                "progress_fraction": self.fraction,
+                "selftest": UNTESTED,
+            }
+        )
+
+    async def capabilities(self, request: Request) -> Response:
+        if refused := self._refused(request):
+            return refused
+        limits = {
+            "token_limit": self.token_limit,
+            "context": 256,
+            "max_completion_tokens": 256,
+            "max_prompts": 64,
+            "batch_tokens": 1000,
+            "max_values": 100_000,
+            "max_hooks": 64,
+            "max_num_results": self.max_num_results,
+            "max_top_k": 100,
+            "max_steered": 64,
+            "max_logprobs": 10,
+            "max_loaded_saes": 10,
+            "sae_bytes": 2**30,
+            "max_waiting": 8,
+            "body_bytes": 100_000,
+        }
+        sources = [
+            {
+                "id": source,
+                "source_set": source.split("-", 1)[1],
+                "hook": f"blocks.{source[0]}.hook_resid_post",
+                "steer_hook": f"blocks.{source[0]}.hook_resid_post",
+                "layer": int(source[0]),
+                "d_in": 16,
+                "d_sae": FEATURES,
+                "architecture": "jumprelu",
+                "prepend_bos": True,
+                "context_size": 32,
+                "ignored_positions": [0],
+                "norm_cut": None,
+                "loaded": True,
+                "recipe": self.recipe(source),
+            }
+            for source in self.sources
+        ]
+        return JSONResponse(
+            {
+                "model": self.model,
+                "accepted_models": [self.model],
+                "weights": "none",
+                "origin": "arithmetic",
+                "dtype": "float32",
+                "sae_dtype": "float32",
+                "device": "cpu",
+                "num_layers": 4,
+                "d_model": 16,
+                "d_vocab": 100,
+                "chat_template": True,
+                "sae_sets": sorted({source.split("-", 1)[1] for source in self.sources}),
+                "sources": sources,
+                "unavailable_sources": [],
+                "steer_methods": ["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"],
+                "steer_hooks": ["blocks.N.hook_resid_post"],
+                "unsteerable_hooks": [],
+                "endpoints": [],
+                "limitations": [],
+                "limits": limits,
+                "selftest": UNTESTED,
+            }
+        )
+
+    def recipe(self, source: str) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "weights": "arithmetic",
+            "dtype": "bfloat16",
+            "weight_processing": "none",
+            "prepend_bos": True,
+            "hook_name": f"blocks.{source[0]}.hook_resid_post",
+            "context_size": 32,
+            "ignored_positions": [0],
+            "norm_cut": None,
+            "sae": {
+                "weights": source,
+                "architecture": "jumprelu",
+                "dtype": "bfloat16",
+                "normalize_activations": "none",
+                "norm_scaling_factor": None,
+                "unit_directions": True,
+            },
+        }
+
+    async def single(self, body: dict[str, Any]) -> Response:
+        tokens = tokens_of(body["prompt"])
+        values = [value_of(body["source"], body["index"], token) for token in tokens]
+        counted = range(1 if body.get("ignore_bos") else 0, len(tokens))
+        strongest = max(counted, key=values.__getitem__)
+        return JSONResponse(
+            {
+                "activation": {
+                    "values": values,
+                    "max_value": values[strongest],
+                    "max_value_index": strongest,
+                },
+                "tokens": tokens,
+                "tokens_is_special": [token == BOS for token in tokens],
+                "token_ids": list(range(len(tokens))),
+                "ignored_positions": [0],
+                "recipe": self.recipe(body["source"]),
+            }
+        )
+
+    async def all(self, body: dict[str, Any]) -> Response:
+        tokens = tokens_of(body["prompt"])
+        start = 1 if body["ignore_bos"] else 0
+        chosen = body["sort_by_token_indexes"]
+        if any(not 0 <= i < len(tokens) for i in chosen):
+            message = f"sort_by_token_indexes: {chosen} are not all positions of {len(tokens)} tokens"
+            return JSONResponse({"error": message, "cause": "invalid_request"}, 400)
+        found = []
+        for source in body["selected_sources"] or self.sources:
+            for index in range(FEATURES):
+                values = [value_of(source, index, token) for token in tokens]
+                strongest = max(range(start, len(tokens)), key=values.__getitem__)
+                if values[strongest] == 0:
+                    continue
+                found.append(
+                    {
+                        "source": source,
+                        "index": index,
+                        "values": values,
+                        "sum_values": sum(values[i] for i in chosen) if chosen else None,
+                        "max_value": values[strongest],
+                        "max_value_index": strongest,
+                    }
+                )
+        found.sort(key=lambda one: -(one["sum_values"] if chosen else one["max_value"]))
+        return JSONResponse(
+            {
+                "activations": found[: body["num_results"]],
+                "tokens": tokens,
+                "counts": None,
+                "tokens_is_special": [token == BOS for token in tokens],
+                "token_ids": list(range(len(tokens))),
+                "sources": [
+                    {"source": source, "ignored_positions": [0], "recipe": self.recipe(source)}
+                    for source in body["selected_sources"] or self.sources
+                ],
+            }
+        )
+
+    async def topk(self, body: dict[str, Any]) -> Response:
+        tokens = tokens_of(body["prompt"])
+        results = []
+        for position, token in enumerate(tokens):
+            if body["ignore_bos"] and position == 0:
+                continue
+            values = {index: value_of(body["source"], index, token) for index in range(FEATURES)}
+            best = sorted((i for i in values if values[i] > 0), key=lambda i: (-values[i], i))[: body["top_k"]]
+            results.append(
+                {
+                    "token_position": position,
+                    "token": token,
+                    "is_special": token == BOS,
+                    "top_features": [{"feature_index": i, "activation_value": values[i]} for i in best],
+                }
+            )
+        ids = list(range(len(tokens)))
+        recipe = self.recipe(body["source"])
+        return JSONResponse(
+            {"results": results, "tokens": tokens, "token_ids": ids, "ignored_positions": [0], "recipe": recipe}
+        )
+
+    async def completion(self, body: dict[str, Any]) -> Response:
+        def frame(n: int) -> dict[str, Any]:
+            outputs = []
+            for kind in body["types"]:
+                words = "".join(f" {kind.lower()}{i}" for i in range(n))
+                outputs.append(
+                    {
+                        "type": kind,
+                        "output": body["prompt"] + words,
+                        "completion": words,
+                        "token_ids": list(range(n)),
+                        "finished": "length" if n == body["n_completion_tokens"] else None,
+                        "logprobs": self._logprobs(kind, n) if body["n_logprobs"] else None,
+                    }
+                )
+            return {"outputs": outputs}
+
+        return self._stream(frame, body["n_completion_tokens"])
+
+    async def chat(self, body: dict[str, Any]) -> Response:
+        def frame(n: int) -> dict[str, Any]:
+            outputs = []
+            for kind in body["types"]:
+                words = "".join(f" {kind.lower()}{i}" for i in range(n)).strip()
+                outputs.append(
+                    {
+                        "type": kind,
+                        "chat_template": [*body["prompt"], {"role": "assistant", "content": words}],
+                        "raw": "".join(f"<{turn['role']}>{turn['content']}" for turn in body["prompt"]) + words,
+                        "completion": words,
+                        "token_ids": list(range(n)),
+                        "finished": "length" if n == body["n_completion_tokens"] else None,
+                        "logprobs": self._logprobs(kind, n) if body["n_logprobs"] else None,
+                    }
+                )
+            return {"outputs": outputs, "input": {"chat_template": body["prompt"], "raw": "", "token_ids": []}}
+
+        return self._stream(frame, body["n_completion_tokens"])
+
+    def _logprobs(self, kind: str, n: int) -> list[dict[str, Any]]:
+        other = {"token": " other", "logprob": -2.5}
+        return [{"token": f" {kind.lower()}{i}", "logprob": -0.5, "top_logprobs": [other]} for i in range(n)]
+
+    def _stream(self, frame: Any, total: int) -> Response:
+        async def events() -> AsyncIterator[bytes]:
+            try:
+                for n in range(1, total + 1):
+                    if n - 1 == self.break_after:
+                        raise ConnectionError("cut off on demand")
+                    await asyncio.sleep(self.delay)
+                    if n - 1 == self.end_after:
+                        return
+                    if n - 1 == self.error_after:
+                        yield f"event: error\ndata: {json.dumps(self.stream_error)}\n\n".encode()
+                        return
+                    self.frames_sent += 1
+                    yield f"data: {json.dumps(frame(n), ensure_ascii=False)}\n\n".encode()
+            except (asyncio.CancelledError, GeneratorExit):
+                self.streams_closed += 1
+                raise
+
+        return StreamingResponse(events(), media_type="text/event-stream")

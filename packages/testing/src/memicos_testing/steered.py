@@ -1,0 +1,58 @@
+"""The engine's steered logits, compared with plain transformers with hooks of its own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from memicos_engine.generation.decoder import alone
+from memicos_engine.generation.generation import Generation, Row, Sampling
+from memicos_engine.generation.steering import Method, changes, steered
+from memicos_engine.model.language_model import LanguageModel
+
+from memicos_testing import plain_model
+
+ANY_BYTES = 10**10
+TOLERANCE = 1e-3
+INDEPENDENT: dict[Method, Callable[[torch.Tensor, float], plain_model.Change]] = {
+    "SIMPLE_ADDITIVE": plain_model.added,
+    "ORTHOGONAL_DECOMP": plain_model.scaled,
+    "PROJECTION_CAP": plain_model.capped,
+}
+
+
+def logits_of(model: LanguageModel, rows: list[Row], steps: int) -> tuple[torch.Tensor, torch.Tensor, list[list[int]]]:
+    """Logits of the prompts' positions (B, T, V), of the tokens written after them (B, steps, V), and those tokens.
+
+    The last position of the prompts and all that follow are a generation's own, prefilled and then cached.
+    """
+    with steered([changes(model, row.steers) for row in rows]), torch.inference_mode():
+        prompts = model.hf(torch.tensor([list(row.ids) for row in rows])).logits
+    writing = Generation(model, rows, steps, Sampling(), ANY_BYTES)
+    found = []
+    decoder = alone(model, writing)
+    while not writing.done:
+        decoder.advance()
+        found.append(logits_now(writing))
+    return prompts, torch.stack(found, dim=1), writing.ids
+
+
+def logits_now(writing: Generation) -> torch.Tensor:
+    """Logits (B, V) of each row's last step."""
+    assert all(here is not None for here in writing.logits)
+    return torch.stack([here for here in writing.logits if here is not None])
+
+
+def check(
+    model: LanguageModel,
+    hf: Any,
+    rows: list[Row],
+    changes: Sequence[Mapping[int, plain_model.Change] | Mapping[plain_model.Place, plain_model.Change]],
+    steps: int,
+) -> None:
+    prompts, written, ids = logits_of(model, rows, steps)
+    for i, (row, change) in enumerate(zip(rows, changes, strict=True)):
+        expected = plain_model.logits(hf, [*row.ids, *ids[i][:-1]], change)
+        length = len(row.ids)
+        assert (prompts[i] - expected[:length]).abs().max() <= TOLERANCE
+        here = written[i, : len(ids[i])]
+        assert (here - expected[length - 1 :]).abs().max() <= TOLERANCE

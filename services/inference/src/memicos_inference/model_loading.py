@@ -1,0 +1,248 @@
+"""Loads what the settings name. Runs in the model's thread; torch is imported here and not before."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memicos_engine.errors import LoadError, Refused
+from memicos_engine.model import hub, model_names
+from memicos_engine.model.hub import Report
+
+from memicos_inference.loaded_model import Served
+from memicos_inference.scheduler.caches import Residuals, Texts
+from memicos_inference.settings import Settings
+
+if TYPE_CHECKING:
+    from memicos_engine.model.language_model import LanguageModel
+    from memicos_engine.sources.source_cache import Shelf, Stored
+    from memicos_engine.sources.source_specs import Candidate, Wanted
+
+IMPORTED = 0.2
+"""Share of the loading that is done when torch is imported."""
+
+log = logging.getLogger(__name__)
+
+
+def load(settings: Settings, report: Report) -> Served:
+    """The model, and what its sources are; they are loaded when asked for.
+
+    A source that cannot be read, or does not fit the model, is left out and told: the others are served.
+
+    Raises:
+        LoadError: with what was wrong, where, and what to do.
+    """
+    report("importing torch", 0.0)
+    _no_pickles()
+    from memicos_engine.generation.decoder import Decoder
+    from memicos_engine.sources import source_specs
+
+    if settings.hf_token:
+        # SAELens takes no token, huggingface_hub finds it here
+        os.environ["HF_TOKEN"] = settings.hf_token.get_secret_value()
+    device = pick_device(settings.device)
+    place = model_names.place(settings.models)
+    want = wanted(settings, device)
+    choice = source_specs.choose(want, report)
+    # before the weights are fetched: what is wrong with the settings shows early
+    stored, broken = known(choice.candidates, want, report)
+    if broken and not stored and not choice.neurons:
+        raise LoadError(next(iter(broken.values())))
+    model = _model(settings, place, device, report)
+    if choice.neurons:
+        stored += neurons(model, want)
+    shelf = _shelf(settings, model, stored, broken)
+    return Served(
+        settings=settings,
+        names=model_names.accepted(settings.models, choice.owners, place),
+        weights=place.shown,
+        model=model,
+        shelf=shelf,
+        decoder=Decoder(model, settings.max_rows, settings.kv_bytes),
+        texts=Texts(settings.text_cache_bytes),
+        residuals=Residuals(settings.residual_cache_bytes),
+    )
+
+
+def wanted(settings: Settings, device: str) -> Wanted:
+    from memicos_engine.sources.source_specs import Wanted
+
+    return Wanted(
+        sets=settings.sae_sets,
+        models=settings.models.given,
+        folder=settings.sae_folder,
+        include=settings.include_sae,
+        exclude=settings.exclude_sae,
+        device=device,
+        dtype=settings.sae_dtype,
+        token=settings.hf_token.get_secret_value() if settings.hf_token else None,
+    )
+
+
+def known(candidates: Sequence[Candidate], wanted: Wanted, report: Report) -> tuple[list[Stored], dict[str, str]]:
+    """Each source with what is known of it without its weights; and why others cannot be read, by id."""
+    from memicos_engine.sources.source_cache import Stored
+    from memicos_engine.sources.source_specs import explained
+
+    stored: list[Stored] = []
+    broken: dict[str, str] = {}
+    for number, one in enumerate(candidates):
+        report(f"reading what {one.id} is ({number + 1} of {len(candidates)})", IMPORTED)
+        try:
+            facts = explained(one, one.facts, wanted)
+        except LoadError as error:
+            broken[one.id] = str(error)
+        else:
+            load = partial(explained, one, one.load, wanted)
+            stored.append(Stored(facts, facts.nbytes(wanted.dtype), one.place, load, one.folder, one.weights))
+    return stored, broken
+
+
+def neurons(model: LanguageModel, wanted: Wanted) -> list[Stored]:
+    """The model's own neurons, a source a layer; they take no memory."""
+    from memicos_engine.selftest.compatibility import neurons_of
+    from memicos_engine.sources.source_cache import Stored
+
+    try:
+        sources = neurons_of(model)
+    except Refused as error:
+        raise LoadError(f"{model.id} has no neurons to serve (neurons in SAE_SETS): {error}") from error
+    return [Stored(one, 0, f"neurons of {model.id}", lambda one=one: one) for one in sources if wanted.wants(one.id)]
+
+
+def fitting(settings: Settings, model: LanguageModel, stored: Sequence[Stored]) -> tuple[list[Stored], dict[str, str]]:
+    """Those that fit the model, and why others do not, by id.
+
+    Raises:
+        LoadError: the model does not run.
+    """
+    from memicos_engine.selftest.compatibility import misfits
+
+    try:
+        wrong = misfits(model, [one.facts for one in stored])
+    except RuntimeError as error:
+        raise LoadError(
+            f"{model.id} does not run in {settings.model_dtype} on {model.device}: {_words(error)}. "
+            "Set MODEL_DTYPE=float32."
+        ) from error
+    return [one for one in stored if one.facts.id not in wrong], wrong
+
+
+def _shelf(settings: Settings, model: LanguageModel, stored: Sequence[Stored], broken: dict[str, str]) -> Shelf:
+    """Raises LoadError where there are sources and none of them can be served."""
+    from memicos_engine.sources.source_cache import Shelf
+
+    good, wrong = fitting(settings, model, stored)
+    broken = broken | wrong
+    if broken and not good:
+        raise LoadError(next(iter(broken.values())))
+    for words in broken.values():
+        log.error("%s", words)
+    return Shelf(good, settings.max_loaded_saes, settings.sae_bytes, broken)
+
+
+def pick_device(wanted: str) -> str:
+    """The device of `DEVICE`; auto takes cuda, then mps, then cpu.
+
+    Raises:
+        LoadError: it isn't there.
+    """
+    import torch
+
+    cuda, mps = torch.cuda.device_count(), torch.backends.mps.is_available()
+    if wanted == "auto":
+        return "cuda" if cuda else "mps" if mps else "cpu"
+    kind, _, number = wanted.partition(":")
+    if (kind == "cuda" and int(number or 0) >= cuda) or (kind == "mps" and not mps):
+        there = [f"cuda:{one}" for one in range(cuda)] + (["mps"] if mps else []) + ["cpu"]
+        raise LoadError(f"There is no device {wanted} (DEVICE) that torch can use here, only {', '.join(there)}.")
+    return wanted
+
+
+def _no_pickles() -> None:
+    """Some of SAELens' loaders call torch.load and leave `weights_only` to its default, which a variable can undo."""
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+
+
+def _model(settings: Settings, place: model_names.Place, device: str, report: Report) -> LanguageModel:
+    from memicos_engine.model.language_model import load_model
+    from safetensors import SafetensorError
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    token = settings.hf_token.get_secret_value() if settings.hf_token else None
+    folder = place.folder
+    if folder is None:
+        assert place.repo is not None
+        report(f"fetching {place.repo}", IMPORTED)
+        folder = hub.fetch(place.repo, token, report, IMPORTED)
+    where = f"{place.shown} ({place.setting})"
+    _check_files(folder, where)
+    report(f"loading {place.shown}", IMPORTED)
+    try:
+        model = load_model(settings.model_id or place.shown, str(folder), device, settings.model_dtype)
+    except _no_memory() as error:
+        raise LoadError(_too_large(where, device, "MODEL_DTYPE")) from error
+    except (OSError, ValueError, LookupError, ImportError, RuntimeError, AttributeError, SafetensorError) as error:
+        raise LoadError(f"{where} is not a model that can be loaded: {_words(error)}") from error
+    return model if place.folder else replace(model, origin=place.shown)
+
+
+def outlined(place: model_names.Place, folder: Path) -> LanguageModel:
+    """The model in `folder` without its weights.
+
+    Raises:
+        LoadError: it is none that could be served.
+    """
+    _no_pickles()
+    from memicos_engine.model.language_model import outline
+
+    where = f"{place.shown} ({place.setting})"
+    _check_layout(folder, where)
+    try:
+        return outline(place.shown, str(folder))
+    except (OSError, ValueError, LookupError, ImportError, RuntimeError, AttributeError) as error:
+        raise LoadError(f"{where} is not a model that can be loaded: {_words(error)}") from error
+
+
+def _check_layout(folder: Path, where: str) -> None:
+    if not (folder / "config.json").is_file():
+        raise LoadError(f"{where} has no config.json: it is not a model in the hub's layout.")
+
+
+def _check_files(folder: Path, where: str) -> None:
+    """Whether the folder has what a model needs, its weights being whole safetensors."""
+    from safetensors import SafetensorError, safe_open
+
+    _check_layout(folder, where)
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise LoadError(f"{where} has no weights as safetensors; other formats are not read.")
+    for file in weights:
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise LoadError(f"{file.name} of {where} is damaged: {error}. Fetch it again.") from error
+
+
+def _no_memory() -> tuple[type[BaseException], ...]:
+    import torch
+
+    return (torch.OutOfMemoryError, MemoryError)
+
+
+def _too_large(what: str, device: str, settings: str) -> str:
+    return f"{what} does not fit into the memory of {device}. Set {settings}, or use a larger device."
+
+
+def _words(error: BaseException) -> str:
+    from memicos_engine.sources.source_specs import in_a_line
+
+    return in_a_line(error)

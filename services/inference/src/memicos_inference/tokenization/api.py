@@ -1,0 +1,16 @@
+"""The route of tokenising."""
+
+from functools import partial
+
+from fastapi import APIRouter, Request, Response
+
+from memicos_inference.http.responses import answer
+from memicos_inference.tokenization import service
+from memicos_inference.tokenization.schemas import TokenizeRequest, TokenizeResponse
+
+router = APIRouter(prefix="/v1", tags=["tokenize"])
+
+
+@router.post("/tokenize", response_model=TokenizeResponse, summary="Cut a text into the model's tokens")
+async def tokenize(body: TokenizeRequest, request: Request) -> Response:
+    return await answer(request, partial(service.tokenize, body=body))

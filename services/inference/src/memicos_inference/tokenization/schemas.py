@@ -1,0 +1,18 @@
+"""The wire of `/v1/tokenize`."""
+
+from pydantic import Field
+
+from memicos_inference.http.api_model import Text, Wire
+
+
+class TokenizeRequest(Wire):
+    model: Text
+    text: Text
+    prepend_bos: bool | None = Field(None, description="null: as the model's sources were trained")
+
+
+class TokenizeResponse(Wire):
+    tokens: list[int] = Field(description="token ids")
+    token_strings: list[str] = Field(description="each token decoded alone")
+    tokens_is_special: list[bool]
+    prepend_bos: bool = Field(description="whether BOS was prepended")

@@ -1,0 +1,149 @@
+"""The wire of search by meaning: names and fields as published clients know them, and a few of our own."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, field_validator
+
+from memicos_webapp import examples
+from memicos_webapp.activation_search.schemas import NeuronBody
+from memicos_webapp.recipes import Recipe
+from memicos_webapp.settings import at_most
+
+Share = Annotated[float | None, Field(ge=0, le=1)]
+
+
+class SearchBody(BaseModel):
+    """What all four searches take."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+    query: str = Field(
+        description="what the feature should be about, in any words; 3 characters or more, "
+        + at_most("query_characters")
+    )
+    offset: int = Field(default=0, ge=0, le=100_000, description="results to pass over; an answer's nextOffset")
+    minDensity: Share = Field(default=None, description="share of tokens that the feature fires on, at least")
+    maxDensity: Share = Field(default=None, description="share of tokens that the feature fires on, at most")
+
+
+class SearchAllBody(SearchBody):
+    """Search all features."""
+
+    model_config = ConfigDict(json_schema_extra=examples.SEARCH_ALL)
+
+
+class SearchModelBody(SearchBody):
+    """Search the features of a model."""
+
+    model_config = ConfigDict(json_schema_extra=examples.SEARCH_MODEL)
+
+    modelId: str
+
+
+class SearchReleaseBody(SearchBody):
+    """Search the features of a release."""
+
+    model_config = ConfigDict(json_schema_extra=examples.SEARCH_RELEASE)
+
+    releaseName: str
+
+
+class SearchSourcesBody(SearchBody):
+    """Search the features of some sources of a model."""
+
+    model_config = ConfigDict(json_schema_extra=examples.SEARCH_SOURCES)
+
+    modelId: str
+    layers: list[str] = Field(max_length=1000, description="ids of sources; empty: every source of the model")
+
+
+class SearchedFor(SearchBody):
+    """The request; fields that it does not have are null."""
+
+    modelId: str | None = None
+    layers: list[str] | None = None
+    releaseName: str | None = None
+
+
+class ExplanationHit(BaseModel):
+    """A feature, with the explanation of it that fits best. A feature is in the results once."""
+
+    modelId: str
+    layer: str
+    source: str
+    index: str
+    description: str
+    explanationModelName: str | None
+    typeName: str
+    cosine_similarity: float | None = Field(
+        description="of query and explanation; null where the explanation has no vector"
+    )
+    matchedBy: list[str] = Field(description="meaning, words or both")
+    neuron: NeuronBody
+
+
+class Skipped(BaseModel):
+    """Sources that were not, or not wholly, searched by meaning. They were searched by words."""
+
+    modelId: str
+    sources: list[str]
+    reason: str
+
+
+class ExplanationSearchResult(BaseModel):
+    """Best first: ranks by meaning and by words, fused."""
+
+    request: SearchedFor
+    results: list[ExplanationHit]
+    resultsCount: int = Field(description="how many this answer has")
+    hasMore: bool
+    nextOffset: int | None = Field(default=None, description="where the next page starts; null at the end")
+    skipped: list[Skipped]
+    exampleRecipes: dict[str, Recipe] = Field(
+        description="by `<model>/<source>`, how the values of examples were computed"
+    )
+
+
+def _empty_is_none(value: object) -> object:
+    """A form sends a field that is not filled in as an empty string."""
+    return None if value == "" else value
+
+
+_NAMES = TypeAdapter(list[str])
+
+
+class PageQuery(BaseModel):
+    """Query of the page: where to search is a release, a model, or sources of a model; else everywhere.
+
+    `sources` is JSON, as links to this page have it; the form sends `source`, once for each.
+    """
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    q: str = ""
+    release_name: str = Field(default="", alias="releaseName")
+    model_id: str = Field(default="", alias="modelId")
+    sources: str = ""
+    source: list[str] = []
+    max_density: Annotated[float | None, BeforeValidator(_empty_is_none)] = Field(
+        default=None, alias="maxDensity", ge=0, le=1
+    )
+    page: int = Field(default=1, ge=1, le=10_000)
+
+    @field_validator("sources")
+    @classmethod
+    def _is_a_list(cls, value: str) -> str:
+        _NAMES.validate_json(value or "[]")
+        return value
+
+    @property
+    def names(self) -> list[str]:
+        return list(dict.fromkeys([*_NAMES.validate_json(self.sources or "[]"), *self.source]))
+
+    @property
+    def scope(self) -> Literal["all", "release", "model", "sources"]:
+        if self.release_name:
+            return "release"
+        if not self.model_id:
+            return "all"
+        return "sources" if self.sources or self.source else "model"

@@ -1,0 +1,118 @@
+"""Results of search by meaning as the page draws them."""
+
+from dataclasses import dataclass
+from html import escape
+from urllib.parse import urlencode
+
+from markupsafe import Markup
+
+from memicos_webapp.explanation_search.repository import MARK_END, MARK_START, Example
+from memicos_webapp.explanation_search.schemas import PageQuery
+from memicos_webapp.explanation_search.service import Choices, Hit
+from memicos_webapp.features.view import METHODS, markup, pieces
+from memicos_webapp.formatting import segment, visible
+
+AROUND = 10
+"""Tokens on each side of the strongest one that a snippet shows."""
+
+SUGGESTIONS = ("numbers and dates", "names of countries", "Python code", "negation", "whales and the sea", "the law")
+
+
+def marked(text: str) -> Markup:
+    """A text with what the query matched as <mark>."""
+    return Markup(escape(text).replace(MARK_START, "<mark>").replace(MARK_END, "</mark>"))
+
+
+@dataclass(frozen=True)
+class Snippet:
+    before: bool
+    """There is more text before it."""
+    text: Markup
+    after: bool
+
+
+@dataclass(frozen=True)
+class Result:
+    path: str
+    description: Markup
+    method: str
+    model: str
+    source: str
+    index: int
+    density: float
+    top_token: str | None
+    max_activation: float
+    snippets: list[Snippet]
+    cosine: float | None
+    matched: str
+    """Why it is here, in words."""
+
+
+def _snippet(hit: Hit, example: Example) -> Snippet:
+    tokens = hit.contexts[example.context].tokens
+    # the prepended BOS is no part of the text
+    first = 1 if hit.source.recipe["prepend_bos"] else 0
+    start, end = max(first, example.position - AROUND), min(len(tokens), example.position + AROUND + 1)
+    run = pieces(tokens, example.values, hit.feature.max_activation, start, end)
+    if run:
+        shade, words, text = run[0]
+        run[0] = (shade, words, text.removeprefix(" ") or text)
+    return Snippet(start > first, markup(run), end < len(tokens))
+
+
+def _top_token(hit: Hit) -> str | None:
+    if not hit.feature.examples:
+        return None
+    example = hit.feature.examples[0]
+    tokens = hit.contexts[example.context].tokens
+    return visible(tokens[example.position]) if example.position < len(tokens) else None
+
+
+def result(hit: Hit) -> Result:
+    ranked, words = hit.ranked, hit.words
+    method = METHODS.get(words.method, words.method)
+    return Result(
+        path=f"/{segment(hit.source.model_id)}/{segment(hit.source.name)}/{ranked.index}",
+        description=marked(words.marked),
+        method=f"{method}, {words.model}" if words.model else method,
+        model=hit.source.model_id,
+        source=hit.source.name,
+        index=ranked.index,
+        density=hit.feature.density,
+        top_token=_top_token(hit),
+        max_activation=hit.feature.max_activation,
+        snippets=[_snippet(hit, example) for example in hit.feature.examples],
+        cosine=ranked.cosine,
+        matched=" and ".join(name for name, by in (("meaning", ranked.by_meaning), ("words", ranked.by_words)) if by),
+    )
+
+
+@dataclass(frozen=True)
+class Tab:
+    name: str
+    href: str
+    current: bool
+
+
+def tabs(query: PageQuery, choices: Choices) -> list[Tab]:
+    """All, one release, one model or some sources: a link each, with what it would search first."""
+    model = query.model_id or (choices.models[0] if choices.models else "")
+    release = query.release_name or (choices.releases[0][0] if choices.releases else "")
+    found = [
+        ("All", "all", {}),
+        ("Release", "release", {"releaseName": release}),
+        ("Model", "model", {"modelId": model}),
+        ("Sources", "sources", {"modelId": model, "sources": "[]"}),
+    ]
+    kept = {"q": query.q, "maxDensity": query.max_density}
+    return [
+        Tab(name, link({**kept, **extra}), query.scope == scope)
+        for name, scope, extra in found
+        if not extra or all(extra.values())
+    ]
+
+
+def link(query: dict[str, object]) -> str:
+    """An address of the page, without what is at its default."""
+    shown = {name: text for name, text in query.items() if text not in (None, "", 1)}
+    return "/search-explanations" + (f"?{urlencode(shown)}" if shown else "")

@@ -1,0 +1,52 @@
+"""JSON of a feature's values over a text."""
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Request
+
+from memicos_webapp.database.engine import DatabaseDep
+from memicos_webapp.errors import ErrorBody
+from memicos_webapp.feature_test import service
+from memicos_webapp.feature_test.schemas import Activation, NewActivation
+from memicos_webapp.inference.service import InferenceDep, check_texts
+
+router = APIRouter(
+    tags=["activation"],
+    responses={
+        400: {"model": ErrorBody, "description": "A text over the limit, or too many of them"},
+        404: {"model": ErrorBody, "description": "Unknown model, source or index"},
+        413: {"model": ErrorBody, "description": "The body is too large"},
+        503: {"model": ErrorBody, "description": "Inference is down, loading or busy"},
+    },
+)
+
+
+@router.post("/activation/new", response_model=Activation | list[Activation])
+async def new_activation(
+    request: Request, database: DatabaseDep, inference: InferenceDep, body: NewActivation
+) -> Activation | list[Activation]:
+    """A feature's values over a text of yours; a list of texts is answered with a list, in order."""
+    texts = check_texts(request.app.state.settings, body.custom_text)
+    target = body.feature
+    await service.get_feature(database, target.model_id, target.source, target.index)
+    answers = []
+    for text in texts:
+        run = await service.run(inference, target.model_id, target.source, target.index, text, body.ignore_bos)
+        answers.append(
+            Activation(
+                model_id=target.model_id,
+                layer=target.source,
+                source=target.source,
+                index=str(target.index),
+                tokens=run.tokens,
+                values=run.values,
+                max_value=run.max_value,
+                max_value_token_index=run.max_index,
+                min_value=min(run.values),
+                created_at=datetime.now(UTC),
+                token_ids=run.token_ids,
+                ignored_positions=run.ignored,
+                recipe=run.recipe,
+            )
+        )
+    return answers[0] if isinstance(body.custom_text, str) else answers

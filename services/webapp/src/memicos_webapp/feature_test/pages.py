@@ -1,0 +1,47 @@
+"""The answer to the dashboard's box that runs the user's own text."""
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import HTMLResponse
+
+from memicos_webapp import recipes
+from memicos_webapp.database.engine import DatabaseDep
+from memicos_webapp.feature_test import service, view
+from memicos_webapp.features.service import parse_index
+from memicos_webapp.inference.pages import COMING, waiting
+from memicos_webapp.inference.service import InferenceDep, check_texts
+from memicos_webapp.templating import render
+
+router = APIRouter(tags=["activations"])
+
+
+@router.post("/{model}/{source}/{index}/test", response_class=HTMLResponse)
+async def run_own_text(
+    request: Request,
+    database: DatabaseDep,
+    inference: InferenceDep,
+    model: str,
+    source: str,
+    index: str,
+    text: Annotated[str, Form()] = "",
+) -> HTMLResponse:
+    check_texts(request.app.state.settings, text)
+    info, row = await service.get_feature(database, model, source, parse_index(index))
+    try:
+        run = await service.run(inference, info.model_id, info.name, row.index, text, ignore_bos=True)
+    except COMING as fault:
+        return waiting(request, fault, request.url.path, {"text": text})
+    template = "result.html" if request.headers.get("hx-request") == "true" else "page.html"
+    return render(
+        request,
+        f"feature_test/{template}",
+        source=info,
+        row=row,
+        run=run,
+        tokens=view.tokens(run, row.max_activation),
+        recipe=recipes.words(run.recipe),
+        recompute=recipes.command(str(request.base_url), info.model_id, info.name, row.index, text),
+        share=f"{info.path}/{row.index}?{urlencode({'defaulttesttext': text})}",
+    )

@@ -1,0 +1,70 @@
+"""The whole stack.
+
+demo         the running demo: its URLs and its lines so far
+start        starts another one with some environment; every one is ended
+data         a data folder for it
+"""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from memicos_testing.demo_program import ROOT, Demo, Start, data_folder, environment
+
+
+@pytest.fixture(scope="session")
+def model_folder() -> Path:
+    """The demo's model, converted once for every run on this machine."""
+    subprocess.run([sys.executable, "demo/model.py"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return ROOT / ".data" / "models" / "smollm2-135m-it"
+
+
+@pytest.fixture(scope="session")
+def start(model_folder: Path) -> Iterator[Start]:
+    """Starts `make demo`'s program with some environment; every one is ended."""
+    running: list[Demo] = []
+
+    def start(data: Path, *arguments: str, **more: str) -> Demo:
+        variables = environment(data, **more)
+        process = subprocess.Popen(
+            [sys.executable, "demo/run.py", "--no-model", *arguments],
+            cwd=ROOT,
+            env=variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        demo = Demo(
+            process,
+            webapp=f"http://127.0.0.1:{variables['MEMICOS_PORT']}",
+            inference=f"http://127.0.0.1:{variables['INFERENCE_PORT']}",
+        )
+        assert process.stdout is not None
+        stream = process.stdout
+        threading.Thread(target=lambda: demo.lines.extend(line.rstrip() for line in stream), daemon=True).start()
+        running.append(demo)
+        return demo
+
+    yield start
+    for demo in running:
+        if demo.process.poll() is None:
+            demo.end()
+
+
+@pytest.fixture(scope="session")
+def demo(start: Start) -> Iterator[Demo]:
+    with data_folder() as folder:
+        demo = start(folder)
+        demo.wait_for("pages are served")
+        demo.wait_for("inference is ready")
+        yield demo
+        demo.end()
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    with data_folder() as folder:
+        yield folder
