@@ -238,7 +238,7 @@ def test_vector_at_hooks_that_only_the_bridge_names(small: LanguageModel, small_
     for name, hidden in found.items():
         vector = rng.normal(size=hidden.shape[-1])
         reading = activations.vector(small, f"blocks.2.{name}", vector.tolist(), [ids])[0]
-        assert np.allclose(reading.values, activations.numpy() @ vector, rtol=1e-3, atol=1e-3), name
+        assert np.allclose(reading.values, hidden.numpy() @ vector, rtol=1e-3, atol=1e-3), name
     # the plain module is left as it was
     assert type(small.hf.model.layers[2]) is type(block)
 

@@ -73,7 +73,7 @@ def write_record(path: Path, model: str, probe: Probe) -> None:
 @cache
 def probe_texts() -> tuple[str, ...]:
     """The texts of probe.txt: public domain prose, law, code, several languages."""
-    text = files("memicos_engine").joinpath("probe.txt").read_text(encoding="utf-8")
+    text = files("memicos_engine.selftest").joinpath("probe.txt").read_text(encoding="utf-8")
     return tuple(text.strip().split("\n\n"))
 
 
