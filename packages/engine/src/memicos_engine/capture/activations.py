@@ -109,7 +109,8 @@ def vector(
     """Scalar product of a vector, as it is, with the activation at each position. No position is ignored.
 
     Raises:
-        InvalidRequestError: unknown hook, a vector of another width than the activations there, or values that are not finite.
+        InvalidRequestError: unknown hook, a vector of another width than the activations there, or values
+            that are not finite.
     """
     hook_points.check_capturable(model, hook_name)
     readings = []
@@ -253,7 +254,11 @@ def firing(
 def _captured(
     model: LanguageModel, sources: Sequence[SourceInfo], prompts: Sequence[Sequence[int]], attributed: bool = True
 ) -> Generator[Wanted, Captured, Captured]:
-    """What sources read on prompts, with what attribution needs. Raises InvalidRequestError where a source's hook is not there."""
+    """What sources read on prompts, with what attribution needs.
+
+    Raises:
+        InvalidRequestError: a source's hook is not there.
+    """
     for source in sources:
         hook_points.check_capturable(model, source.hook_name)
     names = [source.hook_name for source in sources]

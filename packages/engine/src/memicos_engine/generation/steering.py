@@ -32,7 +32,8 @@ class Steer:
     """A direction (D,) with its strength at a hook; kept as float32 on the CPU.
 
     Raises:
-        InvalidRequestError: an unknown method, numbers that are not finite, or a zero vector where its direction counts.
+        InvalidRequestError: an unknown method, numbers that are not finite, or a zero vector where its direction
+            counts.
     """
 
     hook: str
@@ -71,7 +72,8 @@ def changes(model: LanguageModel, steers: Sequence[Steer]) -> Changes:
     """Directions on the model's device, by their places.
 
     Raises:
-        InvalidRequestError: a hook that cannot be steered, a direction of another width than the activations there, or too long.
+        InvalidRequestError: a hook that cannot be steered, a direction of another width than the activations there,
+            or too long.
     """
     by_place: dict[HookModule, list[Steer]] = {}
     for steer in steers:

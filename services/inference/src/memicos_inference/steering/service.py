@@ -89,7 +89,7 @@ def chat(served: Served, body: ChatRequest) -> Writing:
         ]
         return ChatResponse.model_construct(outputs=outputs, input=given)
 
-    return _frames(body, writing, said, whole)
+    return _frames(body, writing, said, whole, given)
 
 
 def _steers(served: Served, body: SteerSettings) -> list[Steer]:
@@ -151,28 +151,31 @@ def _frames(
     writing: Generation,
     said: Sequence[Said],
     whole: Callable[[], CompletionResponse | ChatResponse],
+    prompt: ChatInput | None = None,
 ) -> Writing:
+    """Answers of a generation as it advances. `prompt` goes into the first delta."""
     yield writing
     while not writing.done:
         if not body.stream:
             yield None
         elif body.stream_deltas:
-            yield _delta(said)
+            yield _delta(said, prompt)
+            prompt = None
         else:
             for one in said:
                 one.advance()
             yield _json(whole())
     if body.stream_deltas:
-        yield Events(_delta(said) + event(_json(whole())))
+        yield Events(_delta(said, prompt) + event(_json(whole())))
         return
     for one in said:
         one.advance()
     yield _json(whole())
 
 
-def _delta(said: Sequence[Said]) -> Events:
+def _delta(said: Sequence[Said], prompt: ChatInput | None) -> Events:
     outputs = [delta for one in said if (delta := one.advance()) is not None]
-    return event(_json(SteerDelta.model_construct(outputs=outputs)), DELTA)
+    return event(_json(SteerDelta.model_construct(outputs=outputs, input=prompt)), DELTA)
 
 
 def _json(answer: CompletionResponse | ChatResponse | SteerDelta) -> bytes:
