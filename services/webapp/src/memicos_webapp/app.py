@@ -93,7 +93,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/openapi.json",
         dependencies=[Depends(security.whole_text)],
-        responses={422: {"model": errors.ErrorBody, "description": "Something in the request is not right"}},
+        responses={422: {"model": errors.ErrorBody, "description": "Invalid request"}},
     )
     app.state.settings = settings or Settings()
     security.install(app, app.state.settings)
