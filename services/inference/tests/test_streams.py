@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import torch
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation.decoder import Decoder
 from memicos_engine.generation.generation import Generation
 from memicos_inference.http.sse import event
@@ -99,6 +99,16 @@ def joined(deltas: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def raw_texts(deltas: list[dict[str, Any]]) -> dict[str, str]:
+    """Each column's conversation with special tokens, put together from deltas as docs/inference.md says."""
+    parts = [output for delta in deltas for output in delta["outputs"]]
+    prompt = deltas[0]["input"]["raw"]
+    return {
+        kind: prompt + "".join(part.get("raw", part["completion"]) for part in parts if part["type"] == kind)
+        for kind in {part["type"] for part in parts}
+    }
+
+
 def wanted(whole: dict[str, Any]) -> dict[str, dict[str, Any]]:
     keys = ("completion", "token_ids", "finished")
     return {
@@ -116,7 +126,11 @@ async def test_deltas_make_up_the_answer_and_it_stands_at_the_end(wild: str, pat
             found = await streamed(http, path, asked | {"stream_deltas": True})
             assert [name for name, _ in found] == ["delta"] * (len(found) - 1) + ["message"] and len(found) > 2
             assert found[-1][1] == whole == (await streamed(http, path, asked))[-1][1]
-            assert joined([delta for _, delta in found[:-1]]) == wanted(whole)
+            deltas = [delta for _, delta in found[:-1]]
+            assert joined(deltas) == wanted(whole)
+            if path == CHAT:
+                assert [delta.get("input") for delta in deltas] == [whole["input"]] + [None] * (len(deltas) - 1)
+                assert raw_texts(deltas) == {one["type"]: one["raw"] for one in whole["outputs"]}
             for one in whole["outputs"]:
                 ends.add(one["finished"])
                 said += one["raw"] if path == CHAT else one["completion"]
@@ -178,7 +192,7 @@ async def test_by_our_client(url: str, client: Client) -> None:
 
 FAULTS: list[tuple[Exception, str, str]] = [
     (RuntimeError("a fault of ours"), "internal", "It has been logged as same."),
-    (Refused("The model's logits are not finite numbers any more"), "invalid_request", "not finite"),
+    (InvalidRequestError("The model's logits are not finite numbers any more"), "invalid_request", "not finite"),
     (torch.OutOfMemoryError("no more"), "out_of_memory", "no memory left"),
 ]
 
@@ -200,7 +214,7 @@ async def test_what_ends_a_stream_is_an_event_of_its_own(
     def step(self: Decoder) -> list[Generation]:
         for one in self.generations:
             if len(one.ids[0]) == 3:
-                if not isinstance(fault, Refused):
+                if not isinstance(fault, InvalidRequestError):
                     raise fault
                 one.error = fault  # as where a row of several cannot go on
         return real(self)

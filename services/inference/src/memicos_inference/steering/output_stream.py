@@ -46,14 +46,21 @@ class Said:
         logprobs = [self._logprob(one) for one in self._writing.logprobs[self._row][start:]]
         self.logprobs += logprobs
         ended = self.ended is not None
+        raw: str | None = None
         if self._raw is None:
             words = self._text.add(ids[:-1] if self.ended == "eos" else ids, ended)
         else:
-            words = self._text.add(self._model.without_special(ids), ended)
-            self.raw += self._raw.add(ids, ended)
+            words = self._text.add(self._model.remove_special(ids), ended)
+            raw = self._raw.add(ids, ended)
+            self.raw += raw
         self.words += words
         return OutputDelta.model_construct(
-            type=self.kind, completion=words, token_ids=ids, finished=self.ended, logprobs=logprobs or None
+            type=self.kind,
+            completion=words,
+            raw=None if raw == words else raw,
+            token_ids=ids,
+            finished=self.ended,
+            logprobs=logprobs or None,
         )
 
     def _logprob(self, found: Logprob) -> TokenLogprob:

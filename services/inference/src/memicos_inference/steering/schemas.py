@@ -140,13 +140,16 @@ class ChatResponse(Wire):
 
 
 class OutputDelta(Wire):
-    """What is new in an output. All of a stream joined are the `completion`, `token_ids` and `logprobs` of the answer.
+    """New part of an output. The parts of a stream joined are `completion`, `token_ids` and `logprobs` of the answer.
 
     A character of several tokens comes with the last of them, so that `completion` may be empty.
     """
 
     type: SteerType
     completion: str
+    raw: str | None = Field(
+        None, description="chats: `completion` with special tokens, where these make a difference; null: no difference"
+    )
     token_ids: list[int]
     finished: Finished | None = Field(None, description="why it ended; null: not yet")
     logprobs: list[TokenLogprob] | None = Field(None, description="one a token, where asked for")
@@ -154,3 +157,4 @@ class OutputDelta(Wire):
 
 class SteerDelta(Wire):
     outputs: list[OutputDelta] = Field(description="those in which something is new")
+    input: ChatInput | None = Field(None, description="chats: the prompt, in the first delta of a stream")

@@ -22,7 +22,7 @@ T = TypeVar("T", bound="OutputDelta")
 
 @_attrs_define
 class OutputDelta:
-    """What is new in an output. All of a stream joined are the `completion`, `token_ids` and `logprobs` of the answer.
+    """New part of an output. The parts of a stream joined are `completion`, `token_ids` and `logprobs` of the answer.
 
     A character of several tokens comes with the last of them, so that `completion` may be empty.
 
@@ -30,6 +30,8 @@ class OutputDelta:
             type_ (OutputDeltaType):
             completion (str):
             token_ids (list[int]):
+            raw (None | str | Unset): chats: `completion` with special tokens, where these make a difference; null: no
+                difference
             finished (None | OutputDeltaFinishedType0 | Unset): why it ended; null: not yet
             logprobs (list[TokenLogprob] | None | Unset): one a token, where asked for
     """
@@ -37,6 +39,7 @@ class OutputDelta:
     type_: OutputDeltaType
     completion: str
     token_ids: list[int]
+    raw: None | str | Unset = UNSET
     finished: None | OutputDeltaFinishedType0 | Unset = UNSET
     logprobs: list[TokenLogprob] | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -47,6 +50,12 @@ class OutputDelta:
         completion = self.completion
 
         token_ids = self.token_ids
+
+        raw: None | str | Unset
+        if isinstance(self.raw, Unset):
+            raw = UNSET
+        else:
+            raw = self.raw
 
         finished: None | str | Unset
         if isinstance(self.finished, Unset):
@@ -77,6 +86,8 @@ class OutputDelta:
                 "token_ids": token_ids,
             }
         )
+        if raw is not UNSET:
+            field_dict["raw"] = raw
         if finished is not UNSET:
             field_dict["finished"] = finished
         if logprobs is not UNSET:
@@ -94,6 +105,15 @@ class OutputDelta:
         completion = d.pop("completion")
 
         token_ids = cast(list[int], d.pop("token_ids"))
+
+        def _parse_raw(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        raw = _parse_raw(d.pop("raw", UNSET))
 
         def _parse_finished(data: object) -> None | OutputDeltaFinishedType0 | Unset:
             if data is None:
@@ -138,6 +158,7 @@ class OutputDelta:
             type_=type_,
             completion=completion,
             token_ids=token_ids,
+            raw=raw,
             finished=finished,
             logprobs=logprobs,
         )

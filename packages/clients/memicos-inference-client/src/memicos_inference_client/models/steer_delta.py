@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import UNSET, Unset
+
 if TYPE_CHECKING:
+    from ..models.chat_input import ChatInput
     from ..models.output_delta import OutputDelta
 
 
@@ -18,16 +21,28 @@ class SteerDelta:
     """
     Attributes:
         outputs (list[OutputDelta]): those in which something is new
+        input_ (ChatInput | None | Unset): chats: the prompt, in the first delta of a stream
     """
 
     outputs: list[OutputDelta]
+    input_: ChatInput | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.chat_input import ChatInput  # noqa: PLC0415
+
         outputs = []
         for outputs_item_data in self.outputs:
             outputs_item = outputs_item_data.to_dict()
             outputs.append(outputs_item)
+
+        input_: dict[str, Any] | None | Unset
+        if isinstance(self.input_, Unset):
+            input_ = UNSET
+        elif isinstance(self.input_, ChatInput):
+            input_ = self.input_.to_dict()
+        else:
+            input_ = self.input_
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -36,11 +51,14 @@ class SteerDelta:
                 "outputs": outputs,
             }
         )
+        if input_ is not UNSET:
+            field_dict["input"] = input_
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.chat_input import ChatInput  # noqa: PLC0415
         from ..models.output_delta import OutputDelta  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -51,8 +69,26 @@ class SteerDelta:
 
             outputs.append(outputs_item)
 
+        def _parse_input_(data: object) -> ChatInput | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                input_type_0 = ChatInput.from_dict(data)
+
+                return input_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ChatInput | None | Unset, data)
+
+        input_ = _parse_input_(d.pop("input", UNSET))
+
         steer_delta = cls(
             outputs=outputs,
+            input_=input_,
         )
 
         steer_delta.additional_properties = d
