@@ -25,6 +25,7 @@ from memicos_webapp.feature_test import api as activations_api
 from memicos_webapp.feature_test import pages as activations_pages
 from memicos_webapp.features import api as features_api
 from memicos_webapp.features import pages as features_pages
+from memicos_webapp.health import api as health_api
 from memicos_webapp.inference import pages as inference_pages
 from memicos_webapp.inference import service as inference_service
 from memicos_webapp.settings import Settings
@@ -100,6 +101,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     request_log.install(app, app.state.settings.log_requests)
     errors.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.include_router(health_api.router)
     for router in API:
         app.include_router(router, prefix="/api")
     for router in PAGES:

@@ -52,6 +52,15 @@ class TooLarge(Fault):
     status = 413
 
 
+class TooManyRequests(Fault):
+    """A limit per visitor or in all is reached; `retry_after` seconds later the request may be repeated."""
+
+    status = 429
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message, {"Retry-After": str(retry_after)})
+
+
 class UpstreamFault(Fault):
     """Another service answered, but not usefully."""
 
@@ -74,6 +83,7 @@ TITLES = {
     405: "Method not allowed",
     413: "Too large",
     422: "Invalid request",
+    429: "Too many requests",
     502: "Another service failed",
     503: "Service unavailable",
 }
