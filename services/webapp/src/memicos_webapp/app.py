@@ -19,7 +19,7 @@ from memicos_webapp.embeddings import background as background_embedder
 from memicos_webapp.explanation_search import api as search_api
 from memicos_webapp.explanation_search import pages as search_pages
 from memicos_webapp.explanations import api as explanations_api
-from memicos_webapp.explanations import autointerp
+from memicos_webapp.explanations import autointerp_client
 from memicos_webapp.explanations import pages as explanations_pages
 from memicos_webapp.feature_test import api as activations_api
 from memicos_webapp.feature_test import pages as activations_pages
@@ -58,7 +58,7 @@ PAGES: tuple[APIRouter, ...] = (
 
 PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
     inference_service.opened,
-    autointerp.opened,
+    autointerp_client.lifespan,
     background_embedder.lifespan,
 )
 """What folders open at start and close at the end (`async with part(app)`); `app.state.database` is there."""

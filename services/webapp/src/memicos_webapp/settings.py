@@ -157,6 +157,11 @@ class Settings(BaseSettings):
     autointerp_seconds: float = Field(
         default=160, gt=0, description="Longest wait for an explanation by the autointerp server."
     )
+    autointerp_status_seconds: float = Field(
+        default=3,
+        ge=0,
+        description="How long the state of the autointerp server is cached, and the longest wait for it.",
+    )
     explain_activations: int = Field(
         default=10, ge=1, le=64, description="Texts of a feature that the language model is shown."
     )
