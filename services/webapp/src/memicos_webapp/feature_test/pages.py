@@ -10,7 +10,7 @@ from memicos_webapp import recipes
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.feature_test import service, view
 from memicos_webapp.features.service import parse_index
-from memicos_webapp.inference.pages import COMING, waiting
+from memicos_webapp.inference.pages import TEMPORARY, waiting
 from memicos_webapp.inference.service import InferenceDep, check_texts
 from memicos_webapp.templating import render
 
@@ -31,7 +31,7 @@ async def run_own_text(
     info, row = await service.get_feature(database, model, source, parse_index(index))
     try:
         run = await service.run(inference, info.model_id, info.name, row.index, text, ignore_bos=True)
-    except COMING as fault:
+    except TEMPORARY as fault:
         return waiting(request, fault, request.url.path, {"text": text})
     template = "result.html" if request.headers.get("hx-request") == "true" else "page.html"
     return render(
