@@ -8,7 +8,7 @@ from memicos_dataset import manifest
 from memicos_inference_client.models import Recipe as LiveRecipe
 from pydantic import BaseModel, Field
 
-from memicos_webapp.formatting import segment
+from memicos_webapp.formatting import url_segment
 
 
 class SaeRecipe(BaseModel):
@@ -109,5 +109,5 @@ def together(recipes: Mapping[str, Recipe]) -> list[tuple[str, str]]:
 
 def command(base_url: str, model: str, source: str, index: int, text: str | None = None) -> str:
     """The command, for a shell, that recomputes a feature's examples or its values on `text`."""
-    address = f"{base_url.rstrip('/')}/{segment(model)}/{segment(source)}/{index}"
+    address = f"{base_url.rstrip('/')}/{url_segment(model)}/{url_segment(source)}/{index}"
     return f"memicos recompute {quote(address)}" + (f" --text {quote(text)}" if text is not None else "")

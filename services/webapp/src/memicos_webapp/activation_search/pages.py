@@ -14,7 +14,7 @@ from memicos_webapp.catalog.schemas import SetInfo, SourceInfo
 from memicos_webapp.catalog.service import listed
 from memicos_webapp.database.engine import Database, DatabaseDep
 from memicos_webapp.errors import BadInput
-from memicos_webapp.formatting import segment
+from memicos_webapp.formatting import url_segment
 from memicos_webapp.inference.pages import TEMPORARY, waiting
 from memicos_webapp.inference.service import Inference, InferenceDep, check_texts
 from memicos_webapp.settings import Settings
@@ -92,7 +92,7 @@ async def _page(request: Request, database: Database, inference: Inference, path
         action=path,
         results=f"{path}/results?{query.params()}",
         status=status,
-        again=f"/{segment(query.model)}/inference",
+        again=f"/{url_segment(query.model)}/inference",
     )
 
 

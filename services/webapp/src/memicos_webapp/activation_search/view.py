@@ -7,7 +7,7 @@ from memicos_webapp.activation_search.query import PageQuery
 from memicos_webapp.activation_search.repository import FoundRow
 from memicos_webapp.activation_search.service import Found, Hit, Query, TokenRow
 from memicos_webapp.features.view import Piece, pieces
-from memicos_webapp.formatting import shade
+from memicos_webapp.formatting import activation_level
 
 AROUND = 24
 """Tokens shown on each side of the strongest one."""
@@ -115,7 +115,7 @@ def tokens(rows: Sequence[TokenRow], path: str, ignore_bos: bool) -> list[ShownT
             [
                 ShownFeature(
                     one.value,
-                    shade(one.value, strongest),
+                    activation_level(one.value, strongest),
                     f"{path}/{one.index}",
                     label_of(one.row, one.index),
                     one.index,

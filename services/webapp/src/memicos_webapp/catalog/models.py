@@ -1,25 +1,35 @@
 """Tables of the catalogue: models, releases, source sets, sources and the loads of their features."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Text, UniqueConstraint, func, text
+from sqlalchemy import BigInteger, Enum, ForeignKey, Identity, Text, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from memicos_webapp.database.base import Base
 
 
-class Account(Base):
-    """A person who writes. Until accounts exist there is one, the local owner, with id 1."""
+class Visibility(StrEnum):
+    """Who reads a thing, from the widest to the narrowest; `memicos_webapp.catalog.visibility` has the rules."""
 
-    __tablename__ = "account"
+    PUBLIC = "public"
+    UNLISTED = "unlisted"
+    PRIVATE = "private"
 
-    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    name: Mapped[str] = mapped_column(Text, unique=True)
+
+class Owned:
+    """Columns of everything that has a visibility. Without an owner it belongs to the server's administrators."""
+
+    visibility: Mapped[Visibility] = mapped_column(
+        Enum(Visibility, name="visibility", values_callable=lambda names: [one.value for one in names]),
+        server_default=Visibility.PUBLIC.value,
+    )
+    owner_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
 
 
-class Model(Base):
+class Model(Owned, Base):
     __tablename__ = "model"
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -34,7 +44,7 @@ class Model(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class Release(Base):
+class Release(Owned, Base):
     __tablename__ = "release"
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -45,7 +55,7 @@ class Release(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class SourceSet(Base):
+class SourceSet(Owned, Base):
     __tablename__ = "source_set"
     __table_args__ = (UniqueConstraint("model_id", "name"),)
 
@@ -57,7 +67,7 @@ class SourceSet(Base):
     description: Mapped[str] = mapped_column(Text)
 
 
-class Source(Base):
+class Source(Owned, Base):
     """`current_load_id` says which load readers see; it is null until the first one is complete.
 
     `active_embedder` is the one whose vectors search by meaning compares; null until one is at work.

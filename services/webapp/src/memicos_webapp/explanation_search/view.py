@@ -10,7 +10,7 @@ from memicos_webapp.explanation_search.repository import MARK_END, MARK_START, E
 from memicos_webapp.explanation_search.schemas import PageQuery
 from memicos_webapp.explanation_search.service import Choices, Hit
 from memicos_webapp.features.view import METHODS, markup, pieces
-from memicos_webapp.formatting import segment, visible
+from memicos_webapp.formatting import token_text, url_segment
 
 AROUND = 10
 """Tokens on each side of the strongest one that a snippet shows."""
@@ -65,14 +65,14 @@ def _top_token(hit: Hit) -> str | None:
         return None
     example = hit.feature.examples[0]
     tokens = hit.contexts[example.context].tokens
-    return visible(tokens[example.position]) if example.position < len(tokens) else None
+    return token_text(tokens[example.position]) if example.position < len(tokens) else None
 
 
 def result(hit: Hit) -> Result:
     ranked, words = hit.ranked, hit.words
     method = METHODS.get(words.method, words.method)
     return Result(
-        path=f"/{segment(hit.source.model_id)}/{segment(hit.source.name)}/{ranked.index}",
+        path=f"/{url_segment(hit.source.model_id)}/{url_segment(hit.source.name)}/{ranked.index}",
         description=marked(words.marked),
         method=f"{method}, {words.model}" if words.model else method,
         model=hit.source.model_id,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from memicos_webapp.feature_test.service import Run
-from memicos_webapp.formatting import shade, value, visible
+from memicos_webapp.formatting import activation_level, format_value, token_text
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,15 @@ def tokens(run: Run, strongest: float) -> list[Token]:
     for name, group in groupby(range(len(run.tokens)), key=kind):
         positions = list(group)
         if name == "rest":
-            text = "".join(visible(run.tokens[i]) for i in positions)
+            text = "".join(token_text(run.tokens[i]) for i in positions)
             made.append(Token("rest", text, "", 0, False))
             continue
         for i in positions:
             number = run.values[i]
             if name == "off":
-                title = f"not counted: the source was not trained on such positions (value {value(number)})"
-                made.append(Token("off", visible(run.tokens[i]), title, 0, False))
+                title = f"not counted: the source was not trained on such positions (value {format_value(number)})"
+                made.append(Token("off", token_text(run.tokens[i]), title, 0, False))
             else:
-                level = shade(number, max(strongest, run.max_value))
-                made.append(Token("on", visible(run.tokens[i]), f"{number:.4g}", level, i == run.max_index))
+                level = activation_level(number, max(strongest, run.max_value))
+                made.append(Token("on", token_text(run.tokens[i]), f"{number:.4g}", level, i == run.max_index))
     return made

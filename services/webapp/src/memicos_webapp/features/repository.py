@@ -22,7 +22,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from memicos_webapp.catalog.models import Account, Source
+from memicos_webapp.accounts.models import Account
+from memicos_webapp.catalog.models import Source
 from memicos_webapp.catalog.repository import SOURCE_COLUMNS, select_sources
 from memicos_webapp.catalog.schemas import SourceInfo
 from memicos_webapp.explanations.models import Explanation

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from memicos_dataset.schema import TOP_GROUP
 
 from memicos_webapp.features.service import Found
-from memicos_webapp.formatting import count, shade, value, visible
+from memicos_webapp.formatting import activation_level, format_count, format_value, token_text
 
 NEAR = 5
 """Tokens on each side of the peak that the stacked view shows."""
@@ -29,12 +29,12 @@ def pieces(tokens: Sequence[str], values: Mapping[int, float], strongest: float,
     after = start
     for position in sorted(i for i in values if start <= i < end):
         if position > after:
-            found.append((0, "", visible("".join(tokens[after:position]))))
+            found.append((0, "", token_text("".join(tokens[after:position]))))
         activation = values[position]
-        found.append((shade(activation, strongest), value(activation), visible(tokens[position])))
+        found.append((activation_level(activation, strongest), format_value(activation), token_text(tokens[position])))
         after = position + 1
     if after < end:
-        found.append((0, "", visible("".join(tokens[after:end]))))
+        found.append((0, "", token_text("".join(tokens[after:end]))))
     return found
 
 
@@ -101,12 +101,12 @@ def _example(found: Found, number: int, position: int, values: dict[int, float],
         cut(position - NEAR, position),
     ]
     own = values.get(position, 0.0)
-    text = visible(tokens[position]) if position < len(tokens) else ""
+    text = token_text(tokens[position]) if position < len(tokens) else ""
     licences = {one["name"]: one["license"] for one in found.source.collections}
     collection = (context.collection if context else None) or ""
     return Example(
         value=own,
-        peak=(shade(own, strongest), value(own), text),
+        peak=(activation_level(own, strongest), format_value(own), text),
         left=tuple(markup(zone) for zone in _trimmed(left)),
         right=tuple(
             markup(cut(position + 1 + low, position + 1 + high))
@@ -158,8 +158,8 @@ def bars(counts: Sequence[int], low: float, high: float, logarithmic: bool) -> M
         positive = ' class="pos"' if start + width / 2 >= 0 else ""
         made.append(
             f'<rect{positive} x="{i * step:.2f}" y="{70 - height:.1f}" width="{step * 0.86:.2f}" '
-            f'height="{height:.1f}"><title>{value(start)} to {value(start + width)}: {count(number)}'
-            "</title></rect>"
+            f'height="{height:.1f}"><title>{format_value(start)} to {format_value(start + width)}: '
+            f"{format_count(number)}</title></rect>"
         )
     return Markup("".join(made))
 

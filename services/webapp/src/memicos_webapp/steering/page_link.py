@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from fastapi import Request
 from pydantic import BaseModel, Field, Json, ValidationError
 
-from memicos_webapp.formatting import segment
+from memicos_webapp.formatting import url_segment
 from memicos_webapp.steering.schemas import (
     ChatMessage,
     SteerChatRequest,
@@ -146,4 +146,4 @@ def _link(request: Request, body: SteerSettings, features: list[SteerFeature], m
     values = body.model_dump(include=set(PageSettings.model_fields))
     settings = PageSettings.model_validate({**values, **fields, "mode": mode})
     pairs += settings.model_dump(exclude_defaults=True, round_trip=True).items()
-    return f"{request.base_url}{segment(body.model_id)}/steer?{urlencode(pairs)}"
+    return f"{request.base_url}{url_segment(body.model_id)}/steer?{urlencode(pairs)}"

@@ -8,7 +8,7 @@ from memicos_webapp.catalog.service import unknown_model
 from memicos_webapp.database.engine import DatabaseDep, Snapshot
 from memicos_webapp.errors import NotFound
 from memicos_webapp.features.service import parse_index
-from memicos_webapp.formatting import segment
+from memicos_webapp.formatting import url_segment
 from memicos_webapp.inference.service import InferenceDep
 from memicos_webapp.settings import Settings
 from memicos_webapp.steering import feature_controls, page_link, repository
@@ -32,7 +32,7 @@ async def steer_somewhere(request: Request, session: Snapshot) -> RedirectRespon
     if model is None:
         raise NotFound("There is nothing to steer yet: no features have been imported. `make demo` does it.")
     query = f"?{request.url.query}" if request.url.query else ""
-    return RedirectResponse(f"/{segment(model)}/steer{query}", status_code=307)
+    return RedirectResponse(f"/{url_segment(model)}/steer{query}", status_code=307)
 
 
 @router.get("/{model}/steer", response_class=HTMLResponse)
@@ -59,7 +59,7 @@ async def steer_page(request: Request, database: DatabaseDep, inference: Inferen
         max_tokens=settings.steer_tokens,
         longest_chat=page_link.LONGEST_CHAT,
         status=status,
-        again=f"/{segment(model)}/inference",
+        again=f"/{url_segment(model)}/inference",
     )
 
 

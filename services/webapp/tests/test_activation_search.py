@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from memicos_testing.fake_inference_server import FEATURES, FakeInferenceServer, tokens_of, value_of
 from memicos_testing.html_page import Page
-from memicos_webapp.formatting import value
+from memicos_webapp.formatting import format_value
 
 TEXT = "the whale rose from the sea"
 TOKENS = tokens_of(TEXT)
@@ -233,7 +233,7 @@ async def test_ranking_by_tokens_on_the_page(client: httpx.AsyncClient, inferenc
     path = "/search/results"
     results = await get(client, path, modelId="small", q=TEXT, sortIndexes="[2]", hideDense="false")
     shown = [text for _, text in results.find("div", class_="v")]
-    assert shown == [value(number) for number in ranked(SOURCES, lambda one: one[2])[:30]]
+    assert shown == [format_value(number) for number in ranked(SOURCES, lambda one: one[2])[:30]]
     (chosen,) = [text for has, text in results.find("a", class_="tk") if has.get("aria-current")]
     assert chosen == " whale"
 
@@ -264,7 +264,7 @@ async def test_the_token_page(client: httpx.AsyncClient, inference: FakeInferenc
     )
     first = [text for _, text in results.find("span", class_="val")]
     at = sorted((value_of("3-res", i, TOKENS[1]) for i in range(FEATURES)), reverse=True)
-    expected = [value(number) for number in at[:6] if number > 0]
+    expected = [format_value(number) for number in at[:6] if number > 0]
     assert expected and first[: len(expected)] == expected
 
 
