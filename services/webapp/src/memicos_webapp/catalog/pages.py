@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from memicos_webapp import recipes
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.catalog import repository, service
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.errors import BadInput, NotFound
@@ -23,48 +24,54 @@ SAMPLE_DENSITY = 0.01
 
 
 @router.get("/", response_class=HTMLResponse)
-async def home_page(request: Request, session: Snapshot) -> HTMLResponse:
-    home = await service.home(session)
-    sample = await features.sample(session, SAMPLE, SAMPLE_DENSITY)
+async def home_page(request: Request, session: Snapshot, viewer: ViewerDep) -> HTMLResponse:
+    home = await service.home(session, viewer)
+    sample = await features.sample(session, viewer, SAMPLE, SAMPLE_DENSITY)
     return render(request, "catalog/home.html", home=home, sample=sample)
 
 
 @router.get("/jump")
-async def jump(request: Request, session: Snapshot, to: str = "") -> RedirectResponse:
+async def jump(request: Request, session: Snapshot, viewer: ViewerDep, to: str = "") -> RedirectResponse:
     limit = request.app.state.settings.words_characters
     if len(to) > 4 * limit:
         raise BadInput(f"That is too long to jump to: {len(to)} characters, at most {4 * limit}.")
-    return RedirectResponse(await service.jump(session, to, request.headers.get("referer", "")), status_code=303)
+    return RedirectResponse(
+        await service.jump(session, viewer, to, request.headers.get("referer", "")), status_code=303
+    )
 
 
 @router.get("/{name}", response_class=HTMLResponse)
-async def model_or_release_page(request: Request, session: Snapshot, name: str) -> HTMLResponse:
-    model = await repository.model(session, name)
+async def model_or_release_page(request: Request, session: Snapshot, viewer: ViewerDep, name: str) -> HTMLResponse:
+    model = await repository.model(session, viewer, name)
     if model:
-        page = await service.model_page(session, model)
+        page = await service.model_page(session, viewer, model)
         return render(request, "catalog/model.html", page=page)
-    release = await repository.release(session, name)
+    release = await repository.release(session, viewer, name)
     if release is None:
-        known = [model.id for model in await repository.models(session)]
-        known += [release.id for release in await repository.releases(session)]
+        known = [model.id for model in await repository.models(session, viewer)]
+        known += [release.id for release in await repository.releases(session, viewer)]
         if not known:
-            raise await service.unknown_model(session, name)
+            raise await service.unknown_model(session, viewer, name)
         raise NotFound(f"There is no model or release {name!r} here; there is {service.listed(known)}.")
-    sets = await repository.sets(session, release_id=release.id)
+    sets = await repository.sets(session, viewer, release_id=release.id)
     return render(request, "catalog/release.html", release=release, sets=sets)
 
 
 @router.get("/{model}/{name}", response_class=HTMLResponse)
 async def source_or_set_page(
-    request: Request, session: Snapshot, model: str, name: str, wanted: Annotated[FeatureFilter, Query()]
+    request: Request,
+    session: Snapshot,
+    viewer: ViewerDep,
+    model: str,
+    name: str,
+    wanted: Annotated[FeatureFilter, Query()],
 ) -> HTMLResponse:
-    source = await repository.source(session, model, name)
+    source = await repository.source(session, viewer, model, name)
     if source is None:
-        sources = await repository.sources_of_set(session, model, name)
-        if not sources:
-            raise await service.unknown_source(session, model, name)
-        sets = await repository.sets(session, model_id=model)
-        of_set = next(one for one in sets if one.name == name)
+        of_set = await repository.source_set(session, viewer, model, name)
+        if of_set is None:
+            raise await service.unknown_source(session, viewer, model, name)
+        sources = await repository.sources_of_set(session, viewer, model, name)
         return render(
             request,
             "catalog/set.html",

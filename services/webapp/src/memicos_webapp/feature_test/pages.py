@@ -7,6 +7,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse
 
 from memicos_webapp import recipes
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.feature_test import service, view
 from memicos_webapp.features.service import parse_index
@@ -21,6 +22,7 @@ router = APIRouter(tags=["activations"])
 async def run_own_text(
     request: Request,
     database: DatabaseDep,
+    viewer: ViewerDep,
     inference: InferenceDep,
     model: str,
     source: str,
@@ -28,7 +30,7 @@ async def run_own_text(
     text: Annotated[str, Form()] = "",
 ) -> HTMLResponse:
     check_texts(request.app.state.settings, text)
-    info, row = await service.get_feature(database, model, source, parse_index(index))
+    info, row = await service.get_feature(database, viewer, model, source, parse_index(index))
     try:
         run = await service.run(inference, info.model_id, info.name, row.index, text, ignore_bos=True)
     except COMING as fault:

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.errors import ErrorBody
 from memicos_webapp.inference.service import InferenceDep
@@ -30,27 +31,27 @@ def _or_events(answer: str) -> dict[int | str, dict[str, Any]]:
 
 @router.post("/steer", response_model=SteerAnswer, responses=_or_events("SteerAnswer"))
 async def steer(
-    request: Request, database: DatabaseDep, inference: InferenceDep, body: SteerRequest
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, body: SteerRequest
 ) -> Response | SteerAnswer:
     """Continue a prompt steered and as the model is; answers have the completions without the prompt.
 
     With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`. What ends a stream
     early is told in an event named `error`.
     """
-    await service.check(database, request.app.state.settings, body, body.features)
+    await service.check(database, viewer, request.app.state.settings, body, body.features)
     answers = service.complete(inference, body, links.share_completion(request, body))
     return await stream.streamed(answers) if body.stream else await stream.last(answers)
 
 
 @router.post("/steer-chat", response_model=SteerChatAnswer, responses=_or_events("SteerChatAnswer"))
 async def steer_chat(
-    request: Request, database: DatabaseDep, inference: InferenceDep, body: SteerChatRequest
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, body: SteerChatRequest
 ) -> Response | SteerChatAnswer:
     """Answer in a conversation, steered and as the model is. Without features only DEFAULT is generated.
 
     With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`. What ends a stream
     early is told in an event named `error`.
     """
-    await service.check(database, request.app.state.settings, body, body.features)
+    await service.check(database, viewer, request.app.state.settings, body, body.features)
     answers = service.chat(inference, body, links.share_chat(request, body))
     return await stream.streamed(answers) if body.stream else await stream.last(answers)
