@@ -4,7 +4,7 @@ import logging
 
 import httpx
 import pytest
-from memicos_autointerp.provider import without
+from memicos_autointerp_core.provider import remove_key
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Reply
 from memicos_testing.servers import Serve
 
@@ -136,6 +136,6 @@ async def test_an_invalid_request_is_not_echoed(serve: Serve, caplog: pytest.Log
 
 
 def test_words_with_a_piece_of_the_key_are_left_out() -> None:
-    assert without("sk-abcdefgh", "key sk-abcd*** of\n you (abcdefgh) is wrong") == "key […] of you […] is wrong"
-    assert without("none", "there is none") == "there is […]"
-    assert without("sk-abcdefgh", "plain words") == "plain words"
+    assert remove_key("sk-abcdefgh", "key sk-abcd*** of\n you (abcdefgh) is wrong") == "key […] of you […] is wrong"
+    assert remove_key("none", "there is none") == "there is […]"
+    assert remove_key("sk-abcdefgh", "plain words") == "plain words"

@@ -1,1 +1,1 @@
-"""Explains features in words with a language model; stateless."""
+"""HTTP server that explains features with a language model. It stores nothing."""

@@ -1,33 +1,46 @@
-"""Puts autointerp together."""
+"""Builds the application: middleware, error handlers, routes."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
+from memicos_autointerp_core.provider import open_http
+from memicos_service import docs_page, request_log
+from memicos_service.guards import SecretAndSizeGuard
+from memicos_service.request_log import FinishedRequest, RequestObserver
 
-from memicos_autointerp import errors, security
+from memicos_autointerp import errors
 from memicos_autointerp.explain import api as explain_api
 from memicos_autointerp.explain.schemas import HealthResponse
-from memicos_autointerp.provider import connections
 from memicos_autointerp.settings import Settings, read
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": errors.ErrorBody, "description": "The request cannot be answered as it is"},
+    400: {
+        "model": errors.ErrorBody,
+        "description": "The request exceeds a limit, or its keys, base_url and model contradict one another",
+    },
     401: {"model": errors.ErrorBody, "description": "Wrong or missing X-SECRET-KEY"},
     413: {"model": errors.ErrorBody, "description": "The body is too large"},
     422: {"model": errors.ErrorBody, "description": "A field is missing or out of range"},
-    502: {"model": errors.ErrorBody, "description": "The language model's provider failed; `cause` says how"},
-    503: {"model": errors.ErrorBody, "description": "There is no key to ask a provider with"},
+    502: {"model": errors.ErrorBody, "description": "The language model's provider failed; `cause` tells how"},
+    503: {"model": errors.ErrorBody, "description": "Neither the request nor the server has a key for a provider"},
 }
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with connections(app.state.settings) as http:
+    async with open_http(app.state.settings.timeout_seconds) as http:
         app.state.http = http
         yield
+
+
+class _Observer(RequestObserver):
+    def level(self, request: FinishedRequest) -> int:
+        # called every few seconds
+        return logging.DEBUG if request.route == "/health" else super().level(request)
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -35,6 +48,7 @@ def _operation_id(route: APIRoute) -> str:
 
 
 async def health(request: Request) -> HealthResponse:
+    """Needs no secret and calls no provider: it tells that the server runs, not that its key is accepted."""
     settings: Settings = request.app.state.settings
     return HealthResponse(status="healthy", model=settings.model, has_key=settings.api_key is not None)
 
@@ -44,15 +58,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="memicos autointerp",
         version="0.1.0",
-        summary="Explains features in words with a language model.",
+        summary="Explains features with a language model.",
         lifespan=_lifespan,
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
     )
-    app.state.settings = settings or read()
-    app.add_middleware(security.Guard, settings=app.state.settings)
+    settings = app.state.settings = settings or read()
+    app.add_middleware(
+        SecretAndSizeGuard,
+        secret=settings.secret,
+        open_paths={"/health"},
+        body_bytes=settings.body_bytes,
+        body_setting="AUTOINTERP_BODY_BYTES",
+        make_response=errors.make_response,
+    )
+    request_log.install(app, logging.getLogger("memicos_autointerp.requests"), _Observer(settings.log_requests))
     errors.install(app)
-    app.add_api_route("/health", health, tags=["health"], summary="Whether the server is up")
+    docs_page.install(app)
+    app.add_api_route("/health", health, tags=["health"], summary="State of the server")
     app.include_router(explain_api.router, responses=ERRORS)
     return app

@@ -1,4 +1,4 @@
-"""The wire of `/v1/explain`: the field names that published clients send, and a few of our own."""
+"""JSON of `/v1/explain`: the field names of Neuronpedia's clients, and a few of our own."""
 
 from typing import Annotated, Self
 
@@ -8,35 +8,39 @@ from memicos_autointerp.settings import Key
 
 
 class Activation(BaseModel):
-    """A text as its tokens, and the feature's value on each."""
+    """A text as its tokens, with the feature's activation on each."""
 
-    tokens: list[str] = Field(min_length=1)
-    values: list[Annotated[float, Field(allow_inf_nan=False)]] = Field(description="as many as tokens")
+    tokens: list[str] = Field(min_length=1, description="the text, split into tokens, with their spaces")
+    values: list[Annotated[float, Field(allow_inf_nan=False)]] = Field(
+        description="the activation on each token: as many as tokens"
+    )
 
     @model_validator(mode="after")
-    def _as_many(self) -> Self:
+    def _same_length(self) -> Self:
         if len(self.tokens) != len(self.values):
             raise ValueError(f"{len(self.tokens)} tokens, but {len(self.values)} values")
         return self
 
 
 class ExplainRequest(BaseModel):
-    """Texts that a feature fires on, strongest first. At least one value is above 0."""
+    """Top-activating texts of a feature, strongest first. At least one value is above 0."""
 
     model_config = ConfigDict(hide_input_in_errors=True, protected_namespaces=())
 
-    activations: list[Activation] = Field(min_length=1, description="at most AUTOINTERP_MAX_ACTIVATIONS, 64 unless set")
+    activations: list[Activation] = Field(
+        min_length=1, description="the texts; at most AUTOINTERP_MAX_ACTIVATIONS of them, 64 by default"
+    )
     model: str | None = Field(
         None,
         min_length=1,
         max_length=200,
-        description="as its endpoint names it; null: the server's choice",
+        description="model that explains, as its endpoint names it; null: the server's own",
     )
     openrouter_key: Key = Field(
-        None, description="the caller's key for OpenRouter, and sent only there; empty is the same as null"
+        None, description="the client's key for OpenRouter, sent only there; empty is the same as null"
     )
     api_key: Key = Field(
-        None, description="the caller's key for base_url, or for the server's own endpoint where that is null"
+        None, description="the client's key for base_url, or for the server's own endpoint where that is null"
     )
     base_url: str | None = Field(
         None,
@@ -45,29 +49,35 @@ class ExplainRequest(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _fires(self) -> Self:
+    def _is_active(self) -> Self:
         if not any(value > 0 for activation in self.activations for value in activation.values):
             raise ValueError("no value in activations is above 0: there is nothing to explain")
         return self
 
 
 class Usage(BaseModel):
-    """Tokens that the provider counted."""
+    """Tokens as the provider counted them."""
 
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int = Field(description="tokens of the prompt")
+    completion_tokens: int = Field(description="tokens that the model generated, hidden reasoning included")
 
 
 class ExplainResponse(BaseModel):
+    """The explanation, and what made it."""
+
     model_config = ConfigDict(protected_namespaces=())
 
-    explanation: str
-    method: str = Field(description="how it was made: highlighted-tokens")
-    model: str = Field(description="the model that wrote it, as its provider names it")
-    usage: Usage | None = Field(None, description="null where the provider does not count")
+    explanation: str = Field(description="a phrase that says what the feature detects")
+    method: str = Field(description="explanation method: highlighted-tokens")
+    model: str = Field(description="model that wrote it, as its provider names it")
+    usage: Usage | None = Field(None, description="tokens of the call; null where the provider does not count them")
 
 
 class HealthResponse(BaseModel):
-    status: str = Field(description="healthy")
-    model: str = Field(description="the model that explains where a request names none")
-    has_key: bool = Field(description="whether the server has a key; without one, requests bring theirs")
+    """State of the server."""
+
+    status: str = Field(description="always healthy")
+    model: str = Field(description="model that explains where a request names none")
+    has_key: bool = Field(
+        description="whether the server has a key of its own; without one, each request must send one"
+    )

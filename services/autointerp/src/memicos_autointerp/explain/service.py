@@ -1,12 +1,16 @@
-"""Explains a feature: picks the endpoint and whose key goes there, asks, reads the answer."""
+"""Explains a feature: checks the limits, picks the endpoint and the key that it gets, calls the explainer."""
+
+from dataclasses import asdict
 
 import httpx2
+from memicos_autointerp_core.errors import ProviderError
+from memicos_autointerp_core.explainers import highlighted_tokens
+from memicos_autointerp_core.explainers.interface import ActivatingText
+from memicos_autointerp_core.provider import Endpoint
 
-from memicos_autointerp.errors import BadInput, NoKey
-from memicos_autointerp.explain import prompt
+from memicos_autointerp.errors import BadInput, ExplanationFailed, NoKey
 from memicos_autointerp.explain.schemas import ExplainRequest, ExplainResponse, Usage
-from memicos_autointerp.provider import Endpoint, ask
-from memicos_autointerp.settings import Settings, normal_url
+from memicos_autointerp.settings import Settings, normalize_base_url
 
 
 def _check_size(body: ExplainRequest, settings: Settings) -> None:
@@ -24,18 +28,18 @@ def _check_size(body: ExplainRequest, settings: Settings) -> None:
 
 
 def pick_endpoint(body: ExplainRequest, settings: Settings) -> Endpoint:
-    """Where this request is answered, and with whose key.
+    """The endpoint that answers this request, with the key for it.
 
-    The server's key goes to its own endpoint only, an openrouter_key to OpenRouter only, and an endpoint that
-    the request names is one that the server allows, and gets the request's key.
+    The server's key is sent to the server's endpoint only and an openrouter_key to OpenRouter only. Another endpoint
+    must be one that the server allows, and receives the key of the request.
 
     Raises:
-        BadInput: keys, base_url and model do not go together, or the endpoint is not allowed.
+        BadInput: keys, base_url and model contradict one another, or the endpoint is not allowed.
         NoKey: no key for the server's own endpoint.
     """
     api_key = body.api_key.get_secret_value().strip() if body.api_key else ""
     openrouter_key = body.openrouter_key.get_secret_value().strip() if body.openrouter_key else ""
-    base_url = _read_url(body.base_url) if body.base_url else None
+    base_url = _normal_url(body.base_url) if body.base_url else None
     if api_key and openrouter_key:
         raise BadInput("Send api_key or openrouter_key, not both.")
     if openrouter_key:
@@ -59,9 +63,9 @@ def pick_endpoint(body: ExplainRequest, settings: Settings) -> Endpoint:
     return _with_model(base_url, api_key, body, settings)
 
 
-def _read_url(url: str) -> str:
+def _normal_url(url: str) -> str:
     try:
-        return normal_url(url)
+        return normalize_base_url(url)
     except ValueError as error:
         raise BadInput(f"base_url: {error}.") from error
 
@@ -70,7 +74,7 @@ def _with_model(base_url: str, key: str, body: ExplainRequest, settings: Setting
     if body.model:
         return Endpoint(base_url, key, body.model)
     if base_url != settings.base_url:
-        raise BadInput(f"Name a model of {base_url}: the server's own choice belongs to {settings.base_url}.")
+        raise BadInput(f"Name a model of {base_url}: the server's own model belongs to {settings.base_url}.")
     return Endpoint(base_url, key, settings.model)
 
 
@@ -78,18 +82,24 @@ async def explain(body: ExplainRequest, settings: Settings, http: httpx2.AsyncCl
     """An explanation of the feature that has these activations.
 
     Raises:
-        BadInput: more than the limits allow, or an endpoint that is not allowed.
-        NoKey: there is no key to ask with.
-        ProviderFault: the language model gave no explanation.
+        BadInput: the request exceeds a limit, or names an endpoint that is not allowed.
+        NoKey: there is no key for the endpoint.
+        ExplanationFailed: the language model gave no explanation.
     """
     _check_size(body, settings)
     endpoint = pick_endpoint(body, settings)
-    system, user = prompt.messages(body.activations, settings.highlight_share)
-    answer = await ask(endpoint, system, user, settings, http)
-    usage = answer.usage
+    texts = [ActivatingText(activation.tokens, activation.values) for activation in body.activations]
+    try:
+        explanation = await highlighted_tokens.explain(
+            texts, endpoint, http, settings.explainer_options, settings.provider_options
+        )
+    except ProviderError as error:
+        # `from None`: the cause of the error may hold the provider's message, and that may hold the key
+        raise ExplanationFailed(error) from None
+    usage = explanation.usage
     return ExplainResponse(
-        explanation=prompt.read_answer(answer.text, settings.explanation_characters),
-        method=prompt.METHOD,
-        model=answer.model,
-        usage=Usage(prompt_tokens=usage[0], completion_tokens=usage[1]) if usage else None,
+        explanation=explanation.text,
+        method=explanation.method,
+        model=explanation.model,
+        usage=Usage(**asdict(usage)) if usage else None,
     )

@@ -6,7 +6,7 @@ from sqlalchemy import Select, func, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog.models import Load, Model, Release, Source, SourceSet
-from memicos_webapp.catalog.rows import ModelInfo, ReleaseInfo, SetInfo, SourceInfo
+from memicos_webapp.catalog.rows import ModelInfo, ReleaseInfo, SetInfo, SourceInfo, SourceKey
 from memicos_webapp.catalog.visibility import Level, ResolvedSource, Viewer, listed_sources, visible_sources
 from memicos_webapp.database.mapping import from_row
 
@@ -72,6 +72,14 @@ async def source_names(session: AsyncSession, viewer: Viewer, model_id: str) -> 
     statement = listed_sources(viewer, "model").with_only_columns(Source.name, maintain_column_froms=True)
     statement = statement.where(Source.model_id == model_id).order_by(Source.layer, Source.name)
     return list(await session.scalars(statement))
+
+
+async def source_keys(session: AsyncSession, viewer: Viewer) -> list[SourceKey]:
+    """Every listed source, by model, layer and name."""
+    columns = (Source.model_id, Source.name, SourceSet.name.label("set_name"), Source.layer, Load.features)
+    statement = listed_sources(viewer).with_only_columns(*columns, maintain_column_froms=True)
+    ordered = statement.order_by(Source.model_id, Source.layer, Source.name)
+    return [from_row(SourceKey, row) for row in (await session.execute(ordered)).mappings()]
 
 
 _MODEL = (

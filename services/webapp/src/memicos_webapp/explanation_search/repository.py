@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+from memicos_embeddings.embedder import Vectors
 from sqlalchemy import BigInteger, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog.visibility import ResolvedSource
 from memicos_webapp.database.mapping import from_row
-from memicos_webapp.embeddings.embedders import Vectors
+from memicos_webapp.embeddings.models import EMBEDDING_TABLES
 from memicos_webapp.explanation_search.rows import Candidate, DensityRange, MatchedExplanation
-from memicos_webapp.explanations.models import EMBEDDINGS
 
 MARK_START, MARK_END = "\ue000", "\ue001"
 """Private characters around the words that a query matched; they cannot be mistaken for markup."""
@@ -51,7 +51,7 @@ def _statements(table: str, density: str) -> tuple[Any, Any]:
 
 _BY_EMBEDDER = {
     (key, bool(density)): _statements(model.__tablename__, density)
-    for key, model in EMBEDDINGS.items()
+    for key, model in EMBEDDING_TABLES.items()
     for density in ("", _DENSITY)
 }
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
+from memicos_embeddings.embedder import MINILM, EmbedderError, Vectors
+from memicos_embeddings.registry import EmbedderRegistry
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository as catalog
@@ -17,9 +19,8 @@ from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.catalog.service import listed, unknown_model, unknown_source
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
-from memicos_webapp.embeddings.embedders import MINILM, EmbedderFault, Embedders, Vectors
+from memicos_webapp.embeddings.background import BackgroundEmbedder
 from memicos_webapp.embeddings.repository import Coverage
-from memicos_webapp.embeddings.service import Worker
 from memicos_webapp.errors import BadInput, NotFound, UpstreamFault
 from memicos_webapp.explanation_search import repository
 from memicos_webapp.explanation_search.rows import Candidate, DensityRange, MatchedExplanation
@@ -40,14 +41,14 @@ class SearchResources:
     """Parts of the application that a search uses."""
 
     database: Database
-    embedders: Embedders
-    embedding: Worker
+    embedders: EmbedderRegistry
+    background: BackgroundEmbedder
     settings: Settings
 
 
 async def search_resources(request: Request) -> SearchResources:
     state = request.app.state
-    return SearchResources(state.database, state.embedders, state.embedding, state.settings)
+    return SearchResources(state.database, state.embedders, state.background_embedder, state.settings)
 
 
 SearchDep = Annotated[SearchResources, Depends(search_resources)]
@@ -196,7 +197,7 @@ async def search(resources: SearchResources, viewer: Viewer, query: SearchQuery)
     async with resources.database.snapshot() as session:
         keys = {source.active_embedder for source in await resolve(session, viewer, query.scope)}
     vectors, faults = await _vectors(resources, query.text, sorted(key for key in keys if key))
-    coverage = await resources.embedding.coverage()
+    coverage = await resources.background.coverage()
     async with resources.database.snapshot() as session:
         groups: dict[str | None, list[SourceInfo]] = {}
         for source in await resolve(session, viewer, query.scope):
@@ -206,7 +207,7 @@ async def search(resources: SearchResources, viewer: Viewer, query: SearchQuery)
         hits = await _hits(session, query.text, page, [source for group in groups.values() for source in group])
     if faults and set(groups) <= set(faults) and not ranked:
         raise UpstreamFault(next(iter(faults.values())))
-    skipped = _skipped(groups, vectors, faults, coverage, resources.embedding.fault)
+    skipped = _skipped(groups, vectors, faults, coverage, resources.background.status.problem)
     return SearchResults(query, hits, len(ranked), skipped)
 
 
@@ -217,8 +218,8 @@ async def _vectors(
     vectors, faults = {}, {}
     for key in keys:
         try:
-            vectors[key] = await resources.embedders.query(key, text)
-        except EmbedderFault as error:
+            vectors[key] = await resources.embedders.query_vector(key, text)
+        except EmbedderError as error:
             faults[key] = error.message
     return vectors, faults
 

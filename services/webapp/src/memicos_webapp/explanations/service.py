@@ -10,7 +10,7 @@ from memicos_dataset.schema import TOP_GROUP
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
-from memicos_webapp.embeddings.service import Worker
+from memicos_webapp.embeddings.background import BackgroundEmbedder
 from memicos_webapp.errors import BadInput
 from memicos_webapp.explanations import repository
 from memicos_webapp.explanations.autointerp import Autointerp
@@ -54,13 +54,13 @@ class Explainer:
 
     database: Database
     autointerp: Autointerp
-    embedding: Worker
+    background_embedder: BackgroundEmbedder
     settings: Settings
 
 
 def explainer(request: Request) -> Explainer:
     state = request.app.state
-    return Explainer(state.database, state.autointerp, state.embedding, state.settings)
+    return Explainer(state.database, state.autointerp, state.background_embedder, state.settings)
 
 
 ExplainerDep = Annotated[Explainer, Depends(explainer)]
@@ -99,5 +99,5 @@ async def generate(server: Explainer, viewer: Viewer, wanted: GenerateRequest) -
         if number is None:
             raise BadInput(DUPLICATE)
         rows = (await feature_repository.explanations(session, source, [index]))[index]
-    server.embedding.wake()
+    server.background_embedder.wake()
     return Explained(source, next(row for row in rows if row.id == number), rows)

@@ -29,15 +29,18 @@ class Run:
 
 
 async def get_feature(
-    database: Database, viewer: Viewer, model: str, source: str, index: int
+    database: Database, viewer: Viewer, model: str, source: str, index: int | str
 ) -> tuple[SourceInfo, FeatureRow]:
-    """The feature that a text is to be run for.
+    """The feature that a text is run for; `index` may be a segment of a page's address.
 
     Raises:
         NotFound: model, source or index is unknown.
     """
     async with database.snapshot() as session:
-        return await features.get(session, viewer, model, source, index)
+        number = (
+            await features.index_in_path(session, viewer, model, source, index) if isinstance(index, str) else index
+        )
+        return await features.get(session, viewer, model, source, number)
 
 
 async def run(inference: Inference, model: str, source: str, index: int, text: str, ignore_bos: bool) -> Run:

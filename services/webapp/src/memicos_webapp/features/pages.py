@@ -26,7 +26,8 @@ async def feature_page(
     index: str,
     defaulttesttext: str = "",
 ) -> HTMLResponse:
-    found = await service.find(session, viewer, model, source, service.parse_index(index))
+    number = await service.index_in_path(session, viewer, model, source, index)
+    found = await service.find(session, viewer, model, source, number)
     settings = request.app.state.settings
     row = found.row
     return render(
@@ -52,6 +53,7 @@ async def whole_examples(
     request: Request, session: Snapshot, viewer: ViewerDep, model: str, source: str, index: str
 ) -> HTMLResponse:
     """The examples with all of their texts: of features that fire often more than a first view should weigh."""
-    found = await service.find(session, viewer, model, source, service.parse_index(index))
+    number = await service.index_in_path(session, viewer, model, source, index)
+    found = await service.find(session, viewer, model, source, number)
     groups = view.groups(found, request.app.state.settings.examples_shown, whole=True)
     return render(request, "features/_examples.html", source=found.source, groups=groups)

@@ -11,11 +11,11 @@ T = TypeVar("T", bound="Activation")
 
 @_attrs_define
 class Activation:
-    """A text as its tokens, and the feature's value on each.
+    """A text as its tokens, with the feature's activation on each.
 
     Attributes:
-        tokens (list[str]):
-        values (list[float]): as many as tokens
+        tokens (list[str]): the text, split into tokens, with their spaces
+        values (list[float]): the activation on each token: as many as tokens
     """
 
     tokens: list[str]

@@ -17,14 +17,13 @@ T = TypeVar("T", bound="ExplainRequest")
 
 @_attrs_define
 class ExplainRequest:
-    """Texts that a feature fires on, strongest first. At least one value is above 0.
+    """Top-activating texts of a feature, strongest first. At least one value is above 0.
 
     Attributes:
-        activations (list[Activation]): at most AUTOINTERP_MAX_ACTIVATIONS, 64 unless set
-        model (None | str | Unset): as its endpoint names it; null: the server's choice
-        openrouter_key (None | str | Unset): the caller's key for OpenRouter, and sent only there; empty is the same as
-            null
-        api_key (None | str | Unset): the caller's key for base_url, or for the server's own endpoint where that is null
+        activations (list[Activation]): the texts; at most AUTOINTERP_MAX_ACTIVATIONS of them, 64 by default
+        model (None | str | Unset): model that explains, as its endpoint names it; null: the server's own
+        openrouter_key (None | str | Unset): the client's key for OpenRouter, sent only there; empty is the same as null
+        api_key (None | str | Unset): the client's key for base_url, or for the server's own endpoint where that is null
         base_url (None | str | Unset): another endpoint that this server allows; needs api_key and model
     """
 

@@ -17,12 +17,13 @@ T = TypeVar("T", bound="ExplainResponse")
 
 @_attrs_define
 class ExplainResponse:
-    """
+    """The explanation, and what made it.
+
     Attributes:
-        explanation (str):
-        method (str): how it was made: highlighted-tokens
-        model (str): the model that wrote it, as its provider names it
-        usage (None | Unset | Usage): null where the provider does not count
+        explanation (str): a phrase that says what the feature detects
+        method (str): explanation method: highlighted-tokens
+        model (str): model that wrote it, as its provider names it
+        usage (None | Unset | Usage): tokens of the call; null where the provider does not count them
     """
 
     explanation: str

@@ -11,11 +11,12 @@ T = TypeVar("T", bound="HealthResponse")
 
 @_attrs_define
 class HealthResponse:
-    """
+    """State of the server.
+
     Attributes:
-        status (str): healthy
-        model (str): the model that explains where a request names none
-        has_key (bool): whether the server has a key; without one, requests bring theirs
+        status (str): always healthy
+        model (str): model that explains where a request names none
+        has_key (bool): whether the server has a key of its own; without one, each request must send one
     """
 
     status: str

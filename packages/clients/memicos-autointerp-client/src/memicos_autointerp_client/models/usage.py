@@ -11,11 +11,11 @@ T = TypeVar("T", bound="Usage")
 
 @_attrs_define
 class Usage:
-    """Tokens that the provider counted.
+    """Tokens as the provider counted them.
 
     Attributes:
-        prompt_tokens (int):
-        completion_tokens (int):
+        prompt_tokens (int): tokens of the prompt
+        completion_tokens (int): tokens that the model generated, hidden reasoning included
     """
 
     prompt_tokens: int

@@ -90,11 +90,23 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: ExplainRequest,
 ) -> Response[ErrorBody | ExplainResponse]:
-    """Explain a feature from the texts it fires on
+    """Explain a feature from its top-activating texts
+
+     Ask a language model what the strongly activating tokens of these texts have in common.
+
+    Texts are taken in the order given, strongest first. The request is limited to
+    AUTOINTERP_MAX_ACTIVATIONS texts
+    (64 by default) and AUTOINTERP_MAX_CHARACTERS characters in all (200,000 by default); more is status
+    400. Without
+    a key of its own or of the server the answer is 503. 502 means that the language model's provider
+    failed or gave
+    no usable explanation, and `cause` tells how; nothing is stored, so the request can be repeated. One
+    request takes
+    AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
 
     Args:
-        body (ExplainRequest): Texts that a feature fires on, strongest first. At least one value
-            is above 0.
+        body (ExplainRequest): Top-activating texts of a feature, strongest first. At least one
+            value is above 0.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -120,11 +132,23 @@ def sync(
     client: AuthenticatedClient | Client,
     body: ExplainRequest,
 ) -> ErrorBody | ExplainResponse | None:
-    """Explain a feature from the texts it fires on
+    """Explain a feature from its top-activating texts
+
+     Ask a language model what the strongly activating tokens of these texts have in common.
+
+    Texts are taken in the order given, strongest first. The request is limited to
+    AUTOINTERP_MAX_ACTIVATIONS texts
+    (64 by default) and AUTOINTERP_MAX_CHARACTERS characters in all (200,000 by default); more is status
+    400. Without
+    a key of its own or of the server the answer is 503. 502 means that the language model's provider
+    failed or gave
+    no usable explanation, and `cause` tells how; nothing is stored, so the request can be repeated. One
+    request takes
+    AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
 
     Args:
-        body (ExplainRequest): Texts that a feature fires on, strongest first. At least one value
-            is above 0.
+        body (ExplainRequest): Top-activating texts of a feature, strongest first. At least one
+            value is above 0.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -145,11 +169,23 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: ExplainRequest,
 ) -> Response[ErrorBody | ExplainResponse]:
-    """Explain a feature from the texts it fires on
+    """Explain a feature from its top-activating texts
+
+     Ask a language model what the strongly activating tokens of these texts have in common.
+
+    Texts are taken in the order given, strongest first. The request is limited to
+    AUTOINTERP_MAX_ACTIVATIONS texts
+    (64 by default) and AUTOINTERP_MAX_CHARACTERS characters in all (200,000 by default); more is status
+    400. Without
+    a key of its own or of the server the answer is 503. 502 means that the language model's provider
+    failed or gave
+    no usable explanation, and `cause` tells how; nothing is stored, so the request can be repeated. One
+    request takes
+    AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
 
     Args:
-        body (ExplainRequest): Texts that a feature fires on, strongest first. At least one value
-            is above 0.
+        body (ExplainRequest): Top-activating texts of a feature, strongest first. At least one
+            value is above 0.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -173,11 +209,23 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: ExplainRequest,
 ) -> ErrorBody | ExplainResponse | None:
-    """Explain a feature from the texts it fires on
+    """Explain a feature from its top-activating texts
+
+     Ask a language model what the strongly activating tokens of these texts have in common.
+
+    Texts are taken in the order given, strongest first. The request is limited to
+    AUTOINTERP_MAX_ACTIVATIONS texts
+    (64 by default) and AUTOINTERP_MAX_CHARACTERS characters in all (200,000 by default); more is status
+    400. Without
+    a key of its own or of the server the answer is 503. 502 means that the language model's provider
+    failed or gave
+    no usable explanation, and `cause` tells how; nothing is stored, so the request can be repeated. One
+    request takes
+    AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
 
     Args:
-        body (ExplainRequest): Texts that a feature fires on, strongest first. At least one value
-            is above 0.
+        body (ExplainRequest): Top-activating texts of a feature, strongest first. At least one
+            value is above 0.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -44,7 +44,9 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[HealthResponse]:
-    """Whether the server is up
+    """State of the server
+
+     Needs no secret and calls no provider: it tells that the server runs, not that its key is accepted.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -67,7 +69,9 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
 ) -> HealthResponse | None:
-    """Whether the server is up
+    """State of the server
+
+     Needs no secret and calls no provider: it tells that the server runs, not that its key is accepted.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -86,7 +90,9 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[HealthResponse]:
-    """Whether the server is up
+    """State of the server
+
+     Needs no secret and calls no provider: it tells that the server runs, not that its key is accepted.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -107,7 +113,9 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
 ) -> HealthResponse | None:
-    """Whether the server is up
+    """State of the server
+
+     Needs no secret and calls no provider: it tells that the server runs, not that its key is accepted.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -1,15 +1,15 @@
-"""How texts are marked and how answers are read."""
+"""Explainer `highlighted-tokens`: marked tokens of the prompt, and parsing of the answer."""
 
 import pytest
-from memicos_autointerp.errors import ProviderFault
-from memicos_autointerp.explain import prompt
-from memicos_autointerp.explain.schemas import Activation
+from memicos_autointerp_core.errors import ProviderError
+from memicos_autointerp_core.explainers import highlighted_tokens as explainer
+from memicos_autointerp_core.explainers.interface import ActivatingText
 
 SHARE = 0.6
 
 
 def line(tokens: list[str], values: list[float]) -> str:
-    return prompt.marked(Activation(tokens=tokens, values=values), SHARE, ("<<", ">>"))
+    return explainer.mark_tokens(ActivatingText(tokens=tokens, values=values), SHARE, ("<<", ">>"))
 
 
 def test_tokens_above_the_share_are_marked_and_neighbours_share_marks() -> None:
@@ -29,11 +29,11 @@ def test_a_text_stays_on_its_line() -> None:
 
 
 def test_marks_are_a_pair_that_no_text_contains() -> None:
-    texts = [Activation(tokens=["cout", " <", "<", " x"], values=[1, 0, 0, 0])]
-    system, user = prompt.messages(texts, SHARE)
+    texts = [ActivatingText(tokens=["cout", " <", "<", " x"], values=[1, 0, 0, 0])]
+    system, user = explainer.build_messages(texts, SHARE)
     assert user == "1. [[cout]] << x"
     assert "[[March]]" in system and "<<" not in system
-    assert prompt.pick_marks([Activation(tokens=["<<", "[[", "}}"], values=[1, 0, 0])]) == ("⟪", "⟫")
+    assert explainer.choose_marks([ActivatingText(tokens=["<<", "[[", "}}"], values=[1, 0, 0])]) == ("⟪", "⟫")
 
 
 @pytest.mark.parametrize(
@@ -49,16 +49,16 @@ def test_marks_are_a_pair_that_no_text_contains() -> None:
     ],
 )
 def test_the_phrase_is_read_from_the_answer(answer: str, phrase: str) -> None:
-    assert prompt.read_answer(answer, 100) == phrase
+    assert explainer.parse_explanation(answer, 100) == phrase
 
 
 @pytest.mark.parametrize("answer", ["It is about months.", "EXPLANATION:", "EXPLANATION: **", "no EXPLANATION"])
 def test_an_answer_without_a_phrase_is_no_explanation(answer: str) -> None:
-    with pytest.raises(ProviderFault) as caught:
-        prompt.read_answer(answer, 100)
+    with pytest.raises(ProviderError) as caught:
+        explainer.parse_explanation(answer, 100)
     assert caught.value.cause == "unreadable"
 
 
 def test_an_essay_is_no_explanation() -> None:
-    with pytest.raises(ProviderFault, match="101 characters, more than 100"):
-        prompt.read_answer("EXPLANATION: " + "x" * 101, 100)
+    with pytest.raises(ProviderError, match="101 characters, more than 100"):
+        explainer.parse_explanation("EXPLANATION: " + "x" * 101, 100)

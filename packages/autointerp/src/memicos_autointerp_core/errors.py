@@ -1,0 +1,35 @@
+"""Why a language model gave no explanation."""
+
+from typing import Literal
+
+ProviderCause = Literal[
+    "unreachable",
+    "timeout",
+    "unauthorized",
+    "payment_required",
+    "unknown_model",
+    "rate_limited",
+    "rejected",
+    "provider_failed",
+    "malformed",
+    "filtered",
+    "truncated",
+    "empty",
+    "unreadable",
+]
+
+
+class ProviderError(Exception):
+    """The language model gave no usable answer.
+
+    Args:
+        cause: the kind of failure, for programs.
+        message: the failure in words. It never holds an API key.
+        option: name of the option of `ProviderOptions` or of the explainer that set the limit which was hit.
+    """
+
+    def __init__(self, cause: ProviderCause, message: str, option: str | None = None) -> None:
+        super().__init__(message)
+        self.cause: ProviderCause = cause
+        self.message = message
+        self.option = option

@@ -1,0 +1,1 @@
+"""Code that every HTTP service of memicos shares. No torch, no database, nothing of one service alone."""

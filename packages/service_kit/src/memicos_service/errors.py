@@ -1,0 +1,129 @@
+"""Errors that reach the client, and the handlers that turn every exception of a route into one.
+
+A service raises `ServiceError` (or a subclass) and passes `install` a function that makes its response: JSON of its
+own `ErrorBody`, or a page.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from memicos_service import validation
+from memicos_service.request_log import request_id
+
+
+class ServiceError(Exception):
+    """An error that is reported to the client as it is.
+
+    Args:
+        status: HTTP status.
+        message: what is wrong, where, and what to do.
+        cause: the same for programs; empty where a service has no such field.
+        headers: headers of the response, such as Retry-After.
+    """
+
+    def __init__(self, status: int, message: str, cause: str = "", headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.cause = cause
+        self.headers = dict(headers or {})
+
+
+@dataclass(frozen=True)
+class ErrorReport:
+    """One error as the client is told of it."""
+
+    status: int
+    message: str
+    cause: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+MakeResponse = Callable[[Request, ErrorReport], Response]
+Describe = Callable[[Request, Sequence[Any]], str]
+
+
+def unexpected_error_message() -> str:
+    """What the client is told of a fault of the server: only the id under which the traceback is logged."""
+    return f"Something failed on our side. It has been logged as {request_id()}."
+
+
+def not_found_message(path: str) -> str:
+    return f"There is nothing at {path}."
+
+
+def method_message(path: str, method: str) -> str:
+    return f"{path} does not take {method}."
+
+
+def _describe(_: Request, errors: Sequence[Any]) -> str:
+    return validation.describe(errors)
+
+
+def _unreadable_body(cause: BaseException | None) -> str | None:
+    """Why FastAPI could not read a body, where its own message does not say so."""
+    if isinstance(cause, RecursionError):
+        return "The body is nested too deeply."
+    if isinstance(cause, UnicodeDecodeError):
+        return f"The body is not UTF-8: byte 0x{cause.object[cause.start]:02x} at {cause.start}."
+    return None
+
+
+def validation_report(request: Request, error: RequestValidationError, describe: Describe) -> ErrorReport:
+    """400 for a body that is not JSON, 422 for fields that are missing or wrong."""
+    first = error.errors()[0]
+    if first["type"] == "json_invalid" and first["loc"][0] == "body":
+        reason = str(first.get("ctx", {}).get("error", "unreadable")).removesuffix(" at")
+        message = f"The body is not valid JSON: {reason} at character {first['loc'][1]}."
+        return ErrorReport(400, message, "invalid_request")
+    return ErrorReport(422, describe(request, error.errors()), "invalid_request")
+
+
+def http_report(request: Request, error: HTTPException) -> ErrorReport:
+    """The report of an error that FastAPI or Starlette raised by themselves."""
+    headers = dict(error.headers or {})
+    if error.status_code == 404:
+        return ErrorReport(404, not_found_message(request.url.path), "not_found", headers)
+    if error.status_code == 405:
+        return ErrorReport(405, method_message(request.url.path, request.method), "not_found", headers)
+    cause = "too_large" if error.status_code == 413 else "invalid_request"
+    message = _unreadable_body(error.__cause__) or str(error.detail)
+    return ErrorReport(error.status_code, message, cause, headers)
+
+
+def install(app: FastAPI, make_response: MakeResponse, describe: Describe = _describe) -> None:
+    """Make every exception of `app` a response by `make_response`.
+
+    Args:
+        app: the application.
+        make_response: makes the response of one report.
+        describe: turns pydantic's errors into a message.
+    """
+
+    async def service_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ServiceError)
+        return make_response(request, ErrorReport(error.status, error.message, error.cause, error.headers))
+
+    async def validation_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return make_response(request, validation_report(request, error, describe))
+
+    async def http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return make_response(request, http_report(request, error))
+
+    async def unexpected_error(request: Request, _: Exception) -> Response:
+        # Starlette raises the error again after this response, and uvicorn logs its traceback. The response is sent
+        # outside the middleware that adds the request's id, so it is added here.
+        headers = {"X-Request-ID": request_id()}
+        return make_response(request, ErrorReport(500, unexpected_error_message(), "internal", headers))
+
+    app.add_exception_handler(ServiceError, service_error)
+    app.add_exception_handler(RequestValidationError, validation_error)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(Exception, unexpected_error)

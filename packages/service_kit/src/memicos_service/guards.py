@@ -1,0 +1,78 @@
+"""Checks of a request before its body is read: the shared secret, then the size of the body."""
+
+import hmac
+from collections.abc import Callable, Collection
+
+from pydantic import SecretStr
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from memicos_service.errors import ErrorReport
+
+WRONG_SECRET = "Invalid or missing X-SECRET-KEY header"
+
+
+def limit_body(receive: Receive, max_bytes: int) -> Receive:
+    """`receive` that raises HTTPException 413 once the body has passed `max_bytes`, for chunked bodies too."""
+    received = 0
+
+    async def receive_limited() -> Message:
+        nonlocal received
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message.get("body", b""))
+            if received > max_bytes:
+                raise HTTPException(413, f"The body has more than {max_bytes} bytes.")
+        return message
+
+    return receive_limited
+
+
+class SecretAndSizeGuard:
+    """401 for a wrong or missing X-SECRET-KEY, 413 for a body over the limit."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        secret: SecretStr | None,
+        open_paths: Collection[str],
+        body_bytes: int,
+        body_setting: str,
+        make_response: Callable[[ErrorReport], Response],
+    ) -> None:
+        """
+        Args:
+            app: the application behind the guard.
+            secret: what X-SECRET-KEY must be; None lets every request pass.
+            open_paths: paths that need no secret, such as /health.
+            body_bytes: largest body.
+            body_setting: environment variable that sets `body_bytes`, for the message.
+            make_response: makes the response of a refusal.
+        """
+        self.app = app
+        self._secret = secret.get_secret_value().encode() if secret else None
+        self._open_paths = frozenset(open_paths)
+        self._body_bytes = body_bytes
+        self._body_setting = body_setting
+        self._make_response = make_response
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        if refusal := self._refusal(scope["path"], Headers(scope=scope)):
+            return await self._make_response(refusal)(scope, receive, send)
+        await self.app(scope, limit_body(receive, self._body_bytes), send)
+
+    def _refusal(self, path: str, headers: Headers) -> ErrorReport | None:
+        if self._secret is not None and path not in self._open_paths:
+            given = headers.get("x-secret-key", "").encode("latin-1")
+            if not hmac.compare_digest(given, self._secret):
+                return ErrorReport(401, WRONG_SECRET, "wrong_secret")
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > self._body_bytes:
+            message = f"The body has {length} bytes; at most {self._body_bytes} are taken ({self._body_setting})."
+            return ErrorReport(413, message, "too_large")
+        return None

@@ -1,0 +1,71 @@
+"""Binding the address and uvicorn's configuration."""
+
+import errno
+import ipaddress
+import socket
+import sys
+from collections.abc import Sequence
+
+import psutil
+import uvicorn
+from starlette.types import ASGIApp
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a bind address is reachable from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def bind(host: str, port: int, *, program: str, variables: Sequence[str], listen: bool = False) -> socket.socket:
+    """A socket bound to the address; ends the program with one line on standard error where that fails.
+
+    Args:
+        host: name or address of an interface of this machine.
+        port: TCP port.
+        program: name of the program, for the message.
+        variables: environment variables that set port and host, for the message.
+        listen: accept connections at once, before the server runs.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sets TCP_NODELAY only on sockets that name the protocol; without it each answer may take 40 ms longer
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+        if listen:
+            bound.listen()
+    except OSError as error:
+        in_use = error.errno == errno.EADDRINUSE
+        reason = f"it is held by {_listening_process(port)}" if in_use else error.strerror
+        sys.exit(f"{program}: cannot listen on {host}:{port}: {reason}. Set {' or '.join(variables)}.")
+    return bound
+
+
+def _listening_process(port: int) -> str:
+    """The process that listens on `port`, as `process 12 (command line)`, where this user may see it."""
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and connection.laddr
+                and connection.laddr.port == port
+                and connection.pid
+            ):
+                command = " ".join(psutil.Process(connection.pid).cmdline())
+                return f"process {connection.pid} ({command[:120]})"
+    except psutil.Error:
+        # macOS shows connections to root only; or the process has just ended
+        pass
+    return "another process"
+
+
+def server_config(app: ASGIApp, graceful_seconds: int) -> uvicorn.Config:
+    """uvicorn's configuration: our own logs instead of its own, and a limit on how long a shutdown waits."""
+    return uvicorn.Config(
+        app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=graceful_seconds
+    )

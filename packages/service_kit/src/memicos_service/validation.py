@@ -1,0 +1,24 @@
+"""Pydantic's validation errors as one line for the client, without the values that were sent."""
+
+from collections.abc import Sequence
+from typing import Any
+
+MAX_ERRORS = 3
+"""Errors that one message names."""
+REQUEST_PARTS = ("body", "query", "path")
+"""FastAPI starts an error's location with the part of the request that the field is in."""
+
+
+def describe(errors: Sequence[Any]) -> str:
+    """The first errors as `field.0.name: what is wrong; other: …`."""
+    lines = []
+    for error in errors[:MAX_ERRORS]:
+        location = ".".join(str(part) for part in error["loc"] if part not in REQUEST_PARTS)
+        problem = error_text(error)
+        lines.append(f"{location}: {problem}" if location else problem)
+    return "; ".join(lines)
+
+
+def error_text(error: Any) -> str:
+    """Pydantic's message, without the prefix that it gives to a validator's own."""
+    return str(error["msg"]).removeprefix("Value error, ")

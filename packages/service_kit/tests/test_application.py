@@ -1,0 +1,251 @@
+"""An application built from the kit: error bodies, guards, request log, API page."""
+
+import asyncio
+import io
+import json
+import logging
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, StreamingResponse
+from memicos_service import docs_page, errors, logs, request_log
+from memicos_service.errors import ErrorReport, ServiceError
+from memicos_service.guards import SecretAndSizeGuard
+from memicos_service.request_log import FinishedRequest, RequestObserver
+from memicos_testing.servers import running
+from pydantic import BaseModel, Field, SecretStr, field_validator
+
+SECRET = {"X-SECRET-KEY": "cat"}
+
+
+class Body(BaseModel):
+    name: str
+    number: int = Field(ge=1)
+
+    @field_validator("name")
+    @classmethod
+    def _lower_case(cls, name: str) -> str:
+        if not name.islower():
+            raise ValueError("must be in lower case")
+        return name
+
+
+class Observer(RequestObserver):
+    def __init__(self, log_all: bool = True) -> None:
+        super().__init__(log_all)
+        self.first_events: list[float] = []
+        self.requests: list[FinishedRequest] = []
+
+    def first_event(self, scope: Any, seconds: float) -> None:
+        self.first_events.append(seconds)
+
+    def finished(self, request: FinishedRequest) -> None:
+        self.requests.append(request)
+
+
+def respond(report: ErrorReport) -> JSONResponse:
+    return JSONResponse({"error": report.message, "cause": report.cause}, report.status, report.headers)
+
+
+def build(observer: RequestObserver) -> FastAPI:
+    app = FastAPI(title="kit", docs_url=None, redoc_url=None)
+    app.add_middleware(
+        SecretAndSizeGuard,
+        secret=SecretStr("cat"),
+        open_paths={"/open"},
+        body_bytes=100,
+        body_setting="KIT_BODY_BYTES",
+        make_response=respond,
+    )
+    request_log.install(app, logging.getLogger("kit.requests"), observer)
+    errors.install(app, lambda _, report: respond(report))
+    docs_page.install(app)
+
+    @app.get("/open")
+    async def _open() -> dict[str, str]:
+        return {"id": request_log.request_id()}
+
+    @app.post("/body/{kind}")
+    async def _body(kind: str, body: Body) -> Body:
+        if kind == "refused":
+            raise ServiceError(503, "later", "busy", {"Retry-After": "7"})
+        if kind == "broken":
+            raise RuntimeError("the reason")
+        return body
+
+    @app.get("/events")
+    async def _events() -> StreamingResponse:
+        return StreamingResponse((f"data: {n}\n\n" for n in range(3)), media_type="text/event-stream")
+
+    return app
+
+
+@pytest.fixture
+def observer() -> Observer:
+    return Observer()
+
+
+@pytest.fixture
+async def client(observer: Observer) -> AsyncIterator[httpx.AsyncClient]:
+    async with running(build(observer)) as url, httpx.AsyncClient(base_url=url, headers=SECRET) as client:
+        yield client
+
+
+@pytest.fixture
+def written() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    handler = logs.make_handler("json", stream)
+    root = logging.getLogger()
+    # the test's own client and server log what is sent
+    libraries = [logging.getLogger(name) for name in ("httpx", "uvicorn.access")]
+    levels = {logger: logger.level for logger in (root, *libraries)}
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    for logger in libraries:
+        logger.setLevel(logging.WARNING)
+    yield stream
+    root.removeHandler(handler)
+    for logger, level in levels.items():
+        logger.setLevel(level)
+
+
+def lines(written: io.StringIO, logger: str) -> list[dict[str, Any]]:
+    return [line for line in map(json.loads, written.getvalue().splitlines()) if line["logger"] == logger]
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "cause", "message"),
+    [
+        (b'{"name": "a", "number": 0}', 422, "invalid_request", "number: Input should be greater than or equal to 1"),
+        (b'{"name": "A", "number": 1}', 422, "invalid_request", "name: must be in lower case"),
+        (
+            b'{"number": "x"}',
+            422,
+            "invalid_request",
+            "name: Field required; number: Input should be a valid integer, unable to parse string as an integer",
+        ),
+        (
+            b'{"name": "a',
+            400,
+            "invalid_request",
+            "The body is not valid JSON: Unterminated string starting at character 9.",
+        ),
+        (b'{"name": "\xff"}', 400, "invalid_request", "The body is not UTF-8: byte 0xff at 10."),
+        (b" " * 101, 413, "too_large", "The body has 101 bytes; at most 100 are taken (KIT_BODY_BYTES)."),
+    ],
+)
+async def test_bad_bodies(client: httpx.AsyncClient, content: bytes, status: int, cause: str, message: str) -> None:
+    answer = await client.post("/body/x", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == status
+    assert answer.json() == {"error": message, "cause": cause}
+
+
+async def test_a_chunked_body_over_the_limit_is_refused(client: httpx.AsyncClient) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b" " * 50
+
+    answer = await client.post("/body/x", content=chunks(), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]) == (413, "The body has more than 100 bytes.")
+
+
+async def test_errors_of_the_service_and_of_routing(client: httpx.AsyncClient) -> None:
+    refused = await client.post("/body/refused", json={"name": "a", "number": 1})
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "7")
+    assert refused.json() == {"error": "later", "cause": "busy"}
+    assert (await client.get("/none")).json() == {"error": "There is nothing at /none.", "cause": "not_found"}
+    wrong_method = await client.get("/body/x")
+    assert (wrong_method.status_code, wrong_method.headers["allow"]) == (405, "POST")
+    assert wrong_method.json()["error"] == "/body/x does not take GET."
+
+
+@pytest.mark.parametrize("secret", ["", "ca", "dog", "cät"])
+async def test_the_secret_is_needed_except_for_open_paths(client: httpx.AsyncClient, secret: str) -> None:
+    headers = {b"X-SECRET-KEY": secret.encode("latin-1")}
+    answer = await client.get("/events", headers=headers)
+    assert answer.status_code == 401
+    assert answer.json() == {"error": "Invalid or missing X-SECRET-KEY header", "cause": "wrong_secret"}
+    assert (await client.get("/open", headers=headers)).status_code == 200
+
+
+async def test_request_ids_are_kept_where_valid(client: httpx.AsyncClient) -> None:
+    for given in ("abc", "~" * 128):
+        answer = await client.get("/open", headers={"X-Request-ID": given})
+        assert answer.headers["x-request-id"] == answer.json()["id"] == given
+    for given in ("", "a b", "x" * 129):
+        answer = await client.get("/open", headers={"X-Request-ID": given})
+        assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+
+
+async def test_each_request_is_logged_by_its_route_alone(
+    client: httpx.AsyncClient, observer: Observer, written: io.StringIO
+) -> None:
+    await client.post("/body/word", json={"name": "secretive", "number": 1}, headers={"X-Request-ID": "one"})
+    await client.get("/events")
+    await client.get("/word")
+    broken = await client.post("/body/broken", json={"name": "a", "number": 1}, headers={"X-Request-ID": "two"})
+    assert broken.json()["error"] == "Something failed on our side. It has been logged as two."
+    assert broken.headers["x-request-id"] == "two"
+    found = lines(written, "kit.requests")
+    assert [(line["route"], line["status"], line["level"]) for line in found] == [
+        ("/body/{kind}", 200, "info"),
+        ("/events", 200, "info"),
+        ("other", 404, "info"),
+        ("/body/{kind}", 500, "warning"),
+    ]
+    assert "secretive" not in written.getvalue() and "/word" not in written.getvalue()
+    (traceback,) = [line for line in lines(written, "uvicorn.error") if "exception" in line]
+    assert traceback["request_id"] == "two" and "RuntimeError: the reason" in traceback["exception"]
+    assert [request.crashed for request in observer.requests] == [False, False, False, True]
+    # the first event only, and of streams only
+    assert len(observer.first_events) == 1
+
+
+async def test_without_log_all_only_failures_are_logged(written: io.StringIO) -> None:
+    async with running(build(Observer(log_all=False))) as url, httpx.AsyncClient(base_url=url, headers=SECRET) as http:
+        await http.get("/events")
+        await http.get("/none")
+        await http.post("/body/refused", json={"name": "a", "number": 1})
+        assert lines(written, "kit.requests") == []
+        await http.post("/body/broken", json={"name": "a", "number": 1})
+    assert [line["status"] for line in lines(written, "kit.requests")] == [500]
+
+
+async def test_a_client_that_leaves_is_logged_as_499(observer: Observer) -> None:
+    app = build(observer)
+
+    @app.get("/slow")
+    async def _slow() -> StreamingResponse:
+        async def endless() -> AsyncIterator[str]:
+            while True:
+                yield "data: x\n\n"
+                await asyncio.sleep(0)
+
+        return StreamingResponse(endless(), media_type="text/event-stream")
+
+    async with (
+        running(app) as url,
+        httpx.AsyncClient(base_url=url, headers=SECRET) as http,
+        http.stream("GET", "/slow") as stream,
+    ):
+        async for _ in stream.aiter_lines():
+            break
+    # the server has ended here, and with it every request
+    assert [request.status for request in observer.requests] == [499]
+
+
+async def test_the_api_page_loads_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    assert "script-src 'self';" in page.headers["content-security-policy"]
+    loaded = re.findall(r'(?:src|href)="([^"]*)"', page.text)
+    assert len(loaded) == 4 and "<script>" not in page.text
+    for address in loaded:
+        answer = await client.get(httpx.URL(page.url).join(address))
+        assert (answer.status_code, answer.content != b"") == (200, True), address
+    assert 'url: "openapi.json"' in (await client.get("/docs/start.js")).text
+    assert (await client.get("/docs/__init__.py")).status_code == 404
+    assert not [path for path in (await client.get("/openapi.json")).json()["paths"] if path.startswith("/docs")]

@@ -1,0 +1,99 @@
+"""Start-up: settings from environment and env file, binding, log format."""
+
+import io
+import logging
+import socket
+from pathlib import Path
+
+import pytest
+from memicos_service import logs, server
+from memicos_service import settings as service_settings
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="KIT_", extra="ignore", populate_by_name=True)
+
+    port: int = Field(1, ge=1)
+    secret: SecretStr | None = Field(None, validation_alias=AliasChoices("KIT_SECRET", "SECRET"), min_length=3)
+    token: str = Field("", validation_alias="TOKEN")
+
+
+def test_variables_of_fields() -> None:
+    names = [service_settings.variable(Settings, name) for name in ("port", "secret", "token", "none")]
+    assert names == ["KIT_PORT", "KIT_SECRET", "TOKEN", "none"]
+
+
+def test_the_environment_comes_before_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env_file = tmp_path / "kit.env"
+    env_file.write_text("KIT_PORT=7\nTOKEN=from-file\n")
+    monkeypatch.setenv("TOKEN", "from-environment")
+    settings = service_settings.read(Settings, env_file)
+    assert (settings.port, settings.token) == (7, "from-environment")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"KIT_PORT=1\nKIT_PORT 7\n", r"line 2 of .*kit\.env is not NAME=value"),
+        (b"TOKEN=\xff\n", r"kit\.env cannot be read: it is not UTF-8"),
+        (b"KIT_PORT=0\n", r"program: KIT_PORT: Input should be greater than or equal to 1\."),
+    ],
+)
+def test_a_bad_env_file_ends_the_program_with_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    env_file = tmp_path / "kit.env"
+    env_file.write_bytes(content)
+    with pytest.raises(SystemExit, match=message) as caught:
+        service_settings.read_or_exit("program", Settings, env_file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_env_file_ends_the_program(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="program: there is no env file"):
+        service_settings.read_or_exit("program", Settings, tmp_path / "none.env")
+
+
+def test_a_bad_value_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "ab")
+    monkeypatch.setenv("KIT_PORT", "hidden")
+    with pytest.raises(SystemExit) as caught:
+        service_settings.read_or_exit("program", Settings)
+    message = str(caught.value)
+    assert "KIT_PORT: " in message and "SECRET: " in message
+    assert "hidden" not in message and "ab." not in message
+
+
+def test_a_port_in_use_names_its_process() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit) as caught:
+            server.bind("127.0.0.1", port, program="program", variables=("KIT_PORT", "KIT_HOST"))
+    assert str(caught.value).startswith(f"program: cannot listen on 127.0.0.1:{port}: it is held by process ")
+    assert str(caught.value).endswith("Set KIT_PORT or KIT_HOST.")
+
+
+def test_bind_listens_only_where_told() -> None:
+    for listen in (False, True):
+        bound = server.bind("127.0.0.1", 0, program="program", variables=("KIT_PORT",), listen=listen)
+        with bound, socket.socket() as client:
+            assert (client.connect_ex(bound.getsockname()) == 0) == listen
+
+
+@pytest.mark.parametrize(("host", "loopback"), [("127.0.0.1", True), ("::1", True), ("localhost", True)])
+def test_loopback(host: str, loopback: bool) -> None:
+    assert server.is_loopback(host) == loopback
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", "127.0.0.1.example.org"])
+def test_beyond_loopback(host: str) -> None:
+    assert not server.is_loopback(host)
+
+
+def test_long_messages_are_cut() -> None:
+    stream = io.StringIO()
+    handler = logs.make_handler("text", stream)
+    handler.handle(logging.LogRecord("some.library", logging.ERROR, "file", 1, "x" * 100_000, None, None))
+    line = stream.getvalue()
+    assert line.startswith("ERROR some.library: xxx")
+    assert len(line) < 21_000 and line.endswith("(100,000 characters)\n")
