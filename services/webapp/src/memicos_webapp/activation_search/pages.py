@@ -17,7 +17,7 @@ from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database, DatabaseDep
 from memicos_webapp.errors import BadInput
 from memicos_webapp.formatting import url_segment
-from memicos_webapp.inference.pages import COMING, waiting
+from memicos_webapp.inference.pages import TEMPORARY, waiting
 from memicos_webapp.inference.service import Inference, InferenceDep, check_texts
 from memicos_webapp.settings import Settings
 from memicos_webapp.templating import render
@@ -156,7 +156,7 @@ async def search_results(
     )
     try:
         found = await service.search(database, viewer, inference, wanted, query.text)
-    except COMING as fault:
+    except TEMPORARY as fault:
         return waiting(request, fault, _again(request))
     return render(
         request,
@@ -183,7 +183,7 @@ async def token_search_results(
         found = await service.by_token(
             database, viewer, inference, source, query.text, PER_TOKEN, query.ignore_bos, density
         )
-    except COMING as fault:
+    except TEMPORARY as fault:
         return waiting(request, fault, _again(request))
     features = [one for row in found.rows if not (row.ignored and query.ignore_bos) for one in row.features]
     strongest = max(features, key=lambda one: one.value, default=None)

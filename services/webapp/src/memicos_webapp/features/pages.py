@@ -7,7 +7,7 @@ from memicos_webapp import recipes
 from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.features import service, view
-from memicos_webapp.steering.strength import default_strength
+from memicos_webapp.steering.default_strength import default_strength
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["features"])

@@ -12,7 +12,7 @@ from memicos_webapp.features.service import parse_index
 from memicos_webapp.formatting import url_segment
 from memicos_webapp.inference.service import InferenceDep
 from memicos_webapp.settings import Settings
-from memicos_webapp.steering import dials, links
+from memicos_webapp.steering import feature_controls, page_link
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["steering"])
@@ -45,8 +45,8 @@ async def steer_page(
         info = await catalog.model(session, viewer, model)
         if info is None:
             raise await unknown_model(session, viewer, model)
-    address = links.read(request)
-    shown, problems = await dials.several(database, viewer, settings, model, address.features)
+    address = page_link.read_link(request)
+    shown, problems = await feature_controls.several(database, viewer, settings, model, address.features)
     status = await inference.status(model, sorted({dial.source for dial in shown}))
     return render(
         request,
@@ -56,11 +56,11 @@ async def steer_page(
         dials=shown,
         problems=[*address.problems, *problems],
         form=address.settings,
-        defaults=links.DEFAULTS,
+        defaults=page_link.DEFAULTS,
         methods=METHODS,
         examples=EXAMPLES,
         max_tokens=settings.steer_tokens,
-        longest_chat=links.LONGEST_CHAT,
+        longest_chat=page_link.LONGEST_CHAT,
         status=status,
         again=f"/{url_segment(model)}/inference",
     )
@@ -70,7 +70,7 @@ async def steer_page(
 async def find_feature(request: Request, session: Snapshot, viewer: ViewerDep, model: str, q: str = "") -> HTMLResponse:
     problem, hits = "", []
     try:
-        hits = await dials.find(session, viewer, model, q) if q.strip() else []
+        hits = await feature_controls.find(session, viewer, model, q) if q.strip() else []
     except NotFound as fault:
         problem = fault.message
     return render(
@@ -78,7 +78,7 @@ async def find_feature(request: Request, session: Snapshot, viewer: ViewerDep, m
         "steering/_found.html",
         q=q,
         problem=problem,
-        hits=[(card, dials.name_of(card)) for card in hits],
+        hits=[(card, feature_controls.name_of(card)) for card in hits],
     )
 
 
@@ -86,6 +86,6 @@ async def find_feature(request: Request, session: Snapshot, viewer: ViewerDep, m
 async def feature_dial(
     request: Request, session: Snapshot, viewer: ViewerDep, model: str, source: str, index: str
 ) -> HTMLResponse:
-    wanted = links.Wanted(source, parse_index(index), None)
-    dial = await dials.one(session, viewer, request.app.state.settings, model, wanted)
+    wanted = page_link.LinkedFeature(source, parse_index(index), None)
+    dial = await feature_controls.one(session, viewer, request.app.state.settings, model, wanted)
     return render(request, "steering/_dial.html", dial=dial)
