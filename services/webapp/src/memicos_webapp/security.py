@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memicos_webapp.errors import BadInput, Refused, error_response
-from memicos_webapp.inference.visitors import visited_from
+from memicos_webapp.inference.visitors import set_visitor
 from memicos_webapp.settings import Settings
 
 POLICY = (
@@ -83,7 +83,7 @@ class Guard:
         problem = self._problem(request)
         if problem:
             return await error_response(request, *problem)(scope, receive, send_guarded)
-        visited_from(request.client.host if request.client else "")
+        set_visitor(request.client.host if request.client else "")
         try:
             await self.app(scope, self._limited(receive), send_guarded)
         finally:
