@@ -17,7 +17,7 @@ from memicos_inference.app import create_app
 from memicos_inference.commands import sae_add
 from memicos_inference.http.errors import Unavailable
 from memicos_inference.settings import Settings, read
-from memicos_inference.verification import Verification
+from memicos_inference.verification.state import Verification
 from memicos_testing import plain_model
 from memicos_testing.foreign_saes import LAYOUTS, Weights, fitted_weights, random_weights, write_openai, write_saelens
 from memicos_testing.servers import running
@@ -296,7 +296,10 @@ def test_a_source_that_changes_after_it_was_added_is_stopped(add: Add, model_fol
 
     def used() -> None:
         served = model_loading.load_model(settings, lambda words, share: None)
-        Verification(settings).check_source(served, served.shelf.get("1-mine"))
+        verification = Verification(settings)
+        for _ in verification.check_source_steps(served, served.source_cache.get("1-mine")):
+            pass
+        verification.require_source("1-mine")
 
     used()
     weights = load_file(folder / "sae_weights.safetensors")

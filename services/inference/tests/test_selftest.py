@@ -134,7 +134,9 @@ def recorded(sources_folder: Path, tmp_path: Path, settings: MakeSettings) -> Pa
     served = model_loading.load_model(settings(), lambda words, share: None)
     for name in ("1-small", "2-small"):
         write_record(
-            folder / name / FILE_NAME, served.weights, measure_reconstruction(served.model, served.source(name))
+            folder / name / FILE_NAME,
+            served.weights,
+            measure_reconstruction(served.model, served.source_cache.get(name)),
         )
     file = folder / "2-small" / "sae_weights.safetensors"
     weights = load_file(file)

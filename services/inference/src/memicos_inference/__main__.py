@@ -21,7 +21,8 @@ from memicos_inference.app import create_app
 from memicos_inference.commands import model_check, sae_add
 from memicos_inference.http import server
 from memicos_inference.settings import Settings
-from memicos_inference.verification import HEADING, Verification, line
+from memicos_inference.verification.state import Verification
+from memicos_inference.verification.table import HEADING, table_line
 
 log = logging.getLogger("memicos_inference")
 
@@ -65,12 +66,12 @@ def _holder(port: int) -> str:
 def _self_test(settings: Settings) -> int:
     """Load what the settings name and check everything, line by line. Gives 1 where a check failed, else 0."""
     try:
-        served = model_loading.load_model(settings, lambda words, _share: log.info("%s", words))
+        loaded = model_loading.load_model(settings, lambda words, _share: log.info("%s", words))
     except LoadError as error:
         sys.exit(f"inference: {error}")
     verification = Verification(settings)
     print(HEADING)  # noqa: T201
-    verification.run_full(served, lambda check: print(line(check), flush=True))  # noqa: T201
+    verification.run_full(loaded, lambda check: print(table_line(check), flush=True))  # noqa: T201
     failed = len(verification.failed)
     print(f"{failed} failed." if failed else "Nothing failed.")  # noqa: T201
     return 1 if failed else 0

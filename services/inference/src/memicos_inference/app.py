@@ -27,7 +27,8 @@ from memicos_inference.steering import api as steering_api
 from memicos_inference.steering.schemas import SteerDelta
 from memicos_inference.tokenization import api as tokens_api
 from memicos_inference.vectors import api as util_api
-from memicos_inference.verification import Verification, verified
+from memicos_inference.verification.guard import require_verified
+from memicos_inference.verification.state import Verification
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": errors.ErrorBody, "description": "The request cannot be answered as it is"},
@@ -62,9 +63,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _load(settings: Settings, verification: Verification, report: ProgressCallback) -> LoadedModel:
-    served = replace(model_loading.load_model(settings, report), verification=verification)
-    verification.run_short(served, report)
-    return served
+    loaded = replace(model_loading.load_model(settings, report), verification=verification)
+    verification.run_short(loaded, report)
+    return loaded
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -98,6 +99,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(status_api.router, responses={code: ERRORS[code] for code in (401, 503)})
     for api in (tokens_api, chat_api, activation_api, raw_api, steering_api, util_api):
         own = {code: ERRORS[code] for code in ERRORS if code not in (403, 404)}
-        app.include_router(api.router, responses=own, dependencies=[Depends(verified)])
+        app.include_router(api.router, responses=own, dependencies=[Depends(require_verified)])
     app.include_router(admin_api.router, responses=ERRORS)
     return app

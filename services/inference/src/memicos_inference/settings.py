@@ -174,6 +174,13 @@ class Settings(BaseSettings):
         validation_alias="INFERENCE_BATCH_TOKENS",
         description="Most tokens of several prompts, each padded to the longest; one alone may have TOKEN_LIMIT.",
     )
+    capture_bytes: int = Field(
+        default=2 * 1024**3,
+        ge=1,
+        validation_alias="INFERENCE_CAPTURE_BYTES",
+        description="Memory for activations of all requests from their capture until their answers; a request that "
+        "needs more alone is refused, others wait.",
+    )
     max_values: int = Field(
         default=5_000_000,
         ge=1,

@@ -80,11 +80,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Gives 1 and one line on stderr where the source is refused; nothing is written then."""
     try:
         target = _target(arguments.spec, arguments.env_file, arguments.model)
-        served = model_loading.load_model(target.settings, _progress)
-        if served.shelf.unavailable:
-            raise LoadError(_and_others(list(served.shelf.unavailable.values())))
+        loaded = model_loading.load_model(target.settings, _progress)
+        if loaded.source_cache.unavailable:
+            raise LoadError(_and_others(list(loaded.source_cache.unavailable.values())))
         checked = []
-        for one in _check(served):
+        for one in _check(loaded):
             _show(one)
             checked.append(one)
         _judge(checked, arguments.force)
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         _say(f"refused: {error}")
         return 1
     try:
-        _write(target, served, checked)
+        _write(target, loaded, checked)
     except OSError as error:
         _say(f"cannot be written: {error}")
         return 1
@@ -149,20 +149,20 @@ def _of_model(settings: Settings, model: str) -> Settings:
     return settings.model_copy(update={**names, "override_model_id": None})
 
 
-def _check(served: LoadedModel) -> Iterator[Checked]:
+def _check(loaded: LoadedModel) -> Iterator[Checked]:
     import torch
     from memicos_engine.errors import InvalidRequestError
     from memicos_engine.selftest.reconstruction_record import measure_reconstruction
     from memicos_engine.selftest.source_checks import check_metrics
 
-    for facts in served.shelf.infos():
+    for facts in loaded.source_cache.infos():
         try:
-            probe = measure_reconstruction(served.model, served.shelf.get(facts.id))
+            probe = measure_reconstruction(loaded.model, loaded.source_cache.get(facts.id))
         except InvalidRequestError as error:
             raise LoadError(str(error)) from error
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise LoadError(
-                f"Source {facts.id} and its model do not fit into the memory of {served.model.device}. Set MODEL_DTYPE "
+                f"Source {facts.id} and its model do not fit into the memory of {loaded.model.device}. Set MODEL_DTYPE "
                 "and SAE_DTYPE, or use a larger device."
             ) from error
         yield Checked(facts, probe, check_metrics(facts, probe))
@@ -178,13 +178,13 @@ def _judge(checked: list[Checked], force: bool) -> None:
         _say(f"forced, though {_and_others(found)}")
 
 
-def _write(target: Target, served: LoadedModel, checked: list[Checked]) -> None:
+def _write(target: Target, loaded: LoadedModel, checked: list[Checked]) -> None:
     from memicos_engine.selftest.reconstruction_record import record_path, write_record
 
     folder = target.settings.probes
     for one in checked:
         if math.isfinite(one.probe.explained_variance):
-            write_record(record_path(folder, served.weights, one.facts.id), served.weights, one.probe)
+            write_record(record_path(folder, loaded.weights, one.facts.id), loaded.weights, one.probe)
     print(f"recorded in {folder} for the self-test")
     if target.listed:
         print(f"{target.file} has it already")
