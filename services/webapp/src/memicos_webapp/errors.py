@@ -13,7 +13,7 @@ from starlette.routing import compile_path
 
 from memicos_webapp.request_log import request_id
 from memicos_webapp.templating import render
-from memicos_webapp.validation import FORM_NAMES, describe
+from memicos_webapp.validation import FORM_CHOICES, FORM_NAMES, describe
 
 log = logging.getLogger(__name__)
 
@@ -133,8 +133,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     if first["type"] == "json_invalid" and first["loc"][0] == "body":
         reason = str(first.get("ctx", {}).get("error", "unreadable")).removesuffix(" at")
         return error_response(request, 400, f"The body is not valid JSON: {reason} at character {first['loc'][1]}.")
-    names = {} if is_api(request) else FORM_NAMES
-    return error_response(request, 422, describe(error.errors(), names))
+    problem = describe(error.errors()) if is_api(request) else describe(error.errors(), FORM_NAMES, FORM_CHOICES)
+    return error_response(request, 422, problem)
 
 
 def _unparsed(cause: BaseException | None) -> str | None:
