@@ -130,13 +130,16 @@ def groups(found: Found, top_limit: int, whole: bool) -> list[Group]:
     """
     row = found.row
     rows = list(zip(row.example_groups, row.example_contexts, row.example_positions, row.sparse(), strict=True))
-    top = [example for group, *example in rows if group == TOP_GROUP][:top_limit]
+    top = [(context, position, values) for group, context, position, values in rows if group == TOP_GROUP][:top_limit]
     shown = {(context, position) for context, position, _ in top}
     by_group: dict[int, list[Example]] = {group: [] for group in row.example_groups if group != TOP_GROUP}
     for group, context, position, values in rows:
         if group != TOP_GROUP and (context, position) not in shown:
             by_group[group].append(_example(found, context, position, values, whole))
-    made = [Group(None, row.max_activation, None, [_example(found, *example, whole) for example in top])] if top else []
+    made = []
+    if top:
+        examples = [_example(found, context, position, values, whole) for context, position, values in top]
+        made.append(Group(None, row.max_activation, None, examples))
     intervals = len(row.quantile_shares)
     for group in sorted(by_group, reverse=True):
         low = row.max_activation * (group - 1) / intervals
