@@ -65,7 +65,7 @@ def _describe(_: Request, errors: Sequence[Any]) -> str:
     return validation.describe(errors)
 
 
-def _unreadable_body(cause: BaseException | None) -> str | None:
+def unreadable_body(cause: BaseException | None) -> str | None:
     """Why FastAPI could not read a body, where its own message does not say so."""
     if isinstance(cause, RecursionError):
         return "The body is nested too deeply."
@@ -92,7 +92,7 @@ def http_report(request: Request, error: HTTPException) -> ErrorReport:
     if error.status_code == 405:
         return ErrorReport(405, method_message(request.url.path, request.method), "not_found", headers)
     cause = "too_large" if error.status_code == 413 else "invalid_request"
-    message = _unreadable_body(error.__cause__) or str(error.detail)
+    message = unreadable_body(error.__cause__) or str(error.detail)
     return ErrorReport(error.status_code, message, cause, headers)
 
 

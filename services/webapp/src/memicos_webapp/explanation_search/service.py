@@ -41,7 +41,7 @@ class Search:
     settings: Settings
 
 
-def search_of(request: Request) -> Search:
+async def search_of(request: Request) -> Search:
     state = request.app.state
     return Search(state.database, state.embedders, state.embedding, state.settings)
 

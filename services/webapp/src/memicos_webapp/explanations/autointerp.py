@@ -122,7 +122,7 @@ async def opened(app: FastAPI) -> AsyncIterator[None]:
     await app.state.autointerp.close()
 
 
-def autointerp(request: Request) -> Autointerp:
+async def autointerp(request: Request) -> Autointerp:
     return request.app.state.autointerp
 
 

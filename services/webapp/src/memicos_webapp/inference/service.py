@@ -166,7 +166,7 @@ async def opened(app: FastAPI) -> AsyncIterator[None]:
         await host.close()
 
 
-def inference(request: Request) -> Inference:
+async def inference(request: Request) -> Inference:
     return request.app.state.inference
 
 
