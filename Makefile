@@ -1,13 +1,13 @@
 # Every command of the repository; `make help` lists them.
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-MEMBERS := packages/service_kit packages/autointerp packages/dataset packages/testing packages/engine packages/pipeline[generate] \
+MEMBERS := packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing packages/engine packages/pipeline[generate] \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client packages/clients/memicos-client \
 	services/webapp services/inference services/autointerp
 TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest pytest-asyncio pytest-xdist playwright glassllm \
 	psutil python-dotenv schemathesis neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
 # the services that need no torch, and what their tests use
-LIGHT := packages/service_kit packages/autointerp packages/dataset packages/testing \
+LIGHT := packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \
 	packages/clients/memicos-client services/webapp services/autointerp
 LIGHT_TOOLS := pytest pytest-asyncio pytest-xdist neuronpedia neuronpedia-autointerp-client
@@ -40,7 +40,7 @@ demo: setup ## look inside a small model in the browser: database, three servers
 BESIDE := -n 2 --dist worksteal
 
 test: test-light ## run every test (browser tests need Chromium); PYTEST_ARGS=… is passed on
-	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) --ignore packages/service_kit --ignore packages/autointerp packages services/inference
+	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) --ignore packages/service_kit --ignore packages/autointerp --ignore packages/embeddings packages services/inference
 	$(BIN)/pytest $(PYTEST_ARGS) tests
 
 test-hub: setup ## compare with known values of gpt2-small; needs the hub or its cache (HF_HOME), no part of `make test`
@@ -49,7 +49,7 @@ test-hub: setup ## compare with known values of gpt2-small; needs the hub or its
 test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
 	.venv-light/bin/python scripts/without_torch.py
 	.venv-light/bin/pytest $(BESIDE) $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests \
-		packages/service_kit/tests packages/autointerp/tests
+		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
 
 fuzz: setup ## ask inference at random for long, by its contract (FUZZ_EXAMPLES=… requests an operation and kind)
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_fuzz.py

@@ -20,11 +20,12 @@ from pathlib import Path
 import httpx
 from memicos_dataset import read
 from memicos_dataset.manifest import Manifest
+from memicos_embeddings.registry import open_registry
 from memicos_webapp.app import create_app
 from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.service import load
-from memicos_webapp.embeddings.embedders import open_embedders
+from memicos_webapp.embeddings.background import embedder_config
 from memicos_webapp.embeddings.service import embed_missing
 from memicos_webapp.settings import Settings
 
@@ -156,7 +157,7 @@ async def ask(folder: Path, manifest: Manifest) -> dict[str, list[tuple[str, int
         settings = Settings(_env_file=None, database_url=url, embed_every_seconds=0)  # pyright: ignore[reportCallIssue]
         await migrate(url)
         await load(folder, url)
-        embedders = open_embedders(settings)
+        embedders = open_registry(embedder_config(settings))
         print(f"{await embed_missing(url, embedders)} explanations embedded", flush=True)
         await embedders.close()
         app = create_app(settings)

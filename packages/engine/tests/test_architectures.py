@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.sources.feature_encoding import encode_features
-from memicos_engine.sources.source import SaeSource, load_source, neurons
+from memicos_engine.sources.source import SaeSource, load_source, neuron_source
 from memicos_testing.foreign_saes import Weights, encode, random_weights, write_json, write_saelens
 from safetensors.numpy import save_file
 
@@ -130,7 +130,7 @@ def test_attention_heads_come_flat(tmp_path: Path) -> None:
 
 
 def test_neurons_are_what_they_are() -> None:
-    source = neurons(3, 50, prepend_bos=True, context_size=64)
+    source = neuron_source(3, 50, prepend_bos=True, context_size=64)
     assert (source.id, source.layer, source.hook_name) == ("3", 3, "blocks.3.mlp.hook_post")
     assert source.d_in == source.d_out == source.d_sae == 50 and source.nbytes("float32") == 0
     assert source.recipe.ignored_positions == (0,)
@@ -139,6 +139,6 @@ def test_neurons_are_what_they_are() -> None:
     assert torch.equal(encode_features(source, hidden, [7, 2]), hidden[:, [7, 2]])
     assert source.decoder_row(7).nonzero().tolist() == [[7]] and source.decoder_row(7).sum() == 1
     assert torch.equal(source.encoder_column(7), source.decoder_row(7)) and source.steer_hook == source.hook_name
-    with pytest.raises(Refused, match="right angles"):
+    with pytest.raises(InvalidRequestError, match="right angles"):
         source.decoder_rows()
-    assert neurons(3, 50, prepend_bos=False, context_size=64).recipe.ignored_positions == ()
+    assert neuron_source(3, 50, prepend_bos=False, context_size=64).recipe.ignored_positions == ()

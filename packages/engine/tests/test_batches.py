@@ -8,8 +8,8 @@ import pytest
 import torch
 from memicos_engine.capture import activations
 from memicos_engine.capture.capture import Wanted, in_one_run, in_slices
-from memicos_engine.errors import Refused
-from memicos_engine.model.hook_points import check_captured
+from memicos_engine.errors import InvalidRequestError
+from memicos_engine.model.hook_points import check_capturable
 from memicos_engine.model.language_model import LanguageModel
 from memicos_testing import plain_model
 
@@ -48,11 +48,11 @@ def test_every_hook_that_the_bridge_names_is_captured_or_refused(
     captured = 0
     for name in names:
         try:
-            check_captured(small, name)
+            check_capturable(small, name)
             for ids, found in zip(prompts, in_one_run(small, [Wanted(prompts, [name])])[0], strict=True):
                 assert found[name].shape[0] == len(ids) and found[name].dim() == 2, name
             captured += 1
-        except Refused as refusal:
+        except InvalidRequestError as refusal:
             assert "one vector a position" in str(refusal) or "not run" in str(refusal)
     assert captured > 20
 
@@ -118,17 +118,17 @@ def test_firing_is_every_value_above_0_at_positions_that_count(
         assert list(found.features) == sorted(found.features)
     total = sum(len(pairs) for one in everywhere for pairs in one.features.values())
     assert activations.firing(small, source, prompts, total, ignore_bos=False) == everywhere
-    with pytest.raises(Refused, match=f"more than {total - 1} values"):
+    with pytest.raises(InvalidRequestError, match=f"more than {total - 1} values"):
         activations.firing(small, source, prompts, total - 1, ignore_bos=False)
 
 
 def test_what_is_refused(small: LanguageModel, prompts: list[list[int]], make_sae: Any) -> None:
     _, source = make_sae(2, 128)
-    with pytest.raises(Refused, match="position 1: the shortest prompt has positions 0 to 0"):
+    with pytest.raises(InvalidRequestError, match="position 1: the shortest prompt has positions 0 to 0"):
         activations.strongest(small, [source], prompts, 5, sort_positions=[1])
     with torch.no_grad():
         source.sae.W_enc[:, 3] = torch.nan
-    with pytest.raises(Refused, match="not finite"):
+    with pytest.raises(InvalidRequestError, match="not finite"):
         activations.firing(small, source, prompts, 100_000)
 
 

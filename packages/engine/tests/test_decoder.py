@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation import decoder as decoders
 from memicos_engine.generation.decoder import Decoder, write
 from memicos_engine.generation.generation import Generation, Row, Sampling, cache_bytes
@@ -177,7 +177,7 @@ def test_rows_with_numbers_that_are_none_leave_nothing_behind(tiny: Tiny) -> Non
     nothing: Any = {place: [lambda hidden: hidden * torch.nan] for place in beside.changes[0]}
     broken.changes = [nothing, nothing]
     decoder.step()
-    assert isinstance(broken.error, Refused) and broken not in decoder.generations
+    assert isinstance(broken.error, InvalidRequestError) and broken not in decoder.generations
     later = asked(model, 1)
     decoder.join(later)
     while decoder.generations:

@@ -14,8 +14,8 @@ import torch
 from memicos_engine.errors import RecipeError, SourceError
 from memicos_engine.sources.formats import FORMATS
 from memicos_engine.sources.formats.tensors import ARCHITECTURES
-from memicos_engine.sources.recipe import Extras
-from memicos_engine.sources.source import load_source, local_facts
+from memicos_engine.sources.recipe import RecipeOverrides
+from memicos_engine.sources.source import load_source, read_local_info
 from memicos_testing.foreign_saes import (
     LAYOUTS,
     K,
@@ -61,8 +61,8 @@ def assert_equal(folder: Path, expected: Callable[[np.ndarray], tuple[np.ndarray
 def test_each_is_recognised_and_computes_what_its_library_does(name: str, weights: Weights, tmp_path: Path) -> None:
     layout = LAYOUTS[name]
     folder = layout.write(tmp_path / "some", weights)
-    facts = local_facts(folder, "5-some")
-    assert facts == local_facts(folder, "5-some", name)
+    facts = read_local_info(folder, "5-some")
+    assert facts == read_local_info(folder, "5-some", name)
     assert (facts.layer, facts.d_in, facts.d_out, facts.d_sae) == (LAYER, D_IN, D_IN, D_SAE)
     assert facts.hook_name == "blocks.5.hook_resid_post" and facts.recipe.prepend_bos
     assert facts.recipe.context_size == (1024 if name == "gemma-scope" else 64)
@@ -77,7 +77,7 @@ def test_each_is_recognised_and_computes_what_its_library_does(name: str, weight
 def test_there_is_a_test_for_every_format_and_the_document_has_it() -> None:
     assert set(LAYOUTS) == set(FORMATS)
     document = (Path(__file__).parents[3] / "docs" / "own-sae.md").read_text()
-    names = [*FORMATS, *(field.name for field in fields(Extras)), *ARCHITECTURES]
+    names = [*FORMATS, *(field.name for field in fields(RecipeOverrides)), *ARCHITECTURES]
     assert [name for name in names if f"`{name}`" not in document] == []
 
 
@@ -85,7 +85,7 @@ def test_there_is_a_test_for_every_format_and_the_document_has_it() -> None:
 def test_every_class_of_dictionary_learning(dict_class: str, weights: Weights, tmp_path: Path) -> None:
     folder = write_dictionary_learning(tmp_path / "some", weights, dict_class)
     architecture, expected = DICT_CLASSES[dict_class]
-    assert local_facts(folder, "5-some").architecture == architecture
+    assert read_local_info(folder, "5-some").architecture == architecture
     assert_equal(folder, lambda hidden: expected(weights, hidden))
 
 
@@ -137,7 +137,7 @@ def test_a_training_checkpoint_of_saelens_is_used_with_its_threshold(
 def test_a_norm_to_train_on_is_folded(weights: Weights, tmp_path: Path) -> None:
     folder = write_tensors(tmp_path / "some", weights, normalize_activations="expected_average_only_in")
     with pytest.raises(RecipeError, match=r'by which factor .*\{"norm_scaling_factor": 0.31\}'):
-        local_facts(folder, "5-some")
+        read_local_info(folder, "5-some")
     content = json.loads((folder / "memicos.json").read_text())
     (folder / "memicos.json").write_text(json.dumps(content | {"norm_scaling_factor": 0.25}))
 
@@ -158,14 +158,14 @@ def test_gemma_scope_by_the_path_of_its_repository(weights: Weights, tmp_path: P
     ):
         folder = write_gemma_scope(tmp_path / repo / "layer_5/width_16k/average_l0_72", weights)
         (folder / "memicos.json").unlink()
-        facts = local_facts(folder, "5-some")
+        facts = read_local_info(folder, "5-some")
         assert (facts.hook_name, facts.recipe.hook_name_out) == (hook, out)
         assert facts.architecture == ("jumprelu_transcoder" if out else "jumprelu")
     cached = write_gemma_scope(
         tmp_path / "models--google--gemma-scope-2b-pt-res/snapshots/0a1b/layer_7/width_16k", weights
     )
     (cached / "memicos.json").unlink()
-    assert local_facts(cached, "7-some").hook_name == "blocks.7.hook_resid_post"
+    assert read_local_info(cached, "7-some").hook_name == "blocks.7.hook_resid_post"
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_gemma_scope_by_the_path_of_its_repository(weights: Weights, tmp_path: P
 )
 def test_sparsify_by_the_name_of_its_module(module: str, hook: str, weights: Weights, tmp_path: Path) -> None:
     folder = write_sparsify(tmp_path, weights)
-    assert local_facts(folder.rename(tmp_path / module), "5-some").hook_name == hook
+    assert read_local_info(folder.rename(tmp_path / module), "5-some").hook_name == hook
 
 
 def test_memicos_json_stands_over_what_the_files_say(weights: Weights, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_memicos_json_stands_over_what_the_files_say(weights: Weights, tmp_path:
         "ignored_positions": [0, 3],
     }
     (folder / "memicos.json").write_text(json.dumps(said))
-    recipe = local_facts(folder, "2-some").recipe
+    recipe = read_local_info(folder, "2-some").recipe
     assert (recipe.hook_name, recipe.prepend_bos, recipe.context_size) == ("blocks.2.hook_mlp_out", False, 99)
     assert (recipe.norm_cut, recipe.ignored_positions) == (12, (0, 3))
 
@@ -201,22 +201,22 @@ def test_what_nothing_says_is_asked_for_with_the_line_to_write(weights: Weights,
     folder = write_openai(tmp_path / "openai", weights)
     (folder / "memicos.json").unlink()
     with pytest.raises(RecipeError) as error:
-        local_facts(folder, "5-some")
+        read_local_info(folder, "5-some")
     assert "nothing says hook_name and prepend_bos and context_size" in str(error.value)
     assert '{"hook_name": "blocks.5.hook_resid_post", "prepend_bos": true, "context_size": 128}' in str(error.value)
     folder = write_gemma_scope(tmp_path / "gemma", weights)
     (folder / "memicos.json").unlink()
     with pytest.raises(RecipeError, match=r"nothing says hook_name\. Write a memicos"):
-        local_facts(folder, "5-some")
+        read_local_info(folder, "5-some")
     folder = write_dictionary_learning(tmp_path / "dictionary", weights)
     config = json.loads((folder / "config.json").read_text())
     config["trainer"]["submodule_name"] = "resid_posterior"
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(RecipeError, match="nothing says hook_name"):
-        local_facts(folder, "5-some")
+        read_local_info(folder, "5-some")
     folder = write_sparsify(tmp_path / "run", weights)
     with pytest.raises(RecipeError, match="nothing says hook_name"):
-        local_facts(folder.rename(tmp_path / "layers.5.router"), "5-some")
+        read_local_info(folder.rename(tmp_path / "layers.5.router"), "5-some")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_memicos_json_that_says_nonsense_is_refused(
     folder = write_saelens(tmp_path / "some", weights)
     (folder / "memicos.json").write_text(content)
     with pytest.raises(RecipeError) as error:
-        local_facts(folder, "5-some")
+        read_local_info(folder, "5-some")
     assert words in str(error.value) and "memicos.json" in str(error.value)
 
 
@@ -260,7 +260,7 @@ def test_a_mapping_that_says_nonsense_is_refused(
     content = json.loads((folder / "memicos.json").read_text())
     (folder / "memicos.json").write_text(json.dumps(content | {"weights": content["weights"] | said}))
     with pytest.raises(RecipeError) as error:
-        local_facts(folder, "5-some")
+        read_local_info(folder, "5-some")
     assert words in str(error.value)
 
 
@@ -269,7 +269,7 @@ def test_a_tensor_that_is_not_in_the_file_is_named(weights: Weights, tmp_path: P
     text = (folder / "memicos.json").read_text()
     (folder / "memicos.json").write_text(text.replace("enc.weight", "encoder.weight"))
     with pytest.raises(SourceError, match=r"the weights have no encoder\.weight, only dec, dec\.bias, enc"):
-        local_facts(folder, "5-some")
+        read_local_info(folder, "5-some")
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -278,7 +278,7 @@ def test_a_truncated_file_is_refused_before_its_weights_are_read(name: str, weig
     (file,) = [one for one in folder.iterdir() if one.suffix in (".safetensors", ".npz", ".pt")]
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(SourceError, match="is not a source that can be loaded"):
-        local_facts(folder, "5-some")
+        read_local_info(folder, "5-some")
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -311,7 +311,7 @@ def test_code_in_a_pickle_is_never_run(weights: Weights, tmp_path: Path, monkeyp
     gemma = write_gemma_scope(tmp_path / "gemma", weights)
     np.savez(gemma / "params.npz", W_enc=np.array([Harmful(marker)], dtype=object))
     for folder in (openai, dictionary, gemma):
-        for read in (local_facts, load_source):
+        for read in (read_local_info, load_source):
             with pytest.raises(SourceError, match="pickle"):
                 read(folder, "5-some")
     assert not marker.exists()
@@ -326,32 +326,32 @@ def test_what_saelens_has_no_architecture_for_is_refused(weights: Weights, tmp_p
     for name, words in (("transcode", "transcode is set"), ("skip_connection", "skip_connection is set")):
         (folder / "cfg.json").write_text(json.dumps(config | {name: True}))
         with pytest.raises(SourceError, match=words):
-            local_facts(folder, "5-some")
+            read_local_info(folder, "5-some")
     (folder / "cfg.json").write_text(json.dumps(config | {"activation": "groupmax"}))
     with pytest.raises(SourceError, match="activation is groupmax"):
-        local_facts(folder, "5-some")
+        read_local_info(folder, "5-some")
     folder = write_dictionary_learning(tmp_path / "dictionary", weights)
     text = (folder / "config.json").read_text()
     (folder / "config.json").write_text(text.replace("BatchTopKSAE", "CrossCoder"))
     with pytest.raises(SourceError, match="dict_class is CrossCoder; there are AutoEncoder"):
-        local_facts(folder, "5-some")
+        read_local_info(folder, "5-some")
     folder = write_openai(tmp_path / "openai", weights, "Identity")
     with pytest.raises(SourceError, match="activation is Identity"):
-        local_facts(folder, "5-some")
+        read_local_info(folder, "5-some")
     folder = write_saelens(tmp_path / "saelens", weights)
     text = (folder / "cfg.json").read_text()
     (folder / "cfg.json").write_text(text.replace("jumprelu", "crosscoder"))
     with pytest.raises(SourceError, match="architecture is crosscoder; SAELens has standard"):
-        local_facts(folder, "5-some")
+        read_local_info(folder, "5-some")
 
 
 def test_a_folder_without_a_source_names_the_formats(weights: Weights, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"holds no source .*gemma-scope: params.npz; dictionary-learning: ae.pt"):
-        local_facts(tmp_path, "5-some")
+        read_local_info(tmp_path, "5-some")
     folder = write_saelens(tmp_path / "some", weights)
     with pytest.raises(SourceError, match=r"holds no source \(gemma-scope: params.npz\)"):
-        local_facts(folder, "5-some", "gemma-scope")
+        read_local_info(folder, "5-some", "gemma-scope")
     two = write_openai(tmp_path / "two", weights)
     shutil.copy(two / "5.pt", two / "6.pt")
     with pytest.raises(SourceError, match="has 2 files of weights; a source is a folder of its own"):
-        local_facts(two, "5-some")
+        read_local_info(two, "5-some")

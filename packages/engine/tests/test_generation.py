@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from memicos_engine.capture import activations
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation.decoder import alone, write
 from memicos_engine.generation.generation import Generation, Row, Sampling, cache_bytes
 from memicos_engine.generation.kv_cache import _MORE
@@ -227,13 +227,15 @@ def test_what_does_not_fit_is_refused_with_both_numbers(small: LanguageModel) ->
     ids = small.token_ids("The Queen turned", prepend_bos=True)
     room = small.max_context - len(ids)
     assert len(finished(small, [Row(ids)], room).ids[0]) <= room
-    with pytest.raises(Refused, match=rf"\({len(ids)} tokens\).*\({room + 1}\).* 129 tokens.*context is 128"):
+    with pytest.raises(
+        InvalidRequestError, match=rf"\({len(ids)} tokens\).*\({room + 1}\).* 129 tokens.*context is 128"
+    ):
         Generation(small, [Row(ids)], room + 1, GREEDY, ANY_BYTES)
     # 4 layers of keys and values, 2 heads of 32 float32 numbers
     needed = 2 * (len(ids) + 10) * 4 * 2 * 2 * 32 * 4
     assert cache_bytes(small, 2, len(ids) + 10) == needed
     finished(small, [Row(ids), Row(ids)], 10, kv_bytes=needed)
-    with pytest.raises(Refused, match=f"need {needed:,} bytes; {needed - 1:,} are"):
+    with pytest.raises(InvalidRequestError, match=f"need {needed:,} bytes; {needed - 1:,} are"):
         Generation(small, [Row(ids), Row(ids)], 10, GREEDY, needed - 1)
 
 
@@ -286,7 +288,7 @@ def test_logits_that_are_not_finite_are_refused(small_folder: Path) -> None:
     writing = Generation(
         narrow, [Row(ids, [Steer("blocks.1.hook_resid_post", [1.0] * 128, 1e6)])], 5, GREEDY, ANY_BYTES
     )
-    with pytest.raises(Refused, match="not finite"):
+    with pytest.raises(InvalidRequestError, match="not finite"):
         write(narrow, writing)
     assert hooked(narrow) == []
 

@@ -27,7 +27,7 @@ def at_once(model: LanguageModel, prefix: Sequence[int], ids: Sequence[int]) -> 
 
 def read_on(model: LanguageModel, prefix: Sequence[int], ids: Sequence[int]) -> str:
     """The tokenizer's own reading of everything, less that of the prefix."""
-    return model.text([*prefix, *ids]).removeprefix(model.text(prefix))
+    return model.decode([*prefix, *ids]).removeprefix(model.decode(prefix))
 
 
 def with_tokenizer(model: LanguageModel, tokenizer: Any) -> LanguageModel:
@@ -47,7 +47,7 @@ def bytewise(small: LanguageModel) -> LanguageModel:
 
 def test_every_piece_of_a_text_reads_on_from_the_one_before(demo: LanguageModel) -> None:
     ids = demo.token_ids(WRITTEN, prepend_bos=False)
-    assert demo.text(ids) == WRITTEN
+    assert demo.decode(ids) == WRITTEN
     assert "\ufffd" in "".join(demo.token_strings(ids)).replace("x\ufffd!", "")  # some tokens are parts of characters
     found = pieces(demo, demo.token_ids("Once", prepend_bos=True), ids)
     assert "".join(found) == WRITTEN and all("\ufffd" not in one.replace("\ufffd!", "") for one in found)
@@ -74,14 +74,14 @@ def test_the_space_at_the_start_is_kept(small: LanguageModel) -> None:
     dropping = with_tokenizer(small, tokenizer)
     ids = small.token_ids("Alice was beginning", prepend_bos=True)
     words = small.token_ids(" to get very tired", prepend_bos=False)
-    assert dropping.text(words) == "to get very tired"
+    assert dropping.decode(words) == "to get very tired"
     assert "".join(pieces(dropping, ids, words)) == at_once(dropping, ids, words) == " to get very tired"
 
 
 def test_bytes_in_a_row_are_read_together(bytewise: LanguageModel) -> None:
     """The second whale's first byte would make nothing of the first whale."""
     whales = bytewise.token_ids("\U0001f40b\U0001f40b", prepend_bos=False)
-    assert len(whales) == 8 and bytewise.text(whales[:5]) == "\ufffd" * 5
+    assert len(whales) == 8 and bytewise.decode(whales[:5]) == "\ufffd" * 5
     b, cat = bytewise.token_ids("b", False), bytewise.tokenizer.convert_tokens_to_ids("\u2581cat")
     assert isinstance(cat, int)
     assert pieces(bytewise, b, [*whales, cat]) == [""] * 8 + ["\U0001f40b\U0001f40b cat"]
@@ -93,7 +93,7 @@ def test_pieces_of_any_tokens_are_the_whole(name: str, request: pytest.FixtureRe
     """Tokens at random: characters broken off, bytes that are none, special tokens."""
     model: LanguageModel = request.getfixturevalue(name)
     random_ids, count = random.Random(5), len(model.tokenizer)
-    broken = [i for i in range(count) if "\ufffd" in model.text([i])]
+    broken = [i for i in range(count) if "\ufffd" in model.decode([i])]
     for _ in range(150):
         some = broken if broken and random_ids.random() < 0.5 else range(count)
         ids = [random_ids.choice(random_ids.choice([some, range(count)])) for _ in range(60)]
@@ -104,12 +104,12 @@ def test_pieces_of_any_tokens_are_the_whole(name: str, request: pytest.FixtureRe
 
 def test_a_piece_costs_the_same_however_long_the_text_is(demo: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[int] = []
-    real = LanguageModel.text
+    real = LanguageModel.decode
 
     def text(self: LanguageModel, ids: Sequence[int]) -> str:
         decoded.append(len(ids))
         return real(self, ids)
 
-    monkeypatch.setattr(LanguageModel, "text", text)
+    monkeypatch.setattr(LanguageModel, "decode", text)
     pieces(demo, [1], demo.token_ids("All the world's a stage. " * 100, prepend_bos=False))
     assert len(decoded) > 600 and max(decoded) <= 20

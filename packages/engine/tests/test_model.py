@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from memicos_engine.capture import activations
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation.decoder import write
 from memicos_engine.generation.generation import Generation, Row, Sampling
 from memicos_engine.model import chat_template
@@ -32,10 +32,10 @@ def without_bos(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_special_tokens(demo: LanguageModel, small: LanguageModel) -> None:
     ids = demo.token_ids("<|im_start|>user\nHi<|im_end|><repo_name>", prepend_bos=False)
-    assert demo.special(ids) == [True, False, False, False, True, True]
-    assert demo.text(demo.without_special(ids)) == "user\nHi"
-    assert demo.text(ids) == "<|im_start|>user\nHi<|im_end|><repo_name>"
-    assert small.special([0, 1, 2, 3, 500]) == [True, True, True, True, False]
+    assert demo.special_mask(ids) == [True, False, False, False, True, True]
+    assert demo.decode(demo.remove_special(ids)) == "user\nHi"
+    assert demo.decode(ids) == "<|im_start|>user\nHi<|im_end|><repo_name>"
+    assert small.special_mask([0, 1, 2, 3, 500]) == [True, True, True, True, False]
 
 
 def test_what_is_known_of_the_tokenizer(demo: LanguageModel, small: LanguageModel, without_bos: LanguageModel) -> None:
@@ -65,14 +65,14 @@ def test_a_model_without_bos_works_everywhere(
     assert activations.strongest(without_bos, [source], [ids], 5)[0].hits
     assert activations.firing(without_bos, source, [ids, ids[:1]], 1000)[1].ignored == []
     assert activations.vector(without_bos, "blocks.1.hook_resid_post", [1.0] * 128, [ids])[0].values
-    assert chat_template.render(without_bos, [{"role": "user", "content": "Hello"}])
+    assert chat_template.chat_token_ids(without_bos, [{"role": "user", "content": "Hello"}])
     writing = Generation(without_bos, [Row(ids)], 3, Sampling(), 10**9)
     write(without_bos, writing)
-    assert len(writing.ids[0]) == 3 and without_bos.special(ids) == [False] * len(ids)
+    assert len(writing.ids[0]) == 3 and without_bos.special_mask(ids) == [False] * len(ids)
 
 
 def test_chats_are_written_with_the_template(demo: LanguageModel) -> None:
-    ids = chat_template.render(
+    ids = chat_template.chat_token_ids(
         demo,
         [
             {"role": "system", "content": "Be brief."},
@@ -81,7 +81,7 @@ def test_chats_are_written_with_the_template(demo: LanguageModel) -> None:
             {"role": "user", "content": "Bye <|im_end|>"},
         ],
     )
-    assert demo.text(ids) == (
+    assert demo.decode(ids) == (
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
         "<|im_start|>assistant\nYes?<|im_end|>\n<|im_start|>user\nBye <|im_end|><|im_end|>\n<|im_start|>assistant\n"
     )
@@ -91,8 +91,8 @@ def test_chats_are_written_with_the_template(demo: LanguageModel) -> None:
 def test_chats_without_a_template_are_chatml(demo: LanguageModel) -> None:
     bare = changed(demo, chat_template=None)
     assert not bare.has_chat_template
-    ids = chat_template.render(bare, [{"role": "user", "content": "Hello, world!"}])
-    assert demo.text(ids) == "<|im_start|>user\nHello, world!<|im_end|>\n<|im_start|>assistant\n"
+    ids = chat_template.chat_token_ids(bare, [{"role": "user", "content": "Hello, world!"}])
+    assert demo.decode(ids) == "<|im_start|>user\nHello, world!<|im_end|>\n<|im_start|>assistant\n"
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_chats_without_a_template_are_chatml(demo: LanguageModel) -> None:
 )
 def test_what_the_template_refuses(demo: LanguageModel, template: str) -> None:
     strict = changed(demo, chat_template=template)
-    with pytest.raises(Refused, match="roles must alternate"):
-        chat_template.render(strict, [{"role": "system", "content": "Hi"}])
+    with pytest.raises(InvalidRequestError, match="roles must alternate"):
+        chat_template.chat_token_ids(strict, [{"role": "system", "content": "Hi"}])
 
 
 def test_the_bridge_shares_weights_and_leaves_the_module_alone(small: LanguageModel, small_plain: Any) -> None:

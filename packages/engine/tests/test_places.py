@@ -5,17 +5,17 @@ from typing import Any
 import pytest
 import torch
 from memicos_engine.capture.capture import capture
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model import hook_modules, hook_points
-from memicos_engine.model.hook_modules import CHANGEABLE, READABLE
-from memicos_engine.model.language_model import LanguageModel, outline
+from memicos_engine.model.hook_modules import CAPTURE_ONLY_HOOKS, STEERABLE_HOOKS
+from memicos_engine.model.language_model import LanguageModel, load_model_outline
 
 PLACED = {
-    "llama": {*CHANGEABLE, *READABLE},
-    "gpt2": {*CHANGEABLE, *READABLE},
-    "gpt_neox": {*CHANGEABLE, *READABLE} - {"hook_resid_mid"},  # attention and MLP side by side
-    "gemma2": {*CHANGEABLE, *READABLE},  # what attention and MLP give is normed before it is added
-    "qwen2": {*CHANGEABLE, *READABLE},
+    "llama": {*STEERABLE_HOOKS, *CAPTURE_ONLY_HOOKS},
+    "gpt2": {*STEERABLE_HOOKS, *CAPTURE_ONLY_HOOKS},
+    "gpt_neox": {*STEERABLE_HOOKS, *CAPTURE_ONLY_HOOKS} - {"hook_resid_mid"},  # attention and MLP side by side
+    "gemma2": {*STEERABLE_HOOKS, *CAPTURE_ONLY_HOOKS},  # what attention and MLP give is normed before it is added
+    "qwen2": {*STEERABLE_HOOKS, *CAPTURE_ONLY_HOOKS},
     "granite": {"attn.hook_z", "mlp.hook_post", "mlp.hook_in"},  # ... is scaled before it is added
     "opt": {"attn.hook_z"},  # the rest of a block runs on (B x T, D)
 }
@@ -25,8 +25,11 @@ PLACED = {
 def test_what_is_placed_is_what_the_bridge_has(tiny: Any, architecture: str) -> None:
     """Two rows, one of them padded."""
     model: LanguageModel = tiny(architecture)[0]
-    assert {name.split(".", 2)[2] for name in model.places.found} == PLACED[architecture]
-    names = [*model.places.found, *(f"blocks.{n}.hook_resid_{side}" for n in range(3) for side in ("pre", "post"))]
+    assert {name.split(".", 2)[2] for name in model.hook_modules.by_name} == PLACED[architecture]
+    names = [
+        *model.hook_modules.by_name,
+        *(f"blocks.{n}.hook_resid_{side}" for n in range(3) for side in ("pre", "post")),
+    ]
     assert len(names) == 3 * (len(PLACED[architecture]) + 2)
     ids = torch.randint(4, 1000, (2, 9), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(ids)
@@ -65,17 +68,19 @@ def test_no_more_is_run_than_needed(tiny: Any) -> None:
 @pytest.mark.parametrize("architecture", PLACED)
 def test_what_can_be_steered_is_what_is_placed_and_changes_something(tiny: Any, architecture: str) -> None:
     model, _ = tiny(architecture)
-    changeable = [name for name in CHANGEABLE if name in PLACED[architecture]]
+    changeable = [name for name in STEERABLE_HOOKS if name in PLACED[architecture]]
     stream = ("blocks.N.hook_resid_pre", "blocks.N.hook_resid_post")
-    assert hook_points.steerable(model) == (*stream, *(f"blocks.N.{name}" for name in changeable))
+    assert hook_points.steerable_hooks(model) == (*stream, *(f"blocks.N.{name}" for name in changeable))
     widths = {"mlp.hook_post": 56, "attn.hook_z": 64 if architecture == "gemma2" else 32}
     for name in changeable:
-        assert hook_points.steered(model, f"blocks.1.{name}")[1] == widths.get(name, 32)
-    for name in {*CHANGEABLE, *READABLE} - set(changeable):
+        assert hook_points.steering_module(model, f"blocks.1.{name}")[1] == widths.get(name, 32)
+    for name in {*STEERABLE_HOOKS, *CAPTURE_ONLY_HOOKS} - set(changeable):
         full = f"blocks.1.{name}"
         reason = model.places.missing.get(full)
-        with pytest.raises(Refused, match=f"'{full}' cannot be steered" + (rf" \({reason}\)" if reason else ";")):
-            hook_points.steered(model, full)
+        with pytest.raises(
+            InvalidRequestError, match=f"'{full}' cannot be steered" + (rf" \({reason}\)" if reason else ";")
+        ):
+            hook_points.steering_module(model, full)
 
 
 def test_what_only_some_layers_have_is_named_for_each(tiny: Any) -> None:
@@ -83,7 +88,7 @@ def test_what_only_some_layers_have_is_named_for_each(tiny: Any) -> None:
     found = model.places.found
     kept = found.pop("blocks.1.hook_mlp_out")
     try:
-        assert hook_points.steerable(model)[-4:] == (
+        assert hook_points.steerable_hooks(model)[-4:] == (
             "blocks.0.hook_mlp_out",
             "blocks.2.hook_mlp_out",
             "blocks.N.attn.hook_z",
@@ -106,8 +111,8 @@ def test_what_only_some_layers_have_is_named_for_each(tiny: Any) -> None:
 def test_why_a_hook_has_no_place(tiny: Any, architecture: str, name: str, reason: str) -> None:
     model, _ = tiny(architecture)
     assert reason in model.places.missing[f"blocks.2.{name}"]
-    assert reason in hook_points.unsteerable(model)[f"blocks.N.{name}"]
-    assert hook_points.unsteerable(tiny("llama")[0]) == {}
+    assert reason in hook_points.unsteerable_hooks(model)[f"blocks.N.{name}"]
+    assert hook_points.unsteerable_hooks(tiny("llama")[0]) == {}
 
 
 def test_what_is_not_placed_is_captured_by_the_bridge(tiny: Any) -> None:
@@ -120,7 +125,7 @@ def test_what_is_not_placed_is_captured_by_the_bridge(tiny: Any) -> None:
     finally:
         handle.remove()
     name = "blocks.1.hook_attn_out"
-    hook_points.check_captured(model, name)
+    hook_points.check_capturable(model, name)
     ours = capture(model, torch.tensor([[2, 5, 6, 7]]), None, [name, "blocks.1.hook_resid_post"])[name]
     assert torch.allclose(ours, 0.3 * found[0], atol=1e-5)
 
@@ -131,24 +136,26 @@ def test_an_architecture_that_transformerlens_does_not_know(tiny: Any, monkeypat
 
     model, _ = tiny("llama")
     monkeypatch.setattr(hook_modules, "determine_architecture_from_hf_config", unknown)
-    found = hook_modules.find_places(model.hf, model.blocks, [2, 5])
-    assert found.found == {} and set(found.missing.values()) == {"TransformerLens does not know LlamaForCausalLM"}
+    found = hook_modules.find_hook_modules(model.hf, model.blocks, [2, 5])
+    assert found.by_name == {} and set(found.unavailable.values()) == {"TransformerLens does not know LlamaForCausalLM"}
 
 
 @pytest.mark.parametrize("architecture", PLACED)
 def test_a_model_without_weights_has_the_same_places(tiny: Any, architecture: str) -> None:
     """All but those whose sums only weights can show to be wrong."""
     model: LanguageModel = tiny(architecture)[0]
-    without = outline(architecture, model.location)
+    without = load_model_outline(architecture, model.location)
     facts = ("n_layers", "d_model", "d_vocab", "max_context", "bos_token_id", "has_chat_template")
     assert all(getattr(without, name) == getattr(model, name) for name in facts)
     count = sum(one.numel() for one in without.hf.parameters())
     assert count == sum(one.numel() for one in model.hf.parameters())
-    widths = {name: width for name, (_, width) in model.places.found.items()}
-    foreseen = {name: width for name, (_, width) in without.places.found.items()}
+    widths = {name: width for name, (_, width) in model.hook_modules.by_name.items()}
+    foreseen = {name: width for name, (_, width) in without.hook_modules.by_name.items()}
     unseen = set(foreseen) - set(widths)
     assert foreseen == widths | dict.fromkeys(unseen, model.d_model)
-    assert {model.places.missing[name] for name in unseen} <= {"it is not what this model adds to its residual stream"}
+    assert {model.hook_modules.unavailable[name] for name in unseen} <= {
+        "it is not what this model adds to its residual stream"
+    }
     assert bool(unseen) == (architecture in ("granite", "opt"))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from memicos_engine.capture import activations
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model.language_model import LanguageModel, load_model
 from memicos_engine.sources.feature_encoding import encode_features
 from memicos_engine.sources.source import Source, load_source
@@ -162,7 +162,7 @@ def test_named_features_are_given_though_they_do_not_fire(small: LanguageModel, 
     assert min(hit.max_value for hit in found.hits) == 0
     assert len(activations.strongest(small, [source], [ids], 2, only=[9, 3, 200])[0].hits) == 2
     assert activations.strongest(small, [source], [ids], 10, only=[])[0].hits == []
-    with pytest.raises(Refused, match=r"0 to 255.*256"):
+    with pytest.raises(InvalidRequestError, match=r"0 to 255.*256"):
         activations.strongest(small, [source], [ids], 10, only=[3, 256])
 
 
@@ -246,32 +246,32 @@ def test_vector_at_hooks_that_only_the_bridge_names(small: LanguageModel, small_
 def test_what_is_refused(small: LanguageModel, make_sae: Any) -> None:
     _, source = make_sae(2)
     ids = small.token_ids("Alice was here", prepend_bos=True)
-    with pytest.raises(Refused, match=r"0 to 255.*256"):
+    with pytest.raises(InvalidRequestError, match=r"0 to 255.*256"):
         activations.feature(small, source, [ids], 256, False)
-    with pytest.raises(Refused, match=f"position {len(ids)}.*0 to {len(ids) - 1}"):
+    with pytest.raises(InvalidRequestError, match=f"position {len(ids)}.*0 to {len(ids) - 1}"):
         activations.strongest(small, [source], [ids], 5, sort_positions=[len(ids)])
-    with pytest.raises(Refused, match="position -1"):
+    with pytest.raises(InvalidRequestError, match="position -1"):
         activations.strongest(small, [source], [ids], 5, sort_positions=[-1])
-    with pytest.raises(Refused, match=r"127 numbers.*have 128"):
+    with pytest.raises(InvalidRequestError, match=r"127 numbers.*have 128"):
         activations.vector(small, "blocks.2.hook_resid_post", [0.0] * 127, [ids])
-    with pytest.raises(Refused, match=r"128 numbers.*have 341"):
+    with pytest.raises(InvalidRequestError, match=r"128 numbers.*have 341"):
         activations.vector(small, "blocks.2.mlp.hook_post", [0.0] * 128, [ids])
     for hook in ("blocks.4.hook_resid_post", "blocks.99.mlp.hook_post"):
-        with pytest.raises(Refused, match="layers 0 to 3"):
+        with pytest.raises(InvalidRequestError, match="layers 0 to 3"):
             activations.vector(small, hook, [0.0] * 128, [ids])
     for hook in ("nonsense", "blocks.1.hook_nonsense", "blocks.x.hook_resid_post", "h" * 5000):
-        with pytest.raises(Refused, match="Unknown hook") as refusal:
+        with pytest.raises(InvalidRequestError, match="Unknown hook") as refusal:
             activations.vector(small, hook, [0.0] * 128, [ids])
         assert len(str(refusal.value)) < 400
-    with pytest.raises(Refused, match="one vector a position"):
+    with pytest.raises(InvalidRequestError, match="one vector a position"):
         activations.vector(small, "blocks.1.attn.hook_pattern", [0.0] * 128, [ids])
-    with pytest.raises(Refused, match="not run"):
+    with pytest.raises(InvalidRequestError, match="not run"):
         activations.vector(small, "blocks.1.attn.hook_result", [0.0] * 128, [ids])
 
 
 def test_a_source_of_another_model_is_refused(small: LanguageModel, demo_sources: list[tuple[Path, Source]]) -> None:
     ids = small.token_ids("Alice", prepend_bos=True)
-    with pytest.raises(Refused, match="layers 0 to 3"):
+    with pytest.raises(InvalidRequestError, match="layers 0 to 3"):
         activations.feature(small, demo_sources[0][1], [ids], 0, False)
 
 
@@ -287,7 +287,7 @@ def test_numbers_that_are_not_finite_are_refused(small: LanguageModel, make_sae:
         lambda: activations.topk_by_token(small, source, [ids], 5),
         lambda: activations.vector(small, "blocks.1.hook_resid_post", [3e38] * 128, [ids]),
     ):
-        with pytest.raises(Refused, match="not finite"):
+        with pytest.raises(InvalidRequestError, match="not finite"):
             read()
 
 

@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 from memicos_engine.errors import LoadError
 from memicos_engine.sources import saelens_registry
-from memicos_engine.sources.source import local_facts
-from memicos_engine.sources.source_specs import Candidate, Choice, Wanted, choose, explained, parse
+from memicos_engine.sources.source import read_local_info
+from memicos_engine.sources.source_specs import (
+    SelectedSources,
+    SourceCandidate,
+    SourceSelection,
+    parse_spec,
+    select_sources,
+    with_load_errors,
+)
 from memicos_testing.foreign_saes import (
     LAYOUTS,
     random_weights,
@@ -19,13 +26,13 @@ from memicos_testing.foreign_saes import (
 )
 
 
-def chosen(*sets: str, **wanted: object) -> Choice:
-    return choose(Wanted(sets=sets, models=("some",), **wanted), lambda words, share: None)  # pyright: ignore[reportArgumentType]
+def chosen(*sets: str, **wanted: object) -> SelectedSources:
+    return select_sources(SourceSelection(sets=sets, models=("some",), **wanted), lambda words, share: None)  # pyright: ignore[reportArgumentType]
 
 
-def reason(one: Candidate) -> str:
+def reason(one: SourceCandidate) -> str:
     with pytest.raises(LoadError) as error:
-        explained(one, one.facts, Wanted((), ()))
+        with_load_errors(one, one.read_info, SourceSelection((), ()))
     return str(error.value)
 
 
@@ -42,7 +49,7 @@ def reason(one: Candidate) -> str:
     ],
 )
 def test_entries(text: str, kind: str, name: str, form: str | None) -> None:
-    spec = parse(text)
+    spec = parse_spec(text)
     assert (spec.kind, spec.name, spec.format) == (kind, name, form)
 
 
@@ -59,7 +66,7 @@ def test_entries(text: str, kind: str, name: str, form: str | None) -> None:
 )
 def test_entries_that_mean_nothing(text: str, words: str) -> None:
     with pytest.raises(LoadError, match=words):
-        parse(text)
+        parse_spec(text)
 
 
 def test_a_folder_is_a_source_or_holds_some(tmp_path: Path) -> None:
@@ -67,10 +74,14 @@ def test_a_folder_is_a_source_or_holds_some(tmp_path: Path) -> None:
         write_saelens(tmp_path / "run" / f"layer_{layer}", random_weights(layer, 8, 16))
     (tmp_path / "run" / "logs").mkdir()
     choice = chosen(f"path:{tmp_path}/run")
-    assert [one.id for one in choice.candidates] == ["2-run", "10-run"] and choice.owners == [] and not choice.neurons
+    assert (
+        [one.id for one in choice.candidates] == ["2-run", "10-run"]
+        and choice.registry_models == []
+        and not choice.include_neurons
+    )
     (one,) = chosen(f"path:{tmp_path}/run/layer_2").candidates
-    assert one.id == "2-layer_2" and str(tmp_path / "run" / "layer_2") in one.place
-    assert one.facts().id == "2-layer_2" and one.load().id == "2-layer_2"
+    assert one.id == "2-layer_2" and str(tmp_path / "run" / "layer_2") in one.location
+    assert one.read_info().id == "2-layer_2" and one.load().id == "2-layer_2"
 
 
 def test_the_set_is_what_memicos_json_says_then_what_the_folder_is_called(tmp_path: Path) -> None:
@@ -134,7 +145,7 @@ def test_patterns_and_neurons(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="No source is left"):
         chosen(entry, include=("^9",))
     choice = chosen(entry, "neurons", include=(r"^\d$",))
-    assert choice.candidates == [] and choice.neurons
+    assert choice.candidates == [] and choice.include_neurons
 
 
 def test_what_cannot_be_read_is_kept_with_its_reason(tmp_path: Path) -> None:
@@ -143,7 +154,7 @@ def test_what_cannot_be_read_is_kept_with_its_reason(tmp_path: Path) -> None:
     (broken / "cfg.json").write_text("{")
     # a pattern cannot be about an id that is not known
     bad, good = chosen(f"path:{tmp_path}/run", include=("^1-",)).candidates
-    assert good.id == "1-run" and bad.id == bad.place and str(broken) in reason(bad)
+    assert good.id == "1-run" and bad.id == bad.location and str(broken) in reason(bad)
     (none,) = chosen(f"path:{tmp_path}/nowhere").candidates
     assert "nowhere is no folder" in reason(none)
     (tmp_path / "empty").mkdir()
@@ -154,12 +165,12 @@ def test_what_cannot_be_read_is_kept_with_its_reason(tmp_path: Path) -> None:
 
 
 def test_figures_that_are_recorded_come_with_a_source(tmp_path: Path) -> None:
-    assert saelens_registry.figures("gpt2-small-res-jb", "blocks.0.hook_resid_pre") == {
+    assert saelens_registry.recorded_metrics("gpt2-small-res-jb", "blocks.0.hook_resid_pre") == {
         "l0": 10.0,
         "explained_variance": 0.999,
     }
     # the directory fills in 1 for what nobody recorded
-    assert saelens_registry.figures("gemma-scope-2b-pt-res", "layer_0/width_16k/average_l0_13") == {"l0": 13.0}
+    assert saelens_registry.recorded_metrics("gemma-scope-2b-pt-res", "layer_0/width_16k/average_l0_13") == {"l0": 13.0}
     weights = random_weights(1, 32, 48)
     write_gemma_scope(tmp_path / "average_l0_72", weights)
     write_openai(tmp_path / "topk", weights)
@@ -167,7 +178,7 @@ def test_figures_that_are_recorded_come_with_a_source(tmp_path: Path) -> None:
     config = json.loads((folder / "cfg.json").read_text())
     config["metadata"] |= {"l0": 40.5, "explained_variance": 0.8}
     (folder / "cfg.json").write_text(json.dumps(config))
-    found = {name: local_facts(tmp_path / name, "1-some") for name in ("average_l0_72", "topk", "own")}
+    found = {name: read_local_info(tmp_path / name, "1-some") for name in ("average_l0_72", "topk", "own")}
     assert {name: (one.k, one.l0, one.explained_variance) for name, one in found.items()} == {
         "average_l0_72": (None, 72.0, None),
         "topk": (8, None, None),

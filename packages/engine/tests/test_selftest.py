@@ -10,28 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation.decoder import Decoder
 from memicos_engine.model.language_model import LanguageModel, load_model
 from memicos_engine.selftest import checks, reconstruction_record, runner
-from memicos_engine.selftest.checks import Check, Extent
-from memicos_engine.selftest.float32_reference import NotCovered, Reference
+from memicos_engine.selftest.checks import CheckLimits, CheckResult
+from memicos_engine.selftest.float32_reference import CheckNotPossible, Float32Reference
 from memicos_engine.selftest.reconstruction_record import (
     FILE_NAME,
-    measure,
+    measure_reconstruction,
     probe_texts,
     read_record,
     record_path,
     write_record,
 )
-from memicos_engine.selftest.source_checks import figures
+from memicos_engine.selftest.source_checks import check_metrics
 from memicos_engine.sources.source import SaeSource
 from memicos_testing import plain_model
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, Qwen2Config
 
 MakeSae = Callable[..., tuple[Path, SaeSource]]
-EXTENT = Extent(positions=40, written=4)
+EXTENT = CheckLimits(positions=40, generated_tokens=4)
 WIDTH, LAYERS, VOCABULARY, CONTEXT = 32, 4, 3000, 64
 # large enough that attention matters
 SPREAD = 0.3
@@ -88,11 +88,11 @@ def llama(small_folder: Path) -> LanguageModel:
     return load_model("small", str(small_folder))
 
 
-def checked(model: LanguageModel, extent: Extent = EXTENT) -> dict[str, Check]:
-    return {check.name: check for check in runner.of_model(model, [], extent)}
+def checked(model: LanguageModel, extent: CheckLimits = EXTENT) -> dict[str, CheckResult]:
+    return {check.name: check for check in runner.check_model(model, [], extent)}
 
 
-def failed(found: dict[str, Check]) -> set[str]:
+def failed(found: dict[str, CheckResult]) -> set[str]:
     assert all(check.passed is not None for check in found.values()), found
     return {name for name, check in found.items() if check.passed is False}
 
@@ -112,7 +112,7 @@ def test_the_reference_is_transformers_own_eager_model(model: LanguageModel) -> 
     whole: Any = AutoModelForCausalLM.from_pretrained(model.location, attn_implementation="eager", dtype=torch.float32)
     with torch.inference_mode():
         expected = whole(torch.tensor([ids])).logits[0]
-    reference = Reference(model)
+    reference = Float32Reference(model)
     hidden = reference.embedded(whole.get_input_embeddings().weight.detach()[ids])
     for layer in range(model.n_layers):
         hidden = reference.block(layer, hidden)
@@ -174,9 +174,9 @@ def test_a_window_that_is_not_heeded_is_caught(folders: dict[str, Path]) -> None
 
     model = load_model("gemma2", str(folders["gemma2"]))
     attention(model, 0).register_forward_pre_hook(widen, with_kwargs=True)
-    check = checks.blocks(model, EXTENT)
-    assert check.passed is False and check.words.endswith("the worst is 0")
-    assert checks.blocks(model, replace(EXTENT, positions=8)).passed
+    check = checks.check_blocks(model, EXTENT)
+    assert check.passed is False and check.detail.endswith("the worst is 0")
+    assert checks.check_blocks(model, replace(EXTENT, positions=8)).passed
 
 
 def test_hooks_shifted_by_a_layer_are_caught(model: LanguageModel) -> None:
@@ -190,7 +190,7 @@ def test_a_corrupted_weight_is_caught(llama: LanguageModel) -> None:
         weight[3, 5] += 1e-3
     found = checked(llama)
     assert failed(found) == {"weights"}
-    assert "model.layers.2." in found["weights"].words
+    assert "model.layers.2." in found["weights"].detail
 
 
 def test_a_weight_changed_behind_the_norm_is_caught(llama: LanguageModel) -> None:
@@ -229,7 +229,7 @@ def test_steering_that_misses_written_tokens_is_caught(llama: LanguageModel, mon
 
     monkeypatch.setattr(Decoder, "step", prompt_only)
     found = checked(llama)
-    assert failed(found) == {"cache"} and "steering" in found["cache"].words
+    assert failed(found) == {"cache"} and "steering" in found["cache"].detail
 
 
 def test_rows_of_a_batch_that_mix_are_caught(llama: LanguageModel) -> None:
@@ -252,15 +252,15 @@ def test_numbers_that_are_none_are_no_pass(llama: LanguageModel) -> None:
 
 def test_a_source_that_gives_other_figures_than_recorded_is_caught(llama: LanguageModel, make_sae: MakeSae) -> None:
     _, source = make_sae(2, width=128)
-    reconstruction_record = measure(llama, source)
-    found = runner.of_source(llama, source.id, lambda: source, lambda: reconstruction_record)
+    reconstruction_record = measure_reconstruction(llama, source)
+    found = runner.check_source(llama, source.id, lambda: source, lambda: reconstruction_record)
     assert found.passed and found.measured == 0 and found.source == source.id
     with torch.no_grad():
         source.sae.W_enc[:, 7] *= 3
-    found = runner.of_source(llama, source.id, lambda: source, lambda: reconstruction_record)
-    assert found.passed is False and "recorded" in found.words
-    unknown = runner.of_source(llama, source.id, lambda: source, lambda: None)
-    assert unknown.passed is None and unknown.words == "not recorded"
+    found = runner.check_source(llama, source.id, lambda: source, lambda: reconstruction_record)
+    assert found.passed is False and "recorded" in found.detail
+    unknown = runner.check_source(llama, source.id, lambda: source, lambda: None)
+    assert unknown.passed is None and unknown.detail == "not recorded"
 
 
 def test_the_probe_is_what_numpy_makes_of_it(small_plain: Any, llama: LanguageModel, make_sae: MakeSae) -> None:
@@ -275,7 +275,7 @@ def test_the_probe_is_what_numpy_makes_of_it(small_plain: Any, llama: LanguageMo
         features.append(plain_model.encode(folder, hidden)[0][counted])
     hidden, active = np.concatenate(kept), np.concatenate(features)
     rebuilt = active @ weights["W_dec"].astype(np.float64) + weights["b_dec"]
-    reconstruction_record = measure(llama, source)
+    reconstruction_record = measure_reconstruction(llama, source)
     assert (
         reconstruction_record.tokens
         == len(hidden)
@@ -291,7 +291,7 @@ def test_a_record_is_of_one_model_and_one_text(
     llama: LanguageModel, make_sae: MakeSae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, source = make_sae(1, width=128)
-    found = measure(llama, source)
+    found = measure_reconstruction(llama, source)
     path = record_path(tmp_path / "probes", "owner/model", "../1-some")
     assert path.parent == tmp_path / "probes" and path != record_path(tmp_path / "probes", "owner", "model/../1-some")
     assert read_record(path, "owner/model") is None
@@ -307,42 +307,46 @@ def test_the_demos_sources_give_what_is_recorded(
     for folder, source in demo_sources:
         recorded = read_record(folder / FILE_NAME, demo.id)
         assert recorded is not None
-        check = runner.of_source(demo, source.id, lambda source=source: source, lambda recorded=recorded: recorded)
+        check = runner.check_source(demo, source.id, lambda source=source: source, lambda recorded=recorded: recorded)
         assert check.passed, check
-        assert [one.problem or one.remark for one in figures(source, recorded)] == [None] * 5
+        assert [one.problem or one.remark for one in check_metrics(source, recorded)] == [None] * 5
 
 
 def test_figures_of_weights_at_another_hook_are_told(demo: LanguageModel, demo_sources: Any) -> None:
     _, source = demo_sources[1]
-    far = measure(demo, replace(source, recipe=replace(source.recipe, hook_name="blocks.15.hook_mlp_out")))
-    (problem,) = [one.problem for one in figures(source, far) if one.problem]
+    far = measure_reconstruction(
+        demo, replace(source, recipe=replace(source.recipe, hook_name="blocks.15.hook_mlp_out"))
+    )
+    (problem,) = [one.problem for one in check_metrics(source, far) if one.problem]
     assert "explained variance is -" in problem
-    sinks = measure(demo, replace(source, recipe=replace(source.recipe, ignored_positions=(), norm_cut=None)))
-    problem, *_ = [one.problem or "" for one in figures(source, sinks)]
+    sinks = measure_reconstruction(
+        demo, replace(source, recipe=replace(source.recipe, ignored_positions=(), norm_cut=None))
+    )
+    problem, *_ = [one.problem or "" for one in check_metrics(source, sinks)]
     assert "explained variance is -" in problem and "a few tokens decide (norms up to 2" in problem
-    with pytest.raises(Refused, match="its recipe ignores every token"):
-        measure(demo, replace(source, recipe=replace(source.recipe, norm_cut=1.0)))
+    with pytest.raises(InvalidRequestError, match="its recipe ignores every token"):
+        measure_reconstruction(demo, replace(source, recipe=replace(source.recipe, norm_cut=1.0)))
 
 
 def test_the_short_form_says_what_it_leaves_out(llama: LanguageModel) -> None:
-    few = replace(runner.short(10, 2**30), blocks=2)
+    few = replace(runner.short_limits(10, 2**30), blocks=2)
     found = checked(llama, few)
     assert all(check.passed for check in found.values())
-    assert found["blocks"].words.startswith("0, 3 of 4 blocks at 24 positions")
-    assert found["weights"].words.startswith("18 of 38 tensors")
-    late = checked(llama, runner.short(0, 2**30))
-    assert all(check.passed is None and "0 s were over" in check.words for check in late.values())
-    narrow = checked(llama, runner.short(10, 1000))
-    assert narrow["blocks"].passed is None and "1,000 are allowed" in narrow["blocks"].words
+    assert found["blocks"].detail.startswith("0, 3 of 4 blocks at 24 positions")
+    assert found["weights"].detail.startswith("18 of 38 tensors")
+    late = checked(llama, runner.short_limits(0, 2**30))
+    assert all(check.passed is None and "0 s were over" in check.detail for check in late.values())
+    narrow = checked(llama, runner.short_limits(10, 1000))
+    assert narrow["blocks"].passed is None and "1,000 are allowed" in narrow["blocks"].detail
     assert failed({name: check for name, check in narrow.items() if name != "blocks"}) == set()
 
 
 def test_what_is_not_known_of_an_architecture_is_said(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(llama.hf.config, "model_type", "novel")
-    with pytest.raises(NotCovered, match="novel"):
-        checks.embedding(llama, EXTENT)
+    with pytest.raises(CheckNotPossible, match="novel"):
+        checks.check_embedding(llama, EXTENT)
     left_out = checked(llama)["embedding"]
-    assert left_out.passed is None and "left out: how novel makes" in left_out.words
+    assert left_out.passed is None and "left out: how novel makes" in left_out.detail
 
 
 def test_a_check_that_breaks_is_no_pass(llama: LanguageModel) -> None:
@@ -352,4 +356,4 @@ def test_a_check_that_breaks_is_no_pass(llama: LanguageModel) -> None:
     llama.blocks[1].register_forward_hook(no_kernel)
     found = checked(llama)
     assert {"blocks", "unembedding", "batch", "cache"} == failed(found)
-    assert found["blocks"].words == "could not be compared: RuntimeError: no kernel for this"
+    assert found["blocks"].detail == "could not be compared: RuntimeError: no kernel for this"

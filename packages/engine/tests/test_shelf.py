@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from memicos_engine.errors import LoadError
-from memicos_engine.sources.source import Source, load_source, local_facts
-from memicos_engine.sources.source_cache import Shelf, Stored
+from memicos_engine.sources.source import Source, load_source, read_local_info
+from memicos_engine.sources.source_cache import CacheEntry, SourceCache
 from memicos_testing.small_model import small_sae
 
 
@@ -15,11 +15,11 @@ class Library:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.loads: list[str] = []
-        self.shelf: Shelf | None = None
+        self.shelf: SourceCache | None = None
         """Whose memory is looked at whenever something loads."""
         self.most_at_once = 0
 
-    def stored(self, layer: int, width: int = 16) -> Stored:
+    def stored(self, layer: int, width: int = 16) -> CacheEntry:
         name = f"{layer}-small"
         folder = small_sae(self.folder / name, layer=layer, width=width)
 
@@ -29,8 +29,8 @@ class Library:
             self.loads.append(name)
             return load_source(folder, name)
 
-        facts = local_facts(folder, name)
-        return Stored(facts, facts.nbytes("float32"), str(folder), load)
+        facts = read_local_info(folder, name)
+        return CacheEntry(facts, facts.nbytes("float32"), str(folder), load)
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def library(tmp_path: Path) -> Library:
 
 
 def test_the_one_used_longest_ago_leaves(library: Library) -> None:
-    shelf = Shelf([library.stored(layer) for layer in (0, 1, 2)], most=2, most_bytes=10**9)
+    shelf = SourceCache([library.stored(layer) for layer in (0, 1, 2)], max_loaded=2, max_bytes=10**9)
     assert shelf.ids == ("0-small", "1-small", "2-small") and shelf.loaded == frozenset() and shelf.prepend_bos
-    assert [facts.layer for facts in shelf.facts()] == [0, 1, 2]
+    assert [facts.layer for facts in shelf.infos()] == [0, 1, 2]
     first = shelf.get("0-small")
     shelf.get("1-small")
     assert shelf.get("0-small") is first
@@ -53,9 +53,9 @@ def test_the_one_used_longest_ago_leaves(library: Library) -> None:
     assert library.loads == ["0-small", "1-small", "2-small", "1-small"]
     with pytest.raises(KeyError):
         shelf.get("3-small")
-    assert not Shelf([], most=1, most_bytes=1).prepend_bos
+    assert not SourceCache([], max_loaded=1, max_bytes=1).prepend_bos
     with pytest.raises(ValueError, match="at least one"):
-        Shelf([], most=0, most_bytes=1)
+        SourceCache([], max_loaded=0, max_bytes=1)
 
 
 def test_bytes_are_a_limit_of_their_own(library: Library) -> None:
@@ -63,7 +63,7 @@ def test_bytes_are_a_limit_of_their_own(library: Library) -> None:
     widths = {0: 16, 1: 16, 2: 32, 3: 64}
     stored = [library.stored(layer, width) for layer, width in widths.items()]
     small, large = stored[0].nbytes, stored[2].nbytes
-    shelf = library.shelf = Shelf(stored, most=9, most_bytes=2 * small)
+    shelf = library.shelf = SourceCache(stored, max_loaded=9, max_bytes=2 * small)
     assert small < large <= 2 * small
     shelf.get("0-small")
     shelf.get("1-small")
@@ -80,7 +80,7 @@ def test_bytes_are_a_limit_of_their_own(library: Library) -> None:
 def test_what_cannot_be_had_is_said_and_others_go_on(library: Library) -> None:
     good, bad = library.stored(0), library.stored(1)
     (library.folder / "1-small" / "sae_weights.safetensors").write_bytes(b"")
-    shelf = Shelf([good, bad], most=2, most_bytes=10**9, broken={"2-small": "its folder is gone"})
+    shelf = SourceCache([good, bad], max_loaded=2, max_bytes=10**9, unavailable={"2-small": "its folder is gone"})
     assert shelf.ids == ("0-small", "1-small") and "2-small" in shelf
     with pytest.raises(LoadError, match="its folder is gone"):
         shelf.get("2-small")
@@ -90,14 +90,16 @@ def test_what_cannot_be_had_is_said_and_others_go_on(library: Library) -> None:
 
 
 def test_sources_come_and_go(library: Library) -> None:
-    shelf = Shelf([library.stored(0)], most=2, most_bytes=10**9, broken={"1-small": "its folder is gone"})
+    shelf = SourceCache(
+        [library.stored(0)], max_loaded=2, max_bytes=10**9, unavailable={"1-small": "its folder is gone"}
+    )
     shelf.get("0-small")
     shelf.add(library.stored(1))
-    assert shelf.get("1-small").layer == 1 and shelf.place("1-small").endswith("1-small")
+    assert shelf.get("1-small").layer == 1 and shelf.location("1-small").endswith("1-small")
     shelf.remove("0-small")
     assert shelf.ids == ("1-small",) and shelf.loaded == {"1-small"} and "0-small" not in shelf
     with pytest.raises(KeyError):
         shelf.remove("0-small")
-    shelf.broken["2-small"] = "no"
+    shelf.unavailable["2-small"] = "no"
     shelf.remove("2-small")
     assert "2-small" not in shelf

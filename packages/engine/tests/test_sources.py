@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from memicos_engine.errors import RecipeError, Refused, SourceError
+from memicos_engine.errors import InvalidRequestError, RecipeError, SourceError
 from memicos_engine.sources.recipe import Recipe
-from memicos_engine.sources.source import load_source, local_facts
+from memicos_engine.sources.source import load_source, read_local_info
 from memicos_testing.small_model import small_sae, write_extras
 from safetensors.numpy import load_file, save_file
 
@@ -27,7 +27,7 @@ def test_facts_need_no_weights_and_agree_with_the_source(folder: Path) -> None:
     # headers are read, values are not
     unknown = {name: np.full_like(value, np.nan) for name, value in weights(folder).items()}
     save_file(unknown, folder / "sae_weights.safetensors")
-    facts = local_facts(folder, "1-small")
+    facts = read_local_info(folder, "1-small")
     assert facts.recipe == Recipe("blocks.1.hook_resid_post", True, 128, (0,), None)
     assert (facts.id, facts.layer, facts.d_sae, facts.architecture) == ("1-small", 1, 64, "jumprelu")
     assert all(getattr(source, name) == value for name, value in vars(facts).items())
@@ -35,17 +35,17 @@ def test_facts_need_no_weights_and_agree_with_the_source(folder: Path) -> None:
 
 def test_extras_stand_over_the_defaults(folder: Path) -> None:
     write_extras(folder, [0, 3], 12.5)
-    for facts in (local_facts(folder, "1-small"), load_source(folder, "1-small")):
+    for facts in (read_local_info(folder, "1-small"), load_source(folder, "1-small")):
         assert (facts.recipe.ignored_positions, facts.recipe.norm_cut) == ((0, 3), 12.5)
     write_extras(folder, [], None)
-    assert local_facts(folder, "1-small").recipe.ignored_positions == ()
+    assert read_local_info(folder, "1-small").recipe.ignored_positions == ()
 
 
 def test_without_bos_nothing_is_ignored(folder: Path) -> None:
     config = json.loads((folder / "cfg.json").read_text())
     config["metadata"]["prepend_bos"] = False
     (folder / "cfg.json").write_text(json.dumps(config))
-    recipe = local_facts(folder, "1-small").recipe
+    recipe = read_local_info(folder, "1-small").recipe
     assert not recipe.prepend_bos and recipe.ignored_positions == ()
 
 
@@ -95,7 +95,7 @@ def test_an_index_outside_is_refused_with_the_range(folder: Path) -> None:
     source.check_index(0)
     source.check_index(63)
     for index in (-1, 64, 10**30):
-        with pytest.raises(Refused, match=f"0 to 63; there is no {index}"):
+        with pytest.raises(InvalidRequestError, match=f"0 to 63; there is no {index}"):
             source.check_index(index)
 
 
@@ -113,14 +113,14 @@ def test_files_that_are_no_source_are_named(folder: Path, tmp_path: Path) -> Non
         load_source(folder, "1-small")
     (folder / "cfg.json").write_text(config[:-20])
     with pytest.raises(SourceError, match="1-small"):
-        local_facts(folder, "1-small")
+        read_local_info(folder, "1-small")
     (folder / "cfg.json").write_text("{}")
     file.write_bytes(whole)
     with pytest.raises(RecipeError, match="nothing says hook_name"):
-        local_facts(folder, "1-small")
+        read_local_info(folder, "1-small")
     with pytest.raises(SourceError, match="there is no folder"):
-        local_facts(tmp_path / "none", "1-small")
+        read_local_info(tmp_path / "none", "1-small")
     (folder / "cfg.json").write_text(config)
     (folder / "memicos.json").write_text('{"norm_cut": "tall"}')
     with pytest.raises(RecipeError, match=r"memicos.json: expected"):
-        local_facts(folder, "1-small")
+        read_local_info(folder, "1-small")

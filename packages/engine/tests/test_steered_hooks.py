@@ -8,7 +8,7 @@ import torch
 from memicos_engine.generation.decoder import alone
 from memicos_engine.generation.generation import Generation, Row, Sampling
 from memicos_engine.generation.steering import METHODS, Steer
-from memicos_engine.model.hook_modules import CHANGEABLE
+from memicos_engine.model.hook_modules import STEERABLE_HOOKS
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import load_source
 from memicos_testing import plain_model
@@ -78,7 +78,7 @@ def test_every_place_by_every_method(tiny: Any, architecture: str) -> None:
     ids = model.token_ids("The Queen turned angrily away from him", prepend_bos=True)
     generator = torch.Generator().manual_seed(1)
     rows, changes = [Row(ids)], [{}]
-    for name in CHANGEABLE:
+    for name in STEERABLE_HOOKS:
         full = f"blocks.1.{name}"
         if full not in model.places.found:
             continue
@@ -98,7 +98,7 @@ def test_places_of_one_block_at_once(tiny: Any) -> None:
     generator = torch.Generator().manual_seed(2)
     steers: list[Steer] = []
     changes: Changes = {2: plain_model.added(torch.ones(32), 0.5), 0: plain_model.scaled(torch.ones(32), 2)}
-    for i, name in enumerate(n for n in CHANGEABLE if n != "hook_resid_mid"):
+    for i, name in enumerate(n for n in STEERABLE_HOOKS if n != "hook_resid_mid"):
         first, second = torch.randn(2, model.places.found[f"blocks.1.{name}"][1], generator=generator)
         steers += [Steer(f"blocks.1.{name}", first, 2), Steer(f"blocks.1.{name}", second, i, "ORTHOGONAL_DECOMP")]
         changes |= changes_at(
@@ -119,11 +119,11 @@ def test_places_of_one_block_at_once(tiny: Any) -> None:
     check(model, hf, [Row(ids, steers), Row(ids)], [changes, {}], 5)
 
 
-@pytest.mark.parametrize("name", CHANGEABLE)
+@pytest.mark.parametrize("name", STEERABLE_HOOKS)
 def test_a_vector_and_its_negative_change_nothing(small: LanguageModel, name: str) -> None:
     ids = small.token_ids("Alice was beginning", prepend_bos=True)
     full = f"blocks.2.{name}"
-    vector = torch.randn(small.places.found[full][1], generator=torch.Generator().manual_seed(0))
+    vector = torch.randn(small.hook_modules.by_name[full][1], generator=torch.Generator().manual_seed(0))
     steers = [Steer(full, vector, 20), Steer(full, -vector, 20)]
     none, both, one = (logits_of(small, [Row(ids, given)], 5)[1] for given in ([], steers, steers[:1]))
     assert torch.equal(both, none) and (one - none).abs().max() > 0.1
@@ -134,9 +134,9 @@ def test_on_a_real_model(demo: LanguageModel, demo_plain: Any) -> None:
     ids = demo.token_ids("The capital of France is", prepend_bos=True)
     generator = torch.Generator().manual_seed(3)
     rows, changes = [Row(ids)], [{}]
-    for name, method in zip(CHANGEABLE, METHODS + METHODS, strict=False):
+    for name, method in zip(STEERABLE_HOOKS, METHODS + METHODS, strict=False):
         full = f"blocks.12.{name}"
-        vector = torch.randn(demo.places.found[full][1], generator=generator)
+        vector = torch.randn(demo.hook_modules.by_name[full][1], generator=generator)
         rows.append(Row(ids, [Steer(full, vector, STRENGTHS[method], method)]))
         changes.append(changes_at("llama", 12, name, INDEPENDENT[method](vector, STRENGTHS[method])))
     check(demo, demo_plain, rows, changes, 4)

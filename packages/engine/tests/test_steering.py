@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation import steering
 from memicos_engine.generation.decoder import alone
 from memicos_engine.generation.generation import Generation, Row, Sampling
@@ -119,7 +119,7 @@ def test_normalized(small: LanguageModel) -> None:
     assert steer.vector.tolist() == pytest.approx([0.6, 0.8]) and steer.strength == 2.0
     for size in (1e-30, 1e30):
         assert Steer("h", [size * 3, size * 4], 1.0).normalized().vector.tolist() == pytest.approx([0.6, 0.8])
-    with pytest.raises(Refused, match="zero"):
+    with pytest.raises(InvalidRequestError, match="zero"):
         Steer("blocks.1.hook_resid_post", [0.0] * 128, 1.0).normalized()
     with pytest.raises(dataclasses.FrozenInstanceError):
         steer.strength = 1.0  # pyright: ignore[reportAttributeAccessIssue]
@@ -132,33 +132,33 @@ def test_what_is_refused(small: LanguageModel) -> None:
         Generation(small, [Row(ids, [Steer(hook, [1.0] * width, 1.0)])], 1, Sampling(), ANY_BYTES)
 
     start("blocks.3.hook_resid_post", 128)
-    with pytest.raises(Refused, match=r"127 numbers.*have 128"):
+    with pytest.raises(InvalidRequestError, match=r"127 numbers.*have 128"):
         start("blocks.3.hook_resid_post", 127)
     for hook in ("blocks.4.hook_resid_pre", "blocks.4.hook_resid_post"):
-        with pytest.raises(Refused, match="layers 0 to 3"):
+        with pytest.raises(InvalidRequestError, match="layers 0 to 3"):
             start(hook, 128)
     for hook in ("blocks.1.mlp.hook_in", "blocks.1.attn.hook_q", "nonsense"):
-        with pytest.raises(Refused, match=r"cannot be steered; .*hook_resid_pre"):
+        with pytest.raises(InvalidRequestError, match=r"cannot be steered; .*hook_resid_pre"):
             start(hook, 128)
-    with pytest.raises(Refused, match=r"128 numbers.*have 341"):
+    with pytest.raises(InvalidRequestError, match=r"128 numbers.*have 341"):
         start("blocks.3.mlp.hook_post", 128)
-    with pytest.raises(Refused, match="not finite"):
+    with pytest.raises(InvalidRequestError, match="not finite"):
         Steer("blocks.1.hook_resid_post", [1e30, 0.0], 1e30)
-    with pytest.raises(Refused, match="not finite"):
+    with pytest.raises(InvalidRequestError, match="not finite"):
         Steer("blocks.1.hook_resid_post", [float("nan"), 0.0], 1.0)
     for method in ("ORTHOGONAL_DECOMP", "PROJECTION_CAP"):
-        with pytest.raises(Refused, match="zero"):
+        with pytest.raises(InvalidRequestError, match="zero"):
             Steer("blocks.1.hook_resid_post", [0.0] * 128, 1.0, method)
-        with pytest.raises(Refused, match="not finite"):
+        with pytest.raises(InvalidRequestError, match="not finite"):
             Steer("blocks.1.hook_resid_post", [1.0], 1e39, method)
         assert Steer("blocks.1.hook_resid_post", [1e30], 1e30, method).strength == 1e30
     direction = [1.0, *[0.0] * 127]
     for method in ("SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"):
-        with pytest.raises(Refused, match="square is not finite"):
+        with pytest.raises(InvalidRequestError, match="square is not finite"):
             changes(small, [Steer("blocks.1.hook_resid_post", direction, 1e25, method)])
     # a cap that is never reached changes nothing
     changes(small, [Steer("blocks.1.hook_resid_post", direction, 1e25, "PROJECTION_CAP")])
-    with pytest.raises(Refused, match="SIMPLE_ADDITIVE, ORTHOGONAL_DECOMP, PROJECTION_CAP"):
+    with pytest.raises(InvalidRequestError, match="SIMPLE_ADDITIVE, ORTHOGONAL_DECOMP, PROJECTION_CAP"):
         Steer("blocks.1.hook_resid_post", [1.0], 1.0, "OTHER")  # pyright: ignore[reportArgumentType]
 
 

@@ -246,7 +246,7 @@ async def test_only_the_named_folder_is_fetched(hub: SmallHub) -> None:
 async def test_a_repository_that_cannot_be_had_leaves_the_others(hub: SmallHub) -> None:
     served = await load(sae_sets=("res-jb", "hf:nobody/nothing"))
     assert served.shelf.ids == ("0-res-jb", "1-res-jb")
-    assert "The hub has no repository nobody/nothing" in served.shelf.broken["hf:nobody/nothing"]
+    assert "The hub has no repository nobody/nothing" in served.shelf.unavailable["hf:nobody/nothing"]
     assert "has no repository nobody/nothing" in await refusal(sae_sets=("hf:nobody/nothing",))
 
 
@@ -292,8 +292,8 @@ def test_the_shipped_configs_name_sources_that_are_known(monkeypatch: pytest.Mon
         monkeypatch.delenv(name, raising=False)
     for config, (n_sources, model, weights) in expected.items():
         settings = read(ROOT / f".env.inference.{config}")
-        choice = source_specs.choose(model_loading.wanted(settings, "cpu"), lambda words, share: None)
-        place = model_names.place(settings.models)
-        assert len(choice.candidates) == n_sources and place.shown == weights
-        accepted = model_names.accepted(settings.models, choice.owners, place)
+        choice = source_specs.select_sources(model_loading.wanted(settings, "cpu"), lambda words, share: None)
+        place = model_names.locate_weights(settings.models)
+        assert len(choice.candidates) == n_sources and place.display_name == weights
+        accepted = model_names.accepted_model_names(settings.models, choice.registry_models, place)
         assert accepted[0] == model and {settings.model_id, settings.override_model_id, weights} <= set(accepted)

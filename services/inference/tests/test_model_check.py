@@ -76,7 +76,7 @@ def test_a_model_as_it_is_stored(check: Check, model_folder: Path, tmp_path: Pat
     own = said.split("In an env file:")[1].split("# with sources of another model")
     (tmp_path / "own.env").write_text(own[0])
     settings = read(tmp_path / "own.env")
-    assert settings.models.given == ("glassllm-en", str(model_folder)) and settings.token_limit == 128
+    assert settings.models.configured == ("glassllm-en", str(model_folder)) and settings.token_limit == 128
     assert f"CUSTOM_HF_MODEL_ID={model_folder}" in own[1] and "4 layers of width 128" in own[1]
 
 

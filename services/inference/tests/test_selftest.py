@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import torch
-from memicos_engine.selftest.reconstruction_record import FILE_NAME, measure, write_record
+from memicos_engine.selftest.reconstruction_record import FILE_NAME, measure_reconstruction, write_record
 from memicos_inference import __main__ as program
 from memicos_inference import model_loading
 from memicos_inference.settings import Settings
@@ -133,7 +133,9 @@ def recorded(sources_folder: Path, tmp_path: Path, settings: MakeSettings) -> Pa
     shutil.copytree(sources_folder, folder)
     served = model_loading.load(settings(), lambda words, share: None)
     for name in ("1-small", "2-small"):
-        write_record(folder / name / FILE_NAME, served.weights, measure(served.model, served.source(name)))
+        write_record(
+            folder / name / FILE_NAME, served.weights, measure_reconstruction(served.model, served.source(name))
+        )
     file = folder / "2-small" / "sae_weights.safetensors"
     weights = load_file(file)
     weights["W_enc"][:, 5] *= 4

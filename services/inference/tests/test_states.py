@@ -91,15 +91,15 @@ async def test_a_failure_nobody_foresaw(settings: MakeSettings, monkeypatch: pyt
 
 
 async def test_a_source_that_cannot_be_loaded_later(settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    from memicos_engine.sources.source_cache import Shelf
+    from memicos_engine.sources.source_cache import SourceCache
 
     async with served(settings(sae_sets=("small",))) as http:
         await until(http, "ready")
 
-        def gone(self: Shelf, source_id: str) -> Any:
+        def gone(self: SourceCache, source_id: str) -> Any:
             raise LoadError("Source 1-small: its folder is gone")
 
-        monkeypatch.setattr(Shelf, "get", gone)
+        monkeypatch.setattr(SourceCache, "get", gone)
         body = {"model": NAME, "prompt": "Alice", "source": "1-small", "index": 0}
         answer = await http.post("/v1/activation/single", json=body)
         assert answer.status_code == 503 and answer.json() == {

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import torch
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation.decoder import Decoder
 from memicos_engine.generation.generation import Generation
 from memicos_inference.http.sse import event
@@ -192,7 +192,7 @@ async def test_by_our_client(url: str, client: Client) -> None:
 
 FAULTS: list[tuple[Exception, str, str]] = [
     (RuntimeError("a fault of ours"), "internal", "It has been logged as same."),
-    (Refused("The model's logits are not finite numbers any more"), "invalid_request", "not finite"),
+    (InvalidRequestError("The model's logits are not finite numbers any more"), "invalid_request", "not finite"),
     (torch.OutOfMemoryError("no more"), "out_of_memory", "no memory left"),
 ]
 
@@ -214,7 +214,7 @@ async def test_what_ends_a_stream_is_an_event_of_its_own(
     def step(self: Decoder) -> list[Generation]:
         for one in self.generations:
             if len(one.ids[0]) == 3:
-                if not isinstance(fault, Refused):
+                if not isinstance(fault, InvalidRequestError):
                     raise fault
                 one.error = fault  # as where a row of several cannot go on
         return real(self)

@@ -150,8 +150,8 @@ async def test_while_inference_is_down_the_box_asks_again_by_itself(started: Sta
     [
         ("/small/1-res/5/test", "", 400, "A text is empty"),
         ("/small/1-res/64/test", "a", 404, "small/1-res has no feature 64"),
-        ("/small/1-res/x/test", "a", 400, "'x' is no feature"),
-        ("/small/1-res/99999999999/test", "a", 400, "There is no feature 99999999999: no index is above 2147483647."),
+        ("/small/1-res/x/test", "a", 404, "small/1-res has no feature x; its features are 0 to 63."),
+        ("/small/1-res/99999999999/test", "a", 404, "small/1-res has no feature 99999999999"),
         ("/nope/1-res/5/test", "a", 404, "There is no model 'nope'"),
         (
             "/small/1-res/5/test",

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 
-def replace_text(path: Path, text: str) -> None:
+def write_text_atomically(path: Path, text: str) -> None:
     """Put `text` at `path`, where readers find either what was there or all of it. Line ends stay as they are.
 
     Folders are made, a link is followed, and a file that is there keeps its permissions.

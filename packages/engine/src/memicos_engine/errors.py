@@ -6,7 +6,7 @@ _CPU_IS_FULL = ("can't allocate memory", "not enough memory")
 """What torch's RuntimeError says there; it has a type of its own for accelerators only."""
 
 
-class Refused(ValueError):
+class InvalidRequestError(ValueError):
     """A request that the engine cannot do; the message tells the caller what was wrong and what would do."""
 
 

@@ -29,7 +29,7 @@ log = logging.getLogger("memicos_inference")
 def _settings(env_file: Path | None) -> Settings:
     """Ends the program with one line where they cannot be used."""
     settings = env_files.settings_of(env_file)
-    if not settings.models.given:
+    if not settings.models.configured:
         sys.exit("inference: MODEL_ID is not set. Set it, or name a config by --env-file (--list-configs lists them).")
     return settings
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
-from memicos_engine.model.hub import Report
+from memicos_engine.model.hub import ProgressCallback
 from pydantic.json_schema import models_json_schema
 
 from memicos_inference import model_loading
@@ -61,7 +61,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     scheduler.stop()
 
 
-def _load(settings: Settings, verification: Verification, report: Report) -> Served:
+def _load(settings: Settings, verification: Verification, report: ProgressCallback) -> Served:
     served = replace(model_loading.load(settings, report), verification=verification)
     verification.run_short(served, report)
     return served

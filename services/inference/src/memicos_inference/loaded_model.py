@@ -14,8 +14,8 @@ from memicos_inference.verification import Verification
 if TYPE_CHECKING:  # torch is imported in the model's thread, not with the routes
     from memicos_engine.generation.decoder import Decoder
     from memicos_engine.model.language_model import LanguageModel
-    from memicos_engine.sources.source import Source, SourceFacts
-    from memicos_engine.sources.source_cache import Shelf
+    from memicos_engine.sources.source import Source, SourceInfo
+    from memicos_engine.sources.source_cache import SourceCache
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Served:
     names: tuple[str, ...]
     weights: str
     model: LanguageModel
-    shelf: Shelf
+    shelf: SourceCache
     decoder: Decoder
     texts: Texts
     residuals: Residuals
@@ -61,10 +61,10 @@ class Served:
                 f"{most_bytes:,} are given (INFERENCE_SAE_BYTES). Ask for fewer at a time."
             )
 
-    def facts(self, source_id: str) -> SourceFacts:
+    def facts(self, source_id: str) -> SourceInfo:
         """What is known of a source without its weights."""
         self._check_known(source_id)
-        return self.shelf.facts_of(source_id)
+        return self.shelf.info(source_id)
 
     def source(self, source_id: str) -> Source:
         """Loads it where it is not in memory, and compares it with its record when it is first used.

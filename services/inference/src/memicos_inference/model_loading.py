@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memicos_engine.errors import LoadError, Refused
+from memicos_engine.errors import InvalidRequestError, LoadError
 from memicos_engine.model import hub, model_names
-from memicos_engine.model.hub import Report
+from memicos_engine.model.hub import ProgressCallback
 
 from memicos_inference.loaded_model import Served
 from memicos_inference.scheduler.caches import Residuals, Texts
@@ -20,8 +20,8 @@ from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:
     from memicos_engine.model.language_model import LanguageModel
-    from memicos_engine.sources.source_cache import Shelf, Stored
-    from memicos_engine.sources.source_specs import Candidate, Wanted
+    from memicos_engine.sources.source_cache import CacheEntry, SourceCache
+    from memicos_engine.sources.source_specs import SourceCandidate, SourceSelection
 
 IMPORTED = 0.2
 """Share of the loading that is done when torch is imported."""
@@ -29,7 +29,7 @@ IMPORTED = 0.2
 log = logging.getLogger(__name__)
 
 
-def load(settings: Settings, report: Report) -> Served:
+def load(settings: Settings, report: ProgressCallback) -> Served:
     """The model, and what its sources are; they are loaded when asked for.
 
     A source that cannot be read, or does not fit the model, is left out and told: the others are served.
@@ -46,21 +46,21 @@ def load(settings: Settings, report: Report) -> Served:
         # SAELens takes no token, huggingface_hub finds it here
         os.environ["HF_TOKEN"] = settings.hf_token.get_secret_value()
     device = pick_device(settings.device)
-    place = model_names.place(settings.models)
+    place = model_names.locate_weights(settings.models)
     want = wanted(settings, device)
-    choice = source_specs.choose(want, report)
+    choice = source_specs.select_sources(want, report)
     # before the weights are fetched: what is wrong with the settings shows early
     stored, broken = known(choice.candidates, want, report)
-    if broken and not stored and not choice.neurons:
+    if broken and not stored and not choice.include_neurons:
         raise LoadError(next(iter(broken.values())))
     model = _model(settings, place, device, report)
-    if choice.neurons:
+    if choice.include_neurons:
         stored += neurons(model, want)
     shelf = _shelf(settings, model, stored, broken)
     return Served(
         settings=settings,
-        names=model_names.accepted(settings.models, choice.owners, place),
-        weights=place.shown,
+        names=model_names.accepted_model_names(settings.models, choice.registry_models, place),
+        weights=place.display_name,
         model=model,
         shelf=shelf,
         decoder=Decoder(model, settings.max_rows, settings.kv_bytes),
@@ -69,12 +69,12 @@ def load(settings: Settings, report: Report) -> Served:
     )
 
 
-def wanted(settings: Settings, device: str) -> Wanted:
-    from memicos_engine.sources.source_specs import Wanted
+def wanted(settings: Settings, device: str) -> SourceSelection:
+    from memicos_engine.sources.source_specs import SourceSelection
 
-    return Wanted(
+    return SourceSelection(
         sets=settings.sae_sets,
-        models=settings.models.given,
+        models=settings.models.configured,
         folder=settings.sae_folder,
         include=settings.include_sae,
         exclude=settings.exclude_sae,
@@ -84,58 +84,66 @@ def wanted(settings: Settings, device: str) -> Wanted:
     )
 
 
-def known(candidates: Sequence[Candidate], wanted: Wanted, report: Report) -> tuple[list[Stored], dict[str, str]]:
+def known(
+    candidates: Sequence[SourceCandidate], wanted: SourceSelection, report: ProgressCallback
+) -> tuple[list[CacheEntry], dict[str, str]]:
     """Each source with what is known of it without its weights; and why others cannot be read, by id."""
-    from memicos_engine.sources.source_cache import Stored
-    from memicos_engine.sources.source_specs import explained
+    from memicos_engine.sources.source_cache import CacheEntry
+    from memicos_engine.sources.source_specs import with_load_errors
 
-    stored: list[Stored] = []
+    stored: list[CacheEntry] = []
     broken: dict[str, str] = {}
     for number, one in enumerate(candidates):
         report(f"reading what {one.id} is ({number + 1} of {len(candidates)})", IMPORTED)
         try:
-            facts = explained(one, one.facts, wanted)
+            facts = with_load_errors(one, one.read_info, wanted)
         except LoadError as error:
             broken[one.id] = str(error)
         else:
-            load = partial(explained, one, one.load, wanted)
-            stored.append(Stored(facts, facts.nbytes(wanted.dtype), one.place, load, one.folder, one.weights))
+            load = partial(with_load_errors, one, one.load, wanted)
+            stored.append(CacheEntry(facts, facts.nbytes(wanted.dtype), one.location, load, one.folder, one.weights))
     return stored, broken
 
 
-def neurons(model: LanguageModel, wanted: Wanted) -> list[Stored]:
+def neurons(model: LanguageModel, wanted: SourceSelection) -> list[CacheEntry]:
     """The model's own neurons, a source a layer; they take no memory."""
-    from memicos_engine.selftest.compatibility import neurons_of
-    from memicos_engine.sources.source_cache import Stored
+    from memicos_engine.selftest.compatibility import neuron_sources
+    from memicos_engine.sources.source_cache import CacheEntry
 
     try:
-        sources = neurons_of(model)
-    except Refused as error:
+        sources = neuron_sources(model)
+    except InvalidRequestError as error:
         raise LoadError(f"{model.id} has no neurons to serve (neurons in SAE_SETS): {error}") from error
-    return [Stored(one, 0, f"neurons of {model.id}", lambda one=one: one) for one in sources if wanted.wants(one.id)]
+    return [
+        CacheEntry(one, 0, f"neurons of {model.id}", lambda one=one: one) for one in sources if wanted.includes(one.id)
+    ]
 
 
-def fitting(settings: Settings, model: LanguageModel, stored: Sequence[Stored]) -> tuple[list[Stored], dict[str, str]]:
+def fitting(
+    settings: Settings, model: LanguageModel, stored: Sequence[CacheEntry]
+) -> tuple[list[CacheEntry], dict[str, str]]:
     """Those that fit the model, and why others do not, by id.
 
     Raises:
         LoadError: the model does not run.
     """
-    from memicos_engine.selftest.compatibility import misfits
+    from memicos_engine.selftest.compatibility import find_incompatible
 
     try:
-        wrong = misfits(model, [one.facts for one in stored])
+        wrong = find_incompatible(model, [one.info for one in stored])
     except RuntimeError as error:
         raise LoadError(
             f"{model.id} does not run in {settings.model_dtype} on {model.device}: {_words(error)}. "
             "Set MODEL_DTYPE=float32."
         ) from error
-    return [one for one in stored if one.facts.id not in wrong], wrong
+    return [one for one in stored if one.info.id not in wrong], wrong
 
 
-def _shelf(settings: Settings, model: LanguageModel, stored: Sequence[Stored], broken: dict[str, str]) -> Shelf:
+def _shelf(
+    settings: Settings, model: LanguageModel, stored: Sequence[CacheEntry], broken: dict[str, str]
+) -> SourceCache:
     """Raises LoadError where there are sources and none of them can be served."""
-    from memicos_engine.sources.source_cache import Shelf
+    from memicos_engine.sources.source_cache import SourceCache
 
     good, wrong = fitting(settings, model, stored)
     broken = broken | wrong
@@ -143,7 +151,7 @@ def _shelf(settings: Settings, model: LanguageModel, stored: Sequence[Stored], b
         raise LoadError(next(iter(broken.values())))
     for words in broken.values():
         log.error("%s", words)
-    return Shelf(good, settings.max_loaded_saes, settings.sae_bytes, broken)
+    return SourceCache(good, settings.max_loaded_saes, settings.sae_bytes, broken)
 
 
 def pick_device(wanted: str) -> str:
@@ -170,7 +178,9 @@ def _no_pickles() -> None:
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
 
 
-def _model(settings: Settings, place: model_names.Place, device: str, report: Report) -> LanguageModel:
+def _model(
+    settings: Settings, place: model_names.WeightsLocation, device: str, report: ProgressCallback
+) -> LanguageModel:
     from memicos_engine.model.language_model import load_model
     from safetensors import SafetensorError
     from transformers.utils import logging
@@ -182,31 +192,31 @@ def _model(settings: Settings, place: model_names.Place, device: str, report: Re
         assert place.repo is not None
         report(f"fetching {place.repo}", IMPORTED)
         folder = hub.fetch(place.repo, token, report, IMPORTED)
-    where = f"{place.shown} ({place.setting})"
+    where = f"{place.display_name} ({place.setting})"
     _check_files(folder, where)
-    report(f"loading {place.shown}", IMPORTED)
+    report(f"loading {place.display_name}", IMPORTED)
     try:
-        model = load_model(settings.model_id or place.shown, str(folder), device, settings.model_dtype)
+        model = load_model(settings.model_id or place.display_name, str(folder), device, settings.model_dtype)
     except _no_memory() as error:
         raise LoadError(_too_large(where, device, "MODEL_DTYPE")) from error
     except (OSError, ValueError, LookupError, ImportError, RuntimeError, AttributeError, SafetensorError) as error:
         raise LoadError(f"{where} is not a model that can be loaded: {_words(error)}") from error
-    return model if place.folder else replace(model, origin=place.shown)
+    return model if place.folder else replace(model, origin=place.display_name)
 
 
-def outlined(place: model_names.Place, folder: Path) -> LanguageModel:
+def outlined(place: model_names.WeightsLocation, folder: Path) -> LanguageModel:
     """The model in `folder` without its weights.
 
     Raises:
         LoadError: it is none that could be served.
     """
     _no_pickles()
-    from memicos_engine.model.language_model import outline
+    from memicos_engine.model.language_model import load_model_outline
 
-    where = f"{place.shown} ({place.setting})"
+    where = f"{place.display_name} ({place.setting})"
     _check_layout(folder, where)
     try:
-        return outline(place.shown, str(folder))
+        return load_model_outline(place.display_name, str(folder))
     except (OSError, ValueError, LookupError, ImportError, RuntimeError, AttributeError) as error:
         raise LoadError(f"{where} is not a model that can be loaded: {_words(error)}") from error
 
@@ -243,6 +253,6 @@ def _too_large(what: str, device: str, settings: str) -> str:
 
 
 def _words(error: BaseException) -> str:
-    from memicos_engine.sources.source_specs import in_a_line
+    from memicos_engine.sources.source_specs import one_line
 
-    return in_a_line(error)
+    return one_line(error)

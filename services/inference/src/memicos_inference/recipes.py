@@ -9,7 +9,7 @@ from pydantic import Field
 from memicos_inference.http.api_model import Wire
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.sources.source import SourceFacts
+    from memicos_engine.sources.source import SourceInfo
 
     from memicos_inference.loaded_model import Served
 
@@ -62,9 +62,9 @@ def of_model(served: Served, prepend_bos: bool) -> ModelRecipe:
     )
 
 
-def of_source(served: Served, source: SourceFacts) -> Recipe:
+def of_source(served: Served, source: SourceInfo) -> Recipe:
     from memicos_engine.capture.positions import ignored_positions
-    from memicos_engine.sources.source import NEURONS
+    from memicos_engine.sources.source import NEURON_ARCHITECTURE
 
     recipe = source.recipe
     sae = SaeRecipe(
@@ -81,7 +81,7 @@ def of_source(served: Served, source: SourceFacts) -> Recipe:
         context_size=recipe.context_size,
         ignored_positions=ignored_positions(recipe, served.model.bos_token_id is not None),
         norm_cut=recipe.norm_cut,
-        sae=None if source.architecture == NEURONS else sae,
+        sae=None if source.architecture == NEURON_ARCHITECTURE else sae,
     )
 
 

@@ -12,14 +12,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from fastapi import Request
-from memicos_engine.model.hub import Report
+from memicos_engine.model.hub import ProgressCallback
 
 from memicos_inference.http.errors import Unavailable
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.selftest.checks import Check, Extent
-    from memicos_engine.selftest.reconstruction_record import Probe
+    from memicos_engine.selftest.checks import CheckLimits, CheckResult
+    from memicos_engine.selftest.reconstruction_record import ReconstructionRecord
     from memicos_engine.sources.source import Source
 
     from memicos_inference.loaded_model import Served
@@ -40,11 +40,11 @@ class Verification:
         self.state: State = "waiting" if settings.selftest_seconds else "off"
         self.allowed = settings.allow_unverified
         self.seconds = 0.0
-        self.checks: tuple[Check, ...] = ()
+        self.checks: tuple[CheckResult, ...] = ()
         """In the order in which they were done. Replaced as a whole, so that readers need no lock."""
         self._settings = settings
 
-    def run_short(self, served: Served, report: Report) -> None:
+    def run_short(self, served: Served, report: ProgressCallback) -> None:
         """What is checked as a server starts. Sources are checked when they are first used."""
         from memicos_engine.selftest import runner
 
@@ -52,19 +52,19 @@ class Verification:
             log.warning("no self-test is run: INFERENCE_SELFTEST_SECONDS is 0")
             return
         report("checking the numbers", SHARE)
-        self._run(served, runner.short(self._settings.selftest_seconds, self._settings.selftest_bytes))
+        self._run(served, runner.short_limits(self._settings.selftest_seconds, self._settings.selftest_bytes))
         if self.failed and self.allowed:
             log.warning("what depends on that is answered all the same: ALLOW_UNVERIFIED is set")
         log.info("self-test %s after %.1f s", self.state, self.seconds)
 
-    def run_full(self, served: Served, show: Callable[[Check], None]) -> None:
+    def run_full(self, served: Served, show: Callable[[CheckResult], None]) -> None:
         """Everything, all sources included; `show` gets each check as soon as it is done."""
         from memicos_engine.selftest import runner
 
-        self._run(served, runner.FULL, show)
+        self._run(served, runner.FULL_LIMITS, show)
         for source_id in served.shelf.ids:
             load, recorded = partial(served.shelf.get, source_id), partial(self._recorded, served, source_id)
-            check = runner.of_source(served.model, source_id, load, recorded)
+            check = runner.check_source(served.model, source_id, load, recorded)
             self._note(check)
             show(check)
 
@@ -80,7 +80,7 @@ class Verification:
             return
         if not any(check.source == source.id for check in self.checks):
             recorded = partial(self._recorded, served, source.id)
-            self._note(runner.of_source(served.model, source.id, lambda: source, recorded))
+            self._note(runner.check_source(served.model, source.id, lambda: source, recorded))
         self._refuse(lambda check: check.source == source.id)
 
     def check_path(self, path: str) -> None:
@@ -88,10 +88,10 @@ class Verification:
         self._refuse(lambda check: path.startswith(endpoints(check)))
 
     @property
-    def failed(self) -> list[Check]:
+    def failed(self) -> list[CheckResult]:
         return [check for check in self.checks if check.passed is False]
 
-    def _refuse(self, concerns: Callable[[Check], bool]) -> None:
+    def _refuse(self, concerns: Callable[[CheckResult], bool]) -> None:
         found = [] if self.allowed else [check for check in self.failed if concerns(check)]
         if found:
             raise Unavailable(
@@ -101,27 +101,27 @@ class Verification:
                 60,
             )
 
-    def _run(self, served: Served, extent: Extent, show: Callable[[Check], None] | None = None) -> None:
+    def _run(self, served: Served, extent: CheckLimits, show: Callable[[CheckResult], None] | None = None) -> None:
         from memicos_engine.selftest import runner
 
         began = time.monotonic()
-        hook_names = [one.hook_name for one in served.shelf.facts()]
-        for check in runner.of_model(served.model, hook_names, extent):
+        hook_names = [one.hook_name for one in served.shelf.infos()]
+        for check in runner.check_model(served.model, hook_names, extent):
             self._note(check)
             if show:
                 show(check)
         self.seconds = time.monotonic() - began
         self.state = "failed" if self.failed else "passed"
 
-    def _note(self, check: Check) -> None:
+    def _note(self, check: CheckResult) -> None:
         self.checks = (*self.checks, check)
         if check.passed is False:
             self.state = "failed"
             log.error("self-test failed: %s", in_words(check))
         elif check.passed is None and check.source is None:
-            log.warning("self-test: %s: %s", check.name, check.words)
+            log.warning("self-test: %s: %s", check.name, check.detail)
 
-    def _recorded(self, served: Served, source_id: str) -> Probe | None:
+    def _recorded(self, served: Served, source_id: str) -> ReconstructionRecord | None:
         """What was recorded here, by `memicos sae add`; else what came with the source's files."""
         from memicos_engine.selftest.reconstruction_record import FILE_NAME, read_record, record_path
 
@@ -130,24 +130,24 @@ class Verification:
         return read_record(folder / FILE_NAME, served.weights) if found is None and folder else found
 
 
-def endpoints(check: Check) -> tuple[str, ...]:
+def endpoints(check: CheckResult) -> tuple[str, ...]:
     """Beginnings of the paths that depend on a check of the model; none for one of a source."""
-    return () if check.source else tuple(ENDPOINTS[part] for part in check.needed_by)
+    return () if check.source else tuple(ENDPOINTS[part] for part in check.affects)
 
 
-def in_words(check: Check) -> str:
+def in_words(check: CheckResult) -> str:
     measured = "" if check.measured is None else f"{check.measured:.2g}, at most {check.tolerance:.0e} is right "
-    return f"{check.name}: {measured}({check.words})"
+    return f"{check.name}: {measured}({check.detail})"
 
 
 HEADING = f"{'':<7}{'check':<26}{'measured':>9}{'at most':>9}  what was compared"
 """Of the table that `line` makes."""
 
 
-def line(check: Check) -> str:
+def line(check: CheckResult) -> str:
     verdict = {True: "ok", False: "FAILED", None: "-"}[check.passed]
     measured = "-" if check.measured is None else f"{check.measured:.1e}"
-    return f"{verdict:<7}{check.name:<26}{measured:>9}{check.tolerance:>9.0e}  {check.words}"
+    return f"{verdict:<7}{check.name:<26}{measured:>9}{check.tolerance:>9.0e}  {check.detail}"
 
 
 def verified(request: Request) -> None:

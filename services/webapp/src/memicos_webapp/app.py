@@ -15,7 +15,7 @@ from memicos_webapp.catalog import pages as catalog_pages
 from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.engine import Database
 from memicos_webapp.database.migrate import migrate
-from memicos_webapp.embeddings import service
+from memicos_webapp.embeddings import background as background_embedder
 from memicos_webapp.explanation_search import api as search_api
 from memicos_webapp.explanation_search import pages as search_pages
 from memicos_webapp.explanations import api as explanations_api
@@ -60,7 +60,7 @@ PAGES: tuple[APIRouter, ...] = (
 PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
     inference_service.opened,
     autointerp.opened,
-    service.part,
+    background_embedder.lifespan,
 )
 """What folders open at start and close at the end (`async with part(app)`); `app.state.database` is there."""
 
@@ -95,7 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/openapi.json",
         dependencies=[Depends(check_body_text)],
-        responses={422: {"model": errors.ErrorBody, "description": "Something in the request is not right"}},
+        responses={422: {"model": errors.ErrorBody, "description": "Invalid request"}},
     )
     app.state.settings = settings or Settings()
     middleware.install(app, app.state.settings)

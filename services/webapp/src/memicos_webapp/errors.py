@@ -10,8 +10,6 @@ from memicos_service import errors as service_errors
 from memicos_service.errors import (
     ErrorReport,
     ServiceError,
-    method_message,
-    not_found_message,
     unexpected_error_message,
     unreadable_body,
 )
@@ -19,6 +17,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from memicos_webapp.templating import render
 from memicos_webapp.validation import FORM_NAMES, describe
@@ -77,25 +76,41 @@ class Unavailable(Fault):
 
 
 TITLES = {
-    400: "Something in the request is not right",
+    400: "Invalid request",
     403: "Refused",
     404: "Not found",
-    405: "Not possible here",
+    405: "Method not allowed",
     413: "Too large",
-    422: "Something in the request is not right",
+    422: "Invalid request",
     502: "Another service failed",
-    503: "Not available right now",
+    503: "Service unavailable",
 }
 
 
 async def not_api(request: Request) -> None:
-    """Dependency of pages, whose paths are mostly variables: no API path is one of theirs."""
+    """Dependency of pages, whose paths are mostly variables: no API path is one of theirs.
+
+    Raises:
+        HTTPException: 405 where the API has the path with other methods, else 404.
+    """
     if is_api(request):
-        raise HTTPException(405 if request.url.path in request.app.openapi()["paths"] else 404)
+        methods = _api_methods(request)
+        raise HTTPException(405, headers={"Allow": ", ".join(methods)}) if methods else HTTPException(404)
+
+
+def _api_methods(request: Request) -> list[str]:
+    """Methods that the API takes at the request's path; empty where it has no such path."""
+    paths = request.app.openapi()["paths"]
+    matching = [item for path, item in paths.items() if compile_path(path)[0].match(request.url.path.rstrip("/"))]
+    return sorted({method.upper() for item in matching for method in item})
+
+
+def is_api_path(path: str) -> bool:
+    return path == "/api" or path.startswith("/api/")
 
 
 def is_api(request: Request) -> bool:
-    return request.url.path == "/api" or request.url.path.startswith("/api/")
+    return is_api_path(request.url.path)
 
 
 def error_response(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
@@ -125,15 +140,29 @@ def _describe(request: Request, errors: Sequence[Any]) -> str:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = (
-        {
-            404: not_found_message(request.url.path),
-            405: method_message(request.url.path, request.method),
-        }.get(error.status_code)
-        or unreadable_body(error.__cause__)
-        or str(error.detail)
+    status, headers = error.status_code, dict(error.headers or {})
+    # the router gives 405 to other methods of a page's path, and `/{model}/{source}/{index}` fits many an API path
+    if status == 405 and is_api(request) and not _api_methods(request):
+        status, headers = 404, {}
+    if status == 404:
+        message = f"There is nothing at {request.url.path}. {_existing(request)}"
+    elif status == 405:
+        allowed = headers.get("Allow") or headers.get("allow")
+        message = f"{request.url.path} does not take {request.method}"
+        message += f"; it takes {allowed}." if allowed else "."
+    else:
+        message = unreadable_body(error.__cause__) or str(error.detail)
+    return error_response(request, status, message, headers)
+
+
+def _existing(request: Request) -> str:
+    """Where to find the addresses that exist."""
+    if is_api(request):
+        return "The API's routes are listed at /api-doc and in /api/openapi.json."
+    return (
+        "Pages are /{model}, /{model}/{source set}, /{model}/{source}, /{model}/{source}/{index}, /{model}/steer, "
+        "/search-explanations, /search, /search-topk-by-token and /api-doc; models and releases are listed at /."
     )
-    return error_response(request, error.status_code, message, dict(error.headers or {}))
 
 
 async def _busy(request: Request, error: Exception) -> Response:

@@ -20,10 +20,10 @@ from memicos_engine.capture.attribution import Attribution
 from memicos_engine.capture.batched_ops import Columns, Encoding, Steps, lumps, reading
 from memicos_engine.capture.capture import Captured, Wanted
 from memicos_engine.capture.positions import counted_positions
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model import hook_points
 from memicos_engine.model.language_model import LanguageModel
-from memicos_engine.sources.source import SourceFacts
+from memicos_engine.sources.source import SourceInfo
 
 TURN = 50_000
 """Values that are sorted by feature before others have their turn."""
@@ -80,12 +80,12 @@ class Firing:
 
 @reading
 def feature(
-    model: LanguageModel, source: SourceFacts, prompts: Sequence[Sequence[int]], index: int, ignore_bos: bool
+    model: LanguageModel, source: SourceInfo, prompts: Sequence[Sequence[int]], index: int, ignore_bos: bool
 ) -> Steps[list[Reading]]:
     """Values of one feature. With `ignore_bos` ignored positions take no part in the maximum.
 
     Raises:
-        Refused: there is no such feature, or values are not finite.
+        InvalidRequestError: there is no such feature, or values are not finite.
     """
     source.check_index(index)
     readings = []
@@ -109,9 +109,10 @@ def vector(
     """Scalar product of a vector, as it is, with the activation at each position. No position is ignored.
 
     Raises:
-        Refused: unknown hook, a vector of another width than the activations there, or values that are not finite.
+        InvalidRequestError: unknown hook, a vector of another width than the activations there, or values
+            that are not finite.
     """
-    hook_points.check_captured(model, hook_name)
+    hook_points.check_capturable(model, hook_name)
     readings = []
     captured = yield Wanted(prompts, (hook_name,))
     for here in captured:
@@ -127,7 +128,7 @@ def vector(
 @reading
 def strongest(
     model: LanguageModel,
-    sources: Sequence[SourceFacts],
+    sources: Sequence[SourceInfo],
     prompts: Sequence[Sequence[int]],
     limit: int,
     sort_positions: Sequence[int] = (),
@@ -142,16 +143,16 @@ def strongest(
     looked at or counted.
 
     Raises:
-        Refused: a position or feature that there is not, or values that are not finite.
+        InvalidRequestError: a position or feature that there is not, or values that are not finite.
     """
     shortest = min(len(ids) for ids in prompts)
     for position in sort_positions:
         if not 0 <= position < shortest:
             which = "the prompt" if len(prompts) == 1 else "the shortest prompt"
-            raise Refused(f"Cannot sort by position {position}: {which} has positions 0 to {shortest - 1}.")
+            raise InvalidRequestError(f"Cannot sort by position {position}: {which} has positions 0 to {shortest - 1}.")
     if only is not None:
         if len(sources) != 1:
-            raise Refused(f"Features can be named of one source; there are {len(sources)}.")
+            raise InvalidRequestError(f"Features can be named of one source; there are {len(sources)}.")
         for index in only:
             sources[0].check_index(index)
         only = sorted(set(only))
@@ -182,12 +183,12 @@ def strongest(
 
 @reading
 def topk_by_token(
-    model: LanguageModel, source: SourceFacts, prompts: Sequence[Sequence[int]], k: int
+    model: LanguageModel, source: SourceInfo, prompts: Sequence[Sequence[int]], k: int
 ) -> Steps[list[ByToken]]:
     """The `k` strongest features that fire at each position, ignored ones too.
 
     Raises:
-        Refused: values are not finite.
+        InvalidRequestError: values are not finite.
     """
     found = []
     captured = yield from _captured(model, [source], prompts, attributed=False)
@@ -208,7 +209,7 @@ def topk_by_token(
 @reading
 def firing(
     model: LanguageModel,
-    source: SourceFacts,
+    source: SourceInfo,
     prompts: Sequence[Sequence[int]],
     most: int,
     ignore_bos: bool = True,
@@ -218,7 +219,7 @@ def firing(
     With `ignore_bos` ignored positions do not count, else all do.
 
     Raises:
-        Refused: there are more, or values are not finite.
+        InvalidRequestError: there are more, or values are not finite.
     """
     found: list[Firing] = []
     total = 0
@@ -235,7 +236,7 @@ def firing(
                 by_feature &= counted
             total += int(by_feature.sum())
             if total > most:
-                raise Refused(
+                raise InvalidRequestError(
                     f"Features of {source.id} have more than {most} values above 0 on these prompts, and no more are "
                     "given at a time. Ask for fewer or shorter prompts."
                 )
@@ -251,29 +252,33 @@ def firing(
 
 
 def _captured(
-    model: LanguageModel, sources: Sequence[SourceFacts], prompts: Sequence[Sequence[int]], attributed: bool = True
+    model: LanguageModel, sources: Sequence[SourceInfo], prompts: Sequence[Sequence[int]], attributed: bool = True
 ) -> Generator[Wanted, Captured, Captured]:
-    """What sources read on prompts, with what attribution needs. Raises Refused where a source's hook is not there."""
+    """What sources read on prompts, with what attribution needs.
+
+    Raises:
+        InvalidRequestError: a source's hook is not there.
+    """
     for source in sources:
-        hook_points.check_captured(model, source.hook_name)
+        hook_points.check_capturable(model, source.hook_name)
     names = [source.hook_name for source in sources]
     if attributed:
         names += [name for source in sources for name in attribution.hooks_needed(model, source)]
     return (yield Wanted(prompts, tuple(dict.fromkeys(names))))
 
 
-def _read(source: SourceFacts, at_hooks: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def _read(source: SourceInfo, at_hooks: Mapping[str, torch.Tensor]) -> torch.Tensor:
     hidden = at_hooks[source.hook_name]
     hook_points.check_width(source.hook_name, f"Source {source.id}", source.d_in, hidden.shape[-1])
     return hidden
 
 
-def _counted(model: LanguageModel, source: SourceFacts, hidden: torch.Tensor) -> torch.Tensor:
+def _counted(model: LanguageModel, source: SourceInfo, hidden: torch.Tensor) -> torch.Tensor:
     return counted_positions(hidden, source.recipe, model.bos_token_id is not None)
 
 
 def _attributed(
-    model: LanguageModel, source: SourceFacts, captured: Mapping[str, torch.Tensor], peaks: Sequence[tuple[int, int]]
+    model: LanguageModel, source: SourceInfo, captured: Mapping[str, torch.Tensor], peaks: Sequence[tuple[int, int]]
 ) -> Generator[Columns, list[torch.Tensor], list[Attribution | None]]:
     """For features with the positions of their maxima: where they are written from, None without attention."""
     needed = attribution.hooks_needed(model, source)
@@ -287,7 +292,7 @@ def _attributed(
 
 
 def _best(
-    source: SourceFacts,
+    source: SourceInfo,
     values: torch.Tensor,
     counted: torch.Tensor | None,
     limit: int,
@@ -336,9 +341,9 @@ def _ignored(counted: torch.Tensor) -> list[int]:
 
 
 def check_finite(values: torch.Tensor, where: str) -> None:
-    """Raises Refused where numbers read at a source or hook are not finite."""
+    """Raises InvalidRequestError where numbers read at a source or hook are not finite."""
     if not values.isfinite().all():
-        raise Refused(
+        raise InvalidRequestError(
             f"Values of {where} on this prompt are not finite numbers: its dtype is too narrow for them. "
             "Run the server with MODEL_DTYPE and SAE_DTYPE bfloat16 or float32."
         )

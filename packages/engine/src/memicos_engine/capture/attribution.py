@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from memicos_engine.model.language_model import LanguageModel
-from memicos_engine.sources.source import SourceFacts
+from memicos_engine.sources.source import SourceInfo
 
 _HEADS = re.compile(r"(blocks\.\d+\.attn\.)hook_z")
 
@@ -28,12 +28,12 @@ class Attribution:
     target: int
 
 
-def is_attention(source: SourceFacts) -> bool:
+def is_attention(source: SourceInfo) -> bool:
     """Whether the source reads attention heads."""
     return _HEADS.fullmatch(source.hook_name) is not None
 
 
-def hooks_needed(model: LanguageModel, source: SourceFacts) -> tuple[str, ...]:
+def hooks_needed(model: LanguageModel, source: SourceInfo) -> tuple[str, ...]:
     """Names of the hook points of pattern and values that `attribute` needs.
 
     None for a source that does not read attention heads, and in a model that forms no pattern there.

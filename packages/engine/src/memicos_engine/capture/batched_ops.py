@@ -14,7 +14,7 @@ import torch
 from memicos_engine.capture.capture import Captured, Wanted, in_one_run
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.feature_encoding import encode_features
-from memicos_engine.sources.source import Source, SourceFacts
+from memicos_engine.sources.source import Source, SourceInfo
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class Encoding:
     (T, n) of the features `indices`.
     """
 
-    source: SourceFacts
+    source: SourceInfo
     hidden: Sequence[torch.Tensor]
     indices: Sequence[int] | None = None
 
@@ -43,7 +43,7 @@ class Encoding:
 class Columns:
     """Features whose encoder columns (D,) are needed. Is answered by one for each."""
 
-    source: SourceFacts
+    source: SourceInfo
     indices: Sequence[int]
 
     @property
@@ -106,7 +106,7 @@ def _encoded(source: Source, rows: Sequence[torch.Tensor]) -> tuple[torch.Tensor
     return whole.split([len(hidden) for hidden in rows])
 
 
-def lumps(source: SourceFacts, hidden: Sequence[torch.Tensor]) -> Iterator[list[int]]:
+def lumps(source: SourceInfo, hidden: Sequence[torch.Tensor]) -> Iterator[list[int]]:
     """Places in `hidden`, in order, as many at a time as are encoded together; one at least."""
     lump: list[int] = []
     room = ENCODED_BYTES

@@ -10,10 +10,10 @@ import torch
 from transformers import DynamicCache
 
 from memicos_engine.capture.batch_stats import Ran, Slice, uncounted
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation.kv_cache import alignable
-from memicos_engine.model.hook_modules import Place
-from memicos_engine.model.hook_points import by_position, layer_of, placed
+from memicos_engine.model.hook_modules import HookModule
+from memicos_engine.model.hook_points import find_hook_module, has_position_axis, layer_of
 from memicos_engine.model.language_model import LanguageModel
 
 
@@ -37,10 +37,10 @@ def capture(
     heads (B, T, heads, d_head) are given flat; attention patterns are (B, heads, T, T).
 
     Raises:
-        Refused: a hook point that this model's bridge does not run.
+        InvalidRequestError: a hook point that this model's bridge does not run.
     """
     names = list(dict.fromkeys(hook_names))
-    if any(placed(model, name) is None for name in names):
+    if any(find_hook_module(model, name) is None for name in names):
         found = _capture_by_bridge(model, ids, mask, names)
         return {name: _only(hidden, at) for name, hidden in found.items()}
     return _capture_placed(model, ids, mask, names, at)
@@ -120,7 +120,7 @@ def in_slices(
             one = rows[row][0]
             for name in one.hook_names:
                 hidden = captured[name][place]
-                if not by_position(name):
+                if not has_position_axis(name):
                     hidden = hidden[:, :n, :n]
                 elif at is None:
                     hidden = hidden[n - 1 : n] if one.last else hidden[:n]
@@ -133,7 +133,9 @@ def in_slices(
 
 def can_be_cut(model: LanguageModel, names: Sequence[str]) -> bool:
     """Whether a row may be run in parts, each seeing the keys and values of those before."""
-    return alignable(model.hf.config) and all(by_position(name) and placed(model, name) for name in names)
+    return alignable(model.hf.config) and all(
+        has_position_axis(name) and find_hook_module(model, name) for name in names
+    )
 
 
 def _next_group(rows: Sequence[int], lengths: Sequence[int], most: int) -> list[int]:
@@ -159,16 +161,16 @@ def _capture_placed(
     before: Mapping[str, Any] | None = None,
 ) -> dict[str, torch.Tensor]:
     """`before` is what `_after` gives for `ids` that are no beginning."""
-    by_name = {name: place for name in names if (place := placed(model, name)) is not None}
+    by_name = {name: place for name in names if (place := find_hook_module(model, name)) is not None}
     places = set(by_name.values())
-    found: dict[Place, torch.Tensor] = {}
+    found: dict[HookModule, torch.Tensor] = {}
 
-    def keep(place: Place, hidden: torch.Tensor) -> None:
+    def keep(place: HookModule, hidden: torch.Tensor) -> None:
         found[place] = _only(hidden, at)
         if len(found) == len(places):
             raise _LastNeeded
 
-    handles = [handle for place in places for handle in place.attach(partial(keep, place))]
+    handles = [handle for place in places for handle in place.add_hook(partial(keep, place))]
     try:
         model.hf.base_model(input_ids=ids, attention_mask=mask, use_cache=before is not None, **(before or {}))
     except _LastNeeded:
@@ -200,7 +202,7 @@ def _capture_by_bridge(
     )
     for name in names:
         if cache.get(name) is None:
-            raise Refused(f"Hook '{name}' is not run in this model.")
-        if by_position(name) and (cache[name].dim() < 3 or cache[name].shape[:2] != ids.shape):
-            raise Refused(f"Hook '{name}' does not have one vector a position.")
-    return {name: cache[name].flatten(2) if by_position(name) else cache[name] for name in names}
+            raise InvalidRequestError(f"Hook '{name}' is not run in this model.")
+        if has_position_axis(name) and (cache[name].dim() < 3 or cache[name].shape[:2] != ids.shape):
+            raise InvalidRequestError(f"Hook '{name}' does not have one vector a position.")
+    return {name: cache[name].flatten(2) if has_position_axis(name) else cache[name] for name in names}

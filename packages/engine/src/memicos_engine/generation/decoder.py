@@ -12,7 +12,7 @@ import torch
 from transformers import Cache, DynamicCache
 
 from memicos_engine.capture.batch_stats import Ran, Slice, uncounted
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation.generation import Generation, Row, cache_bytes
 from memicos_engine.generation.kv_cache import AlignedCache, LoneCache, RowCache, alignable, cache_nbytes
 from memicos_engine.generation.steering import steered
@@ -211,7 +211,7 @@ class Decoder:
             if not one.generation.done:
                 try:
                     one.generation.accept(one.row, here)
-                except Refused as error:
+                except InvalidRequestError as error:
                     one.generation.error = error
         for place in reversed(range(first, len(self._live))):
             one = self._live[place]
@@ -245,7 +245,7 @@ def alone(model: LanguageModel, *generations: Generation) -> Decoder:
 
 
 def write(model: LanguageModel, *generations: Generation) -> None:
-    """Write them to their end. Raises Refused where one cannot go on."""
+    """Write them to their end. Raises InvalidRequestError where one cannot go on."""
     decoder = alone(model, *generations)
     while decoder.generations:
         decoder.advance()

@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation.sampling import Logprob, Sampler, Sampling, logprob_of
 from memicos_engine.generation.steering import Steer, changes
 from memicos_engine.model.language_model import LanguageModel
@@ -65,7 +65,7 @@ class Generation:
     depend on other rows. Rows that are `known` need not be written.
 
     Raises:
-        Refused: prompt and completion exceed the model's context or `kv_bytes`; or as `steering.changes`.
+        InvalidRequestError: prompt and completion exceed the model's context or `kv_bytes`; or as `steering.changes`.
     """
 
     def __init__(
@@ -79,13 +79,13 @@ class Generation:
     ) -> None:
         longest = max(len(row.ids) for row in rows)
         if longest + n_tokens > model.max_context:
-            raise Refused(
+            raise InvalidRequestError(
                 f"Prompt ({longest} tokens) and completion ({n_tokens}) are {longest + n_tokens} tokens together; "
                 f"the model's context is {model.max_context}."
             )
         needed = cache_bytes(model, len(rows), longest + n_tokens)
         if needed > kv_bytes:
-            raise Refused(
+            raise InvalidRequestError(
                 f"Keys and values of this request need {needed:,} bytes; {kv_bytes:,} are set aside. "
                 "Ask for fewer tokens or a shorter prompt."
             )
@@ -95,7 +95,7 @@ class Generation:
         self.ended: list[Ended | None] = [None for _ in rows]
         self.logprobs: list[list[Logprob]] = [[] for _ in rows]
         self.logits: list[torch.Tensor | None] = [None for _ in rows]
-        self.error: Refused | None = None
+        self.error: InvalidRequestError | None = None
         self.stopped = False
         self.changes = [changes(model, row.steers) for row in rows]
         self.eos = model.eos_token_ids
@@ -124,7 +124,7 @@ class Generation:
         """The token that `row` goes on with after `logits` (V,), float32 on the CPU.
 
         Raises:
-            Refused: logits are not finite any more.
+            InvalidRequestError: logits are not finite any more.
         """
         token = self._samplers[row].choose(logits)
         self.logits[row] = logits

@@ -23,7 +23,7 @@ class GrowingText:
     def __init__(self, model: LanguageModel, prefix_ids: Sequence[int]) -> None:
         self._model = model
         self._before = list(prefix_ids[-_BEFORE:])
-        self._known = model.text(self._before)
+        self._known = model.decode(self._before)
         self._held: list[int] = []
 
     def add(self, ids: Sequence[int], ended: bool) -> str:
@@ -32,7 +32,7 @@ class GrowingText:
         if not self._held:
             return ""
         both = [*self._before, *self._held]
-        known, whole = self._known, self._model.text(both)
+        known, whole = self._known, self._model.decode(both)
         if not whole.startswith(known):
             # the text so far ends inside a character that is completed now
             known = known.rstrip(_UNFINISHED)
@@ -40,7 +40,7 @@ class GrowingText:
         if not ended and (new.endswith(_UNFINISHED) or self._is_byte(self._held[-1])):
             return ""
         self._before, self._held = both[-_BEFORE:], []
-        self._known = self._model.text(self._before)
+        self._known = self._model.decode(self._before)
         return new
 
     def _is_byte(self, token: int) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Sampler:
         """A token from `logits` (V,), float32 on the CPU.
 
         Raises:
-            Refused: logits are not finite.
+            InvalidRequestError: logits are not finite.
         """
         if not logits.isfinite().all():
-            raise Refused(
+            raise InvalidRequestError(
                 "The model's logits are not finite numbers any more: steer less strongly, or run it in another dtype."
             )
         token = int(logits.argmax()) if self._sampling.temperature <= 0 else self._drawn(logits)

@@ -15,9 +15,9 @@ from typing import Literal, get_args
 
 import torch
 
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model import hook_points
-from memicos_engine.model.hook_modules import Place
+from memicos_engine.model.hook_modules import HookModule
 from memicos_engine.model.language_model import LanguageModel
 
 Method = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP", "PROJECTION_CAP"]
@@ -32,7 +32,8 @@ class Steer:
     """A direction (D,) with its strength at a hook; kept as float32 on the CPU.
 
     Raises:
-        Refused: an unknown method, numbers that are not finite, or a zero vector where its direction counts.
+        InvalidRequestError: an unknown method, numbers that are not finite, or a zero vector where its direction
+            counts.
     """
 
     hook: str
@@ -44,12 +45,12 @@ class Steer:
         self, hook: str, vector: torch.Tensor | Sequence[float], strength: float, method: Method = "SIMPLE_ADDITIVE"
     ) -> None:
         if method not in METHODS:
-            raise Refused(f"Unknown steering method '{method}'; there are {', '.join(METHODS)}.")
+            raise InvalidRequestError(f"Unknown steering method '{method}'; there are {', '.join(METHODS)}.")
         # a copy: a row of a source's weights would keep all of them in memory
         kept = torch.as_tensor(vector, dtype=torch.float32, device="cpu").detach().clone()
         used = strength * (kept if method == "SIMPLE_ADDITIVE" else torch.ones(1))
         if not (kept.isfinite().all() and used.isfinite().all()):
-            raise Refused(f"The direction at {hook} times its strength is not finite in float32.")
+            raise InvalidRequestError(f"The direction at {hook} times its strength is not finite in float32.")
         if method != "SIMPLE_ADDITIVE":
             _check_nonzero(kept, hook)
         object.__setattr__(self, "hook", hook)
@@ -58,12 +59,12 @@ class Steer:
         object.__setattr__(self, "method", method)
 
     def normalized(self) -> "Steer":
-        """With the direction scaled to length 1. Raises Refused for a zero vector."""
+        """With the direction scaled to length 1. Raises InvalidRequestError for a zero vector."""
         _check_nonzero(self.vector, self.hook)
         return Steer(self.hook, _unit(self.vector), self.strength, self.method)
 
 
-Changes = Mapping[Place, Sequence[_Change]]
+Changes = Mapping[HookModule, Sequence[_Change]]
 """What a row is steered with, by place."""
 
 
@@ -71,11 +72,12 @@ def changes(model: LanguageModel, steers: Sequence[Steer]) -> Changes:
     """Directions on the model's device, by their places.
 
     Raises:
-        Refused: a hook that cannot be steered, a direction of another width than the activations there, or too long.
+        InvalidRequestError: a hook that cannot be steered, a direction of another width than the activations there,
+            or too long.
     """
-    by_place: dict[Place, list[Steer]] = {}
+    by_place: dict[HookModule, list[Steer]] = {}
     for steer in steers:
-        place, width = hook_points.steered(model, steer.hook)
+        place, width = hook_points.steering_module(model, steer.hook)
         hook_points.check_width(steer.hook, "The steering vector", len(steer.vector), width)
         _check_square(steer)
         by_place.setdefault(place, []).append(steer)
@@ -85,14 +87,14 @@ def changes(model: LanguageModel, steers: Sequence[Steer]) -> Changes:
 @contextmanager
 def steered(rows: Sequence[Changes], where: torch.Tensor | None = None) -> Iterator[None]:
     """Steer the rows of a batch in every run inside; `where` (B, T) says at which positions, None at all."""
-    by_place: dict[Place, dict[int, Sequence[_Change]]] = {}
+    by_place: dict[HookModule, dict[int, Sequence[_Change]]] = {}
     for row, by in enumerate(rows):
         for place, here in by.items():
             by_place.setdefault(place, {})[row] = here
     handles = []
     try:
         for place, found in by_place.items():
-            handles += place.attach(partial(_changed, rows=found, where=where))
+            handles += place.add_hook(partial(_changed, rows=found, where=where))
         yield
     finally:
         for handle in handles:
@@ -155,9 +157,11 @@ def _check_square(steer: Steer) -> None:
     """Norms square what they get: where that overflows they give zeros, and any token is as likely as any other."""
     step = steer.strength * (steer.vector if steer.method == "SIMPLE_ADDITIVE" else torch.ones(1))
     if steer.method != "PROJECTION_CAP" and not step.square().sum().isfinite():  # a cap only takes away
-        raise Refused(f"The direction at {steer.hook} times its strength is so long that its square is not finite.")
+        raise InvalidRequestError(
+            f"The direction at {steer.hook} times its strength is so long that its square is not finite."
+        )
 
 
 def _check_nonzero(vector: torch.Tensor, hook: str) -> None:
     if not vector.any():
-        raise Refused(f"The steering vector at {hook} is zero and has no direction.")
+        raise InvalidRequestError(f"The steering vector at {hook} is zero and has no direction.")

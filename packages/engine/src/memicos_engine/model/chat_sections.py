@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Literal
 
-from memicos_engine.errors import Refused
-from memicos_engine.model.chat_template import write
+from memicos_engine.errors import InvalidRequestError
+from memicos_engine.model.chat_template import render_chat
 from memicos_engine.model.language_model import LanguageModel
 
-Section = Literal["header", "content", "footer", "scaffold"]
+SectionKind = Literal["header", "content", "footer", "scaffold"]
 Message = Mapping[str, str]
-Writer = Callable[[Sequence[Message], bool], str]
+ChatRenderer = Callable[[Sequence[Message], bool], str]
 """From messages, and whether the assistant's turn is opened, to text."""
 
 _FIRST_MARK = 0xF0000
@@ -27,29 +27,29 @@ _FIRST_MARK = 0xF0000
 
 
 @dataclass(frozen=True)
-class Place:
+class TokenSection:
     """`message` is None in a scaffold: a BOS, a system message of the template's own, the opened assistant's turn."""
 
-    section: Section
+    kind: SectionKind
     message: int | None
 
 
 @dataclass(frozen=True)
-class Written:
+class SectionedChat:
     """A conversation as text and tokens; `places`: one a token, that of most of its characters."""
 
     text: str
     ids: list[int]
-    places: list[Place]
+    sections: list[TokenSection]
 
 
-def sections(
+def split_sections(
     model: LanguageModel,
     messages: Sequence[Message],
     add_generation_prompt: bool = True,
     options: Mapping[str, Any] | None = None,
     check: Callable[[list[int]], None] = lambda ids: None,
-) -> Written:
+) -> SectionedChat:
     """`messages` as `chat.render` reads them, with the place of each token.
 
     `check` is called with the tokens before their places are looked for, which takes several runs of the template.
@@ -58,51 +58,51 @@ def sections(
     followed, and is looked for word by word; where that fails it belongs to what is around it.
 
     Raises:
-        Refused: as `chat.write`, or a tokenizer that doesn't say where its tokens are.
+        InvalidRequestError: as `chat.write`, or a tokenizer that doesn't say where its tokens are.
     """
     if not model.tokenizer.is_fast:
-        raise Refused("This model's tokenizer does not say where in a text its tokens are.")
+        raise InvalidRequestError("This model's tokenizer does not say where in a text its tokens are.")
 
     def writer(some: Sequence[Message], generation: bool) -> str:
-        return write(model, some, generation, options)
+        return render_chat(model, some, generation, options)
 
     text = writer(messages, add_generation_prompt)
     cut: Any = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids: list[int] = cut["input_ids"]
     check(ids)
-    bos = "" if model.bos_token_id is None else model.text([model.bos_token_id])
-    parts = _parts(writer, messages, text, add_generation_prompt, bos)
-    return Written(text, ids, [_place(parts, first, end) for first, end in cut["offset_mapping"]])
+    bos = "" if model.bos_token_id is None else model.decode([model.bos_token_id])
+    parts = _section_starts(writer, messages, text, add_generation_prompt, bos)
+    return SectionedChat(text, ids, [_section_at(parts, first, end) for first, end in cut["offset_mapping"]])
 
 
-def _parts(
-    writer: Writer, messages: Sequence[Message], text: str, generation: bool, bos: str
-) -> list[tuple[int, Place]]:
+def _section_starts(
+    writer: ChatRenderer, messages: Sequence[Message], text: str, generation: bool, bos: str
+) -> list[tuple[int, TokenSection]]:
     """The parts of `text` in order, each from its first character on; the first from 0."""
-    found = _contents(writer, messages, text, generation)
+    found = _content_ranges(writer, messages, text, generation)
     order = sorted((first, end, i) for i, (first, end) in found.items())
     if not order:
-        return [(0, Place("scaffold", None))]
+        return [(0, TokenSection("scaffold", None))]
     first, _, i = order[0]
-    header = _header_alone(writer, messages[i])
+    header = _header(writer, messages[i])
     if header and text[:first].endswith(header):
         begin = first - len(header)
     else:
         begin = len(bos) if bos and text.startswith(bos) else 0
-    parts = [(0, Place("scaffold", None)), (begin, Place("header", i))]
+    parts = [(0, TokenSection("scaffold", None)), (begin, TokenSection("header", i))]
     footers: dict[str, str] = {}
     for (first, end, i), following in zip(order, [*order[1:], None], strict=True):
         role = messages[i]["role"]
         if role not in footers:
             footers[role] = _footer(writer, messages[: i + 1])
         gap = text[end : following[0] if following else None]
-        behind = end + _common(gap, footers[role])
-        parts += [(first, Place("content", i)), (end, Place("footer", i))]
-        parts.append((behind, Place("header", following[2]) if following else Place("scaffold", None)))
+        behind = end + _common_prefix_length(gap, footers[role])
+        parts += [(first, TokenSection("content", i)), (end, TokenSection("footer", i))]
+        parts.append((behind, TokenSection("header", following[2]) if following else TokenSection("scaffold", None)))
     return parts
 
 
-def _place(parts: Sequence[tuple[int, Place]], first: int, end: int) -> Place:
+def _section_at(parts: Sequence[tuple[int, TokenSection]], first: int, end: int) -> TokenSection:
     """The place of most of the characters from `first` to `end`; of as many, the later."""
     number = bisect_right(parts, first, key=itemgetter(0)) - 1
     best, most = parts[number][1], 0
@@ -114,13 +114,15 @@ def _place(parts: Sequence[tuple[int, Place]], first: int, end: int) -> Place:
     return best
 
 
-def _contents(writer: Writer, messages: Sequence[Message], text: str, generation: bool) -> dict[int, tuple[int, int]]:
+def _content_ranges(
+    writer: ChatRenderer, messages: Sequence[Message], text: str, generation: bool
+) -> dict[int, tuple[int, int]]:
     """Where in `text` each content begins and ends; without those that can't be found."""
     for trimmed in (False, True):
-        marked = _Marked(messages, trimmed)
+        marked = _MarkedMessages(messages, trimmed)
         try:
             shown = writer(marked.messages, generation)
-        except Refused:  # a template may look at how a content begins
+        except InvalidRequestError:  # a template may look at how a content begins
             continue
         if marked.without(shown) == text:
             return marked.ranges(shown)
@@ -135,7 +137,7 @@ def _contents(writer: Writer, messages: Sequence[Message], text: str, generation
     return found
 
 
-class _Marked:
+class _MarkedMessages:
     """`messages` with a mark of its own at the beginning and end of each content, or, `trimmed`, of what of it is not
     outer white space."""
 
@@ -168,41 +170,41 @@ class _Marked:
         for i, core in enumerate(self._cores):
             first, end = at.get(2 * i), at.get(2 * i + 1)
             if first is None and end is not None:
-                first = end - _common(bare[:end][::-1], core[::-1])
+                first = end - _common_prefix_length(bare[:end][::-1], core[::-1])
             elif end is None and first is not None:
-                end = first + _common(bare[first:], core)
+                end = first + _common_prefix_length(bare[first:], core)
             if first is not None and end is not None and first <= end:
                 ranges[i] = (first, end)
         return ranges
 
 
-def _footer(writer: Writer, messages: Sequence[Message]) -> str:
+def _footer(writer: ChatRenderer, messages: Sequence[Message]) -> str:
     """What is written behind the last content of a conversation; "" where that can't be told."""
     try:
         text = writer(messages, False)
-        found = _contents(writer, messages, text, False)
-    except Refused:
+        found = _content_ranges(writer, messages, text, False)
+    except InvalidRequestError:
         return ""
     last = found.get(len(messages) - 1)
     return "" if last is None else text[last[1] :]
 
 
-def _header_alone(writer: Writer, message: Message) -> str:
+def _header(writer: ChatRenderer, message: Message) -> str:
     """What is written before `message` where it isn't the first; "" where that can't be told."""
     other = {"role": "assistant" if message["role"] == "user" else "user", "content": "x"}
     three = [message, other, message]
     try:
         text = writer(three, False)
-        found = _contents(writer, three, text, False)
+        found = _content_ranges(writer, three, text, False)
         footer = _footer(writer, three[:2])
-    except Refused:
+    except InvalidRequestError:
         return ""
     if found.keys() != {0, 1, 2}:
         return ""
     return text[found[1][1] : found[2][0]].removeprefix(footer)
 
 
-def _common(one: str, other: str) -> int:
+def _common_prefix_length(one: str, other: str) -> int:
     """How many characters both begin with."""
     for count, (a, b) in enumerate(zip(one, other, strict=False)):
         if a != b:

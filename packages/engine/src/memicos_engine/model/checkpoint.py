@@ -21,10 +21,10 @@ class Checkpoint:
     def __init__(self, model: LanguageModel) -> None:
         running = model.hf.state_dict()
         prefix = model.hf.base_model_prefix
-        self._places: dict[str, tuple[Path, str]] = {}
-        self.unmatched: list[str] = []
-        for file in _files(Path(model.location)):
-            with _opened(file) as stored:
+        self._locations: dict[str, tuple[Path, str]] = {}
+        self.unmatched_names: list[str] = []
+        for file in _weight_files(Path(model.location)):
+            with _open_safetensors(file) as stored:
                 for key in stored.keys():  # noqa: SIM118 (no mapping)
                     candidates = (key, f"{prefix}.{key}", key.removeprefix(f"{prefix}."))
                     shape = list(stored.get_slice(key).get_shape())
@@ -32,34 +32,34 @@ class Checkpoint:
                         (one for one in candidates if one in running and list(running[one].shape) == shape), None
                     )
                     if name is None:
-                        self.unmatched.append(key)
+                        self.unmatched_names.append(key)
                     else:
-                        self._places[name] = (file, key)
+                        self._locations[name] = (file, key)
 
     @property
     def names(self) -> list[str]:
         """Names of parameters, file by file."""
-        return list(self._places)
+        return list(self._locations)
 
     def tensors(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
         """Those of `names` that there are, one at a time, as they are stored."""
         for name in names:
-            if name in self._places:
-                file, key = self._places[name]
-                with _opened(file) as stored:
+            if name in self._locations:
+                file, key = self._locations[name]
+                with _open_safetensors(file) as stored:
                     yield name, stored.get_tensor(key)
 
     def rows(self, name: str, indices: Sequence[int]) -> torch.Tensor | None:
         """Rows of a matrix, without reading the others; None where there is no such."""
-        if name not in self._places:
+        if name not in self._locations:
             return None
-        file, key = self._places[name]
-        with _opened(file) as stored:
+        file, key = self._locations[name]
+        with _open_safetensors(file) as stored:
             matrix = stored.get_slice(key)
             return torch.cat([matrix[index : index + 1] for index in indices])
 
 
-def _files(folder: Path) -> list[Path]:
+def _weight_files(folder: Path) -> list[Path]:
     """What transformers reads of a folder."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
@@ -70,6 +70,6 @@ def _files(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Any]:
+def _open_safetensors(file: Path) -> Iterator[Any]:
     with safe_open(file, framework="pt") as stored:
         yield stored

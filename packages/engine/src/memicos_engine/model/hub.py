@@ -9,13 +9,13 @@ from typing import Any
 
 from memicos_engine.errors import LoadError
 
-Report = Callable[[str, float], None]
+ProgressCallback = Callable[[str, float], None]
 """Called with words and the share that is done."""
 
-CONFIGURATION = ("*.json", "*.txt", "*.model", "*.jinja")
+CONFIGURATION_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
 """Those of a model's files that say what it is, without its weights."""
-MODEL_FILES = (*CONFIGURATION, "*.safetensors")
-OTHER_FORMATS = ("*/*", "consolidated*", "adapter_*")
+MODEL_FILES = (*CONFIGURATION_FILES, "*.safetensors")
+IGNORED_FILES = ("*/*", "consolidated*", "adapter_*")
 """Further copies of the weights, which transformers does not read."""
 SOURCE_FILES = ("*.json", "*.safetensors", "*.npz", "*.pt")
 MEGABYTE = 1_000_000
@@ -24,10 +24,10 @@ MEGABYTE = 1_000_000
 def fetch(
     repo: str,
     token: str | None,
-    report: Report,
+    on_progress: ProgressCallback,
     share: float,
     patterns: Sequence[str] = MODEL_FILES,
-    but: Sequence[str] = OTHER_FORMATS,
+    ignore_patterns: Sequence[str] = IGNORED_FILES,
 ) -> Path:
     """Folder of the cache with those of the repository's files that match `patterns` `but` not those, fetched where
     missing: by default a model's configuration, tokenizer and safetensors.
@@ -45,34 +45,34 @@ def fetch(
             repo,
             token=token,
             allow_patterns=list(patterns),
-            ignore_patterns=list(but),
-            tqdm_class=_bar(repo, report, share),
+            ignore_patterns=list(ignore_patterns),
+            tqdm_class=_progress_bar_class(repo, on_progress, share),
         )
     except errors.HFValidationError as error:
         raise LoadError(f"{repo} is no name that a repository of the hub can have: {error}.") from error
     except (OSError, httpx2.TransportError) as error:
-        words = explain(error, repo, token is not None)
+        words = explain_error(error, repo, token is not None)
         raise LoadError(words or f"{repo} cannot be stored in the cache: {error}.") from error
     return Path(folder)
 
 
-def fetch_sources(repo: str, folder: str, token: str | None, report: Report, share: float) -> Path:
+def fetch_sources(repo: str, folder: str, token: str | None, on_progress: ProgressCallback, share: float) -> Path:
     """As `fetch`, a repository's `folder` ("" for all of it) with the sources in it."""
     inside = f"{folder}/" if folder else ""
     above = folder.rpartition("/")[0]
     patterns = [f"{inside}{files}" for files in SOURCE_FILES]
     # of a run, in the folder above those of its sources
     patterns.append(f"{above}/config.json" if above else "config.json")
-    return fetch(repo, token, report, share, patterns, ()) / folder
+    return fetch(repo, token, on_progress, share, patterns, ()) / folder
 
 
-def explain(error: BaseException, repo: str, has_token: bool) -> str | None:
+def explain_error(error: BaseException, repo: str, has_token: bool) -> str | None:
     """Why `repo` cannot be had, and what to do; None where the error is not the hub's or the network's."""
     import httpx2
     import requests
     from huggingface_hub import constants, errors
 
-    for one in _chain(error):
+    for one in _error_chain(error):
         if isinstance(one, errors.GatedRepoError):
             page = f"{constants.ENDPOINT}/{repo}"
             if has_token:
@@ -89,9 +89,9 @@ def explain(error: BaseException, repo: str, has_token: bool) -> str | None:
                 "one set HF_TOKEN to a token that may read it."
             )
         if isinstance(one, errors.RevisionNotFoundError | errors.RemoteEntryNotFoundError):
-            return f"{repo} is on the hub, but lacks a file that is needed: {_asked(one.response.url)}."
+            return f"{repo} is on the hub, but lacks a file that is needed: {_file_of_url(one.response.url)}."
         if isinstance(one, errors.HfHubHTTPError):
-            return _status(one.response.status_code, repo, one.response.headers.get("retry-after"))
+            return _explain_status(one.response.status_code, repo, one.response.headers.get("retry-after"))
         if isinstance(one, errors.OfflineModeIsEnabled):
             return (
                 f"{repo} is not in the cache ({constants.HF_HUB_CACHE}), and HF_HUB_OFFLINE forbids to fetch it: "
@@ -107,7 +107,7 @@ def explain(error: BaseException, repo: str, has_token: bool) -> str | None:
     return None
 
 
-def _status(status: int, repo: str, retry_after: str | None) -> str:
+def _explain_status(status: int, repo: str, retry_after: str | None) -> str:
     if status == 429:
         wait = f"in {retry_after} s" if retry_after and retry_after.isdecimal() else "in some minutes"
         return (
@@ -119,12 +119,12 @@ def _status(status: int, repo: str, retry_after: str | None) -> str:
     return f"The hub answered with status {status} for {repo}. Restart in some minutes."
 
 
-def _asked(url: Any) -> str:
+def _file_of_url(url: Any) -> str:
     """The part of a hub's address that follows the revision."""
     return str(url).partition("/resolve/")[2].partition("/")[2] or str(url).rpartition("/")[2]
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def _error_chain(error: BaseException) -> Iterator[BaseException]:
     """An error and what led to it: huggingface_hub and transformers wrap one in another."""
     seen: list[BaseException] = []
     following: BaseException | None = error
@@ -134,7 +134,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         following = following.__cause__ or following.__context__
 
 
-def _bar(repo: str, report: Report, share: float) -> type[Any]:
+def _progress_bar_class(repo: str, report: ProgressCallback, share: float) -> type[Any]:
     """A progress bar as snapshot_download wants one, that reports megabytes instead of drawing."""
     from tqdm import tqdm
 

@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from memicos_engine.model.hook_modules import Places, find_places
+from memicos_engine.model.hook_modules import HookModules, find_hook_modules
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -60,9 +60,9 @@ class LanguageModel:
         raise ValueError(f"{type(self.hf).__name__} has no list of {self.n_layers} blocks")
 
     @cached_property
-    def places(self) -> Places:
+    def hook_modules(self) -> HookModules:
         """Where hook points besides the residual stream are in `hf`; found by a short run when first asked for."""
-        return find_places(self.hf, self.blocks, self.token_ids("One, two, three.", prepend_bos=True))
+        return find_hook_modules(self.hf, self.blocks, self.token_ids("One, two, three.", prepend_bos=True))
 
     @property
     def bos_token_id(self) -> int | None:
@@ -107,14 +107,14 @@ class LanguageModel:
         """Each id decoded alone; a token that is part of a character decodes to U+FFFD."""
         return self.tokenizer.batch_decode([[i] for i in ids], clean_up_tokenization_spaces=False)
 
-    def special(self, ids: Sequence[int]) -> list[bool]:
+    def special_mask(self, ids: Sequence[int]) -> list[bool]:
         """Whether each id is a special token (BOS, end of turn, ...), not text."""
         return [i in self._special_ids for i in ids]
 
-    def without_special(self, ids: Sequence[int]) -> list[int]:
+    def remove_special(self, ids: Sequence[int]) -> list[int]:
         return [i for i in ids if i not in self._special_ids]
 
-    def text(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`, special tokens included."""
         found: Any = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return found
@@ -152,10 +152,10 @@ def load_model(
     if missing := sorted(info["missing_keys"]):
         # transformers would fill them with random numbers
         raise ValueError(f"the weights at {location} lack {len(missing)} tensors, for example {missing[0]}")
-    return _described(model_id, location, loaded.to(device).eval(), tokenizer, device, dtype)
+    return _language_model(model_id, location, loaded.to(device).eval(), tokenizer, device, dtype)
 
 
-def outline(model_id: str, location: str, dtype: str = "float32") -> LanguageModel:
+def load_model_outline(model_id: str, location: str, dtype: str = "float32") -> LanguageModel:
     """The model in the folder `location` by its configuration and tokenizer alone.
 
     Its tensors have shapes and no values. `places` raises RuntimeError where the model's run depends on values, as
@@ -167,10 +167,10 @@ def outline(model_id: str, location: str, dtype: str = "float32") -> LanguageMod
     config = AutoConfig.from_pretrained(location, trust_remote_code=False)
     with FakeTensorMode():
         hf = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype], trust_remote_code=False).eval()
-    return _described(model_id, location, hf, tokenizer, "cpu", dtype)
+    return _language_model(model_id, location, hf, tokenizer, "cpu", dtype)
 
 
-def _described(model_id: str, location: str, hf: Any, tokenizer: Any, device: str, dtype: str) -> LanguageModel:
+def _language_model(model_id: str, location: str, hf: Any, tokenizer: Any, device: str, dtype: str) -> LanguageModel:
     config = hf.config.get_text_config(decoder=True)
     return LanguageModel(
         id=model_id,

@@ -31,12 +31,12 @@ class ModelNames:
     custom: str | None = None
 
     @property
-    def given(self) -> tuple[str, ...]:
+    def configured(self) -> tuple[str, ...]:
         return tuple(name for name in (self.model, self.override, self.custom) if name)
 
 
 @dataclass(frozen=True)
-class Place:
+class WeightsLocation:
     """Where weights are: in `folder`, or in the hub's repository `repo`. `setting` is the one that says so."""
 
     setting: str
@@ -44,12 +44,12 @@ class Place:
     repo: str | None = None
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         """Without the path of a folder, which is nobody's business."""
         return self.repo or (self.folder.resolve().name if self.folder else "")
 
 
-def place(names: ModelNames) -> Place:
+def locate_weights(names: ModelNames) -> WeightsLocation:
     """Where the model's weights are.
 
     Raises:
@@ -61,7 +61,7 @@ def place(names: ModelNames) -> Place:
         raise LoadError("No model is named: set MODEL_ID, or start with --env-file (--list-configs lists the known).")
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return Place(setting, folder=folder)
+        return WeightsLocation(setting, folder=folder)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise LoadError(f"There is no folder {name} ({setting}).")
     repo = hub_id(name) or hub_id(saelens_registry.hub_models().get(name, ""))
@@ -70,7 +70,7 @@ def place(names: ModelNames) -> Place:
             f"{name} ({setting}) is neither a folder nor a hub id (owner/name) nor a short name that TransformerLens "
             "or SAELens know. Set CUSTOM_HF_MODEL_ID to where its weights are."
         )
-    return Place(setting, repo=repo)
+    return WeightsLocation(setting, repo=repo)
 
 
 def hub_id(name: str) -> str | None:
@@ -84,13 +84,13 @@ def hub_id(name: str) -> str | None:
     return official if "/" in official or official in OFFICIAL_MODEL_NAMES else None
 
 
-def accepted(names: ModelNames, owners: Sequence[str], place: Place) -> tuple[str, ...]:
+def accepted_model_names(names: ModelNames, owners: Sequence[str], place: WeightsLocation) -> tuple[str, ...]:
     """Every name that requests may give as `model`. First the model that the sources belong to.
 
     `owners` are the models that SAELens' directory has the sources under, `place` where the weights are.
     """
     found = list(owners)
-    for name in names.given:
+    for name in names.configured:
         if (folder := Path(name).expanduser()).is_dir():
             found += [folder.resolve().name] if name == names.model else []
         else:

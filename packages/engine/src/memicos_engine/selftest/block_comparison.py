@@ -19,7 +19,7 @@ ALL = slice(None)
 
 
 @dataclass(frozen=True)
-class Runs:
+class BlockActivations:
     """What went into each block and came out of it, a tensor (B, T, D) for each run of the model."""
 
     inputs: list[list[torch.Tensor]]
@@ -27,13 +27,13 @@ class Runs:
 
 
 @contextmanager
-def recorded(model: LanguageModel) -> Iterator[Runs]:
+def record_blocks(model: LanguageModel) -> Iterator[BlockActivations]:
     """Records the runs inside; outputs are those before any hook that is added inside changes them."""
     _, blocks = block_list(model.hf, model.n_layers)
-    runs = Runs([[] for _ in blocks], [[] for _ in blocks])
+    runs = BlockActivations([[] for _ in blocks], [[] for _ in blocks])
     handles = []
     for block, inputs, outputs in zip(blocks, runs.inputs, runs.outputs, strict=True):
-        handles += [at_input(block, inputs.append), at_output(block, outputs.append)]
+        handles += [add_input_hook(block, inputs.append), add_output_hook(block, outputs.append)]
     try:
         yield runs
     finally:
@@ -41,7 +41,7 @@ def recorded(model: LanguageModel) -> Iterator[Runs]:
             handle.remove()
 
 
-def differences(
+def block_differences(
     model: LanguageModel,
     ids: torch.Tensor,
     inputs: Sequence[torch.Tensor],
@@ -56,11 +56,11 @@ def differences(
     _, blocks = block_list(model.hf, model.n_layers)
     own: list[torch.Tensor] = []
     # before it is replaced
-    handles = [at_input(blocks[0], own.append)]
+    handles = [add_input_hook(blocks[0], own.append)]
     for block, given in zip(blocks, inputs, strict=True):
-        handles.append(at_input(block, partial(_instead, given[None])))
+        handles.append(add_input_hook(block, partial(_replacement, given[None])))
     try:
-        alone = capture(model, ids[None], None, residuals(model))
+        alone = capture(model, ids[None], None, residual_hooks(model))
     finally:
         for handle in handles:
             handle.remove()
@@ -68,19 +68,19 @@ def differences(
     for number, output in enumerate(outputs):
         pairs[f"block {number}"] = (output, alone[POST.format(number)][0])
     return {
-        f"{place}, {name}": relative(model, found[part], expected[part], part)
+        f"{place}, {name}": relative_rms(model, found[part], expected[part], part)
         for place, (found, expected) in pairs.items()
         for name, part in parts.items()
         if len(ids[part])
     }
 
 
-def residuals(model: LanguageModel) -> list[str]:
+def residual_hooks(model: LanguageModel) -> list[str]:
     """Hook names of the residual stream after each block."""
     return [POST.format(layer) for layer in range(model.n_layers)]
 
 
-def relative(model: LanguageModel, found: torch.Tensor, expected: torch.Tensor, where: slice = ALL) -> float:
+def relative_rms(model: LanguageModel, found: torch.Tensor, expected: torch.Tensor, where: slice = ALL) -> float:
     """Relative RMS of `found` (T, n), which are the positions `where` of a text; a BOS in front is left out.
 
     The error of each position by the size of what is expected there, then the root of the mean square over positions:
@@ -93,13 +93,13 @@ def relative(model: LanguageModel, found: torch.Tensor, expected: torch.Tensor, 
     return ((now - then).norm(dim=-1) / size).square().mean().sqrt().item()
 
 
-def worst_of(found: dict[str, float]) -> tuple[float, str]:
+def largest_difference(found: dict[str, float]) -> tuple[float, str]:
     """The largest value, with its name; NaN is larger than all."""
     at = max(found, key=lambda name: math.inf if math.isnan(found[name]) else found[name])
     return found[at], at
 
 
-def at_input(block: torch.nn.Module, visit: Callable[[torch.Tensor], torch.Tensor | None]) -> RemovableHandle:
+def add_input_hook(block: torch.nn.Module, visit: Callable[[torch.Tensor], torch.Tensor | None]) -> RemovableHandle:
     """Call `visit` with what goes into `block`; what it returns, unless None, takes its place."""
 
     def hook(_block: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -111,7 +111,7 @@ def at_input(block: torch.nn.Module, visit: Callable[[torch.Tensor], torch.Tenso
     return block.register_forward_pre_hook(hook, with_kwargs=True)
 
 
-def at_output(block: torch.nn.Module, visit: Callable[[torch.Tensor], None]) -> RemovableHandle:
+def add_output_hook(block: torch.nn.Module, visit: Callable[[torch.Tensor], None]) -> RemovableHandle:
     """Call `visit` with what comes out of `block`."""
 
     def hook(_block: torch.nn.Module, _args: Any, output: Any) -> None:
@@ -120,5 +120,5 @@ def at_output(block: torch.nn.Module, visit: Callable[[torch.Tensor], None]) -> 
     return block.register_forward_hook(hook)
 
 
-def _instead(given: torch.Tensor, _hidden: torch.Tensor) -> torch.Tensor:
+def _replacement(given: torch.Tensor, _hidden: torch.Tensor) -> torch.Tensor:
     return given

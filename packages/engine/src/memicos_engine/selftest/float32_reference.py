@@ -39,7 +39,7 @@ _SCALED_EMBEDDINGS = {"gemma", "gemma2", "gemma3_text"}
 """Architectures that multiply embeddings by the root of their width."""
 
 
-class NotCovered(Exception):
+class CheckNotPossible(Exception):
     """An architecture with a part that is not known here; the message says which."""
 
 
@@ -51,7 +51,7 @@ def block_list(hf: PreTrainedModel, n_layers: int) -> tuple[str, torch.nn.Module
     raise ValueError(f"{type(hf).__name__} has no list of {n_layers} blocks")
 
 
-class Reference:
+class Float32Reference:
     """Float32 parts of `model`. Each call builds what it needs and keeps nothing of it."""
 
     def __init__(self, model: LanguageModel) -> None:
@@ -75,7 +75,7 @@ class Reference:
         """Output (T, D) of the block for its input (T, D).
 
         Raises:
-            NotCovered: it wants something that is not known here.
+            CheckNotPossible: it wants something that is not known here.
         """
         kind = type(block_list(self._skeleton, self._model.n_layers)[1][layer])
         arguments = self._arguments(kind, layer, len(hidden))
@@ -88,7 +88,7 @@ class Reference:
         """What the unembedding reads (T, D), from the residual stream (T, D) after the last block."""
         name = next((one for one in _FINAL_NORMS if hasattr(self._body(self._skeleton), one)), None)
         if name is None:
-            raise NotCovered(f"which module of {self.kind} is the final norm is not known here")
+            raise CheckNotPossible(f"which module of {self.kind} is the final norm is not known here")
         made = getattr(self._body(self._skeleton), name)
         norm = _filled(lambda: copy.deepcopy(made), getattr(self._body(self._model.hf), name))
         with torch.inference_mode():
@@ -116,7 +116,7 @@ class Reference:
             return rows + table[first : first + len(rows)].detach().to(CPU, torch.float32)
         if self.kind in _PLAIN_EMBEDDINGS:
             return rows * (getattr(self._text_config, "embedding_multiplier", None) or 1)
-        raise NotCovered(f"how {self.kind} makes its first block's input of embeddings is not known here")
+        raise CheckNotPossible(f"how {self.kind} makes its first block's input of embeddings is not known here")
 
     @property
     def kind(self) -> str:
@@ -149,7 +149,9 @@ class Reference:
             if one.default is one.empty and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
         }
         if unknown := needed - _KNOWN_ARGUMENTS:
-            raise NotCovered(f"a block of {self.kind} wants {', '.join(sorted(unknown))}, which is not known here")
+            raise CheckNotPossible(
+                f"a block of {self.kind} wants {', '.join(sorted(unknown))}, which is not known here"
+            )
         if "position_embeddings" in parameters:
             given["position_embeddings"] = self._rotary(layer, positions)
         takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
@@ -159,7 +161,7 @@ class Reference:
         """Cosine and sine of the block's positions, by transformers' module for them, built anew."""
         found = getattr(self._body(self._skeleton), "rotary_emb", None)
         if found is None:
-            raise NotCovered(f"where {self.kind} has its rotary embedding is not known here")
+            raise CheckNotPossible(f"where {self.kind} has its rotary embedding is not known here")
         rotary = type(found)(self._text_config)
         probe = torch.zeros(1, 1, 1)
         if "layer_type" in inspect.signature(rotary.forward).parameters:
@@ -179,7 +181,7 @@ class Reference:
         if types is None:
             return window
         if types[layer] not in ("full_attention", "sliding_attention"):
-            raise NotCovered(f"what a block of type {types[layer]} sees is not known here")
+            raise CheckNotPossible(f"what a block of type {types[layer]} sees is not known here")
         return window if types[layer] == "sliding_attention" else None
 
 

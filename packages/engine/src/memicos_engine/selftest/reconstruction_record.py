@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import torch
 
-from memicos_engine.atomic_write import replace_text
+from memicos_engine.atomic_write import write_text_atomically
 from memicos_engine.capture.capture import capture
 from memicos_engine.capture.positions import counted_positions
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model import hook_points
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import Source
@@ -24,7 +24,7 @@ FILE_NAME = "probe.json"
 
 
 @dataclass(frozen=True)
-class Probe:
+class ReconstructionRecord:
     """Figures over the `tokens` positions that count.
 
     `l0`: features that fire at a position, on average; `explained_variance`: 1 - |h - reconstruction|^2 / |h - mean|^2
@@ -48,7 +48,7 @@ def record_path(folder: Path, model: str, source_id: str) -> Path:
     return folder / f"{quote(model, safe='')}@{quote(source_id, safe='')}.json"
 
 
-def read_record(path: Path, model: str) -> Probe | None:
+def read_record(path: Path, model: str) -> ReconstructionRecord | None:
     """What was recorded at `path`; None where nothing was, or another model was run, or another text.
 
     Raises:
@@ -59,15 +59,15 @@ def read_record(path: Path, model: str) -> Probe | None:
     try:
         content = dict(json.loads(path.read_text(encoding="utf-8")))
         about = (content.pop("model"), content.pop("text"))
-        probe = Probe(**{name: float(value) for name, value in content.items()})  # pyright: ignore[reportArgumentType]
+        probe = ReconstructionRecord(**{name: float(value) for name, value in content.items()})  # pyright: ignore[reportArgumentType]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path.name} of {path.parent.name} is no record of a probe: {error}") from error
     return probe if about == (model, _text_id()) else None
 
 
-def write_record(path: Path, model: str, probe: Probe) -> None:
+def write_record(path: Path, model: str, probe: ReconstructionRecord) -> None:
     """Raises OSError where it cannot be written."""
-    replace_text(path, json.dumps({"model": model, "text": _text_id(), **asdict(probe)}, indent=1) + "\n")
+    write_text_atomically(path, json.dumps({"model": model, "text": _text_id(), **asdict(probe)}, indent=1) + "\n")
 
 
 @cache
@@ -83,13 +83,13 @@ def _text_id() -> str:
 
 
 @torch.inference_mode()
-def measure(model: LanguageModel, source: Source, texts: Sequence[str] = ()) -> Probe:
+def measure_reconstruction(model: LanguageModel, source: Source, texts: Sequence[str] = ()) -> ReconstructionRecord:
     """Run `texts` (the probe's own where none are given), one by one, each cut to the recipe's context size.
 
     Raises:
-        Refused: the source's hook is not there, or has another width; or its recipe ignores the whole text.
+        InvalidRequestError: the source's hook is not there, or has another width; or its recipe ignores the whole text.
     """
-    hook_points.check_captured(model, source.hook_name)
+    hook_points.check_capturable(model, source.hook_name)
     size = min(source.recipe.context_size, model.max_context)
     has_bos = model.bos_token_id is not None
     read: list[torch.Tensor] = []
@@ -106,7 +106,7 @@ def measure(model: LanguageModel, source: Source, texts: Sequence[str] = ()) -> 
     hidden = torch.cat(read)
     hook_points.check_width(source.hook_name, f"Source {source.id}", source.d_in, hidden.shape[-1])
     if not len(hidden):
-        raise Refused(
+        raise InvalidRequestError(
             f"Source {source.id}: its recipe ignores every token of the probe's text (ignored_positions, norm_cut)."
         )
     fires = source.encode(hidden) > 0
@@ -116,7 +116,7 @@ def measure(model: LanguageModel, source: Source, texts: Sequence[str] = ()) -> 
     target = torch.cat(written).cpu().double()
     residue = (target - rebuilt).square().sum()
     spread = (target - target.mean(0)).square().sum()
-    return Probe(
+    return ReconstructionRecord(
         l0=fires.sum(-1).float().mean().item(),
         explained_variance=(1 - residue / spread).item(),
         largest_norm=norms.max().item(),

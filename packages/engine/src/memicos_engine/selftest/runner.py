@@ -12,64 +12,69 @@ import torch
 from memicos_engine.errors import is_out_of_memory
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.selftest import checks
-from memicos_engine.selftest.checks import EVERYTHING, Check, Extent, Part, tolerance_of
-from memicos_engine.selftest.float32_reference import NotCovered
-from memicos_engine.selftest.reconstruction_record import Probe
+from memicos_engine.selftest.checks import ALL_CAPABILITIES, Capability, CheckLimits, CheckResult, tolerance_for
+from memicos_engine.selftest.float32_reference import CheckNotPossible
+from memicos_engine.selftest.reconstruction_record import ReconstructionRecord
 from memicos_engine.sources.source import Source
 
 log = logging.getLogger(__name__)
 
-FULL = Extent()
+FULL_LIMITS = CheckLimits()
 
 
-def short(seconds: float, memory: int) -> Extent:
+def short_limits(seconds: float, memory: int) -> CheckLimits:
     """What is compared as a server starts."""
-    return Extent(positions=24, blocks=4, vocabulary=4096, written=3, seconds=seconds, memory=memory)
+    return CheckLimits(positions=24, blocks=4, vocabulary=4096, generated_tokens=3, seconds=seconds, memory=memory)
 
 
-def of_model(model: LanguageModel, hook_names: Sequence[str], extent: Extent = FULL) -> Iterator[Check]:
+def check_model(
+    model: LanguageModel, hook_names: Sequence[str], extent: CheckLimits = FULL_LIMITS
+) -> Iterator[CheckResult]:
     """Checks of the model, one after the other. `hook_names` are what is captured for its sources.
 
     A check that breaks counts as failed; one that the time is over for, or that lacks memory or knowledge of the
     architecture, as not compared.
     """
     end = math.inf if extent.seconds is None else time.monotonic() + extent.seconds
-    planned: list[tuple[str, tuple[Part, ...], Callable[[], Check]]] = [
-        ("embedding", EVERYTHING, partial(checks.embedding, model, extent)),
-        ("blocks", EVERYTHING, partial(checks.blocks, model, extent, end)),
-        ("unembedding", ("generation",), partial(checks.unembedding, model, extent)),
-        ("batch", ("activation",), partial(checks.batch, model, hook_names, extent)),
-        ("cache", ("generation",), partial(checks.cache, model, extent)),
-        ("weights", EVERYTHING, partial(checks.weights, model, extent)),
+    planned: list[tuple[str, tuple[Capability, ...], Callable[[], CheckResult]]] = [
+        ("embedding", ALL_CAPABILITIES, partial(checks.check_embedding, model, extent)),
+        ("blocks", ALL_CAPABILITIES, partial(checks.check_blocks, model, extent, end)),
+        ("unembedding", ("generation",), partial(checks.check_unembedding, model, extent)),
+        ("batch", ("activation",), partial(checks.check_batch, model, hook_names, extent)),
+        ("cache", ("generation",), partial(checks.check_cache, model, extent)),
+        ("weights", ALL_CAPABILITIES, partial(checks.check_weights, model, extent)),
     ]
     for name, needed_by, check in planned:
-        unknown = Check(name, None, tolerance_of(model.dtype), "", needed_by)
+        unknown = CheckResult(name, None, tolerance_for(model.dtype), "", needed_by)
         if time.monotonic() > end:
             yield replace(unknown, words=f"left out: {extent.seconds:g} s were over")
         else:
             yield _guarded(unknown, check)
 
 
-def of_source(
-    model: LanguageModel, source_id: str, load: Callable[[], Source], recorded: Callable[[], Probe | None]
-) -> Check:
+def check_source(
+    model: LanguageModel,
+    source_id: str,
+    load: Callable[[], Source],
+    recorded: Callable[[], ReconstructionRecord | None],
+) -> CheckResult:
     """What the source that `load` gives makes of the probe's text against what was `recorded`, as in `of_model`."""
-    unknown = Check(f"reconstruction {source_id}", None, tolerance_of(model.dtype), "", source=source_id)
+    unknown = CheckResult(f"reconstruction {source_id}", None, tolerance_for(model.dtype), "", source=source_id)
 
-    def check() -> Check:
+    def check() -> CheckResult:
         expected = recorded()
         if expected is None:
             return replace(unknown, words="not recorded")
-        return checks.reconstruction(model, load(), expected)
+        return checks.check_reconstruction(model, load(), expected)
 
     return _guarded(unknown, check)
 
 
-def _guarded(unknown: Check, check: Callable[[], Check]) -> Check:
+def _guarded(unknown: CheckResult, check: Callable[[], CheckResult]) -> CheckResult:
     """What `check` gives; `unknown` with the reason where it cannot tell, failed where it breaks."""
     try:
         return check()
-    except NotCovered as reason:
+    except CheckNotPossible as reason:
         return replace(unknown, words=f"left out: {reason}")
     except torch.AcceleratorError:
         raise

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from memicos_engine.selftest.reconstruction_record import Probe
-from memicos_engine.sources.source import NEURONS, SourceFacts
+from memicos_engine.selftest.reconstruction_record import ReconstructionRecord
+from memicos_engine.sources.source import NEURON_ARCHITECTURE, SourceInfo
 
 LITTLE = 0.3
 """A share of the variance below this is named."""
@@ -17,30 +17,30 @@ OFTEN = 0.1
 
 
 @dataclass(frozen=True)
-class Figure:
+class MetricCheck:
     """`expected` says what, and why. `problem` says what is wrong where the figure shows that weights and hook do not
     belong together, `remark` what is unusual and no proof.
     """
 
     name: str
-    found: str
+    value: str
     expected: str
     problem: str | None = None
     remark: str | None = None
 
 
-def figures(facts: SourceFacts, probe: Probe) -> list[Figure]:
+def check_metrics(facts: SourceInfo, probe: ReconstructionRecord) -> list[MetricCheck]:
     """A model's neurons reconstruct themselves, and have nothing to be expected of."""
-    if facts.architecture == NEURONS:
+    if facts.architecture == NEURON_ARCHITECTURE:
         return []
     found = [_explained(facts, probe), _l0(facts, probe), _norms(facts, probe)]
     if probe.left_out:
         found.append(_left_out(probe))
     expected = f"any: {probe.tokens} tokens are too few to tell which features are dead"
-    return [*found, Figure("silent features", f"{probe.silent:.1%}", expected)]
+    return [*found, MetricCheck("silent features", f"{probe.silent:.1%}", expected)]
 
 
-def _explained(facts: SourceFacts, probe: Probe) -> Figure:
+def _explained(facts: SourceInfo, probe: ReconstructionRecord) -> MetricCheck:
     value = probe.explained_variance
     said = "0.5 to 1 is usual" if facts.explained_variance is None else f"{facts.explained_variance:.3g} is recorded"
     problem = remark = None
@@ -59,10 +59,10 @@ def _explained(facts: SourceFacts, probe: Probe) -> Figure:
     elif value < LITTLE:
         remark = "little is explained: are model, hook_name and prepend_bos those that it was trained with?"
     expected = f"well above 0, which the mean alone explains; {said}"
-    return Figure("explained variance", f"{value:.3f}", expected, problem, remark)
+    return MetricCheck("explained variance", f"{value:.3f}", expected, problem, remark)
 
 
-def _l0(facts: SourceFacts, probe: Probe) -> Figure:
+def _l0(facts: SourceInfo, probe: ReconstructionRecord) -> MetricCheck:
     value, most = probe.l0, facts.d_sae / 2
     if facts.k is not None:
         expected = f"at most k = {facts.k} of {facts.d_sae:,} features"
@@ -79,10 +79,10 @@ def _l0(facts: SourceFacts, probe: Probe) -> Figure:
         problem = f"L0 is {value:.4g}: more than half of the {facts.d_sae:,} features fire at a token"
     elif value < 1:
         remark = "fewer than one feature fires at a token"
-    return Figure("L0", f"{value:.4g}", expected, problem, remark)
+    return MetricCheck("L0", f"{value:.4g}", expected, problem, remark)
 
 
-def _norms(facts: SourceFacts, probe: Probe) -> Figure:
+def _norms(facts: SourceInfo, probe: ReconstructionRecord) -> MetricCheck:
     cut, value = facts.recipe.norm_cut, probe.largest_norm
     expected = f"within {MANY} times the middle one, {probe.median_norm:.4g}"
     if cut is not None:
@@ -92,11 +92,11 @@ def _norms(facts: SourceFacts, probe: Probe) -> Figure:
         problem = f"the largest norm is {value}"
     elif value > MANY * probe.median_norm:
         remark = "a few tokens are far out: a norm_cut in memicos.json leaves them out"
-    return Figure("largest norm", f"{value:.6g}", expected, problem, remark)
+    return MetricCheck("largest norm", f"{value:.6g}", expected, problem, remark)
 
 
-def _left_out(probe: Probe) -> Figure:
+def _left_out(probe: ReconstructionRecord) -> MetricCheck:
     positions = probe.tokens + probe.left_out
     expected = f"few of {positions} positions, by the recipe; their norms are up to {probe.largest_left_out:.6g}"
     remark = "many are left out: is the norm cut that of this hook?" if probe.left_out > OFTEN * positions else None
-    return Figure("left out", f"{probe.left_out}", expected, None, remark)
+    return MetricCheck("left out", f"{probe.left_out}", expected, None, remark)

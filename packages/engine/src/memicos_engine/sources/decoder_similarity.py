@@ -2,7 +2,7 @@
 
 import torch
 
-from memicos_engine.errors import Refused
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.sources.source import Source
 
 _ROWS_AT_A_TIME = 8192
@@ -15,14 +15,16 @@ def most_similar(source: Source, direction: torch.Tensor, limit: int) -> list[tu
     Rows of length 0 have no direction and are left out. Computed in float32.
 
     Raises:
-        Refused: the direction is zero, not finite, or of another width than the source's rows.
+        InvalidRequestError: the direction is zero, not finite, or of another width than the source's rows.
     """
     rows = source.decoder_rows()
     if len(direction) != rows.shape[1]:
-        raise Refused(f"The direction has {len(direction)} numbers; those of source {source.id} have {rows.shape[1]}.")
+        raise InvalidRequestError(
+            f"The direction has {len(direction)} numbers; those of source {source.id} have {rows.shape[1]}."
+        )
     wanted = direction.to(rows.device).double()
     if not wanted.any() or not wanted.isfinite().all():
-        raise Refused("The direction is zero or not finite: it points nowhere.")
+        raise InvalidRequestError("The direction is zero or not finite: it points nowhere.")
     wanted /= wanted.abs().max()  # squares of large numbers are none
     unit = (wanted / wanted.norm()).float()
     cosines = torch.cat([_cosines(some.float(), unit) for some in rows.split(_ROWS_AT_A_TIME)])

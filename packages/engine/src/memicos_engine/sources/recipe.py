@@ -32,7 +32,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Extras:
+class RecipeOverrides:
     """What `memicos.json` beside a source's weights says; None where it says nothing.
 
     It stands over what the source's own files say. `set` is the part of the source's id after the layer,
@@ -80,7 +80,7 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def read_extras(folder: Path) -> Extras:
+def read_overrides(folder: Path) -> RecipeOverrides:
     """What `memicos.json` in a source's folder says, all of it optional; null is the same as nothing.
 
     Raises:
@@ -88,7 +88,7 @@ def read_extras(folder: Path) -> Extras:
     """
     path = folder / FILE_NAME
     if not path.exists():
-        return Extras()
+        return RecipeOverrides()
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -103,24 +103,24 @@ def read_extras(folder: Path) -> Extras:
         if value is not None and not good(value):
             raise RecipeError(f'{path}: expected {words} as "{name}", not {json.dumps(value)[:80]}')
         found[name] = tuple(value) if name == "ignored_positions" and value is not None else value
-    return Extras(**found)
+    return RecipeOverrides(**found)
 
 
-EXAMPLES: dict[str, Any] = {"hook_name": "blocks.5.hook_resid_post", "prepend_bos": True, "context_size": 128}
+REQUIRED_FIELDS: dict[str, Any] = {"hook_name": "blocks.5.hook_resid_post", "prepend_bos": True, "context_size": 128}
 """What a recipe needs, with the line to write where nothing says it."""
 
 
-def settle(extras: Extras, said: Mapping[str, Any], assumed: Mapping[str, Any], where: str) -> Recipe:
+def resolve_recipe(extras: RecipeOverrides, said: Mapping[str, Any], assumed: Mapping[str, Any], where: str) -> Recipe:
     """The recipe of the source at `where`: from its memicos.json, else from its own files, else from its format.
 
     Raises:
         RecipeError: none of them says the hook, whether BOS is in front, or the size of a context.
     """
     known: dict[str, Any] = {}
-    for name in EXAMPLES:
+    for name in REQUIRED_FIELDS:
         values = (getattr(extras, name), said.get(name), assumed.get(name))
         known[name] = next((value for value in values if value is not None), None)
-    missing = {name: EXAMPLES[name] for name, value in known.items() if value is None}
+    missing = {name: REQUIRED_FIELDS[name] for name, value in known.items() if value is None}
     if missing:
         raise RecipeError(
             f"{where}: nothing says {' and '.join(missing)}. Write a {FILE_NAME} beside the weights, for example "

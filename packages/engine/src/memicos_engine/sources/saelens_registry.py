@@ -12,10 +12,10 @@ if TYPE_CHECKING:  # SAELens imports torch
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedSae:
     """An SAE of the directory: SAELens' `release` and `sae_id`, and the hub's repository with the path in it."""
 
-    id: str
+    source_id: str
     release: str
     sae_id: str
     repo: str
@@ -28,7 +28,7 @@ def hub_models() -> dict[str, str]:
     return {model: entry.model for entry in _releases() for model in _models(entry)}
 
 
-def figures(release: str, sae_id: str) -> dict[str, float]:
+def recorded_metrics(release: str, sae_id: str) -> dict[str, float]:
     """`l0` and `explained_variance` of an SAE as SAELens' directory has them, those that it has."""
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
@@ -43,19 +43,19 @@ def figures(release: str, sae_id: str) -> dict[str, float]:
 
 
 @cache
-def published(model: str) -> dict[str, list[Published]]:
+def published_saes(model: str) -> dict[str, list[PublishedSae]]:
     """The SAEs of one of neuronpedia's models by their set, which is what follows the first `-` of the id."""
-    found: dict[str, list[Published]] = {}
+    found: dict[str, list[PublishedSae]] = {}
     for entry in _releases():
         for sae_id, name in entry.neuronpedia_id.items():
             owner, _, source_id = (name or "").partition("/")
             if owner == model:
-                one = Published(source_id, entry.release, sae_id, entry.repo_id, entry.saes_map[sae_id])
+                one = PublishedSae(source_id, entry.release, sae_id, entry.repo_id, entry.saes_map[sae_id])
                 found.setdefault(source_id.partition("-")[2], []).append(one)
     return found
 
 
-def owners(names: Sequence[str]) -> list[str]:
+def matching_models(names: Sequence[str]) -> list[str]:
     """Models of the directory that are one of `names`: by their id, by their hub id, or without `-it`."""
     from memicos_engine.model.model_names import hub_id
 

@@ -18,20 +18,20 @@ from sae_lens.loading.pretrained_saes_directory import get_norm_scaling_factor
 from sae_lens.registry import SAE_CLASS_REGISTRY
 from safetensors import SafetensorError
 
-from memicos_engine.errors import RecipeError, Refused, SourceError
+from memicos_engine.errors import InvalidRequestError, RecipeError, SourceError
 from memicos_engine.model.language_model import DTYPES
 from memicos_engine.sources import saelens_registry
-from memicos_engine.sources.formats import detect, saelens
-from memicos_engine.sources.formats.files import peek, read
-from memicos_engine.sources.recipe import Extras, Recipe, read_extras, settle
+from memicos_engine.sources.formats import detect_format, saelens
+from memicos_engine.sources.formats.files import read_shapes, read_weights
+from memicos_engine.sources.recipe import Recipe, RecipeOverrides, read_overrides, resolve_recipe
 
 _LAYER = re.compile(r"blocks\.(\d+)\.")
-STORED_UNIT = 2e-3
+UNIT_LENGTH_TOLERANCE = 2e-3
 """How far from 1 the length of a direction is after it was unit and stored in 16 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceFacts:
+class SourceInfo:
     """What is known of a source without its weights. `id` is `<layer>-<set>` with an optional `__<variant>`.
 
     It takes activations of width `d_in`, and its directions have width `d_out` (another hook's, of a transcoder).
@@ -63,20 +63,20 @@ class SourceFacts:
         return self.recipe.hook_name_out or self.recipe.hook_name
 
     def check_index(self, index: int) -> None:
-        """Raises Refused where the source has no such feature."""
+        """Raises InvalidRequestError where the source has no such feature."""
         if not 0 <= index < self.d_sae:
-            raise Refused(f"Source {self.id} has features 0 to {self.d_sae - 1}; there is no {index}.")
+            raise InvalidRequestError(f"Source {self.id} has features 0 to {self.d_sae - 1}; there is no {index}.")
 
     def nbytes(self, dtype: str) -> int:
         """Memory that it takes when it is loaded; biases and thresholds are counted as four numbers a feature."""
-        if self.architecture == NEURONS:
+        if self.architecture == NEURON_ARCHITECTURE:
             return 0
         skip = self.d_in * self.d_out if "skip" in self.architecture else 0
         return (self.d_sae * (self.d_in + self.d_out + 4) + self.d_out + skip) * DTYPES[dtype].itemsize
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source(SourceFacts):
+class Source(SourceInfo):
     """Features at one hook point: what they read off activations, and the directions that they stand for."""
 
     def encode(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -92,7 +92,7 @@ class Source(SourceFacts):
         raise NotImplementedError
 
     def decoder_rows(self) -> torch.Tensor:
-        """Every `decoder_row`, (F, d_out). Raises Refused where that says nothing."""
+        """Every `decoder_row`, (F, d_out). Raises InvalidRequestError where that says nothing."""
         raise NotImplementedError
 
     def encoder_column(self, index: int) -> torch.Tensor:
@@ -122,11 +122,11 @@ class SaeSource(Source):
         return self.sae.W_enc[:, index]
 
 
-NEURONS = "neurons"
+NEURON_ARCHITECTURE = "neurons"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Neurons(Source):
+class NeuronSource(Source):
     """A layer's MLP neurons as they are: a feature is a neuron, its value the neuron's, its direction one-hot."""
 
     def encode(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -141,7 +141,7 @@ class Neurons(Source):
         return row
 
     def decoder_rows(self) -> torch.Tensor:
-        raise Refused(
+        raise InvalidRequestError(
             "Neurons are the axes of a space of their own: each points its own way, at right angles to others."
         )
 
@@ -149,15 +149,21 @@ class Neurons(Source):
         return self.decoder_row(index)
 
 
-def neurons(layer: int, width: int, prepend_bos: bool, context_size: int) -> Neurons:
+def neuron_source(layer: int, width: int, prepend_bos: bool, context_size: int) -> NeuronSource:
     """The MLP neurons of a layer, `width` of them. The id is the bare layer number."""
     recipe = Recipe(f"blocks.{layer}.mlp.hook_post", prepend_bos, context_size, (0,) if prepend_bos else ())
-    return Neurons(
-        id=str(layer), recipe=recipe, layer=layer, d_in=width, d_sae=width, d_out=width, architecture=NEURONS
+    return NeuronSource(
+        id=str(layer),
+        recipe=recipe,
+        layer=layer,
+        d_in=width,
+        d_sae=width,
+        d_out=width,
+        architecture=NEURON_ARCHITECTURE,
     )
 
 
-def local_facts(folder: Path, source_id: str, format_name: str | None = None) -> SourceFacts:
+def read_local_info(folder: Path, source_id: str, format_name: str | None = None) -> SourceInfo:
     """Facts of a source in a local folder, from its configuration and the headers of its weights.
 
     `format_name` is one of `formats.FORMATS`; without it the files tell.
@@ -166,10 +172,10 @@ def local_facts(folder: Path, source_id: str, format_name: str | None = None) ->
         SourceError: it cannot be read, or tensors have other shapes than they should.
         RecipeError: the recipe beside it cannot, or nothing says the hook, BOS or context size.
     """
-    with _usable(folder):
-        extras = read_extras(folder)
-        sae, recipe = _open(folder, format_name, extras, "meta")
-        return _facts(source_id, sae, recipe)
+    with _as_source_error(folder):
+        extras = read_overrides(folder)
+        sae, recipe = _open_sae(folder, format_name, extras, "meta")
+        return _sae_info(source_id, sae, recipe)
 
 
 def load_source(
@@ -179,13 +185,13 @@ def load_source(
 
     Raises: as `local_facts`.
     """
-    with _usable(folder):
-        extras = read_extras(folder)
-        sae, recipe = _open(folder, format_name, extras, device)
+    with _as_source_error(folder):
+        extras = read_overrides(folder)
+        sae, recipe = _open_sae(folder, format_name, extras, device)
         return make_source(sae, source_id, recipe, dtype)
 
 
-def pretrained_facts(release: str, sae_id: str, source_id: str) -> SourceFacts:
+def read_pretrained_info(release: str, sae_id: str, source_id: str) -> SourceInfo:
     """Facts of a source in SAELens' directory, from its configuration on the hub (or from its name, as SAELens does).
 
     Raises:
@@ -194,15 +200,15 @@ def pretrained_facts(release: str, sae_id: str, source_id: str) -> SourceFacts:
         OSError: huggingface_hub's errors, all but EntryNotFoundError's local kind derive from it.
     """
     where = f"{release} {sae_id}"
-    with _usable(where):
+    with _as_source_error(where):
         config = load_sae_config_from_huggingface(release, sae_id)
-        recipe = settle(Extras(), config["metadata"], saelens.FORMAT.assumed, where)
+        recipe = resolve_recipe(RecipeOverrides(), config["metadata"], saelens.FORMAT.recipe_defaults, where)
         normalized = config.get("normalize_activations", "none")
         factor = get_norm_scaling_factor(release, sae_id) if normalized == "expected_average_only_in" else None
         recipe = replace(recipe, normalize_activations=normalized, norm_scaling_factor=factor)
         architecture = str(config["architecture"])
         d_in = int(config["d_in"])
-        return SourceFacts(
+        return SourceInfo(
             id=source_id,
             recipe=recipe,
             layer=_layer(recipe),
@@ -212,7 +218,7 @@ def pretrained_facts(release: str, sae_id: str, source_id: str) -> SourceFacts:
             architecture=architecture,
             unit_directions=_unit_directions(architecture, config.get("rescale_acts_by_decoder_norm", False)),
             k=config.get("k"),
-            **saelens_registry.figures(release, sae_id),
+            **saelens_registry.recorded_metrics(release, sae_id),
         )
 
 
@@ -224,10 +230,10 @@ def load_pretrained(
     Raises: as `pretrained_facts`.
     """
     where = f"{release} {sae_id}"
-    with _usable(where):
+    with _as_source_error(where):
         sae = SAE.from_pretrained(release, sae_id, device=device, dtype="float32")
-        recipe = pretrained_facts(release, sae_id, source_id).recipe
-        return replace(make_source(sae, source_id, recipe, dtype), **saelens_registry.figures(release, sae_id))
+        recipe = read_pretrained_info(release, sae_id, source_id).recipe
+        return replace(make_source(sae, source_id, recipe, dtype), **saelens_registry.recorded_metrics(release, sae_id))
 
 
 def make_source(sae: SAE[Any], source_id: str, recipe: Recipe, dtype: str = "float32") -> SaeSource:
@@ -243,12 +249,12 @@ def make_source(sae: SAE[Any], source_id: str, recipe: Recipe, dtype: str = "flo
     _check_finite(sae, "float32")
     # activations of attention heads come flat
     sae.turn_off_forward_pass_hook_z_reshaping()
-    if (sae.get_W_dec_norm() - 1).abs().max() > STORED_UNIT:
+    if (sae.get_W_dec_norm() - 1).abs().max() > UNIT_LENGTH_TOLERANCE:
         with suppress(NotImplementedError):
             sae.fold_W_dec_norm()
     sae = sae.to(DTYPES[dtype]).eval().requires_grad_(False)
     _check_finite(sae, dtype)
-    return SaeSource(**vars(_facts(source_id, sae, recipe)), sae=sae)
+    return SaeSource(**vars(_sae_info(source_id, sae, recipe)), sae=sae)
 
 
 def _check_finite(sae: SAE[Any], dtype: str) -> None:
@@ -258,17 +264,17 @@ def _check_finite(sae: SAE[Any], dtype: str) -> None:
             raise SourceError(f"{name} has numbers that are not finite in {dtype}")
 
 
-def _open(folder: Path, format_name: str | None, extras: Extras, device: str) -> tuple[SAE[Any], Recipe]:
+def _open_sae(folder: Path, format_name: str | None, extras: RecipeOverrides, device: str) -> tuple[SAE[Any], Recipe]:
     """The SAE in a folder, as its files have it. On the meta device it has shapes only, and no weights are read."""
-    form, weights = detect(folder, extras, format_name)
-    stored = peek(weights) if device == "meta" else read(weights)
-    config = form.config(folder, extras, stored)
+    form, weights = detect_format(folder, extras, format_name)
+    stored = read_shapes(weights) if device == "meta" else read_weights(weights)
+    config = form.read_config(folder, extras, stored)
     architecture = config["architecture"]
     if architecture not in SAE_CLASS_REGISTRY:
         raise SourceError(f"its architecture is {architecture}; SAELens has {', '.join(SAE_CLASS_REGISTRY)}")
-    recipe = settle(extras, config["metadata"], form.assumed, str(folder))
-    tensors = form.tensors(stored, config)
-    widths = _widths(tensors)
+    recipe = resolve_recipe(extras, config["metadata"], form.recipe_defaults, str(folder))
+    tensors = form.convert_tensors(stored, config)
+    widths = _tensor_widths(tensors)
     for name in widths:
         if config.get(name, widths[name]) != widths[name]:
             raise SourceError(f"its weights have {name} {widths[name]}, and its configuration says {config[name]}")
@@ -299,7 +305,7 @@ def _open(folder: Path, format_name: str | None, extras: Extras, device: str) ->
     return sae, replace(recipe, normalize_activations=normalized)
 
 
-def _widths(tensors: dict[str, Any]) -> dict[str, int]:
+def _tensor_widths(tensors: dict[str, Any]) -> dict[str, int]:
     """Some formats' configuration does not say them."""
     found = {}
     for name, widths in (("W_enc", ("d_in", "d_sae")), ("W_dec", ("d_sae", "d_out"))):
@@ -310,8 +316,8 @@ def _widths(tensors: dict[str, Any]) -> dict[str, int]:
     return found
 
 
-def _facts(source_id: str, sae: SAE[Any], recipe: Recipe) -> SourceFacts:
-    return SourceFacts(
+def _sae_info(source_id: str, sae: SAE[Any], recipe: Recipe) -> SourceInfo:
+    return SourceInfo(
         id=source_id,
         recipe=recipe,
         layer=_layer(recipe),
@@ -320,15 +326,15 @@ def _facts(source_id: str, sae: SAE[Any], recipe: Recipe) -> SourceFacts:
         d_out=getattr(sae.cfg, "d_out", sae.cfg.d_in),
         architecture=sae.cfg.architecture(),
         k=getattr(sae.cfg, "k", None),
-        l0=_number(sae.cfg.metadata.get("l0")),
-        explained_variance=_number(sae.cfg.metadata.get("explained_variance")),
+        l0=_float_or_none(sae.cfg.metadata.get("l0")),
+        explained_variance=_float_or_none(sae.cfg.metadata.get("explained_variance")),
         unit_directions=_unit_directions(
             sae.cfg.architecture(), getattr(sae.cfg, "rescale_acts_by_decoder_norm", False)
         ),
     )
 
 
-def _number(value: object) -> float | None:
+def _float_or_none(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
@@ -342,7 +348,7 @@ def _layer(recipe: Recipe) -> int:
 
 
 @contextmanager
-def _usable(where: object) -> Iterator[None]:
+def _as_source_error(where: object) -> Iterator[None]:
     """Faults of a source's files as SourceError; the hub's own faults and a full device pass."""
     try:
         yield

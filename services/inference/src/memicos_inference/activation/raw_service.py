@@ -59,7 +59,7 @@ def raw(served: Served, body: RawRequest) -> Steps[bytes]:
 
 def _hook_names(served: Served, body: RawRequest) -> list[str]:
     """What the request asks for, each once: layers ascending, hooks in the order given."""
-    from memicos_engine.model.hook_points import check_captured
+    from memicos_engine.model.hook_points import check_capturable
 
     n_layers = served.model.n_layers
     if body.hooks is None:
@@ -74,5 +74,5 @@ def _hook_names(served: Served, body: RawRequest) -> list[str]:
     if len(body.hooks) > most:
         raise BadInput(f"{len(body.hooks)} hooks; at most {most} are captured at a time (INFERENCE_MAX_HOOKS).")
     for name in body.hooks:
-        check_captured(served.model, name)
+        check_capturable(served.model, name)
     return list(dict.fromkeys(body.hooks))

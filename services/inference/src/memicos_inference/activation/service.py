@@ -169,7 +169,7 @@ def _selected(served: Served, source_set: str, selected: Sequence[str]) -> list[
         raise BadInput(f"Invalid source set '{source_set}': this server has {', '.join(known) or 'no sources'}.")
     chosen = list(dict.fromkeys(selected)) or of_set
     for source_id in chosen:
-        if source_id in served.shelf.broken:
+        if source_id in served.shelf.unavailable:
             served.facts(source_id)  # raises, with why it cannot be had
         if source_id not in of_set:
             raise BadInput(f"Unknown source '{source_id}' in source set '{source_set}', which has {', '.join(of_set)}.")
@@ -190,7 +190,7 @@ def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> St
     answers = []
     by_prompt = yield from activations.topk_by_token.steps(served.model, source, prompts, k)
     for ids, found in zip(prompts, by_prompt, strict=True):
-        tokens, special = served.model.token_strings(ids), served.model.special(ids)
+        tokens, special = served.model.token_strings(ids), served.model.special_mask(ids)
         left_out = set(found.ignored) if body.ignore_bos else set()
         rows = [
             TokenFeatures.model_construct(
@@ -236,7 +236,7 @@ def firing(served: Served, body: SourceRequest) -> Steps[bytes]:
 def _tokens(served: Served, ids: Sequence[int]) -> dict[str, Any]:
     return {
         "tokens": served.model.token_strings(ids),
-        "tokens_is_special": served.model.special(ids),
+        "tokens_is_special": served.model.special_mask(ids),
         "token_ids": list(ids),
     }
 

@@ -9,7 +9,7 @@ from memicos_inference.http.errors import Forbidden
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.sources.source_specs import Candidate, Spec
+    from memicos_engine.sources.source_specs import SourceCandidate, SourceSpec
 
 HUB = "hf:"
 
@@ -20,7 +20,7 @@ def check_secret(settings: Settings) -> None:
         raise Forbidden("Sources are added and removed by whoever has the secret: set INFERENCE_SECRET and restart.")
 
 
-def check_entry(settings: Settings, spec: Spec) -> None:
+def check_entry(settings: Settings, spec: SourceSpec) -> None:
     """Raises Forbidden where a folder or repository is named that sources may not come from."""
     if spec.kind == "path":
         _check_folder(settings, Path(spec.name).expanduser())
@@ -28,7 +28,7 @@ def check_entry(settings: Settings, spec: Spec) -> None:
         _check_repository(settings, spec.name)
 
 
-def check_candidate(settings: Settings, one: Candidate) -> None:
+def check_candidate(settings: Settings, one: SourceCandidate) -> None:
     """The same for a source that a set has."""
     if one.repo is not None:
         _check_repository(settings, one.repo)

@@ -15,17 +15,17 @@ from memicos_inference.loaded_model import Served
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.sources.source_cache import Stored
-    from memicos_engine.sources.source_specs import Wanted
+    from memicos_engine.sources.source_cache import CacheEntry
+    from memicos_engine.sources.source_specs import SourceSelection
 
 
 @dataclass(frozen=True)
 class Prepared:
     """The sources of an entry, which may be added. `neurons`: the model's own are meant."""
 
-    stored: list[Stored]
+    stored: list[CacheEntry]
     neurons: bool
-    wanted: Wanted
+    wanted: SourceSelection
 
 
 def prepare(settings: Settings, text: str) -> Prepared:
@@ -35,10 +35,12 @@ def prepare(settings: Settings, text: str) -> Prepared:
     # who names a source wants it, whatever the patterns of the start are
     wanted = replace(model_loading.wanted(settings, model_loading.pick_device(settings.device)), include=(), exclude=())
     try:
-        spec = source_specs.parse(text)
+        spec = source_specs.parse_spec(text)
         roots.check_entry(settings, spec)
-        candidates, _ = source_specs.find(spec, wanted, source_specs.locate(spec, wanted, _unreported))
-        source_specs.check_ids(candidates)
+        candidates, _ = source_specs.find_candidates(
+            spec, wanted, source_specs.source_folder(spec, wanted, _unreported)
+        )
+        source_specs.check_unique_ids(candidates)
         for one in candidates:
             roots.check_candidate(settings, one)
         stored, broken = model_loading.known(candidates, wanted, _unreported)
@@ -59,11 +61,11 @@ def add(served: Served, prepared: Prepared) -> bytes:
     if wrong:
         raise BadInput(" ".join(wrong.values()))
     for one in new:
-        if one.facts.id in served.shelf.ids:
-            raise BadInput(f"Source {one.facts.id} is served already, from {served.shelf.place(one.facts.id)}.")
+        if one.info.id in served.shelf.ids:
+            raise BadInput(f"Source {one.info.id} is served already, from {served.shelf.location(one.info.id)}.")
     for one in new:
         served.shelf.add(one)
-    return AddSourcesResponse(added=[one.facts.id for one in new]).model_dump_json().encode()
+    return AddSourcesResponse(added=[one.info.id for one in new]).model_dump_json().encode()
 
 
 def remove(served: Served, source_id: str) -> bytes:

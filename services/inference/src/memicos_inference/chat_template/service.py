@@ -6,7 +6,7 @@ from memicos_inference.loaded_model import Served
 
 
 def apply(served: Served, body: TemplateRequest) -> bytes:
-    from memicos_engine.model.chat_sections import sections
+    from memicos_engine.model.chat_sections import split_sections
 
     if body.model is not None:
         served.check_model(body.model)
@@ -14,12 +14,12 @@ def apply(served: Served, body: TemplateRequest) -> bytes:
     if len(body.messages) > most:
         raise BadInput(f"{len(body.messages)} messages are more than the {most} tokens that a prompt may have.")
     messages = [message.model_dump(exclude_none=True) for message in body.messages]
-    written = sections(
+    written = split_sections(
         served.model, messages, body.add_generation_prompt, body.chat_template_kwargs, served.check_length
     )
     strings = served.model.token_strings(written.ids)
     spans = []
-    for position, (token, string, place) in enumerate(zip(written.ids, strings, written.places, strict=True)):
+    for position, (token, string, place) in enumerate(zip(written.ids, strings, written.sections, strict=True)):
         message = None if place.message is None else body.messages[place.message]
         spans.append(
             TemplateSpan.model_construct(
@@ -29,7 +29,7 @@ def apply(served: Served, body: TemplateRequest) -> bytes:
                 message_index=place.message,
                 role=message and message.role,
                 channel=message and message.channel,
-                section=place.section,
+                section=place.kind,
             )
         )
     answer = TemplateResponse.model_construct(

@@ -40,14 +40,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Gives 1 and one line on stderr where the model could not be served."""
     settings = env_files.settings_of(None)
     try:
-        place = model_names.place(model_names.ModelNames(model=arguments.model))
+        place = model_names.locate_weights(model_names.ModelNames(model=arguments.model))
         folder = place.folder or _fetch(place, settings)
         model = model_loading.outlined(place, folder)
     except LoadError as error:
         print(f"refused: {error}", file=sys.stderr)
         return 1
-    owners = saelens_registry.owners([place.repo or folder.resolve().name])
-    published = {owner: sorted(saelens_registry.published(owner)) for owner in owners}
+    owners = saelens_registry.matching_models([place.repo or folder.resolve().name])
+    published = {owner: sorted(saelens_registry.published_saes(owner)) for owner in owners}
     for name, words in _lines(model, place, folder, settings):
         print(f"{name:<{COLUMN}} {words}")
     for owner, sets in published.items():
@@ -57,19 +57,19 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _fetch(place: model_names.Place, settings: Settings) -> Path:
+def _fetch(place: model_names.WeightsLocation, settings: Settings) -> Path:
     assert place.repo is not None
     token = settings.hf_token.get_secret_value() if settings.hf_token else None
-    return hub.fetch(place.repo, token, lambda words, share: None, 0, hub.CONFIGURATION)
+    return hub.fetch(place.repo, token, lambda words, share: None, 0, hub.CONFIGURATION_FILES)
 
 
 def _lines(
-    model: LanguageModel, place: model_names.Place, folder: Path, settings: Settings
+    model: LanguageModel, place: model_names.WeightsLocation, folder: Path, settings: Settings
 ) -> Iterator[tuple[str, str]]:
     from memicos_engine.generation.generation import cache_bytes
 
     heads = f"{model.n_layers} layers of width {model.d_model:,}, vocabulary {model.d_vocab:,}"
-    yield "model", f"{place.shown}: {type(model.hf).__name__}, {heads}, context {model.max_context:,}"
+    yield "model", f"{place.display_name}: {type(model.hf).__name__}, {heads}, context {model.max_context:,}"
     parameters = sum(one.numel() for one in model.hf.parameters())
     yield "weights", f"{parameters:,} parameters: {_size(4 * parameters)} in float32, {_size(2 * parameters)} in 16 bit"
     yield "", _stored(place, folder)
@@ -90,9 +90,10 @@ def _hooks(model: LanguageModel) -> Iterator[tuple[str, str]]:
     logging.getLogger("torch._subclasses.fake_tensor").disabled = True
     try:
         steered = {
-            name: hook_points.steered(model, name.replace(".N.", ".0."))[1] for name in hook_points.steerable(model)
+            name: hook_points.steering_module(model, name.replace(".N.", ".0."))[1]
+            for name in hook_points.steerable_hooks(model)
         }
-        not_steered = hook_points.unsteerable(model)
+        not_steered = hook_points.unsteerable_hooks(model)
     except RuntimeError:
         yield "hooks", "which can be steered shows when the weights are loaded: without them this model does not run"
         return
@@ -101,12 +102,12 @@ def _hooks(model: LanguageModel) -> Iterator[tuple[str, str]]:
         yield "", f"  {name:<26}{width:,}"
     for name, reason in not_steered.items():
         yield "not steered", f"{name}: {reason}"
-    reason = hook_modules.unknown(model.hf)
+    reason = hook_modules.unsupported_reason(model.hf)
     knows = f"knows {type(model.hf).__name__}: the other hooks of its bridge are captured as well"
     yield "TransformerLens", knows if reason is None else f"{reason}: no other hooks are captured"
 
 
-def _stored(place: model_names.Place, folder: Path) -> str:
+def _stored(place: model_names.WeightsLocation, folder: Path) -> str:
     dtype = _dtype(folder)
     index = folder / "model.safetensors.index.json"
     if index.is_file():
@@ -137,7 +138,7 @@ def _bos(model: LanguageModel) -> str:
 
 
 def _env_lines(
-    model: LanguageModel, given: str, place: model_names.Place, folder: Path, sets: Sequence[str]
+    model: LanguageModel, given: str, place: model_names.WeightsLocation, folder: Path, sets: Sequence[str]
 ) -> list[str]:
     location = str(place.folder.absolute()) if place.folder else given
     name = folder.resolve().name if place.folder else given

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memicos_engine.atomic_write import replace_text
+from memicos_engine.atomic_write import write_text_atomically
 from memicos_engine.errors import LoadError
 
 from memicos_inference import env_files, model_loading
@@ -18,9 +18,9 @@ from memicos_inference.loaded_model import Served, set_of
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.selftest.reconstruction_record import Probe
-    from memicos_engine.selftest.source_checks import Figure
-    from memicos_engine.sources.source import SourceFacts
+    from memicos_engine.selftest.reconstruction_record import ReconstructionRecord
+    from memicos_engine.selftest.source_checks import MetricCheck
+    from memicos_engine.sources.source import SourceInfo
 
 EPILOG = """\
 SPEC is an entry of SAE_SETS:
@@ -71,9 +71,9 @@ class Target:
 
 @dataclass(frozen=True)
 class Checked:
-    facts: SourceFacts
-    probe: Probe
-    figures: list[Figure]
+    facts: SourceInfo
+    probe: ReconstructionRecord
+    figures: list[MetricCheck]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -81,8 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         target = _target(arguments.spec, arguments.env_file, arguments.model)
         served = model_loading.load(target.settings, _progress)
-        if served.shelf.broken:
-            raise LoadError(_and_others(list(served.shelf.broken.values())))
+        if served.shelf.unavailable:
+            raise LoadError(_and_others(list(served.shelf.unavailable.values())))
         checked = []
         for one in _check(served):
             _show(one)
@@ -105,23 +105,23 @@ def _target(text: str, env_file: Path | None, model: str | None) -> Target:
     # imports torch, which a wrong env file must not wait for
     from memicos_engine.sources import source_specs
 
-    entry = _entry(source_specs.parse(text))
+    entry = _entry(source_specs.parse_spec(text))
     try:
         content = env_files.text_of(env_file) if env_file else ""
         before = env_files.sets_of(content)
-        listed = next((one for one in before if _entry(source_specs.parse(one)) == entry), None)
+        listed = next((one for one in before if _entry(source_specs.parse_spec(one)) == entry), None)
         if env_file is None:
             assert model is not None
             settings = _of_model(settings, model)
-        elif not settings.models.given:
+        elif not settings.models.configured:
             raise LoadError(f"{env_file} names no model: set MODEL_ID there.")
         sets = before if listed else (*before, entry)
         wanted = model_loading.wanted(settings, model_loading.pick_device(settings.device))
         # all that the file will have: two sources of one id would end the server's start
-        choice = source_specs.choose(replace(wanted, sets=sets), _progress)
+        choice = source_specs.select_sources(replace(wanted, sets=sets), _progress)
         own = settings.model_copy(update={"sae_sets": (listed or entry,)})
         if env_file is None:
-            named = [one.id for one in choice.candidates if one.id != one.place]
+            named = [one.id for one in choice.candidates if one.id != one.location]
             env_file = Path(env_files.file_name(settings.model_id, set_of(named[0]) if named else "neurons"))
             if env_file.exists():
                 raise LoadError(f"{env_file} is there already: add to it by --env-file {env_file}.")
@@ -151,21 +151,21 @@ def _of_model(settings: Settings, model: str) -> Settings:
 
 def _check(served: Served) -> Iterator[Checked]:
     import torch
-    from memicos_engine.errors import Refused
-    from memicos_engine.selftest.reconstruction_record import measure
-    from memicos_engine.selftest.source_checks import figures
+    from memicos_engine.errors import InvalidRequestError
+    from memicos_engine.selftest.reconstruction_record import measure_reconstruction
+    from memicos_engine.selftest.source_checks import check_metrics
 
-    for facts in served.shelf.facts():
+    for facts in served.shelf.infos():
         try:
-            probe = measure(served.model, served.shelf.get(facts.id))
-        except Refused as error:
+            probe = measure_reconstruction(served.model, served.shelf.get(facts.id))
+        except InvalidRequestError as error:
             raise LoadError(str(error)) from error
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise LoadError(
                 f"Source {facts.id} and its model do not fit into the memory of {served.model.device}. Set MODEL_DTYPE "
                 "and SAE_DTYPE, or use a larger device."
             ) from error
-        yield Checked(facts, probe, figures(facts, probe))
+        yield Checked(facts, probe, check_metrics(facts, probe))
 
 
 def _judge(checked: list[Checked], force: bool) -> None:
@@ -189,7 +189,7 @@ def _write(target: Target, served: Served, checked: list[Checked]) -> None:
     if target.listed:
         print(f"{target.file} has it already")
     else:
-        replace_text(target.file, target.text)
+        write_text_atomically(target.file, target.text)
         print(f"written to {target.file}: SAE_SETS is {', '.join(env_files.sets_of(target.text))}")
     name = target.file.name
     if target.file.parent.resolve() == Path.cwd() and name.startswith(env_files.PREFIX):
@@ -208,7 +208,7 @@ def _show(one: Checked) -> None:
         return
     print(f"  {'':<20}{'found':>10}  expected")
     for figure in one.figures:
-        print(f"  {figure.name:<20}{figure.found:>10}  {'NOT ' if figure.problem else ''}{figure.expected}")
+        print(f"  {figure.name:<20}{figure.value:>10}  {'NOT ' if figure.problem else ''}{figure.expected}")
         if figure.remark:
             print(f"  {'':<20}{'note':>10}  {figure.remark}")
 

@@ -6,7 +6,7 @@ import logging
 import os
 from typing import NoReturn
 
-from memicos_engine.errors import LoadError, Refused, is_out_of_memory
+from memicos_engine.errors import InvalidRequestError, LoadError, is_out_of_memory
 
 from memicos_inference.http.errors import Fault, Unavailable
 
@@ -20,7 +20,7 @@ def told(error: Exception) -> Exception:
     """What the engine refuses and what could not be loaded, in the request's terms; anything else as it is."""
     from torch import AcceleratorError
 
-    if isinstance(error, Refused):
+    if isinstance(error, InvalidRequestError):
         return Fault(400, "invalid_request", str(error))
     if isinstance(error, LoadError):
         log.error("%s", error)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from memicos_engine.errors import LoadError
-from memicos_engine.model.hub import Report
+from memicos_engine.model.hub import ProgressCallback
 
 from memicos_inference.http.errors import Unavailable
 from memicos_inference.metrics import Metrics
@@ -48,7 +48,7 @@ class Progress:
 class Scheduler:
     """Runs `load`, then work, in a thread of its own."""
 
-    def __init__(self, load: Callable[[Report], Served], settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, load: Callable[[ProgressCallback], Served], settings: Settings, metrics: Metrics) -> None:
         self.progress = Progress()
         self.served: Served | None = None
         """What is loaded; others than the model's thread may count it and no more."""

@@ -62,7 +62,7 @@ def _of_sources(served: Served) -> _Found:
 def _of_attribution(served: Served) -> _Found:
     from memicos_engine.capture.attribution import hooks_needed, is_attention
 
-    facts = served.shelf.facts()
+    facts = served.shelf.infos()
     attention = [source for source in facts if is_attention(source)]
     if not facts:
         return
@@ -82,7 +82,7 @@ def _of_attribution(served: Served) -> _Found:
 def _of_bos(served: Served) -> _Found:
     if served.model.bos_token_id is None:
         yield WITH_BOS, "prepend BOS", "the tokenizer has none"
-        if any(source.recipe.prepend_bos for source in served.shelf.facts()):
+        if any(source.recipe.prepend_bos for source in served.shelf.infos()):
             why = "the tokenizer has none, though sources were trained with one where there is one"
             yield (*OF_BOTH[:3], *ON_PROMPTS), "prepend BOS", why
 

@@ -59,7 +59,7 @@ def selftest(verification: Verification) -> Selftest:
                 passed=check.passed,
                 measured=check.measured if check.measured is not None and isfinite(check.measured) else None,
                 tolerance=check.tolerance,
-                words=check.words,
+                words=check.detail,
                 source=check.source,
                 endpoints=list(endpoints(check)),
             )
@@ -91,7 +91,7 @@ def capabilities(served: Served, verification: Verification) -> bytes:
             loaded=source.id in served.shelf.loaded,
             recipe=recipes.of_source(served, source),
         )
-        for source in served.shelf.facts()
+        for source in served.shelf.infos()
     ]
     limits = Limits(
         token_limit=served.most_tokens,
@@ -124,11 +124,11 @@ def capabilities(served: Served, verification: Verification) -> bytes:
         chat_template=model.has_chat_template,
         sae_sets=list(served.sae_sets),
         sources=sources,
-        unavailable_sources=[UnavailableSource(id=one, error=why) for one, why in served.shelf.broken.items()],
+        unavailable_sources=[UnavailableSource(id=one, error=why) for one, why in served.shelf.unavailable.items()],
         steer_methods=list(steering.METHODS),
-        steer_hooks=list(hook_points.steerable(model)),
+        steer_hooks=list(hook_points.steerable_hooks(model)),
         unsteerable_hooks=[
-            UnsteerableHook(hook=hook, reason=reason) for hook, reason in hook_points.unsteerable(model).items()
+            UnsteerableHook(hook=hook, reason=reason) for hook, reason in hook_points.unsteerable_hooks(model).items()
         ],
         endpoints=list(ENDPOINTS),
         limitations=limitations(served),

@@ -50,7 +50,7 @@ class Said:
         if self._raw is None:
             words = self._text.add(ids[:-1] if self.ended == "eos" else ids, ended)
         else:
-            words = self._text.add(self._model.without_special(ids), ended)
+            words = self._text.add(self._model.remove_special(ids), ended)
             raw = self._raw.add(ids, ended)
             self.raw += raw
         self.words += words

@@ -37,7 +37,7 @@ def completion(served: Served, body: CompletionRequest) -> Writing:
     bos = int(served.prepend_bos and served.model.bos_token_id is not None)
     rows = [Row(ids, steers if kind == "STEERED" else ()) for kind in body.types]
     writing = _start(served, body, rows)
-    shown = served.model.text(ids[bos:])
+    shown = served.model.decode(ids[bos:])
     said = [Said(served.model, writing, row, kind, ids[bos:], chat=False) for row, kind in enumerate(body.types)]
 
     def whole() -> CompletionResponse:
@@ -65,12 +65,12 @@ def chat(served: Served, body: ChatRequest) -> Writing:
         raise BadInput("is_assistant_axis is not offered by this server.")
     steers = _steers(served, body)
     messages = [{"role": message.role, "content": message.content} for message in body.prompt]
-    ids = chats.render(served.model, messages)
+    ids = chats.chat_token_ids(served.model, messages)
     served.check_length(ids)
-    mask = None if body.steer_special_tokens else [not special for special in served.model.special(ids)]
+    mask = None if body.steer_special_tokens else [not special for special in served.model.special_mask(ids)]
     rows = [Row(ids, steers if kind == "STEERED" else (), mask) for kind in body.types]
     writing = _start(served, body, rows)
-    rendered = served.model.text(ids)
+    rendered = served.model.decode(ids)
     given = ChatInput(chat_template=list(body.prompt), raw=rendered, token_ids=ids)
     said = [Said(served.model, writing, row, kind, ids, chat=True) for row, kind in enumerate(body.types)]
 

@@ -13,7 +13,7 @@ def tokenize(served: Served, body: TokenizeRequest) -> bytes:
     answer = TokenizeResponse(
         tokens=ids,
         token_strings=served.model.token_strings(ids),
-        tokens_is_special=served.model.special(ids),
+        tokens_is_special=served.model.special_mask(ids),
         prepend_bos=prepend,
     )
     return answer.model_dump_json().encode()

@@ -1,12 +1,14 @@
 """Pages of models, releases, source sets and sources, and the jump box."""
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from memicos_webapp import recipes
 from memicos_webapp.catalog import repository, service
+from memicos_webapp.catalog.jump import find_targets
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.features import repository as features
@@ -16,6 +18,8 @@ from memicos_webapp.templating import render
 
 router = APIRouter(tags=["catalog"])
 
+JUMP_LINES = 4
+"""The jump box takes this many times the characters of a filter: addresses are long."""
 SAMPLE = 6
 """Features that the home page shows to begin with."""
 SAMPLE_DENSITY = 0.01
@@ -29,12 +33,19 @@ async def home_page(request: Request, session: Snapshot) -> HTMLResponse:
     return render(request, "catalog/home.html", home=home, sample=sample)
 
 
-@router.get("/jump")
-async def jump(request: Request, session: Snapshot, to: str = "") -> RedirectResponse:
-    limit = request.app.state.settings.words_characters
-    if len(to) > 4 * limit:
-        raise BadInput(f"That is too long to jump to: {len(to)} characters, at most {4 * limit}.")
-    return RedirectResponse(await service.jump(session, to, request.headers.get("referer", "")), status_code=303)
+@router.get("/jump", response_model=None)
+async def jump_page(request: Request, session: Snapshot, to: str = "") -> HTMLResponse | RedirectResponse:
+    limit = JUMP_LINES * request.app.state.settings.words_characters
+    text = to.strip()
+    if len(text) > limit:
+        raise BadInput(f"The text in the jump box has {len(text)} characters; at most {limit} are read.")
+    if not text:
+        return RedirectResponse("/", status_code=303)
+    targets = await find_targets(session, text, request.headers.get("referer", ""))
+    if len(targets) > 1:
+        return render(request, "catalog/jump.html", text=text, targets=targets)
+    path = targets[0].path if targets else "/search-explanations?" + urlencode({"q": text})
+    return RedirectResponse(path, status_code=303)
 
 
 @router.get("/{name}", response_class=HTMLResponse)

@@ -4,7 +4,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog.models import Corpus, Load, Model, Release, Source, SourceSet
-from memicos_webapp.catalog.schemas import ModelInfo, ReleaseInfo, SetInfo, SourceInfo
+from memicos_webapp.catalog.schemas import ModelInfo, ReleaseInfo, SetInfo, SourceInfo, SourceKey
 
 SOURCE_COLUMNS = (
     Source.id,
@@ -75,6 +75,17 @@ async def source_names(session: AsyncSession, model_id: str) -> list[str]:
         .order_by(Source.layer, Source.name)
     )
     return list(await session.scalars(statement))
+
+
+async def source_keys(session: AsyncSession) -> list[SourceKey]:
+    """Every source, by model, layer and name."""
+    statement = (
+        select(Source.model_id, Source.name, SourceSet.name, Source.layer, Load.features)
+        .join(SourceSet, SourceSet.id == Source.source_set_id)
+        .join(Load, Load.id == Source.current_load_id)
+        .order_by(Source.model_id, Source.layer, Source.name)
+    )
+    return [SourceKey(*row) for row in await session.execute(statement)]
 
 
 _MODEL = (

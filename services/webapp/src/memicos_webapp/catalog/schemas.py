@@ -48,6 +48,21 @@ class SourceInfo:
 
 
 @dataclass(frozen=True)
+class SourceKey:
+    """A source as lists of choices name it."""
+
+    model_id: str
+    name: str
+    set_name: str
+    layer: int
+    features: int
+
+    @property
+    def path(self) -> str:
+        return f"/{self.model_id}/{self.name}"
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     id: str
     name: str

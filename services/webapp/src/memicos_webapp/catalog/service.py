@@ -1,8 +1,6 @@
 """Looking things up in the catalogue, and saying what is unknown and what exists."""
 
-import re
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -63,59 +61,3 @@ class ModelPage:
 async def model_page(session: AsyncSession, model: ModelInfo) -> ModelPage:
     sets = await repository.sets(session, model_id=model.id)
     return ModelPage(model, [(one, await repository.sources_of_set(session, model.id, one.name)) for one in sets])
-
-
-_INDEX = re.compile(r"\d{1,9}", re.ASCII)
-
-
-def _parts(address: str) -> list[str]:
-    """The segments of an address' path, wherever it leads; of a path itself too."""
-    path = address.split("://", 1)[-1].split("/", 1)[-1] if "://" in address else address
-    return [part for part in path.split("?")[0].split("#")[0].split("/") if part]
-
-
-async def _source_on(session: AsyncSession, on: str, model_id: str) -> str:
-    """The path of the source that the page at `on` is about; of the middle one of a model where it is about none."""
-    parts = _parts(on)[:2]
-    if len(parts) == 2 and await repository.source(session, *parts):
-        return "/" + "/".join(parts)
-    names = await repository.source_names(session, model_id)
-    return f"/{model_id}/{names[len(names) // 2]}"
-
-
-_PLACE = re.compile(r"(?:(?P<model>[^/\s]+)/)?(?P<source>[^/\s]+)/(?P<index>\d+)")
-
-
-async def jump(session: AsyncSession, to: str, on: str) -> str:
-    """Where the jump box leads: a path of this site. `on` is the address of the page that the box is on.
-
-    Takes `15-res-4k/1234`, `model/source/index`, a dashboard's address on any site of this kind, the name of
-    a model, release, set or source, and a bare index; all else is searched by meaning.
-    """
-    to = to.strip()
-    if not to:
-        return "/"
-    parts = _parts(to)
-    known = await repository.models(session)
-    match = _PLACE.fullmatch("/".join(parts[-3:]))
-    if match:
-        models = [match["model"]] if match["model"] else [model.id for model in known]
-        for model_id in models:
-            if await repository.source(session, model_id, match["source"]):
-                return f"/{model_id}/{match['source']}/{match['index']}"
-        if match["model"]:
-            return f"/{match['model']}/{match['source']}/{match['index']}"
-    if len(parts) == 2 and any(model.id == parts[0] for model in known):
-        return f"/{parts[0]}/{parts[1]}"
-    if len(parts) == 1:
-        name = parts[0]
-        if any(model.id == name for model in known) or await repository.release(session, name):
-            return f"/{name}"
-        for model in known:
-            if await repository.source(session, model.id, name) or await repository.sources_of_set(
-                session, model.id, name
-            ):
-                return f"/{model.id}/{name}"
-        if _INDEX.fullmatch(name) and known:
-            return f"{await _source_on(session, on, known[0].id)}/{name}"
-    return "/search-explanations?" + urlencode({"q": to})

@@ -5,9 +5,10 @@ from types import ModuleType
 from memicos_webapp.accounts import models as accounts
 from memicos_webapp.catalog import models as catalog
 from memicos_webapp.database.base import Base
+from memicos_webapp.embeddings import models as embeddings
 from memicos_webapp.explanations import models as explanations
 from memicos_webapp.features import models as features
 
-ALL: tuple[ModuleType, ...] = (accounts, catalog, features, explanations)
+ALL: tuple[ModuleType, ...] = (accounts, catalog, features, explanations, embeddings)
 
 metadata = Base.metadata

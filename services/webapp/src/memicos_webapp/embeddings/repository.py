@@ -1,9 +1,10 @@
-"""SQL of vectors: writing them over a bare asyncpg connection, and counting them for readers."""
+"""SQL of embeddings: written over a plain asyncpg connection, counted in a session."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asyncpg import Connection
+from memicos_embeddings.embedder import Vectors
 from pgvector.asyncpg import register_vector
 from sqlalchemy import Table, func, select
 from sqlalchemy.dialects import postgresql
@@ -11,21 +12,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.schema import CreateIndex
 
 from memicos_webapp.catalog.models import Source
-from memicos_webapp.embeddings.embedders import Vectors
-from memicos_webapp.explanations.models import EMBEDDINGS, Explanation
+from memicos_webapp.embeddings.models import EMBEDDING_TABLES, EmbeddingMiniLm, EmbeddingOpenAi
+from memicos_webapp.explanations.models import Explanation
 
 LOCK = 0x656D6264
-"""Advisory lock ("embd"): one process embeds at a time, others wait."""
+"""Key of the advisory lock ("embd" in ASCII): one process embeds at a time, others wait."""
 
 
 async def prepare(connection: Connection) -> None:
-    """Wait for the right to embed, which is held until the connection closes, and let it send vectors."""
+    """Wait for the lock, held until the connection closes, and register the vector type."""
     await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
     await register_vector(connection)
 
 
 async def choose_embedder(connection: Connection, key: str) -> None:
-    """Give the sources that have no embedder this one."""
+    """Make `key` the active embedder of the sources that have none."""
     await connection.execute("UPDATE source SET active_embedder = $1 WHERE active_embedder IS NULL", key)
 
 
@@ -39,13 +40,13 @@ async def all_sources(connection: Connection) -> list[int]:
 
 
 def _table(key: str) -> Table:
-    table = EMBEDDINGS[key].__table__
+    table = EMBEDDING_TABLES[key].__table__
     assert isinstance(table, Table)
     return table
 
 
 async def counts(connection: Connection, key: str, sources: Sequence[int]) -> tuple[int, int]:
-    """How many explanations of the sources have no vector of this embedder, and how many vectors it has in all."""
+    """(explanations of the sources without a vector of this embedder, all vectors of this embedder)."""
     row = await connection.fetchrow(
         f"""SELECT (SELECT count(*) FROM explanation WHERE source_id = ANY($1)
                     AND NOT EXISTS (SELECT FROM {_table(key).name} WHERE explanation_id = explanation.id)) AS missing,
@@ -59,7 +60,7 @@ async def counts(connection: Connection, key: str, sources: Sequence[int]) -> tu
 async def missing(
     connection: Connection, key: str, sources: Sequence[int], after: int, limit: int
 ) -> list[tuple[int, str]]:
-    """(id, text) of explanations without a vector, by id, from the first after `after` on."""
+    """(id, text) of the next explanations without a vector whose id is above `after`, ordered by id."""
     rows = await connection.fetch(
         f"""SELECT id, description FROM explanation
             WHERE source_id = ANY($1) AND id > $2
@@ -73,7 +74,7 @@ async def missing(
 
 
 async def add(connection: Connection, key: str, ids: Sequence[int], vectors: Vectors) -> None:
-    """Store vectors in one transaction; explanations that were deleted meanwhile are left out."""
+    """Store vectors in one transaction. Explanations deleted in the meantime are skipped."""
     await connection.executemany(
         f"""INSERT INTO {_table(key).name} (explanation_id, source_id, vector)
             SELECT id, source_id, $2 FROM explanation WHERE id = $1 FOR KEY SHARE
@@ -83,10 +84,10 @@ async def add(connection: Connection, key: str, ids: Sequence[int], vectors: Vec
 
 
 async def switch(connection: Connection, key: str, sources: Sequence[int]) -> None:
-    """Let these sources be searched with this embedder's vectors, and drop those of the others."""
+    """Make `key` the active embedder of these sources, and delete their vectors of other embedders."""
     async with connection.transaction():
         await connection.execute("UPDATE source SET active_embedder = $1 WHERE id = ANY($2)", key, sources)
-        for other in EMBEDDINGS:
+        for other in EMBEDDING_TABLES:
             if other != key:
                 await connection.execute(
                     f"DELETE FROM {_table(other).name} WHERE source_id = ANY($1)",  # noqa: S608 (names of our tables)
@@ -94,20 +95,21 @@ async def switch(connection: Connection, key: str, sources: Sequence[int]) -> No
                 )
 
 
-def _nearest(key: str) -> str:
+def _index_name(key: str) -> str:
     return f"ix_{_table(key).name}_vector"
 
 
 async def drop_index(connection: Connection, key: str) -> None:
-    await connection.execute(f"DROP INDEX IF EXISTS {_nearest(key)}")
+    await connection.execute(f"DROP INDEX IF EXISTS {_index_name(key)}")
 
 
 async def make_index(connection: Connection, key: str) -> None:
-    """Build the index for nearest neighbours where it is not there; writers of this table wait meanwhile."""
-    (index,) = (index for index in _table(key).indexes if index.name == _nearest(key))
+    """Build the index for nearest neighbours unless it exists. Blocks writes to this table until it is built."""
+    (index,) = (index for index in _table(key).indexes if index.name == _index_name(key))
     statement = str(CreateIndex(index, if_not_exists=True).compile(dialect=postgresql.dialect()))
     async with connection.transaction():
-        # a build that does not fit is many times slower; workers would need shared memory that containers lack
+        # a build that does not fit in memory is many times slower; parallel workers need shared
+        # memory that containers lack
         await connection.execute("SET LOCAL maintenance_work_mem = '512MB'")
         await connection.execute("SET LOCAL max_parallel_maintenance_workers = 0")
         await connection.execute(statement)
@@ -119,7 +121,7 @@ async def analyse(connection: Connection, key: str) -> None:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How far a source's explanations have vectors of its active embedder."""
+    """How many of a source's explanations have a vector of its active embedder."""
 
     source_id: int
     embedder: str | None
@@ -128,15 +130,20 @@ class Coverage:
 
 
 async def coverage(session: AsyncSession) -> dict[int, Coverage]:
-    """Of every source, by its id."""
-    totals = select(Explanation.source_id, func.count()).group_by(Explanation.source_id)
-    total = {row[0]: row[1] for row in await session.execute(totals)}
-    embedded: dict[str, dict[int, int]] = {}
-    for key, model in EMBEDDINGS.items():
-        rows = await session.execute(select(model.source_id, func.count()).group_by(model.source_id))
-        embedded[key] = {row[0]: row[1] for row in rows}
+    """Coverage of every source, by source id."""
+    totals = await _counts_by_source(session, Explanation)
+    embedded = {key: await _counts_by_source(session, table) for key, table in EMBEDDING_TABLES.items()}
     sources = await session.execute(select(Source.id, Source.active_embedder))
     return {
-        row[0]: Coverage(row[0], row[1], embedded.get(row[1] or "", {}).get(row[0], 0), total.get(row[0], 0))
+        row.id: Coverage(
+            row.id, row.active_embedder, embedded.get(row.active_embedder, {}).get(row.id, 0), totals.get(row.id, 0)
+        )
         for row in sources
     }
+
+
+async def _counts_by_source(
+    session: AsyncSession, table: type[Explanation | EmbeddingMiniLm | EmbeddingOpenAi]
+) -> dict[int, int]:
+    rows = await session.execute(select(table.source_id, func.count().label("rows")).group_by(table.source_id))
+    return {row.source_id: row.rows for row in rows}

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from memicos_embeddings.embedder import Vectors
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog.models import Load, Model, Source, SourceSet
-from memicos_webapp.embeddings.embedders import Vectors
-from memicos_webapp.explanations.models import EMBEDDINGS
+from memicos_webapp.embeddings.models import EMBEDDING_TABLES
 
 EXAMPLES = 3
 """Strongest examples of a feature that results show."""
@@ -113,7 +113,7 @@ def _statements(table: str, density: str) -> tuple[Any, Any]:
 
 _BY_EMBEDDER = {
     (key, bool(density)): _statements(model.__tablename__, density)
-    for key, model in EMBEDDINGS.items()
+    for key, model in EMBEDDING_TABLES.items()
     for density in ("", _DENSITY)
 }
 

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
+from memicos_embeddings.embedder import MINILM, EmbedderError, Vectors
+from memicos_embeddings.registry import EmbedderRegistry
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.service import listed, unknown_model, unknown_source
 from memicos_webapp.database.engine import Database
-from memicos_webapp.embeddings.embedders import MINILM, EmbedderFault, Embedders, Vectors
+from memicos_webapp.embeddings.background import BackgroundEmbedder
 from memicos_webapp.embeddings.repository import Coverage
-from memicos_webapp.embeddings.service import Worker
 from memicos_webapp.errors import BadInput, NotFound, UpstreamFault
 from memicos_webapp.explanation_search import repository
 from memicos_webapp.explanation_search.repository import Candidate, Density, FeatureCard, Searched, Words
@@ -36,14 +37,14 @@ class Search:
     """What a search needs of the server."""
 
     database: Database
-    embedders: Embedders
-    embedding: Worker
+    embedders: EmbedderRegistry
+    background: BackgroundEmbedder
     settings: Settings
 
 
 async def search_of(request: Request) -> Search:
     state = request.app.state
-    return Search(state.database, state.embedders, state.embedding, state.settings)
+    return Search(state.database, state.embedders, state.background_embedder, state.settings)
 
 
 SearchDep = Annotated[Search, Depends(search_of)]
@@ -190,7 +191,7 @@ async def search(service: Search, wanted: Wanted) -> Answer:
     for source in sources:
         groups.setdefault(source.embedder, []).append(source)
     vectors, faults = await _vectors(service, wanted.query, [key for key in groups if key])
-    gaps = _gaps(groups, vectors, faults, await service.embedding.coverage(), service.embedding.fault)
+    gaps = _gaps(groups, vectors, faults, await service.background.coverage(), service.background.status.problem)
     async with service.database.snapshot() as session:
         ranked = await _rank(session, wanted, groups, vectors, service.settings.search_candidates)
         page = ranked[wanted.offset : wanted.offset + service.settings.search_page]
@@ -205,8 +206,8 @@ async def _vectors(service: Search, query: str, keys: Sequence[str]) -> tuple[di
     vectors, faults = {}, {}
     for key in keys:
         try:
-            vectors[key] = await service.embedders.query(key, query)
-        except EmbedderFault as error:
+            vectors[key] = await service.embedders.query_vector(key, query)
+        except EmbedderError as error:
             faults[key] = error.message
     return vectors, faults
 

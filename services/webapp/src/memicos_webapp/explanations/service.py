@@ -9,7 +9,7 @@ from memicos_dataset.schema import TOP_GROUP
 
 from memicos_webapp.catalog.schemas import SourceInfo
 from memicos_webapp.database.engine import Database
-from memicos_webapp.embeddings.service import Worker
+from memicos_webapp.embeddings.background import BackgroundEmbedder
 from memicos_webapp.errors import BadInput
 from memicos_webapp.explanations import repository
 from memicos_webapp.explanations.autointerp import Autointerp
@@ -53,13 +53,13 @@ class Explainer:
 
     database: Database
     autointerp: Autointerp
-    embedding: Worker
+    background_embedder: BackgroundEmbedder
     settings: Settings
 
 
 async def explainer(request: Request) -> Explainer:
     state = request.app.state
-    return Explainer(state.database, state.autointerp, state.embedding, state.settings)
+    return Explainer(state.database, state.autointerp, state.background_embedder, state.settings)
 
 
 ExplainerDep = Annotated[Explainer, Depends(explainer)]
@@ -98,5 +98,5 @@ async def generate(server: Explainer, wanted: GenerateRequest) -> Explained:
         if number is None:
             raise BadInput(DUPLICATE)
         rows = (await feature_repository.explanations(session, source.id, [index]))[index]
-    server.embedding.wake()
+    server.background_embedder.wake()
     return Explained(source, next(row for row in rows if row.id == number), rows)

@@ -9,7 +9,6 @@ from fastapi.responses import HTMLResponse
 from memicos_webapp import recipes
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.feature_test import service, view
-from memicos_webapp.features.service import parse_index
 from memicos_webapp.inference.pages import COMING, waiting
 from memicos_webapp.inference.service import InferenceDep, check_texts
 from memicos_webapp.templating import render
@@ -28,7 +27,7 @@ async def run_own_text(
     text: Annotated[str, Form()] = "",
 ) -> HTMLResponse:
     check_texts(request.app.state.settings, text)
-    info, row = await service.get_feature(database, model, source, parse_index(index))
+    info, row = await service.get_feature(database, model, source, index)
     try:
         run = await service.run(inference, info.model_id, info.name, row.index, text, ignore_bos=True)
     except COMING as fault:

@@ -27,14 +27,15 @@ class Run:
     recipe: Recipe
 
 
-async def get_feature(database: Database, model: str, source: str, index: int) -> tuple[SourceInfo, FeatureRow]:
-    """The feature that a text is to be run for.
+async def get_feature(database: Database, model: str, source: str, index: int | str) -> tuple[SourceInfo, FeatureRow]:
+    """The feature that a text is run for; `index` may be a segment of a page's address.
 
     Raises:
         NotFound: model, source or index is unknown.
     """
     async with database.snapshot() as session:
-        return await features.get(session, model, source, index)
+        number = await features.index_in_path(session, model, source, index) if isinstance(index, str) else index
+        return await features.get(session, model, source, number)
 
 
 async def run(inference: Inference, model: str, source: str, index: int, text: str, ignore_bos: bool) -> Run:

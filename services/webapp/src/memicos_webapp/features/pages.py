@@ -19,7 +19,8 @@ PARTS = ("plots", "explanation", "activations", "test", "testfield", "steer", "l
 async def feature_page(
     request: Request, session: Snapshot, model: str, source: str, index: str, defaulttesttext: str = ""
 ) -> HTMLResponse:
-    found = await service.find(session, model, source, service.parse_index(index))
+    number = await service.index_in_path(session, model, source, index)
+    found = await service.find(session, model, source, number)
     settings = request.app.state.settings
     row = found.row
     return render(
@@ -43,6 +44,7 @@ async def feature_page(
 @router.get("/{model}/{source}/{index}/examples", response_class=HTMLResponse)
 async def whole_examples(request: Request, session: Snapshot, model: str, source: str, index: str) -> HTMLResponse:
     """The examples with all of their texts: of features that fire often more than a first view should weigh."""
-    found = await service.find(session, model, source, service.parse_index(index))
+    number = await service.index_in_path(session, model, source, index)
+    found = await service.find(session, model, source, number)
     groups = view.groups(found, request.app.state.settings.examples_shown, whole=True)
     return render(request, "features/_examples.html", source=found.source, groups=groups)

@@ -33,6 +33,18 @@ def parse_index(text: str) -> int:
     return int(text)
 
 
+async def index_in_path(session: AsyncSession, model_id: str, source: str, text: str) -> int:
+    """The index in a page's address.
+
+    Raises:
+        NotFound: it is no index; the message says which models, sources or features exist.
+    """
+    try:
+        return parse_index(text)
+    except BadInput:
+        raise await _unknown(session, model_id, source, text) from None
+
+
 @dataclass(frozen=True)
 class Found:
     """A feature and all that its dashboard and its JSON show."""
@@ -84,7 +96,8 @@ async def find(session: AsyncSession, model_id: str, source: str, index: int, to
     return Found(info, row, own, labels, contexts)
 
 
-async def _unknown(session: AsyncSession, model_id: str, source: str, index: int) -> NotFound:
+async def _unknown(session: AsyncSession, model_id: str, source: str, index: int | str) -> NotFound:
+    """The error for an unknown model, source or index. `index` is as it stands in the address."""
     info = await catalog.source(session, model_id, source)
     if info is None:
         return await unknown_source(session, model_id, source)

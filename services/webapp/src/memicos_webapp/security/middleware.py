@@ -24,6 +24,8 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-src 'self'; frame-ancestors {}"
 )
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+CACHEABLE_STATUSES = {200, 206, 304}
+"""Responses of `/static` that browsers may keep for a year; an error would hide a file that appears later."""
 
 
 def _host_name(host: str) -> str:
@@ -69,7 +71,7 @@ class Guard:
                 headers.setdefault("Referrer-Policy", "same-origin")
                 milliseconds = 1000 * (time.perf_counter() - started)
                 headers.setdefault("Server-Timing", f"app;dur={milliseconds:.1f}")
-                if scope["path"].startswith("/static/"):
+                if scope["path"].startswith("/static/") and message["status"] in CACHEABLE_STATUSES:
                     headers["Cache-Control"] = "public, max-age=31536000, immutable"
             elif is_head:
                 message = {**message, "body": b""}

@@ -7,7 +7,7 @@ from pathlib import Path
 from memicos_engine.errors import SourceError
 from memicos_engine.sources.formats import dictionary_learning, gemma_scope, openai, saelens, sparsify, tensors
 from memicos_engine.sources.formats.base import Format
-from memicos_engine.sources.recipe import Extras
+from memicos_engine.sources.recipe import RecipeOverrides
 
 FORMATS: dict[str, Format] = {
     module.FORMAT.name: module.FORMAT
@@ -16,7 +16,7 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def detect(folder: Path, extras: Extras, name: str | None = None) -> tuple[Format, Path]:
+def detect_format(folder: Path, extras: RecipeOverrides, name: str | None = None) -> tuple[Format, Path]:
     """The format of a source's folder, the one of that `name` if given, and its file of weights.
 
     Raises:
@@ -25,7 +25,7 @@ def detect(folder: Path, extras: Extras, name: str | None = None) -> tuple[Forma
     if not folder.is_dir():
         raise SourceError(f"there is no folder {folder}")
     for form in FORMATS.values() if name is None else (FORMATS[name],):
-        weights = form.weights(folder, extras)
+        weights = form.find_weights(folder, extras)
         if weights is not None:
             return form, weights
     known = "; ".join(f"{form.name}: {form.files}" for form in FORMATS.values() if name in (None, form.name))

@@ -10,11 +10,11 @@ from typing import Any
 import sae_lens
 
 from memicos_engine.errors import SourceError
-from memicos_engine.sources.recipe import Extras
+from memicos_engine.sources.recipe import RecipeOverrides
 
-Stored = Mapping[str, Any]
+StoredTensors = Mapping[str, Any]
 """What a file of weights holds, by the names in it."""
-Config = dict[str, Any]
+SaeConfig = dict[str, Any]
 """SAELens' configuration of a source; its `metadata` has what the files say of the recipe."""
 
 
@@ -31,25 +31,25 @@ class Format:
 
     name: str
     files: str
-    weights: Callable[[Path, Extras], Path | None]
-    config: Callable[[Path, Extras, Stored], Config]
-    tensors: Callable[[Stored, Config], dict[str, Any]]
-    assumed: Mapping[str, Any] = field(default_factory=dict)
+    find_weights: Callable[[Path, RecipeOverrides], Path | None]
+    read_config: Callable[[Path, RecipeOverrides, StoredTensors], SaeConfig]
+    convert_tensors: Callable[[StoredTensors, SaeConfig], dict[str, Any]]
+    recipe_defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
-def config(architecture: str, metadata: Mapping[str, Any], **fields: Any) -> Config:
+def saelens_config(architecture: str, metadata: Mapping[str, Any], **fields: Any) -> SaeConfig:
     """SAELens' configuration as of its version 6, activations taken as they are unless `fields` say otherwise."""
     plain = {"apply_b_dec_to_input": False, "normalize_activations": "none", "reshape_activations": "none"}
     version = {"sae_lens_version": sae_lens.__version__}
     return {**plain, **fields, "architecture": architecture, "metadata": {**metadata, **version}}
 
 
-def only(name: str) -> Callable[[Path, Extras], Path | None]:
+def has_file(name: str) -> Callable[[Path, RecipeOverrides], Path | None]:
     """`weights` of a format whose file always has the same name."""
     return lambda folder, _extras: folder / name if (folder / name).is_file() else None
 
 
-def take(stored: Stored, *names: str) -> Any:
+def first_stored(stored: StoredTensors, *names: str) -> Any:
     """The stored value of the first of `names` that there is.
 
     Raises:
@@ -61,10 +61,10 @@ def take(stored: Stored, *names: str) -> Any:
     raise SourceError(f"the weights have no {' or '.join(names)}, only {', '.join(sorted(stored)[:12]) or 'nothing'}")
 
 
-def turned(tensor: Any) -> Any:
+def transpose(tensor: Any) -> Any:
     return tensor.T.contiguous()
 
 
-def threshold_for(stored: Any, width: int) -> Any:
+def expand_threshold(stored: Any, width: int) -> Any:
     """One threshold a feature, from that or from one for all."""
     return stored.expand(width).contiguous() if stored.ndim == 0 or stored.shape == (1,) else stored

@@ -10,9 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from memicos_engine.errors import SourceError
-from memicos_engine.sources.formats.base import Config, Format, Stored, config, only, take, threshold_for, turned
+from memicos_engine.sources.formats.base import (
+    Format,
+    SaeConfig,
+    StoredTensors,
+    expand_threshold,
+    first_stored,
+    has_file,
+    saelens_config,
+    transpose,
+)
 from memicos_engine.sources.formats.files import read_json
-from memicos_engine.sources.recipe import Extras
+from memicos_engine.sources.recipe import RecipeOverrides
 
 _CLASSES: dict[str, tuple[str, bool]] = {
     "AutoEncoder": ("standard", True),
@@ -28,7 +37,7 @@ _CLASSES: dict[str, tuple[str, bool]] = {
 _HOOKS = {"resid_post": "hook_resid_post", "mlp_out": "hook_mlp_out", "attn_out": "hook_attn_out"}
 
 
-def _config(folder: Path, _extras: Extras, _stored: Stored) -> Config:
+def _config(folder: Path, _extras: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
     said = read_json(folder / "config.json")
     trainer, buffer = said.get("trainer"), said.get("buffer") or {}
     if not isinstance(trainer, dict) or not isinstance(buffer, dict):
@@ -43,7 +52,7 @@ def _config(folder: Path, _extras: Extras, _stored: Stored) -> Config:
         "hook_name": _hook(trainer, buffer),
         "context_size": buffer.get("ctx_len"),
     }
-    return config(architecture, metadata, apply_b_dec_to_input=centred, **fields)
+    return saelens_config(architecture, metadata, apply_b_dec_to_input=centred, **fields)
 
 
 def _hook(trainer: dict[str, Any], buffer: dict[str, Any]) -> str | None:
@@ -53,18 +62,18 @@ def _hook(trainer: dict[str, Any], buffer: dict[str, Any]) -> str | None:
     return f"blocks.{layer}.{hook}" if hook and isinstance(layer, int) and buffer.get("io", "out") == "out" else None
 
 
-def _tensors(stored: Stored, config: Config) -> dict[str, Any]:
+def _tensors(stored: StoredTensors, config: SaeConfig) -> dict[str, Any]:
     tensors = {
-        "W_enc": stored["W_enc"] if "W_enc" in stored else turned(take(stored, "encoder.weight")),
-        "W_dec": stored["W_dec"] if "W_dec" in stored else turned(take(stored, "decoder.weight")),
-        "b_dec": take(stored, "b_dec", "bias", "decoder_bias", "decoder.bias"),
+        "W_enc": stored["W_enc"] if "W_enc" in stored else transpose(first_stored(stored, "encoder.weight")),
+        "W_dec": stored["W_dec"] if "W_dec" in stored else transpose(first_stored(stored, "decoder.weight")),
+        "b_dec": first_stored(stored, "b_dec", "bias", "decoder_bias", "decoder.bias"),
     }
     if config["architecture"] == "gated":
         own = {"b_mag": "mag_bias", "b_gate": "gate_bias", "r_mag": "r_mag"}
-        return tensors | {name: take(stored, other) for name, other in own.items()}
-    tensors["b_enc"] = take(stored, "b_enc", "encoder.bias")
+        return tensors | {name: first_stored(stored, other) for name, other in own.items()}
+    tensors["b_enc"] = first_stored(stored, "b_enc", "encoder.bias")
     if config["architecture"] == "jumprelu":
-        tensors["threshold"] = threshold_for(take(stored, "threshold"), len(tensors["b_enc"]))
+        tensors["threshold"] = expand_threshold(first_stored(stored, "threshold"), len(tensors["b_enc"]))
     return tensors
 
 
@@ -72,7 +81,7 @@ FORMAT = Format(
     # its buffer lets the tokenizer put BOS in front
     "dictionary-learning",
     "ae.pt and config.json",
-    only("ae.pt"),
+    has_file("ae.pt"),
     _config,
     _tensors,
     {"prepend_bos": True},

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from memicos_engine.errors import SourceError
 
 
-def peek(path: Path) -> dict[str, Any]:
+def read_shapes(path: Path) -> dict[str, Any]:
     """What a file of weights holds, tensors on the meta device: with a shape and without values. Reads headers only.
 
     Raises: as `read`.
@@ -30,7 +30,7 @@ def peek(path: Path) -> dict[str, Any]:
     return _torch(path, "meta")
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_weights(path: Path) -> dict[str, Any]:
     """What a file of weights holds, on the CPU, in the dtype that it is stored in.
 
     Raises:

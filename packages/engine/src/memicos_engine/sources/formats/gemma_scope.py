@@ -17,14 +17,14 @@ from sae_lens.loading.pretrained_sae_loaders import (
 )
 
 from memicos_engine.errors import SourceError
-from memicos_engine.sources.formats.base import Config, Format, Stored, config, only, take
-from memicos_engine.sources.recipe import Extras
+from memicos_engine.sources.formats.base import Format, SaeConfig, StoredTensors, first_stored, has_file, saelens_config
+from memicos_engine.sources.recipe import RecipeOverrides
 
 _L0 = re.compile(r"average_l0_(\d+)$")
 _PUBLISHED = re.compile(r"(gemma-scope-[\w.-]+)(?:/snapshots/\w+)?/(.*layer_\d+.*)")
 
 
-def _config(folder: Path, extras: Extras, _stored: Stored) -> Config:
+def _config(folder: Path, extras: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
     found = _PUBLISHED.search(folder.as_posix())
     if "embedding" in folder.as_posix() and extras.hook_name is None:
         raise SourceError("SAEs of Gemma's embeddings are read through SAELens' directory only: name their set")
@@ -40,14 +40,14 @@ def _config(folder: Path, extras: Extras, _stored: Stored) -> Config:
     if recorded := _L0.search(folder.name):
         metadata = {**metadata, "l0": int(recorded.group(1))}
     transcoder = bool(extras.hook_name_out or metadata.get("hook_name_out"))
-    return config("jumprelu_transcoder" if transcoder else "jumprelu", metadata)
+    return saelens_config("jumprelu_transcoder" if transcoder else "jumprelu", metadata)
 
 
-def _tensors(stored: Stored, _config: Config) -> dict[str, Any]:
+def _tensors(stored: StoredTensors, _config: SaeConfig) -> dict[str, Any]:
     names = {"W_enc": "w_enc", "W_dec": "w_dec", "b_enc": "b_enc", "b_dec": "b_dec", "threshold": "threshold"}
-    return {name: take(stored, name, other) for name, other in names.items()}
+    return {name: first_stored(stored, name, other) for name, other in names.items()}
 
 
 FORMAT = Format(
-    "gemma-scope", "params.npz", only("params.npz"), _config, _tensors, {"prepend_bos": True, "context_size": 1024}
+    "gemma-scope", "params.npz", has_file("params.npz"), _config, _tensors, {"prepend_bos": True, "context_size": 1024}
 )

@@ -10,35 +10,44 @@ from pathlib import Path
 from typing import Any
 
 from memicos_engine.errors import SourceError
-from memicos_engine.sources.formats.base import Config, Format, Stored, config, take, turned
-from memicos_engine.sources.recipe import Extras
+from memicos_engine.sources.formats.base import (
+    Format,
+    SaeConfig,
+    StoredTensors,
+    first_stored,
+    saelens_config,
+    transpose,
+)
+from memicos_engine.sources.recipe import RecipeOverrides
 
 
-def _weights(folder: Path, _extras: Extras) -> Path | None:
+def _weights(folder: Path, _extras: RecipeOverrides) -> Path | None:
     files = [file for file in sorted(folder.glob("*.pt")) if file.name != "ae.pt"]
     if len(files) > 1:
         raise SourceError(f"{folder} has {len(files)} files of weights; a source is a folder of its own")
     return files[0] if files else None
 
 
-def _config(_folder: Path, _extras: Extras, stored: Stored) -> Config:
+def _config(_folder: Path, _extras: RecipeOverrides, stored: StoredTensors) -> SaeConfig:
     activation = stored.get("activation", "ReLU")
     if activation == "ReLU":
-        return config("standard", {}, apply_b_dec_to_input=True)
+        return saelens_config("standard", {}, apply_b_dec_to_input=True)
     own = stored.get("activation_state_dict", {})
     if activation == "TopK" and own.get("postact_fn", "ReLU") == "ReLU":
-        return config("topk", {}, k=int(own["k"]), apply_b_dec_to_input=True, normalize_activations="layer_norm")
+        return saelens_config(
+            "topk", {}, k=int(own["k"]), apply_b_dec_to_input=True, normalize_activations="layer_norm"
+        )
     raise SourceError(f"its activation is {activation} ({own}); ReLU is read, and TopK with ReLU")
 
 
-def _tensors(stored: Stored, _config: Config) -> dict[str, Any]:
-    encoder = take(stored, "encoder.weight")
+def _tensors(stored: StoredTensors, _config: SaeConfig) -> dict[str, Any]:
+    encoder = first_stored(stored, "encoder.weight")
     return {
-        "W_enc": turned(encoder),
-        "b_enc": take(stored, "latent_bias"),
+        "W_enc": transpose(encoder),
+        "b_enc": first_stored(stored, "latent_bias"),
         # tied: the decoder is the encoder's transpose
-        "W_dec": turned(stored["decoder.weight"]) if "decoder.weight" in stored else encoder.clone(),
-        "b_dec": take(stored, "pre_bias"),
+        "W_dec": transpose(stored["decoder.weight"]) if "decoder.weight" in stored else encoder.clone(),
+        "b_dec": first_stored(stored, "pre_bias"),
     }
 
 

@@ -8,20 +8,20 @@ from typing import Any
 from sae_lens.loading.pretrained_sae_loaders import get_sae_lens_config_from_disk, handle_config_defaulting
 
 from memicos_engine.errors import SourceError
-from memicos_engine.sources.formats.base import Config, Format, Stored, threshold_for
-from memicos_engine.sources.recipe import Extras
+from memicos_engine.sources.formats.base import Format, SaeConfig, StoredTensors, expand_threshold
+from memicos_engine.sources.recipe import RecipeOverrides
 
 WEIGHTS = "sae_weights.safetensors"
 _CHECKPOINTS = {"batchtopk", "matryoshka_batchtopk"}
 """Architectures of training. Used, they are JumpReLU SAEs with the threshold that training has learnt."""
 
 
-def _weights(folder: Path, _extras: Extras) -> Path | None:
+def _weights(folder: Path, _extras: RecipeOverrides) -> Path | None:
     # named though it is not there: that is said better than an unknown format
     return folder / WEIGHTS if (folder / "cfg.json").is_file() and not (folder / "sae.safetensors").exists() else None
 
 
-def _config(folder: Path, _extras: Extras, _stored: Stored) -> Config:
+def _config(folder: Path, _extras: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
     config = get_sae_lens_config_from_disk(folder)
     trained_as = config.get("architecture")
     if trained_as in _CHECKPOINTS:
@@ -30,7 +30,7 @@ def _config(folder: Path, _extras: Extras, _stored: Stored) -> Config:
     return handle_config_defaulting(config)
 
 
-def _tensors(stored: Stored, config: Config) -> dict[str, Any]:
+def _tensors(stored: StoredTensors, config: SaeConfig) -> dict[str, Any]:
     tensors = dict(stored)
     factor = tensors.pop("scaling_factor", None)
     if factor is not None and not factor.is_meta and not (factor == 1).all():
@@ -43,7 +43,7 @@ def _tensors(stored: Stored, config: Config) -> dict[str, Any]:
         tensors["W_enc"] = tensors["W_enc"] * lengths
         tensors["b_enc"] = tensors["b_enc"] * lengths
         tensors["W_dec"] = tensors["W_dec"] / lengths[:, None]
-    return tensors | {"threshold": threshold_for(learnt, len(tensors["b_enc"]))}
+    return tensors | {"threshold": expand_threshold(learnt, len(tensors["b_enc"]))}
 
 
 FORMAT = Format(

@@ -14,9 +14,17 @@ from typing import Any
 import torch
 
 from memicos_engine.errors import SourceError
-from memicos_engine.sources.formats.base import Config, Format, Stored, config, only, take, turned
+from memicos_engine.sources.formats.base import (
+    Format,
+    SaeConfig,
+    StoredTensors,
+    first_stored,
+    has_file,
+    saelens_config,
+    transpose,
+)
 from memicos_engine.sources.formats.files import read_json
-from memicos_engine.sources.recipe import Extras
+from memicos_engine.sources.recipe import RecipeOverrides
 
 _MODULE = re.compile(r"(?:\w+\.)*?(?:layers|h|blocks)[._](\d+)(?:\.(\w+))?")
 _HOOKS = {
@@ -29,7 +37,7 @@ _HOOKS = {
 """Hook by the part of a block: sparsify reads what the module itself gives."""
 
 
-def _config(folder: Path, _extras: Extras, _stored: Stored) -> Config:
+def _config(folder: Path, _extras: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
     said = read_json(folder / "cfg.json")
     for name in ("transcode", "skip_connection", "embed_skip", "gram_lookup"):
         if said.get(name):
@@ -39,7 +47,7 @@ def _config(folder: Path, _extras: Extras, _stored: Stored) -> Config:
     beside = folder.parent / "config.json"
     run = read_json(beside) if beside.is_file() else {}
     metadata = {"hook_name": _hook(folder.name), "model_name": run.get("model"), "context_size": run.get("ctx_len")}
-    return config("topk", metadata, k=int(said["k"]), apply_b_dec_to_input=True)
+    return saelens_config("topk", metadata, k=int(said["k"]), apply_b_dec_to_input=True)
 
 
 def _hook(module: str) -> str | None:
@@ -50,13 +58,13 @@ def _hook(module: str) -> str | None:
     return f"blocks.{found.group(1)}.{hook}" if found and hook else None
 
 
-def _tensors(stored: Stored, _config: Config) -> dict[str, Any]:
-    encoder = take(stored, "encoder.weight")
+def _tensors(stored: StoredTensors, _config: SaeConfig) -> dict[str, Any]:
+    encoder = first_stored(stored, "encoder.weight")
     width, d_in = encoder.shape
     return {
-        "W_enc": turned(encoder),
+        "W_enc": transpose(encoder),
         "b_enc": stored.get("encoder.bias", torch.zeros(width, device=encoder.device)),
-        "W_dec": take(stored, "W_dec", "encoder.weight"),
+        "W_dec": first_stored(stored, "W_dec", "encoder.weight"),
         "b_dec": stored.get("b_dec", torch.zeros(d_in, device=encoder.device)),
     }
 
@@ -65,7 +73,7 @@ FORMAT = Format(
     # its texts begin with a separator, and the tokenizer adds its own tokens; 2048 is its default
     "sparsify",
     "cfg.json and sae.safetensors",
-    only("sae.safetensors"),
+    has_file("sae.safetensors"),
     _config,
     _tensors,
     {"prepend_bos": True, "context_size": 2048},

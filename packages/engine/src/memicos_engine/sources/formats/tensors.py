@@ -26,8 +26,16 @@ from typing import Any
 import torch
 
 from memicos_engine.errors import RecipeError
-from memicos_engine.sources.formats.base import Config, Format, Stored, config, take, threshold_for, turned
-from memicos_engine.sources.recipe import FILE_NAME, Extras
+from memicos_engine.sources.formats.base import (
+    Format,
+    SaeConfig,
+    StoredTensors,
+    expand_threshold,
+    first_stored,
+    saelens_config,
+    transpose,
+)
+from memicos_engine.sources.recipe import FILE_NAME, RecipeOverrides
 
 ARCHITECTURES: dict[str, tuple[str, tuple[str, ...]]] = {
     "standard": ("standard", ("b_enc",)),
@@ -47,7 +55,7 @@ _FIELDS = ("file", "architecture", "tensors", "transposed", "k", "apply_b_dec_to
 _BIASES = ("b_enc", "b_dec")
 
 
-def _weights(folder: Path, extras: Extras) -> Path | None:
+def _weights(folder: Path, extras: RecipeOverrides) -> Path | None:
     if extras.weights is None:
         return None
     name = extras.weights.get("file")
@@ -56,7 +64,7 @@ def _weights(folder: Path, extras: Extras) -> Path | None:
     return folder / name
 
 
-def _config(folder: Path, extras: Extras, _stored: Stored) -> Config:
+def _config(folder: Path, extras: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
     assert extras.weights is not None
     said = extras.weights
     problem = _problem(said)
@@ -66,7 +74,7 @@ def _config(folder: Path, extras: Extras, _stored: Stored) -> Config:
     architecture = ARCHITECTURES[said["architecture"]][0]
     mapping = {"mapping": said["tensors"], "transposed": said.get("transposed", [])}
     needed = ("W_enc", "W_dec", "b_dec", *ARCHITECTURES[said["architecture"]][1])
-    return config(architecture, {}, **fields, **mapping, needed=needed)
+    return saelens_config(architecture, {}, **fields, **mapping, needed=needed)
 
 
 def _problem(said: Mapping[str, Any]) -> str | None:
@@ -93,16 +101,16 @@ def _problem(said: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _tensors(stored: Stored, config: Config) -> dict[str, Any]:
+def _tensors(stored: StoredTensors, config: SaeConfig) -> dict[str, Any]:
     mapping, transposed = config["mapping"], config["transposed"]
-    found = {name: take(stored, other) for name, other in mapping.items()}
-    found = {name: turned(tensor) if name in transposed else tensor for name, tensor in found.items()}
+    found = {name: first_stored(stored, other) for name, other in mapping.items()}
+    found = {name: transpose(tensor) if name in transposed else tensor for name, tensor in found.items()}
     device, widths = found["W_enc"].device, {"b_enc": found["W_enc"].shape[-1], "b_dec": found["W_dec"].shape[-1]}
     for name, width in widths.items():
         if name in config["needed"] and name not in found:
             found[name] = torch.zeros(width, device=device)
     if "threshold" in found:
-        found["threshold"] = threshold_for(found["threshold"], widths["b_enc"])
+        found["threshold"] = expand_threshold(found["threshold"], widths["b_enc"])
     return found
 
 

@@ -10,20 +10,21 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 from memicos_dataset.manifest import Manifest
+from memicos_embeddings.embedder import MINILM
+from memicos_embeddings.minilm import MiniLmEmbedder
+from memicos_embeddings.openai_embedder import OpenAiEmbedder
+from memicos_embeddings.registry import EmbedderRegistry
 from memicos_testing.html_page import Page
 from memicos_testing.llm_provider import LlmProvider
 from memicos_testing.servers import Start
 from memicos_webapp.datasets.service import load
-from memicos_webapp.embeddings.embedders import MINILM, Embedders
-from memicos_webapp.embeddings.minilm import MiniLm
-from memicos_webapp.embeddings.openai_embedder import OpenAiEmbedder
 from memicos_webapp.embeddings.service import embed_missing
 from memicos_webapp.explanation_search.repository import Candidate
 from memicos_webapp.explanation_search.service import fuse
 from pydantic import SecretStr
 
 SEARCH = "/api/explanation/search"
-LOCAL = MiniLm(threads=2)
+LOCAL = MiniLmEmbedder(threads=2)
 
 
 async def execute(url: str, sql: str, *values: object) -> None:
@@ -55,7 +56,7 @@ async def searched_url(
                SELECT id, 5, $1, 'human', NULL, 1 FROM source WHERE name = '2-res'""",
             text,
         )
-    await embed_missing(url, Embedders([LOCAL], MINILM, 10))
+    await embed_missing(url, EmbedderRegistry([LOCAL], MINILM, 10))
     return url
 
 
@@ -202,8 +203,8 @@ async def test_sources_of_an_embedder_that_is_missing_are_searched_by_words(
         assert {tuple(one["matchedBy"]) for one in found["results"]} == {("words",)}
         assert all(one["cosine_similarity"] is None for one in found["results"])
         page = Page((await client.get("/search-explanations?q=the+whale")).text)
-        assert "3-res of small: matched by words. Its explanations were embedded by OpenAI" in page.text()
-    await embed_missing(url, Embedders([LOCAL], MINILM, 10))
+        assert "3-res of small: matched by words. These explanations were embedded by OpenAI" in page.text()
+    await embed_missing(url, EmbedderRegistry([LOCAL], MINILM, 10))
     async with started(url) as client:
         found = await search(client, query="the whale")
         assert [gap["sources"] for gap in found["skipped"]] == [["3-res"]]
@@ -220,7 +221,7 @@ async def test_sources_of_two_embedders_are_searched_together(
     with LlmProvider() as provider:
         keys = {"openai_api_key": "sk-mine", "openai_base_url": provider.base_url}
         openai = OpenAiEmbedder(SecretStr("sk-mine"), provider.base_url, 5)
-        await embed_missing(url, Embedders([LOCAL, openai], MINILM, 10))
+        await embed_missing(url, EmbedderRegistry([LOCAL, openai], MINILM, 10))
         await openai.close()
         async with started(url, **keys) as client:
             found = await search(client, query="whale")

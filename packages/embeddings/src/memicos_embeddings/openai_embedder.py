@@ -1,0 +1,89 @@
+"""OpenAI's text-embedding-3-large, reduced to 256 dimensions by the provider; any server with the same API."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import SecretStr
+
+from memicos_embeddings.embedder import OPENAI, EmbedderError, Vectors
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+MODEL = "text-embedding-3-large"
+BATCH_SIZE = 256
+"""Texts in one request; the provider accepts 2,048."""
+
+STATUS_REASONS = {
+    401: "it refused the key: check OPENAI_API_KEY",
+    403: "the key may not use it",
+    429: "it is over its rate limit or its credit is spent",
+}
+
+
+class OpenAiEmbedder:
+    key = OPENAI
+    title = f"OpenAI {MODEL}"
+    dimensions = 256
+    paid = True
+
+    def __init__(self, api_key: SecretStr, base_url: str, timeout_seconds: float) -> None:
+        self._api_key = api_key
+        self._base_url = base_url
+        self._timeout_seconds = timeout_seconds
+        self._client: AsyncOpenAI | None = None
+
+    def _open(self) -> "AsyncOpenAI":
+        if self._client is None:
+            # imported at the first use: the import takes about a second
+            from openai import AsyncOpenAI
+
+            self._client = AsyncOpenAI(
+                api_key=self._api_key.get_secret_value(), base_url=self._base_url, timeout=self._timeout_seconds
+            )
+        return self._client
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        batches = [await self._request(texts[i : i + BATCH_SIZE]) for i in range(0, len(texts), BATCH_SIZE)]
+        return np.concatenate(batches) if batches else np.empty((0, self.dimensions), np.float32)
+
+    async def _request(self, texts: Sequence[str]) -> Vectors:
+        try:
+            client = self._open()
+            from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAIError
+        except ImportError as error:
+            raise EmbedderError(f"{self.title} cannot be used: {error}. Install memicos-embeddings again.") from error
+
+        try:
+            # "float", not "base64": every server with this API supports it
+            response = await client.embeddings.create(
+                model=MODEL, input=list(texts), dimensions=self.dimensions, encoding_format="float"
+            )
+        except APITimeoutError as error:
+            raise EmbedderError(f"{self.title} did not answer within {self._timeout_seconds:g} s.") from error
+        except APIConnectionError as error:
+            raise EmbedderError(f"{self.title} cannot be reached at {self._base_url}.") from error
+        except APIStatusError as error:
+            reason = STATUS_REASONS.get(error.status_code, f"it answered with status {error.status_code}")
+            raise EmbedderError(f"{self.title} gave no vectors: {reason}.") from error
+        except (OpenAIError, ValueError) as error:
+            raise EmbedderError(f"{self.title} sent a response that cannot be read.") from error
+        return self._vectors(len(texts), [(item.index, item.embedding) for item in response.data or []])
+
+    def _vectors(self, count: int, rows: list[tuple[int, list[float]]]) -> Vectors:
+        """The vectors in the order of their texts, scaled to unit length; `rows` are (index of the text, vector)."""
+        if sorted(index for index, _ in rows) != list(range(count)):
+            raise EmbedderError(f"{self.title} gave {len(rows)} vectors for {count} texts.")
+        ordered = [vector for _, vector in sorted(rows, key=lambda row: row[0])]
+        if any(len(vector) != self.dimensions for vector in ordered):
+            raise EmbedderError(f"{self.title} gave vectors that do not have {self.dimensions} dimensions.")
+        vectors = np.array(ordered, np.float32)
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not (np.isfinite(norms) & (norms > 0)).all():
+            raise EmbedderError(f"{self.title} gave a vector of length zero, or one that is not finite.")
+        return vectors / norms

@@ -1,0 +1,216 @@
+"""The jump box: a typed name, id or address -> the pages that it can mean."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from memicos_webapp.catalog import repository
+from memicos_webapp.catalog.schemas import ModelInfo, ReleaseInfo, SetInfo, SourceKey
+from memicos_webapp.features.schemas import BIGGEST_INDEX
+from memicos_webapp.formatting import url_segment
+
+Item = TypeVar("Item")
+
+CHOICES = 60
+"""Most pages that one input is answered with."""
+SHORTEST_PREFIX = 3
+"""Characters from which the beginning of a name is enough."""
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*(?P<path>[^?#]*)(?:[?#].*)?", re.IGNORECASE)
+_LAYER = re.compile(r"(?:layer|l)[\s-]*(?P<layer>\d+)", re.IGNORECASE)
+_INDEX = re.compile(r"(?:(?:feature|latent|index)\s*)?#?(?P<index>\d+)", re.IGNORECASE | re.ASCII)
+_SPACED = re.compile(
+    r"(?P<source>layer\s*\d+|(?!(?:layer|feature|latent|index)\b)\S+)\s+(?P<index>(?:feature\s*)?#?\d+)", re.I
+)
+_SEPARATORS = re.compile(r"[/:@#]+")
+
+
+@dataclass(frozen=True)
+class JumpTarget:
+    """A page: its path, its name, what kind of thing it shows and, for lists, where that belongs."""
+
+    path: str
+    name: str
+    kind: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class _Catalogue:
+    models: list[ModelInfo]
+    releases: list[ReleaseInfo]
+    sets: list[SetInfo]
+    sources: list[SourceKey]
+
+    def narrowed(self, models: Iterable[str]) -> "_Catalogue":
+        """Only what belongs to `models`."""
+        kept = set(models)
+        return replace(
+            self,
+            models=[model for model in self.models if model.id in kept],
+            sets=[item for item in self.sets if item.model_id in kept],
+            sources=[source for source in self.sources if source.model_id in kept],
+        )
+
+
+def _segments(text: str) -> list[str]:
+    """`text` cut where an address is: its parts are names, and a last one may be an index."""
+    if address := _ADDRESS.fullmatch(text):
+        parts = address["path"].split("/")
+    elif _SEPARATORS.search(text):
+        parts = _SEPARATORS.split(text.split("?")[0])
+    elif pair := _SPACED.fullmatch(text):
+        parts = [pair["source"], pair["index"]]
+    else:
+        parts = [text]
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _index(text: str) -> int | None:
+    match = _INDEX.fullmatch(text)
+    if match is None or len(match["index"]) > 10:
+        return None
+    return index if (index := int(match["index"])) <= BIGGEST_INDEX else None
+
+
+def _source_targets(sources: Iterable[SourceKey]) -> list[JumpTarget]:
+    return [
+        JumpTarget(source.path, source.name, "source", f"{source.model_id}, layer {source.layer}") for source in sources
+    ]
+
+
+def _feature_targets(sources: Iterable[SourceKey], index: int) -> list[JumpTarget]:
+    """The feature in each source; where several have one of that index, those that do not are left out."""
+    found = list(sources)
+    if len(found) > 1:
+        found = [source for source in found if index < source.features]
+    return [
+        JumpTarget(f"{source.path}/{index}", f"{source.name}/{index}", "feature", source.model_id) for source in found
+    ]
+
+
+def _named(items: Sequence[Item], names: Callable[[Item], Sequence[str]], text: str, prefix: bool) -> list[Item]:
+    """Items of which a name is `text`, or with `prefix` begins with it; case makes no difference."""
+    folded = text.casefold()
+    if prefix:
+        if len(folded) < SHORTEST_PREFIX:
+            return []
+        return [item for item in items if any(name.casefold().startswith(folded) for name in names(item))]
+    return [item for item in items if any(name.casefold() == folded for name in names(item))]
+
+
+def _models(catalogue: _Catalogue, text: str) -> list[ModelInfo]:
+    """Models whose id or name is `text`, else those of which one begins with it."""
+
+    def names(model: ModelInfo) -> tuple[str, str]:
+        return model.id, model.name
+
+    return _named(catalogue.models, names, text, False) or _named(catalogue.models, names, text, True)
+
+
+def _sources(catalogue: _Catalogue, text: str) -> list[SourceKey]:
+    """Sources of the name, else those of the layer (`15`, `layer 15`), else those of the set."""
+    exact = _named(catalogue.sources, lambda source: (source.name,), text, False)
+    if exact:
+        return exact
+    if layer := re.fullmatch(r"\d{1,6}", text, re.ASCII) or _LAYER.fullmatch(text):
+        number = int(layer[layer.lastgroup or 0])
+        return [source for source in catalogue.sources if source.layer == number]
+    sets = _named(catalogue.sets, lambda item: (item.name, item.title), text, False)
+    paths = {(item.model_id, item.name) for item in sets}
+    return [source for source in catalogue.sources if (source.model_id, source.set_name) in paths]
+
+
+def _by_name(catalogue: _Catalogue, text: str, prefix: bool) -> list[JumpTarget]:
+    models = _named(catalogue.models, lambda item: (item.id, item.name), text, prefix)
+    releases = _named(catalogue.releases, lambda item: (item.id, item.name), text, prefix)
+    sets = _named(catalogue.sets, lambda item: (item.name, item.title), text, prefix)
+    sources = _named(catalogue.sources, lambda item: (item.name,), text, prefix)
+    return [
+        *(JumpTarget(f"/{model.id}", model.name, "model", model.id) for model in models),
+        *(JumpTarget(f"/{release.id}", release.name, "release", f"by {release.creator}") for release in releases),
+        *(JumpTarget(item.path, item.title, "source set", f"{item.model_id}/{item.name}") for item in sets),
+        *_source_targets(sources),
+    ]
+
+
+def _one_segment(catalogue: _Catalogue, text: str, current: list[SourceKey]) -> list[JumpTarget]:
+    exact = _by_name(catalogue, text, prefix=False)
+    if exact:
+        return exact
+    if _LAYER.fullmatch(text):
+        return _source_targets(_sources(catalogue, text))
+    if (index := _index(text)) is not None:
+        return _feature_targets(current or catalogue.sources, index)
+    return _by_name(catalogue, text, prefix=True)
+
+
+def _two_segments(catalogue: _Catalogue, first: str, second: str) -> list[JumpTarget]:
+    models = _models(catalogue, first)
+    index = _index(second)
+    if index is not None and (sources := _sources(catalogue, first)):
+        return _feature_targets(sources, index)
+    if not models:
+        return []
+    inside = catalogue.narrowed(model.id for model in models)
+    sets = _named(inside.sets, lambda item: (item.name, item.title), second, False)
+    found = [JumpTarget(item.path, item.title, "source set", f"{item.model_id}/{item.name}") for item in sets]
+    found = found or _source_targets(_sources(inside, second))
+    # a page of an unknown name says what the model has
+    return found or [
+        JumpTarget(f"/{model.id}/{url_segment(second)}", f"{model.id}/{second}", "page") for model in models
+    ]
+
+
+def _three_segments(catalogue: _Catalogue, first: str, second: str, index: int) -> list[JumpTarget]:
+    models = _models(catalogue, first)
+    inside = catalogue.narrowed(model.id for model in models)
+    found = _feature_targets(_sources(inside, second), index)
+    # a page of an unknown model or source says which exist
+    path = f"{url_segment(models[0].id if models else first)}/{url_segment(second)}/{index}"
+    return found or [JumpTarget(f"/{path}", path, "feature")]
+
+
+def _targets(catalogue: _Catalogue, text: str, current: list[SourceKey]) -> list[JumpTarget]:
+    # titles have blanks and commas in them
+    if exact := _by_name(catalogue, text, prefix=False):
+        return exact
+    segments = _segments(text)
+    index = _index(segments[-1]) if segments else None
+    if len(segments) >= 3:
+        return _three_segments(catalogue, segments[-3], segments[-2], index) if index is not None else []
+    if len(segments) == 2:
+        return _two_segments(catalogue, segments[0], segments[1])
+    return _one_segment(catalogue, segments[0], current) if segments else []
+
+
+def _path_of(referrer: str) -> list[str]:
+    match = _ADDRESS.match(referrer)
+    return [part for part in match["path"].split("/") if part] if match else []
+
+
+async def find_targets(session: AsyncSession, text: str, referrer: str) -> list[JumpTarget]:
+    """Pages that `text` can mean, best first, at most `CHOICES`; empty where it is no name, id or address.
+
+    Takes ids and names of models, releases, source sets and sources (or the beginning of one), `layer 15`,
+    `15-res-4k/87`, `15-res-4k:87`, `15/87` (layer and index), `model/source/index`, the address of a page on any site
+    of this kind, and an index alone. `referrer` is the address of the page that the box is on: an index alone is one
+    of that page's source, and what several models have is that page's model's.
+    """
+    catalogue = _Catalogue(
+        await repository.models(session),
+        await repository.releases(session),
+        await repository.sets(session),
+        await repository.source_keys(session),
+    )
+    segments = _path_of(referrer)
+    current = [source for source in catalogue.sources if [source.model_id, source.name] == segments[:2]]
+    found = _targets(catalogue, text, current)
+    if len(found) > 1 and segments and any(model.id == segments[0] for model in catalogue.models):
+        prefix = f"/{segments[0]}"
+        found = [target for target in found if f"{target.path}/".startswith(f"{prefix}/")] or found
+    unique = {target.path: target for target in found}
+    return list(unique.values())[:CHOICES]

@@ -1,0 +1,107 @@
+"""The jump box, with the small dataset and, for inputs that fit several pages, a second model beside it."""
+
+import httpx
+import pytest
+from memicos_testing.html_page import Page
+
+
+@pytest.mark.parametrize(
+    ("to", "path"),
+    [
+        # ids and names of what there is, in any case, and the beginnings of them
+        ("small", "/small"),
+        ("Small model", "/small"),
+        ("SMALL MODEL", "/small"),
+        ("small-release", "/small-release"),
+        ("Small SAEs", "/small-release"),
+        ("small-rel", "/small-release"),
+        ("res", "/small/res"),
+        ("Residual", "/small/res"),
+        ("3-res", "/small/3-res"),
+        ("3-RES", "/small/3-res"),
+        ("small/res", "/small/res"),
+        ("small/3-res", "/small/3-res"),
+        ("Small model/3-res", "/small/3-res"),
+        # layers
+        ("layer 2", "/small/2-res"),
+        ("Layer 2", "/small/2-res"),
+        ("layer2", "/small/2-res"),
+        ("L2", "/small/2-res"),
+        ("small/layer 2", "/small/2-res"),
+        ("layer 2/7", "/small/2-res/7"),
+        ("layer 2 feature 7", "/small/2-res/7"),
+        ("2/7", "/small/2-res/7"),
+        ("2:7", "/small/2-res/7"),
+        ("small/2/7", "/small/2-res/7"),
+        # features
+        ("1-res/12", "/small/1-res/12"),
+        ("1-res:12", "/small/1-res/12"),
+        ("1-res 12", "/small/1-res/12"),
+        ("1-res#12", "/small/1-res/12"),
+        ("small/2-res/7", "/small/2-res/7"),
+        ("small/2-res:7", "/small/2-res/7"),
+        ("small@2-res:7", "/small/2-res/7"),
+        ("Small model/2-res/7", "/small/2-res/7"),
+        ("/small/2-res/7", "/small/2-res/7"),
+        ("https://www.neuronpedia.org/small/2-res/7?embed=true", "/small/2-res/7"),
+        ("https://www.neuronpedia.org/api/feature/small/2-res/7", "/small/2-res/7"),
+        ("http://localhost/small/2-res", "/small/2-res"),
+        ("http://localhost/small", "/small"),
+        # pages of unknown names say what there is
+        ("small/9-res/7", "/small/9-res/7"),
+        ("other/9-res/7", "/other/9-res/7"),
+        ("small/9-res", "/small/9-res"),
+        # the rest is searched by meaning
+        ("numbers and dates", "/search-explanations?q=numbers+and+dates"),
+        ("9/11", "/search-explanations?q=9%2F11"),
+        ("and/or", "/search-explanations?q=and%2For"),
+        ("chapter 7", "/search-explanations?q=chapter+7"),
+        ("layer 9", "/search-explanations?q=layer+9"),
+        ("sm", "/search-explanations?q=sm"),
+        ("99999999999", "/search-explanations?q=99999999999"),
+        ("/", "/search-explanations?q=%2F"),
+        (" ", "/"),
+    ],
+)
+async def test_names_ids_and_addresses_lead_to_their_page(client: httpx.AsyncClient, to: str, path: str) -> None:
+    answer = await client.get("/jump", params={"to": to})
+    assert (answer.status_code, answer.headers["location"]) == (303, path)
+
+
+@pytest.mark.parametrize("page", ["/small/3-res/5?embed=true", "/small/3-res"])
+async def test_an_index_alone_is_one_of_the_source_of_the_page(client: httpx.AsyncClient, page: str) -> None:
+    for to in ("7", "#7", "feature 7"):
+        answer = await client.get("/jump", params={"to": to}, headers={"Referer": f"http://localhost{page}"})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/small/3-res/7")
+
+
+def links(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 200
+    listed = Page(answer.text).find("a")
+    return [has["href"] or "" for has, _ in listed if "/small" in (has["href"] or "") or "/twin" in (has["href"] or "")]
+
+
+@pytest.mark.parametrize("page", ["", "/", "/small", "/small/res", "/a/b/c", "["])
+async def test_an_index_alone_on_other_pages_lists_the_sources(client: httpx.AsyncClient, page: str) -> None:
+    answer = await client.get("/jump?to=7", headers={"Referer": f"http://localhost{page}"} if page else {})
+    assert links(answer) == ["/small/1-res/7", "/small/2-res/7", "/small/3-res/7"]
+    assert "/search-explanations?q=7" in answer.text
+
+
+async def test_what_is_in_each_source_of_a_set_is_listed(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/jump?to=res/7")
+    assert links(answer) == ["/small/1-res/7", "/small/2-res/7", "/small/3-res/7"]
+    # no source has it: the page of the search by meaning
+    assert (await client.get("/jump?to=res/64")).headers["location"] == "/search-explanations?q=res%2F64"
+
+
+async def test_a_beginning_that_fits_several_names_lists_them(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/jump?to=sma")
+    assert links(answer) == ["/small", "/small-release"]
+    text = Page(answer.text).text()
+    assert "Small model" in text and "Small SAEs" in text
+
+
+async def test_an_input_that_is_too_long_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/jump", params={"to": "x" * 801})
+    assert answer.status_code == 400 and "801 characters; at most 800 are read" in answer.text
