@@ -1,6 +1,7 @@
 """`memicos recompute` against running servers: a dataset that the engine made, and inference on the same weights."""
 
 import asyncio
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -114,6 +115,29 @@ def test_a_text_agrees(stack: Stack, source: str) -> None:
     assert f"blocks.{source[0]}.hook_resid_post, BOS in front" in result.output
 
 
+def test_the_maximum_of_a_text_is_the_one_on_the_page(stack: Stack) -> None:
+    """Position 0 is ignored: of these features its value is larger than every value that counts."""
+    with_larger_bos = 0
+    for source in SOURCES:
+        for index in stack.live(source, 48):
+            body = {"feature": {"modelId": "glass", "source": source, "index": index}, "customText": TEXT}
+            answer = httpx.post(f"{stack.webapp}/api/activation/new", json=body).raise_for_status().json()
+            counting = [v for i, v in enumerate(answer["values"]) if i not in answer["ignoredPositions"]]
+            if max(answer["values"]) <= max(counting) or max(counting) == 0:
+                continue
+            with_larger_bos += 1
+            page = httpx.post(f"{stack.webapp}/glass/{source}/{index}/test", data={"text": TEXT}).raise_for_status()
+            shown = re.search(r'max <b class="num">([^<]+)</b>', page.text)
+            result = recompute(stack, source, index, "--text", TEXT)
+            assert result.exit_code == 0, result.output
+            (line,) = [line.split() for line in result.output.splitlines() if line.startswith("your text")]
+            assert float(line[2]) == pytest.approx(max(counting), rel=1e-4)
+            assert float(line[3]) == pytest.approx(max(counting), rel=1e-3)
+            assert shown and float(shown[1].replace(",", "")) == pytest.approx(max(counting), rel=1e-2)
+            break
+    assert with_larger_bos
+
+
 def test_without_options_weights_are_where_the_demo_has_them(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,4 +215,5 @@ def test_what_cannot_be_compared_is_one_line(stack: Stack, tmp_path: Path) -> No
             """UPDATE load SET recipe = jsonb_set(recipe, '{hook_name}', '"blocks.2.hook_resid_post"')
                WHERE source_id = (SELECT id FROM source WHERE name = '2-res')"""
         )
-    assert result.exit_code == 2 and "error: blocks.1.hook_q is not covered: of llama attn.hook_z" in result.output
+    assert result.exit_code == 2 and "error: blocks.1.hook_q is not covered; covered hooks" in result.output
+    assert "of llama: attn.hook_z, " in result.output

@@ -14,7 +14,7 @@ from memicos_engine.model.language_model import load_model
 from memicos_engine.sources.source import SaeSource, load_source
 from memicos_pipeline.recompute import compare, hidden_states, sae
 from memicos_pipeline.recompute.errors import RecomputeError
-from memicos_pipeline.recompute.server_values import Address, address
+from memicos_pipeline.recompute.server_values import FeatureAddress, address
 from memicos_testing.foreign_saes import Weights, random_weights, write_gemma_scope, write_saelens
 from memicos_testing.small_model import small_model
 from memicos_testing.tiny_models import CONFIGS, tiny_model
@@ -144,7 +144,7 @@ def test_activations_at_hooks(architecture: str, tmp_path: Path, monkeypatch: py
         monkeypatch.setitem(CONFIGS, name, config)
     folder = tiny_model(tmp_path / "tiny", architecture, small_model(tmp_path / "tokenizer"))
     engine, own = load_model("tiny", str(folder)), hidden_states.load_model(str(folder), "float32")
-    places = hidden_states.PLACES.get(own.config.model_type, {}) | hidden_states.STREAM
+    places = hidden_states.HOOK_MODULES.get(own.config.model_type, {}) | hidden_states.RESIDUAL_STREAM
     hooks = [f"blocks.{layer}.{name}" for layer in (0, 2) for name in places]
     expected = capture(engine, torch.tensor([IDS]), None, hooks)
     for hook in hooks:
@@ -192,7 +192,7 @@ def test_positions_that_a_dataset_leaves_out() -> None:
     assert edge == pytest.approx([np.inf, 0.4, np.inf, -0.2, -0.0002])
 
 
-HERE = Address("http://127.0.0.1:3000", "m", "1-res", 5)
+HERE = FeatureAddress("http://127.0.0.1:3000", "m", "1-res", 5)
 
 
 @pytest.mark.parametrize(
@@ -201,10 +201,13 @@ HERE = Address("http://127.0.0.1:3000", "m", "1-res", 5)
         ("m/1-res/5", HERE),
         ("http://127.0.0.1:3000/m/1-res/5?embed=true#x", HERE),
         ("127.0.0.1:3000/m/1-res/5", HERE),
-        ("https://a.example/api/feature/m%2E1/1-res__x/12/", Address("https://a.example", "m.1", "1-res__x", 12)),
+        (
+            "https://a.example/api/feature/m%2E1/1-res__x/12/",
+            FeatureAddress("https://a.example", "m.1", "1-res__x", 12),
+        ),
     ],
 )
-def test_addresses(text: str, expected: Address) -> None:
+def test_addresses(text: str, expected: FeatureAddress) -> None:
     assert address(text) == expected
 
 

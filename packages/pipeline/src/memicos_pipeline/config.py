@@ -1,4 +1,4 @@
-"""The file that says what `memicos generate` makes."""
+"""The configuration file of `memicos generate`."""
 
 import tomllib
 from pathlib import Path
@@ -15,62 +15,83 @@ class _Strict(BaseModel):
 
 
 class ReleaseConfig(_Strict):
-    id: str
-    name: str
-    description: str
-    creator: str
-    url: str | None = None
+    """`[release]`: the publication that the dataset belongs to."""
+
+    id: str = Field(description="identifier in addresses")
+    name: str = Field(description="title on pages")
+    description: str = Field(description="one or two sentences")
+    creator: str = Field(description="person or organisation")
+    url: str | None = Field(default=None, description="paper or post")
 
 
 class ModelConfig(_Strict):
-    id: str
-    name: str
-    folder: str
-    """A local folder in Hugging Face layout, or a hub id."""
-    dtype: str = Field(pattern="^(float32|float16|bfloat16)$")
-    chat: bool
-    license: str
-    url: str | None = None
-    device: str = "cpu"
+    """`[model]`: the language model that the corpus is run through."""
+
+    id: str = Field(description="identifier in addresses, such as `smollm2-135m-it`")
+    name: str = Field(description="name on pages")
+    folder: str = Field(description="local folder in Hugging Face's layout, or a hub id")
+    dtype: str = Field(
+        pattern="^(float32|float16|bfloat16)$", description="what the model computes in: float32, float16 or bfloat16"
+    )
+    chat: bool = Field(description="whether the model is a chat model")
+    license: str = Field(description="licence of the weights")
+    url: str | None = Field(default=None, description="page about the model")
+    device: str = Field(default="cpu", description="PyTorch device, such as `cpu` or `cuda`")
 
 
 class SourceSetConfig(_Strict):
-    id: str
-    name: str
-    description: str
-    folder: Path
-    sources: list[str] = Field(min_length=1)
+    """`[source_set]`: the SAEs, which are folders `<layer>-<set>` in SAELens' format."""
+
+    id: str = Field(description="name of the set, such as `res-4k`")
+    name: str = Field(description="title on pages")
+    description: str = Field(description="one sentence")
+    folder: Path = Field(description="folder that holds the SAEs' folders")
+    sources: list[str] = Field(min_length=1, description="names of the SAEs' folders, which become source ids")
 
 
 class CollectionConfig(_Strict):
-    name: str
-    contexts: int = Field(gt=0)
-    license: str
-    url: str
-    attribution: str
+    """`[[corpus.collections]]`: a body of text with one licence."""
+
+    name: str = Field(description="value of `collection` in the corpus file")
+    contexts: int = Field(gt=0, description="contexts that are drawn from it")
+    license: str = Field(description="licence of the text, shown on pages that quote it")
+    url: str = Field(description="where the text is published")
+    attribution: str = Field(description="credit, shown on pages that quote the text")
 
 
 class CorpusConfig(_Strict):
-    id: str
-    description: str
-    file: Path
-    context_size: int = Field(gt=1)
-    seed: int = 0
-    collections: list[CollectionConfig] = Field(min_length=1)
+    """`[corpus]`: the text that examples are drawn from."""
+
+    id: str = Field(description="name of the corpus")
+    description: str = Field(description="one sentence")
+    file: Path = Field(description="JSON Lines with `title`, `collection` and `text`")
+    # positions are stored in 16 bits
+    context_size: int = Field(gt=1, le=2**15 - 1, description="tokens of a context, BOS included")
+    seed: int = Field(default=0, description="seed of the draw of contexts")
+    collections: list[CollectionConfig] = Field(min_length=1, description="the collections, one table each")
 
 
 class DashboardConfig(_Strict):
-    top_examples: int = Field(default=12, ge=1, description="strongest distinct examples of a feature")
-    quantile_groups: int = Field(default=5, ge=1)
-    examples_per_group: int = Field(default=4, ge=1)
-    histogram_bins: int = Field(default=50, ge=2)
-    logits: int = Field(default=10, ge=1, description="tokens shown in each direction")
-    neighbours: int = Field(default=10, ge=1, description="decoder-cosine neighbours and correlated features")
+    """`[dashboard]`: how much is stored of each feature. The table may be left out."""
+
+    top_examples: int = Field(default=12, ge=1, description="strongest distinct examples")
+    # group numbers are stored in 8 bits
+    quantile_groups: int = Field(
+        default=5, ge=1, le=127, description="equal intervals of activation values, each with examples of its own"
+    )
+    examples_per_group: int = Field(default=4, ge=1, description="examples of each interval")
+    histogram_bins: int = Field(default=50, ge=2, description="bins of the activation and logit histograms")
+    logits: int = Field(default=10, ge=1, description="tokens with the largest logit effect, in each direction")
+    neighbours: int = Field(
+        default=10, ge=1, description="features with the most similar decoder rows, and as many correlated features"
+    )
 
 
 class GenerateConfig(_Strict):
-    out: Path
-    work: Path
+    """Top-level keys. Relative paths are relative to the working folder."""
+
+    out: Path = Field(description="folder of the dataset; an older dataset there is replaced")
+    work: Path = Field(description="folder for activations, 8 bytes for each active feature of each token")
     release: ReleaseConfig
     model: ModelConfig
     source_set: SourceSetConfig
@@ -79,7 +100,7 @@ class GenerateConfig(_Strict):
 
 
 def read_config(path: Path) -> GenerateConfig:
-    """The configuration in the TOML file `path`.
+    """Read the configuration in the TOML file `path`.
 
     Raises:
         ConfigError: it is missing, not TOML, or a key is wrong.

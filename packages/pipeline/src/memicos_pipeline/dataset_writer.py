@@ -1,4 +1,4 @@
-"""Statistics, directions and text -> the files of a dataset."""
+"""Statistics, logit effects, neighbours and texts -> the Parquet files of a dataset."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from memicos_dataset.write import write_table
 
 from memicos_pipeline.corpus import Contexts, Document
 from memicos_pipeline.dashboards import FeatureStatistics
-from memicos_pipeline.directions import LogitEffects
+from memicos_pipeline.logit_effects import LogitEffects
 
 
 def rounded(values: np.ndarray) -> list[float]:
@@ -76,7 +76,8 @@ def _row(
     correlated: tuple[np.ndarray, np.ndarray],
 ) -> dict[str, object]:
     i = item.index
-    real = ~np.isnan(correlated[1][i])
+    neighbour_indices, neighbour_cosines = _numbers(neighbours, i)
+    correlated_indices, correlations = _numbers(correlated, i)
     return {
         "index": i,
         "density": item.density,
@@ -90,10 +91,10 @@ def _row(
         "positive_logits": rounded(effects.positive[i]),
         "negative_token_ids": effects.negative_ids[i].tolist(),
         "negative_logits": rounded(effects.negative[i]),
-        "neighbour_indices": neighbours[0][i].tolist(),
-        "neighbour_cosines": rounded(neighbours[1][i]),
-        "correlated_indices": correlated[0][i][real].tolist(),
-        "correlated_pearson": rounded(correlated[1][i][real]),
+        "neighbour_indices": neighbour_indices.tolist(),
+        "neighbour_cosines": rounded(neighbour_cosines),
+        "correlated_indices": correlated_indices.tolist(),
+        "correlated_pearson": rounded(correlations),
         "quantile_shares": item.quantile_shares,
         "example_groups": [example.group for example in item.examples],
         "example_contexts": [example.context for example in item.examples],
@@ -101,6 +102,12 @@ def _row(
         "value_positions": [example.positions.tolist() for example in item.examples],
         "values": [rounded(example.values) for example in item.examples],
     }
+
+
+def _numbers(table: tuple[np.ndarray, np.ndarray], row: int) -> tuple[np.ndarray, np.ndarray]:
+    """A row of indices and values, without the entries whose value is NaN."""
+    indices, values = table[0][row], table[1][row]
+    return indices[~np.isnan(values)], values[~np.isnan(values)]
 
 
 def explanation_file(folder: Path, source_id: str, descriptions: Sequence[str], method: str) -> m.FileEntry:

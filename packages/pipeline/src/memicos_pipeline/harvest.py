@@ -1,8 +1,8 @@
-"""Contexts -> sparse activations of every source, in files that a second run can continue.
+"""Contexts -> sparse activations of every source, in files that a later run can continue.
 
-Per source, in the work folder: `counts.u16` (active features of each token), `indices.i32` and `values.f32` (the
-features and their activations, tokens in corpus order), `counted.u8` (1 where the token counts). Values of tokens
-that do not count are not stored.
+Each source has a folder in the work folder, with flat arrays in corpus order: `counts.u32` (number of active features
+of each token), `indices.i32` and `values.f32` (these features and their activations), `counted.u8` (1 where the token
+counts). Activations of tokens that do not count are not stored.
 """
 
 import json
@@ -19,7 +19,9 @@ from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import Source
 from scipy import sparse
 
-FILES = {"counts.u16": np.uint16, "indices.i32": np.int32, "values.f32": np.float32, "counted.u8": np.uint8}
+FORMAT_VERSION = 2
+"""Version of the files' format; it is part of the work folder's name, so that no run continues files of another."""
+FILES = {"counts.u32": np.uint32, "indices.i32": np.int32, "values.f32": np.float32, "counted.u8": np.uint8}
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Activations:
 
 
 def _progress(work: Path) -> dict[str, int]:
+    """Contexts that are done, and the length in bytes that each file has with them."""
     path = work / "progress.json"
     return json.loads(path.read_text()) if path.exists() else {"contexts": 0}
 
@@ -43,14 +46,14 @@ def harvest(
     report: Callable[[str], None],
     batch: int = 8,
 ) -> None:
-    """Run all contexts (N, T) through the model once and store what each source finds in them.
+    """Run all contexts (N, T) through the model once and store each source's activations.
 
-    Progress is recorded after each batch; a killed run goes on behind its last recorded one.
+    Progress is recorded after each batch; after an interruption the next run continues behind the last recorded one.
     """
     done = _progress(work)
-    start, begun = done["contexts"], time.monotonic()
+    start, started_at = done["contexts"], time.monotonic()
     for source in sources:
-        _cut_back(work / source.id, done)
+        _truncate(work / source.id, done)
     for first in range(start, len(token_ids), batch):
         ids = torch.from_numpy(token_ids[first : first + batch].astype(np.int64)).to(model.device)
         hidden = capture(model, ids, None, [source.hook_name for source in sources])
@@ -61,11 +64,12 @@ def harvest(
         (work / "progress.json.new").write_text(json.dumps(done))
         (work / "progress.json.new").rename(work / "progress.json")
         if (first // batch) % 20 == 0:
-            speed = (done["contexts"] - start) * token_ids.shape[1] / (time.monotonic() - begun)
+            speed = (done["contexts"] - start) * token_ids.shape[1] / (time.monotonic() - started_at)
             report(f"{done['contexts']} of {len(token_ids)} contexts, {speed:.0f} tokens/s")
 
 
-def _cut_back(folder: Path, done: dict[str, int]) -> None:
+def _truncate(folder: Path, done: dict[str, int]) -> None:
+    """Cut a source's files back to their recorded lengths."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         path = folder / name
@@ -79,20 +83,20 @@ def _append(folder: Path, source: Source, hidden: torch.Tensor, counted: torch.T
     features = source.encode(hidden.flatten(0, 1)) * counted[:, None]
     tokens, indices = features.nonzero(as_tuple=True)
     arrays = {
-        "counts.u16": torch.bincount(tokens, minlength=len(features)),
+        "counts.u32": torch.bincount(tokens, minlength=len(features)),
         "indices.i32": indices,
         "values.f32": features[tokens, indices],
         "counted.u8": counted,
     }
-    for name, kind in FILES.items():
+    for name, dtype in FILES.items():
         with (folder / name).open("ab") as file:
-            file.write(arrays[name].cpu().numpy().astype(kind).tobytes())
+            file.write(arrays[name].cpu().numpy().astype(dtype).tobytes())
             done[f"{folder.name}/{name}"] = file.tell()
 
 
 def read_activations(folder: Path, features: int) -> Activations:
-    """What `harvest` stored for one source of `features` features."""
-    counts, indices, values, counted = (np.fromfile(folder / name, dtype=kind) for name, kind in FILES.items())
+    """The stored activations of one source with `features` features."""
+    counts, indices, values, counted = (np.fromfile(folder / name, dtype=dtype) for name, dtype in FILES.items())
     offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
     matrix = sparse.csr_matrix((values, indices, offsets), shape=(len(counts), features))
     return Activations(matrix, counted.astype(bool))

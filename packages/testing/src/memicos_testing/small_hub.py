@@ -28,10 +28,14 @@ WIDTH, FEATURES, LAYERS = 32, 96, 2
 
 
 class SmallHub:
-    """Serves `<folder>/<owner>/<name>/...` as repositories. `refusals` are by repository: how each is refused."""
+    """Serves `<folder>/<owner>/<name>/...` as repositories, all at revision `commit`.
+
+    `refusals` are by repository: how each is refused.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.commit = COMMIT
         self.refusals: dict[str, str] = {}
         self.seen: list[str] = []
         self.tokens: set[str] = set()
@@ -67,7 +71,7 @@ class SmallHub:
     async def info(self, request: Request) -> Response:
         repo = self._repo(request)
         refused = self._refused(request, meta=True)
-        return refused or JSONResponse({"id": f"{repo.parent.name}/{repo.name}", "sha": COMMIT, "siblings": []})
+        return refused or JSONResponse({"id": f"{repo.parent.name}/{repo.name}", "sha": self.commit, "siblings": []})
 
     async def tree(self, request: Request) -> Response:
         repo = self._repo(request)
@@ -83,8 +87,8 @@ class SmallHub:
             return refused
         file = self._repo(request) / request.path_params["path"]
         if not file.is_file():
-            return JSONResponse({}, 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
-        return FileResponse(file, headers={"X-Repo-Commit": COMMIT, "ETag": f'"{_etag(file)}"'})
+            return JSONResponse({}, 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": self.commit})
+        return FileResponse(file, headers={"X-Repo-Commit": self.commit, "ETag": f'"{_etag(file)}"'})
 
 
 def _etag(file: Path) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
+from pydantic.json_schema import models_json_schema
 from starlette.staticfiles import StaticFiles
 
 from memicos_webapp import errors, request_log
@@ -32,6 +34,7 @@ from memicos_webapp.security.body_checks import check_body_text
 from memicos_webapp.settings import Settings
 from memicos_webapp.steering import api as steering_api
 from memicos_webapp.steering import pages as steering_pages
+from memicos_webapp.steering.schemas import SteerDelta
 from memicos_webapp.templating import STATIC
 
 API: tuple[APIRouter, ...] = (
@@ -58,11 +61,21 @@ PAGES: tuple[APIRouter, ...] = (
 )
 
 PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
-    inference_service.opened,
+    inference_service.inference_lifespan,
     autointerp.opened,
     background_embedder.lifespan,
 )
 """What folders open at start and close at the end (`async with part(app)`); `app.state.database` is there."""
+
+
+class _App(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The document with the models that only events have, which FastAPI does not find."""
+        document = super().openapi()
+        _, models = models_json_schema([(SteerDelta, "serialization")], ref_template="#/components/schemas/{model}")
+        schemas = document["components"]["schemas"]
+        document["components"]["schemas"] = dict(sorted((models["$defs"] | schemas).items()))
+        return document
 
 
 @asynccontextmanager
@@ -84,7 +97,7 @@ def _operation_id(route: APIRoute) -> str:
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. Nothing is opened before it starts, so its OpenAPI document needs no database."""
-    app = FastAPI(
+    app = _App(
         title="memicos",
         version="0.1.0",
         summary="Look at the features of language models, search them, run text through them, steer.",

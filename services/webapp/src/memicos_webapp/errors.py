@@ -10,7 +10,6 @@ from memicos_service import errors as service_errors
 from memicos_service.errors import (
     ErrorReport,
     ServiceError,
-    unexpected_error_message,
     unreadable_body,
 )
 from pydantic import BaseModel, Field
@@ -23,9 +22,6 @@ from memicos_webapp.templating import render
 from memicos_webapp.validation import FORM_NAMES, describe
 
 log = logging.getLogger(__name__)
-
-
-failure = unexpected_error_message
 
 
 class ErrorBody(BaseModel):

@@ -73,6 +73,22 @@ class Settings(BaseSettings):
         ge=0,
         description="How long a known state of the inference server (ready, loading, down) is believed.",
     )
+    inference_check_seconds: float = Field(
+        default=5,
+        gt=0,
+        description="Longest wait for the inference server's /health, and for its /v1/capabilities.",
+    )
+    inference_check_wait_seconds: float = Field(
+        default=0.5,
+        ge=0,
+        description="How long pages and requests wait for such a check before they use the last known state.",
+    )
+    inference_capabilities_seconds: float = Field(
+        default=60,
+        ge=0,
+        description="How long the inference server's capabilities (sources, limits) are believed. A source that they "
+        "lack is looked for at once.",
+    )
     texts_at_once: int = Field(default=4, ge=1, description="Most texts in one request that runs text through a model.")
     search_results: int = Field(default=30, ge=1, le=100, description="Features that a search by own text shows.")
     search_dense_share: float = Field(

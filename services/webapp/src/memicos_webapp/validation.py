@@ -93,7 +93,8 @@ def _problem(error: Any) -> str:
 def _sentence(error: Any, names: dict[str, str]) -> str:
     # FastAPI puts first where in the request the field is
     part, *place = error["loc"] if error["loc"][:1] in (("body",), ("query",), ("path",)) else ("", *error["loc"])
-    if not place and part == "body":
+    # a value_error is about several fields of a body, and its message names them
+    if not place and part == "body" and error["type"] != "value_error":
         return "The body must be a JSON object, {…}, sent with the header Content-Type: application/json"
     where = ".".join(map(str, place))
     return f"{names.get(where, where)} {_problem(error)}".strip()

@@ -1,8 +1,8 @@
-"""What a server shows of a feature, recomputed by plain transformers and numpy, apart from the engine.
+"""`memicos recompute`: check a server's values by plain transformers and numpy, without the engine.
 
-shown     what a server shows
-hidden    activations at a hook point, by transformers
-sae       a feature's values, by numpy
-compare   how far the two are apart
-report    all of it for one feature, told line by line
+server_values   values that a webapp shows
+hidden_states   activations at a hook point, by transformers
+sae             a feature's values, by numpy
+compare         differences between the two
+report          the comparison of one feature, line by line
 """

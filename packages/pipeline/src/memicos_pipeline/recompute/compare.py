@@ -1,5 +1,6 @@
-"""How far values that are shown are from values that are recomputed."""
+"""Differences between values that a server shows and values that are recomputed."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,46 +11,54 @@ from memicos_pipeline.recompute.sae import Values
 TOLERANCES = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 1.5e-1}
 """Largest difference that counts as agreement, by the coarser dtype of model and SAE; measured: docs/dataset.md."""
 SMALL = 1e-2
-"""Below this share of the largest value that activations of their length could give, values are mostly rounding:
-their differences are relative to that share."""
+"""Values below this share of the largest possible value are mostly rounding error: differences are relative to it."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """The largest relative difference of a text, at `position`, where `shown` stands against `recomputed`.
 
-    `either` counts positions so near to a threshold that rounding decides: either value is right.
+    `undecided` counts positions so near to a threshold that rounding decides: either value is right.
     """
 
     worst: float
     position: int
     shown: float
     recomputed: float
-    either: int
+    undecided: int
 
 
 def tolerance_of(recipe: Recipe) -> float:
-    return max(TOLERANCES[one] for one in (recipe.dtype, recipe.sae.dtype if recipe.sae else recipe.dtype))
+    """Tolerance of the coarser dtype of model and SAE."""
+    return max(TOLERANCES[dtype] for dtype in (recipe.dtype, recipe.sae.dtype if recipe.sae else recipe.dtype))
 
 
-def difference(shown: np.ndarray, found: Values, counts: np.ndarray, edge: np.ndarray, tolerance: float) -> Difference:
-    """Of values (T,) that are shown and `found` ones, where `counts` (T,) is false being 0.
+def difference(
+    shown: np.ndarray, recomputed: Values, counts: np.ndarray, edge: np.ndarray, tolerance: float
+) -> Difference:
+    """Compare shown values (T,) with recomputed ones.
 
-    `edge` (T,) is how far, as a share, a position is from counting or not.
+    Args:
+        shown: values (T,).
+        recomputed: values at the same positions.
+        counts: (T,) bool; where it is false the value is expected to be 0.
+        edge: (T,) relative distance of each position's norm from the norm cut.
+        tolerance: positions nearer than this to a threshold or to the norm cut may have either value.
     """
-    least = np.maximum(SMALL * found.size, np.finfo(np.float64).tiny)
-    expected = np.where(counts, found.values, 0.0)
-    apart = _apart(shown, expected, least)
-    near_firing = np.abs(found.margin) <= tolerance * np.maximum(found.fired, least)
+    least = np.maximum(SMALL * recomputed.size, np.finfo(np.float64).tiny)
+    expected = np.where(counts, recomputed.values, 0.0)
+    differences = _relative(shown, expected, least)
+    near_firing = np.abs(recomputed.margin) <= tolerance * np.maximum(recomputed.fired, least)
     near_cut = np.abs(edge) <= tolerance
-    fired = _apart(shown, found.fired, least)
-    silent = _apart(shown, np.zeros_like(shown), least)
-    # what is near to firing may fire or not where it counts, what is near to the cut may count or not
-    apart = np.where(near_firing & counts, np.minimum(apart, np.minimum(fired, silent)), apart)
-    apart = np.where(near_cut, np.minimum(apart, np.minimum(_apart(shown, found.values, least), silent)), apart)
-    position = int(apart.argmax())
+    if_fired = _relative(shown, recomputed.fired, least)
+    if_silent = _relative(shown, np.zeros_like(shown), least)
+    # a value near its threshold may be either if the position counts; a position near the norm cut may count or not
+    differences = np.where(near_firing & counts, np.minimum(differences, np.minimum(if_fired, if_silent)), differences)
+    if_counted = np.minimum(_relative(shown, recomputed.values, least), if_silent)
+    differences = np.where(near_cut, np.minimum(differences, if_counted), differences)
+    position = int(differences.argmax())
     return Difference(
-        float(apart[position]),
+        float(differences[position]),
         position,
         float(shown[position]),
         float(expected[position]),
@@ -57,14 +66,26 @@ def difference(shown: np.ndarray, found: Values, counts: np.ndarray, edge: np.nd
     )
 
 
-def _apart(a: np.ndarray, b: np.ndarray, least: np.ndarray) -> np.ndarray:
+def _relative(a: np.ndarray, b: np.ndarray, least: np.ndarray) -> np.ndarray:
     return np.abs(a - b) / np.maximum(np.maximum(np.abs(a), np.abs(b)), least)
 
 
 def counted(recipe: Recipe, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which positions a dataset has values of (T,), and how far, as a share, each is from the norm cut (T,)."""
-    listed = np.isin(np.arange(len(hidden)), recipe.ignored_positions)
+    """Which positions of `hidden` (T, D) count (T,), and the relative distance of each norm from the norm cut (T,).
+
+    The distance is infinite for positions that do not count whatever their norm is.
+    """
+    ignored = np.isin(np.arange(len(hidden)), recipe.ignored_positions)
     if recipe.norm_cut is None:
-        return ~listed, np.full(len(hidden), np.inf)
+        return ~ignored, np.full(len(hidden), np.inf)
     below = 1 - np.linalg.norm(hidden, axis=1) / recipe.norm_cut
-    return ~listed & (below >= 0), np.where(listed, np.inf, below)
+    return ~ignored & (below >= 0), np.where(ignored, np.inf, below)
+
+
+def misplaced(ignored: Collection[int], counts: np.ndarray, edge: np.ndarray, tolerance: float) -> list[int]:
+    """Positions that the server ignores though they count by the recipe, or the reverse.
+
+    Positions whose norm is within `tolerance` of the norm cut are right either way.
+    """
+    shown_counts = ~np.isin(np.arange(len(counts)), list(ignored))
+    return np.flatnonzero((shown_counts != counts) & (np.abs(edge) > tolerance)).tolist()

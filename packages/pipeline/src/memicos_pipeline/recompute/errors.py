@@ -1,7 +1,10 @@
+"""Errors of `memicos recompute`."""
+
+
 class RecomputeError(ValueError):
-    """Nothing can be compared; the message says why, in a line."""
+    """Nothing can be compared; the message says why in one line."""
 
 
 def in_a_line(error: BaseException) -> str:
-    """The error's text in one line."""
+    """The error's message in one line of at most 300 characters."""
     return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__

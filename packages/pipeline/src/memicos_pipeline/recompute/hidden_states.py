@@ -1,7 +1,7 @@
-"""Activations at a hook point of TransformerLens' naming, by plain transformers and hooks of our own.
+"""Activations at hook points with TransformerLens' names, by plain transformers and PyTorch hooks.
 
-Where a hook point is in the modules of an architecture is written out here, apart from the engine, which finds it by
-TransformerLens.
+The module of each hook point is listed here by architecture. The engine finds modules by TransformerLens instead, so
+the two ways check each other.
 """
 
 import re
@@ -25,7 +25,7 @@ _OF_LLAMA = {
     "mlp.hook_post": ("input", "mlp.down_proj"),
 }
 _OF_GEMMA2 = _OF_LLAMA | {
-    # what attention and MLP give is normed before it is added
+    # the outputs of attention and MLP are normed before they are added to the residual stream
     "hook_resid_mid": ("input", "pre_feedforward_layernorm"),
     "hook_attn_out": ("output", "post_attention_layernorm"),
     "hook_mlp_out": ("output", "post_feedforward_layernorm"),
@@ -45,58 +45,58 @@ _OF_NEOX = {
     "mlp.hook_in": ("input", "mlp"),
     "mlp.hook_post": ("input", "mlp.dense_4h_to_h"),
 }
-PLACES: dict[str, dict[str, tuple[str, str]]] = {
+HOOK_MODULES: dict[str, dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma", "smollm3"), _OF_LLAMA),
     **dict.fromkeys(("gemma2", "gemma3_text"), _OF_GEMMA2),
     "gpt2": _OF_GPT2,
     "gpt_neox": _OF_NEOX,
 }
-"""By transformers' model_type, the side and the submodule of a block that a hook point within it is."""
-STREAM = {"hook_resid_pre": ("input", ""), "hook_resid_post": ("output", "")}
+"""By transformers' model_type and hook point: side ("input" or "output") and submodule of the block."""
+RESIDUAL_STREAM = {"hook_resid_pre": ("input", ""), "hook_resid_post": ("output", "")}
 """The residual stream before and after a block, in every architecture."""
 
 _HOOK = re.compile(r"blocks\.(\d{1,4})\.(.+)")
 
 
-class _Reached(Exception):
-    """Ends the run at the hook: what comes after it is not needed."""
+class _HookReached(Exception):
+    """Ends the forward pass at the hook: later modules are not needed."""
 
 
-def load_model(place: str, dtype: str) -> Any:
-    """The model in a folder or of a hub id, in `dtype` on the CPU, weights as they are.
+def load_model(location: str, dtype: str) -> Any:
+    """Load the model in a folder or of a hub id in `dtype` on the CPU, with unprocessed weights.
 
     Raises:
         RecomputeError: it cannot be loaded.
     """
     logging.disable_progress_bar()
-    if (Path(place).is_absolute() or place.startswith(".")) and not (Path(place) / "config.json").is_file():
-        raise RecomputeError(f"{place} holds no model: there is no config.json")
+    if (Path(location).is_absolute() or location.startswith(".")) and not (Path(location) / "config.json").is_file():
+        raise RecomputeError(f"{location} holds no model: there is no config.json")
     try:
-        found: Any = AutoModelForCausalLM.from_pretrained(
-            place,
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            location,
             dtype=getattr(torch, dtype),
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise RecomputeError(f"the model {place} cannot be loaded: {in_a_line(error)}") from error
-    model, info = found
+        raise RecomputeError(f"the model {location} cannot be loaded: {in_a_line(error)}") from error
+    model, info = loaded
     if info["missing_keys"]:
-        raise RecomputeError(f"the weights of {place} lack {len(info['missing_keys'])} tensors")
+        raise RecomputeError(f"the weights of {location} lack {len(info['missing_keys'])} tensors")
     return model.eval()
 
 
-def token_ids(place: str, text: str, prepend_bos: bool) -> list[int]:
-    """What a recipe makes of a text: the tokenizer's ids without its own special tokens, after BOS where there is one.
+def token_ids(location: str, text: str, prepend_bos: bool) -> list[int]:
+    """Token ids of a text, without the tokenizer's own special tokens, after BOS if the recipe prepends one.
 
     Raises:
         RecomputeError: the tokenizer cannot be loaded.
     """
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        tokenizer: Any = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
-        raise RecomputeError(f"the tokenizer of {place} cannot be loaded: {in_a_line(error)}") from error
+        raise RecomputeError(f"the tokenizer of {location} cannot be loaded: {in_a_line(error)}") from error
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     bos = tokenizer.bos_token_id
     return [bos, *ids] if prepend_bos and bos is not None else ids
@@ -106,51 +106,52 @@ def module_of(model: Any, hook_name: str) -> tuple[str, torch.nn.Module]:
     """Side ("input" or "output") and module of a hook point.
 
     Raises:
-        RecomputeError: it is not covered here, or the model has no such layer.
+        RecomputeError: the hook point is not covered, or the model has no such layer.
     """
-    found = _HOOK.fullmatch(hook_name)
+    match = _HOOK.fullmatch(hook_name)
     config = model.config.get_text_config(decoder=True)
-    places = STREAM | PLACES.get(config.model_type, {})
+    covered = RESIDUAL_STREAM | HOOK_MODULES.get(config.model_type, {})
     if config.model_type == "gpt_neox" and not config.use_parallel_residual:
-        places = places | {"hook_resid_mid": ("input", "post_attention_layernorm")}
-    if found is None or found.group(2) not in places:
+        covered = covered | {"hook_resid_mid": ("input", "post_attention_layernorm")}
+    if match is None or match.group(2) not in covered:
         raise RecomputeError(
-            f"{hook_name} is not covered: of {config.model_type} {', '.join(sorted(places))} of a block are"
+            f"{hook_name} is not covered; covered hooks of a block of {config.model_type}: {', '.join(sorted(covered))}"
         )
-    layer, count = int(found.group(1)), config.num_hidden_layers
+    layer, count = int(match.group(1)), config.num_hidden_layers
     if layer >= count:
         raise RecomputeError(f"{hook_name}: the model has layers 0 to {count - 1}")
-    lists = (one for one in model.base_model.modules() if isinstance(one, torch.nn.ModuleList) and len(one) == count)
-    side, path = places[found.group(2)]
-    return side, next(lists)[layer].get_submodule(path)
+    modules = model.base_model.modules()
+    blocks = next(module for module in modules if isinstance(module, torch.nn.ModuleList) and len(module) == count)
+    side, path = covered[match.group(2)]
+    return side, blocks[layer].get_submodule(path)
 
 
 @torch.inference_mode()
 def activations(model: Any, hook_name: str, ids: Sequence[int]) -> np.ndarray:
-    """What is at the hook, (T, D) float64, when the model reads `ids` (T,).
+    """Activations (T, D) float64 at the hook point when the model reads `ids` (T,).
 
     Raises:
-        RecomputeError: as `module_of`, or an id that the model has not.
+        RecomputeError: as `module_of`, or an id is not in the model's vocabulary.
     """
     side, module = module_of(model, hook_name)
     if not 0 <= min(ids) <= max(ids) < model.get_input_embeddings().num_embeddings:
-        raise RecomputeError(f"the model {model.name_or_path} has no token {max(ids)}: it is not the recipe's")
-    kept: list[torch.Tensor] = []
+        raise RecomputeError(f"the model {model.name_or_path} has no token {max(ids)}, so it is not the recipe's model")
+    captured: list[torch.Tensor] = []
 
-    def keep(value: Any) -> None:
-        kept.append(value[0] if isinstance(value, tuple) else value)
-        raise _Reached
+    def capture(value: Any) -> None:
+        captured.append(value[0] if isinstance(value, tuple) else value)
+        raise _HookReached
 
     if side == "input":
         handle = module.register_forward_pre_hook(
-            lambda _module, args, kwargs: keep(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
+            lambda _module, args, kwargs: capture(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
         )
     else:
-        handle = module.register_forward_hook(lambda _module, _args, output: keep(output))
+        handle = module.register_forward_hook(lambda _module, _args, output: capture(output))
     try:
         model(input_ids=torch.tensor([list(ids)]), use_cache=False)
-    except _Reached:
+    except _HookReached:
         pass
     finally:
         handle.remove()
-    return kept[0][0].double().numpy()
+    return captured[0][0].double().numpy()

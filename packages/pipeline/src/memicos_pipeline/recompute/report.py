@@ -1,4 +1,4 @@
-"""The whole comparison of a feature, and how it is told."""
+"""Comparison of one feature with a server, reported line by line."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -11,95 +11,122 @@ from memicos_client.models import Recipe
 
 from memicos_pipeline.recompute import compare, hidden_states, sae
 from memicos_pipeline.recompute.errors import RecomputeError
-from memicos_pipeline.recompute.server_values import Address, Feature
+from memicos_pipeline.recompute.server_values import FeatureAddress, ShownFeature, ShownText
 
 DEMO_MODELS, DEMO_SOURCES = Path(".data/models"), Path("demo/sources")
-"""Where the demo has weights, in the working folder."""
+"""Where the demo keeps weights, relative to the working folder."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Where weights are: folders, or places in the hub. `sae` is None for neurons."""
+class WeightLocations:
+    """Folders, hub ids or `hf:` paths of weights. `sae` is None for neurons."""
 
     model: str
     sae: str | None
 
 
 def recompute(
-    where: Address, found: Feature, model: str | None, sae_place: str | None, tolerance: float | None, say: Say
+    address: FeatureAddress,
+    shown: ShownFeature,
+    model: str | None,
+    sae_location: str | None,
+    tolerance: float | None,
+    report: Report,
 ) -> bool:
-    """Compare what a server shows with a computation of our own, on weights that are at `model` and `sae_place` or
-    where the recipe says; tells it line by line. Gives back whether they agree.
+    """Compare the values that a webapp shows with values computed here; return whether they agree.
+
+    Weights are read from `model` and `sae_location`, or from where the recipe says. `report` receives one line of the
+    comparison at a time; `tolerance` is the largest relative difference that counts as agreement.
 
     Raises:
         RecomputeError: nothing can be compared.
     """
-    recipe = found.recipe
+    recipe = shown.recipe
     if recipe.dtype not in compare.TOLERANCES or recipe.weight_processing != "none":
         raise RecomputeError(f"weights in {recipe.dtype}, processing {recipe.weight_processing}: not covered")
-    weights = Weights(_model_place(recipe, model), _sae_place(recipe, where, sae_place))
+    weights = WeightLocations(_model_location(recipe, model), _sae_location(recipe, address, sae_location))
     encoder = sae.read(sae.find(weights.sae), recipe.sae) if weights.sae and recipe.sae else None
-    say(str(where))
-    for line in _told(recipe, weights):
-        say(line)
-    within = compare.tolerance_of(recipe) if tolerance is None else tolerance
+    report(str(address))
+    for line in _recipe_lines(recipe, weights):
+        report(line)
     loaded = hidden_states.load_model(weights.model, recipe.dtype)
-    if found.text is not None:
-        ids, own = found.texts[0].ids, hidden_states.token_ids(weights.model, found.text, recipe.prepend_bos)
-        if ids != own:
-            say(f"does not agree: the server read the tokens {ids}, the model's tokenizer makes {own}")
-            return False
-    return _compared(found, where.index, loaded, encoder, within, say)
-
-
-def _compared(found: Feature, index: int, model: Any, encoder: sae.Sae | None, within: float, say: Say) -> bool:
-    recipe = found.recipe
-    seen: dict[tuple[int, ...], np.ndarray] = {}
-    worst, either, wrong = 0.0, 0, []
-    say(f"{'':<12}{'shown max':>12}{'recomputed':>12}{'difference':>12}  worst of all tokens")
-    for one in found.texts:
-        ids = tuple(one.ids)
-        if ids not in seen:
-            seen[ids] = hidden_states.activations(model, recipe.hook_name, ids)
-        at_hook = seen[ids]
-        if len(one.values) != len(at_hook):
-            raise RecomputeError(f"{one.name} has {len(one.values)} values for {len(at_hook)} tokens")
-        values = _neuron(at_hook, index) if encoder is None else sae.encode(encoder, at_hook, index)
-        counts, edge = compare.counted(recipe, at_hook)
-        if found.text is not None:  # a text that is run has values everywhere
-            counts, edge = np.ones_like(counts), np.full_like(edge, np.inf)
-        result = compare.difference(one.values, values, counts, edge, within)
-        top = int(one.values.argmax())
-        most, again = one.values[top], values.values[top] if counts[top] else 0.0
-        line = f"{one.name:<12}{most:>12.5g}{again:>12.5g}{again - most:>12.2g}  {result.worst:.1e}"
-        if not result.worst <= within:
-            wrong.append(one.name)
-            token = one.tokens[result.position]
-            line += (
-                f" at token {result.position} {token!r}: shown {result.shown:.5g}, recomputed {result.recomputed:.5g}"
+    if shown.text is not None:
+        ids = hidden_states.token_ids(weights.model, shown.text, recipe.prepend_bos)
+        if shown.texts[0].token_ids != ids:
+            report(
+                f"does not agree: the server read the tokens {shown.texts[0].token_ids}, the model's tokenizer makes "
+                f"{ids}"
             )
-        say(line)
-        worst, either = max(worst, result.worst), either + result.either
-    if either:
-        say(f"so near to a threshold that rounding decides whether they are 0: {either} of all values")
-    if wrong:
-        say(f"does not agree: {', '.join(wrong)}, by more than {within:g}; worst relative difference {worst:.1e}")
+            return False
+    limit = compare.tolerance_of(recipe) if tolerance is None else tolerance
+    return _compare_texts(shown, address.index, loaded, encoder, limit, report)
+
+
+def _compare_texts(
+    shown: ShownFeature, index: int, model: Any, encoder: sae.Sae | None, tolerance: float, report: Report
+) -> bool:
+    hidden_by_text: dict[tuple[int, ...], np.ndarray] = {}
+    worst, undecided, differing = 0.0, 0, []
+    report(f"{'':<12}{'shown max':>12}{'recomputed':>12}{'difference':>12}  worst of all tokens")
+    for text in shown.texts:
+        ids = tuple(text.token_ids)
+        if ids not in hidden_by_text:
+            hidden_by_text[ids] = hidden_states.activations(model, shown.recipe.hook_name, ids)
+        hidden = hidden_by_text[ids]
+        if len(text.values) != len(hidden):
+            raise RecomputeError(f"{text.name} has {len(text.values)} values for {len(hidden)} tokens")
+        values = _neuron(hidden, index) if encoder is None else sae.encode(encoder, hidden, index)
+        counts, edge = compare.counted(shown.recipe, hidden)
+        wrong_positions: list[int] = []
+        if shown.text is not None:
+            wrong_positions = compare.misplaced(text.ignored, counts, edge, tolerance)
+            # an own text has values at every position, those that do not count included
+            counts, edge = np.ones_like(counts), np.full_like(edge, np.inf)
+        result = compare.difference(text.values, values, counts, edge, tolerance)
+        line = _maximum_columns(text, np.where(counts, values.values, 0.0)) + f"  {result.worst:.1e}"
+        if not result.worst <= tolerance:
+            line += (
+                f" at token {result.position} {text.tokens[result.position]!r}: shown {result.shown:.5g}, "
+                f"recomputed {result.recomputed:.5g}"
+            )
+        report(line)
+        if wrong_positions:
+            report(f"the server and the recipe differ in whether these positions count: {wrong_positions}")
+        if wrong_positions or not result.worst <= tolerance:
+            differing.append(text.name)
+        worst, undecided = max(worst, result.worst), undecided + result.undecided
+    if undecided:
+        report(f"so near to a threshold that rounding decides whether they are 0: {undecided} of all values")
+    if differing:
+        report(
+            f"does not agree: {', '.join(differing)}, by more than {tolerance:g}; worst relative difference {worst:.1e}"
+        )
     else:
-        say(f"agrees within {within:g}: worst relative difference {worst:.1e}")
-    return not wrong
+        report(f"agrees within {tolerance:g}: worst relative difference {worst:.1e}")
+    return not differing
 
 
-def _neuron(at_hook: np.ndarray, index: int) -> sae.Values:
-    if index >= at_hook.shape[1]:
-        raise RecomputeError(f"there are neurons 0 to {at_hook.shape[1] - 1}, and the feature is {index}")
-    values = at_hook[:, index]
-    return sae.Values(values, values, np.full_like(values, np.inf), np.linalg.norm(at_hook, axis=1))
+def _maximum_columns(text: ShownText, recomputed: np.ndarray) -> str:
+    """The text's name, its maximum over the positions that count, as on pages, and the recomputed value there."""
+    counting = [position for position in range(len(text.values)) if position not in text.ignored]
+    if not counting:
+        return f"{text.name:<12}{'none counts':>12}{'':>12}{'':>12}"
+    top = max(counting, key=text.values.__getitem__)
+    shown, own = text.values[top], recomputed[top]
+    return f"{text.name:<12}{shown:>12.5g}{own:>12.5g}{own - shown:>12.2g}"
 
 
-def _model_place(recipe: Recipe, given: str | None) -> str:
+def _neuron(hidden: np.ndarray, index: int) -> sae.Values:
+    if index >= hidden.shape[1]:
+        raise RecomputeError(f"there are neurons 0 to {hidden.shape[1] - 1}; the feature is {index}")
+    values = hidden[:, index]
+    return sae.Values(values, values, np.full_like(values, np.inf), np.linalg.norm(hidden, axis=1))
+
+
+def _model_location(recipe: Recipe, given: str | None) -> str:
     """Raises RecomputeError where nothing says where the model's weights are."""
     if given is not None:
         if _HUB_ID.fullmatch(given) or Path(given).is_dir():
@@ -107,37 +134,37 @@ def _model_place(recipe: Recipe, given: str | None) -> str:
         raise RecomputeError(f"there is no folder {given} of a model (--model)")
     if _HUB_ID.fullmatch(recipe.weights):
         return recipe.weights
-    here = DEMO_MODELS / recipe.model
-    if here.is_dir():
-        return str(here)
+    folder = DEMO_MODELS / recipe.model
+    if folder.is_dir():
+        return str(folder)
     raise RecomputeError(
-        f"the model's weights are {recipe.weights!r}, which is no place, and {here} is not there; name their folder "
-        "with --model"
+        f"the recipe describes the model's weights as {recipe.weights!r}, which is neither a folder nor a hub id, and "
+        f"{folder} does not exist; name their folder with --model"
     )
 
 
-def _sae_place(recipe: Recipe, where: Address, given: str | None) -> str | None:
+def _sae_location(recipe: Recipe, address: FeatureAddress, given: str | None) -> str | None:
     """Raises RecomputeError where nothing says where the SAE's weights are."""
     if recipe.sae is None or given is not None:
         return given
     if recipe.sae.weights.startswith("hf:"):
         return recipe.sae.weights
-    here = DEMO_SOURCES / where.source
-    if here.is_dir():
-        return str(here)
+    folder = DEMO_SOURCES / address.source
+    if folder.is_dir():
+        return str(folder)
     raise RecomputeError(
-        f"the SAE's weights are the folder {recipe.sae.weights!r}, and {here} is not there; name it with --sae"
+        f"the SAE's weights are the folder {recipe.sae.weights!r}, and {folder} does not exist; name it with --sae"
     )
 
 
-def _told(recipe: Recipe, weights: Weights) -> Iterator[str]:
+def _recipe_lines(recipe: Recipe, weights: WeightLocations) -> Iterator[str]:
     yield f"model       {weights.model} ({recipe.weights}), {recipe.dtype}"
     if recipe.sae:
         own = recipe.sae
         scaled = f", activations {own.normalize_activations}" if own.normalize_activations != "none" else ""
         directions = "directions of length 1" if own.unit_directions else "directions as they are stored"
         yield f"SAE         {weights.sae}: {own.architecture}, {own.dtype}{scaled}, {directions}"
-    left_out = [f"position {one}" for one in recipe.ignored_positions]
-    left_out += [f"norms above {recipe.norm_cut:g}"] if recipe.norm_cut is not None else []
+    ignored = [f"position {position}" for position in recipe.ignored_positions]
+    ignored += [f"norms above {recipe.norm_cut:g}"] if recipe.norm_cut is not None else []
     bos = "BOS in front" if recipe.prepend_bos else "no BOS"
-    yield f"read at     {recipe.hook_name}, {bos}, left out: {', '.join(left_out) or 'nothing'}"
+    yield f"read at     {recipe.hook_name}, {bos}, left out: {', '.join(ignored) or 'nothing'}"

@@ -1,6 +1,6 @@
-"""One feature of an SAE by numpy, from the files of its weights.
+"""Values of one SAE feature by numpy, from the files of the SAE's weights.
 
-SAELens' folders are read (cfg.json and sae_weights.safetensors) and Gemma Scope's params.npz; other layouts are not.
+Two layouts are read: SAELens' folders (cfg.json and sae_weights.safetensors) and Gemma Scope's params.npz.
 """
 
 import json
@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from memicos_pipeline.recompute.errors import RecomputeError, in_a_line
 
 STORED_UNIT = 2e-3
-"""Decoder rows whose lengths are all within this of 1 are of length 1: stored in 16 bits they are not exactly."""
+"""Decoder rows whose lengths are all within this of 1 are taken as unit: 16-bit storage changes lengths slightly."""
 
 _NEEDED = {
     "standard": ("b_enc",),
@@ -30,15 +30,15 @@ _NEEDED = {
     "topk": ("b_enc",),
     "gated": ("b_gate", "b_mag", "r_mag"),
 }
-"""Architectures that are computed here, and their weights besides W_enc, W_dec and b_dec."""
+"""Covered architectures, and their weights besides W_enc, W_dec and b_dec."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """A feature at T positions.
+    """A feature at T positions, all (T,).
 
-    `values` is what it gives, `fired` what it would give if it fired, `margin` how far it is from firing or not (both
-    in units of its value), `size` the largest value that activations of this length could give.
+    `values`: the feature's values. `fired`: the value that it has if it fires. `margin`: distance from the firing
+    threshold, in units of the value. `size`: the largest value that an activation of this norm could give.
     """
 
     values: np.ndarray
@@ -54,31 +54,31 @@ class Sae:
     config: dict[str, Any]
 
 
-def find(place: str) -> Path:
-    """The folder of weights: `place` itself, or fetched where it is `hf:<owner>/<name>/<path>`.
+def find(location: str) -> Path:
+    """The folder of weights: `location`, or a download if it is `hf:<owner>/<name>/<path>`.
 
     Raises:
-        RecomputeError: it is not there.
+        RecomputeError: it does not exist or cannot be fetched.
     """
-    if place.startswith("hf:"):
-        owner, name, *path = place.removeprefix("hf:").split("/")
+    if location.startswith("hf:"):
+        owner, name, *path = location.removeprefix("hf:").split("/")
         folder = "/".join(path)
         try:
             root = snapshot_download(f"{owner}/{name}", allow_patterns=f"{folder}/*" if folder else None)
         except (OSError, ValueError) as error:
-            raise RecomputeError(f"{place} cannot be fetched: {in_a_line(error)}") from error
+            raise RecomputeError(f"{location} cannot be fetched: {in_a_line(error)}") from error
         return Path(root) / folder
-    folder = Path(place).expanduser()
+    folder = Path(location).expanduser()
     if not folder.is_dir():
-        raise RecomputeError(f"there is no folder {place} of an SAE; name it with --sae")
+        raise RecomputeError(f"there is no folder {location} of an SAE; name it with --sae")
     return folder
 
 
 def read(folder: Path, recipe: SaeRecipe) -> Sae:
-    """The SAE in a folder, to be used as `recipe` says.
+    """Read the SAE in a folder and prepare its weights by `recipe`.
 
     Raises:
-        RecomputeError: its files are not there, in another layout or damaged, or its architecture is not covered.
+        RecomputeError: files are missing, damaged or in another layout, or the architecture is not covered.
     """
     if recipe.architecture not in _NEEDED:
         raise RecomputeError(f"the architecture {recipe.architecture} is not covered, only {', '.join(_NEEDED)}")
@@ -96,15 +96,15 @@ def read(folder: Path, recipe: SaeRecipe) -> Sae:
             )
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise RecomputeError(f"the SAE in {folder} cannot be read: {in_a_line(error)}") from error
-    weights = _as_used(weights, config)
+    weights = _named_as_in_saelens(weights, config)
     needed = ("W_enc", "W_dec", *_NEEDED[recipe.architecture])
-    if lacking := [name for name in needed if name not in weights]:
-        raise RecomputeError(f"the SAE in {folder} is no {recipe.architecture}: it has no {', '.join(lacking)}")
+    if missing := [name for name in needed if name not in weights]:
+        raise RecomputeError(f"the SAE in {folder} is no {recipe.architecture}: it has no {', '.join(missing)}")
     return Sae(recipe, _folded(weights, recipe, config), config)
 
 
-def _as_used(stored: dict[str, np.ndarray], config: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Float64 weights by SAELens' names. Checkpoints of batch top-k are JumpReLU with the threshold they learnt."""
+def _named_as_in_saelens(stored: dict[str, np.ndarray], config: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Float64 weights under SAELens' names. A BatchTopK checkpoint becomes a JumpReLU SAE with its learnt threshold."""
     other = {"w_enc": "W_enc", "w_dec": "W_dec"}
     weights = {other.get(name, name): value.astype(np.float64) for name, value in stored.items()}
     if "topk_threshold" in weights:
@@ -119,7 +119,7 @@ def _as_used(stored: dict[str, np.ndarray], config: dict[str, Any]) -> dict[str,
 
 
 def _folded(weights: dict[str, np.ndarray], recipe: SaeRecipe, config: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Weights with the scaling of activations and the lengths of directions in them, rounded to the recipe's dtype."""
+    """Fold activation scaling and decoder lengths into the weights, and round them to the recipe's dtype."""
     factor = recipe.norm_scaling_factor or 1.0
     lengths = np.linalg.norm(weights["W_dec"], axis=1) / factor
     rescaled = recipe.architecture == "topk" and config.get("rescale_acts_by_decoder_norm", False)
@@ -139,10 +139,10 @@ def _rounded(values: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def encode(sae: Sae, hidden: np.ndarray, index: int) -> Values:
-    """The feature `index` on activations (T, D).
+    """Values of feature `index` on activations (T, D).
 
     Raises:
-        RecomputeError: activations have another width, or there is no such feature.
+        RecomputeError: the activations have another width, or there is no such feature.
     """
     width, features = sae.weights["W_enc"].shape
     if hidden.shape[1] != width or index >= features:
@@ -158,7 +158,7 @@ def encode(sae: Sae, hidden: np.ndarray, index: int) -> Values:
         before = inputs @ weights["W_enc"] + weights["b_enc"]
         own, k = before[:, index], _k(sae.config)
         ranked = np.sort(before, axis=1)
-        # the weakest that is kept, and the strongest that is not
+        # the smallest value among the top k, and the largest outside
         last, first = ranked[:, -k], ranked[:, -k - 1] if k < features else np.full(len(own), -np.inf)
         margin = np.where(own >= last, own - first, own - last)
         fires, fired = own >= last, own
@@ -174,14 +174,14 @@ def encode(sae: Sae, hidden: np.ndarray, index: int) -> Values:
 
 
 def _inputs(sae: Sae, hidden: np.ndarray) -> np.ndarray:
-    """What the encoder multiplies, by SAELens' definitions; expected_average_only_in is in the weights."""
+    """The encoder's input (T, D) by SAELens' definitions; expected_average_only_in is folded into the weights."""
     inputs = _rounded(hidden, sae.recipe.dtype)
     if sae.recipe.normalize_activations == "layer_norm":
         inputs = inputs - inputs.mean(1, keepdims=True)
         inputs = inputs / (inputs.std(1, ddof=1, keepdims=True) + 1e-5)
     elif sae.recipe.normalize_activations == "constant_norm_rescale":
         inputs = inputs * inputs.shape[1] ** 0.5 / np.linalg.norm(inputs, axis=1, keepdims=True)
-    # versions before 6 have no metadata, and took it off unless told otherwise
+    # SAELens before version 6 wrote no metadata and subtracted b_dec by default
     centred = sae.config.get("apply_b_dec_to_input", "metadata" not in sae.config)
     return inputs - sae.weights["b_dec"] if centred and "transcoder" not in sae.recipe.architecture else inputs
 

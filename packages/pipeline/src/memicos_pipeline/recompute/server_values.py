@@ -1,4 +1,4 @@
-"""What a server shows of a feature: values on its examples, or on a text that it is asked to run."""
+"""A feature's values as a webapp shows them: on the feature's examples, or on a text that the webapp runs."""
 
 import re
 from collections.abc import Callable
@@ -17,16 +17,16 @@ from memicos_client.types import Response
 
 from memicos_pipeline.recompute.errors import RecomputeError, in_a_line
 
-HERE = "http://127.0.0.1:3000"
-SECONDS = 180.0
-"""Longest silence of the server: it may have to run a text."""
+LOCAL_WEBAPP = "http://127.0.0.1:3000"
+READ_SECONDS = 180.0
+"""Longest wait for the webapp's answer: it may have to run a text."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Address:
-    """A feature on the server at `base`."""
+class FeatureAddress:
+    """A feature on the webapp at `base`."""
 
     base: str
     model: str
@@ -38,89 +38,105 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """`values` (T,) of the feature on the tokens `ids`; `name` says which text it is."""
+class ShownText:
+    """One text with the feature's `values` (T,) on its tokens; `name` is how the report calls it.
+
+    `ignored` are the positions that take no part in the maximum.
+    """
 
     name: str
-    ids: list[int]
+    token_ids: list[int]
     tokens: list[str]
     values: np.ndarray
+    ignored: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
-class Feature:
-    """What is shown of a feature: its examples, or its values on `text`, which is run and has them everywhere."""
+class ShownFeature:
+    """A feature's values on its examples, or on the user's own `text`.
+
+    Examples have no values at positions that the recipe leaves out; an own text has values at every position.
+    """
 
     recipe: Recipe
-    texts: list[Shown]
+    texts: list[ShownText]
     text: str | None = None
 
 
-def address(text: str) -> Address:
-    """The feature of a page's address, of its JSON's, or of `model/source/index` on this machine's server.
+def address(text: str) -> FeatureAddress:
+    """Parse the address of a feature's page or of its JSON, or `model/source/index` on the local webapp.
 
     Raises:
         RecomputeError: it is none of these.
     """
-    base, path = HERE, text
+    base, path = LOCAL_WEBAPP, text
     if "://" in text or re.match(r"[\w.-]+:\d+/", text):
         parts = urlsplit(text if "://" in text else f"http://{text}")
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise RecomputeError(f"{text} is no address of a feature: it has to begin with http:// or https://")
         base, path = f"{parts.scheme}://{parts.netloc}", parts.path
-    segments = [unquote(one) for one in path.partition("?")[0].strip("/").split("/")]
+    segments = [unquote(segment) for segment in path.partition("?")[0].strip("/").split("/")]
     if len(segments) == 5 and segments[:2] == ["api", "feature"]:
         segments = segments[2:]
     if len(segments) != 3 or not all(segments) or not re.fullmatch(r"\d{1,9}", segments[2], re.ASCII):
         raise RecomputeError(
-            f"{text} is no feature: name its page, as {HERE}/<model>/<source>/<index>, or <model>/<source>/<index>"
+            f"{text} is no feature: give the address of its page, such as {LOCAL_WEBAPP}/<model>/<source>/<index>, or "
+            "<model>/<source>/<index>"
         )
-    return Address(base, segments[0], segments[1], int(segments[2]))
+    return FeatureAddress(base, segments[0], segments[1], int(segments[2]))
 
 
-def examples(where: Address) -> Feature:
-    """The feature's examples.
+def examples(address: FeatureAddress) -> ShownFeature:
+    """Read the feature's examples.
 
     Raises:
-        RecomputeError: the server or the feature is not there, or has no examples with token ids.
+        RecomputeError: the webapp or the feature cannot be reached, or there are no examples with token ids.
     """
-    body = _asked(where, FeatureBody, partial(get_feature.sync_detailed, where.model, where.source, str(where.index)))
+    call = partial(get_feature.sync_detailed, address.model, address.source, str(address.index))
+    body = _request(address, FeatureBody, call)
     if not body.activations:
-        raise RecomputeError(f"{where} has no examples, so there is nothing to compare: it never fires in its corpus")
-    if any(one.token_ids is None for one in body.activations):
-        raise RecomputeError(f"{where}: its dataset has no token ids, and text is not cut into tokens anew")
+        raise RecomputeError(f"{address} has no examples to compare: the feature never fires in its corpus")
+    if any(example.token_ids is None for example in body.activations):
+        raise RecomputeError(f"{address}: its dataset has no token ids, and decoded text is never tokenised again")
     texts = [
-        Shown(f"example {number}", one.token_ids or [], one.tokens, np.array(one.values, dtype=np.float64))
-        for number, one in enumerate(body.activations, 1)
+        ShownText(
+            f"example {number}", example.token_ids or [], example.tokens, np.array(example.values, dtype=np.float64)
+        )
+        for number, example in enumerate(body.activations, 1)
     ]
-    return Feature(body.source.recipe, texts)
+    return ShownFeature(body.source.recipe, texts)
 
 
-def own_text(where: Address, text: str) -> Feature:
-    """The feature's values on `text`, as the server computes them now.
+def own_text(address: FeatureAddress, text: str) -> ShownFeature:
+    """Have the webapp run `text` as the feature's page does: ignored positions take no part in the maximum.
 
     Raises:
-        RecomputeError: the server or the feature is not there, or the text is not run.
+        RecomputeError: the webapp or the feature cannot be reached, or the text was not run.
     """
-    feature = FeatureId(model_id=where.model, layer=where.source, index=where.index)
-    wanted = NewActivation(feature=feature, custom_text=text)
-    body = _asked(where, Activation, partial(new_activation.sync_detailed, body=wanted))
-    shown = Shown("your text", body.token_ids, body.tokens, np.array(body.values, dtype=np.float64))
-    return Feature(body.recipe, [shown], text)
+    feature = FeatureId(model_id=address.model, layer=address.source, index=address.index)
+    request = NewActivation(feature=feature, custom_text=text, ignore_bos=True)
+    body = _request(address, Activation, partial(new_activation.sync_detailed, body=request))
+    values = np.array(body.values, dtype=np.float64)
+    shown = ShownText("your text", body.token_ids, body.tokens, values, frozenset(body.ignored_positions))
+    return ShownFeature(body.recipe, [shown], text)
 
 
-def _asked(where: Address, wanted: type[T], call: Callable[..., Response[Any]]) -> T:
-    """The answer to `call`; its faults as RecomputeError."""
+def _request(address: FeatureAddress, expected: type[T], call: Callable[..., Response[Any]]) -> T:
+    """The parsed answer to `call`.
+
+    Raises:
+        RecomputeError: there is none, or it is an error; the message says what the webapp answered.
+    """
     try:
-        with Client(where.base, timeout=httpx.Timeout(SECONDS, connect=10)) as client:
+        with Client(address.base, timeout=httpx.Timeout(READ_SECONDS, connect=10)) as client:
             answer = call(client=client)
     except httpx.HTTPError as error:
-        raise RecomputeError(f"{where.base} does not answer ({in_a_line(error)}); is it a running webapp?") from error
+        raise RecomputeError(f"{address.base} does not answer ({in_a_line(error)}); is it a running webapp?") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         # what the generated client raises on JSON of another shape
-        raise RecomputeError(f"{where.base} answers, but not as a memicos of this version") from error
-    if isinstance(answer.parsed, wanted):
+        raise RecomputeError(f"{address.base} answers, but not as a memicos of this version") from error
+    if isinstance(answer.parsed, expected):
         return answer.parsed
     if isinstance(answer.parsed, ErrorBody):
-        raise RecomputeError(f"{where.base}: {answer.parsed.message}")
-    raise RecomputeError(f"{where.base} answers with status {answer.status_code:d}: {answer.content[:200]!r}")
+        raise RecomputeError(f"{address.base}: {answer.parsed.message}")
+    raise RecomputeError(f"{address.base} answers with status {answer.status_code:d}: {answer.content[:200]!r}")

@@ -130,8 +130,9 @@ def _code_contexts(text: Text, width: int) -> np.ndarray:
 
 def _add_numbers(text: Text, columns: dict[str, np.ndarray], labels: dict[str, str], parent: dict[str, str]) -> None:
     digits = text.kinds == DIGITS
-    year = np.array([len(key) == 4 and key.isdigit() and 1000 <= int(key) < 2100 for key in text.keys])[text.folded]
-    day = np.array([key.isdigit() and len(key) < 3 and 0 < int(key) <= 31 for key in text.keys])[text.folded]
+    # isdecimal, not isdigit: "²" is a digit to the latter, and no number to int()
+    year = np.array([len(key) == 4 and key.isdecimal() and 1000 <= int(key) < 2100 for key in text.keys])[text.folded]
+    day = np.array([key.isdecimal() and len(key) < 3 and 0 < int(key) <= 31 for key in text.keys])[text.folded]
     month = columns["month"]
     beside = (text.before >= 0) & month[text.before] | (text.after >= 0) & month[text.after]
     for name, label, group, members in (

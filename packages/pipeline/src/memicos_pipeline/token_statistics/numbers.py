@@ -17,11 +17,11 @@ def digit_head(facts: Facts, text: Text, label: str) -> str:
     length, index = divmod(facts.digit_places[0][0], 64)
     placed = facts.digit_places[0][1] >= PLACE_SHARE
     what = []
-    if share >= DIGIT_SHARE and digit.isdigit():
+    if share >= DIGIT_SHARE and digit.isdecimal():
         what.append(f"the digit '{digit}'" if len(digit) == 1 else quoted(digit))
     else:
         strings = [text.strings[t].strip() for t, part in facts.tokens[:3] if part >= DIGIT_LISTED]
-        digits = [string for string in strings if string.isdigit()]
+        digits = [string for string in strings if string.isdecimal()]
         if digits:
             what.append(f"such as {listed([quoted(one) for one in digits])}")
     if placed and length == 1:
@@ -32,7 +32,7 @@ def digit_head(facts: Facts, text: Text, label: str) -> str:
     examples = [
         quoted(text.forms[form])
         for form, _ in facts.forms[:4]
-        if text.forms[form].isdigit()
+        if text.forms[form].isdecimal()
         and len(text.forms[form]) > 1
         and (share < DIGIT_SHARE or digit in text.forms[form])
     ]

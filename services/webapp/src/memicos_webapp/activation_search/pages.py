@@ -15,7 +15,7 @@ from memicos_webapp.catalog.service import listed
 from memicos_webapp.database.engine import Database, DatabaseDep
 from memicos_webapp.errors import BadInput
 from memicos_webapp.formatting import url_segment
-from memicos_webapp.inference.pages import COMING, waiting
+from memicos_webapp.inference.pages import TEMPORARY, waiting
 from memicos_webapp.inference.service import Inference, InferenceDep, check_texts
 from memicos_webapp.settings import Settings
 from memicos_webapp.templating import render
@@ -148,7 +148,7 @@ async def search_results(request: Request, database: DatabaseDep, inference: Inf
     )
     try:
         found = await service.search(database, inference, wanted, query.text)
-    except COMING as fault:
+    except TEMPORARY as fault:
         return waiting(request, fault, _again(request))
     return render(
         request,
@@ -171,7 +171,7 @@ async def token_search_results(request: Request, database: DatabaseDep, inferenc
     density = settings.search_dense_share if query.hide_dense else None
     try:
         found = await service.by_token(database, inference, source, query.text, PER_TOKEN, query.ignore_bos, density)
-    except COMING as fault:
+    except TEMPORARY as fault:
         return waiting(request, fault, _again(request))
     features = [one for row in found.rows if not (row.ignored and query.ignore_bos) for one in row.features]
     strongest = max(features, key=lambda one: one.value, default=None)

@@ -41,6 +41,8 @@ class Operation:
     body: list[Field]
     answers: list[Shape]
     """What a 200 may be: one shape, or one of several."""
+    events: dict[str, str]
+    """Schemas of the data of server-sent events by the event's name; empty without a stream."""
     curl: str
 
 
@@ -121,6 +123,11 @@ def _content(part: Schema) -> Schema:
     return next(iter(part.get("content", {}).values()), {}).get("schema", {})
 
 
+def _event_schemas(operation: Schema) -> dict[str, Schema]:
+    content = operation["responses"].get("200", {}).get("content", {})
+    return content.get("text/event-stream", {}).get("x-events", {})
+
+
 class Reader:
     """Reads one document; `known` as `names` gives it, `base` is the address that examples call."""
 
@@ -139,6 +146,7 @@ class Reader:
         answers = [shape for one in operations for shape in one.answers]
         named = [field.type for one in operations for field in one.body]
         named += [field.type for shape in answers for field in shape.fields]
+        named += [schema for one in operations for schema in one.events.values()]
         # such as `array of Activation`
         named += [shape.name for shape in answers if not shape.fields]
         return Documentation(tags, self._shapes(named))
@@ -159,6 +167,7 @@ class Reader:
             ],
             body=self._fields(body),
             answers=[self._shape(type_of(each), self._resolved(each)) for each in _alternatives(answer)],
+            events={name: type_of(schema) for name, schema in _event_schemas(one).items()},
             curl=self._curl(path, parameters, body),
         )
 

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from memicos_webapp import recipes
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.feature_test import service, view
-from memicos_webapp.inference.pages import COMING, waiting
+from memicos_webapp.inference.pages import TEMPORARY, waiting
 from memicos_webapp.inference.service import InferenceDep, check_texts
 from memicos_webapp.templating import render
 
@@ -30,7 +30,7 @@ async def run_own_text(
     info, row = await service.get_feature(database, model, source, index)
     try:
         run = await service.run(inference, info.model_id, info.name, row.index, text, ignore_bos=True)
-    except COMING as fault:
+    except TEMPORARY as fault:
         return waiting(request, fault, request.url.path, {"text": text})
     template = "result.html" if request.headers.get("hx-request") == "true" else "page.html"
     return render(

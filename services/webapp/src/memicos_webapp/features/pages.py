@@ -6,7 +6,7 @@ from fastapi.responses import HTMLResponse
 from memicos_webapp import recipes
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.features import service, view
-from memicos_webapp.steering.strength import default_strength
+from memicos_webapp.steering.default_strength import default_strength
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["features"])

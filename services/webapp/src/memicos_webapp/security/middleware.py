@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memicos_webapp.errors import error_response
-from memicos_webapp.inference.visitors import visited_from
+from memicos_webapp.inference.visitors import set_visitor
 from memicos_webapp.settings import Settings
 
 POLICY = (
@@ -81,7 +81,7 @@ class Guard:
         refusal = self._refusal(request)
         if refusal:
             return await error_response(request, *refusal)(scope, receive, send_guarded)
-        visited_from(request.client.host if request.client else "")
+        set_visitor(request.client.host if request.client else "")
         try:
             await self.app(scope, limit_body(receive, self.body_bytes), send_guarded)
         finally:

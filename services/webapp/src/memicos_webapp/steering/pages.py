@@ -11,7 +11,7 @@ from memicos_webapp.features.service import parse_index
 from memicos_webapp.formatting import url_segment
 from memicos_webapp.inference.service import InferenceDep
 from memicos_webapp.settings import Settings
-from memicos_webapp.steering import dials, links, repository
+from memicos_webapp.steering import feature_controls, page_link, repository
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["steering"])
@@ -42,8 +42,8 @@ async def steer_page(request: Request, database: DatabaseDep, inference: Inferen
         info = await catalog.model(session, model)
         if info is None:
             raise await unknown_model(session, model)
-    address = links.read(request)
-    shown, problems = await dials.several(database, settings, model, address.features)
+    address = page_link.read_link(request)
+    shown, problems = await feature_controls.several(database, settings, model, address.features)
     status = await inference.status(model, sorted({dial.source for dial in shown}))
     return render(
         request,
@@ -53,11 +53,11 @@ async def steer_page(request: Request, database: DatabaseDep, inference: Inferen
         dials=shown,
         problems=[*address.problems, *problems],
         form=address.settings,
-        defaults=links.DEFAULTS,
+        defaults=page_link.DEFAULTS,
         methods=METHODS,
         examples=EXAMPLES,
         max_tokens=settings.steer_tokens,
-        longest_chat=links.LONGEST_CHAT,
+        longest_chat=page_link.LONGEST_CHAT,
         status=status,
         again=f"/{url_segment(model)}/inference",
     )
@@ -67,7 +67,7 @@ async def steer_page(request: Request, database: DatabaseDep, inference: Inferen
 async def find_feature(request: Request, session: Snapshot, model: str, q: str = "") -> HTMLResponse:
     problem, hits = "", []
     try:
-        hits = await dials.find(session, model, q) if q.strip() else []
+        hits = await feature_controls.find(session, model, q) if q.strip() else []
     except NotFound as fault:
         problem = fault.message
     return render(
@@ -75,12 +75,12 @@ async def find_feature(request: Request, session: Snapshot, model: str, q: str =
         "steering/_found.html",
         q=q,
         problem=problem,
-        hits=[(card, dials.name_of(card)) for card in hits],
+        hits=[(card, feature_controls.name_of(card)) for card in hits],
     )
 
 
 @router.get("/{model}/steer/dial", response_class=HTMLResponse)
 async def feature_dial(request: Request, session: Snapshot, model: str, source: str, index: str) -> HTMLResponse:
-    wanted = links.Wanted(source, parse_index(index), None)
-    dial = await dials.one(session, request.app.state.settings, model, wanted)
+    wanted = page_link.LinkedFeature(source, parse_index(index), None)
+    dial = await feature_controls.one(session, request.app.state.settings, model, wanted)
     return render(request, "steering/_dial.html", dial=dial)

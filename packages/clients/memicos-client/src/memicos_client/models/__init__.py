@@ -27,6 +27,7 @@ from .model_body import ModelBody
 from .named import Named
 from .neuron_body import NeuronBody
 from .new_activation import NewActivation
+from .output_delta import OutputDelta
 from .recipe import Recipe
 from .sae_recipe import SaeRecipe
 from .search_all_body import SearchAllBody
@@ -47,6 +48,7 @@ from .steer_answer import SteerAnswer
 from .steer_chat_answer import SteerChatAnswer
 from .steer_chat_request import SteerChatRequest
 from .steer_chat_request_steer_method import SteerChatRequestSteerMethod
+from .steer_delta import SteerDelta
 from .steer_feature import SteerFeature
 from .steer_request import SteerRequest
 from .steer_request_steer_method import SteerRequestSteerMethod
@@ -87,6 +89,7 @@ __all__ = (
     "Named",
     "NeuronBody",
     "NewActivation",
+    "OutputDelta",
     "Recipe",
     "SaeRecipe",
     "SearchAllBody",
@@ -107,6 +110,7 @@ __all__ = (
     "SteerChatAnswer",
     "SteerChatRequest",
     "SteerChatRequestSteerMethod",
+    "SteerDelta",
     "SteerFeature",
     "SteerRequest",
     "SteerRequestSteerMethod",

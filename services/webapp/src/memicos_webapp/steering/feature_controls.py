@@ -15,8 +15,8 @@ from memicos_webapp.features import service as feature_service
 from memicos_webapp.features.schemas import Card
 from memicos_webapp.settings import Settings
 from memicos_webapp.steering import repository
-from memicos_webapp.steering.links import Wanted
-from memicos_webapp.steering.strength import default_strength
+from memicos_webapp.steering.default_strength import default_strength
+from memicos_webapp.steering.page_link import LinkedFeature
 
 FOUND_AT_ONCE = 12
 """Features that the page's search offers at a time."""
@@ -62,7 +62,7 @@ def _dial(card: Card, strength: float | None, settings: Settings) -> Dial:
     )
 
 
-async def one(session: AsyncSession, settings: Settings, model: str, wanted: Wanted) -> Dial:
+async def one(session: AsyncSession, settings: Settings, model: str, wanted: LinkedFeature) -> Dial:
     """The dial of a feature.
 
     Raises:
@@ -74,7 +74,7 @@ async def one(session: AsyncSession, settings: Settings, model: str, wanted: Wan
 
 
 async def several(
-    database: Database, settings: Settings, model: str, wanted: Sequence[Wanted]
+    database: Database, settings: Settings, model: str, wanted: Sequence[LinkedFeature]
 ) -> tuple[list[Dial], list[str]]:
     """The dials of the features that an address names, and what is wrong with the others."""
     dials, problems = [], []

@@ -1,0 +1,117 @@
+"""Harvested activations: their files, and the work folder that they are kept in."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from memicos_engine.model.language_model import LanguageModel, load_model
+from memicos_engine.sources.recipe import Recipe
+from memicos_engine.sources.source import Source
+from memicos_pipeline import harvest as harvesting
+from memicos_pipeline.generate import generate
+from memicos_pipeline.harvest import harvest, read_activations
+from memicos_pipeline.work_folder import work_folder
+from memicos_testing.servers import in_thread
+from memicos_testing.small_hub import SmallHub, asked_at
+from memicos_testing.small_model import small_model, small_sae, write_extras
+from memicos_testing.tiny_generate import tiny_config
+from safetensors.torch import load_file, save_file
+
+FEATURES = 70_000
+"""More than 16 bits can count."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseSource(Source):
+    """Every feature is active at every position."""
+
+    def encode(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden.new_ones((*hidden.shape[:-1], FEATURES))
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_model(tmp_path_factory.mktemp("small") / "model")
+
+
+@pytest.fixture(scope="module")
+def model(model_folder: Path) -> LanguageModel:
+    return load_model("small", str(model_folder))
+
+
+def dense_source(model: LanguageModel) -> DenseSource:
+    recipe = Recipe("blocks.1.hook_resid_post", True, 64, (0,))
+    width = model.d_model
+    return DenseSource(
+        id="1-dense", recipe=recipe, layer=1, d_in=width, d_sae=FEATURES, d_out=width, architecture="dense"
+    )
+
+
+def test_more_features_than_16_bits_count_are_active(model: LanguageModel, tmp_path: Path) -> None:
+    ids = np.array([[2, 17, 30], [2, 41, 5]], dtype=np.int32)
+    harvest(model, [dense_source(model)], ids, tmp_path, lambda line: None)
+    activations = read_activations(tmp_path / "1-dense", FEATURES)
+    assert activations.counted.tolist() == [False, True, True] * 2
+    assert activations.matrix.getnnz(axis=1).tolist() == [0, FEATURES, FEATURES] * 2
+
+
+def test_the_folder_depends_on_all_that_activations_depend_on(
+    model: LanguageModel, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sae = small_sae(tmp_path / "saes" / "1-res", 1, 48)
+    write_extras(sae, [0], None)
+    ids = np.array([[2, 17, 30], [2, 41, 5]], dtype=np.int32)
+
+    def name(hf: torch.nn.Module = model.hf, tokens: np.ndarray = ids) -> str:
+        return work_folder(tmp_path, hf, [sae], tokens).name
+
+    first = name()
+    # the same model at another place
+    elsewhere = shutil.copytree(model_folder, tmp_path / "copy")
+    assert name(load_model("other name", str(elsewhere)).hf) == first
+    seen = {first, name(tokens=ids[:1]), name(tokens=ids.reshape(3, 2))}
+    seen.add(name(load_model("small", str(model_folder), dtype="bfloat16").hf))
+    weights = load_file(elsewhere / "model.safetensors")
+    weights["model.norm.weight"][0] += 0.5
+    save_file(weights, elsewhere / "model.safetensors", {"format": "pt"})
+    seen.add(name(load_model("small", str(elsewhere)).hf))
+    config = (model_folder / "config.json").read_text()
+    (elsewhere / "config.json").write_text(config.replace('"rms_norm_eps": ', '"rms_norm_eps": 1'))
+    shutil.copy(model_folder / "model.safetensors", elsewhere)
+    seen.add(name(load_model("small", str(elsewhere)).hf))
+    (sae / "probe.json").write_text("{}")
+    assert name() == first
+    write_extras(sae, [0, 1], None)
+    seen.add(name())
+    monkeypatch.setattr("memicos_pipeline.work_folder.FORMAT_VERSION", harvesting.FORMAT_VERSION + 1)
+    seen.add(name())
+    assert len(seen) == 8
+
+
+def test_a_hub_model_that_was_updated_is_run_again(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = shutil.copytree(model_folder, tmp_path / "hub" / "owner" / "glass")
+    write_extras(small_sae(tmp_path / "saes" / "1-res", 1, 48), [0], None)
+    config = tiny_config(tmp_path, ["1-res"], 32, 8)
+    config.model.folder = "owner/glass"
+    hub = SmallHub(tmp_path / "hub")
+    lines: list[str] = []
+    with in_thread(hub.app()) as url, asked_at(url, tmp_path / "cache", monkeypatch):
+        for _ in range(2):
+            generate(config, lines.append, harvest_only=True)
+        (unchanged,) = config.work.iterdir()
+        before = read_activations(unchanged / "1-res", 48).matrix
+        weights = load_file(repository / "model.safetensors")
+        weights["model.layers.0.mlp.down_proj.weight"] *= 2
+        save_file(weights, repository / "model.safetensors", {"format": "pt"})
+        hub.commit = "f" * 40
+        generate(config, lines.append, harvest_only=True)
+    (updated,) = set(config.work.iterdir()) - {unchanged}
+    after = read_activations(updated / "1-res", 48).matrix
+    assert abs(before - after).max() > 0.01
+    # the second run of the same revision had nothing left to do
+    assert sum("8 of 8 contexts" in line for line in lines) == 2

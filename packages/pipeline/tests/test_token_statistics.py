@@ -1,0 +1,45 @@
+"""Token statistics on characters that are digits to Unicode but no decimal numbers."""
+
+import unicodedata
+
+import numpy as np
+import pytest
+from memicos_pipeline import token_statistics
+from memicos_pipeline.token_statistics.facts import Corpus
+from scipy import sparse
+
+DIGITS_WITHOUT_VALUE = "²³¹①⒈፩𐩀"
+"""Characters for which str.isdigit() holds and int() fails."""
+TOKENS = ["<bos>", " March", " 4", " ٣", " 1861", " ١٨٦١", *(f" {digit}" for digit in DIGITS_WITHOUT_VALUE), " ½", " x"]
+
+
+def read() -> Corpus:
+    return token_statistics.read_corpus(np.arange(len(TOKENS))[None], TOKENS, ["book"])
+
+
+def test_the_characters_are_of_that_kind() -> None:
+    for character in DIGITS_WITHOUT_VALUE:
+        assert character.isdigit()
+        with pytest.raises(ValueError):
+            int(character)
+        assert unicodedata.digit(character) is not None
+
+
+def test_only_decimal_numbers_are_years_and_days() -> None:
+    corpus = read()
+    members = {
+        label: {TOKENS[i].strip() for i in np.flatnonzero(corpus.classes.members[:, column])}
+        for column, label in enumerate(corpus.classes.labels)
+    }
+    assert members["numbers: years"] == {"1861", "١٨٦١"}
+    # behind the month's name
+    assert members["dates: days of the month"] == {"4"}
+
+
+def test_features_on_such_characters_are_explained() -> None:
+    count = len(TOKENS)
+    matrix = sparse.csr_matrix(np.eye(count, dtype=np.float32) * (np.arange(count) > 0))
+    texts = token_statistics.explain_source(matrix, np.arange(count) > 0, read(), [[1]] * count)
+    assert texts[0] == ""
+    for token, text in zip(TOKENS[1:], texts[1:], strict=True):
+        assert text == f"active only once, on '{token.strip()}'"
