@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.service import unknown_model
 from memicos_webapp.database.engine import DatabaseDep, Snapshot
@@ -11,7 +12,7 @@ from memicos_webapp.features.service import parse_index
 from memicos_webapp.formatting import url_segment
 from memicos_webapp.inference.service import InferenceDep
 from memicos_webapp.settings import Settings
-from memicos_webapp.steering import feature_controls, page_link, repository
+from memicos_webapp.steering import feature_controls, page_link
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["steering"])
@@ -27,8 +28,8 @@ EXAMPLES = {
 
 
 @router.get("/steer")
-async def steer_somewhere(request: Request, session: Snapshot) -> RedirectResponse:
-    model = await repository.default_model(session)
+async def steer_somewhere(request: Request, session: Snapshot, viewer: ViewerDep) -> RedirectResponse:
+    model = await catalog.default_model(session, viewer)
     if model is None:
         raise NotFound("There is nothing to steer yet: no features have been imported. `make demo` does it.")
     query = f"?{request.url.query}" if request.url.query else ""
@@ -36,14 +37,16 @@ async def steer_somewhere(request: Request, session: Snapshot) -> RedirectRespon
 
 
 @router.get("/{model}/steer", response_class=HTMLResponse)
-async def steer_page(request: Request, database: DatabaseDep, inference: InferenceDep, model: str) -> HTMLResponse:
+async def steer_page(
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, model: str
+) -> HTMLResponse:
     settings: Settings = request.app.state.settings
     async with database.snapshot() as session:
-        info = await catalog.model(session, model)
+        info = await catalog.model(session, viewer, model)
         if info is None:
-            raise await unknown_model(session, model)
+            raise await unknown_model(session, viewer, model)
     address = page_link.read_link(request)
-    shown, problems = await feature_controls.several(database, settings, model, address.features)
+    shown, problems = await feature_controls.several(database, viewer, settings, model, address.features)
     status = await inference.status(model, sorted({dial.source for dial in shown}))
     return render(
         request,
@@ -64,10 +67,10 @@ async def steer_page(request: Request, database: DatabaseDep, inference: Inferen
 
 
 @router.get("/{model}/steer/find", response_class=HTMLResponse)
-async def find_feature(request: Request, session: Snapshot, model: str, q: str = "") -> HTMLResponse:
+async def find_feature(request: Request, session: Snapshot, viewer: ViewerDep, model: str, q: str = "") -> HTMLResponse:
     problem, hits = "", []
     try:
-        hits = await feature_controls.find(session, model, q) if q.strip() else []
+        hits = await feature_controls.find(session, viewer, model, q) if q.strip() else []
     except NotFound as fault:
         problem = fault.message
     return render(
@@ -80,7 +83,9 @@ async def find_feature(request: Request, session: Snapshot, model: str, q: str =
 
 
 @router.get("/{model}/steer/dial", response_class=HTMLResponse)
-async def feature_dial(request: Request, session: Snapshot, model: str, source: str, index: str) -> HTMLResponse:
+async def feature_dial(
+    request: Request, session: Snapshot, viewer: ViewerDep, model: str, source: str, index: str
+) -> HTMLResponse:
     wanted = page_link.LinkedFeature(source, parse_index(index), None)
-    dial = await feature_controls.one(session, request.app.state.settings, model, wanted)
+    dial = await feature_controls.one(session, viewer, request.app.state.settings, model, wanted)
     return render(request, "steering/_dial.html", dial=dial)
