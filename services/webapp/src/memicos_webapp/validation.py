@@ -101,7 +101,8 @@ def _problem(error: Any) -> str:
 def _sentence(error: Any, names: Mapping[str, str], choices: Mapping[str, Mapping[str, str]]) -> str:
     # FastAPI puts first which part of the request the field is in
     part, *place = error["loc"] if error["loc"][:1] in (("body",), ("query",), ("path",)) else ("", *error["loc"])
-    if not place and part == "body":
+    # a value_error is about several fields of a body, and its message names them
+    if not place and part == "body" and error["type"] != "value_error":
         return "The body must be a JSON object, {…}, sent with the header Content-Type: application/json"
     where = ".".join(map(str, place))
     if error["type"] == "literal_error" and where in choices:

@@ -129,7 +129,7 @@ def groups(found: Found, top_limit: int, whole: bool) -> list[Group]:
     Texts are `whole`, or end with the middle zone.
     """
     row = found.row
-    rows = list(zip(row.example_groups, row.example_contexts, row.example_positions, row.sparse(), strict=True))
+    rows = list(zip(row.example_groups, row.example_contexts, row.example_positions, row.example_values(), strict=True))
     top = [(context, position, values) for group, context, position, values in rows if group == TOP_GROUP][:top_limit]
     shown = {(context, position) for context, position, _ in top}
     by_group: dict[int, list[Example]] = {group: [] for group in row.example_groups if group != TOP_GROUP}
