@@ -40,7 +40,7 @@ async def search_all(
     """The features of a source set that are most active on a text, over all its sources.
 
     A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation itself and its
-    share of the feature's largest activation.
+    share of the feature's maximum activation.
     """
     texts = check_texts(request.app.state.settings, body.text)
     query = TextSearchQuery(

@@ -1,4 +1,4 @@
-"""SQL of search by text: densities and largest activations of features."""
+"""SQL of search by text: densities and maximum activations of features."""
 
 from collections.abc import Iterable, Sequence
 
@@ -33,10 +33,10 @@ _LARGEST = (
 )
 
 
-async def largest_activations(
+async def maximum_activations(
     session: AsyncSession, features: Sequence[tuple[SourceInfo, Iterable[int]]], max_density: float | None
 ) -> dict[FeatureKey, float]:
-    """The largest activation in its dataset of each feature (source, indices) that fires there.
+    """The maximum activation in its dataset of each feature (source, indices) that fires there.
 
     Features that fire on a larger share of tokens than `max_density` are absent; None: none is left out for that.
     """

@@ -48,7 +48,7 @@ class SearchAllRequest(Camel):
     rank: Rank = Field(
         default="raw",
         description="raw: by activation, as the source computes it; deeper layers have larger ones. share: by the "
-        "activation divided by the feature's largest activation in its dataset; features without one are left out",
+        "activation divided by the feature's maximum activation in its dataset; features without one are left out",
     )
 
 
@@ -70,7 +70,7 @@ class FoundFeature(Camel):
     sum_values: float | None = Field(default=None, description="the sum at sortIndexes, where given")
     share: float | None = Field(
         default=None,
-        description="sumValues, or else maxValue, divided by the feature's largest activation in its dataset; null "
+        description="sumValues, or else maxValue, divided by the feature's maximum activation in its dataset; null "
         "where the dataset has none",
     )
     neuron: NeuronBody | None = Field(default=None, description="null where the feature was not imported")

@@ -1,7 +1,7 @@
 """Search by text: the features of all sources of a set that are most active on a text.
 
-Features are ranked by their activation, or by its share of the feature's largest activation (`share_ranking`). For
-the ranking by activation the inference server sends the top features. It doesn't know the largest activations, so for
+Features are ranked by their activation, or by its share of the feature's maximum activation (`share_ranking`). For
+the ranking by activation the inference server sends the top features. It doesn't know the maximum activations, so for
 the ranking by share it sends every active feature, and the ranking is exact.
 """
 
@@ -197,9 +197,9 @@ async def _rank_by_share(database: Database, inference: Inference, query: TextSe
     ]
     active = [(source, of_source.features) for source, of_source in zip(query.sources, activations, strict=True)]
     async with database.snapshot() as session:
-        largest = await repository.largest_activations(session, active, query.max_density)
+        maxima = await repository.maximum_activations(session, active, query.max_density)
     # in a thread: long texts have hundreds of thousands of activations
-    ranked = await asyncio.to_thread(rank_by_share, activations, largest, len(tokens), query.positions, query.limit)
+    ranked = await asyncio.to_thread(rank_by_share, activations, maxima, len(tokens), query.positions, query.limit)
     by_source = {
         source.name: recipes.of_answer(response.recipe)
         for source, response in zip(query.sources, responses, strict=True)

@@ -27,7 +27,7 @@ class Chip:
 
 @dataclass(frozen=True)
 class ShownHit:
-    """A result. `shown`: the activation that it is ranked by, `share` its share of the feature's largest activation.
+    """A result. `shown`: the activation that it is ranked by, `share` its share of the feature's maximum activation.
 
     `first_token`: whether the activation is at the first token that counts.
     """
@@ -104,7 +104,7 @@ def _hit(results: TextSearchResults, result: FeatureResult, query: TextSearchQue
     while start < end and start in ignored:
         start += 1
     values = {i: activation.values[i] for i in range(start, end) if activation.values[i] > 0 and i not in ignored}
-    # a share of the feature's largest activation; of the largest in this text where the dataset has none
+    # a share of the feature's maximum activation; of the largest in this text where the dataset has none
     full = card.max_activation if card and card.max_activation > 0 else activation.max_value
     return ShownHit(
         shown=activation.max_value if activation.sum_values is None else activation.sum_values,
@@ -124,7 +124,7 @@ def _hit(results: TextSearchResults, result: FeatureResult, query: TextSearchQue
 
 @dataclass(frozen=True)
 class ShownFeature:
-    """`level`: background level, by the share of the feature's largest activation."""
+    """`level`: background level, by the share of the feature's maximum activation."""
 
     value: float
     level: int

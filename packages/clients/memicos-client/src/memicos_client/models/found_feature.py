@@ -28,7 +28,7 @@ class FoundFeature:
         max_value (float): the largest activation at a position that counts
         max_value_index (int): position of maxValue
         sum_values (float | None | Unset): the sum at sortIndexes, where given
-        share (float | None | Unset): sumValues, or else maxValue, divided by the feature's largest activation in its
+        share (float | None | Unset): sumValues, or else maxValue, divided by the feature's maximum activation in its
             dataset; null where the dataset has none
         neuron (NeuronBody | None | Unset): null where the feature was not imported
         dfa_values (list[float] | None | Unset): always null

@@ -29,7 +29,7 @@ class SearchAllRequest:
             all Default: -1.0.
         num_results (int | Unset): largest number of features in the response Default: 50.
         rank (SearchAllRequestRank | Unset): raw: by activation, as the source computes it; deeper layers have larger
-            ones. share: by the activation divided by the feature's largest activation in its dataset; features without one
+            ones. share: by the activation divided by the feature's maximum activation in its dataset; features without one
             are left out Default: 'raw'.
     """
 

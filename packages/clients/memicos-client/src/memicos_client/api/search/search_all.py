@@ -108,7 +108,7 @@ def sync_detailed(
 
     A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation
     itself and its
-    share of the feature's largest activation.
+    share of the feature's maximum activation.
 
     Args:
         body (SearchAllRequest):
@@ -143,7 +143,7 @@ def sync(
 
     A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation
     itself and its
-    share of the feature's largest activation.
+    share of the feature's maximum activation.
 
     Args:
         body (SearchAllRequest):
@@ -173,7 +173,7 @@ async def asyncio_detailed(
 
     A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation
     itself and its
-    share of the feature's largest activation.
+    share of the feature's maximum activation.
 
     Args:
         body (SearchAllRequest):
@@ -206,7 +206,7 @@ async def asyncio(
 
     A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation
     itself and its
-    share of the feature's largest activation.
+    share of the feature's maximum activation.
 
     Args:
         body (SearchAllRequest):
