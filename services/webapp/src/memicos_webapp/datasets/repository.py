@@ -22,7 +22,7 @@ async def is_shown(connection: Connection, manifest: Manifest, sha256: str) -> b
     names = [source.id for source in manifest.source_set.sources]
     count = await _integer(
         connection,
-        """SELECT count(*) FROM source JOIN load ON load.id = source.current_load_id
+        """SELECT count(*) FROM source JOIN load ON load.source_id = source.id AND load.state = 'shown'
            WHERE source.model_id = $1 AND source.name = ANY($2) AND load.manifest_sha256 = $3""",
         manifest.model.id,
         names,
@@ -37,7 +37,8 @@ async def catalogue_state(connection: Connection, manifest: Manifest) -> Catalog
     sources = await connection.fetch(
         """SELECT source.id, source.name, source_set.name AS set_name
            FROM source JOIN source_set ON source_set.id = source.source_set_id
-           WHERE source.model_id = $1 AND source.current_load_id IS NOT NULL ORDER BY source.layer, source.name""",
+           JOIN load ON load.source_id = source.id AND load.state = 'shown'
+           WHERE source.model_id = $1 ORDER BY source.layer, source.name""",
         model_id,
     )
     model = await connection.fetchrow("SELECT layers, d_model, vocabulary_size FROM model WHERE id = $1", model_id)
