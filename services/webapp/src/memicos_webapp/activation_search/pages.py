@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp import recipes
 from memicos_webapp.accounts.viewer import ViewerDep
@@ -15,7 +16,7 @@ from memicos_webapp.catalog.rows import SetInfo, SourceInfo
 from memicos_webapp.catalog.service import listed
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database, DatabaseDep
-from memicos_webapp.errors import BadInput
+from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.formatting import url_segment
 from memicos_webapp.inference.pages import TEMPORARY, waiting
 from memicos_webapp.inference.service import Inference, InferenceDep, check_texts
@@ -43,10 +44,23 @@ class Choice:
     sources: list[SourceInfo]
 
 
+async def _sets(session: AsyncSession, viewer: Viewer, query: PageQuery) -> list[SetInfo]:
+    """The sets to choose from: the listed ones, and unlisted ones that the address names."""
+    sets = await catalog.sets(session, viewer)
+    named: list[SetInfo] = []
+    if query.model and query.source_set:
+        of_address = await catalog.source_set(session, viewer, query.model, query.source_set, query.sources)
+        named = [of_address] if of_address else []
+    elif query.model:
+        named = await catalog.sets(session, viewer, model_id=query.model)
+    paths = {one.path for one in sets}
+    return [*sets, *(one for one in named if one.path not in paths)]
+
+
 async def _choice(database: Database, viewer: Viewer, query: PageQuery, one: bool) -> Choice:
     """`query` completed: the first set where it names none; its sources, or the middle one where `one` is needed."""
     async with database.snapshot() as session:
-        sets = await catalog.sets(session, viewer)
+        sets = await _sets(session, viewer, query)
         chosen = [
             found for found in sets if query.model in ("", found.model_id) and query.source_set in ("", found.name)
         ]
@@ -125,6 +139,8 @@ async def search_sources(request: Request, database: DatabaseDep, viewer: Viewer
 
 async def _checked(request: Request, database: Database, viewer: Viewer, one: bool) -> Choice:
     choice = await _choice(database, viewer, queries.read(request.query_params), one)
+    if not choice.sets:
+        raise NotFound("There is nothing to search yet: no features have been imported. `make demo` does it.")
     if choice.query.problems:
         raise BadInput(" ".join(choice.query.problems))
     check_texts(request.app.state.settings, choice.query.text)

@@ -16,14 +16,17 @@ from memicos_webapp.templating import render
 router = APIRouter(tags=["search"])
 
 
-def _search_query(query: PageQuery, size: int) -> SearchQuery:
-    scope = {
+def _scope(query: PageQuery) -> SearchScope:
+    return {
         "all": SearchScope(),
         "release": SearchScope(release=query.release_name),
         "model": SearchScope(model=query.model_id),
         "sources": SearchScope(model=query.model_id, sources=tuple(query.names)),
     }[query.scope]
-    return SearchQuery(query.q, scope, (query.page - 1) * size, None, query.max_density)
+
+
+def _search_query(query: PageQuery, size: int) -> SearchQuery:
+    return SearchQuery(query.q, _scope(query), (query.page - 1) * size, None, query.max_density)
 
 
 def _href(query: PageQuery, page: int) -> str:
@@ -57,7 +60,7 @@ async def search_explanations_page(
     }
     if request.headers.get("hx-request") == "true" and request.headers.get("hx-target") == "results":
         return render(request, "explanation_search/_results.html", status_code=status, **context)
-    choices = await service.choices(search, viewer)
+    choices = await service.choices(search, viewer, _scope(query))
     return render(
         request,
         "explanation_search/page.html",
