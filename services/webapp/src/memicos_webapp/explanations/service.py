@@ -13,7 +13,7 @@ from memicos_webapp.database.engine import Database
 from memicos_webapp.embeddings.background import BackgroundEmbedder
 from memicos_webapp.errors import BadInput
 from memicos_webapp.explanations import repository
-from memicos_webapp.explanations.autointerp import Autointerp
+from memicos_webapp.explanations.autointerp_client import AutointerpClient
 from memicos_webapp.explanations.schemas import METHOD, GenerateRequest
 from memicos_webapp.features import repository as feature_repository
 from memicos_webapp.features import service as features
@@ -53,12 +53,12 @@ class Explainer:
     """What explaining needs of the server."""
 
     database: Database
-    autointerp: Autointerp
+    autointerp: AutointerpClient
     background_embedder: BackgroundEmbedder
     settings: Settings
 
 
-def explainer(request: Request) -> Explainer:
+async def explainer(request: Request) -> Explainer:
     state = request.app.state
     return Explainer(state.database, state.autointerp, state.background_embedder, state.settings)
 
@@ -86,7 +86,7 @@ async def generate(server: Explainer, viewer: Viewer, wanted: GenerateRequest) -
         found = await features.find(session, viewer, wanted.model_id, wanted.source, wanted.index)
     if not found.live:
         raise BadInput(f"{found.path[1:]} never fires in its corpus: there are no texts to explain it by.")
-    model = (wanted.explanationModelName or "").strip() or await server.autointerp.own_model()
+    model = (wanted.explanationModelName or "").strip() or await server.autointerp.default_model()
     source, index = found.source, wanted.index
     async with server.database.snapshot() as session:
         if await repository.exists(session, source, index, METHOD, model):
