@@ -46,11 +46,15 @@ def _updated(request: Request, viewer: Viewer, feature: FeatureExplanations, sta
 async def explain_control(
     request: Request, _: LocalOwner, resources: ExplanationsDep, model: str, source: str, index: str
 ) -> Response:
-    """The form to generate an explanation, or what has to be set first."""
+    """What has to be set before an explanation can be generated, in place of the page's form; 204 if nothing."""
     path = f"/{model}/{source}/{parse_index(index)}"
     if not _is_htmx(request):
         return RedirectResponse(path, status_code=303)
-    return render(request, "explanations/_control.html", path=path, autointerp=await resources.autointerp.status())
+    autointerp = await resources.autointerp.status()
+    if autointerp.problem is None:
+        # the form stays as it is: something may have been typed into it
+        return Response(status_code=204)
+    return render(request, "explanations/_not_available.html", problem=autointerp.problem)
 
 
 @router.post("/{model}/{source}/{index}/explain")
