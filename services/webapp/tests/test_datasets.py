@@ -16,6 +16,7 @@ from memicos_dataset.errors import DatasetError
 from memicos_dataset.manifest import Manifest
 from memicos_dataset.read import read_manifest
 from memicos_dataset.write import write_table
+from memicos_testing.servers import Start
 from memicos_webapp.datasets import load_states
 from memicos_webapp.datasets.background import clean_periodically
 from memicos_webapp.datasets.cleanup import Deleted, clean
@@ -198,7 +199,7 @@ async def test_a_replaced_load_stays_for_requests_in_progress(
     assert (await counts(fresh_url))["feature"] == 3 * 48
 
 
-async def started(url: str, folder: Path) -> asyncio.subprocess.Process:
+async def import_process(url: str, folder: Path) -> asyncio.subprocess.Process:
     """An import in a process of its own."""
     command = (sys.executable, "-m", "memicos_webapp.datasets.load", str(folder))
     return await asyncio.create_subprocess_exec(*command, env={**os.environ, "DATABASE_URL": url})
@@ -215,7 +216,7 @@ async def stopped_before(url: str, folder: Path, table: str) -> AsyncIterator[as
     """An import that waits for its first change of `table`; the table is free again at the end."""
     async with connected(url) as blocker, blocker.transaction():
         await blocker.execute(f"LOCK TABLE {table} IN SHARE MODE")
-        process = await started(url, folder)
+        process = await import_process(url, folder)
         async with asyncio.timeout(60):
             while not await fetch(url, WAITING):
                 assert process.returncode is None
@@ -488,6 +489,28 @@ def two_shards(folder: Path, manifest: Manifest) -> None:
             for shard in (0, 1)
         ]
     manifest.write(folder)
+
+
+async def test_page_and_api_leave_out_the_same_examples_of_an_older_import(own_url: str, started: Start) -> None:
+    """Versions before these rules imported them."""
+    async with started(own_url) as client:
+        address = "small/2-res/3"
+        before = (await client.get(f"/api/feature/{address}")).json()["activations"]
+        await fetch(
+            own_url,
+            """UPDATE feature SET example_contexts[1] = 999, example_positions[2] = 900, example_groups[3] = 9
+               WHERE index = 3 AND load_id IN (SELECT load.id FROM load JOIN source ON source.id = source_id
+                                               WHERE name = '2-res')""",
+        )
+        response = await client.get(f"/api/feature/{address}")
+        assert response.status_code == 200
+        left_out = {row["id"] for row in before} - {row["id"] for row in response.json()["activations"]}
+        assert {int(example.rpartition("-")[2]) for example in left_out} == {0, 1, 2}
+        page = await client.get(f"/{address}")
+        assert page.status_code == 200
+        # the strongest examples that are left stand above the intervals
+        top = [row for row in response.json()["activations"] if row["binMin"] == -1]
+        assert f"({len(top)} of " in page.text
 
 
 async def test_the_command_says_in_one_line_what_is_wrong(fresh_url: str, tmp_path: Path) -> None:
