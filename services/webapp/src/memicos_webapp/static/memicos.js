@@ -57,6 +57,8 @@ const keys = {
 };
 
 document.addEventListener("keydown", (event) => {
+  // a page's own script has handled the key
+  if (event.defaultPrevented) return;
   const field = event.target.closest("input:not([type=radio],[type=checkbox]), textarea, select, [contenteditable]");
   if (field) {
     if (event.key === "Escape") field.blur();

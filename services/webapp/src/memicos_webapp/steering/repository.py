@@ -1,6 +1,6 @@
-"""Features to steer with: by their words, by their index."""
+"""SQL of the steer page's search for features."""
 
-import re
+from collections.abc import Sequence
 
 from sqlalchemy import Float, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,12 +13,11 @@ Key = tuple[int, int]
 """The source's number in the database, and the feature's index."""
 
 
-async def by_words(session: AsyncSession, model: str, words: str, limit: int) -> list[Key]:
-    """Live features of `model` whose explanations hold all of `words`, or words that begin with them."""
-    terms = re.findall(r"\w+", words)
-    if not terms:
+async def by_words(session: AsyncSession, model: str, words: Sequence[str], limit: int) -> list[Key]:
+    """Live features of `model` whose explanations have, for each of `words` (\\w+), a word that begins with it."""
+    if not words:
         return []
-    query = func.to_tsquery("english", " & ".join(f"{term}:*" for term in terms))
+    query = func.to_tsquery("english", " & ".join(f"{word}:*" for word in words))
     rank = func.max(func.ts_rank(Explanation.words, query).cast(Float))
     rows = await session.execute(
         select(Source.id, Feature.index)
