@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.html_page import Page, inline_code
+from memicos_webapp.accounts.viewer import LOCAL_OWNER
 from memicos_webapp.features import repository
 
 
@@ -289,7 +290,7 @@ async def test_features_to_begin_with_promote_one_token_far_ahead(app: FastAPI, 
         best = max(live, key=ahead)
         first.append((ahead(best), source, best["index"]))
     async with app.state.database.snapshot() as session:
-        found = await repository.sample(session, 6, 0.05)
+        found = await repository.sample(session, LOCAL_OWNER, 6, 0.05)
     assert [(one.name, one.index) for one in found[:3]] == [one[1:] for one in sorted(first, reverse=True)]
     assert sorted(one.name for one in found) == ["1-res", "1-res", "2-res", "2-res", "3-res", "3-res"]
     assert all(one.label for one in found)

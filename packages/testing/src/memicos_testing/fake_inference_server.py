@@ -82,6 +82,7 @@ class FakeInferenceServer:
             "activation/single": self.single,
             "activation/all": self.all,
             "activation/topk-by-token": self.topk,
+            "activation/source": self.source,
             "steer/completion": self.completion,
             "steer/completion-chat": self.chat,
         }
@@ -117,7 +118,7 @@ class FakeInferenceServer:
             if self.refusal:
                 status, content, headers = self.refusal
                 return JSONResponse(content, status, headers)
-            prompt = body["prompt"]
+            prompt = body["prompts"][0] if "prompts" in body else body["prompt"]
             text = prompt if isinstance(prompt, str) else " ".join(turn["content"] for turn in prompt)
             count = len(tokens_of(text))
             if count > self.token_limit:
@@ -320,6 +321,30 @@ class FakeInferenceServer:
         return JSONResponse(
             {"results": results, "tokens": tokens, "token_ids": ids, "ignored_positions": [0], "recipe": recipe}
         )
+
+    async def source(self, body: dict[str, Any]) -> Response:
+        results = []
+        for prompt in body["prompts"]:
+            tokens = tokens_of(prompt)
+            start = 1 if body["ignore_bos"] else 0
+            features = {
+                str(index): [
+                    [position, value_of(body["source"], index, tokens[position])]
+                    for position in range(start, len(tokens))
+                    if value_of(body["source"], index, tokens[position]) > 0
+                ]
+                for index in range(FEATURES)
+            }
+            results.append(
+                {
+                    "tokens": tokens,
+                    "activeFeatures": {index: pairs for index, pairs in features.items() if pairs},
+                    "tokens_is_special": [token == BOS for token in tokens],
+                    "token_ids": list(range(len(tokens))),
+                    "ignored_positions": [0],
+                }
+            )
+        return JSONResponse({"results": results, "recipe": self.recipe(body["source"])})
 
     async def completion(self, body: dict[str, Any]) -> Response:
         def frame(n: int) -> dict[str, Any]:

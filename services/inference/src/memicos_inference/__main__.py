@@ -65,7 +65,7 @@ def _holder(port: int) -> str:
 def _self_test(settings: Settings) -> int:
     """Load what the settings name and check everything, line by line. Gives 1 where a check failed, else 0."""
     try:
-        served = model_loading.load(settings, lambda words, _share: log.info("%s", words))
+        served = model_loading.load_model(settings, lambda words, _share: log.info("%s", words))
     except LoadError as error:
         sys.exit(f"inference: {error}")
     verification = Verification(settings)

@@ -21,12 +21,13 @@ from memicos_webapp.embeddings import background as background_embedder
 from memicos_webapp.explanation_search import api as search_api
 from memicos_webapp.explanation_search import pages as search_pages
 from memicos_webapp.explanations import api as explanations_api
-from memicos_webapp.explanations import autointerp
+from memicos_webapp.explanations import autointerp_client
 from memicos_webapp.explanations import pages as explanations_pages
 from memicos_webapp.feature_test import api as activations_api
 from memicos_webapp.feature_test import pages as activations_pages
 from memicos_webapp.features import api as features_api
 from memicos_webapp.features import pages as features_pages
+from memicos_webapp.health import api as health_api
 from memicos_webapp.inference import pages as inference_pages
 from memicos_webapp.inference import service as inference_service
 from memicos_webapp.settings import Settings
@@ -60,7 +61,7 @@ PAGES: tuple[APIRouter, ...] = (
 
 PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
     inference_service.inference_lifespan,
-    autointerp.opened,
+    autointerp_client.lifespan,
     background_embedder.lifespan,
 )
 """What folders open at start and close at the end (`async with part(app)`); `app.state.database` is there."""
@@ -113,6 +114,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     request_log.install(app, app.state.settings.log_requests)
     errors.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.include_router(health_api.router)
     for router in API:
         app.include_router(router, prefix="/api")
     for router in PAGES:

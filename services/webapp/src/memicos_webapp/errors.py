@@ -29,6 +29,8 @@ class Fault(Exception):
     """Something the user is told: `message` says what was wrong, where, and what to do."""
 
     status = 500
+    title: str | None = None
+    """Heading of the error on pages; None: that of the status."""
 
     def __init__(self, message: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
@@ -48,8 +50,13 @@ class NotFound(Fault):
     status = 404
 
 
-class TooLarge(Fault):
-    status = 413
+class TooManyRequests(Fault):
+    """A limit per visitor or in all is reached; `retry_after` seconds later the request may be repeated."""
+
+    status = 429
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message, {"Retry-After": str(retry_after)})
 
 
 class UpstreamFault(Fault):
@@ -67,6 +74,13 @@ class Unavailable(Fault):
         super().__init__(message, {"Retry-After": str(retry_after)})
 
 
+class NotConfigured(Fault):
+    """The operator has to set something before this works."""
+
+    status = 503
+    title = "Not configured"
+
+
 TITLES = {
     400: "Invalid request",
     403: "Refused",
@@ -74,6 +88,7 @@ TITLES = {
     405: "Method not allowed",
     413: "Too large",
     422: "Invalid request",
+    429: "Too many requests",
     502: "Another service failed",
     503: "Service unavailable",
 }
@@ -98,15 +113,20 @@ def _api_methods(request: Request) -> list[str]:
 
 
 def is_api_path(path: str) -> bool:
-    return path == "/api" or path.startswith("/api/")
+    return path in ("/api", "/health") or path.startswith("/api/")
 
 
 def is_api(request: Request) -> bool:
     return is_api_path(request.url.path)
 
 
-def error_response(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    """`message` as JSON, as an htmx fragment or as a page, whichever the caller can show."""
+def error_response(
+    request: Request, status: int, message: str, headers: dict[str, str] | None = None, title: str | None = None
+) -> Response:
+    """`message` as JSON, as an htmx fragment or as a page, whichever the caller can show.
+
+    `title` is the heading on pages; None: that of the status.
+    """
     if is_api(request):
         return JSONResponse({"error": message, "message": message}, status, headers)
     fragment = request.headers.get("hx-request") == "true"
@@ -117,14 +137,14 @@ def error_response(request: Request, status: int, message: str, headers: dict[st
         status_code=status,
         headers=headers,
         status=status,
-        title=TITLES.get(status, "Something went wrong"),
+        title=title or TITLES.get(status, "Something went wrong"),
         message=message,
     )
 
 
 async def _fault(request: Request, error: Exception) -> Response:
     assert isinstance(error, Fault)
-    return error_response(request, error.status, error.message, error.headers)
+    return error_response(request, error.status, error.message, error.headers, error.title)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -141,6 +141,15 @@ class Settings(BaseSettings):
         description="How often the server looks for explanations without a vector; 0: never.",
     )
     queries_remembered: int = Field(default=1000, ge=1, description="Queries whose vectors are kept in memory.")
+    paid_queries_per_visitor_hour: int = Field(
+        default=300,
+        ge=1,
+        description="Searches by meaning that one visitor may have embedded by a paid embedder (OpenAI) in an hour. "
+        "Cached queries are not counted, nor are searches from this machine on a server bound to loopback.",
+    )
+    paid_queries_per_day: int = Field(
+        default=10_000, ge=1, description="The same for all visitors together, in 24 hours."
+    )
     query_characters: int = Field(default=200, ge=3, description="Longest query of a search by meaning.")
     search_page: int = Field(
         default=20, ge=1, le=100, description="Features a page of a search by meaning, and of its JSON."
@@ -167,6 +176,11 @@ class Settings(BaseSettings):
     )
     autointerp_seconds: float = Field(
         default=160, gt=0, description="Longest wait for an explanation by the autointerp server."
+    )
+    autointerp_status_seconds: float = Field(
+        default=3,
+        ge=0,
+        description="How long the state of the autointerp server is cached, and the longest wait for it.",
     )
     explain_activations: int = Field(
         default=10, ge=1, le=64, description="Texts of a feature that the language model is shown."

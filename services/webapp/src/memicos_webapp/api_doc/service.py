@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository as catalog
+from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.features import repository as features
 
 Schema = dict[str, Any]
@@ -53,10 +54,12 @@ class Documentation:
     """Those that the operations' fields name, by name, and those that these name in turn."""
 
 
-async def names(session: AsyncSession) -> dict[str, Any]:
+async def names(session: AsyncSession, viewer: Viewer) -> dict[str, Any]:
     """Values for fields of examples that name what a server has: of a feature here, nothing where there is none."""
-    found = await features.sample(session, 1, densest=0.01) or await features.sample(session, 1, densest=1)
-    source = await catalog.source(session, found[0].model_id, found[0].name) if found else None
+    found = await features.sample(session, viewer, 1, densest=0.01) or await features.sample(
+        session, viewer, 1, densest=1
+    )
+    source = await catalog.source(session, viewer, found[0].model_id, found[0].name) if found else None
     if source is None:
         return {}
     return {

@@ -113,8 +113,8 @@ async def add_load(connection: Connection, source: Source, source_id: int, corpu
     return await _integer(
         connection,
         """INSERT INTO load (source_id, corpus_id, manifest_sha256, features, dead_features, counted_tokens,
-             architecture, d_in, d_sae, logit_effect, recipe, sae_config)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb) RETURNING id""",
+             architecture, d_in, d_sae, logit_effect, recipe, sae_config, residual_norm)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb, $13) RETURNING id""",
         source_id,
         corpus,
         digest,
@@ -127,6 +127,7 @@ async def add_load(connection: Connection, source: Source, source_id: int, corpu
         source.logit_effect,
         source.recipe.model_dump_json(),
         json.dumps(source.sae_config),
+        source.residual_norm,
     )
 
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse
 
 from memicos_webapp import recipes
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.feature_test import service, view
 from memicos_webapp.inference.pages import TEMPORARY, waiting
@@ -20,6 +21,7 @@ router = APIRouter(tags=["activations"])
 async def run_own_text(
     request: Request,
     database: DatabaseDep,
+    viewer: ViewerDep,
     inference: InferenceDep,
     model: str,
     source: str,
@@ -27,7 +29,7 @@ async def run_own_text(
     text: Annotated[str, Form()] = "",
 ) -> HTMLResponse:
     check_texts(request.app.state.settings, text)
-    info, row = await service.get_feature(database, model, source, index)
+    info, row = await service.get_feature(database, viewer, model, source, index)
     try:
         run = await service.run(inference, info.model_id, info.name, row.index, text, ignore_bos=True)
     except TEMPORARY as fault:

@@ -4,9 +4,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from memicos_webapp import recipes
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.features import service, view
-from memicos_webapp.steering.default_strength import default_strength
+from memicos_webapp.steering.strength_scale import default_strength
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["features"])
@@ -17,10 +18,16 @@ PARTS = ("plots", "explanation", "activations", "test", "testfield", "steer", "l
 
 @router.get("/{model}/{source}/{index}", response_class=HTMLResponse)
 async def feature_page(
-    request: Request, session: Snapshot, model: str, source: str, index: str, defaulttesttext: str = ""
+    request: Request,
+    session: Snapshot,
+    viewer: ViewerDep,
+    model: str,
+    source: str,
+    index: str,
+    defaulttesttext: str = "",
 ) -> HTMLResponse:
-    number = await service.index_in_path(session, model, source, index)
-    found = await service.find(session, model, source, number)
+    number = await service.index_in_path(session, viewer, model, source, index)
+    found = await service.find(session, viewer, model, source, number)
     settings = request.app.state.settings
     row = found.row
     return render(
@@ -35,16 +42,18 @@ async def feature_page(
         recipe=recipes.words(recipes.of_dataset(found.source)),
         recompute=recipes.command(str(request.base_url), found.source.model_id, found.source.name, row.index),
         methods=view.METHODS,
-        steer_strength=f"{default_strength(row.max_activation):g}",
+        steer_strength=f"{default_strength(row.max_activation, found.source.residual_norm):g}",
         own_text=defaulttesttext,
         without={part for part in PARTS if request.query_params.get(f"embed{part}") == "false"},
     )
 
 
 @router.get("/{model}/{source}/{index}/examples", response_class=HTMLResponse)
-async def whole_examples(request: Request, session: Snapshot, model: str, source: str, index: str) -> HTMLResponse:
+async def whole_examples(
+    request: Request, session: Snapshot, viewer: ViewerDep, model: str, source: str, index: str
+) -> HTMLResponse:
     """The examples with all of their texts: of features that fire often more than a first view should weigh."""
-    number = await service.index_in_path(session, model, source, index)
-    found = await service.find(session, model, source, number)
+    number = await service.index_in_path(session, viewer, model, source, index)
+    found = await service.find(session, viewer, model, source, number)
     groups = view.groups(found, request.app.state.settings.examples_shown, whole=True)
     return render(request, "features/_examples.html", source=found.source, groups=groups)

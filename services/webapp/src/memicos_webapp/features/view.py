@@ -123,7 +123,7 @@ def groups(found: Found, strongest_shown: int, whole: bool) -> list[Group]:
     """The strongest examples, then the quantile groups; all from strong to weak. Texts `whole`, or up to the middle."""
     row = found.row
     by_group: dict[int, list[Example]] = {}
-    places = zip(row.example_groups, row.example_contexts, row.example_positions, row.sparse(), strict=True)
+    places = zip(row.example_groups, row.example_contexts, row.example_positions, row.example_values(), strict=True)
     for group, number, position, values in places:
         shown = by_group.setdefault(group, [])
         if group != TOP_GROUP or len(shown) < strongest_shown:

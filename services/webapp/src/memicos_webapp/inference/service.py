@@ -1,6 +1,7 @@
 """Calls of inference: text through a model, and steering, on whichever server has the model."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -8,7 +9,12 @@ from typing import Annotated, Any, TypeVar
 
 import httpx
 from fastapi import Depends, FastAPI, Request
-from memicos_inference_client.api.activation import activation_all, activation_single, activation_topk_by_token
+from memicos_inference_client.api.activation import (
+    activation_all,
+    activation_single,
+    activation_source,
+    activation_topk_by_token,
+)
 from memicos_inference_client.api.steer import steer_completion, steer_completion_chat
 from memicos_inference_client.errors import UnexpectedStatus
 from memicos_inference_client.models import (
@@ -20,6 +26,8 @@ from memicos_inference_client.models import (
     CompletionResponse,
     SingleRequest,
     SingleResponse,
+    SourceRequest,
+    SourceResponse,
     SteerDelta,
     TopkRequest,
     TopkResponse,
@@ -37,6 +45,8 @@ T = TypeVar("T")
 Steered = TypeVar("Steered", CompletionResponse, ChatResponse)
 WhileConnected = Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
 """Awaits a call, and cancels it when the webapp's own client disconnects."""
+CONCURRENT_SOURCES = 8
+"""Sources that one request has read at the same time."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,22 @@ class Inference:
         )
         return await self._answer(host, activation_all.asyncio_detailed(client=host.client, body=body), AllResponse)
 
+    async def active_features(self, model: str, sources: Sequence[str], text: str) -> list[SourceResponse]:
+        """Every feature of each source that is active on `text`, with all its activations; one response per source.
+
+        Activations at ignored positions are included.
+        """
+        host, _ = await self.hosts.pick(model, list(sources))
+        slots = asyncio.Semaphore(CONCURRENT_SOURCES)
+
+        async def read(source: str) -> Response[Any]:
+            body = SourceRequest(prompts=[text], model=model, source=source, ignore_bos=False)
+            async with slots:
+                return await activation_source.asyncio_detailed(client=host.client, body=body)
+
+        responses = await self._responses(host, _all_or_none([read(source) for source in sources]))
+        return [self._parsed(host, response, SourceResponse) for response in responses]
+
     async def topk_by_token(self, model: str, source: str, text: str, limit: int, ignore_bos: bool) -> TopkResponse:
         """The strongest features of `source` at each token of `text`."""
         host, capabilities = await self.hosts.pick(model, [source])
@@ -107,11 +133,17 @@ class Inference:
         Raises:
             Fault: There is none; the message says why.
         """
+        return self._parsed(host, await self._responses(host, call), expected)
+
+    async def _responses(self, host: Host, call: Coroutine[Any, Any, T]) -> T:
+        """The result of `call`, with a `Fault` in place of an error of the connection or of the client's parser."""
         try:
-            response = await self.while_connected(call)
+            return await self.while_connected(call)
         except (httpx.HTTPError, *UNPARSEABLE) as error:
             host.invalidate()
             raise call_error(host.url, error, host.read_seconds) from error
+
+    def _parsed(self, host: Host, response: Response[Any], expected: type[T]) -> T:
         if response.status_code != 200:
             fault = refusal(host.url, response.status_code, response.content, response.headers)
             _note(host, fault)
@@ -119,6 +151,16 @@ class Inference:
         if not isinstance(response.parsed, expected):
             raise unreadable(host.url)
         return response.parsed
+
+
+async def _all_or_none(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of calls made at the same time. The first error is raised and cancels the others."""
+    tasks = [asyncio.create_task(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def _deltas(

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.errors import ErrorBody
 from memicos_webapp.inference.service import InferenceDep
@@ -58,7 +59,7 @@ def _event_schema(name: str, data: dict[str, str]) -> dict[str, Any]:
 
 @router.post("/steer", response_model=SteerAnswer, responses=_with_events(SteerAnswer))
 async def steer(
-    request: Request, database: DatabaseDep, inference: InferenceDep, body: SteerRequest
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, body: SteerRequest
 ) -> Response | SteerAnswer:
     """Continue a prompt, steered and unsteered. Completions come without the prompt.
 
@@ -67,14 +68,14 @@ async def steer(
     new text only, and the last event the whole answer. A stream that fails ends in an event named `error`. Closing the
     connection ends the work.
     """
-    await service.check(database, request.app.state.settings, body, body.features)
+    await service.check(database, viewer, request.app.state.settings, body, body.features)
     run = service.completion_run(inference, body, page_link.completion_link(request, body))
     return await event_stream.respond(request, run, body)
 
 
 @router.post("/steer-chat", response_model=SteerChatAnswer, responses=_with_events(SteerChatAnswer))
 async def steer_chat(
-    request: Request, database: DatabaseDep, inference: InferenceDep, body: SteerChatRequest
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, body: SteerChatRequest
 ) -> Response | SteerChatAnswer:
     """Answer in a conversation, steered and unsteered. Without features only DEFAULT is generated.
 
@@ -83,6 +84,6 @@ async def steer_chat(
     new text only, and the last event the whole answer. A stream that fails ends in an event named `error`. Closing the
     connection ends the work.
     """
-    await service.check(database, request.app.state.settings, body, body.features)
+    await service.check(database, viewer, request.app.state.settings, body, body.features)
     run = service.chat_run(inference, body, page_link.chat_link(request, body))
     return await event_stream.respond(request, run, body)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository as catalog
+from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.features import repository as features
 from memicos_webapp.features import service as feature_service
-from memicos_webapp.features.schemas import Card
+from memicos_webapp.features.rows import FeatureCard
 from memicos_webapp.settings import Settings, variable
 from memicos_webapp.steering import repository
 from memicos_webapp.steering.page_link import LinkedFeature
@@ -49,30 +50,35 @@ class FeatureControl:
         )
 
 
-def label_of(card: Card) -> str:
+def label_of(card: FeatureCard) -> str:
     """The feature's explanation; without one its index and the tokens that it promotes."""
     if card.label:
         return card.label
-    promotes = ", ".join(token.strip() or "space" for token in card.promotes)
+    promotes = ", ".join(token.strip() or "space" for token, _ in card.positive[:3])
     return f"feature {card.index}" + (f", promotes {promotes}" if promotes else "")
 
 
 async def control(
-    session: AsyncSession, settings: Settings, model: str, feature: LinkedFeature, method: SteerMethod
+    session: AsyncSession,
+    viewer: Viewer,
+    settings: Settings,
+    model: str,
+    feature: LinkedFeature,
+    method: SteerMethod,
 ) -> FeatureControl:
     """The control of one feature.
 
     Raises:
         NotFound: There is no such feature.
     """
-    source, row = await feature_service.get(session, model, feature.source, feature.index)
-    card = (await features.cards(session, [(source.id, row.index)]))[source.id, row.index]
+    source, row = await feature_service.get(session, viewer, model, feature.source, feature.index)
+    card = (await features.cards(session, [(source, row.index)]))[source.source_id, row.index]
     most = settings.steer_strength
     scales = strength_scales(card.max_activation, source.residual_norm, most, method, feature.strength)
     default = next(scale.default for scale in scales if scale.method == method)
     return FeatureControl(
-        model=card.model_id,
-        source=card.source,
+        model=source.model_id,
+        source=source.name,
         index=card.index,
         label=label_of(card),
         method=method,
@@ -83,7 +89,12 @@ async def control(
 
 
 async def controls(
-    database: Database, settings: Settings, model: str, linked: Sequence[LinkedFeature], method: SteerMethod
+    database: Database,
+    viewer: Viewer,
+    settings: Settings,
+    model: str,
+    linked: Sequence[LinkedFeature],
+    method: SteerMethod,
 ) -> tuple[list[FeatureControl], list[str]]:
     """The controls of the features that a link names, and messages about those that are wrong."""
     found, problems = [], []
@@ -99,7 +110,7 @@ async def controls(
                 )
                 strength = math.copysign(most, strength)
             try:
-                found.append(await control(session, settings, model, replace(feature, strength=strength), method))
+                found.append(await control(session, viewer, settings, model, replace(feature, strength=strength), method))
             except NotFound as fault:
                 problems.append(fault.message)
     return found, problems
@@ -129,7 +140,9 @@ def search_words(settings: Settings, query: str) -> list[str]:
     return words
 
 
-async def search(session: AsyncSession, settings: Settings, model: str, query: str) -> list[Card]:
+async def search(
+    session: AsyncSession, viewer: Viewer, settings: Settings, model: str, query: str
+) -> list[FeatureCard]:
     """Features of `model` by an index, by `source/index`, or by the beginnings of words of their explanations.
 
     Raises:
@@ -139,12 +152,12 @@ async def search(session: AsyncSession, settings: Settings, model: str, query: s
     query = query.strip()
     words = search_words(settings, query)
     match = _FEATURE_ID.fullmatch(query)
-    if match and await catalog.source(session, model, match["source"]):
-        source, row = await feature_service.get(session, model, match["source"], int(match["index"]))
-        keys = [(source.id, row.index)]
+    if match and await catalog.source(session, viewer, model, match["source"]):
+        source, row = await feature_service.get(session, viewer, model, match["source"], int(match["index"]))
+        keys = [(source, row.index)]
     elif query.isdecimal() and len(query) < 10:
-        keys = await repository.by_index(session, model, int(query))
+        keys = await repository.by_index(session, viewer, model, int(query))
     else:
-        keys = await repository.by_words(session, model, words, RESULTS)
+        keys = await repository.by_words(session, viewer, model, words, RESULTS)
     cards = await features.cards(session, keys)
-    return [cards[key] for key in keys if key in cards]
+    return [cards[key] for source, index in keys if (key := (source.source_id, index)) in cards]

@@ -5,17 +5,19 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.service import unknown_model
+from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database, DatabaseDep, Snapshot
 from memicos_webapp.errors import NotFound
-from memicos_webapp.features.schemas import Card
+from memicos_webapp.features.rows import FeatureCard
 from memicos_webapp.features.service import parse_index
 from memicos_webapp.formatting import url_segment
 from memicos_webapp.inference.disconnect import until_disconnect
 from memicos_webapp.inference.service import InferenceDep
 from memicos_webapp.settings import Settings
-from memicos_webapp.steering import feature_controls, page_link, repository
+from memicos_webapp.steering import feature_controls, page_link
 from memicos_webapp.steering.schemas import SteerMethod
 from memicos_webapp.templating import render
 
@@ -29,8 +31,8 @@ EXAMPLES = {
 
 
 @router.get("/steer")
-async def redirect_to_default_model(request: Request, session: Snapshot) -> RedirectResponse:
-    model = await repository.default_model(session)
+async def redirect_to_default_model(request: Request, session: Snapshot, viewer: ViewerDep) -> RedirectResponse:
+    model = await catalog.default_model(session, viewer)
     if model is None:
         raise NotFound("There is nothing to steer yet: no features have been imported. `make demo` does it.")
     query = f"?{request.url.query}" if request.url.query else ""
@@ -38,15 +40,17 @@ async def redirect_to_default_model(request: Request, session: Snapshot) -> Redi
 
 
 @router.get("/{model}/steer", response_class=HTMLResponse)
-async def steer_page(request: Request, database: DatabaseDep, inference: InferenceDep, model: str) -> HTMLResponse:
+async def steer_page(
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, model: str
+) -> HTMLResponse:
     settings: Settings = request.app.state.settings
     async with database.snapshot() as session:
-        info = await catalog.model(session, model)
+        info = await catalog.model(session, viewer, model)
         if info is None:
-            raise await unknown_model(session, model)
+            raise await unknown_model(session, viewer, model)
     link = page_link.read_link(request)
     method = link.settings.steer_method
-    controls, problems = await feature_controls.controls(database, settings, model, link.features, method)
+    controls, problems = await feature_controls.controls(database, viewer, settings, model, link.features, method)
     status = await inference.status(model, sorted({control.source for control in controls}))
     return render(
         request,
@@ -68,11 +72,13 @@ async def steer_page(request: Request, database: DatabaseDep, inference: Inferen
 
 
 @router.get("/{model}/steer/find", response_class=HTMLResponse)
-async def find_features(request: Request, database: DatabaseDep, model: str, q: str = "") -> HTMLResponse:
+async def find_features(
+    request: Request, database: DatabaseDep, viewer: ViewerDep, model: str, q: str = ""
+) -> HTMLResponse:
     """Features for what was typed so far. The browser drops a search when more is typed: its statement is cancelled."""
     problem, cards = "", []
     try:
-        cards = await until_disconnect(request, _search(database, request.app.state.settings, model, q))
+        cards = await until_disconnect(request, _search(database, viewer, request.app.state.settings, model, q))
     except NotFound as fault:
         problem = fault.message
     return render(
@@ -84,22 +90,25 @@ async def find_features(request: Request, database: DatabaseDep, model: str, q: 
     )
 
 
-async def _search(database: Database, settings: Settings, model: str, query: str) -> list[Card]:
+async def _search(
+    database: Database, viewer: Viewer, settings: Settings, model: str, query: str
+) -> list[FeatureCard]:
     if not query.strip():
         return []
     async with database.snapshot() as session:
-        return await feature_controls.search(session, settings, model, query)
+        return await feature_controls.search(session, viewer, settings, model, query)
 
 
 @router.get("/{model}/steer/feature", response_class=HTMLResponse)
 async def feature_control(
     request: Request,
     session: Snapshot,
+    viewer: ViewerDep,
     model: str,
     source: str,
     index: str,
     method: Annotated[SteerMethod, Query(alias="steer_method")] = "SIMPLE_ADDITIVE",
 ) -> HTMLResponse:
     feature = page_link.LinkedFeature(source, parse_index(index), None)
-    control = await feature_controls.control(session, request.app.state.settings, model, feature, method)
+    control = await feature_controls.control(session, viewer, request.app.state.settings, model, feature, method)
     return render(request, "steering/_feature_control.html", control=control)

@@ -9,8 +9,9 @@ from memicos_inference_client.models import ChatRequest, CompletionRequest
 from memicos_inference_client.models import SteerFeature as InferenceFeature
 
 from memicos_webapp.catalog import repository as catalog
-from memicos_webapp.catalog.schemas import SourceInfo
+from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.catalog.service import get_source, unknown_model
+from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.inference.service import Inference
@@ -36,7 +37,9 @@ from memicos_webapp.steering.schemas import (
 BOTH: list[OutputType] = ["STEERED", "DEFAULT"]
 
 
-async def check(database: Database, settings: Settings, body: SteerSettings, features: Sequence[SteerFeature]) -> None:
+async def check(
+    database: Database, viewer: Viewer, settings: Settings, body: SteerSettings, features: Sequence[SteerFeature]
+) -> None:
     """Check a request before inference gets it.
 
     Raises:
@@ -44,10 +47,12 @@ async def check(database: Database, settings: Settings, body: SteerSettings, fea
         NotFound: Model, source or index is unknown.
     """
     async with database.snapshot() as session:
-        if await catalog.model(session, body.model_id) is None:
-            raise await unknown_model(session, body.model_id)
+        if await catalog.model(session, viewer, body.model_id) is None:
+            raise await unknown_model(session, viewer, body.model_id)
         _check_limits(settings, body, features)
-        sources = {name: await get_source(session, body.model_id, name) for name in {f.source for f in features}}
+        sources = {
+            name: await get_source(session, viewer, body.model_id, name) for name in {f.source for f in features}
+        }
     for feature in features:
         check_index(sources[feature.source], feature.index)
 

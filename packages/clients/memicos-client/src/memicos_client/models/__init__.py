@@ -7,6 +7,8 @@ from .chat_message_role import ChatMessageRole
 from .chat_result import ChatResult
 from .chat_settings import ChatSettings
 from .chat_settings_steer_method import ChatSettingsSteerMethod
+from .embedder_health import EmbedderHealth
+from .embedder_health_state import EmbedderHealthState
 from .error_body import ErrorBody
 from .example_body import ExampleBody
 from .explanation_body import ExplanationBody
@@ -23,6 +25,8 @@ from .feature_id import FeatureId
 from .found_feature import FoundFeature
 from .generate_request import GenerateRequest
 from .generated import Generated
+from .health_body import HealthBody
+from .health_body_status import HealthBodyStatus
 from .model_body import ModelBody
 from .named import Named
 from .neuron_body import NeuronBody
@@ -71,6 +75,8 @@ __all__ = (
     "ChatResult",
     "ChatSettings",
     "ChatSettingsSteerMethod",
+    "EmbedderHealth",
+    "EmbedderHealthState",
     "ErrorBody",
     "ExampleBody",
     "ExplanationBody",
@@ -85,6 +91,8 @@ __all__ = (
     "FoundFeature",
     "Generated",
     "GenerateRequest",
+    "HealthBody",
+    "HealthBodyStatus",
     "ModelBody",
     "Named",
     "NeuronBody",
