@@ -1,11 +1,11 @@
 """At which share of the residual stream's norm steering becomes visible, and at which it breaks the text.
 
-For random features of each source and strengths from 0.1 to 2 times the median norm of the residual stream there
+For random features of each source and strengths from 0.15 to 1.5 times the median norm of the residual stream there
 (SIMPLE_ADDITIVE), or factors of the component (ORTHOGONAL_DECOMP), texts are generated as the steer page does it by
 default: temperature 0.5, frequency penalty 1, seed 16. Printed for each strength:
 
-- promoted tokens: share of the generated tokens that are among the feature's 50 most promoted ones (top positive logits),
-  beside the same share in the unsteered text of the same prompt;
+- promoted tokens: share of the generated tokens that are among the feature's 50 most promoted ones (top positive
+  logits), beside the same share in the unsteered text of the same prompt;
 - changed: share of texts that differ from the unsteered one;
 - broken: share of texts in which one token makes up a quarter or more, or whose mean log-probability per token in the
   unsteered model is below -6 (fluent text has about -2).
@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from memicos_engine.generation.decoder import write
+from memicos_engine.generation.decoder import generate
 from memicos_engine.generation.generation import Generation, Row, Sampling
-from memicos_engine.generation.steering import Method, Steer
+from memicos_engine.generation.steering import Method, SteeringVector
 from memicos_engine.model.language_model import LanguageModel, load_model
 from memicos_engine.sources.source import Source, load_source
 from steering_effect import MODEL, ROOT, SENTENCES, median_norm
@@ -29,19 +29,21 @@ from steering_effect import MODEL, ROOT, SENTENCES, median_norm
 SOURCES = ("7-res-4k", "15-res-4k", "23-res-4k")
 PROMPTS = ("My favourite way to spend a Sunday is", "The letter began:")
 FACTORS = {
-    "SIMPLE_ADDITIVE": (0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0, 1.5, 2.0),
-    "ORTHOGONAL_DECOMP": (-10.0, -5.0, -2.0, 0.0, 2.0, 3.0, 5.0, 10.0, 20.0, 40.0),
+    "SIMPLE_ADDITIVE": (0.15, 0.3, 0.45, 0.6, 0.8, 1.0, 1.5),
+    "ORTHOGONAL_DECOMP": (-5.0, 0.0, 3.0, 5.0, 10.0, 20.0),
 }
 TOP = 50
 BROKEN_SHARE = 0.25
 BROKEN_LOGPROB = -6.0
 
 
-def texts(model: LanguageModel, prompt: list[int], steers: list[list[Steer]], n_tokens: int) -> list[list[int]]:
+def texts(
+    model: LanguageModel, prompt: list[int], steers: list[list[SteeringVector]], n_tokens: int
+) -> list[list[int]]:
     """Token ids of one completion for each list of directions, and of an unsteered one at the end."""
     rows = [Row(prompt, tuple(one)) for one in steers] + [Row(prompt)]
     run = Generation(model, rows, n_tokens, Sampling(temperature=0.5, freq_penalty=1.0, seed=16), 10**10)
-    write(model, run)
+    generate(model, run)
     return run.ids
 
 
@@ -70,14 +72,17 @@ def measure(model: LanguageModel, source: Source, method: Method, arguments: arg
     generator = torch.Generator().manual_seed(arguments.seed)
     features = torch.randperm(source.d_sae, generator=generator)[: arguments.features].tolist()
     promoted = [set((unembedding @ source.decoder_row(i).detach()).topk(TOP).indices.tolist()) for i in features]
-    print(f"{source.id}, {method}: median norm {norm:.0f}, {len(features)} features, {len(PROMPTS)} prompts", flush=True)
+    print(
+        f"{source.id}, {method}: median norm {norm:.0f}, {len(features)} features, {arguments.prompts} prompts",
+        flush=True,
+    )
     unit = norm if method == "SIMPLE_ADDITIVE" else 1.0
     totals = {factor: Counter[str]() for factor in FACTORS[method]}
-    for text in PROMPTS:
+    for text in PROMPTS[: arguments.prompts]:
         prompt = model.token_ids(text, prepend_bos=True)
         pairs = [(factor, number) for factor in FACTORS[method] for number in range(len(features))]
         steers = [
-            [Steer(source.steer_hook, source.decoder_row(features[number]), factor * unit, method)]
+            [SteeringVector(source.steer_hook, source.decoder_row(features[number]), factor * unit, method)]
             for factor, number in pairs
         ]
         *steered, plain = texts(model, prompt, steers, arguments.tokens)
@@ -110,10 +115,12 @@ if __name__ == "__main__":
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0, help="of the drawn features")
     parser.add_argument("--show", type=int, default=0, help="texts to print at each strength")
-    parser.add_argument("--methods", nargs="+", default=list(FACTORS))
+    parser.add_argument("--methods", nargs="+", choices=list(FACTORS), default=list(FACTORS))
+    parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
+    parser.add_argument("--prompts", type=int, default=len(PROMPTS), help="how many of the prompts")
     chosen = parser.parse_args()
     language_model = load_model("smollm2-135m-it", str(MODEL))
-    for name in SOURCES:
+    for name in chosen.sources:
         folder = Path(ROOT) / "demo/sources" / name
         for chosen_method in chosen.methods:
             measure(language_model, load_source(folder, name), chosen_method, chosen)

@@ -110,7 +110,9 @@ async def controls(
                 )
                 strength = math.copysign(most, strength)
             try:
-                found.append(await control(session, viewer, settings, model, replace(feature, strength=strength), method))
+                found.append(
+                    await control(session, viewer, settings, model, replace(feature, strength=strength), method)
+                )
             except NotFound as fault:
                 problems.append(fault.message)
     return found, problems

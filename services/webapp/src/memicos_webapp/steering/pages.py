@@ -90,9 +90,7 @@ async def find_features(
     )
 
 
-async def _search(
-    database: Database, viewer: Viewer, settings: Settings, model: str, query: str
-) -> list[FeatureCard]:
+async def _search(database: Database, viewer: Viewer, settings: Settings, model: str, query: str) -> list[FeatureCard]:
     if not query.strip():
         return []
     async with database.snapshot() as session:
