@@ -304,7 +304,7 @@ async def test_the_control_on_the_dashboard(client: httpx.AsyncClient, own_url: 
     assert page.find("p", role="status")[0][1] == "some/model explained it."
     # list and heading are put in place by themselves
     (listed, _) = page.find("div", id="explanations")[0]
-    assert listed["hx-swap-oob"] == "innerHTML" and len(page.find("div", class_="expl")) == 2
+    assert listed["hx-swap-oob"] == "innerHTML" and len(page.find("div", class_="explanation")) == 2
     assert page.find("h1", id="label")[0][1] == "the sea"
     assert (await stored(own_url))[0]["model"] == "some/model"
     # without scripts it leads back to the dashboard

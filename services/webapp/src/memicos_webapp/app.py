@@ -1,4 +1,4 @@
-"""Puts the webapp together."""
+"""Builds the application: middleware, error handlers, routes, and what is opened at start-up."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 from starlette.staticfiles import StaticFiles
 
-from memicos_webapp import errors, request_log, security
+from memicos_webapp import errors, request_log
 from memicos_webapp.activation_search import api as text_search_api
 from memicos_webapp.activation_search import pages as text_search_pages
 from memicos_webapp.api_doc import pages as api_doc_pages
@@ -30,6 +30,8 @@ from memicos_webapp.features import pages as features_pages
 from memicos_webapp.health import api as health_api
 from memicos_webapp.inference import pages as inference_pages
 from memicos_webapp.inference import service as inference_service
+from memicos_webapp.security import middleware
+from memicos_webapp.security.body_checks import check_body_text
 from memicos_webapp.settings import Settings
 from memicos_webapp.steering import api as steering_api
 from memicos_webapp.steering import pages as steering_pages
@@ -106,11 +108,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
-        dependencies=[Depends(security.whole_text)],
+        dependencies=[Depends(check_body_text)],
         responses={422: {"model": errors.ErrorBody, "description": "Invalid request"}},
     )
     app.state.settings = settings or Settings()
-    security.install(app, app.state.settings)
+    middleware.install(app, app.state.settings)
     request_log.install(app, app.state.settings.log_requests)
     errors.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -81,7 +81,7 @@ def _hit(found: Found, hit: Hit, query: Query) -> ShownHit:
         source=hit.source,
         index=hit.index,
         density=hit.card.density if hit.card else None,
-        pieces=pieces(found.tokens, values, hit.max_value, start, end),
+        pieces=pieces(found.tokens, values, hit.card.max_activation if hit.card else hit.max_value, start, end),
         cut_before=start > len(left_out),
         cut_after=end < len(found.tokens),
     )
@@ -90,7 +90,8 @@ def _hit(found: Found, hit: Hit, query: Query) -> ShownHit:
 @dataclass(frozen=True)
 class ShownFeature:
     value: float
-    shade: int
+    level: int
+    """Background level: the share of the feature's maximum activation."""
     href: str
     label: str
     index: int
@@ -105,8 +106,7 @@ class ShownToken:
 
 
 def tokens(rows: Sequence[TokenRow], path: str, ignore_bos: bool) -> list[ShownToken]:
-    """`path` is that of the source. Shades are shares of the strongest value on the page."""
-    strongest = max((one.value for row in rows if not row.ignored for one in row.features), default=1.0)
+    """`path` is that of the source. Levels are shares of each feature's maximum activation."""
     return [
         ShownToken(
             row.position,
@@ -115,7 +115,7 @@ def tokens(rows: Sequence[TokenRow], path: str, ignore_bos: bool) -> list[ShownT
             [
                 ShownFeature(
                     one.value,
-                    activation_level(one.value, strongest),
+                    activation_level(one.value, one.card.max_activation if one.card else one.value),
                     f"{path}/{one.index}",
                     label_of(one.card, one.index),
                     one.index,

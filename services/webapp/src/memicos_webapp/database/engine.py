@@ -80,7 +80,7 @@ class Database:
         await self.engine.dispose()
 
 
-def database(request: Request) -> Database:
+async def database(request: Request) -> Database:
     return request.app.state.database
 
 

@@ -8,7 +8,7 @@ from memicos_webapp.explanations import service
 from memicos_webapp.explanations.schemas import Generated, GenerateRequest
 from memicos_webapp.explanations.service import ExplainerDep
 from memicos_webapp.features import wire
-from memicos_webapp.security import LocalOwner
+from memicos_webapp.security.authorisation import LocalOwner
 
 router = APIRouter(tags=["explanation"])
 

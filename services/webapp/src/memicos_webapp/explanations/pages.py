@@ -12,7 +12,7 @@ from memicos_webapp.explanations.schemas import GenerateRequest
 from memicos_webapp.explanations.service import ExplainerDep
 from memicos_webapp.features.service import parse_index
 from memicos_webapp.features.view import METHODS
-from memicos_webapp.security import LocalOwner
+from memicos_webapp.security.authorisation import LocalOwner
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["explanations"])

@@ -58,7 +58,7 @@ class Explainer:
     settings: Settings
 
 
-def explainer(request: Request) -> Explainer:
+async def explainer(request: Request) -> Explainer:
     state = request.app.state
     return Explainer(state.database, state.autointerp, state.background_embedder, state.settings)
 

@@ -30,13 +30,15 @@ async def feature_page(
     found = await service.find(session, viewer, model, source, number)
     settings = request.app.state.settings
     row = found.row
+    groups = view.groups(found, settings.examples_shown, whole=False)
     return render(
         request,
         "features/feature.html",
         found=found,
         source=found.source,
         row=row,
-        groups=view.groups(found, settings.examples_shown, whole=False),
+        groups=groups,
+        top_count=len(groups[0].examples) if groups else 0,
         activation_bars=view.bars(row.activation_histogram, 0, row.max_activation, logarithmic=True),
         logit_bars=view.bars(row.logit_histogram, row.logit_min, row.logit_max, logarithmic=False),
         recipe=recipes.words(recipes.of_dataset(found.source)),

@@ -7,10 +7,11 @@ from typing import TypeVar
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
+from memicos_service.errors import unexpected_error_message
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
-from memicos_webapp.errors import ErrorBody, Fault, failure
+from memicos_webapp.errors import ErrorBody, Fault
 from memicos_webapp.inference.disconnect import until_disconnect
 from memicos_webapp.steering.outputs import InferenceEvent, SteerRun
 from memicos_webapp.steering.schemas import SteerResult, SteerSettings
@@ -81,7 +82,7 @@ async def _events(event: InferenceEvent | None, run: SteerRun[A], body: SteerSet
             yield _error(fault.message)
         except Exception:  # the status has been sent: the stream itself is the only place left for an error
             log.exception("a stream broke off")
-            yield _error(failure())
+            yield _error(unexpected_error_message())
 
 
 def _event(data: BaseModel, name: str | None = None) -> str:
