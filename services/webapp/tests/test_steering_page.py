@@ -189,13 +189,13 @@ async def test_a_default_strength_is_a_share_of_the_residual_norm(
 async def test_each_method_has_a_scale_of_its_own(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     additive = await get(client, "/small/steer?feature=1-res/5")
     factors = await get(client, "/small/steer?feature=1-res/5&steer_method=ORTHOGONAL_DECOMP")
-    assert strengths(factors) == {"1-res/5": "5"}
-    assert [(has["min"], has["max"]) for has in sliders(factors)] == [("-20", "20")]
+    assert strengths(factors) == {"1-res/5": "3"}
+    assert [(has["min"], has["max"]) for has in sliders(factors)] == [("-10", "10")]
     for page in (additive, factors):
         (control, _), *_ = page.find("div", class_="feature-control")
         assert json.loads(control["data-scales"] or "") == {
             "SIMPLE_ADDITIVE": {"value": 18, "max": 48, "step": 0.1},
-            "ORTHOGONAL_DECOMP": {"value": 5, "max": 20, "step": 0.1},
+            "ORTHOGONAL_DECOMP": {"value": 3, "max": 10, "step": 0.1},
         }
     notes = {has["data-for"]: "hidden" in has for has, _ in factors.find("p", class_="small") if "data-for" in has}
     assert notes == {"SIMPLE_ADDITIVE": True, "ORTHOGONAL_DECOMP": False}
@@ -239,7 +239,7 @@ async def test_the_fragment_of_one_feature(client: httpx.AsyncClient) -> None:
     page = Page((await client.get("/small/steer/feature?source=2-res&index=7")).text)
     assert strengths(page) == strengths(await get(client, "/small/steer?feature=2-res/7"))
     page = Page((await client.get("/small/steer/feature?source=2-res&index=7&steer_method=ORTHOGONAL_DECOMP")).text)
-    assert strengths(page) == {"2-res/7": "5"}
+    assert strengths(page) == {"2-res/7": "3"}
     for query, status in (("source=2-res&index=64", 404), ("source=2-res&index=x", 400), ("source=2-res", 422)):
         answer = await client.get(f"/small/steer/feature?{query}", headers={"HX-Request": "true"})
         assert answer.status_code == status and "alert" in answer.text

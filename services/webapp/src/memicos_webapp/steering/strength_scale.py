@@ -18,12 +18,12 @@ CLEAR_FROM = 0.3
 """Share of the residual norm from which a strength shows in most texts."""
 DEFAULT_SHARE = 0.45
 BREAKS_FROM = 0.8
-"""Share of the residual norm from which most texts fall apart."""
+"""Share of the residual norm from which texts begin to fall apart; at twice of it nearly all do."""
 LIMIT_SHARE = 1.2
 """Share of the residual norm at the ends of the slider."""
 
-DEFAULT_FACTOR = 5.0
-FACTOR_LIMIT = 20.0
+DEFAULT_FACTOR = 3.0
+FACTOR_LIMIT = 10.0
 """Default and ends of the slider of ORTHOGONAL_DECOMP."""
 
 UNKNOWN_NORM_DEFAULT = 10.0
