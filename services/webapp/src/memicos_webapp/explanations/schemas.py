@@ -13,7 +13,9 @@ METHOD = "highlighted-tokens"
 """The method of the autointerp server's default explainer."""
 
 MAX_ID = 2**63 - 1
-ExplanationId = Annotated[int, Path(alias="explanationId", ge=1, le=MAX_ID, description="id of the explanation")]
+ExplanationId = Annotated[
+    int, Path(alias="explanationId", ge=1, le=MAX_ID, examples=[1], description="id of the explanation")
+]
 
 
 class GenerateRequest(FeatureId):
@@ -41,6 +43,8 @@ class Deleted(BaseModel):
 
 class ChooseLabelRequest(BaseModel):
     """Whether the explanation is to be the feature's label."""
+
+    model_config = ConfigDict(json_schema_extra=examples.CHOOSE_LABEL)
 
     chosen: bool = Field(default=True, description="false takes the choice back: the default rule applies again")
 
