@@ -1,13 +1,14 @@
-"""`python -m memicos_webapp.datasets.load FOLDER`: bring a dataset into the database."""
+"""`memicos import FOLDER`, or `python -m memicos_webapp.datasets.load FOLDER`: import a dataset into the database."""
 
-import argparse
 import asyncio
 import logging
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Annotated
 
 import asyncpg
+import typer
 from memicos_dataset.errors import DatasetError
 
 from memicos_webapp.database.embedded import DatabaseError, embedded
@@ -21,10 +22,11 @@ async def _load(folder: Path, url: str) -> Report:
     return await load(folder, url)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Bring a dataset into the database that the settings name.")
-    parser.add_argument("folder", type=Path, help="folder with a manifest.json")
-    folder = parser.parse_args().folder
+def import_dataset(folder: Annotated[Path, typer.Argument(help="folder with a manifest.json")]) -> None:
+    """Import a dataset into the database that the settings name: all of it or nothing, and a second time is harmless.
+
+    docs/dataset.md describes the folder, docs/webapp.md the settings.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = read("import")
@@ -45,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(import_dataset)
