@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from memicos_engine.generation.decoder import write
+from memicos_engine.generation.decoder import generate
 from memicos_engine.generation.generation import Generation, Row, Sampling
-from memicos_engine.generation.steering import Steer, changes, steered
+from memicos_engine.generation.steering import SteeringVector, apply_steering, steering_plan
 from memicos_engine.model.language_model import LanguageModel, load_model
 from memicos_engine.sources.source import Source, load_source
 from transformers import AutoModelForCausalLM
@@ -61,9 +61,9 @@ BEGINNINGS = (
 
 
 @torch.inference_mode()
-def probabilities(model: LanguageModel, ids: list[int], rows: list[list[Steer]]) -> torch.Tensor:
+def probabilities(model: LanguageModel, ids: list[int], rows: list[list[SteeringVector]]) -> torch.Tensor:
     """Next-token probabilities (rows, T - 1, V) after each position but BOS."""
-    with steered([changes(model, steers) for steers in rows]):
+    with apply_steering([steering_plan(model, steers) for steers in rows]):
         return model.hf(torch.tensor([ids] * len(rows))).logits[:, 1:].softmax(-1)
 
 
@@ -88,7 +88,7 @@ def masses(
         steered = []
         for start in range(0, len(features), ROWS):
             steers = [
-                [Steer(source.hook_name, source.decoder_row(index), strength)]
+                [SteeringVector(source.hook_name, source.decoder_row(index), strength)]
                 for index in features[start : start + ROWS]
             ]
             steered += [
@@ -124,9 +124,9 @@ def greedy(model: LanguageModel, n: int) -> None:
     equal, ties, changed = 0, 0, 0
     for i, text in enumerate(BEGINNINGS):
         ids = model.token_ids(text, prepend_bos=True)
-        steer = Steer(source.hook_name, source.decoder_row(i), 170)
+        steer = SteeringVector(source.hook_name, source.decoder_row(i), 170)
         writing = Generation(model, [Row(ids, [steer]), Row(ids)], n, Sampling(), 10**10)
-        write(model, writing)
+        generate(model, writing)
         tokens = torch.tensor([ids])
         found = hf.generate(
             tokens,

@@ -79,6 +79,13 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
                 yield f"{method.upper()} {path}", item[method]
 
 
+def event_fields(media: dict[str, Any]) -> dict[str, str]:
+    """The request's field that asks for the events of each name: `x-event-fields`, or `stream_<name>s`."""
+    named = media.get("x-event-fields", {})
+    names = [name for name in media.get("x-events", {}) if name not in ("message", "error")]
+    return {name: named.get(name, f"stream_{name}s") for name in names}
+
+
 def request_fields(document: dict[str, Any], operation: dict[str, Any]) -> set[str]:
     """Names of the fields of an operation's JSON body."""
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
@@ -103,7 +110,7 @@ def current_document(service: Service) -> dict[str, Any]:
             events = content["text/event-stream"].get("x-events", {})
             if "message" not in events or not all("$ref" in schema for schema in events.values()):
                 raise ContractError(f"{service.name}: {place}: x-events names the schema of each event")
-            fields = {f"stream_{name}s" for name in events if name not in ("message", "error")} | {"stream"}
+            fields = {"stream", *event_fields(content["text/event-stream"]).values()}
             if missing := fields - request_fields(document, operation):
                 raise ContractError(f"{service.name}: {place}: the request has no field {', '.join(sorted(missing))}")
             # the generator reads the first

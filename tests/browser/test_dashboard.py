@@ -12,7 +12,7 @@ Watched = Callable[..., Page]
 
 def test_from_home_to_a_feature_by_the_jump_box(page: Page, webapp_url: str) -> None:
     page.goto(webapp_url)
-    expect(page.get_by_role("heading", level=1)).to_have_text("Look at what is inside a language model")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Explore the features of language models")
     page.keyboard.press("/")
     expect(page.locator("#jump")).to_be_focused()
     page.keyboard.type("2-res/5")
@@ -40,16 +40,16 @@ def test_keys_walk_through_live_features(page: Page, webapp_url: str) -> None:
 
 def test_three_views_of_an_example(page: Page, webapp_url: str) -> None:
     page.goto(f"{webapp_url}/small/2-res/5")
-    first = page.locator(".ex .text").first
+    first = page.locator(".example .text").first
 
     def length() -> int:
         return len(first.inner_text())
 
     snippet = length()
     # whole texts are fetched when they are asked for
-    expect(page.locator(".ex .far")).to_have_count(0)
+    expect(page.locator(".example .far")).to_have_count(0)
     page.get_by_text("Full", exact=True).click()
-    expect(page.locator(".ex .far").first).to_be_visible()
+    expect(page.locator(".example .far").first).to_be_visible()
     full = length()
     page.get_by_text("Stacked", exact=True).click()
     stacked = length()
@@ -61,21 +61,21 @@ def test_three_views_of_an_example(page: Page, webapp_url: str) -> None:
     page.locator("#v-snippet").focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator("#v-full")).to_be_checked()
-    expect(page.locator(".ex .far").first).to_be_visible()
+    expect(page.locator(".example .far").first).to_be_visible()
     page.keyboard.press("k")
     expect(page.locator("#v-full")).to_be_checked()
-    expect(page.locator(".ex .far").first).to_be_visible()
+    expect(page.locator(".example .far").first).to_be_visible()
 
 
 def test_shades_and_numbers(page: Page, webapp_url: str) -> None:
     page.goto(f"{webapp_url}/small/2-res/5")
-    peak = page.locator(".ex .text i.max").first
+    peak = page.locator(".example .text i.max").first
     expect(peak).to_have_class("a9 max")
     assert re.fullmatch(r"\d+\.\d", peak.get_attribute("title") or "")
-    colour = "getComputedStyle(document.querySelector('.ex .text i.max')).backgroundColor"
+    colour = "getComputedStyle(document.querySelector('.example .text i.max')).backgroundColor"
     assert page.evaluate(colour) != "rgba(0, 0, 0, 0)"
     page.keyboard.press("v")
-    after = "getComputedStyle(document.querySelector('.ex .text i.max'), '::after').content"
+    after = "getComputedStyle(document.querySelector('.example .text i.max'), '::after').content"
     assert page.evaluate(after) == f'"{peak.get_attribute("title")}"'
 
 
@@ -96,7 +96,7 @@ def test_the_feature_table_filters_in_place_and_its_address_can_be_shared(page: 
     expect(page.locator("#features .count")).to_contain_text("51–60 of 60")
     assert page.evaluate("window.sameDocument") is True
     page.locator("#features tbody a").first.click()
-    expect(page.get_by_role("heading", level=2, name="Where it fires")).to_be_visible()
+    expect(page.get_by_role("heading", level=2, name=re.compile("^Top activations"))).to_be_visible()
 
 
 def test_the_table_works_without_scripts(watched: Watched, webapp_url: str) -> None:
@@ -157,7 +157,7 @@ def test_a_language_model_explains_it(page: Page, webapp_url: str, provider: Llm
     form.get_by_role("button", name="Generate explanation").click()
     expect(said).to_have_text("some/model explained it.")
     expect(heading).to_have_text("the sea")
-    expect(page.locator("#explanations .expl")).to_have_count(2)
+    expect(page.locator("#explanations .explanation")).to_have_count(2)
     form.get_by_role("button", name="Generate explanation").click()
     expect(said.get_by_role("alert")).to_contain_text("already exists")
 
@@ -171,7 +171,7 @@ def test_the_embed_code_is_copied(page: Page, webapp_url: str) -> None:
     code = page.evaluate("navigator.clipboard.readText()")
     assert code.startswith("<iframe ") and f"{webapp_url}/small/2-res/5?embed=true" in code
     # all of it can be seen
-    box = page.get_by_label("To show this dashboard in a page of yours")
+    box = page.get_by_label("HTML that shows this dashboard in another page")
     assert box.evaluate("e => e.scrollHeight <= e.clientHeight && e.scrollWidth <= e.clientWidth")
 
 
@@ -179,7 +179,7 @@ def test_the_command_of_a_result_is_copied(page: Page, webapp_url: str, inferenc
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=webapp_url)
     page.goto(f"{webapp_url}/small/2-res/5?defaulttesttext=the+whale")
     result = page.locator("#test-result")
-    result.get_by_text("Recompute it", exact=True).click()
+    result.get_by_text("Recompute", exact=True).click()
     result.get_by_role("button", name="Copy").click()
     expect(result.get_by_role("button", name="Copied")).to_be_visible()
     copied = page.evaluate("navigator.clipboard.readText()")

@@ -52,7 +52,7 @@ def close(ours: Any, theirs: Any) -> bool:
 def test_parts_are_the_heads_patterns_times_their_values(cases: dict[str, Case], name: str, groups: int) -> None:
     case = cases[name]
     for index in (0, 13, 47):
-        found = activations.feature(case.model, case.source, case.prompts, index, ignore_bos=True)
+        found = activations.feature_activations(case.model, case.source, case.prompts, index, ignore_bos=True)
         for ids, reading in zip(case.prompts, found, strict=True):
             pattern, values, heads = plain_model.attention(case.hf, ids, LAYER)
             assert pattern.shape[0] == groups * values.shape[1]
@@ -70,9 +70,11 @@ def test_parts_are_the_heads_patterns_times_their_values(cases: dict[str, Case],
 @pytest.mark.parametrize("name", ["glassllm", "smollm2", "gpt2"])
 def test_the_strongest_have_theirs_too(cases: dict[str, Case], name: str) -> None:
     case = cases[name]
-    for ids, one in zip(case.prompts, activations.strongest(case.model, [case.source], case.prompts, 5), strict=True):
+    for ids, one in zip(
+        case.prompts, activations.top_features(case.model, [case.source], case.prompts, 5), strict=True
+    ):
         pattern, values, _ = plain_model.attention(case.hf, ids, LAYER)
-        for hit in one.hits:
+        for hit in one.features:
             assert hit.dfa is not None and hit.dfa.target == hit.max_position
             assert close(
                 hit.dfa.values, plain_model.attributed(case.folder, pattern, values, hit.index, hit.max_position)
@@ -82,7 +84,7 @@ def test_the_strongest_have_theirs_too(cases: dict[str, Case], name: str) -> Non
 def test_other_sources_have_none_and_cost_nothing_more(cases: dict[str, Case], make_sae: Any) -> None:
     case = cases["glassllm"]
     _, residual = make_sae(2, 64)
-    assert not attribution.is_attention(residual) and attribution.hooks_needed(case.model, residual) == ()
-    assert activations.feature(case.model, residual, case.prompts, 3, ignore_bos=True)[0].dfa is None
-    both = activations.strongest(case.model, [residual, case.source], case.prompts, 200)[0].hits
+    assert not attribution.reads_attention_heads(residual) and attribution.attribution_hooks(case.model, residual) == ()
+    assert activations.feature_activations(case.model, residual, case.prompts, 3, ignore_bos=True)[0].dfa is None
+    both = activations.top_features(case.model, [residual, case.source], case.prompts, 200)[0].features
     assert {hit.source: hit.dfa is None for hit in both} == {residual.id: True, case.source.id: False}

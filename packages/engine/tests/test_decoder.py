@@ -8,10 +8,10 @@ import pytest
 import torch
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation import decoder as decoders
-from memicos_engine.generation.decoder import Decoder, write
-from memicos_engine.generation.generation import Generation, Row, Sampling, cache_bytes
-from memicos_engine.generation.kv_cache import _Layer
-from memicos_engine.generation.steering import Steer
+from memicos_engine.generation.decoder import Decoder, generate
+from memicos_engine.generation.generation import Generation, Row, Sampling, kv_cache_bytes
+from memicos_engine.generation.kv_cache import _RightAlignedLayer
+from memicos_engine.generation.steering import SteeringVector
 from memicos_engine.model.language_model import LanguageModel
 from memicos_testing import plain_model
 
@@ -21,9 +21,9 @@ TEXTS = ("Alice was beginning to get very tired of sitting", "Bob", "The Queen t
 ARCHITECTURES = ("llama", "gpt2", "gpt_neox", "gemma2", "gemma2-near", "qwen2", "opt")
 
 
-def steer(model: LanguageModel, number: int) -> Steer:
+def steer(model: LanguageModel, number: int) -> SteeringVector:
     vector = torch.randn(model.d_model, generator=torch.Generator().manual_seed(number))
-    return Steer("blocks.1.hook_resid_post", vector, 0.5)
+    return SteeringVector("blocks.1.hook_resid_post", vector, 0.5)
 
 
 def asked(model: LanguageModel, number: int, n_tokens: int = 12, sampling: Sampling | None = None) -> Generation:
@@ -37,7 +37,7 @@ def asked(model: LanguageModel, number: int, n_tokens: int = 12, sampling: Sampl
 
 
 def same(one: Generation, other: Generation) -> bool:
-    assert one.ids == other.ids and one.ended == other.ended
+    assert one.ids == other.ids and one.finish_reasons == other.finish_reasons
     for mine, theirs in zip(one.logits, other.logits, strict=True):
         assert mine is not None and theirs is not None
         assert (mine - theirs).abs().max() < 1e-3
@@ -55,15 +55,15 @@ def test_rows_that_come_and_go_write_what_they_write_alone(tiny: Tiny, architect
     while waiting or decoder.generations:
         if waiting and decoder.fits(waiting[0]) and draw.random() < 0.4:
             decoder.join(waiting.pop(0))
-        if decoder.has_prompts:
+        if decoder.has_prefill:
             decoder.prefill(draw.choice((1, 3, 7)))
-        if decoder.n_live:
-            together = max(together, decoder.n_live)
+        if decoder.n_batch_rows:
+            together = max(together, decoder.n_batch_rows)
             decoder.step()
     assert together > 4
     for number, one in enumerate(all_of_them):
         alone = asked(model, number, n_tokens=one.n_tokens)
-        write(model, alone)
+        generate(model, alone)
         assert same(one, alone)
 
 
@@ -100,15 +100,15 @@ def test_who_leaves_frees_rows_at_once_and_changes_nobody(tiny: Tiny) -> None:
     decoder.join(prompted)
     decoder.prefill(2)
     decoder.join(queued)
-    assert decoder.n_live == 4 and len(decoder.generations) == 4
+    assert decoder.n_batch_rows == 4 and len(decoder.generations) == 4
     for gone in (live, prompted, queued):
         decoder.leave(gone)
         assert gone.done and gone not in decoder.generations
-    assert decoder.n_live == 2 and not decoder.has_prompts
+    assert decoder.n_batch_rows == 2 and not decoder.has_prefill
     while decoder.generations:
         decoder.advance()
     alone = asked(model, 0)
-    write(model, alone)
+    generate(model, alone)
     assert same(stays, alone)
     assert all(len(gone.ids[0]) < 12 for gone in (live, prompted, queued))
 
@@ -122,9 +122,9 @@ def test_where_memory_ends_others_go_on(tiny: Tiny, where: str, monkeypatch: pyt
     decoder.join(stays)
     decoder.advance()
     decoder.step()
-    resize, calls = _Layer.resize, 0
+    resize, calls = _RightAlignedLayer.resize, 0
 
-    def full(self: _Layer, rows: int, columns: int, start: int) -> None:
+    def full(self: _RightAlignedLayer, rows: int, columns: int, start: int) -> None:
         nonlocal calls
         calls += 1
         if calls == 2:
@@ -137,17 +137,17 @@ def test_where_memory_ends_others_go_on(tiny: Tiny, where: str, monkeypatch: pyt
     decoder.join(fails)
     with monkeypatch.context() as patch:
         if where == "buffers":
-            patch.setattr(_Layer, "resize", full)
+            patch.setattr(_RightAlignedLayer, "resize", full)
         else:
-            patch.setattr(decoders, "_padded", none_left)
+            patch.setattr(decoders, "_pad_left", none_left)
         with pytest.raises(torch.OutOfMemoryError):
             decoder.prefill(1000)
-    assert decoder.prompted == [fails] and decoder.live == [stays]
+    assert decoder.prefill_generations == [fails] and decoder.batch_generations == [stays]
     decoder.leave(fails)
     while decoder.generations:
         decoder.advance()
     alone = asked(model, 0, n_tokens=20)
-    write(model, alone)
+    generate(model, alone)
     assert same(stays, alone)
 
 
@@ -159,7 +159,7 @@ def test_buffers_are_no_larger_than_rows_need(small: LanguageModel) -> None:
         decoder.join(one)
     decoder.advance()
     full = decoder.cache_nbytes
-    while len(decoder.live) > 1:
+    while len(decoder.batch_generations) > 1:
         decoder.step()
     for _ in range(70):  # more columns than there were
         decoder.step()
@@ -174,8 +174,8 @@ def test_rows_with_numbers_that_are_none_leave_nothing_behind(tiny: Tiny) -> Non
     decoder.join(beside)
     decoder.join(broken)
     decoder.advance()
-    nothing: Any = {place: [lambda hidden: hidden * torch.nan] for place in beside.changes[0]}
-    broken.changes = [nothing, nothing]
+    nothing: Any = {place: [lambda hidden: hidden * torch.nan] for place in beside.steering[0]}
+    broken.steering = [nothing, nothing]
     decoder.step()
     assert isinstance(broken.error, InvalidRequestError) and broken not in decoder.generations
     later = asked(model, 1)
@@ -184,14 +184,14 @@ def test_rows_with_numbers_that_are_none_leave_nothing_behind(tiny: Tiny) -> Non
         decoder.advance()
     for number, one, n in ((0, beside, 20), (1, later, 12)):
         alone = asked(model, number, n_tokens=n)
-        write(model, alone)
+        generate(model, alone)
         assert same(one, alone)
 
 
 def test_what_fits(tiny: Tiny) -> None:
     model, _ = tiny("llama")
     first = asked(model, 0)
-    room = cache_bytes(model, 4, len(first.rows[0].ids) + 12)
+    room = kv_cache_bytes(model, 4, len(first.rows[0].ids) + 12)
     decoder = Decoder(model, max_rows=4, kv_bytes=room)
     assert decoder.fits(first)  # alone it always does
     decoder.join(first)
@@ -207,8 +207,8 @@ def test_what_fits(tiny: Tiny) -> None:
 def test_a_model_that_remembers_more_writes_one_at_a_time(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     model, _ = tiny("llama")
     expected = asked(model, 0)
-    write(model, expected)
-    monkeypatch.setattr(decoders, "alignable", lambda config: False)
+    generate(model, expected)
+    monkeypatch.setattr(decoders, "supports_row_batching", lambda config: False)
     decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
     for _ in range(2):
         one = asked(model, 0)

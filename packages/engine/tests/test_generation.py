@@ -9,11 +9,11 @@ import pytest
 import torch
 from memicos_engine.capture import activations
 from memicos_engine.errors import InvalidRequestError
-from memicos_engine.generation.decoder import alone, write
-from memicos_engine.generation.generation import Generation, Row, Sampling, cache_bytes
-from memicos_engine.generation.kv_cache import _MORE
+from memicos_engine.generation.decoder import generate, new_decoder
+from memicos_engine.generation.generation import Generation, Row, Sampling, kv_cache_bytes
+from memicos_engine.generation.kv_cache import _SPARE_COLUMNS
 from memicos_engine.generation.sampling import Sampler
-from memicos_engine.generation.steering import METHODS, Steer
+from memicos_engine.generation.steering import METHODS, SteeringVector
 from memicos_engine.model.language_model import DTYPES, LanguageModel, load_model
 from memicos_testing import plain_model
 from memicos_testing.steered import logits_now
@@ -50,7 +50,7 @@ def finished(
     model: LanguageModel, rows: Sequence[Row], n: int = 8, sampling: Sampling = GREEDY, kv_bytes: int = ANY_BYTES
 ) -> Generation:
     writing = Generation(model, rows, n, sampling, kv_bytes)
-    write(model, writing)
+    generate(model, writing)
     return writing
 
 
@@ -88,7 +88,7 @@ def check_greedy(ours: list[int], theirs: list[int], logits: list[torch.Tensor])
 def test_default_is_what_transformers_generates(demo: LanguageModel, demo_plain: Any, demo_sources: Any) -> None:
     """20 prompts x 32 tokens, each a STEERED and a DEFAULT row, all 40 in one batch."""
     source = demo_sources[1][1]
-    steer = Steer(source.hook_name, source.decoder_row(3), 170)
+    steer = SteeringVector(source.hook_name, source.decoder_row(3), 170)
     prompts = [demo.token_ids(text, prepend_bos=True) for text in BEGINNINGS]
     rows = [row for ids in prompts for row in (Row(ids, [steer]), Row(ids))]
     writing = finished(demo, rows, 32)
@@ -101,14 +101,14 @@ def test_default_is_what_transformers_generates(demo: LanguageModel, demo_plain:
 
 def test_default_beside_steered_on_the_small_model(small: LanguageModel, small_plain: Any) -> None:
     """A batch of two for each prompt; some end with EOS."""
-    steer = Steer("blocks.2.hook_resid_post", torch.randn(128, generator=torch.Generator().manual_seed(0)), 30)
+    steer = SteeringVector("blocks.2.hook_resid_post", torch.randn(128, generator=torch.Generator().manual_seed(0)), 30)
     for text in (*BEGINNINGS, "Alice", "The Queen"):
         ids = small.token_ids(text, prepend_bos=True)
         n = min(64, small.max_context - len(ids))
         writing = finished(small, [Row(ids, [steer]), Row(ids)], n)
         ((expected, logits),) = continued(small_plain, [ids], n)
         check_greedy(writing.ids[1], expected, logits)
-        assert (writing.ended[1] == "eos") == (expected[-1] == 3)
+        assert (writing.finish_reasons[1] == "eos") == (expected[-1] == 3)
 
 
 def test_rows_of_different_length_are_what_each_is_alone(small: LanguageModel) -> None:
@@ -123,15 +123,15 @@ def test_rows_of_different_length_are_what_each_is_alone(small: LanguageModel) -
 def test_generations_that_take_turns_do_not_meet(small: LanguageModel, make_sae: Any) -> None:
     _, source = make_sae(1)
     ids = small.token_ids("The Queen turned", prepend_bos=True)
-    steers = [[Steer("blocks.1.hook_resid_post", source.decoder_row(i), 25)] for i in (1, 2)]
+    steers = [[SteeringVector("blocks.1.hook_resid_post", source.decoder_row(i), 25)] for i in (1, 2)]
     expected = [finished(small, [Row(ids, steer)], 10).ids for steer in steers]
-    reading = activations.feature(small, source, [ids], 7, True)[0]
+    reading = activations.feature_activations(small, source, [ids], 7, True)[0]
     writing = [Generation(small, [Row(ids, steer)], 10, GREEDY, ANY_BYTES) for steer in steers]
-    decoders = [alone(small, one) for one in writing]
+    decoders = [new_decoder(small, one) for one in writing]
     while not writing[0].done:
         for decoder in decoders:
             decoder.advance()
-        assert activations.feature(small, source, [ids], 7, True)[0] == reading
+        assert activations.feature_activations(small, source, [ids], 7, True)[0] == reading
     assert [one.ids for one in writing] == expected and expected[0] != expected[1]
 
 
@@ -186,7 +186,7 @@ def test_the_penalty_comes_off_after_the_temperature() -> None:
 
 def test_logprobs(small: LanguageModel, small_plain: Any) -> None:
     ids = small.token_ids("The Queen turned", prepend_bos=True)
-    steer = Steer("blocks.2.hook_resid_post", torch.ones(128), 3)
+    steer = SteeringVector("blocks.2.hook_resid_post", torch.ones(128), 3)
     sampling = Sampling(temperature=1.5, freq_penalty=0.5, seed=3, n_logprobs=4)
     writing = finished(small, [Row(ids, [steer]), Row(ids)], 12, sampling)
     for row, changes in enumerate(({2: plain_model.added(torch.ones(128), 3)}, {})):
@@ -212,13 +212,13 @@ def test_any_of_several_eos_ends_its_row(small: LanguageModel, small_folder: Pat
     assert model.eos_token_ids == {3, stop}
     writing = Generation(model, [Row(ids), Row(other)], 10, Sampling(n_logprobs=1), ANY_BYTES)
     steps = 0
-    decoder = alone(model, writing)
+    decoder = new_decoder(model, writing)
     while not writing.done:
         decoder.advance()
         steps += 1
-        assert decoder.n_live == writing.ended.count(None)
-        assert (writing.ended[0] == "eos") == (steps > at)
-    assert (steps, writing.ended) == (10, ["eos", "length"])
+        assert decoder.n_batch_rows == writing.finish_reasons.count(None)
+        assert (writing.finish_reasons[0] == "eos") == (steps > at)
+    assert (steps, writing.finish_reasons) == (10, ["eos", "length"])
     assert writing.ids == [free[0][: at + 1], free[1]]
     assert [len(row) for row in writing.logprobs] == [at + 1, 10]
 
@@ -233,7 +233,7 @@ def test_what_does_not_fit_is_refused_with_both_numbers(small: LanguageModel) ->
         Generation(small, [Row(ids)], room + 1, GREEDY, ANY_BYTES)
     # 4 layers of keys and values, 2 heads of 32 float32 numbers
     needed = 2 * (len(ids) + 10) * 4 * 2 * 2 * 32 * 4
-    assert cache_bytes(small, 2, len(ids) + 10) == needed
+    assert kv_cache_bytes(small, 2, len(ids) + 10) == needed
     finished(small, [Row(ids), Row(ids)], 10, kv_bytes=needed)
     with pytest.raises(InvalidRequestError, match=f"need {needed:,} bytes; {needed - 1:,} are"):
         Generation(small, [Row(ids), Row(ids)], 10, GREEDY, needed - 1)
@@ -241,12 +241,12 @@ def test_what_does_not_fit_is_refused_with_both_numbers(small: LanguageModel) ->
 
 def test_keys_and_values_take_what_was_counted(small: LanguageModel) -> None:
     ids = small.token_ids("Alice was", prepend_bos=True)
-    decoder = alone(small, Generation(small, [Row(ids), Row(ids)], 5, GREEDY, ANY_BYTES))
+    decoder = new_decoder(small, Generation(small, [Row(ids), Row(ids)], 5, GREEDY, ANY_BYTES))
     decoder.advance()
     decoder.advance()
     layers: Any = decoder._cache.cache.layers
     held = sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
-    assert held == cache_bytes(small, 2, len(ids) + _MORE)
+    assert held == kv_cache_bytes(small, 2, len(ids) + _SPARE_COLUMNS)
     while decoder.generations:
         decoder.advance()
     assert sum(layer.keys.nbytes + layer.values.nbytes for layer in layers) == 0
@@ -261,12 +261,12 @@ def test_hooks_are_gone_after_every_step_and_every_fault(
 ) -> None:
     _, source = make_sae(1)
     ids = small.token_ids("Alice was", prepend_bos=True)
-    steers = [Steer(f"blocks.{i}.hook_resid_pre", torch.ones(128), 3) for i in range(3)]
+    steers = [SteeringVector(f"blocks.{i}.hook_resid_pre", torch.ones(128), 3) for i in range(3)]
     writing = Generation(small, [Row(ids, steers)], 5, GREEDY, ANY_BYTES)
-    decoder = alone(small, writing)
+    decoder = new_decoder(small, writing)
     assert hooked(small) == []
     decoder.advance()
-    activations.feature(small, source, [ids], 0, True)[0]
+    activations.feature_activations(small, source, [ids], 0, True)[0]
     assert hooked(small) == []
 
     def broken(*_: Any, **__: Any) -> None:
@@ -278,7 +278,7 @@ def test_hooks_are_gone_after_every_step_and_every_fault(
         decoder.advance()
     assert hooked(small) == []
     with pytest.raises(RuntimeError, match="device is gone"):
-        activations.feature(small, source, [ids], 0, True)[0]
+        activations.feature_activations(small, source, [ids], 0, True)[0]
     assert hooked(small) == []
 
 
@@ -286,10 +286,10 @@ def test_logits_that_are_not_finite_are_refused(small_folder: Path) -> None:
     narrow = load_model("small", str(small_folder), dtype="float16")
     ids = narrow.token_ids("Alice was", prepend_bos=True)
     writing = Generation(
-        narrow, [Row(ids, [Steer("blocks.1.hook_resid_post", [1.0] * 128, 1e6)])], 5, GREEDY, ANY_BYTES
+        narrow, [Row(ids, [SteeringVector("blocks.1.hook_resid_post", [1.0] * 128, 1e6)])], 5, GREEDY, ANY_BYTES
     )
     with pytest.raises(InvalidRequestError, match="not finite"):
-        write(narrow, writing)
+        generate(narrow, writing)
     assert hooked(narrow) == []
 
 
@@ -299,13 +299,19 @@ def test_narrow_dtypes(small_folder: Path, small: LanguageModel, dtype: str) -> 
     ids = narrow.token_ids("The Queen turned", prepend_bos=True)
     vector = torch.randn(128, generator=torch.Generator().manual_seed(4))
     rows = [
-        Row(ids, [Steer("blocks.1.hook_resid_post", vector, 10), Steer("blocks.2.hook_resid_post", vector, 3, method)])
+        Row(
+            ids,
+            [
+                SteeringVector("blocks.1.hook_resid_post", vector, 10),
+                SteeringVector("blocks.2.hook_resid_post", vector, 3, method),
+            ],
+        )
         for method in METHODS
     ]
     exact = Generation(small, rows, 1, GREEDY, ANY_BYTES)
     writing = Generation(narrow, rows, 1, Sampling(n_logprobs=2), ANY_BYTES)
-    write(small, exact)
-    write(narrow, writing)
+    generate(small, exact)
+    generate(narrow, writing)
     assert (logits_now(exact) - logits_now(writing)).abs().max() < 0.5
 
 
@@ -317,7 +323,7 @@ def test_narrow_dtypes_write_what_transformers_writes_in_them(small_folder: Path
     step = torch.randn(128, generator=torch.Generator().manual_seed(6))
     block, mlp = hf.model.layers[1], hf.model.layers[2].mlp.down_proj
     neurons = torch.randn(341, generator=torch.Generator().manual_seed(7))
-    steers = [Steer("blocks.1.hook_resid_post", step, 4), Steer("blocks.2.mlp.hook_post", neurons, 3)]
+    steers = [SteeringVector("blocks.1.hook_resid_post", step, 4), SteeringVector("blocks.2.mlp.hook_post", neurons, 3)]
     compared = 0
     for text in BEGINNINGS[:3]:
         ids = narrow.token_ids(text, prepend_bos=True)

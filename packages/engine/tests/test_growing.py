@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from memicos_engine.generation.incremental_detokenizer import GrowingText
+from memicos_engine.generation.incremental_detokenizer import IncrementalDetokenizer
 from memicos_engine.model.language_model import LanguageModel
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
@@ -17,12 +17,12 @@ WRITTEN = "The whale, 鯨, said: \u201cça va?\u201d \U0001f40b\U0001f3fd\n\n  d
 
 def pieces(model: LanguageModel, prefix: Sequence[int], ids: Sequence[int]) -> list[str]:
     """What each of `ids` brings, given one by one."""
-    text = GrowingText(model, prefix)
+    text = IncrementalDetokenizer(model, prefix)
     return [text.add([token], ended=i == len(ids) - 1) for i, token in enumerate(ids)]
 
 
 def at_once(model: LanguageModel, prefix: Sequence[int], ids: Sequence[int]) -> str:
-    return GrowingText(model, prefix).add(ids, ended=True)
+    return IncrementalDetokenizer(model, prefix).add(ids, ended=True)
 
 
 def read_on(model: LanguageModel, prefix: Sequence[int], ids: Sequence[int]) -> str:
@@ -56,7 +56,7 @@ def test_every_piece_of_a_text_reads_on_from_the_one_before(demo: LanguageModel)
 def test_a_character_that_stays_unfinished_comes_at_the_end(demo: LanguageModel) -> None:
     ids = demo.token_ids("x\U0001f40b", prepend_bos=False)
     assert len(ids) > 2
-    text = GrowingText(demo, [1])
+    text = IncrementalDetokenizer(demo, [1])
     assert "".join(text.add([token], ended=False) for token in ids[:-1]) == "x"
     assert text.add([], ended=True) == "\ufffd" and text.add([], ended=True) == ""
 

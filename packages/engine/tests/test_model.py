@@ -9,7 +9,7 @@ import pytest
 import torch
 from memicos_engine.capture import activations
 from memicos_engine.errors import InvalidRequestError
-from memicos_engine.generation.decoder import write
+from memicos_engine.generation.decoder import generate
 from memicos_engine.generation.generation import Generation, Row, Sampling
 from memicos_engine.model import chat_template
 from memicos_engine.model.language_model import LanguageModel, load_model
@@ -59,15 +59,15 @@ def test_a_model_without_bos_works_everywhere(
     assert ids == small.token_ids("Alice was beginning", prepend_bos=False)
     folder, source = make_sae(1)  # its recipe prepends BOS and ignores it; there is none, so position 0 counts
     values, near = plain_model.encode(folder, plain_model.residuals(small_plain, ids, [1])[1])
-    reading = activations.feature(without_bos, source, [ids], 3, ignore_bos=True)[0]
+    reading = activations.feature_activations(without_bos, source, [ids], 3, ignore_bos=True)[0]
     assert reading.values == pytest.approx(values[:, 3].tolist(), rel=1e-3, abs=1e-3) and not near[:, 3].any()
     assert reading.ignored == []
-    assert activations.strongest(without_bos, [source], [ids], 5)[0].hits
-    assert activations.firing(without_bos, source, [ids, ids[:1]], 1000)[1].ignored == []
-    assert activations.vector(without_bos, "blocks.1.hook_resid_post", [1.0] * 128, [ids])[0].values
+    assert activations.top_features(without_bos, [source], [ids], 5)[0].features
+    assert activations.sparse_activations(without_bos, source, [ids, ids[:1]], 1000)[1].ignored == []
+    assert activations.vector_activations(without_bos, "blocks.1.hook_resid_post", [1.0] * 128, [ids])[0].values
     assert chat_template.chat_token_ids(without_bos, [{"role": "user", "content": "Hello"}])
     writing = Generation(without_bos, [Row(ids)], 3, Sampling(), 10**9)
-    write(without_bos, writing)
+    generate(without_bos, writing)
     assert len(writing.ids[0]) == 3 and without_bos.special_mask(ids) == [False] * len(ids)
 
 

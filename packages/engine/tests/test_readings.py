@@ -35,7 +35,7 @@ def agrees(ours: np.ndarray, theirs: np.ndarray, near: np.ndarray) -> None:
 
 
 def check_strongest(
-    found: activations.Strongest,
+    found: activations.RankedFeatures,
     sources: list[Source],
     expected: list[np.ndarray],
     taking_part: list[np.ndarray],
@@ -45,13 +45,13 @@ def check_strongest(
     by_id = {source.id: (values, part) for source, values, part in zip(sources, expected, taking_part, strict=True)}
     maxima = np.concatenate([values[part].max(0) for values, part in by_id.values()])
     best = np.sort(maxima[maxima > 0])[::-1][:limit]
-    assert np.allclose([hit.score for hit in found.hits], best, rtol=1e-3, atol=1e-3)
-    for hit in found.hits:
+    assert np.allclose([hit.score for hit in found.features], best, rtol=1e-3, atol=1e-3)
+    for hit in found.features:
         values, part = by_id[hit.source]
         assert hit.max_value == hit.score == pytest.approx(values[part, hit.index].max(), rel=1e-3, abs=1e-3)
         assert part[hit.max_position] and hit.values[hit.max_position] == hit.max_value
         assert np.allclose(hit.values, values[:, hit.index], rtol=1e-3, atol=1e-3)
-    assert len({(hit.source, hit.index) for hit in found.hits}) == len(found.hits)
+    assert len({(hit.source, hit.index) for hit in found.features}) == len(found.features)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -63,12 +63,12 @@ def test_values_on_the_small_model(
     for prompt in PROMPTS:
         ids = small.token_ids(prompt, prepend_bos=True)
         expected, near = plain_model.encode(folder, plain_model.residuals(small_plain, ids, [layer])[layer])
-        whole = activations.strongest(small, [source], [ids], source.d_sae, only=range(source.d_sae))[0]
-        assert [hit.index for hit in sorted(whole.hits, key=lambda hit: hit.index)] == list(range(source.d_sae))
-        ours = np.array([hit.values for hit in sorted(whole.hits, key=lambda hit: hit.index)]).T
+        whole = activations.top_features(small, [source], [ids], source.d_sae, only=range(source.d_sae))[0]
+        assert [hit.index for hit in sorted(whole.features, key=lambda hit: hit.index)] == list(range(source.d_sae))
+        ours = np.array([hit.values for hit in sorted(whole.features, key=lambda hit: hit.index)]).T
         agrees(ours, expected, near)
         for index in (0, 17, source.d_sae - 1):
-            reading = activations.feature(small, source, [ids], index, ignore_bos=False)[0]
+            reading = activations.feature_activations(small, source, [ids], index, ignore_bos=False)[0]
             agrees(np.array(reading.values), expected[:, index], near[:, index])
             assert (reading.max_value, reading.max_position) == (max(reading.values), int(np.argmax(reading.values)))
 
@@ -80,25 +80,25 @@ def test_values_on_the_demo(demo: LanguageModel, demo_plain: Any, demo_sources: 
         ids = demo.token_ids(prompt, prepend_bos=True)
         hidden = plain_model.residuals(demo_plain, ids, [source.layer for source in sources])
         expected, parts = [], []
-        every = activations.strongest(demo, sources, [ids], 3 * 4096, ignore_bos=False)[0]
+        every = activations.top_features(demo, sources, [ids], 3 * 4096, ignore_bos=False)[0]
         for folder, source in demo_sources:
             values, near = plain_model.encode(folder, hidden[source.layer])
             recipe = json.loads((folder / "memicos.json").read_text())
             part = plain_model.counted(hidden[source.layer], recipe["ignored_positions"], recipe["norm_cut"])
             ours = np.zeros_like(values)
-            for hit in every.hits:
+            for hit in every.features:
                 if hit.source == source.id:
                     ours[:, hit.index] = hit.values
             agrees(ours, values, near)
             index = int(rng.choice(np.flatnonzero(values.max(0) > 0)))
-            reading = activations.feature(demo, source, [ids], index, ignore_bos=True)[0]
+            reading = activations.feature_activations(demo, source, [ids], index, ignore_bos=True)[0]
             agrees(np.array(reading.values), values[:, index], near[:, index])
             assert reading.max_value == max(np.array(reading.values)[part])
             assert reading.ignored == np.flatnonzero(~part).tolist()
             assert np.abs(np.array(every.counts[source.layer]) - (values > 0).sum(-1)).max() <= 1
             expected.append(values)
             parts.append(part)
-        found = activations.strongest(demo, sources, [ids], 40)[0]
+        found = activations.top_features(demo, sources, [ids], 40)[0]
         check_strongest(found, sources, expected, parts, 40)
         assert found.ignored == [np.flatnonzero(~part).tolist() for part in parts]
         assert len(found.counts) == 24 and not np.any(found.counts[:7])
@@ -123,13 +123,17 @@ def test_strongest_merges_sources_and_leaves_ignored_positions_out(
         parts.append(plain_model.counted(here, ignored, norm_cut))
     assert (~parts[0]).sum() == 2 + 2  # positions 0 and 5, and two above the cut
     for limit in (1, 10, 10_000):
-        found = activations.strongest(small, sources, [ids], limit)[0]
+        found = activations.top_features(small, sources, [ids], limit)[0]
         check_strongest(found, sources, expected, parts, limit)
         assert found.ignored == [np.flatnonzero(~part).tolist() for part in parts]
-    assert {hit.source for hit in found.hits} == {source.id for source in sources}
+    assert {hit.source for hit in found.features} == {source.id for source in sources}
     everywhere = [np.ones(len(ids), dtype=bool)] * 3
     check_strongest(
-        activations.strongest(small, sources, [ids], 30, ignore_bos=False)[0], sources, expected, everywhere, limit=30
+        activations.top_features(small, sources, [ids], 30, ignore_bos=False)[0],
+        sources,
+        expected,
+        everywhere,
+        limit=30,
     )
     active = [(values > 0).sum(-1) for values in expected]
     assert found.counts[0] == [0] * len(ids)
@@ -140,30 +144,30 @@ def test_ranking_by_chosen_positions(small: LanguageModel, small_plain: Any, mak
     folder, source = make_sae(1)
     ids = small.token_ids(PROMPTS[1], prepend_bos=True)
     values, _ = plain_model.encode(folder, plain_model.residuals(small_plain, ids, [1])[1])
-    found = activations.strongest(small, [source], [ids], 20, sort_positions=[3, 4, 3, 0])[0]
+    found = activations.top_features(small, [source], [ids], 20, sort_positions=[3, 4, 3, 0])[0]
     sums = values[[3, 4]].sum(0)  # 0 does not count, 3 counts once
-    assert np.allclose([hit.score for hit in found.hits], np.sort(sums)[::-1][:20], rtol=1e-3, atol=1e-3)
-    for hit in found.hits:
+    assert np.allclose([hit.score for hit in found.features], np.sort(sums)[::-1][:20], rtol=1e-3, atol=1e-3)
+    for hit in found.features:
         assert hit.score == pytest.approx(sums[hit.index], rel=1e-3)
         assert hit.max_value == pytest.approx(values[1:, hit.index].max(), rel=1e-3)
-    with_bos = activations.strongest(small, [source], [ids], 20, sort_positions=[0], ignore_bos=False)[0]
-    assert [hit.score for hit in with_bos.hits] == [hit.values[0] for hit in with_bos.hits]
+    with_bos = activations.top_features(small, [source], [ids], 20, sort_positions=[0], ignore_bos=False)[0]
+    assert [hit.score for hit in with_bos.features] == [hit.values[0] for hit in with_bos.features]
     # where nothing fires at the chosen positions, ties come by index
-    none = activations.strongest(small, [source], [ids], 1000, sort_positions=[0])[0]
-    assert [hit.index for hit in none.hits] == np.flatnonzero(values[1:].max(0) > 0).tolist()
-    assert {hit.score for hit in none.hits} == {0.0}
+    none = activations.top_features(small, [source], [ids], 1000, sort_positions=[0])[0]
+    assert [hit.index for hit in none.features] == np.flatnonzero(values[1:].max(0) > 0).tolist()
+    assert {hit.score for hit in none.features} == {0.0}
 
 
 def test_named_features_are_given_though_they_do_not_fire(small: LanguageModel, make_sae: Any) -> None:
     _, source = make_sae(2)
     ids = small.token_ids("Alice", prepend_bos=True)
-    found = activations.strongest(small, [source], [ids], 10, only=[9, 3, 9, 200])[0]
-    assert sorted(hit.index for hit in found.hits) == [3, 9, 200]
-    assert min(hit.max_value for hit in found.hits) == 0
-    assert len(activations.strongest(small, [source], [ids], 2, only=[9, 3, 200])[0].hits) == 2
-    assert activations.strongest(small, [source], [ids], 10, only=[])[0].hits == []
+    found = activations.top_features(small, [source], [ids], 10, only=[9, 3, 9, 200])[0]
+    assert sorted(hit.index for hit in found.features) == [3, 9, 200]
+    assert min(hit.max_value for hit in found.features) == 0
+    assert len(activations.top_features(small, [source], [ids], 2, only=[9, 3, 200])[0].features) == 2
+    assert activations.top_features(small, [source], [ids], 10, only=[])[0].features == []
     with pytest.raises(InvalidRequestError, match=r"0 to 255.*256"):
-        activations.strongest(small, [source], [ids], 10, only=[3, 256])
+        activations.top_features(small, [source], [ids], 10, only=[3, 256])
 
 
 def test_topk_by_token(small: LanguageModel, small_plain: Any, make_sae: Any) -> None:
@@ -171,13 +175,13 @@ def test_topk_by_token(small: LanguageModel, small_plain: Any, make_sae: Any) ->
         folder, source = make_sae(2, architecture=architecture, ignored=[0, 2])
         ids = small.token_ids(PROMPTS[0], prepend_bos=True)
         values, _ = plain_model.encode(folder, plain_model.residuals(small_plain, ids, [2])[2])
-        found = activations.topk_by_token(small, source, [ids], 12)[0]
+        found = activations.top_features_by_token(small, source, [ids], 12)[0]
         assert found.ignored == [0, 2] and len(found.rows) == len(ids)
         for row, expected in zip(found.rows, values, strict=True):
             best = np.sort(expected[expected > 0])[::-1][:12]
             assert np.allclose([value for _, value in row], best, rtol=1e-3, atol=1e-3)
             assert all(value == pytest.approx(expected[index], rel=1e-3, abs=1e-3) for index, value in row)
-    assert activations.topk_by_token(small, source, [ids], 10_000)[0].rows[3] == found.rows[3][:8]
+    assert activations.top_features_by_token(small, source, [ids], 10_000)[0].rows[3] == found.rows[3][:8]
 
 
 def test_only_the_columns_asked_for_are_what_the_whole_encode_gives(make_sae: Any) -> None:
@@ -199,13 +203,15 @@ def test_vector(small: LanguageModel, small_plain: Any) -> None:
         ("blocks.2.hook_resid_pre", 1),
         ("blocks.3.hook_resid_post", 3),
     ):
-        reading = activations.vector(small, hook, vector.tolist(), [ids])[0]
+        reading = activations.vector_activations(small, hook, vector.tolist(), [ids])[0]
         expected = plain_model.residuals(small_plain, ids, [layer])[layer] @ vector
         assert np.allclose(reading.values, expected, rtol=1e-3, atol=1e-3)
         assert (reading.max_position, reading.ignored) == (int(np.argmax(expected)), [])
     embedded = small_plain.model.embed_tokens.weight[ids].detach().numpy() @ vector
     assert np.allclose(
-        activations.vector(small, "blocks.0.hook_resid_pre", vector.tolist(), [ids])[0].values, embedded, atol=1e-3
+        activations.vector_activations(small, "blocks.0.hook_resid_pre", vector.tolist(), [ids])[0].values,
+        embedded,
+        atol=1e-3,
     )
 
 
@@ -237,7 +243,7 @@ def test_vector_at_hooks_that_only_the_bridge_names(small: LanguageModel, small_
     rng = np.random.default_rng(2)
     for name, hidden in found.items():
         vector = rng.normal(size=hidden.shape[-1])
-        reading = activations.vector(small, f"blocks.2.{name}", vector.tolist(), [ids])[0]
+        reading = activations.vector_activations(small, f"blocks.2.{name}", vector.tolist(), [ids])[0]
         assert np.allclose(reading.values, hidden.numpy() @ vector, rtol=1e-3, atol=1e-3), name
     # the plain module is left as it was
     assert type(small.hf.model.layers[2]) is type(block)
@@ -247,32 +253,32 @@ def test_what_is_refused(small: LanguageModel, make_sae: Any) -> None:
     _, source = make_sae(2)
     ids = small.token_ids("Alice was here", prepend_bos=True)
     with pytest.raises(InvalidRequestError, match=r"0 to 255.*256"):
-        activations.feature(small, source, [ids], 256, False)
+        activations.feature_activations(small, source, [ids], 256, False)
     with pytest.raises(InvalidRequestError, match=f"position {len(ids)}.*0 to {len(ids) - 1}"):
-        activations.strongest(small, [source], [ids], 5, sort_positions=[len(ids)])
+        activations.top_features(small, [source], [ids], 5, sort_positions=[len(ids)])
     with pytest.raises(InvalidRequestError, match="position -1"):
-        activations.strongest(small, [source], [ids], 5, sort_positions=[-1])
+        activations.top_features(small, [source], [ids], 5, sort_positions=[-1])
     with pytest.raises(InvalidRequestError, match=r"127 numbers.*have 128"):
-        activations.vector(small, "blocks.2.hook_resid_post", [0.0] * 127, [ids])
+        activations.vector_activations(small, "blocks.2.hook_resid_post", [0.0] * 127, [ids])
     with pytest.raises(InvalidRequestError, match=r"128 numbers.*have 341"):
-        activations.vector(small, "blocks.2.mlp.hook_post", [0.0] * 128, [ids])
+        activations.vector_activations(small, "blocks.2.mlp.hook_post", [0.0] * 128, [ids])
     for hook in ("blocks.4.hook_resid_post", "blocks.99.mlp.hook_post"):
         with pytest.raises(InvalidRequestError, match="layers 0 to 3"):
-            activations.vector(small, hook, [0.0] * 128, [ids])
+            activations.vector_activations(small, hook, [0.0] * 128, [ids])
     for hook in ("nonsense", "blocks.1.hook_nonsense", "blocks.x.hook_resid_post", "h" * 5000):
         with pytest.raises(InvalidRequestError, match="Unknown hook") as refusal:
-            activations.vector(small, hook, [0.0] * 128, [ids])
+            activations.vector_activations(small, hook, [0.0] * 128, [ids])
         assert len(str(refusal.value)) < 400
     with pytest.raises(InvalidRequestError, match="one vector a position"):
-        activations.vector(small, "blocks.1.attn.hook_pattern", [0.0] * 128, [ids])
+        activations.vector_activations(small, "blocks.1.attn.hook_pattern", [0.0] * 128, [ids])
     with pytest.raises(InvalidRequestError, match="not run"):
-        activations.vector(small, "blocks.1.attn.hook_result", [0.0] * 128, [ids])
+        activations.vector_activations(small, "blocks.1.attn.hook_result", [0.0] * 128, [ids])
 
 
 def test_a_source_of_another_model_is_refused(small: LanguageModel, demo_sources: list[tuple[Path, Source]]) -> None:
     ids = small.token_ids("Alice", prepend_bos=True)
     with pytest.raises(InvalidRequestError, match="layers 0 to 3"):
-        activations.feature(small, demo_sources[0][1], [ids], 0, False)
+        activations.feature_activations(small, demo_sources[0][1], [ids], 0, False)
 
 
 def test_numbers_that_are_not_finite_are_refused(small: LanguageModel, make_sae: Any) -> None:
@@ -282,10 +288,10 @@ def test_numbers_that_are_not_finite_are_refused(small: LanguageModel, make_sae:
         source.sae.W_enc[:, 3] = torch.inf
     ids = small.token_ids("Alice was here", prepend_bos=True)
     for read in (
-        lambda: activations.feature(small, source, [ids], 3, True),
-        lambda: activations.strongest(small, [source], [ids], 5),
-        lambda: activations.topk_by_token(small, source, [ids], 5),
-        lambda: activations.vector(small, "blocks.1.hook_resid_post", [3e38] * 128, [ids]),
+        lambda: activations.feature_activations(small, source, [ids], 3, True),
+        lambda: activations.top_features(small, [source], [ids], 5),
+        lambda: activations.top_features_by_token(small, source, [ids], 5),
+        lambda: activations.vector_activations(small, "blocks.1.hook_resid_post", [3e38] * 128, [ids]),
     ):
         with pytest.raises(InvalidRequestError, match="not finite"):
             read()
@@ -294,10 +300,10 @@ def test_numbers_that_are_not_finite_are_refused(small: LanguageModel, make_sae:
 def test_nothing_counts_in_a_prompt_of_bos_alone(small: LanguageModel, make_sae: Any) -> None:
     _, source = make_sae(1)
     ids = small.token_ids("", prepend_bos=True)
-    reading = activations.feature(small, source, [ids], 4, ignore_bos=True)[0]
+    reading = activations.feature_activations(small, source, [ids], 4, ignore_bos=True)[0]
     assert (reading.max_value, reading.max_position, reading.ignored) == (0.0, 0, [0])
-    assert activations.strongest(small, [source], [ids], 5)[0].hits == []
-    assert activations.strongest(small, [source], [ids], 5, only=[4])[0].hits[0].max_value == 0.0
+    assert activations.top_features(small, [source], [ids], 5)[0].features == []
+    assert activations.top_features(small, [source], [ids], 5, only=[4])[0].features[0].max_value == 0.0
 
 
 @pytest.mark.parametrize(
@@ -311,14 +317,16 @@ def test_narrow_dtypes(
     for architecture in ARCHITECTURES:
         folder, source = make_sae(2, architecture=architecture, dtype=sae_dtype)
         exact = load_source(folder, "2-exact")
-        top = activations.strongest(small, [exact], [ids], 3)[0].hits
-        found = {hit.index: hit for hit in activations.strongest(narrow, [source], [ids], 30)[0].hits}
+        top = activations.top_features(small, [exact], [ids], 3)[0].features
+        found = {hit.index: hit for hit in activations.top_features(narrow, [source], [ids], 30)[0].features}
         for hit in top:
             assert found[hit.index].max_value == pytest.approx(hit.max_value, rel=0.1)
-            reading = activations.feature(narrow, source, [ids], hit.index, ignore_bos=True)[0]
+            reading = activations.feature_activations(narrow, source, [ids], hit.index, ignore_bos=True)[0]
             assert reading.max_value == pytest.approx(hit.max_value, rel=0.1)
-        assert activations.topk_by_token(narrow, source, [ids], 3)[0].rows[4]
+        assert activations.top_features_by_token(narrow, source, [ids], 3)[0].rows[4]
     hook = "blocks.1.hook_resid_post"
     vector = [0.5] * 128
-    exactly = np.array(activations.vector(small, hook, vector, [ids])[0].values)
-    assert np.allclose(activations.vector(narrow, hook, vector, [ids])[0].values, exactly, rtol=0.1, atol=1.0)
+    exactly = np.array(activations.vector_activations(small, hook, vector, [ids])[0].values)
+    assert np.allclose(
+        activations.vector_activations(narrow, hook, vector, [ids])[0].values, exactly, rtol=0.1, atol=1.0
+    )

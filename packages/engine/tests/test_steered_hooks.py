@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from memicos_engine.generation.decoder import alone
+from memicos_engine.generation.decoder import new_decoder
 from memicos_engine.generation.generation import Generation, Row, Sampling
-from memicos_engine.generation.steering import METHODS, Steer
+from memicos_engine.generation.steering import METHODS, SteeringVector
 from memicos_engine.model.hook_modules import STEERABLE_HOOKS
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import load_source
@@ -84,7 +84,7 @@ def test_every_place_by_every_method(tiny: Any, architecture: str) -> None:
             continue
         for method in METHODS:
             vector = torch.randn(model.places.found[full][1], generator=generator)
-            rows.append(Row(ids, [Steer(full, vector, STRENGTHS[method], method)]))
+            rows.append(Row(ids, [SteeringVector(full, vector, STRENGTHS[method], method)]))
             changes.append(changes_at(architecture, 1, name, INDEPENDENT[method](vector, STRENGTHS[method])))
     check(model, hf, rows, changes, 5)
     _, written, _ = logits_of(model, rows, 1)
@@ -96,21 +96,24 @@ def test_places_of_one_block_at_once(tiny: Any) -> None:
     model, hf = tiny("llama")
     ids = model.token_ids("The Queen turned angrily away from him", prepend_bos=True)
     generator = torch.Generator().manual_seed(2)
-    steers: list[Steer] = []
+    steers: list[SteeringVector] = []
     changes: Changes = {2: plain_model.added(torch.ones(32), 0.5), 0: plain_model.scaled(torch.ones(32), 2)}
     for i, name in enumerate(n for n in STEERABLE_HOOKS if n != "hook_resid_mid"):
         first, second = torch.randn(2, model.places.found[f"blocks.1.{name}"][1], generator=generator)
-        steers += [Steer(f"blocks.1.{name}", first, 2), Steer(f"blocks.1.{name}", second, i, "ORTHOGONAL_DECOMP")]
+        steers += [
+            SteeringVector(f"blocks.1.{name}", first, 2),
+            SteeringVector(f"blocks.1.{name}", second, i, "ORTHOGONAL_DECOMP"),
+        ]
         changes |= changes_at(
             "llama", 1, name, plain_model.in_turn(plain_model.added(first, 2), plain_model.scaled(second, i))
         )
     middle, after = torch.randn(2, 32, generator=generator)
     steers += [
-        Steer("blocks.1.hook_resid_post", after, 0.1, "PROJECTION_CAP"),
-        Steer("blocks.1.hook_resid_mid", middle, 4),
-        Steer("blocks.2.hook_resid_pre", after, 1),
-        Steer("blocks.2.hook_resid_post", torch.ones(32), 0.5),
-        Steer("blocks.1.hook_resid_pre", torch.ones(32), 2, "ORTHOGONAL_DECOMP"),
+        SteeringVector("blocks.1.hook_resid_post", after, 0.1, "PROJECTION_CAP"),
+        SteeringVector("blocks.1.hook_resid_mid", middle, 4),
+        SteeringVector("blocks.2.hook_resid_pre", after, 1),
+        SteeringVector("blocks.2.hook_resid_post", torch.ones(32), 0.5),
+        SteeringVector("blocks.1.hook_resid_pre", torch.ones(32), 2, "ORTHOGONAL_DECOMP"),
     ]
     # adding to the stream after attention is adding to what attention gives
     attention = ("output", "model.layers.1.self_attn")
@@ -124,7 +127,7 @@ def test_a_vector_and_its_negative_change_nothing(small: LanguageModel, name: st
     ids = small.token_ids("Alice was beginning", prepend_bos=True)
     full = f"blocks.2.{name}"
     vector = torch.randn(small.hook_modules.by_name[full][1], generator=torch.Generator().manual_seed(0))
-    steers = [Steer(full, vector, 20), Steer(full, -vector, 20)]
+    steers = [SteeringVector(full, vector, 20), SteeringVector(full, -vector, 20)]
     none, both, one = (logits_of(small, [Row(ids, given)], 5)[1] for given in ([], steers, steers[:1]))
     assert torch.equal(both, none) and (one - none).abs().max() > 0.1
 
@@ -137,7 +140,7 @@ def test_on_a_real_model(demo: LanguageModel, demo_plain: Any) -> None:
     for name, method in zip(STEERABLE_HOOKS, METHODS + METHODS, strict=False):
         full = f"blocks.12.{name}"
         vector = torch.randn(demo.hook_modules.by_name[full][1], generator=generator)
-        rows.append(Row(ids, [Steer(full, vector, STRENGTHS[method], method)]))
+        rows.append(Row(ids, [SteeringVector(full, vector, STRENGTHS[method], method)]))
         changes.append(changes_at("llama", 12, name, INDEPENDENT[method](vector, STRENGTHS[method])))
     check(demo, demo_plain, rows, changes, 4)
 
@@ -150,10 +153,10 @@ def test_masked_positions_are_not_steered_and_generated_ones_are(tiny: Any) -> N
     vector = torch.randn(32, generator=torch.Generator().manual_seed(3))
     mask = [i not in (0, 2) for i in range(len(ids))]
     for name in ("hook_resid_mid", "hook_mlp_out"):
-        steer = Steer(f"blocks.1.{name}", vector, 3)
+        steer = SteeringVector(f"blocks.1.{name}", vector, 3)
         writing = Generation(model, [Row(ids, [steer], mask), Row(other)], 5, Sampling(), ANY_BYTES)
         found = []
-        decoder = alone(model, writing)
+        decoder = new_decoder(model, writing)
         while not writing.done:
             decoder.advance()
             found.append(logits_now(writing)[0])
@@ -190,7 +193,7 @@ def test_a_transcoder_and_a_source_of_heads(small: LanguageModel, small_plain: A
         row = load_file(folder / "sae_weights.safetensors")["W_dec"][7]
         unit = row / row.norm()
         assert torch.allclose(source.decoder_row(7), unit, atol=1e-6)
-        rows.append(Row(ids, [Steer(source.steer_hook, source.decoder_row(7), 20)]))
+        rows.append(Row(ids, [SteeringVector(source.steer_hook, source.decoder_row(7), 20)]))
         name, layer = source.steer_hook.split(".", 2)[2], int(source.steer_hook.split(".")[1])
         changes.append(changes_at("llama", layer, name, plain_model.added(unit, 20)))
     check(small, small_plain, rows, changes, 5)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation import steering
-from memicos_engine.generation.decoder import alone
+from memicos_engine.generation.decoder import new_decoder
 from memicos_engine.generation.generation import Generation, Row, Sampling
-from memicos_engine.generation.steering import Method, Steer, changes
+from memicos_engine.generation.steering import Method, SteeringVector, steering_plan
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import Source
 from memicos_testing import plain_model
@@ -31,7 +31,7 @@ def test_random_features_of_three_layers(
         _, source = demo_sources[i % 3]
         vector = source.decoder_row(int(torch.randint(source.d_sae, (), generator=generator))).detach()
         strength = (-1) ** i * (100 + 10 * i) if method == "SIMPLE_ADDITIVE" else i - 8
-        rows.append(Row(ids, [Steer(source.hook_name, vector, strength, method)]))
+        rows.append(Row(ids, [SteeringVector(source.hook_name, vector, strength, method)]))
         changes.append({source.layer: INDEPENDENT[method](vector, strength)})
     check(demo, demo_plain, rows, changes, STEPS)
 
@@ -45,11 +45,25 @@ def test_several_features_at_once(
     a, b, c, d = (s.decoder_row(i).detach() for s, i in ((at_7, 5), (at_7, 900), (at_15, 77), (at_23, 4000)))
     low, middle, high = (s.hook_name for s in (at_7, at_15, at_23))
     rows = [
-        Row(ids, [Steer(low, a, 60), Steer(low, b, -80)]),
-        Row(ids, [Steer(high, d, 300), Steer(low, a, 60), Steer(middle, c, 120)]),
-        Row(ids, [Steer(low, a, 60), Steer(low, a + b, 3, "ORTHOGONAL_DECOMP"), Steer(low, b, 40)]),
-        Row(ids, [Steer(low, a, 0, "ORTHOGONAL_DECOMP"), Steer(middle, c, 5, "ORTHOGONAL_DECOMP")]),
-        Row(ids, [Steer(low, a, 1, "PROJECTION_CAP"), Steer(low, b, 60), Steer(low, b, 30, "PROJECTION_CAP")]),
+        Row(ids, [SteeringVector(low, a, 60), SteeringVector(low, b, -80)]),
+        Row(ids, [SteeringVector(high, d, 300), SteeringVector(low, a, 60), SteeringVector(middle, c, 120)]),
+        Row(
+            ids,
+            [
+                SteeringVector(low, a, 60),
+                SteeringVector(low, a + b, 3, "ORTHOGONAL_DECOMP"),
+                SteeringVector(low, b, 40),
+            ],
+        ),
+        Row(ids, [SteeringVector(low, a, 0, "ORTHOGONAL_DECOMP"), SteeringVector(middle, c, 5, "ORTHOGONAL_DECOMP")]),
+        Row(
+            ids,
+            [
+                SteeringVector(low, a, 1, "PROJECTION_CAP"),
+                SteeringVector(low, b, 60),
+                SteeringVector(low, b, 30, "PROJECTION_CAP"),
+            ],
+        ),
         Row(ids),
     ]
     changes: list[dict[int, plain_model.Change]] = [
@@ -68,7 +82,7 @@ def test_a_vector_and_its_negative_change_nothing(small: LanguageModel) -> None:
     vector = torch.randn(128, generator=torch.Generator().manual_seed(0))
     for first, second in ((1, 1), (1, 2)):  # one place under one name, and under two
         hooks = f"blocks.{first}.hook_resid_post", f"blocks.{second}.hook_resid_{'post' if second == first else 'pre'}"
-        steers = [Steer(hooks[0], vector, 40), Steer(hooks[1], -vector, 40)]
+        steers = [SteeringVector(hooks[0], vector, 40), SteeringVector(hooks[1], -vector, 40)]
         _, both, _ = logits_of(small, [Row(ids, steers)], 5)
         _, none, _ = logits_of(small, [Row(ids)], 5)
         _, one, _ = logits_of(small, [Row(ids, steers[:1])], 5)
@@ -85,7 +99,7 @@ def test_every_place_in_the_residual_stream(
 ) -> None:
     ids = small.token_ids("The Queen turned angrily away", prepend_bos=True)
     vector = 3 * torch.randn(128, generator=torch.Generator().manual_seed(layer + 1))
-    steer = Steer(f"blocks.{hook}", vector.tolist(), 2.5, method)
+    steer = SteeringVector(f"blocks.{hook}", vector.tolist(), 2.5, method)
     check(small, small_plain, [Row(ids), Row(ids, [steer])], [{}, {layer: INDEPENDENT[method](vector, 2.5)}], 8)
 
 
@@ -93,11 +107,11 @@ def test_masked_positions_are_not_steered_and_generated_ones_are(small: Language
     ids = small.token_ids("The Queen turned angrily away", prepend_bos=True)
     vector = torch.randn(128, generator=torch.Generator().manual_seed(3))
     mask = [i not in (0, 2, len(ids) - 1) for i in range(len(ids))]
-    steer = Steer("blocks.1.hook_resid_post", vector, 30)
+    steer = SteeringVector("blocks.1.hook_resid_post", vector, 30)
     short = small.token_ids("Alice", prepend_bos=True)
     writing = Generation(small, [Row(ids, [steer], mask), Row(short), Row(short, [steer])], 6, Sampling(), ANY_BYTES)
     found = []
-    decoder = alone(small, writing)
+    decoder = new_decoder(small, writing)
     while not writing.done:
         decoder.advance()
         found.append(logits_now(writing))
@@ -115,12 +129,12 @@ def test_masked_positions_are_not_steered_and_generated_ones_are(small: Language
 
 
 def test_normalized(small: LanguageModel) -> None:
-    steer = Steer("blocks.1.hook_resid_post", [3.0, 4.0], 2.0).normalized()
+    steer = SteeringVector("blocks.1.hook_resid_post", [3.0, 4.0], 2.0).normalized()
     assert steer.vector.tolist() == pytest.approx([0.6, 0.8]) and steer.strength == 2.0
     for size in (1e-30, 1e30):
-        assert Steer("h", [size * 3, size * 4], 1.0).normalized().vector.tolist() == pytest.approx([0.6, 0.8])
+        assert SteeringVector("h", [size * 3, size * 4], 1.0).normalized().vector.tolist() == pytest.approx([0.6, 0.8])
     with pytest.raises(InvalidRequestError, match="zero"):
-        Steer("blocks.1.hook_resid_post", [0.0] * 128, 1.0).normalized()
+        SteeringVector("blocks.1.hook_resid_post", [0.0] * 128, 1.0).normalized()
     with pytest.raises(dataclasses.FrozenInstanceError):
         steer.strength = 1.0  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -129,7 +143,7 @@ def test_what_is_refused(small: LanguageModel) -> None:
     ids = small.token_ids("Alice", prepend_bos=True)
 
     def start(hook: str, width: int) -> None:
-        Generation(small, [Row(ids, [Steer(hook, [1.0] * width, 1.0)])], 1, Sampling(), ANY_BYTES)
+        Generation(small, [Row(ids, [SteeringVector(hook, [1.0] * width, 1.0)])], 1, Sampling(), ANY_BYTES)
 
     start("blocks.3.hook_resid_post", 128)
     with pytest.raises(InvalidRequestError, match=r"127 numbers.*have 128"):
@@ -143,23 +157,23 @@ def test_what_is_refused(small: LanguageModel) -> None:
     with pytest.raises(InvalidRequestError, match=r"128 numbers.*have 341"):
         start("blocks.3.mlp.hook_post", 128)
     with pytest.raises(InvalidRequestError, match="not finite"):
-        Steer("blocks.1.hook_resid_post", [1e30, 0.0], 1e30)
+        SteeringVector("blocks.1.hook_resid_post", [1e30, 0.0], 1e30)
     with pytest.raises(InvalidRequestError, match="not finite"):
-        Steer("blocks.1.hook_resid_post", [float("nan"), 0.0], 1.0)
+        SteeringVector("blocks.1.hook_resid_post", [float("nan"), 0.0], 1.0)
     for method in ("ORTHOGONAL_DECOMP", "PROJECTION_CAP"):
         with pytest.raises(InvalidRequestError, match="zero"):
-            Steer("blocks.1.hook_resid_post", [0.0] * 128, 1.0, method)
+            SteeringVector("blocks.1.hook_resid_post", [0.0] * 128, 1.0, method)
         with pytest.raises(InvalidRequestError, match="not finite"):
-            Steer("blocks.1.hook_resid_post", [1.0], 1e39, method)
-        assert Steer("blocks.1.hook_resid_post", [1e30], 1e30, method).strength == 1e30
+            SteeringVector("blocks.1.hook_resid_post", [1.0], 1e39, method)
+        assert SteeringVector("blocks.1.hook_resid_post", [1e30], 1e30, method).strength == 1e30
     direction = [1.0, *[0.0] * 127]
     for method in ("SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"):
         with pytest.raises(InvalidRequestError, match="square is not finite"):
-            changes(small, [Steer("blocks.1.hook_resid_post", direction, 1e25, method)])
+            steering_plan(small, [SteeringVector("blocks.1.hook_resid_post", direction, 1e25, method)])
     # a cap that is never reached changes nothing
-    changes(small, [Steer("blocks.1.hook_resid_post", direction, 1e25, "PROJECTION_CAP")])
+    steering_plan(small, [SteeringVector("blocks.1.hook_resid_post", direction, 1e25, "PROJECTION_CAP")])
     with pytest.raises(InvalidRequestError, match="SIMPLE_ADDITIVE, ORTHOGONAL_DECOMP, PROJECTION_CAP"):
-        Steer("blocks.1.hook_resid_post", [1.0], 1.0, "OTHER")  # pyright: ignore[reportArgumentType]
+        SteeringVector("blocks.1.hook_resid_post", [1.0], 1.0, "OTHER")  # pyright: ignore[reportArgumentType]
 
 
 def test_a_features_best_tokens_become_likelier(demo: LanguageModel, demo_sources: list[tuple[Path, Source]]) -> None:
@@ -170,7 +184,7 @@ def test_a_features_best_tokens_become_likelier(demo: LanguageModel, demo_source
     unembedding = hf.lm_head.weight * hf.model.norm.weight
     features = torch.randperm(source.d_sae, generator=torch.Generator().manual_seed(1))[:8].tolist()
     best = [(unembedding @ source.decoder_row(index)).topk(10).indices for index in features]
-    rows = [Row(ids), *(Row(ids, [Steer(source.hook_name, source.decoder_row(i), 370)]) for i in features)]
+    rows = [Row(ids), *(Row(ids, [SteeringVector(source.hook_name, source.decoder_row(i), 370)]) for i in features)]
     _, written, _ = logits_of(demo, rows, 1)
     probabilities = written[:, 0].softmax(-1)
     rises = [probabilities[1 + i, tokens].sum() / probabilities[0, tokens].sum() for i, tokens in enumerate(best)]

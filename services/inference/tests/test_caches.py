@@ -40,10 +40,10 @@ class Runs:
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
     runs = Runs()
-    step, captured = Decoder.step, capture._capture_placed
+    step, captured = Decoder.step, capture._capture_by_modules
 
     def counted_step(self: Decoder) -> list[Generation]:
-        runs.rows.append(self.n_live)
+        runs.rows.append(self.n_batch_rows)
         return step(self)
 
     def counted_capture(model: Any, ids: Any, *rest: Any) -> Any:
@@ -51,7 +51,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
         return captured(model, ids, *rest)
 
     monkeypatch.setattr(Decoder, "step", counted_step)
-    monkeypatch.setattr(capture, "_capture_placed", counted_capture)
+    monkeypatch.setattr(capture, "_capture_by_modules", counted_capture)
     yield runs
 
 

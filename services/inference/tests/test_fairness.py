@@ -111,7 +111,7 @@ async def test_where_the_machine_has_no_memory_the_server_goes_on(url: str, monk
 
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         with monkeypatch.context() as patch:
-            patch.setattr(capture, "_capture_placed", full)
+            patch.setattr(capture, "_capture_by_modules", full)
             patch.setattr(torch, "tensor", full)
             for path, body in (("activation/single", SINGLE), ("steer/completion", LONG)):
                 answer = await http.post(f"/v1/{path}", json=body)
@@ -122,7 +122,7 @@ async def test_where_the_machine_has_no_memory_the_server_goes_on(url: str, monk
 
 async def test_a_client_that_leaves_ends_its_captures(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     url = await serve(slice_tokens=1, token_limit=100, sae_sets=("small",), selftest_seconds=0)
-    runs, real = 0, capture._capture_placed
+    runs, real = 0, capture._capture_by_modules
 
     def counted(*given: Any) -> Any:
         nonlocal runs
@@ -130,7 +130,7 @@ async def test_a_client_that_leaves_ends_its_captures(serve: Serve, monkeypatch:
         asyncio.run(asyncio.sleep(0.05))
         return real(*given)
 
-    monkeypatch.setattr(capture, "_capture_placed", counted)
+    monkeypatch.setattr(capture, "_capture_by_modules", counted)
     body = SINGLE | {"prompt": "Alice " * 40}  # at 8 tokens at a time
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         with pytest.raises(TimeoutError):

@@ -16,7 +16,7 @@ import torch
 from memicos_engine.errors import LoadError
 from memicos_inference import model_loading
 from memicos_inference.app import create_app
-from memicos_inference.loaded_model import Served
+from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.settings import Settings, read
 from memicos_testing.servers import free_port, running
 from memicos_testing.small_hub import GPT2, RES_JB, SmallHub, asked_at, published
@@ -55,10 +55,10 @@ async def hub(
         yield hub
 
 
-async def load(**values: Any) -> Served:
+async def load(**values: Any) -> LoadedModel:
     own = {"model_id": GPT2, "include_sae": ("^[01]-res-jb$",)}
     settings = Settings(**own | values)
-    return await asyncio.to_thread(model_loading.load, settings, lambda words, share: None)
+    return await asyncio.to_thread(model_loading.load_model, settings, lambda words, share: None)
 
 
 async def refusal(**values: Any) -> str:
@@ -123,7 +123,7 @@ async def test_the_shipped_config_runs_as_a_program(
 
 async def test_only_what_is_needed_is_fetched_and_once(hub: SmallHub) -> None:
     served = await load()
-    assert served.names == ("gpt2-small", GPT2) and served.weights == served.model.origin == GPT2
+    assert served.accepted_names == ("gpt2-small", GPT2) and served.weights == served.model.origin == GPT2
     assert served.shelf.ids == ("0-res-jb", "1-res-jb")
     assert not [path for path in hub.seen if "onnx" in path] and hub.tokens == {""}
     for source_id in served.shelf.ids:
@@ -138,9 +138,13 @@ async def test_only_what_is_needed_is_fetched_and_once(hub: SmallHub) -> None:
 
 async def test_short_names_and_the_three_ids(hub: SmallHub) -> None:
     served = await load(model_id="gpt2-small", override_model_id="gpt2-small")
-    assert served.names == ("gpt2-small", GPT2) and served.weights == GPT2
+    assert served.accepted_names == ("gpt2-small", GPT2) and served.weights == GPT2
     other = await load(model_id="gpt2-small", override_model_id="meta-llama/Llama-3.1-8B", custom_hf_model_id=GPT2)
-    assert other.names[0] == "gpt2-small" and "meta-llama/Llama-3.1-8B" in other.names and other.weights == GPT2
+    assert (
+        other.accepted_names[0] == "gpt2-small"
+        and "meta-llama/Llama-3.1-8B" in other.accepted_names
+        and other.weights == GPT2
+    )
     assert not [path for path in hub.seen if "Llama" in path]
 
 
@@ -292,7 +296,7 @@ def test_the_shipped_configs_name_sources_that_are_known(monkeypatch: pytest.Mon
         monkeypatch.delenv(name, raising=False)
     for config, (n_sources, model, weights) in expected.items():
         settings = read(ROOT / f".env.inference.{config}")
-        choice = source_specs.select_sources(model_loading.wanted(settings, "cpu"), lambda words, share: None)
+        choice = source_specs.select_sources(model_loading.source_selection(settings, "cpu"), lambda words, share: None)
         place = model_names.locate_weights(settings.models)
         assert len(choice.candidates) == n_sources and place.display_name == weights
         accepted = model_names.accepted_model_names(settings.models, choice.registry_models, place)

@@ -10,17 +10,17 @@ import pytest
 import torch
 from memicos_engine.errors import LoadError
 from memicos_inference import model_loading
-from memicos_inference.loaded_model import Served
+from memicos_inference.loaded_model import LoadedModel
 from memicos_testing.small_model import NAME, small_sae
 from safetensors.torch import load_file, save_file
 
-Load = Callable[..., Served]
+Load = Callable[..., LoadedModel]
 
 
 @pytest.fixture
 def load(settings: Callable[..., Any]) -> Load:
-    def from_settings(**values: Any) -> Served:
-        return model_loading.load(settings(**values), lambda words, share: None)
+    def from_settings(**values: Any) -> LoadedModel:
+        return model_loading.load_model(settings(**values), lambda words, share: None)
 
     return from_settings
 
@@ -33,12 +33,12 @@ def refusal(load: Load, **values: Any) -> str:
 
 def test_progress_is_reported_in_words_and_shares(settings: Callable[..., Any]) -> None:
     said: list[tuple[str, float]] = []
-    served = model_loading.load(settings(), lambda words, share: said.append((words, share)))
+    served = model_loading.load_model(settings(), lambda words, share: said.append((words, share)))
     shares = [share for _, share in said]
     assert shares == sorted(shares) and shares[0] == 0 and shares[-1] < 1
     words = [words for words, _ in said]
     assert words[0] == "importing torch" and f"loading {NAME}" in words and "reading what 2-top is (4 of 4)" in words
-    assert served.names == (NAME,) and served.weights == NAME and served.sae_sets == ("small", "top")
+    assert served.accepted_names == (NAME,) and served.weights == NAME and served.sae_sets == ("small", "top")
     assert served.shelf.ids == ("1-small", "2-small", "3-small", "2-top")
     assert served.shelf.loaded == set()
 

@@ -194,7 +194,7 @@ async def test_it_answers_while_the_model_loads_without_a_secret_and_of_each_app
         asyncio.run_coroutine_threadsafe(go.wait(), loop).result(30)
         raise LoadError("there is none")
 
-    monkeypatch.setattr(model_loading, "load", load)
+    monkeypatch.setattr(model_loading, "load_model", load)
     async with (
         running(create_app(settings(secret="open sesame"))) as url,
         running(create_app(settings())) as other,

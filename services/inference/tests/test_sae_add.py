@@ -292,7 +292,7 @@ def test_a_source_that_changes_after_it_was_added_is_stopped(add: Add, model_fol
     settings = read(tmp_path / f".env.inference.{NAME}.mine")
 
     def used() -> None:
-        served = model_loading.load(settings, lambda words, share: None)
+        served = model_loading.load_model(settings, lambda words, share: None)
         Verification(settings).check_source(served, served.shelf.get("1-mine"))
 
     used()

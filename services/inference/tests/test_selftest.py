@@ -36,14 +36,14 @@ STEER = {
 
 def breaking(monkeypatch: pytest.MonkeyPatch, harm: Callable[[Any], None]) -> None:
     """Have `harm` done to the model as soon as it is loaded."""
-    real = model_loading.load
+    real = model_loading.load_model
 
     def load(settings: Settings, report: Any) -> Any:
         served = real(settings, report)
         harm(served.model)
         return served
 
-    monkeypatch.setattr(model_loading, "load", load)
+    monkeypatch.setattr(model_loading, "load_model", load)
 
 
 def show_what_comes(model: Any) -> None:
@@ -131,7 +131,7 @@ def recorded(sources_folder: Path, tmp_path: Path, settings: MakeSettings) -> Pa
     """The sources with their records; the weights of 2-small were changed after that."""
     folder = tmp_path / "sources"
     shutil.copytree(sources_folder, folder)
-    served = model_loading.load(settings(), lambda words, share: None)
+    served = model_loading.load_model(settings(), lambda words, share: None)
     for name in ("1-small", "2-small"):
         write_record(
             folder / name / FILE_NAME, served.weights, measure_reconstruction(served.model, served.source(name))

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from memicos_engine.capture import batched_ops
 from memicos_engine.sources.source import SaeSource, Source
-from memicos_inference.loaded_model import Served
+from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.scheduler.jobs import Work
 from memicos_inference.scheduler.scheduler import Scheduler
 from memicos_testing.same_json import alike
@@ -44,9 +44,9 @@ class Gate:
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate = Gate()
-    begun, submit, computed = Scheduler._round, Scheduler.submit, batched_ops.computed
+    begun, submit, computed = Scheduler._round, Scheduler.submit, batched_ops.run_operations
 
-    def held_round(self: Scheduler, served: Served) -> None:
+    def held_round(self: Scheduler, served: LoadedModel) -> None:
         assert gate.go.wait(30)
         begun(self, served)
 
@@ -61,7 +61,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     monkeypatch.setattr(Scheduler, "_round", held_round)
     monkeypatch.setattr("memicos_inference.scheduler.scheduler.ANSWERING", 30)
     monkeypatch.setattr(Scheduler, "submit", counted_submit)
-    monkeypatch.setattr(batched_ops, "computed", counted)
+    monkeypatch.setattr(batched_ops, "run_operations", counted)
     yield gate
     gate.go.set()
 
@@ -102,7 +102,7 @@ async def test_no_more_sources_are_in_memory_than_may_be(
     """Requests that wait hold no weights: one that left the shelf is gone."""
     url = await serve(max_loaded_saes=1, sae_sets=("small", "top"), selftest_seconds=0)
     most = 0
-    computed: Callable[..., Any] = batched_ops.computed
+    computed: Callable[..., Any] = batched_ops.run_operations
 
     def loaded() -> int:
         return sum(isinstance(one, SaeSource) for one in gc.get_objects())
@@ -112,7 +112,7 @@ async def test_no_more_sources_are_in_memory_than_may_be(
         most = max(most, loaded())
         return computed(source, needed)
 
-    monkeypatch.setattr(batched_ops, "computed", watched)
+    monkeypatch.setattr(batched_ops, "run_operations", watched)
     asked = [
         ("topk-by-token", {"prompt": f"Alice {number}", "source": source})
         for number in range(4)

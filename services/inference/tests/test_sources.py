@@ -134,9 +134,9 @@ def test_two_hundred_sources_start_fast_and_stay_in_the_budget_of_twenty(
     names = ("many", *(f"many{number}" for number in range(1, 200)))
     one = 256 * (2 * D_MODEL + 4) * 4 + D_MODEL * 4
     process = psutil.Process()
-    served = model_loading.load(settings(sae_folder=tmp_path, sae_sets=names), lambda words, share: None)
+    served = model_loading.load_model(settings(sae_folder=tmp_path, sae_sets=names), lambda words, share: None)
     began = time.process_time()
-    served = model_loading.load(
+    served = model_loading.load_model(
         settings(sae_folder=tmp_path, sae_sets=names, sae_bytes=20 * one), lambda words, share: None
     )
     seconds = time.process_time() - began

@@ -35,14 +35,14 @@ async def until(http: httpx.AsyncClient, state: str) -> dict[str, Any]:
 
 
 async def test_while_it_loads(settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    go, real = threading.Event(), model_loading.load
+    go, real = threading.Event(), model_loading.load_model
 
     def slow(values: Settings, report: Any) -> Any:
         report("fetching the moon", 0.25)
         assert go.wait(30)
         return real(values, report)
 
-    monkeypatch.setattr(model_loading, "load", slow)
+    monkeypatch.setattr(model_loading, "load_model", slow)
     try:
         async with served(settings(sae_sets=())) as http:
             await asyncio.sleep(0.1)
@@ -85,7 +85,7 @@ async def test_a_failure_nobody_foresaw(settings: MakeSettings, monkeypatch: pyt
     def broken(values: Settings, report: Any) -> Any:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(model_loading, "load", broken)
+    monkeypatch.setattr(model_loading, "load_model", broken)
     async with served(settings()) as http:
         assert (await until(http, "failed"))["progress"] == "ZeroDivisionError: by zero"
 

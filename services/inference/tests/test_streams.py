@@ -276,9 +276,9 @@ async def test_a_client_that_does_not_read_holds_nobody_up(wild: str, decoder: l
             streamed(http, COMPLETION, asked), streamed(http, COMPLETION, asked | {"stream_deltas": True})
         )
     assert alone[-1] == deltas[-1] and len(deltas) > 90
-    assert decoder[0].n_live == 1  # that of the stopped client goes on
+    assert decoder[0].n_batch_rows == 1  # that of the stopped client goes on
     stopped.close()
-    await until(lambda: not decoder[0].n_live)
+    await until(lambda: not decoder[0].n_batch_rows)
     assert decoder[0].generations == []
 
 
@@ -287,7 +287,7 @@ async def test_a_client_that_reads_again_gets_what_there_was(wild: str, decoder:
     for deltas in (True, False):
         decoder.clear()
         stopped = ask_and_stop(wild + COMPLETION, asked | {"stream_deltas": deltas})
-        await until(lambda: bool(decoder) and not decoder[0].n_live)
+        await until(lambda: bool(decoder) and not decoder[0].n_batch_rows)
         with stopped.makefile("rb") as file:
             content = await asyncio.to_thread(file.read)
         stopped.close()

@@ -69,7 +69,7 @@ def test_in_parts_as_in_one_piece(part: int, monkeypatch: pytest.MonkeyPatch) ->
     draw = random.Random(part)
     for _ in range(5):
         for answer in _answers(draw):
-            steps = chunked_json.written(answer)
+            steps = chunked_json.json_in_chunks(answer)
             turns = 0
             while True:
                 try:

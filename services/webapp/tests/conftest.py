@@ -349,7 +349,9 @@ def inference(served_inference: Served) -> Iterator[FakeInferenceServer]:
 
 @pytest.fixture(scope="session")
 async def app(loaded_url: str, served_inference: Served) -> AsyncIterator[FastAPI]:
-    settings = make_settings(loaded_url, inference_url=served_inference.url, inference_status_seconds=0)
+    settings = make_settings(
+        loaded_url, inference_url=served_inference.url, inference_status_seconds=0, inference_capabilities_seconds=0
+    )
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         yield app
@@ -364,7 +366,12 @@ def client_of(app: FastAPI) -> httpx.AsyncClient:
 @asynccontextmanager
 async def _started(url: str, **changes: object) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application of a test's own, with these settings; nothing embeds in the background."""
-    app = create_app(make_settings(url, **{"embed_every_seconds": 0, "inference_status_seconds": 0, **changes}))
+    app = create_app(
+        make_settings(
+            url,
+            **{"embed_every_seconds": 0, "inference_status_seconds": 0, "inference_capabilities_seconds": 0, **changes},
+        )
+    )
     async with app.router.lifespan_context(app), client_of(app) as client:
         yield client
 

@@ -1,6 +1,7 @@
 """Search by own text: over all sources of a set, and token by token; JSON and pages."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -219,11 +220,11 @@ async def test_the_page_runs_the_text_of_its_address(client: httpx.AsyncClient, 
     assert has["hx-trigger"] == "load"
     results = Page((await client.get(has["hx-get"] or "")).text)
     assert results.open == []
-    hits = results.find("div", class_="hit")
+    hits = results.find("div", class_="result")
     assert hits and {urlsplit(one["href"] or "").path.split("/")[2] for one, _ in results.find("a") if
                      (one["href"] or "").startswith("/small/")} == {"1-res", "3-res"}  # fmt: skip
     # each token ranks by itself, in an address of its own
-    chips = results.find("a", class_="tk")
+    chips = results.find("a", class_="token-link")
     assert [text for _, text in chips] == TOKENS[1:]
     query = parse_qs(urlsplit(chips[1][0]["href"] or "").query)
     assert json.loads(query["sortIndexes"][0]) == [2]
@@ -232,9 +233,9 @@ async def test_the_page_runs_the_text_of_its_address(client: httpx.AsyncClient, 
 async def test_ranking_by_tokens_on_the_page(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     path = "/search/results"
     results = await get(client, path, modelId="small", q=TEXT, sortIndexes="[2]", hideDense="false")
-    shown = [text for _, text in results.find("div", class_="v")]
+    shown = [text for _, text in results.find("div", class_="example-value")]
     assert shown == [format_value(number) for number in ranked(SOURCES, lambda one: one[2])[:30]]
-    (chosen,) = [text for has, text in results.find("a", class_="tk") if has.get("aria-current")]
+    (chosen,) = [text for has, text in results.find("a", class_="token-link") if has.get("aria-current")]
     assert chosen == " whale"
 
 
@@ -243,7 +244,7 @@ async def test_what_a_feature_is_ranked_by_is_shown(client: httpx.AsyncClient, i
     # of a text this long each result shows a part
     for position in (1, 48):
         results = await get(client, "/search/results", q=text, sortIndexes=f"[{position}]", hideDense="false")
-        hits = results.text().split("fires on ")[1:]
+        hits = results.text().split("activation density ")[1:]
         assert hits and all(f" w{position - 1} " in f"{hit} " for hit in hits)
 
 
@@ -258,14 +259,46 @@ async def test_the_token_page(client: httpx.AsyncClient, inference: FakeInferenc
     assert [has["value"] for has, _ in page.find("input", type="radio") if "checked" in has] == ["3-res"]
     results = Page((await client.get(page.find("div", id="results")[0][0]["hx-get"] or "")).text)
     assert results.open == []
-    assert [text for _, text in results.find("span", class_="tok")] == TOKENS
+    assert [text for _, text in results.find("span", class_="token")] == TOKENS
     results = await get(
         client, "/search-topk-by-token/results", modelId="small", source="3-res", q=TEXT, hideDense="false"
     )
-    first = [text for _, text in results.find("span", class_="val")]
+    first = [text for _, text in results.find("span", class_="token-value")]
     at = sorted((value_of("3-res", i, TOKENS[1]) for i in range(FEATURES)), reverse=True)
     expected = [format_value(number) for number in at[:6] if number > 0]
     assert expected and first[: len(expected)] == expected
+
+
+async def test_levels_are_shares_of_each_features_maximum(
+    client: httpx.AsyncClient, inference: FakeInferenceServer, small_dataset: Path
+) -> None:
+    maximum = {
+        (source, row["index"]): row["max_activation"]
+        for source in SOURCES
+        for row in pq.read_table(small_dataset / source / "features-00000.parquet").to_pylist()
+    }
+
+    def level(source: str, index: int, value: float) -> int:
+        return min(9, max(1, round(9 * value / maximum[source, index]))) if maximum[source, index] > 0 else 1
+
+    parameters = {"modelId": "small", "source": "3-res", "q": TEXT, "hideDense": "false"}
+    features = await client.get("/search/results", params=parameters)
+    tokens = await client.get("/search-topk-by-token/results", params=parameters)
+    levels = set()
+    for answer, block in ((features, '<div class="example result">'), (tokens, "<li>")):
+        assert "Shading: share of each feature’s maximum activation" in Page(answer.text).text()
+        blocks = answer.text.split(block)[1:]
+        assert len(blocks) > 5
+        for text in blocks:
+            source, index = re.findall(r'href="/small/([^/]+)/(\d+)"', text)[0]
+            shown = re.findall(r'class="(?:num token-value )?a(\d)"(?: title="([^"]+)")?>([^<]*)<', text)
+            assert shown
+            for number, title, inside in shown:
+                values = [value_of(source, int(index), token) for token in TOKENS[1:]]
+                possible = {level(source, int(index), v) for v in values if format_value(v) == (title or inside)}
+                assert int(number) in possible, (source, index, number)
+                levels.add(int(number))
+    assert len(levels) > 3
 
 
 async def test_another_sets_sources_are_offered(client: httpx.AsyncClient) -> None:

@@ -217,6 +217,39 @@ async def test_the_background_embedder_survives_every_error_and_reports_it(
         await server_database.close()
 
 
+async def test_health_has_the_state_of_the_embedder(
+    own_url: str, started: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MiniLmEmbedder, "encode", BrokenEncoder(RuntimeError("no memory")))
+    async with started(own_url, embed_every_seconds=20) as client:
+        async with asyncio.timeout(10):
+            while (health := (await client.get("/health")).json())["status"] == "healthy":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert health["status"] == "degraded"
+        embedder = health["embedder"]
+        assert (embedder["state"], embedder["failures"]) == ("failing", 1)
+        assert embedder["error"] == "The embedder failed unexpectedly (RuntimeError); the server's log has the details."
+        assert embedder["retry_in_seconds"] == pytest.approx(40, abs=5)
+        # the page says why results are by words only, and when that may change
+        page = (await client.get("/search-explanations?q=the+whale")).text
+        assert "The embedder failed unexpectedly (RuntimeError)" in page and "The next attempt is in" in page
+    async with started(own_url, embed_every_seconds=0) as client:
+        health = (await client.get("/health")).json()
+        assert health["status"] == "healthy" and health["embedder"]["state"] == "disabled"
+
+
+class BrokenEncoder:
+    """Stands in for `MiniLmEmbedder.encode` in the background; search queries are encoded as ever."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        if len(texts) > 1:
+            raise self.error
+        return np.array([embedding(text, 384) for text in texts], np.float32)
+
+
 async def test_the_command_waits_until_all_is_done(database: asyncpg.Connection, own_url: str) -> None:
     async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str]:
         process = await asyncio.create_subprocess_exec(

@@ -303,7 +303,7 @@ async def get(client: httpx.AsyncClient, path: str, headers: dict[str, str] | No
 
 
 def shown(page: Page) -> list[str]:
-    return [has["href"] or "" for has, _ in page.find("a", class_="what")]
+    return [has["href"] or "" for has, _ in page.find("a", class_="result-link")]
 
 
 async def test_the_page_shows_what_the_api_finds(client: httpx.AsyncClient) -> None:
@@ -312,7 +312,7 @@ async def test_the_page_shows_what_the_api_finds(client: httpx.AsyncClient) -> N
         assert shown(page) == [f"/{'/'.join(map(str, one))}" for one in places(await search(client, query="whale"))]
     assert "whale" in [text for _, text in page.find("mark")]
     assert (
-        "1 to 10 of 240 features" in page.text() and page.find("title")[0][1] == "whale · Search by meaning · memicos"
+        "1 to 10 of 240 features" in page.text() and page.find("title")[0][1] == "whale · Search explanations · memicos"
     )
     second = await get(client, page.find("a", rel="next")[0][0]["href"] or "")
     assert "11 to 20 of 240 features" in second.text() and not set(shown(page)) & set(shown(second))
@@ -356,8 +356,8 @@ async def test_without_a_query_it_suggests_some(client: httpx.AsyncClient) -> No
         ("q=whale&modelId=small&sources=%221-res%22", 422, "sources must be a list."),
         ("q=whale&page=0", 422, "page"),
         ("q=whale&page=x", 422, "page"),
-        ("q=whale&maxDensity=2", 422, "“firing on … of tokens” must be 1 or less."),
-        ("q=whale&page=1000", 200, "There is no page 1000: the search reaches 240 features."),
+        ("q=whale&maxDensity=2", 422, "“Activation density” must be 1 or less."),
+        ("q=whale&page=1000", 200, "There is no page 1000: the search has 240 results."),
         ("q=" + "x" * 201, 400, "The query has 201 characters"),
     ],
 )

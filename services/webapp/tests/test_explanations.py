@@ -258,8 +258,8 @@ async def test_an_autointerp_server_that_cannot_answer(
         cases = [
             ({"autointerp_url": down}, 503, f"Autointerp is not running at {down}; start it with `make demo`"),
             ({"autointerp_url": autointerp_url}, 502, "refuses the webapp's secret: set AUTOINTERP_SECRET"),
-            ({"autointerp_url": other_url}, 502, "not as an autointerp server of this version"),
-            ({"autointerp_url": keyless_url}, 400, "No auto-interp key found for user. "),
+            ({"autointerp_url": other_url}, 502, "is not an autointerp server of this version"),
+            ({"autointerp_url": keyless_url}, 503, "has no key for a language model. Set AUTOINTERP_API_KEY"),
             (
                 {"autointerp_url": autointerp_url, "autointerp_secret": "theirs", "autointerp_seconds": 0.3},
                 503,
@@ -272,7 +272,7 @@ async def test_an_autointerp_server_that_cannot_answer(
                 assert named.status_code == status and words in named.json()["error"], named.text
         async with started(own_url, autointerp_url=other_url) as client:
             unnamed = await client.post(GENERATE, json=body(explanationModelName=None))
-            assert unnamed.status_code == 502 and "not as an autointerp server" in unnamed.json()["error"]
+            assert unnamed.status_code == 502 and "is not an autointerp server" in unnamed.json()["error"]
     assert await stored(own_url) == []
 
 
@@ -304,7 +304,7 @@ async def test_the_control_on_the_dashboard(client: httpx.AsyncClient, own_url: 
     assert page.find("p", role="status")[0][1] == "some/model explained it."
     # list and heading are put in place by themselves
     (listed, _) = page.find("div", id="explanations")[0]
-    assert listed["hx-swap-oob"] == "innerHTML" and len(page.find("div", class_="expl")) == 2
+    assert listed["hx-swap-oob"] == "innerHTML" and len(page.find("div", class_="explanation")) == 2
     assert page.find("h1", id="label")[0][1] == "the sea"
     assert (await stored(own_url))[0]["model"] == "some/model"
     # without scripts it leads back to the dashboard

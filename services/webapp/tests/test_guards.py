@@ -10,11 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import APIRouter
+from memicos_service.server import is_loopback
 from memicos_webapp.app import create_app
 from memicos_webapp.database.embedded import DatabaseError, check_version
 from memicos_webapp.database.engine import driver_url
-from memicos_webapp.security import LocalOwner
-from memicos_webapp.settings import Settings, is_loopback
+from memicos_webapp.security.authorisation import LocalOwner
+from memicos_webapp.settings import Settings
 from pydantic import BaseModel, ValidationError
 
 
@@ -166,7 +167,8 @@ async def test_what_prevents_a_start_is_one_line() -> None:
             start(MEMICOS_PORT="x"),
             start(MEMICOS_PORT="0", DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/d"),
         )
-    assert in_use == (1, [f"webapp: cannot listen on 127.0.0.1:{port}: Address already in use. "
-                          "Set MEMICOS_PORT or MEMICOS_HOST."])  # fmt: skip
+    assert in_use[0] == 1 and len(in_use[1]) == 1
+    assert in_use[1][0].startswith(f"webapp: cannot listen on 127.0.0.1:{port}: it is held by process {os.getpid()} (")
+    assert in_use[1][0].endswith("). Set MEMICOS_PORT or MEMICOS_HOST.")
     assert bad[0] == 1 and len(bad[1]) == 1 and bad[1][0].startswith("webapp: bad setting: MEMICOS_PORT: Input should")
     assert unreachable[0] == 1 and len(unreachable[1]) == 1 and "hunter2" not in unreachable[1][0]

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from memicos_service import logs
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.servers import Start
-from memicos_webapp import logs
 from memicos_webapp.catalog import service as catalog
 from memicos_webapp.features import service as features
 
@@ -34,7 +34,7 @@ class Log:
 
     def __init__(self) -> None:
         self._text, self._json = io.StringIO(), io.StringIO()
-        self.handlers = [logs.handler("text", self._text), logs.handler("json", self._json)]
+        self.handlers = [logs.make_handler("text", self._text), logs.make_handler("json", self._json)]
 
     @property
     def text(self) -> str:

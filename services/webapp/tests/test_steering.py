@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from memicos_testing.fake_inference_server import FakeInferenceServer
+from memicos_testing.fake_inference_server import END, FakeInferenceServer
 from memicos_testing.steer_bodies import FEATURE, TURNS, chat, completion, words
 
 
@@ -62,7 +62,7 @@ async def test_a_chat_is_answered_with_both_conversations(
     for kind in ("STEERED", "DEFAULT"):
         said = words(kind.lower(), 4).strip()
         assert found[kind]["chatTemplate"] == [*TURNS, {"role": "assistant", "content": said}]
-        assert found[kind]["raw"].endswith(said) and len(found[kind]["logprobs"]) == 4
+        assert found[kind]["raw"].endswith(said + END) and len(found[kind]["logprobs"]) == 4
     assert found["settings"] == {
         "temperature": 0.5, "n_tokens": 4, "freq_penalty": 1.0, "seed": 3, "strength_multiplier": 1.0,
         "steer_special_tokens": False, "steer_method": "SIMPLE_ADDITIVE",

@@ -1,18 +1,29 @@
-"""Streams of steering: each event is the answer so far, what ends one early is said, and leaving ends the work."""
+"""Streams of steering: whole answers or deltas, errors in the middle, and clients that disconnect."""
 
 import asyncio
 import itertools
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
+import schemathesis
+import yaml
 from memicos_testing.event_stream import events
-from memicos_testing.fake_inference_server import FakeInferenceServer
-from memicos_testing.steer_bodies import chat, completion, words
-from memicos_webapp.steering import stream
-from memicos_webapp.steering.schemas import Answer
+from memicos_testing.fake_inference_server import END, FakeInferenceServer
+from memicos_testing.steer_bodies import TURNS, chat, completion, words
+from memicos_webapp.steering import event_stream
+from pydantic import BaseModel
+from schemathesis.checks import CheckFunction
+from schemathesis.core.failures import FailureGroup
+from schemathesis.core.transport import Response
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
 BOTH = [("/api/steer", completion()), ("/api/steer-chat", chat())]
+OTHER = [{"role": "user", "content": "Other"}]
+DOCUMENT = yaml.safe_load((Path(__file__).parents[3] / "schemas/openapi/webapp.yaml").read_text())
 
 
 async def named(url: str, path: str, body: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -36,9 +47,139 @@ async def test_every_event_is_the_whole_answer_so_far(url: str, inference: FakeI
     found = await frames(url, path, completion())
     assert [frame["STEERED"] for frame in found] == [words("steered", n) for n in (1, 2, 3, 4, 4)]
     assert [frame["tokens"]["DEFAULT"] for frame in found] == [1, 2, 3, 4, 4]
-    assert [len(frame["steeredLogProbs"]) for frame in found] == [1, 2, 3, 4, 4]
     assert ["shareUrl" in frame for frame in found] == [False] * 4 + [True]
     assert found[-1]["shareUrl"].startswith(f"{url}/small/steer?feature=1-res%2F5%4020.5")
+
+
+@pytest.mark.parametrize(("asked", "counts"), [({}, [0, 0, 0, 0, 4]), ({"frame_logprobs": True}, [1, 2, 3, 4, 4])])
+async def test_log_probabilities_are_in_the_last_event_unless_asked_for_in_all(
+    url: str, inference: FakeInferenceServer, asked: dict[str, Any], counts: list[int]
+) -> None:
+    found = await frames(url, "/api/steer", completion(**asked))
+    for name in ("steeredLogProbs", "defaultLogProbs"):
+        assert [len(frame.get(name, [])) for frame in found] == counts
+    found = await frames(url, "/api/steer-chat", chat(**asked))
+    for name in ("STEERED", "DEFAULT"):
+        assert [len(frame[name].get("logprobs", [])) for frame in found] == counts
+
+
+async def test_bytes_of_a_stream_with_log_probabilities_grow_with_its_tokens(
+    url: str, inference: FakeInferenceServer
+) -> None:
+    """In deltas linearly; with log-probabilities in every whole answer they grow quadratically."""
+    sizes: dict[str, list[int]] = {}
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        for kind, asked in (("delta", {"delta": True}), ("whole", {}), ("all", {"frame_logprobs": True})):
+            for tokens in (32, 64, 128):
+                body = completion(n_tokens=tokens, stream=True, **asked)
+                sizes.setdefault(kind, []).append(len((await client.post("/api/steer", json=body)).content))
+    assert all(after < 2.2 * before for before, after in itertools.pairwise(sizes["delta"])), sizes
+    assert sizes["all"][-1] > 5 * sizes["whole"][-1] > 5 * 3 * sizes["delta"][-1], sizes
+
+
+def joined(deltas: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Each output put together from its deltas."""
+    outputs: dict[str, dict[str, Any]] = {}
+    for output_type, part in ((kind, part) for delta in deltas for kind, part in delta.items()):
+        output = outputs.setdefault(output_type, {"text": "", "tokens": 0, "logprobs": []})
+        output["text"] += part["text"]
+        output["tokens"] += part["tokens"]
+        output["logprobs"] += part.get("logprobs", [])
+    return outputs
+
+
+async def test_deltas_are_the_completion_in_parts_and_the_answer_ends_them(
+    url: str, client: httpx.AsyncClient, inference: FakeInferenceServer
+) -> None:
+    found = await named(url, "/api/steer", completion(delta=True))
+    assert [name for name, _ in found] == ["delta"] * 4 + ["message"]
+    *deltas, answer = [data for _, data in found]
+    assert [delta["STEERED"]["text"] for delta in deltas] == [f" steered{n}" for n in range(4)]
+    logprobs = [{"token": f" default{n}", "logprob": -0.5, "topLogprobs": [{"token": " other", "logprob": -2.5}]}
+                for n in range(4)]  # fmt: skip
+    assert joined(deltas)["DEFAULT"] == {"text": words("default", 4), "tokens": 4, "logprobs": logprobs}
+    whole = (await client.post("/api/steer", json=completion())).json()
+    share_url = answer.pop("shareUrl")
+    assert share_url == whole.pop("shareUrl").replace("http://localhost", url)
+    assert answer == {name: value for name, value in whole.items() if value is not None}
+
+
+@pytest.mark.parametrize("changes", [{}, {"steeredChatMessages": OTHER}, {"features": []}])
+async def test_deltas_of_a_chat(
+    url: str, client: httpx.AsyncClient, inference: FakeInferenceServer, changes: dict[str, Any]
+) -> None:
+    *found, (name, answer) = await named(url, "/api/steer-chat", chat(delta=True, **changes))
+    assert name == "message" and {name for name, _ in found} == {"delta"}
+    outputs = joined([data for _, data in found])
+    assert outputs.keys() == ({"DEFAULT"} if changes == {"features": []} else {"STEERED", "DEFAULT"})
+    for output_type, output in outputs.items():
+        assert output["text"] == answer[output_type]["chatTemplate"][-1]["content"]
+        assert output["text"] == words(output_type.lower(), 4).strip()
+        assert output["logprobs"] == answer[output_type]["logprobs"] and output["tokens"] == 4
+
+
+async def test_the_raw_text_of_a_chat_has_the_prompt_and_special_tokens_in_every_event(
+    url: str, inference: FakeInferenceServer
+) -> None:
+    prompt = "".join(f"<{turn['role']}>{turn['content']}" for turn in TURNS)
+    found = await frames(url, "/api/steer-chat", chat())
+    raw = [prompt + words("steered", n).strip() for n in (1, 2, 3, 4)]
+    assert [frame["STEERED"]["raw"] for frame in found] == [*raw[:3], raw[3] + END, raw[3] + END]
+    found = await frames(url, "/api/steer-chat", chat(steeredChatMessages=OTHER))
+    assert found[-1]["STEERED"]["raw"] == "<user>Other" + words("steered", 4).strip() + END
+    for frame in found:
+        assert all(frame[kind]["raw"].startswith(start)
+                   for kind, start in (("STEERED", "<user>Other"), ("DEFAULT", prompt)) if kind in frame)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"delta": True}, "delta is an option of streams"),
+        ({"frame_logprobs": True}, "frame_logprobs is an option of streams of whole answers"),
+        ({"stream": True, "delta": True, "frame_logprobs": True}, "frame_logprobs is an option"),
+    ],
+)
+async def test_options_that_contradict_each_other(
+    client: httpx.AsyncClient, inference: FakeInferenceServer, changes: dict[str, Any], message: str
+) -> None:
+    for path, body in (("/api/steer", completion(**changes)), ("/api/steer-chat", chat(**changes))):
+        answer = await client.post(path, json=body)
+        assert answer.status_code == 422 and message in answer.json()["error"]
+    assert inference.seen == []
+
+
+async def test_inference_is_always_asked_for_deltas(
+    url: str, client: httpx.AsyncClient, inference: FakeInferenceServer
+) -> None:
+    for asked in ({}, {"stream": True}, {"stream": True, "delta": True}):
+        await client.post("/api/steer", json=completion(**asked))
+        await client.post("/api/steer-chat", json=chat(**asked))
+    sent = [body for path in ("completion", "completion-chat") for body in inference.bodies(f"/v1/steer/{path}")]
+    assert len(sent) == 6 and all(body["stream_deltas"] for body in sent)
+
+
+@pytest.mark.parametrize(("path", "body"), BOTH)
+@pytest.mark.parametrize("asked", [{}, {"delta": True}])
+async def test_a_contract_tester_accepts_the_events_and_no_others(
+    url: str, inference: FakeInferenceServer, path: str, body: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    operation = schemathesis.openapi.from_dict(DOCUMENT)[path]["POST"]
+    checks: list[CheckFunction] = [content_type_conformance, response_schema_conformance]
+    case = operation.Case(body={**body, **asked, "stream": True})
+    for error_after in (None, 2):
+        inference.error_after = error_after
+        response = await asyncio.to_thread(case.call, base_url=url)
+        assert ("event: error" in response.text) == (error_after is not None)
+        case.validate_response(response, checks=checks)
+        schemas = DOCUMENT["paths"][path]["post"]["responses"]["200"]["content"]["text/event-stream"]["x-events"]
+        for name, data in events(response.text):
+            jsonschema_rs.validate(schemas[name] | {"components": DOCUMENT["components"]}, data)
+    # an event of an unknown name is refused
+    content = b"event: surprise\ndata: {}\n\n"
+    response = Response(200, response.headers, content, response.request, elapsed=0, verify=False)
+    with pytest.raises(FailureGroup, match="SSE event violates schema"):
+        case.validate_response(response, checks=checks)
 
 
 async def test_a_chat_streams_both_columns(url: str, inference: FakeInferenceServer) -> None:
@@ -48,8 +189,7 @@ async def test_a_chat_streams_both_columns(url: str, inference: FakeInferenceSer
     ]
     assert found[-1]["settings"]["n_tokens"] == 4
     # two conversations come as they come; each event still has all that is known
-    other = chat(steeredChatMessages=[{"role": "user", "content": "Other"}])
-    found = await frames(url, "/api/steer-chat", other)
+    found = await frames(url, "/api/steer-chat", chat(steeredChatMessages=OTHER))
     counts = [(frame["tokens"].get("STEERED", 0), frame["tokens"].get("DEFAULT", 0)) for frame in found]
     assert counts[-1] == (4, 4) and all(a <= b for a, b in itertools.pairwise(counts))
     assert all(sum(after) - sum(before) <= 1 for before, after in itertools.pairwise(counts))
@@ -97,14 +237,14 @@ async def test_a_fault_of_ours_in_the_middle_is_logged_and_said(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    real, calls = stream._event, itertools.count()
+    real, calls = event_stream._event, itertools.count()
 
-    def event(answer: Answer) -> str:
+    def event(data: BaseModel, name: str | None = None) -> str:
         if next(calls) == 2:
             raise RuntimeError("a fault of ours")
-        return real(answer)
+        return real(data, name)
 
-    monkeypatch.setattr(stream, "_event", event)
+    monkeypatch.setattr(event_stream, "_event", event)
     name, error = (await named(url, path, body))[-1]
     assert name == "error" and error["error"].startswith("Something failed on our side. It has been logged as ")
     assert any(record.exc_info and "a fault of ours" in str(record.exc_info[1]) for record in caplog.records)
@@ -123,25 +263,84 @@ async def test_what_is_wrong_before_the_first_event_is_no_stream(
     assert answer.status_code == 502 and "broke off" in answer.json()["error"]
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 (the fake server has no event for it)
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("asked", [{}, {"delta": True}])
 @pytest.mark.parametrize(
     ("path", "body"),
     [
         ("/api/steer", completion(n_tokens=200)),
         ("/api/steer-chat", chat(n_tokens=200)),
-        ("/api/steer-chat", chat(n_tokens=200, steeredChatMessages=[{"role": "user", "content": "Other"}])),
+        ("/api/steer-chat", chat(n_tokens=200, steeredChatMessages=OTHER)),
     ],
 )
-async def test_leaving_ends_the_work(url: str, inference: FakeInferenceServer, path: str, body: dict[str, Any]) -> None:
+async def test_a_client_that_closes_its_stream_ends_the_work(
+    url: str, inference: FakeInferenceServer, path: str, body: dict[str, Any], asked: dict[str, Any]
+) -> None:
     inference.delay = 0.02
     async with (
         httpx.AsyncClient(base_url=url) as client,
-        client.stream("POST", path, json={**body, "stream": True}) as answer,
+        client.stream("POST", path, json={**body, **asked, "stream": True}) as answer,
     ):
         async for line in answer.aiter_lines():
             if line:
                 break
     expected = len(inference.seen)
-    async with asyncio.timeout(5):
-        while inference.streams_closed < expected:  # noqa: ASYNC110 (the double has no event for it)
-            await asyncio.sleep(0.02)
+    await until(lambda: inference.streams_closed == expected)
     assert inference.frames_sent < 150
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/steer", completion(n_tokens=200)),
+        ("/api/steer-chat", chat(n_tokens=200)),
+        ("/api/steer-chat", chat(n_tokens=200, steeredChatMessages=OTHER)),
+    ],
+)
+async def test_a_client_that_leaves_before_the_answer_begins_ends_the_work(
+    url: str, inference: FakeInferenceServer, path: str, body: dict[str, Any], stream: bool
+) -> None:
+    # without a stream the answer begins at the end; a stream begins with its first event
+    inference.delay = 1.5 if stream else 0.02
+    async with httpx.AsyncClient(base_url=url) as client:
+        call = asyncio.create_task(client.post(path, json={**body, "stream": stream}))
+        requests = 2 if "steeredChatMessages" in body and body["steeredChatMessages"] == OTHER else 1
+        await until(lambda: len(inference.seen) == requests and (stream or inference.frames_sent > 2))
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+    await until(lambda: inference.streams_closed == requests)
+    assert inference.frames_sent < 150
+
+
+TEXT = "the whale rose"
+OWN_TEXT: dict[str, tuple[str, dict[str, Any]]] = {
+    "/api/activation/new": (
+        "POST",
+        {"json": {"feature": {"modelId": "small", "layer": "1-res", "index": "5"}, "customText": TEXT}},
+    ),
+    "/api/search-all": ("POST", {"json": {"modelId": "small", "sourceSet": "res", "text": TEXT}}),
+    "/api/search-topk-by-token": ("POST", {"json": {"modelId": "small", "source": "1-res", "text": TEXT}}),
+    "/small/1-res/5/test": ("POST", {"data": {"text": TEXT}}),
+    f"/search/results?q={TEXT}&modelId=small&sourceSet=res": ("GET", {}),
+    f"/search-topk-by-token/results?q={TEXT}&modelId=small&sourceSet=res&source=1-res": ("GET", {}),
+}
+
+
+@pytest.mark.parametrize("path", OWN_TEXT)
+async def test_a_client_that_leaves_ends_the_run_of_its_own_text(
+    url: str, inference: FakeInferenceServer, path: str
+) -> None:
+    inference.delay = 5
+    method, content = OWN_TEXT[path]
+    async with httpx.AsyncClient(base_url=url) as client:
+        call = asyncio.create_task(client.request(method, path, **content))
+        await until(lambda: len(inference.seen) == 1)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+    await until(lambda: inference.calls_closed == 1)

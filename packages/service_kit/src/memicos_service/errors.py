@@ -26,6 +26,9 @@ class ServiceError(Exception):
         headers: headers of the response, such as Retry-After.
     """
 
+    title: str | None = None
+    """Heading of the error where it is shown as a page; None: the heading of the status."""
+
     def __init__(self, status: int, message: str, cause: str = "", headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
@@ -42,6 +45,7 @@ class ErrorReport:
     message: str
     cause: str
     headers: dict[str, str] = field(default_factory=dict)
+    title: str | None = None
 
 
 MakeResponse = Callable[[Request, ErrorReport], Response]
@@ -65,7 +69,7 @@ def _describe(_: Request, errors: Sequence[Any]) -> str:
     return validation.describe(errors)
 
 
-def _unreadable_body(cause: BaseException | None) -> str | None:
+def unreadable_body(cause: BaseException | None) -> str | None:
     """Why FastAPI could not read a body, where its own message does not say so."""
     if isinstance(cause, RecursionError):
         return "The body is nested too deeply."
@@ -92,7 +96,7 @@ def http_report(request: Request, error: HTTPException) -> ErrorReport:
     if error.status_code == 405:
         return ErrorReport(405, method_message(request.url.path, request.method), "not_found", headers)
     cause = "too_large" if error.status_code == 413 else "invalid_request"
-    message = _unreadable_body(error.__cause__) or str(error.detail)
+    message = unreadable_body(error.__cause__) or str(error.detail)
     return ErrorReport(error.status_code, message, cause, headers)
 
 
@@ -107,7 +111,7 @@ def install(app: FastAPI, make_response: MakeResponse, describe: Describe = _des
 
     async def service_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, ServiceError)
-        return make_response(request, ErrorReport(error.status, error.message, error.cause, error.headers))
+        return make_response(request, ErrorReport(error.status, error.message, error.cause, error.headers, error.title))
 
     async def validation_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

@@ -18,6 +18,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 BOS = "<|bos|>"
+END = "<|end|>"
+"""Special token at the end of a chat's raw text."""
 FEATURES = 64
 UNTESTED = {"state": "off", "allowed": False, "seconds": 0, "checks": []}
 
@@ -66,6 +68,9 @@ class FakeInferenceServer:
     clients: list[str | None] = field(default_factory=list)
     requests: list[str | None] = field(default_factory=list)
     streams_closed: int = 0
+    """Streams whose client disconnected before the end."""
+    calls_closed: int = 0
+    """Calls without a stream whose client disconnected before the answer."""
     frames_sent: int = 0
 
     def app(self) -> Starlette:
@@ -73,6 +78,7 @@ class FakeInferenceServer:
             "activation/single": self.single,
             "activation/all": self.all,
             "activation/topk-by-token": self.topk,
+            "activation/source": self.source,
             "steer/completion": self.completion,
             "steer/completion-chat": self.chat,
         }
@@ -101,13 +107,14 @@ class FakeInferenceServer:
             self.seen.append((request.url.path, body))
             self.clients.append(request.headers.get("x-client-id"))
             self.requests.append(request.headers.get("x-request-id"))
-            await asyncio.sleep(self.delay if "steer" not in request.url.path else 0)
+            if "steer" not in request.url.path:
+                await self._delay(request)
             if self.garbage:
                 return JSONResponse({"unexpected": True})
             if self.refusal:
                 status, content, headers = self.refusal
                 return JSONResponse(content, status, headers)
-            prompt = body["prompt"]
+            prompt = body["prompts"][0] if "prompts" in body else body["prompt"]
             text = prompt if isinstance(prompt, str) else " ".join(turn["content"] for turn in prompt)
             count = len(tokens_of(text))
             if count > self.token_limit:
@@ -116,6 +123,16 @@ class FakeInferenceServer:
             return await answer(body)
 
         return endpoint
+
+    async def _delay(self, request: Request) -> None:
+        """Wait for `delay` seconds, or until the client disconnects, which `calls_closed` counts."""
+        try:
+            async with asyncio.timeout(self.delay):
+                while (await request.receive())["type"] != "http.disconnect":
+                    pass
+            self.calls_closed += 1
+        except TimeoutError:
+            pass
 
     async def health(self, request: Request) -> Response:
         if self.garbage:
@@ -298,6 +315,30 @@ class FakeInferenceServer:
             {"results": results, "tokens": tokens, "token_ids": ids, "ignored_positions": [0], "recipe": recipe}
         )
 
+    async def source(self, body: dict[str, Any]) -> Response:
+        results = []
+        for prompt in body["prompts"]:
+            tokens = tokens_of(prompt)
+            start = 1 if body["ignore_bos"] else 0
+            features = {
+                str(index): [
+                    [position, value_of(body["source"], index, tokens[position])]
+                    for position in range(start, len(tokens))
+                    if value_of(body["source"], index, tokens[position]) > 0
+                ]
+                for index in range(FEATURES)
+            }
+            results.append(
+                {
+                    "tokens": tokens,
+                    "activeFeatures": {index: pairs for index, pairs in features.items() if pairs},
+                    "tokens_is_special": [token == BOS for token in tokens],
+                    "token_ids": list(range(len(tokens))),
+                    "ignored_positions": [0],
+                }
+            )
+        return JSONResponse({"results": results, "recipe": self.recipe(body["source"])})
+
     async def completion(self, body: dict[str, Any]) -> Response:
         def frame(n: int) -> dict[str, Any]:
             outputs = []
@@ -315,9 +356,11 @@ class FakeInferenceServer:
                 )
             return {"outputs": outputs}
 
-        return self._stream(frame, body["n_completion_tokens"])
+        return self._stream(body, frame)
 
     async def chat(self, body: dict[str, Any]) -> Response:
+        total = body["n_completion_tokens"]
+
         def frame(n: int) -> dict[str, Any]:
             outputs = []
             for kind in body["types"]:
@@ -326,22 +369,48 @@ class FakeInferenceServer:
                     {
                         "type": kind,
                         "chat_template": [*body["prompt"], {"role": "assistant", "content": words}],
-                        "raw": "".join(f"<{turn['role']}>{turn['content']}" for turn in body["prompt"]) + words,
+                        "raw": self._raw(body["prompt"]) + words + (END if n == total else ""),
                         "completion": words,
                         "token_ids": list(range(n)),
                         "finished": "length" if n == body["n_completion_tokens"] else None,
                         "logprobs": self._logprobs(kind, n) if body["n_logprobs"] else None,
                     }
                 )
-            return {"outputs": outputs, "input": {"chat_template": body["prompt"], "raw": "", "token_ids": []}}
+            return {"outputs": outputs, "input": self._chat_input(body)}
 
-        return self._stream(frame, body["n_completion_tokens"])
+        return self._stream(body, frame)
+
+    def _raw(self, turns: list[dict[str, Any]]) -> str:
+        return "".join(f"<{turn['role']}>{turn['content']}" for turn in turns)
+
+    def _chat_input(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {"chat_template": body["prompt"], "raw": self._raw(body["prompt"]), "token_ids": []}
 
     def _logprobs(self, kind: str, n: int) -> list[dict[str, Any]]:
         other = {"token": " other", "logprob": -2.5}
         return [{"token": f" {kind.lower()}{i}", "logprob": -0.5, "top_logprobs": [other]} for i in range(n)]
 
-    def _stream(self, frame: Any, total: int) -> Response:
+    def _delta(self, body: dict[str, Any], frame: Any, n: int) -> dict[str, Any]:
+        """What frame `n` adds to the one before, computed by cutting off the beginning that both share."""
+        outputs = []
+        for before, after in zip(frame(n - 1)["outputs"], frame(n)["outputs"], strict=True):
+            completion = after["completion"].removeprefix(before["completion"])
+            output = {
+                "type": after["type"],
+                "completion": completion,
+                "token_ids": after["token_ids"][n - 1 :],
+                "finished": after["finished"],
+                "logprobs": after["logprobs"] and after["logprobs"][n - 1 :],
+            }
+            if "raw" in after and (raw := after["raw"].removeprefix(before["raw"])) != completion:
+                output["raw"] = raw
+            outputs.append({name: value for name, value in output.items() if value is not None})
+        first_of_chat = n == 1 and not isinstance(body["prompt"], str)
+        return {"outputs": outputs} | ({"input": self._chat_input(body)} if first_of_chat else {})
+
+    def _stream(self, body: dict[str, Any], frame: Any) -> Response:
+        total, deltas = body["n_completion_tokens"], body.get("stream_deltas", False)
+
         async def events() -> AsyncIterator[bytes]:
             try:
                 for n in range(1, total + 1):
@@ -354,7 +423,11 @@ class FakeInferenceServer:
                         yield f"event: error\ndata: {json.dumps(self.stream_error)}\n\n".encode()
                         return
                     self.frames_sent += 1
-                    yield f"data: {json.dumps(frame(n), ensure_ascii=False)}\n\n".encode()
+                    data = self._delta(body, frame, n) if deltas else frame(n)
+                    head = "event: delta\n" if deltas else ""
+                    yield f"{head}data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+                if deltas:
+                    yield f"data: {json.dumps(frame(total), ensure_ascii=False)}\n\n".encode()
             except (asyncio.CancelledError, GeneratorExit):
                 self.streams_closed += 1
                 raise

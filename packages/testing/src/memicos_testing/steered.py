@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from memicos_engine.generation.decoder import alone
+from memicos_engine.generation.decoder import new_decoder
 from memicos_engine.generation.generation import Generation, Row, Sampling
-from memicos_engine.generation.steering import Method, changes, steered
+from memicos_engine.generation.steering import Method, apply_steering, steering_plan
 from memicos_engine.model.language_model import LanguageModel
 
 from memicos_testing import plain_model
@@ -25,11 +25,11 @@ def logits_of(model: LanguageModel, rows: list[Row], steps: int) -> tuple[torch.
 
     The last position of the prompts and all that follow are a generation's own, prefilled and then cached.
     """
-    with steered([changes(model, row.steers) for row in rows]), torch.inference_mode():
+    with apply_steering([steering_plan(model, row.steers) for row in rows]), torch.inference_mode():
         prompts = model.hf(torch.tensor([list(row.ids) for row in rows])).logits
     writing = Generation(model, rows, steps, Sampling(), ANY_BYTES)
     found = []
-    decoder = alone(model, writing)
+    decoder = new_decoder(model, writing)
     while not writing.done:
         decoder.advance()
         found.append(logits_now(writing))

@@ -18,7 +18,7 @@ from memicos_inference.admin import api as admin_api
 from memicos_inference.chat_template import api as chat_api
 from memicos_inference.gauges import Gauges
 from memicos_inference.http import errors, request_log, security
-from memicos_inference.loaded_model import Served
+from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.metrics import Metrics
 from memicos_inference.scheduler.scheduler import Scheduler
 from memicos_inference.settings import Settings, read
@@ -61,8 +61,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     scheduler.stop()
 
 
-def _load(settings: Settings, verification: Verification, report: ProgressCallback) -> Served:
-    served = replace(model_loading.load(settings, report), verification=verification)
+def _load(settings: Settings, verification: Verification, report: ProgressCallback) -> LoadedModel:
+    served = replace(model_loading.load_model(settings, report), verification=verification)
     verification.run_short(served, report)
     return served
 

@@ -17,7 +17,7 @@ from memicos_inference.settings import Settings
 from memicos_inference.verification import Verification
 
 if TYPE_CHECKING:
-    from memicos_inference.loaded_model import Served
+    from memicos_inference.loaded_model import LoadedModel
     from memicos_inference.scheduler.scheduler import Scheduler
 
 
@@ -52,7 +52,7 @@ class Gauges(Collector):
         yield from _of_model(self._scheduler.served)
 
 
-def _of_model(served: Served | None) -> Iterator[Metric]:
+def _of_model(served: LoadedModel | None) -> Iterator[Metric]:
     rows = _gauge("rows", "Texts that are being written, STEERED and DEFAULT being two")
     kv = _gauge("kv_bytes", "Memory of keys and values now")
     sources = _gauge("sources_loaded", "Sources in memory")
@@ -63,7 +63,7 @@ def _of_model(served: Served | None) -> Iterator[Metric]:
     cache_bytes = _labelled("cache_bytes", "Memory of what a cache holds", "cache")
     if served is not None:
         loaded = served.shelf.loaded
-        rows.add_metric([], served.decoder.n_live)
+        rows.add_metric([], served.decoder.n_batch_rows)
         kv.add_metric([], served.decoder.cache_nbytes)
         sources.add_metric([], len(loaded))
         source_bytes.add_metric([], served.shelf.nbytes(loaded))

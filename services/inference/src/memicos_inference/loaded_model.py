@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memicos_inference.http.errors import BadInput
-from memicos_inference.scheduler.caches import Cache, Residuals, Texts
+from memicos_inference.scheduler.caches import ActivationCache, Cache, TextCache
 from memicos_inference.settings import Settings
 from memicos_inference.verification import Verification
 
@@ -19,34 +19,34 @@ if TYPE_CHECKING:  # torch is imported in the model's thread, not with the route
 
 
 @dataclass(frozen=True)
-class Served:
+class LoadedModel:
     """`names` are the ids that requests may give as `model`; the first is the model's own.
 
     `decoder` writes the texts of all requests; `texts` and `residuals` are what is kept of earlier ones.
     """
 
     settings: Settings
-    names: tuple[str, ...]
+    accepted_names: tuple[str, ...]
     weights: str
     model: LanguageModel
     shelf: SourceCache
     decoder: Decoder
-    texts: Texts
-    residuals: Residuals
+    text_cache: TextCache
+    activation_cache: ActivationCache
     verification: Verification | None = None
 
     @property
     def caches(self) -> dict[str, Cache]:
         """By name."""
-        return {"texts": self.texts, "residuals": self.residuals}
+        return {"texts": self.text_cache, "residuals": self.activation_cache}
 
     @property
     def sae_sets(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(set_of(source_id) for source_id in self.shelf.ids))
+        return tuple(dict.fromkeys(source_set_of(source_id) for source_id in self.shelf.ids))
 
     def check_model(self, name: str) -> None:
-        if name not in self.names:
-            raise BadInput(f"Unsupported model '{name}': this server runs {' = '.join(self.names)}.")
+        if name not in self.accepted_names:
+            raise BadInput(f"Unsupported model '{name}': this server runs {' = '.join(self.accepted_names)}.")
 
     def check_room(self, source_ids: Sequence[str]) -> None:
         """Sources that one request uses are in memory together."""
@@ -133,6 +133,6 @@ class Served:
             )
 
 
-def set_of(source_id: str) -> str:
+def source_set_of(source_id: str) -> str:
     """The source set of a source id: `res-4k` of `15-res-4k` and of `15-res-4k__other`; `neurons` of a bare layer."""
     return source_id.partition("-")[2].partition("__")[0] or "neurons"

@@ -21,7 +21,7 @@ from prometheus_client import (
 from memicos_inference.http.errors import Cause
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.capture.batch_stats import Slice
+    from memicos_engine.capture.batch_stats import BatchStats
     from memicos_engine.generation.generation import Generation
 
     from memicos_inference.scheduler.jobs import Work
@@ -92,13 +92,13 @@ class Metrics:
         work.asked.waited = time.monotonic() - work.since
         self._wait.labels(kind).observe(work.asked.waited)
 
-    def captured(self, ran: Slice) -> None:
+    def record_capture_batch(self, ran: BatchStats) -> None:
         self._ran("capture", ran)
 
-    def prefilled(self, ran: Slice) -> None:
+    def record_prefill_batch(self, ran: BatchStats) -> None:
         self._ran("text", ran)
 
-    def stepped(self, rows: int) -> None:
+    def record_step(self, rows: int) -> None:
         """A run of the model that writes a token in each of these rows."""
         self._step_rows.observe(rows)
 
@@ -109,7 +109,7 @@ class Metrics:
         self._tokens_out.inc(work.written - before)
         work.asked.tokens_out += work.written - before
 
-    def _ran(self, kind: Kind, ran: Slice) -> None:
+    def _ran(self, kind: Kind, ran: BatchStats) -> None:
         self._run_prompts.labels(kind).observe(ran.rows)
         self._run_tokens.labels(kind).observe(ran.padded)
         self._tokens_in.labels(kind).inc(ran.tokens)
@@ -123,7 +123,7 @@ class Metrics:
 
 def _tokens(generation: Generation) -> int:
     """Of the prompts that are to be run."""
-    return sum(len(generation.rows[row].ids) for row in generation.open_rows)
+    return sum(len(generation.rows[row].ids) for row in generation.unfinished_rows)
 
 
 def _written(generation: Generation) -> int:

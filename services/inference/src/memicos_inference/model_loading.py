@@ -14,8 +14,8 @@ from memicos_engine.errors import InvalidRequestError, LoadError
 from memicos_engine.model import hub, model_names
 from memicos_engine.model.hub import ProgressCallback
 
-from memicos_inference.loaded_model import Served
-from memicos_inference.scheduler.caches import Residuals, Texts
+from memicos_inference.loaded_model import LoadedModel
+from memicos_inference.scheduler.caches import ActivationCache, TextCache
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ IMPORTED = 0.2
 log = logging.getLogger(__name__)
 
 
-def load(settings: Settings, report: ProgressCallback) -> Served:
+def load_model(settings: Settings, report: ProgressCallback) -> LoadedModel:
     """The model, and what its sources are; they are loaded when asked for.
 
     A source that cannot be read, or does not fit the model, is left out and told: the others are served.
@@ -47,29 +47,29 @@ def load(settings: Settings, report: ProgressCallback) -> Served:
         os.environ["HF_TOKEN"] = settings.hf_token.get_secret_value()
     device = pick_device(settings.device)
     place = model_names.locate_weights(settings.models)
-    want = wanted(settings, device)
+    want = source_selection(settings, device)
     choice = source_specs.select_sources(want, report)
     # before the weights are fetched: what is wrong with the settings shows early
-    stored, broken = known(choice.candidates, want, report)
+    stored, broken = read_source_info(choice.candidates, want, report)
     if broken and not stored and not choice.include_neurons:
         raise LoadError(next(iter(broken.values())))
     model = _model(settings, place, device, report)
     if choice.include_neurons:
         stored += neurons(model, want)
     shelf = _shelf(settings, model, stored, broken)
-    return Served(
+    return LoadedModel(
         settings=settings,
-        names=model_names.accepted_model_names(settings.models, choice.registry_models, place),
+        accepted_names=model_names.accepted_model_names(settings.models, choice.registry_models, place),
         weights=place.display_name,
         model=model,
         shelf=shelf,
         decoder=Decoder(model, settings.max_rows, settings.kv_bytes),
-        texts=Texts(settings.text_cache_bytes),
-        residuals=Residuals(settings.residual_cache_bytes),
+        text_cache=TextCache(settings.text_cache_bytes),
+        activation_cache=ActivationCache(settings.residual_cache_bytes),
     )
 
 
-def wanted(settings: Settings, device: str) -> SourceSelection:
+def source_selection(settings: Settings, device: str) -> SourceSelection:
     from memicos_engine.sources.source_specs import SourceSelection
 
     return SourceSelection(
@@ -84,7 +84,7 @@ def wanted(settings: Settings, device: str) -> SourceSelection:
     )
 
 
-def known(
+def read_source_info(
     candidates: Sequence[SourceCandidate], wanted: SourceSelection, report: ProgressCallback
 ) -> tuple[list[CacheEntry], dict[str, str]]:
     """Each source with what is known of it without its weights; and why others cannot be read, by id."""
@@ -119,7 +119,7 @@ def neurons(model: LanguageModel, wanted: SourceSelection) -> list[CacheEntry]:
     ]
 
 
-def fitting(
+def split_compatible(
     settings: Settings, model: LanguageModel, stored: Sequence[CacheEntry]
 ) -> tuple[list[CacheEntry], dict[str, str]]:
     """Those that fit the model, and why others do not, by id.
@@ -145,7 +145,7 @@ def _shelf(
     """Raises LoadError where there are sources and none of them can be served."""
     from memicos_engine.sources.source_cache import SourceCache
 
-    good, wrong = fitting(settings, model, stored)
+    good, wrong = split_compatible(settings, model, stored)
     broken = broken | wrong
     if broken and not good:
         raise LoadError(next(iter(broken.values())))
@@ -204,7 +204,7 @@ def _model(
     return model if place.folder else replace(model, origin=place.display_name)
 
 
-def outlined(place: model_names.WeightsLocation, folder: Path) -> LanguageModel:
+def load_outline(place: model_names.WeightsLocation, folder: Path) -> LanguageModel:
     """The model in `folder` without its weights.
 
     Raises:

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from memicos_inference.http.api_model import Wire
+from memicos_inference.http.api_model import ApiModel
 
 if TYPE_CHECKING:  # imports torch
     from memicos_engine.sources.source import SourceInfo
 
-    from memicos_inference.loaded_model import Served
+    from memicos_inference.loaded_model import LoadedModel
 
 
-class ModelRecipe(Wire):
+class ModelRecipe(ApiModel):
     """How text was run through the model."""
 
     model: str = Field(description="the id that requests name as `model`")
@@ -24,7 +24,7 @@ class ModelRecipe(Wire):
     prepend_bos: bool = Field(description="whether BOS is put in front, in a model that has one")
 
 
-class SaeRecipe(Wire):
+class SaeRecipe(ApiModel):
     """How values come from activations at the hook."""
 
     weights: str = Field(description="a folder's name, or hf:<owner>/<name>/<path> for a place in the hub")
@@ -52,9 +52,9 @@ class Recipe(ModelRecipe):
     sae: SaeRecipe | None = Field(description="null for a vector, and for neurons: these are read as they are")
 
 
-def of_model(served: Served, prepend_bos: bool) -> ModelRecipe:
+def model_recipe(served: LoadedModel, prepend_bos: bool) -> ModelRecipe:
     return ModelRecipe(
-        model=served.names[0],
+        model=served.accepted_names[0],
         weights=served.model.origin,
         dtype=served.settings.model_dtype,
         weight_processing="none",
@@ -62,7 +62,7 @@ def of_model(served: Served, prepend_bos: bool) -> ModelRecipe:
     )
 
 
-def of_source(served: Served, source: SourceInfo) -> Recipe:
+def source_recipe(served: LoadedModel, source: SourceInfo) -> Recipe:
     from memicos_engine.capture.positions import ignored_positions
     from memicos_engine.sources.source import NEURON_ARCHITECTURE
 
@@ -76,7 +76,7 @@ def of_source(served: Served, source: SourceInfo) -> Recipe:
         unit_directions=source.unit_directions,
     )
     return Recipe(
-        **of_model(served, recipe.prepend_bos).model_dump(),
+        **model_recipe(served, recipe.prepend_bos).model_dump(),
         hook_name=recipe.hook_name,
         context_size=recipe.context_size,
         ignored_positions=ignored_positions(recipe, served.model.bos_token_id is not None),
@@ -85,8 +85,8 @@ def of_source(served: Served, source: SourceInfo) -> Recipe:
     )
 
 
-def of_vector(served: Served, hook_name: str) -> Recipe:
-    model = of_model(served, served.model.tokenizer_prepends_bos)
+def vector_recipe(served: LoadedModel, hook_name: str) -> Recipe:
+    model = model_recipe(served, served.model.tokenizer_prepends_bos)
     return Recipe(
         **model.model_dump(), hook_name=hook_name, context_size=None, ignored_positions=[], norm_cut=None, sae=None
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # imports torch
     from memicos_engine.selftest.reconstruction_record import ReconstructionRecord
     from memicos_engine.sources.source import Source
 
-    from memicos_inference.loaded_model import Served
+    from memicos_inference.loaded_model import LoadedModel
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Verification:
         """In the order in which they were done. Replaced as a whole, so that readers need no lock."""
         self._settings = settings
 
-    def run_short(self, served: Served, report: ProgressCallback) -> None:
+    def run_short(self, served: LoadedModel, report: ProgressCallback) -> None:
         """What is checked as a server starts. Sources are checked when they are first used."""
         from memicos_engine.selftest import runner
 
@@ -57,7 +57,7 @@ class Verification:
             log.warning("what depends on that is answered all the same: ALLOW_UNVERIFIED is set")
         log.info("self-test %s after %.1f s", self.state, self.seconds)
 
-    def run_full(self, served: Served, show: Callable[[CheckResult], None]) -> None:
+    def run_full(self, served: LoadedModel, show: Callable[[CheckResult], None]) -> None:
         """Everything, all sources included; `show` gets each check as soon as it is done."""
         from memicos_engine.selftest import runner
 
@@ -68,7 +68,7 @@ class Verification:
             self._note(check)
             show(check)
 
-    def check_source(self, served: Served, source: Source) -> None:
+    def check_source(self, served: LoadedModel, source: Source) -> None:
         """Compares a source with its record when it is first used.
 
         Raises:
@@ -101,7 +101,7 @@ class Verification:
                 60,
             )
 
-    def _run(self, served: Served, extent: CheckLimits, show: Callable[[CheckResult], None] | None = None) -> None:
+    def _run(self, served: LoadedModel, extent: CheckLimits, show: Callable[[CheckResult], None] | None = None) -> None:
         from memicos_engine.selftest import runner
 
         began = time.monotonic()
@@ -121,7 +121,7 @@ class Verification:
         elif check.passed is None and check.source is None:
             log.warning("self-test: %s: %s", check.name, check.detail)
 
-    def _recorded(self, served: Served, source_id: str) -> ReconstructionRecord | None:
+    def _recorded(self, served: LoadedModel, source_id: str) -> ReconstructionRecord | None:
         """What was recorded here, by `memicos sae add`; else what came with the source's files."""
         from memicos_engine.selftest.reconstruction_record import FILE_NAME, read_record, record_path
 

@@ -1,13 +1,15 @@
-"""Puts the webapp together."""
+"""Builds the application: middleware, error handlers, routes, and what is opened at start-up."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
+from pydantic.json_schema import models_json_schema
 from starlette.staticfiles import StaticFiles
 
-from memicos_webapp import errors, request_log, security
+from memicos_webapp import errors, request_log
 from memicos_webapp.activation_search import api as text_search_api
 from memicos_webapp.activation_search import pages as text_search_pages
 from memicos_webapp.api_doc import pages as api_doc_pages
@@ -19,17 +21,21 @@ from memicos_webapp.embeddings import background as background_embedder
 from memicos_webapp.explanation_search import api as search_api
 from memicos_webapp.explanation_search import pages as search_pages
 from memicos_webapp.explanations import api as explanations_api
-from memicos_webapp.explanations import autointerp
+from memicos_webapp.explanations import autointerp_client
 from memicos_webapp.explanations import pages as explanations_pages
 from memicos_webapp.feature_test import api as activations_api
 from memicos_webapp.feature_test import pages as activations_pages
 from memicos_webapp.features import api as features_api
 from memicos_webapp.features import pages as features_pages
+from memicos_webapp.health import api as health_api
 from memicos_webapp.inference import pages as inference_pages
 from memicos_webapp.inference import service as inference_service
+from memicos_webapp.security import middleware
+from memicos_webapp.security.body_checks import check_body_text
 from memicos_webapp.settings import Settings
 from memicos_webapp.steering import api as steering_api
 from memicos_webapp.steering import pages as steering_pages
+from memicos_webapp.steering.schemas import SteerDelta
 from memicos_webapp.templating import STATIC
 
 API: tuple[APIRouter, ...] = (
@@ -56,11 +62,21 @@ PAGES: tuple[APIRouter, ...] = (
 )
 
 PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
-    inference_service.opened,
-    autointerp.opened,
+    inference_service.inference_lifespan,
+    autointerp_client.lifespan,
     background_embedder.lifespan,
 )
 """What folders open at start and close at the end (`async with part(app)`); `app.state.database` is there."""
+
+
+class _App(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The document with the models that only events have, which FastAPI does not find."""
+        document = super().openapi()
+        _, models = models_json_schema([(SteerDelta, "serialization")], ref_template="#/components/schemas/{model}")
+        schemas = document["components"]["schemas"]
+        document["components"]["schemas"] = dict(sorted((models["$defs"] | schemas).items()))
+        return document
 
 
 @asynccontextmanager
@@ -82,7 +98,7 @@ def _operation_id(route: APIRoute) -> str:
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. Nothing is opened before it starts, so its OpenAPI document needs no database."""
-    app = FastAPI(
+    app = _App(
         title="memicos",
         version="0.1.0",
         summary="Look at the features of language models, search them, run text through them, steer.",
@@ -92,14 +108,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
-        dependencies=[Depends(security.whole_text)],
+        dependencies=[Depends(check_body_text)],
         responses={422: {"model": errors.ErrorBody, "description": "Invalid request"}},
     )
     app.state.settings = settings or Settings()
-    security.install(app, app.state.settings)
+    middleware.install(app, app.state.settings)
     request_log.install(app, app.state.settings.log_requests)
     errors.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.include_router(health_api.router)
     for router in API:
         app.include_router(router, prefix="/api")
     for router in PAGES:

@@ -1,39 +1,43 @@
-"""What can go wrong with a request, in words that reach the user: JSON for /api, a page elsewhere."""
+"""Errors that reach the user: JSON for /api, a page or an htmx fragment elsewhere."""
 
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from memicos_service import errors as service_errors
+from memicos_service.errors import (
+    ErrorReport,
+    ServiceError,
+    unreadable_body,
+)
+from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from memicos_webapp.request_log import request_id
 from memicos_webapp.templating import render
-from memicos_webapp.validation import FORM_NAMES, describe
+from memicos_webapp.validation import FORM_CHOICES, FORM_NAMES, describe
 
 log = logging.getLogger(__name__)
 
 
 class ErrorBody(BaseModel):
-    """Every error of the API. Both fields hold the same words; clients read one or the other."""
+    """Body of every error of the API. Both fields hold the same text; some clients read one, some the other."""
 
-    error: str
-    message: str
+    error: str = Field(description="what was wrong, where, and what to do")
+    message: str = Field(description="the same as error")
 
 
-class Fault(Exception):
-    """Something the user is told: `message` says what was wrong, where, and what to do."""
+class Fault(ServiceError):
+    """An error that the user is shown: `message` says what was wrong, where, and what to do."""
 
     status = 500
 
     def __init__(self, message: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.headers = headers
+        super().__init__(self.status, message, headers=headers)
 
 
 class BadInput(Fault):
@@ -48,23 +52,35 @@ class NotFound(Fault):
     status = 404
 
 
-class TooLarge(Fault):
-    status = 413
+class TooManyRequests(Fault):
+    """A limit per visitor or in all is reached; `retry_after` seconds later the request may be repeated."""
+
+    status = 429
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message, {"Retry-After": str(retry_after)})
 
 
 class UpstreamFault(Fault):
-    """Another service answered, but not usefully."""
+    """Another service answered with an error, or with a response that cannot be used."""
 
     status = 502
 
 
 class Unavailable(Fault):
-    """Not now; `retry_after` seconds later perhaps."""
+    """The request may succeed `retry_after` seconds later."""
 
     status = 503
 
     def __init__(self, message: str, retry_after: int = 5) -> None:
         super().__init__(message, {"Retry-After": str(retry_after)})
+
+
+class NotConfigured(Fault):
+    """The operator has to set something before this works."""
+
+    status = 503
+    title = "Not configured"
 
 
 TITLES = {
@@ -74,6 +90,7 @@ TITLES = {
     405: "Method not allowed",
     413: "Too large",
     422: "Invalid request",
+    429: "Too many requests",
     502: "Another service failed",
     503: "Service unavailable",
 }
@@ -98,15 +115,20 @@ def _api_methods(request: Request) -> list[str]:
 
 
 def is_api_path(path: str) -> bool:
-    return path == "/api" or path.startswith("/api/")
+    return path in ("/api", "/health") or path.startswith("/api/")
 
 
 def is_api(request: Request) -> bool:
     return is_api_path(request.url.path)
 
 
-def error_response(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    """`message` as JSON, as an htmx fragment or as a page, whichever the caller can show."""
+def error_response(
+    request: Request, status: int, message: str, headers: dict[str, str] | None = None, title: str | None = None
+) -> Response:
+    """`message` as JSON, as an htmx fragment or as a page, whichever the caller can show.
+
+    `title` is the heading on pages; None: that of the status.
+    """
     if is_api(request):
         return JSONResponse({"error": message, "message": message}, status, headers)
     fragment = request.headers.get("hx-request") == "true"
@@ -117,33 +139,17 @@ def error_response(request: Request, status: int, message: str, headers: dict[st
         status_code=status,
         headers=headers,
         status=status,
-        title=TITLES.get(status, "Something went wrong"),
+        title=title or TITLES.get(status, "Something went wrong"),
         message=message,
     )
 
 
-async def _fault(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Fault)
-    return error_response(request, error.status, error.message, error.headers)
+def _respond(request: Request, report: ErrorReport) -> Response:
+    return error_response(request, report.status, report.message, report.headers, report.title)
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    if first["type"] == "json_invalid" and first["loc"][0] == "body":
-        reason = str(first.get("ctx", {}).get("error", "unreadable")).removesuffix(" at")
-        return error_response(request, 400, f"The body is not valid JSON: {reason} at character {first['loc'][1]}.")
-    names = {} if is_api(request) else FORM_NAMES
-    return error_response(request, 422, describe(error.errors(), names))
-
-
-def _unparsed(cause: BaseException | None) -> str | None:
-    """Why FastAPI could not read a body, where its own words do not say it."""
-    if isinstance(cause, RecursionError):
-        return "The body is nested too deeply."
-    if isinstance(cause, UnicodeDecodeError):
-        return f"The body is not UTF-8: byte 0x{cause.object[cause.start]:02x} at {cause.start}."
-    return None
+def _describe(request: Request, errors: Sequence[Any]) -> str:
+    return describe(errors) if is_api(request) else describe(errors, FORM_NAMES, FORM_CHOICES)
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -159,7 +165,7 @@ async def _http(request: Request, error: Exception) -> Response:
         message = f"{request.url.path} does not take {request.method}"
         message += f"; it takes {allowed}." if allowed else "."
     else:
-        message = _unparsed(error.__cause__) or str(error.detail)
+        message = unreadable_body(error.__cause__) or str(error.detail)
     return error_response(request, status, message, headers)
 
 
@@ -194,21 +200,8 @@ async def _database(request: Request, error: Exception) -> Response:
     raise error
 
 
-async def _unforeseen(request: Request, error: Exception) -> Response:
-    # Starlette logs the traceback: it raises the error again after this answer
-    # this answer is given outside of what sends the id with others
-    return error_response(request, 500, failure(), {"X-Request-ID": request_id()})
-
-
-def failure() -> str:
-    """What a visitor is told of a fault of ours."""
-    return f"Something failed on our side. It has been logged as {request_id()}."
-
-
 def install(app: FastAPI) -> None:
-    app.add_exception_handler(Fault, _fault)
-    app.add_exception_handler(RequestValidationError, _invalid)
+    service_errors.install(app, _respond, _describe)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(PoolTimeout, _busy)
     app.add_exception_handler(DBAPIError, _database)
-    app.add_exception_handler(Exception, _unforeseen)

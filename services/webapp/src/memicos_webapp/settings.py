@@ -1,22 +1,14 @@
 """Every setting of the webapp, read from the environment (and a `.env` file), with its default."""
 
-import ipaddress
 import sys
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from memicos_service import settings as service_settings
+from memicos_service.logs import LogFormat
+from memicos_service.server import is_loopback
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a bind address is reachable from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Settings(BaseSettings):
@@ -48,10 +40,8 @@ class Settings(BaseSettings):
         description="Host names that requests may name, separated by commas. Empty: localhost, 127.0.0.1 and "
         "[::1] when bound to loopback (which stops DNS rebinding), any when bound beyond it.",
     )
-    log_format: Literal["text", "json"] = Field(
-        default="text", description="text, or json: an object a line, for programs."
-    )
-    log_requests: bool = Field(default=True, description="0 logs of requests only those that failed.")
+    log_format: LogFormat = Field(default="text", description="text, or json: one JSON object per line.")
+    log_requests: bool = Field(default=True, description="0 logs only requests that failed on our side.")
     body_bytes: int = Field(default=1_000_000, gt=0, description="Largest request body.")
     features_per_page: int = Field(default=50, ge=1, le=500, description="Rows of a source's feature table a page.")
     words_characters: int = Field(default=200, ge=1, description="Longest filter by words on a source's page.")
@@ -82,6 +72,22 @@ class Settings(BaseSettings):
         default=2,
         ge=0,
         description="How long a known state of the inference server (ready, loading, down) is believed.",
+    )
+    inference_check_seconds: float = Field(
+        default=5,
+        gt=0,
+        description="Longest wait for the inference server's /health, and for its /v1/capabilities.",
+    )
+    inference_check_wait_seconds: float = Field(
+        default=0.5,
+        ge=0,
+        description="How long pages and requests wait for such a check before they use the last known state.",
+    )
+    inference_capabilities_seconds: float = Field(
+        default=60,
+        ge=0,
+        description="How long the inference server's capabilities (sources, limits) are believed. A source that they "
+        "lack is looked for at once.",
     )
     texts_at_once: int = Field(default=4, ge=1, description="Most texts in one request that runs text through a model.")
     search_results: int = Field(default=30, ge=1, le=100, description="Features that a search by own text shows.")
@@ -121,6 +127,15 @@ class Settings(BaseSettings):
         description="How often the server looks for explanations without a vector; 0: never.",
     )
     queries_remembered: int = Field(default=1000, ge=1, description="Queries whose vectors are kept in memory.")
+    paid_queries_per_visitor_hour: int = Field(
+        default=300,
+        ge=1,
+        description="Searches by meaning that one visitor may have embedded by a paid embedder (OpenAI) in an hour. "
+        "Cached queries are not counted, nor are searches from this machine on a server bound to loopback.",
+    )
+    paid_queries_per_day: int = Field(
+        default=10_000, ge=1, description="The same for all visitors together, in 24 hours."
+    )
     query_characters: int = Field(default=200, ge=3, description="Longest query of a search by meaning.")
     search_page: int = Field(
         default=20, ge=1, le=100, description="Features a page of a search by meaning, and of its JSON."
@@ -148,6 +163,11 @@ class Settings(BaseSettings):
     autointerp_seconds: float = Field(
         default=160, gt=0, description="Longest wait for an explanation by the autointerp server."
     )
+    autointerp_status_seconds: float = Field(
+        default=3,
+        ge=0,
+        description="How long the state of the autointerp server is cached, and the longest wait for it.",
+    )
     explain_activations: int = Field(
         default=10, ge=1, le=64, description="Texts of a feature that the language model is shown."
     )
@@ -158,7 +178,7 @@ class Settings(BaseSettings):
     @field_validator("database_url", "openai_api_key", "inference_secret", "autointerp_secret", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
-        return None if isinstance(value, str) and not value.strip() else value
+        return service_settings.empty_is_unset(value)
 
     @model_validator(mode="after")
     def _has_key(self) -> Self:
@@ -184,22 +204,17 @@ class Settings(BaseSettings):
 
 def variable(field: str) -> str:
     """The environment variable that sets a field."""
-    info = Settings.model_fields.get(field)
-    return str(info.validation_alias or f"MEMICOS_{field.upper()}") if info else field
+    return service_settings.variable(Settings, field)
 
 
 def at_most(field: str) -> str:
-    """A limit that an operator can set, as the API's documentation says it."""
+    """A limit that is a setting, in the words of the API's documentation."""
     return f"at most {Settings.model_fields[field].default:g} (setting {variable(field)})"
 
 
 def read(program: str) -> Settings:
-    """The settings; ends `program` with one line where one cannot be."""
+    """The settings; ends `program` with one line on standard error where a value is invalid."""
     try:
         return Settings()
     except ValidationError as error:
-        problems = [
-            ": ".join([*(variable(str(name)) for name in one["loc"][:1]), one["msg"].removeprefix("Value error, ")])
-            for one in error.errors()
-        ]
-        sys.exit(f"{program}: bad setting: {'; '.join(problems)}")
+        sys.exit(f"{program}: bad setting: {service_settings.problems(Settings, error)}")

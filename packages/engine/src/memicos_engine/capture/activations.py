@@ -17,20 +17,26 @@ import torch
 
 from memicos_engine.capture import attribution
 from memicos_engine.capture.attribution import Attribution
-from memicos_engine.capture.batched_ops import Columns, Encoding, Steps, lumps, reading
-from memicos_engine.capture.capture import Captured, Wanted
-from memicos_engine.capture.positions import counted_positions
+from memicos_engine.capture.batched_ops import (
+    CaptureSteps,
+    EncodeOperation,
+    EncoderColumnsOperation,
+    batchable,
+    encode_groups,
+)
+from memicos_engine.capture.capture import CapturedActivations, CaptureRequest
+from memicos_engine.capture.positions import included_positions
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model import hook_points
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import SourceInfo
 
-TURN = 50_000
+FEATURES_PER_TURN = 50_000
 """Values that are sorted by feature before others have their turn."""
 
 
 @dataclass(frozen=True)
-class Reading:
+class DirectionActivations:
     """One direction on a prompt. `max_position` is the first with `max_value`; both are 0 where no position counts."""
 
     values: list[float]
@@ -41,7 +47,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Hit:
+class RankedFeature:
     """A feature among the strongest; `score` is what it was ranked by."""
 
     source: str
@@ -54,16 +60,16 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Strongest:
+class RankedFeatures:
     """`counts[layer][position]`: features that fire, of all sources at that layer; `ignored`: positions by source."""
 
-    hits: list[Hit]
+    features: list[RankedFeature]
     counts: list[list[int]]
     ignored: list[list[int]]
 
 
 @dataclass(frozen=True)
-class ByToken:
+class TopFeaturesByToken:
     """`rows[position]`: (index, value) of the strongest features there, strongest first; ties by index."""
 
     rows: list[list[tuple[int, float]]]
@@ -71,17 +77,17 @@ class ByToken:
 
 
 @dataclass(frozen=True)
-class Firing:
+class SparseActivations:
     """`features[index]`: (position, value) wherever the feature fires on a position that counts; both ascending."""
 
     features: dict[int, list[tuple[int, float]]]
     ignored: list[int]
 
 
-@reading
-def feature(
+@batchable
+def feature_activations(
     model: LanguageModel, source: SourceInfo, prompts: Sequence[Sequence[int]], index: int, ignore_bos: bool
-) -> Steps[list[Reading]]:
+) -> CaptureSteps[list[DirectionActivations]]:
     """Values of one feature. With `ignore_bos` ignored positions take no part in the maximum.
 
     Raises:
@@ -89,23 +95,23 @@ def feature(
     """
     source.check_index(index)
     readings = []
-    captured = yield from _captured(model, [source], prompts)
+    captured = yield from _capture_sources(model, [source], prompts)
     for here in captured:
-        hidden = _read(source, here)
-        (encoded,) = yield Encoding(source, [hidden], [index])
+        hidden = _source_input(source, here)
+        (encoded,) = yield EncodeOperation(source, [hidden], [index])
         values = encoded[:, 0].float()
         check_finite(values, source.id)
-        counted = _counted(model, source, hidden)
-        value, position = _peak(values, counted if ignore_bos else None)
-        (dfa,) = yield from _attributed(model, source, here, [(index, position)])
-        readings.append(Reading(values.tolist(), value, position, _ignored(counted), dfa))
+        counted = _included_positions(model, source, hidden)
+        value, position = _maximum(values, counted if ignore_bos else None)
+        (dfa,) = yield from _attribute_features(model, source, here, [(index, position)])
+        readings.append(DirectionActivations(values.tolist(), value, position, _excluded_positions(counted), dfa))
     return readings
 
 
-@reading
-def vector(
+@batchable
+def vector_activations(
     model: LanguageModel, hook_name: str, direction: Sequence[float], prompts: Sequence[Sequence[int]]
-) -> Steps[list[Reading]]:
+) -> CaptureSteps[list[DirectionActivations]]:
     """Scalar product of a vector, as it is, with the activation at each position. No position is ignored.
 
     Raises:
@@ -114,19 +120,19 @@ def vector(
     """
     hook_points.check_capturable(model, hook_name)
     readings = []
-    captured = yield Wanted(prompts, (hook_name,))
+    captured = yield CaptureRequest(prompts, (hook_name,))
     for here in captured:
         hidden = here[hook_name]
         hook_points.check_width(hook_name, "The vector", len(direction), hidden.shape[-1])
         values = hidden.float() @ torch.tensor(direction, dtype=torch.float32, device=hidden.device)
         check_finite(values, hook_name)
-        value, position = _peak(values, None)
-        readings.append(Reading(values.tolist(), value, position, []))
+        value, position = _maximum(values, None)
+        readings.append(DirectionActivations(values.tolist(), value, position, []))
     return readings
 
 
-@reading
-def strongest(
+@batchable
+def top_features(
     model: LanguageModel,
     sources: Sequence[SourceInfo],
     prompts: Sequence[Sequence[int]],
@@ -134,7 +140,7 @@ def strongest(
     sort_positions: Sequence[int] = (),
     ignore_bos: bool = True,
     only: Sequence[int] | None = None,
-) -> Steps[list[Strongest]]:
+) -> CaptureSteps[list[RankedFeatures]]:
     """The `limit` strongest features of all `sources`, strongest first; ties in the order of sources, then by index.
 
     They are ranked by their maximum over the positions that count, or by their sum over those of `sort_positions`
@@ -156,64 +162,66 @@ def strongest(
         for index in only:
             sources[0].check_index(index)
         only = sorted(set(only))
-    captured = yield from _captured(model, sources, prompts)
+    captured = yield from _capture_sources(model, sources, prompts)
     n_layers = max((source.layer for source in sources), default=-1) + 1
-    found = [Strongest([], [[0] * len(ids) for _ in range(n_layers)], []) for ids in prompts]
+    found = [RankedFeatures([], [[0] * len(ids) for _ in range(n_layers)], []) for ids in prompts]
     for source in sources:
-        hidden = [_read(source, here) for here in captured]
-        for lump in lumps(source, hidden):
+        hidden = [_source_input(source, here) for here in captured]
+        for lump in encode_groups(source, hidden):
             some = [hidden[row] for row in lump]
-            for row, here, encoded in zip(lump, some, (yield Encoding(source, some, only)), strict=True):
-                values, counted, one = encoded.float(), _counted(model, source, here), found[row]
-                one.ignored.append(_ignored(counted))
+            for row, here, encoded in zip(lump, some, (yield EncodeOperation(source, some, only)), strict=True):
+                values, counted, one = encoded.float(), _included_positions(model, source, here), found[row]
+                one.ignored.append(_excluded_positions(counted))
                 active = (values > 0).sum(-1).tolist()
                 one.counts[source.layer] = [a + b for a, b in zip(one.counts[source.layer], active, strict=True)]
-                one.hits.extend(_best(source, values, counted if ignore_bos else None, limit, sort_positions, only))
+                one.features.extend(
+                    _rank_features(source, values, counted if ignore_bos else None, limit, sort_positions, only)
+                )
     for one, here in zip(found, captured, strict=True):
-        one.hits.sort(key=lambda hit: -hit.score)  # stable: ties stay in order
-        del one.hits[limit:]
+        one.features.sort(key=lambda hit: -hit.score)  # stable: ties stay in order
+        del one.features[limit:]
         for source in sources:
-            places = [place for place, hit in enumerate(one.hits) if hit.source == source.id]
-            peaks = [(one.hits[place].index, one.hits[place].max_position) for place in places]
-            attributed = yield from _attributed(model, source, here, peaks)
+            places = [place for place, hit in enumerate(one.features) if hit.source == source.id]
+            peaks = [(one.features[place].index, one.features[place].max_position) for place in places]
+            attributed = yield from _attribute_features(model, source, here, peaks)
             for place, dfa in zip(places, attributed, strict=True):
-                one.hits[place] = replace(one.hits[place], dfa=dfa)
+                one.features[place] = replace(one.features[place], dfa=dfa)
     return found
 
 
-@reading
-def topk_by_token(
+@batchable
+def top_features_by_token(
     model: LanguageModel, source: SourceInfo, prompts: Sequence[Sequence[int]], k: int
-) -> Steps[list[ByToken]]:
+) -> CaptureSteps[list[TopFeaturesByToken]]:
     """The `k` strongest features that fire at each position, ignored ones too.
 
     Raises:
         InvalidRequestError: values are not finite.
     """
     found = []
-    captured = yield from _captured(model, [source], prompts, attributed=False)
-    hidden = [_read(source, here) for here in captured]
-    for lump in lumps(source, hidden):
+    captured = yield from _capture_sources(model, [source], prompts, attributed=False)
+    hidden = [_source_input(source, here) for here in captured]
+    for lump in encode_groups(source, hidden):
         some = [hidden[row] for row in lump]
-        for here, encoded in zip(some, (yield Encoding(source, some)), strict=True):
+        for here, encoded in zip(some, (yield EncodeOperation(source, some)), strict=True):
             values, indices = encoded.float().topk(min(k, source.d_sae), dim=-1)
             check_finite(values, source.id)  # topk takes NaN for the largest
             rows = [
                 sorted(((i, v) for i, v in zip(*row, strict=True) if v > 0), key=lambda pair: (-pair[1], pair[0]))
                 for row in zip(indices.tolist(), values.tolist(), strict=True)
             ]
-            found.append(ByToken(rows, _ignored(_counted(model, source, here))))
+            found.append(TopFeaturesByToken(rows, _excluded_positions(_included_positions(model, source, here))))
     return found
 
 
-@reading
-def firing(
+@batchable
+def sparse_activations(
     model: LanguageModel,
     source: SourceInfo,
     prompts: Sequence[Sequence[int]],
     most: int,
     ignore_bos: bool = True,
-) -> Steps[list[Firing]]:
+) -> CaptureSteps[list[SparseActivations]]:
     """Every feature that fires, with its values above 0, at most `most` of them on all prompts together.
 
     With `ignore_bos` ignored positions do not count, else all do.
@@ -221,16 +229,16 @@ def firing(
     Raises:
         InvalidRequestError: there are more, or values are not finite.
     """
-    found: list[Firing] = []
+    found: list[SparseActivations] = []
     total = 0
-    captured = yield from _captured(model, [source], prompts, attributed=False)
-    hidden = [_read(source, here) for here in captured]
-    for lump in lumps(source, hidden):
+    captured = yield from _capture_sources(model, [source], prompts, attributed=False)
+    hidden = [_source_input(source, here) for here in captured]
+    for lump in encode_groups(source, hidden):
         some = [hidden[row] for row in lump]
-        for here, encoded in zip(some, (yield Encoding(source, some)), strict=True):
+        for here, encoded in zip(some, (yield EncodeOperation(source, some)), strict=True):
             values = encoded.float()
             check_finite(values, source.id)
-            counted = _counted(model, source, here)
+            counted = _included_positions(model, source, here)
             by_feature = values.T > 0
             if ignore_bos:
                 by_feature &= counted
@@ -243,17 +251,17 @@ def firing(
             indices, positions = by_feature.nonzero(as_tuple=True)
             features: dict[int, list[tuple[int, float]]] = {}
             triples = zip(indices.tolist(), positions.tolist(), values[positions, indices].tolist(), strict=True)
-            while some_of_them := list(islice(triples, TURN)):
+            while some_of_them := list(islice(triples, FEATURES_PER_TURN)):
                 for index, position, value in some_of_them:
                     features.setdefault(index, []).append((position, value))
                 yield None
-            found.append(Firing(features, _ignored(counted)))
+            found.append(SparseActivations(features, _excluded_positions(counted)))
     return found
 
 
-def _captured(
+def _capture_sources(
     model: LanguageModel, sources: Sequence[SourceInfo], prompts: Sequence[Sequence[int]], attributed: bool = True
-) -> Generator[Wanted, Captured, Captured]:
+) -> Generator[CaptureRequest, CapturedActivations, CapturedActivations]:
     """What sources read on prompts, with what attribution needs.
 
     Raises:
@@ -263,44 +271,44 @@ def _captured(
         hook_points.check_capturable(model, source.hook_name)
     names = [source.hook_name for source in sources]
     if attributed:
-        names += [name for source in sources for name in attribution.hooks_needed(model, source)]
-    return (yield Wanted(prompts, tuple(dict.fromkeys(names))))
+        names += [name for source in sources for name in attribution.attribution_hooks(model, source)]
+    return (yield CaptureRequest(prompts, tuple(dict.fromkeys(names))))
 
 
-def _read(source: SourceInfo, at_hooks: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def _source_input(source: SourceInfo, at_hooks: Mapping[str, torch.Tensor]) -> torch.Tensor:
     hidden = at_hooks[source.hook_name]
     hook_points.check_width(source.hook_name, f"Source {source.id}", source.d_in, hidden.shape[-1])
     return hidden
 
 
-def _counted(model: LanguageModel, source: SourceInfo, hidden: torch.Tensor) -> torch.Tensor:
-    return counted_positions(hidden, source.recipe, model.bos_token_id is not None)
+def _included_positions(model: LanguageModel, source: SourceInfo, hidden: torch.Tensor) -> torch.Tensor:
+    return included_positions(hidden, source.recipe, model.bos_token_id is not None)
 
 
-def _attributed(
+def _attribute_features(
     model: LanguageModel, source: SourceInfo, captured: Mapping[str, torch.Tensor], peaks: Sequence[tuple[int, int]]
-) -> Generator[Columns, list[torch.Tensor], list[Attribution | None]]:
+) -> Generator[EncoderColumnsOperation, list[torch.Tensor], list[Attribution | None]]:
     """For features with the positions of their maxima: where they are written from, None without attention."""
-    needed = attribution.hooks_needed(model, source)
+    needed = attribution.attribution_hooks(model, source)
     if not needed or not peaks:
         return [None for _ in peaks]
-    columns = yield Columns(source, [index for index, _ in peaks])
+    columns = yield EncoderColumnsOperation(source, [index for index, _ in peaks])
     return [
         attribution.attribute(needed, captured, column, position)
         for column, (_, position) in zip(columns, peaks, strict=True)
     ]
 
 
-def _best(
+def _rank_features(
     source: SourceInfo,
     values: torch.Tensor,
     counted: torch.Tensor | None,
     limit: int,
     sort_positions: Sequence[int],
     only: Sequence[int] | None,
-) -> list[Hit]:
+) -> list[RankedFeature]:
     """The strongest of `values` (T, F), or (T, n) for the features `only`. `counted` None: every position counts."""
-    counting = _counting(values, counted)
+    counting = _mask_excluded(values, counted)
     peaks = counting.amax(0)
     check_finite(peaks, source.id)
     scores = peaks
@@ -317,26 +325,26 @@ def _best(
     columns = values[:, kept].T.tolist()
     at = counting[:, kept].argmax(0)
     return [
-        Hit(source.id, only[column] if only is not None else column, row, score, peak, position)
+        RankedFeature(source.id, only[column] if only is not None else column, row, score, peak, position)
         for column, row, score, peak, position in zip(
             kept.tolist(), columns, scores[kept].tolist(), peaks[kept].tolist(), at.tolist(), strict=True
         )
     ]
 
 
-def _counting(values: torch.Tensor, counted: torch.Tensor | None) -> torch.Tensor:
+def _mask_excluded(values: torch.Tensor, counted: torch.Tensor | None) -> torch.Tensor:
     """`values` (T, F) where positions count and below all of them where not; 0 everywhere where none counts."""
     if counted is None or counted.all():
         return values
     return values.masked_fill(~counted[:, None], -torch.inf) if counted.any() else torch.zeros_like(values)
 
 
-def _peak(values: torch.Tensor, counted: torch.Tensor | None) -> tuple[float, int]:
-    counting = _counting(values[:, None], counted)[:, 0]
+def _maximum(values: torch.Tensor, counted: torch.Tensor | None) -> tuple[float, int]:
+    counting = _mask_excluded(values[:, None], counted)[:, 0]
     return counting.amax().item(), int(counting.argmax().item())
 
 
-def _ignored(counted: torch.Tensor) -> list[int]:
+def _excluded_positions(counted: torch.Tensor) -> list[int]:
     return (~counted).nonzero()[:, 0].tolist()
 
 

@@ -28,12 +28,12 @@ class Attribution:
     target: int
 
 
-def is_attention(source: SourceInfo) -> bool:
+def reads_attention_heads(source: SourceInfo) -> bool:
     """Whether the source reads attention heads."""
     return _HEADS.fullmatch(source.hook_name) is not None
 
 
-def hooks_needed(model: LanguageModel, source: SourceInfo) -> tuple[str, ...]:
+def attribution_hooks(model: LanguageModel, source: SourceInfo) -> tuple[str, ...]:
     """Names of the hook points of pattern and values that `attribute` needs.
 
     None for a source that does not read attention heads, and in a model that forms no pattern there.

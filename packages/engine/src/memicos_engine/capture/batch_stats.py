@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Slice:
+class BatchStats:
     """Rows of a run, each a prompt or a part of one: `tokens` of all of them, `padded` with the padding."""
 
     rows: int
@@ -13,9 +13,9 @@ class Slice:
     padded: int
 
 
-Ran = Callable[[Slice], None]
+StatsCallback = Callable[[BatchStats], None]
 """Called after each run."""
 
 
-def uncounted(_: Slice) -> None:
+def ignore_stats(_: BatchStats) -> None:
     """For callers that do not count."""

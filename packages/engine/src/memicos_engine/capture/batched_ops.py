@@ -11,7 +11,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import torch
 
-from memicos_engine.capture.capture import Captured, Wanted, in_one_run
+from memicos_engine.capture.capture import CapturedActivations, CaptureRequest, capture_together
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.feature_encoding import encode_features
 from memicos_engine.sources.source import Source, SourceInfo
@@ -19,12 +19,12 @@ from memicos_engine.sources.source import Source, SourceInfo
 P = ParamSpec("P")
 T = TypeVar("T")
 
-ENCODED_BYTES = 64 * 1024**2
+MAX_ENCODED_BYTES = 64 * 1024**2
 """Memory of the values that are encoded at a time; those of one prompt may have more."""
 
 
 @dataclass(frozen=True)
-class Encoding:
+class EncodeOperation:
     """Activations (T, D) of any number of prompts that a source is to encode. Is answered by values (T, F) of each, or
     (T, n) of the features `indices`.
     """
@@ -36,11 +36,11 @@ class Encoding:
     @property
     def nbytes(self) -> int:
         width = self.source.d_sae if self.indices is None else len(self.indices)
-        return sum(_nbytes(one, width) for one in self.hidden)
+        return sum(_value_bytes(one, width) for one in self.hidden)
 
 
 @dataclass(frozen=True)
-class Columns:
+class EncoderColumnsOperation:
     """Features whose encoder columns (D,) are needed. Is answered by one for each."""
 
     source: SourceInfo
@@ -51,48 +51,50 @@ class Columns:
         return len(self.indices) * self.source.d_in * 4
 
 
-OfSource = Encoding | Columns
+SourceOperation = EncodeOperation | EncoderColumnsOperation
 """What the weights of a source are needed for."""
 
-Steps = Generator[Wanted | OfSource | None, Any, T]
+CaptureSteps = Generator[CaptureRequest | SourceOperation | None, Any, T]
 """Is sent Captured for Wanted, tensors for what is of a source; None where it only lets others have their turn."""
 
 
-class Reader(Generic[P, T]):
+class Batchable(Generic[P, T]):
     """A reading: called, with sources that have their weights, it reads at once; `steps` are its steps."""
 
-    def __init__(self, steps: Callable[Concatenate[LanguageModel, P], Steps[T]]) -> None:
-        self.steps: Callable[Concatenate[LanguageModel, P], Steps[T]] = torch.inference_mode()(steps)
+    def __init__(self, steps: Callable[Concatenate[LanguageModel, P], CaptureSteps[T]]) -> None:
+        self.steps: Callable[Concatenate[LanguageModel, P], CaptureSteps[T]] = torch.inference_mode()(steps)
         wraps(steps)(self)
 
     def __call__(self, model: LanguageModel, *args: P.args, **kwargs: P.kwargs) -> T:
         steps = self.steps(model, *args, **kwargs)
         needed = next(steps)
         while True:
-            given: Captured | list[torch.Tensor] | None = None
-            if isinstance(needed, Wanted):
-                (given,) = in_one_run(model, [needed])
+            given: CapturedActivations | list[torch.Tensor] | None = None
+            if isinstance(needed, CaptureRequest):
+                (given,) = capture_together(model, [needed])
             elif needed is not None:
                 assert isinstance(needed.source, Source)
-                (given,) = computed(needed.source, [needed])
+                (given,) = run_operations(needed.source, [needed])
             try:
                 needed = steps.send(given)
             except StopIteration as end:
                 return end.value
 
 
-def reading(steps: Callable[Concatenate[LanguageModel, P], Steps[T]]) -> Reader[P, T]:
-    return Reader(steps)
+def batchable(steps: Callable[Concatenate[LanguageModel, P], CaptureSteps[T]]) -> Batchable[P, T]:
+    return Batchable(steps)
 
 
 @torch.inference_mode()
-def computed(source: Source, needed: Sequence[OfSource]) -> list[list[torch.Tensor]]:
+def run_operations(source: Source, needed: Sequence[SourceOperation]) -> list[list[torch.Tensor]]:
     """What several need of a source, the answer of each; whole encodes are one run of it."""
-    rows = [hidden for one in needed if isinstance(one, Encoding) and one.indices is None for hidden in one.hidden]
-    parts = iter(_encoded(source, rows) if rows else [])
+    rows = [
+        hidden for one in needed if isinstance(one, EncodeOperation) and one.indices is None for hidden in one.hidden
+    ]
+    parts = iter(_encode_together(source, rows) if rows else [])
     answers = []
     for one in needed:
-        if isinstance(one, Columns):
+        if isinstance(one, EncoderColumnsOperation):
             answers.append([source.encoder_column(index) for index in one.indices])
         elif one.indices is None:
             answers.append([next(parts) for _ in one.hidden])
@@ -101,25 +103,25 @@ def computed(source: Source, needed: Sequence[OfSource]) -> list[list[torch.Tens
     return answers
 
 
-def _encoded(source: Source, rows: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+def _encode_together(source: Source, rows: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
     whole = source.encode(rows[0] if len(rows) == 1 else torch.cat(list(rows)))
     return whole.split([len(hidden) for hidden in rows])
 
 
-def lumps(source: SourceInfo, hidden: Sequence[torch.Tensor]) -> Iterator[list[int]]:
+def encode_groups(source: SourceInfo, hidden: Sequence[torch.Tensor]) -> Iterator[list[int]]:
     """Places in `hidden`, in order, as many at a time as are encoded together; one at least."""
     lump: list[int] = []
-    room = ENCODED_BYTES
+    room = MAX_ENCODED_BYTES
     for place, one in enumerate(hidden):
-        nbytes = _nbytes(one, source.d_sae)
+        nbytes = _value_bytes(one, source.d_sae)
         if lump and nbytes > room:
             yield lump
-            lump, room = [], ENCODED_BYTES
+            lump, room = [], MAX_ENCODED_BYTES
         room -= nbytes
         lump.append(place)
     if lump:
         yield lump
 
 
-def _nbytes(hidden: torch.Tensor, width: int) -> int:
+def _value_bytes(hidden: torch.Tensor, width: int) -> int:
     return len(hidden) * width * 4

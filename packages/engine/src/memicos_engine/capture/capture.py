@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from memicos_engine.capture.batch_stats import Ran, Slice, uncounted
+from memicos_engine.capture.batch_stats import BatchStats, StatsCallback, ignore_stats
 from memicos_engine.errors import InvalidRequestError
-from memicos_engine.generation.kv_cache import alignable
+from memicos_engine.generation.kv_cache import supports_row_batching
 from memicos_engine.model.hook_modules import HookModule
 from memicos_engine.model.hook_points import find_hook_module, has_position_axis, layer_of
 from memicos_engine.model.language_model import LanguageModel
 
 
-class _LastNeeded(Exception):
+class _AllHooksReached(Exception):
     """Ends the forward pass once the last hook has been reached."""
 
 
@@ -42,16 +42,16 @@ def capture(
     names = list(dict.fromkeys(hook_names))
     if any(find_hook_module(model, name) is None for name in names):
         found = _capture_by_bridge(model, ids, mask, names)
-        return {name: _only(hidden, at) for name, hidden in found.items()}
-    return _capture_placed(model, ids, mask, names, at)
+        return {name: _select_positions(hidden, at) for name, hidden in found.items()}
+    return _capture_by_modules(model, ids, mask, names, at)
 
 
-Captured = list[dict[str, torch.Tensor]]
+CapturedActivations = list[dict[str, torch.Tensor]]
 """Of each prompt, by hook: activations (T, D), or patterns (heads, T, T)."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CaptureRequest:
     """What is to be captured on prompts of any length. With `last` only at the last position of each, (1, D), and of
     hooks only that have one vector a position."""
 
@@ -64,16 +64,16 @@ class Wanted:
         return sum(len(ids) for ids in self.prompts)
 
 
-def in_one_run(model: LanguageModel, wanted: Sequence[Wanted]) -> list[Captured]:
+def capture_together(model: LanguageModel, wanted: Sequence[CaptureRequest]) -> list[CapturedActivations]:
     """What several want, of prompts of any length, in one run. Raises: as `capture`."""
-    *_, found = in_slices(model, wanted, lambda: sys.maxsize)
+    *_, found = capture_in_slices(model, wanted, lambda: sys.maxsize)
     assert found is not None
     return found
 
 
-def in_slices(
-    model: LanguageModel, wanted: Sequence[Wanted], most: Callable[[], int], ran: Ran = uncounted
-) -> Generator[list[Captured] | None, None, None]:
+def capture_in_slices(
+    model: LanguageModel, wanted: Sequence[CaptureRequest], most: Callable[[], int], ran: StatsCallback = ignore_stats
+) -> Generator[list[CapturedActivations] | None, None, None]:
     """What several want, run up to the deepest hook of any; gives None between slices, at last what was found.
 
     A slice has at most as many tokens, padding included, as `most` says when it begins: rows of about one length
@@ -88,7 +88,7 @@ def in_slices(
     if not names:
         yield [[{} for _ in one.prompts] for one in wanted]
         return
-    whole = not can_be_cut(model, names)
+    whole = not can_split_prompts(model, names)
     waiting = sorted(range(len(rows)), key=lambda row: len(rows[row][1]))
     while waiting:
         group = _next_group(waiting, [len(ids) for _, ids in rows], most())
@@ -101,7 +101,7 @@ def in_slices(
         if longest <= most() or whole:
             at = ends - 1 if all(rows[row][0].last for row in group) else None
             captured = capture(model, ids, None if mask.all() else mask, names, at)
-            ran(Slice(len(group), sum(lengths), ids.numel()))
+            ran(BatchStats(len(group), sum(lengths), ids.numel()))
         else:
             at, parts = None, []
             cache = DynamicCache(config=model.hf.config)
@@ -111,9 +111,9 @@ def in_slices(
                     yield None
                 part = ids[:, done : done + most()]
                 done += part.shape[1]
-                before = _after(cache, part, done - part.shape[1])
-                parts.append(_capture_placed(model, part, None, names, None, before))
-                ran(Slice(len(group), part.numel(), part.numel()))
+                before = _continuation_inputs(cache, part, done - part.shape[1])
+                parts.append(_capture_by_modules(model, part, None, names, None, before))
+                ran(BatchStats(len(group), part.numel(), part.numel()))
             captured = {name: torch.cat([part[name] for part in parts], dim=1) for name in names}
         for place, row in enumerate(group):
             n = lengths[place]
@@ -131,9 +131,9 @@ def in_slices(
     yield [[next(each) for _ in one.prompts] for one in wanted]
 
 
-def can_be_cut(model: LanguageModel, names: Sequence[str]) -> bool:
+def can_split_prompts(model: LanguageModel, names: Sequence[str]) -> bool:
     """Whether a row may be run in parts, each seeing the keys and values of those before."""
-    return alignable(model.hf.config) and all(
+    return supports_row_batching(model.hf.config) and all(
         has_position_axis(name) and find_hook_module(model, name) for name in names
     )
 
@@ -147,12 +147,12 @@ def _next_group(rows: Sequence[int], lengths: Sequence[int], most: int) -> list[
     return list(rows[:n])
 
 
-def _only(hidden: torch.Tensor, at: torch.Tensor | None) -> torch.Tensor:
+def _select_positions(hidden: torch.Tensor, at: torch.Tensor | None) -> torch.Tensor:
     return hidden if at is None else hidden[torch.arange(len(hidden), device=hidden.device), at][:, None]
 
 
 @torch.inference_mode()
-def _capture_placed(
+def _capture_by_modules(
     model: LanguageModel,
     ids: torch.Tensor,
     mask: torch.Tensor | None,
@@ -166,14 +166,14 @@ def _capture_placed(
     found: dict[HookModule, torch.Tensor] = {}
 
     def keep(place: HookModule, hidden: torch.Tensor) -> None:
-        found[place] = _only(hidden, at)
+        found[place] = _select_positions(hidden, at)
         if len(found) == len(places):
-            raise _LastNeeded
+            raise _AllHooksReached
 
     handles = [handle for place in places for handle in place.add_hook(partial(keep, place))]
     try:
         model.hf.base_model(input_ids=ids, attention_mask=mask, use_cache=before is not None, **(before or {}))
-    except _LastNeeded:
+    except _AllHooksReached:
         pass
     finally:
         for handle in handles:
@@ -181,7 +181,7 @@ def _capture_placed(
     return {name: found[place] for name, place in by_name.items()}
 
 
-def _after(cache: DynamicCache, ids: torch.Tensor, n: int) -> dict[str, Any]:
+def _continuation_inputs(cache: DynamicCache, ids: torch.Tensor, n: int) -> dict[str, Any]:
     """For `ids` that come after `n` others, whose keys and values `cache` has as far as layers were run."""
     positions = torch.arange(n, n + ids.shape[1], device=ids.device)
     return {"past_key_values": cache, "position_ids": positions.expand(len(ids), -1)}

@@ -15,7 +15,7 @@ def ignored_positions(recipe: Recipe, has_bos: bool) -> list[int]:
     return [position for position in recipe.ignored_positions if not (no_bos and position == 0)]
 
 
-def counted_positions(hidden: torch.Tensor, recipe: Recipe, has_bos: bool) -> torch.Tensor:
+def included_positions(hidden: torch.Tensor, recipe: Recipe, has_bos: bool) -> torch.Tensor:
     """Boolean (B, T) or (T,) for `hidden` (B, T, D) or (T, D): False where ignored and above the recipe's norm cut."""
     counted = torch.ones(hidden.shape[:-1], dtype=torch.bool, device=hidden.device)
     inside = [position for position in ignored_positions(recipe, has_bos) if position < hidden.shape[-2]]

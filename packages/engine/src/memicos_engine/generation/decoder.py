@@ -11,16 +11,22 @@ from dataclasses import dataclass
 import torch
 from transformers import Cache, DynamicCache
 
-from memicos_engine.capture.batch_stats import Ran, Slice, uncounted
+from memicos_engine.capture.batch_stats import BatchStats, StatsCallback, ignore_stats
 from memicos_engine.errors import InvalidRequestError
-from memicos_engine.generation.generation import Generation, Row, cache_bytes
-from memicos_engine.generation.kv_cache import AlignedCache, LoneCache, RowCache, alignable, cache_nbytes
-from memicos_engine.generation.steering import steered
+from memicos_engine.generation.generation import Generation, Row, kv_cache_bytes
+from memicos_engine.generation.kv_cache import (
+    BatchCache,
+    RightAlignedCache,
+    SingleGenerationCache,
+    kv_cache_nbytes,
+    supports_row_batching,
+)
+from memicos_engine.generation.steering import apply_steering
 from memicos_engine.model.language_model import LanguageModel
 
 
 @dataclass
-class _Live:
+class _BatchRow:
     """A row of the batch."""
 
     generation: Generation
@@ -28,10 +34,10 @@ class _Live:
 
 
 @dataclass
-class _Prompts:
+class _PrefillBatch:
     """Rows whose prompts (B, T), padded on the left, have been run up to column `done`."""
 
-    rows: list[_Live]
+    rows: list[_BatchRow]
     pads: list[int]
     ids: torch.Tensor
     mask: torch.Tensor
@@ -51,43 +57,45 @@ class Decoder:
         self._model = model
         self._max_rows = max_rows
         self._kv_bytes = kv_bytes
-        self._shared = alignable(model.hf.config)
-        self._cache: RowCache = AlignedCache(model.hf.config, model.device) if self._shared else LoneCache(model.device)
+        self._shared = supports_row_batching(model.hf.config)
+        self._cache: BatchCache = (
+            RightAlignedCache(model.hf.config, model.device) if self._shared else SingleGenerationCache(model.device)
+        )
         self._waiting: list[Generation] = []
-        self._prompts: _Prompts | None = None
-        self._live: list[_Live] = []
+        self._prefill: _PrefillBatch | None = None
+        self._batch: list[_BatchRow] = []
 
     @property
     def generations(self) -> list[Generation]:
         """Those that have joined, and neither are done nor have left."""
-        rows = [*self._live, *(self._prompts.rows if self._prompts else [])]
+        rows = [*self._batch, *(self._prefill.rows if self._prefill else [])]
         there = dict.fromkeys([*(one.generation for one in rows), *self._waiting])
         return [one for one in there if not one.done]
 
     @property
-    def n_live(self) -> int:
+    def n_batch_rows(self) -> int:
         """Rows in the batch."""
-        return len(self._live)
+        return len(self._batch)
 
     @property
-    def live(self) -> list[Generation]:
+    def batch_generations(self) -> list[Generation]:
         """Those with rows in the batch."""
-        return list(dict.fromkeys(one.generation for one in self._live))
+        return list(dict.fromkeys(one.generation for one in self._batch))
 
     @property
     def cache_nbytes(self) -> int:
         """Memory of keys and values now. May be read from any thread."""
-        prompts = self._prompts
-        return cache_nbytes(self._cache.cache) + (cache_nbytes(prompts.cache) if prompts else 0)
+        prompts = self._prefill
+        return kv_cache_nbytes(self._cache.cache) + (kv_cache_nbytes(prompts.cache) if prompts else 0)
 
     @property
-    def has_prompts(self) -> bool:
-        return bool(self._waiting) or self._prompts is not None
+    def has_prefill(self) -> bool:
+        return bool(self._waiting) or self._prefill is not None
 
     @property
-    def prompted(self) -> list[Generation]:
+    def prefill_generations(self) -> list[Generation]:
         """Those whose prompts are being run, or wait to be."""
-        running = self._prompts.rows if self._prompts else []
+        running = self._prefill.rows if self._prefill else []
         return list(dict.fromkeys(one.generation for one in running)) or list(self._waiting)
 
     def fits(self, new: Generation) -> bool:
@@ -95,14 +103,14 @@ class Decoder:
         there = [*self.generations, new]
         if len(there) == 1:
             return True
-        rows = [(one, row) for one in there for row in one.open_rows]
+        rows = [(one, row) for one in there for row in one.unfinished_rows]
         n_rows = len(rows)
         if not self._shared or n_rows > self._max_rows:
             return False
         # the longest row so far need not be the one that has most to come
         so_far = max(len(one.rows[row].ids) + len(one.ids[row]) for one, row in rows)
         to_come = max(one.n_tokens - len(one.ids[row]) for one, row in rows)
-        return cache_bytes(self._model, n_rows, so_far + to_come) <= self._kv_bytes
+        return kv_cache_bytes(self._model, n_rows, so_far + to_come) <= self._kv_bytes
 
     def join(self, new: Generation) -> None:
         self._waiting.append(new)
@@ -110,30 +118,30 @@ class Decoder:
     @torch.inference_mode()
     def leave(self, gone: Generation) -> None:
         """It is written no further; its rows in the batch are free at once."""
-        gone.stopped = True
+        gone.cancelled = True
         if gone in self._waiting:
             self._waiting.remove(gone)
-        if self._prompts and all(one.generation.done for one in self._prompts.rows):
-            self._prompts = None
-        for place in reversed(range(len(self._live))):
-            if self._live[place].generation is gone:
+        if self._prefill and all(one.generation.done for one in self._prefill.rows):
+            self._prefill = None
+        for place in reversed(range(len(self._batch))):
+            if self._batch[place].generation is gone:
                 self._remove(place)
 
     @torch.inference_mode()
-    def prefill(self, most: int, ran: Ran = uncounted) -> list[Generation]:
+    def prefill(self, most: int, ran: StatsCallback = ignore_stats) -> list[Generation]:
         """Run a slice of at most `most` tokens, padding included, of prompts; one column at least.
 
         Gives those that have their first tokens now.
         """
-        if self._prompts is None:
-            self._prompts = self._next_prompts(most)
-        now = self._prompts
+        if self._prefill is None:
+            self._prefill = self._next_prompts(most)
+        now = self._prefill
         end = now.ids.shape[1]
         if self._shared:
             end = min(end, now.done + max(1, most // len(now.ids)))
         columns = slice(now.done, end)
         where = None if now.where is None else now.where[:, columns]
-        with steered([one.generation.changes[one.row] for one in now.rows], where):
+        with apply_steering([one.generation.steering[one.row] for one in now.rows], where):
             output = self._model.hf(
                 input_ids=now.ids[:, columns],
                 attention_mask=now.mask[:, :end],
@@ -142,25 +150,29 @@ class Decoder:
                 use_cache=True,
                 logits_to_keep=1,
             )
-        ran(Slice(len(now.ids), sum(max(0, end - max(now.done, pad)) for pad in now.pads), now.ids[:, columns].numel()))
+        ran(
+            BatchStats(
+                len(now.ids), sum(max(0, end - max(now.done, pad)) for pad in now.pads), now.ids[:, columns].numel()
+            )
+        )
         now.done = end
         if end < now.ids.shape[1]:
             return []
         exact = output.logits[:, -1].float().cpu()
-        first = len(self._live)
+        first = len(self._batch)
         self._cache.add(now.cache, now.mask.sum(-1).tolist())
         # not before what may find no memory: until then they are prompts, to whoever asks
-        self._prompts = None
-        self._live += now.rows
+        self._prefill = None
+        self._batch += now.rows
         return self._accept(first, exact)
 
     @torch.inference_mode()
     def step(self) -> list[Generation]:
         """Write one token in every row of the batch. Gives those that have got one."""
-        tokens = [one.generation.ids[one.row][-1] for one in self._live]
+        tokens = [one.generation.ids[one.row][-1] for one in self._batch]
         device = self._model.device
         mask = self._cache.begin()
-        with steered([one.generation.changes[one.row] for one in self._live]):
+        with apply_steering([one.generation.steering[one.row] for one in self._batch]):
             output = self._model.hf(
                 input_ids=torch.tensor(tokens, device=device)[:, None],
                 attention_mask=mask,
@@ -175,29 +187,29 @@ class Decoder:
 
     def advance(self) -> list[Generation]:
         """All that waits is run, or a token written where nothing does."""
-        return self.prefill(sys.maxsize) if self.has_prompts else self.step()
+        return self.prefill(sys.maxsize) if self.has_prefill else self.step()
 
-    def _next_prompts(self, most: int) -> _Prompts:
+    def _next_prompts(self, most: int) -> _PrefillBatch:
         """Of those that wait in turn, as many as are run in `most` tokens when padded to one length; one at least."""
         chosen: list[Generation] = []
         for one in self._waiting:
-            rows = _open([*chosen, one])
+            rows = _unfinished_rows([*chosen, one])
             if chosen and len(rows) * max(len(row.ids) for row in rows) > most:
                 break
             chosen.append(one)
-        rows = _open(chosen)
+        rows = _unfinished_rows(chosen)
         longest = max(len(row.ids) for row in rows)
         pads = [longest - len(row.ids) for row in rows]
         device = self._model.device
         where = None
         if any(row.mask is not None for row in rows):
             steered_at = [row.mask if row.mask is not None else [True] * len(row.ids) for row in rows]
-            where = _padded(steered_at, pads, device).bool()
-        prompts = _Prompts(
-            rows=[_Live(one, row) for one in chosen for row in one.open_rows],
+            where = _pad_left(steered_at, pads, device).bool()
+        prompts = _PrefillBatch(
+            rows=[_BatchRow(one, row) for one in chosen for row in one.unfinished_rows],
             pads=pads,
-            ids=_padded([row.ids for row in rows], pads, device),
-            mask=_padded([[1] * len(row.ids) for row in rows], pads, device),
+            ids=_pad_left([row.ids for row in rows], pads, device),
+            mask=_pad_left([[1] * len(row.ids) for row in rows], pads, device),
             where=where,
             cache=DynamicCache(config=self._model.hf.config),
         )
@@ -206,37 +218,39 @@ class Decoder:
 
     def _accept(self, first: int, exact: torch.Tensor) -> list[Generation]:
         """Let the rows of the batch from `first` on go on after logits (rows, V); what is done leaves the batch."""
-        rows = self._live[first:]
+        rows = self._batch[first:]
         for one, here in zip(rows, exact, strict=True):
             if not one.generation.done:
                 try:
                     one.generation.accept(one.row, here)
                 except InvalidRequestError as error:
                     one.generation.error = error
-        for place in reversed(range(first, len(self._live))):
-            one = self._live[place]
-            if one.generation.done or one.generation.ended[one.row] is not None:
+        for place in reversed(range(first, len(self._batch))):
+            one = self._batch[place]
+            if one.generation.done or one.generation.finish_reasons[one.row] is not None:
                 self._remove(place)
         return list(dict.fromkeys(one.generation for one in rows))
 
     def _remove(self, place: int) -> None:
         """Of the batch; the last row takes its place."""
         self._cache.remove(place)
-        last = self._live.pop()
-        if place < len(self._live):
-            self._live[place] = last
+        last = self._batch.pop()
+        if place < len(self._batch):
+            self._batch[place] = last
 
 
-def _open(generations: Sequence[Generation]) -> list[Row]:
-    return [one.rows[row] for one in generations for row in one.open_rows]
+def _unfinished_rows(generations: Sequence[Generation]) -> list[Row]:
+    return [one.rows[row] for one in generations for row in one.unfinished_rows]
 
 
-def _padded(rows: Sequence[Sequence[int] | Sequence[bool]], pads: Sequence[int], device: torch.device) -> torch.Tensor:
+def _pad_left(
+    rows: Sequence[Sequence[int] | Sequence[bool]], pads: Sequence[int], device: torch.device
+) -> torch.Tensor:
     """Rows of one length, zeros on the left."""
     return torch.tensor([[0] * pad + [int(one) for one in row] for row, pad in zip(rows, pads, strict=True)]).to(device)
 
 
-def alone(model: LanguageModel, *generations: Generation) -> Decoder:
+def new_decoder(model: LanguageModel, *generations: Generation) -> Decoder:
     """A decoder that these have joined, with room for them."""
     decoder = Decoder(model, sum(len(one.rows) for one in generations), kv_bytes=0)
     for one in generations:
@@ -244,9 +258,9 @@ def alone(model: LanguageModel, *generations: Generation) -> Decoder:
     return decoder
 
 
-def write(model: LanguageModel, *generations: Generation) -> None:
+def generate(model: LanguageModel, *generations: Generation) -> None:
     """Write them to their end. Raises InvalidRequestError where one cannot go on."""
-    decoder = alone(model, *generations)
+    decoder = new_decoder(model, *generations)
     while decoder.generations:
         decoder.advance()
     for one in generations:

@@ -12,12 +12,12 @@ import torch
 
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation.sampling import Logprob, Sampler, Sampling, logprob_of
-from memicos_engine.generation.steering import Steer, changes
+from memicos_engine.generation.steering import SteeringVector, steering_plan
 from memicos_engine.model.language_model import LanguageModel
 
-__all__ = ["Generation", "Logprob", "Row", "Sampling", "Written", "cache_bytes"]
+__all__ = ["CompletedText", "Generation", "Logprob", "Row", "Sampling", "kv_cache_bytes"]
 
-Ended = Literal["length", "eos"]
+FinishReason = Literal["length", "eos"]
 
 
 @dataclass(frozen=True)
@@ -28,27 +28,27 @@ class Row:
     """
 
     ids: Sequence[int]
-    steers: Sequence[Steer] = ()
+    steers: Sequence[SteeringVector] = ()
     mask: Sequence[bool] | None = None
 
 
 @dataclass(frozen=True)
-class Written:
+class CompletedText:
     """A complete row: its tokens, an ending EOS included, why it ended, and their log-probabilities where asked for."""
 
     ids: Sequence[int]
-    ended: Ended
+    finish_reason: FinishReason
     logprobs: Sequence[Logprob]
 
-    def first(self, n_tokens: int) -> "Written | None":
+    def first(self, n_tokens: int) -> "CompletedText | None":
         """What had been written if no more than `n_tokens` had been asked for; None where that is not known."""
-        if len(self.ids) < n_tokens and self.ended == "length":
+        if len(self.ids) < n_tokens and self.finish_reason == "length":
             return None
-        ended = self.ended if len(self.ids) <= n_tokens else "length"
-        return Written(self.ids[:n_tokens], ended, self.logprobs[:n_tokens])
+        ended = self.finish_reason if len(self.ids) <= n_tokens else "length"
+        return CompletedText(self.ids[:n_tokens], ended, self.logprobs[:n_tokens])
 
 
-def cache_bytes(model: LanguageModel, n_rows: int, n_positions: int) -> int:
+def kv_cache_bytes(model: LanguageModel, n_rows: int, n_positions: int) -> int:
     """Memory for keys and values of so many rows and positions, were every layer to keep all of them."""
     config = model.hf.config.get_text_config(decoder=True)
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
@@ -75,7 +75,7 @@ class Generation:
         n_tokens: int,
         sampling: Sampling,
         kv_bytes: int,
-        known: Mapping[int, Written] | None = None,
+        known: Mapping[int, CompletedText] | None = None,
     ) -> None:
         longest = max(len(row.ids) for row in rows)
         if longest + n_tokens > model.max_context:
@@ -83,7 +83,7 @@ class Generation:
                 f"Prompt ({longest} tokens) and completion ({n_tokens}) are {longest + n_tokens} tokens together; "
                 f"the model's context is {model.max_context}."
             )
-        needed = cache_bytes(model, len(rows), longest + n_tokens)
+        needed = kv_cache_bytes(model, len(rows), longest + n_tokens)
         if needed > kv_bytes:
             raise InvalidRequestError(
                 f"Keys and values of this request need {needed:,} bytes; {kv_bytes:,} are set aside. "
@@ -92,33 +92,33 @@ class Generation:
         self.rows = rows
         self.n_tokens = n_tokens
         self.ids: list[list[int]] = [[] for _ in rows]
-        self.ended: list[Ended | None] = [None for _ in rows]
+        self.finish_reasons: list[FinishReason | None] = [None for _ in rows]
         self.logprobs: list[list[Logprob]] = [[] for _ in rows]
         self.logits: list[torch.Tensor | None] = [None for _ in rows]
         self.error: InvalidRequestError | None = None
-        self.stopped = False
-        self.changes = [changes(model, row.steers) for row in rows]
+        self.cancelled = False
+        self.steering = [steering_plan(model, row.steers) for row in rows]
         self.eos = model.eos_token_ids
         for row, written in (known or {}).items():
-            self.ids[row], self.ended[row] = list(written.ids), written.ended
+            self.ids[row], self.finish_reasons[row] = list(written.ids), written.finish_reason
             self.logprobs[row] = list(written.logprobs)
         self.sampling = sampling
         self._samplers = [Sampler(sampling, row.ids) for row in rows]
 
     @property
     def done(self) -> bool:
-        return self.stopped or self.error is not None or None not in self.ended
+        return self.cancelled or self.error is not None or None not in self.finish_reasons
 
     @property
-    def open_rows(self) -> list[int]:
+    def unfinished_rows(self) -> list[int]:
         """Those that are still to be written."""
-        return [row for row, ended in enumerate(self.ended) if ended is None]
+        return [row for row, ended in enumerate(self.finish_reasons) if ended is None]
 
-    def result(self, row: int) -> Written:
+    def result(self, row: int) -> CompletedText:
         """Of a row that has ended."""
-        ended = self.ended[row]
+        ended = self.finish_reasons[row]
         assert ended is not None
-        return Written(self.ids[row], ended, self.logprobs[row])
+        return CompletedText(self.ids[row], ended, self.logprobs[row])
 
     def accept(self, row: int, logits: torch.Tensor) -> int:
         """The token that `row` goes on with after `logits` (V,), float32 on the CPU.
@@ -132,7 +132,7 @@ class Generation:
         if self.sampling.n_logprobs:
             self.logprobs[row].append(logprob_of(token, logits, self.sampling.n_logprobs))
         if token in self.eos:
-            self.ended[row] = "eos"
+            self.finish_reasons[row] = "eos"
         elif len(self.ids[row]) == self.n_tokens:
-            self.ended[row] = "length"
+            self.finish_reasons[row] = "length"
         return token

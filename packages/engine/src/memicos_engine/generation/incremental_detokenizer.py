@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from memicos_engine.model.language_model import LanguageModel
 
-_BEFORE = 16
+_CONTEXT_TOKENS = 16
 """How many tokens before new ones are decoded with them: enough for how decoders join two tokens."""
-_UNFINISHED = "\ufffd"
-_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+_REPLACEMENT_CHARACTER = "\ufffd"
+_BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
 
 
-class GrowingText:
+class IncrementalDetokenizer:
     """What tokens add to the text of `prefix_ids`, special tokens included.
 
     Decoders treat the start of a text apart (SentencePiece drops its first space), so tokens are decoded with some of
@@ -22,7 +22,7 @@ class GrowingText:
 
     def __init__(self, model: LanguageModel, prefix_ids: Sequence[int]) -> None:
         self._model = model
-        self._before = list(prefix_ids[-_BEFORE:])
+        self._before = list(prefix_ids[-_CONTEXT_TOKENS:])
         self._known = model.decode(self._before)
         self._held: list[int] = []
 
@@ -35,14 +35,14 @@ class GrowingText:
         known, whole = self._known, self._model.decode(both)
         if not whole.startswith(known):
             # the text so far ends inside a character that is completed now
-            known = known.rstrip(_UNFINISHED)
+            known = known.rstrip(_REPLACEMENT_CHARACTER)
         new = whole[len(known) :]
-        if not ended and (new.endswith(_UNFINISHED) or self._is_byte(self._held[-1])):
+        if not ended and (new.endswith(_REPLACEMENT_CHARACTER) or self._is_byte(self._held[-1])):
             return ""
-        self._before, self._held = both[-_BEFORE:], []
+        self._before, self._held = both[-_CONTEXT_TOKENS:], []
         self._known = self._model.decode(self._before)
         return new
 
     def _is_byte(self, token: int) -> bool:
         name = self._model.tokenizer.convert_ids_to_tokens(token)
-        return isinstance(name, str) and _BYTE.fullmatch(name) is not None
+        return isinstance(name, str) and _BYTE_TOKEN.fullmatch(name) is not None

@@ -11,23 +11,23 @@ import torch
 from transformers import Cache, DynamicCache, PreTrainedConfig
 from transformers.cache_utils import CacheLayerMixin, DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
 
-_MORE = 64
+_SPARE_COLUMNS = 64
 """Columns that buffers get beyond what is needed when they grow."""
 
 
-def alignable(config: PreTrainedConfig) -> bool:
+def supports_row_batching(config: PreTrainedConfig) -> bool:
     """Whether all that the model remembers are keys and values; others have a state that goes with one batch."""
     kinds = (DynamicLayer, DynamicSlidingWindowLayer, DummyLayer)
     return all(type(layer) in kinds for layer in DynamicCache(config=config).layers)
 
 
-def cache_nbytes(cache: Cache) -> int:
+def kv_cache_nbytes(cache: Cache) -> int:
     """Memory of the keys and values of all layers."""
     both = (getattr(layer, name, None) for layer in cache.layers for name in ("keys", "values"))
     return sum(one.nbytes for one in both if one is not None)
 
 
-class RowCache(Protocol):
+class BatchCache(Protocol):
     """`cache` is what the model is given; `lengths` are the rows' own, in their order."""
 
     cache: Cache
@@ -46,7 +46,7 @@ class RowCache(Protocol):
         """The last row takes its place."""
 
 
-class LoneCache:
+class SingleGenerationCache:
     """Rows of one `add`, for any model; to be used again when all are gone."""
 
     def __init__(self, device: torch.device) -> None:
@@ -60,7 +60,7 @@ class LoneCache:
         self.cache, self.lengths, self._columns = filled, list(lengths), max(lengths)
 
     def begin(self) -> torch.Tensor | None:
-        return _mask(self.lengths, self._columns, self._device)
+        return _padding_mask(self.lengths, self._columns, self._device)
 
     def advance(self) -> None:
         self._columns += 1
@@ -75,7 +75,7 @@ class LoneCache:
         self.cache.reorder_cache(kept)
 
 
-def _mask(lengths: Sequence[int], columns: int, device: torch.device) -> torch.Tensor | None:
+def _padding_mask(lengths: Sequence[int], columns: int, device: torch.device) -> torch.Tensor | None:
     """(rows, columns + 1) of those that are no padding; None where all are."""
     if min(lengths) == columns:
         return None
@@ -83,7 +83,7 @@ def _mask(lengths: Sequence[int], columns: int, device: torch.device) -> torch.T
     return (torch.arange(columns + 1, device=device) >= begins[:, None]).long()
 
 
-class _Layer(CacheLayerMixin):
+class _RightAlignedLayer(CacheLayerMixin):
     """A layer's keys and values, (rows, heads, columns, d_head), of which `rows` and columns `first` up to `end` are in
     use.
 
@@ -148,15 +148,17 @@ class _Layer(CacheLayerMixin):
         return -1
 
 
-class AlignedCache:
+class RightAlignedCache:
     """Rows that come and go, for models that are `alignable`."""
 
     def __init__(self, config: PreTrainedConfig, device: torch.device) -> None:
         self._rows = self._columns = 0
         """That every layer has room for."""
         self._device = device
-        layers = [one if isinstance(one, DummyLayer) else _Layer() for one in DynamicCache(config=config).layers]
-        self._layers = [one for one in layers if isinstance(one, _Layer)]
+        layers = [
+            one if isinstance(one, DummyLayer) else _RightAlignedLayer() for one in DynamicCache(config=config).layers
+        ]
+        self._layers = [one for one in layers if isinstance(one, _RightAlignedLayer)]
         self.cache: Cache = Cache(layers=list(layers))
         self.lengths: list[int] = []
 
@@ -166,7 +168,7 @@ class AlignedCache:
         pairs = [
             (here, there)
             for here, there in both
-            if isinstance(here, _Layer) and isinstance(there, DynamicLayer) and there.keys is not None
+            if isinstance(here, _RightAlignedLayer) and isinstance(there, DynamicLayer) and there.keys is not None
         ]
         for here, there in pairs:
             if not here.is_initialized:
@@ -183,7 +185,7 @@ class AlignedCache:
 
     def begin(self) -> torch.Tensor | None:
         self._make_room(len(self.lengths), 0)
-        return _mask(self.lengths, max(self.lengths), self._device)
+        return _padding_mask(self.lengths, max(self.lengths), self._device)
 
     def advance(self) -> None:
         for layer in self._layers:
@@ -218,7 +220,7 @@ class AlignedCache:
             return
         used = max(self.lengths, default=0)
         start = max(0, longest - used)
-        self._resize(rows, start + used + _MORE, start)
+        self._resize(rows, start + used + _SPARE_COLUMNS, start)
 
     def _resize(self, rows: int, columns: int, start: int) -> None:
         self._rows = self._columns = 0  # until all have it

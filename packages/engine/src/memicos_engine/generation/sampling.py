@@ -50,11 +50,11 @@ class Sampler:
             raise InvalidRequestError(
                 "The model's logits are not finite numbers any more: steer less strongly, or run it in another dtype."
             )
-        token = int(logits.argmax()) if self._sampling.temperature <= 0 else self._drawn(logits)
+        token = int(logits.argmax()) if self._sampling.temperature <= 0 else self._sample(logits)
         self._tokens.append(token)
         return token
 
-    def _drawn(self, logits: torch.Tensor) -> int:
+    def _sample(self, logits: torch.Tensor) -> int:
         exact = logits.double()  # holds any temperature that a request can name
         scores = (exact - exact.max()) / self._sampling.temperature
         if self._sampling.freq_penalty > 0:

@@ -23,12 +23,12 @@ from memicos_engine.model.language_model import LanguageModel
 Method = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP", "PROJECTION_CAP"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
-_Change = Callable[[torch.Tensor], torch.Tensor]
+_ActivationChange = Callable[[torch.Tensor], torch.Tensor]
 """From activations (T, D) of a row to what takes their place."""
 
 
 @dataclass(frozen=True, eq=False)
-class Steer:
+class SteeringVector:
     """A direction (D,) with its strength at a hook; kept as float32 on the CPU.
 
     Raises:
@@ -58,52 +58,52 @@ class Steer:
         object.__setattr__(self, "strength", strength)
         object.__setattr__(self, "method", method)
 
-    def normalized(self) -> "Steer":
+    def normalized(self) -> "SteeringVector":
         """With the direction scaled to length 1. Raises InvalidRequestError for a zero vector."""
         _check_nonzero(self.vector, self.hook)
-        return Steer(self.hook, _unit(self.vector), self.strength, self.method)
+        return SteeringVector(self.hook, _normalize(self.vector), self.strength, self.method)
 
 
-Changes = Mapping[HookModule, Sequence[_Change]]
+SteeringPlan = Mapping[HookModule, Sequence[_ActivationChange]]
 """What a row is steered with, by place."""
 
 
-def changes(model: LanguageModel, steers: Sequence[Steer]) -> Changes:
+def steering_plan(model: LanguageModel, steers: Sequence[SteeringVector]) -> SteeringPlan:
     """Directions on the model's device, by their places.
 
     Raises:
         InvalidRequestError: a hook that cannot be steered, a direction of another width than the activations there,
             or too long.
     """
-    by_place: dict[HookModule, list[Steer]] = {}
+    by_place: dict[HookModule, list[SteeringVector]] = {}
     for steer in steers:
         place, width = hook_points.steering_module(model, steer.hook)
         hook_points.check_width(steer.hook, "The steering vector", len(steer.vector), width)
         _check_square(steer)
         by_place.setdefault(place, []).append(steer)
-    return {place: _changes(here, model.device) for place, here in by_place.items()}
+    return {place: _module_changes(here, model.device) for place, here in by_place.items()}
 
 
 @contextmanager
-def steered(rows: Sequence[Changes], where: torch.Tensor | None = None) -> Iterator[None]:
+def apply_steering(rows: Sequence[SteeringPlan], where: torch.Tensor | None = None) -> Iterator[None]:
     """Steer the rows of a batch in every run inside; `where` (B, T) says at which positions, None at all."""
-    by_place: dict[HookModule, dict[int, Sequence[_Change]]] = {}
+    by_place: dict[HookModule, dict[int, Sequence[_ActivationChange]]] = {}
     for row, by in enumerate(rows):
         for place, here in by.items():
             by_place.setdefault(place, {})[row] = here
     handles = []
     try:
         for place, found in by_place.items():
-            handles += place.add_hook(partial(_changed, rows=found, where=where))
+            handles += place.add_hook(partial(_apply_changes, rows=found, where=where))
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _changes(steers: Sequence[Steer], device: torch.device) -> list[_Change]:
+def _module_changes(steers: Sequence[SteeringVector], device: torch.device) -> list[_ActivationChange]:
     """One change a direction, but additive ones that follow one another become one."""
-    found: list[_Change] = []
+    found: list[_ActivationChange] = []
     total: torch.Tensor | None = None
     for steer in steers:
         if steer.method == "SIMPLE_ADDITIVE":
@@ -111,19 +111,21 @@ def _changes(steers: Sequence[Steer], device: torch.device) -> list[_Change]:
             total = step if total is None else total + step
             continue
         if total is not None:
-            found.append(partial(_added, step=total.to(device)))
+            found.append(partial(_add, step=total.to(device)))
             total = None
-        unit = _unit(steer.vector).to(device)
+        unit = _normalize(steer.vector).to(device)
         if steer.method == "ORTHOGONAL_DECOMP":
-            found.append(partial(_scaled, unit=unit, extra=steer.strength - 1))
+            found.append(partial(_scale_component, unit=unit, extra=steer.strength - 1))
         else:
-            found.append(partial(_capped, unit=unit, most=steer.strength))
+            found.append(partial(_cap_component, unit=unit, most=steer.strength))
     if total is not None:
-        found.append(partial(_added, step=total.to(device)))
+        found.append(partial(_add, step=total.to(device)))
     return found
 
 
-def _changed(hidden: torch.Tensor, rows: Mapping[int, Sequence[_Change]], where: torch.Tensor | None) -> torch.Tensor:
+def _apply_changes(
+    hidden: torch.Tensor, rows: Mapping[int, Sequence[_ActivationChange]], where: torch.Tensor | None
+) -> torch.Tensor:
     """`hidden` (B, T, D) with each of `rows` changed at `where`."""
     result = hidden.clone()
     for row, changes in rows.items():
@@ -134,26 +136,26 @@ def _changed(hidden: torch.Tensor, rows: Mapping[int, Sequence[_Change]], where:
     return result
 
 
-def _added(hidden: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+def _add(hidden: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
     return hidden + step.to(hidden.dtype)
 
 
-def _scaled(hidden: torch.Tensor, unit: torch.Tensor, extra: float) -> torch.Tensor:
+def _scale_component(hidden: torch.Tensor, unit: torch.Tensor, extra: float) -> torch.Tensor:
     along = hidden.float() @ unit
     return hidden + (extra * along[:, None] * unit).to(hidden.dtype)
 
 
-def _capped(hidden: torch.Tensor, unit: torch.Tensor, most: float) -> torch.Tensor:
+def _cap_component(hidden: torch.Tensor, unit: torch.Tensor, most: float) -> torch.Tensor:
     above = (hidden.float() @ unit - most).clamp(min=0)
     return hidden - (above[:, None] * unit).to(hidden.dtype)
 
 
-def _unit(vector: torch.Tensor) -> torch.Tensor:
+def _normalize(vector: torch.Tensor) -> torch.Tensor:
     precise = vector.double()  # the square of a small or large float32 is none
     return (precise / precise.norm()).float()
 
 
-def _check_square(steer: Steer) -> None:
+def _check_square(steer: SteeringVector) -> None:
     """Norms square what they get: where that overflows they give zeros, and any token is as likely as any other."""
     step = steer.strength * (steer.vector if steer.method == "SIMPLE_ADDITIVE" else torch.ones(1))
     if steer.method != "PROJECTION_CAP" and not step.square().sum().isfinite():  # a cap only takes away

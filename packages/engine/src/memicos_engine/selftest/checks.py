@@ -15,9 +15,9 @@ from typing import Any, Literal
 import torch
 
 from memicos_engine.capture.capture import capture
-from memicos_engine.generation.decoder import write
-from memicos_engine.generation.generation import Generation, Row, Sampling, cache_bytes
-from memicos_engine.generation.steering import Steer
+from memicos_engine.generation.decoder import generate
+from memicos_engine.generation.generation import Generation, Row, Sampling, kv_cache_bytes
+from memicos_engine.generation.steering import SteeringVector
 from memicos_engine.model import hook_points
 from memicos_engine.model.checkpoint import Checkpoint
 from memicos_engine.model.language_model import LanguageModel
@@ -197,13 +197,13 @@ def check_cache(model: LanguageModel, extent: CheckLimits) -> CheckResult:
     hidden = capture(model, ids[None], None, [POST.format(layer)])[POST.format(layer)][0]
     # half of what tells two positions apart: about as strong as steering is
     step = (hidden[-1] - hidden[-2]) / 2
-    rows = [Row(ids.tolist()), Row(ids[: len(ids) // 2].tolist(), [Steer(POST.format(layer), step, 1.0)])]
-    room = cache_bytes(model, len(rows), len(ids) + extent.generated_tokens)
+    rows = [Row(ids.tolist()), Row(ids[: len(ids) // 2].tolist(), [SteeringVector(POST.format(layer), step, 1.0)])]
+    room = kv_cache_bytes(model, len(rows), len(ids) + extent.generated_tokens)
     # rows that end leave the batch; here each is to be found at its place
     writing = Generation(model, rows, extent.generated_tokens, Sampling(), room)
     writing.eos = frozenset()
     with record_blocks(model) as cached:
-        write(model, writing)
+        generate(model, writing)
     found: dict[str, float] = {}
     for number, row in enumerate(rows):
         prompt = len(row.ids)

@@ -13,7 +13,7 @@ import torch
 
 from memicos_engine.atomic_write import write_text_atomically
 from memicos_engine.capture.capture import capture
-from memicos_engine.capture.positions import counted_positions
+from memicos_engine.capture.positions import included_positions
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model import hook_points
 from memicos_engine.model.language_model import LanguageModel
@@ -99,7 +99,7 @@ def measure_reconstruction(model: LanguageModel, source: Source, texts: Sequence
         ids = model.token_ids(text, source.recipe.prepend_bos)[:size]
         tokens = torch.tensor([ids], device=model.device)
         found = capture(model, tokens, None, [source.hook_name, source.steer_hook])
-        counted = counted_positions(found[source.hook_name][0], source.recipe, has_bos)
+        counted = included_positions(found[source.hook_name][0], source.recipe, has_bos)
         read.append(found[source.hook_name][0][counted])
         left_out.append(found[source.hook_name][0][~counted])
         written.append(found[source.steer_hook][0][counted])

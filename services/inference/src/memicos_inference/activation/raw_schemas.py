@@ -4,13 +4,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from memicos_inference.http.api_model import Text, Wire
+from memicos_inference.http.api_model import ApiModel, Text
 from memicos_inference.recipes import ModelRecipe
 
 Type = Literal["final_output_token", "all_tokens"]
 
 
-class RawRequest(Wire):
+class RawRequest(ApiModel):
     """Activations at `hook_point` after `layers`, or at `hooks`."""
 
     prompts: list[Text] = Field(description="each is answered as it would be alone")
@@ -26,20 +26,20 @@ class RawRequest(Wire):
     prepend_bos: bool | None = Field(None, description="null: as the model's sources were trained")
 
 
-class RawActivation(Wire):
+class RawActivation(ApiModel):
     layer: int | None = Field(description="null where the hook is in no layer")
     hook: str
     token_indices: list[int] = Field(description="the positions that `values` has a row for")
     values: list[list[float]] = Field(description="numbers of the width of the hook, one row a position")
 
 
-class RawResult(Wire):
+class RawResult(ApiModel):
     token_strings: list[str]
     token_ids: list[int]
     activations: list[RawActivation] = Field(description="by layer, or in the order of `hooks`")
 
 
-class RawResponse(Wire):
+class RawResponse(ApiModel):
     hook_point: Literal["residual_stream"] | None = Field(description="null where `hooks` were asked for")
     type: Type
     dtype: str = Field(description="what the model computes in; the numbers are exactly its own")

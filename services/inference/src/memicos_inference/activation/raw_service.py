@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 from memicos_inference import recipes
 from memicos_inference.activation.raw_schemas import RawActivation, RawRequest, RawResponse, RawResult
-from memicos_inference.http.chunked_json import written
+from memicos_inference.http.chunked_json import json_in_chunks
 from memicos_inference.http.errors import BadInput
-from memicos_inference.loaded_model import Served
+from memicos_inference.loaded_model import LoadedModel
 
 if TYPE_CHECKING:
-    from memicos_engine.capture.batched_ops import Steps
+    from memicos_engine.capture.batched_ops import CaptureSteps
 
 
-def raw(served: Served, body: RawRequest) -> Steps[bytes]:
+def raw(served: LoadedModel, body: RawRequest) -> CaptureSteps[bytes]:
     from memicos_engine.capture.activations import check_finite
-    from memicos_engine.capture.capture import Wanted
+    from memicos_engine.capture.capture import CaptureRequest
     from memicos_engine.model.hook_points import layer_of
 
     if body.model is not None:
@@ -28,7 +28,7 @@ def raw(served: Served, body: RawRequest) -> Steps[bytes]:
     if body.hooks is None:  # known before the model runs
         positions = len(prompts) if last else sum(len(ids) for ids in prompts)
         served.check_values(positions * len(names) * served.model.d_model)
-    found = yield Wanted(prompts, names, last)
+    found = yield CaptureRequest(prompts, names, last)
     served.check_values(sum(hidden.numel() for captured in found for hidden in captured.values()))
     results = []
     for ids, captured in zip(prompts, found, strict=True):
@@ -52,12 +52,12 @@ def raw(served: Served, body: RawRequest) -> Steps[bytes]:
         dtype=str(served.model.dtype).removeprefix("torch."),
         device=str(served.model.device),
         results=results,
-        recipe=recipes.of_model(served, prepend_bos),
+        recipe=recipes.model_recipe(served, prepend_bos),
     )
-    return (yield from written(answer))
+    return (yield from json_in_chunks(answer))
 
 
-def _hook_names(served: Served, body: RawRequest) -> list[str]:
+def _hook_names(served: LoadedModel, body: RawRequest) -> list[str]:
     """What the request asks for, each once: layers ascending, hooks in the order given."""
     from memicos_engine.model.hook_points import check_capturable
 

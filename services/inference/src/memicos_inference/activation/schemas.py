@@ -7,14 +7,14 @@ ranking. A `-batch` request gives for each of its prompts what the prompt alone 
 
 from pydantic import Field
 
-from memicos_inference.http.api_model import Index, Number, Text, Wire
+from memicos_inference.http.api_model import ApiModel, Index, Number, Text
 from memicos_inference.recipes import Recipe
 
 IGNORED = "positions where values mean nothing: the source was not trained on such"
 PROMPTS = "each is answered as it would be alone"
 
 
-class DirectionRequest(Wire):
+class DirectionRequest(ApiModel):
     """One direction: `source` and `index`, or `vector` and `hook`."""
 
     model: Text
@@ -39,7 +39,7 @@ class SingleBatchRequest(DirectionRequest):
     prompts: list[Text] = Field(description=PROMPTS)
 
 
-class Attributed(Wire):
+class AttributionFields(ApiModel):
     """Direct feature attribution of a source that reads attention heads (hook `attn.hook_z`); null for others."""
 
     dfa_values: list[float] | None = Field(
@@ -49,13 +49,13 @@ class Attributed(Wire):
     dfa_target_index: int | None = Field(None, description="max_value_index")
 
 
-class SingleActivation(Attributed):
+class SingleActivation(AttributionFields):
     values: list[float] = Field(description="one a token")
     max_value: float
     max_value_index: int = Field(description="the first position with max_value")
 
 
-class SingleResponse(Wire):
+class SingleResponse(ApiModel):
     activation: SingleActivation
     tokens: list[str]
     tokens_is_special: list[bool]
@@ -64,11 +64,11 @@ class SingleResponse(Wire):
     recipe: Recipe
 
 
-class SingleBatchResponse(Wire):
+class SingleBatchResponse(ApiModel):
     results: list[SingleResponse] = Field(description="one a prompt")
 
 
-class SetRequest(Wire):
+class SourceSetRequest(ApiModel):
     """The strongest features of several sources."""
 
     model: Text
@@ -84,19 +84,19 @@ class SetRequest(Wire):
     )
 
 
-class AllRequest(SetRequest):
+class AllRequest(SourceSetRequest):
     """The strongest features of several sources on one prompt."""
 
     prompt: Text
 
 
-class AllBatchRequest(SetRequest):
+class AllBatchRequest(SourceSetRequest):
     """The strongest features of several sources on each of several prompts."""
 
     prompts: list[Text] = Field(description=PROMPTS)
 
 
-class FeatureActivation(Attributed):
+class FeatureActivation(AttributionFields):
     source: str
     index: int
     values: list[float] = Field(description="one a token")
@@ -107,13 +107,13 @@ class FeatureActivation(Attributed):
     max_value_index: int
 
 
-class SourcePositions(Wire):
+class SourcePositions(ApiModel):
     source: str
     ignored_positions: list[int] = Field(description=IGNORED)
     recipe: Recipe
 
 
-class AllResponse(Wire):
+class AllResponse(ApiModel):
     """Only features that fire on a position that counts are results, unless feature_filter names them."""
 
     activations: list[FeatureActivation] = Field(description="strongest first; ties by source, then index")
@@ -126,11 +126,11 @@ class AllResponse(Wire):
     sources: list[SourcePositions]
 
 
-class AllBatchResponse(Wire):
+class AllBatchResponse(ApiModel):
     results: list[AllResponse] = Field(description="one a prompt")
 
 
-class TopRequest(Wire):
+class TopFeaturesRequest(ApiModel):
     """The strongest features of one source at each token."""
 
     model: Text
@@ -139,31 +139,31 @@ class TopRequest(Wire):
     ignore_bos: bool = Field(True, description="leave ignored positions out of results")
 
 
-class TopkRequest(TopRequest):
+class TopkRequest(TopFeaturesRequest):
     """The strongest features of one source at each token of a prompt."""
 
     prompt: Text
 
 
-class TopkBatchRequest(TopRequest):
+class TopkBatchRequest(TopFeaturesRequest):
     """The strongest features of one source at each token of several prompts."""
 
     prompts: list[Text] = Field(description=PROMPTS)
 
 
-class TopFeature(Wire):
+class TopFeature(ApiModel):
     feature_index: int
     activation_value: float
 
 
-class TokenFeatures(Wire):
+class TokenFeatures(ApiModel):
     token_position: int = Field(description="position in `tokens`")
     token: str
     is_special: bool
     top_features: list[TopFeature] = Field(description="features that fire, strongest first")
 
 
-class TopkResponse(Wire):
+class TopkResponse(ApiModel):
     results: list[TokenFeatures]
     tokens: list[str]
     token_ids: list[int]
@@ -171,11 +171,11 @@ class TopkResponse(Wire):
     recipe: Recipe
 
 
-class TopkBatchResponse(Wire):
+class TopkBatchResponse(ApiModel):
     results: list[TopkResponse] = Field(description="one a prompt")
 
 
-class SourceRequest(Wire):
+class SourceRequest(ApiModel):
     """Every feature of one source that fires on the prompts."""
 
     prompts: list[Text] = Field(description=PROMPTS)
@@ -184,7 +184,7 @@ class SourceRequest(Wire):
     ignore_bos: bool = Field(True, description="leave ignored positions out")
 
 
-class SourceResult(Wire):
+class SourceResult(ApiModel):
     tokens: list[str]
     active_features: dict[str, list[tuple[int, float]]] = Field(
         serialization_alias="activeFeatures",
@@ -195,6 +195,6 @@ class SourceResult(Wire):
     ignored_positions: list[int] = Field(description=IGNORED)
 
 
-class SourceResponse(Wire):
+class SourceResponse(ApiModel):
     results: list[SourceResult] = Field(description="one a prompt")
     recipe: Recipe

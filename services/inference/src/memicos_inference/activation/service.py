@@ -17,7 +17,6 @@ from memicos_inference.activation.schemas import (
     AllResponse,
     DirectionRequest,
     FeatureActivation,
-    SetRequest,
     SingleActivation,
     SingleBatchRequest,
     SingleBatchResponse,
@@ -27,57 +26,60 @@ from memicos_inference.activation.schemas import (
     SourceRequest,
     SourceResponse,
     SourceResult,
+    SourceSetRequest,
     TokenFeatures,
     TopFeature,
+    TopFeaturesRequest,
     TopkBatchRequest,
     TopkBatchResponse,
     TopkRequest,
     TopkResponse,
-    TopRequest,
 )
-from memicos_inference.http.chunked_json import written
+from memicos_inference.http.chunked_json import json_in_chunks
 from memicos_inference.http.errors import BadInput
-from memicos_inference.loaded_model import Served, set_of
+from memicos_inference.loaded_model import LoadedModel, source_set_of
 
 if TYPE_CHECKING:
     from memicos_engine.capture.attribution import Attribution
-    from memicos_engine.capture.batched_ops import Steps
+    from memicos_engine.capture.batched_ops import CaptureSteps
 
 DEFAULT_RESULTS = 25
 DEFAULT_TOP_K = 5
 
 
-def single(served: Served, body: SingleRequest) -> Steps[bytes]:
-    (found,) = yield from _singles(served, body, [body.prompt])
-    return (yield from written(found))
+def single(served: LoadedModel, body: SingleRequest) -> CaptureSteps[bytes]:
+    (found,) = yield from _direction_activations(served, body, [body.prompt])
+    return (yield from json_in_chunks(found))
 
 
-def single_batch(served: Served, body: SingleBatchRequest) -> Steps[bytes]:
-    results = yield from _singles(served, body, body.prompts)
-    return (yield from written(SingleBatchResponse.model_construct(results=results)))
+def single_batch(served: LoadedModel, body: SingleBatchRequest) -> CaptureSteps[bytes]:
+    results = yield from _direction_activations(served, body, body.prompts)
+    return (yield from json_in_chunks(SingleBatchResponse.model_construct(results=results)))
 
 
-def strongest(served: Served, body: AllRequest) -> Steps[bytes]:
-    (found,) = yield from _strongest(served, body, [body.prompt])
-    return (yield from written(found))
+def top_features(served: LoadedModel, body: AllRequest) -> CaptureSteps[bytes]:
+    (found,) = yield from _top_features(served, body, [body.prompt])
+    return (yield from json_in_chunks(found))
 
 
-def strongest_batch(served: Served, body: AllBatchRequest) -> Steps[bytes]:
-    results = yield from _strongest(served, body, body.prompts)
-    return (yield from written(AllBatchResponse.model_construct(results=results)))
+def top_features_batch(served: LoadedModel, body: AllBatchRequest) -> CaptureSteps[bytes]:
+    results = yield from _top_features(served, body, body.prompts)
+    return (yield from json_in_chunks(AllBatchResponse.model_construct(results=results)))
 
 
-def topk_by_token(served: Served, body: TopkRequest) -> Steps[bytes]:
-    (found,) = yield from _topk_by_token(served, body, [body.prompt])
-    return (yield from written(found))
+def top_features_by_token(served: LoadedModel, body: TopkRequest) -> CaptureSteps[bytes]:
+    (found,) = yield from _top_features_by_token(served, body, [body.prompt])
+    return (yield from json_in_chunks(found))
 
 
-def topk_by_token_batch(served: Served, body: TopkBatchRequest) -> Steps[bytes]:
-    results = yield from _topk_by_token(served, body, body.prompts)
-    return (yield from written(TopkBatchResponse.model_construct(results=results)))
+def top_features_by_token_batch(served: LoadedModel, body: TopkBatchRequest) -> CaptureSteps[bytes]:
+    results = yield from _top_features_by_token(served, body, body.prompts)
+    return (yield from json_in_chunks(TopkBatchResponse.model_construct(results=results)))
 
 
-def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> Steps[list[SingleResponse]]:
+def _direction_activations(
+    served: LoadedModel, body: DirectionRequest, texts: Sequence[str]
+) -> CaptureSteps[list[SingleResponse]]:
     from memicos_engine.capture import activations
 
     served.check_model(body.model)
@@ -90,14 +92,16 @@ def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> St
         )
     if body.source is not None and body.index is not None:
         source = served.facts(body.source)
-        recipe = recipes.of_source(served, source)
+        recipe = recipes.source_recipe(served, source)
         prompts = served.prompts(texts, source.recipe.prepend_bos)
         source.check_index(body.index)
-        found = yield from activations.feature.steps(served.model, source, prompts, body.index, body.ignore_bos)
+        found = yield from activations.feature_activations.steps(
+            served.model, source, prompts, body.index, body.ignore_bos
+        )
     elif body.vector is not None and body.hook is not None:
-        recipe = recipes.of_vector(served, body.hook)
+        recipe = recipes.vector_recipe(served, body.hook)
         prompts = served.prompts(texts, served.model.tokenizer_prepends_bos)
-        found = yield from activations.vector.steps(served.model, body.hook, body.vector, prompts)
+        found = yield from activations.vector_activations.steps(served.model, body.hook, body.vector, prompts)
     else:
         raise BadInput("source goes with index, and vector with hook: one of the two is missing.")
     return [
@@ -106,9 +110,9 @@ def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> St
                 values=reading.values,
                 max_value=reading.max_value,
                 max_value_index=reading.max_position,
-                **_attributed(reading.dfa),
+                **_attribution_fields(reading.dfa),
             ),
-            **_tokens(served, ids),
+            **_token_fields(served, ids),
             ignored_positions=reading.ignored,
             recipe=recipe,
         )
@@ -116,11 +120,11 @@ def _singles(served: Served, body: DirectionRequest, texts: Sequence[str]) -> St
     ]
 
 
-def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> Steps[list[AllResponse]]:
+def _top_features(served: LoadedModel, body: SourceSetRequest, texts: Sequence[str]) -> CaptureSteps[list[AllResponse]]:
     from memicos_engine.capture import activations
 
     served.check_model(body.model)
-    source_ids = _selected(served, body.source_set, body.selected_sources)
+    source_ids = _selected_sources(served, body.source_set, body.selected_sources)
     if body.feature_filter is not None and len(source_ids) != 1:
         raise BadInput(f"Feature filter can only be used with a single source; {len(source_ids)} are selected.")
     limit = DEFAULT_RESULTS if body.num_results is None else body.num_results
@@ -133,9 +137,9 @@ def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> Steps[
         raise BadInput("Some of these sources were trained with BOS and some without: ask for them apart.")
     prompts = served.prompts(texts, sources[0].recipe.prepend_bos)
     ranking = (limit, body.sort_by_token_indexes, body.ignore_bos, body.feature_filter)
-    found = yield from activations.strongest.steps(served.model, sources, prompts, *ranking)
-    served.check_values(sum(len(one.hits) * len(ids) for ids, one in zip(prompts, found, strict=True)))
-    of_sources = [recipes.of_source(served, source) for source in sources]
+    found = yield from activations.top_features.steps(served.model, sources, prompts, *ranking)
+    served.check_values(sum(len(one.features) * len(ids) for ids, one in zip(prompts, found, strict=True)))
+    of_sources = [recipes.source_recipe(served, source) for source in sources]
     return [
         AllResponse.model_construct(
             activations=[
@@ -146,11 +150,11 @@ def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> Steps[
                     sum_values=hit.score if body.sort_by_token_indexes else None,
                     max_value=hit.max_value,
                     max_value_index=hit.max_position,
-                    **_attributed(hit.dfa),
+                    **_attribution_fields(hit.dfa),
                 )
-                for hit in one.hits
+                for hit in one.features
             ],
-            **_tokens(served, ids),
+            **_token_fields(served, ids),
             counts=one.counts,
             sources=[
                 SourcePositions.model_construct(source=source.id, ignored_positions=ignored, recipe=recipe)
@@ -161,11 +165,11 @@ def _strongest(served: Served, body: SetRequest, texts: Sequence[str]) -> Steps[
     ]
 
 
-def _selected(served: Served, source_set: str, selected: Sequence[str]) -> list[str]:
+def _selected_sources(served: LoadedModel, source_set: str, selected: Sequence[str]) -> list[str]:
     """Source ids of the request, each once, in the order given; all of the set where none is named."""
-    of_set = [source_id for source_id in served.shelf.ids if set_of(source_id) == source_set]
+    of_set = [source_id for source_id in served.shelf.ids if source_set_of(source_id) == source_set]
     if not of_set:
-        known = sorted({set_of(source_id) for source_id in served.shelf.ids})
+        known = sorted({source_set_of(source_id) for source_id in served.shelf.ids})
         raise BadInput(f"Invalid source set '{source_set}': this server has {', '.join(known) or 'no sources'}.")
     chosen = list(dict.fromkeys(selected)) or of_set
     for source_id in chosen:
@@ -177,7 +181,9 @@ def _selected(served: Served, source_set: str, selected: Sequence[str]) -> list[
     return chosen
 
 
-def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> Steps[list[TopkResponse]]:
+def _top_features_by_token(
+    served: LoadedModel, body: TopFeaturesRequest, texts: Sequence[str]
+) -> CaptureSteps[list[TopkResponse]]:
     from memicos_engine.capture import activations
 
     served.check_model(body.model)
@@ -186,9 +192,9 @@ def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> St
     if k > served.settings.max_top_k:
         raise BadInput(f"top_k is {k}; at most {served.settings.max_top_k} are given (INFERENCE_MAX_TOP_K).")
     prompts = served.prompts(texts, source.recipe.prepend_bos)
-    recipe = recipes.of_source(served, source)
+    recipe = recipes.source_recipe(served, source)
     answers = []
-    by_prompt = yield from activations.topk_by_token.steps(served.model, source, prompts, k)
+    by_prompt = yield from activations.top_features_by_token.steps(served.model, source, prompts, k)
     for ids, found in zip(prompts, by_prompt, strict=True):
         tokens, special = served.model.token_strings(ids), served.model.special_mask(ids)
         left_out = set(found.ignored) if body.ignore_bos else set()
@@ -212,28 +218,30 @@ def _topk_by_token(served: Served, body: TopRequest, texts: Sequence[str]) -> St
     return answers
 
 
-def firing(served: Served, body: SourceRequest) -> Steps[bytes]:
+def sparse_activations(served: LoadedModel, body: SourceRequest) -> CaptureSteps[bytes]:
     from memicos_engine.capture import activations
 
     served.check_model(body.model)
     source = served.facts(body.source)
     prompts = served.prompts(body.prompts, source.recipe.prepend_bos)
     most = served.settings.max_values
-    found = yield from activations.firing.steps(served.model, source, prompts, most, body.ignore_bos)
+    found = yield from activations.sparse_activations.steps(served.model, source, prompts, most, body.ignore_bos)
     results = [
         SourceResult.model_construct(
             active_features={str(index): values for index, values in one.features.items()},
-            **_tokens(served, ids),
+            **_token_fields(served, ids),
             ignored_positions=one.ignored,
         )
         for ids, one in zip(prompts, found, strict=True)
     ]
     return (
-        yield from written(SourceResponse.model_construct(results=results, recipe=recipes.of_source(served, source)))
+        yield from json_in_chunks(
+            SourceResponse.model_construct(results=results, recipe=recipes.source_recipe(served, source))
+        )
     )
 
 
-def _tokens(served: Served, ids: Sequence[int]) -> dict[str, Any]:
+def _token_fields(served: LoadedModel, ids: Sequence[int]) -> dict[str, Any]:
     return {
         "tokens": served.model.token_strings(ids),
         "tokens_is_special": served.model.special_mask(ids),
@@ -241,7 +249,7 @@ def _tokens(served: Served, ids: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _attributed(dfa: Attribution | None) -> dict[str, Any]:
+def _attribution_fields(dfa: Attribution | None) -> dict[str, Any]:
     if dfa is None:
         return {"dfa_values": None, "dfa_max_value": None, "dfa_target_index": None}
     return {"dfa_values": dfa.values, "dfa_max_value": dfa.max_value, "dfa_target_index": dfa.target}

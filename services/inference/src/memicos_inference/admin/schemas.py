@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from memicos_inference.http.api_model import Text, Wire
+from memicos_inference.http.api_model import ApiModel, Text
 
 
-class AddSourcesRequest(Wire):
+class AddSourcesRequest(ApiModel):
     spec: Text = Field(
         min_length=1,
         max_length=1000,
@@ -14,9 +14,9 @@ class AddSourcesRequest(Wire):
     )
 
 
-class AddSourcesResponse(Wire):
+class AddSourcesResponse(ApiModel):
     added: list[str] = Field(description="ids of the sources that are served now, and loaded when asked for")
 
 
-class RemoveSourceResponse(Wire):
+class RemoveSourceResponse(ApiModel):
     removed: str

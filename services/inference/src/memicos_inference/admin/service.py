@@ -11,7 +11,7 @@ from memicos_inference import model_loading
 from memicos_inference.admin import roots
 from memicos_inference.admin.schemas import AddSourcesResponse, RemoveSourceResponse
 from memicos_inference.http.errors import BadInput, Fault
-from memicos_inference.loaded_model import Served
+from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # imports torch
 
 
 @dataclass(frozen=True)
-class Prepared:
+class FoundSources:
     """The sources of an entry, which may be added. `neurons`: the model's own are meant."""
 
     stored: list[CacheEntry]
@@ -28,12 +28,14 @@ class Prepared:
     wanted: SourceSelection
 
 
-def prepare(settings: Settings, text: str) -> Prepared:
+def find_sources(settings: Settings, text: str) -> FoundSources:
     """What the entry's sources are; fetches what is the hub's."""
     from memicos_engine.sources import source_specs
 
     # who names a source wants it, whatever the patterns of the start are
-    wanted = replace(model_loading.wanted(settings, model_loading.pick_device(settings.device)), include=(), exclude=())
+    wanted = replace(
+        model_loading.source_selection(settings, model_loading.pick_device(settings.device)), include=(), exclude=()
+    )
     try:
         spec = source_specs.parse_spec(text)
         roots.check_entry(settings, spec)
@@ -43,19 +45,19 @@ def prepare(settings: Settings, text: str) -> Prepared:
         source_specs.check_unique_ids(candidates)
         for one in candidates:
             roots.check_candidate(settings, one)
-        stored, broken = model_loading.known(candidates, wanted, _unreported)
+        stored, broken = model_loading.read_source_info(candidates, wanted, _unreported)
     except LoadError as error:
         raise BadInput(str(error)) from error
     if broken:
         raise BadInput(" ".join(broken.values()))
-    return Prepared(stored, spec.kind == "neurons", wanted)
+    return FoundSources(stored, spec.kind == "neurons", wanted)
 
 
-def add(served: Served, prepared: Prepared) -> bytes:
+def add(served: LoadedModel, prepared: FoundSources) -> bytes:
     """All of an entry's sources, or none."""
     try:
         new = model_loading.neurons(served.model, prepared.wanted) if prepared.neurons else prepared.stored
-        _, wrong = model_loading.fitting(served.settings, served.model, new)
+        _, wrong = model_loading.split_compatible(served.settings, served.model, new)
     except LoadError as error:
         raise BadInput(str(error)) from error
     if wrong:
@@ -68,7 +70,7 @@ def add(served: Served, prepared: Prepared) -> bytes:
     return AddSourcesResponse(added=[one.info.id for one in new]).model_dump_json().encode()
 
 
-def remove(served: Served, source_id: str) -> bytes:
+def remove(served: LoadedModel, source_id: str) -> bytes:
     try:
         served.shelf.remove(source_id)
     except KeyError:

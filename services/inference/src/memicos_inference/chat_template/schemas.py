@@ -4,16 +4,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from memicos_inference.http.api_model import Text, Wire
+from memicos_inference.http.api_model import ApiModel, Text
 
 
-class TemplateMessage(Wire):
+class TemplateMessage(ApiModel):
     role: Text = Field(min_length=1)
     content: Text
     channel: Text | None = Field(None, description="for templates that have channels, as gpt-oss' has")
 
 
-class TemplateRequest(Wire):
+class TemplateRequest(ApiModel):
     messages: list[TemplateMessage] = Field(min_length=1)
     model: Text | None = Field(None, description="null: the one that there is")
     add_generation_prompt: bool = Field(True, description="open the assistant's turn at the end")
@@ -22,7 +22,7 @@ class TemplateRequest(Wire):
     )
 
 
-class TemplateSpan(Wire):
+class TemplateSpan(ApiModel):
     """What a token is. One that reaches over a border is what most of its characters are."""
 
     position: int
@@ -37,7 +37,7 @@ class TemplateSpan(Wire):
     )
 
 
-class TemplateResponse(Wire):
+class TemplateResponse(ApiModel):
     prompt: str
     tokens: list[int] = Field(description="token ids; no BOS beside the template's own")
     spans: list[TemplateSpan] = Field(description="one a token")

@@ -2,10 +2,10 @@
 
 from memicos_inference.chat_template.schemas import TemplateRequest, TemplateResponse, TemplateSpan
 from memicos_inference.http.errors import BadInput
-from memicos_inference.loaded_model import Served
+from memicos_inference.loaded_model import LoadedModel
 
 
-def apply(served: Served, body: TemplateRequest) -> bytes:
+def apply(served: LoadedModel, body: TemplateRequest) -> bytes:
     from memicos_engine.model.chat_sections import split_sections
 
     if body.model is not None:

@@ -38,7 +38,7 @@ def run(model_name: str) -> int:
     try:
         place = model_names.locate_weights(model_names.ModelNames(model=model_name))
         folder = place.folder or _fetch(place, settings)
-        model = model_loading.outlined(place, folder)
+        model = model_loading.load_outline(place, folder)
     except LoadError as error:
         print(f"refused: {error}", file=sys.stderr)
         return 1
@@ -62,14 +62,14 @@ def _fetch(place: model_names.WeightsLocation, settings: Settings) -> Path:
 def _lines(
     model: LanguageModel, place: model_names.WeightsLocation, folder: Path, settings: Settings
 ) -> Iterator[tuple[str, str]]:
-    from memicos_engine.generation.generation import cache_bytes
+    from memicos_engine.generation.generation import kv_cache_bytes
 
     heads = f"{model.n_layers} layers of width {model.d_model:,}, vocabulary {model.d_vocab:,}"
     yield "model", f"{place.display_name}: {type(model.hf).__name__}, {heads}, context {model.max_context:,}"
     parameters = sum(one.numel() for one in model.hf.parameters())
     yield "weights", f"{parameters:,} parameters: {_size(4 * parameters)} in float32, {_size(2 * parameters)} in 16 bit"
     yield "", _stored(place, folder)
-    numbers = cache_bytes(model, 1, 1) // model.dtype.itemsize
+    numbers = kv_cache_bytes(model, 1, 1) // model.dtype.itemsize
     most = settings.kv_bytes // (4 * numbers)
     yield "keys and values", f"{4 * numbers:,} bytes a token in float32, {2 * numbers:,} in 16 bit"
     yield "", f"INFERENCE_KV_BYTES={settings.kv_bytes} holds {most:,} tokens of float32, {2 * most:,} of 16 bit"

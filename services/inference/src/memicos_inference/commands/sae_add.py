@@ -15,7 +15,7 @@ from memicos_engine.atomic_write import write_text_atomically
 from memicos_engine.errors import LoadError
 
 from memicos_inference import env_files, logs, model_loading
-from memicos_inference.loaded_model import Served, set_of
+from memicos_inference.loaded_model import LoadedModel, source_set_of
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
@@ -78,7 +78,7 @@ def run(spec: str, env_file: Path | None, model: str | None, force: bool) -> int
     """Exit status: 1, with one line on stderr and nothing written, where the source is refused; else 0."""
     try:
         target = _target(spec, env_file, model)
-        served = model_loading.load(target.settings, _progress)
+        served = model_loading.load_model(target.settings, _progress)
         if served.shelf.unavailable:
             raise LoadError(_and_others(list(served.shelf.unavailable.values())))
         checked = []
@@ -114,13 +114,13 @@ def _target(text: str, env_file: Path | None, model: str | None) -> Target:
         elif not settings.models.configured:
             raise LoadError(f"{env_file} names no model: set MODEL_ID there.")
         sets = before if listed else (*before, entry)
-        wanted = model_loading.wanted(settings, model_loading.pick_device(settings.device))
+        wanted = model_loading.source_selection(settings, model_loading.pick_device(settings.device))
         # all that the file will have: two sources of one id would end the server's start
         choice = source_specs.select_sources(replace(wanted, sets=sets), _progress)
         own = settings.model_copy(update={"sae_sets": (listed or entry,)})
         if env_file is None:
             named = [one.id for one in choice.candidates if one.id != one.location]
-            env_file = Path(env_files.file_name(settings.model_id, set_of(named[0]) if named else "neurons"))
+            env_file = Path(env_files.file_name(settings.model_id, source_set_of(named[0]) if named else "neurons"))
             if env_file.exists():
                 raise LoadError(f"{env_file} is there already: add to it by --env-file {env_file}.")
             comment = f"{settings.model_id} with {entry}; written by memicos sae add."
@@ -147,7 +147,7 @@ def _of_model(settings: Settings, model: str) -> Settings:
     return settings.model_copy(update={**names, "override_model_id": None})
 
 
-def _check(served: Served) -> Iterator[Checked]:
+def _check(served: LoadedModel) -> Iterator[Checked]:
     import torch
     from memicos_engine.errors import InvalidRequestError
     from memicos_engine.selftest.reconstruction_record import measure_reconstruction
@@ -176,7 +176,7 @@ def _judge(checked: list[Checked], force: bool) -> None:
         _say(f"forced, though {_and_others(found)}")
 
 
-def _write(target: Target, served: Served, checked: list[Checked]) -> None:
+def _write(target: Target, served: LoadedModel, checked: list[Checked]) -> None:
     from memicos_engine.selftest.reconstruction_record import record_path, write_record
 
     folder = target.settings.probes

@@ -40,7 +40,7 @@ def run(settings: Settings) -> int:
         SystemExit: the model or a source cannot be loaded.
     """
     try:
-        served = model_loading.load(settings, lambda words, _share: log.info("%s", words))
+        served = model_loading.load_model(settings, lambda words, _share: log.info("%s", words))
     except LoadError as error:
         sys.exit(f"inference: {error}")
     verification = Verification(settings)

@@ -33,7 +33,7 @@ Index = Annotated[
 ]
 
 
-class Wire(BaseModel):
+class ApiModel(BaseModel):
     """Field names in snake_case, as the field's published clients send and read them."""
 
     model_config = ConfigDict(protected_namespaces=(), hide_input_in_errors=True)

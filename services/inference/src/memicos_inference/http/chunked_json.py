@@ -10,26 +10,26 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-PART = 20_000
+CHUNK_VALUES = 20_000
 """Numbers and strings that are serialised in one call, at most; about 4 ms."""
-TURN = 0.02
+TURN_SECONDS = 0.02
 """Seconds after which others have their turn."""
 
 
-def written(answer: BaseModel) -> Generator[None, Any, bytes]:
+def json_in_chunks(answer: BaseModel) -> Generator[None, Any, bytes]:
     """The answer's JSON, as `model_dump_json(by_alias=True)` gives it; yields when it is others' turn."""
     made = []
     begun = time.monotonic()
     for part in _parts(answer):
         made.append(part)
-        if time.monotonic() - begun > TURN:
+        if time.monotonic() - begun > TURN_SECONDS:
             yield None
             begun = time.monotonic()
     return b"".join(made)
 
 
 def _parts(value: Any) -> Iterator[bytes]:
-    if _size(value) <= PART:
+    if _size(value) <= CHUNK_VALUES:
         yield _json(value)
     elif isinstance(value, BaseModel):
         fields = type(value).model_fields.items()
@@ -55,10 +55,10 @@ def _items(values: list[Any]) -> Iterator[bytes]:
     size = 0
     for value in values:
         here = _size(value)
-        if group and size + here > PART:
+        if group and size + here > CHUNK_VALUES:
             yield opening + _json(group)[1:-1]
             opening, group, size = b",", [], 0
-        if here > PART:
+        if here > CHUNK_VALUES:
             yield opening
             yield from _parts(value)
             opening = b","

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from memicos_inference.http.request_context import asked, request_id
+from memicos_inference.http.request_context import request_context, request_id
 
 Cause = Literal[
     "invalid_request",
@@ -63,7 +63,7 @@ class Unavailable(Fault):
 
 
 def error_response(status: int, cause: Cause, message: str, retry_after: int | None = None) -> JSONResponse:
-    asked().cause = cause
+    request_context().cause = cause
     headers = {"Retry-After": str(retry_after)} if retry_after is not None else None
     return JSONResponse(ErrorBody(error=message, cause=cause).model_dump(), status, headers)
 

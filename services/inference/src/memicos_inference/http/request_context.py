@@ -16,7 +16,7 @@ SANE_ID = re.compile(r"[!-~]{1,128}")
 
 
 @dataclass
-class Asked:
+class RequestContext:
     """`waited` in seconds until the model took it; the model's thread writes the last three."""
 
     cause: Cause | None = None
@@ -25,25 +25,25 @@ class Asked:
     tokens_out: int = 0
 
 
-_asked: ContextVar[Asked | None] = ContextVar("asked", default=None)
+_asked: ContextVar[RequestContext | None] = ContextVar("asked", default=None)
 
 
-def begin() -> Asked:
+def begin() -> RequestContext:
     """A new request is what this task is about from now on."""
-    asked = Asked()
+    asked = RequestContext()
     _asked.set(asked)
     return asked
 
 
-def asked() -> Asked:
+def request_context() -> RequestContext:
     """Of the request that this is about; outside of one something that nobody reads."""
-    return _asked.get() or Asked()
+    return _asked.get() or RequestContext()
 
 
 def request_id() -> str:
     return correlation_id.get() or "-"
 
 
-def is_sane_id(given: str) -> bool:
+def is_valid_id(given: str) -> bool:
     """Whether a caller's X-Request-ID is taken: visible ASCII, at most 128 characters."""
     return SANE_ID.fullmatch(given) is not None

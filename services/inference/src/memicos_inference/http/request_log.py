@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from memicos_inference.http.request_context import Asked, begin, is_sane_id
+from memicos_inference.http.request_context import RequestContext, begin, is_valid_id
 from memicos_inference.metrics import Metrics
 
 log = logging.getLogger("memicos_inference.requests")
@@ -66,7 +66,7 @@ class RequestLog:
         finally:
             self._ended(scope, asked, status if complete else LEFT, time.perf_counter() - began)
 
-    def _ended(self, scope: Scope, asked: Asked, status: int, seconds: float) -> None:
+    def _ended(self, scope: Scope, asked: RequestContext, status: int, seconds: float) -> None:
         endpoint = endpoint_of(scope)
         self._metrics.answered(endpoint, status, seconds)
         if asked.cause is not None:
@@ -83,7 +83,7 @@ def endpoint_of(scope: Scope) -> str:
     return getattr(scope.get("route"), "path", NOWHERE)
 
 
-def _fields(scope: Scope, asked: Asked, endpoint: str, status: int, seconds: float) -> dict[str, object]:
+def _fields(scope: Scope, asked: RequestContext, endpoint: str, status: int, seconds: float) -> dict[str, object]:
     fields: dict[str, object] = {
         "method": scope["method"],
         "route": endpoint,
@@ -105,4 +105,4 @@ def _fields(scope: Scope, asked: Asked, endpoint: str, status: int, seconds: flo
 def install(app: FastAPI, metrics: Metrics, every: bool) -> None:
     """To be called last: what is added last is outermost."""
     app.add_middleware(RequestLog, metrics=metrics, every=every)
-    app.add_middleware(CorrelationIdMiddleware, validator=is_sane_id)
+    app.add_middleware(CorrelationIdMiddleware, validator=is_valid_id)

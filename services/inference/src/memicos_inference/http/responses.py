@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from memicos_inference.http.errors import Cause, ErrorBody, Fault, failure
-from memicos_inference.http.request_context import asked
+from memicos_inference.http.request_context import request_context
 from memicos_inference.http.sse import Events, event
 from memicos_inference.scheduler.jobs import Job, Work
 from memicos_inference.scheduler.scheduler import Scheduler
@@ -53,12 +53,12 @@ def _submit(request: Request, job: Job) -> Work:
     return scheduler_of(request).submit(job, client_of(request, request.app.state.settings))
 
 
-async def answer(request: Request, job: Job) -> Response:
+async def json_response(request: Request, job: Job) -> Response:
     """The JSON that `job` gives."""
     return await _last_body(request, _submit(request, job))
 
 
-async def generated(request: Request, job: Job, stream: bool) -> Response:
+async def generation_response(request: Request, job: Job, stream: bool) -> Response:
     """The last JSON that `job` gives, or with `stream` each as a server-sent event, and events as they are.
 
     Refusals come as errors either way: a stream begins with its first body.
@@ -67,7 +67,7 @@ async def generated(request: Request, job: Job, stream: bool) -> Response:
     if not stream:
         return await _last_body(request, work)
     bodies = work.bodies()
-    first = await _unless_closed(request, anext(bodies))
+    first = await _unless_disconnected(request, anext(bodies))
     if first is None:
         await bodies.aclose()
         return Response(status_code=499)
@@ -94,7 +94,7 @@ def _framed(body: bytes) -> Events:
 
 
 def _error(cause: Cause, words: str) -> Events:
-    asked().cause = cause
+    request_context().cause = cause
     return event(ErrorBody(error=words, cause=cause).model_dump_json().encode(), "error")
 
 
@@ -106,7 +106,7 @@ async def _last_body(request: Request, work: Work) -> Response:
                 newest = body
         return newest
 
-    body = await _unless_closed(request, last())
+    body = await _unless_disconnected(request, last())
     if body is None:
         return Response(status_code=499)
     if len(body) <= PIECE:
@@ -121,7 +121,7 @@ async def _pieces(body: bytes) -> AsyncGenerator[bytes, None]:
         yield body[first : first + PIECE]
 
 
-async def _unless_closed(request: Request, coming: Any) -> Any:
+async def _unless_disconnected(request: Request, coming: Any) -> Any:
     """What `coming` gives; None, and `coming` cancelled, where the client closes the connection first."""
 
     async def closed() -> None:

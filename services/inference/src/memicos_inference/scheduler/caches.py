@@ -14,8 +14,8 @@ from memicos_engine.errors import is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
-    from memicos_engine.capture.capture import Captured, Wanted
-    from memicos_engine.generation.generation import Generation, Sampling, Written
+    from memicos_engine.capture.capture import CapturedActivations, CaptureRequest
+    from memicos_engine.generation.generation import CompletedText, Generation, Sampling
 
 _KEY_BYTES = 40
 """Memory of a token id in a key."""
@@ -49,12 +49,12 @@ class Cache:
         self.misses += not hit
 
 
-class Texts(Cache):
+class TextCache(Cache):
     """Unsteered texts by prompt and sampling: moving a strength writes one row, not two."""
 
-    def find(self, ids: Sequence[int], sampling: Sampling, n_tokens: int) -> Written | None:
+    def find(self, ids: Sequence[int], sampling: Sampling, n_tokens: int) -> CompletedText | None:
         """The first `n_tokens` of it; None where fewer are kept and it went on."""
-        kept: Written | None = self._get(_text_key(ids, sampling))
+        kept: CompletedText | None = self._get(_text_key(ids, sampling))
         found = kept.first(n_tokens) if kept else None
         self._count(found is not None)
         return found
@@ -62,7 +62,7 @@ class Texts(Cache):
     def keep(self, generation: Generation) -> None:
         """Rows of it that are complete and unsteered."""
         for number, row in enumerate(generation.rows):
-            if row.steers or generation.ended[number] is None:
+            if row.steers or generation.finish_reasons[number] is None:
                 continue
             key = _text_key(row.ids, generation.sampling)
             written = generation.result(number)
@@ -70,7 +70,7 @@ class Texts(Cache):
             nbytes = _KEY_BYTES * (len(row.ids) + n_tokens) + _LOGPROB_BYTES * sum(
                 1 + len(one.top) for one in written.logprobs
             )
-            before: Written | None = self._get(key)
+            before: CompletedText | None = self._get(key)
             if self._has_room(nbytes) and (before is None or len(before.ids) < n_tokens):
                 self._kept[key] = written, nbytes
 
@@ -80,12 +80,12 @@ def _text_key(ids: Sequence[int], sampling: Sampling) -> Any:
     return tuple(ids), drawn, sampling.n_logprobs
 
 
-class Residuals(Cache):
+class ActivationCache(Cache):
     """Activations by prompt and hook: asking for another feature of the same prompt does not run the model."""
 
-    def find(self, wanted: Wanted) -> Captured | None:
+    def find(self, wanted: CaptureRequest) -> CapturedActivations | None:
         """All that is wanted, or None where a part of it is not kept."""
-        found: Captured = []
+        found: CapturedActivations = []
         for ids in wanted.prompts:
             key = tuple(ids)
             here: dict[str, torch.Tensor] = {}
@@ -99,7 +99,7 @@ class Residuals(Cache):
         self._count(True)
         return found
 
-    def keep(self, wanted: Wanted, captured: Captured) -> None:
+    def keep(self, wanted: CaptureRequest, captured: CapturedActivations) -> None:
         """Where the device is full, room is made instead."""
         try:
             self._copy(wanted, captured)
@@ -108,7 +108,7 @@ class Residuals(Cache):
                 raise
             self._kept.clear()
 
-    def _copy(self, wanted: Wanted, captured: Captured) -> None:
+    def _copy(self, wanted: CaptureRequest, captured: CapturedActivations) -> None:
         for ids, here in zip(wanted.prompts, captured, strict=True):
             key = tuple(ids)
             for name, hidden in here.items():

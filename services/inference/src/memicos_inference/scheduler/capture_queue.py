@@ -6,15 +6,15 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING
 
-from memicos_inference.loaded_model import Served
+from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.metrics import Metrics
-from memicos_inference.scheduler.failures import told
+from memicos_inference.scheduler.failures import to_api_error
 from memicos_inference.scheduler.jobs import Work
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.capture.batched_ops import OfSource
-    from memicos_engine.capture.capture import Captured
+    from memicos_engine.capture.batched_ops import SourceOperation
+    from memicos_engine.capture.capture import CapturedActivations
     from torch import Tensor
 
 
@@ -24,11 +24,11 @@ class Captures:
         self._settings = settings
         self.waiting: list[Work] = []
         """For a run of the model."""
-        self._batch: tuple[list[Work], Generator[list[Captured] | None, None, None]] | None = None
+        self._batch: tuple[list[Work], Generator[list[CapturedActivations] | None, None, None]] | None = None
         """What is being captured."""
-        self._given: deque[tuple[Work, Captured | list[Tensor] | None]] = deque()
+        self._given: deque[tuple[Work, CapturedActivations | list[Tensor] | None]] = deque()
         """What has been captured or encoded for whom; None for who only goes on."""
-        self._of_sources: list[tuple[Work, OfSource]] = []
+        self._of_sources: list[tuple[Work, SourceOperation]] = []
         """What waits for a source."""
 
     @property
@@ -46,9 +46,9 @@ class Captures:
         """Whether there is something to capture."""
         return bool(self._batch or self.waiting)
 
-    def add(self, served: Served, work: Work) -> None:
+    def add(self, served: LoadedModel, work: Work) -> None:
         assert work.wanted is not None
-        if (kept := served.residuals.find(work.wanted)) is None:
+        if (kept := served.activation_cache.find(work.wanted)) is None:
             self.waiting.append(work)
         else:
             self._metrics.taken(work)
@@ -61,7 +61,7 @@ class Captures:
         if self._batch and all(work.cancelled for work in self._batch[0]):
             self._batch = None
 
-    def answer(self, served: Served, enough: Callable[[], bool]) -> None:
+    def answer(self, served: LoadedModel, enough: Callable[[], bool]) -> None:
         """Answers of what is captured, until there are enough for now."""
         while (self._given or self._of_sources) and not enough():
             if self._given:
@@ -69,9 +69,9 @@ class Captures:
             else:
                 self._use_a_source(served)
 
-    def capture(self, served: Served, most: Callable[[], int]) -> None:
+    def capture(self, served: LoadedModel, most: Callable[[], int]) -> None:
         """A slice of at most `most` tokens."""
-        from memicos_engine.capture.capture import in_slices
+        from memicos_engine.capture.capture import capture_in_slices
 
         if self._batch is None:
             works = self._next_batch(served)
@@ -79,7 +79,7 @@ class Captures:
             for work in works:
                 self._metrics.taken(work)
                 work.waits = False
-            self._batch = works, in_slices(served.model, wanted, most, self._metrics.captured)
+            self._batch = works, capture_in_slices(served.model, wanted, most, self._metrics.record_capture_batch)
         works, slices = self._batch
         try:
             found = next(slices)
@@ -92,18 +92,18 @@ class Captures:
             self._given.extend(zip(works, found, strict=True))
             for work, captured in zip(works, found, strict=True):
                 assert work.wanted is not None
-                served.residuals.keep(work.wanted, captured)
+                served.activation_cache.keep(work.wanted, captured)
 
-    def _next_batch(self, served: Served) -> list[Work]:
+    def _next_batch(self, served: LoadedModel) -> list[Work]:
         """One of each client in turn, as many as have INFERENCE_BATCH_TOKENS together; one at least."""
-        from memicos_engine.capture.capture import can_be_cut
+        from memicos_engine.capture.capture import can_split_prompts
 
         chosen: list[Work] = []
         hooks: set[str] = set()
         room = self._settings.batch_tokens
         for work in _in_turn(self.waiting):
             assert work.wanted is not None
-            cut = can_be_cut(served.model, work.wanted.hook_names)
+            cut = can_split_prompts(served.model, work.wanted.hook_names)
             if not chosen and not cut:  # through the bridge, where one that cannot be had would fail the others
                 chosen = [work]
                 break
@@ -116,12 +116,12 @@ class Captures:
         self.waiting = [work for work in self.waiting if work not in chosen]
         return chosen
 
-    def _use_a_source(self, served: Served) -> None:
+    def _use_a_source(self, served: LoadedModel) -> None:
         """What several need of one is computed together, as much as steps.ENCODED_BYTES have room for."""
-        from memicos_engine.capture.batched_ops import ENCODED_BYTES, computed
+        from memicos_engine.capture.batched_ops import MAX_ENCODED_BYTES, run_operations
 
-        together: list[tuple[Work, OfSource]] = []
-        room = ENCODED_BYTES
+        together: list[tuple[Work, SourceOperation]] = []
+        room = MAX_ENCODED_BYTES
         for work, needed in self._of_sources:
             if not together or (needed.source.id == together[0][1].source.id and needed.nbytes <= room):
                 together.append((work, needed))
@@ -130,13 +130,13 @@ class Captures:
         self._of_sources = [one for one in self._of_sources if one[0] not in works]
         try:
             source = served.source(together[0][1].source.id)
-            found = computed(source, [needed for _, needed in together])
+            found = run_operations(source, [needed for _, needed in together])
         except Exception as error:  # noqa: BLE001  # raised again in the requests' handlers
             _fail(works, error)
             return
         self._given.extend(zip(works, found, strict=True))
 
-    def _go_on(self, work: Work, given: Captured | list[Tensor] | None) -> None:
+    def _go_on(self, work: Work, given: CapturedActivations | list[Tensor] | None) -> None:
         """Let a job go on with what it has asked for, up to what it needs next or to its end."""
         if work.cancelled:
             return
@@ -156,7 +156,7 @@ class Captures:
 
 def _fail(works: Iterable[Work], error: Exception) -> None:
     for work in works:
-        work.fail(work.context.run(told, error))
+        work.fail(work.context.run(to_api_error, error))
 
 
 def _in_turn(works: Iterable[Work]) -> list[Work]:

@@ -12,11 +12,11 @@ from memicos_inference.http.errors import Fault, Unavailable
 
 log = logging.getLogger(__name__)
 
-STATUS = 70
+EXIT_STATUS = 70
 """Of a process that cannot go on."""
 
 
-def told(error: Exception) -> Exception:
+def to_api_error(error: Exception) -> Exception:
     """What the engine refuses and what could not be loaded, in the request's terms; anything else as it is."""
     from torch import AcceleratorError
 
@@ -37,4 +37,4 @@ def end_process(words: str) -> NoReturn:
     """For whoever supervises it to start it anew."""
     log.critical("%s", words, exc_info=True)
     logging.shutdown()
-    os._exit(STATUS)
+    os._exit(EXIT_STATUS)

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from memicos_inference.loaded_model import Served
+from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.metrics import Metrics
-from memicos_inference.scheduler.failures import told
+from memicos_inference.scheduler.failures import to_api_error
 from memicos_inference.scheduler.jobs import Work
 
 if TYPE_CHECKING:
@@ -26,22 +26,22 @@ class Writers:
     def all(self) -> list[Work]:
         return [*self.waiting, *self._writing]
 
-    def add(self, served: Served, work: Work) -> None:
+    def add(self, served: LoadedModel, work: Work) -> None:
         if _generation(work).done:  # all of it is known
             self._metrics.taken(work)
             self._tell(served, work)
         else:
             self.waiting.append(work)
 
-    def let_go(self, served: Served) -> None:
+    def let_go(self, served: LoadedModel) -> None:
         """Of what nobody waits for any more."""
         for work in [one for one in self._writing if one.cancelled]:
             self._leave(served, work)
 
-    def join(self, served: Served) -> None:
+    def join(self, served: LoadedModel) -> None:
         """Who has the fewest rows is next; nobody overtakes who is next and does not fit yet."""
         while self.waiting:
-            rows = Counter(work.client for work in self._writing for _ in _generation(work).open_rows)
+            rows = Counter(work.client for work in self._writing for _ in _generation(work).unfinished_rows)
             work = min(self.waiting, key=lambda one: rows[one.client])
             if not served.decoder.fits(_generation(work)):
                 return
@@ -51,18 +51,18 @@ class Writers:
             served.decoder.join(_generation(work))
             self._writing.append(work)
 
-    def step(self, served: Served) -> None:
+    def step(self, served: LoadedModel) -> None:
         """A token for each text that has its prompt behind it."""
-        self._metrics.stepped(served.decoder.n_live)
-        self._write(served, served.decoder.step, lambda: served.decoder.live)
+        self._metrics.record_step(served.decoder.n_batch_rows)
+        self._write(served, served.decoder.step, lambda: served.decoder.batch_generations)
 
-    def prefill(self, served: Served, most: int) -> None:
+    def prefill(self, served: LoadedModel, most: int) -> None:
         """A slice of prompts."""
-        decoder, counted = served.decoder, self._metrics.prefilled
-        self._write(served, lambda: decoder.prefill(most, counted), lambda: decoder.prompted)
+        decoder, counted = served.decoder, self._metrics.record_prefill_batch
+        self._write(served, lambda: decoder.prefill(most, counted), lambda: decoder.prefill_generations)
 
     def _write(
-        self, served: Served, run: Callable[[], list[Generation]], concerned: Callable[[], list[Generation]]
+        self, served: LoadedModel, run: Callable[[], list[Generation]], concerned: Callable[[], list[Generation]]
     ) -> None:
         try:
             advanced = run()
@@ -83,7 +83,7 @@ class Writers:
     def _who_has(self, generation: Generation) -> Work | None:
         return next((work for work in self._writing if work.generation is generation), None)
 
-    def _tell(self, served: Served, work: Work) -> None:
+    def _tell(self, served: LoadedModel, work: Work) -> None:
         """Let the job of a text that has advanced make its answer."""
         generation = _generation(work)
         try:
@@ -97,14 +97,14 @@ class Writers:
         if generation.done:
             self._leave(served, work)
 
-    def _fail(self, served: Served, work: Work, error: Exception) -> None:
+    def _fail(self, served: LoadedModel, work: Work, error: Exception) -> None:
         self._leave(served, work)
-        work.fail(work.context.run(told, error))
+        work.fail(work.context.run(to_api_error, error))
 
-    def _leave(self, served: Served, work: Work) -> None:
+    def _leave(self, served: LoadedModel, work: Work) -> None:
         """What is complete of it is kept, also where it is not as a whole."""
         generation = _generation(work)
-        served.texts.keep(generation)
+        served.text_cache.keep(generation)
         served.decoder.leave(generation)
         if work.steps is not None:
             work.steps.close()

@@ -9,19 +9,20 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from memicos_inference.http.request_context import asked
+from memicos_inference.http.request_context import request_context
 from memicos_inference.http.sse import Events
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.capture.batched_ops import Steps
-    from memicos_engine.capture.capture import Wanted
+    from memicos_engine.capture.batched_ops import CaptureSteps
+    from memicos_engine.capture.capture import CaptureRequest
     from memicos_engine.generation.generation import Generation
 
-    from memicos_inference.loaded_model import Served
+    from memicos_inference.loaded_model import LoadedModel
+
 
 Writing = Generator["Generation | bytes | None", None, None]
 """Yields what is to be written; then, whenever it has advanced, the answer so far, events or None; last no None."""
-Job = Callable[["Served"], "bytes | Steps[bytes] | Writing"]
+Job = Callable[["LoadedModel"], "bytes | CaptureSteps[bytes] | Writing"]
 """Gives a body, at once or after the steps of a reading; or writes a text."""
 
 
@@ -37,12 +38,12 @@ class Work:
         self.client = client
         self.since = time.monotonic()
         self.context = copy_context()
-        self.asked = asked()
+        self.asked = request_context()
         self.cancelled = False
         self.waits = True
         """For the model, which has not taken it up yet."""
         self.steps: Generator[Any, Any, Any] | None = None
-        self.wanted: Wanted | None = None
+        self.wanted: CaptureRequest | None = None
         self.generation: Generation | None = None
         self.written = 0
         """Tokens of the generation that are counted."""

@@ -22,13 +22,13 @@ from memicos_engine.model.hub import ProgressCallback
 from memicos_inference.http.errors import Unavailable
 from memicos_inference.metrics import Metrics
 from memicos_inference.scheduler.capture_queue import Captures
-from memicos_inference.scheduler.failures import end_process, told
+from memicos_inference.scheduler.failures import end_process, to_api_error
 from memicos_inference.scheduler.generation_queue import Writers
 from memicos_inference.scheduler.jobs import Job, Work
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_inference.loaded_model import Served
+    from memicos_inference.loaded_model import LoadedModel
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +48,9 @@ class Progress:
 class Scheduler:
     """Runs `load`, then work, in a thread of its own."""
 
-    def __init__(self, load: Callable[[ProgressCallback], Served], settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, load: Callable[[ProgressCallback], LoadedModel], settings: Settings, metrics: Metrics) -> None:
         self.progress = Progress()
-        self.served: Served | None = None
+        self.served: LoadedModel | None = None
         """What is loaded; others than the model's thread may count it and no more."""
         self._load = load
         self._settings = settings
@@ -158,45 +158,45 @@ class Scheduler:
     def _busy(self) -> bool:
         return bool(self._captures.all or self._writers.all)
 
-    def _round(self, served: Served) -> None:
+    def _round(self, served: LoadedModel) -> None:
         decoder = served.decoder
         enough = self._until_texts_are_due(served)
         while self._arrived and not enough():
             self._begin(served, self._arrived.popleft())
         self._let_go(served)
         self._writers.join(served)
-        if decoder.n_live:
+        if decoder.n_batch_rows:
             self._writers.step(served)
         self._captures.answer(served, self._until_texts_are_due(served))
         # texts get their next token after one slice, and prompts take turns with captures
-        both = decoder.has_prompts and self._captures.has_slices
-        if decoder.has_prompts and not (both and decoder.n_live and self._prompts_had_a_slice):
+        both = decoder.has_prefill and self._captures.has_slices
+        if decoder.has_prefill and not (both and decoder.n_batch_rows and self._prompts_had_a_slice):
             self._prompts_had_a_slice = both
             self._writers.prefill(served, self._slice(served))
-            if decoder.n_live:
+            if decoder.n_batch_rows:
                 return
         self._prompts_had_a_slice = False
         if self._captures.has_slices:
             self._captures.capture(served, lambda: self._slice(served))
 
-    def _until_texts_are_due(self, served: Served) -> Callable[[], bool]:
+    def _until_texts_are_due(self, served: LoadedModel) -> Callable[[], bool]:
         """Whether what is done between tokens has taken long enough: never, while nobody waits for one."""
         end = time.monotonic() + ANSWERING
 
         def enough() -> bool:
-            return bool(served.decoder.n_live or self._writers.waiting) and time.monotonic() > end
+            return bool(served.decoder.n_batch_rows or self._writers.waiting) and time.monotonic() > end
 
         return enough
 
-    def _slice(self, served: Served) -> int:
+    def _slice(self, served: LoadedModel) -> int:
         """Tokens of a slice that begins now."""
-        return self._settings.slice_tokens * (1 if served.decoder.n_live else IDLE_SLICES)
+        return self._settings.slice_tokens * (1 if served.decoder.n_batch_rows else IDLE_SLICES)
 
-    def _begin(self, served: Served, work: Work) -> None:
+    def _begin(self, served: LoadedModel, work: Work) -> None:
         """Run a job up to what it needs of the model; to its end where it needs nothing."""
         if work.cancelled:
             return
-        from memicos_engine.capture.capture import Wanted
+        from memicos_engine.capture.capture import CaptureRequest
         from memicos_engine.generation.generation import Generation
 
         try:
@@ -207,10 +207,10 @@ class Scheduler:
                 return
             needed = work.context.run(next, found)
         except Exception as error:  # noqa: BLE001  # raised again in the request's handler
-            work.fail(work.context.run(told, error))
+            work.fail(work.context.run(to_api_error, error))
             return
         work.steps = found
-        if isinstance(needed, Wanted):
+        if isinstance(needed, CaptureRequest):
             work.wanted = needed
             self._captures.add(served, work)
         else:
@@ -218,7 +218,7 @@ class Scheduler:
             work.generation = needed
             self._writers.add(served, work)
 
-    def _let_go(self, served: Served) -> None:
+    def _let_go(self, served: LoadedModel) -> None:
         """Of what nobody waits for any more, and of what has waited too long."""
         self._writers.let_go(served)
         self._captures.let_go()

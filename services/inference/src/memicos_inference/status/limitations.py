@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from memicos_inference.loaded_model import Served
+from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.status.schemas import Limitation
 
 ON_PROMPTS = (
@@ -29,7 +29,7 @@ ADMIN = "/v1/admin/sources"
 TEMPLATE = "/v1/apply-chat-template"
 
 
-def limitations(served: Served) -> list[Limitation]:
+def limitations(served: LoadedModel) -> list[Limitation]:
     found = (
         *_of_sources(served),
         *_of_attribution(served),
@@ -49,7 +49,7 @@ _Found = Iterator[tuple[tuple[str, ...], str, str]]
 """Endpoints, what they can't do, and why."""
 
 
-def _of_sources(served: Served) -> _Found:
+def _of_sources(served: LoadedModel) -> _Found:
     sources, most = served.shelf.ids, served.settings.max_loaded_saes
     if not sources:
         yield OF_SOURCES, "answer", "this server has no sources (SAE_SETS)"
@@ -59,17 +59,17 @@ def _of_sources(served: Served) -> _Found:
         yield ("/v1/activation/all", "/v1/activation/all-batch"), f"take more than {most} sources at a time", why
 
 
-def _of_attribution(served: Served) -> _Found:
-    from memicos_engine.capture.attribution import hooks_needed, is_attention
+def _of_attribution(served: LoadedModel) -> _Found:
+    from memicos_engine.capture.attribution import attribution_hooks, reads_attention_heads
 
     facts = served.shelf.infos()
-    attention = [source for source in facts if is_attention(source)]
+    attention = [source for source in facts if reads_attention_heads(source)]
     if not facts:
         return
     if not attention:
         why = "only a source at attention heads (attn.hook_z) is written from other positions; there is none"
         yield ATTRIBUTED, "give dfa_values, dfa_max_value and dfa_target_index: they are null", why
-    elif not hooks_needed(served.model, attention[0]):
+    elif not attribution_hooks(served.model, attention[0]):
         why = "this model forms no attention pattern that can be read"
         yield ATTRIBUTED, "give dfa_values, dfa_max_value and dfa_target_index: they are null", why
     elif len(attention) < len(facts):
@@ -79,7 +79,7 @@ def _of_attribution(served: Served) -> _Found:
         yield ATTRIBUTED, "give dfa_values, dfa_max_value and dfa_target_index for every source", why
 
 
-def _of_bos(served: Served) -> _Found:
+def _of_bos(served: LoadedModel) -> _Found:
     if served.model.bos_token_id is None:
         yield WITH_BOS, "prepend BOS", "the tokenizer has none"
         if any(source.recipe.prepend_bos for source in served.shelf.infos()):
@@ -87,7 +87,7 @@ def _of_bos(served: Served) -> _Found:
             yield (*OF_BOTH[:3], *ON_PROMPTS), "prepend BOS", why
 
 
-def _of_chats(served: Served) -> _Found:
+def _of_chats(served: LoadedModel) -> _Found:
     if not served.model.has_chat_template:
         yield (TEMPLATE, CHAT), "write a chat in the model's own way: it is ChatML", "the model has no chat template"
         yield (TEMPLATE,), "take chat_template_kwargs", "ChatML has no variables"
@@ -101,7 +101,7 @@ def _of_steering() -> _Found:
     yield (STEER, CHAT), "take steering_vector in a feature", why
 
 
-def _of_admin(served: Served) -> _Found:
+def _of_admin(served: LoadedModel) -> _Found:
     if served.settings.secret is None:
         yield (ADMIN,), "add or remove sources", "no secret is set (INFERENCE_SECRET)"
     elif not served.settings.sae_roots:

@@ -4,11 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from memicos_inference.http.api_model import Wire
+from memicos_inference.http.api_model import ApiModel
 from memicos_inference.recipes import Recipe
 
 
-class SelftestCheck(Wire):
+class SelftestCheck(ApiModel):
     """Two ways to the same numbers."""
 
     name: str
@@ -20,7 +20,7 @@ class SelftestCheck(Wire):
     endpoints: list[str] = Field(description="beginnings of the paths that depend on it, for every source")
 
 
-class Selftest(Wire):
+class Selftest(ApiModel):
     """Whether the numbers are right. What a check that failed is needed for is answered 503, cause `unverified`."""
 
     state: Literal["waiting", "off", "passed", "failed"] = Field(
@@ -31,7 +31,7 @@ class Selftest(Wire):
     checks: list[SelftestCheck]
 
 
-class HealthResponse(Wire):
+class HealthResponse(ApiModel):
     """Answered at once, also while the model loads."""
 
     status: Literal["healthy"] = Field(description="the server is live")
@@ -42,7 +42,7 @@ class HealthResponse(Wire):
     selftest: Selftest
 
 
-class SourceInfo(Wire):
+class SourceInfo(ApiModel):
     """An SAE that this server can run."""
 
     id: str = Field(description="for example 15-res-4k")
@@ -65,21 +65,21 @@ class SourceInfo(Wire):
     recipe: Recipe = Field(description="as answers with its values have it")
 
 
-class UnsteerableHook(Wire):
+class UnsteerableHook(ApiModel):
     """A hook point that cannot be steered in this model."""
 
     hook: str
     reason: str
 
 
-class UnavailableSource(Wire):
+class UnavailableSource(ApiModel):
     """A source of the settings that cannot be read or does not fit the model."""
 
     id: str = Field(description="its place where its id could not be found out")
     error: str = Field(description="why; requests for it get the same words")
 
 
-class Limits(Wire):
+class Limits(ApiModel):
     """Beyond them a request is refused; each is a setting of the server."""
 
     token_limit: int = Field(description="tokens of a prompt, a prepended BOS included")
@@ -99,7 +99,7 @@ class Limits(Wire):
     body_bytes: int
 
 
-class Limitation(Wire):
+class Limitation(ApiModel):
     """What an endpoint can't do, or does otherwise than its name says, on this server."""
 
     endpoint: str
@@ -107,7 +107,7 @@ class Limitation(Wire):
     why: str
 
 
-class CapabilitiesResponse(Wire):
+class CapabilitiesResponse(ApiModel):
     """What this server runs and how far it goes."""
 
     model: str = Field(description="the id that requests name as `model`")

@@ -3,7 +3,7 @@
 from math import isfinite
 
 from memicos_inference import recipes
-from memicos_inference.loaded_model import Served, set_of
+from memicos_inference.loaded_model import LoadedModel, source_set_of
 from memicos_inference.scheduler.scheduler import Progress
 from memicos_inference.status.limitations import limitations
 from memicos_inference.status.schemas import (
@@ -68,7 +68,7 @@ def selftest(verification: Verification) -> Selftest:
     )
 
 
-def capabilities(served: Served, verification: Verification) -> bytes:
+def capabilities(served: LoadedModel, verification: Verification) -> bytes:
     from memicos_engine.capture.positions import ignored_positions
     from memicos_engine.generation import steering
     from memicos_engine.model import hook_points
@@ -77,7 +77,7 @@ def capabilities(served: Served, verification: Verification) -> bytes:
     sources = [
         SourceInfo(
             id=source.id,
-            source_set=set_of(source.id),
+            source_set=source_set_of(source.id),
             hook=source.hook_name,
             steer_hook=source.steer_hook,
             layer=source.layer,
@@ -89,7 +89,7 @@ def capabilities(served: Served, verification: Verification) -> bytes:
             ignored_positions=ignored_positions(source.recipe, model.bos_token_id is not None),
             norm_cut=source.recipe.norm_cut,
             loaded=source.id in served.shelf.loaded,
-            recipe=recipes.of_source(served, source),
+            recipe=recipes.source_recipe(served, source),
         )
         for source in served.shelf.infos()
     ]
@@ -111,8 +111,8 @@ def capabilities(served: Served, verification: Verification) -> bytes:
         body_bytes=settings.body_bytes,
     )
     body = CapabilitiesResponse(
-        model=served.names[0],
-        accepted_models=list(served.names),
+        model=served.accepted_names[0],
+        accepted_models=list(served.accepted_names),
         weights=served.weights,
         origin=model.origin,
         dtype=settings.model_dtype,

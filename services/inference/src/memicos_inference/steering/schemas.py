@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from memicos_inference.http.api_model import Index, Number, Text, Wire
+from memicos_inference.http.api_model import ApiModel, Index, Number, Text
 
 SteerMethod = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP", "PROJECTION_CAP"]
 SteerType = Literal["STEERED", "DEFAULT"]
@@ -14,7 +14,7 @@ DELTA = "delta"
 """Name of the events that hold a `SteerDelta`."""
 
 
-class SteerFeature(Wire):
+class SteerFeature(ApiModel):
     model: Text
     source: Text
     index: Index
@@ -24,13 +24,13 @@ class SteerFeature(Wire):
     )
 
 
-class SteerVector(Wire):
+class SteerVector(ApiModel):
     steering_vector: list[Number]
     strength: Number
     hook: Text = Field(description="one of the capabilities' `steer_hooks`, for example blocks.15.hook_resid_post")
 
 
-class SteerSettings(Wire):
+class SteerSettings(ApiModel):
     """What both kinds share. Exactly one of `features` and `vectors`; `features: []` where only DEFAULT is wanted.
 
     With c = strength_multiplier x strength, v the direction and u = v / |v|, SIMPLE_ADDITIVE adds c v to the
@@ -79,7 +79,7 @@ class CompletionRequest(SteerSettings):
     prompt: Text = Field(min_length=1)
 
 
-class ChatMessage(Wire):
+class ChatMessage(ApiModel):
     content: Text
     role: Text = Field(min_length=1)
 
@@ -92,12 +92,12 @@ class ChatRequest(SteerSettings):
     is_assistant_axis: bool = Field(False, description="true is refused")
 
 
-class TopLogprob(Wire):
+class TopLogprob(ApiModel):
     token: str
     logprob: float
 
 
-class TokenLogprob(Wire):
+class TokenLogprob(ApiModel):
     """Natural logarithms of the probabilities before temperature and penalty."""
 
     token: str
@@ -105,7 +105,7 @@ class TokenLogprob(Wire):
     top_logprobs: list[TopLogprob]
 
 
-class CompletionOutput(Wire):
+class CompletionOutput(ApiModel):
     type: SteerType
     output: str = Field(description="prompt and completion; a prepended BOS is left out")
     completion: str = Field(description="what was generated, cut by token count")
@@ -114,17 +114,17 @@ class CompletionOutput(Wire):
     logprobs: list[TokenLogprob] | None = Field(None, description="one a generated token, where asked for")
 
 
-class CompletionResponse(Wire):
+class CompletionResponse(ApiModel):
     outputs: list[CompletionOutput] = Field(description="in the order of `types`")
 
 
-class ChatInput(Wire):
+class ChatInput(ApiModel):
     chat_template: list[ChatMessage]
     raw: str = Field(description="the prompt as the model reads it")
     token_ids: list[int]
 
 
-class ChatOutput(Wire):
+class ChatOutput(ApiModel):
     type: SteerType
     chat_template: list[ChatMessage] = Field(description="the request's messages and the assistant's turn")
     raw: str = Field(description="rendered prompt and completion, special tokens included")
@@ -134,12 +134,12 @@ class ChatOutput(Wire):
     logprobs: list[TokenLogprob] | None = Field(None, description="one a generated token, where asked for")
 
 
-class ChatResponse(Wire):
+class ChatResponse(ApiModel):
     outputs: list[ChatOutput] = Field(description="in the order of `types`")
     input: ChatInput
 
 
-class OutputDelta(Wire):
+class OutputDelta(ApiModel):
     """New part of an output. The parts of a stream joined are `completion`, `token_ids` and `logprobs` of the answer.
 
     A character of several tokens comes with the last of them, so that `completion` may be empty.
@@ -155,6 +155,6 @@ class OutputDelta(Wire):
     logprobs: list[TokenLogprob] | None = Field(None, description="one a token, where asked for")
 
 
-class SteerDelta(Wire):
+class SteerDelta(ApiModel):
     outputs: list[OutputDelta] = Field(description="those in which something is new")
     input: ChatInput | None = Field(None, description="chats: the prompt, in the first delta of a stream")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from memicos_inference.http.errors import BadInput
 from memicos_inference.http.sse import Events, event
-from memicos_inference.loaded_model import Served
+from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.scheduler.jobs import Writing
-from memicos_inference.steering.output_stream import Said
+from memicos_inference.steering.output_stream import OutputStream
 from memicos_inference.steering.schemas import (
     DELTA,
     ChatInput,
@@ -26,10 +26,10 @@ from memicos_inference.steering.schemas import (
 
 if TYPE_CHECKING:
     from memicos_engine.generation.generation import Generation, Row
-    from memicos_engine.generation.steering import Steer
+    from memicos_engine.generation.steering import SteeringVector
 
 
-def completion(served: Served, body: CompletionRequest) -> Writing:
+def completion(served: LoadedModel, body: CompletionRequest) -> Writing:
     from memicos_engine.generation.generation import Row
 
     steers = _steers(served, body)
@@ -38,16 +38,18 @@ def completion(served: Served, body: CompletionRequest) -> Writing:
     rows = [Row(ids, steers if kind == "STEERED" else ()) for kind in body.types]
     writing = _start(served, body, rows)
     shown = served.model.decode(ids[bos:])
-    said = [Said(served.model, writing, row, kind, ids[bos:], chat=False) for row, kind in enumerate(body.types)]
+    said = [
+        OutputStream(served.model, writing, row, kind, ids[bos:], chat=False) for row, kind in enumerate(body.types)
+    ]
 
     def whole() -> CompletionResponse:
         outputs = [
             CompletionOutput.model_construct(
                 type=one.kind,
-                output=shown + one.words,
-                completion=one.words,
+                output=shown + one.completion,
+                completion=one.completion,
                 token_ids=one.ids,
-                finished=one.ended,
+                finished=one.finish_reason,
                 logprobs=one.logprobs if body.n_logprobs else None,
             )
             for one in said
@@ -57,7 +59,7 @@ def completion(served: Served, body: CompletionRequest) -> Writing:
     return _frames(body, writing, said, whole)
 
 
-def chat(served: Served, body: ChatRequest) -> Writing:
+def chat(served: LoadedModel, body: ChatRequest) -> Writing:
     from memicos_engine.generation.generation import Row
     from memicos_engine.model import chat_template as chats
 
@@ -72,17 +74,17 @@ def chat(served: Served, body: ChatRequest) -> Writing:
     writing = _start(served, body, rows)
     rendered = served.model.decode(ids)
     given = ChatInput(chat_template=list(body.prompt), raw=rendered, token_ids=ids)
-    said = [Said(served.model, writing, row, kind, ids, chat=True) for row, kind in enumerate(body.types)]
+    said = [OutputStream(served.model, writing, row, kind, ids, chat=True) for row, kind in enumerate(body.types)]
 
     def whole() -> ChatResponse:
         outputs = [
             ChatOutput.model_construct(
                 type=one.kind,
-                chat_template=[*body.prompt, ChatMessage(role="assistant", content=one.words)],
+                chat_template=[*body.prompt, ChatMessage(role="assistant", content=one.completion)],
                 raw=rendered + one.raw,
-                completion=one.words,
+                completion=one.completion,
                 token_ids=one.ids,
-                finished=one.ended,
+                finished=one.finish_reason,
                 logprobs=one.logprobs if body.n_logprobs else None,
             )
             for one in said
@@ -92,9 +94,9 @@ def chat(served: Served, body: ChatRequest) -> Writing:
     return _frames(body, writing, said, whole, given)
 
 
-def _steers(served: Served, body: SteerSettings) -> list[Steer]:
+def _steers(served: LoadedModel, body: SteerSettings) -> list[SteeringVector]:
     """The request's directions with their coefficients; [] where nothing is steered."""
-    from memicos_engine.generation.steering import Steer
+    from memicos_engine.generation.steering import SteeringVector
 
     served.check_model(body.model)
     if (body.features is None) == (body.vectors is None):
@@ -118,14 +120,14 @@ def _steers(served: Served, body: SteerSettings) -> list[Steer]:
         source = served.source(feature.source)
         source.check_index(feature.index)
         strength = feature.strength * body.strength_multiplier
-        steers.append(Steer(source.steer_hook, source.decoder_row(feature.index), strength, body.steer_method))
+        steers.append(SteeringVector(source.steer_hook, source.decoder_row(feature.index), strength, body.steer_method))
     for vector in body.vectors or []:
         strength = vector.strength * body.strength_multiplier
-        steers.append(Steer(vector.hook, vector.steering_vector, strength, body.steer_method))
+        steers.append(SteeringVector(vector.hook, vector.steering_vector, strength, body.steer_method))
     return [steer.normalized() for steer in steers] if body.normalize_steering else steers
 
 
-def _start(served: Served, body: SteerSettings, rows: Sequence[Row]) -> Generation:
+def _start(served: LoadedModel, body: SteerSettings, rows: Sequence[Row]) -> Generation:
     from memicos_engine.generation.generation import Generation, Sampling
 
     most = served.settings.max_completion_tokens
@@ -141,7 +143,9 @@ def _start(served: Served, body: SteerSettings, rows: Sequence[Row]) -> Generati
         n_logprobs=body.n_logprobs,
     )
     unsteered = [number for number, row in enumerate(rows) if not row.steers]
-    found = {number: served.texts.find(rows[number].ids, sampling, body.n_completion_tokens) for number in unsteered}
+    found = {
+        number: served.text_cache.find(rows[number].ids, sampling, body.n_completion_tokens) for number in unsteered
+    }
     known = {number: text for number, text in found.items() if text is not None}
     return Generation(served.model, rows, body.n_completion_tokens, sampling, served.settings.kv_bytes, known)
 
@@ -149,7 +153,7 @@ def _start(served: Served, body: SteerSettings, rows: Sequence[Row]) -> Generati
 def _frames(
     body: SteerSettings,
     writing: Generation,
-    said: Sequence[Said],
+    said: Sequence[OutputStream],
     whole: Callable[[], CompletionResponse | ChatResponse],
     prompt: ChatInput | None = None,
 ) -> Writing:
@@ -173,7 +177,7 @@ def _frames(
     yield _json(whole())
 
 
-def _delta(said: Sequence[Said], prompt: ChatInput | None) -> Events:
+def _delta(said: Sequence[OutputStream], prompt: ChatInput | None) -> Events:
     outputs = [delta for one in said if (delta := one.advance()) is not None]
     return event(_json(SteerDelta.model_construct(outputs=outputs, input=prompt)), DELTA)
 

@@ -2,16 +2,16 @@
 
 from pydantic import Field
 
-from memicos_inference.http.api_model import Text, Wire
+from memicos_inference.http.api_model import ApiModel, Text
 
 
-class TokenizeRequest(Wire):
+class TokenizeRequest(ApiModel):
     model: Text
     text: Text
     prepend_bos: bool | None = Field(None, description="null: as the model's sources were trained")
 
 
-class TokenizeResponse(Wire):
+class TokenizeResponse(ApiModel):
     tokens: list[int] = Field(description="token ids")
     token_strings: list[str] = Field(description="each token decoded alone")
     tokens_is_special: list[bool]

@@ -1,10 +1,10 @@
 """Tokenising."""
 
-from memicos_inference.loaded_model import Served
+from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.tokenization.schemas import TokenizeRequest, TokenizeResponse
 
 
-def tokenize(served: Served, body: TokenizeRequest) -> bytes:
+def tokenize(served: LoadedModel, body: TokenizeRequest) -> bytes:
     served.check_model(body.model)
     asked = served.prepend_bos if body.prepend_bos is None else body.prepend_bos
     prepend = asked and served.model.bos_token_id is not None

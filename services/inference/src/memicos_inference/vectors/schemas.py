@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from memicos_inference.http.api_model import Index, Number, Text, Wire
+from memicos_inference.http.api_model import ApiModel, Index, Number, Text
 
 
-class VectorRequest(Wire):
+class VectorRequest(ApiModel):
     model: Text
     source: Text
     index: Index
@@ -18,19 +18,19 @@ class VectorRequest(Wire):
     )
 
 
-class VectorResponse(Wire):
+class VectorResponse(ApiModel):
     vector: list[float]
     hook_name: str = Field(serialization_alias="hookName", description="TransformerLens' name of the hook point")
     which: Literal["encoder", "decoder"]
 
 
-class Feature(Wire):
+class Feature(ApiModel):
     model: Text
     source: Text
     index: Index
 
 
-class CossimRequest(Wire):
+class CossimRequest(ApiModel):
     """Exactly one of `feature` and `vector`."""
 
     feature: Feature | None = Field(None, description="its decoder row in its own source, which may be another one")
@@ -40,18 +40,18 @@ class CossimRequest(Wire):
     num_results: int = Field(ge=1)
 
 
-class FoundFeature(Wire):
+class FoundFeature(ApiModel):
     model: str
     source: str
     index: int
 
 
-class SimilarFeature(Wire):
+class SimilarFeature(ApiModel):
     feature: FoundFeature
     cosine_similarity: float
 
 
-class CossimResponse(Wire):
+class CossimResponse(ApiModel):
     feature: FoundFeature | None = Field(None, description="the one that was asked for; null for a vector")
     topk_decoder_cossim_features: list[SimilarFeature] = Field(
         description="largest cosine first, ties by index; the feature itself is among them"

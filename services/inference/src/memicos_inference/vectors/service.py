@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memicos_inference.http.errors import BadInput
-from memicos_inference.loaded_model import Served
+from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.vectors.schemas import (
     CossimRequest,
     CossimResponse,
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def vector(served: Served, body: VectorRequest) -> bytes:
+def feature_vector(served: LoadedModel, body: VectorRequest) -> bytes:
     served.check_model(body.model)
     source = served.source(body.source)
     source.check_index(body.index)
@@ -28,7 +28,7 @@ def vector(served: Served, body: VectorRequest) -> bytes:
     return answer.model_dump_json(by_alias=True).encode()
 
 
-def similar(served: Served, body: CossimRequest) -> bytes:
+def similar_features(served: LoadedModel, body: CossimRequest) -> bytes:
     from memicos_engine.sources.decoder_similarity import most_similar
 
     served.check_model(body.model)
@@ -51,7 +51,7 @@ def similar(served: Served, body: CossimRequest) -> bytes:
     return answer.model_dump_json().encode()
 
 
-def _direction(served: Served, body: CossimRequest) -> Tensor:
+def _direction(served: LoadedModel, body: CossimRequest) -> Tensor:
     import torch
 
     if (body.feature is None) == (body.vector is None):

@@ -6,16 +6,18 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from memicos_webapp import recipes
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.activation_search import query as queries
 from memicos_webapp.activation_search import service, view
 from memicos_webapp.activation_search.query import PageQuery
 from memicos_webapp.catalog import repository as catalog
-from memicos_webapp.catalog.schemas import SetInfo, SourceInfo
+from memicos_webapp.catalog.rows import SetInfo, SourceInfo
 from memicos_webapp.catalog.service import listed
+from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database, DatabaseDep
 from memicos_webapp.errors import BadInput
 from memicos_webapp.formatting import url_segment
-from memicos_webapp.inference.pages import COMING, waiting
+from memicos_webapp.inference.pages import TEMPORARY, waiting
 from memicos_webapp.inference.service import Inference, InferenceDep, check_texts
 from memicos_webapp.settings import Settings
 from memicos_webapp.templating import render
@@ -41,10 +43,10 @@ class Choice:
     sources: list[SourceInfo]
 
 
-async def _choice(database: Database, query: PageQuery, one: bool) -> Choice:
+async def _choice(database: Database, viewer: Viewer, query: PageQuery, one: bool) -> Choice:
     """`query` completed: the first set where it names none; its sources, or the middle one where `one` is needed."""
     async with database.snapshot() as session:
-        sets = await catalog.sets(session)
+        sets = await catalog.sets(session, viewer)
         chosen = [
             found for found in sets if query.model in ("", found.model_id) and query.source_set in ("", found.name)
         ]
@@ -54,7 +56,7 @@ async def _choice(database: Database, query: PageQuery, one: bool) -> Choice:
                 problem = f"There is no set {query.model}/{query.source_set}; there is {known}."
                 return Choice(replace(query, problems=(*query.problems, problem)), sets, [])
             return Choice(query, [], [])
-        sources = await catalog.sources_of_set(session, chosen[0].model_id, chosen[0].name)
+        sources = await catalog.sources_of_set(session, viewer, chosen[0].model_id, chosen[0].name, query.sources)
     known = [source.name for source in sources]
     names = [name for name in query.sources if name in known]
     if unknown := [name for name in query.sources if name not in known]:
@@ -69,9 +71,9 @@ async def _choice(database: Database, query: PageQuery, one: bool) -> Choice:
     )
 
 
-async def _page(request: Request, database: Database, inference: Inference, path: str) -> HTMLResponse:
+async def _page(request: Request, database: Database, viewer: Viewer, inference: Inference, path: str) -> HTMLResponse:
     by_token = path == TOKENS
-    choice = await _choice(database, queries.read(request.query_params), by_token)
+    choice = await _choice(database, viewer, queries.read(request.query_params), by_token)
     query = choice.query
     status = await inference.status(query.model, list(query.sources))
 
@@ -97,28 +99,32 @@ async def _page(request: Request, database: Database, inference: Inference, path
 
 
 @router.get("/search", response_class=HTMLResponse)
-async def search_page(request: Request, database: DatabaseDep, inference: InferenceDep) -> HTMLResponse:
-    return await _page(request, database, inference, FEATURES)
+async def search_page(
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep
+) -> HTMLResponse:
+    return await _page(request, database, viewer, inference, FEATURES)
 
 
 @router.get("/search-topk-by-token", response_class=HTMLResponse)
-async def token_search_page(request: Request, database: DatabaseDep, inference: InferenceDep) -> HTMLResponse:
-    return await _page(request, database, inference, TOKENS)
+async def token_search_page(
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep
+) -> HTMLResponse:
+    return await _page(request, database, viewer, inference, TOKENS)
 
 
 @router.get("/search/sources", response_class=HTMLResponse)
-async def search_sources(request: Request, database: DatabaseDep, view: str = "") -> HTMLResponse:
+async def search_sources(request: Request, database: DatabaseDep, viewer: ViewerDep, view: str = "") -> HTMLResponse:
     """The sources to choose from, for a form whose set was changed."""
     by_token = view == "tokens"
     query = replace(queries.read(request.query_params), sources=())
-    choice = await _choice(database, query, by_token)
+    choice = await _choice(database, viewer, query, by_token)
     return render(
         request, "activation_search/_sources.html", by_token=by_token, query=choice.query, sources=choice.sources
     )
 
 
-async def _checked(request: Request, database: Database, one: bool) -> Choice:
-    choice = await _choice(database, queries.read(request.query_params), one)
+async def _checked(request: Request, database: Database, viewer: Viewer, one: bool) -> Choice:
+    choice = await _choice(database, viewer, queries.read(request.query_params), one)
     if choice.query.problems:
         raise BadInput(" ".join(choice.query.problems))
     check_texts(request.app.state.settings, choice.query.text)
@@ -135,9 +141,11 @@ def _again(request: Request) -> str:
 
 
 @router.get("/search/results", response_class=HTMLResponse)
-async def search_results(request: Request, database: DatabaseDep, inference: InferenceDep) -> HTMLResponse:
+async def search_results(
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep
+) -> HTMLResponse:
     settings: Settings = request.app.state.settings
-    choice = await _checked(request, database, False)
+    choice = await _checked(request, database, viewer, False)
     query = choice.query
     wanted = service.Query(
         [source for source in choice.sources if source.name in query.sources],
@@ -147,8 +155,8 @@ async def search_results(request: Request, database: DatabaseDep, inference: Inf
         settings.search_results,
     )
     try:
-        found = await service.search(database, inference, wanted, query.text)
-    except COMING as fault:
+        found = await service.search(database, viewer, inference, wanted, query.text)
+    except TEMPORARY as fault:
         return waiting(request, fault, _again(request))
     return render(
         request,
@@ -163,15 +171,19 @@ async def search_results(request: Request, database: DatabaseDep, inference: Inf
 
 
 @router.get("/search-topk-by-token/results", response_class=HTMLResponse)
-async def token_search_results(request: Request, database: DatabaseDep, inference: InferenceDep) -> HTMLResponse:
+async def token_search_results(
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep
+) -> HTMLResponse:
     settings: Settings = request.app.state.settings
-    choice = await _checked(request, database, True)
+    choice = await _checked(request, database, viewer, True)
     query = choice.query
     source = next(source for source in choice.sources if source.name == query.sources[0])
     density = settings.search_dense_share if query.hide_dense else None
     try:
-        found = await service.by_token(database, inference, source, query.text, PER_TOKEN, query.ignore_bos, density)
-    except COMING as fault:
+        found = await service.by_token(
+            database, viewer, inference, source, query.text, PER_TOKEN, query.ignore_bos, density
+        )
+    except TEMPORARY as fault:
         return waiting(request, fault, _again(request))
     features = [one for row in found.rows if not (row.ignored and query.ignore_bos) for one in row.features]
     strongest = max(features, key=lambda one: one.value, default=None)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from memicos_webapp import examples
+from memicos_webapp.features.schemas import NeuronBody
 from memicos_webapp.recipes import Recipe
 from memicos_webapp.settings import at_most
 from memicos_webapp.validation import Texts
@@ -39,36 +40,6 @@ class SearchAllRequest(Camel):
         description="leave out features that fire on more than this share of tokens; -1 or 0: keep all",
     )
     num_results: int = Field(default=50, ge=1, le=100, description="features that the answer has at most")
-
-
-class WordsBody(Camel):
-    description: str
-    type_name: str
-    explanation_model_name: str | None
-
-
-class ExampleBody(Camel):
-    tokens: list[str]
-    values: list[float]
-    max_value: float
-    max_value_token_index: int
-
-
-class NeuronBody(BaseModel):
-    """The part of a feature's JSON that results show; `/api/feature/…` has all of it."""
-
-    modelId: str
-    layer: str
-    source: str
-    index: str
-    maxActApprox: float
-    frac_nonzero: float
-    pos_str: list[str]
-    pos_values: list[float]
-    neg_str: list[str]
-    neg_values: list[float]
-    explanations: list[WordsBody] = Field(description="the one that serves as label first")
-    activations: list[ExampleBody] = Field(description="the strongest example")
 
 
 class FoundFeature(Camel):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memicos_webapp.activation_search.query import PageQuery
-from memicos_webapp.activation_search.repository import FoundRow
 from memicos_webapp.activation_search.service import Found, Hit, Query, TokenRow
+from memicos_webapp.features.rows import FeatureCard
 from memicos_webapp.features.view import Piece, pieces
 from memicos_webapp.formatting import activation_level
 
@@ -38,11 +38,11 @@ class ShownHit:
     cut_after: bool
 
 
-def label_of(row: FoundRow | None, index: int) -> str:
+def label_of(card: FeatureCard | None, index: int) -> str:
     """A feature's words; without any, what it promotes."""
-    if row and row.label:
-        return row.label
-    promotes = ", ".join(token.strip() or "space" for token, _ in row.positive[:3]) if row else ""
+    if card and card.label:
+        return card.label
+    promotes = ", ".join(token.strip() or "space" for token, _ in card.positive[:3]) if card else ""
     return f"feature {index}" + (f", promotes {promotes}" if promotes else "")
 
 
@@ -77,11 +77,11 @@ def _hit(found: Found, hit: Hit, query: Query) -> ShownHit:
         shown=hit.max_value if hit.sum_values is None else hit.sum_values,
         summed=len(query.sort_indexes) > 1,
         href=f"/{query.model}/{hit.source}/{hit.index}",
-        label=label_of(hit.row, hit.index),
+        label=label_of(hit.card, hit.index),
         source=hit.source,
         index=hit.index,
-        density=hit.row.density if hit.row else None,
-        pieces=pieces(found.tokens, values, hit.max_value, start, end),
+        density=hit.card.density if hit.card else None,
+        pieces=pieces(found.tokens, values, hit.card.max_activation if hit.card else hit.max_value, start, end),
         cut_before=start > len(left_out),
         cut_after=end < len(found.tokens),
     )
@@ -90,7 +90,8 @@ def _hit(found: Found, hit: Hit, query: Query) -> ShownHit:
 @dataclass(frozen=True)
 class ShownFeature:
     value: float
-    shade: int
+    level: int
+    """Background level: the share of the feature's maximum activation."""
     href: str
     label: str
     index: int
@@ -105,8 +106,7 @@ class ShownToken:
 
 
 def tokens(rows: Sequence[TokenRow], path: str, ignore_bos: bool) -> list[ShownToken]:
-    """`path` is that of the source. Shades are shares of the strongest value on the page."""
-    strongest = max((one.value for row in rows if not row.ignored for one in row.features), default=1.0)
+    """`path` is that of the source. Levels are shares of each feature's maximum activation."""
     return [
         ShownToken(
             row.position,
@@ -115,9 +115,9 @@ def tokens(rows: Sequence[TokenRow], path: str, ignore_bos: bool) -> list[ShownT
             [
                 ShownFeature(
                     one.value,
-                    activation_level(one.value, strongest),
+                    activation_level(one.value, one.card.max_activation if one.card else one.value),
                     f"{path}/{one.index}",
-                    label_of(one.row, one.index),
+                    label_of(one.card, one.index),
                     one.index,
                 )
                 for one in row.features

@@ -1,50 +1,15 @@
 """Results of text search as the JSON API has them."""
 
 from memicos_webapp import recipes
-from memicos_webapp.activation_search.repository import FoundRow
 from memicos_webapp.activation_search.schemas import (
-    ExampleBody,
     FoundFeature,
-    NeuronBody,
     SearchAllResult,
     TopFeature,
     TopkResult,
     TopkToken,
-    WordsBody,
 )
 from memicos_webapp.activation_search.service import ByToken, Found, Query
-from memicos_webapp.catalog.schemas import SourceInfo
-
-
-def neuron(model: str, row: FoundRow) -> NeuronBody:
-    strongest = max(range(len(row.example_values)), key=row.example_values.__getitem__, default=None)
-    examples = []
-    if strongest is not None:
-        examples = [
-            ExampleBody(
-                tokens=row.example_tokens,
-                values=row.example_values,
-                max_value=row.example_values[strongest],
-                max_value_token_index=strongest,
-            )
-        ]
-    return NeuronBody(
-        modelId=model,
-        layer=row.source,
-        source=row.source,
-        index=str(row.index),
-        maxActApprox=row.max_activation,
-        frac_nonzero=row.density,
-        pos_str=[token for token, _ in row.positive],
-        pos_values=[value for _, value in row.positive],
-        neg_str=[token for token, _ in row.negative],
-        neg_values=[value for _, value in row.negative],
-        explanations=[
-            WordsBody(description=one["description"], type_name=one["method"], explanation_model_name=one["model"])
-            for one in row.explanations
-        ],
-        activations=examples,
-    )
+from memicos_webapp.features.schemas import NeuronBody
 
 
 def features(query: Query, found: Found) -> SearchAllResult:
@@ -60,19 +25,19 @@ def features(query: Query, found: Found) -> SearchAllResult:
                 max_value=hit.max_value,
                 max_value_index=hit.max_value_index,
                 sum_values=hit.sum_values,
-                neuron=neuron(query.model, hit.row) if hit.row else None,
+                neuron=NeuronBody.from_card(hit.card, found.contexts[hit.card.source.corpus_id]) if hit.card else None,
             )
             for hit in found.hits
         ],
         sort_indexes=query.sort_indexes,
         recipes=found.recipes,
-        example_recipes={source.name: recipes.of_dataset(source) for source in query.sources},
+        example_recipes={source.name: recipes.of_dataset(source) for source in found.sources},
     )
 
 
-def tokens(source: SourceInfo, found: ByToken, ignore_bos: bool) -> TopkResult:
+def tokens(found: ByToken, ignore_bos: bool) -> TopkResult:
     return TopkResult(
-        source=source.name,
+        source=found.source.name,
         results=[
             TopkToken(
                 position=row.position,
@@ -82,7 +47,9 @@ def tokens(source: SourceInfo, found: ByToken, ignore_bos: bool) -> TopkResult:
                     TopFeature(
                         activation_value=one.value,
                         feature_index=one.index,
-                        feature=neuron(source.model_id, one.row) if one.row else None,
+                        feature=NeuronBody.from_card(one.card, found.contexts[one.card.source.corpus_id])
+                        if one.card
+                        else None,
                     )
                     for one in row.features
                 ],
@@ -91,5 +58,5 @@ def tokens(source: SourceInfo, found: ByToken, ignore_bos: bool) -> TopkResult:
             if not (ignore_bos and row.ignored)
         ],
         recipe=found.recipe,
-        example_recipe=recipes.of_dataset(source),
+        example_recipe=recipes.of_dataset(found.source),
     )

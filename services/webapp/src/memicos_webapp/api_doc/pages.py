@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.api_doc import service
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.templating import render
@@ -11,7 +12,7 @@ router = APIRouter(tags=["api-doc"])
 
 
 @router.get("/api-doc", response_class=HTMLResponse)
-async def api_doc_page(request: Request, session: Snapshot) -> HTMLResponse:
-    known = await service.names(session)
+async def api_doc_page(request: Request, session: Snapshot, viewer: ViewerDep) -> HTMLResponse:
+    known = await service.names(session, viewer)
     found = service.Reader(request.app.openapi(), str(request.base_url), known).documentation()
     return render(request, "api_doc/page.html", tags=found.tags, shapes=found.shapes, section="api")

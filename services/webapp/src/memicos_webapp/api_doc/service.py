@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository as catalog
+from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.features import repository as features
 
 Schema = dict[str, Any]
@@ -41,6 +42,8 @@ class Operation:
     body: list[Field]
     answers: list[Shape]
     """What a 200 may be: one shape, or one of several."""
+    events: dict[str, str]
+    """Schemas of the data of server-sent events by the event's name; empty without a stream."""
     curl: str
 
 
@@ -51,10 +54,12 @@ class Documentation:
     """Those that the operations' fields name, by name, and those that these name in turn."""
 
 
-async def names(session: AsyncSession) -> dict[str, Any]:
+async def names(session: AsyncSession, viewer: Viewer) -> dict[str, Any]:
     """Values for fields of examples that name what a server has: of a feature here, nothing where there is none."""
-    found = await features.sample(session, 1, densest=0.01) or await features.sample(session, 1, densest=1)
-    source = await catalog.source(session, found[0].model_id, found[0].name) if found else None
+    found = await features.sample(session, viewer, 1, densest=0.01) or await features.sample(
+        session, viewer, 1, densest=1
+    )
+    source = await catalog.source(session, viewer, found[0].model_id, found[0].name) if found else None
     if source is None:
         return {}
     return {
@@ -121,6 +126,11 @@ def _content(part: Schema) -> Schema:
     return next(iter(part.get("content", {}).values()), {}).get("schema", {})
 
 
+def _event_schemas(operation: Schema) -> dict[str, Schema]:
+    content = operation["responses"].get("200", {}).get("content", {})
+    return content.get("text/event-stream", {}).get("x-events", {})
+
+
 class Reader:
     """Reads one document; `known` as `names` gives it, `base` is the address that examples call."""
 
@@ -139,6 +149,7 @@ class Reader:
         answers = [shape for one in operations for shape in one.answers]
         named = [field.type for one in operations for field in one.body]
         named += [field.type for shape in answers for field in shape.fields]
+        named += [schema for one in operations for schema in one.events.values()]
         # such as `array of Activation`
         named += [shape.name for shape in answers if not shape.fields]
         return Documentation(tags, self._shapes(named))
@@ -159,6 +170,7 @@ class Reader:
             ],
             body=self._fields(body),
             answers=[self._shape(type_of(each), self._resolved(each)) for each in _alternatives(answer)],
+            events={name: type_of(schema) for name, schema in _event_schemas(one).items()},
             curl=self._curl(path, parameters, body),
         )
 

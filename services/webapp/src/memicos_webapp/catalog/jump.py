@@ -8,7 +8,8 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository
-from memicos_webapp.catalog.schemas import ModelInfo, ReleaseInfo, SetInfo, SourceKey
+from memicos_webapp.catalog.rows import ModelInfo, ReleaseInfo, SetInfo, SourceKey
+from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.features.schemas import BIGGEST_INDEX
 from memicos_webapp.formatting import url_segment
 
@@ -192,7 +193,7 @@ def _path_of(referrer: str) -> list[str]:
     return [part for part in match["path"].split("/") if part] if match else []
 
 
-async def find_targets(session: AsyncSession, text: str, referrer: str) -> list[JumpTarget]:
+async def find_targets(session: AsyncSession, viewer: Viewer, text: str, referrer: str) -> list[JumpTarget]:
     """Pages that `text` can mean, best first, at most `CHOICES`; empty where it is no name, id or address.
 
     Takes ids and names of models, releases, source sets and sources (or the beginning of one), `layer 15`,
@@ -201,10 +202,10 @@ async def find_targets(session: AsyncSession, text: str, referrer: str) -> list[
     of that page's source, and what several models have is that page's model's.
     """
     catalogue = _Catalogue(
-        await repository.models(session),
-        await repository.releases(session),
-        await repository.sets(session),
-        await repository.source_keys(session),
+        await repository.models(session, viewer),
+        await repository.releases(session, viewer),
+        await repository.sets(session, viewer),
+        await repository.source_keys(session, viewer),
     )
     segments = _path_of(referrer)
     current = [source for source in catalogue.sources if [source.model_id, source.name] == segments[:2]]

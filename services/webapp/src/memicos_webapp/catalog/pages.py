@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from memicos_webapp import recipes
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.catalog import repository, service
 from memicos_webapp.catalog.jump import find_targets
 from memicos_webapp.database.engine import Snapshot
@@ -15,6 +16,7 @@ from memicos_webapp.features import repository as features
 from memicos_webapp.features.schemas import FeatureFilter
 from memicos_webapp.features.service import table
 from memicos_webapp.templating import render
+from memicos_webapp.validation import FORM_CHOICES, FORM_NAMES
 
 router = APIRouter(tags=["catalog"])
 
@@ -27,21 +29,23 @@ SAMPLE_DENSITY = 0.01
 
 
 @router.get("/", response_class=HTMLResponse)
-async def home_page(request: Request, session: Snapshot) -> HTMLResponse:
-    home = await service.home(session)
-    sample = await features.sample(session, SAMPLE, SAMPLE_DENSITY)
+async def home_page(request: Request, session: Snapshot, viewer: ViewerDep) -> HTMLResponse:
+    home = await service.home(session, viewer)
+    sample = await features.sample(session, viewer, SAMPLE, SAMPLE_DENSITY)
     return render(request, "catalog/home.html", home=home, sample=sample)
 
 
 @router.get("/jump", response_model=None)
-async def jump_page(request: Request, session: Snapshot, to: str = "") -> HTMLResponse | RedirectResponse:
+async def jump_page(
+    request: Request, session: Snapshot, viewer: ViewerDep, to: str = ""
+) -> HTMLResponse | RedirectResponse:
     limit = JUMP_LINES * request.app.state.settings.words_characters
     text = to.strip()
     if len(text) > limit:
         raise BadInput(f"The text in the jump box has {len(text)} characters; at most {limit} are read.")
     if not text:
         return RedirectResponse("/", status_code=303)
-    targets = await find_targets(session, text, request.headers.get("referer", ""))
+    targets = await find_targets(session, viewer, text, request.headers.get("referer", ""))
     if len(targets) > 1:
         return render(request, "catalog/jump.html", text=text, targets=targets)
     path = targets[0].path if targets else "/search-explanations?" + urlencode({"q": text})
@@ -49,45 +53,56 @@ async def jump_page(request: Request, session: Snapshot, to: str = "") -> HTMLRe
 
 
 @router.get("/{name}", response_class=HTMLResponse)
-async def model_or_release_page(request: Request, session: Snapshot, name: str) -> HTMLResponse:
-    model = await repository.model(session, name)
+async def model_or_release_page(request: Request, session: Snapshot, viewer: ViewerDep, name: str) -> HTMLResponse:
+    model = await repository.model(session, viewer, name)
     if model:
-        page = await service.model_page(session, model)
+        page = await service.model_page(session, viewer, model)
         return render(request, "catalog/model.html", page=page)
-    release = await repository.release(session, name)
+    release = await repository.release(session, viewer, name)
     if release is None:
-        known = [model.id for model in await repository.models(session)]
-        known += [release.id for release in await repository.releases(session)]
+        known = [model.id for model in await repository.models(session, viewer)]
+        known += [release.id for release in await repository.releases(session, viewer)]
         if not known:
-            raise await service.unknown_model(session, name)
+            raise await service.unknown_model(session, viewer, name)
         raise NotFound(f"There is no model or release {name!r} here; there is {service.listed(known)}.")
-    sets = await repository.sets(session, release_id=release.id)
+    sets = await repository.sets(session, viewer, release_id=release.id)
     return render(request, "catalog/release.html", release=release, sets=sets)
 
 
 @router.get("/{model}/{name}", response_class=HTMLResponse)
 async def source_or_set_page(
-    request: Request, session: Snapshot, model: str, name: str, wanted: Annotated[FeatureFilter, Query()]
+    request: Request,
+    session: Snapshot,
+    viewer: ViewerDep,
+    model: str,
+    name: str,
+    wanted: Annotated[FeatureFilter, Query()],
 ) -> HTMLResponse:
-    source = await repository.source(session, model, name)
+    source = await repository.source(session, viewer, model, name)
     if source is None:
-        sources = await repository.sources_of_set(session, model, name)
-        if not sources:
-            raise await service.unknown_source(session, model, name)
-        sets = await repository.sets(session, model_id=model)
-        of_set = next(one for one in sets if one.name == name)
+        of_set = await repository.source_set(session, viewer, model, name)
+        if of_set is None:
+            raise await service.unknown_source(session, viewer, model, name)
+        sources = await repository.sources_of_set(session, viewer, model, name)
         return render(
             request,
             "catalog/set.html",
-            of_set=of_set,
+            source_set=of_set,
             sources=sources,
             recipe=recipes.words(recipes.of_dataset(sources[0])),
         )
     settings = request.app.state.settings
     if len(wanted.words) > settings.words_characters:
         limit = settings.words_characters
-        raise BadInput(f"The words to filter by have {len(wanted.words)} characters, at most {limit}.")
+        raise BadInput(f"“Explanation” has {len(wanted.words)} characters; at most {limit} are read.")
     page = await table(session, source, wanted, settings.features_per_page)
     fragment = request.headers.get("hx-request") == "true" and request.headers.get("hx-target") == "features"
     template = "catalog/features_table.html" if fragment else "catalog/source.html"
-    return render(request, template, source=source, page=page, recipe=recipes.words(recipes.of_dataset(source)))
+    return render(
+        request,
+        template,
+        source=source,
+        page=page,
+        choices=[(name, FORM_NAMES[name].strip("“”"), options) for name, options in FORM_CHOICES.items()],
+        recipe=recipes.words(recipes.of_dataset(source)),
+    )

@@ -1,91 +1,85 @@
-"""SQL of the catalogue. Models, releases and sets are seen when one of their sources has a complete load."""
+"""SQL of the catalogue. A model, release or set exists for a viewer who may read one of its sources."""
 
-from sqlalchemy import ColumnElement, Select, func, select
+from collections.abc import Collection
+
+from sqlalchemy import Select, func, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from memicos_webapp.catalog.models import Corpus, Load, Model, Release, Source, SourceSet
-from memicos_webapp.catalog.schemas import ModelInfo, ReleaseInfo, SetInfo, SourceInfo, SourceKey
-
-SOURCE_COLUMNS = (
-    Source.id,
-    Source.model_id,
-    Source.name,
-    Source.layer,
-    SourceSet.name.label("set_name"),
-    SourceSet.title.label("set_title"),
-    SourceSet.release_id,
-    Release.name.label("release_name"),
-    Model.name.label("model_name"),
-    Model.layers.label("model_layers"),
-    Model.origin.label("model_origin"),
-    Model.license.label("model_license"),
-    Model.chat,
-    Load.id.label("load_id"),
-    Load.features,
-    Load.dead_features,
-    Load.counted_tokens,
-    Load.architecture,
-    Load.d_in,
-    Load.d_sae,
-    Load.logit_effect,
-    Load.recipe,
-    Load.sae_config,
-    Corpus.id.label("corpus_id"),
-    Corpus.description.label("corpus_description"),
-    Corpus.contexts.label("corpus_contexts"),
-    Corpus.context_size,
-    Corpus.tokens.label("corpus_tokens"),
-    Corpus.collections,
-)
-"""In the order of `SourceInfo`."""
+from memicos_webapp.catalog.models import Load, Model, Release, Source, SourceSet
+from memicos_webapp.catalog.rows import ModelInfo, ReleaseInfo, SetInfo, SourceInfo, SourceKey
+from memicos_webapp.catalog.visibility import Level, ResolvedSource, Viewer, listed_sources, visible_sources
+from memicos_webapp.database.mapping import from_row
 
 
-def select_sources() -> Select:
-    """Sources with their current load."""
-    return (
-        select(*SOURCE_COLUMNS)
-        .select_from(Source)
-        .join(Load, Load.id == Source.current_load_id)
-        .join(SourceSet, SourceSet.id == Source.source_set_id)
-        .join(Release, Release.id == SourceSet.release_id)
-        .join(Model, Model.id == Source.model_id)
-        .join(Corpus, Corpus.id == Load.corpus_id)
-    )
+async def _sources(session: AsyncSession, statement: Select) -> list[SourceInfo]:
+    ordered = statement.order_by(Source.model_id, Source.layer, Source.name)
+    return [from_row(SourceInfo, row) for row in (await session.execute(ordered)).mappings()]
 
 
-async def source(session: AsyncSession, model_id: str, name: str) -> SourceInfo | None:
-    statement = select_sources().where(Source.model_id == model_id, Source.name == name)
-    row = (await session.execute(statement)).one_or_none()
-    return SourceInfo(*row) if row else None
+async def source(session: AsyncSession, viewer: Viewer, model_id: str, name: str) -> SourceInfo | None:
+    statement = visible_sources(viewer).where(Source.model_id == model_id, Source.name == name)
+    row = (await session.execute(statement)).mappings().one_or_none()
+    return from_row(SourceInfo, row) if row else None
 
 
-async def sources_of_set(session: AsyncSession, model_id: str, set_name: str) -> list[SourceInfo]:
-    statement = (
-        select_sources()
-        .where(Source.model_id == model_id, SourceSet.name == set_name)
-        .order_by(Source.layer, Source.name)
-    )
-    return [SourceInfo(*row) for row in await session.execute(statement)]
+async def sources(
+    session: AsyncSession,
+    viewer: Viewer,
+    model_id: str | None = None,
+    release_id: str | None = None,
+    names: Collection[str] = (),
+) -> list[SourceInfo]:
+    """Sources to list or to search: of a model, of a release, of these names in the model, or all.
+
+    By model, layer and name. Unlisted ones are among them where the arguments name them, their model or release.
+    """
+    level: Level | None = "source" if names else "model" if model_id is not None else None
+    if level is None and release_id is not None:
+        level = "release"
+    statement = listed_sources(viewer, level)
+    if model_id is not None:
+        statement = statement.where(Source.model_id == model_id)
+    if release_id is not None:
+        statement = statement.where(SourceSet.release_id == release_id)
+    if names:
+        statement = statement.where(Source.name.in_(names))
+    return await _sources(session, statement)
 
 
-async def source_names(session: AsyncSession, model_id: str) -> list[str]:
-    statement = (
-        select(Source.name)
-        .where(Source.model_id == model_id, Source.current_load_id.is_not(None))
-        .order_by(Source.layer, Source.name)
-    )
+async def refreshed(session: AsyncSession, viewer: Viewer, resolved: Collection[ResolvedSource]) -> list[SourceInfo]:
+    """The same sources with the loads that are current now; those that the viewer may no longer read are absent.
+
+    For a request that reads in several snapshots, to see whether a load was replaced in between.
+    """
+    ids = [source.source_id for source in resolved]
+    return await _sources(session, visible_sources(viewer).where(Source.id.in_(ids)))
+
+
+async def sources_of_set(
+    session: AsyncSession, viewer: Viewer, model_id: str, set_name: str, names: Collection[str] = ()
+) -> list[SourceInfo]:
+    """The sources of a set by layer and name. Unlisted ones are among them where `names` has them."""
+    in_set = (Source.model_id == model_id, SourceSet.name == set_name)
+    if not names:
+        return await _sources(session, listed_sources(viewer, "source_set").where(*in_set))
+    listed = listed_sources(viewer, "source_set").with_only_columns(Source.id, maintain_column_froms=True)
+    either = or_(Source.name.in_(names), Source.id.in_(listed.where(*in_set)))
+    return await _sources(session, visible_sources(viewer).where(*in_set, either))
+
+
+async def source_names(session: AsyncSession, viewer: Viewer, model_id: str) -> list[str]:
+    """Names of the listed sources of a model, by layer."""
+    statement = listed_sources(viewer, "model").with_only_columns(Source.name, maintain_column_froms=True)
+    statement = statement.where(Source.model_id == model_id).order_by(Source.layer, Source.name)
     return list(await session.scalars(statement))
 
 
-async def source_keys(session: AsyncSession) -> list[SourceKey]:
-    """Every source, by model, layer and name."""
-    statement = (
-        select(Source.model_id, Source.name, SourceSet.name, Source.layer, Load.features)
-        .join(SourceSet, SourceSet.id == Source.source_set_id)
-        .join(Load, Load.id == Source.current_load_id)
-        .order_by(Source.model_id, Source.layer, Source.name)
-    )
-    return [SourceKey(*row) for row in await session.execute(statement)]
+async def source_keys(session: AsyncSession, viewer: Viewer) -> list[SourceKey]:
+    """Every listed source, by model, layer and name."""
+    columns = (Source.model_id, Source.name, SourceSet.name.label("set_name"), Source.layer, Load.features)
+    statement = listed_sources(viewer).with_only_columns(*columns, maintain_column_froms=True)
+    ordered = statement.order_by(Source.model_id, Source.layer, Source.name)
+    return [from_row(SourceKey, row) for row in (await session.execute(ordered)).mappings()]
 
 
 _MODEL = (
@@ -99,65 +93,82 @@ _MODEL = (
     Model.license,
     Model.url,
 )
-_SHOWN = select(Source.id).where(Source.model_id == Model.id, Source.current_load_id.is_not(None)).exists()
-
-
-async def models(session: AsyncSession) -> list[ModelInfo]:
-    rows = await session.execute(select(*_MODEL).where(_SHOWN).order_by(Model.id))
-    return [ModelInfo(*row) for row in rows]
-
-
-async def model(session: AsyncSession, model_id: str) -> ModelInfo | None:
-    row = (await session.execute(select(*_MODEL).where(_SHOWN, Model.id == model_id))).one_or_none()
-    return ModelInfo(*row) if row else None
-
-
 _RELEASE = (Release.id, Release.name, Release.description, Release.creator, Release.url)
-_RELEASE_SHOWN = (
-    select(Source.id)
-    .join(SourceSet, SourceSet.id == Source.source_set_id)
-    .where(SourceSet.release_id == Release.id, Source.current_load_id.is_not(None))
-    .exists()
+
+
+def _models(sources: Select) -> Select:
+    return sources.with_only_columns(*_MODEL, maintain_column_froms=True).group_by(Model.id)
+
+
+def _releases(sources: Select) -> Select:
+    return sources.with_only_columns(*_RELEASE, maintain_column_froms=True).group_by(Release.id)
+
+
+async def models(session: AsyncSession, viewer: Viewer) -> list[ModelInfo]:
+    """Models with listed sources, by id."""
+    rows = (await session.execute(_models(listed_sources(viewer)).order_by(Model.id))).mappings()
+    return [from_row(ModelInfo, row) for row in rows]
+
+
+async def model(session: AsyncSession, viewer: Viewer, model_id: str) -> ModelInfo | None:
+    row = (await session.execute(_models(visible_sources(viewer)).where(Model.id == model_id))).mappings().one_or_none()
+    return from_row(ModelInfo, row) if row else None
+
+
+async def default_model(session: AsyncSession, viewer: Viewer) -> str | None:
+    """The id of the first model with listed sources, chat models first."""
+    statement = listed_sources(viewer).with_only_columns(Model.id, maintain_column_froms=True)
+    return await session.scalar(statement.order_by(Model.chat.desc(), Model.id).limit(1))
+
+
+async def releases(session: AsyncSession, viewer: Viewer) -> list[ReleaseInfo]:
+    """Releases with listed sources, the newest first."""
+    statement = _releases(listed_sources(viewer)).order_by(Release.created_at.desc(), Release.id)
+    return [from_row(ReleaseInfo, row) for row in (await session.execute(statement)).mappings()]
+
+
+async def release(session: AsyncSession, viewer: Viewer, release_id: str) -> ReleaseInfo | None:
+    row = (
+        (await session.execute(_releases(visible_sources(viewer)).where(Release.id == release_id)))
+        .mappings()
+        .one_or_none()
+    )
+    return from_row(ReleaseInfo, row) if row else None
+
+
+_SET = (
+    SourceSet.model_id,
+    Model.name.label("model_name"),
+    SourceSet.name,
+    SourceSet.title,
+    SourceSet.description,
+    SourceSet.release_id,
+    func.count().label("sources"),
+    func.sum(Load.features).label("features"),
+    func.sum(Load.features - Load.dead_features).label("live_features"),
 )
 
 
-async def releases(session: AsyncSession) -> list[ReleaseInfo]:
-    rows = await session.execute(
-        select(*_RELEASE).where(_RELEASE_SHOWN).order_by(Release.created_at.desc(), Release.id)
-    )
-    return [ReleaseInfo(*row) for row in rows]
+def _sets(sources: Select) -> Select:
+    return sources.with_only_columns(*_SET, maintain_column_froms=True).group_by(SourceSet.id, Model.name)
 
 
-async def release(session: AsyncSession, release_id: str) -> ReleaseInfo | None:
-    statement = select(*_RELEASE).where(_RELEASE_SHOWN, Release.id == release_id)
-    row = (await session.execute(statement)).one_or_none()
-    return ReleaseInfo(*row) if row else None
-
-
-async def sets(session: AsyncSession, model_id: str | None = None, release_id: str | None = None) -> list[SetInfo]:
-    """Source sets, of one model or one release where given."""
-    where: list[ColumnElement[bool]] = []
+async def sets(
+    session: AsyncSession, viewer: Viewer, model_id: str | None = None, release_id: str | None = None
+) -> list[SetInfo]:
+    """Source sets with listed sources, of one model or one release where given, with totals over those sources."""
+    level: Level | None = "model" if model_id is not None else "release" if release_id is not None else None
+    statement = _sets(listed_sources(viewer, level)).order_by(SourceSet.model_id, SourceSet.name)
     if model_id is not None:
-        where.append(SourceSet.model_id == model_id)
+        statement = statement.where(SourceSet.model_id == model_id)
     if release_id is not None:
-        where.append(SourceSet.release_id == release_id)
-    statement = (
-        select(
-            SourceSet.model_id,
-            Model.name,
-            SourceSet.name,
-            SourceSet.title,
-            SourceSet.description,
-            SourceSet.release_id,
-            func.count(),
-            func.sum(Load.features),
-            func.sum(Load.features - Load.dead_features),
-        )
-        .join(Model, Model.id == SourceSet.model_id)
-        .join(Source, Source.source_set_id == SourceSet.id)
-        .join(Load, Load.id == Source.current_load_id)
-        .where(*where)
-        .group_by(SourceSet.id, Model.name)
-        .order_by(SourceSet.model_id, SourceSet.name)
-    )
-    return [SetInfo(*row) for row in await session.execute(statement)]
+        statement = statement.where(SourceSet.release_id == release_id)
+    return [from_row(SetInfo, row) for row in (await session.execute(statement)).mappings()]
+
+
+async def source_set(session: AsyncSession, viewer: Viewer, model_id: str, name: str) -> SetInfo | None:
+    """A set by its names, with totals over its listed sources; None where it has none."""
+    statement = _sets(listed_sources(viewer, "source_set"))
+    statement = statement.where(SourceSet.model_id == model_id, SourceSet.name == name)
+    row = (await session.execute(statement)).mappings().one_or_none()
+    return from_row(SetInfo, row) if row else None

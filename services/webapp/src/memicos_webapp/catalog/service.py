@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository
-from memicos_webapp.catalog.schemas import ModelInfo, ReleaseInfo, SetInfo, SourceInfo
-from memicos_webapp.errors import NotFound
+from memicos_webapp.catalog.rows import ModelInfo, ReleaseInfo, SetInfo, SourceInfo
+from memicos_webapp.catalog.visibility import Viewer
+from memicos_webapp.errors import NotFound, Unavailable
 
 
 def listed(names: list[str], limit: int = 8) -> str:
@@ -15,29 +16,38 @@ def listed(names: list[str], limit: int = 8) -> str:
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 
 
-async def unknown_model(session: AsyncSession, model_id: str) -> NotFound:
-    names = [model.id for model in await repository.models(session)]
+async def unknown_model(session: AsyncSession, viewer: Viewer, model_id: str) -> NotFound:
+    names = [model.id for model in await repository.models(session, viewer)]
     if not names:
         return NotFound(f"There is no model {model_id!r}: nothing has been imported yet. `make demo` does it.")
     return NotFound(f"There is no model {model_id!r} here; there is {listed(names)}.")
 
 
-async def get_source(session: AsyncSession, model_id: str, name: str) -> SourceInfo:
+async def get_source(session: AsyncSession, viewer: Viewer, model_id: str, name: str) -> SourceInfo:
     """A source by its names.
 
     Raises:
         NotFound: the message says whether the model or the source is unknown, and which exist.
     """
-    source = await repository.source(session, model_id, name)
+    source = await repository.source(session, viewer, model_id, name)
     if source is None:
-        raise await unknown_source(session, model_id, name)
+        raise await unknown_source(session, viewer, model_id, name)
     return source
 
 
-async def unknown_source(session: AsyncSession, model_id: str, name: str) -> NotFound:
-    names = await repository.source_names(session, model_id)
+MOST_ATTEMPTS = 3
+"""How often a request is started again because an import replaced the load that it was reading."""
+
+
+def replaced(names: list[str]) -> Unavailable:
+    """The fault of a request whose loads were replaced again and again while it ran."""
+    return Unavailable(f"New data of {listed(names)} arrived while this request ran; send it again.", retry_after=2)
+
+
+async def unknown_source(session: AsyncSession, viewer: Viewer, model_id: str, name: str) -> NotFound:
+    names = await repository.source_names(session, viewer, model_id)
     if not names:
-        return await unknown_model(session, model_id)
+        return await unknown_model(session, viewer, model_id)
     return NotFound(f"{model_id} has no source {name!r}; it has {listed(names)}.")
 
 
@@ -48,8 +58,12 @@ class Home:
     sets: list[SetInfo]
 
 
-async def home(session: AsyncSession) -> Home:
-    return Home(await repository.models(session), await repository.releases(session), await repository.sets(session))
+async def home(session: AsyncSession, viewer: Viewer) -> Home:
+    return Home(
+        await repository.models(session, viewer),
+        await repository.releases(session, viewer),
+        await repository.sets(session, viewer),
+    )
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,7 @@ class ModelPage:
     sets: list[tuple[SetInfo, list[SourceInfo]]]
 
 
-async def model_page(session: AsyncSession, model: ModelInfo) -> ModelPage:
-    sets = await repository.sets(session, model_id=model.id)
-    return ModelPage(model, [(one, await repository.sources_of_set(session, model.id, one.name)) for one in sets])
+async def model_page(session: AsyncSession, viewer: Viewer, model: ModelInfo) -> ModelPage:
+    sets = await repository.sets(session, viewer, model_id=model.id)
+    sources = await repository.sources(session, viewer, model_id=model.id)
+    return ModelPage(model, [(one, [s for s in sources if s.set_name == one.name]) for one in sets])

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Depends, Request
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from memicos_webapp.database.embedded import DatabaseError
@@ -71,11 +71,16 @@ class Database:
         async with self._write() as session, session.begin():
             yield session
 
+    async def ping(self) -> None:
+        """Raises a database error unless the database answers a statement."""
+        async with self.snapshot() as session:
+            await session.execute(text("SELECT 1"))
+
     async def close(self) -> None:
         await self.engine.dispose()
 
 
-def database(request: Request) -> Database:
+async def database(request: Request) -> Database:
     return request.app.state.database
 
 

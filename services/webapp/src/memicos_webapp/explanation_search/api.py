@@ -2,8 +2,10 @@
 
 from fastapi import APIRouter
 
+from memicos_webapp.accounts.viewer import ViewerDep
+from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.errors import ErrorBody
-from memicos_webapp.explanation_search import service, wire
+from memicos_webapp.explanation_search import service
 from memicos_webapp.explanation_search.schemas import (
     ExplanationSearchResult,
     SearchAllBody,
@@ -13,7 +15,7 @@ from memicos_webapp.explanation_search.schemas import (
     SearchReleaseBody,
     SearchSourcesBody,
 )
-from memicos_webapp.explanation_search.service import Scope, Search, SearchDep, Wanted
+from memicos_webapp.explanation_search.service import SearchDep, SearchQuery, SearchResources, SearchScope
 
 router = APIRouter(
     tags=["explanation"],
@@ -26,31 +28,37 @@ router = APIRouter(
 )
 
 
-async def _search(search: Search, body: SearchBody, scope: Scope) -> ExplanationSearchResult:
-    wanted = Wanted(body.query, scope, body.offset, body.minDensity, body.maxDensity)
-    found = await service.search(search, wanted)
-    return wire.answer(SearchedFor.model_validate(body.model_dump()), found)
+async def _search(
+    search: SearchResources, viewer: Viewer, body: SearchBody, scope: SearchScope
+) -> ExplanationSearchResult:
+    query = SearchQuery(body.query, scope, body.offset, body.minDensity, body.maxDensity)
+    results = await service.search(search, viewer, query)
+    return ExplanationSearchResult.from_results(SearchedFor.model_validate(body.model_dump()), results)
 
 
 @router.post("/explanation/search", response_model=ExplanationSearchResult)
-async def search_explanations(search: SearchDep, body: SearchSourcesBody) -> ExplanationSearchResult:
+async def search_explanations(search: SearchDep, viewer: ViewerDep, body: SearchSourcesBody) -> ExplanationSearchResult:
     """Features of some sources of a model whose explanations fit a query."""
-    return await _search(search, body, Scope(model=body.modelId, sources=tuple(body.layers)))
+    return await _search(search, viewer, body, SearchScope(model=body.modelId, sources=tuple(body.layers)))
 
 
 @router.post("/explanation/search-all", response_model=ExplanationSearchResult)
-async def search_explanations_all(search: SearchDep, body: SearchAllBody) -> ExplanationSearchResult:
+async def search_explanations_all(search: SearchDep, viewer: ViewerDep, body: SearchAllBody) -> ExplanationSearchResult:
     """Features whose explanations fit a query."""
-    return await _search(search, body, Scope())
+    return await _search(search, viewer, body, SearchScope())
 
 
 @router.post("/explanation/search-model", response_model=ExplanationSearchResult)
-async def search_explanations_model(search: SearchDep, body: SearchModelBody) -> ExplanationSearchResult:
+async def search_explanations_model(
+    search: SearchDep, viewer: ViewerDep, body: SearchModelBody
+) -> ExplanationSearchResult:
     """Features of a model whose explanations fit a query."""
-    return await _search(search, body, Scope(model=body.modelId))
+    return await _search(search, viewer, body, SearchScope(model=body.modelId))
 
 
 @router.post("/explanation/search-release", response_model=ExplanationSearchResult)
-async def search_explanations_release(search: SearchDep, body: SearchReleaseBody) -> ExplanationSearchResult:
+async def search_explanations_release(
+    search: SearchDep, viewer: ViewerDep, body: SearchReleaseBody
+) -> ExplanationSearchResult:
     """Features of a release whose explanations fit a query."""
-    return await _search(search, body, Scope(release=body.releaseName))
+    return await _search(search, viewer, body, SearchScope(release=body.releaseName))

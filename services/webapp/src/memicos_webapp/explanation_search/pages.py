@@ -6,23 +6,24 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.errors import Fault
 from memicos_webapp.explanation_search import service, view
 from memicos_webapp.explanation_search.schemas import PageQuery
-from memicos_webapp.explanation_search.service import Scope, SearchDep, Wanted
+from memicos_webapp.explanation_search.service import SearchDep, SearchQuery, SearchScope
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["search"])
 
 
-def _wanted(query: PageQuery, size: int) -> Wanted:
+def _search_query(query: PageQuery, size: int) -> SearchQuery:
     scope = {
-        "all": Scope(),
-        "release": Scope(release=query.release_name),
-        "model": Scope(model=query.model_id),
-        "sources": Scope(model=query.model_id, sources=tuple(query.names)),
+        "all": SearchScope(),
+        "release": SearchScope(release=query.release_name),
+        "model": SearchScope(model=query.model_id),
+        "sources": SearchScope(model=query.model_id, sources=tuple(query.names)),
     }[query.scope]
-    return Wanted(query.q, scope, (query.page - 1) * size, None, query.max_density)
+    return SearchQuery(query.q, scope, (query.page - 1) * size, None, query.max_density)
 
 
 def _href(query: PageQuery, page: int) -> str:
@@ -34,29 +35,29 @@ def _href(query: PageQuery, page: int) -> str:
 
 @router.get("/search-explanations", response_class=HTMLResponse)
 async def search_explanations_page(
-    request: Request, search: SearchDep, query: Annotated[PageQuery, Query()]
+    request: Request, search: SearchDep, viewer: ViewerDep, query: Annotated[PageQuery, Query()]
 ) -> HTMLResponse:
     size = search.settings.search_page
-    answer, problem, status = None, None, 200
+    results, problem, status = None, None, 200
     if query.q.strip():
         try:
-            answer = await service.search(search, _wanted(query, size))
+            results = await service.search(search, viewer, _search_query(query, size))
         except Fault as error:
             problem, status = error.message, error.status
     context = {
         "section": "search",
         "query": query,
-        "answer": answer,
+        "answer": results,
         "problem": problem,
-        "results": [view.result(hit) for hit in answer.hits] if answer else [],
+        "results": [view.result(hit) for hit in results.hits] if results else [],
         "first": (query.page - 1) * size + 1,
         "previous": _href(query, query.page - 1) if query.page > 1 else None,
-        "next": _href(query, query.page + 1) if answer and answer.next_offset else None,
+        "next": _href(query, query.page + 1) if results and results.next_offset else None,
         "suggestions": [(text, view.link({"q": text})) for text in view.SUGGESTIONS],
     }
     if request.headers.get("hx-request") == "true" and request.headers.get("hx-target") == "results":
         return render(request, "explanation_search/_results.html", status_code=status, **context)
-    choices = await service.choices(search)
+    choices = await service.choices(search, viewer)
     return render(
         request,
         "explanation_search/page.html",

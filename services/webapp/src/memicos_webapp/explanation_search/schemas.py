@@ -1,11 +1,12 @@
-"""The wire of search by meaning: names and fields as published clients know them, and a few of our own."""
+"""JSON of search by meaning, with the fields that published clients know and a few of our own; the page's query."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, field_validator
 
-from memicos_webapp import examples
-from memicos_webapp.activation_search.schemas import NeuronBody
+from memicos_webapp import examples, recipes
+from memicos_webapp.explanation_search.service import SearchHit, SearchResults, SkippedSources
+from memicos_webapp.features.schemas import NeuronBody
 from memicos_webapp.recipes import Recipe
 from memicos_webapp.settings import at_most
 
@@ -81,6 +82,22 @@ class ExplanationHit(BaseModel):
     matchedBy: list[str] = Field(description="meaning, words or both")
     neuron: NeuronBody
 
+    @classmethod
+    def from_hit(cls, hit: SearchHit) -> "ExplanationHit":
+        ranked, source = hit.ranked, hit.source
+        return cls(
+            modelId=source.model_id,
+            layer=source.name,
+            source=source.name,
+            index=str(ranked.index),
+            description=hit.explanation.description,
+            explanationModelName=hit.explanation.model,
+            typeName=hit.explanation.method,
+            cosine_similarity=ranked.cosine,
+            matchedBy=[name for name, by in (("meaning", ranked.by_meaning), ("words", ranked.by_words)) if by],
+            neuron=NeuronBody.from_card(hit.card, hit.contexts),
+        )
+
 
 class Skipped(BaseModel):
     """Sources that were not, or not wholly, searched by meaning. They were searched by words."""
@@ -88,6 +105,10 @@ class Skipped(BaseModel):
     modelId: str
     sources: list[str]
     reason: str
+
+    @classmethod
+    def from_sources(cls, skipped: SkippedSources) -> "Skipped":
+        return cls(modelId=skipped.model, sources=skipped.sources, reason=skipped.reason)
 
 
 class ExplanationSearchResult(BaseModel):
@@ -102,6 +123,19 @@ class ExplanationSearchResult(BaseModel):
     exampleRecipes: dict[str, Recipe] = Field(
         description="by `<model>/<source>`, how the values of examples were computed"
     )
+
+    @classmethod
+    def from_results(cls, request: SearchedFor, results: SearchResults) -> "ExplanationSearchResult":
+        sources = {f"{hit.source.model_id}/{hit.source.name}": hit.source for hit in results.hits}
+        return cls(
+            request=request,
+            results=[ExplanationHit.from_hit(hit) for hit in results.hits],
+            resultsCount=len(results.hits),
+            hasMore=results.next_offset is not None,
+            nextOffset=results.next_offset,
+            skipped=[Skipped.from_sources(one) for one in results.skipped],
+            exampleRecipes={name: recipes.of_dataset(source) for name, source in sources.items()},
+        )
 
 
 def _empty_is_none(value: object) -> object:

@@ -15,26 +15,30 @@ from memicos_embeddings.registry import EmbedderRegistry
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository as catalog
+from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.catalog.service import listed, unknown_model, unknown_source
+from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.embeddings.background import BackgroundEmbedder
 from memicos_webapp.embeddings.repository import Coverage
 from memicos_webapp.errors import BadInput, NotFound, UpstreamFault
 from memicos_webapp.explanation_search import repository
-from memicos_webapp.explanation_search.repository import Candidate, Density, FeatureCard, Searched, Words
-from memicos_webapp.features import repository as feature_repository
-from memicos_webapp.features.schemas import ContextRow
+from memicos_webapp.explanation_search.rows import Candidate, DensityRange, MatchedExplanation
+from memicos_webapp.features import repository as features
+from memicos_webapp.features.rows import ContextRow, FeatureCard
 from memicos_webapp.settings import Settings
 
 SHORTEST = 3
 """Characters of a query: fewer mean too much."""
 SMOOTHING = 60
 """The constant of reciprocal rank fusion, from its paper."""
+EXAMPLES = 3
+"""Strongest examples of a feature that results show."""
 
 
 @dataclass(frozen=True)
-class Search:
-    """What a search needs of the server."""
+class SearchResources:
+    """Parts of the application that a search uses."""
 
     database: Database
     embedders: EmbedderRegistry
@@ -42,16 +46,16 @@ class Search:
     settings: Settings
 
 
-def search_of(request: Request) -> Search:
+async def search_resources(request: Request) -> SearchResources:
     state = request.app.state
-    return Search(state.database, state.embedders, state.background_embedder, state.settings)
+    return SearchResources(state.database, state.embedders, state.background_embedder, state.settings)
 
 
-SearchDep = Annotated[Search, Depends(search_of)]
+SearchDep = Annotated[SearchResources, Depends(search_resources)]
 
 
 @dataclass(frozen=True)
-class Scope:
+class SearchScope:
     """Where to search; empty is everywhere. `sources` are names in `model`."""
 
     model: str | None = None
@@ -60,22 +64,22 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    query: str
-    scope: Scope = field(default_factory=Scope)
+class SearchQuery:
+    text: str
+    scope: SearchScope = field(default_factory=SearchScope)
     offset: int = 0
     min_density: float | None = None
     max_density: float | None = None
 
     @property
-    def density(self) -> Density | None:
+    def density(self) -> DensityRange | None:
         if self.min_density is None and self.max_density is None:
             return None
-        return Density(self.min_density or 0.0, 1.0 if self.max_density is None else self.max_density)
+        return DensityRange(self.min_density or 0.0, 1.0 if self.max_density is None else self.max_density)
 
 
 @dataclass(frozen=True)
-class Gap:
+class SkippedSources:
     """Sources of a model that were searched by words only, wholly or in part."""
 
     model: str
@@ -84,7 +88,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Ranked:
+class RankedFeature:
     """A feature of the fused ranking, with the explanation that put it there."""
 
     source_id: int
@@ -97,65 +101,67 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class Hit:
-    source: Searched
-    ranked: Ranked
-    words: Words
-    feature: FeatureCard
+class SearchHit:
+    ranked: RankedFeature
+    explanation: MatchedExplanation
+    card: FeatureCard
     contexts: Mapping[int, ContextRow]
-    """Of the source's corpus, by number."""
+    """Contexts of the source's corpus by number: those of the card's examples among them."""
+
+    @property
+    def source(self) -> SourceInfo:
+        return self.card.source
 
 
 @dataclass(frozen=True)
-class Answer:
-    wanted: Wanted
-    hits: list[Hit]
+class SearchResults:
+    query: SearchQuery
+    hits: list[SearchHit]
     total: int
     """Results that paging can reach."""
-    gaps: list[Gap]
-    searched: list[Searched]
+    skipped: list[SkippedSources]
 
     @property
     def next_offset(self) -> int | None:
-        after = self.wanted.offset + len(self.hits)
+        after = self.query.offset + len(self.hits)
         return after if self.hits and after < self.total else None
 
 
-def check(wanted: Wanted, settings: Settings) -> Wanted:
-    """With the query's outer blanks removed.
+def validated(query: SearchQuery, settings: Settings) -> SearchQuery:
+    """The query with runs of blanks in its text as one, and none outside.
 
     Raises:
-        BadInput: the query is too short or too long, or the densities exclude each other.
+        BadInput: the text is too short or too long, or the densities exclude each other.
     """
-    query = " ".join(wanted.query.split())
-    if len(query) < SHORTEST:
-        raise BadInput(f"A query has at least {SHORTEST} characters; this one has {len(query)}.")
-    if len(query) > settings.query_characters:
-        raise BadInput(f"The query has {len(query)} characters, at most {settings.query_characters} are taken.")
-    low, high = wanted.min_density, wanted.max_density
+    words = " ".join(query.text.split())
+    if len(words) < SHORTEST:
+        raise BadInput(f"A query has at least {SHORTEST} characters; this one has {len(words)}.")
+    if len(words) > settings.query_characters:
+        raise BadInput(f"The query has {len(words)} characters, at most {settings.query_characters} are taken.")
+    low, high = query.min_density, query.max_density
     if low is not None and high is not None and low > high:
         raise BadInput(f"No density is above {low:g} and below {high:g}.")
-    return Wanted(query, wanted.scope, wanted.offset, low, high)
+    return SearchQuery(words, query.scope, query.offset, low, high)
 
 
-async def sources_of(session: AsyncSession, scope: Scope) -> list[Searched]:
+async def resolve(session: AsyncSession, viewer: Viewer, scope: SearchScope) -> list[SourceInfo]:
     """The sources of a scope.
 
     Raises:
         NotFound: a model, release or source is unknown; the message says which, and what exists.
     """
-    found = await repository.sources(session, scope.model, scope.release, scope.sources)
-    if scope.model is not None and not found and not scope.sources:
-        raise await unknown_model(session, scope.model)
-    if scope.release is not None and not found:
-        known = [release.id for release in await catalog.releases(session)]
+    sources = await catalog.sources(session, viewer, scope.model, scope.release, scope.sources)
+    if scope.model is not None and not sources and not scope.sources:
+        raise await unknown_model(session, viewer, scope.model)
+    if scope.release is not None and not sources:
+        known = [release.id for release in await catalog.releases(session, viewer)]
         exist = f"there is {listed(known)}" if known else "nothing has been imported yet"
         raise NotFound(f"There is no release {scope.release!r} here; {exist}.")
-    names = {source.name for source in found}
+    names = {source.name for source in sources}
     for name in scope.sources:
         if name not in names and scope.model is not None:
-            raise await unknown_source(session, scope.model, name)
-    return found
+            raise await unknown_source(session, viewer, scope.model, name)
+    return sources
 
 
 @dataclass(frozen=True)
@@ -167,99 +173,106 @@ class Choices:
     sources: dict[str, list[str]]
 
 
-async def choices(service: Search) -> Choices:
-    async with service.database.snapshot() as session:
-        found = await repository.sources(session, None, None, ())
-        releases = await catalog.releases(session)
+async def choices(resources: SearchResources, viewer: Viewer) -> Choices:
+    async with resources.database.snapshot() as session:
+        listed_sources = await catalog.sources(session, viewer)
+        releases = await catalog.releases(session, viewer)
     sources: dict[str, list[str]] = {}
-    for source in found:
+    for source in listed_sources:
         sources.setdefault(source.model_id, []).append(source.name)
     return Choices(list(sources), [(release.id, release.name) for release in releases], sources)
 
 
-async def search(service: Search, wanted: Wanted) -> Answer:
+async def search(resources: SearchResources, viewer: Viewer, query: SearchQuery) -> SearchResults:
     """The features that fit the query, best first.
 
+    The first snapshot only tells which embedders the query needs: no connection is held while they compute. The second
+    resolves the sources and reads everything else, so that all of the answer belongs to the same loads.
+
     Raises:
-        BadInput, NotFound: as `check` and `sources_of`.
+        BadInput, NotFound: as `validated` and `resolve`.
         UpstreamFault: no source could be searched by meaning, as the embedder failed.
     """
-    wanted = check(wanted, service.settings)
-    async with service.database.snapshot() as session:
-        sources = await sources_of(session, wanted.scope)
-    groups: dict[str | None, list[Searched]] = {}
-    for source in sources:
-        groups.setdefault(source.embedder, []).append(source)
-    vectors, faults = await _vectors(service, wanted.query, [key for key in groups if key])
-    gaps = _gaps(groups, vectors, faults, await service.background.coverage(), service.background.status.problem)
-    async with service.database.snapshot() as session:
-        ranked = await _rank(session, wanted, groups, vectors, service.settings.search_candidates)
-        page = ranked[wanted.offset : wanted.offset + service.settings.search_page]
-        hits = await _hits(session, wanted.query, page, {source.id: source for source in sources})
-    if faults and len(faults) == len(groups) and not ranked:
+    query = validated(query, resources.settings)
+    async with resources.database.snapshot() as session:
+        keys = {source.active_embedder for source in await resolve(session, viewer, query.scope)}
+    vectors, faults = await _vectors(resources, query.text, sorted(key for key in keys if key))
+    coverage = await resources.background.coverage()
+    async with resources.database.snapshot() as session:
+        groups: dict[str | None, list[SourceInfo]] = {}
+        for source in await resolve(session, viewer, query.scope):
+            groups.setdefault(source.active_embedder, []).append(source)
+        ranked = await _rank(session, query, groups, vectors, resources.settings.search_candidates)
+        page = ranked[query.offset : query.offset + resources.settings.search_page]
+        hits = await _hits(session, query.text, page, [source for group in groups.values() for source in group])
+    if faults and set(groups) <= set(faults) and not ranked:
         raise UpstreamFault(next(iter(faults.values())))
-    return Answer(wanted, hits, len(ranked), gaps, sources)
+    skipped = _skipped(groups, vectors, faults, coverage, resources.background.status.problem)
+    return SearchResults(query, hits, len(ranked), skipped)
 
 
-async def _vectors(service: Search, query: str, keys: Sequence[str]) -> tuple[dict[str, Vectors], dict[str, str]]:
-    """The query's vector by each embedder, and the reasons of those that gave none."""
+async def _vectors(
+    resources: SearchResources, text: str, keys: Sequence[str]
+) -> tuple[dict[str, Vectors], dict[str, str]]:
+    """The query's vector by each embedder, and why others gave none."""
     vectors, faults = {}, {}
     for key in keys:
         try:
-            vectors[key] = await service.embedders.query_vector(key, query)
+            vectors[key] = await resources.embedders.query_vector(key, text)
         except EmbedderError as error:
             faults[key] = error.message
     return vectors, faults
 
 
-def _gaps(
-    groups: Mapping[str | None, Sequence[Searched]],
+def _skipped(
+    groups: Mapping[str | None, Sequence[SourceInfo]],
     vectors: Mapping[str, Vectors],
     faults: Mapping[str, str],
     coverage: Mapping[int, Coverage],
-    stuck: str | None,
-) -> list[Gap]:
-    found = []
+    worker_fault: str | None,
+) -> list[SkippedSources]:
+    skipped = []
     for key, sources in groups.items():
-        by_model: dict[str, list[Searched]] = {}
+        by_model: dict[str, list[SourceInfo]] = {}
         for source in sources:
-            state = coverage.get(source.id)
+            state = coverage.get(source.source_id)
             if key not in vectors or state is None or state.embedded < state.total:
                 by_model.setdefault(source.model_id, []).append(source)
         for model, lacking in by_model.items():
             if key and key in faults:
                 reason = faults[key]
             else:
-                states = [coverage[source.id] for source in lacking if source.id in coverage]
+                states = [coverage[source.source_id] for source in lacking if source.source_id in coverage]
                 embedded, total = sum(one.embedded for one in states), sum(one.total for one in states)
                 reason = f"{embedded:,} of {total:,} explanations can be searched by meaning so far."
-                reason += f" {stuck}" if stuck else ""
-            found.append(Gap(model, [source.name for source in lacking], reason))
-    return found
+                reason += f" {worker_fault}" if worker_fault else ""
+            skipped.append(SkippedSources(model, [source.name for source in lacking], reason))
+    return skipped
 
 
 async def _rank(
     session: AsyncSession,
-    wanted: Wanted,
-    groups: Mapping[str | None, Sequence[Searched]],
+    query: SearchQuery,
+    groups: Mapping[str | None, Sequence[SourceInfo]],
     vectors: Mapping[str, Vectors],
     limit: int,
-) -> list[Ranked]:
-    near: list[list[Candidate]] = []
-    worded: list[Candidate] = []
-    await repository.plan(session, limit)
+) -> list[RankedFeature]:
+    by_vector: list[list[Candidate]] = []
+    by_words: list[Candidate] = []
+    await repository.set_planner(session, limit)
     for key, sources in groups.items():
-        ids = [source.id for source in sources]
         vector = vectors.get(key) if key else None
         if key and vector is not None:
-            near.append(await repository.nearest(session, key, vector, ids, wanted.density, limit))
-        worded += await repository.worded(session, key or MINILM, wanted.query, vector, ids, wanted.density, limit)
-    # each group comes ordered by words, then by distance
-    worded.sort(key=lambda one: (-one.words, 2.0 if one.distance is None else one.distance, one.id))
-    return fuse(near, worded[:limit])
+            by_vector.append(await repository.nearest_by_vector(session, key, vector, sources, query.density, limit))
+        by_words += await repository.matching_words(
+            session, key or MINILM, query.text, vector, sources, query.density, limit
+        )
+    # each group comes ordered by word rank, then by distance
+    by_words.sort(key=lambda one: (-one.word_rank, 2.0 if one.distance is None else one.distance, one.id))
+    return fuse(by_vector, by_words[:limit])
 
 
-def fuse(near: Sequence[Sequence[Candidate]], worded: Sequence[Candidate]) -> list[Ranked]:
+def fuse(by_vector: Sequence[Sequence[Candidate]], by_words: Sequence[Candidate]) -> list[RankedFeature]:
     """One ranking of features out of rankings of explanations: by the sum of 1 / (60 + rank) over the rankings.
 
     A feature has its best rank in each; of its explanations the one nearest in meaning is kept, else the one with
@@ -268,7 +281,7 @@ def fuse(near: Sequence[Sequence[Candidate]], worded: Sequence[Candidate]) -> li
     scores: dict[tuple[int, int], float] = {}
     best: dict[tuple[int, int], Candidate] = {}
     meaning, words = set(), set()
-    for ranking, seen in [*((one, meaning) for one in near), (worded, words)]:
+    for ranking, seen in [*((one, meaning) for one in by_vector), (by_words, words)]:
         rank = 0
         for candidate in ranking:
             key = candidate.source_id, candidate.index
@@ -280,7 +293,7 @@ def fuse(near: Sequence[Sequence[Candidate]], worded: Sequence[Candidate]) -> li
             best.setdefault(key, candidate)
     order = sorted(scores, key=lambda key: (-scores[key], key))
     return [
-        Ranked(
+        RankedFeature(
             source_id=key[0],
             index=key[1],
             explanation_id=best[key].id,
@@ -294,26 +307,20 @@ def fuse(near: Sequence[Sequence[Candidate]], worded: Sequence[Candidate]) -> li
 
 
 async def _hits(
-    session: AsyncSession, query: str, page: Sequence[Ranked], sources: Mapping[int, Searched]
-) -> list[Hit]:
+    session: AsyncSession, text: str, page: Sequence[RankedFeature], sources: Sequence[SourceInfo]
+) -> list[SearchHit]:
     if not page:
         return []
-    features = await repository.features(session, [(one.source_id, one.index) for one in page])
-    words = await repository.explanations(session, [one.explanation_id for one in page], query)
-    numbers: dict[int, set[int]] = {}
-    for card in features.values():
-        wanted = numbers.setdefault(sources[card.source_id].corpus_id, set())
-        wanted.update(example.context for example in card.examples)
-    contexts = {
-        corpus: await feature_repository.contexts(session, corpus, sorted(wanted)) for corpus, wanted in numbers.items()
-    }
+    by_id = {source.source_id: source for source in sources}
+    cards = await features.cards(session, [(by_id[one.source_id], one.index) for one in page], EXAMPLES)
+    explanations = await repository.explanations(session, sources, [one.explanation_id for one in page], text)
+    contexts = await features.contexts_of(session, cards.values())
     return [
-        Hit(
-            source=sources[one.source_id],
+        SearchHit(
             ranked=one,
-            words=words[one.explanation_id],
-            feature=features[one.source_id, one.index],
-            contexts=contexts[sources[one.source_id].corpus_id],
+            explanation=explanations[one.explanation_id],
+            card=cards[one.source_id, one.index],
+            contexts=contexts[by_id[one.source_id].corpus_id],
         )
         for one in page
     ]

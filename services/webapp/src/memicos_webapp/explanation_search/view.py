@@ -6,9 +6,10 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from memicos_webapp.explanation_search.repository import MARK_END, MARK_START, Example
+from memicos_webapp.explanation_search.repository import MARK_END, MARK_START
 from memicos_webapp.explanation_search.schemas import PageQuery
-from memicos_webapp.explanation_search.service import Choices, Hit
+from memicos_webapp.explanation_search.service import Choices, SearchHit
+from memicos_webapp.features.rows import CardExample
 from memicos_webapp.features.view import METHODS, markup, pieces
 from memicos_webapp.formatting import token_text, url_segment
 
@@ -48,40 +49,40 @@ class Result:
     """Why it is here, in words."""
 
 
-def _snippet(hit: Hit, example: Example) -> Snippet:
+def _snippet(hit: SearchHit, example: CardExample) -> Snippet:
     tokens = hit.contexts[example.context].tokens
     # the prepended BOS is no part of the text
     first = 1 if hit.source.recipe["prepend_bos"] else 0
     start, end = max(first, example.position - AROUND), min(len(tokens), example.position + AROUND + 1)
-    run = pieces(tokens, example.values, hit.feature.max_activation, start, end)
+    run = pieces(tokens, example.values, hit.card.max_activation, start, end)
     if run:
         shade, words, text = run[0]
         run[0] = (shade, words, text.removeprefix(" ") or text)
     return Snippet(start > first, markup(run), end < len(tokens))
 
 
-def _top_token(hit: Hit) -> str | None:
-    if not hit.feature.examples:
+def _top_token(hit: SearchHit) -> str | None:
+    if not hit.card.examples:
         return None
-    example = hit.feature.examples[0]
+    example = hit.card.examples[0]
     tokens = hit.contexts[example.context].tokens
     return token_text(tokens[example.position]) if example.position < len(tokens) else None
 
 
-def result(hit: Hit) -> Result:
-    ranked, words = hit.ranked, hit.words
-    method = METHODS.get(words.method, words.method)
+def result(hit: SearchHit) -> Result:
+    ranked, explanation = hit.ranked, hit.explanation
+    method = METHODS.get(explanation.method, explanation.method)
     return Result(
         path=f"/{url_segment(hit.source.model_id)}/{url_segment(hit.source.name)}/{ranked.index}",
-        description=marked(words.marked),
-        method=f"{method}, {words.model}" if words.model else method,
+        description=marked(explanation.marked),
+        method=f"{method}, {explanation.model}" if explanation.model else method,
         model=hit.source.model_id,
         source=hit.source.name,
         index=ranked.index,
-        density=hit.feature.density,
+        density=hit.card.density,
         top_token=_top_token(hit),
-        max_activation=hit.feature.max_activation,
-        snippets=[_snippet(hit, example) for example in hit.feature.examples],
+        max_activation=hit.card.max_activation,
+        snippets=[_snippet(hit, example) for example in hit.card.examples],
         cosine=ranked.cosine,
         matched=" and ".join(name for name, by in (("meaning", ranked.by_meaning), ("words", ranked.by_words)) if by),
     )

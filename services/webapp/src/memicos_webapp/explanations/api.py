@@ -2,12 +2,13 @@
 
 from fastapi import APIRouter
 
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.errors import ErrorBody
 from memicos_webapp.explanations import service
 from memicos_webapp.explanations.schemas import Generated, GenerateRequest
 from memicos_webapp.explanations.service import ExplainerDep
 from memicos_webapp.features import wire
-from memicos_webapp.security import LocalOwner
+from memicos_webapp.security.authorisation import LocalOwner
 
 router = APIRouter(tags=["explanation"])
 
@@ -24,7 +25,9 @@ router = APIRouter(tags=["explanation"])
         503: {"model": ErrorBody, "description": "The autointerp server is down"},
     },
 )
-async def generate_explanation(_: LocalOwner, server: ExplainerDep, body: GenerateRequest) -> Generated:
+async def generate_explanation(
+    _: LocalOwner, viewer: ViewerDep, server: ExplainerDep, body: GenerateRequest
+) -> Generated:
     """Have a language model explain a feature by its strongest texts. The explanation is stored and searchable."""
-    made = await service.generate(server, body)
+    made = await service.generate(server, viewer, body)
     return Generated(explanation=wire.explanation(made.source, made.new))

@@ -4,16 +4,15 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from memicos_webapp.accounts.viewer import LOCAL_OWNER_ID
+from memicos_webapp.catalog.visibility import ResolvedSource
 from memicos_webapp.explanations.models import Explanation
 
-LOCAL_OWNER = 1
-"""The one account, until there are others."""
 
-
-async def exists(session: AsyncSession, source_id: int, index: int, method: str, model: str) -> bool:
+async def exists(session: AsyncSession, source: ResolvedSource, index: int, method: str, model: str) -> bool:
     """Whether a feature has an explanation by this method and language model."""
     statement = select(Explanation.id).where(
-        Explanation.source_id == source_id,
+        Explanation.source_id == source.source_id,
         Explanation.index == index,
         Explanation.method == method,
         Explanation.model == model,
@@ -22,18 +21,18 @@ async def exists(session: AsyncSession, source_id: int, index: int, method: str,
 
 
 async def add(
-    session: AsyncSession, source_id: int, index: int, description: str, method: str, model: str
+    session: AsyncSession, source: ResolvedSource, index: int, description: str, method: str, model: str
 ) -> int | None:
     """Store the owner's explanation and return its id; None where another request was quicker."""
     statement = (
         insert(Explanation)
         .values(
-            source_id=source_id,
+            source_id=source.source_id,
             index=index,
             description=description,
             method=method,
             model=model,
-            author_id=LOCAL_OWNER,
+            author_id=LOCAL_OWNER_ID,
         )
         .on_conflict_do_nothing()
         .returning(Explanation.id)

@@ -7,16 +7,17 @@ from fastapi import Depends, Request
 from memicos_autointerp_client.models import Activation
 from memicos_dataset.schema import TOP_GROUP
 
-from memicos_webapp.catalog.schemas import SourceInfo
+from memicos_webapp.catalog.rows import SourceInfo
+from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.embeddings.background import BackgroundEmbedder
 from memicos_webapp.errors import BadInput
 from memicos_webapp.explanations import repository
-from memicos_webapp.explanations.autointerp import Autointerp
+from memicos_webapp.explanations.autointerp_client import AutointerpClient
 from memicos_webapp.explanations.schemas import METHOD, GenerateRequest
 from memicos_webapp.features import repository as feature_repository
 from memicos_webapp.features import service as features
-from memicos_webapp.features.schemas import ExplanationRow
+from memicos_webapp.features.rows import ExplanationRow
 from memicos_webapp.features.service import Found
 from memicos_webapp.settings import Settings
 
@@ -36,7 +37,7 @@ def texts(found: Found, most: int, around: int) -> list[Activation]:
     # the prepended BOS is no part of the text
     first = 1 if found.source.recipe["prepend_bos"] else 0
     made: dict[tuple[str, ...], Activation] = {}
-    places = zip(row.example_groups, row.example_contexts, row.example_positions, row.sparse(), strict=True)
+    places = zip(row.example_groups, row.example_contexts, row.example_positions, row.example_values(), strict=True)
     for group, number, position, values in places:
         if group != TOP_GROUP:
             continue
@@ -52,12 +53,12 @@ class Explainer:
     """What explaining needs of the server."""
 
     database: Database
-    autointerp: Autointerp
+    autointerp: AutointerpClient
     background_embedder: BackgroundEmbedder
     settings: Settings
 
 
-def explainer(request: Request) -> Explainer:
+async def explainer(request: Request) -> Explainer:
     state = request.app.state
     return Explainer(state.database, state.autointerp, state.background_embedder, state.settings)
 
@@ -67,7 +68,7 @@ ExplainerDep = Annotated[Explainer, Depends(explainer)]
 DUPLICATE = "An auto-interp with this explanation type and model already exists."
 
 
-async def generate(server: Explainer, wanted: GenerateRequest) -> Explained:
+async def generate(server: Explainer, viewer: Viewer, wanted: GenerateRequest) -> Explained:
     """Have a feature explained by a language model and store the answer; its vector follows in the background.
 
     No database connection is held while the language model thinks.
@@ -82,21 +83,21 @@ async def generate(server: Explainer, wanted: GenerateRequest) -> Explained:
             f"Unsupported explanation type/model: there is no type {wanted.explanationType!r} here, only {METHOD}."
         )
     async with server.database.snapshot() as session:
-        found = await features.find(session, wanted.model_id, wanted.source, wanted.index)
+        found = await features.find(session, viewer, wanted.model_id, wanted.source, wanted.index)
     if not found.live:
         raise BadInput(f"{found.path[1:]} never fires in its corpus: there are no texts to explain it by.")
-    model = (wanted.explanationModelName or "").strip() or await server.autointerp.own_model()
+    model = (wanted.explanationModelName or "").strip() or await server.autointerp.default_model()
     source, index = found.source, wanted.index
     async with server.database.snapshot() as session:
-        if await repository.exists(session, source.id, index, METHOD, model):
+        if await repository.exists(session, source, index, METHOD, model):
             raise BadInput(DUPLICATE)
     shown = texts(found, server.settings.explain_activations, server.settings.explain_tokens)
     # PostgreSQL's text has no NUL
     description = (await server.autointerp.explain(shown, model)).replace("\0", "␀")
     async with server.database.transaction() as session:
-        number = await repository.add(session, source.id, index, description, METHOD, model)
+        number = await repository.add(session, source, index, description, METHOD, model)
         if number is None:
             raise BadInput(DUPLICATE)
-        rows = (await feature_repository.explanations(session, source.id, [index]))[index]
+        rows = (await feature_repository.explanations(session, source, [index]))[index]
     server.background_embedder.wake()
     return Explained(source, next(row for row in rows if row.id == number), rows)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
 
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.errors import ErrorBody
 from memicos_webapp.feature_test import service
@@ -23,12 +24,12 @@ router = APIRouter(
 
 @router.post("/activation/new", response_model=Activation | list[Activation])
 async def new_activation(
-    request: Request, database: DatabaseDep, inference: InferenceDep, body: NewActivation
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, body: NewActivation
 ) -> Activation | list[Activation]:
     """A feature's values over a text of yours; a list of texts is answered with a list, in order."""
     texts = check_texts(request.app.state.settings, body.custom_text)
     target = body.feature
-    await service.get_feature(database, target.model_id, target.source, target.index)
+    await service.get_feature(database, viewer, target.model_id, target.source, target.index)
     answers = []
     for text in texts:
         run = await service.run(inference, target.model_id, target.source, target.index, text, body.ignore_bos)

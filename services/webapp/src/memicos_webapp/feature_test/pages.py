@@ -7,9 +7,10 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse
 
 from memicos_webapp import recipes
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.feature_test import service, view
-from memicos_webapp.inference.pages import COMING, waiting
+from memicos_webapp.inference.pages import TEMPORARY, waiting
 from memicos_webapp.inference.service import InferenceDep, check_texts
 from memicos_webapp.templating import render
 
@@ -20,6 +21,7 @@ router = APIRouter(tags=["activations"])
 async def run_own_text(
     request: Request,
     database: DatabaseDep,
+    viewer: ViewerDep,
     inference: InferenceDep,
     model: str,
     source: str,
@@ -27,10 +29,10 @@ async def run_own_text(
     text: Annotated[str, Form()] = "",
 ) -> HTMLResponse:
     check_texts(request.app.state.settings, text)
-    info, row = await service.get_feature(database, model, source, index)
+    info, row = await service.get_feature(database, viewer, model, source, index)
     try:
         run = await service.run(inference, info.model_id, info.name, row.index, text, ignore_bos=True)
-    except COMING as fault:
+    except TEMPORARY as fault:
         return waiting(request, fault, request.url.path, {"text": text})
     template = "result.html" if request.headers.get("hx-request") == "true" else "page.html"
     return render(
@@ -39,7 +41,7 @@ async def run_own_text(
         source=info,
         row=row,
         run=run,
-        tokens=view.tokens(run, row.max_activation),
+        tokens=view.text_pieces(run, row.max_activation),
         recipe=recipes.words(run.recipe),
         recompute=recipes.command(str(request.base_url), info.model_id, info.name, row.index, text),
         share=f"{info.path}/{row.index}?{urlencode({'defaulttesttext': text})}",

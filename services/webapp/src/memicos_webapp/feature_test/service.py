@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from memicos_webapp import recipes
-from memicos_webapp.catalog.schemas import SourceInfo
+from memicos_webapp.catalog.rows import SourceInfo
+from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.features import service as features
-from memicos_webapp.features.schemas import FeatureRow
+from memicos_webapp.features.rows import FeatureRow
 from memicos_webapp.inference.service import Inference
 from memicos_webapp.recipes import Recipe
 
@@ -27,15 +28,19 @@ class Run:
     recipe: Recipe
 
 
-async def get_feature(database: Database, model: str, source: str, index: int | str) -> tuple[SourceInfo, FeatureRow]:
+async def get_feature(
+    database: Database, viewer: Viewer, model: str, source: str, index: int | str
+) -> tuple[SourceInfo, FeatureRow]:
     """The feature that a text is run for; `index` may be a segment of a page's address.
 
     Raises:
         NotFound: model, source or index is unknown.
     """
     async with database.snapshot() as session:
-        number = await features.index_in_path(session, model, source, index) if isinstance(index, str) else index
-        return await features.get(session, model, source, number)
+        number = (
+            await features.index_in_path(session, viewer, model, source, index) if isinstance(index, str) else index
+        )
+        return await features.get(session, viewer, model, source, number)
 
 
 async def run(inference: Inference, model: str, source: str, index: int, text: str, ignore_bos: bool) -> Run:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from memicos_webapp import examples
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.errors import ErrorBody
 from memicos_webapp.features import service, wire
@@ -19,9 +20,10 @@ router = APIRouter(tags=["feature"])
 )
 async def get_feature(
     session: Snapshot,
+    viewer: ViewerDep,
     model: Annotated[str, Path(examples=[examples.MODEL])],
     source: Annotated[str, Path(examples=[examples.SOURCE])],
     index: Annotated[str, Path(examples=[examples.INDEX], description="a whole number from 0 on")],
 ) -> wire.FeatureBody:
     """Everything that a feature's dashboard shows, with all examples and explanations."""
-    return wire.feature(await service.find(session, model, source, service.parse_index(index), token_ids=True))
+    return wire.feature(await service.find(session, viewer, model, source, service.parse_index(index), token_ids=True))

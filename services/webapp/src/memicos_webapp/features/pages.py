@@ -4,9 +4,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from memicos_webapp import recipes
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.features import service, view
-from memicos_webapp.steering.strength import default_strength
+from memicos_webapp.steering.default_strength import default_strength
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["features"])
@@ -17,19 +18,27 @@ PARTS = ("plots", "explanation", "activations", "test", "testfield", "steer", "l
 
 @router.get("/{model}/{source}/{index}", response_class=HTMLResponse)
 async def feature_page(
-    request: Request, session: Snapshot, model: str, source: str, index: str, defaulttesttext: str = ""
+    request: Request,
+    session: Snapshot,
+    viewer: ViewerDep,
+    model: str,
+    source: str,
+    index: str,
+    defaulttesttext: str = "",
 ) -> HTMLResponse:
-    number = await service.index_in_path(session, model, source, index)
-    found = await service.find(session, model, source, number)
+    number = await service.index_in_path(session, viewer, model, source, index)
+    found = await service.find(session, viewer, model, source, number)
     settings = request.app.state.settings
     row = found.row
+    groups = view.groups(found, settings.examples_shown, whole=False)
     return render(
         request,
         "features/feature.html",
         found=found,
         source=found.source,
         row=row,
-        groups=view.groups(found, settings.examples_shown, whole=False),
+        groups=groups,
+        top_count=len(groups[0].examples) if groups else 0,
         activation_bars=view.bars(row.activation_histogram, 0, row.max_activation, logarithmic=True),
         logit_bars=view.bars(row.logit_histogram, row.logit_min, row.logit_max, logarithmic=False),
         recipe=recipes.words(recipes.of_dataset(found.source)),
@@ -42,9 +51,11 @@ async def feature_page(
 
 
 @router.get("/{model}/{source}/{index}/examples", response_class=HTMLResponse)
-async def whole_examples(request: Request, session: Snapshot, model: str, source: str, index: str) -> HTMLResponse:
+async def whole_examples(
+    request: Request, session: Snapshot, viewer: ViewerDep, model: str, source: str, index: str
+) -> HTMLResponse:
     """The examples with all of their texts: of features that fire often more than a first view should weigh."""
-    number = await service.index_in_path(session, model, source, index)
-    found = await service.find(session, model, source, number)
+    number = await service.index_in_path(session, viewer, model, source, index)
+    found = await service.find(session, viewer, model, source, number)
     groups = view.groups(found, request.app.state.settings.examples_shown, whole=True)
     return render(request, "features/_examples.html", source=found.source, groups=groups)

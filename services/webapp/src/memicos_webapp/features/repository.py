@@ -1,45 +1,47 @@
-"""SQL of features, their texts and their words."""
+"""SQL of features, their texts and their explanations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from sqlalchemy import (
+    REAL,
+    BigInteger,
     ColumnElement,
     Integer,
-    Row,
     ScalarSelect,
     Select,
     and_,
     any_,
     bindparam,
     case,
+    column,
     func,
     literal,
     select,
-    text,
-    tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlalchemy.orm import aliased
 
 from memicos_webapp.accounts.models import Account
-from memicos_webapp.catalog.models import Source
-from memicos_webapp.catalog.repository import SOURCE_COLUMNS, select_sources
-from memicos_webapp.catalog.schemas import SourceInfo
+from memicos_webapp.catalog.models import Load, Source
+from memicos_webapp.catalog.rows import SourceInfo
+from memicos_webapp.catalog.visibility import STATEMENTS, ResolvedSource, Viewer, listed_sources, visible_sources
+from memicos_webapp.database.mapping import from_row
+from memicos_webapp.explanations.labels import LABEL_ORDER, explanation_list, label
 from memicos_webapp.explanations.models import Explanation
 from memicos_webapp.features.models import Context, Document, Feature
-from memicos_webapp.features.schemas import (
-    Card,
+from memicos_webapp.features.rows import (
+    CardRow,
     ContextRow,
     ExplanationRow,
-    FeatureFilter,
+    FeatureCard,
+    FeatureKey,
     FeatureRow,
-    ListRow,
+    FeatureTableRow,
+    SampleRow,
 )
-
-Column = ColumnElement[int] | InstrumentedAttribute[int]
-
-_FEATURE = tuple(Feature.__table__.columns)
+from memicos_webapp.features.schemas import FeatureFilter
 
 
 def _step(following: bool) -> ScalarSelect[int]:
@@ -53,193 +55,252 @@ def _step(following: bool) -> ScalarSelect[int]:
     return step.correlate(Feature).scalar_subquery()
 
 
-# the dashboard's statements are built once: SQLAlchemy takes longer over that than PostgreSQL over the answer
-_READ_FEATURE = (
-    select_sources()
-    .add_columns(*_FEATURE, _step(False), _step(True))
-    .join(Feature, Feature.load_id == Source.current_load_id)
-    .where(
-        Source.model_id == bindparam("model"),
-        Source.name == bindparam("source"),
-        Feature.index == bindparam("feature"),
+# statements of the dashboard are built once: SQLAlchemy takes longer over that than PostgreSQL over the answer
+_PREVIOUS, _NEXT = _step(False).label("previous"), _step(True).label("next")
+_COLUMNS = tuple(one for one in Feature.__table__.columns if one.name != "load_id")
+
+
+@lru_cache(STATEMENTS)
+def _feature_statement(viewer: Viewer) -> Select:
+    return (
+        visible_sources(viewer)
+        .add_columns(*_COLUMNS, _PREVIOUS, _NEXT)
+        .join(Feature, Feature.load_id == Load.id)
+        .where(
+            Source.model_id == bindparam("model"),
+            Source.name == bindparam("source"),
+            Feature.index == bindparam("feature"),
+        )
     )
-)
 
 
 async def feature(
-    session: AsyncSession, model_id: str, source: str, index: int
+    session: AsyncSession, viewer: Viewer, model_id: str, source: str, index: int
 ) -> tuple[SourceInfo, FeatureRow] | None:
     """A feature with its source, and its live neighbours by index, in one keyed read."""
     values = {"model": model_id, "source": source, "feature": index}
-    row = (await session.execute(_READ_FEATURE, values)).one_or_none()
-    if row is None:
-        return None
-    middle = len(SOURCE_COLUMNS)
-    return SourceInfo(*row[:middle]), FeatureRow(*row[middle:])
+    row = (await session.execute(_feature_statement(viewer), values)).mappings().one_or_none()
+    return (from_row(SourceInfo, row), from_row(FeatureRow, row)) if row else None
 
-
-# what a person or a language model wrote says more than token statistics do; the newest first
-_LABEL_FIRST = (Explanation.method == "token-statistics", Explanation.id.desc())
 
 _NUMBERS = any_(bindparam("numbers", type_=ARRAY(Integer)))
 
-_READ_EXPLANATIONS = (
+_EXPLANATIONS = (
     select(
         Explanation.id,
         Explanation.index,
         Explanation.description,
         Explanation.method,
         Explanation.model,
-        Account.name,
+        Account.name.label("author"),
         Explanation.created_at,
     )
     .outerjoin(Account, Account.id == Explanation.author_id)
     .where(Explanation.source_id == bindparam("source"), Explanation.index == _NUMBERS)
-    .order_by(*_LABEL_FIRST)
+    .order_by(*LABEL_ORDER)
 )
 
 
 async def explanations(
-    session: AsyncSession, source_id: int, indices: Sequence[int]
+    session: AsyncSession, source: ResolvedSource, indices: Iterable[int]
 ) -> dict[int, list[ExplanationRow]]:
-    """Explanations of features of one source, the one that serves as label first."""
-    values = {"source": source_id, "numbers": list(indices)}
-    found: dict[int, list[ExplanationRow]] = {}
-    for row in await session.execute(_READ_EXPLANATIONS, values):
-        found.setdefault(row[1], []).append(ExplanationRow(*row))
-    return found
+    """Explanations of features of a source by index, the label first."""
+    values = {"source": source.source_id, "numbers": list(indices)}
+    by_index: dict[int, list[ExplanationRow]] = {}
+    for row in (await session.execute(_EXPLANATIONS, values)).mappings():
+        by_index.setdefault(row["index"], []).append(from_row(ExplanationRow, row))
+    return by_index
 
 
-_READ_CONTEXTS = (
+_CONTEXTS = (
     select(Context.number, Context.tokens, Document.title, Document.collection)
     .outerjoin(Document, and_(Document.corpus_id == Context.corpus_id, Document.number == Context.document))
     .where(Context.corpus_id == bindparam("corpus"), Context.number == _NUMBERS)
 )
 
-_READ_CONTEXTS_WITH_IDS = _READ_CONTEXTS.add_columns(Context.token_ids)
+_CONTEXTS_WITH_IDS = _CONTEXTS.add_columns(Context.token_ids)
 
 
 async def contexts(
-    session: AsyncSession, corpus_id: int, numbers: Sequence[int], token_ids: bool = False
+    session: AsyncSession, source: ResolvedSource, numbers: Iterable[int], token_ids: bool = False
 ) -> dict[int, ContextRow]:
-    values = {"corpus": corpus_id, "numbers": list(numbers)}
-    rows = await session.execute(_READ_CONTEXTS_WITH_IDS if token_ids else _READ_CONTEXTS, values)
-    return {row[0]: ContextRow(*row) for row in rows}
+    """Windows of the source's corpus by number; `token_ids` reads these too."""
+    values = {"corpus": source.corpus_id, "numbers": list(numbers)}
+    rows = (await session.execute(_CONTEXTS_WITH_IDS if token_ids else _CONTEXTS, values)).mappings()
+    return {row["number"]: from_row(ContextRow, row) for row in rows}
 
 
-async def index_range(session: AsyncSession, load_id: int) -> tuple[int, int] | None:
-    statement = select(func.min(Feature.index), func.max(Feature.index)).where(Feature.load_id == load_id)
-    low, high = (await session.execute(statement)).one()
-    return None if low is None else (low, high)
+async def index_range(session: AsyncSession, source: ResolvedSource) -> tuple[int, int] | None:
+    """The first and the last index, None without features."""
+    statement = select(func.min(Feature.index).label("low"), func.max(Feature.index).label("high"))
+    row = (await session.execute(statement.where(Feature.load_id == source.load_id))).one()
+    return None if row.low is None else (row.low, row.high)
 
 
-def _label(source_id: Column, index: Column) -> ScalarSelect[str]:
-    return (
-        select(Explanation.description)
-        .where(Explanation.source_id == source_id, Explanation.index == index)
-        .order_by(*_LABEL_FIRST)
-        .limit(1)
-        .scalar_subquery()
-    )
-
-
-def _filtered(source: SourceInfo, wanted: FeatureFilter) -> list[ColumnElement[bool]]:
+def _conditions(source: ResolvedSource, query: FeatureFilter) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = [Feature.load_id == source.load_id]
-    if wanted.show == "live":
+    if query.show == "live":
         where.append(Feature.max_activation > 0)
-    if wanted.words:
-        query = func.websearch_to_tsquery("english", wanted.words)
-        # "both" and "of the" are no words to the dictionary, and still what some features fire on
-        said = Explanation.description.icontains(wanted.words.replace('"', "").strip(), autoescape=True)
-        fits = case((func.numnode(query) == 0, said), else_=Explanation.words.op("@@")(query))
-        matching = select(Explanation.index).where(Explanation.source_id == source.id, fits)
-        where.append(Feature.index.in_(matching))
+    if query.words:
+        terms = func.websearch_to_tsquery("english", query.words)
+        # stop words ("both", "of the") are no terms to the dictionary, and still what some features fire on
+        contained = Explanation.description.icontains(query.words.replace('"', "").strip(), autoescape=True)
+        matches = case((func.numnode(terms) == 0, contained), else_=Explanation.words.op("@@")(terms))
+        indices = select(Explanation.index).where(Explanation.source_id == source.source_id, matches)
+        where.append(Feature.index.in_(indices))
     bounds = (
-        (Feature.density, wanted.density_from, wanted.density_to, 0.01),
-        (Feature.max_activation, wanted.max_from, wanted.max_to, 1.0),
+        (Feature.density, query.density_from, query.density_to, 0.01),
+        (Feature.max_activation, query.max_from, query.max_to, 1.0),
     )
-    for column, low, high, unit in bounds:
+    for bounded, low, high, unit in bounds:
         if low is not None:
-            where.append(column >= low * unit)
+            where.append(bounded >= low * unit)
         if high is not None:
-            where.append(column <= high * unit)
+            where.append(bounded <= high * unit)
     return where
 
 
-async def count(session: AsyncSession, source: SourceInfo, wanted: FeatureFilter) -> int:
-    statement = select(func.count()).select_from(Feature).where(*_filtered(source, wanted))
+async def count(session: AsyncSession, source: ResolvedSource, query: FeatureFilter) -> int:
+    statement = select(func.count()).select_from(Feature).where(*_conditions(source, query))
     return (await session.execute(statement)).scalar_one()
 
 
 async def page(
-    session: AsyncSession, source: SourceInfo, wanted: FeatureFilter, limit: int, offset: int
-) -> list[ListRow]:
+    session: AsyncSession, source: ResolvedSource, query: FeatureFilter, limit: int, offset: int
+) -> list[FeatureTableRow]:
     columns = {"index": Feature.index, "density": Feature.density, "max": Feature.max_activation}
-    column = columns[wanted.sort]
-    statement: Select = (
+    order = columns[query.sort]
+    statement = (
         select(
             Feature.index,
             Feature.density,
             Feature.max_activation,
-            Feature.positive_tokens[1:3],
-            _label(literal(source.id), Feature.index),
+            Feature.positive_tokens[1:3].label("promotes"),
+            label(literal(source.source_id), Feature.index.expression).label("label"),
         )
-        .where(*_filtered(source, wanted))
-        .order_by(column.desc() if wanted.order == "desc" else column.asc(), Feature.index)
+        .where(*_conditions(source, query))
+        .order_by(order.desc() if query.order == "desc" else order.asc(), Feature.index)
         .limit(limit)
         .offset(offset)
     )
-    return [ListRow(*row) for row in await session.execute(statement)]
+    return [from_row(FeatureTableRow, row) for row in (await session.execute(statement)).mappings()]
 
 
-async def cards(session: AsyncSession, features: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Card]:
-    """What lists show of features, by (source id, index); those that no current load has are left out."""
-    if not features:
-        return {}
-    statement = (
+_KEYS = (
+    func.unnest(
+        bindparam("sources", type_=ARRAY(Integer)),
+        bindparam("loads", type_=ARRAY(BigInteger)),
+        bindparam("indices", type_=ARRAY(Integer)),
+    )
+    .table_valued(column("source_id", Integer), column("load_id", BigInteger), column("index", Integer))
+    .render_derived(name="key")
+)
+
+
+@lru_cache
+def _cards_statement(examples: int) -> Select:
+    """Cards with the first `examples` examples."""
+    lengths = Feature.example_lengths[1:examples]
+    length = func.unnest(lengths).table_valued(column("length", Integer)).render_derived(name="example")
+    last = select(func.sum(length.c.length)).scalar_subquery()
+    return (
         select(
-            Source.id,
-            Source.model_id,
-            Source.name,
+            _KEYS.c.source_id,
             Feature.index,
             Feature.density,
             Feature.max_activation,
-            Feature.positive_tokens[1:3],
-            _label(Source.id, Feature.index),
+            Feature.positive_tokens,
+            Feature.positive_logits,
+            Feature.negative_tokens,
+            Feature.negative_logits,
+            Feature.example_groups[1:examples].label("example_groups"),
+            Feature.example_contexts[1:examples].label("example_contexts"),
+            Feature.example_positions[1:examples].label("example_positions"),
+            lengths.label("example_lengths"),
+            Feature.value_positions[1:last].label("value_positions"),
+            Feature.values[1:last].label("values"),
+            explanation_list(_KEYS.c.source_id, _KEYS.c.index).label("explanations"),
         )
-        .join(Feature, Feature.load_id == Source.current_load_id)
-        .where(tuple_(Source.id, Feature.index).in_(features))
+        .select_from(_KEYS)
+        .join(Feature, and_(Feature.load_id == _KEYS.c.load_id, Feature.index == _KEYS.c.index))
     )
-    return {(row[0], row[3]): Card(*row) for row in await session.execute(statement)}
 
 
-_SAMPLE = text(
-    """WITH strong AS (
-           SELECT chosen.id, chosen.model_id, chosen.name, feature.index, feature.ahead,
-                  row_number() OVER (PARTITION BY chosen.id ORDER BY feature.ahead DESC, feature.index) AS place
-           FROM (SELECT id, model_id, name, current_load_id FROM source
-                 WHERE current_load_id IS NOT NULL ORDER BY id LIMIT :limit) AS chosen
-           CROSS JOIN LATERAL (
-               SELECT index, positive_logits[1] - positive_logits[cardinality(positive_logits)] AS ahead
-               FROM feature
-               WHERE load_id = chosen.current_load_id AND max_activation > 0 AND density < :densest
-               ORDER BY max_activation DESC LIMIT :strongest
-           ) AS feature
-       )
-       SELECT model_id, name, index,
-              (SELECT description FROM explanation WHERE source_id = strong.id AND explanation.index = strong.index
-               ORDER BY method = 'token-statistics', id DESC LIMIT 1) AS label
-       FROM strong ORDER BY place, ahead DESC, id LIMIT :limit"""
-)
+async def cards(
+    session: AsyncSession, features: Iterable[tuple[SourceInfo, int]], examples: int = 0
+) -> dict[FeatureKey, FeatureCard]:
+    """Cards of features (source, index) with their `examples` strongest examples, by (source id, index).
+
+    Features that the source's load does not have are absent.
+    """
+    keys = list(features)
+    if not keys:
+        return {}
+    sources = {source.source_id: source for source, _ in keys}
+    values = {
+        "sources": [source.source_id for source, _ in keys],
+        "loads": [source.load_id for source, _ in keys],
+        "indices": [index for _, index in keys],
+    }
+    rows = [from_row(CardRow, row) for row in (await session.execute(_cards_statement(examples), values)).mappings()]
+    return {(row.source_id, row.index): FeatureCard.from_row(sources[row.source_id], row) for row in rows}
+
+
+async def contexts_of(session: AsyncSession, shown: Iterable[FeatureCard]) -> dict[int, dict[int, ContextRow]]:
+    """The contexts of the cards' examples, by corpus id and number."""
+    numbers: dict[int, tuple[ResolvedSource, set[int]]] = {}
+    for card in shown:
+        _, of_corpus = numbers.setdefault(card.source.corpus_id, (card.source, set()))
+        of_corpus.update(example.context for example in card.examples)
+    return {corpus: await contexts(session, source, of_corpus) for corpus, (source, of_corpus) in numbers.items()}
+
+
 SAMPLED = 300
 """Strongest features of a source that `sample` chooses among."""
 
 
-async def sample(session: AsyncSession, limit: int, densest: float) -> Sequence[Row]:
-    """A few features that show most plainly what a feature is, of several sources, always the same ones of a load.
+@lru_cache(STATEMENTS)
+def _sample_statement(viewer: Viewer) -> Select:
+    limit, densest = bindparam("limit", type_=Integer), bindparam("densest", type_=REAL)
+    sources = listed_sources(viewer).order_by(Source.id).limit(limit).cte("chosen")
+    gap = Feature.positive_logits[1] - Feature.positive_logits[func.cardinality(Feature.positive_logits)]
+    strongest = (
+        select(Feature.index, gap.label("gap"))
+        .where(Feature.load_id == sources.c.load_id, Feature.max_activation > 0, Feature.density < densest)
+        .order_by(Feature.max_activation.desc())
+        .limit(SAMPLED)
+        .lateral("strongest")
+    )
+    place = func.row_number().over(
+        partition_by=sources.c.source_id, order_by=(strongest.c.gap.desc(), strongest.c.index)
+    )
+    ranked = (
+        select(
+            sources.c.source_id,
+            sources.c.model_id,
+            sources.c.name,
+            strongest.c.index,
+            strongest.c.gap,
+            place.label("place"),
+        )
+        .select_from(sources)
+        .join(strongest, literal(True))
+        .cte("ranked")
+    )
+    return (
+        select(
+            ranked.c.model_id, ranked.c.name, ranked.c.index, label(ranked.c.source_id, ranked.c.index).label("label")
+        )
+        .order_by(ranked.c.place, ranked.c.gap.desc(), ranked.c.source_id)
+        .limit(limit)
+    )
 
-    Of each source's strongest that fire on less than `densest` of tokens: those that promote one token far ahead of
-    the others. A feature that does so mostly has one thing to say.
+
+async def sample(session: AsyncSession, viewer: Viewer, limit: int, densest: float) -> Sequence[SampleRow]:
+    """Some features that fire on less than `densest` of tokens, from several listed sources, for a first look.
+
+    Of each source's strongest features: those whose first promoted token is furthest ahead of their last. Such a
+    feature mostly has one meaning. The choice is the same until a source's load changes.
     """
-    values = {"limit": limit, "densest": densest, "strongest": SAMPLED}
-    return (await session.execute(_SAMPLE, values)).all()
+    rows = (await session.execute(_sample_statement(viewer), {"limit": limit, "densest": densest})).mappings()
+    return [from_row(SampleRow, row) for row in rows]

@@ -1,10 +1,12 @@
 """How requests name a feature, rows that the repository reads, and the filter of a source's feature table."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from memicos_webapp.features.rows import CardExample, ContextRow, FeatureCard
 
 BIGGEST_INDEX = 2**31 - 1
 """PostgreSQL's integer; no autoencoder comes near it."""
@@ -33,95 +35,6 @@ class FeatureId(BaseModel):
     )
 
 
-@dataclass(frozen=True)
-class FeatureRow:
-    """The columns of `feature`, then the nearest live features by index."""
-
-    load_id: int
-    index: int
-    density: float
-    active_tokens: int
-    max_activation: float
-    activation_histogram: list[int]
-    logit_histogram: list[int]
-    logit_min: float
-    logit_max: float
-    positive_tokens: list[str]
-    positive_logits: list[float]
-    negative_tokens: list[str]
-    negative_logits: list[float]
-    neighbour_indices: list[int]
-    neighbour_cosines: list[float]
-    correlated_indices: list[int]
-    correlated_pearson: list[float]
-    quantile_shares: list[float]
-    example_groups: list[int]
-    example_contexts: list[int]
-    example_positions: list[int]
-    example_lengths: list[int]
-    value_positions: list[int]
-    values: list[float]
-    previous: int | None
-    next: int | None
-
-    def sparse(self) -> list[dict[int, float]]:
-        """Per example: position -> value."""
-        found, start = [], 0
-        for length in self.example_lengths:
-            end = start + length
-            found.append(dict(zip(self.value_positions[start:end], self.values[start:end], strict=True)))
-            start = end
-        return found
-
-
-@dataclass(frozen=True)
-class ExplanationRow:
-    id: int
-    index: int
-    description: str
-    method: str
-    model: str | None
-    author: str | None
-    created_at: datetime
-
-
-@dataclass(frozen=True)
-class ContextRow:
-    number: int
-    tokens: list[str]
-    title: str | None
-    collection: str | None
-    token_ids: list[int] | None = None
-    """None where they were not asked for."""
-
-
-@dataclass(frozen=True)
-class ListRow:
-    index: int
-    density: float
-    max_activation: float
-    promotes: list[str]
-    label: str | None
-
-
-@dataclass(frozen=True)
-class Card:
-    """What lists of features over several sources show of each."""
-
-    source_id: int
-    model_id: str
-    source: str
-    index: int
-    density: float
-    max_activation: float
-    promotes: list[str]
-    label: str | None
-
-    @property
-    def path(self) -> str:
-        return f"/{self.model_id}/{self.source}/{self.index}"
-
-
 def _empty_is_none(value: object) -> object:
     """A form sends an empty field as an empty string."""
     return None if value == "" else value
@@ -146,3 +59,64 @@ class FeatureFilter(BaseModel):
     def query(self, **changes: object) -> dict[str, object]:
         """The filter as a query, without what is at its default."""
         return self.model_copy(update=changes).model_dump(exclude_defaults=True, exclude_none=True)
+
+
+class _Camel(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
+
+
+class WordsBody(_Camel):
+    description: str
+    type_name: str
+    explanation_model_name: str | None
+
+
+class ExampleBody(_Camel):
+    tokens: list[str]
+    values: list[float]
+    max_value: float
+    max_value_token_index: int
+
+    @classmethod
+    def from_example(cls, example: CardExample, context: ContextRow) -> "ExampleBody":
+        values = [example.values.get(i, 0.0) for i in range(len(context.tokens))]
+        strongest = max(range(len(values)), key=values.__getitem__)
+        return cls(tokens=context.tokens, values=values, max_value=values[strongest], max_value_token_index=strongest)
+
+
+class NeuronBody(BaseModel):
+    """The part of a feature's JSON that results show; `/api/feature/…` has all of it."""
+
+    modelId: str
+    layer: str
+    source: str
+    index: str
+    maxActApprox: float
+    frac_nonzero: float
+    pos_str: list[str]
+    pos_values: list[float]
+    neg_str: list[str]
+    neg_values: list[float]
+    explanations: list[WordsBody] = Field(description="the one that serves as label first")
+    activations: list[ExampleBody] = Field(description="the strongest example")
+
+    @classmethod
+    def from_card(cls, card: FeatureCard, contexts: Mapping[int, ContextRow]) -> "NeuronBody":
+        """`contexts` has those of the card's examples, by number."""
+        return cls(
+            modelId=card.source.model_id,
+            layer=card.source.name,
+            source=card.source.name,
+            index=str(card.index),
+            maxActApprox=card.max_activation,
+            frac_nonzero=card.density,
+            pos_str=[token for token, _ in card.positive],
+            pos_values=[value for _, value in card.positive],
+            neg_str=[token for token, _ in card.negative],
+            neg_values=[value for _, value in card.negative],
+            explanations=[
+                WordsBody(description=one.description, type_name=one.method, explanation_model_name=one.model)
+                for one in card.explanations
+            ],
+            activations=[ExampleBody.from_example(one, contexts[one.context]) for one in card.examples],
+        )

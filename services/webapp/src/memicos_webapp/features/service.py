@@ -6,18 +6,13 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository as catalog
-from memicos_webapp.catalog.schemas import SourceInfo
+from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.catalog.service import unknown_source
+from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.features import repository
-from memicos_webapp.features.schemas import (
-    BIGGEST_INDEX,
-    ContextRow,
-    ExplanationRow,
-    FeatureFilter,
-    FeatureRow,
-    ListRow,
-)
+from memicos_webapp.features.rows import ContextRow, ExplanationRow, FeatureRow, FeatureTableRow
+from memicos_webapp.features.schemas import BIGGEST_INDEX, FeatureFilter
 
 
 def parse_index(text: str) -> int:
@@ -33,7 +28,7 @@ def parse_index(text: str) -> int:
     return int(text)
 
 
-async def index_in_path(session: AsyncSession, model_id: str, source: str, text: str) -> int:
+async def index_in_path(session: AsyncSession, viewer: Viewer, model_id: str, source: str, text: str) -> int:
     """The index in a page's address.
 
     Raises:
@@ -42,7 +37,7 @@ async def index_in_path(session: AsyncSession, model_id: str, source: str, text:
     try:
         return parse_index(text)
     except BadInput:
-        raise await _unknown(session, model_id, source, text) from None
+        raise await _unknown(session, viewer, model_id, source, text) from None
 
 
 @dataclass(frozen=True)
@@ -69,39 +64,43 @@ class Found:
         return f"{self.source.path}/{self.row.index}"
 
 
-async def get(session: AsyncSession, model_id: str, source: str, index: int) -> tuple[SourceInfo, FeatureRow]:
+async def get(
+    session: AsyncSession, viewer: Viewer, model_id: str, source: str, index: int
+) -> tuple[SourceInfo, FeatureRow]:
     """A feature and its source, without words and texts.
 
     Raises:
         NotFound: model, source or index is unknown; the message says which, and what exists.
     """
-    found = await repository.feature(session, model_id, source, index)
+    found = await repository.feature(session, viewer, model_id, source, index)
     if found is None:
-        raise await _unknown(session, model_id, source, index)
+        raise await _unknown(session, viewer, model_id, source, index)
     return found
 
 
-async def find(session: AsyncSession, model_id: str, source: str, index: int, token_ids: bool = False) -> Found:
+async def find(
+    session: AsyncSession, viewer: Viewer, model_id: str, source: str, index: int, token_ids: bool = False
+) -> Found:
     """A feature with its words and texts, with `token_ids` theirs too: two keyed reads, and one for the contexts.
 
     Raises:
         NotFound: model, source or index is unknown; the message says which, and what exists.
     """
-    info, row = await get(session, model_id, source, index)
+    info, row = await get(session, viewer, model_id, source, index)
     indices = {row.index, *row.neighbour_indices, *row.correlated_indices}
-    words = await repository.explanations(session, info.id, list(indices))
-    contexts = await repository.contexts(session, info.corpus_id, list(set(row.example_contexts)), token_ids)
+    words = await repository.explanations(session, info, indices)
+    contexts = await repository.contexts(session, info, set(row.example_contexts), token_ids)
     own = words.get(row.index, [])
     labels = {i: rows[0].description for i, rows in words.items()}
     return Found(info, row, own, labels, contexts)
 
 
-async def _unknown(session: AsyncSession, model_id: str, source: str, index: int | str) -> NotFound:
+async def _unknown(session: AsyncSession, viewer: Viewer, model_id: str, source: str, index: int | str) -> NotFound:
     """The error for an unknown model, source or index. `index` is as it stands in the address."""
-    info = await catalog.source(session, model_id, source)
+    info = await catalog.source(session, viewer, model_id, source)
     if info is None:
-        return await unknown_source(session, model_id, source)
-    bounds = await repository.index_range(session, info.load_id)
+        return await unknown_source(session, viewer, model_id, source)
+    bounds = await repository.index_range(session, info)
     if bounds is None:
         return NotFound(f"{model_id}/{source} has no features.")
     return NotFound(f"{model_id}/{source} has no feature {index}; its features are {bounds[0]} to {bounds[1]}.")
@@ -112,7 +111,7 @@ class Table:
     """One page of a source's features."""
 
     wanted: FeatureFilter
-    rows: list[ListRow]
+    rows: list[FeatureTableRow]
     total: int
     pages: int
     first: int

@@ -10,8 +10,8 @@ from memicos_dataset.schema import TOP_GROUP
 from pydantic import BaseModel, ConfigDict
 
 from memicos_webapp import recipes
-from memicos_webapp.catalog.schemas import SourceInfo
-from memicos_webapp.features.schemas import ExplanationRow
+from memicos_webapp.catalog.rows import SourceInfo
+from memicos_webapp.features.rows import ExplanationRow
 from memicos_webapp.features.service import Found
 from memicos_webapp.recipes import Recipe
 
@@ -161,7 +161,7 @@ def activations(found: Found) -> list[ActivationRow]:
     licences = {one["name"]: one["license"] for one in source.collections}
     intervals = len(row.quantile_shares)
     made = []
-    places = zip(row.example_groups, row.example_contexts, row.example_positions, row.sparse(), strict=True)
+    places = zip(row.example_groups, row.example_contexts, row.example_positions, row.example_values(), strict=True)
     for number, (group, context_number, position, sparse) in enumerate(places):
         context = found.contexts[context_number]
         values = [sparse.get(i, 0.0) for i in range(len(context.tokens))]

@@ -1,7 +1,8 @@
-"""Inference servers: how they are doing, and which one has a model's source."""
+"""Inference servers: their state, and the choice of one that has a model's source."""
 
 import asyncio
 import time
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,16 +13,18 @@ from memicos_inference_client.api.health import health
 from memicos_inference_client.models import CapabilitiesResponse, HealthResponse
 
 from memicos_webapp.errors import Fault, Unavailable
-from memicos_webapp.inference.faults import (
+from memicos_webapp.inference.errors import (
+    UNPARSEABLE,
     InferenceDown,
     InferenceLoading,
     NotServed,
     WrongSecret,
+    connection_failure,
     refusal,
     silence,
     unreadable,
 )
-from memicos_webapp.inference.visitors import name_visitor
+from memicos_webapp.inference.visitors import add_headers
 from memicos_webapp.settings import Settings
 
 State = Literal["ready", "loading", "down", "refused"]
@@ -29,16 +32,16 @@ State = Literal["ready", "loading", "down", "refused"]
 
 @dataclass(frozen=True)
 class Status:
-    """What is known of a host: `words` for people, `fault` for requests that it cannot serve now."""
+    """State of a host: `message` is for pages, `fault` answers requests that the host cannot serve now."""
 
     state: State
-    words: str
+    message: str
     fault: Fault | None
     capabilities: CapabilitiesResponse | None = None
 
 
 class Host:
-    """One inference server and its connections."""
+    """One inference server, its connections and its last known state."""
 
     def __init__(self, url: str, settings: Settings) -> None:
         self.url = url.rstrip("/")
@@ -49,57 +52,113 @@ class Host:
             headers={"X-SECRET-KEY": secret.get_secret_value()} if secret else {},
             timeout=httpx.Timeout(self.read_seconds, connect=settings.inference_connect_seconds),
             # no proxy stands between two servers of ours
-            httpx_args={"trust_env": False, "event_hooks": {"request": [name_visitor]}},
+            httpx_args={"trust_env": False, "event_hooks": {"request": [add_headers]}},
         )
-        self._believed_seconds = settings.inference_status_seconds
+        self._check_seconds = settings.inference_check_seconds
+        self._wait_seconds = settings.inference_check_wait_seconds
+        self._capabilities_seconds = settings.inference_capabilities_seconds
+        self._fresh_seconds = settings.inference_status_seconds
         self._status: Status | None = None
-        self._asked = 0.0
-        self._one_at_a_time = asyncio.Lock()
+        self._status_at = float("-inf")
+        self._capabilities: CapabilitiesResponse | None = None
+        self._capabilities_at = float("-inf")
+        self._check: asyncio.Task[Status] | None = None
+        self._check_at = 0.0
 
-    async def status(self) -> Status:
-        """The host's state, at most `MEMICOS_INFERENCE_STATUS_SECONDS` old."""
-        async with self._one_at_a_time:
-            if self._status is None or time.monotonic() - self._asked > self._believed_seconds:
-                self._status = await self._ask(self._status)
-                self._asked = time.monotonic()
-            return self._status
+    async def status(self, newest_capabilities: bool = False) -> Status:
+        """The host's state, checked at most MEMICOS_INFERENCE_STATUS_SECONDS ago.
+
+        One check runs at a time, for all requests. A check that takes longer than MEMICOS_INFERENCE_CHECK_WAIT_SECONDS
+        goes on in the background while requests get the last known state; only where none is known do they wait until
+        it ends, at most MEMICOS_INFERENCE_CHECK_SECONDS.
+
+        Args:
+            newest_capabilities: Ask for the capabilities again, unless they are as new as a state must be.
+        """
+        now = time.monotonic()
+        if newest_capabilities and now - self._capabilities_at > self._fresh_seconds:
+            self.invalidate()
+        if self._check is None:
+            if self._status and now - self._status_at <= self._fresh_seconds:
+                return self._status
+            # a context of its own: the check is made for no single visitor
+            self._check = asyncio.create_task(self._run_check(), context=Context())
+            self._check_at = now
+        check = self._check
+        rest = None if self._status is None else max(0.0, self._check_at + self._wait_seconds - now)
+        await asyncio.wait((check,), timeout=rest)
+        if check.done():
+            return check.result()
+        assert self._status is not None
+        return self._status
 
     async def close(self) -> None:
+        if self._check:
+            self._check.cancel()
+            await asyncio.gather(self._check, return_exceptions=True)
         await self.client.get_async_httpx_client().aclose()
 
-    def forget(self) -> None:
-        """Ask again next time: a call has shown that what is known may be wrong."""
-        self._status = None
+    def invalidate(self) -> None:
+        """Check state and capabilities at the next request: a call has shown that they may have changed."""
+        self._status_at = self._capabilities_at = float("-inf")
 
-    async def _ask(self, before: Status | None) -> Status:
+    async def _run_check(self) -> Status:
         try:
-            answer = await health.asyncio_detailed(client=self.client)
-            if not isinstance(answer.parsed, HealthResponse):
-                raise unreadable(self.url)
-            if answer.parsed.state == "failed":
-                words = f"could not load its model: {answer.parsed.progress}"
-                return Status("down", f"inference {words}", Unavailable(f"Inference {words}", retry_after=60))
-            if not answer.parsed.ready:
-                percent = round(100 * answer.parsed.progress_fraction)
-                words = f"loading, {percent} %: {answer.parsed.progress}"
-                return Status("loading", f"inference is {words}", InferenceLoading(words))
-            known = before.capabilities if before else None
-            return Status("ready", "inference ready", None, known or await self._capabilities())
+            self._status = await self._current_status()
+            self._status_at = time.monotonic()
+            return self._status
+        finally:
+            self._check = None
+
+    async def _current_status(self) -> Status:
+        try:
+            return await self._ask()
+        except TimeoutError:
+            fault = silence(self.url, self._check_seconds, "MEMICOS_INFERENCE_CHECK_SECONDS")
+            return Status("down", fault.message, fault)
         except httpx.HTTPError as error:
-            fault = silence(self.url, error, self.read_seconds)
+            fault = connection_failure(self.url, error, self.read_seconds)
             down = isinstance(fault, InferenceDown)
             return Status("down", "inference is not running" if down else fault.message, fault)
         except WrongSecret as fault:
             return Status("refused", "inference refuses the secret", fault)
         except Fault as fault:
             return Status("down", fault.message, fault)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            # what the generated parsers raise on JSON of another shape
+        except UNPARSEABLE:
             fault = unreadable(self.url)
             return Status("down", fault.message, fault)
 
-    async def _capabilities(self) -> CapabilitiesResponse:
-        answer = await capabilities.asyncio_detailed(client=self.client)
+    async def _ask(self) -> Status:
+        async with asyncio.timeout(self._check_seconds):
+            answer = await health.asyncio_detailed(client=self.client)
+        if not isinstance(answer.parsed, HealthResponse):
+            raise unreadable(self.url)
+        if answer.parsed.state == "failed":
+            message = f"could not load its model: {answer.parsed.progress}"
+            return Status("down", f"inference {message}", Unavailable(f"Inference {message}", retry_after=60))
+        if not answer.parsed.ready:
+            # a server that starts anew may run another model
+            self._capabilities_at = float("-inf")
+            percent = round(100 * answer.parsed.progress_fraction)
+            progress = f"loading, {percent} %: {answer.parsed.progress}"
+            return Status("loading", f"inference is {progress}", InferenceLoading(progress))
+        return Status("ready", "inference ready", None, await self._current_capabilities())
+
+    async def _current_capabilities(self) -> CapabilitiesResponse:
+        """The known capabilities where they are recent, or where a busy server does not answer with new ones."""
+        if self._capabilities and time.monotonic() - self._capabilities_at <= self._capabilities_seconds:
+            return self._capabilities
+        try:
+            self._capabilities = await self._ask_capabilities()
+            self._capabilities_at = time.monotonic()
+        except (TimeoutError, Unavailable):
+            if self._capabilities is None:
+                raise
+        return self._capabilities
+
+    async def _ask_capabilities(self) -> CapabilitiesResponse:
+        async with asyncio.timeout(self._check_seconds):
+            answer = await capabilities.asyncio_detailed(client=self.client)
         if not isinstance(answer.parsed, CapabilitiesResponse):
             raise refusal(self.url, answer.status_code, answer.content, answer.headers)
         return answer.parsed
@@ -111,32 +170,31 @@ class Hosts:
     def __init__(self, settings: Settings) -> None:
         self.all = [Host(settings.inference_url, settings)]
 
+    async def close(self) -> None:
+        for host in self.all:
+            await host.close()
+
     async def pick(self, model: str, sources: list[str]) -> tuple[Host, CapabilitiesResponse]:
-        """A ready host that has `model` and all of `sources`, with what it can do.
+        """A ready host that has `model` and all of `sources`, with its capabilities.
+
+        A host whose known capabilities lack one is asked for them again: sources are added while it runs.
 
         Raises:
-            Fault: none is ready (503 with the reason), or none has them.
+            Fault: None is ready (503 with the reason), or none has them.
         """
-        fault: Fault | None = None
+        first: Fault | None = None
         for host in self.all:
-            status = await host.status()
-            if status.fault or status.capabilities is None:
-                fault = fault or status.fault or unreadable(host.url)
-                continue
-            has = status.capabilities
-            missing = [source for source in sources if source not in {one.id for one in has.sources}]
-            if model not in has.accepted_models:
-                fault = NotServed(f"the model {model}", host.url, has.model)
-            elif missing:
-                offered = ", ".join(sorted(has.sae_sets)) or "no sources"
-                fault = NotServed(f"{model}/{missing[0]}", host.url, f"{has.model} with {offered}")
-            else:
-                return host, has
-        assert fault is not None
-        raise fault
+            fault, capabilities = _serves(host, await host.status(), model, sources)
+            if isinstance(fault, NotServed):
+                fault, capabilities = _serves(host, await host.status(newest_capabilities=True), model, sources)
+            if capabilities is not None:
+                return host, capabilities
+            first = first or fault
+        assert first is not None
+        raise first
 
     async def status(self, model: str, sources: list[str]) -> Status:
-        """How inference of `model` is doing, for a page."""
+        """The state of inference for `model` and `sources`, for a page."""
         try:
             host, _ = await self.pick(model, sources)
         except NotServed as fault:
@@ -144,3 +202,19 @@ class Hosts:
         except Fault:
             host = self.all[0]
         return await host.status()
+
+
+def _serves(
+    host: Host, status: Status, model: str, sources: list[str]
+) -> tuple[Fault, None] | tuple[None, CapabilitiesResponse]:
+    """The capabilities of a host that can serve `sources`, or why it cannot."""
+    known = status.capabilities
+    if status.fault or known is None:
+        return status.fault or unreadable(host.url), None
+    if model not in known.accepted_models:
+        return NotServed(f"the model {model}", host.url, known.model), None
+    ids = {source.id for source in known.sources}
+    if missing := [source for source in sources if source not in ids]:
+        loaded = ", ".join(sorted(known.sae_sets)) or "no sources"
+        return NotServed(f"{model}/{missing[0]}", host.url, f"{known.model} with {loaded}"), None
+    return None, known

@@ -1,18 +1,18 @@
-"""Fragments that say how inference is doing; they ask again by themselves until it is ready."""
+"""Fragments with the state of inference; they poll until it is ready."""
 
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from memicos_webapp.inference.faults import InferenceDown, InferenceLoading
+from memicos_webapp.inference.errors import InferenceDown, InferenceLoading
 from memicos_webapp.inference.service import InferenceDep
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["inference"])
 
-COMING = (InferenceLoading, InferenceDown)
-"""Faults that end by themselves or by a start of the server: a result that is waited for then comes."""
+TEMPORARY = (InferenceLoading, InferenceDown)
+"""Faults that end when the server is loaded or started: pages poll for the result meanwhile."""
 
 
 @router.get("/{model}/{source}/inference", response_class=HTMLResponse)
@@ -30,7 +30,7 @@ async def model_inference(request: Request, inference: InferenceDep, model: str)
 def waiting(
     request: Request, fault: InferenceLoading | InferenceDown, again: str, fields: dict[str, Any] | None = None
 ) -> HTMLResponse:
-    """What stands in a result's place until inference is there; asks `again` (posting `fields`, where given)."""
+    """A fragment in place of a result: polls `again` until inference is ready, with POST where `fields` are given."""
     state, seconds = ("loading", 2) if isinstance(fault, InferenceLoading) else ("down", 5)
     return render(
         request,

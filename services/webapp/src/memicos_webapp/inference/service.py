@@ -1,14 +1,22 @@
-"""Running text through a model and steering it, on whichever inference server has the model."""
+"""Calls of inference: text through a model, and steering, on whichever server has the model."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import httpx
 from fastapi import Depends, FastAPI, Request
-from memicos_inference_client import errors
-from memicos_inference_client.api.activation import activation_all, activation_single, activation_topk_by_token
+from memicos_inference_client.api.activation import (
+    activation_all,
+    activation_single,
+    activation_source,
+    activation_topk_by_token,
+)
 from memicos_inference_client.api.steer import steer_completion, steer_completion_chat
+from memicos_inference_client.errors import UnexpectedStatus
 from memicos_inference_client.models import (
     AllRequest,
     AllResponse,
@@ -18,28 +26,35 @@ from memicos_inference_client.models import (
     CompletionResponse,
     SingleRequest,
     SingleResponse,
+    SourceRequest,
+    SourceResponse,
+    SteerDelta,
     TopkRequest,
     TopkResponse,
 )
 from memicos_inference_client.sse import StreamError
 from memicos_inference_client.types import Response
 
-from memicos_webapp.errors import BadInput
-from memicos_webapp.inference.faults import broken_off, refusal, silence, unreadable
+from memicos_webapp.errors import BadInput, Fault
+from memicos_webapp.inference.disconnect import until_disconnect
+from memicos_webapp.inference.errors import UNPARSEABLE, call_error, refusal, unreadable
 from memicos_webapp.inference.hosts import Host, Hosts, Status
 from memicos_webapp.settings import Settings
 
 T = TypeVar("T")
-F = TypeVar("F", CompletionResponse, ChatResponse)
-UNPARSEABLE = (ValueError, KeyError, TypeError, AttributeError)
-"""What the generated client raises on JSON of another shape."""
+Steered = TypeVar("Steered", CompletionResponse, ChatResponse)
+WhileConnected = Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
+"""Awaits a call, and cancels it when the webapp's own client disconnects."""
+CONCURRENT_SOURCES = 8
+"""Sources that one request has read at the same time."""
 
 
+@dataclass(frozen=True)
 class Inference:
-    """Calls of inference. Every failure is a `Fault` whose words say what to do."""
+    """Calls of inference for one request. Every failure is a `Fault` whose message says what to do."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.hosts = Hosts(settings)
+    hosts: Hosts
+    while_connected: WhileConnected
 
     async def status(self, model: str, sources: list[str]) -> Status:
         return await self.hosts.status(model, sources)
@@ -48,7 +63,8 @@ class Inference:
         """One feature's values over `text`."""
         host, _ = await self.hosts.pick(model, [source])
         body = SingleRequest(prompt=text, model=model, source=source, index=index, ignore_bos=ignore_bos)
-        return await _answer(host, activation_single.asyncio_detailed(client=host.client, body=body), SingleResponse)
+        call = activation_single.asyncio_detailed(client=host.client, body=body)
+        return await self._answer(host, call, SingleResponse)
 
     async def all(
         self,
@@ -60,8 +76,8 @@ class Inference:
         ignore_bos: bool,
         limit: int,
     ) -> AllResponse:
-        """The strongest features of `sources` on `text`, at most `limit` or what the server gives at most."""
-        host, has = await self.hosts.pick(model, sources)
+        """The strongest features of `sources` on `text`, at most `limit` or the server's own limit."""
+        host, capabilities = await self.hosts.pick(model, sources)
         body = AllRequest(
             prompt=text,
             model=model,
@@ -69,85 +85,115 @@ class Inference:
             selected_sources=sources,
             sort_by_token_indexes=sort_indexes,
             ignore_bos=ignore_bos,
-            num_results=min(limit, has.limits.max_num_results),
+            num_results=min(limit, capabilities.limits.max_num_results),
         )
-        return await _answer(host, activation_all.asyncio_detailed(client=host.client, body=body), AllResponse)
+        return await self._answer(host, activation_all.asyncio_detailed(client=host.client, body=body), AllResponse)
+
+    async def active_features(self, model: str, sources: Sequence[str], text: str) -> list[SourceResponse]:
+        """Every feature of each source that is active on `text`, with all its activations; one response per source.
+
+        Activations at ignored positions are included.
+        """
+        host, _ = await self.hosts.pick(model, list(sources))
+        slots = asyncio.Semaphore(CONCURRENT_SOURCES)
+
+        async def read(source: str) -> Response[Any]:
+            body = SourceRequest(prompts=[text], model=model, source=source, ignore_bos=False)
+            async with slots:
+                return await activation_source.asyncio_detailed(client=host.client, body=body)
+
+        responses = await self._responses(host, _all_or_none([read(source) for source in sources]))
+        return [self._parsed(host, response, SourceResponse) for response in responses]
 
     async def topk_by_token(self, model: str, source: str, text: str, limit: int, ignore_bos: bool) -> TopkResponse:
         """The strongest features of `source` at each token of `text`."""
-        host, has = await self.hosts.pick(model, [source])
-        body = TopkRequest(
-            prompt=text, model=model, source=source, top_k=min(limit, has.limits.max_top_k), ignore_bos=ignore_bos
-        )
+        host, capabilities = await self.hosts.pick(model, [source])
+        limit = min(limit, capabilities.limits.max_top_k)
+        body = TopkRequest(prompt=text, model=model, source=source, top_k=limit, ignore_bos=ignore_bos)
         call = activation_topk_by_token.asyncio_detailed(client=host.client, body=body)
-        return await _answer(host, call, TopkResponse)
+        return await self._answer(host, call, TopkResponse)
 
-    async def complete(self, body: CompletionRequest, sources: list[str]) -> AsyncGenerator[CompletionResponse]:
-        """Steered and default completions as they come; closing the iterator ends the work at the server."""
-        host, _ = await self.hosts.pick(body.model, sources)
-        async with aclosing(_frames(host, steer_completion.astream(client=host.client, body=body))) as frames:
-            async for frame in frames:
-                yield frame
+    def complete(
+        self, body: CompletionRequest, sources: list[str]
+    ) -> AsyncGenerator[SteerDelta | CompletionResponse, None]:
+        """Steered and default completions: deltas, then the whole answer. Closing the generator ends the work.
 
-    async def chat(self, body: ChatRequest, sources: list[str]) -> AsyncGenerator[ChatResponse]:
-        """Like `complete`, for a chat."""
-        host, _ = await self.hosts.pick(body.model, sources)
-        async with aclosing(_frames(host, steer_completion_chat.astream(client=host.client, body=body))) as frames:
-            async for frame in frames:
-                yield frame
+        Raises:
+            Fault: Inference cannot do it, or the stream ended without the whole answer.
+        """
+        return _deltas(self.hosts, steer_completion.astream_deltas, body, sources)
+
+    def chat(self, body: ChatRequest, sources: list[str]) -> AsyncGenerator[SteerDelta | ChatResponse, None]:
+        """Like `complete`, for a conversation."""
+        return _deltas(self.hosts, steer_completion_chat.astream_deltas, body, sources)
+
+    async def _answer(self, host: Host, call: Coroutine[Any, Any, Response[Any]], expected: type[T]) -> T:
+        """The parsed answer of `call`.
+
+        Raises:
+            Fault: There is none; the message says why.
+        """
+        return self._parsed(host, await self._responses(host, call), expected)
+
+    async def _responses(self, host: Host, call: Coroutine[Any, Any, T]) -> T:
+        """The result of `call`, with a `Fault` in place of an error of the connection or of the client's parser."""
+        try:
+            return await self.while_connected(call)
+        except (httpx.HTTPError, *UNPARSEABLE) as error:
+            host.invalidate()
+            raise call_error(host.url, error, host.read_seconds) from error
+
+    def _parsed(self, host: Host, response: Response[Any], expected: type[T]) -> T:
+        if response.status_code != 200:
+            fault = refusal(host.url, response.status_code, response.content, response.headers)
+            _note(host, fault)
+            raise fault
+        if not isinstance(response.parsed, expected):
+            raise unreadable(host.url)
+        return response.parsed
 
 
-async def _answer(host: Host, call: Awaitable[Response[Any]], wanted: type[T]) -> T:
-    """The parsed answer of `call`.
-
-    Raises:
-        Fault: there is none; the words say why.
-    """
+async def _all_or_none(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of calls made at the same time. The first error is raised and cancels the others."""
+    tasks = [asyncio.create_task(call) for call in calls]
     try:
-        response = await call
-    except httpx.HTTPError as error:
-        host.forget()
-        raise silence(host.url, error, host.read_seconds) from error
-    except UNPARSEABLE as error:
-        raise unreadable(host.url) from error
-    if response.status_code != 200:
-        host.forget()
-        raise refusal(host.url, response.status_code, response.content, response.headers)
-    if not isinstance(response.parsed, wanted):
-        raise unreadable(host.url)
-    return response.parsed
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
-async def _frames(host: Host, frames: AsyncGenerator[F]) -> AsyncGenerator[F]:
-    """`frames`, with faults in place of the client's errors, also where the last is not the whole answer."""
-    frame: F | None = None
+async def _deltas(
+    hosts: Hosts,
+    stream: Callable[..., AsyncGenerator[SteerDelta | Steered, None]],
+    body: CompletionRequest | ChatRequest,
+    sources: list[str],
+) -> AsyncGenerator[SteerDelta | Steered, None]:
+    """Events of `stream`. The generated client decides whether it was whole: its last event is the answer."""
+    host, _ = await hosts.pick(body.model, sources)
+    begun = False
     try:
-        async with aclosing(frames):
-            async for frame in frames:
-                yield frame
-    except errors.UnexpectedStatus as error:
-        host.forget()
-        raise refusal(host.url, error.status_code, error.content, {}) from error
-    except StreamError as error:
-        host.forget()
-        if frame is None and error.cause == "incomplete":
-            raise unreadable(host.url) from error
-        raise broken_off(host.url, error.error, error.cause) from error
-    except httpx.HTTPError as error:
-        host.forget()
-        raise silence(host.url, error, host.read_seconds) from error
-    except UNPARSEABLE as error:
-        raise unreadable(host.url) from error
-    if frame is not None and not all(output.finished for output in frame.outputs):
-        host.forget()
-        raise broken_off(host.url, "", "incomplete")
+        async with aclosing(stream(client=host.client, body=body)) as events:
+            async for event in events:
+                begun = True
+                yield event
+    except (UnexpectedStatus, StreamError, httpx.HTTPError, *UNPARSEABLE) as error:
+        fault = call_error(host.url, error, host.read_seconds, begun=begun)
+        _note(host, fault)
+        raise fault from error
+
+
+def _note(host: Host, fault: Fault) -> None:
+    """Have the host checked again, unless the fault is about the request only."""
+    if not isinstance(fault, BadInput):
+        host.invalidate()
 
 
 def check_texts(settings: Settings, text: str | list[str]) -> list[str]:
     """The texts of a request that takes one or a list.
 
     Raises:
-        BadInput: there is none, there are too many, or one is empty.
+        BadInput: There is none, there are too many, or one is empty.
     """
     texts = [text] if isinstance(text, str) else text
     if not 0 < len(texts) <= settings.texts_at_once:
@@ -158,16 +204,15 @@ def check_texts(settings: Settings, text: str | list[str]) -> list[str]:
 
 
 @asynccontextmanager
-async def opened(app: FastAPI) -> AsyncIterator[None]:
-    """`app.state.inference` while the application runs."""
-    app.state.inference = Inference(app.state.settings)
+async def inference_lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """`app.state.inference_hosts` while the application runs."""
+    app.state.inference_hosts = Hosts(app.state.settings)
     yield
-    for host in app.state.inference.hosts.all:
-        await host.close()
+    await app.state.inference_hosts.close()
 
 
-def inference(request: Request) -> Inference:
-    return request.app.state.inference
+async def inference_of(request: Request) -> Inference:
+    return Inference(request.app.state.inference_hosts, partial(until_disconnect, request))
 
 
-InferenceDep = Annotated[Inference, Depends(inference)]
+InferenceDep = Annotated[Inference, Depends(inference_of)]

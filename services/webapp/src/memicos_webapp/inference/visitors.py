@@ -1,4 +1,4 @@
-"""Who a call of inference is made for: visitors take turns there, though all their calls come from this server."""
+"""Pseudonymous visitor ids for inference: its queue takes turns between visitors, though the webapp sends all calls."""
 
 import hashlib
 import secrets
@@ -8,22 +8,22 @@ import httpx
 from asgi_correlation_id import correlation_id
 
 _SALT = secrets.token_bytes(16)
-"""Inference can tell visitors apart, and not who they are."""
+"""Changes at every start: inference can tell visitors apart, but cannot find out an address."""
 _visitor: ContextVar[str] = ContextVar("visitor", default="")
 
 
-def visited_from(address: str) -> None:
-    """What this task calls from now on it calls for a visitor at `address`."""
+def set_visitor(address: str) -> None:
+    """Name the visitor at `address` in the calls of inference that the current task makes from now on."""
     _visitor.set(hashlib.sha256(_SALT + address.encode()).hexdigest()[:16])
 
 
 def visitor() -> str:
-    """Who this task is for, as inference knows them; empty where for nobody."""
+    """The id of the current task's visitor; empty where the task serves none."""
     return _visitor.get()
 
 
-async def name_visitor(request: httpx.Request) -> None:
-    """And the request of theirs that the call belongs to."""
+async def add_headers(request: httpx.Request) -> None:
+    """Add the visitor's id and the id of the webapp's request to a call of inference."""
     if name := visitor():
         request.headers["X-Client-ID"] = name
     if request_id := correlation_id.get():

@@ -1,14 +1,23 @@
-"""JSON and server-sent events of steering."""
+"""Routes of steering: JSON, or server-sent events."""
 
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.errors import ErrorBody
 from memicos_webapp.inference.service import InferenceDep
-from memicos_webapp.steering import links, service, stream
-from memicos_webapp.steering.schemas import SteerAnswer, SteerChatAnswer, SteerChatRequest, SteerRequest
+from memicos_webapp.steering import event_stream, page_link, service
+from memicos_webapp.steering.event_stream import DELTA
+from memicos_webapp.steering.schemas import (
+    SteerAnswer,
+    SteerChatAnswer,
+    SteerChatRequest,
+    SteerDelta,
+    SteerRequest,
+    SteerResult,
+)
 
 router = APIRouter(
     tags=["steer"],
@@ -21,36 +30,60 @@ router = APIRouter(
 )
 
 
-def _or_events(answer: str) -> dict[int | str, dict[str, Any]]:
-    """The 200 answer as events too, by name what they hold; "message" are those without a name."""
-    schemas = {"message": answer, "error": ErrorBody.__name__}
-    named = {name: {"$ref": f"#/components/schemas/{schema}"} for name, schema in schemas.items()}
-    return {200: {"content": {"text/event-stream": {"schema": {"type": "string"}, "x-events": named}}}}
+def _with_events(answer: type[SteerResult]) -> dict[int | str, dict[str, Any]]:
+    """The 200 response of a route that also answers with events.
+
+    `itemSchema` (OpenAPI 3.2) describes one event as it is read from the stream: `data` is JSON. `x-events` has the
+    schema of that JSON by the event's name, "message" for events without one; `x-event-fields` the request's field
+    that asks for events of a name.
+    """
+    schemas = {"message": answer.__name__, DELTA: SteerDelta.__name__, "error": ErrorBody.__name__}
+    references = {name: {"$ref": f"#/components/schemas/{schema}"} for name, schema in schemas.items()}
+    events = {
+        "itemSchema": {"oneOf": [_event_schema(name, data) for name, data in references.items()]},
+        "x-events": references,
+        "x-event-fields": {DELTA: "delta"},
+    }
+    return {200: {"content": {"text/event-stream": events}}}
 
 
-@router.post("/steer", response_model=SteerAnswer, responses=_or_events("SteerAnswer"))
+def _event_schema(name: str, data: dict[str, str]) -> dict[str, Any]:
+    """A client's event parser gives "message" as the name of an event that was sent without one."""
+    json_text = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
+    return {
+        "type": "object",
+        "properties": {"event": {"type": "string", "const": name}, "data": json_text},
+        "required": ["data"] if name == "message" else ["event", "data"],
+    }
+
+
+@router.post("/steer", response_model=SteerAnswer, responses=_with_events(SteerAnswer))
 async def steer(
-    request: Request, database: DatabaseDep, inference: InferenceDep, body: SteerRequest
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, body: SteerRequest
 ) -> Response | SteerAnswer:
-    """Continue a prompt steered and as the model is; answers have the completions without the prompt.
+    """Continue a prompt, steered and unsteered. Completions come without the prompt.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`. What ends a stream
-    early is told in an event named `error`.
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and the
+    log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named `delta` hold
+    new text only, and the last event the whole answer. A stream that fails ends in an event named `error`. Closing the
+    connection ends the work.
     """
-    await service.check(database, request.app.state.settings, body, body.features)
-    answers = service.complete(inference, body, links.share_completion(request, body))
-    return await stream.streamed(answers) if body.stream else await stream.last(answers)
+    await service.check(database, viewer, request.app.state.settings, body, body.features)
+    run = service.completion_run(inference, body, page_link.completion_link(request, body))
+    return await event_stream.respond(request, run, body)
 
 
-@router.post("/steer-chat", response_model=SteerChatAnswer, responses=_or_events("SteerChatAnswer"))
+@router.post("/steer-chat", response_model=SteerChatAnswer, responses=_with_events(SteerChatAnswer))
 async def steer_chat(
-    request: Request, database: DatabaseDep, inference: InferenceDep, body: SteerChatRequest
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, body: SteerChatRequest
 ) -> Response | SteerChatAnswer:
-    """Answer in a conversation, steered and as the model is. Without features only DEFAULT is generated.
+    """Answer in a conversation, steered and unsteered. Without features only DEFAULT is generated.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`. What ends a stream
-    early is told in an event named `error`.
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and the
+    log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named `delta` hold
+    new text only, and the last event the whole answer. A stream that fails ends in an event named `error`. Closing the
+    connection ends the work.
     """
-    await service.check(database, request.app.state.settings, body, body.features)
-    answers = service.chat(inference, body, links.share_chat(request, body))
-    return await stream.streamed(answers) if body.stream else await stream.last(answers)
+    await service.check(database, viewer, request.app.state.settings, body, body.features)
+    run = service.chat_run(inference, body, page_link.chat_link(request, body))
+    return await event_stream.respond(request, run, body)

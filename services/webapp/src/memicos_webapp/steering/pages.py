@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.service import unknown_model
 from memicos_webapp.database.engine import DatabaseDep, Snapshot
@@ -11,7 +12,7 @@ from memicos_webapp.features.service import parse_index
 from memicos_webapp.formatting import url_segment
 from memicos_webapp.inference.service import InferenceDep
 from memicos_webapp.settings import Settings
-from memicos_webapp.steering import dials, links, repository
+from memicos_webapp.steering import feature_controls, page_link
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["steering"])
@@ -27,8 +28,8 @@ EXAMPLES = {
 
 
 @router.get("/steer")
-async def steer_somewhere(request: Request, session: Snapshot) -> RedirectResponse:
-    model = await repository.default_model(session)
+async def steer_somewhere(request: Request, session: Snapshot, viewer: ViewerDep) -> RedirectResponse:
+    model = await catalog.default_model(session, viewer)
     if model is None:
         raise NotFound("There is nothing to steer yet: no features have been imported. `make demo` does it.")
     query = f"?{request.url.query}" if request.url.query else ""
@@ -36,14 +37,16 @@ async def steer_somewhere(request: Request, session: Snapshot) -> RedirectRespon
 
 
 @router.get("/{model}/steer", response_class=HTMLResponse)
-async def steer_page(request: Request, database: DatabaseDep, inference: InferenceDep, model: str) -> HTMLResponse:
+async def steer_page(
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, model: str
+) -> HTMLResponse:
     settings: Settings = request.app.state.settings
     async with database.snapshot() as session:
-        info = await catalog.model(session, model)
+        info = await catalog.model(session, viewer, model)
         if info is None:
-            raise await unknown_model(session, model)
-    address = links.read(request)
-    shown, problems = await dials.several(database, settings, model, address.features)
+            raise await unknown_model(session, viewer, model)
+    address = page_link.read_link(request)
+    shown, problems = await feature_controls.several(database, viewer, settings, model, address.features)
     status = await inference.status(model, sorted({dial.source for dial in shown}))
     return render(
         request,
@@ -53,21 +56,21 @@ async def steer_page(request: Request, database: DatabaseDep, inference: Inferen
         dials=shown,
         problems=[*address.problems, *problems],
         form=address.settings,
-        defaults=links.DEFAULTS,
+        defaults=page_link.DEFAULTS,
         methods=METHODS,
         examples=EXAMPLES,
         max_tokens=settings.steer_tokens,
-        longest_chat=links.LONGEST_CHAT,
+        longest_chat=page_link.LONGEST_CHAT,
         status=status,
         again=f"/{url_segment(model)}/inference",
     )
 
 
 @router.get("/{model}/steer/find", response_class=HTMLResponse)
-async def find_feature(request: Request, session: Snapshot, model: str, q: str = "") -> HTMLResponse:
+async def find_feature(request: Request, session: Snapshot, viewer: ViewerDep, model: str, q: str = "") -> HTMLResponse:
     problem, hits = "", []
     try:
-        hits = await dials.find(session, model, q) if q.strip() else []
+        hits = await feature_controls.find(session, viewer, model, q) if q.strip() else []
     except NotFound as fault:
         problem = fault.message
     return render(
@@ -75,12 +78,14 @@ async def find_feature(request: Request, session: Snapshot, model: str, q: str =
         "steering/_found.html",
         q=q,
         problem=problem,
-        hits=[(card, dials.name_of(card)) for card in hits],
+        hits=[(card, feature_controls.name_of(card)) for card in hits],
     )
 
 
 @router.get("/{model}/steer/dial", response_class=HTMLResponse)
-async def feature_dial(request: Request, session: Snapshot, model: str, source: str, index: str) -> HTMLResponse:
-    wanted = links.Wanted(source, parse_index(index), None)
-    dial = await dials.one(session, request.app.state.settings, model, wanted)
+async def feature_dial(
+    request: Request, session: Snapshot, viewer: ViewerDep, model: str, source: str, index: str
+) -> HTMLResponse:
+    wanted = page_link.LinkedFeature(source, parse_index(index), None)
+    dial = await feature_controls.one(session, viewer, request.app.state.settings, model, wanted)
     return render(request, "steering/_dial.html", dial=dial)

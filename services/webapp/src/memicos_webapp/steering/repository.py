@@ -1,49 +1,52 @@
-"""Features to steer with: by their words, by their index."""
+"""SQL of the features that the steer page offers: by words of their explanations, by their index."""
 
 import re
 
-from sqlalchemy import Float, func, select
+from sqlalchemy import Float, func
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from memicos_webapp.catalog.models import Model, Source
+from memicos_webapp.catalog.models import Corpus, Load, Model, Release, Source, SourceSet
+from memicos_webapp.catalog.rows import SourceInfo
+from memicos_webapp.catalog.visibility import Viewer, listed_sources
+from memicos_webapp.database.mapping import from_row
 from memicos_webapp.explanations.models import Explanation
 from memicos_webapp.features.models import Feature
 
-Key = tuple[int, int]
-"""The source's number in the database, and the feature's index."""
+_KEYS = (Source.id, SourceSet.id, Release.id, Model.id, Load.id, Corpus.id, Feature.load_id, Feature.index)
+"""Keys of the tables joined, to group by."""
 
 
-async def by_words(session: AsyncSession, model: str, words: str, limit: int) -> list[Key]:
-    """Live features of `model` whose explanations hold all of `words`, or words that begin with them."""
+async def by_words(
+    session: AsyncSession, viewer: Viewer, model: str, words: str, limit: int
+) -> list[tuple[SourceInfo, int]]:
+    """Live features of listed sources of `model` by (source, index), the best match first.
+
+    Their explanations have all of `words`, or words that begin with them.
+    """
     terms = re.findall(r"\w+", words)
     if not terms:
         return []
     query = func.to_tsquery("english", " & ".join(f"{term}:*" for term in terms))
     rank = func.max(func.ts_rank(Explanation.words, query).cast(Float))
-    rows = await session.execute(
-        select(Source.id, Feature.index)
+    statement = (
+        listed_sources(viewer, "model")
+        .add_columns(Feature.index)
         .join(Explanation, Explanation.source_id == Source.id)
-        .join(Feature, (Feature.load_id == Source.current_load_id) & (Feature.index == Explanation.index))
+        .join(Feature, (Feature.load_id == Load.id) & (Feature.index == Explanation.index))
         .where(Source.model_id == model, Feature.max_activation > 0, Explanation.words.op("@@")(query))
-        .group_by(Source.id, Feature.index)
+        .group_by(*_KEYS)
         .order_by(rank.desc(), Source.layer, Feature.index)
         .limit(limit)
     )
-    return [(source_id, index) for source_id, index in rows]
+    return [(from_row(SourceInfo, row), row["index"]) for row in (await session.execute(statement)).mappings()]
 
 
-async def by_index(session: AsyncSession, model: str, index: int) -> list[Key]:
-    """The feature of that index in every source of `model`."""
-    rows = await session.execute(
-        select(Source.id, Feature.index)
-        .join(Feature, Feature.load_id == Source.current_load_id)
+async def by_index(session: AsyncSession, viewer: Viewer, model: str, index: int) -> list[tuple[SourceInfo, int]]:
+    """The feature of that index in every listed source of `model`, by (source, index)."""
+    statement = (
+        listed_sources(viewer, "model")
+        .join(Feature, Feature.load_id == Load.id)
         .where(Source.model_id == model, Feature.index == index)
         .order_by(Source.layer, Source.name)
     )
-    return [(source_id, number) for source_id, number in rows]
-
-
-async def default_model(session: AsyncSession) -> str | None:
-    """The first model with features, chat models first."""
-    shown = select(Source.id).where(Source.model_id == Model.id, Source.current_load_id.is_not(None)).exists()
-    return await session.scalar(select(Model.id).where(shown).order_by(Model.chat.desc(), Model.id).limit(1))
+    return [(from_row(SourceInfo, row), index) for row in (await session.execute(statement)).mappings()]

@@ -1,11 +1,11 @@
-"""The wire of `/api/steer` and `/api/steer-chat`: the field names users' scripts already send.
+"""Bodies of `/api/steer` and `/api/steer-chat`, with the field names that users' scripts already send.
 
-Casing is mixed on purpose (`modelId` beside `n_tokens`): that is the published contract.
+Casing is mixed (`modelId` beside `n_tokens`) because the published contract is.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from memicos_webapp import examples
@@ -29,7 +29,7 @@ class SteerFeature(FeatureId):
 
 
 class SteerSettings(BaseModel):
-    """What both kinds of steering share. Upper bounds that an operator can set are checked by the service."""
+    """Fields of both requests. The service checks the upper bounds that an operator can set."""
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
@@ -43,7 +43,29 @@ class SteerSettings(BaseModel):
     n_logprobs: int = Field(
         5, ge=0, le=10, description="alternatives reported for each token; 0 sends no log-probabilities"
     )
-    stream: bool = Field(False, description="answer with server-sent events; every frame is the whole answer so far")
+    stream: bool = Field(
+        False, description="answer with server-sent events; each is the whole answer so far, unless `delta` is set"
+    )
+    delta: bool = Field(
+        False,
+        description="with `stream`: events named `delta` hold new text only, and the last event, which has no name, "
+        "the whole answer",
+    )
+    frame_logprobs: bool = Field(
+        False,
+        description="with `stream` and without `delta`: every event has the log-probabilities of all tokens so far; "
+        "otherwise only the last one has them",
+    )
+
+    @model_validator(mode="after")
+    def _check_stream_options(self) -> Self:
+        if self.delta and not self.stream:
+            raise ValueError("delta is an option of streams: set stream to true as well")
+        if self.frame_logprobs and (self.delta or not self.stream):
+            raise ValueError(
+                "frame_logprobs is an option of streams of whole answers: set stream to true, and leave delta out"
+            )
+        return self
 
 
 class SteerRequest(SteerSettings):
@@ -92,8 +114,23 @@ class TokenCounts(BaseModel):
     DEFAULT: int | None = None
 
 
-class Answer(Camel):
-    """`id` and `shareUrl` come with the last frame of a stream."""
+class OutputDelta(Camel):
+    """New part of one output. All parts of a stream joined are the completion, or the model's turn of a chat."""
+
+    text: str = Field(description="may be empty: a character of several tokens comes with the last of them")
+    tokens: int = Field(description="number of new tokens")
+    logprobs: list[TokenLogprob] | None = Field(default=None, description="one for each new token, unless switched off")
+
+
+class SteerDelta(Camel):
+    """Data of an event named `delta`: the outputs that have new tokens."""
+
+    STEERED: OutputDelta | None = Field(default=None, alias="STEERED")
+    DEFAULT: OutputDelta | None = Field(default=None, alias="DEFAULT")
+
+
+class SteerResult(Camel):
+    """Fields of both answers. `shareUrl` comes with the last event of a stream: it marks the answer as complete."""
 
     id: str | None = Field(default=None, description="null: runs are not stored")
     share_url: str | None = Field(default=None, description="the steer page with these settings")
@@ -101,13 +138,13 @@ class Answer(Camel):
     tokens: TokenCounts | None = None
 
 
-class SteerAnswer(Answer):
+class SteerAnswer(SteerResult):
     """Completions without the prompt."""
 
     STEERED: str | None = Field(default=None, alias="STEERED")
     DEFAULT: str | None = Field(default=None, alias="DEFAULT")
-    steered_log_probs: list[TokenLogprob] | None = None
-    default_log_probs: list[TokenLogprob] | None = None
+    steered_log_probs: list[TokenLogprob] | None = Field(default=None, description="one for each token of STEERED")
+    default_log_probs: list[TokenLogprob] | None = Field(default=None, description="one for each token of DEFAULT")
 
 
 class ChatResult(Camel):
@@ -126,7 +163,7 @@ class ChatSettings(BaseModel):
     steer_method: SteerMethod
 
 
-class SteerChatAnswer(Answer):
+class SteerChatAnswer(SteerResult):
     STEERED: ChatResult | None = Field(default=None, alias="STEERED")
     DEFAULT: ChatResult | None = Field(default=None, alias="DEFAULT")
     settings: ChatSettings

@@ -7,6 +7,8 @@ from .chat_message_role import ChatMessageRole
 from .chat_result import ChatResult
 from .chat_settings import ChatSettings
 from .chat_settings_steer_method import ChatSettingsSteerMethod
+from .embedder_health import EmbedderHealth
+from .embedder_health_state import EmbedderHealthState
 from .error_body import ErrorBody
 from .example_body import ExampleBody
 from .explanation_body import ExplanationBody
@@ -23,10 +25,13 @@ from .feature_id import FeatureId
 from .found_feature import FoundFeature
 from .generate_request import GenerateRequest
 from .generated import Generated
+from .health_body import HealthBody
+from .health_body_status import HealthBodyStatus
 from .model_body import ModelBody
 from .named import Named
 from .neuron_body import NeuronBody
 from .new_activation import NewActivation
+from .output_delta import OutputDelta
 from .recipe import Recipe
 from .sae_recipe import SaeRecipe
 from .search_all_body import SearchAllBody
@@ -47,6 +52,7 @@ from .steer_answer import SteerAnswer
 from .steer_chat_answer import SteerChatAnswer
 from .steer_chat_request import SteerChatRequest
 from .steer_chat_request_steer_method import SteerChatRequestSteerMethod
+from .steer_delta import SteerDelta
 from .steer_feature import SteerFeature
 from .steer_request import SteerRequest
 from .steer_request_steer_method import SteerRequestSteerMethod
@@ -69,6 +75,8 @@ __all__ = (
     "ChatResult",
     "ChatSettings",
     "ChatSettingsSteerMethod",
+    "EmbedderHealth",
+    "EmbedderHealthState",
     "ErrorBody",
     "ExampleBody",
     "ExplanationBody",
@@ -83,10 +91,13 @@ __all__ = (
     "FoundFeature",
     "Generated",
     "GenerateRequest",
+    "HealthBody",
+    "HealthBodyStatus",
     "ModelBody",
     "Named",
     "NeuronBody",
     "NewActivation",
+    "OutputDelta",
     "Recipe",
     "SaeRecipe",
     "SearchAllBody",
@@ -107,6 +118,7 @@ __all__ = (
     "SteerChatAnswer",
     "SteerChatRequest",
     "SteerChatRequestSteerMethod",
+    "SteerDelta",
     "SteerFeature",
     "SteerRequest",
     "SteerRequestSteerMethod",

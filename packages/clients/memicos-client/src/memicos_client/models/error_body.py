@@ -11,11 +11,11 @@ T = TypeVar("T", bound="ErrorBody")
 
 @_attrs_define
 class ErrorBody:
-    """Every error of the API. Both fields hold the same words; clients read one or the other.
+    """Body of every error of the API. Both fields hold the same text; some clients read one, some the other.
 
     Attributes:
-        error (str):
-        message (str):
+        error (str): what was wrong, where, and what to do
+        message (str): the same as error
     """
 
     error: str

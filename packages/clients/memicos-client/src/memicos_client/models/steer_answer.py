@@ -27,8 +27,8 @@ class SteerAnswer:
         tokens (None | TokenCounts | Unset):
         steered (None | str | Unset):
         default (None | str | Unset):
-        steered_log_probs (list[TokenLogprob] | None | Unset):
-        default_log_probs (list[TokenLogprob] | None | Unset):
+        steered_log_probs (list[TokenLogprob] | None | Unset): one for each token of STEERED
+        default_log_probs (list[TokenLogprob] | None | Unset): one for each token of DEFAULT
     """
 
     id: None | str | Unset = UNSET

@@ -36,7 +36,12 @@ class SteerChatRequest:
         strength_multiplier (float | Unset): times every feature's strength Default: 1.0.
         steer_method (SteerChatRequestSteerMethod | Unset):  Default: 'SIMPLE_ADDITIVE'.
         n_logprobs (int | Unset): alternatives reported for each token; 0 sends no log-probabilities Default: 5.
-        stream (bool | Unset): answer with server-sent events; every frame is the whole answer so far Default: False.
+        stream (bool | Unset): answer with server-sent events; each is the whole answer so far, unless `delta` is set
+            Default: False.
+        delta (bool | Unset): with `stream`: events named `delta` hold new text only, and the last event, which has no
+            name, the whole answer Default: False.
+        frame_logprobs (bool | Unset): with `stream` and without `delta`: every event has the log-probabilities of all
+            tokens so far; otherwise only the last one has them Default: False.
         steer_special_tokens (bool | Unset): steer at the chat template's special tokens too Default: True.
     """
 
@@ -52,6 +57,8 @@ class SteerChatRequest:
     steer_method: SteerChatRequestSteerMethod | Unset = "SIMPLE_ADDITIVE"
     n_logprobs: int | Unset = 5
     stream: bool | Unset = False
+    delta: bool | Unset = False
+    frame_logprobs: bool | Unset = False
     steer_special_tokens: bool | Unset = True
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -91,6 +98,10 @@ class SteerChatRequest:
 
         stream = self.stream
 
+        delta = self.delta
+
+        frame_logprobs = self.frame_logprobs
+
         steer_special_tokens = self.steer_special_tokens
 
         field_dict: dict[str, Any] = {}
@@ -119,6 +130,10 @@ class SteerChatRequest:
             field_dict["n_logprobs"] = n_logprobs
         if stream is not UNSET:
             field_dict["stream"] = stream
+        if delta is not UNSET:
+            field_dict["delta"] = delta
+        if frame_logprobs is not UNSET:
+            field_dict["frame_logprobs"] = frame_logprobs
         if steer_special_tokens is not UNSET:
             field_dict["steer_special_tokens"] = steer_special_tokens
 
@@ -174,6 +189,10 @@ class SteerChatRequest:
 
         stream = d.pop("stream", UNSET)
 
+        delta = d.pop("delta", UNSET)
+
+        frame_logprobs = d.pop("frame_logprobs", UNSET)
+
         steer_special_tokens = d.pop("steer_special_tokens", UNSET)
 
         steer_chat_request = cls(
@@ -189,6 +208,8 @@ class SteerChatRequest:
             steer_method=steer_method,
             n_logprobs=n_logprobs,
             stream=stream,
+            delta=delta,
+            frame_logprobs=frame_logprobs,
             steer_special_tokens=steer_special_tokens,
         )
 

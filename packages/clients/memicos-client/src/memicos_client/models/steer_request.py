@@ -33,7 +33,12 @@ class SteerRequest:
         strength_multiplier (float | Unset): times every feature's strength Default: 1.0.
         steer_method (SteerRequestSteerMethod | Unset):  Default: 'SIMPLE_ADDITIVE'.
         n_logprobs (int | Unset): alternatives reported for each token; 0 sends no log-probabilities Default: 5.
-        stream (bool | Unset): answer with server-sent events; every frame is the whole answer so far Default: False.
+        stream (bool | Unset): answer with server-sent events; each is the whole answer so far, unless `delta` is set
+            Default: False.
+        delta (bool | Unset): with `stream`: events named `delta` hold new text only, and the last event, which has no
+            name, the whole answer Default: False.
+        frame_logprobs (bool | Unset): with `stream` and without `delta`: every event has the log-probabilities of all
+            tokens so far; otherwise only the last one has them Default: False.
     """
 
     model_id: str
@@ -47,6 +52,8 @@ class SteerRequest:
     steer_method: SteerRequestSteerMethod | Unset = "SIMPLE_ADDITIVE"
     n_logprobs: int | Unset = 5
     stream: bool | Unset = False
+    delta: bool | Unset = False
+    frame_logprobs: bool | Unset = False
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,6 +84,10 @@ class SteerRequest:
 
         stream = self.stream
 
+        delta = self.delta
+
+        frame_logprobs = self.frame_logprobs
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -102,6 +113,10 @@ class SteerRequest:
             field_dict["n_logprobs"] = n_logprobs
         if stream is not UNSET:
             field_dict["stream"] = stream
+        if delta is not UNSET:
+            field_dict["delta"] = delta
+        if frame_logprobs is not UNSET:
+            field_dict["frame_logprobs"] = frame_logprobs
 
         return field_dict
 
@@ -142,6 +157,10 @@ class SteerRequest:
 
         stream = d.pop("stream", UNSET)
 
+        delta = d.pop("delta", UNSET)
+
+        frame_logprobs = d.pop("frame_logprobs", UNSET)
+
         steer_request = cls(
             model_id=model_id,
             prompt=prompt,
@@ -154,6 +173,8 @@ class SteerRequest:
             steer_method=steer_method,
             n_logprobs=n_logprobs,
             stream=stream,
+            delta=delta,
+            frame_logprobs=frame_logprobs,
         )
 
         steer_request.additional_properties = d

@@ -9,6 +9,7 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error_body import ErrorBody
 from ...models.steer_answer import SteerAnswer
+from ...models.steer_delta import SteerDelta
 from ...models.steer_request import SteerRequest
 from ...sse import aevents, ended, events
 from ...types import Response
@@ -90,11 +91,15 @@ def sync_detailed(
 ) -> Response[ErrorBody | SteerAnswer]:
     """Steer
 
-     Continue a prompt steered and as the model is; answers have the completions without the prompt.
+     Continue a prompt, steered and unsteered. Completions come without the prompt.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`. What
-    ends a stream
-    early is told in an event named `error`.
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and
+    the
+    log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named
+    `delta` hold
+    new text only, and the last event the whole answer. A stream that fails ends in an event named
+    `error`. Closing the
+    connection ends the work.
 
     Args:
         body (SteerRequest):
@@ -125,11 +130,15 @@ def sync(
 ) -> ErrorBody | SteerAnswer | None:
     """Steer
 
-     Continue a prompt steered and as the model is; answers have the completions without the prompt.
+     Continue a prompt, steered and unsteered. Completions come without the prompt.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`. What
-    ends a stream
-    early is told in an event named `error`.
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and
+    the
+    log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named
+    `delta` hold
+    new text only, and the last event the whole answer. A stream that fails ends in an event named
+    `error`. Closing the
+    connection ends the work.
 
     Args:
         body (SteerRequest):
@@ -155,11 +164,15 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | SteerAnswer]:
     """Steer
 
-     Continue a prompt steered and as the model is; answers have the completions without the prompt.
+     Continue a prompt, steered and unsteered. Completions come without the prompt.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`. What
-    ends a stream
-    early is told in an event named `error`.
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and
+    the
+    log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named
+    `delta` hold
+    new text only, and the last event the whole answer. A stream that fails ends in an event named
+    `error`. Closing the
+    connection ends the work.
 
     Args:
         body (SteerRequest):
@@ -188,11 +201,15 @@ async def asyncio(
 ) -> ErrorBody | SteerAnswer | None:
     """Steer
 
-     Continue a prompt steered and as the model is; answers have the completions without the prompt.
+     Continue a prompt, steered and unsteered. Completions come without the prompt.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`. What
-    ends a stream
-    early is told in an event named `error`.
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and
+    the
+    log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named
+    `delta` hold
+    new text only, and the last event the whole answer. A stream that fails ends in an event named
+    `error`. Closing the
+    connection ends the work.
 
     Args:
         body (SteerRequest):
@@ -259,6 +276,64 @@ async def astream(
     async with client.get_async_httpx_client().stream(**kwargs) as response:
         async for name, data in aevents(response):
             last = name
+            if name == "message":
+                yield SteerAnswer.from_dict(json.loads(data))
+    ended(last)
+
+
+def stream_deltas(
+    *,
+    client: AuthenticatedClient | Client,
+    body: SteerRequest,
+) -> Generator[SteerDelta | SteerAnswer, None, None]:
+    """Steer, as it comes: what is new each time, and the whole answer at the end.
+
+    Sets `stream` and `delta` in the body. Leaving the loop closes the connection, which ends the work at
+    the server.
+
+    Raises:
+        errors.UnexpectedStatus: For every answer but 200; `content` has the error's body.
+        sse.StreamError: If the server ends the stream early and says why, or it ends without a whole answer.
+        httpx.TimeoutException: If the server is silent for longer than Client.timeout.
+        httpx.RemoteProtocolError: If the connection breaks off.
+    """
+    kwargs = _get_kwargs(
+        body=body,
+    )
+    kwargs["json"]["stream"] = True
+    kwargs["json"]["delta"] = True
+    kwargs["headers"]["Accept"] = "text/event-stream"
+
+    last = ""
+    with client.get_httpx_client().stream(**kwargs) as response:
+        for name, data in events(response):
+            last = name
+            if name == "delta":
+                yield SteerDelta.from_dict(json.loads(data))
+            if name == "message":
+                yield SteerAnswer.from_dict(json.loads(data))
+    ended(last)
+
+
+async def astream_deltas(
+    *,
+    client: AuthenticatedClient | Client,
+    body: SteerRequest,
+) -> AsyncGenerator[SteerDelta | SteerAnswer, None]:
+    """Like `stream_deltas`, without blocking. Use `contextlib.aclosing` where the loop may be left early."""
+    kwargs = _get_kwargs(
+        body=body,
+    )
+    kwargs["json"]["stream"] = True
+    kwargs["json"]["delta"] = True
+    kwargs["headers"]["Accept"] = "text/event-stream"
+
+    last = ""
+    async with client.get_async_httpx_client().stream(**kwargs) as response:
+        async for name, data in aevents(response):
+            last = name
+            if name == "delta":
+                yield SteerDelta.from_dict(json.loads(data))
             if name == "message":
                 yield SteerAnswer.from_dict(json.loads(data))
     ended(last)

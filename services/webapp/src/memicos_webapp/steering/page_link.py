@@ -1,7 +1,7 @@
-"""The steer page's address holds all of its settings, and the conversation of a chat.
+"""Links to the steer page: the query holds all settings and the conversation of a chat.
 
-`/{model}/steer?feature=15-res-4k/87@60&feature=…&prompt=…&temperature=…`; also `?source=…&index=…&strength=…`, the form
-that other pages of this kind link to, and their `steerMethod`-less defaults. What is at its default is left out.
+`/{model}/steer?feature=15-res-4k/87@60&feature=…&prompt=…&temperature=…`, or `?source=…&index=…&strength=…` for one
+feature, as other sites link to such a page. Settings at their default are left out.
 """
 
 import math
@@ -27,18 +27,18 @@ from memicos_webapp.validation import describe
 Mode = Literal["completion", "chat"]
 
 LONGEST_CHAT = 20_000
-"""Characters of a conversation's JSON that an address carries; servers refuse much longer ones."""
+"""Most characters of a conversation's JSON in a link; servers refuse much longer ones."""
 
 
-class Talk(BaseModel):
-    """A conversation before `prompt`, one list a column: they part ways at the first answer."""
+class ChatHistory(BaseModel):
+    """The messages before `prompt`, one list for each column: the columns differ from the first answer on."""
 
     DEFAULT: list[ChatMessage] = []
     STEERED: list[ChatMessage] = []
 
 
 class PageSettings(BaseModel):
-    """Settings of the page that its address may carry, with the page's defaults."""
+    """Settings of the page that a link may have, with the page's defaults."""
 
     mode: Mode = "completion"
     prompt: str = ""
@@ -49,15 +49,15 @@ class PageSettings(BaseModel):
     strength_multiplier: float = Field(default=1.0, ge=0, le=10)
     steer_method: SteerMethod = "SIMPLE_ADDITIVE"
     steer_special_tokens: bool = True
-    chat: Json[Talk] = Talk()
+    chat: Json[ChatHistory] = ChatHistory()
 
 
 DEFAULTS = PageSettings()
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A feature that an address names; without a strength the page takes its default."""
+class LinkedFeature:
+    """A feature that a link names; None for a strength is the page's default."""
 
     source: str
     index: int
@@ -69,18 +69,19 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Address:
-    """What an address of the page says; `problems` are what it says wrong, in words."""
+class PageLink:
+    """A link as it was read; `problems` are messages about the parts of it that are wrong."""
 
     settings: PageSettings
-    features: list[Wanted]
+    features: list[LinkedFeature]
     problems: list[str] = field(default_factory=list)
 
 
 _FEATURE = re.compile(r"(?P<source>[^/@\s]+)/(?P<index>\d{1,9})(?:@(?P<strength>.+))?")
 
 
-def read(request: Request) -> Address:
+def read_link(request: Request) -> PageLink:
+    """The link in the request's query. Wrong parts get a problem each, and the default."""
     query = request.query_params
     problems = []
     names = [text for text in query.getlist("feature") if text]
@@ -93,19 +94,18 @@ def read(request: Request) -> Address:
         if match is None:
             problems.append(f"“{name}” is no feature: it is written 15-res-4k/87 or 15-res-4k/87@60.")
             continue
-        wanted = Wanted(match["source"], int(match["index"]), _number(match["strength"]))
-        if match["strength"] and wanted.strength is None:
-            problems.append(f"“{match['strength']}” is no strength of {wanted.name}, which has its default here.")
-        features.append(wanted)
+        feature = LinkedFeature(match["source"], int(match["index"]), _number(match["strength"]))
+        if match["strength"] and feature.strength is None:
+            problems.append(f"“{match['strength']}” is no strength of {feature.name}, which has its default here.")
+        features.append(feature)
     given = {name: query[name] for name in PageSettings.model_fields if query.get(name)}
     while True:
         try:
-            return Address(PageSettings.model_validate(given), features, problems)
+            return PageLink(PageSettings.model_validate(given), features, problems)
         except ValidationError as error:
-            # what is wrong is said and left at its default
             problems.append(f"In the address: {describe(error.errors())}")
-            for one in error.errors():
-                given.pop(str(one["loc"][0]), None)
+            for detail in error.errors():
+                given.pop(str(detail["loc"][0]), None)
 
 
 def _number(text: str | None) -> float | None:
@@ -116,28 +116,33 @@ def _number(text: str | None) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def share_completion(request: Request, body: SteerRequest) -> str:
-    """The page's address with the settings of a request to `/api/steer`."""
-    return _share(request, body, body.features, mode="completion", prompt=body.prompt)
+def completion_link(request: Request, body: SteerRequest) -> str:
+    """A link to the page with the settings of a request to `/api/steer`."""
+    return _link(request, body, body.features, mode="completion", prompt=body.prompt)
 
 
-def share_chat(request: Request, body: SteerChatRequest) -> str:
-    """The page's address with the settings of a request to `/api/steer-chat`: what was said, ready to be sent again.
+def chat_link(request: Request, body: SteerChatRequest) -> str:
+    """A link to the page with the settings of a request to `/api/steer-chat`: its last message is ready to be sent.
 
-    A conversation too long for an address is left out, but for its last message.
+    A conversation too long for a link is left out, but for its last message.
     """
     columns = body.default_chat_messages, body.steered_chat_messages
     (*default, last), (*steered, other) = columns
     # the page has one box for both columns
     prompt = last.content if last == other and last.role == "user" else ""
-    talk = Talk(DEFAULT=default, STEERED=steered) if prompt else Talk(DEFAULT=columns[0], STEERED=columns[1])
-    chat = talk.model_dump_json()
+    if prompt:
+        history = ChatHistory(DEFAULT=default, STEERED=steered)
+    else:
+        history = ChatHistory(DEFAULT=columns[0], STEERED=columns[1])
+    chat = history.model_dump_json()
     kept = {"chat": chat} if len(chat) <= LONGEST_CHAT else {}
-    return _share(request, body, body.features, mode="chat", prompt=prompt, **kept)
+    return _link(request, body, body.features, mode="chat", prompt=prompt, **kept)
 
 
-def _share(request: Request, body: SteerSettings, features: list[SteerFeature], mode: Mode, **fields: str) -> str:
-    pairs: list[tuple[str, Any]] = [("feature", f"{one.source}/{one.index}@{one.strength:g}") for one in features]
+def _link(request: Request, body: SteerSettings, features: list[SteerFeature], mode: Mode, **fields: str) -> str:
+    pairs: list[tuple[str, Any]] = [
+        ("feature", f"{feature.source}/{feature.index}@{feature.strength:g}") for feature in features
+    ]
     values = body.model_dump(include=set(PageSettings.model_fields))
     settings = PageSettings.model_validate({**values, **fields, "mode": mode})
     pairs += settings.model_dump(exclude_defaults=True, round_trip=True).items()

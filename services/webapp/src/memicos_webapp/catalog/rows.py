@@ -1,17 +1,19 @@
-"""What the catalogue's pages and other folders know of models and sources."""
+"""Rows of the catalogue: models, releases, source sets and sources."""
 
 from dataclasses import dataclass
 from typing import Any
 
+from memicos_webapp.catalog.visibility import ResolvedSource
+
 
 @dataclass(frozen=True)
-class SourceInfo:
-    """A source with the load that readers see, its model and corpus."""
+class SourceInfo(ResolvedSource):
+    """A source with its current load, its set, release, model and corpus: the columns of `visible_sources`."""
 
-    id: int
     model_id: str
     name: str
     layer: int
+    active_embedder: str | None
     set_name: str
     set_title: str
     release_id: str
@@ -21,7 +23,6 @@ class SourceInfo:
     model_origin: str
     model_license: str
     chat: bool
-    load_id: int
     features: int
     dead_features: int
     counted_tokens: int
@@ -31,7 +32,6 @@ class SourceInfo:
     logit_effect: str
     recipe: dict[str, Any]
     sae_config: dict[str, Any]
-    corpus_id: int
     corpus_description: str
     corpus_contexts: int
     context_size: int

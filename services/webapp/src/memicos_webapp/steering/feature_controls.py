@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository as catalog
+from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import NotFound
 from memicos_webapp.features import repository as features
 from memicos_webapp.features import service as feature_service
-from memicos_webapp.features.schemas import Card
+from memicos_webapp.features.rows import FeatureCard
 from memicos_webapp.settings import Settings
 from memicos_webapp.steering import repository
-from memicos_webapp.steering.links import Wanted
-from memicos_webapp.steering.strength import default_strength
+from memicos_webapp.steering.default_strength import default_strength
+from memicos_webapp.steering.page_link import LinkedFeature
 
 FOUND_AT_ONCE = 12
 """Features that the page's search offers at a time."""
@@ -35,15 +36,15 @@ class Dial:
     limit: str
 
 
-def name_of(card: Card) -> str:
+def name_of(card: FeatureCard) -> str:
     """What a feature is called where it has no words: by what it promotes."""
     if card.label:
         return card.label
-    promotes = ", ".join(token.strip() or "space" for token in card.promotes)
+    promotes = ", ".join(token.strip() or "space" for token, _ in card.positive[:3])
     return f"feature {card.index}" + (f", promotes {promotes}" if promotes else "")
 
 
-def _dial(card: Card, strength: float | None, settings: Settings) -> Dial:
+def _dial(card: FeatureCard, strength: float | None, settings: Settings) -> Dial:
     usual = default_strength(card.max_activation)
     own = usual if strength is None else strength
     span = min(settings.steer_strength, max(3 * usual, abs(own)))
@@ -51,8 +52,8 @@ def _dial(card: Card, strength: float | None, settings: Settings) -> Dial:
     step = 10 ** math.floor(math.log10(span / 100)) if span else 1
     span = math.ceil(span / step) * step
     return Dial(
-        model=card.model_id,
-        source=card.source,
+        model=card.source.model_id,
+        source=card.source.name,
         index=card.index,
         label=name_of(card),
         strength=f"{own:.10g}",
@@ -62,19 +63,19 @@ def _dial(card: Card, strength: float | None, settings: Settings) -> Dial:
     )
 
 
-async def one(session: AsyncSession, settings: Settings, model: str, wanted: Wanted) -> Dial:
+async def one(session: AsyncSession, viewer: Viewer, settings: Settings, model: str, wanted: LinkedFeature) -> Dial:
     """The dial of a feature.
 
     Raises:
         NotFound: there is no such feature.
     """
-    source, row = await feature_service.get(session, model, wanted.source, wanted.index)
-    cards = await features.cards(session, [(source.id, row.index)])
-    return _dial(cards[source.id, row.index], wanted.strength, settings)
+    source, row = await feature_service.get(session, viewer, model, wanted.source, wanted.index)
+    cards = await features.cards(session, [(source, row.index)])
+    return _dial(cards[source.source_id, row.index], wanted.strength, settings)
 
 
 async def several(
-    database: Database, settings: Settings, model: str, wanted: Sequence[Wanted]
+    database: Database, viewer: Viewer, settings: Settings, model: str, wanted: Sequence[LinkedFeature]
 ) -> tuple[list[Dial], list[str]]:
     """The dials of the features that an address names, and what is wrong with the others."""
     dials, problems = [], []
@@ -90,7 +91,7 @@ async def several(
                 )
                 strength = math.copysign(most, strength)
             try:
-                dials.append(await one(session, settings, model, replace(feature, strength=strength)))
+                dials.append(await one(session, viewer, settings, model, replace(feature, strength=strength)))
             except NotFound as fault:
                 problems.append(fault.message)
     return dials, problems
@@ -99,7 +100,7 @@ async def several(
 _PLACE = re.compile(r"(?:\S*/)?(?P<source>[^/\s]+)[/\s]+(?P<index>\d{1,9})")
 
 
-async def find(session: AsyncSession, model: str, query: str) -> list[Card]:
+async def find(session: AsyncSession, viewer: Viewer, model: str, query: str) -> list[FeatureCard]:
     """Features of `model` by an index, by `source/index`, or by words of their explanations.
 
     Raises:
@@ -107,12 +108,12 @@ async def find(session: AsyncSession, model: str, query: str) -> list[Card]:
     """
     query = query.strip()
     place = _PLACE.fullmatch(query)
-    if place and await catalog.source(session, model, place["source"]):
-        source, row = await feature_service.get(session, model, place["source"], int(place["index"]))
-        keys = [(source.id, row.index)]
+    if place and await catalog.source(session, viewer, model, place["source"]):
+        source, row = await feature_service.get(session, viewer, model, place["source"], int(place["index"]))
+        keys = [(source, row.index)]
     elif query.isdecimal() and len(query) < 10:
-        keys = await repository.by_index(session, model, int(query))
+        keys = await repository.by_index(session, viewer, model, int(query))
     else:
-        keys = await repository.by_words(session, model, query, FOUND_AT_ONCE)
+        keys = await repository.by_words(session, viewer, model, query, FOUND_AT_ONCE)
     cards = await features.cards(session, keys)
-    return [cards[key] for key in keys if key in cards]
+    return [cards[key] for source, index in keys if (key := (source.source_id, index)) in cards]

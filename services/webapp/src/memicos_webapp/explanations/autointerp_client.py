@@ -1,0 +1,176 @@
+"""Client of the autointerp server: its status, explanations, and its errors as faults of the webapp."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import httpx
+from fastapi import Depends, FastAPI, Request
+from memicos_autointerp_client import Client
+from memicos_autointerp_client.api.explain import explain_default
+from memicos_autointerp_client.api.health import health
+from memicos_autointerp_client.models import Activation, ExplainRequest, ExplainResponse, HealthResponse
+from memicos_autointerp_client.types import Response
+
+from memicos_webapp.errors import BadInput, Fault, NotConfigured, Unavailable, UpstreamFault
+from memicos_webapp.settings import Settings
+
+T = TypeVar("T")
+
+HOW_TO_SET_KEY = (
+    "Set AUTOINTERP_API_KEY to a key of OpenAI, or with AUTOINTERP_BASE_URL and AUTOINTERP_MODEL of any server that "
+    "speaks OpenAI's API, a local one too; put them into the environment or into .env, and start memicos again "
+    "(docs/autointerp.md)."
+)
+
+
+@dataclass(frozen=True)
+class AutointerpStatus:
+    """`model`: the language model for requests that name none. `problem`: why no feature can be explained, and what
+    to do; None where one can."""
+
+    model: str | None
+    problem: str | None
+
+
+class AutointerpClient:
+    """Calls of the autointerp server. Every failure is a `Fault` whose message says what to do."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = settings.autointerp_url.rstrip("/")
+        self.seconds = settings.autointerp_seconds
+        self._status_seconds = settings.autointerp_status_seconds
+        self._status: AutointerpStatus | None = None
+        self._status_expires = 0.0
+        secret = settings.autointerp_secret
+        self.client = Client(
+            base_url=self.url,
+            headers={"X-SECRET-KEY": secret.get_secret_value()} if secret else {},
+            timeout=httpx.Timeout(self.seconds, connect=settings.autointerp_connect_seconds),
+            # the services talk to each other directly, without the environment's proxy
+            httpx_args={"trust_env": False},
+        )
+
+    async def status(self) -> AutointerpStatus:
+        """Whether features can be explained now. Cached for MEMICOS_AUTOINTERP_STATUS_SECONDS; takes no longer."""
+        if self._status is None or time.monotonic() > self._status_expires:
+            self._status = await self._read_status()
+            self._status_expires = time.monotonic() + self._status_seconds
+        return self._status
+
+    async def _read_status(self) -> AutointerpStatus:
+        try:
+            async with asyncio.timeout(max(self._status_seconds, 0.5)):
+                response = await self._call(health.asyncio_detailed(client=self.client), HealthResponse)
+        except TimeoutError:
+            return AutointerpStatus(None, f"The autointerp server at {self.url} does not answer.")
+        except Fault as fault:
+            return AutointerpStatus(None, fault.message)
+        if not response.has_key:
+            return AutointerpStatus(None, f"The autointerp server has no key for a language model. {HOW_TO_SET_KEY}")
+        return AutointerpStatus(response.model, None)
+
+    async def default_model(self) -> str:
+        """The language model that the server uses where a request names none.
+
+        Raises:
+            Fault: the server does not answer.
+        """
+        response = await self._call(health.asyncio_detailed(client=self.client), HealthResponse)
+        return self._non_empty(response.model)
+
+    async def explain(self, activations: Sequence[Activation], model: str) -> str:
+        """An explanation of a feature by the language model `model`, from texts with the feature's activations.
+
+        Args:
+            activations: one item per text: tokens and one value per token; the strongest text first.
+
+        Raises:
+            BadInput: the provider has no such model.
+            NotConfigured: the server has no key.
+            UpstreamFault, Unavailable: the server or its provider gave no explanation.
+        """
+        body = ExplainRequest(activations=list(activations), model=model)
+        response = await self._call(explain_default.asyncio_detailed(client=self.client, body=body), ExplainResponse)
+        return self._non_empty(response.explanation)
+
+    async def close(self) -> None:
+        await self.client.get_async_httpx_client().aclose()
+
+    async def _call(self, call: Awaitable[Response[Any]], response_type: type[T]) -> T:
+        try:
+            response = await call
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise Unavailable(
+                f"Autointerp is not running at {self.url}; start it with `make demo` or "
+                "`make autointerp-localhost-dev`, or set AUTOINTERP_URL.",
+                retry_after=10,
+            ) from error
+        except httpx.TimeoutException as error:
+            raise Unavailable(
+                f"Autointerp at {self.url} gave no answer within {self.seconds:g} s (setting "
+                "MEMICOS_AUTOINTERP_SECONDS)."
+            ) from error
+        except httpx.HTTPError as error:
+            raise UpstreamFault(f"The connection to autointerp at {self.url} broke off; try again.") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            # the exceptions of the generated parsers on JSON of another shape
+            raise self._unreadable() from error
+        if response.status_code != 200:
+            raise self._fault(response.status_code, response.content)
+        if not isinstance(response.parsed, response_type):
+            raise self._unreadable()
+        return response.parsed
+
+    def _non_empty(self, value: object) -> str:
+        """A text of a response; the generated client does not check its type."""
+        if not isinstance(value, str) or not value.strip():
+            raise self._unreadable()
+        return value.strip()
+
+    def _unreadable(self) -> Fault:
+        return UpstreamFault(
+            f"The server at {self.url} is not an autointerp server of this version of memicos. Set AUTOINTERP_URL to "
+            "one that is."
+        )
+
+    def _fault(self, status: int, content: bytes) -> Fault:
+        """The fault for a response with another status than 200."""
+        try:
+            body = json.loads(content)
+            message, cause = str(body["error"]), str(body["cause"])
+        except (ValueError, KeyError, TypeError):
+            return self._unreadable()
+        if status in (401, 403):
+            return UpstreamFault(
+                f"The autointerp server at {self.url} refuses the webapp's secret: set AUTOINTERP_SECRET of the webapp "
+                "to the server's."
+            )
+        if cause == "no_key":
+            return NotConfigured(f"The autointerp server has no key for a language model. {HOW_TO_SET_KEY}")
+        if cause == "unknown_model":
+            return BadInput(f"Unsupported explanation type/model: {message}")
+        if status in (400, 413, 422):
+            return BadInput(message)
+        if status == 503:
+            return Unavailable(message)
+        return UpstreamFault(f"The language model gave no explanation ({cause}): {message}")
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Sets `app.state.autointerp`."""
+    app.state.autointerp = AutointerpClient(app.state.settings)
+    yield
+    await app.state.autointerp.close()
+
+
+def _client(request: Request) -> AutointerpClient:
+    return request.app.state.autointerp
+
+
+AutointerpDep = Annotated[AutointerpClient, Depends(_client)]

@@ -1,0 +1,32 @@
+"""Which of a feature's explanations stands for it, in SQL: the only place that decides it."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, ScalarSelect, func, literal, select
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
+
+from memicos_webapp.explanations.models import Explanation
+
+LABEL_ORDER: tuple[ColumnElement[Any], ...] = (Explanation.method == "token-statistics", Explanation.id.desc())
+"""ORDER BY of explanations; the first is the feature's label.
+
+What a person or a language model wrote comes before token statistics, newer ones before older ones.
+"""
+
+
+def _of_feature(source_id: ColumnElement[int], index: ColumnElement[int]) -> tuple[ColumnElement[bool], ...]:
+    return Explanation.source_id == source_id, Explanation.index == index
+
+
+def label(source_id: ColumnElement[int], index: ColumnElement[int]) -> ScalarSelect[str]:
+    """Subquery: the text of the feature's label, NULL where it has no explanation."""
+    statement = select(Explanation.description).where(*_of_feature(source_id, index))
+    return statement.order_by(*LABEL_ORDER).limit(1).scalar_subquery()
+
+
+def explanation_list(source_id: ColumnElement[int], index: ColumnElement[int]) -> ScalarSelect[Any]:
+    """Subquery: the feature's explanations as a JSON array of {description, method, model}, the label first."""
+    fields = ("description", Explanation.description, "method", Explanation.method, "model", Explanation.model)
+    objects = func.jsonb_agg(aggregate_order_by(func.jsonb_build_object(*fields), *LABEL_ORDER))
+    statement = select(func.coalesce(objects, literal([], JSONB), type_=JSONB))
+    return statement.where(*_of_feature(source_id, index)).scalar_subquery()

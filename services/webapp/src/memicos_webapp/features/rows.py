@@ -1,0 +1,184 @@
+"""Rows of features, of their texts and of their explanations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from memicos_dataset.schema import TOP_GROUP
+
+from memicos_webapp.catalog.rows import SourceInfo
+from memicos_webapp.formatting import url_segment
+
+FeatureKey = tuple[int, int]
+"""(source id, feature index)."""
+
+
+def split_values(lengths: Sequence[int], positions: Sequence[int], values: Sequence[float]) -> list[dict[int, float]]:
+    """Per example: position -> value. Example i has the next `lengths[i]` of `positions` and `values`."""
+    examples, start = [], 0
+    for length in lengths:
+        end = start + length
+        examples.append(dict(zip(positions[start:end], values[start:end], strict=True)))
+        start = end
+    return examples
+
+
+@dataclass(frozen=True)
+class FeatureRow:
+    """The columns of `feature`, and the nearest live features by index."""
+
+    load_id: int
+    index: int
+    density: float
+    active_tokens: int
+    max_activation: float
+    activation_histogram: list[int]
+    logit_histogram: list[int]
+    logit_min: float
+    logit_max: float
+    positive_tokens: list[str]
+    positive_logits: list[float]
+    negative_tokens: list[str]
+    negative_logits: list[float]
+    neighbour_indices: list[int]
+    neighbour_cosines: list[float]
+    correlated_indices: list[int]
+    correlated_pearson: list[float]
+    quantile_shares: list[float]
+    example_groups: list[int]
+    example_contexts: list[int]
+    example_positions: list[int]
+    example_lengths: list[int]
+    value_positions: list[int]
+    values: list[float]
+    previous: int | None
+    next: int | None
+
+    def example_values(self) -> list[dict[int, float]]:
+        """Per example: position -> value."""
+        return split_values(self.example_lengths, self.value_positions, self.values)
+
+
+@dataclass(frozen=True)
+class ExplanationRow:
+    id: int
+    index: int
+    description: str
+    method: str
+    model: str | None
+    author: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class ContextRow:
+    """A window of the corpus. `token_ids` is None where it was not read."""
+
+    number: int
+    tokens: list[str]
+    title: str | None
+    collection: str | None
+    token_ids: list[int] | None = None
+
+
+@dataclass(frozen=True)
+class FeatureTableRow:
+    """A row of a source's table of features."""
+
+    index: int
+    density: float
+    max_activation: float
+    promotes: list[str]
+    label: str | None
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """A feature that the home page shows."""
+
+    model_id: str
+    name: str
+    index: int
+    label: str | None
+
+
+@dataclass(frozen=True)
+class CardExplanation:
+    description: str
+    method: str
+    model: str | None
+
+
+@dataclass(frozen=True)
+class CardExample:
+    """One of the strongest examples: a context's number, the position that put it here, position -> value."""
+
+    context: int
+    position: int
+    values: dict[int, float]
+
+
+@dataclass(frozen=True)
+class CardRow:
+    """The columns of a card, as the statement gives them."""
+
+    source_id: int
+    index: int
+    density: float
+    max_activation: float
+    positive_tokens: list[str]
+    positive_logits: list[float]
+    negative_tokens: list[str]
+    negative_logits: list[float]
+    example_groups: list[int]
+    example_contexts: list[int]
+    example_positions: list[int]
+    example_lengths: list[int]
+    value_positions: list[int] | None
+    values: list[float] | None
+    explanations: list[dict[str, str | None]]
+
+
+@dataclass(frozen=True)
+class FeatureCard:
+    """What results and lists over several sources show of a feature: the label first, the strongest example first."""
+
+    source: SourceInfo
+    index: int
+    density: float
+    max_activation: float
+    positive: list[tuple[str, float]]
+    negative: list[tuple[str, float]]
+    explanations: list[CardExplanation]
+    examples: list[CardExample]
+
+    @classmethod
+    def from_row(cls, source: SourceInfo, row: CardRow) -> "FeatureCard":
+        values = split_values(row.example_lengths, row.value_positions or [], row.values or [])
+        examples = zip(row.example_groups, row.example_contexts, row.example_positions, values, strict=True)
+        return cls(
+            source=source,
+            index=row.index,
+            density=row.density,
+            max_activation=row.max_activation,
+            positive=list(zip(row.positive_tokens, row.positive_logits, strict=True)),
+            negative=list(zip(row.negative_tokens, row.negative_logits, strict=True)),
+            explanations=[CardExplanation(**fields) for fields in row.explanations],  # pyright: ignore[reportArgumentType]
+            examples=[
+                CardExample(context, position, sparse)
+                for group, context, position, sparse in examples
+                if group == TOP_GROUP
+            ],
+        )
+
+    @property
+    def key(self) -> FeatureKey:
+        return self.source.source_id, self.index
+
+    @property
+    def label(self) -> str | None:
+        return self.explanations[0].description if self.explanations else None
+
+    @property
+    def path(self) -> str:
+        return f"/{url_segment(self.source.model_id)}/{url_segment(self.source.name)}/{self.index}"

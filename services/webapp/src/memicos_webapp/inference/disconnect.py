@@ -1,0 +1,38 @@
+"""Ends work for a client that closes its connection."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from memicos_webapp.inference.errors import ClientDisconnected
+
+T = TypeVar("T")
+
+
+async def until_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled if the client of `request` disconnects first.
+
+    The request's body must have been read.
+
+    Raises:
+        ClientDisconnected: The client disconnected.
+    """
+
+    async def disconnected() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    task = asyncio.ensure_future(work)
+    watcher = asyncio.create_task(disconnected())
+    try:
+        await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnected
+        return task.result()
+    finally:
+        task.cancel()
+        watcher.cancel()
+        # the cancelled call still has to close its connection
+        await asyncio.gather(task, watcher, return_exceptions=True)

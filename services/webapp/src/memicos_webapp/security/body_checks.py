@@ -1,0 +1,49 @@
+"""Checks of the text in a request's body."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fastapi import Request
+
+from memicos_webapp.errors import BadInput
+from memicos_webapp.security.middleware import SAFE_METHODS
+
+
+def _strings(body: Any) -> Iterator[tuple[str, str]]:
+    """(location, string) of every string in a body, keys included, at any depth."""
+    pending = [("", body)]
+    while pending:
+        location, value = pending.pop()
+        if isinstance(value, str):
+            yield location or "The body", value
+        items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+        for key, item in items:
+            pending.append((f"{location}.{key}".removeprefix("."), item))
+            if isinstance(key, str):
+                yield f"A name in {location or 'the body'}", key
+
+
+async def check_body_text(request: Request) -> None:
+    """Dependency of every route: refuse strings in the body that PostgreSQL or JSON cannot hold.
+
+    These are strings with a NUL character, and JSON strings with half of a surrogate pair.
+
+    Raises:
+        BadInput: the body has such a string; the message says where.
+    """
+    content_type = request.headers.get("content-type", "")
+    if request.method in SAFE_METHODS:
+        return
+    if "json" in content_type:
+        # without an escape sequence no JSON string has either
+        body = await request.json() if b"\\u" in await request.body() else None
+    else:
+        body = await request.form() if "form" in content_type else None
+    for location, text in _strings(body):
+        if "\0" in text:
+            raise BadInput(f"{location} has a NUL character, which no text here can have.")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            problem = "half of a surrogate pair (\\ud800 to \\udfff), which is no character"
+            raise BadInput(f"{location} has {problem}.") from error

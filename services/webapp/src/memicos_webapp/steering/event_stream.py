@@ -1,0 +1,94 @@
+"""Answers to steering requests: JSON, or server-sent events of whole answers or of deltas."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TypeVar
+
+from fastapi import Request
+from fastapi.responses import StreamingResponse
+from memicos_service.errors import unexpected_error_message
+from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
+
+from memicos_webapp.errors import ErrorBody, Fault
+from memicos_webapp.inference.disconnect import until_disconnect
+from memicos_webapp.steering.outputs import InferenceEvent, SteerRun
+from memicos_webapp.steering.schemas import SteerResult, SteerSettings
+
+log = logging.getLogger(__name__)
+
+A = TypeVar("A", bound=SteerResult)
+
+DELTA = "delta"
+"""Name of the events that hold a `SteerDelta`."""
+
+
+class EventStream(StreamingResponse):
+    """Closes its generator when the client disconnects, which ends the work at inference."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncGenerator[str]) -> None:
+        super().__init__(events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._events.aclose()
+
+
+async def respond(request: Request, run: SteerRun[A], body: SteerSettings) -> EventStream | A:
+    """The answer to `body` in the form that it asks for.
+
+    Raises:
+        Fault: There is no complete answer; of a stream, there is no first event.
+    """
+    try:
+        if not body.stream:
+            return await until_disconnect(request, _complete(run))
+        first = await until_disconnect(request, _first(run))
+    except BaseException:
+        await run.events.aclose()
+        raise
+    return EventStream(_events(first, run, body))
+
+
+async def _complete(run: SteerRun[A]) -> A:
+    async for event in run.events:
+        run.add(event)
+    return run.answer()
+
+
+async def _first(run: SteerRun[A]) -> InferenceEvent:
+    return await anext(run.events)
+
+
+async def _events(event: InferenceEvent | None, run: SteerRun[A], body: SteerSettings) -> AsyncGenerator[str]:
+    """Events from `event` on, which is the first of `run`. A fault becomes an event named `error`, the last one."""
+    async with aclosing(run.events):
+        try:
+            while event is not None:
+                delta = run.add(event)
+                if delta and body.delta:
+                    yield _event(delta, DELTA)
+                elif delta:
+                    yield _event(run.frame(body.frame_logprobs))
+                event = await anext(run.events, None)
+            yield _event(run.answer())
+        except Fault as fault:
+            yield _error(fault.message)
+        except Exception:  # the status has been sent: the stream itself is the only place left for an error
+            log.exception("a stream broke off")
+            yield _error(unexpected_error_message())
+
+
+def _event(data: BaseModel, name: str | None = None) -> str:
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {data.model_dump_json(exclude_none=True)}\n\n"
+
+
+def _error(message: str) -> str:
+    return _event(ErrorBody(error=message, message=message), "error")
