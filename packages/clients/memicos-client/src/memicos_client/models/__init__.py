@@ -36,8 +36,10 @@ from .recipe import Recipe
 from .sae_recipe import SaeRecipe
 from .search_all_body import SearchAllBody
 from .search_all_request import SearchAllRequest
+from .search_all_request_rank import SearchAllRequestRank
 from .search_all_result import SearchAllResult
 from .search_all_result_examplerecipes import SearchAllResultExamplerecipes
+from .search_all_result_rank import SearchAllResultRank
 from .search_all_result_recipes import SearchAllResultRecipes
 from .search_all_results import SearchAllResults
 from .search_model_body import SearchModelBody
@@ -102,8 +104,10 @@ __all__ = (
     "SaeRecipe",
     "SearchAllBody",
     "SearchAllRequest",
+    "SearchAllRequestRank",
     "SearchAllResult",
     "SearchAllResultExamplerecipes",
+    "SearchAllResultRank",
     "SearchAllResultRecipes",
     "SearchAllResults",
     "SearchedFor",
