@@ -54,6 +54,11 @@ def label_of(card: FeatureCard | None, index: int) -> str:
     return f"feature {index}" + (f", promotes {promotes}" if promotes else "")
 
 
+def _full_level(card: FeatureCard | None, activation: float) -> float:
+    """The activation that has the strongest background: the feature's maximum, or this one if it was not imported."""
+    return card.max_activation if card else activation
+
+
 def _ignored(results: TextSearchResults, ignore_bos: bool) -> frozenset[int]:
     return results.ignored if ignore_bos else frozenset()
 
@@ -104,8 +109,6 @@ def _hit(results: TextSearchResults, result: FeatureResult, query: TextSearchQue
     while start < end and start in ignored:
         start += 1
     values = {i: activation.values[i] for i in range(start, end) if activation.values[i] > 0 and i not in ignored}
-    # a share of the feature's maximum activation; of the largest in this text where the dataset has none
-    full = card.max_activation if card and card.max_activation > 0 else activation.max_value
     return ShownHit(
         shown=activation.max_value if activation.sum_values is None else activation.sum_values,
         share=activation.share,
@@ -116,7 +119,7 @@ def _hit(results: TextSearchResults, result: FeatureResult, query: TextSearchQue
         source=activation.source,
         index=activation.index,
         density=card.density if card else None,
-        pieces=pieces(results.tokens, values, full, start, end),
+        pieces=pieces(results.tokens, values, _full_level(card, activation.max_value), start, end),
         cut_before=start > len(ignored),
         cut_after=end < len(results.tokens),
     )
@@ -151,12 +154,7 @@ def tokens(rows: Sequence[TokenFeatures], path: str, ignore_bos: bool) -> list[S
             [
                 ShownFeature(
                     feature.value,
-                    activation_level(
-                        feature.value,
-                        feature.card.max_activation
-                        if feature.card and feature.card.max_activation > 0
-                        else feature.value,
-                    ),
+                    activation_level(feature.value, _full_level(feature.card, feature.value)),
                     f"{path}/{feature.index}",
                     label_of(feature.card, feature.index),
                     feature.index,
