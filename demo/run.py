@@ -201,7 +201,9 @@ class Demo:
         # loaded at an earlier time: no need to wait for the loader to find that nothing is new
         if known := status == 200:
             self.say(f"pages are served {self.took()}: open {webapp.url}")
-        await self.supervisor.finish(self.program("import", "-m", "memicos_webapp.datasets.load", self.options.dataset))
+        # sources that somebody added to the demo's set stay
+        command = ("-m", "memicos_webapp.datasets.load", "--keep-missing", self.options.dataset)
+        await self.supervisor.finish(self.program("import", *command))
         status, _ = await first_answer(webapp, page)
         if status != 200:
             self.say(f"{webapp.url}{page} is answered with status {status}; the webapp's lines say why")

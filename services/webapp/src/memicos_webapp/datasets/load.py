@@ -1,4 +1,4 @@
-"""`python -m memicos_webapp.datasets.load FOLDER`: bring a dataset into the database."""
+"""`python -m memicos_webapp.datasets.load FOLDER`: import a dataset into the database."""
 
 import argparse
 import asyncio
@@ -12,35 +12,62 @@ from memicos_dataset.errors import DatasetError
 
 from memicos_webapp.database.embedded import DatabaseError, embedded
 from memicos_webapp.database.migrate import migrate
-from memicos_webapp.datasets.service import Report, load
+from memicos_webapp.datasets.plan import MissingSources
+from memicos_webapp.datasets.service import ImportOptions, ImportReport, load
 from memicos_webapp.settings import read
 
 
-async def _load(folder: Path, url: str) -> Report:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Import a dataset into the database that the settings name.")
+    parser.add_argument("folder", type=Path, help="folder with a manifest.json")
+    missing = parser.add_mutually_exclusive_group()
+    missing.add_argument(
+        "--keep-missing",
+        dest="missing",
+        action="store_const",
+        const=MissingSources.KEEP,
+        default=MissingSources.REFUSE,
+        help="keep showing sources of the set that the dataset lacks (without this or --retire-missing it is refused)",
+    )
+    missing.add_argument(
+        "--retire-missing",
+        dest="missing",
+        action="store_const",
+        const=MissingSources.RETIRE,
+        help="hide sources of the set that the dataset lacks",
+    )
+    parser.add_argument(
+        "--move-sources", action="store_true", help="move sources into this set that are shown in another set"
+    )
+    return parser
+
+
+async def _load(folder: Path, url: str, options: ImportOptions) -> ImportReport:
     await migrate(url)
-    return await load(folder, url)
+    return await load(folder, url, options)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Bring a dataset into the database that the settings name.")
-    parser.add_argument("folder", type=Path, help="folder with a manifest.json")
-    folder = parser.parse_args().folder
+    arguments = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = read("import")
+    options = ImportOptions(arguments.missing, arguments.move_sources, settings.retired_load_seconds)
     url = settings.database_url
     try:
         with nullcontext(url) if url else embedded(settings.data / "postgres") as url:
-            report = asyncio.run(_load(folder, url))
+            report = asyncio.run(_load(arguments.folder, url, options))
     except (DatasetError, DatabaseError) as error:
         sys.exit(f"import: {error}")
-    except (asyncpg.PostgresError, OSError) as error:
-        sys.exit(f"import: the database did not take it, nothing has changed: {error}")
-    what = f"{report.manifest.model.id}/{report.manifest.source_set.id}"
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        sys.exit(f"import: the database refused it, pages show what they showed before: {error}")
+    name = f"{report.manifest.model.id}/{report.manifest.source_set.id}"
+    for note in report.notes:
+        sys.stdout.write(f"{name}: {note}\n")
     if report.loaded:
-        message = f"{what}: {report.features:,} features, {report.contexts:,} contexts in {report.seconds:.1f} s"
+        message = f"{name}: {report.features:,} features, {report.contexts:,} contexts in {report.seconds:.1f} s"
     else:
-        message = f"{what} is loaded already"
+        message = f"{name} is loaded already"
     sys.stdout.write(message + "\n")
 
 
