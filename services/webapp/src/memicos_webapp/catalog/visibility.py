@@ -101,6 +101,7 @@ _COLUMNS = (
     Load.d_in,
     Load.d_sae,
     Load.logit_effect,
+    Load.residual_norm,
     Load.recipe,
     Load.sae_config,
     Corpus.id.label("corpus_id"),

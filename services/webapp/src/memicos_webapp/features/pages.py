@@ -7,7 +7,7 @@ from memicos_webapp import recipes
 from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.features import service, view
-from memicos_webapp.steering.default_strength import default_strength
+from memicos_webapp.steering.strength_scale import default_strength
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["features"])
@@ -44,7 +44,7 @@ async def feature_page(
         recipe=recipes.words(recipes.of_dataset(found.source)),
         recompute=recipes.command(str(request.base_url), found.source.model_id, found.source.name, row.index),
         methods=view.METHODS,
-        steer_strength=f"{default_strength(row.max_activation):g}",
+        steer_strength=f"{default_strength(row.max_activation, found.source.residual_norm):g}",
         own_text=defaulttesttext,
         without={part for part in PARTS if request.query_params.get(f"embed{part}") == "false"},
     )

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from memicos_dataset.schema import TOP_GROUP
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository as catalog
@@ -41,6 +42,18 @@ async def index_in_path(session: AsyncSession, viewer: Viewer, model_id: str, so
 
 
 @dataclass(frozen=True)
+class StoredExample:
+    """An example with its context; `number` is its position among the feature's examples in the database."""
+
+    number: int
+    group: int
+    context: ContextRow
+    position: int
+    values: dict[int, float]
+    """Position -> activation, where that is not 0."""
+
+
+@dataclass(frozen=True)
 class Found:
     """A feature and all that its dashboard and its JSON show."""
 
@@ -62,6 +75,23 @@ class Found:
     @property
     def path(self) -> str:
         return f"{self.source.path}/{self.row.index}"
+
+    def examples(self) -> list[StoredExample]:
+        """Examples that pages and the API show, in the order of the database.
+
+        Imports refuse examples without a context, position or interval; those that an older version imported are
+        left out.
+        """
+        row = self.row
+        columns = zip(
+            row.example_groups, row.example_contexts, row.example_positions, row.example_values(), strict=True
+        )
+        examples = []
+        for number, (group, context_number, position, values) in enumerate(columns):
+            context = self.contexts.get(context_number)
+            if context and position < len(context.tokens) and TOP_GROUP <= group <= len(row.quantile_shares):
+                examples.append(StoredExample(number, group, context, position, values))
+        return examples
 
 
 async def get(

@@ -161,15 +161,14 @@ def activations(found: Found) -> list[ActivationRow]:
     licences = {one["name"]: one["license"] for one in source.collections}
     intervals = len(row.quantile_shares)
     made = []
-    places = zip(row.example_groups, row.example_contexts, row.example_positions, row.example_values(), strict=True)
-    for number, (group, context_number, position, sparse) in enumerate(places):
-        context = found.contexts[context_number]
-        values = [sparse.get(i, 0.0) for i in range(len(context.tokens))]
+    for example in found.examples():
+        context, group = example.context, example.group
+        values = [example.values.get(i, 0.0) for i in range(len(context.tokens))]
         strongest = max(range(len(values)), key=values.__getitem__)
         top = group == TOP_GROUP
         made.append(
             ActivationRow(
-                id=f"{row.load_id}-{row.index}-{number}",
+                id=f"{row.load_id}-{row.index}-{example.number}",
                 modelId=source.model_id,
                 layer=source.name,
                 source=source.name,
@@ -180,11 +179,11 @@ def activations(found: Found) -> list[ActivationRow]:
                 maxValue=values[strongest],
                 maxValueTokenIndex=strongest,
                 minValue=min(values),
-                qualifyingTokenIndex=position,
+                qualifyingTokenIndex=example.position,
                 binMin=-1 if top else row.max_activation * (group - 1) / intervals,
                 binMax=row.max_activation if top else row.max_activation * group / intervals,
                 binContains=None if top else row.quantile_shares[group - 1],
-                dataIndex=str(context_number),
+                dataIndex=str(context.number),
                 dataSource=context.collection,
                 document=context.title,
                 license=licences.get(context.collection or ""),
