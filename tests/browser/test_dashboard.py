@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from memicos_testing.fake_inference_server import FakeInferenceServer, value_of
 from memicos_testing.llm_provider import LlmProvider, Reply
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 Watched = Callable[..., Page]
 
@@ -144,23 +144,52 @@ def test_own_text_waits_while_inference_loads(page: Page, webapp_url: str, infer
     expect(page.get_by_text("inference ready")).to_be_visible()
 
 
-def test_a_language_model_explains_it(page: Page, webapp_url: str, provider: LlmProvider) -> None:
+def test_explanations_are_generated_chosen_as_label_and_deleted(
+    page: Page, webapp_url: str, provider: LlmProvider
+) -> None:
     page.goto(f"{webapp_url}/small/3-res/9")
+    default = "the word 'sea' and what follows it"
     heading = page.get_by_role("heading", level=1)
-    expect(heading).to_have_text("the word 'sea' and what follows it")
-    form = page.get_by_role("form", name="Explain with a language model")
+    expect(heading).to_have_text(default)
+    form = page.get_by_role("form", name="Generate an explanation")
     provider.script(Reply(status=429))
-    form.get_by_label("Language model").fill("some/model")
+    form.get_by_label("Explainer model").fill("some/model")
     form.get_by_role("button", name="Generate explanation").click()
-    said = page.locator("#explain-result")
-    expect(said.get_by_role("alert")).to_contain_text("The language model gave no explanation (rate_limited)")
-    expect(heading).to_have_text("the word 'sea' and what follows it")
+    status = page.locator("#explanation-status")
+    expect(status.get_by_role("alert")).to_contain_text("The language model gave no explanation (rate_limited)")
     form.get_by_role("button", name="Generate explanation").click()
-    expect(said).to_have_text("some/model explained it.")
+    expect(status).to_have_text("Explanation by some/model added.")
+    explanations = page.locator("#explanations .explanation")
+    expect(explanations).to_have_count(2)
+    # it is the label by choice only
+    expect(heading).to_have_text(default)
+    expect(explanations.first).to_contain_text(default)
+    form.get_by_role("button", name="Generate explanation").click()
+    expect(status.get_by_role("alert")).to_contain_text("already exists")
+    explanations.nth(1).get_by_role("button", name="Use as label").click()
     expect(heading).to_have_text("the sea")
-    expect(page.locator("#explanations .explanation")).to_have_count(2)
-    form.get_by_role("button", name="Generate explanation").click()
-    expect(said.get_by_role("alert")).to_contain_text("already exists")
+    expect(explanations.first).to_contain_text("the sea")
+    page.reload()
+    expect(heading).to_have_text("the sea")
+    # a dataset's explanation cannot be deleted; the own one only after a confirmation
+    expect(page.get_by_role("button", name="Delete the explanation")).to_have_count(1)
+    questions: list[str] = []
+
+    def dismiss(dialog: Dialog) -> None:
+        questions.append(dialog.message)
+        dialog.dismiss()
+
+    page.once("dialog", dismiss)
+    page.get_by_role("button", name="Delete the explanation").click()
+    expect(explanations).to_have_count(2)
+    assert questions == ["Delete this explanation? “the sea”"]
+    page.once("dialog", lambda dialog: dialog.accept())
+    # by keyboard
+    page.get_by_role("button", name="Delete the explanation").focus()
+    page.keyboard.press("Enter")
+    expect(status).to_have_text("Explanation deleted.")
+    expect(explanations).to_have_count(1)
+    expect(heading).to_have_text(default)
 
 
 def test_the_embed_code_is_copied(page: Page, webapp_url: str) -> None:
