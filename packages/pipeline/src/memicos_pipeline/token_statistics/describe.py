@@ -11,7 +11,7 @@ import numpy as np
 from memicos_pipeline.token_statistics.facts import FIRST_ALONE, Base, Corpus, Facts, Shares
 from memicos_pipeline.token_statistics.numbers import digit_head
 from memicos_pipeline.token_statistics.text import END, MIDDLE, START
-from memicos_pipeline.token_statistics.wording import listed, mark_name, quoted
+from memicos_pipeline.token_statistics.wording import listed, mark_name, promoted_word, quoted
 
 FEW = 5
 """A feature with fewer activations than this is described by its words alone."""
@@ -282,10 +282,10 @@ class Describer:
             counts += self._classes_of(string) & ~self.classes.weak & ~self.classes.grammar & ~self._code
         if len(counts) and counts.max() >= PROMOTED_CLASS and self.classes.parents:
             shared = int(counts.argmax())
-            shown = [quoted(string) for _, string in words if self._classes_of(string)[shared]]
+            shown = [promoted_word(string) for _, string in words if self._classes_of(string)[shared]]
             return f"; promotes {self._short(shared)} such as {listed(shown[:2])}"
         fitting = [
-            quoted(string)
+            promoted_word(string)
             for token, string in words
             if token in following
             or (best is not None and not self.classes.weak[best] and self._classes_of(string)[best])

@@ -39,6 +39,12 @@ def quoted(word: str) -> str:
     return f'"{shown}"' if "'" in shown else f"'{shown}'"
 
 
+def promoted_word(token: str) -> str:
+    """A promoted token in quotation marks: `'been'` for " been", and `'-ing'` for "ing", which goes on with a word."""
+    word = token.strip()
+    return quoted(word if word != token or not word[:1].islower() else f"-{word}")
+
+
 def listed(items: Sequence[str], last: str = ", ") -> str:
     """Join items as "a, b, c"; `last` is the separator before the last one, such as " or " in "a, b or c"."""
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + last + items[-1]

@@ -44,6 +44,7 @@ async def feature_page(
         recipe=recipes.words(recipes.of_dataset(found.source)),
         recompute=recipes.command(str(request.base_url), found.source.model_id, found.source.name, row.index),
         methods=view.METHODS,
+        editor_id=viewer.account_id if settings.loopback and request.query_params.get("embed") != "true" else None,
         steer_strength=f"{default_strength(row.max_activation, found.source.residual_norm):g}",
         own_text=defaulttesttext,
         without={part for part in PARTS if request.query_params.get(f"embed{part}") == "false"},

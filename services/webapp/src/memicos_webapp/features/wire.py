@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from memicos_dataset.schema import TOP_GROUP
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from memicos_webapp import recipes
 from memicos_webapp.catalog.rows import SourceInfo
@@ -54,18 +54,21 @@ class ActivationRow(BaseModel):
 
 
 class ExplanationBody(BaseModel):
-    id: str
-    modelId: str
-    layer: str
-    source: str
-    index: str
-    description: str
-    typeName: str
-    explanationModelName: str | None
-    author: Named | None
-    createdAt: datetime
-    scores: list[dict[str, Any]] = []
-    triggeredByUser: Named | None = None
+    """An explanation of a feature."""
+
+    id: str = Field(description="id of the explanation")
+    modelId: str = Field(description="id of the model")
+    layer: str = Field(description="id of the source")
+    source: str = Field(description="id of the source")
+    index: str = Field(description="index of the feature")
+    description: str = Field(description="text of the explanation")
+    typeName: str = Field(description="method of the explanation")
+    explanationModelName: str | None = Field(description="language model that wrote it; null where none did")
+    author: Named | None = Field(description="account that generated it; null for explanations of a dataset")
+    createdAt: datetime = Field(description="when it was stored")
+    chosenAsLabel: bool = Field(description="whether somebody chose it as the feature's label")
+    scores: list[dict[str, Any]] = Field(default=[], description="always empty")
+    triggeredByUser: Named | None = Field(default=None, description="always null")
 
 
 class ModelBody(BaseModel):
@@ -204,6 +207,7 @@ def explanation(source: SourceInfo, row: ExplanationRow) -> ExplanationBody:
         explanationModelName=row.model,
         author=Named(name=row.author) if row.author else None,
         createdAt=row.created_at,
+        chosenAsLabel=row.chosen_as_label,
     )
 
 
