@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+import pytest
 from memicos_testing.fake_inference_server import FakeInferenceServer, value_of
 from memicos_testing.llm_provider import LlmProvider, Reply
 from playwright.sync_api import Dialog, Page, expect
@@ -220,3 +221,104 @@ def test_an_embedded_dashboard_has_no_navigation(page: Page, webapp_url: str, in
     expect(page.get_by_role("navigation")).to_have_count(0)
     expect(page.locator("#test-result .own-text")).to_be_visible()
     expect(page.get_by_role("link", name="Open in memicos")).to_have_attribute("href", "/small/2-res/5")
+
+
+def tops(page: Page, *names: str) -> list[float]:
+    """Where the sections of these headings begin, in pixels from the top of the page."""
+    headings = [page.get_by_role("heading", level=2, name=re.compile(f"^{name}")) for name in names]
+    return [heading.evaluate("e => e.getBoundingClientRect().top + scrollY") for heading in headings]
+
+
+SECTIONS = ("Explanations", "Positive logits", "Activation density", "Test your own text", "Top activations")
+RELATED = ("Similar features", "How this was computed")
+
+
+def test_a_phone_shows_explanation_logits_and_histograms_before_the_examples(
+    watched: Watched, webapp_url: str, inference: FakeInferenceServer
+) -> None:
+    page = watched(viewport={"width": 390, "height": 844}, has_touch=True)
+    page.goto(f"{webapp_url}/small/2-res/5")
+    shown = tops(page, *SECTIONS, *RELATED)
+    assert shown == sorted(shown)
+    # the first three before two screens have passed
+    assert shown[2] < 2 * 844
+
+
+@pytest.mark.parametrize("width", [540, 1280])
+def test_an_embedded_dashboard_is_in_the_order_of_reading(
+    watched: Watched, webapp_url: str, inference: FakeInferenceServer, width: int
+) -> None:
+    page = watched(viewport={"width": width, "height": 600})
+    page.goto(f"{webapp_url}/small/2-res/5?embed=true")
+    shown = tops(page, *SECTIONS)
+    assert shown == sorted(shown)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_order_of_the_document_is_the_order_of_reading(
+    watched: Watched, webapp_url: str, inference: FakeInferenceServer, width: int
+) -> None:
+    page = watched(viewport={"width": width, "height": 844})
+    page.goto(f"{webapp_url}/small/2-res/5")
+    positions = page.evaluate(
+        """() => [...document.querySelectorAll("main .stack section")].map((section) => {
+             const box = section.getBoundingClientRect();
+             return [Math.round(box.left), Math.round(box.top + scrollY)];
+           })"""
+    )
+    assert len(positions) >= 7
+    # in each column from top to bottom
+    for column in {left for left, _ in positions}:
+        rows = [top for left, top in positions if left == column]
+        assert rows == sorted(rows)
+    if width == 390:
+        assert len({left for left, _ in positions}) == 1
+
+
+def test_a_menu_closes_on_escape_and_on_a_click_outside(page: Page, webapp_url: str) -> None:
+    page.goto(f"{webapp_url}/small/2-res/5")
+    code, summary = page.locator("#embed-code"), page.get_by_text("Embed", exact=True)
+    summary.click()
+    expect(code).to_be_visible()
+    code.click()
+    expect(code).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(code).to_be_hidden()
+    expect(page.locator("details.menu summary")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(code).to_be_visible()
+    page.get_by_role("heading", level=2, name="Explanations").click()
+    expect(code).to_be_hidden()
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.mouse.click(5, 5)
+    expect(page.locator("#keys")).to_be_hidden()
+
+
+def test_the_jump_box_lists_the_pages_that_an_input_fits(page: Page, webapp_url: str) -> None:
+    page.goto(webapp_url)
+    page.keyboard.press("/")
+    page.keyboard.type("7")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Pages that match “7”")
+    page.get_by_role("link", name="3-res/7").click()
+    expect(page).to_have_url(f"{webapp_url}/small/3-res/7")
+    # on the page of a source the index is one of that source
+    page.keyboard.press("/")
+    page.keyboard.type("9")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{webapp_url}/small/3-res/9")
+
+
+def test_tokens_to_rank_by_are_targets_of_24_pixels(
+    watched: Watched, webapp_url: str, inference: FakeInferenceServer
+) -> None:
+    page = watched(viewport={"width": 390, "height": 844}, has_touch=True)
+    page.goto(f"{webapp_url}/search?q=a+b+,+c+the+whale&hideDense=false")
+    links = page.locator(".token-links a")
+    expect(links).not_to_have_count(0)
+    for link in links.all():
+        box = link.bounding_box()
+        assert box and box["width"] >= 24 and box["height"] >= 24
+    links.nth(1).tap()
+    expect(page.locator(".token-links a[aria-current]")).to_have_count(1)

@@ -439,7 +439,7 @@ async def test_the_form_is_replaced_by_what_has_to_be_set(
         answer = await without_key.get("/small/1-res/5/explain", headers=HTMX)
         text = Page(answer.text).text()
         assert answer.status_code == 200 and "<form" not in answer.text
-        assert "has no key for a language model. Set AUTOINTERP_API_KEY" in text and "docs/autointerp.md" in text
+        assert "No language model is configured: set AUTOINTERP_API_KEY" in text and "docs/autointerp.md" in text
         # without scripts, or by the API: what to set, and no word that the request is wrong
         answer = await without_key.post("/small/1-res/5/explain")
         assert answer.status_code == 503 and "Not configured" in answer.text and "AUTOINTERP_API_KEY" in answer.text

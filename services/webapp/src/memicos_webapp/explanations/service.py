@@ -19,7 +19,7 @@ from memicos_webapp.explanations.schemas import METHOD, GenerateRequest
 from memicos_webapp.features import repository as feature_repository
 from memicos_webapp.features import service as features
 from memicos_webapp.features.rows import ExplanationRow
-from memicos_webapp.features.service import Found
+from memicos_webapp.features.service import FeatureDetail
 from memicos_webapp.settings import Settings
 
 
@@ -65,7 +65,7 @@ ExplanationsDep = Annotated[ExplanationResources, Depends(_resources)]
 DUPLICATE = "An auto-interp with this explanation type and model already exists."
 
 
-def top_texts(found: Found, limit: int, around: int) -> list[Activation]:
+def top_texts(found: FeatureDetail, limit: int, around: int) -> list[Activation]:
     """The first `limit` distinct texts of the feature's top examples, strongest first.
 
     Each is cut to `around` tokens on both sides of the strongest token, without a prepended BOS.

@@ -8,7 +8,7 @@ from html import escape
 from markupsafe import Markup
 from memicos_dataset.schema import TOP_GROUP
 
-from memicos_webapp.features.service import Found, StoredExample
+from memicos_webapp.features.service import FeatureDetail, StoredExample
 from memicos_webapp.formatting import activation_level, format_count, format_value, token_text
 
 NEAR = 5
@@ -89,11 +89,11 @@ def _without_leading_blank(zones: list[list[Piece]]) -> list[list[Piece]]:
     return zones
 
 
-def _example(found: Found, stored: StoredExample, whole: bool) -> Example:
+def _example(detail: FeatureDetail, stored: StoredExample, whole: bool) -> Example:
     tokens, position, values = stored.context.tokens, stored.position, stored.values
-    feature_max = found.row.max_activation
+    feature_max = detail.row.max_activation
     # the prepended BOS is no part of the text
-    start = 1 if found.source.recipe["prepend_bos"] else 0
+    start = 1 if detail.source.recipe["prepend_bos"] else 0
 
     def cut(low: int, high: int) -> list[Piece]:
         return pieces(tokens, values, feature_max, max(start, low), min(len(tokens), max(start, high)))
@@ -104,7 +104,7 @@ def _example(found: Found, stored: StoredExample, whole: bool) -> Example:
         cut(position - NEAR, position),
     ]
     value = values.get(position, 0.0)
-    licences = {collection["name"]: collection["license"] for collection in found.source.collections}
+    licences = {collection["name"]: collection["license"] for collection in detail.source.collections}
     collection = stored.context.collection or ""
     return Example(
         value=value,
@@ -121,22 +121,22 @@ def _example(found: Found, stored: StoredExample, whole: bool) -> Example:
     )
 
 
-def groups(found: Found, top_limit: int, whole: bool) -> list[Group]:
+def groups(detail: FeatureDetail, top_limit: int, whole: bool) -> list[Group]:
     """The top activations, at most `top_limit`, then the intervals; all from strong to weak.
 
     Texts are `whole`, or end with the middle zone.
     """
-    row = found.row
-    stored = found.examples()
+    row = detail.row
+    stored = detail.examples()
     top = [example for example in stored if example.group == TOP_GROUP][:top_limit]
     shown = {(example.context.number, example.position) for example in top}
     by_group: dict[int, list[Example]] = {example.group: [] for example in stored if example.group != TOP_GROUP}
     for example in stored:
         if example.group != TOP_GROUP and (example.context.number, example.position) not in shown:
-            by_group[example.group].append(_example(found, example, whole))
+            by_group[example.group].append(_example(detail, example, whole))
     made = []
     if top:
-        examples = [_example(found, example, whole) for example in top]
+        examples = [_example(detail, example, whole) for example in top]
         made.append(Group(None, row.max_activation, None, examples))
     intervals = len(row.quantile_shares)
     for group in sorted(by_group, reverse=True):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from memicos_webapp import recipes
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.features.rows import ExplanationRow
-from memicos_webapp.features.service import Found
+from memicos_webapp.features.service import FeatureDetail
 from memicos_webapp.recipes import Recipe
 
 
@@ -158,13 +158,13 @@ def _centres(bins: int, low: float, high: float) -> list[float]:
     return [low + (i + 0.5) * width for i in range(bins)]
 
 
-def activations(found: Found) -> list[ActivationRow]:
+def activations(detail: FeatureDetail) -> list[ActivationRow]:
     """All examples: the strongest first, then intervals from strong to weak, in each by value."""
-    row, source = found.row, found.source
+    row, source = detail.row, detail.source
     licences = {one["name"]: one["license"] for one in source.collections}
     intervals = len(row.quantile_shares)
     made = []
-    for example in found.examples():
+    for example in detail.examples():
         context, group = example.context, example.group
         values = [example.values.get(i, 0.0) for i in range(len(context.tokens))]
         strongest = max(range(len(values)), key=values.__getitem__)
@@ -211,8 +211,8 @@ def explanation(source: SourceInfo, row: ExplanationRow) -> ExplanationBody:
     )
 
 
-def feature(found: Found) -> FeatureBody:
-    row, source = found.row, found.source
+def feature(detail: FeatureDetail) -> FeatureBody:
+    row, source = detail.row, detail.source
     return FeatureBody(
         modelId=source.model_id,
         layer=source.name,
@@ -269,6 +269,6 @@ def feature(found: Found) -> FeatureBody:
             description=source.set_title,
             releaseName=source.release_id,
         ),
-        activations=activations(found),
-        explanations=[explanation(source, one) for one in found.explanations],
+        activations=activations(detail),
+        explanations=[explanation(source, one) for one in detail.explanations],
     )
