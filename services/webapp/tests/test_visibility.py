@@ -141,7 +141,7 @@ PROBES: dict[tuple[str, str], list[Probe]] = {
     ("GET", "/search/sources"): [Probe("/search/sources?set=hidden/hid", SET, 'value="1-hid"', 200)],
     ("GET", "/search/results"): [
         Probe(f"/search/results?set=hidden/hid&q={TEXT}&hideDense=false", SET, "/hidden/1-hid/", 400),
-        Probe(f"/search/results?set=hidden/hid&source=1-hid&q={TEXT}", SOURCE, "/hidden/1-hid/", 400),
+        Probe(f"/search/results?set=hidden/hid&source=1-hid&q={TEXT}&hideDense=false", SOURCE, "/hidden/1-hid/", 400),
     ],
     ("GET", "/search-topk-by-token/results"): [
         Probe(
@@ -190,11 +190,29 @@ PROBES: dict[tuple[str, str], list[Probe]] = {
         Probe("/hidden/steer/find?q=5", MODEL, missing=200),
         Probe("/hidden/steer/find?q=1-hid/5", SOURCE, missing=200),
     ],
-    ("GET", "/{model}/steer/dial"): [Probe("/hidden/steer/dial?source=1-hid&index=5", SOURCE)],
+    ("GET", "/{model}/steer/feature"): [Probe("/hidden/steer/feature?source=1-hid&index=5", SOURCE)],
+    # explanation 1 is of the hidden source and came with its dataset
+    ("POST", "/api/explanation/{explanationId}/delete"): [
+        Probe("/api/explanation/1/delete", SOURCE, "only its author", status=403, body={})
+    ],
+    ("POST", "/explanations/{explanation_id}/delete"): [
+        Probe("/explanations/1/delete", SOURCE, "only its author", status=403, form={})
+    ],
+    ("POST", "/api/explanation/{explanationId}/label"): [
+        Probe("/api/explanation/1/label", SOURCE, '"description"', body={"chosen": False})
+    ],
+    ("POST", "/explanations/{explanation_id}/label"): [
+        Probe("/explanations/1/label", SOURCE, "location: /hidden/1-hid/", status=303, form={"chosen": "false"})
+    ],
     ("GET", "/{model}/inference"): [Probe("/hidden/inference", SOURCE, "inference ready")],
     ("GET", "/{model}/{source}/inference"): [Probe("/hidden/1-hid/inference", SOURCE, "inference ready")],
 }
-WITHOUT_DATA = {("GET", "/api/openapi.json"), ("GET", "/static")}
+WITHOUT_DATA = {
+    ("GET", "/api/openapi.json"),
+    ("GET", "/static"),
+    ("GET", "/health"),
+    ("GET", "/{model}/{source}/{index}/explain"),
+}
 """Routes that read nothing that a person stored."""
 
 
@@ -233,8 +251,8 @@ async def hidden_url(
     try:
         await connection.execute("INSERT INTO account (name) VALUES ('owner'), ('other')")
         await connection.execute(
-            """INSERT INTO explanation (source_id, index, description, method, author_id)
-               SELECT id, 5, $1, 'human', 2 FROM source WHERE name = '1-hid'""",
+            """INSERT INTO explanation (source_id, index, description, method, author_id, chosen_as_label)
+               SELECT id, 5, $1, 'human', 2, true FROM source WHERE name = '1-hid'""",
             f"the whale called {SECRET}, an animal of the sea by an island",
         )
         assert await connection.fetch("SELECT id FROM account ORDER BY id") == [(1,), (2,), (3,)]
