@@ -4,19 +4,17 @@ Serve; prove the numbers of what would be served; list the known env files; and 
 """
 
 import argparse
-import errno
-import ipaddress
 import logging
 import os
-import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 from memicos_engine.errors import LoadError
+from memicos_service import logs
+from memicos_service.server import bind, is_loopback
 
-from memicos_inference import env_files, logs, model_loading
+from memicos_inference import env_files, model_loading
 from memicos_inference.app import create_app
 from memicos_inference.commands import model_check, sae_add
 from memicos_inference.http import server
@@ -25,6 +23,8 @@ from memicos_inference.verification import HEADING, Verification, line
 
 log = logging.getLogger("memicos_inference")
 
+LIBRARY_LEVELS = dict.fromkeys(["httpx2", "httpcore2", "transformer_lens", "sae_lens"], logging.WARNING)
+
 
 def _settings(env_file: Path | None) -> Settings:
     """Ends the program with one line where they cannot be used."""
@@ -32,34 +32,6 @@ def _settings(env_file: Path | None) -> Settings:
     if not settings.models.configured:
         sys.exit("inference: MODEL_ID is not set. Set it, or name a config by --env-file (--list-configs lists them).")
     return settings
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket; ends the program with one line where the port is taken or the address is not ours."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off, 40 ms an answer, only where the protocol is named
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen()
-    except OSError as error:
-        reason = f"it is held by {_holder(port)}" if error.errno == errno.EADDRINUSE else error.strerror
-        sys.exit(f"inference: cannot listen on {host}:{port}: {reason}. Set INFERENCE_PORT or INFERENCE_HOST.")
-    return listener
-
-
-def _holder(port: int) -> str:
-    """The process that listens on `port`, in words, as far as this user may see it."""
-    try:
-        for one in psutil.net_connections(kind="tcp"):
-            if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port and one.pid:
-                command = " ".join(psutil.Process(one.pid).cmdline())
-                return f"process {one.pid} ({command[:120]})"
-    except psutil.Error:
-        # macOS tells root only; or it has just ended
-        pass
-    return "another process"
 
 
 def _self_test(settings: Settings) -> int:
@@ -77,11 +49,7 @@ def _self_test(settings: Settings) -> int:
 
 
 def _warn_if_open(settings: Settings) -> None:
-    try:
-        loopback = ipaddress.ip_address(settings.host).is_loopback
-    except ValueError:
-        loopback = settings.host == "localhost"
-    if not loopback and settings.secret is None:
+    if not is_loopback(settings.host) and settings.secret is None:
         log.warning("open to whoever reaches %s: set INFERENCE_SECRET", settings.host)
 
 
@@ -97,14 +65,20 @@ def main() -> None:
     if arguments.list_configs:
         return env_files.show(Path())
     if run := vars(arguments).get("run"):
-        logs.set_up("text", logging.CRITICAL)  # what is wrong is their one line
+        logs.configure("text", logging.CRITICAL, LIBRARY_LEVELS)  # these commands print their errors themselves
         sys.exit(run(arguments))
-    logs.set_up("text", logging.INFO)
+    logs.configure("text", logging.INFO, LIBRARY_LEVELS)
     settings = _settings(arguments.env_file)
-    logs.set_up(settings.log_format, logging.INFO)
+    logs.configure(settings.log_format, logging.INFO, LIBRARY_LEVELS)
     if arguments.self_test:
         sys.exit(_self_test(settings))
-    listener = _listen(settings.host, settings.port)
+    listener = bind(
+        settings.host,
+        settings.port,
+        program="inference",
+        variables=("INFERENCE_PORT", "INFERENCE_HOST"),
+        listen=True,
+    )
     log.info("http://%s:%d", settings.host, settings.port)
     _warn_if_open(settings)
     with suppress(KeyboardInterrupt):
