@@ -24,7 +24,7 @@ def test_home_feature_own_text_search_steer(page: Page, demo: Demo) -> None:
     expect(first).to_be_visible()
 
     page.goto(f"{demo.webapp}/smollm2-135m-it/15-res-4k/87")
-    page.get_by_role("link", name="Steer with it").click()
+    page.locator("#steer-with-it").click()
     expect(page).to_have_url(re.compile(r"/smollm2-135m-it/steer\?source=15-res-4k&index=87&strength="))
     page.get_by_role("button", name="Completion").click()
     page.get_by_label("prompt").fill("The meeting will be held on")

@@ -1,12 +1,15 @@
 """Own text on one feature: the JSON, and the box on the dashboard."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 from memicos_testing.fake_inference_server import FakeInferenceServer, tokens_of, value_of
 from memicos_testing.html_page import Page
 from memicos_testing.servers import Start, free_port
+from memicos_webapp.formatting import format_value
 
 TEXT = "the whale rose from the sea"
 # words on which feature 5 of 1-res is silent, and on which it fires, by the double's arithmetic
@@ -100,14 +103,31 @@ async def test_the_box_shades_the_text(client: httpx.AsyncClient, inference: Fak
     shown = page.find("i")
     assert [(text, float(has["title"] or "")) for has, text in shown] == fires
     # BOS is there, but counts for nothing
-    (has, text) = page.find("span", class_="off")[0]
+    (has, text) = page.find("span", class_="ignored")[0]
     assert text == "<|bos|>" and "value 100" in (has["title"] or "")
     assert max(VALUES) == 100 and f"max {max(VALUES[1:]):.1f} at “ whale”" in page.text()
     strongest = [text for has, text in shown if "max" in (has["class"] or "").split()]
     assert strongest == [tokens_of(TEXT)[VALUES.index(max(VALUES[1:]))]]
-    link = next(has["href"] for has, text in page.find("a") if text == "Link to this")
+    link = next(has["href"] for has, text in page.find("a") if text == "Link to this result")
     assert link == "/small/1-res/5?defaulttesttext=the+whale+rose+from+the+sea"
     assert Page((await client.get(link)).text).find("textarea", id="test-text")[0][1] == TEXT
+
+
+async def test_levels_are_shares_of_the_features_maximum(
+    client: httpx.AsyncClient, inference: FakeInferenceServer, small_dataset: Path
+) -> None:
+    rows = pq.read_table(small_dataset / "1-res" / "features-00000.parquet").to_pylist()
+    maximum = {row["index"]: row["max_activation"] for row in rows if row["max_activation"] > 0}
+    words = [f"w{i}" for i in range(200)]
+    # a text with a value above the maximum of the corpus, and one with all values below it
+    pairs = [(index, word, value_of("1-res", index, word)) for index in maximum for word in words]
+    above = next((index, word) for index, word, value in pairs if value > maximum[index])
+    below = next((index, word) for index, word, value in pairs if 0 < value < maximum[index] / 2)
+    for index, word in (above, below):
+        page = Page((await client.post(f"/small/1-res/{index}/test", data={"text": word}, headers=HTMX)).text)
+        level = round(9 * value_of("1-res", index, word) / maximum[index])
+        assert [has["class"] for has, _ in page.find("i")] == [f"a{min(9, max(1, level))} max"]
+        assert f"share of the feature’s maximum activation, {format_value(maximum[index])}" in page.text()
 
 
 async def test_without_scripts_the_box_answers_with_a_page(client: httpx.AsyncClient) -> None:
@@ -118,7 +138,7 @@ async def test_without_scripts_the_box_answers_with_a_page(client: httpx.AsyncCl
 async def test_a_text_on_which_it_is_silent(client: httpx.AsyncClient) -> None:
     word = next(f"w{i}" for i in range(99) if not value_of("1-res", 5, f"w{i}"))
     page = Page((await client.post("/small/1-res/5/test", data={"text": word}, headers=HTMX)).text)
-    assert "does not fire on this text" in page.text() and not page.find("i")
+    assert "not active on this text" in page.text() and not page.find("i")
 
 
 async def test_markup_in_the_text_is_text(client: httpx.AsyncClient) -> None:

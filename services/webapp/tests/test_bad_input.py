@@ -187,7 +187,8 @@ PATHS = {
     "/small/1-res/5": "defaulttesttext", "/search-explanations": "q modelId sources maxDensity releaseName page",
     "/search": TEXT, "/search/sources": TEXT, "/search/results": TEXT, "/search-topk-by-token": TEXT,
     "/search-topk-by-token/results": TEXT, "/steer": "", "/small/steer": "feature source n_tokens seed mode chat",
-    "/small/steer/find": "q", "/small/steer/dial": "source q", "/small/inference": "", "/small/1-res/inference": "",
+    "/small/steer/find": "q", "/small/steer/feature": "source q steer_method",
+    "/small/inference": "", "/small/1-res/inference": "",
     "/api-doc": "", "/api/feature/small/1-res/5": "", "/api/openapi.json": "",
 }  # fmt: skip
 """What every route that is read takes."""
@@ -200,7 +201,7 @@ async def test_addresses_made_of_nonsense(client: httpx.AsyncClient, inference: 
             f"/{text}", f"/small/{text}", f"/small/1-res/{text}", f"/{text}/1-res/5", f"/small/1-res/{text}/examples",
             f"/small/{text}/5",
             f"/{text}/steer", f"/small/{text}/inference", f"/{text}/inference", f"/small/steer/{text}",
-            f"/small/steer/find?q={text}", f"/small/steer/dial?source={text}&index={text}", f"/jump?to={text}",
+            f"/small/steer/find?q={text}", f"/small/steer/feature?source={text}&index={text}", f"/jump?to={text}",
             f"/search?q={text}&modelId={text}", f"/search-explanations?q={text}&modelId={text}",
             f"/api/feature/small/1-res/{text}", f"/api/feature/{text}/1-res/5", f"/api/{text}", f"/static/{text}",
         ):  # fmt: skip

@@ -34,7 +34,7 @@ OTHERS = ["/search-explanations?q=whale", "/search?q=the+whale", "/search-topk-b
 FAULTY = {"/nope": 404, "/small/1-res/64": 404, "/small/1-res/x": 404, "/small/1-res?page=0": 422, "/a%00b": 400}
 FRAGMENTS = ["/search/results?q=the+whale", "/search-topk-by-token/results?q=the+whale",
              "/search/sources?set=small/res", "/small/inference", "/small/1-res/inference", "/small/steer/find?q=whale",
-             "/small/steer/dial?source=1-res&index=5"]  # fmt: skip
+             "/small/steer/feature?source=1-res&index=5"]  # fmt: skip
 
 
 def check_headers(answer: httpx.Response) -> None:
@@ -127,17 +127,19 @@ async def test_a_dashboard_shows_what_the_dataset_has(client: httpx.AsyncClient,
     assert len(answer.content) < 100_000
     page = Page(answer.text)
     assert page.find("h1")[0][1] == "the word 'whale' and what follows it"
-    examples = page.find("div", class_="ex")
-    assert len(examples) == len(row["example_groups"])
+    examples = page.find("div", class_="example")
+    # an interval does not repeat what the top activations show
+    places = list(zip(row["example_contexts"], row["example_positions"], strict=True))
+    top = {place for place, group in zip(places, row["example_groups"], strict=True) if group == 0}
+    kept = [i for i, place in enumerate(places) if row["example_groups"][i] == 0 or place not in top]
+    assert len(examples) == len(kept) < len(places)
     # the shown values are those at the positions that put the examples there, all from strong to weak
-    found = [text for _, text in page.find("div", class_="v")]
+    found = [text for _, text in page.find("div", class_="example-value")]
     values = [
         dict(zip(positions, values, strict=True))[peak]
         for positions, values, peak in zip(row["value_positions"], row["values"], row["example_positions"], strict=True)
     ]
-    order = sorted(
-        range(len(values)), key=lambda i: (row["example_groups"][i] != 0, -row["example_groups"][i], -values[i])
-    )
+    order = sorted(kept, key=lambda i: (row["example_groups"][i] != 0, -row["example_groups"][i], -values[i]))
     at_peak = [values[i] for i in order]
     assert found == [f"{value:.1f}" if value >= 10 else f"{value:.2f}" for value in at_peak]
     # one peak an example, shaded by its share of the maximum
@@ -147,22 +149,22 @@ async def test_a_dashboard_shows_what_the_dataset_has(client: httpx.AsyncClient,
     # an element for every active token within 16 of the peak, and for no other
     near = [
         sum(abs(i - position) <= 16 for i in positions)
-        for position, positions in zip(row["example_positions"], row["value_positions"], strict=True)
+        for position, positions in ((row["example_positions"][i], row["value_positions"][i]) for i in kept)
     ]
     assert len(page.find("i")) == sum(near)
     # the others come with whole texts
     whole = await get(client, "/small/1-res/5/examples")
-    assert len(whole.find("i")) == sum(len(values) for values in row["values"]) > sum(near)
-    assert [text for _, text in whole.find("div", class_="v")] == found and not whole.find("h1")
-    cut = [has["class"] for has, _ in page.find("span", class_="mid")]
-    assert cut == [has["class"] for has, _ in whole.find("span", class_="mid")] and "mid cut" in cut
+    assert len(whole.find("i")) == sum(len(row["values"][i]) for i in kept) > sum(near)
+    assert [text for _, text in whole.find("div", class_="example-value")] == found and not whole.find("h1")
+    cut = [has["class"] for has, _ in page.find("span", class_="middle")]
+    assert cut == [has["class"] for has, _ in whole.find("span", class_="middle")] and "middle truncated" in cut
     assert not page.find("span", class_="far") and whole.find("span", class_="far")
     text = page.text()
     for words in ("token statistics, no language model", "BOS added, 32-token windows", "random weights",
                   "decoder row through the final norm's gain and the unembedding", "public domain"):  # fmt: skip
         assert words in text
     assert len(page.find("svg", class_="hist")) == 2
-    logits = [text for _, text in page.find("span", class_="tok")]
+    logits = [text for _, text in page.find("span", class_="token")]
     assert len(logits) == 20
 
 
@@ -177,9 +179,9 @@ async def test_previous_and_next_skip_dead_features(client: httpx.AsyncClient) -
 
 async def test_a_dead_feature_says_so(client: httpx.AsyncClient) -> None:
     page = await get(client, "/small/1-res/15")
-    assert "This feature never fires" in page.text()
-    assert not page.find("div", class_="ex")
-    assert len(page.find("span", class_="tok")) == 20
+    assert "This feature is dead" in page.text()
+    assert not page.find("div", class_="example")
+    assert len(page.find("span", class_="token")) == 20
 
 
 async def test_markup_and_nul_in_tokens_are_shown_as_text(client: httpx.AsyncClient) -> None:
@@ -191,7 +193,7 @@ async def test_embed_has_no_navigation_and_may_be_framed(client: httpx.AsyncClie
     answer = await client.get("/small/1-res/5?embed=true&embedplots=false")
     page = Page(answer.text)
     assert not page.find("header", class_="top") and not page.find("svg", class_="hist")
-    assert page.find("div", class_="ex")
+    assert page.find("div", class_="example")
     assert "frame-ancestors *" in answer.headers["content-security-policy"]
     plain = (await client.get("/small/1-res/5")).headers["content-security-policy"]
     assert "frame-ancestors 'self'" in plain and "unsafe" not in plain
@@ -230,7 +232,7 @@ async def test_the_feature_table_pages_sorts_and_filters(client: httpx.AsyncClie
     assert listed(await get(client, '/small/1-res?words="and what"')) == listed(
         await get(client, "/small/1-res?words=what")
     )
-    assert "No feature fits" in (await get(client, "/small/1-res?words=zebra")).text()
+    assert "No feature matches these filters" in (await get(client, "/small/1-res?words=zebra")).text()
 
 
 async def test_htmx_gets_the_table_alone(client: httpx.AsyncClient) -> None:
@@ -258,8 +260,12 @@ async def test_a_wrong_filter_is_said_where_the_table_was(client: httpx.AsyncCli
         ("/small/page/here", 404, "small has no source 'page'; it has 1-res, 2-res, 3-res."),
         ("/small/1-res/x/examples", 404, "small/1-res has no feature x; its features are 0 to 63."),
         ("/small/1-res?density_from=x", 422, "“Density from” must be a number."),
-        ("/small/1-res?sort=colour", 422, "“Sort by” must be 'index', 'density' or 'max'."),
-        ("/small/1-res?words=" + "x" * 201, 400, "The words to filter by have 201 characters, at most 200."),
+        (
+            "/small/1-res?sort=colour",
+            422,
+            "“Sort by” must be Index (index), Activation density (density) or Max activation (max).",
+        ),
+        ("/small/1-res?words=" + "x" * 201, 400, "“Explanation” has 201 characters; at most 200 are read."),
         ("/a/b/c/d", 404, "There is nothing at /a/b/c/d. Pages are /{model}, /{model}/{source set},"),
     ],
 )

@@ -1,11 +1,12 @@
-"""The on-disk dataset of feature dashboards: Parquet files under one manifest.
+"""The on-disk dataset of feature dashboards: Parquet files and one manifest.
 
-    manifest.json                    what the files are, with rows, bytes and sha256 of each
-    corpus/documents.parquet         where the text comes from, with licence
+    manifest.json                    lists the files, with rows, bytes and sha256 of each
+    corpus/documents.parquet         titles and collections of the texts
     corpus/vocabulary.parquet        token id -> text, for the ids that occur
-    corpus/contexts.parquet          token windows, once, shared by every feature of every source
+    corpus/contexts-00000.parquet    token windows, stored once for all features of all sources
     <source>/features-00000.parquet  one row per feature; examples refer to contexts by number
-    <source>/explanations.parquet    features in words
+    <source>/explanations.parquet    explanations of features
 
-`schema` holds the columns, `manifest` the manifest, `read` and `write` the two directions.
+`schema` has the columns, `manifest` the manifest, `read` and `write` read and write files, `checks` are the rules for
+rows, `source_ids` the rule for names of sources, `publish` replaces a dataset on disk.
 """

@@ -1,4 +1,4 @@
-"""What can be wrong with a dataset."""
+"""Errors of reading a dataset."""
 
 from pathlib import Path
 
@@ -10,3 +10,12 @@ class DatasetError(ValueError):
         super().__init__(f"{path}: {problem}")
         self.path = path
         self.problem = problem
+
+
+class RowError(DatasetError):
+    """A row that cannot be used; `row` counts from 0 in the file `path`."""
+
+    def __init__(self, path: Path, row: int, column: str, problem: str) -> None:
+        super().__init__(path, f"row {row}, column {column}: {problem}")
+        self.row = row
+        self.column = column

@@ -1,4 +1,4 @@
-"""The manifest of a dataset: what its files are and what made them."""
+"""The manifest of a dataset: its files, and how they were made."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,7 @@ class Model(_Strict):
     vocabulary_size: int = Field(gt=0)
     chat: bool
     origin: str
-    """What the weights are, in words that pages show."""
+    """Where the weights come from, as pages show it."""
     license: str
     url: str | None = None
 
@@ -51,7 +51,7 @@ class Corpus(_Strict):
     contexts: int = Field(gt=0)
     context_size: int = Field(gt=0)
     tokens: int = Field(gt=0)
-    """Tokens of all contexts without the prepended BOS."""
+    """Number of tokens of all contexts, prepended BOS tokens left out."""
     collections: list[Collection]
     documents: FileEntry
     vocabulary: FileEntry
@@ -59,11 +59,11 @@ class Corpus(_Strict):
 
 
 class SaeRecipe(_Strict):
-    """How values come from activations at the hook.
+    """How feature values are computed from activations at the hook.
 
-    `weights` is the folder's name. With `normalize_activations` expected_average_only_in activations are multiplied by
-    `norm_scaling_factor`; other values are SAELens'. `unit_directions`: values are multiplied by the length of the
-    feature's decoder row, where that is not 1.
+    `weights` is the folder's name. `normalize_activations` has SAELens' values; with `expected_average_only_in`
+    activations are multiplied by `norm_scaling_factor`. With `unit_directions` values are multiplied by the length of
+    the feature's decoder row, so that they belong to a direction of length 1.
     """
 
     weights: str
@@ -75,7 +75,7 @@ class SaeRecipe(_Strict):
 
     @classmethod
     def of_config(cls, weights: str, architecture: str, config: dict[str, Any]) -> "SaeRecipe":
-        """Of a source whose manifest does not say it: made in float32, `config` being its cfg.json."""
+        """The recipe of a source from a manifest without one: computed in float32; `config` is its cfg.json."""
         normalized = config.get("normalize_activations")
         return cls(
             weights=weights,
@@ -88,7 +88,7 @@ class SaeRecipe(_Strict):
 
 
 class Recipe(_Strict):
-    """How text became activations. Manifests of the first datasets have no `sae`."""
+    """How activations were computed from text. Manifests of the first datasets have no `sae`."""
 
     hook_name: str
     prepend_bos: bool
@@ -109,10 +109,13 @@ class Source(_Strict):
     d_sae: int = Field(gt=0)
     sae_config: dict[str, Any]
     counted_tokens: int = Field(gt=0)
-    """Tokens that took part: all of the corpus but ignored positions and those above the norm cut."""
+    """Number of tokens that count: all but those at ignored positions and those above the norm cut."""
     dead_features: int = Field(ge=0)
+    residual_norm: float | None = Field(default=None, gt=0)
+    """Median norm of the activations that the source reads, over counted tokens; pages measure steering strengths by
+    it. None where features are steered at another hook than the source reads (transcoders), and in older datasets."""
     logit_effect: str
-    """How logit effects are computed, in words that pages show."""
+    """How logit effects are computed, as pages show it."""
     features: list[FileEntry]
     explanations: FileEntry | None = None
 
@@ -141,14 +144,13 @@ class Manifest(_Strict):
     corpus: Corpus
 
     def files(self) -> list[FileEntry]:
-        """Every file of the dataset."""
-        of_corpus = [self.corpus.documents, self.corpus.vocabulary, *self.corpus.context_files]
-        of_sources = [
-            entry
-            for source in self.source_set.sources
-            for entry in [*source.features, *([source.explanations] if source.explanations else [])]
-        ]
-        return of_corpus + of_sources
+        """Entries of all files of the dataset."""
+        entries = [self.corpus.documents, self.corpus.vocabulary, *self.corpus.context_files]
+        for source in self.source_set.sources:
+            entries += source.features
+            entries += [source.explanations] if source.explanations else []
+        return entries
 
     def write(self, folder: Path) -> None:
+        """Write the manifest into `folder`."""
         (folder / FILE_NAME).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")

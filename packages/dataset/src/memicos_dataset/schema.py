@@ -1,13 +1,13 @@
 """Columns of the dataset's Parquet files.
 
 Positions count from 0 at the first token of a context, which is the BOS token where the recipe prepends one.
-Values of ignored positions, and of tokens above the recipe's norm cut, are in none of these columns.
+No column has values of ignored positions or of tokens above the recipe's norm cut. `checks` has the rules for rows.
 """
 
 import pyarrow as pa
 
 TOP_GROUP = 0
-"""`example_groups` entry of a strongest example; 1..n are the quantile groups, weakest first."""
+"""Entry of `example_groups` for a strongest example; 1..n are the quantile groups, weakest first."""
 
 DOCUMENTS = pa.schema(
     [
@@ -58,7 +58,7 @@ FEATURES = pa.schema(
         pa.field("correlated_pearson", pa.list_(pa.float32()), nullable=False),
         # share of active tokens in each quantile group: equal intervals of (0, max], weakest first
         pa.field("quantile_shares", pa.list_(pa.float32()), nullable=False),
-        # examples: group, context number, position that put it there; then the sparse values over the context
+        # examples: group, context number, position that was selected; then the sparse values over the context
         pa.field("example_groups", pa.list_(pa.int8()), nullable=False),
         pa.field("example_contexts", pa.list_(pa.int32()), nullable=False),
         pa.field("example_positions", pa.list_(pa.int16()), nullable=False),
@@ -72,7 +72,7 @@ EXPLANATIONS = pa.schema(
         pa.field("index", pa.int32(), nullable=False),
         pa.field("description", pa.string(), nullable=False),
         pa.field("method", pa.string(), nullable=False),
-        # the language model that wrote it; null where none did
+        # the language model that wrote the description; null if none did
         pa.field("model", pa.string()),
     ]
 )

@@ -22,6 +22,7 @@ from memicos_pipeline.logit_effects import DESCRIPTION as LOGIT_EFFECT
 from memicos_pipeline.logit_effects import LogitEffects, logit_effects
 from memicos_pipeline.neighbours import decoder_neighbours
 from memicos_pipeline.preparation import GenerateInputs, prepare
+from memicos_pipeline.residual_norm import residual_norm
 from memicos_pipeline.unembedding import final_norm_gain, unembedding_matrix
 from memicos_pipeline.work_folder import work_folder
 
@@ -85,7 +86,8 @@ def write_dataset(
         explanations = explanation_file(folder, source.id, texts, token_statistics.METHOD)
         used_ids.update(np.unique(effects.positive_ids).tolist(), np.unique(effects.negative_ids).tolist())
         report(_summary(source.id, statistics))
-        sources.append(_source_entry(config, model, source, activations, statistics, features, explanations))
+        norm = residual_norm(model, source, contexts.token_ids)
+        sources.append(_source_entry(config, model, source, activations, statistics, features, explanations, norm))
     documents, vocabulary, context_files = corpus_files(folder, inputs.documents, contexts, strings, used_ids)
     manifest = m.Manifest(
         release=m.Release(**config.release.model_dump()),
@@ -173,6 +175,7 @@ def _source_entry(
     statistics: Sequence[FeatureStatistics],
     features: list[m.FileEntry],
     explanations: m.FileEntry,
+    norm: float | None,
 ) -> m.Source:
     recipe = source.recipe
     return m.Source(
@@ -201,6 +204,7 @@ def _source_entry(
         sae_config=json.loads((config.source_set.folder / source.id / "cfg.json").read_text(encoding="utf-8")),
         counted_tokens=int(activations.counted.sum()),
         dead_features=sum(item.active_tokens == 0 for item in statistics),
+        residual_norm=norm,
         logit_effect=LOGIT_EFFECT,
         features=features,
         explanations=explanations,

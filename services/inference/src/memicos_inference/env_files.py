@@ -55,6 +55,18 @@ def settings_of(env_file: Path | None) -> Settings:
         sys.exit(f"inference: {error}.")
 
 
+def server_settings(env_file: Path | None) -> Settings:
+    """Settings as `settings_of` reads them, for a server: they must name a model.
+
+    Raises:
+        SystemExit: they cannot be used, or name no model.
+    """
+    settings = settings_of(env_file)
+    if not settings.models.configured:
+        sys.exit("inference: MODEL_ID is not set. Set it, or name a config by --env-file (--list-configs lists them).")
+    return settings
+
+
 def text_of(env_file: Path) -> str:
     """With the line ends that it has."""
     with env_file.open(encoding="utf-8", newline="") as file:

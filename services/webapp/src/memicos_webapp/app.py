@@ -17,6 +17,7 @@ from memicos_webapp.catalog import pages as catalog_pages
 from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.engine import Database
 from memicos_webapp.database.migrate import migrate
+from memicos_webapp.datasets import background as background_cleanup
 from memicos_webapp.embeddings import background as background_embedder
 from memicos_webapp.explanation_search import api as search_api
 from memicos_webapp.explanation_search import pages as search_pages
@@ -65,6 +66,7 @@ PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
     inference_service.inference_lifespan,
     autointerp_client.lifespan,
     background_embedder.lifespan,
+    background_cleanup.lifespan,
 )
 """What folders open at start and close at the end (`async with part(app)`); `app.state.database` is there."""
 

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from memicos_webapp.templating import render
-from memicos_webapp.validation import FORM_NAMES, describe
+from memicos_webapp.validation import FORM_CHOICES, FORM_NAMES, describe
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def _respond(request: Request, report: ErrorReport) -> Response:
 
 
 def _describe(request: Request, errors: Sequence[Any]) -> str:
-    return describe(errors, {} if is_api(request) else FORM_NAMES)
+    return describe(errors) if is_api(request) else describe(errors, FORM_NAMES, FORM_CHOICES)
 
 
 async def _http(request: Request, error: Exception) -> Response:

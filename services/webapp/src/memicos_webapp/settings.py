@@ -35,6 +35,16 @@ class Settings(BaseSettings):
     statement_seconds: float = Field(
         default=10, gt=0, description="PostgreSQL ends a statement of a page or API call that takes longer."
     )
+    retired_load_seconds: float = Field(
+        default=600,
+        ge=0,
+        description="How long a load that another one has replaced is kept, for requests that began before.",
+    )
+    cleanup_every_seconds: float = Field(
+        default=300,
+        ge=0,
+        description="How often the webapp deletes retired loads and what killed imports left; 0: only imports do.",
+    )
     allowed_hosts: str = Field(
         default="",
         description="Host names that requests may name, separated by commas. Empty: localhost, 127.0.0.1 and "
@@ -102,6 +112,10 @@ class Settings(BaseSettings):
     steer_strength: float = Field(
         default=10_000, gt=0, description="Largest strength of a steered feature, in either direction."
     )
+    steer_search_characters: int = Field(
+        default=100, ge=1, description="Longest search for a feature on the steer page, which runs while one types."
+    )
+    steer_search_words: int = Field(default=8, ge=1, description="Most words of such a search.")
 
     openai_api_key: SecretStr | None = Field(
         default=None,

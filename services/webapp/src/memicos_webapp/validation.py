@@ -1,7 +1,8 @@
-"""Pydantic's errors in words: `n_tokens must be 1 or more; features must not be empty.`"""
+"""Pydantic's errors as messages: `n_tokens must be 1 or more; features must not be empty.`"""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
@@ -66,13 +67,20 @@ FORM_NAMES = {
     "density_to": "“Density to”",
     "max_from": "“Max activation from”",
     "max_to": "“Max activation to”",
-    "maxDensity": "“firing on … of tokens”",
+    "maxDensity": "“Activation density”",
     "sort": "“Sort by”",
     "order": "“Order”",
     "show": "“Show”",
-    "words": "“Words of the explanation”",
+    "words": "“Explanation”",
 }
-"""What fields of pages' forms are called there."""
+"""Labels of the fields of pages' forms."""
+
+FORM_CHOICES = {
+    "show": {"live": "Alive", "all": "All"},
+    "sort": {"index": "Index", "density": "Activation density", "max": "Max activation"},
+    "order": {"asc": "Ascending", "desc": "Descending"},
+}
+"""Choices of the lists in pages' forms: value in the address -> label on the page."""
 
 
 def _finite(value: object) -> bool:
@@ -90,19 +98,31 @@ def _problem(error: Any) -> str:
     return words if isinstance(words, str) else words(error.get("ctx", {}))
 
 
-def _sentence(error: Any, names: dict[str, str]) -> str:
-    # FastAPI puts first where in the request the field is
+def _sentence(error: Any, names: Mapping[str, str], choices: Mapping[str, Mapping[str, str]]) -> str:
+    # FastAPI puts first which part of the request the field is in
     part, *place = error["loc"] if error["loc"][:1] in (("body",), ("query",), ("path",)) else ("", *error["loc"])
     # a value_error is about several fields of a body, and its message names them
     if not place and part == "body" and error["type"] != "value_error":
         return "The body must be a JSON object, {…}, sent with the header Content-Type: application/json"
     where = ".".join(map(str, place))
-    return f"{names.get(where, where)} {_problem(error)}".strip()
+    if error["type"] == "literal_error" and where in choices:
+        *first, last = [f"{label} ({value})" for value, label in choices[where].items()]
+        problem = f"must be {', '.join(first)} or {last}"
+    else:
+        problem = _problem(error)
+    return f"{names.get(where, where)} {problem}".strip()
 
 
-def describe(errors: Sequence[Any], names: dict[str, str] | None = None) -> str:
-    """The first few of pydantic's errors as a sentence; `names` are what some fields are called there."""
-    return "; ".join(_sentence(error, names or {}) for error in errors[:MOST]) + "."
+def describe(
+    errors: Sequence[Any],
+    names: Mapping[str, str] = MappingProxyType({}),
+    choices: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> str:
+    """The first few of pydantic's errors as a sentence.
+
+    `names` has the labels of fields, and `choices` of their values, as the user sees them.
+    """
+    return "; ".join(_sentence(error, names, choices) for error in errors[:MOST]) + "."
 
 
 def _texts(value: object, handler: ValidatorFunctionWrapHandler) -> object:

@@ -47,7 +47,7 @@ def check_model(
     for name, needed_by, check in planned:
         unknown = CheckResult(name, None, tolerance_for(model.dtype), "", needed_by)
         if time.monotonic() > end:
-            yield replace(unknown, words=f"left out: {extent.seconds:g} s were over")
+            yield replace(unknown, detail=f"left out: {extent.seconds:g} s were over")
         else:
             yield _guarded(unknown, check)
 
@@ -64,7 +64,7 @@ def check_source(
     def check() -> CheckResult:
         expected = recorded()
         if expected is None:
-            return replace(unknown, words="not recorded")
+            return replace(unknown, detail="not recorded")
         return checks.check_reconstruction(model, load(), expected)
 
     return _guarded(unknown, check)
@@ -75,12 +75,12 @@ def _guarded(unknown: CheckResult, check: Callable[[], CheckResult]) -> CheckRes
     try:
         return check()
     except CheckNotPossible as reason:
-        return replace(unknown, words=f"left out: {reason}")
+        return replace(unknown, detail=f"left out: {reason}")
     except torch.AcceleratorError:
         raise
     except Exception as error:
         if is_out_of_memory(error):
-            return replace(unknown, words="left out: too little memory")
+            return replace(unknown, detail="left out: too little memory")
         # what cannot be compared is not proved
         log.exception("the check of %s broke", unknown.name)
-        return replace(unknown, measured=math.inf, words=f"could not be compared: {type(error).__name__}: {error}")
+        return replace(unknown, measured=math.inf, detail=f"could not be compared: {type(error).__name__}: {error}")

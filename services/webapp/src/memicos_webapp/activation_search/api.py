@@ -1,9 +1,9 @@
-"""JSON of search by own text."""
+"""JSON API of search by text."""
 
 from fastapi import APIRouter, Request
 
 from memicos_webapp.accounts.viewer import ViewerDep
-from memicos_webapp.activation_search import service, wire
+from memicos_webapp.activation_search import service, token_search
 from memicos_webapp.activation_search.schemas import (
     SearchAllRequest,
     SearchAllResult,
@@ -12,6 +12,8 @@ from memicos_webapp.activation_search.schemas import (
     TopkResult,
     TopkResults,
 )
+from memicos_webapp.activation_search.service import TextSearchQuery
+from memicos_webapp.activation_search.token_search import TokenSearchQuery
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.errors import ErrorBody
 from memicos_webapp.inference.service import InferenceDep, check_texts
@@ -27,7 +29,7 @@ router = APIRouter(
 )
 
 
-def _density(threshold: float) -> float | None:
+def _max_density(threshold: float) -> float | None:
     return threshold if threshold > 0 else None
 
 
@@ -35,40 +37,46 @@ def _density(threshold: float) -> float | None:
 async def search_all(
     request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, body: SearchAllRequest
 ) -> SearchAllResult | SearchAllResults:
-    """The features of a source set that a text activates most, over all its sources at once.
+    """The features of a source set that are most active on a text, over all its sources.
 
-    A list of texts is answered with `results`, one for each, in order.
+    A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation itself and its
+    share of the feature's maximum activation.
     """
     texts = check_texts(request.app.state.settings, body.text)
-    sources = await service.sources_of(database, viewer, body.model_id, body.source_set, body.selected_layers)
-    query = service.Query(
-        sources, body.sort_indexes, body.ignore_bos, _density(body.density_threshold), body.num_results
+    query = TextSearchQuery(
+        sources=await service.sources_of(database, viewer, body.model_id, body.source_set, body.selected_layers),
+        positions=body.sort_indexes,
+        ignore_bos=body.ignore_bos,
+        max_density=_max_density(body.density_threshold),
+        limit=body.num_results,
+        rank=body.rank,
     )
-    answers = [wire.features(query, await service.search(database, viewer, inference, query, text)) for text in texts]
-    return answers[0] if isinstance(body.text, str) else SearchAllResults(results=answers)
+    results = [
+        SearchAllResult.from_results(query, await service.search(database, viewer, inference, query, text))
+        for text in texts
+    ]
+    return results[0] if isinstance(body.text, str) else SearchAllResults(results=results)
 
 
 @router.post("/search-topk-by-token", response_model=TopkResult | TopkResults)
 async def search_topk_by_token(
     request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, body: TopkRequest
 ) -> TopkResult | TopkResults:
-    """The strongest features of one source at each token of a text.
+    """The most active features of one source at each token of a text.
 
-    A list of texts is answered with `results`, one for each, in order.
+    A list of texts gives `results`, one for each, in their order.
     """
     texts = check_texts(request.app.state.settings, body.text)
-    source = await service.source_of(database, viewer, body.model_id, body.source)
-    answers = []
-    for text in texts:
-        found = await service.by_token(
-            database,
-            viewer,
-            inference,
-            source,
-            text,
-            body.num_results,
-            body.ignore_bos,
-            _density(body.density_threshold),
+    query = TokenSearchQuery(
+        source=await token_search.source_of(database, viewer, body.model_id, body.source),
+        ignore_bos=body.ignore_bos,
+        max_density=_max_density(body.density_threshold),
+        limit=body.num_results,
+    )
+    results = [
+        TopkResult.from_results(
+            await token_search.search_by_token(database, viewer, inference, query, text), body.ignore_bos
         )
-        answers.append(wire.tokens(found, body.ignore_bos))
-    return answers[0] if isinstance(body.text, str) else TopkResults(results=answers)
+        for text in texts
+    ]
+    return results[0] if isinstance(body.text, str) else TopkResults(results=results)

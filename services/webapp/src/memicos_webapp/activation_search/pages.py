@@ -1,4 +1,4 @@
-"""Pages of search by own text: features of all sources of a set, and the strongest ones token by token."""
+"""Pages of search by text: over all sources of a set, and token by token in one source."""
 
 from dataclasses import dataclass, replace
 
@@ -8,14 +8,16 @@ from fastapi.responses import HTMLResponse
 from memicos_webapp import recipes
 from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.activation_search import query as queries
-from memicos_webapp.activation_search import service, view
-from memicos_webapp.activation_search.query import PageQuery
+from memicos_webapp.activation_search import service, token_search, view
+from memicos_webapp.activation_search.query import NO_SOURCE, PageQuery
+from memicos_webapp.activation_search.service import TextSearchQuery
+from memicos_webapp.activation_search.token_search import TokenSearchQuery
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.rows import SetInfo, SourceInfo
 from memicos_webapp.catalog.service import listed
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database, DatabaseDep
-from memicos_webapp.errors import BadInput
+from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.formatting import url_segment
 from memicos_webapp.inference.pages import TEMPORARY, waiting
 from memicos_webapp.inference.service import Inference, InferenceDep, check_texts
@@ -35,45 +37,48 @@ PER_TOKEN = 6
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The query with a set that exists, and what can be chosen."""
+class SearchChoice:
+    """A query completed with a set that exists, and the sets and sources that can be chosen."""
 
     query: PageQuery
     sets: list[SetInfo]
     sources: list[SourceInfo]
 
 
-async def _choice(database: Database, viewer: Viewer, query: PageQuery, one: bool) -> Choice:
-    """`query` completed: the first set where it names none; its sources, or the middle one where `one` is needed."""
+async def _complete(database: Database, viewer: Viewer, query: PageQuery, by_token: bool) -> SearchChoice:
+    """`query` with the first set where it names none, and all sources of the set (by token: the middle one)."""
     async with database.snapshot() as session:
         sets = await catalog.sets(session, viewer)
-        chosen = [
-            found for found in sets if query.model in ("", found.model_id) and query.source_set in ("", found.name)
+        matching = [
+            source_set
+            for source_set in sets
+            if query.model in ("", source_set.model_id) and query.source_set in ("", source_set.name)
         ]
-        if not chosen:
+        if not matching:
             if sets:
-                known = listed([f"{found.model_id}/{found.name}" for found in sets])
+                known = listed([f"{source_set.model_id}/{source_set.name}" for source_set in sets])
                 problem = f"There is no set {query.model}/{query.source_set}; there is {known}."
-                return Choice(replace(query, problems=(*query.problems, problem)), sets, [])
-            return Choice(query, [], [])
-        sources = await catalog.sources_of_set(session, viewer, chosen[0].model_id, chosen[0].name, query.sources)
+                return SearchChoice(replace(query, problems=(*query.problems, problem)), sets, [])
+            return SearchChoice(query, [], [])
+        chosen = matching[0]
+        sources = await catalog.sources_of_set(session, viewer, chosen.model_id, chosen.name, query.sources)
     known = [source.name for source in sources]
     names = [name for name in query.sources if name in known]
     if unknown := [name for name in query.sources if name not in known]:
-        problem = f"{chosen[0].model_id}/{chosen[0].name} has no source {listed(unknown)}; it has {listed(known)}."
+        problem = f"{chosen.model_id}/{chosen.name} has no source {listed(unknown)}; it has {listed(known)}."
         query = replace(query, problems=(*query.problems, problem))
-    if one:
+    if by_token:
         names = names[:1] or [known[len(known) // 2]]
-    return Choice(
-        replace(query, model=chosen[0].model_id, source_set=chosen[0].name, sources=tuple(names or known)),
-        sets,
-        sources,
+    elif not names and NO_SOURCE not in query.problems:
+        names = known
+    return SearchChoice(
+        replace(query, model=chosen.model_id, source_set=chosen.name, sources=tuple(names)), sets, sources
     )
 
 
 async def _page(request: Request, database: Database, viewer: Viewer, inference: Inference, path: str) -> HTMLResponse:
     by_token = path == TOKENS
-    choice = await _choice(database, viewer, queries.read(request.query_params), by_token)
+    choice = await _complete(database, viewer, queries.read(request.query_params), by_token)
     query = choice.query
     status = await inference.status(query.model, list(query.sources))
 
@@ -114,29 +119,37 @@ async def token_search_page(
 
 @router.get("/search/sources", response_class=HTMLResponse)
 async def search_sources(request: Request, database: DatabaseDep, viewer: ViewerDep, view: str = "") -> HTMLResponse:
-    """The sources to choose from, for a form whose set was changed."""
+    """The sources of the chosen set, for the form."""
     by_token = view == "tokens"
-    query = replace(queries.read(request.query_params), sources=())
-    choice = await _choice(database, viewer, query, by_token)
+    query = replace(queries.read(request.query_params), sources=(), problems=())
+    choice = await _complete(database, viewer, query, by_token)
     return render(
         request, "activation_search/_sources.html", by_token=by_token, query=choice.query, sources=choice.sources
     )
 
 
-async def _checked(request: Request, database: Database, viewer: Viewer, one: bool) -> Choice:
-    choice = await _choice(database, viewer, queries.read(request.query_params), one)
+async def _checked(request: Request, database: Database, viewer: Viewer, by_token: bool) -> SearchChoice:
+    """The completed query of the request.
+
+    Raises:
+        NotFound: nothing has been imported.
+        BadInput: the address is wrong, or the text is empty.
+    """
+    choice = await _complete(database, viewer, queries.read(request.query_params), by_token)
     if choice.query.problems:
         raise BadInput(" ".join(choice.query.problems))
+    if not choice.sources:
+        raise NotFound("No features have been imported yet, so there is nothing to search.")
     check_texts(request.app.state.settings, choice.query.text)
     return choice
 
 
-def _recompute(request: Request, query: PageQuery, source: str, index: int) -> str:
-    """The command that recomputes what was found of a feature."""
+def _recompute_command(request: Request, query: PageQuery, source: str, index: int) -> str:
+    """The command that recomputes the feature's activations on the text."""
     return recipes.command(str(request.base_url), query.model, source, index, query.text)
 
 
-def _again(request: Request) -> str:
+def _own_address(request: Request) -> str:
     return f"{request.url.path}?{request.url.query}"
 
 
@@ -146,27 +159,31 @@ async def search_results(
 ) -> HTMLResponse:
     settings: Settings = request.app.state.settings
     choice = await _checked(request, database, viewer, False)
-    query = choice.query
-    wanted = service.Query(
-        [source for source in choice.sources if source.name in query.sources],
-        list(query.sort_indexes),
-        query.ignore_bos,
-        settings.search_dense_share if query.hide_dense else None,
-        settings.search_results,
+    page = choice.query
+    query = TextSearchQuery(
+        sources=[source for source in choice.sources if source.name in page.sources],
+        positions=list(page.sort_indexes),
+        ignore_bos=page.ignore_bos,
+        max_density=settings.search_dense_share if page.hide_dense else None,
+        limit=settings.search_results,
+        rank=page.rank,
     )
     try:
-        found = await service.search(database, viewer, inference, wanted, query.text)
+        results = await service.search(database, viewer, inference, query, page.text)
     except TEMPORARY as fault:
-        return waiting(request, fault, _again(request))
+        return waiting(request, fault, _own_address(request))
+    best = results.results[0].activation if results.results else None
     return render(
         request,
         "activation_search/_features.html",
-        query=query,
-        chips=view.chips(found, query, FEATURES),
-        hits=view.hits(found, wanted),
-        recipes=recipes.together(found.recipes),
-        recompute=_recompute(request, query, found.hits[0].source, found.hits[0].index) if found.hits else None,
-        unsorted_href=f"{FEATURES}?{replace(query, sort_indexes=()).params()}",
+        query=page,
+        chips=view.chips(results, page, FEATURES),
+        hits=view.hits(results, query),
+        at_first_token=view.count_at_first_token(results, query),
+        recipes=recipes.together(results.recipes),
+        recompute=_recompute_command(request, page, best.source, best.index) if best else None,
+        unsorted_href=f"{FEATURES}?{replace(page, sort_indexes=()).params()}",
+        other_rank_href=f"{FEATURES}?{replace(page, rank='raw' if page.rank == 'share' else 'share').params()}",
     )
 
 
@@ -176,23 +193,26 @@ async def token_search_results(
 ) -> HTMLResponse:
     settings: Settings = request.app.state.settings
     choice = await _checked(request, database, viewer, True)
-    query = choice.query
-    source = next(source for source in choice.sources if source.name == query.sources[0])
-    density = settings.search_dense_share if query.hide_dense else None
+    page = choice.query
+    query = TokenSearchQuery(
+        source=next(source for source in choice.sources if source.name == page.sources[0]),
+        ignore_bos=page.ignore_bos,
+        max_density=settings.search_dense_share if page.hide_dense else None,
+        limit=PER_TOKEN,
+    )
     try:
-        found = await service.by_token(
-            database, viewer, inference, source, query.text, PER_TOKEN, query.ignore_bos, density
-        )
+        results = await token_search.search_by_token(database, viewer, inference, query, page.text)
     except TEMPORARY as fault:
-        return waiting(request, fault, _again(request))
-    features = [one for row in found.rows if not (row.ignored and query.ignore_bos) for one in row.features]
-    strongest = max(features, key=lambda one: one.value, default=None)
+        return waiting(request, fault, _own_address(request))
+    counted = [token for token in results.tokens if not (token.ignored and page.ignore_bos)]
+    strongest = max((item for token in counted for item in token.features), key=lambda item: item.value, default=None)
+    name = query.source.name
     return render(
         request,
         "activation_search/_tokens.html",
-        source=source.name,
+        source=name,
         per_token=PER_TOKEN,
-        rows=view.tokens(found.rows, source.path, query.ignore_bos),
-        recipes=recipes.together({source.name: found.recipe}),
-        recompute=_recompute(request, query, source.name, strongest.index) if strongest else None,
+        rows=view.tokens(results.tokens, query.source.path, page.ignore_bos),
+        recipes=recipes.together({name: results.recipe}),
+        recompute=_recompute_command(request, page, name, strongest.index) if strongest else None,
     )

@@ -1,19 +1,25 @@
-"""What an address of the search pages asks for, and addresses that ask for something else.
+"""The query of the search pages' addresses, and what is wrong with one.
 
-`/search?modelId=…&sourceSet=…&q=…&selectedLayers=…&sortIndexes=[…]&ignoreBos=…`: the names that links of this kind
-have. Lists are JSON, or the parameter is repeated, as forms do.
+`/search?modelId=…&sourceSet=…&q=…&selectedLayers=…&sortIndexes=[…]&ignoreBos=…&rank=…`: the parameter names of the
+known system's links, and `rank`. Lists are JSON, or the parameter is repeated, as forms do.
 """
 
 import json
 from dataclasses import dataclass, replace
+from typing import get_args
 from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 
+from memicos_webapp.activation_search.service import Rank
+
+DEFAULT_RANK: Rank = "share"
+NO_SOURCE = "No source is chosen: choose at least one to search in."
+
 
 @dataclass(frozen=True)
 class PageQuery:
-    """`source_set` and `model` are empty where the address names none. `problems`: what it says wrong, in words."""
+    """`source_set` and `model` are empty where the address names none. `problems`: what is wrong with the address."""
 
     model: str
     source_set: str
@@ -22,10 +28,11 @@ class PageQuery:
     sort_indexes: tuple[int, ...]
     ignore_bos: bool
     hide_dense: bool
+    rank: Rank = DEFAULT_RANK
     problems: tuple[str, ...] = ()
 
     def params(self) -> str:
-        """Itself as a query."""
+        """The address's query string."""
         pairs: list[tuple[str, str]] = [("modelId", self.model), ("sourceSet", self.source_set), ("q", self.text)]
         pairs += [("selectedLayers", source) for source in self.sources]
         if self.sort_indexes:
@@ -34,43 +41,53 @@ class PageQuery:
             pairs.append(("ignoreBos", "false"))
         if not self.hide_dense:
             pairs.append(("hideDense", "false"))
+        if self.rank != DEFAULT_RANK:
+            pairs.append(("rank", self.rank))
         return urlencode(pairs)
 
     def sorted_by(self, position: int) -> "PageQuery":
-        """With `position` added to those that results are ranked by, or taken away where it is one."""
-        have = self.sort_indexes
-        changed = [i for i in have if i != position] if position in have else [*have, position]
+        """With `position` added to the positions to rank by, or removed where it is one."""
+        positions = self.sort_indexes
+        changed = [i for i in positions if i != position] if position in positions else [*positions, position]
         return replace(self, sort_indexes=tuple(sorted(changed)))
 
 
-def read(query: QueryParams) -> PageQuery:
+def read(params: QueryParams) -> PageQuery:
+    """The query of an address. A form with no source ticked sends one empty `selectedLayers`."""
     problems: list[str] = []
-    model, _, source_set = query.get("set", "").partition("/")
-    indexes = []
-    for item in _list(query, "sortIndexes"):
+    model, _, source_set = params.get("set", "").partition("/")
+    positions = []
+    for item in _list(params, "sortIndexes"):
         if item.isdecimal() and len(item) < 7:
-            indexes.append(int(item))
+            positions.append(int(item))
         else:
-            problems.append(f"sortIndexes: “{item}” is no position of a token.")
+            problems.append(f"sortIndexes: “{item}” is not the position of a token.")
+    rank = params.get("rank") or DEFAULT_RANK
+    if rank not in get_args(Rank):
+        problems.append(f"rank: “{rank}” is not known; it is one of {', '.join(get_args(Rank))}.")
+    sources = _list(params, "selectedLayers") + _list(params, "source")
+    if not sources and "" in params.getlist("selectedLayers"):
+        problems.append(NO_SOURCE)
     return PageQuery(
-        model=query.get("modelId") or model,
-        source_set=query.get("sourceSet") or source_set,
-        text=query.get("q") or query.get("text", ""),
-        sources=tuple(_list(query, "selectedLayers") + _list(query, "source")),
-        sort_indexes=tuple(sorted(set(indexes))),
-        ignore_bos=query.get("ignoreBos", "true") != "false",
-        hide_dense=query.get("hideDense", "true") != "false",
+        model=params.get("modelId") or model,
+        source_set=params.get("sourceSet") or source_set,
+        text=params.get("q") or params.get("text", ""),
+        sources=tuple(sources),
+        sort_indexes=tuple(sorted(set(positions))),
+        ignore_bos=params.get("ignoreBos", "true") != "false",
+        hide_dense=params.get("hideDense", "true") != "false",
+        rank="raw" if rank == "raw" else "share",
         problems=tuple(problems),
     )
 
 
-def _list(query: QueryParams, name: str) -> list[str]:
+def _list(params: QueryParams, name: str) -> list[str]:
     """All values of a parameter; each is a JSON list or one item."""
     items: list[str] = []
-    for value in query.getlist(name):
+    for value in params.getlist(name):
         try:
-            found = json.loads(value)
+            parsed = json.loads(value)
         except ValueError:
-            found = value
-        items += [str(item) for item in found] if isinstance(found, list) else [value]
+            parsed = value
+        items += [str(item) for item in parsed] if isinstance(parsed, list) else [value]
     return [item for item in items if item]

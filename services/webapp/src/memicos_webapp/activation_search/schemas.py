@@ -5,13 +5,18 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from memicos_webapp import examples
+from memicos_webapp import examples, recipes
+from memicos_webapp.activation_search.service import FeatureResult, Rank, TextSearchQuery, TextSearchResults
+from memicos_webapp.activation_search.token_search import TokenFeature, TokenFeatures, TokenSearchResults
+from memicos_webapp.features.rows import ContextRow
 from memicos_webapp.features.schemas import NeuronBody
 from memicos_webapp.recipes import Recipe
 from memicos_webapp.settings import at_most
 from memicos_webapp.validation import Texts
 
 TEXTS = f"one text, or a list, {at_most('texts_at_once')}"
+Contexts = dict[int, dict[int, ContextRow]]
+"""Contexts of examples, by corpus id and number."""
 
 
 class Camel(BaseModel):
@@ -21,8 +26,8 @@ class Camel(BaseModel):
 class SearchAllRequest(Camel):
     model_config = ConfigDict(json_schema_extra=examples.SEARCH_TEXT)
 
-    model_id: str
-    source_set: str
+    model_id: str = Field(description="id of the model")
+    source_set: str = Field(description="name of the source set")
     text: Texts = Field(description=TEXTS)
     selected_layers: list[str] = Field(
         default_factory=list, max_length=1000, description="source ids; empty means every source of the set"
@@ -39,40 +44,89 @@ class SearchAllRequest(Camel):
         le=1,
         description="leave out features that fire on more than this share of tokens; -1 or 0: keep all",
     )
-    num_results: int = Field(default=50, ge=1, le=100, description="features that the answer has at most")
+    num_results: int = Field(default=50, ge=1, le=100, description="largest number of features in the response")
+    rank: Rank = Field(
+        default="raw",
+        description="raw: by activation, as the source computes it; deeper layers have larger ones. share: by the "
+        "activation divided by the feature's maximum activation in its dataset; features without one are left out",
+    )
+
+
+def _neuron(feature: FeatureResult | TokenFeature, contexts: Contexts) -> NeuronBody | None:
+    card = feature.card
+    return NeuronBody.from_card(card, contexts[card.source.corpus_id]) if card else None
 
 
 class FoundFeature(Camel):
-    model_id: str
-    layer: str
-    source: str
-    index: str
-    values: list[float]
-    max_value: float
-    max_value_index: int
+    """A feature that is active on the text."""
+
+    model_id: str = Field(description="id of the model")
+    layer: str = Field(description="id of the source")
+    source: str = Field(description="id of the source")
+    index: str = Field(description="index of the feature")
+    values: list[float] = Field(description="the feature's activation at each token")
+    max_value: float = Field(description="the largest activation at a position that counts")
+    max_value_index: int = Field(description="position of maxValue")
     sum_values: float | None = Field(default=None, description="the sum at sortIndexes, where given")
+    share: float | None = Field(
+        default=None,
+        description="sumValues, or else maxValue, divided by the feature's maximum activation in its dataset; null "
+        "where the dataset has none",
+    )
     neuron: NeuronBody | None = Field(default=None, description="null where the feature was not imported")
-    dfa_values: list[float] | None = None
-    dfa_target_index: int | None = None
-    dfa_max_value: float | None = None
+    dfa_values: list[float] | None = Field(default=None, description="always null")
+    dfa_target_index: int | None = Field(default=None, description="always null")
+    dfa_max_value: float | None = Field(default=None, description="always null")
+
+    @classmethod
+    def from_result(cls, model_id: str, result: FeatureResult, contexts: Contexts) -> "FoundFeature":
+        activation = result.activation
+        return cls(
+            model_id=model_id,
+            layer=activation.source,
+            source=activation.source,
+            index=str(activation.index),
+            values=activation.values,
+            max_value=activation.max_value,
+            max_value_index=activation.max_value_index,
+            sum_values=activation.sum_values,
+            share=activation.share,
+            neuron=_neuron(result, contexts),
+        )
 
 
 class SearchAllResult(Camel):
-    tokens: list[str]
-    result: list[FoundFeature]
-    sort_indexes: list[int]
+    """Features that are active on a text, best first."""
+
+    tokens: list[str] = Field(description="the text's tokens, a prepended BOS first")
+    result: list[FoundFeature] = Field(description="features, in the order of `rank`")
+    sort_indexes: list[int] = Field(description="as in the request")
+    rank: Rank = Field(description="as in the request")
     recipes: dict[str, Recipe] = Field(description="by source, how the text's values were computed")
     example_recipes: dict[str, Recipe] = Field(description="by source, how the values of examples were")
 
+    @classmethod
+    def from_results(cls, query: TextSearchQuery, results: TextSearchResults) -> "SearchAllResult":
+        return cls(
+            tokens=results.tokens,
+            result=[FoundFeature.from_result(query.model, result, results.contexts) for result in results.results],
+            sort_indexes=query.positions,
+            rank=query.rank,
+            recipes=results.recipes,
+            example_recipes={source.name: recipes.of_dataset(source) for source in results.sources},
+        )
+
 
 class SearchAllResults(Camel):
-    results: list[SearchAllResult]
+    """One result per text of the request, in its order."""
+
+    results: list[SearchAllResult] = Field(description="one per text")
 
 
 class TopkRequest(Camel):
     model_config = ConfigDict(json_schema_extra=examples.SEARCH_TOKENS)
 
-    model_id: str = Field(max_length=100)
+    model_id: str = Field(max_length=100, description="id of the model")
     source: str = Field(max_length=100, description="id of the source")
     text: Texts = Field(description=TEXTS)
     num_results: int = Field(default=10, ge=1, le=20, description="features at each token")
@@ -86,24 +140,61 @@ class TopkRequest(Camel):
 
 
 class TopFeature(Camel):
-    activation_value: float
-    feature_index: int
-    feature: NeuronBody | None = None
+    """A feature that is active at a token."""
+
+    activation_value: float = Field(description="the activation at the token")
+    feature_index: int = Field(description="index of the feature")
+    feature: NeuronBody | None = Field(default=None, description="null where the feature was not imported")
 
 
 class TopkToken(Camel):
+    """A token with its most active features."""
+
     position: int = Field(description="position in the prompt, the prepended BOS being 0")
-    token: str
-    is_special: bool
-    top_features: list[TopFeature]
+    token: str = Field(description="the token's text")
+    is_special: bool = Field(description="whether it is a special token, such as BOS")
+    top_features: list[TopFeature] = Field(description="features, most active first")
+
+    @classmethod
+    def from_token(cls, token: TokenFeatures, contexts: Contexts) -> "TopkToken":
+        return cls(
+            position=token.position,
+            token=token.token,
+            is_special=token.special,
+            top_features=[
+                TopFeature(
+                    activation_value=feature.value,
+                    feature_index=feature.index,
+                    feature=_neuron(feature, contexts),
+                )
+                for feature in token.features
+            ],
+        )
 
 
 class TopkResult(Camel):
-    source: str
-    results: list[TopkToken]
+    """The most active features of a source at each token of a text."""
+
+    source: str = Field(description="id of the source")
+    results: list[TopkToken] = Field(description="one per token; without the ignored ones if ignoreBos is true")
     recipe: Recipe = Field(description="how the text's values were computed")
     example_recipe: Recipe = Field(description="how the values of examples were")
 
+    @classmethod
+    def from_results(cls, results: TokenSearchResults, ignore_bos: bool) -> "TopkResult":
+        return cls(
+            source=results.source.name,
+            results=[
+                TopkToken.from_token(token, results.contexts)
+                for token in results.tokens
+                if not (ignore_bos and token.ignored)
+            ],
+            recipe=results.recipe,
+            example_recipe=recipes.of_dataset(results.source),
+        )
+
 
 class TopkResults(Camel):
-    results: list[TopkResult]
+    """One result per text of the request, in its order."""
+
+    results: list[TopkResult] = Field(description="one per text")

@@ -1,16 +1,28 @@
-"""Which features a text activates: over all sources of a set, or token by token in one source."""
+"""Search by text: the features of all sources of a set that are most active on a text.
 
-from collections.abc import Sequence
+Features are ranked by their activation, or by its share of the feature's maximum activation (`share_ranking`). For
+the ranking by activation the inference server sends the top features. It doesn't know the maximum activations, so for
+the ranking by share it sends every active feature, and the ranking is exact.
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
-from memicos_inference_client.models import FeatureActivation, TopFeature
+from memicos_inference_client.models import FeatureActivation
 
 from memicos_webapp import recipes
 from memicos_webapp.activation_search import repository
-from memicos_webapp.activation_search.repository import FeatureKey
+from memicos_webapp.activation_search.share_ranking import (
+    FeatureKey,
+    RankedFeature,
+    SourceActivations,
+    rank_by_share,
+)
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.rows import SourceInfo
-from memicos_webapp.catalog.service import MOST_ATTEMPTS, get_source, listed, replaced, unknown_model, unknown_source
+from memicos_webapp.catalog.service import MOST_ATTEMPTS, listed, replaced, unknown_model, unknown_source
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import BadInput, NotFound
@@ -19,17 +31,24 @@ from memicos_webapp.features.rows import ContextRow, FeatureCard
 from memicos_webapp.inference.service import Inference
 from memicos_webapp.recipes import Recipe
 
+Rank = Literal["raw", "share"]
+EXAMPLES = 1
+"""Top examples of a feature that results show."""
+
 
 @dataclass(frozen=True)
-class Query:
-    """What to search in: sources of one set. `density` is the largest share of tokens a feature may fire on;
-    None keeps every feature."""
+class TextSearchQuery:
+    """`sources` are of one set. `positions`: rank by the sum at these positions of the prompt; empty: by the maximum.
+
+    `max_density`: features that fire on a larger share of tokens are left out; None keeps every feature.
+    """
 
     sources: list[SourceInfo]
-    sort_indexes: list[int]
+    positions: list[int]
     ignore_bos: bool
-    density: float | None
+    max_density: float | None
     limit: int
+    rank: Rank = "raw"
 
     @property
     def model(self) -> str:
@@ -41,30 +60,37 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Hit:
-    """A feature that the text activates; `card` is None where no such feature was imported."""
+class FeatureResult:
+    """A feature that is active on the text; `card` is None where the feature was not imported."""
 
-    source: str
-    index: int
-    values: list[float]
-    max_value: float
-    max_value_index: int
-    sum_values: float | None
+    activation: RankedFeature
     card: FeatureCard | None
 
 
 @dataclass(frozen=True)
-class Found:
-    """`ignored` are positions that no source of the search was trained on; `recipes` have a source's name each.
+class Ranking:
+    """Features on a text, best first, as inference's responses give them.
 
-    `sources` are those searched, with the loads that `hits` are of; `contexts` those of the hits' examples, by corpus
-    id and number.
+    `ignored`: positions that every source of the search ignores. `recipes`: by name of the source.
+    """
+
+    tokens: list[str]
+    features: list[RankedFeature]
+    ignored: frozenset[int]
+    recipes: dict[str, Recipe]
+
+
+@dataclass(frozen=True)
+class TextSearchResults:
+    """`sources` are those searched, with the loads that `results` belong to.
+
+    `contexts` are those of the results' examples, by corpus id and number; `ignored` and `recipes` as in `Ranking`.
     """
 
     sources: list[SourceInfo]
     contexts: dict[int, dict[int, ContextRow]]
     tokens: list[str]
-    hits: list[Hit]
+    results: list[FeatureResult]
     ignored: frozenset[int]
     recipes: dict[str, Recipe]
 
@@ -81,212 +107,152 @@ async def sources_of(
     async with database.snapshot() as session:
         sources = await catalog.sources_of_set(session, viewer, model, set_name, names)
         if not sources:
-            sets = [one.name for one in await catalog.sets(session, viewer, model_id=model)]
+            sets = [source_set.name for source_set in await catalog.sets(session, viewer, model_id=model)]
             if not sets:
                 raise await unknown_model(session, viewer, model)
             raise NotFound(f"{model} has no source set {set_name!r}; it has {listed(sets)}.")
     known = [source.name for source in sources]
-    strangers = [name for name in names if name not in known]
-    if strangers:
-        raise BadInput(f"{listed(strangers)}: no source of the set {set_name!r} of {model}; it has {listed(known)}.")
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise BadInput(f"{listed(unknown)}: no source of the set {set_name!r} of {model}; it has {listed(known)}.")
     return [source for source in sources if not names or source.name in names]
 
 
-EXAMPLES = 1
-"""Strongest examples of a feature that results show."""
+def same_loads(before: Sequence[SourceInfo], after: Sequence[SourceInfo]) -> bool:
+    return {source.load_id for source in before} == {source.load_id for source in after}
 
 
-def _same_loads(before: Sequence[SourceInfo], after: Sequence[SourceInfo]) -> bool:
-    return {one.load_id for one in before} == {one.load_id for one in after}
+async def search(
+    database: Database, viewer: Viewer, inference: Inference, query: TextSearchQuery, text: str
+) -> TextSearchResults:
+    """The features of `query.sources` that are most active on `text`, best first.
 
-
-async def search(database: Database, viewer: Viewer, inference: Inference, query: Query, text: str) -> Found:
-    """The features of `query.sources` that `text` activates most, strongest first; on `query.sort_indexes` where
-    they are given.
-
-    Dense features are left out before the limit applies: inference is asked for more until `query.limit` others are
-    found, or no active ones are left.
-
-    No connection is held while inference runs. Where an import replaced a load meanwhile, the search starts again.
+    No database connection is held while inference runs. If an import replaces a load in the meantime, the search
+    starts again.
 
     Raises:
-        BadInput: a position to rank by does not count.
-        Unavailable: loads were replaced in every attempt.
+        BadInput: every source ignores a position to rank by, or there is no such position.
+        Unavailable: loads were replaced during every attempt.
     """
     for _ in range(MOST_ATTEMPTS):
         attempt = await _search(database, viewer, inference, query, text)
-        if isinstance(attempt, Found):
+        if isinstance(attempt, TextSearchResults):
             return attempt
         query = replace(query, sources=attempt)
     raise replaced(query.names)
 
 
 async def _search(
-    database: Database, viewer: Viewer, inference: Inference, query: Query, text: str
-) -> Found | list[SourceInfo]:
-    """What `search` returns, or the sources with their new loads where one was replaced meanwhile."""
-    dense: set[FeatureKey] = set()
-    if query.density is not None:
-        async with database.snapshot() as session:
-            dense = await repository.dense_features(session, query.sources, query.density)
-    ask, most = query.limit, query.limit + len(dense)
-    while True:
-        answer = await inference.all(
-            query.model, query.sources[0].set_name, query.names, text, query.sort_indexes, query.ignore_bos, ask
-        )
-        active = [item for item in answer.activations if (_sum(item) if query.sort_indexes else item.max_value) > 0]
-        kept = [item for item in active if (item.source, item.index) not in dense]
-        if len(kept) >= query.limit or len(active) < ask or ask >= most:
-            break
-        ask = min(2 * ask, most)
-    kept = kept[: query.limit]
-    ignored = [set(one.ignored_positions) for one in answer.sources]
-    left_out = frozenset(set.intersection(*ignored) if ignored else ())
-    barred = sorted(left_out.intersection(query.sort_indexes)) if query.ignore_bos else []
-    if barred:
-        raise BadInput(
-            f"sortIndexes: position {listed([str(i) for i in barred])} does not count, no source was trained on such. "
-            "Leave it out, or set ignoreBos to false."
-        )
+    database: Database, viewer: Viewer, inference: Inference, query: TextSearchQuery, text: str
+) -> TextSearchResults | list[SourceInfo]:
+    """Results, or the sources with their new loads where one was replaced in the meantime."""
+    rank = _rank_by_share if query.rank == "share" else _rank_by_activation
+    ranking = await rank(database, inference, query, text)
     async with database.snapshot() as session:
         sources = await catalog.refreshed(session, viewer, query.sources)
         if not sources:
             raise await unknown_source(session, viewer, query.model, query.names[0])
-        if not _same_loads(query.sources, sources):
+        if not same_loads(query.sources, sources):
             return sources
         by_name = {source.name: source for source in sources}
-        cards = await features.cards(session, [(by_name[item.source], item.index) for item in kept], EXAMPLES)
+        keys = [(by_name[feature.source], feature.index) for feature in ranking.features]
+        cards = await features.cards(session, keys, EXAMPLES)
         contexts = await features.contexts_of(session, cards.values())
-    hits = [
-        Hit(
-            source=item.source,
-            index=item.index,
-            values=item.values,
-            max_value=item.max_value,
-            max_value_index=item.max_value_index,
-            sum_values=_sum(item) if query.sort_indexes else None,
-            card=cards.get((by_name[item.source].source_id, item.index)),
+    results = [
+        _result(feature, cards.get((by_name[feature.source].source_id, feature.index))) for feature in ranking.features
+    ]
+    return TextSearchResults(
+        sources=sources,
+        contexts=contexts,
+        tokens=ranking.tokens,
+        results=[result for result in results if result.card or query.max_density is None],
+        ignored=ranking.ignored,
+        recipes=ranking.recipes,
+    )
+
+
+def _result(feature: RankedFeature, card: FeatureCard | None) -> FeatureResult:
+    if card and card.max_activation > 0 and feature.share is None:
+        ranked_by = feature.max_value if feature.sum_values is None else feature.sum_values
+        feature = replace(feature, share=ranked_by / card.max_activation)
+    return FeatureResult(feature, card)
+
+
+async def _rank_by_share(database: Database, inference: Inference, query: TextSearchQuery, text: str) -> Ranking:
+    responses = await inference.active_features(query.model, query.names, text)
+    results = [response.results[0] for response in responses]
+    tokens = results[0].tokens
+    ignored = frozenset[int].intersection(*(frozenset(result.ignored_positions) for result in results))
+    _check_positions(query, ignored, len(tokens))
+    activations = [
+        SourceActivations(
+            source.name,
+            {
+                int(index): [(int(position), value) for position, value in pairs]
+                for index, pairs in result.active_features.additional_properties.items()
+            },
+            frozenset(result.ignored_positions) if query.ignore_bos else frozenset(),
         )
-        for item in kept
+        for source, result in zip(query.sources, results, strict=True)
     ]
-    by_source = {one.source: recipes.of_answer(one.recipe) for one in answer.sources}
-    shown = [hit for hit in hits if hit.card or query.density is None]
-    return Found(sources, contexts, answer.tokens, shown, left_out, by_source)
+    active = [(source, of_source.features) for source, of_source in zip(query.sources, activations, strict=True)]
+    async with database.snapshot() as session:
+        maxima = await repository.maximum_activations(session, active, query.max_density)
+    # in a thread: long texts have hundreds of thousands of activations
+    ranked = await asyncio.to_thread(rank_by_share, activations, maxima, len(tokens), query.positions, query.limit)
+    by_source = {
+        source.name: recipes.of_answer(response.recipe)
+        for source, response in zip(query.sources, responses, strict=True)
+    }
+    return Ranking(tokens, ranked, ignored, by_source)
 
 
-def _sum(item: FeatureActivation) -> float:
-    """The sum at the positions that inference was asked to rank by."""
-    return item.sum_values if isinstance(item.sum_values, float | int) else 0.0
-
-
-@dataclass(frozen=True)
-class TokenFeature:
-    index: int
-    value: float
-    card: FeatureCard | None
-
-
-@dataclass(frozen=True)
-class TokenRow:
-    """A position of the prompt; `ignored`: the source was not trained on such, values there mean nothing."""
-
-    position: int
-    token: str
-    special: bool
-    ignored: bool
-    features: list[TokenFeature]
-
-
-@dataclass(frozen=True)
-class ByToken:
-    """One row a position of the prompt. `source` and `contexts` as in `Found`."""
-
-    source: SourceInfo
-    contexts: dict[int, dict[int, ContextRow]]
-    rows: list[TokenRow]
-    recipe: Recipe
-
-
-async def by_token(
-    database: Database,
-    viewer: Viewer,
-    inference: Inference,
-    source: SourceInfo,
-    text: str,
-    limit: int,
-    ignore_bos: bool,
-    density: float | None,
-) -> ByToken:
-    """The `limit` strongest features of one source at each position of `text`, dense ones left out before the limit.
-
-    With `ignore_bos` ignored positions have no features. Where an import replaced the load meanwhile, it starts again.
-
-    Raises:
-        Unavailable: the load was replaced in every attempt.
-    """
-    for _ in range(MOST_ATTEMPTS):
-        attempt = await _by_token(database, viewer, inference, source, text, limit, ignore_bos, density)
-        if isinstance(attempt, ByToken):
-            return attempt
-        source = attempt
-    raise replaced([source.name])
-
-
-async def _by_token(
-    database: Database,
-    viewer: Viewer,
-    inference: Inference,
-    source: SourceInfo,
-    text: str,
-    limit: int,
-    ignore_bos: bool,
-    density: float | None,
-) -> ByToken | SourceInfo:
-    """What `by_token` returns, or the source with its new load where that was replaced meanwhile."""
+async def _rank_by_activation(database: Database, inference: Inference, query: TextSearchQuery, text: str) -> Ranking:
+    """Ranks as inference does. Dense features are left out before the limit: inference is asked for more until
+    `query.limit` others are found, or all active ones."""
     dense: set[FeatureKey] = set()
-    if density is not None:
+    if query.max_density is not None:
         async with database.snapshot() as session:
-            dense = await repository.dense_features(session, [source], density)
-    special: set[int] = set()
-    ask, most = limit, min(limit + len(dense), source.d_sae)
+            dense = await repository.dense_features(session, query.sources, query.max_density)
+    requested, most = query.limit, query.limit + len(dense)
     while True:
-        answer = await inference.topk_by_token(source.model_id, source.name, text, ask, ignore_bos)
-        kept: dict[int, list[TopFeature]] = {}
-        full = True
-        for result in answer.results:
-            active = [one for one in result.top_features if one.activation_value > 0]
-            others = [one for one in active if (source.name, one.feature_index) not in dense]
-            # where both are false, others may fire that were not asked for
-            full &= len(others) >= limit or len(active) < ask
-            kept[result.token_position] = others[:limit]
-            special |= {result.token_position} if result.is_special else set()
-        if full or ask >= most:
+        response = await inference.all(
+            query.model, query.sources[0].set_name, query.names, text, query.positions, query.ignore_bos, requested
+        )
+        ranked = [_ranked(item, query.positions) for item in response.activations]
+        active = [item for item in ranked if (item.max_value if item.sum_values is None else item.sum_values) > 0]
+        kept = [item for item in active if (item.source, item.index) not in dense]
+        if len(kept) >= query.limit or len(active) < requested or requested >= most:
             break
-        ask = min(2 * ask, most)
-    async with database.snapshot() as session:
-        current = await catalog.refreshed(session, viewer, [source])
-        if not current:
-            raise await unknown_source(session, viewer, source.model_id, source.name)
-        if not _same_loads([source], current):
-            return current[0]
-        indices = sorted({one.feature_index for top in kept.values() for one in top})
-        cards = await features.cards(session, [(source, index) for index in indices], EXAMPLES)
-        contexts = await features.contexts_of(session, cards.values())
-
-    def features_at(position: int) -> list[TokenFeature]:
-        named = [
-            TokenFeature(one.feature_index, one.activation_value, cards.get((source.source_id, one.feature_index)))
-            for one in kept.get(position, [])
-        ]
-        return [one for one in named if one.card or density is None]
-
-    rows = [
-        TokenRow(position, token, position in special, position in answer.ignored_positions, features_at(position))
-        for position, token in enumerate(answer.tokens)
-    ]
-    return ByToken(source, contexts, rows, recipes.of_answer(answer.recipe))
+        requested = min(2 * requested, most)
+    ignored = [frozenset(source.ignored_positions) for source in response.sources]
+    ignored_by_all = frozenset[int].intersection(*ignored) if ignored else frozenset[int]()
+    _check_positions(query, ignored_by_all, len(response.tokens))
+    by_source = {source.source: recipes.of_answer(source.recipe) for source in response.sources}
+    return Ranking(response.tokens, kept[: query.limit], ignored_by_all, by_source)
 
 
-async def source_of(database: Database, viewer: Viewer, model: str, name: str) -> SourceInfo:
-    async with database.snapshot() as session:
-        return await get_source(session, viewer, model, name)
+def _ranked(item: FeatureActivation, positions: Sequence[int]) -> RankedFeature:
+    total = item.sum_values if isinstance(item.sum_values, float | int) else 0.0
+    return RankedFeature(
+        source=item.source,
+        index=item.index,
+        values=item.values,
+        max_value=item.max_value,
+        max_value_index=item.max_value_index,
+        sum_values=total if positions else None,
+        share=None,
+    )
+
+
+def _check_positions(query: TextSearchQuery, ignored: Collection[int], tokens: int) -> None:
+    """Raises BadInput unless every position to rank by is one that counts."""
+    outside = [str(position) for position in query.positions if position >= tokens]
+    if outside:
+        raise BadInput(f"sortIndexes: {listed(outside)} is not among the positions of {tokens} tokens.")
+    uncounted = [str(position) for position in sorted(set(query.positions).intersection(ignored))]
+    if query.ignore_bos and uncounted:
+        raise BadInput(
+            f"sortIndexes: position {listed(uncounted)} does not count: the sources ignore it. Leave it out, or set "
+            "ignoreBos to false."
+        )

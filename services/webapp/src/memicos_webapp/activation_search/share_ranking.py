@@ -1,8 +1,8 @@
-"""Ranking of features by share: a feature's activation on a text, divided by its largest activation in its dataset.
+"""Ranking of features by share: a feature's activation on a text, divided by its maximum activation in its dataset.
 
 Raw activations of different sources cannot be compared: their scale grows with the layer, so over all layers the
 deepest would fill the results. A share is comparable, as every feature is measured against itself. It may exceed 1.
-Features without a largest activation (dead in the dataset, or not imported) have no share.
+Features without a maximum activation (dead in the dataset, or not imported) have no share.
 """
 
 import heapq
@@ -30,7 +30,7 @@ class RankedFeature:
     """A feature on a text. `values` has one value per token; `max_value` is over the positions that count.
 
     `sum_values`: the sum at the positions to rank by; None where there are none. `share`: that sum, or else
-    `max_value`, divided by the feature's largest activation in its dataset; None where it has none.
+    `max_value`, divided by the feature's maximum activation in its dataset; None where it has none.
     """
 
     source: str
@@ -44,7 +44,7 @@ class RankedFeature:
 
 def rank_by_share(
     sources: Sequence[SourceActivations],
-    largest: Mapping[FeatureKey, float],
+    maxima: Mapping[FeatureKey, float],
     tokens: int,
     positions: Sequence[int],
     limit: int,
@@ -52,11 +52,11 @@ def rank_by_share(
     """The `limit` features with the largest share, largest first; ties in the order of `sources`, then by index.
 
     Args:
-        largest: largest activations in the dataset, above 0, of the features that may be results.
+        maxima: maximum activations in the dataset, above 0, of the features that may be results.
         tokens: number of tokens of the text.
         positions: rank by the sum at these positions; empty: by the maximum.
     """
-    ranked = heapq.nsmallest(limit, _shares(sources, largest, frozenset(positions)))
+    ranked = heapq.nsmallest(limit, _shares(sources, maxima, frozenset(positions)))
     return [
         _ranked_feature(sources[number], index, -negative_share, tokens, positions)
         for negative_share, number, index in ranked
@@ -64,12 +64,12 @@ def rank_by_share(
 
 
 def _shares(
-    sources: Sequence[SourceActivations], largest: Mapping[FeatureKey, float], positions: frozenset[int]
+    sources: Sequence[SourceActivations], maxima: Mapping[FeatureKey, float], positions: frozenset[int]
 ) -> Iterator[tuple[float, int, int]]:
     """(-share, number of the source, index) of every feature with an activation that counts."""
     for number, source in enumerate(sources):
         for index, pairs in source.features.items():
-            maximum = largest.get((source.source, index))
+            maximum = maxima.get((source.source, index))
             if not maximum:
                 continue
             counted = [

@@ -1,10 +1,11 @@
-"""Results of text search as pages draw them."""
+"""Results of search by text as the templates show them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memicos_webapp.activation_search.query import PageQuery
-from memicos_webapp.activation_search.service import Found, Hit, Query, TokenRow
+from memicos_webapp.activation_search.service import FeatureResult, TextSearchQuery, TextSearchResults
+from memicos_webapp.activation_search.token_search import TokenFeatures
 from memicos_webapp.features.rows import FeatureCard
 from memicos_webapp.features.view import Piece, pieces
 from memicos_webapp.formatting import activation_level
@@ -15,7 +16,7 @@ AROUND = 24
 
 @dataclass(frozen=True)
 class Chip:
-    """A token of the text that results can be ranked by."""
+    """A token of the text; its link ranks results by it."""
 
     text: str
     position: int
@@ -26,8 +27,15 @@ class Chip:
 
 @dataclass(frozen=True)
 class ShownHit:
+    """A result. `shown`: the activation that it is ranked by, `share` its share of the feature's maximum activation.
+
+    `first_token`: whether the activation is at the first token that counts.
+    """
+
     shown: float
+    share: float | None
     summed: bool
+    first_token: bool
     href: str
     label: str
     source: str
@@ -39,58 +47,90 @@ class ShownHit:
 
 
 def label_of(card: FeatureCard | None, index: int) -> str:
-    """A feature's words; without any, what it promotes."""
+    """A feature's label; without one, its index and the tokens that it promotes."""
     if card and card.label:
         return card.label
     promotes = ", ".join(token.strip() or "space" for token, _ in card.positive[:3]) if card else ""
     return f"feature {index}" + (f", promotes {promotes}" if promotes else "")
 
 
-def chips(found: Found, query: PageQuery, path: str) -> list[Chip]:
+def _full_level(card: FeatureCard | None, activation: float) -> float:
+    """The activation that has the strongest background: the feature's maximum, or this one if it was not imported."""
+    return card.max_activation if card else activation
+
+
+def _ignored(results: TextSearchResults, ignore_bos: bool) -> frozenset[int]:
+    return results.ignored if ignore_bos else frozenset()
+
+
+def chips(results: TextSearchResults, query: PageQuery, path: str) -> list[Chip]:
+    ignored = _ignored(results, query.ignore_bos)
     return [
         Chip(
             token,
             position,
-            position in found.ignored and query.ignore_bos,
+            position in ignored,
             position in query.sort_indexes,
             f"{path}?{query.sorted_by(position).params()}",
         )
-        for position, token in enumerate(found.tokens)
+        for position, token in enumerate(results.tokens)
     ]
 
 
-def hits(found: Found, query: Query) -> list[ShownHit]:
-    return [_hit(found, hit, query) for hit in found.hits]
+def _first_position(results: TextSearchResults, query: TextSearchQuery) -> int:
+    """The first position that counts."""
+    ignored = _ignored(results, query.ignore_bos)
+    return next((i for i in range(len(results.tokens)) if i not in ignored), 0)
 
 
-def _hit(found: Found, hit: Hit, query: Query) -> ShownHit:
-    # what it is ranked by is what is shown
-    peak = max(query.sort_indexes, key=hit.values.__getitem__, default=hit.max_value_index)
-    start = max(0, peak - AROUND)
-    end = min(len(found.tokens), peak + AROUND + 1)
-    left_out = found.ignored if query.ignore_bos else frozenset()
-    # the ignored BOS is no part of the text
-    while start < end and start in left_out:
+def count_at_first_token(results: TextSearchResults, query: TextSearchQuery) -> int:
+    """Results that are ranked by their activation at the first token; 0 where positions to rank by are chosen.
+
+    Some features are active at the start of every text: in a short text they crowd out those of its contents.
+    """
+    if query.positions:
+        return 0
+    first = _first_position(results, query)
+    return sum(result.activation.max_value_index == first for result in results.results)
+
+
+def hits(results: TextSearchResults, query: TextSearchQuery) -> list[ShownHit]:
+    first = _first_position(results, query)
+    return [_hit(results, result, query, first) for result in results.results]
+
+
+def _hit(results: TextSearchResults, result: FeatureResult, query: TextSearchQuery, first: int) -> ShownHit:
+    activation, card = result.activation, result.card
+    # the text around the position that the result is ranked by
+    peak = max(query.positions, key=activation.values.__getitem__, default=activation.max_value_index)
+    start, end = max(0, peak - AROUND), min(len(results.tokens), peak + AROUND + 1)
+    ignored = _ignored(results, query.ignore_bos)
+    # an ignored BOS is not shown
+    while start < end and start in ignored:
         start += 1
-    values = {i: hit.values[i] for i in range(start, end) if hit.values[i] > 0 and i not in left_out}
+    values = {i: activation.values[i] for i in range(start, end) if activation.values[i] > 0 and i not in ignored}
     return ShownHit(
-        shown=hit.max_value if hit.sum_values is None else hit.sum_values,
-        summed=len(query.sort_indexes) > 1,
-        href=f"/{query.model}/{hit.source}/{hit.index}",
-        label=label_of(hit.card, hit.index),
-        source=hit.source,
-        index=hit.index,
-        density=hit.card.density if hit.card else None,
-        pieces=pieces(found.tokens, values, hit.max_value, start, end),
-        cut_before=start > len(left_out),
-        cut_after=end < len(found.tokens),
+        shown=activation.max_value if activation.sum_values is None else activation.sum_values,
+        share=activation.share,
+        summed=len(query.positions) > 1,
+        first_token=peak == first,
+        href=f"/{query.model}/{activation.source}/{activation.index}",
+        label=label_of(card, activation.index),
+        source=activation.source,
+        index=activation.index,
+        density=card.density if card else None,
+        pieces=pieces(results.tokens, values, _full_level(card, activation.max_value), start, end),
+        cut_before=start > len(ignored),
+        cut_after=end < len(results.tokens),
     )
 
 
 @dataclass(frozen=True)
 class ShownFeature:
+    """`level`: background level, by the share of the feature's maximum activation."""
+
     value: float
-    shade: int
+    level: int
     href: str
     label: str
     index: int
@@ -104,9 +144,8 @@ class ShownToken:
     features: list[ShownFeature]
 
 
-def tokens(rows: Sequence[TokenRow], path: str, ignore_bos: bool) -> list[ShownToken]:
-    """`path` is that of the source. Shades are shares of the strongest value on the page."""
-    strongest = max((one.value for row in rows if not row.ignored for one in row.features), default=1.0)
+def tokens(rows: Sequence[TokenFeatures], path: str, ignore_bos: bool) -> list[ShownToken]:
+    """One item per token; `path` is that of the source."""
     return [
         ShownToken(
             row.position,
@@ -114,13 +153,13 @@ def tokens(rows: Sequence[TokenRow], path: str, ignore_bos: bool) -> list[ShownT
             row.ignored and ignore_bos,
             [
                 ShownFeature(
-                    one.value,
-                    activation_level(one.value, strongest),
-                    f"{path}/{one.index}",
-                    label_of(one.card, one.index),
-                    one.index,
+                    feature.value,
+                    activation_level(feature.value, _full_level(feature.card, feature.value)),
+                    f"{path}/{feature.index}",
+                    label_of(feature.card, feature.index),
+                    feature.index,
                 )
-                for one in row.features
+                for feature in row.features
             ],
         )
         for row in rows

@@ -4,7 +4,18 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Enum, ForeignKey, Identity, Text, UniqueConstraint, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Enum,
+    ForeignKey,
+    Identity,
+    Index,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -68,9 +79,9 @@ class SourceSet(Owned, Base):
 
 
 class Source(Owned, Base):
-    """`current_load_id` says which load readers see; it is null until the first one is complete.
+    """`current_load_id` is the load that readers see, the only one in state `shown`; null: no reader sees the source.
 
-    `active_embedder` is the one whose vectors search by meaning compares; null until one is at work.
+    `active_embedder` is the embedder whose vectors search by meaning compares; null until there is one.
     """
 
     __tablename__ = "source"
@@ -86,7 +97,7 @@ class Source(Owned, Base):
 
 
 class Corpus(Base):
-    """Texts that dashboards quote. A corpus whose files differ is another row, whatever its name."""
+    """Texts that dashboards quote. `digest` is of its part of the manifest: other files make another corpus."""
 
     __tablename__ = "corpus"
     __table_args__ = (UniqueConstraint("digest"),)
@@ -102,14 +113,40 @@ class Corpus(Base):
     collections: Mapped[list[dict[str, str]]] = mapped_column(JSONB)
 
 
+class LoadState(StrEnum):
+    """Stages of a load; `memicos_webapp.datasets.load_states` has the transitions between them."""
+
+    STAGING = "staging"
+    VERIFIED = "verified"
+    SHOWN = "shown"
+    RETIRED = "retired"
+    FAILED = "failed"
+
+
 class Load(Base):
-    """One import of a source's features. One that is no source's current load is unseen and gets deleted."""
+    """One import of a source's features.
+
+    `import_id` names the import that is writing a staging or verified load: while that import runs it holds the
+    advisory lock of this number. `error` says why a failed load failed; such a load has no features and no corpus.
+    """
 
     __tablename__ = "load"
+    __table_args__ = (
+        Index("uq_load_source_id_shown", "source_id", unique=True, postgresql_where=text("state = 'shown'")),
+        CheckConstraint("state NOT IN ('staging', 'verified') OR import_id IS NOT NULL", name="import_id"),
+        CheckConstraint("state NOT IN ('verified', 'shown') OR corpus_id IS NOT NULL", name="corpus_id"),
+        CheckConstraint("(state = 'retired') = (retired_at IS NOT NULL)", name="retired_at"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     source_id: Mapped[int] = mapped_column(ForeignKey("source.id"), index=True)
-    corpus_id: Mapped[int] = mapped_column(ForeignKey("corpus.id"), index=True)
+    corpus_id: Mapped[int | None] = mapped_column(ForeignKey("corpus.id"), index=True)
+    state: Mapped[LoadState] = mapped_column(
+        Enum(LoadState, name="load_state", values_callable=lambda states: [state.value for state in states])
+    )
+    import_id: Mapped[int | None]
+    retired_at: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(Text)
     manifest_sha256: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     features: Mapped[int]
@@ -119,6 +156,8 @@ class Load(Base):
     d_in: Mapped[int]
     d_sae: Mapped[int]
     logit_effect: Mapped[str] = mapped_column(Text)
+    # median norm of the activations at the hook, over counted tokens; null where the dataset does not have it
+    residual_norm: Mapped[float | None]
     # memicos_dataset.manifest.Recipe
     recipe: Mapped[dict[str, Any]] = mapped_column(JSONB)
     sae_config: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))

@@ -16,6 +16,7 @@ from memicos_webapp.features import repository as features
 from memicos_webapp.features.schemas import FeatureFilter
 from memicos_webapp.features.service import table
 from memicos_webapp.templating import render
+from memicos_webapp.validation import FORM_CHOICES, FORM_NAMES
 
 router = APIRouter(tags=["catalog"])
 
@@ -75,7 +76,7 @@ async def source_or_set_page(
     viewer: ViewerDep,
     model: str,
     name: str,
-    wanted: Annotated[FeatureFilter, Query()],
+    filters: Annotated[FeatureFilter, Query()],
 ) -> HTMLResponse:
     source = await repository.source(session, viewer, model, name)
     if source is None:
@@ -86,15 +87,22 @@ async def source_or_set_page(
         return render(
             request,
             "catalog/set.html",
-            of_set=of_set,
+            source_set=of_set,
             sources=sources,
             recipe=recipes.words(recipes.of_dataset(sources[0])),
         )
     settings = request.app.state.settings
-    if len(wanted.words) > settings.words_characters:
+    if len(filters.words) > settings.words_characters:
         limit = settings.words_characters
-        raise BadInput(f"The words to filter by have {len(wanted.words)} characters, at most {limit}.")
-    page = await table(session, source, wanted, settings.features_per_page)
+        raise BadInput(f"“Explanation” has {len(filters.words)} characters; at most {limit} are read.")
+    page = await table(session, source, filters, settings.features_per_page)
     fragment = request.headers.get("hx-request") == "true" and request.headers.get("hx-target") == "features"
     template = "catalog/features_table.html" if fragment else "catalog/source.html"
-    return render(request, template, source=source, page=page, recipe=recipes.words(recipes.of_dataset(source)))
+    return render(
+        request,
+        template,
+        source=source,
+        page=page,
+        choices=[(name, FORM_NAMES[name].strip("“”"), options) for name, options in FORM_CHOICES.items()],
+        recipe=recipes.words(recipes.of_dataset(source)),
+    )

@@ -75,4 +75,4 @@ class ModelPage:
 async def model_page(session: AsyncSession, viewer: Viewer, model: ModelInfo) -> ModelPage:
     sets = await repository.sets(session, viewer, model_id=model.id)
     sources = await repository.sources(session, viewer, model_id=model.id)
-    return ModelPage(model, [(one, [s for s in sources if s.set_name == one.name]) for one in sets])
+    return ModelPage(model, [(item, [source for source in sources if source.set_name == item.name]) for item in sets])

@@ -1,1 +1,12 @@
-"""Bringing a dataset from disk into PostgreSQL: verify, copy, count, then show all of it at once."""
+"""Importing datasets from disk into PostgreSQL.
+
+load         the command
+service      the steps of an import
+plan         what an import changes in the catalogue, and when it is refused
+rows         records for COPY
+repository   SQL of imports
+load_states  states of loads, and the flip that makes loads visible
+locks        advisory locks
+cleanup      deletion of rows that are no longer needed
+background   the periodic clean-up in the webapp
+"""

@@ -1,48 +1,71 @@
-"""`python -m memicos_webapp.datasets.load FOLDER`: bring a dataset into the database."""
+"""`memicos import FOLDER`, or `python -m memicos_webapp.datasets.load FOLDER`: import a dataset into the database."""
 
-import argparse
 import asyncio
 import logging
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Annotated
 
 import asyncpg
+import typer
 from memicos_dataset.errors import DatasetError
 
 from memicos_webapp.database.embedded import DatabaseError, embedded
 from memicos_webapp.database.migrate import migrate
-from memicos_webapp.datasets.service import Report, load
+from memicos_webapp.datasets.plan import MissingSources
+from memicos_webapp.datasets.service import ImportOptions, ImportReport, load
 from memicos_webapp.settings import read
 
 
-async def _load(folder: Path, url: str) -> Report:
+async def _load(folder: Path, url: str, options: ImportOptions) -> ImportReport:
     await migrate(url)
-    return await load(folder, url)
+    return await load(folder, url, options)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Bring a dataset into the database that the settings name.")
-    parser.add_argument("folder", type=Path, help="folder with a manifest.json")
-    folder = parser.parse_args().folder
+def import_dataset(
+    folder: Annotated[Path, typer.Argument(help="folder with a manifest.json")],
+    keep_missing: Annotated[
+        bool, typer.Option("--keep-missing", help="keep showing sources of the set that the dataset lacks")
+    ] = False,
+    retire_missing: Annotated[
+        bool, typer.Option("--retire-missing", help="hide sources of the set that the dataset lacks")
+    ] = False,
+    move_sources: Annotated[
+        bool, typer.Option("--move-sources", help="move sources into this set that are shown in another set")
+    ] = False,
+) -> None:
+    """Import a dataset into the database that the settings name: all of it or nothing, and a second time is harmless.
+
+    A dataset that lacks a source which its set shows is refused without --keep-missing or --retire-missing.
+    docs/dataset.md describes the folder, docs/webapp.md the settings.
+    """
+    if keep_missing and retire_missing:
+        raise typer.BadParameter("give --keep-missing or --retire-missing, not both")
+    missing = (
+        MissingSources.KEEP if keep_missing else MissingSources.RETIRE if retire_missing else MissingSources.REFUSE
+    )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = read("import")
+    options = ImportOptions(missing, move_sources, settings.retired_load_seconds)
     url = settings.database_url
     try:
         with nullcontext(url) if url else embedded(settings.data / "postgres") as url:
-            report = asyncio.run(_load(folder, url))
+            report = asyncio.run(_load(folder, url, options))
     except (DatasetError, DatabaseError) as error:
         sys.exit(f"import: {error}")
-    except (asyncpg.PostgresError, OSError) as error:
-        sys.exit(f"import: the database did not take it, nothing has changed: {error}")
-    what = f"{report.manifest.model.id}/{report.manifest.source_set.id}"
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        sys.exit(f"import: the database refused it, pages show what they showed before: {error}")
+    name = f"{report.manifest.model.id}/{report.manifest.source_set.id}"
+    for note in report.notes:
+        sys.stdout.write(f"{name}: {note}\n")
     if report.loaded:
-        message = f"{what}: {report.features:,} features, {report.contexts:,} contexts in {report.seconds:.1f} s"
+        message = f"{name}: {report.features:,} features, {report.contexts:,} contexts in {report.seconds:.1f} s"
     else:
-        message = f"{what} is loaded already"
+        message = f"{name} is loaded already"
     sys.stdout.write(message + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(import_dataset)

@@ -1,104 +1,146 @@
-"""SQL of imports, over a bare asyncpg connection: COPY is what makes them quick."""
+"""SQL of imports, over a plain asyncpg connection, which has COPY."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from asyncpg import Connection
-from memicos_dataset.manifest import Corpus, Manifest, Source
+from memicos_dataset.manifest import Corpus, Manifest
 
-LOCK = 0x6C6F6164
-"""Advisory lock ("load"): one import at a time."""
-
-
-async def lock(connection: Connection) -> None:
-    """Wait for the right to import; held until the connection closes."""
-    await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+from memicos_webapp.datasets.plan import CatalogueState, ShownSource
 
 
 async def _integer(connection: Connection, sql: str, *values: object) -> int:
-    """The one value of a statement that always returns one."""
+    """The value of a statement that always returns one integer."""
     value = await connection.fetchval(sql, *values)
     assert isinstance(value, int)
     return value
 
 
-async def shown(connection: Connection, model_id: str, names: Sequence[str], digest: str) -> int:
-    """How many of the sources already show the load of the manifest with this sha256."""
-    return await _integer(
+async def is_shown(connection: Connection, manifest: Manifest, sha256: str) -> bool:
+    """Whether every source of the manifest shows a load of the manifest with this sha256."""
+    names = [source.id for source in manifest.source_set.sources]
+    count = await _integer(
         connection,
-        """SELECT count(*) FROM source JOIN load ON load.id = source.current_load_id
+        """SELECT count(*) FROM source JOIN load ON load.source_id = source.id AND load.state = 'shown'
            WHERE source.model_id = $1 AND source.name = ANY($2) AND load.manifest_sha256 = $3""",
-        model_id,
+        manifest.model.id,
         names,
-        digest,
+        sha256,
+    )
+    return count == len(names)
+
+
+async def catalogue_state(connection: Connection, manifest: Manifest) -> CatalogueState:
+    """Read what the database has for the model, the set and the sources of a manifest."""
+    model_id = manifest.model.id
+    sources = await connection.fetch(
+        """SELECT source.id, source.name, source_set.name AS set_name
+           FROM source JOIN source_set ON source_set.id = source.source_set_id
+           JOIN load ON load.source_id = source.id AND load.state = 'shown'
+           WHERE source.model_id = $1 ORDER BY source.layer, source.name""",
+        model_id,
+    )
+    model = await connection.fetchrow("SELECT layers, d_model, vocabulary_size FROM model WHERE id = $1", model_id)
+    release_id = await connection.fetchval(
+        "SELECT release_id FROM source_set WHERE model_id = $1 AND name = $2", model_id, manifest.source_set.id
+    )
+    return CatalogueState(
+        [ShownSource(row["id"], row["name"], row["set_name"]) for row in sources],
+        None if model is None else (model["layers"], model["d_model"], model["vocabulary_size"]),
+        release_id,
     )
 
 
-async def describe(connection: Connection, manifest: Manifest) -> dict[str, int]:
-    """Write model, release, set and sources as the manifest has them; returns source name -> id."""
-    release, model, of_set = manifest.release, manifest.model, manifest.source_set
-    await connection.execute(
-        """INSERT INTO release (id, name, description, creator, url) VALUES ($1, $2, $3, $4, $5)
-           ON CONFLICT (id) DO UPDATE SET name = excluded.name, description = excluded.description,
-             creator = excluded.creator, url = excluded.url""",
-        release.id,
-        release.name,
-        release.description,
-        release.creator,
-        release.url,
-    )
-    await connection.execute(
-        """INSERT INTO model (id, name, layers, d_model, vocabulary_size, chat, origin, license, url)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-           ON CONFLICT (id) DO UPDATE SET name = excluded.name, layers = excluded.layers,
-             d_model = excluded.d_model, vocabulary_size = excluded.vocabulary_size, chat = excluded.chat,
-             origin = excluded.origin, license = excluded.license, url = excluded.url""",
-        model.id,
-        model.name,
-        model.layers,
-        model.d_model,
-        model.vocabulary_size,
-        model.chat,
-        model.origin,
-        model.license,
-        model.url,
+async def add_missing_entries(connection: Connection, manifest: Manifest) -> dict[str, int]:
+    """Add release, model, set and sources that do not exist yet; returns source name -> id.
+
+    Entries that exist stay as they are until the load is shown (`update_entries`).
+    """
+    return await _write_entries(connection, manifest, update=False)
+
+
+async def update_entries(connection: Connection, manifest: Manifest) -> dict[str, int]:
+    """Make release, model, set and sources what the manifest says; returns source name -> id."""
+    return await _write_entries(connection, manifest, update=True)
+
+
+async def _write_entries(connection: Connection, manifest: Manifest, update: bool) -> dict[str, int]:
+    release, model, source_set = manifest.release, manifest.model, manifest.source_set
+
+    async def write(table: str, key: tuple[str, ...], row: dict[str, object]) -> None:
+        columns = [name for name in row if name not in key]
+        changes = ", ".join(f"{name} = excluded.{name}" for name in columns)
+        values = ", ".join(f"${number}" for number in range(1, len(row) + 1))
+        action = f"UPDATE SET {changes}" if update else "NOTHING"
+        await connection.execute(
+            f"""INSERT INTO {table} ({", ".join(row)}) VALUES ({values})
+                ON CONFLICT ({", ".join(key)}) DO {action}""",  # noqa: S608 (names are constants)
+            *row.values(),
+        )
+
+    await write("release", ("id",), release.model_dump())
+    await write("model", ("id",), model.model_dump())
+    name = ("model_id", "name")
+    await write(
+        "source_set",
+        name,
+        {
+            "model_id": model.id,
+            "name": source_set.id,
+            "release_id": release.id,
+            "title": source_set.name,
+            "description": source_set.description,
+        },
     )
     set_id = await _integer(
-        connection,
-        """INSERT INTO source_set (model_id, name, release_id, title, description) VALUES ($1, $2, $3, $4, $5)
-           ON CONFLICT (model_id, name) DO UPDATE SET release_id = excluded.release_id,
-             title = excluded.title, description = excluded.description RETURNING id""",
-        model.id,
-        of_set.id,
-        release.id,
-        of_set.name,
-        of_set.description,
+        connection, "SELECT id FROM source_set WHERE model_id = $1 AND name = $2", model.id, source_set.id
     )
+    for source in source_set.sources:
+        row = {"model_id": model.id, "name": source.id, "source_set_id": set_id, "layer": source.layer}
+        await write("source", name, row)
+    names = [source.id for source in source_set.sources]
+    ids = await connection.fetch("SELECT name, id FROM source WHERE model_id = $1 AND name = ANY($2)", model.id, names)
+    return {row["name"]: row["id"] for row in ids}
+
+
+async def add_loads(
+    connection: Connection, manifest: Manifest, source_ids: Mapping[str, int], sha256: str, import_id: int
+) -> dict[str, int]:
+    """Add a staging load for each source; returns source name -> load id."""
     return {
         source.id: await _integer(
             connection,
-            """INSERT INTO source (model_id, name, source_set_id, layer) VALUES ($1, $2, $3, $4)
-               ON CONFLICT (model_id, name) DO UPDATE SET source_set_id = excluded.source_set_id,
-                 layer = excluded.layer RETURNING id""",
-            model.id,
-            source.id,
-            set_id,
-            source.layer,
+            """INSERT INTO load (source_id, state, import_id, manifest_sha256, features, dead_features, counted_tokens,
+                 architecture, d_in, d_sae, logit_effect, recipe, sae_config, residual_norm)
+               VALUES ($1, 'staging', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb, $13)
+               RETURNING id""",
+            source_ids[source.id],
+            import_id,
+            sha256,
+            sum(entry.rows for entry in source.features),
+            source.dead_features,
+            source.counted_tokens,
+            source.architecture,
+            source.d_in,
+            source.d_sae,
+            source.logit_effect,
+            source.recipe.model_dump_json(),
+            json.dumps(source.sae_config),
+            source.residual_norm,
         )
-        for source in of_set.sources
+        for source in manifest.source_set.sources
     }
 
 
-async def corpus_id(connection: Connection, digest: str) -> int | None:
-    return await connection.fetchval("SELECT id FROM corpus WHERE digest = $1", digest)
+async def add_corpus(connection: Connection, corpus: Corpus, digest: str) -> int | None:
+    """Add a corpus and return its id; None where one with this digest exists.
 
-
-async def add_corpus(connection: Connection, corpus: Corpus, digest: str) -> int:
-    return await _integer(
-        connection,
+    Waits for another import that is adding the same corpus.
+    """
+    return await connection.fetchval(
         """INSERT INTO corpus (name, digest, description, contexts, context_size, tokens, collections)
-           VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb) RETURNING id""",
+           VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb) ON CONFLICT (digest) DO NOTHING RETURNING id""",
         corpus.id,
         digest,
         corpus.description,
@@ -109,49 +151,33 @@ async def add_corpus(connection: Connection, corpus: Corpus, digest: str) -> int
     )
 
 
-async def add_load(connection: Connection, source: Source, source_id: int, corpus: int, digest: str) -> int:
-    return await _integer(
-        connection,
-        """INSERT INTO load (source_id, corpus_id, manifest_sha256, features, dead_features, counted_tokens,
-             architecture, d_in, d_sae, logit_effect, recipe, sae_config)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb) RETURNING id""",
-        source_id,
-        corpus,
-        digest,
-        sum(entry.rows for entry in source.features),
-        source.dead_features,
-        source.counted_tokens,
-        source.architecture,
-        source.d_in,
-        source.d_sae,
-        source.logit_effect,
-        source.recipe.model_dump_json(),
-        json.dumps(source.sae_config),
-    )
+async def corpus_id(connection: Connection, digest: str) -> int:
+    return await _integer(connection, "SELECT id FROM corpus WHERE digest = $1", digest)
+
+
+async def set_corpus(connection: Connection, load_ids: Sequence[int], corpus: int) -> None:
+    await connection.execute("UPDATE load SET corpus_id = $2 WHERE id = ANY($1)", load_ids, corpus)
+
+
+async def delete_failed_loads(connection: Connection, source_ids: Sequence[int]) -> None:
+    """Delete records of failed imports of these sources."""
+    await connection.execute("DELETE FROM load WHERE state = 'failed' AND source_id = ANY($1)", source_ids)
 
 
 async def copy(connection: Connection, table: str, columns: Sequence[str], records: Iterable[tuple[Any, ...]]) -> None:
     await connection.copy_records_to_table(table, records=records, columns=columns)
 
 
-async def count_contexts(connection: Connection, corpus: int) -> int:
-    return await _integer(connection, "SELECT count(*) FROM context WHERE corpus_id = $1", corpus)
-
-
-async def count_features(connection: Connection, load_id: int) -> int:
-    return await _integer(connection, "SELECT count(*) FROM feature WHERE load_id = $1", load_id)
-
-
-async def stage_explanations(connection: Connection) -> None:
-    """A table `incoming` for the explanations of an import, gone with the transaction."""
+async def create_incoming_explanations(connection: Connection) -> None:
+    """Create a table `incoming` for the explanations of an import; it lasts as long as the connection."""
     await connection.execute(
         """CREATE TEMPORARY TABLE incoming
-             (source_id integer, index integer, description text, method text, model text) ON COMMIT DROP"""
+             (source_id integer, index integer, description text, method text, model text)"""
     )
 
 
 async def merge_explanations(connection: Connection, source_ids: Sequence[int]) -> None:
-    """Make the sources' explanations without an author those of `incoming`; equal ones stay as they are."""
+    """Replace the sources' explanations without an author by those of `incoming`; equal ones keep their rows."""
     equal = """a.source_id = b.source_id AND a.index = b.index AND a.description = b.description
                AND a.method = b.method AND a.model IS NOT DISTINCT FROM b.model"""
     await connection.execute(
@@ -167,25 +193,6 @@ async def merge_explanations(connection: Connection, source_ids: Sequence[int]) 
     )
 
 
-async def show(connection: Connection, load_ids: dict[int, int]) -> None:
-    """Let readers see these loads (source id -> load id) from now on: one UPDATE."""
-    await connection.execute(
-        """UPDATE source SET current_load_id = new.load_id
-           FROM unnest($1::int[], $2::bigint[]) AS new (source_id, load_id)
-           WHERE source.id = new.source_id""",
-        list(load_ids.keys()),
-        list(load_ids.values()),
-    )
-
-
-async def sweep(connection: Connection) -> None:
-    """Delete loads that no source shows, and corpora that no load needs."""
-    await connection.execute(
-        "DELETE FROM load WHERE NOT EXISTS (SELECT FROM source WHERE source.current_load_id = load.id)"
-    )
-    await connection.execute("DELETE FROM corpus WHERE NOT EXISTS (SELECT FROM load WHERE load.corpus_id = corpus.id)")
-
-
 async def analyse(connection: Connection) -> None:
-    """Count what the planner should know. PostgreSQL does it by itself later, but for small tables never."""
+    """Update the planner's statistics. PostgreSQL does so by itself later, but never for small tables."""
     await connection.execute("ANALYZE feature, context, document, explanation, load, source")

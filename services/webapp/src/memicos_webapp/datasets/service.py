@@ -1,40 +1,107 @@
-"""What an import does, step by step.
+"""The steps of an import.
 
-1. Every file is compared with the manifest's sha256, before anything is written.
-2. Texts and features are copied under new ids, which no reader looks at, and counted.
-3. The explanations that came with the previous load are replaced, and the sources pointed at the new one.
-4. What nothing points at any more is deleted.
+1. Compare every file with the manifest's sha256, and decide about sources that are shown already (`plan`).
+2. Add loads in state `staging`, then copy and check texts and features under their ids. No reader looks at them.
+3. Mark the loads as `verified`.
+4. In one transaction update the catalogue, replace the explanations that came with earlier loads, show the new loads
+   and retire the old ones.
+5. Delete what is no longer needed (`cleanup`).
 
-Steps 2 and 3 are one transaction: an import that fails or is killed leaves what was shown before, and nothing
-of its own. Explanations that people wrote are kept.
+Steps commit one by one. A dataset that is refused leaves `failed` loads with the reason; an import that is killed
+leaves staging loads, which the next clean-up recognises by the missing lock and deletes. Readers see what they saw
+before in both cases. Explanations that people wrote are kept.
 """
 
 import hashlib
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
 from memicos_dataset import read
+from memicos_dataset.checks import check_manifest
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.manifest import FILE_NAME, Manifest
 
 from memicos_webapp.catalog.names import check_name
-from memicos_webapp.datasets import repository, rows
+from memicos_webapp.datasets import load_states, locks, repository
+from memicos_webapp.datasets.cleanup import clean
+from memicos_webapp.datasets.plan import ImportPlan, MissingSources, plan_import
+from memicos_webapp.datasets.rows import DatasetRows
+from memicos_webapp.settings import Settings
 
 log = logging.getLogger(__name__)
 
+RETIRED_SECONDS: float = Settings.model_fields["retired_load_seconds"].default
+
 
 @dataclass(frozen=True)
-class Report:
-    """What an import did; `loaded` is false where the dataset was there already."""
+class ImportOptions:
+    """Decisions about sources that are shown already, and how long retired loads stay for requests in progress."""
+
+    missing: MissingSources = MissingSources.REFUSE
+    move_sources: bool = False
+    retired_seconds: float = RETIRED_SECONDS
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did. `loaded`: rows were copied; false where all sources showed this dataset already."""
 
     manifest: Manifest
     loaded: bool
     features: int
     contexts: int
     seconds: float
+    notes: list[str] = field(default_factory=list)
+    """What happened to sources that the dataset lacks or that moved."""
+
+
+@dataclass(frozen=True)
+class _Import:
+    """An import at work: its dataset, number, options and connection."""
+
+    folder: Path
+    manifest: Manifest
+    sha256: str
+    import_id: int
+    options: ImportOptions
+    connection: asyncpg.Connection
+
+    async def plan(self) -> ImportPlan:
+        state = await repository.catalogue_state(self.connection, self.manifest)
+        return plan_import(self.folder, self.manifest, state, self.options.missing, self.options.move_sources)
+
+
+async def load(folder: Path, url: str, options: ImportOptions | None = None) -> ImportReport:
+    """Import the dataset in `folder` into the migrated database at `url` (`postgresql://…`).
+
+    Raises:
+        DatasetError: a file is missing or damaged, a row cannot be shown, or `options` do not allow what the import
+            would change; readers see what they saw before.
+    """
+    started = time.perf_counter()
+    manifest = read.read_manifest(folder)
+    _check_names(folder, manifest)
+    check_manifest(folder, manifest)
+    sha256 = hashlib.sha256((folder / FILE_NAME).read_bytes()).hexdigest()
+    options = options or ImportOptions()
+    connection = await asyncpg.connect(url, server_settings={"application_name": "memicos-import"})
+    try:
+        import_id = await locks.begin_import(connection, manifest.model.id, manifest.source_set.id)
+        await clean(connection, options.retired_seconds)
+        run = _Import(folder, manifest, sha256, import_id, options, connection)
+        loaded = not await repository.is_shown(connection, manifest, sha256)
+        notes = await (_import(run) if loaded else _retire_missing(run))
+        await clean(connection, options.retired_seconds)
+        if loaded:
+            await repository.analyse(connection)
+    finally:
+        await connection.close()
+    features = sum(entry.rows for source in manifest.source_set.sources for entry in source.features)
+    seconds = time.perf_counter() - started
+    return ImportReport(manifest, loaded, features, manifest.corpus.contexts, seconds, notes)
 
 
 def _check_names(folder: Path, manifest: Manifest) -> None:
@@ -45,73 +112,87 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
             raise DatasetError(folder / FILE_NAME, problem)
 
 
-async def load(folder: Path, url: str) -> Report:
-    """Import the dataset in `folder` into the migrated database at `url` (`postgresql://…`).
+async def _retire_missing(run: _Import) -> list[str]:
+    """The sources show this dataset already: only sources that it lacks may change, if the options say so."""
+    if run.options.missing is MissingSources.REFUSE:
+        return []
+    async with run.connection.transaction():
+        await locks.lock_catalogue(run.connection)
+        plan = await run.plan()
+        await load_states.flip(run.connection, {}, [source.id for source in plan.retire])
+    return plan.notes
 
-    Raises:
-        DatasetError: a file is missing, damaged or inconsistent; readers see what they saw before.
-    """
-    started = time.perf_counter()
-    manifest = read.read_manifest(folder)
-    _check_names(folder, manifest)
-    sources = manifest.source_set.sources
-    connection = await asyncpg.connect(url, server_settings={"application_name": "memicos-import"})
+
+async def _import(run: _Import) -> list[str]:
+    # refused before anything is copied; decided again when the loads are shown
+    await run.plan()
+    read.verify(run.folder, run.manifest)
+    async with run.connection.transaction():
+        await locks.lock_catalogue(run.connection)
+        source_ids = await repository.add_missing_entries(run.connection, run.manifest)
+        load_ids = await repository.add_loads(run.connection, run.manifest, source_ids, run.sha256, run.import_id)
     try:
-        await repository.lock(connection)
-        sha256 = hashlib.sha256((folder / FILE_NAME).read_bytes()).hexdigest()
-        names = [source.id for source in sources]
-        loaded = await repository.shown(connection, manifest.model.id, names, sha256) < len(names)
-        if loaded:
-            read.verify(folder, manifest)
-            async with connection.transaction():
-                await _replace(connection, folder, manifest, sha256)
-            await repository.sweep(connection)
-            await repository.analyse(connection)
-    finally:
-        await connection.close()
-    features = sum(entry.rows for source in sources for entry in source.features)
-    seconds = time.perf_counter() - started
-    return Report(manifest, loaded, features, manifest.corpus.contexts, seconds)
+        await _copy(run, source_ids, load_ids)
+        return await _show(run, source_ids, load_ids)
+    except (DatasetError, asyncpg.PostgresError) as error:
+        await _record_failure(run, list(load_ids.values()), error)
+        raise
 
 
-async def _replace(connection: asyncpg.Connection, folder: Path, manifest: Manifest, sha256: str) -> None:
-    source_ids = await repository.describe(connection, manifest)
-    tokens = rows.vocabulary(folder, manifest)
-    corpus_id = await _add_corpus(connection, folder, manifest, tokens)
-    await repository.stage_explanations(connection)
-    load_ids = {}
-    for source in manifest.source_set.sources:
-        source_id = source_ids[source.id]
-        load_id = await repository.add_load(connection, source, source_id, corpus_id, sha256)
-        features = rows.features(folder, manifest, source, load_id, tokens)
-        await repository.copy(connection, "feature", rows.FEATURE, features)
-        explanations = rows.explanations(folder, source, source_id)
-        await repository.copy(connection, "incoming", rows.EXPLANATION, explanations)
-        count = await repository.count_features(connection, load_id)
-        expected = sum(entry.rows for entry in source.features)
-        if count != expected:
-            problem = f"{count} features arrived, the manifest says {expected}"
-            raise DatasetError(folder / source.features[0].path, problem)
-        load_ids[source_id] = load_id
-        log.info("%s/%s: %d features", manifest.model.id, source.id, count)
-    await repository.merge_explanations(connection, list(source_ids.values()))
-    await repository.show(connection, load_ids)
+async def _copy(run: _Import, source_ids: dict[str, int], load_ids: dict[str, int]) -> None:
+    """Copy texts, features and explanations, each source in a transaction of its own, and check every row."""
+    connection = run.connection
+    rows = DatasetRows(run.folder, run.manifest)
+    async with connection.transaction():
+        await locks.share_corpus(connection)
+        corpus_id = await _corpus(run, rows)
+        await repository.set_corpus(connection, list(load_ids.values()), corpus_id)
+    await repository.create_incoming_explanations(connection)
+    for source in run.manifest.source_set.sources:
+        async with connection.transaction():
+            features = rows.features(source, load_ids[source.id])
+            await repository.copy(connection, "feature", rows.FEATURE, features)
+            explanations = rows.explanations(source, source_ids[source.id])
+            await repository.copy(connection, "incoming", rows.EXPLANATION, explanations)
+        log.info("%s/%s: %d features", run.manifest.model.id, source.id, rows.feature_count(source))
+    await load_states.verify(connection, load_ids.values())
 
 
-async def _add_corpus(connection: asyncpg.Connection, folder: Path, manifest: Manifest, tokens: dict[int, str]) -> int:
-    """The id of the dataset's corpus, copied unless the same one is there from another load."""
-    corpus = manifest.corpus
+async def _corpus(run: _Import, rows: DatasetRows) -> int:
+    """The id of the dataset's corpus; it is copied unless another load has brought the same one."""
+    connection, corpus = run.connection, run.manifest.corpus
     digest = hashlib.sha256(corpus.model_dump_json().encode()).hexdigest()
-    found = await repository.corpus_id(connection, digest)
-    if found is not None:
-        return found
-    corpus_id = await repository.add_corpus(connection, corpus, digest)
-    documents = rows.documents(folder, manifest, corpus_id)
-    await repository.copy(connection, "document", rows.DOCUMENT, documents)
-    contexts = rows.contexts(folder, manifest, corpus_id, tokens)
-    await repository.copy(connection, "context", rows.CONTEXT, contexts)
-    count = await repository.count_contexts(connection, corpus_id)
-    if count != corpus.contexts:
-        problem = f"{count} contexts arrived, the manifest says {corpus.contexts}"
-        raise DatasetError(folder / corpus.context_files[0].path, problem)
-    return corpus_id
+    new = await repository.add_corpus(connection, corpus, digest)
+    if new is None:
+        # examples are checked against the contexts
+        rows.check_contexts()
+        return await repository.corpus_id(connection, digest)
+    await repository.copy(connection, "document", rows.DOCUMENT, rows.documents(new))
+    await repository.copy(connection, "context", rows.CONTEXT, rows.contexts(new))
+    return new
+
+
+async def _show(run: _Import, source_ids: dict[str, int], load_ids: dict[str, int]) -> list[str]:
+    connection = run.connection
+    async with connection.transaction():
+        await locks.lock_catalogue(connection)
+        plan = await run.plan()
+        await repository.update_entries(connection, run.manifest)
+        await repository.merge_explanations(connection, list(source_ids.values()))
+        await load_states.flip(
+            connection,
+            {source_ids[name]: load_id for name, load_id in load_ids.items()},
+            [source.id for source in plan.retire],
+        )
+        await repository.delete_failed_loads(connection, list(source_ids.values()))
+    return plan.notes
+
+
+async def _record_failure(run: _Import, load_ids: list[int], error: Exception) -> None:
+    try:
+        async with run.connection.transaction():
+            await load_states.fail(run.connection, load_ids, str(error))
+        await clean(run.connection, run.options.retired_seconds)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as second:
+        # the connection is lost: the next clean-up finds the import dead
+        log.warning("the failure of the import could not be recorded: %s", second)

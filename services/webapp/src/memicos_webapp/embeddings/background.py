@@ -20,6 +20,7 @@ from memicos_embeddings.registry import EmbedderConfig, EmbedderRegistry, open_r
 
 from memicos_webapp.database.engine import Database
 from memicos_webapp.embeddings import repository
+from memicos_webapp.embeddings.cost_limits import QueryCostLimiter
 from memicos_webapp.embeddings.repository import Coverage
 from memicos_webapp.embeddings.service import embed_missing
 from memicos_webapp.settings import Settings
@@ -140,11 +141,12 @@ def embedder_config(settings: Settings) -> EmbedderConfig:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Sets `app.state.embedders` (registry) and `app.state.background_embedder`, which runs until the end."""
+    """Sets `embedders`, `query_cost_limiter` and `background_embedder` of `app.state`; the last runs until the end."""
     settings: Settings = app.state.settings
     embedders = open_registry(embedder_config(settings))
     background = BackgroundEmbedder(app.state.database, embedders, settings.embed_every_seconds)
     app.state.embedders, app.state.background_embedder = embedders, background
+    app.state.query_cost_limiter = QueryCostLimiter(settings)
     task = asyncio.create_task(background.run()) if settings.embed_every_seconds else None
     try:
         yield

@@ -11,9 +11,10 @@ import time
 from limits import RateLimitItemPerDay, RateLimitItemPerHour
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
+from memicos_service.server import is_loopback
 
 from memicos_webapp.errors import TooManyRequests
-from memicos_webapp.settings import Settings, is_loopback
+from memicos_webapp.settings import Settings
 
 IPV6_PREFIX = 64
 """Bits of an IPv6 address that identify a visitor: a provider gives each customer all addresses below them."""

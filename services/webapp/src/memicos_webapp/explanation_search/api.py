@@ -1,4 +1,4 @@
-"""JSON of search by meaning."""
+"""JSON API of search of explanations."""
 
 from fastapi import APIRouter
 
@@ -23,6 +23,11 @@ router = APIRouter(
         400: {"model": ErrorBody, "description": "The query is too short or too long"},
         404: {"model": ErrorBody, "description": "Unknown model, source or release"},
         413: {"model": ErrorBody, "description": "The body is too large"},
+        429: {
+            "model": ErrorBody,
+            "description": "The paid searches by meaning of this visitor, or of all, are used up; Retry-After says "
+            "until when. byMeaning false still works",
+        },
         502: {"model": ErrorBody, "description": "The embedder failed"},
     },
 )
@@ -31,20 +36,20 @@ router = APIRouter(
 async def _search(
     search: SearchResources, viewer: Viewer, body: SearchBody, scope: SearchScope
 ) -> ExplanationSearchResult:
-    query = SearchQuery(body.query, scope, body.offset, body.minDensity, body.maxDensity)
+    query = SearchQuery(body.query, scope, body.offset, body.minDensity, body.maxDensity, body.byMeaning)
     results = await service.search(search, viewer, query)
     return ExplanationSearchResult.from_results(SearchedFor.model_validate(body.model_dump()), results)
 
 
 @router.post("/explanation/search", response_model=ExplanationSearchResult)
 async def search_explanations(search: SearchDep, viewer: ViewerDep, body: SearchSourcesBody) -> ExplanationSearchResult:
-    """Features of some sources of a model whose explanations fit a query."""
+    """Features of some sources of a model whose explanations match a query."""
     return await _search(search, viewer, body, SearchScope(model=body.modelId, sources=tuple(body.layers)))
 
 
 @router.post("/explanation/search-all", response_model=ExplanationSearchResult)
 async def search_explanations_all(search: SearchDep, viewer: ViewerDep, body: SearchAllBody) -> ExplanationSearchResult:
-    """Features whose explanations fit a query."""
+    """Features whose explanations match a query."""
     return await _search(search, viewer, body, SearchScope())
 
 
@@ -52,7 +57,7 @@ async def search_explanations_all(search: SearchDep, viewer: ViewerDep, body: Se
 async def search_explanations_model(
     search: SearchDep, viewer: ViewerDep, body: SearchModelBody
 ) -> ExplanationSearchResult:
-    """Features of a model whose explanations fit a query."""
+    """Features of a model whose explanations match a query."""
     return await _search(search, viewer, body, SearchScope(model=body.modelId))
 
 
@@ -60,5 +65,5 @@ async def search_explanations_model(
 async def search_explanations_release(
     search: SearchDep, viewer: ViewerDep, body: SearchReleaseBody
 ) -> ExplanationSearchResult:
-    """Features of a release whose explanations fit a query."""
+    """Features of a release whose explanations match a query."""
     return await _search(search, viewer, body, SearchScope(release=body.releaseName))

@@ -1,13 +1,14 @@
-"""The page of search by meaning. Without JavaScript it is a form; with it, results change while one types."""
+"""The page of search of explanations: a form; with JavaScript, results change while the user types."""
 
 import json
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from memicos_webapp.accounts.viewer import ViewerDep
-from memicos_webapp.errors import Fault
+from memicos_webapp.errors import Fault, TooManyRequests
 from memicos_webapp.explanation_search import service, view
 from memicos_webapp.explanation_search.schemas import PageQuery
 from memicos_webapp.explanation_search.service import SearchDep, SearchQuery, SearchScope
@@ -38,17 +39,23 @@ async def search_explanations_page(
     request: Request, search: SearchDep, viewer: ViewerDep, query: Annotated[PageQuery, Query()]
 ) -> HTMLResponse:
     size = search.settings.search_page
-    results, problem, status = None, None, 200
+    results, problem, notice, status, headers = None, None, None, 200, None
     if query.q.strip():
+        search_query = _search_query(query, size)
         try:
-            results = await service.search(search, viewer, _search_query(query, size))
-        except Fault as error:
-            problem, status = error.message, error.status
+            try:
+                results = await service.search(search, viewer, search_query)
+            except TooManyRequests as limit:
+                notice, headers = limit.message, limit.headers
+                results = await service.search(search, viewer, replace(search_query, by_meaning=False))
+        except Fault as fault:
+            problem, status, headers = fault.message, fault.status, fault.headers
     context = {
         "section": "search",
         "query": query,
         "answer": results,
         "problem": problem,
+        "notice": notice,
         "results": [view.result(hit) for hit in results.hits] if results else [],
         "first": (query.page - 1) * size + 1,
         "previous": _href(query, query.page - 1) if query.page > 1 else None,
@@ -56,12 +63,13 @@ async def search_explanations_page(
         "suggestions": [(text, view.link({"q": text})) for text in view.SUGGESTIONS],
     }
     if request.headers.get("hx-request") == "true" and request.headers.get("hx-target") == "results":
-        return render(request, "explanation_search/_results.html", status_code=status, **context)
+        return render(request, "explanation_search/_results.html", status_code=status, headers=headers, **context)
     choices = await service.choices(search, viewer)
     return render(
         request,
         "explanation_search/page.html",
         status_code=status,
+        headers=headers,
         choices=choices,
         tabs=view.tabs(query, choices),
         **context,

@@ -1,4 +1,4 @@
-"""SQL of search by meaning. Every filter stands before LIMIT, and only features of the resolved loads are found."""
+"""SQL of search of explanations. Filters apply before LIMIT; only features of the resolved loads are found."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,17 +14,17 @@ from memicos_webapp.embeddings.models import EMBEDDING_TABLES
 from memicos_webapp.explanation_search.rows import Candidate, DensityRange, MatchedExplanation
 
 MARK_START, MARK_END = "\ue000", "\ue001"
-"""Private characters around the words that a query matched; they cannot be mistaken for markup."""
+"""Private-use characters around the words that match the query; they cannot be mistaken for markup."""
 
 # the load that was resolved for the explanation's source: an expression, as a join with a list of sources can make the
 # planner give up the index of nearest vectors
 _LOAD = "(CAST(:loads AS bigint[]))[array_position(CAST(:sources AS int[]), explanation.source_id)]"
 _FEATURE = f"JOIN feature ON feature.load_id = {_LOAD} AND feature.index = explanation.index"
-# the few nearest look their feature up; OFFSET 0 keeps the planner from trying it in every load
+# looked up for the few nearest; OFFSET 0 keeps the planner from joining the features of every load
 _LOOKED_UP = f"""JOIN LATERAL (SELECT density FROM feature WHERE load_id = {_LOAD}
                   AND feature.index = explanation.index OFFSET 0) AS feature ON true"""  # noqa: S608 (constants)
 _DENSITY = "AND feature.density BETWEEN :low AND :high"
-# the words of the query, any of them: an explanation is short and seldom has all
+# any word of the query: explanations are short and rarely have all of them
 _TERMS = "CAST(replace(CAST(plainto_tsquery('english', :query) AS text), '&', '|') AS tsquery)"
 
 
@@ -40,8 +40,8 @@ def _statements(table: str, density: str) -> tuple[Any, Any]:
         WITH terms AS (SELECT {_TERMS} AS query)
         SELECT explanation.id, explanation.source_id, explanation.index,
                embedding.vector <=> CAST(:vector AS halfvec) AS distance,
-               ts_rank(explanation.words, terms.query, 1) AS word_rank
-        FROM terms JOIN explanation ON explanation.words @@ terms.query {_FEATURE}
+               ts_rank(explanation.description_tsvector, terms.query, 1) AS word_rank
+        FROM terms JOIN explanation ON explanation.description_tsvector @@ terms.query {_FEATURE}
         LEFT JOIN {table} AS embedding ON embedding.explanation_id = explanation.id
         WHERE explanation.source_id = ANY(:sources) {density}
         ORDER BY word_rank DESC, distance, explanation.id LIMIT :limit"""  # noqa: S608 (constants)
@@ -71,7 +71,7 @@ def _values(
 
 
 _PLANNER_SETTINGS = text(
-    # a plan for all queries suits none: one has three fitting rows, another six thousand
+    # no generic plan: one query matches three rows, another six thousand
     """SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
               set_config('hnsw.iterative_scan', 'relaxed_order', true),
               set_config('hnsw.ef_search', :breadth, true),
@@ -81,7 +81,7 @@ _PLANNER_SETTINGS = text(
 
 
 async def set_planner(session: AsyncSession, limit: int) -> None:
-    """Set this transaction up for `nearest_by_vector` and `matching_words` with this limit."""
+    """Set the planner of this transaction for `nearest_by_vector` and `matching_words` with this limit."""
     await session.execute(_PLANNER_SETTINGS, {"breadth": str(min(1000, max(40, limit)))})
 
 
@@ -96,8 +96,8 @@ async def nearest_by_vector(
     """Explanations of the sources nearest to `vector`, nearest first."""
     statement, _ = _BY_EMBEDDER[embedder, density is not None]
     rows = (await session.execute(statement, _values(vector, sources, density, limit))).mappings()
-    # a relaxed scan gives nearly the right order
-    return sorted((from_row(Candidate, row) for row in rows), key=lambda one: (one.distance, one.id))
+    # the relaxed index scan returns rows only nearly in order
+    return sorted((from_row(Candidate, row) for row in rows), key=lambda found: (found.distance, found.id))
 
 
 async def matching_words(
@@ -109,7 +109,7 @@ async def matching_words(
     density: DensityRange | None,
     limit: int,
 ) -> list[Candidate]:
-    """Explanations of the sources that have words of the query, best first; equal ones by distance to `vector`."""
+    """Explanations of the sources with words of the query, best first; ties by distance to `vector`."""
     _, statement = _BY_EMBEDDER[embedder, density is not None]
     rows = (await session.execute(statement, _values(vector, sources, density, limit) | {"query": query})).mappings()
     return [from_row(Candidate, row) for row in rows]

@@ -1,4 +1,4 @@
-"""Rows of search by meaning."""
+"""Rows of search of explanations."""
 
 from dataclasses import dataclass
 

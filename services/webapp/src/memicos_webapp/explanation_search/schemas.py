@@ -1,4 +1,4 @@
-"""JSON of search by meaning, with the fields that published clients know and a few of our own; the page's query."""
+"""JSON of search of explanations: the fields that published clients know, and own ones. The page's query."""
 
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ Share = Annotated[float | None, Field(ge=0, le=1)]
 
 
 class SearchBody(BaseModel):
-    """What all four searches take."""
+    """Fields of all four searches."""
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
@@ -22,9 +22,12 @@ class SearchBody(BaseModel):
         description="what the feature should be about, in any words; 3 characters or more, "
         + at_most("query_characters")
     )
-    offset: int = Field(default=0, ge=0, le=100_000, description="results to pass over; an answer's nextOffset")
+    offset: int = Field(default=0, ge=0, le=100_000, description="results to skip; the nextOffset of a response")
     minDensity: Share = Field(default=None, description="share of tokens that the feature fires on, at least")
     maxDensity: Share = Field(default=None, description="share of tokens that the feature fires on, at most")
+    byMeaning: bool = Field(
+        default=True, description="false: by words only; the query is not embedded, which no limit of costs applies to"
+    )
 
 
 class SearchAllBody(SearchBody):
@@ -38,7 +41,7 @@ class SearchModelBody(SearchBody):
 
     model_config = ConfigDict(json_schema_extra=examples.SEARCH_MODEL)
 
-    modelId: str
+    modelId: str = Field(description="id of the model")
 
 
 class SearchReleaseBody(SearchBody):
@@ -46,7 +49,7 @@ class SearchReleaseBody(SearchBody):
 
     model_config = ConfigDict(json_schema_extra=examples.SEARCH_RELEASE)
 
-    releaseName: str
+    releaseName: str = Field(description="id of the release")
 
 
 class SearchSourcesBody(SearchBody):
@@ -54,33 +57,33 @@ class SearchSourcesBody(SearchBody):
 
     model_config = ConfigDict(json_schema_extra=examples.SEARCH_SOURCES)
 
-    modelId: str
+    modelId: str = Field(description="id of the model")
     layers: list[str] = Field(max_length=1000, description="ids of sources; empty: every source of the model")
 
 
 class SearchedFor(SearchBody):
     """The request; fields that it does not have are null."""
 
-    modelId: str | None = None
-    layers: list[str] | None = None
-    releaseName: str | None = None
+    modelId: str | None = Field(default=None, description="id of the model")
+    layers: list[str] | None = Field(default=None, description="ids of sources")
+    releaseName: str | None = Field(default=None, description="id of the release")
 
 
 class ExplanationHit(BaseModel):
-    """A feature, with the explanation of it that fits best. A feature is in the results once."""
+    """A feature with its best matching explanation. Each feature is in the results once."""
 
-    modelId: str
-    layer: str
-    source: str
-    index: str
-    description: str
-    explanationModelName: str | None
-    typeName: str
+    modelId: str = Field(description="id of the model")
+    layer: str = Field(description="id of the source")
+    source: str = Field(description="id of the source")
+    index: str = Field(description="index of the feature")
+    description: str = Field(description="text of the explanation")
+    explanationModelName: str | None = Field(description="language model that wrote it; null where none did")
+    typeName: str = Field(description="method of the explanation")
     cosine_similarity: float | None = Field(
         description="of query and explanation; null where the explanation has no vector"
     )
     matchedBy: list[str] = Field(description="meaning, words or both")
-    neuron: NeuronBody
+    neuron: NeuronBody = Field(description="the feature")
 
     @classmethod
     def from_hit(cls, hit: SearchHit) -> "ExplanationHit":
@@ -100,11 +103,11 @@ class ExplanationHit(BaseModel):
 
 
 class Skipped(BaseModel):
-    """Sources that were not, or not wholly, searched by meaning. They were searched by words."""
+    """Sources of which some or all explanations were searched by words only."""
 
-    modelId: str
-    sources: list[str]
-    reason: str
+    modelId: str = Field(description="id of the model")
+    sources: list[str] = Field(description="ids of sources")
+    reason: str = Field(description="why they were not searched by meaning")
 
     @classmethod
     def from_sources(cls, skipped: SkippedSources) -> "Skipped":
@@ -112,14 +115,14 @@ class Skipped(BaseModel):
 
 
 class ExplanationSearchResult(BaseModel):
-    """Best first: ranks by meaning and by words, fused."""
+    """Features, best first: their ranks by meaning and by words are fused."""
 
-    request: SearchedFor
-    results: list[ExplanationHit]
-    resultsCount: int = Field(description="how many this answer has")
-    hasMore: bool
-    nextOffset: int | None = Field(default=None, description="where the next page starts; null at the end")
-    skipped: list[Skipped]
+    request: SearchedFor = Field(description="the request")
+    results: list[ExplanationHit] = Field(description="features, best first")
+    resultsCount: int = Field(description="number of results in this response")
+    hasMore: bool = Field(description="whether there is a next page")
+    nextOffset: int | None = Field(default=None, description="offset of the next page; null at the end")
+    skipped: list[Skipped] = Field(description="sources that were not, or not completely, searched by meaning")
     exampleRecipes: dict[str, Recipe] = Field(
         description="by `<model>/<source>`, how the values of examples were computed"
     )
@@ -133,13 +136,13 @@ class ExplanationSearchResult(BaseModel):
             resultsCount=len(results.hits),
             hasMore=results.next_offset is not None,
             nextOffset=results.next_offset,
-            skipped=[Skipped.from_sources(one) for one in results.skipped],
+            skipped=[Skipped.from_sources(skipped) for skipped in results.skipped],
             exampleRecipes={name: recipes.of_dataset(source) for name, source in sources.items()},
         )
 
 
 def _empty_is_none(value: object) -> object:
-    """A form sends a field that is not filled in as an empty string."""
+    """Forms send an empty field as an empty string."""
     return None if value == "" else value
 
 

@@ -1,12 +1,12 @@
-"""Search by meaning: features whose explanations fit a query.
+"""Search of explanations: features whose explanations match a query.
 
-Two rankings are fused by reciprocal ranks (Cormack, Clarke & Büttcher 2009): the cosine of query and explanation,
-and the words they share. Vectors of different embedders cannot be compared, so each group of sources that shares
-one has its own ranking by meaning. What has no vector is still found by words, and the answer says so.
+Two rankings are fused by reciprocal ranks (Cormack, Clarke & Büttcher 2009): by the cosine of query and explanation,
+and by the words they share. Vectors of different embedders cannot be compared, so each group of sources with the same
+embedder has its own ranking by cosine. Explanations without a vector are found by words only, and the results say so.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -20,6 +20,7 @@ from memicos_webapp.catalog.service import listed, unknown_model, unknown_source
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.embeddings.background import BackgroundEmbedder
+from memicos_webapp.embeddings.cost_limits import QueryCostLimiter
 from memicos_webapp.embeddings.repository import Coverage
 from memicos_webapp.errors import BadInput, NotFound, UpstreamFault
 from memicos_webapp.explanation_search import repository
@@ -28,8 +29,8 @@ from memicos_webapp.features import repository as features
 from memicos_webapp.features.rows import ContextRow, FeatureCard
 from memicos_webapp.settings import Settings
 
-SHORTEST = 3
-"""Characters of a query: fewer mean too much."""
+MIN_CHARACTERS = 3
+"""Characters of a query: shorter ones match nearly everything."""
 SMOOTHING = 60
 """The constant of reciprocal rank fusion, from its paper."""
 EXAMPLES = 3
@@ -43,12 +44,22 @@ class SearchResources:
     database: Database
     embedders: EmbedderRegistry
     background: BackgroundEmbedder
+    cost_limiter: QueryCostLimiter
     settings: Settings
+    client_address: str
+    """Address of the visitor, on whose account paid query embeddings are counted."""
 
 
 async def search_resources(request: Request) -> SearchResources:
     state = request.app.state
-    return SearchResources(state.database, state.embedders, state.background_embedder, state.settings)
+    return SearchResources(
+        database=state.database,
+        embedders=state.embedders,
+        background=state.background_embedder,
+        cost_limiter=state.query_cost_limiter,
+        settings=state.settings,
+        client_address=request.client.host if request.client else "",
+    )
 
 
 SearchDep = Annotated[SearchResources, Depends(search_resources)]
@@ -65,11 +76,14 @@ class SearchScope:
 
 @dataclass(frozen=True)
 class SearchQuery:
+    """`by_meaning`: false to rank by words only, without an embedding of the query."""
+
     text: str
     scope: SearchScope = field(default_factory=SearchScope)
     offset: int = 0
     min_density: float | None = None
     max_density: float | None = None
+    by_meaning: bool = True
 
     @property
     def density(self) -> DensityRange | None:
@@ -80,7 +94,7 @@ class SearchQuery:
 
 @dataclass(frozen=True)
 class SkippedSources:
-    """Sources of a model that were searched by words only, wholly or in part."""
+    """Sources of a model of which some or all explanations were searched by words only."""
 
     model: str
     sources: list[str]
@@ -128,20 +142,20 @@ class SearchResults:
 
 
 def validated(query: SearchQuery, settings: Settings) -> SearchQuery:
-    """The query with runs of blanks in its text as one, and none outside.
+    """The query with whitespace normalized.
 
     Raises:
         BadInput: the text is too short or too long, or the densities exclude each other.
     """
-    words = " ".join(query.text.split())
-    if len(words) < SHORTEST:
-        raise BadInput(f"A query has at least {SHORTEST} characters; this one has {len(words)}.")
-    if len(words) > settings.query_characters:
-        raise BadInput(f"The query has {len(words)} characters, at most {settings.query_characters} are taken.")
+    text = " ".join(query.text.split())
+    if len(text) < MIN_CHARACTERS:
+        raise BadInput(f"A query has at least {MIN_CHARACTERS} characters; this one has {len(text)}.")
+    if len(text) > settings.query_characters:
+        raise BadInput(f"The query has {len(text)} characters, at most {settings.query_characters} are taken.")
     low, high = query.min_density, query.max_density
     if low is not None and high is not None and low > high:
         raise BadInput(f"No density is above {low:g} and below {high:g}.")
-    return SearchQuery(words, query.scope, query.offset, low, high)
+    return replace(query, text=text)
 
 
 async def resolve(session: AsyncSession, viewer: Viewer, scope: SearchScope) -> list[SourceInfo]:
@@ -184,19 +198,22 @@ async def choices(resources: SearchResources, viewer: Viewer) -> Choices:
 
 
 async def search(resources: SearchResources, viewer: Viewer, query: SearchQuery) -> SearchResults:
-    """The features that fit the query, best first.
+    """The features that match the query, best first.
 
     The first snapshot only tells which embedders the query needs: no connection is held while they compute. The second
-    resolves the sources and reads everything else, so that all of the answer belongs to the same loads.
+    resolves the sources and reads everything else, so that all results belong to the same loads.
 
     Raises:
         BadInput, NotFound: as `validated` and `resolve`.
-        UpstreamFault: no source could be searched by meaning, as the embedder failed.
+        TooManyRequests: the visitor, or all together, have used the paid query embeddings (`cost_limits`).
+        UpstreamFault: no source could be searched by meaning, because the embedder failed, and no words matched.
     """
     query = validated(query, resources.settings)
     async with resources.database.snapshot() as session:
         keys = {source.active_embedder for source in await resolve(session, viewer, query.scope)}
-    vectors, faults = await _vectors(resources, query.text, sorted(key for key in keys if key))
+    vectors, faults = {}, {}
+    if query.by_meaning:
+        vectors, faults = await _query_vectors(resources, query.text, sorted(key for key in keys if key))
     coverage = await resources.background.coverage()
     async with resources.database.snapshot() as session:
         groups: dict[str | None, list[SourceInfo]] = {}
@@ -207,18 +224,24 @@ async def search(resources: SearchResources, viewer: Viewer, query: SearchQuery)
         hits = await _hits(session, query.text, page, [source for group in groups.values() for source in group])
     if faults and set(groups) <= set(faults) and not ranked:
         raise UpstreamFault(next(iter(faults.values())))
-    skipped = _skipped(groups, vectors, faults, coverage, resources.background.status.problem)
+    skipped: list[SkippedSources] = []
+    if query.by_meaning:
+        skipped = _skipped(groups, vectors, faults, coverage, resources.background.status.problem)
     return SearchResults(query, hits, len(ranked), skipped)
 
 
-async def _vectors(
+async def _query_vectors(
     resources: SearchResources, text: str, keys: Sequence[str]
 ) -> tuple[dict[str, Vectors], dict[str, str]]:
-    """The query's vector by each embedder, and why others gave none."""
+    """(vector of the query by embedder, reason by embedder that gave none)."""
+
+    def charge() -> None:
+        resources.cost_limiter.charge(resources.client_address)
+
     vectors, faults = {}, {}
     for key in keys:
         try:
-            vectors[key] = await resources.embedders.query_vector(key, text)
+            vectors[key] = await resources.embedders.query_vector(key, text, charge)
         except EmbedderError as error:
             faults[key] = error.message
     return vectors, faults
@@ -229,7 +252,7 @@ def _skipped(
     vectors: Mapping[str, Vectors],
     faults: Mapping[str, str],
     coverage: Mapping[int, Coverage],
-    worker_fault: str | None,
+    background_problem: str | None,
 ) -> list[SkippedSources]:
     skipped = []
     for key, sources in groups.items():
@@ -243,9 +266,9 @@ def _skipped(
                 reason = faults[key]
             else:
                 states = [coverage[source.source_id] for source in lacking if source.source_id in coverage]
-                embedded, total = sum(one.embedded for one in states), sum(one.total for one in states)
+                embedded, total = sum(state.embedded for state in states), sum(state.total for state in states)
                 reason = f"{embedded:,} of {total:,} explanations can be searched by meaning so far."
-                reason += f" {worker_fault}" if worker_fault else ""
+                reason += f" {background_problem}" if background_problem else ""
             skipped.append(SkippedSources(model, [source.name for source in lacking], reason))
     return skipped
 
@@ -268,20 +291,20 @@ async def _rank(
             session, key or MINILM, query.text, vector, sources, query.density, limit
         )
     # each group comes ordered by word rank, then by distance
-    by_words.sort(key=lambda one: (-one.word_rank, 2.0 if one.distance is None else one.distance, one.id))
+    by_words.sort(key=lambda found: (-found.word_rank, 2.0 if found.distance is None else found.distance, found.id))
     return fuse(by_vector, by_words[:limit])
 
 
 def fuse(by_vector: Sequence[Sequence[Candidate]], by_words: Sequence[Candidate]) -> list[RankedFeature]:
     """One ranking of features out of rankings of explanations: by the sum of 1 / (60 + rank) over the rankings.
 
-    A feature has its best rank in each; of its explanations the one nearest in meaning is kept, else the one with
-    the most fitting words.
+    A feature has its best rank in each. Of its explanations the result has the one nearest in meaning, or else the one
+    with the best rank by words.
     """
     scores: dict[tuple[int, int], float] = {}
     best: dict[tuple[int, int], Candidate] = {}
     meaning, words = set(), set()
-    for ranking, seen in [*((one, meaning) for one in by_vector), (by_words, words)]:
+    for ranking, seen in [*((ranking, meaning) for ranking in by_vector), (by_words, words)]:
         rank = 0
         for candidate in ranking:
             key = candidate.source_id, candidate.index
@@ -312,15 +335,15 @@ async def _hits(
     if not page:
         return []
     by_id = {source.source_id: source for source in sources}
-    cards = await features.cards(session, [(by_id[one.source_id], one.index) for one in page], EXAMPLES)
-    explanations = await repository.explanations(session, sources, [one.explanation_id for one in page], text)
+    cards = await features.cards(session, [(by_id[ranked.source_id], ranked.index) for ranked in page], EXAMPLES)
+    explanations = await repository.explanations(session, sources, [ranked.explanation_id for ranked in page], text)
     contexts = await features.contexts_of(session, cards.values())
     return [
         SearchHit(
-            ranked=one,
-            explanation=explanations[one.explanation_id],
-            card=cards[one.source_id, one.index],
-            contexts=contexts[by_id[one.source_id].corpus_id],
+            ranked=ranked,
+            explanation=explanations[ranked.explanation_id],
+            card=cards[ranked.source_id, ranked.index],
+            contexts=contexts[by_id[ranked.source_id].corpus_id],
         )
-        for one in page
+        for ranked in page
     ]

@@ -1,4 +1,4 @@
-"""Results of search by meaning as the page draws them."""
+"""Results of search of explanations as the page shows them."""
 
 from dataclasses import dataclass
 from html import escape
@@ -20,14 +20,15 @@ SUGGESTIONS = ("numbers and dates", "names of countries", "Python code", "negati
 
 
 def marked(text: str) -> Markup:
-    """A text with what the query matched as <mark>."""
+    """A text with the words that match the query as <mark>."""
     return Markup(escape(text).replace(MARK_START, "<mark>").replace(MARK_END, "</mark>"))
 
 
 @dataclass(frozen=True)
 class Snippet:
+    """Part of an example. `before` and `after`: whether there is more text on that side."""
+
     before: bool
-    """There is more text before it."""
     text: Markup
     after: bool
 
@@ -46,18 +47,18 @@ class Result:
     snippets: list[Snippet]
     cosine: float | None
     matched: str
-    """Why it is here, in words."""
+    """What matched: "meaning", "words", or both."""
 
 
 def _snippet(hit: SearchHit, example: CardExample) -> Snippet:
     tokens = hit.contexts[example.context].tokens
-    # the prepended BOS is no part of the text
+    # a prepended BOS is not shown
     first = 1 if hit.source.recipe["prepend_bos"] else 0
     start, end = max(first, example.position - AROUND), min(len(tokens), example.position + AROUND + 1)
     run = pieces(tokens, example.values, hit.card.max_activation, start, end)
     if run:
-        shade, words, text = run[0]
-        run[0] = (shade, words, text.removeprefix(" ") or text)
+        level, activation, text = run[0]
+        run[0] = (level, activation, text.removeprefix(" ") or text)
     return Snippet(start > first, markup(run), end < len(tokens))
 
 
@@ -96,10 +97,10 @@ class Tab:
 
 
 def tabs(query: PageQuery, choices: Choices) -> list[Tab]:
-    """All, one release, one model or some sources: a link each, with what it would search first."""
+    """Links to search everywhere, in a release, in a model, or in sources; each with its first choice."""
     model = query.model_id or (choices.models[0] if choices.models else "")
     release = query.release_name or (choices.releases[0][0] if choices.releases else "")
-    found = [
+    scopes = [
         ("All", "all", {}),
         ("Release", "release", {"releaseName": release}),
         ("Model", "model", {"modelId": model}),
@@ -108,12 +109,12 @@ def tabs(query: PageQuery, choices: Choices) -> list[Tab]:
     kept = {"q": query.q, "maxDensity": query.max_density}
     return [
         Tab(name, link({**kept, **extra}), query.scope == scope)
-        for name, scope, extra in found
+        for name, scope, extra in scopes
         if not extra or all(extra.values())
     ]
 
 
 def link(query: dict[str, object]) -> str:
-    """An address of the page, without what is at its default."""
+    """An address of the page; parameters at their default are left out."""
     shown = {name: text for name, text in query.items() if text not in (None, "", 1)}
     return "/search-explanations" + (f"?{urlencode(shown)}" if shown else "")

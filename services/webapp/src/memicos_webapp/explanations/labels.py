@@ -7,10 +7,16 @@ from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
 from memicos_webapp.explanations.models import Explanation
 
-LABEL_ORDER: tuple[ColumnElement[Any], ...] = (Explanation.method == "token-statistics", Explanation.id.desc())
+LABEL_ORDER: tuple[ColumnElement[Any], ...] = (
+    Explanation.chosen_as_label.desc(),
+    Explanation.author_id.is_not(None),
+    Explanation.method == "token-statistics",
+    Explanation.id.desc(),
+)
 """ORDER BY of explanations; the first is the feature's label.
 
-What a person or a language model wrote comes before token statistics, newer ones before older ones.
+The chosen one, if any. Then explanations of the dataset before those written here: nobody has compared a generated
+explanation with the others. Token statistics come after other methods, older ones after newer ones.
 """
 
 

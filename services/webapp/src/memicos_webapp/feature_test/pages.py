@@ -41,7 +41,7 @@ async def run_own_text(
         source=info,
         row=row,
         run=run,
-        tokens=view.tokens(run, row.max_activation),
+        tokens=view.text_pieces(run, row.max_activation),
         recipe=recipes.words(run.recipe),
         recompute=recipes.command(str(request.base_url), info.model_id, info.name, row.index, text),
         share=f"{info.path}/{row.index}?{urlencode({'defaulttesttext': text})}",

@@ -1,45 +1,45 @@
-"""A run of the user's own text as the dashboard shows it."""
+"""The feature's activations on the user's own text, as the dashboard shows them."""
 
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Literal
 
 from memicos_webapp.feature_test.service import Run
 from memicos_webapp.formatting import activation_level, format_value, token_text
 
 
 @dataclass(frozen=True)
-class Token:
-    """One active token, one ignored token, or (`kind` "rest") a run of inactive ones."""
+class TextPiece:
+    """An active token, an ignored token, or a run of inactive ones; `level` is 0 for all but active ones."""
 
-    kind: str
+    kind: Literal["active", "ignored", "inactive"]
     text: str
-    title: str
-    shade: int
-    strongest: bool
+    title: str = ""
+    level: int = 0
+    is_max: bool = False
 
 
-def tokens(run: Run, strongest: float) -> list[Token]:
-    """The text in pieces, shaded by their share of `strongest`, the feature's maximum in its corpus."""
+def text_pieces(run: Run, feature_max: float) -> list[TextPiece]:
+    """The text in pieces. Levels are shares of `feature_max`, the feature's maximum activation in its corpus."""
     ignored = set(run.ignored)
 
-    def kind(position: int) -> str:
+    def kind(position: int) -> Literal["active", "ignored", "inactive"]:
         if position in ignored:
-            return "off"
-        return "on" if run.values[position] > 0 else "rest"
+            return "ignored"
+        return "active" if run.values[position] > 0 else "inactive"
 
-    made = []
+    pieces = []
     for name, group in groupby(range(len(run.tokens)), key=kind):
         positions = list(group)
-        if name == "rest":
-            text = "".join(token_text(run.tokens[i]) for i in positions)
-            made.append(Token("rest", text, "", 0, False))
+        if name == "inactive":
+            pieces.append(TextPiece(name, "".join(token_text(run.tokens[i]) for i in positions)))
             continue
         for i in positions:
-            number = run.values[i]
-            if name == "off":
-                title = f"not counted: the source was not trained on such positions (value {format_value(number)})"
-                made.append(Token("off", token_text(run.tokens[i]), title, 0, False))
+            value, text = run.values[i], token_text(run.tokens[i])
+            if name == "ignored":
+                title = f"ignored: the source was not trained on such positions (value {format_value(value)})"
+                pieces.append(TextPiece(name, text, title))
             else:
-                level = activation_level(number, max(strongest, run.max_value))
-                made.append(Token("on", token_text(run.tokens[i]), f"{number:.4g}", level, i == run.max_index))
-    return made
+                level = activation_level(value, feature_max)
+                pieces.append(TextPiece(name, text, f"{value:.4g}", level, i == run.max_index))
+    return pieces

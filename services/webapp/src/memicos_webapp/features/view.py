@@ -1,4 +1,4 @@
-"""A feature as its dashboard draws it: examples cut into pieces, groups, histograms, sentences."""
+"""A feature as its dashboard draws it: examples as marked-up text, groups of them, histograms."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,57 +8,58 @@ from html import escape
 from markupsafe import Markup
 from memicos_dataset.schema import TOP_GROUP
 
-from memicos_webapp.features.service import Found
+from memicos_webapp.features.service import FeatureDetail, StoredExample
 from memicos_webapp.formatting import activation_level, format_count, format_value, token_text
 
 NEAR = 5
-"""Tokens on each side of the peak that the stacked view shows."""
+"""Tokens on each side of the peak in the stacked view."""
 MIDDLE = 16
-"""Tokens on each side of the peak that the snippet view shows."""
+"""Tokens on each side of the peak in the snippet view."""
 
 Piece = tuple[int, str, str]
-"""(shade 0..9, value in words, text); shade 0 is a run of tokens that are not active."""
+"""(activation level 0..9, formatted activation, text); level 0 is a run of tokens that are not active."""
 
 
-def pieces(tokens: Sequence[str], values: Mapping[int, float], strongest: float, start: int, end: int) -> list[Piece]:
+def pieces(tokens: Sequence[str], values: Mapping[int, float], feature_max: float, start: int, end: int) -> list[Piece]:
     """Tokens `start` to `end` (exclusive) as pieces: one for each active token, one for each run of others.
 
-    `values` has position -> activation of the active tokens.
+    `values` has position -> activation of the active tokens. Levels are shares of `feature_max`.
     """
-    found: list[Piece] = []
+    cut: list[Piece] = []
     after = start
     for position in sorted(i for i in values if start <= i < end):
         if position > after:
-            found.append((0, "", token_text("".join(tokens[after:position]))))
+            cut.append((0, "", token_text("".join(tokens[after:position]))))
         activation = values[position]
-        found.append((activation_level(activation, strongest), format_value(activation), token_text(tokens[position])))
+        level = activation_level(activation, feature_max)
+        cut.append((level, format_value(activation), token_text(tokens[position])))
         after = position + 1
     if after < end:
-        found.append((0, "", token_text("".join(tokens[after:end]))))
-    return found
+        cut.append((0, "", token_text("".join(tokens[after:end]))))
+    return cut
 
 
 def markup(run: Sequence[Piece]) -> Markup:
-    """Pieces as HTML; written here and not in a template, which takes several times as long."""
+    """Pieces as HTML; built here because a template takes several times as long."""
     return Markup(
         "".join(
-            f'<i class="a{number}" title="{words}">{escape(text)}</i>' if number else escape(text)
-            for number, words, text in run
+            f'<i class="a{level}" title="{activation}">{escape(text)}</i>' if level else escape(text)
+            for level, activation, text in run
         )
     )
 
 
 @dataclass(frozen=True)
 class Example:
-    """A text around its peak; the zones left and right of it are those that the three views show or hide."""
+    """A text around its peak, in zones left and right of it that the three views show or hide."""
 
     value: float
     peak: Piece
     left: tuple[Markup, ...]
-    """Far, middle and near, in reading order. Far is empty where it was not asked for."""
+    """Far, middle and near, in reading order. Far is empty unless whole texts are requested."""
     right: tuple[Markup, ...]
     """Near, middle and far."""
-    cut: tuple[bool, bool]
+    truncated: tuple[bool, bool]
     """Whether there is text beyond the middle, left and right."""
     title: str
     collection: str
@@ -67,74 +68,81 @@ class Example:
 
 @dataclass(frozen=True)
 class Group:
-    """Examples under one heading; `low` and `high` are the interval of a quantile group."""
+    """Examples under one heading: the top activations, or those of the interval from `low` to `high`.
+
+    An interval leaves out the examples that the top activations show already, so it may have none.
+    """
 
     low: float | None
     high: float
     share: float | None
+    """Share of the feature's activations in the interval."""
     examples: list[Example]
 
 
-def _trimmed(zones: list[list[Piece]]) -> list[list[Piece]]:
-    """Without the blank before the first token of a text."""
+def _without_leading_blank(zones: list[list[Piece]]) -> list[list[Piece]]:
     for zone in zones:
         if zone:
-            number, words, text = zone[0]
-            zone[0] = (number, words, text.removeprefix(" ") or text)
+            level, activation, text = zone[0]
+            zone[0] = (level, activation, text.removeprefix(" ") or text)
             break
     return zones
 
 
-def _example(found: Found, number: int, position: int, values: dict[int, float], whole: bool) -> Example:
-    row, context = found.row, found.contexts.get(number)
-    tokens = context.tokens if context else []
-    strongest = row.max_activation
+def _example(detail: FeatureDetail, stored: StoredExample, whole: bool) -> Example:
+    tokens, position, values = stored.context.tokens, stored.position, stored.values
+    feature_max = detail.row.max_activation
     # the prepended BOS is no part of the text
-    start = 1 if found.source.recipe["prepend_bos"] else 0
+    start = 1 if detail.source.recipe["prepend_bos"] else 0
 
     def cut(low: int, high: int) -> list[Piece]:
-        return pieces(tokens, values, strongest, max(start, low), min(len(tokens), max(start, high)))
+        return pieces(tokens, values, feature_max, max(start, low), min(len(tokens), max(start, high)))
 
     left = [
         cut(0, position - MIDDLE) if whole else [],
         cut(position - MIDDLE, position - NEAR),
         cut(position - NEAR, position),
     ]
-    own = values.get(position, 0.0)
-    text = token_text(tokens[position]) if position < len(tokens) else ""
-    licences = {one["name"]: one["license"] for one in found.source.collections}
-    collection = (context.collection if context else None) or ""
+    value = values.get(position, 0.0)
+    licences = {collection["name"]: collection["license"] for collection in detail.source.collections}
+    collection = stored.context.collection or ""
     return Example(
-        value=own,
-        peak=(activation_level(own, strongest), format_value(own), text),
-        left=tuple(markup(zone) for zone in _trimmed(left)),
+        value=value,
+        peak=(activation_level(value, feature_max), format_value(value), token_text(tokens[position])),
+        left=tuple(markup(zone) for zone in _without_leading_blank(left)),
         right=tuple(
             markup(cut(position + 1 + low, position + 1 + high))
             for low, high in ((0, NEAR), (NEAR, MIDDLE), (MIDDLE, len(tokens) if whole else MIDDLE))
         ),
-        cut=(position - MIDDLE > start, position + 1 + MIDDLE < len(tokens)),
-        title=(context.title if context else None) or "",
+        truncated=(position - MIDDLE > start, position + 1 + MIDDLE < len(tokens)),
+        title=stored.context.title or "",
         collection=collection,
         license=licences.get(collection, ""),
     )
 
 
-def groups(found: Found, strongest_shown: int, whole: bool) -> list[Group]:
-    """The strongest examples, then the quantile groups; all from strong to weak. Texts `whole`, or up to the middle."""
-    row = found.row
-    by_group: dict[int, list[Example]] = {}
-    places = zip(row.example_groups, row.example_contexts, row.example_positions, row.example_values(), strict=True)
-    for group, number, position, values in places:
-        shown = by_group.setdefault(group, [])
-        if group != TOP_GROUP or len(shown) < strongest_shown:
-            shown.append(_example(found, number, position, values, whole))
-    top = by_group.pop(TOP_GROUP, [])
-    made = [Group(None, row.max_activation, None, top)] if top else []
+def groups(detail: FeatureDetail, top_limit: int, whole: bool) -> list[Group]:
+    """The top activations, at most `top_limit`, then the intervals; all from strong to weak.
+
+    Texts are `whole`, or end with the middle zone.
+    """
+    row = detail.row
+    stored = detail.examples()
+    top = [example for example in stored if example.group == TOP_GROUP][:top_limit]
+    shown = {(example.context.number, example.position) for example in top}
+    by_group: dict[int, list[Example]] = {example.group: [] for example in stored if example.group != TOP_GROUP}
+    for example in stored:
+        if example.group != TOP_GROUP and (example.context.number, example.position) not in shown:
+            by_group[example.group].append(_example(detail, example, whole))
+    made = []
+    if top:
+        examples = [_example(detail, example, whole) for example in top]
+        made.append(Group(None, row.max_activation, None, examples))
     intervals = len(row.quantile_shares)
     for group in sorted(by_group, reverse=True):
         low = row.max_activation * (group - 1) / intervals
         high = row.max_activation * group / intervals
-        examples = sorted(by_group[group], key=lambda one: -one.value)
+        examples = sorted(by_group[group], key=lambda example: -example.value)
         made.append(Group(low, high, row.quantile_shares[group - 1], examples))
     return made
 
@@ -167,6 +175,6 @@ def bars(counts: Sequence[int], low: float, high: float, logarithmic: bool) -> M
 METHODS = {
     "token-statistics": "token statistics, no language model",
     "highlighted-tokens": "by a language model, from marked texts",
-    "human": "written by hand",
+    "human": "written by a person",
 }
-"""What explanation methods are called on pages; others show their own name."""
+"""Names of explanation methods on pages; others are shown as they are."""

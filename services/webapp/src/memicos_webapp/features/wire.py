@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from memicos_dataset.schema import TOP_GROUP
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from memicos_webapp import recipes
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.features.rows import ExplanationRow
-from memicos_webapp.features.service import Found
+from memicos_webapp.features.service import FeatureDetail
 from memicos_webapp.recipes import Recipe
 
 
@@ -54,18 +54,21 @@ class ActivationRow(BaseModel):
 
 
 class ExplanationBody(BaseModel):
-    id: str
-    modelId: str
-    layer: str
-    source: str
-    index: str
-    description: str
-    typeName: str
-    explanationModelName: str | None
-    author: Named | None
-    createdAt: datetime
-    scores: list[dict[str, Any]] = []
-    triggeredByUser: Named | None = None
+    """An explanation of a feature."""
+
+    id: str = Field(description="id of the explanation")
+    modelId: str = Field(description="id of the model")
+    layer: str = Field(description="id of the source")
+    source: str = Field(description="id of the source")
+    index: str = Field(description="index of the feature")
+    description: str = Field(description="text of the explanation")
+    typeName: str = Field(description="method of the explanation")
+    explanationModelName: str | None = Field(description="language model that wrote it; null where none did")
+    author: Named | None = Field(description="account that generated it; null for explanations of a dataset")
+    createdAt: datetime = Field(description="when it was stored")
+    chosenAsLabel: bool = Field(description="whether somebody chose it as the feature's label")
+    scores: list[dict[str, Any]] = Field(default=[], description="always empty")
+    triggeredByUser: Named | None = Field(default=None, description="always null")
 
 
 class ModelBody(BaseModel):
@@ -155,21 +158,20 @@ def _centres(bins: int, low: float, high: float) -> list[float]:
     return [low + (i + 0.5) * width for i in range(bins)]
 
 
-def activations(found: Found) -> list[ActivationRow]:
+def activations(detail: FeatureDetail) -> list[ActivationRow]:
     """All examples: the strongest first, then intervals from strong to weak, in each by value."""
-    row, source = found.row, found.source
+    row, source = detail.row, detail.source
     licences = {one["name"]: one["license"] for one in source.collections}
     intervals = len(row.quantile_shares)
     made = []
-    places = zip(row.example_groups, row.example_contexts, row.example_positions, row.example_values(), strict=True)
-    for number, (group, context_number, position, sparse) in enumerate(places):
-        context = found.contexts[context_number]
-        values = [sparse.get(i, 0.0) for i in range(len(context.tokens))]
+    for example in detail.examples():
+        context, group = example.context, example.group
+        values = [example.values.get(i, 0.0) for i in range(len(context.tokens))]
         strongest = max(range(len(values)), key=values.__getitem__)
         top = group == TOP_GROUP
         made.append(
             ActivationRow(
-                id=f"{row.load_id}-{row.index}-{number}",
+                id=f"{row.load_id}-{row.index}-{example.number}",
                 modelId=source.model_id,
                 layer=source.name,
                 source=source.name,
@@ -180,11 +182,11 @@ def activations(found: Found) -> list[ActivationRow]:
                 maxValue=values[strongest],
                 maxValueTokenIndex=strongest,
                 minValue=min(values),
-                qualifyingTokenIndex=position,
+                qualifyingTokenIndex=example.position,
                 binMin=-1 if top else row.max_activation * (group - 1) / intervals,
                 binMax=row.max_activation if top else row.max_activation * group / intervals,
                 binContains=None if top else row.quantile_shares[group - 1],
-                dataIndex=str(context_number),
+                dataIndex=str(context.number),
                 dataSource=context.collection,
                 document=context.title,
                 license=licences.get(context.collection or ""),
@@ -205,11 +207,12 @@ def explanation(source: SourceInfo, row: ExplanationRow) -> ExplanationBody:
         explanationModelName=row.model,
         author=Named(name=row.author) if row.author else None,
         createdAt=row.created_at,
+        chosenAsLabel=row.chosen_as_label,
     )
 
 
-def feature(found: Found) -> FeatureBody:
-    row, source = found.row, found.source
+def feature(detail: FeatureDetail) -> FeatureBody:
+    row, source = detail.row, detail.source
     return FeatureBody(
         modelId=source.model_id,
         layer=source.name,
@@ -266,6 +269,6 @@ def feature(found: Found) -> FeatureBody:
             description=source.set_title,
             releaseName=source.release_id,
         ),
-        activations=activations(found),
-        explanations=[explanation(source, one) for one in found.explanations],
+        activations=activations(detail),
+        explanations=[explanation(source, one) for one in detail.explanations],
     )

@@ -103,7 +103,10 @@ class Inference:
                 return await activation_source.asyncio_detailed(client=host.client, body=body)
 
         responses = await self._responses(host, _all_or_none([read(source) for source in sources]))
-        return [self._parsed(host, response, SourceResponse) for response in responses]
+        parsed = [self._parsed(host, response, SourceResponse) for response in responses]
+        if not all(len(response.results) == 1 for response in parsed):
+            raise unreadable(host.url)
+        return parsed
 
     async def topk_by_token(self, model: str, source: str, text: str, limit: int, ignore_bos: bool) -> TopkResponse:
         """The strongest features of `source` at each token of `text`."""

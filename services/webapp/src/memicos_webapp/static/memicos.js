@@ -1,4 +1,4 @@
-// Keys, theme and small conveniences. Every page can be read and used without this file.
+// Keyboard shortcuts, theme, menus and copy buttons. Every page works without this file.
 "use strict";
 
 function remember(key, value) {
@@ -27,15 +27,15 @@ function focusOn(id) {
 }
 
 async function copy(button, field) {
-  const words = button.textContent;
+  const label = button.textContent;
   try {
     await navigator.clipboard.writeText(field.value);
     button.textContent = "Copied";
   } catch {
-    field.select(); // the browser lets nobody write to the clipboard: Ctrl C does
+    field.select(); // writing to the clipboard is not allowed here; Ctrl C copies the selection
     button.textContent = "Selected: Ctrl C copies";
   }
-  setTimeout(() => (button.textContent = words), 2500);
+  setTimeout(() => (button.textContent = label), 2500);
 }
 
 function showCopyButtons() {
@@ -56,7 +56,34 @@ const keys = {
   "?": () => { const help = document.getElementById("keys"); if (help && !help.open) help.showModal(); },
 };
 
+// A menu closes on a click outside of it and on Escape; a dialog closes on a click on its backdrop.
+function closeMenus(except) {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(except)) menu.open = false;
+  }
+}
+
+document.addEventListener("click", (event) => {
+  closeMenus(event.target);
+  if (event.target.tagName === "DIALOG" && isBackdrop(event)) event.target.close();
+});
+
+function isBackdrop(event) {
+  const box = event.target.getBoundingClientRect();
+  const inside = event.clientX >= box.left && event.clientX <= box.right
+    && event.clientY >= box.top && event.clientY <= box.bottom;
+  return event.detail > 0 && !inside; // detail is 0 for a click by key, which has no position
+}
+
 document.addEventListener("keydown", (event) => {
+  // a page's own script has handled the key
+  if (event.defaultPrevented) return;
+  const menu = event.key === "Escape" && document.querySelector("details.menu[open]");
+  if (menu) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+    return;
+  }
   const field = event.target.closest("input:not([type=radio],[type=checkbox]), textarea, select, [contenteditable]");
   if (field) {
     if (event.key === "Escape") field.blur();
@@ -92,7 +119,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
 document.addEventListener("htmx:afterSettle", showCopyButtons);
 
-// A text that was run belongs to the address, so that the page can be shared as it is.
+// Put a tested text into the address, so that the address can be shared.
 document.addEventListener("htmx:afterRequest", (event) => {
   if (event.target.id !== "test" || !event.detail.successful || document.body.classList.contains("embed")) return;
   const address = new URL(location.href);

@@ -15,16 +15,16 @@ T = TypeVar("T", bound="ExplanationHit")
 
 @_attrs_define
 class ExplanationHit:
-    """A feature, with the explanation of it that fits best. A feature is in the results once.
+    """A feature with its best matching explanation. Each feature is in the results once.
 
     Attributes:
-        model_id (str):
-        layer (str):
-        source (str):
-        index (str):
-        description (str):
-        explanation_model_name (None | str):
-        type_name (str):
+        model_id (str): id of the model
+        layer (str): id of the source
+        source (str): id of the source
+        index (str): index of the feature
+        description (str): text of the explanation
+        explanation_model_name (None | str): language model that wrote it; null where none did
+        type_name (str): method of the explanation
         cosine_similarity (float | None): of query and explanation; null where the explanation has no vector
         matched_by (list[str]): meaning, words or both
         neuron (NeuronBody): The part of a feature's JSON that results show; `/api/feature/…` has all of it.

@@ -22,17 +22,17 @@ T = TypeVar("T", bound="ExplanationSearchResult")
 
 @_attrs_define
 class ExplanationSearchResult:
-    """Best first: ranks by meaning and by words, fused.
+    """Features, best first: their ranks by meaning and by words are fused.
 
     Attributes:
         request (SearchedFor): The request; fields that it does not have are null.
-        results (list[ExplanationHit]):
-        results_count (int): how many this answer has
-        has_more (bool):
-        skipped (list[Skipped]):
+        results (list[ExplanationHit]): features, best first
+        results_count (int): number of results in this response
+        has_more (bool): whether there is a next page
+        skipped (list[Skipped]): sources that were not, or not completely, searched by meaning
         example_recipes (ExplanationSearchResultExamplerecipes): by `<model>/<source>`, how the values of examples were
             computed
-        next_offset (int | None | Unset): where the next page starts; null at the end
+        next_offset (int | None | Unset): offset of the next page; null at the end
     """
 
     request: SearchedFor

@@ -17,20 +17,23 @@ T = TypeVar("T", bound="FoundFeature")
 
 @_attrs_define
 class FoundFeature:
-    """
+    """A feature that is active on the text.
+
     Attributes:
-        model_id (str):
-        layer (str):
-        source (str):
-        index (str):
-        values (list[float]):
-        max_value (float):
-        max_value_index (int):
+        model_id (str): id of the model
+        layer (str): id of the source
+        source (str): id of the source
+        index (str): index of the feature
+        values (list[float]): the feature's activation at each token
+        max_value (float): the largest activation at a position that counts
+        max_value_index (int): position of maxValue
         sum_values (float | None | Unset): the sum at sortIndexes, where given
+        share (float | None | Unset): sumValues, or else maxValue, divided by the feature's maximum activation in its
+            dataset; null where the dataset has none
         neuron (NeuronBody | None | Unset): null where the feature was not imported
-        dfa_values (list[float] | None | Unset):
-        dfa_target_index (int | None | Unset):
-        dfa_max_value (float | None | Unset):
+        dfa_values (list[float] | None | Unset): always null
+        dfa_target_index (int | None | Unset): always null
+        dfa_max_value (float | None | Unset): always null
     """
 
     model_id: str
@@ -41,6 +44,7 @@ class FoundFeature:
     max_value: float
     max_value_index: int
     sum_values: float | None | Unset = UNSET
+    share: float | None | Unset = UNSET
     neuron: NeuronBody | None | Unset = UNSET
     dfa_values: list[float] | None | Unset = UNSET
     dfa_target_index: int | None | Unset = UNSET
@@ -69,6 +73,12 @@ class FoundFeature:
             sum_values = UNSET
         else:
             sum_values = self.sum_values
+
+        share: float | None | Unset
+        if isinstance(self.share, Unset):
+            share = UNSET
+        else:
+            share = self.share
 
         neuron: dict[str, Any] | None | Unset
         if isinstance(self.neuron, Unset):
@@ -114,6 +124,8 @@ class FoundFeature:
         )
         if sum_values is not UNSET:
             field_dict["sumValues"] = sum_values
+        if share is not UNSET:
+            field_dict["share"] = share
         if neuron is not UNSET:
             field_dict["neuron"] = neuron
         if dfa_values is not UNSET:
@@ -152,6 +164,15 @@ class FoundFeature:
             return cast(float | None | Unset, data)
 
         sum_values = _parse_sum_values(d.pop("sumValues", UNSET))
+
+        def _parse_share(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        share = _parse_share(d.pop("share", UNSET))
 
         def _parse_neuron(data: object) -> NeuronBody | None | Unset:
             if data is None:
@@ -214,6 +235,7 @@ class FoundFeature:
             max_value=max_value,
             max_value_index=max_value_index,
             sum_values=sum_values,
+            share=share,
             neuron=neuron,
             dfa_values=dfa_values,
             dfa_target_index=dfa_target_index,

@@ -18,15 +18,18 @@ class SearchAllBody:
     Attributes:
         query (str): what the feature should be about, in any words; 3 characters or more, at most 200 (setting
             MEMICOS_QUERY_CHARACTERS)
-        offset (int | Unset): results to pass over; an answer's nextOffset Default: 0.
+        offset (int | Unset): results to skip; the nextOffset of a response Default: 0.
         min_density (float | None | Unset): share of tokens that the feature fires on, at least
         max_density (float | None | Unset): share of tokens that the feature fires on, at most
+        by_meaning (bool | Unset): false: by words only; the query is not embedded, which no limit of costs applies to
+            Default: True.
     """
 
     query: str
     offset: int | Unset = 0
     min_density: float | None | Unset = UNSET
     max_density: float | None | Unset = UNSET
+    by_meaning: bool | Unset = True
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -46,6 +49,8 @@ class SearchAllBody:
         else:
             max_density = self.max_density
 
+        by_meaning = self.by_meaning
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -59,6 +64,8 @@ class SearchAllBody:
             field_dict["minDensity"] = min_density
         if max_density is not UNSET:
             field_dict["maxDensity"] = max_density
+        if by_meaning is not UNSET:
+            field_dict["byMeaning"] = by_meaning
 
         return field_dict
 
@@ -87,11 +94,14 @@ class SearchAllBody:
 
         max_density = _parse_max_density(d.pop("maxDensity", UNSET))
 
+        by_meaning = d.pop("byMeaning", UNSET)
+
         search_all_body = cls(
             query=query,
             offset=offset,
             min_density=min_density,
             max_density=max_density,
+            by_meaning=by_meaning,
         )
 
         search_all_body.additional_properties = d

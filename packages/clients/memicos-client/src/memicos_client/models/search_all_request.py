@@ -6,6 +6,10 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..models.search_all_request_rank import (
+    SearchAllRequestRank,
+    check_search_all_request_rank,
+)
 from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="SearchAllRequest")
@@ -15,15 +19,18 @@ T = TypeVar("T", bound="SearchAllRequest")
 class SearchAllRequest:
     """
     Attributes:
-        model_id (str):
-        source_set (str):
+        model_id (str): id of the model
+        source_set (str): name of the source set
         text (list[str] | str): one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE)
         selected_layers (list[str] | Unset): source ids; empty means every source of the set
         sort_indexes (list[int] | Unset): rank by the sum of the values at these token positions; empty: by the maximum
         ignore_bos (bool | Unset): the recipe's ignored positions take no part in maximum and ranking Default: True.
         density_threshold (float | Unset): leave out features that fire on more than this share of tokens; -1 or 0: keep
             all Default: -1.0.
-        num_results (int | Unset): features that the answer has at most Default: 50.
+        num_results (int | Unset): largest number of features in the response Default: 50.
+        rank (SearchAllRequestRank | Unset): raw: by activation, as the source computes it; deeper layers have larger
+            ones. share: by the activation divided by the feature's maximum activation in its dataset; features without one
+            are left out Default: 'raw'.
     """
 
     model_id: str
@@ -34,6 +41,7 @@ class SearchAllRequest:
     ignore_bos: bool | Unset = True
     density_threshold: float | Unset = -1.0
     num_results: int | Unset = 50
+    rank: SearchAllRequestRank | Unset = "raw"
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,6 +70,10 @@ class SearchAllRequest:
 
         num_results = self.num_results
 
+        rank: str | Unset = UNSET
+        if not isinstance(self.rank, Unset):
+            rank = self.rank
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -81,6 +93,8 @@ class SearchAllRequest:
             field_dict["densityThreshold"] = density_threshold
         if num_results is not UNSET:
             field_dict["numResults"] = num_results
+        if rank is not UNSET:
+            field_dict["rank"] = rank
 
         return field_dict
 
@@ -114,6 +128,13 @@ class SearchAllRequest:
 
         num_results = d.pop("numResults", UNSET)
 
+        _rank = d.pop("rank", UNSET)
+        rank: SearchAllRequestRank | Unset
+        if isinstance(_rank, Unset):
+            rank = UNSET
+        else:
+            rank = check_search_all_request_rank(_rank)
+
         search_all_request = cls(
             model_id=model_id,
             source_set=source_set,
@@ -123,6 +144,7 @@ class SearchAllRequest:
             ignore_bos=ignore_bos,
             density_threshold=density_threshold,
             num_results=num_results,
+            rank=rank,
         )
 
         search_all_request.additional_properties = d

@@ -6,6 +6,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..models.search_all_result_rank import (
+    SearchAllResultRank,
+    check_search_all_result_rank,
+)
+
 if TYPE_CHECKING:
     from ..models.found_feature import FoundFeature
     from ..models.search_all_result_examplerecipes import SearchAllResultExamplerecipes
@@ -17,11 +22,13 @@ T = TypeVar("T", bound="SearchAllResult")
 
 @_attrs_define
 class SearchAllResult:
-    """
+    """Features that are active on a text, best first.
+
     Attributes:
-        tokens (list[str]):
-        result (list[FoundFeature]):
-        sort_indexes (list[int]):
+        tokens (list[str]): the text's tokens, a prepended BOS first
+        result (list[FoundFeature]): features, in the order of `rank`
+        sort_indexes (list[int]): as in the request
+        rank (SearchAllResultRank): as in the request
         recipes (SearchAllResultRecipes): by source, how the text's values were computed
         example_recipes (SearchAllResultExamplerecipes): by source, how the values of examples were
     """
@@ -29,6 +36,7 @@ class SearchAllResult:
     tokens: list[str]
     result: list[FoundFeature]
     sort_indexes: list[int]
+    rank: SearchAllResultRank
     recipes: SearchAllResultRecipes
     example_recipes: SearchAllResultExamplerecipes
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -43,6 +51,8 @@ class SearchAllResult:
 
         sort_indexes = self.sort_indexes
 
+        rank: str = self.rank
+
         recipes = self.recipes.to_dict()
 
         example_recipes = self.example_recipes.to_dict()
@@ -54,6 +64,7 @@ class SearchAllResult:
                 "tokens": tokens,
                 "result": result,
                 "sortIndexes": sort_indexes,
+                "rank": rank,
                 "recipes": recipes,
                 "exampleRecipes": example_recipes,
             }
@@ -81,6 +92,8 @@ class SearchAllResult:
 
         sort_indexes = cast(list[int], d.pop("sortIndexes"))
 
+        rank = check_search_all_result_rank(d.pop("rank"))
+
         recipes = SearchAllResultRecipes.from_dict(d.pop("recipes"))
 
         example_recipes = SearchAllResultExamplerecipes.from_dict(d.pop("exampleRecipes"))
@@ -89,6 +102,7 @@ class SearchAllResult:
             tokens=tokens,
             result=result,
             sort_indexes=sort_indexes,
+            rank=rank,
             recipes=recipes,
             example_recipes=example_recipes,
         )

@@ -15,9 +15,10 @@ T = TypeVar("T", bound="SearchAllResults")
 
 @_attrs_define
 class SearchAllResults:
-    """
+    """One result per text of the request, in its order.
+
     Attributes:
-        results (list[SearchAllResult]):
+        results (list[SearchAllResult]): one per text
     """
 
     results: list[SearchAllResult]

@@ -18,10 +18,12 @@ class SearchReleaseBody:
     Attributes:
         query (str): what the feature should be about, in any words; 3 characters or more, at most 200 (setting
             MEMICOS_QUERY_CHARACTERS)
-        release_name (str):
-        offset (int | Unset): results to pass over; an answer's nextOffset Default: 0.
+        release_name (str): id of the release
+        offset (int | Unset): results to skip; the nextOffset of a response Default: 0.
         min_density (float | None | Unset): share of tokens that the feature fires on, at least
         max_density (float | None | Unset): share of tokens that the feature fires on, at most
+        by_meaning (bool | Unset): false: by words only; the query is not embedded, which no limit of costs applies to
+            Default: True.
     """
 
     query: str
@@ -29,6 +31,7 @@ class SearchReleaseBody:
     offset: int | Unset = 0
     min_density: float | None | Unset = UNSET
     max_density: float | None | Unset = UNSET
+    by_meaning: bool | Unset = True
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -50,6 +53,8 @@ class SearchReleaseBody:
         else:
             max_density = self.max_density
 
+        by_meaning = self.by_meaning
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -64,6 +69,8 @@ class SearchReleaseBody:
             field_dict["minDensity"] = min_density
         if max_density is not UNSET:
             field_dict["maxDensity"] = max_density
+        if by_meaning is not UNSET:
+            field_dict["byMeaning"] = by_meaning
 
         return field_dict
 
@@ -94,12 +101,15 @@ class SearchReleaseBody:
 
         max_density = _parse_max_density(d.pop("maxDensity", UNSET))
 
+        by_meaning = d.pop("byMeaning", UNSET)
+
         search_release_body = cls(
             query=query,
             release_name=release_name,
             offset=offset,
             min_density=min_density,
             max_density=max_density,
+            by_meaning=by_meaning,
         )
 
         search_release_body.additional_properties = d

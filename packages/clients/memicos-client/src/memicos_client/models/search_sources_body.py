@@ -18,11 +18,13 @@ class SearchSourcesBody:
     Attributes:
         query (str): what the feature should be about, in any words; 3 characters or more, at most 200 (setting
             MEMICOS_QUERY_CHARACTERS)
-        model_id (str):
+        model_id (str): id of the model
         layers (list[str]): ids of sources; empty: every source of the model
-        offset (int | Unset): results to pass over; an answer's nextOffset Default: 0.
+        offset (int | Unset): results to skip; the nextOffset of a response Default: 0.
         min_density (float | None | Unset): share of tokens that the feature fires on, at least
         max_density (float | None | Unset): share of tokens that the feature fires on, at most
+        by_meaning (bool | Unset): false: by words only; the query is not embedded, which no limit of costs applies to
+            Default: True.
     """
 
     query: str
@@ -31,6 +33,7 @@ class SearchSourcesBody:
     offset: int | Unset = 0
     min_density: float | None | Unset = UNSET
     max_density: float | None | Unset = UNSET
+    by_meaning: bool | Unset = True
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,6 +57,8 @@ class SearchSourcesBody:
         else:
             max_density = self.max_density
 
+        by_meaning = self.by_meaning
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -69,6 +74,8 @@ class SearchSourcesBody:
             field_dict["minDensity"] = min_density
         if max_density is not UNSET:
             field_dict["maxDensity"] = max_density
+        if by_meaning is not UNSET:
+            field_dict["byMeaning"] = by_meaning
 
         return field_dict
 
@@ -101,6 +108,8 @@ class SearchSourcesBody:
 
         max_density = _parse_max_density(d.pop("maxDensity", UNSET))
 
+        by_meaning = d.pop("byMeaning", UNSET)
+
         search_sources_body = cls(
             query=query,
             model_id=model_id,
@@ -108,6 +117,7 @@ class SearchSourcesBody:
             offset=offset,
             min_density=min_density,
             max_density=max_density,
+            by_meaning=by_meaning,
         )
 
         search_sources_body.additional_properties = d

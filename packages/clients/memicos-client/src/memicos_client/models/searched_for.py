@@ -18,18 +18,21 @@ class SearchedFor:
     Attributes:
         query (str): what the feature should be about, in any words; 3 characters or more, at most 200 (setting
             MEMICOS_QUERY_CHARACTERS)
-        offset (int | Unset): results to pass over; an answer's nextOffset Default: 0.
+        offset (int | Unset): results to skip; the nextOffset of a response Default: 0.
         min_density (float | None | Unset): share of tokens that the feature fires on, at least
         max_density (float | None | Unset): share of tokens that the feature fires on, at most
-        model_id (None | str | Unset):
-        layers (list[str] | None | Unset):
-        release_name (None | str | Unset):
+        by_meaning (bool | Unset): false: by words only; the query is not embedded, which no limit of costs applies to
+            Default: True.
+        model_id (None | str | Unset): id of the model
+        layers (list[str] | None | Unset): ids of sources
+        release_name (None | str | Unset): id of the release
     """
 
     query: str
     offset: int | Unset = 0
     min_density: float | None | Unset = UNSET
     max_density: float | None | Unset = UNSET
+    by_meaning: bool | Unset = True
     model_id: None | str | Unset = UNSET
     layers: list[str] | None | Unset = UNSET
     release_name: None | str | Unset = UNSET
@@ -51,6 +54,8 @@ class SearchedFor:
             max_density = UNSET
         else:
             max_density = self.max_density
+
+        by_meaning = self.by_meaning
 
         model_id: None | str | Unset
         if isinstance(self.model_id, Unset):
@@ -86,6 +91,8 @@ class SearchedFor:
             field_dict["minDensity"] = min_density
         if max_density is not UNSET:
             field_dict["maxDensity"] = max_density
+        if by_meaning is not UNSET:
+            field_dict["byMeaning"] = by_meaning
         if model_id is not UNSET:
             field_dict["modelId"] = model_id
         if layers is not UNSET:
@@ -119,6 +126,8 @@ class SearchedFor:
             return cast(float | None | Unset, data)
 
         max_density = _parse_max_density(d.pop("maxDensity", UNSET))
+
+        by_meaning = d.pop("byMeaning", UNSET)
 
         def _parse_model_id(data: object) -> None | str | Unset:
             if data is None:
@@ -160,6 +169,7 @@ class SearchedFor:
             offset=offset,
             min_density=min_density,
             max_density=max_density,
+            by_meaning=by_meaning,
             model_id=model_id,
             layers=layers,
             release_name=release_name,

@@ -11,12 +11,12 @@ T = TypeVar("T", bound="Skipped")
 
 @_attrs_define
 class Skipped:
-    """Sources that were not, or not wholly, searched by meaning. They were searched by words.
+    """Sources of which some or all explanations were searched by words only.
 
     Attributes:
-        model_id (str):
-        sources (list[str]):
-        reason (str):
+        model_id (str): id of the model
+        sources (list[str]): ids of sources
+        reason (str): why they were not searched by meaning
     """
 
     model_id: str

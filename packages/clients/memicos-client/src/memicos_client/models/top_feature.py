@@ -17,11 +17,12 @@ T = TypeVar("T", bound="TopFeature")
 
 @_attrs_define
 class TopFeature:
-    """
+    """A feature that is active at a token.
+
     Attributes:
-        activation_value (float):
-        feature_index (int):
-        feature (NeuronBody | None | Unset):
+        activation_value (float): the activation at the token
+        feature_index (int): index of the feature
+        feature (NeuronBody | None | Unset): null where the feature was not imported
     """
 
     activation_value: float

@@ -15,7 +15,7 @@ T = TypeVar("T", bound="TopkRequest")
 class TopkRequest:
     """
     Attributes:
-        model_id (str):
+        model_id (str): id of the model
         source (str): id of the source
         text (list[str] | str): one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE)
         num_results (int | Unset): features at each token Default: 10.

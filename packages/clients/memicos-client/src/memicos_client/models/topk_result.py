@@ -16,10 +16,11 @@ T = TypeVar("T", bound="TopkResult")
 
 @_attrs_define
 class TopkResult:
-    """
+    """The most active features of a source at each token of a text.
+
     Attributes:
-        source (str):
-        results (list[TopkToken]):
+        source (str): id of the source
+        results (list[TopkToken]): one per token; without the ignored ones if ignoreBos is true
         recipe (Recipe): How text became values of features.
         example_recipe (Recipe): How text became values of features.
     """

@@ -15,9 +15,10 @@ T = TypeVar("T", bound="TopkResults")
 
 @_attrs_define
 class TopkResults:
-    """
+    """One result per text of the request, in its order.
+
     Attributes:
-        results (list[TopkResult]):
+        results (list[TopkResult]): one per text
     """
 
     results: list[TopkResult]

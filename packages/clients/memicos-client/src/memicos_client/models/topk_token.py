@@ -15,12 +15,13 @@ T = TypeVar("T", bound="TopkToken")
 
 @_attrs_define
 class TopkToken:
-    """
+    """A token with its most active features.
+
     Attributes:
         position (int): position in the prompt, the prepended BOS being 0
-        token (str):
-        is_special (bool):
-        top_features (list[TopFeature]):
+        token (str): the token's text
+        is_special (bool): whether it is a special token, such as BOS
+        top_features (list[TopFeature]): features, most active first
     """
 
     position: int

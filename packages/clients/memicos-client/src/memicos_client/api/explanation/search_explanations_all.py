@@ -58,6 +58,11 @@ def _parse_response(
 
         return response_422
 
+    if response.status_code == 429:
+        response_429 = ErrorBody.from_dict(response.json())
+
+        return response_429
+
     if response.status_code == 502:
         response_502 = ErrorBody.from_dict(response.json())
 
@@ -87,7 +92,7 @@ def sync_detailed(
 ) -> Response[ErrorBody | ExplanationSearchResult]:
     """Search Explanations All
 
-     Features whose explanations fit a query.
+     Features whose explanations match a query.
 
     Args:
         body (SearchAllBody): Search all features.
@@ -118,7 +123,7 @@ def sync(
 ) -> ErrorBody | ExplanationSearchResult | None:
     """Search Explanations All
 
-     Features whose explanations fit a query.
+     Features whose explanations match a query.
 
     Args:
         body (SearchAllBody): Search all features.
@@ -144,7 +149,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | ExplanationSearchResult]:
     """Search Explanations All
 
-     Features whose explanations fit a query.
+     Features whose explanations match a query.
 
     Args:
         body (SearchAllBody): Search all features.
@@ -173,7 +178,7 @@ async def asyncio(
 ) -> ErrorBody | ExplanationSearchResult | None:
     """Search Explanations All
 
-     Features whose explanations fit a query.
+     Features whose explanations match a query.
 
     Args:
         body (SearchAllBody): Search all features.

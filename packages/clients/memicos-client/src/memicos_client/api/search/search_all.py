@@ -104,9 +104,11 @@ def sync_detailed(
 ) -> Response[ErrorBody | SearchAllResult | SearchAllResults]:
     """Search All
 
-     The features of a source set that a text activates most, over all its sources at once.
+     The features of a source set that are most active on a text, over all its sources.
 
-    A list of texts is answered with `results`, one for each, in order.
+    A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation
+    itself and its
+    share of the feature's maximum activation.
 
     Args:
         body (SearchAllRequest):
@@ -137,9 +139,11 @@ def sync(
 ) -> ErrorBody | SearchAllResult | SearchAllResults | None:
     """Search All
 
-     The features of a source set that a text activates most, over all its sources at once.
+     The features of a source set that are most active on a text, over all its sources.
 
-    A list of texts is answered with `results`, one for each, in order.
+    A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation
+    itself and its
+    share of the feature's maximum activation.
 
     Args:
         body (SearchAllRequest):
@@ -165,9 +169,11 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | SearchAllResult | SearchAllResults]:
     """Search All
 
-     The features of a source set that a text activates most, over all its sources at once.
+     The features of a source set that are most active on a text, over all its sources.
 
-    A list of texts is answered with `results`, one for each, in order.
+    A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation
+    itself and its
+    share of the feature's maximum activation.
 
     Args:
         body (SearchAllRequest):
@@ -196,9 +202,11 @@ async def asyncio(
 ) -> ErrorBody | SearchAllResult | SearchAllResults | None:
     """Search All
 
-     The features of a source set that a text activates most, over all its sources at once.
+     The features of a source set that are most active on a text, over all its sources.
 
-    A list of texts is answered with `results`, one for each, in order.
+    A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation
+    itself and its
+    share of the feature's maximum activation.
 
     Args:
         body (SearchAllRequest):

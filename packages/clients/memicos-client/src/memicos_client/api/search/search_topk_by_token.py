@@ -104,9 +104,9 @@ def sync_detailed(
 ) -> Response[ErrorBody | TopkResult | TopkResults]:
     """Search Topk By Token
 
-     The strongest features of one source at each token of a text.
+     The most active features of one source at each token of a text.
 
-    A list of texts is answered with `results`, one for each, in order.
+    A list of texts gives `results`, one for each, in their order.
 
     Args:
         body (TopkRequest):
@@ -137,9 +137,9 @@ def sync(
 ) -> ErrorBody | TopkResult | TopkResults | None:
     """Search Topk By Token
 
-     The strongest features of one source at each token of a text.
+     The most active features of one source at each token of a text.
 
-    A list of texts is answered with `results`, one for each, in order.
+    A list of texts gives `results`, one for each, in their order.
 
     Args:
         body (TopkRequest):
@@ -165,9 +165,9 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | TopkResult | TopkResults]:
     """Search Topk By Token
 
-     The strongest features of one source at each token of a text.
+     The most active features of one source at each token of a text.
 
-    A list of texts is answered with `results`, one for each, in order.
+    A list of texts gives `results`, one for each, in their order.
 
     Args:
         body (TopkRequest):
@@ -196,9 +196,9 @@ async def asyncio(
 ) -> ErrorBody | TopkResult | TopkResults | None:
     """Search Topk By Token
 
-     The strongest features of one source at each token of a text.
+     The most active features of one source at each token of a text.
 
-    A list of texts is answered with `results`, one for each, in order.
+    A list of texts gives `results`, one for each, in their order.
 
     Args:
         body (TopkRequest):

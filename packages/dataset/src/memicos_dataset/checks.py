@@ -1,0 +1,286 @@
+"""Rules for the rows of a dataset, so that every reader can show every row.
+
+Each check raises an error that names file, row, column and reason. Rows are checked batch by batch; what must be
+unique over several batches is remembered by the caller's check object.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from memicos_dataset.errors import DatasetError
+from memicos_dataset.manifest import FILE_NAME, Manifest, Source
+from memicos_dataset.read import Batch
+from memicos_dataset.schema import TOP_GROUP
+from memicos_dataset.source_ids import check_source_id
+
+ROUNDING = 1e-3
+"""Stored activations are rounded: one may be this much, relatively, above the feature's maximum."""
+
+_EXAMPLES = ("example_groups", "example_contexts", "example_positions", "value_positions", "values")
+_PAIRS = (
+    ("positive_token_ids", "positive_logits"),
+    ("negative_token_ids", "negative_logits"),
+    ("neighbour_indices", "neighbour_cosines"),
+    ("correlated_indices", "correlated_pearson"),
+)
+_COUNTS = ("activation_histogram", "logit_histogram")
+
+
+def check_manifest(folder: Path, manifest: Manifest) -> None:
+    """Check that the manifest agrees with itself: names of sources, and counts of rows.
+
+    Raises:
+        DatasetError: it does not.
+    """
+    path = folder / FILE_NAME
+    source_set, corpus = manifest.source_set, manifest.corpus
+    if not source_set.sources:
+        raise DatasetError(path, "source_set.sources: is empty; a dataset has at least one source")
+    seen: set[str] = set()
+    for source in source_set.sources:
+        problem = check_source_id(source.id, source_set.id, source.layer)
+        if problem is None and source.id in seen:
+            problem = f"source {source.id!r} is listed twice"
+        if problem is None and source.layer >= manifest.model.layers:
+            problem = f"source {source.id!r} is at layer {source.layer}; the model has {manifest.model.layers} layers"
+        if problem:
+            raise DatasetError(path, f"source_set.sources: {problem}")
+        seen.add(source.id)
+    rows = sum(entry.rows for entry in corpus.context_files)
+    if rows != corpus.contexts:
+        raise DatasetError(path, f"corpus.contexts: is {corpus.contexts}, and the context files have {rows} rows")
+    if "\\u0000" in manifest.model_dump_json():
+        raise DatasetError(path, "has a text with a NUL character, which PostgreSQL cannot store")
+
+
+class DocumentCheck:
+    """Rules for documents: numbers are unique, and collections are among those of the manifest."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.numbers: set[int] = set()
+        self._collections = {collection.name for collection in manifest.corpus.collections}
+
+    def check(self, batch: Batch) -> None:
+        """Raises RowError where a row breaks a rule."""
+        _check_no_nulls(batch)
+        _check_new(batch, "document", self.numbers)
+        for row, name in enumerate(batch.rows.column("collection").to_pylist()):
+            if name not in self._collections:
+                raise batch.error(row, "collection", f"{name!r} is not a collection of the manifest's corpus")
+
+
+class VocabularyCheck:
+    """Rules for the vocabulary: token ids are unique."""
+
+    def __init__(self) -> None:
+        self.token_ids: set[int] = set()
+
+    def check(self, batch: Batch) -> None:
+        """Raises RowError where a row breaks a rule."""
+        _check_no_nulls(batch)
+        _check_new(batch, "token_id", self.token_ids)
+
+
+class ContextCheck:
+    """Rules for contexts: numbered from 0 without gaps, each of 1 to `context_size` tokens of a known document.
+
+    `lengths` (N,) has the number of tokens of each context that was checked, 0 for the others.
+    """
+
+    def __init__(self, manifest: Manifest, documents: Collection[int], token_ids: Collection[int]) -> None:
+        self.lengths = np.zeros(manifest.corpus.contexts, dtype=np.int64)
+        self._size = manifest.corpus.context_size
+        self._documents, self._token_ids = documents, token_ids
+
+    def check(self, batch: Batch) -> None:
+        """Raises RowError where a row breaks a rule."""
+        _check_no_nulls(batch)
+        numbers = _numpy(batch.rows.column("context"))
+        lengths = np.diff(batch.rows.column("token_ids").offsets.to_numpy())
+        documents = batch.rows.column("document").to_pylist()
+        count = len(self.lengths)
+        for row, (number, length, document) in enumerate(
+            zip(numbers.tolist(), lengths.tolist(), documents, strict=True)
+        ):
+            if not 0 <= number < count:
+                raise batch.error(row, "context", f"{number} is not a number from 0 to {count - 1}")
+            if self.lengths[number]:
+                raise batch.error(row, "context", f"{number} occurs twice, so another number is missing")
+            if not 1 <= length <= self._size:
+                raise batch.error(row, "token_ids", f"has {length} tokens, not 1 to {self._size}")
+            if document not in self._documents:
+                raise batch.error(row, "document", f"{document} is not among the documents")
+            self.lengths[number] = length
+        _check_known(batch, "token_ids", self._token_ids, "is not in the vocabulary")
+
+
+class FeatureCheck:
+    """Rules for the features of one source.
+
+    Numbers are finite; paired lists have equal lengths; indices are unique and below `d_sae`; groups, contexts and
+    positions of examples exist, and no value is above the feature's maximum. `indices` has those that were checked.
+    """
+
+    def __init__(self, source: Source, context_lengths: np.ndarray, token_ids: Collection[int]) -> None:
+        self.indices: set[int] = set()
+        self._source, self._lengths, self._token_ids = source, context_lengths, token_ids
+
+    def check(self, batch: Batch) -> None:
+        """Raises RowError where a row breaks a rule."""
+        _check_no_nulls(batch)
+        _check_finite(batch)
+        self._check_index(batch)
+        _check_statistics(batch)
+        for first, second in _PAIRS:
+            _check_equal_lengths(batch, first, second)
+        for column in ("positive_token_ids", "negative_token_ids"):
+            _check_known(batch, column, self._token_ids, "is not in the vocabulary")
+        for column in ("neighbour_indices", "correlated_indices"):
+            self._check_range(batch, column, 0, self._source.d_sae - 1, "an index of the source's features")
+        self._check_examples(batch)
+
+    def _check_index(self, batch: Batch) -> None:
+        for row, index in enumerate(_numpy(batch.rows.column("index")).tolist()):
+            if not 0 <= index < self._source.d_sae:
+                raise batch.error(row, "index", f"{index} is not from 0 to {self._source.d_sae - 1} (d_sae)")
+        _check_new(batch, "index", self.indices)
+
+    def _check_range(self, batch: Batch, column: str, low: int, high: int, meaning: str) -> None:
+        values, rows = _flat(batch.rows.column(column))
+        _refuse(batch, column, rows, values, (values < low) | (values > high), f"is not {meaning} ({low} to {high})")
+
+    def _check_examples(self, batch: Batch) -> None:
+        for other in _EXAMPLES[1:]:
+            _check_equal_lengths(batch, _EXAMPLES[0], other)
+        groups, rows = _flat(batch.rows.column("example_groups"))
+        intervals = np.diff(batch.rows.column("quantile_shares").offsets.to_numpy())[rows]
+        _refuse(
+            batch, "example_groups", rows, groups, (groups < TOP_GROUP) | (groups > intervals),
+            "is neither 0 nor the number of one of the feature's intervals (1 to the length of quantile_shares)",
+        )  # fmt: skip
+        self._check_range(batch, "example_contexts", 0, len(self._lengths) - 1, "a context of the corpus")
+        lengths = self._lengths[_flat(batch.rows.column("example_contexts"))[0]]
+        positions, _ = _flat(batch.rows.column("example_positions"))
+        outside = (positions < 0) | (positions >= lengths)
+        _refuse(batch, "example_positions", rows, positions, outside, "is not a position of the example's context")
+        _check_values(batch, rows, lengths)
+
+
+def check_explanations(batch: Batch, indices: Collection[int]) -> None:
+    """Check explanations of a source whose features are `indices`.
+
+    Raises:
+        RowError: an explanation is empty, or of a feature that the dataset does not have.
+    """
+    _check_no_nulls(batch, optional=("model",))
+    _check_known(batch, "index", indices, "is not the index of a feature of this source")
+    for column in ("description", "method"):
+        for row, text in enumerate(batch.rows.column(column).to_pylist()):
+            if not text.strip():
+                raise batch.error(row, column, "is empty")
+
+
+def _check_statistics(batch: Batch) -> None:
+    column = {name: _numpy(batch.rows.column(name)) for name in batch.rows.schema.names if _is_number(batch, name)}
+    rows = np.arange(len(batch.rows))
+    for name, wrong, problem in (
+        ("density", (column["density"] < 0) | (column["density"] > 1), "is not a share from 0 to 1"),
+        ("active_tokens", column["active_tokens"] < 0, "is negative"),
+        ("max_activation", column["max_activation"] < 0, "is negative"),
+        ("logit_max", column["logit_max"] < column["logit_min"], "is below logit_min"),
+    ):
+        _refuse(batch, name, rows, column[name], wrong, problem)
+    for name in _COUNTS:
+        values, owners = _flat(batch.rows.column(name))
+        _refuse(batch, name, owners, values, values < 0, "is negative")
+    shares, owners = _flat(batch.rows.column("quantile_shares"))
+    _refuse(batch, "quantile_shares", owners, shares, (shares < 0) | (shares > 1), "is not a share from 0 to 1")
+
+
+def _check_values(batch: Batch, rows: np.ndarray, lengths: np.ndarray) -> None:
+    """The sparse values of examples; `rows` and `lengths` (E,) are the row and the context's length of each."""
+    positions, values = (batch.rows.column(name).flatten() for name in ("value_positions", "values"))
+    counts = np.diff(positions.offsets.to_numpy())
+    unequal = counts != np.diff(values.offsets.to_numpy())
+    _refuse(
+        batch, "values", rows, counts, unequal, "value positions belong to an example with another number of values"
+    )
+    example = np.repeat(np.arange(len(counts)), counts)
+    flat, numbers = positions.flatten().to_numpy(), values.flatten().to_numpy()
+    owners = rows[example]
+    outside = (flat < 0) | (flat >= lengths[example])
+    _refuse(batch, "value_positions", owners, flat, outside, "is not a position of the example's context")
+    repeated = np.zeros(len(flat), dtype=bool)
+    repeated[1:] = (np.diff(flat) <= 0) & (np.diff(example) == 0)
+    _refuse(batch, "value_positions", owners, flat, repeated, "does not come after the position before it")
+    maxima = batch.rows.column("max_activation").to_numpy()[owners]
+    above = numbers > maxima * (1 + ROUNDING)
+    _refuse(batch, "values", owners, numbers, above, "is above the feature's max_activation")
+
+
+def _check_no_nulls(batch: Batch, optional: Collection[str] = ()) -> None:
+    for name in batch.rows.schema.names:
+        array, owners = batch.rows.column(name), np.arange(len(batch.rows))
+        while name not in optional:
+            if array.null_count:
+                row = int(owners[np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0]])
+                raise batch.error(row, name, "has a null")
+            if not pa.types.is_list(array.type):
+                break
+            owners = np.repeat(owners, np.diff(array.offsets.to_numpy()))
+            array = array.flatten()
+
+
+def _check_finite(batch: Batch) -> None:
+    for name in batch.rows.schema.names:
+        array, owners = batch.rows.column(name), np.arange(len(batch.rows))
+        while pa.types.is_list(array.type):
+            owners = np.repeat(owners, np.diff(array.offsets.to_numpy()))
+            array = array.flatten()
+        if pa.types.is_floating(array.type):
+            values = array.to_numpy(zero_copy_only=False)
+            _refuse(batch, name, owners, values, ~np.isfinite(values), "is not a finite number")
+
+
+def _check_new(batch: Batch, column: str, seen: set[int]) -> None:
+    for row, value in enumerate(_numpy(batch.rows.column(column)).tolist()):
+        if value in seen:
+            raise batch.error(row, column, f"{value} occurs twice")
+        seen.add(value)
+
+
+def _check_known(batch: Batch, column: str, known: Collection[int], problem: str) -> None:
+    array = batch.rows.column(column)
+    values, rows = _flat(array) if pa.types.is_list(array.type) else (_numpy(array), np.arange(len(array)))
+    unknown = set(np.unique(values).tolist()) - set(known)
+    _refuse(batch, column, rows, values, np.isin(values, list(unknown)), problem)
+
+
+def _check_equal_lengths(batch: Batch, first: str, second: str) -> None:
+    lengths = [np.diff(batch.rows.column(name).offsets.to_numpy()) for name in (first, second)]
+    for row in np.flatnonzero(lengths[0] != lengths[1])[:1].tolist():
+        raise batch.error(row, second, f"has {lengths[1][row]} entries, and {first} has {lengths[0][row]}")
+
+
+def _refuse(batch: Batch, column: str, rows: np.ndarray, values: np.ndarray, wrong: np.ndarray, problem: str) -> None:
+    """Raise an error about the first of `values` that is `wrong`; `rows` has the row of each value."""
+    for first in np.flatnonzero(wrong)[:1].tolist():
+        raise batch.error(int(rows[first]), column, f"{values[first]} {problem}")
+
+
+def _is_number(batch: Batch, column: str) -> bool:
+    kind = batch.rows.schema.field(column).type
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def _numpy(column: pa.Array) -> np.ndarray:
+    return column.to_numpy(zero_copy_only=False)
+
+
+def _flat(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Entries of a column of lists, and the row of each."""
+    rows = np.repeat(np.arange(len(column)), np.diff(column.offsets.to_numpy()))
+    return column.flatten().to_numpy(zero_copy_only=False), rows

@@ -1,0 +1,47 @@
+"""The periodic clean-up in the webapp's process."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from fastapi import FastAPI
+
+from memicos_webapp.datasets.cleanup import clean
+from memicos_webapp.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+async def clean_periodically(url: str, every_seconds: float, retired_seconds: float) -> None:
+    """Clean up every `every_seconds`, for ever; a failure is logged, and the next round tries again."""
+    while True:
+        await asyncio.sleep(every_seconds)
+        try:
+            connection = await asyncpg.connect(url, server_settings={"application_name": "memicos-cleanup"})
+            try:
+                await clean(connection, retired_seconds)
+            finally:
+                await connection.close()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            log.warning("the clean-up of loads failed, next attempt in %.0f s: %s", every_seconds, error)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Run the clean-up while the application runs."""
+    settings: Settings = app.state.settings
+    if not settings.cleanup_every_seconds:
+        yield
+        return
+    cleaning = asyncio.create_task(
+        clean_periodically(app.state.database.url, settings.cleanup_every_seconds, settings.retired_load_seconds)
+    )
+    try:
+        yield
+    finally:
+        cleaning.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await cleaning

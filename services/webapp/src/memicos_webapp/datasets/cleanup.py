@@ -1,0 +1,79 @@
+"""Deletion of rows that no reader needs any more: of dead imports, of retired loads, and what only they used.
+
+A staging or verified load is deleted only if its import is dead, which is known by the advisory lock that every import
+holds while it runs. So a clean-up never touches the rows of an import that is at work.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from asyncpg import Connection
+
+from memicos_webapp.datasets import locks
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """Numbers of deleted loads."""
+
+    dead: int
+    retired: int
+
+    def __bool__(self) -> bool:
+        return self.dead > 0 or self.retired > 0
+
+
+async def clean(connection: Connection, retired_seconds: float) -> Deleted:
+    """Delete loads of dead imports and loads that were retired longer than `retired_seconds` ago.
+
+    Then delete corpora without loads, and entries of the catalogue that only a dead import added.
+    """
+    # rows are visible only after their import took its lock, so a lock that is missing now is gone for good
+    dead = await connection.fetch(
+        """DELETE FROM load WHERE state IN ('staging', 'verified') AND NOT EXISTS (
+             SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = $1 AND objid::bigint = import_id
+               AND objsubid = 2 AND granted
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+           RETURNING id""",
+        locks.IMPORT_CLASS,
+    )
+    retired = await connection.fetch(
+        """DELETE FROM load WHERE state = 'retired' AND retired_at <= now() - make_interval(secs => $1)
+           RETURNING id""",
+        retired_seconds,
+    )
+    async with connection.transaction():
+        if await locks.try_lock_corpus(connection):
+            await connection.execute(
+                "DELETE FROM corpus WHERE NOT EXISTS (SELECT FROM load WHERE load.corpus_id = corpus.id)"
+            )
+    async with connection.transaction():
+        if await locks.try_lock_catalogue(connection):
+            await _delete_unused_catalogue(connection)
+    deleted = Deleted(len(dead), len(retired))
+    if deleted:
+        log.info("clean-up: deleted %d loads of dead imports, %d retired loads", deleted.dead, deleted.retired)
+    return deleted
+
+
+async def _delete_unused_catalogue(connection: Connection) -> None:
+    """Delete sources without loads and explanations, then sets, models and releases without sources.
+
+    Entries with an owner are kept: a person made them.
+    """
+    await connection.execute(
+        """DELETE FROM source WHERE owner_id IS NULL
+             AND NOT EXISTS (SELECT FROM load WHERE load.source_id = source.id)
+             AND NOT EXISTS (SELECT FROM explanation WHERE explanation.source_id = source.id)"""
+    )
+    await connection.execute(
+        """DELETE FROM source_set WHERE owner_id IS NULL
+             AND NOT EXISTS (SELECT FROM source WHERE source.source_set_id = source_set.id)"""
+    )
+    for table in ("model", "release"):
+        await connection.execute(
+            f"""DELETE FROM {table} WHERE owner_id IS NULL
+                  AND NOT EXISTS (SELECT FROM source_set WHERE source_set.{table}_id = {table}.id)"""  # noqa: S608
+        )
