@@ -25,7 +25,7 @@ def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     for field in Settings.model_fields.values():
         for name in getattr(field.validation_alias, "choices", [field.validation_alias]):
             monkeypatch.delenv(str(name), raising=False)
-    monkeypatch.setattr(logs, "set_up", lambda *_: None)  # pytest's own handlers stay
+    monkeypatch.setattr(logs, "configure", lambda *_: None)  # pytest's own handlers stay
 
     def run(model: str) -> tuple[int, str, str]:
         capsys.readouterr()

@@ -34,7 +34,7 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     for field in Settings.model_fields.values():
         for name in getattr(field.validation_alias, "choices", [field.validation_alias]):
             monkeypatch.delenv(str(name), raising=False)
-    monkeypatch.setattr(logs, "set_up", lambda *_: None)  # pytest's own handlers stay
+    monkeypatch.setattr(logs, "configure", lambda *_: None)  # pytest's own handlers stay
     monkeypatch.setenv("DEVICE", "cpu")
 
     def run(*arguments: str) -> tuple[int, str, str]:

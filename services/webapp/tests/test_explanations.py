@@ -342,7 +342,7 @@ async def test_the_label_is_chosen_and_the_choice_taken_back(client: httpx.Async
     second = await generated(client, explanationModelName="other/model")
     assert await label(client) == WHALE
     for chosen, heading in ((first, "the sea"), (second, "big fish"), (first, "the sea")):
-        answer = await client.post(f"/api/explanation/{chosen}/label", json={})
+        answer = await client.post(f"/api/explanation/{chosen}/label", json={"chosen": True})
         assert answer.status_code == 200
         explanations = answer.json()["explanations"]
         assert [row["id"] for row in explanations if row["chosenAsLabel"]] == [chosen] == [explanations[0]["id"]]
@@ -352,14 +352,14 @@ async def test_the_label_is_chosen_and_the_choice_taken_back(client: httpx.Async
     answer = await client.post(f"/api/explanation/{first}/label", json={"chosen": False})
     assert answer.json()["explanations"][0]["description"] == WHALE
     assert await label(client) == WHALE
-    assert (await client.post("/api/explanation/987654321/label", json={})).status_code == 404
+    assert (await client.post("/api/explanation/987654321/label", json={"chosen": True})).status_code == 404
 
 
 async def test_an_explanation_is_deleted_by_its_author_alone(
     client: httpx.AsyncClient, own_url: str, provider: LlmProvider
 ) -> None:
     number = await generated(client)
-    assert (await client.post(f"/api/explanation/{number}/label", json={})).status_code == 200
+    assert (await client.post(f"/api/explanation/{number}/label", json={"chosen": True})).status_code == 200
     answer = await client.post(f"/api/explanation/{number}/delete")
     assert (answer.status_code, answer.json()) == (200, {"message": f"Explanation {number} is deleted."})
     assert await stored(own_url) == [] and await label(client) == WHALE
@@ -389,7 +389,9 @@ async def test_writes_to_explanations_are_refused_beyond_loopback_and_from_other
              for action in ("delete", "label")]  # fmt: skip
     async with started(own_url, host="0.0.0.0") as beyond:
         for path in paths:
-            answer = await beyond.post(path, json={}) if path.startswith("/api") else await beyond.post(path)
+            answer = (
+                await beyond.post(path, json={"chosen": True}) if path.startswith("/api") else await beyond.post(path)
+            )
             assert answer.status_code == 403 and "Writes are refused" in answer.text
         page = Page((await beyond.get("/small/1-res/5")).text)
         assert not page.find("form", id="explain") and "/explanations/" not in str(page.find("form"))
@@ -407,7 +409,7 @@ async def test_labels_and_deletion_on_the_page(client: httpx.AsyncClient, own_ur
     ]
     # nothing to delete of the dataset's, which is the label already
     assert actions == [f"/explanations/{number}/label", f"/explanations/{number}/delete"]
-    answer = await client.post(actions[0], data={"chosen": "true"}, headers=HTMX)
+    answer = await client.post(actions[0] or "", data={"chosen": "true"}, headers=HTMX)
     page = Page(answer.text)
     assert page.open == [] and page.find("h1", id="label")[0][1] == "the sea"
     assert page.find("p", role="status")[0][1] == "Label chosen."

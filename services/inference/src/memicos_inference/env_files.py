@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
+from memicos_service.settings import problems
 from pydantic import ValidationError
 
 from memicos_inference.settings import Settings, json_list, read
@@ -49,8 +50,7 @@ def settings_of(env_file: Path | None) -> Settings:
     try:
         return read(env_file)
     except ValidationError as error:
-        problem = error.errors(include_input=False)[0]
-        sys.exit(f"inference: {problem['loc'][0]}: {problem['msg'].removeprefix('Value error, ')}.")
+        sys.exit(f"inference: {problems(Settings, error)}.")
     except ValueError as error:
         sys.exit(f"inference: {error}.")
 

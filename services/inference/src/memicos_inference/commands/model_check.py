@@ -28,7 +28,7 @@ def model_check(
     model: Annotated[str, typer.Argument(help="a hub id, a short name such as gpt2-small, or a local folder")],
 ) -> None:
     """Describe a model from its configuration and tokenizer alone: memory, BOS, hooks, and the lines of an env file."""
-    logs.set_up("text", logging.CRITICAL)  # a refusal is one line on stderr
+    logs.configure("text", logging.CRITICAL)  # a refusal is one line on stderr
     raise typer.Exit(run(model))
 
 

@@ -50,7 +50,7 @@ def sae_add(
     """
     if (env_file is None) == (model is None):
         raise typer.BadParameter("give either --env-file or --model", param_hint="--env-file / --model")
-    logs.set_up("text", logging.CRITICAL)  # a refusal is one line on stderr
+    logs.configure("text", logging.CRITICAL)  # a refusal is one line on stderr
     raise typer.Exit(run(spec, env_file, model, force))
 
 

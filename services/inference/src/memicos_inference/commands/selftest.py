@@ -27,9 +27,9 @@ def selftest(
     Loads what inference would serve with these settings and computes each number in two ways. Exit status 1 if a check
     failed. docs/inference.md describes the checks.
     """
-    logs.set_up("text", logging.INFO)
+    logs.configure("text", logging.INFO)
     settings = env_files.server_settings(env_file)
-    logs.set_up(settings.log_format, logging.INFO)
+    logs.configure(settings.log_format, logging.INFO)
     raise typer.Exit(run(settings))
 
 

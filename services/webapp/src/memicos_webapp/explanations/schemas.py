@@ -46,7 +46,7 @@ class ChooseLabelRequest(BaseModel):
 
     model_config = ConfigDict(json_schema_extra=examples.CHOOSE_LABEL)
 
-    chosen: bool = Field(default=True, description="false takes the choice back: the default rule applies again")
+    chosen: bool = Field(description="true: choose it; false: take the choice back, so that the default rule applies")
 
 
 class ExplanationList(BaseModel):

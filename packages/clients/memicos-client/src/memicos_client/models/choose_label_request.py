@@ -6,8 +6,6 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
-
 T = TypeVar("T", bound="ChooseLabelRequest")
 
 
@@ -16,10 +14,10 @@ class ChooseLabelRequest:
     """Whether the explanation is to be the feature's label.
 
     Attributes:
-        chosen (bool | Unset): false takes the choice back: the default rule applies again Default: True.
+        chosen (bool): true: choose it; false: take the choice back, so that the default rule applies
     """
 
-    chosen: bool | Unset = True
+    chosen: bool
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -27,16 +25,18 @@ class ChooseLabelRequest:
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
-        field_dict.update({})
-        if chosen is not UNSET:
-            field_dict["chosen"] = chosen
+        field_dict.update(
+            {
+                "chosen": chosen,
+            }
+        )
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        chosen = d.pop("chosen", UNSET)
+        chosen = d.pop("chosen")
 
         choose_label_request = cls(
             chosen=chosen,
