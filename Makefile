@@ -20,6 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-hub test-light test-slow fuzz soak check format lock openapi clients contracts migrations \
+	visibility \
 	webapp-localhost-dev autointerp-localhost-dev inference-list-configs inference-localhost-dev inference-add-sae \
 	selftest
 
@@ -60,7 +61,7 @@ fuzz: setup ## ask inference at random for long, by its contract (FUZZ_EXAMPLES=
 soak: setup ## ask inference for long, by many who leave in the middle, and see that nothing stays behind (SMALL=…, DEMO=… requests)
 	$(BIN)/python scripts/soak.py --small $(or $(SMALL),10000) --demo $(or $(DEMO),500)
 
-check: setup contracts migrations ## lint, formatting, types, import rules, contracts, migrations
+check: setup contracts migrations visibility ## lint, formatting, types, import rules, contracts, migrations, visibility
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
@@ -72,6 +73,9 @@ format: setup ## put imports and formatting right
 
 migrations: setup ## fail where the tables' models are not what the migrations make
 	$(BIN)/python -m memicos_webapp.database.check
+
+visibility: setup ## fail where stored data could be read past catalog/visibility.py
+	$(BIN)/python scripts/check_visibility.py
 
 lock: ## resolve requirements.in into requirements.lock (UPGRADE=--upgrade for newer versions)
 	UV_FIND_LINKS= $(UV) pip compile -q --universal -p 3.11 --no-annotate --no-header $(UPGRADE) requirements.in -o requirements.lock

@@ -89,11 +89,11 @@ def top_shares(events: Events, labels: np.ndarray, top: int) -> list[list[tuple[
     size = int(labels.max(initial=0)) + 2
     keys, inverse = np.unique(events.features * size + (labels + 1), return_inverse=True)
     shares = np.bincount(inverse, weights=events.weights, minlength=len(keys))
-    features, found = np.divmod(keys, size)
-    order = np.lexsort((found, -shares.round(12), features))
+    features, label_keys = np.divmod(keys, size)
+    order = np.lexsort((label_keys, -shares.round(12), features))
     result: list[list[tuple[int, float]]] = [[] for _ in range(len(events.offsets) - 1)]
     for feature, label, share in zip(
-        features[order].tolist(), (found[order] - 1).tolist(), shares[order].tolist(), strict=True
+        features[order].tolist(), (label_keys[order] - 1).tolist(), shares[order].tolist(), strict=True
     ):
         if len(result[feature]) < top:
             result[feature].append((label, share))

@@ -51,12 +51,12 @@ class Corpus:
     @cached_property
     def soon_after(self) -> np.ndarray:
         """(P, C) bool: whether a word of the class is among the SOON tokens before, in the same context."""
-        found = np.zeros_like(self.classes.members)
-        for column in range(found.shape[1]):
+        soon = np.zeros_like(self.classes.members)
+        for column in range(soon.shape[1]):
             flags = self.classes.members[:, column].reshape(-1, self.width)
             sums = np.pad(np.cumsum(flags, axis=1, dtype=np.int32), ((0, 0), (SOON + 1, 0)))
-            found[:, column] = (sums[:, SOON:-1] > sums[:, : -SOON - 1]).reshape(-1)
-        return found
+            soon[:, column] = (sums[:, SOON:-1] > sums[:, : -SOON - 1]).reshape(-1)
+        return soon
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,12 @@ def _strongest(events: Events, text: Text, count: int = 4) -> list[list[int]]:
     """For each feature, spellings of the first `count` different stems, strongest activation first."""
     forms = text.words[events.positions]
     stems = text.stem_of[text.folded[events.positions]]
-    found = []
+    spellings = []
     for first, end in zip(events.offsets[:-1].tolist(), events.offsets[1:].tolist(), strict=True):
         different = dict(zip(stems[first:end][::-1].tolist(), forms[first:end][::-1].tolist(), strict=True))
         order = dict.fromkeys(stems[first:end].tolist())
-        found.append([different[stem] for stem in order][:count])
-    return found
+        spellings.append([different[stem] for stem in order][:count])
+    return spellings
 
 
 def base_shares(corpus: Corpus, counted: np.ndarray) -> Base:

@@ -25,7 +25,7 @@ JUMP_LINES = 4
 SAMPLE = 6
 """Features that the home page shows to begin with."""
 SAMPLE_DENSITY = 0.01
-"""They fire on less than this share of tokens."""
+"""Their activation density is below this share of tokens."""
 
 
 @router.get("/", response_class=HTMLResponse)

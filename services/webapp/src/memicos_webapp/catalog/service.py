@@ -23,6 +23,18 @@ async def unknown_model(session: AsyncSession, viewer: Viewer, model_id: str) ->
     return NotFound(f"There is no model {model_id!r} here; there is {listed(names)}.")
 
 
+async def get_model(session: AsyncSession, viewer: Viewer, model_id: str) -> ModelInfo:
+    """A model by its id.
+
+    Raises:
+        NotFound: it is unknown; the message says which exist.
+    """
+    model = await repository.model(session, viewer, model_id)
+    if model is None:
+        raise await unknown_model(session, viewer, model_id)
+    return model
+
+
 async def get_source(session: AsyncSession, viewer: Viewer, model_id: str, name: str) -> SourceInfo:
     """A source by its names.
 

@@ -55,7 +55,7 @@ async def feature_page(
 async def whole_examples(
     request: Request, session: Snapshot, viewer: ViewerDep, model: str, source: str, index: str
 ) -> HTMLResponse:
-    """The examples with all of their texts: of features that fire often more than a first view should weigh."""
+    """The examples with whole texts, which are too large for the first view of the page."""
     number = await service.index_in_path(session, viewer, model, source, index)
     detail = await service.find(session, viewer, model, source, number)
     groups = view.groups(detail, request.app.state.settings.examples_shown, whole=True)
