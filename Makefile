@@ -19,7 +19,8 @@ export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config g
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-hub test-light fuzz soak check format lock openapi clients contracts migrations visibility \
+.PHONY: help setup demo test test-hub test-light test-slow fuzz soak check format lock openapi clients contracts migrations \
+	visibility \
 	webapp-localhost-dev autointerp-localhost-dev inference-list-configs inference-localhost-dev inference-add-sae \
 	selftest
 
@@ -50,6 +51,9 @@ test-light: .venv-light/.ok ## test webapp and autointerp in an environment with
 	.venv-light/bin/python scripts/without_torch.py
 	.venv-light/bin/pytest $(BESIDE) $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests \
 		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
+
+test-slow: setup ## the short form of `make fuzz`: more random requests to inference than `make test` makes
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),20) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_fuzz.py
 
 fuzz: setup ## ask inference at random for long, by its contract (FUZZ_EXAMPLES=… requests an operation and kind)
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_fuzz.py
