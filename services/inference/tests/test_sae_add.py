@@ -1,6 +1,5 @@
 """`sae add`: foreign SAEs added and served with their own numbers; what does not fit refused, and nothing written."""
 
-import argparse
 import asyncio
 import json
 import pickle
@@ -12,9 +11,9 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from memicos_inference import env_files, model_loading
+from memicos_cli.main import app
+from memicos_inference import env_files, logs, model_loading
 from memicos_inference.app import create_app
-from memicos_inference.commands import sae_add
 from memicos_inference.http.errors import Unavailable
 from memicos_inference.settings import Settings, read
 from memicos_inference.verification.state import Verification
@@ -35,14 +34,12 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     for field in Settings.model_fields.values():
         for name in getattr(field.validation_alias, "choices", [field.validation_alias]):
             monkeypatch.delenv(str(name), raising=False)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)  # pytest's own handlers stay
     monkeypatch.setenv("DEVICE", "cpu")
-    parser = argparse.ArgumentParser()
-    sae_add.define(parser.add_subparsers())
 
     def run(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
-        given = parser.parse_args(["sae", "add", *arguments])
-        status = given.run(given)
+        status = app(["sae", "add", *arguments], standalone_mode=False)
         said, problem = capsys.readouterr()
         return status, said, problem
 

@@ -205,6 +205,8 @@ def _write_dataset(
                 sae_config={"architecture": "jumprelu", "d_in": 16, "d_sae": features},
                 counted_tokens=contexts * (CONTEXT_SIZE - 1),
                 dead_features=sum(label is None for label in labels),
+                # of the second layer it is not known
+                residual_norm=None if layer == 2 else 40.0 * layer,
                 logit_effect="decoder row through the final norm's gain and the unembedding",
                 features=[write_table(folder, f"{name}/features-00000.parquet", table)],
                 explanations=write_table(

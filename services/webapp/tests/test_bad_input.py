@@ -26,12 +26,12 @@ STEER = {
     "stream": False,
 }
 TURNS = [{"role": "user", "content": "Hello"}]
-QUERY = {"query": "whale", "offset": 0, "minDensity": 0.0, "maxDensity": 1.0}
+QUERY = {"query": "whale", "offset": 0, "minDensity": 0.0, "maxDensity": 1.0, "byMeaning": True}
 BODIES: dict[str, dict[str, Any]] = {
     "/api/activation/new": {"feature": FEATURE, "customText": "a b", "ignoreBos": True},
     "/api/search-all": {
         "modelId": "small", "sourceSet": "res", "text": "a b", "selectedLayers": ["1-res"], "sortIndexes": [1],
-        "ignoreBos": True, "densityThreshold": 0.5, "numResults": 3,
+        "ignoreBos": True, "densityThreshold": 0.5, "numResults": 3, "rank": "share",
     },
     "/api/search-topk-by-token": {
         "modelId": "small", "source": "1-res", "text": "a b", "numResults": 2, "ignoreBos": True,
@@ -45,12 +45,17 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/explanation/generate": {
         **FEATURE, "index": 15, "explanationType": "highlighted-tokens", "explanationModelName": "m",
     },
+    # an unknown explanation: nothing is written
+    "/api/explanation/987654321/label": {"chosen": True},
     "/api/steer": {**STEER, "prompt": "Once"},
     "/api/steer-chat": {
         **STEER, "defaultChatMessages": TURNS, "steeredChatMessages": TURNS, "steer_special_tokens": True,
     },
 }  # fmt: skip
 """A body with every field of every route that takes one."""
+STATUSES = {"/api/explanation/generate": 400, "/api/explanation/987654321/label": 404}
+"""Status of the response to these bodies, where it is not 200."""
+WITHOUT_BODY = {"/api/explanation/{explanationId}/delete"}
 
 HOSTILE: tuple[Any, ...] = (
     None, True, -1, 1.5, 2**31, 2**63, 10**30, 1e308, "", " ", "x" * 5000, "\0", "a\0b", "ü→🐳", "'; DROP TABLE load",
@@ -91,7 +96,7 @@ async def test_every_field_with_every_nonsense(
 ) -> None:
     body = BODIES[path]
     answer = await client.post(path, json=body)
-    assert answer.status_code == (400 if path.endswith("generate") else 200), answer.text
+    assert answer.status_code == STATUSES.get(path, 200), answer.text
     for place in leaves(body):
         for value in HOSTILE:
             changed = replaced(body, place, value)
@@ -100,7 +105,9 @@ async def test_every_field_with_every_nonsense(
 
 
 async def test_no_route_is_forgotten(app: FastAPI) -> None:
-    assert {path for path, methods in app.openapi()["paths"].items() if "post" in methods} == set(BODIES)
+    assert {path for path, methods in app.openapi()["paths"].items() if "post" in methods} == {
+        path.replace("987654321", "{explanationId}") for path in BODIES
+    } | WITHOUT_BODY
 
 
 @pytest.mark.parametrize("path", BODIES)
@@ -187,7 +194,8 @@ PATHS = {
     "/small/1-res/5": "defaulttesttext", "/search-explanations": "q modelId sources maxDensity releaseName page",
     "/search": TEXT, "/search/sources": TEXT, "/search/results": TEXT, "/search-topk-by-token": TEXT,
     "/search-topk-by-token/results": TEXT, "/steer": "", "/small/steer": "feature source n_tokens seed mode chat",
-    "/small/steer/find": "q", "/small/steer/dial": "source q", "/small/inference": "", "/small/1-res/inference": "",
+    "/small/steer/find": "q", "/small/steer/feature": "source q steer_method",
+    "/small/inference": "", "/small/1-res/inference": "",
     "/api-doc": "", "/api/feature/small/1-res/5": "", "/api/openapi.json": "",
 }  # fmt: skip
 """What every route that is read takes."""
@@ -200,7 +208,7 @@ async def test_addresses_made_of_nonsense(client: httpx.AsyncClient, inference: 
             f"/{text}", f"/small/{text}", f"/small/1-res/{text}", f"/{text}/1-res/5", f"/small/1-res/{text}/examples",
             f"/small/{text}/5",
             f"/{text}/steer", f"/small/{text}/inference", f"/{text}/inference", f"/small/steer/{text}",
-            f"/small/steer/find?q={text}", f"/small/steer/dial?source={text}&index={text}", f"/jump?to={text}",
+            f"/small/steer/find?q={text}", f"/small/steer/feature?source={text}&index={text}", f"/jump?to={text}",
             f"/search?q={text}&modelId={text}", f"/search-explanations?q={text}&modelId={text}",
             f"/api/feature/small/1-res/{text}", f"/api/feature/{text}/1-res/5", f"/api/{text}", f"/static/{text}",
         ):  # fmt: skip

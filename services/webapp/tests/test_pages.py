@@ -34,7 +34,7 @@ OTHERS = ["/search-explanations?q=whale", "/search?q=the+whale", "/search-topk-b
 FAULTY = {"/nope": 404, "/small/1-res/64": 404, "/small/1-res/x": 404, "/small/1-res?page=0": 422, "/a%00b": 400}
 FRAGMENTS = ["/search/results?q=the+whale", "/search-topk-by-token/results?q=the+whale",
              "/search/sources?set=small/res", "/small/inference", "/small/1-res/inference", "/small/steer/find?q=whale",
-             "/small/steer/dial?source=1-res&index=5"]  # fmt: skip
+             "/small/steer/feature?source=1-res&index=5"]  # fmt: skip
 
 
 def check_headers(answer: httpx.Response) -> None:

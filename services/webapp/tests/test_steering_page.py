@@ -1,4 +1,4 @@
-"""The steer page: its address holds everything, its dials, how features are found."""
+"""The steer page: links with all settings, sliders and their scales, the search for features."""
 
 import json
 from typing import Any
@@ -26,10 +26,10 @@ async def get(client: httpx.AsyncClient, path: str) -> Page:
 
 
 def strengths(page: Page) -> dict[str, str]:
-    """`source/index` -> strength of the dials."""
-    dials = [f"{has['data-source']}/{has['data-index']}" for has, _ in page.find("div", class_="dial")]
+    """`source/index` -> strength of the features."""
+    controls = [f"{has['data-source']}/{has['data-index']}" for has, _ in page.find("div", class_="feature-control")]
     values = [has["value"] for has, _ in page.find("input", type="number", class_="num")]
-    return dict(zip(dials, map(str, values), strict=True))
+    return dict(zip(controls, map(str, values), strict=True))
 
 
 async def test_the_share_address_holds_every_setting(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
@@ -44,8 +44,8 @@ async def test_the_share_address_holds_every_setting(client: httpx.AsyncClient, 
     assert page.find("textarea", name="prompt")[0][1] == "A & b"
     shown = {has["name"]: has["value"] for has, _ in page.find("input", type="number") if has.get("name")}
     assert (shown["n_tokens"], shown["temperature"], shown["seed"]) == ("5", "0.9", "3")
-    (dial,) = page.find("div", class_="dial")
-    assert (dial[0]["data-source"], dial[0]["data-index"]) == ("1-res", "5")
+    (control,) = page.find("div", class_="feature-control")
+    assert (control[0]["data-source"], control[0]["data-index"]) == ("1-res", "5")
 
 
 async def test_the_share_address_holds_the_conversation(
@@ -63,7 +63,7 @@ async def test_the_share_address_holds_the_conversation(
     # the page hands it on to its script
     page = await get(client, f"{address.path}?{address.query}")
     form = page.find("form", id="steer")[0][0]
-    assert json.loads(form["data-talk"] or "") == json.loads(query["chat"][0])
+    assert json.loads(form["data-history"] or "") == json.loads(query["chat"][0])
     # one message has nothing before it; columns that were asked differently share no message
     one = await post(
         client, "/api/steer-chat", chat(defaultChatMessages=turns("Sing"), steeredChatMessages=turns("Sing"))
@@ -87,7 +87,7 @@ async def test_a_conversation_too_long_for_an_address_is_left_out(
     assert "chat" not in query and query["prompt"] == ["Hello"] and query["feature"] == ["1-res/5@20.5"]
 
 
-async def test_links_of_this_kind_set_the_dials(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
+async def test_links_of_this_kind_set_the_features(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     page = await get(client, "/small/steer/?source=1-res&index=5&strength=12.5")
     assert strengths(page) == {"1-res/5": "12.5"} and "inference ready" in page.text()
     page = await get(client, "/small/steer?feature=1-res/5@-3&feature=2-res/7&feature=1-res/5@-3")
@@ -96,7 +96,7 @@ async def test_links_of_this_kind_set_the_dials(client: httpx.AsyncClient, infer
     # without a strength: about three times the feature's maximum, two digits
     dashboard = (await client.get("/api/feature/small/2-res/7")).json()
     assert float(strengths(page)["2-res/7"]) == float(f"{3 * dashboard['maxActApprox']:.2g}")
-    assert not (await get(client, "/small/steer")).find("div", class_="dial")
+    assert not (await get(client, "/small/steer")).find("div", class_="feature-control")
 
 
 async def test_a_dashboards_link_steers_with_it(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
@@ -164,11 +164,84 @@ async def test_features_are_found_by_words_index_and_place(client: httpx.AsyncCl
     assert "small/2-res has no feature 64" in page.text()
 
 
-async def test_a_dial_by_itself(client: httpx.AsyncClient) -> None:
-    page = Page((await client.get("/small/steer/dial?source=2-res&index=7")).text)
+def sliders(page: Page) -> list[dict[str, str | None]]:
+    return [has for has, _ in page.find("input", type="range")]
+
+
+async def test_a_default_strength_is_a_share_of_the_residual_norm(
+    client: httpx.AsyncClient, inference: FakeInferenceServer
+) -> None:
+    """The small dataset's norms: 40 at layer 1, 120 at layer 3; that of layer 2 is not known."""
+    page = await get(client, "/small/steer?feature=1-res/5&feature=3-res/1&feature=2-res/7")
+    dashboard = (await client.get("/api/feature/small/2-res/7")).json()
+    old_rule = f"{3 * dashboard['maxActApprox']:.2g}"
+    assert strengths(page) == {"1-res/5": "18", "3-res/1": "54", "2-res/7": old_rule}
+    assert [(has["min"], has["max"]) for has in sliders(page)][:2] == [("-48", "48"), ("-144", "144")]
+    text = page.text()
+    assert "whose median norm here is 40: clear from about 12, text breaks from about 32." in text
+    assert "whose median norm here is 120: clear from about 36, text breaks from about 96." in text
+    assert text.count("its norm at this source is not known, so the default is three times") == 1
+    # the feature's own page links to the same strength
+    dashboard_page = Page((await client.get("/small/1-res/5")).text)
+    assert "strength=18" in (dashboard_page.find("a", id="steer-with-it")[0][0]["href"] or "")
+
+
+async def test_each_method_has_a_scale_of_its_own(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
+    additive = await get(client, "/small/steer?feature=1-res/5")
+    factors = await get(client, "/small/steer?feature=1-res/5&steer_method=ORTHOGONAL_DECOMP")
+    assert strengths(factors) == {"1-res/5": "3"}
+    assert [(has["min"], has["max"]) for has in sliders(factors)] == [("-10", "10")]
+    for page in (additive, factors):
+        (control, _), *_ = page.find("div", class_="feature-control")
+        assert json.loads(control["data-scales"] or "") == {
+            "SIMPLE_ADDITIVE": {"value": 18, "max": 48, "step": 0.1},
+            "ORTHOGONAL_DECOMP": {"value": 3, "max": 10, "step": 0.1},
+        }
+    notes = {has["data-for"]: "hidden" in has for has, _ in factors.find("p", class_="small") if "data-for" in has}
+    assert notes == {"SIMPLE_ADDITIVE": True, "ORTHOGONAL_DECOMP": False}
+    # a link's strength is within reach of the slider
+    page = await get(client, "/small/steer?feature=1-res/5@33&steer_method=ORTHOGONAL_DECOMP")
+    assert strengths(page) == {"1-res/5": "33"} and sliders(page)[0]["max"] == "33"
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("a" * 101, "The search has 101 characters; at most 100 are searched for (MEMICOS_STEER_SEARCH_CHARACTERS)."),
+        ("a b c d e f g h i", "The search has 9 words; at most 8 are searched for (MEMICOS_STEER_SEARCH_WORDS)."),
+    ],
+)
+async def test_a_search_for_features_has_limits(client: httpx.AsyncClient, query: str, message: str) -> None:
+    answer = await client.get("/small/steer/find", params={"q": query}, headers={"HX-Request": "true"})
+    assert answer.status_code == 400 and message in Page(answer.text).text()
+    for allowed in ("whale " * 8, "w" * 100):
+        assert (await client.get("/small/steer/find", params={"q": allowed})).status_code == 200
+    # one search at a time runs for what is typed
+    (field, _), *_ = (await get(client, "/small/steer")).find("input", name="q")
+    assert (field["hx-sync"], field["hx-trigger"]) == ("this:replace", "input changed delay:250ms")
+    assert field["maxlength"] == "100"
+
+
+async def test_the_order_of_the_page_is_that_of_reading(
+    client: httpx.AsyncClient, inference: FakeInferenceServer
+) -> None:
+    orders = {
+        "completion": ["h-features", "composer", "results", "h-sampling"],
+        "chat": ["h-features", "results", "composer", "h-sampling"],
+    }
+    for mode, order in orders.items():
+        page = await get(client, f"/small/steer?mode={mode}")
+        ids = [has["id"] for _, has, _ in page.elements if has.get("id") in order]
+        assert ids == order
+
+
+async def test_the_fragment_of_one_feature(client: httpx.AsyncClient) -> None:
+    page = Page((await client.get("/small/steer/feature?source=2-res&index=7")).text)
     assert strengths(page) == strengths(await get(client, "/small/steer?feature=2-res/7"))
+    page = Page((await client.get("/small/steer/feature?source=2-res&index=7&steer_method=ORTHOGONAL_DECOMP")).text)
+    assert strengths(page) == {"2-res/7": "3"}
     for query, status in (("source=2-res&index=64", 404), ("source=2-res&index=x", 400), ("source=2-res", 422)):
-        answer = await client.get(f"/small/steer/dial?{query}", headers={"HX-Request": "true"})
+        answer = await client.get(f"/small/steer/feature?{query}", headers={"HX-Request": "true"})
         assert answer.status_code == status and "alert" in answer.text
 
 

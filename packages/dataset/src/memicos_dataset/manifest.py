@@ -111,6 +111,9 @@ class Source(_Strict):
     counted_tokens: int = Field(gt=0)
     """Number of tokens that count: all but those at ignored positions and those above the norm cut."""
     dead_features: int = Field(ge=0)
+    residual_norm: float | None = Field(default=None, gt=0)
+    """Median norm of the activations that the source reads, over counted tokens; pages measure steering strengths by
+    it. None where features are steered at another hook than the source reads (transcoders), and in older datasets."""
     logit_effect: str
     """How logit effects are computed, as pages show it."""
     features: list[FileEntry]

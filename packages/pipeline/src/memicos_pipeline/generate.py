@@ -22,13 +22,14 @@ from memicos_pipeline.logit_effects import DESCRIPTION as LOGIT_EFFECT
 from memicos_pipeline.logit_effects import LogitEffects, logit_effects
 from memicos_pipeline.neighbours import decoder_neighbours
 from memicos_pipeline.preparation import GenerateInputs, prepare
+from memicos_pipeline.residual_norm import residual_norm
 from memicos_pipeline.unembedding import final_norm_gain, unembedding_matrix
 from memicos_pipeline.work_folder import work_folder
 
-Report = Callable[[str], None]
+ReportLine = Callable[[str], None]
 
 
-def generate(config: GenerateConfig, report: Report, harvest_only: bool = False) -> None:
+def generate(config: GenerateConfig, report: ReportLine, harvest_only: bool = False) -> None:
     """Make the dataset that `config` describes; with `harvest_only` only harvest activations, the long part.
 
     After an interruption the next run continues where the last one stopped. `config.out` is replaced when the new
@@ -56,7 +57,7 @@ def generate(config: GenerateConfig, report: Report, harvest_only: bool = False)
 
 
 def write_dataset(
-    config: GenerateConfig, inputs: GenerateInputs, work: Path, folder: Path, report: Report
+    config: GenerateConfig, inputs: GenerateInputs, work: Path, folder: Path, report: ReportLine
 ) -> m.Manifest:
     """Write a complete dataset into `folder` from the activations in `work`, one source in memory at a time.
 
@@ -85,7 +86,8 @@ def write_dataset(
         explanations = explanation_file(folder, source.id, texts, token_statistics.METHOD)
         used_ids.update(np.unique(effects.positive_ids).tolist(), np.unique(effects.negative_ids).tolist())
         report(_summary(source.id, statistics))
-        sources.append(_source_entry(config, model, source, activations, statistics, features, explanations))
+        norm = residual_norm(model, source, contexts.token_ids)
+        sources.append(_source_entry(config, model, source, activations, statistics, features, explanations, norm))
     documents, vocabulary, context_files = corpus_files(folder, inputs.documents, contexts, strings, used_ids)
     manifest = m.Manifest(
         release=m.Release(**config.release.model_dump()),
@@ -173,6 +175,7 @@ def _source_entry(
     statistics: Sequence[FeatureStatistics],
     features: list[m.FileEntry],
     explanations: m.FileEntry,
+    norm: float | None,
 ) -> m.Source:
     recipe = source.recipe
     return m.Source(
@@ -201,6 +204,7 @@ def _source_entry(
         sae_config=json.loads((config.source_set.folder / source.id / "cfg.json").read_text(encoding="utf-8")),
         counted_tokens=int(activations.counted.sum()),
         dead_features=sum(item.active_tokens == 0 for item in statistics),
+        residual_norm=norm,
         logit_effect=LOGIT_EFFECT,
         features=features,
         explanations=explanations,

@@ -54,6 +54,8 @@ class FakeInferenceServer:
     """(status, body, headers) in place of every answer under /v1 but capabilities."""
     delay: float = 0.0
     """Seconds before an answer, and between frames."""
+    health_delay: float = 0.0
+    """Seconds before /health is answered."""
     break_after: int | None = None
     """Frames after which a stream is cut off without an end."""
     end_after: int | None = None
@@ -67,6 +69,8 @@ class FakeInferenceServer:
     seen: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     clients: list[str | None] = field(default_factory=list)
     requests: list[str | None] = field(default_factory=list)
+    checks: list[str] = field(default_factory=list)
+    """Requests of `health` and `capabilities`, in order."""
     streams_closed: int = 0
     """Streams whose client disconnected before the end."""
     calls_closed: int = 0
@@ -135,6 +139,8 @@ class FakeInferenceServer:
             pass
 
     async def health(self, request: Request) -> Response:
+        self.checks.append("health")
+        await asyncio.sleep(self.health_delay)
         if self.garbage:
             return JSONResponse({"hello": "world"})
         return JSONResponse(
@@ -149,6 +155,7 @@ class FakeInferenceServer:
         )
 
     async def capabilities(self, request: Request) -> Response:
+        self.checks.append("capabilities")
         if refused := self._refused(request):
             return refused
         limits = {

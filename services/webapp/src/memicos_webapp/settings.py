@@ -112,6 +112,10 @@ class Settings(BaseSettings):
     steer_strength: float = Field(
         default=10_000, gt=0, description="Largest strength of a steered feature, in either direction."
     )
+    steer_search_characters: int = Field(
+        default=100, ge=1, description="Longest search for a feature on the steer page, which runs while one types."
+    )
+    steer_search_words: int = Field(default=8, ge=1, description="Most words of such a search.")
 
     openai_api_key: SecretStr | None = Field(
         default=None,

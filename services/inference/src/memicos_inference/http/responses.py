@@ -9,8 +9,9 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from memicos_service.errors import unexpected_error_message
 
-from memicos_inference.http.errors import Cause, ErrorBody, Fault, failure
+from memicos_inference.http.errors import Cause, ErrorBody, Fault
 from memicos_inference.http.request_context import request_context
 from memicos_inference.http.sse import Events, event
 from memicos_inference.scheduler.jobs import GenerationJob, Job
@@ -87,7 +88,7 @@ async def _events(body: bytes, bodies: AsyncGenerator[bytes, None]) -> AsyncGene
             yield _error(fault.cause, fault.message)
         except Exception:  # the answer has begun: what is left to do is to say so in the stream
             log.exception("a stream broke off")
-            yield _error("internal", failure())
+            yield _error("internal", unexpected_error_message())
 
 
 def _framed(body: bytes) -> Events:

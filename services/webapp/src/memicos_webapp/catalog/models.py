@@ -156,6 +156,8 @@ class Load(Base):
     d_in: Mapped[int]
     d_sae: Mapped[int]
     logit_effect: Mapped[str] = mapped_column(Text)
+    # median norm of the activations at the hook, over counted tokens; null where the dataset does not have it
+    residual_norm: Mapped[float | None]
     # memicos_dataset.manifest.Recipe
     recipe: Mapped[dict[str, Any]] = mapped_column(JSONB)
     sae_config: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))

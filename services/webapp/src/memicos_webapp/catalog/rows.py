@@ -30,6 +30,7 @@ class SourceInfo(ResolvedSource):
     d_in: int
     d_sae: int
     logit_effect: str
+    residual_norm: float | None
     recipe: dict[str, Any]
     sae_config: dict[str, Any]
     corpus_description: str

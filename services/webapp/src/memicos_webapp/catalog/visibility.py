@@ -101,6 +101,7 @@ _COLUMNS = (
     Load.d_in,
     Load.d_sae,
     Load.logit_effect,
+    Load.residual_norm,
     Load.recipe,
     Load.sae_config,
     Corpus.id.label("corpus_id"),
@@ -158,6 +159,7 @@ def _explanations(sources: Select) -> Select:
             Explanation.author_id,
             Account.name.label("author"),
             Explanation.created_at,
+            Explanation.chosen_as_label,
             maintain_column_froms=True,
         )
         .join(Explanation, Explanation.source_id == Source.id)

@@ -112,8 +112,9 @@ async def add_loads(
         source.id: await _integer(
             connection,
             """INSERT INTO load (source_id, state, import_id, manifest_sha256, features, dead_features, counted_tokens,
-                 architecture, d_in, d_sae, logit_effect, recipe, sae_config)
-               VALUES ($1, 'staging', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb) RETURNING id""",
+                 architecture, d_in, d_sae, logit_effect, recipe, sae_config, residual_norm)
+               VALUES ($1, 'staging', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb, $13)
+               RETURNING id""",
             source_ids[source.id],
             import_id,
             sha256,
@@ -126,6 +127,7 @@ async def add_loads(
             source.logit_effect,
             source.recipe.model_dump_json(),
             json.dumps(source.sae_config),
+            source.residual_norm,
         )
         for source in manifest.source_set.sources
     }

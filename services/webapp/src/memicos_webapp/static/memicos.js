@@ -76,6 +76,8 @@ function isBackdrop(event) {
 }
 
 document.addEventListener("keydown", (event) => {
+  // a page's own script has handled the key
+  if (event.defaultPrevented) return;
   const menu = event.key === "Escape" && document.querySelector("details.menu[open]");
   if (menu) {
     menu.open = false;

@@ -1,10 +1,10 @@
-// Server-sent events out of a fetch() response: yields the parsed JSON of every frame. An event named "error" is thrown
-// as a StreamError.
-// Lines end at \n (or \r\n) only: model text may hold U+2028 and the like raw.
+// Server-sent events of a fetch() response: yields the name ("message" without one) and the parsed JSON of each event.
+// An event named "error" is thrown as a StreamError.
+// Lines end at \n (or \r\n) only: model text may have U+2028 and the like unescaped.
 
 export class StreamError extends Error {}
 
-export async function* frames(response) {
+export async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   let name = "";
@@ -23,9 +23,9 @@ export async function* frames(response) {
           name = line.slice(6).trim();
         } else if (line === "") {
           if (data.length) {
-            const frame = JSON.parse(data.join("\n"));
-            if (name === "error") throw new StreamError(frame.error);
-            yield frame;
+            const content = JSON.parse(data.join("\n"));
+            if (name === "error") throw new StreamError(content.error);
+            yield { name: name || "message", data: content };
           }
           name = "";
           data = [];
@@ -37,8 +37,8 @@ export async function* frames(response) {
   }
 }
 
-// What a refused request says, in words: our JSON errors carry {"error"}, validation errors {"detail"}.
-export async function problem(response) {
+// The message of a refused request: our JSON errors have {"error"}, validation errors {"detail"}.
+export async function errorMessage(response) {
   const text = await response.text();
   try {
     const body = JSON.parse(text);
@@ -46,7 +46,7 @@ export async function problem(response) {
     if (Array.isArray(body.detail)) return body.detail.map((d) => d.msg).join("; ");
     if (body.detail) return body.detail;
   } catch {
-    // not JSON: fall through to the status
+    // not JSON: the status has to do
   }
   return `The server answered ${response.status} ${response.statusText}.`;
 }

@@ -1,25 +1,29 @@
 // The steer page: reads the form, streams both columns from the public API, keeps the URL shareable.
-import { frames, problem, StreamError } from "./sse.js";
+import { errorMessage, events, StreamError } from "./sse.js";
+import * as features from "./steer-features.js";
 
 const form = document.getElementById("steer");
 const model = form.dataset.model;
-const dials = document.getElementById("dials");
 const note = document.getElementById("steer-note");
+const caption = document.getElementById("caption");
+const composer = document.getElementById("composer");
+const results = document.getElementById("results");
 const runButton = document.getElementById("run");
 const stopButton = document.getElementById("stop");
 const prompt = form.elements.prompt;
 const columns = { DEFAULT: column("default"), STEERED: column("steered") };
 
-let aborter = null;
-// The conversation so far, one list a column: they part ways at the first answer.
-let talk = JSON.parse(form.dataset.talk);
+let aborter = null; // of the run that is going on
+// The conversation so far, one list for each column: they differ from the first answer on.
+let conversation = JSON.parse(form.dataset.history);
 
 function column(name) {
   const card = document.getElementById(`${name}-card`);
-  return { card, text: card.querySelector(".out"), count: card.querySelector(".count") };
+  return { card, text: card.querySelector(".out"), tokens: card.querySelector(".tokens") };
 }
 
 const mode = () => form.dataset.mode;
+const method = () => form.elements.steer_method.value;
 const number = (name) => Number(form.elements[name].value);
 const element = (tag, className, text) => {
   const node = document.createElement(tag);
@@ -28,15 +32,6 @@ const element = (tag, className, text) => {
   return node;
 };
 
-function features() {
-  return [...dials.querySelectorAll(".dial")].map((dial) => ({
-    modelId: model,
-    layer: dial.dataset.source,
-    index: Number(dial.dataset.index),
-    strength: Number(dial.querySelector("input[type=number]").value),
-  }));
-}
-
 function settings() {
   return {
     temperature: number("temperature"),
@@ -44,26 +39,26 @@ function settings() {
     freq_penalty: number("freq_penalty"),
     seed: number("seed"),
     strength_multiplier: number("strength_multiplier"),
-    steer_method: form.elements.steer_method.value,
+    steer_method: method(),
   };
 }
 
-// ---- the URL holds everything, but a conversation too long for one
+// ---- the URL holds all settings, and the conversation unless it is too long
 
-// What was said before the message in the box: while that is being answered it is in `talk` too.
-function said() {
+// The conversation before the message in the box, which during a run is in `conversation` too.
+function earlierMessages() {
   const before = (list) => (list.at(-1)?.role === "user" ? list.slice(0, -1) : list);
-  return JSON.stringify({ DEFAULT: before(talk.DEFAULT), STEERED: before(talk.STEERED) });
+  return JSON.stringify({ DEFAULT: before(conversation.DEFAULT), STEERED: before(conversation.STEERED) });
 }
-const tooLong = () => said().length > Number(form.dataset.longestChat);
+const tooLong = () => earlierMessages().length > Number(form.dataset.longestChat);
 
 function shareUrl() {
   const query = new URLSearchParams();
-  for (const f of features()) query.append("feature", `${f.layer}/${f.index}@${f.strength}`);
+  for (const f of features.selectedFeatures(model)) query.append("feature", `${f.layer}/${f.index}@${f.strength}`);
   if (mode() === "chat") query.set("mode", "chat");
-  const last = talk.STEERED.filter((m) => m.role === "user").at(-1)?.content;
+  const last = conversation.STEERED.filter((m) => m.role === "user").at(-1)?.content;
   query.set("prompt", prompt.value || (tooLong() && last) || "");
-  if (mode() === "chat" && talk.STEERED.length > 1 && !tooLong()) query.set("chat", said());
+  if (mode() === "chat" && conversation.STEERED.length > 1 && !tooLong()) query.set("chat", earlierMessages());
   for (const input of form.querySelectorAll("[data-setting]")) {
     const value = input.type === "checkbox" ? String(input.checked) : input.value;
     if (value !== input.dataset.setting) query.set(input.name, value);
@@ -71,10 +66,10 @@ function shareUrl() {
   return `${location.pathname}?${query}`;
 }
 
-const keepUrl = () => history.replaceState(null, "", shareUrl());
+const updateUrl = () => history.replaceState(null, "", shareUrl());
 
 document.getElementById("share").addEventListener("click", async (event) => {
-  keepUrl();
+  updateUrl();
   if (tooLong()) say("The conversation is too long for a link, which has your last message and the settings.");
   const button = event.currentTarget;
   try {
@@ -86,62 +81,13 @@ document.getElementById("share").addEventListener("click", async (event) => {
   setTimeout(() => (button.textContent = "Share"), 2500);
 });
 
-// ---- dials: range and number show one value
-
-dials.addEventListener("input", (event) => {
-  const dial = event.target.closest(".dial");
-  const [range, field] = [dial.querySelector("input[type=range]"), dial.querySelector("input[type=number]")];
-  if (event.target === range) field.value = range.value;
-  else range.value = field.value;
-});
-dials.addEventListener("change", keepUrl);
-dials.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-remove]");
-  if (!button) return;
-  button.closest(".dial").remove();
-  describeDials();
-  keepUrl();
-});
-function describeDials() {
-  document.getElementById("no-dials").hidden = dials.querySelector(".dial") !== null;
-}
-
-const finder = document.getElementById("finder");
-const finderButton = document.getElementById("add-feature");
-function showFinder(open) {
-  finder.hidden = !open;
-  finderButton.setAttribute("aria-expanded", String(open));
-  if (open) finder.querySelector("input").focus();
-}
-finderButton.addEventListener("click", () => showFinder(finder.hidden));
-finder.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") {
-    showFinder(false);
-    finderButton.focus();
-  } else if (event.key === "Enter" && event.target.matches("input")) {
-    event.preventDefault();
-    finder.querySelector("#found button:not([disabled])")?.click();
-  }
-});
-document.body.addEventListener("htmx:afterSwap", (event) => {
-  if (event.detail.target !== dials) return;
-  const added = [...dials.querySelectorAll(".dial")].at(-1);
-  for (const dial of dials.querySelectorAll(".dial")) {
-    if (dial !== added && dial.dataset.source === added.dataset.source && dial.dataset.index === added.dataset.index) {
-      added.remove();
-      say(`${dial.dataset.source}/${dial.dataset.index} is already here.`);
-      dial.querySelector("input[type=range]").focus();
-      return;
-    }
-  }
-  describeDials();
-  showFinder(false);
-  added.querySelector("input[type=range]").focus();
-  keepUrl();
-});
-
 // ---- completion or chat
 
+// A chat's composer is below the conversation, a completion's prompt above the texts.
+function placeComposer() {
+  if (mode() === "chat") results.after(composer);
+  else results.before(composer);
+}
 for (const button of document.querySelectorAll("[data-mode-tab]")) {
   button.addEventListener("click", () => {
     form.dataset.mode = button.dataset.modeTab;
@@ -149,8 +95,9 @@ for (const button of document.querySelectorAll("[data-mode-tab]")) {
       tab.setAttribute("aria-pressed", String(tab === button));
     }
     prompt.placeholder = prompt.dataset[mode()];
+    placeComposer();
     reset();
-    keepUrl();
+    updateUrl();
     prompt.focus();
   });
 }
@@ -158,122 +105,148 @@ for (const chip of document.querySelectorAll("[data-example]")) {
   chip.addEventListener("click", () => {
     prompt.value = chip.textContent;
     prompt.focus();
-    keepUrl();
+    updateUrl();
   });
 }
 
 function reset() {
   aborter?.abort();
-  aborter = null; // what comes of it is no one's any more
-  running(false);
-  talk = { DEFAULT: [], STEERED: [] };
+  aborter = null; // the aborted run does nothing more
+  setRunning(false);
+  conversation = { DEFAULT: [], STEERED: [] };
   clear();
   say("");
 }
 document.getElementById("reset").addEventListener("click", () => {
   reset();
-  keepUrl();
+  updateUrl();
   prompt.focus();
 });
 
-// Both columns without what was generated last; a chat shows what was said before.
+// Empty columns; a chat shows the conversation so far.
 function clear() {
-  for (const [name, { text, count, card }] of Object.entries(columns)) {
-    text.replaceChildren(...(mode() === "chat" ? talk[name].map((m) => bubble(m.role, m.content)) : []));
-    count.textContent = "";
-    card.classList.remove("live");
+  for (const [name, { text, tokens }] of Object.entries(columns)) {
+    text.replaceChildren(...(mode() === "chat" ? conversation[name].map((m) => message(m.role, m.content)) : []));
+    tokens.textContent = "";
   }
 }
 
-function say(words, bad = false) {
-  note.textContent = words;
+function say(text, bad = false) {
+  note.textContent = text;
   note.classList.toggle("bad", bad);
   note.setAttribute("role", bad ? "alert" : "status");
 }
 
+// ---- what was done
+
+function featureText(feature, multiplier, additive) {
+  const strength = Number((feature.strength * multiplier).toPrecision(6));
+  const product = multiplier === 1 ? "" : ` (${feature.strength} × ${multiplier})`;
+  const name = `${feature.layer}/${feature.index}`;
+  return additive
+    ? `${strength}${product} × the decoder direction of ${name}`
+    : `the component along the decoder direction of ${name} multiplied by ${strength}${product}`;
+}
+
+// Says in the caption what the request does; `body` is the request as it was sent.
+function describeRun(body) {
+  const additive = body.steer_method === "SIMPLE_ADDITIVE";
+  const parts = body.features.map((f) => featureText(f, body.strength_multiplier, additive));
+  const chat = body.defaultChatMessages !== undefined;
+  const positions = !chat
+    ? "at every position of prompt and completion"
+    : body.steer_special_tokens
+      ? "at every position, the chat template’s special tokens included"
+      : "at every position but the special tokens of the conversation so far";
+  const same = !chat || JSON.stringify(body.defaultChatMessages) === JSON.stringify(body.steeredChatMessages);
+  const label = form.elements.steer_method.querySelector(`[value="${body.steer_method}"]`).textContent;
+  caption.textContent = [
+    `Steered, ${label.toLowerCase()}: ${parts.join(" and ")}${additive ? " added" : ""} ${positions}.`,
+    `Default: the same ${same ? "prompt, " : ""}seed and settings without it` +
+      (same ? ", as two rows of one batch." : ", each column with its own conversation."),
+    caption.dataset.origin,
+  ].join(" ");
+}
+
 // ---- running
 
-function bubble(role, text) {
+function message(role, content) {
   const node = element("div", `turn ${role === "user" ? "you" : "it"}`);
-  const who = role === "user" ? "You" : role === "system" ? "System" : "Model";
-  node.append(element("span", "who", who), element("div", "words", text));
+  const label = role === "user" ? "You" : role === "system" ? "System" : "Model";
+  node.append(element("span", "role", label), element("div", "content", content));
   return node;
 }
 
-function startColumn({ text, count, card }, said, soFar) {
-  card.classList.add("live");
-  count.textContent = "";
+function startColumn({ text, tokens }, promptText, messages) {
+  tokens.textContent = "";
   const answer = element("span", "answer");
   const cursor = element("span", "cursor");
   if (mode() === "chat") {
-    text.replaceChildren(...soFar.map((m) => bubble(m.role, m.content)));
-    const turn = bubble("assistant", "");
-    turn.querySelector(".words").append(answer, cursor);
+    text.replaceChildren(...messages.map((m) => message(m.role, m.content)));
+    const turn = message("assistant", "");
+    turn.querySelector(".content").append(answer, cursor);
     text.append(turn);
   } else {
-    text.replaceChildren(element("span", "said", said), answer, cursor);
+    text.replaceChildren(element("span", "prompt", promptText), answer, cursor);
   }
-  return { answer, cursor };
+  return { answer, cursor, tokens: 0 };
 }
 
-function request(said) {
-  const body = { modelId: model, features: features(), stream: true, ...settings() };
-  if (mode() !== "chat") return ["/api/steer", { ...body, prompt: said, n_logprobs: 0 }];
-  return [
-    "/api/steer-chat",
-    {
-      ...body,
-      defaultChatMessages: talk.DEFAULT,
-      steeredChatMessages: talk.STEERED,
-      steer_special_tokens: form.elements.steer_special_tokens.checked,
-      n_logprobs: 0,
-    },
-  ];
+function request(promptText) {
+  const body = {
+    modelId: model,
+    features: features.selectedFeatures(model),
+    stream: true,
+    delta: true,
+    n_logprobs: 0,
+    ...settings(),
+  };
+  if (mode() !== "chat") return ["/api/steer", { ...body, prompt: promptText }];
+  const chat = {
+    defaultChatMessages: conversation.DEFAULT,
+    steeredChatMessages: conversation.STEERED,
+    steer_special_tokens: form.elements.steer_special_tokens.checked,
+  };
+  return ["/api/steer-chat", { ...body, ...chat }];
 }
 
-// The text of one column in a frame: completions send a string, chats the conversation.
-function answerOf(part) {
-  if (typeof part === "string") return part;
-  const last = part?.chatTemplate?.at(-1);
-  return last?.role === "user" || !last ? "" : last.content;
-}
-
-function paint(frame, lines, total) {
-  for (const [name, line] of Object.entries(lines)) {
-    if (frame[name] === undefined || frame[name] === null) continue;
-    line.answer.textContent = answerOf(frame[name]);
-    const n = frame.tokens?.[name];
-    if (n !== undefined) columns[name].count.textContent = `${n} of ${total}`;
+// Appends new text to the columns, which hold the only copy of it.
+function append(delta, outputs, total) {
+  for (const [name, { text, tokens }] of Object.entries(delta)) {
+    outputs[name].answer.append(text);
+    outputs[name].tokens += tokens;
+    columns[name].tokens.textContent = `${outputs[name].tokens} of ${total}`;
   }
 }
 
 async function run() {
-  const said = prompt.value;
-  if (!features().length) {
+  const promptText = prompt.value;
+  if (aborter && mode() === "chat") return say("The model is answering. Esc stops it.");
+  if (!features.selectedFeatures(model).length) {
     say("Add a feature to steer with first.", true);
-    return showFinder(true);
+    return features.showFinder(true);
   }
-  if (!said.trim()) {
+  if (!promptText.trim()) {
     say("Write something for the model first.", true);
     return prompt.focus();
   }
   if (!form.reportValidity()) return;
   aborter?.abort();
   const mine = (aborter = new AbortController());
-  const before = structuredClone(talk);
-  if (mode() === "chat") for (const list of Object.values(talk)) list.push({ role: "user", content: said });
-  keepUrl();
-  const lines = {
-    DEFAULT: startColumn(columns.DEFAULT, said, talk.DEFAULT),
-    STEERED: startColumn(columns.STEERED, said, talk.STEERED),
+  const before = structuredClone(conversation);
+  if (mode() === "chat") for (const list of Object.values(conversation)) list.push({ role: "user", content: promptText });
+  updateUrl();
+  const outputs = {
+    DEFAULT: startColumn(columns.DEFAULT, promptText, conversation.DEFAULT),
+    STEERED: startColumn(columns.STEERED, promptText, conversation.STEERED),
   };
-  running(true);
+  setRunning(true);
   say("Waiting for the model…");
-  const total = number("n_tokens");
-  let last = null;
+  let begun = false;
+  let complete = false;
   let failed = "";
   try {
-    const [url, body] = request(said);
+    const [url, body] = request(promptText);
     const response = await fetch(url, {
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
@@ -281,14 +254,18 @@ async function run() {
       signal: mine.signal,
     });
     if (!response.ok) {
-      failed = await problem(response);
+      failed = await errorMessage(response);
     } else {
-      for await (const frame of frames(response)) {
-        if (!last) say("Streaming. Esc stops.");
-        last = frame;
-        paint(frame, lines, total);
+      for await (const { name, data } of events(response)) {
+        if (!begun) {
+          say("Streaming. Esc stops.");
+          describeRun(body);
+        }
+        begun = true;
+        if (name === "delta") append(data, outputs, body.n_tokens);
+        else complete = Boolean(data.shareUrl);
       }
-      if (!last?.shareUrl) failed = "The answer broke off; run it again.";
+      if (!complete) failed = "The answer broke off; run it again.";
     }
   } catch (error) {
     if (error instanceof StreamError) failed = error.message;
@@ -296,46 +273,47 @@ async function run() {
   }
   if (aborter !== mine) return; // a newer run has taken over
   aborter = null;
-  running(false);
-  for (const line of Object.values(lines)) line.cursor.remove();
-  if (mode() === "chat") finishTurn(last, before);
-  if (!last) clear();
+  setRunning(false);
+  for (const output of Object.values(outputs)) output.cursor.remove();
+  if (mode() === "chat") finishTurn(begun ? outputs : null, before);
+  if (!begun) clear();
   if (failed) say(failed, true);
   else say(mine.signal.aborted ? "Stopped." : "");
 }
 
-// A turn that brought no answer is taken back, so that the next request is well-formed.
-function finishTurn(last, before) {
-  if (!last) {
-    talk = before;
+// A turn without an answer is removed, so that the next request is well-formed.
+function finishTurn(outputs, before) {
+  if (!outputs) {
+    conversation = before;
     return;
   }
-  for (const name of Object.keys(talk)) talk[name].push({ role: "assistant", content: answerOf(last[name]) });
+  for (const [name, { answer }] of Object.entries(outputs)) {
+    conversation[name].push({ role: "assistant", content: answer.textContent });
+  }
   prompt.value = "";
-  keepUrl();
+  updateUrl();
 }
 
-function running(yes) {
-  stopButton.hidden = !yes;
-  runButton.hidden = yes;
-  for (const { card } of Object.values(columns)) {
-    card.classList.toggle("live", yes);
-    card.setAttribute("aria-busy", String(yes));
-  }
-  if (!yes && document.activeElement === document.body) prompt.focus();
+function setRunning(running) {
+  stopButton.hidden = !running;
+  runButton.hidden = running;
+  for (const { card } of Object.values(columns)) card.setAttribute("aria-busy", String(running));
+  if (!running && document.activeElement === document.body) prompt.focus();
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   run();
 });
-form.addEventListener("change", keepUrl);
+form.elements.steer_method.addEventListener("change", () => features.setMethod(method()));
+form.addEventListener("change", updateUrl);
 stopButton.addEventListener("click", () => aborter?.abort());
+// Ctrl+Enter submits every text area's form (memicos.js); in a chat Enter alone does it as well.
 prompt.addEventListener("keydown", (event) => {
-  const send = mode() === "chat" ? !event.shiftKey : event.ctrlKey || event.metaKey;
-  if (event.key === "Enter" && send && !event.isComposing) {
+  const modified = event.shiftKey || event.ctrlKey || event.metaKey || event.altKey;
+  if (event.key === "Enter" && mode() === "chat" && !modified && !event.isComposing) {
     event.preventDefault();
-    run();
+    form.requestSubmit();
   }
 });
 document.addEventListener("keydown", (event) => {
@@ -343,8 +321,8 @@ document.addEventListener("keydown", (event) => {
 });
 document.getElementById("random-seed").addEventListener("click", () => {
   form.elements.seed.value = Math.floor(Math.random() * 1e6);
-  keepUrl();
+  updateUrl();
 });
 
-describeDials();
+features.start({ changed: updateUrl, say, method });
 clear();

@@ -1,5 +1,6 @@
-"""The dials of the steer page: features with a strength each."""
+"""The features of the steer page, each with a slider, and the search that adds them."""
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -10,80 +11,98 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
-from memicos_webapp.errors import NotFound
+from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.features import repository as features
 from memicos_webapp.features import service as feature_service
 from memicos_webapp.features.rows import FeatureCard
-from memicos_webapp.settings import Settings
+from memicos_webapp.settings import Settings, variable
 from memicos_webapp.steering import repository
-from memicos_webapp.steering.default_strength import default_strength
 from memicos_webapp.steering.page_link import LinkedFeature
+from memicos_webapp.steering.schemas import SteerMethod
+from memicos_webapp.steering.strength_scale import StrengthScale, strength_scales
 
-FOUND_AT_ONCE = 12
-"""Features that the page's search offers at a time."""
+RESULTS = 12
+"""Features that the page's search lists."""
 
 
 @dataclass(frozen=True)
-class Dial:
+class FeatureControl:
+    """A feature with a slider. `strength` is for `method`; `most` is the largest that the server takes."""
+
     model: str
     source: str
     index: int
     label: str
+    method: SteerMethod
     strength: str
-    span: str
-    """The range goes from -span to span."""
-    step: str
-    limit: str
+    most: str
+    scales: tuple[StrengthScale, ...]
+
+    @property
+    def scale(self) -> StrengthScale:
+        return next(scale for scale in self.scales if scale.method == self.method)
+
+    @property
+    def scales_json(self) -> str:
+        """Numbers of every scale by its method, for the page's script."""
+        return json.dumps(
+            {scale.method: {"value": scale.default, "max": scale.limit, "step": scale.step} for scale in self.scales}
+        )
 
 
-def name_of(card: FeatureCard) -> str:
-    """What a feature is called where it has no words: by what it promotes."""
+def label_of(card: FeatureCard) -> str:
+    """The feature's explanation; without one its index and the tokens that it promotes."""
     if card.label:
         return card.label
     promotes = ", ".join(token.strip() or "space" for token, _ in card.positive[:3])
     return f"feature {card.index}" + (f", promotes {promotes}" if promotes else "")
 
 
-def _dial(card: FeatureCard, strength: float | None, settings: Settings) -> Dial:
-    usual = default_strength(card.max_activation)
-    own = usual if strength is None else strength
-    span = min(settings.steer_strength, max(3 * usual, abs(own)))
-    # a hundred steps or so, of a round size
-    step = 10 ** math.floor(math.log10(span / 100)) if span else 1
-    span = math.ceil(span / step) * step
-    return Dial(
-        model=card.source.model_id,
-        source=card.source.name,
+async def control(
+    session: AsyncSession,
+    viewer: Viewer,
+    settings: Settings,
+    model: str,
+    feature: LinkedFeature,
+    method: SteerMethod,
+) -> FeatureControl:
+    """The control of one feature.
+
+    Raises:
+        NotFound: There is no such feature.
+    """
+    source, row = await feature_service.get(session, viewer, model, feature.source, feature.index)
+    card = (await features.cards(session, [(source, row.index)]))[source.source_id, row.index]
+    most = settings.steer_strength
+    scales = strength_scales(card.max_activation, source.residual_norm, most, method, feature.strength)
+    default = next(scale.default for scale in scales if scale.method == method)
+    return FeatureControl(
+        model=source.model_id,
+        source=source.name,
         index=card.index,
-        label=name_of(card),
-        strength=f"{own:.10g}",
-        span=f"{span:.10g}",
-        step=f"{step:.10g}",
-        limit=f"{settings.steer_strength:g}",
+        label=label_of(card),
+        method=method,
+        strength=f"{default if feature.strength is None else feature.strength:.10g}",
+        most=f"{most:g}",
+        scales=scales,
     )
 
 
-async def one(session: AsyncSession, viewer: Viewer, settings: Settings, model: str, wanted: LinkedFeature) -> Dial:
-    """The dial of a feature.
-
-    Raises:
-        NotFound: there is no such feature.
-    """
-    source, row = await feature_service.get(session, viewer, model, wanted.source, wanted.index)
-    cards = await features.cards(session, [(source, row.index)])
-    return _dial(cards[source.source_id, row.index], wanted.strength, settings)
-
-
-async def several(
-    database: Database, viewer: Viewer, settings: Settings, model: str, wanted: Sequence[LinkedFeature]
-) -> tuple[list[Dial], list[str]]:
-    """The dials of the features that an address names, and what is wrong with the others."""
-    dials, problems = [], []
-    if len(wanted) > settings.steer_features:
-        problems.append(f"{len(wanted)} features were named, {settings.steer_features} steer at once.")
+async def controls(
+    database: Database,
+    viewer: Viewer,
+    settings: Settings,
+    model: str,
+    linked: Sequence[LinkedFeature],
+    method: SteerMethod,
+) -> tuple[list[FeatureControl], list[str]]:
+    """The controls of the features that a link names, and messages about those that are wrong."""
+    found, problems = [], []
+    if len(linked) > settings.steer_features:
+        problems.append(f"{len(linked)} features were named, {settings.steer_features} steer at once.")
     most = settings.steer_strength
     async with database.snapshot() as session:
-        for feature in dict.fromkeys(wanted[: settings.steer_features]):
+        for feature in dict.fromkeys(linked[: settings.steer_features]):
             strength = feature.strength
             if strength is not None and abs(strength) > most:
                 problems.append(
@@ -91,29 +110,56 @@ async def several(
                 )
                 strength = math.copysign(most, strength)
             try:
-                dials.append(await one(session, viewer, settings, model, replace(feature, strength=strength)))
+                found.append(
+                    await control(session, viewer, settings, model, replace(feature, strength=strength), method)
+                )
             except NotFound as fault:
                 problems.append(fault.message)
-    return dials, problems
+    return found, problems
 
 
-_PLACE = re.compile(r"(?:\S*/)?(?P<source>[^/\s]+)[/\s]+(?P<index>\d{1,9})")
+_FEATURE_ID = re.compile(r"(?:\S*/)?(?P<source>[^/\s]+)[/\s]+(?P<index>\d{1,9})")
+_WORD = re.compile(r"\w+")
 
 
-async def find(session: AsyncSession, viewer: Viewer, model: str, query: str) -> list[FeatureCard]:
-    """Features of `model` by an index, by `source/index`, or by words of their explanations.
+def search_words(settings: Settings, query: str) -> list[str]:
+    """The words of a search.
 
     Raises:
-        NotFound: the query names a feature that does not exist.
+        BadInput: The query is too long, or has too many words.
+    """
+    if len(query) > settings.steer_search_characters:
+        raise BadInput(
+            f"The search has {len(query)} characters; at most {settings.steer_search_characters} are searched for "
+            f"({variable('steer_search_characters')})."
+        )
+    words = _WORD.findall(query)
+    if len(words) > settings.steer_search_words:
+        raise BadInput(
+            f"The search has {len(words)} words; at most {settings.steer_search_words} are searched for "
+            f"({variable('steer_search_words')})."
+        )
+    return words
+
+
+async def search(
+    session: AsyncSession, viewer: Viewer, settings: Settings, model: str, query: str
+) -> list[FeatureCard]:
+    """Features of `model` by an index, by `source/index`, or by the beginnings of words of their explanations.
+
+    Raises:
+        BadInput: The query is too long, or has too many words.
+        NotFound: The query names a feature that does not exist.
     """
     query = query.strip()
-    place = _PLACE.fullmatch(query)
-    if place and await catalog.source(session, viewer, model, place["source"]):
-        source, row = await feature_service.get(session, viewer, model, place["source"], int(place["index"]))
+    words = search_words(settings, query)
+    match = _FEATURE_ID.fullmatch(query)
+    if match and await catalog.source(session, viewer, model, match["source"]):
+        source, row = await feature_service.get(session, viewer, model, match["source"], int(match["index"]))
         keys = [(source, row.index)]
     elif query.isdecimal() and len(query) < 10:
         keys = await repository.by_index(session, viewer, model, int(query))
     else:
-        keys = await repository.by_words(session, viewer, model, query, FOUND_AT_ONCE)
+        keys = await repository.by_words(session, viewer, model, words, RESULTS)
     cards = await features.cards(session, keys)
     return [cards[key] for source, index in keys if (key := (source.source_id, index)) in cards]

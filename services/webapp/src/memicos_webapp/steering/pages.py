@@ -1,26 +1,29 @@
-"""The steer page and its fragments. The texts themselves come from the API, which the page's script reads."""
+"""The steer page and its fragments. The page's script reads the texts themselves from the API."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.service import unknown_model
-from memicos_webapp.database.engine import DatabaseDep, Snapshot
+from memicos_webapp.catalog.visibility import Viewer
+from memicos_webapp.database.engine import Database, DatabaseDep, Snapshot
 from memicos_webapp.errors import NotFound
+from memicos_webapp.features.rows import FeatureCard
 from memicos_webapp.features.service import parse_index
 from memicos_webapp.formatting import url_segment
+from memicos_webapp.inference.disconnect import until_disconnect
 from memicos_webapp.inference.service import InferenceDep
 from memicos_webapp.settings import Settings
 from memicos_webapp.steering import feature_controls, page_link
+from memicos_webapp.steering.schemas import SteerMethod
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["steering"])
 
-METHODS = (
-    ("SIMPLE_ADDITIVE", "add the direction"),
-    ("ORTHOGONAL_DECOMP", "scale what is there of it"),
-)
+METHOD_LABELS = (("SIMPLE_ADDITIVE", "Simple additive"), ("ORTHOGONAL_DECOMP", "Orthogonal decomposition"))
 EXAMPLES = {
     "completion": ("My favourite way to spend a Sunday is", "The letter began:", "Once upon a time"),
     "chat": ("Tell me about yourself.", "What should I do this weekend?", "Write one sentence about the sky."),
@@ -28,7 +31,7 @@ EXAMPLES = {
 
 
 @router.get("/steer")
-async def steer_somewhere(request: Request, session: Snapshot, viewer: ViewerDep) -> RedirectResponse:
+async def redirect_to_default_model(request: Request, session: Snapshot, viewer: ViewerDep) -> RedirectResponse:
     model = await catalog.default_model(session, viewer)
     if model is None:
         raise NotFound("There is nothing to steer yet: no features have been imported. `make demo` does it.")
@@ -45,21 +48,23 @@ async def steer_page(
         info = await catalog.model(session, viewer, model)
         if info is None:
             raise await unknown_model(session, viewer, model)
-    address = page_link.read_link(request)
-    shown, problems = await feature_controls.several(database, viewer, settings, model, address.features)
-    status = await inference.status(model, sorted({dial.source for dial in shown}))
+    link = page_link.read_link(request)
+    method = link.settings.steer_method
+    controls, problems = await feature_controls.controls(database, viewer, settings, model, link.features, method)
+    status = await inference.status(model, sorted({control.source for control in controls}))
     return render(
         request,
         "steering/page.html",
         section="steer",
         model=info,
-        dials=shown,
-        problems=[*address.problems, *problems],
-        form=address.settings,
+        controls=controls,
+        problems=[*link.problems, *problems],
+        form=link.settings,
         defaults=page_link.DEFAULTS,
-        methods=METHODS,
+        methods=METHOD_LABELS,
         examples=EXAMPLES,
         max_tokens=settings.steer_tokens,
+        search_characters=settings.steer_search_characters,
         longest_chat=page_link.LONGEST_CHAT,
         status=status,
         again=f"/{url_segment(model)}/inference",
@@ -67,25 +72,41 @@ async def steer_page(
 
 
 @router.get("/{model}/steer/find", response_class=HTMLResponse)
-async def find_feature(request: Request, session: Snapshot, viewer: ViewerDep, model: str, q: str = "") -> HTMLResponse:
-    problem, hits = "", []
+async def find_features(
+    request: Request, database: DatabaseDep, viewer: ViewerDep, model: str, q: str = ""
+) -> HTMLResponse:
+    """Features for what was typed so far. The browser drops a search when more is typed: its statement is cancelled."""
+    problem, cards = "", []
     try:
-        hits = await feature_controls.find(session, viewer, model, q) if q.strip() else []
+        cards = await until_disconnect(request, _search(database, viewer, request.app.state.settings, model, q))
     except NotFound as fault:
         problem = fault.message
     return render(
         request,
-        "steering/_found.html",
+        "steering/_feature_results.html",
         q=q,
         problem=problem,
-        hits=[(card, feature_controls.name_of(card)) for card in hits],
+        results=[(card, feature_controls.label_of(card)) for card in cards],
     )
 
 
-@router.get("/{model}/steer/dial", response_class=HTMLResponse)
-async def feature_dial(
-    request: Request, session: Snapshot, viewer: ViewerDep, model: str, source: str, index: str
+async def _search(database: Database, viewer: Viewer, settings: Settings, model: str, query: str) -> list[FeatureCard]:
+    if not query.strip():
+        return []
+    async with database.snapshot() as session:
+        return await feature_controls.search(session, viewer, settings, model, query)
+
+
+@router.get("/{model}/steer/feature", response_class=HTMLResponse)
+async def feature_control(
+    request: Request,
+    session: Snapshot,
+    viewer: ViewerDep,
+    model: str,
+    source: str,
+    index: str,
+    method: Annotated[SteerMethod, Query(alias="steer_method")] = "SIMPLE_ADDITIVE",
 ) -> HTMLResponse:
-    wanted = page_link.LinkedFeature(source, parse_index(index), None)
-    dial = await feature_controls.one(session, viewer, request.app.state.settings, model, wanted)
-    return render(request, "steering/_dial.html", dial=dial)
+    feature = page_link.LinkedFeature(source, parse_index(index), None)
+    control = await feature_controls.control(session, viewer, request.app.state.settings, model, feature, method)
+    return render(request, "steering/_feature_control.html", control=control)

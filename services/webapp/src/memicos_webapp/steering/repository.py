@@ -1,6 +1,6 @@
-"""SQL of the features that the steer page offers: by words of their explanations, by their index."""
+"""SQL of the steer page's search for features."""
 
-import re
+from collections.abc import Sequence
 
 from sqlalchemy import Float, func
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,23 +17,22 @@ _KEYS = (Source.id, SourceSet.id, Release.id, Model.id, Load.id, Corpus.id, Feat
 
 
 async def by_words(
-    session: AsyncSession, viewer: Viewer, model: str, words: str, limit: int
+    session: AsyncSession, viewer: Viewer, model: str, words: Sequence[str], limit: int
 ) -> list[tuple[SourceInfo, int]]:
     """Live features of listed sources of `model` by (source, index), the best match first.
 
-    Their explanations have all of `words`, or words that begin with them.
+    Their explanations have, for each of `words` (`\\w+`), a word that begins with it.
     """
-    terms = re.findall(r"\w+", words)
-    if not terms:
+    if not words:
         return []
-    query = func.to_tsquery("english", " & ".join(f"{term}:*" for term in terms))
-    rank = func.max(func.ts_rank(Explanation.words, query).cast(Float))
+    query = func.to_tsquery("english", " & ".join(f"{word}:*" for word in words))
+    rank = func.max(func.ts_rank(Explanation.description_tsvector, query).cast(Float))
     statement = (
         listed_sources(viewer, "model")
         .add_columns(Feature.index)
         .join(Explanation, Explanation.source_id == Source.id)
         .join(Feature, (Feature.load_id == Load.id) & (Feature.index == Explanation.index))
-        .where(Source.model_id == model, Feature.max_activation > 0, Explanation.words.op("@@")(query))
+        .where(Source.model_id == model, Feature.max_activation > 0, Explanation.description_tsvector.op("@@")(query))
         .group_by(*_KEYS)
         .order_by(rank.desc(), Source.layer, Feature.index)
         .limit(limit)

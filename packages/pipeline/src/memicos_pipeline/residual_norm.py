@@ -1,0 +1,32 @@
+"""The norm of the activations that a source reads: the measure of steering strengths on pages."""
+
+import numpy as np
+import torch
+from memicos_engine.capture.capture import capture
+from memicos_engine.capture.positions import included_positions
+from memicos_engine.model.language_model import LanguageModel
+from memicos_engine.sources.source import SaeSource
+
+SAMPLE = 64
+"""Contexts, spread over the corpus, that are run for it."""
+BATCH = 8
+
+
+@torch.inference_mode()
+def residual_norm(model: LanguageModel, source: SaeSource, token_ids: np.ndarray) -> float | None:
+    """Median norm of the activations at the source's hook over the counted tokens of `SAMPLE` of the contexts (N, T).
+
+    None for a source that is steered at another hook than it reads, and where no token counts.
+    """
+    if source.steer_hook != source.hook_name:
+        return None
+    chosen = token_ids[np.unique(np.linspace(0, len(token_ids) - 1, SAMPLE).astype(int))]
+    norms = []
+    for first in range(0, len(chosen), BATCH):
+        ids = torch.from_numpy(chosen[first : first + BATCH].astype(np.int64)).to(model.device)
+        hidden = capture(model, ids, None, [source.hook_name])[source.hook_name]
+        counted = included_positions(hidden, source.recipe, model.bos_token_id is not None)
+        # MPS has no float64
+        norms.append(hidden[counted].cpu().double().norm(dim=-1))
+    values = torch.cat(norms)
+    return values.median().item() if len(values) else None

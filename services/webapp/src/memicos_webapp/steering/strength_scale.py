@@ -1,0 +1,141 @@
+"""How strongly to steer: default, range and marks of a feature's slider for each steering method.
+
+SIMPLE_ADDITIVE adds strength x the unit decoder direction, so strengths are measured against the norm of the residual
+stream at the source's hook. The shares below were chosen from texts of the demo's model; docs/performance.md has the
+figures (benchmarks/steering_strength.py). ORTHOGONAL_DECOMP multiplies the component along the direction, so its
+strengths are factors and need no norm.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import get_args
+
+from memicos_webapp.steering.schemas import SteerMethod
+
+METHODS: tuple[SteerMethod, ...] = get_args(SteerMethod)
+
+CLEAR_FROM = 0.3
+"""Share of the residual norm from which a strength shows in most texts."""
+DEFAULT_SHARE = 0.45
+BREAKS_FROM = 0.8
+"""Share of the residual norm from which texts begin to fall apart; at twice of it nearly all do."""
+LIMIT_SHARE = 1.2
+"""Share of the residual norm at the ends of the slider."""
+
+DEFAULT_FACTOR = 3.0
+FACTOR_LIMIT = 10.0
+"""Default and ends of the slider of ORTHOGONAL_DECOMP."""
+
+UNKNOWN_NORM_DEFAULT = 10.0
+"""Default of a feature that never fires, where no norm is known."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A labelled point of a slider; `position` is in percent of its length."""
+
+    position: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A part of a slider, in percent of its length. Only those of positive strengths have a label."""
+
+    start: float
+    end: float
+    name: str
+    label: str
+
+    @property
+    def width(self) -> float:
+        return round(self.end - self.start, 3)
+
+    @property
+    def middle(self) -> float:
+        return round((self.start + self.end) / 2, 3)
+
+
+@dataclass(frozen=True)
+class StrengthScale:
+    """The slider of one method, from -`limit` to `limit`. `note` says what a strength means, and where it breaks."""
+
+    method: SteerMethod
+    default: float
+    limit: float
+    step: float
+    note: str
+    marks: tuple[Mark, ...]
+    zones: tuple[Zone, ...] = ()
+
+
+def default_strength(max_activation: float, residual_norm: float | None) -> float:
+    """The strength of SIMPLE_ADDITIVE for a feature without one, at two digits.
+
+    `DEFAULT_SHARE` of the residual stream's norm; where that is not known three times the feature's largest activation,
+    and `UNKNOWN_NORM_DEFAULT` for a feature that never fires.
+    """
+    if residual_norm is not None:
+        return _two_digits(DEFAULT_SHARE * residual_norm)
+    return _two_digits(3 * max_activation) if max_activation > 0 else UNKNOWN_NORM_DEFAULT
+
+
+def strength_scales(
+    max_activation: float, residual_norm: float | None, most: float, method: SteerMethod, strength: float | None
+) -> tuple[StrengthScale, ...]:
+    """The scales of all methods.
+
+    Args:
+        most: The largest strength that the server takes.
+        method: The method that `strength` is for: its slider reaches at least that far.
+        strength: A strength that a link asks for.
+    """
+    reach = {one: abs(strength) if strength is not None and one == method else 0.0 for one in METHODS}
+    return (
+        _additive(max_activation, residual_norm, most, reach["SIMPLE_ADDITIVE"]),
+        _factors(most, reach["ORTHOGONAL_DECOMP"]),
+    )
+
+
+def _additive(max_activation: float, norm: float | None, most: float, reach: float) -> StrengthScale:
+    default = default_strength(max_activation, norm)
+    limit, step = _range(max(LIMIT_SHARE * norm if norm else 3 * default, default, reach), most)
+    zero = Mark(50, "0")
+    if norm is None:
+        note = (
+            "Added to the residual stream; its norm at this source is not known, so the default is three times the "
+            "feature's largest activation, which may be too much"
+        )
+        return StrengthScale("SIMPLE_ADDITIVE", default, limit, step, note, (zero,))
+    clear, breaks = CLEAR_FROM * norm, BREAKS_FROM * norm
+    note = (
+        f"Added to the residual stream, whose median norm here is {norm:.3g}: clear from about {clear:.2g}, text "
+        f"breaks from about {breaks:.2g}"
+    )
+    edges = [("weak", 0.0, clear), ("clear", clear, breaks), ("breaks", breaks, limit)]
+    zones = [Zone(_percent(low, limit), _percent(high, limit), name, name) for name, low, high in edges if high > low]
+    mirrored = [Zone(round(100 - zone.end, 3), round(100 - zone.start, 3), zone.name, "") for zone in zones]
+    return StrengthScale("SIMPLE_ADDITIVE", default, limit, step, note, (zero,), (*mirrored, *zones))
+
+
+def _factors(most: float, reach: float) -> StrengthScale:
+    limit, step = _range(max(FACTOR_LIMIT, reach), most)
+    marks = [Mark(50, "0"), Mark(_percent(1, limit), "")]
+    note = "Factor of the component along the feature's direction: 0 removes it, 1 changes nothing"
+    return StrengthScale("ORTHOGONAL_DECOMP", min(DEFAULT_FACTOR, most), limit, step, note, tuple(marks))
+
+
+def _range(reach: float, most: float) -> tuple[float, float]:
+    """The end of a slider that reaches `reach`, and a round step of about a hundredth of it."""
+    limit = min(most, reach)
+    step = 10 ** math.floor(math.log10(limit / 100)) if limit else 1
+    return math.ceil(limit / step) * step, step
+
+
+def _percent(value: float, limit: float) -> float:
+    """The position of `value` on a slider from -`limit` to `limit`."""
+    return round(50 + 50 * min(value, limit) / limit, 3)
+
+
+def _two_digits(value: float) -> float:
+    return float(f"{value:.2g}")
