@@ -26,7 +26,7 @@ from memicos_engine.generation.decoder import Decoder
 from memicos_inference.__main__ import main
 
 def step(self, real=Decoder.step):
-    time.sleep(0.05 if self.n_live > 1 else 0)
+    time.sleep(0.05 if self.n_batch_rows > 1 else 0)
     return real(self)
 
 Decoder.step = step
