@@ -1,13 +1,13 @@
 # Every command of the repository; `make help` lists them.
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-MEMBERS := packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing packages/engine packages/pipeline[generate] \
+MEMBERS := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing packages/engine packages/pipeline[generate] \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client packages/clients/memicos-client \
 	services/webapp services/inference services/autointerp
 TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest pytest-asyncio pytest-xdist playwright axe-playwright-python \
 	glassllm psutil python-dotenv schemathesis neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
 # the services that need no torch, and what their tests use
-LIGHT := packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing \
+LIGHT := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \
 	packages/clients/memicos-client services/webapp services/autointerp
 LIGHT_TOOLS := pytest pytest-asyncio pytest-xdist neuronpedia neuronpedia-autointerp-client
@@ -19,7 +19,8 @@ export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config g
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-hub test-light fuzz soak check format lock openapi clients contracts migrations \
+.PHONY: help setup demo test test-hub test-light test-slow fuzz soak check format lock openapi clients contracts migrations \
+	visibility \
 	webapp-localhost-dev autointerp-localhost-dev inference-list-configs inference-localhost-dev inference-add-sae \
 	selftest
 
@@ -51,13 +52,16 @@ test-light: .venv-light/.ok ## test webapp and autointerp in an environment with
 	.venv-light/bin/pytest $(BESIDE) $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests \
 		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
 
+test-slow: setup ## the short form of `make fuzz`: more random requests to inference than `make test` makes
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_fuzz.py
+
 fuzz: setup ## ask inference at random for long, by its contract (FUZZ_EXAMPLES=… requests an operation and kind)
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_fuzz.py
 
 soak: setup ## ask inference for long, by many who leave in the middle, and see that nothing stays behind (SMALL=…, DEMO=… requests)
 	$(BIN)/python scripts/soak.py --small $(or $(SMALL),10000) --demo $(or $(DEMO),500)
 
-check: setup contracts migrations ## lint, formatting, types, import rules, contracts, migrations
+check: setup contracts migrations visibility ## lint, formatting, types, import rules, contracts, migrations, visibility
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
@@ -69,6 +73,9 @@ format: setup ## put imports and formatting right
 
 migrations: setup ## fail where the tables' models are not what the migrations make
 	$(BIN)/python -m memicos_webapp.database.check
+
+visibility: setup ## fail where stored data could be read past catalog/visibility.py
+	$(BIN)/python scripts/check_visibility.py
 
 lock: ## resolve requirements.in into requirements.lock (UPGRADE=--upgrade for newer versions)
 	UV_FIND_LINKS= $(UV) pip compile -q --universal -p 3.11 --no-annotate --no-header $(UPGRADE) requirements.in -o requirements.lock

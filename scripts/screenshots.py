@@ -24,6 +24,7 @@ PAGES = {
     "feature": FEATURE,
     "feature-own-text": f"{FEATURE}?defaulttesttext={TEXT}",
     "feature-embed": f"{FEATURE}?embed=true",
+    "jump": "/jump?to=87",
     "search-explanations": "/search-explanations/?q=numbers+and+dates",
     "search-text": f"/search?q={TEXT}",
     "search-tokens": f"/search-topk-by-token?modelId=smollm2-135m-it&source=15-res-4k&text={TEXT}",

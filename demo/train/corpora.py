@@ -1,4 +1,4 @@
-"""Readers of the texts that the demo's SAEs were trained on; README.md says where each package comes from."""
+"""Readers of the texts that the demo's SAEs were trained on; README.md lists the packages."""
 
 import bz2
 import csv
@@ -12,9 +12,9 @@ import mwparserfromhell
 import zstandard
 
 CHARACTERS_PER_FILE = 2_500_000
-"""What is taken of one sae-probes file at most."""
+"""Largest number of characters that are used of one sae-probes file."""
 
-LEFT_OUT = (
+EXCLUDED = (
     "hate",
     "toxic",
     "twt_emotion",
@@ -35,7 +35,7 @@ LEFT_OUT = (
     "glue_mnli_",
     "it_tick_",
 )
-"""Files of sae-probes that are not used: slurs, lists, and texts that other files repeat."""
+"""Parts of names of sae-probes files that are not used: slurs, lists, and texts that other files repeat."""
 
 
 def state_of_the_union(package: Path) -> Iterator[str]:
@@ -82,7 +82,7 @@ def probes(package: Path) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for file in sorted((package / "data/cleaned_data").glob("*.zst")):
         name = file.name.removesuffix(".csv.zst")
-        if any(part in name for part in LEFT_OUT):
+        if any(part in name for part in EXCLUDED):
             continue
         texts: list[str] = []
         size = 0

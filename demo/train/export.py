@@ -1,4 +1,4 @@
-"""Tensors of train.py -> a SAELens folder in float16 (thresholds float32), loaded again and measured."""
+"""Writes tensors of train.py as a SAELens folder in float16 (thresholds in float32), then loads and measures it."""
 
 import argparse
 import json
@@ -16,8 +16,8 @@ def export(work: Path, layer: int, out: Path) -> Path:
     """Write `<layer>-res-4k` under `out`: cfg.json, sae_weights.safetensors, training.json, memicos.json."""
     from sae_lens import JumpReLUSAE, JumpReLUSAEConfig
 
-    made = work / f"{layer}-res-4k"
-    report = json.loads((made / "training.json").read_text())
+    trained = work / f"{layer}-res-4k"
+    report = json.loads((trained / "training.json").read_text())
     folder = out / f"{layer}-res-4k"
     shutil.rmtree(folder, ignore_errors=True)
     config = JumpReLUSAEConfig(
@@ -34,7 +34,7 @@ def export(work: Path, layer: int, out: Path) -> Path:
     config.metadata.context_size = 128
     config.metadata.neuronpedia_id = f"smollm2-135m-it/{layer}-res-4k"
     sae = JumpReLUSAE(config)
-    sae.load_state_dict(torch.load(made / "raw.pt", weights_only=True))
+    sae.load_state_dict(torch.load(trained / "raw.pt", weights_only=True))
     sae.save_model(folder)
     file = folder / "sae_weights.safetensors"
     save_file(
@@ -48,7 +48,7 @@ def export(work: Path, layer: int, out: Path) -> Path:
 
 
 def measure(folder: Path, work: Path, layer: int) -> None:
-    """Print explained variance and L0 of what SAELens loads from `folder`, on 2,000 harvested tokens."""
+    """Load `folder` with SAELens and print explained variance and L0 on 2,000 harvested tokens."""
     from sae_lens import SAE
 
     sae = SAE.load_from_disk(folder)

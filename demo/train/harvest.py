@@ -1,4 +1,4 @@
-"""Residuals of the demo model after three layers, over mixed texts.
+"""Records residuals of the demo's model after three layers, over mixed texts.
 
 Writes into the working folder `act<layer>.u16` (bfloat16 bits, tokens x 576), `tokens.npy` (windows x 127)
 and `progress.json`.
@@ -19,7 +19,7 @@ import torch
 LAYERS = (7, 15, 23)
 WIDTH = 576
 WINDOW = 127
-"""Tokens of a window; BOS stands before each, and its residual is not kept."""
+"""Tokens of a window, BOS left out; a BOS token precedes each window, and its residual is not stored."""
 BOS = 1
 BATCH = 16
 WINDOWS_PER_FILE = 3500
@@ -40,7 +40,7 @@ def windows(groups: dict[str, list[str]], tokenizer: Any, seed: int) -> list[lis
     """Shuffled windows of `WINDOW` token ids; texts of one group are joined by a blank line."""
     rng = random.Random(seed)
     separator = tokenizer.encode("\n\n")
-    everything: list[list[int]] = []
+    selected: list[list[int]] = []
     for name, texts in groups.items():
         texts = list(texts)
         rng.shuffle(texts)
@@ -48,12 +48,12 @@ def windows(groups: dict[str, list[str]], tokenizer: Any, seed: int) -> list[lis
         for start in range(0, len(texts), 256):
             for encoded in tokenizer(texts[start : start + 256], add_special_tokens=False)["input_ids"]:
                 ids += encoded + separator
-        # the last window that fits exactly is left out, as in the run that made the demo's SAEs
+        # a last window that fits exactly is left out, as in the run that made the demo's SAEs
         cut = [ids[start : start + WINDOW] for start in range(0, len(ids) - WINDOW, WINDOW)]
         rng.shuffle(cut)
-        everything += cut[: WINDOWS_PER_COLLECTION if name in COLLECTIONS else WINDOWS_PER_FILE]
-    rng.shuffle(everything)
-    return everything
+        selected += cut[: WINDOWS_PER_COLLECTION if name in COLLECTIONS else WINDOWS_PER_FILE]
+    rng.shuffle(selected)
+    return selected
 
 
 def harvest(model_folder: Path, tokens: np.ndarray, out: Path) -> None:
@@ -76,7 +76,7 @@ def harvest(model_folder: Path, tokens: np.ndarray, out: Path) -> None:
     files = {
         layer: np.memmap(out / f"act{layer}.u16", dtype=np.uint16, mode="w+", shape=(total, WIDTH)) for layer in LAYERS
     }
-    began = time.time()
+    started_at = time.time()
     with torch.inference_mode():
         for start in range(0, len(tokens), BATCH):
             ids = torch.from_numpy(tokens[start : start + BATCH].astype(np.int64))
@@ -88,7 +88,7 @@ def harvest(model_folder: Path, tokens: np.ndarray, out: Path) -> None:
                 file[start * WINDOW : done] = rows.view(torch.uint16).numpy()
             if (start // BATCH) % 50 == 0:
                 (out / "progress.json").write_text(json.dumps({"done": done}))
-                print(f"{done:,} tokens, {done / (time.time() - began):.0f} a second", flush=True)
+                print(f"{done:,} tokens, {done / (time.time() - started_at):.0f} a second", flush=True)
     for file in files.values():
         file.flush()
     (out / "progress.json").write_text(json.dumps({"done": total, "final": True}))

@@ -19,17 +19,17 @@ WIDTH, FEATURES, K, BATCH = 576, 4096, 32, 4096
 LEARNING_RATE = 8e-4
 WARM_UP_STEPS = 50
 DEAD_AFTER = 300_000
-"""Tokens without firing after which a latent counts as dead and takes part in the auxiliary loss."""
+"""Number of tokens without activation after which a latent is dead and takes part in the auxiliary loss."""
 AUXILIARY_K = 64
 AUXILIARY_WEIGHT = 1 / 16
 BLOCK = 4096
-"""Rows read in one piece; 16 pieces are shuffled together."""
+"""Rows that are read together; 16 blocks are shuffled together."""
 
 
 class Residuals:
-    """Rows of one layer's residual file (tokens, 576); the last `held_out` are not trained on.
+    """Rows of one layer's residual file (tokens, 576); the last `held_out` are kept for measuring.
 
-    Rows whose norm reaches `cut` (4 times the median: attention sinks) are left out everywhere.
+    Rows whose norm reaches `cut` (4 times the median: attention sinks) are never used.
     """
 
     def __init__(self, folder: Path, layer: int, held_out: int, sample: int, seed: int) -> None:
@@ -58,7 +58,7 @@ class Residuals:
         return (rows - self.mean) / self.scale
 
     def batches(self) -> Iterator[torch.Tensor]:
-        """Normalised batches (4096, 576) for ever, shuffled in blocks of 16 pieces."""
+        """Yield normalised batches (4096, 576) without end; 16 blocks of rows are shuffled together."""
         while True:
             starts = self.rng.permutation(np.arange(0, self.training - BLOCK, BLOCK))
             for i in range(0, len(starts) - 15, 16):
@@ -100,7 +100,7 @@ def start_weights() -> Weights:
 
 
 def threshold(pre: torch.Tensor, draws: int) -> torch.Tensor:
-    """The value that K of FEATURES values of `pre` exceed, from `draws` random ones of them."""
+    """Estimate, from `draws` random entries, the value that K of FEATURES entries of `pre` exceed."""
     sample = pre.flatten()[torch.randint(0, pre.numel(), (draws,))].float()
     return sample.topk(int(draws * K / FEATURES)).values[-1]
 
@@ -110,7 +110,7 @@ def train(data: Residuals, steps: int) -> Weights:
     optimiser = torch.optim.Adam(weights.all(), lr=LEARNING_RATE, betas=(0.9, 0.999))
     silent = torch.zeros(FEATURES)
     batches = data.batches()
-    began = time.time()
+    started_at = time.time()
     for step in range(steps):
         rows = next(batches)
         for group in optimiser.param_groups:
@@ -136,7 +136,7 @@ def train(data: Residuals, steps: int) -> Weights:
             centred = (rows - rows.mean(0)).pow(2).sum()
             explained = 1 - float(error.detach().pow(2).sum() / centred)
             l0 = float(mask.float().sum(1).mean())
-            speed = (step + 1) * BATCH / (time.time() - began)
+            speed = (step + 1) * BATCH / (time.time() - started_at)
             print(
                 f"{step}: loss {float(loss.detach()):.2f}, explained {explained:.4f}, L0 {l0:.1f}, "
                 f"dead {len(dead)}, {speed:.0f} tokens a second",
@@ -146,7 +146,7 @@ def train(data: Residuals, steps: int) -> Weights:
 
 
 def auxiliary_loss(pre: torch.Tensor, error: torch.Tensor, dead: torch.Tensor, w_dec: torch.Tensor) -> torch.Tensor:
-    """How badly the dead latents alone explain what the others left (Gao et al. 2024, arXiv:2406.04093)."""
+    """Error of reconstructing the residual error from the dead latents alone (Gao et al. 2024, arXiv:2406.04093)."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         of_dead = pre[:, dead]
         values, index = of_dead.float().topk(min(AUXILIARY_K, len(dead)), dim=1)
@@ -156,7 +156,7 @@ def auxiliary_loss(pre: torch.Tensor, error: torch.Tensor, dead: torch.Tensor, w
 
 
 def step_on_unit_rows(optimiser: torch.optim.Optimizer, weights: Weights) -> None:
-    """One step that leaves decoder rows at norm 1: the gradient's parallel part is dropped."""
+    """An optimiser step that keeps decoder rows at norm 1: the gradient's parallel part is removed."""
     w_dec = weights.w_dec
     assert w_dec.grad is not None
     with torch.no_grad():
@@ -169,7 +169,7 @@ def step_on_unit_rows(optimiser: torch.optim.Optimizer, weights: Weights) -> Non
 
 @torch.no_grad()
 def measure(data: Residuals, weights: Weights) -> tuple[torch.Tensor, dict[str, float]]:
-    """The threshold that gives L0 = K on held-out rows, and what the SAE does there."""
+    """The threshold that gives L0 = K on held-out rows, and the SAE's figures there."""
     rows = data.held_out()
     pre = torch.cat([weights.before_threshold(part) for part in rows.split(4096)])
     limit = threshold(pre, 4_000_000)

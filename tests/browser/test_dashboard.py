@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable
 
+import pytest
 from memicos_testing.fake_inference_server import FakeInferenceServer, value_of
 from memicos_testing.llm_provider import LlmProvider, Reply
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 Watched = Callable[..., Page]
 
@@ -143,23 +144,52 @@ def test_own_text_waits_while_inference_loads(page: Page, webapp_url: str, infer
     expect(page.get_by_text("inference ready")).to_be_visible()
 
 
-def test_a_language_model_explains_it(page: Page, webapp_url: str, provider: LlmProvider) -> None:
+def test_explanations_are_generated_chosen_as_label_and_deleted(
+    page: Page, webapp_url: str, provider: LlmProvider
+) -> None:
     page.goto(f"{webapp_url}/small/3-res/9")
+    default = "the word 'sea' and what follows it"
     heading = page.get_by_role("heading", level=1)
-    expect(heading).to_have_text("the word 'sea' and what follows it")
-    form = page.get_by_role("form", name="Explain with a language model")
+    expect(heading).to_have_text(default)
+    form = page.get_by_role("form", name="Generate an explanation")
     provider.script(Reply(status=429))
-    form.get_by_label("Language model").fill("some/model")
+    form.get_by_label("Explainer model").fill("some/model")
     form.get_by_role("button", name="Generate explanation").click()
-    said = page.locator("#explain-result")
-    expect(said.get_by_role("alert")).to_contain_text("The language model gave no explanation (rate_limited)")
-    expect(heading).to_have_text("the word 'sea' and what follows it")
+    status = page.locator("#explanation-status")
+    expect(status.get_by_role("alert")).to_contain_text("The language model gave no explanation (rate_limited)")
     form.get_by_role("button", name="Generate explanation").click()
-    expect(said).to_have_text("some/model explained it.")
+    expect(status).to_have_text("Explanation by some/model added.")
+    explanations = page.locator("#explanations .explanation")
+    expect(explanations).to_have_count(2)
+    # it is the label by choice only
+    expect(heading).to_have_text(default)
+    expect(explanations.first).to_contain_text(default)
+    form.get_by_role("button", name="Generate explanation").click()
+    expect(status.get_by_role("alert")).to_contain_text("already exists")
+    explanations.nth(1).get_by_role("button", name="Use as label").click()
     expect(heading).to_have_text("the sea")
-    expect(page.locator("#explanations .explanation")).to_have_count(2)
-    form.get_by_role("button", name="Generate explanation").click()
-    expect(said.get_by_role("alert")).to_contain_text("already exists")
+    expect(explanations.first).to_contain_text("the sea")
+    page.reload()
+    expect(heading).to_have_text("the sea")
+    # a dataset's explanation cannot be deleted; the own one only after a confirmation
+    expect(page.get_by_role("button", name="Delete the explanation")).to_have_count(1)
+    questions: list[str] = []
+
+    def dismiss(dialog: Dialog) -> None:
+        questions.append(dialog.message)
+        dialog.dismiss()
+
+    page.once("dialog", dismiss)
+    page.get_by_role("button", name="Delete the explanation").click()
+    expect(explanations).to_have_count(2)
+    assert questions == ["Delete this explanation? “the sea”"]
+    page.once("dialog", lambda dialog: dialog.accept())
+    # by keyboard
+    page.get_by_role("button", name="Delete the explanation").focus()
+    page.keyboard.press("Enter")
+    expect(status).to_have_text("Explanation deleted.")
+    expect(explanations).to_have_count(1)
+    expect(heading).to_have_text(default)
 
 
 def test_the_embed_code_is_copied(page: Page, webapp_url: str) -> None:
@@ -191,3 +221,104 @@ def test_an_embedded_dashboard_has_no_navigation(page: Page, webapp_url: str, in
     expect(page.get_by_role("navigation")).to_have_count(0)
     expect(page.locator("#test-result .own-text")).to_be_visible()
     expect(page.get_by_role("link", name="Open in memicos")).to_have_attribute("href", "/small/2-res/5")
+
+
+def tops(page: Page, *names: str) -> list[float]:
+    """Where the sections of these headings begin, in pixels from the top of the page."""
+    headings = [page.get_by_role("heading", level=2, name=re.compile(f"^{name}")) for name in names]
+    return [heading.evaluate("e => e.getBoundingClientRect().top + scrollY") for heading in headings]
+
+
+SECTIONS = ("Explanations", "Positive logits", "Activation density", "Test your own text", "Top activations")
+RELATED = ("Similar features", "How this was computed")
+
+
+def test_a_phone_shows_explanation_logits_and_histograms_before_the_examples(
+    watched: Watched, webapp_url: str, inference: FakeInferenceServer
+) -> None:
+    page = watched(viewport={"width": 390, "height": 844}, has_touch=True)
+    page.goto(f"{webapp_url}/small/2-res/5")
+    shown = tops(page, *SECTIONS, *RELATED)
+    assert shown == sorted(shown)
+    # the first three before two screens have passed
+    assert shown[2] < 2 * 844
+
+
+@pytest.mark.parametrize("width", [540, 1280])
+def test_an_embedded_dashboard_is_in_the_order_of_reading(
+    watched: Watched, webapp_url: str, inference: FakeInferenceServer, width: int
+) -> None:
+    page = watched(viewport={"width": width, "height": 600})
+    page.goto(f"{webapp_url}/small/2-res/5?embed=true")
+    shown = tops(page, *SECTIONS)
+    assert shown == sorted(shown)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_order_of_the_document_is_the_order_of_reading(
+    watched: Watched, webapp_url: str, inference: FakeInferenceServer, width: int
+) -> None:
+    page = watched(viewport={"width": width, "height": 844})
+    page.goto(f"{webapp_url}/small/2-res/5")
+    positions = page.evaluate(
+        """() => [...document.querySelectorAll("main .stack section")].map((section) => {
+             const box = section.getBoundingClientRect();
+             return [Math.round(box.left), Math.round(box.top + scrollY)];
+           })"""
+    )
+    assert len(positions) >= 7
+    # in each column from top to bottom
+    for column in {left for left, _ in positions}:
+        rows = [top for left, top in positions if left == column]
+        assert rows == sorted(rows)
+    if width == 390:
+        assert len({left for left, _ in positions}) == 1
+
+
+def test_a_menu_closes_on_escape_and_on_a_click_outside(page: Page, webapp_url: str) -> None:
+    page.goto(f"{webapp_url}/small/2-res/5")
+    code, summary = page.locator("#embed-code"), page.get_by_text("Embed", exact=True)
+    summary.click()
+    expect(code).to_be_visible()
+    code.click()
+    expect(code).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(code).to_be_hidden()
+    expect(page.locator("details.menu summary")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(code).to_be_visible()
+    page.get_by_role("heading", level=2, name="Explanations").click()
+    expect(code).to_be_hidden()
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.mouse.click(5, 5)
+    expect(page.locator("#keys")).to_be_hidden()
+
+
+def test_the_jump_box_lists_the_pages_that_an_input_fits(page: Page, webapp_url: str) -> None:
+    page.goto(webapp_url)
+    page.keyboard.press("/")
+    page.keyboard.type("7")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Pages that match “7”")
+    page.get_by_role("link", name="3-res/7").click()
+    expect(page).to_have_url(f"{webapp_url}/small/3-res/7")
+    # on the page of a source the index is one of that source
+    page.keyboard.press("/")
+    page.keyboard.type("9")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{webapp_url}/small/3-res/9")
+
+
+def test_tokens_to_rank_by_are_targets_of_24_pixels(
+    watched: Watched, webapp_url: str, inference: FakeInferenceServer
+) -> None:
+    page = watched(viewport={"width": 390, "height": 844}, has_touch=True)
+    page.goto(f"{webapp_url}/search?q=a+b+,+c+the+whale&hideDense=false")
+    links = page.locator(".token-links a")
+    expect(links).not_to_have_count(0)
+    for link in links.all():
+        box = link.bounding_box()
+        assert box and box["width"] >= 24 and box["height"] >= 24
+    links.nth(1).tap()
+    expect(page.locator(".token-links a[aria-current]")).to_have_count(1)

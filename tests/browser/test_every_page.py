@@ -1,7 +1,9 @@
-"""What holds for every page: no faults in the console, no sideways scrolling, both themes, enough contrast."""
+"""Every page: no errors in the console, no sideways scrolling, both themes, and WCAG 2.2 AA in each of them."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+import axe_playwright_python
 import pytest
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from playwright.sync_api import Page, expect
@@ -26,9 +28,14 @@ PAGES = (
     "/search-topk-by-token?q=the+whale+rose+from+the+sea&hideDense=false",
     "/small/steer?feature=1-res/5&feature=2-res/7&prompt=Once",
     "/small/steer?mode=chat",
+    "/jump?to=7",
     "/api-doc",
     "/nope",
 )
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+COLOUR_RULES = ["color-contrast", "link-in-text-block"]
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 def open_page(page: Page, address: str) -> None:
@@ -141,3 +148,66 @@ def test_contrast_of_every_text_is_aa(
             light, dark = sorted((luminance(ink), luminance(paper)), reverse=True)
             needed = 3 if size >= 24 else 4.5
             assert (light + 0.05) / (dark + 0.05) >= needed, (scheme, path, name, ink, paper)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(
+    watched: Watched, webapp_url: str, inference: FakeInferenceServer, scheme: str, width: int
+) -> None:
+    # the other theme changes colours alone
+    options = {"runOnly": RULES if scheme == "light" else COLOUR_RULES, "resultTypes": ["violations"]}
+    page = watched(color_scheme=scheme, viewport={"width": width, "height": 900})
+    for path in PAGES:
+        open_page(page, webapp_url + path)
+        page.evaluate(AXE)
+        result = page.evaluate("options => axe.run(options)", options)
+        found = [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in result["violations"]]
+        assert found == [], (path, found)
+        assert "color-contrast" in {rule["id"] for rule in result["passes"]}, path
+
+
+CONTROLS = """() => {
+  const rgba = (text) => { const n = text.match(/[\\d.]+/g).map(Number); return n.length > 3 ? n : [...n, 1]; };
+  const over = (top, under) => [0, 1, 2].map((i) => top[i] * top[3] + under[i] * (1 - top[3])).concat(1);
+  const paper = (element) => {
+    const layers = [];
+    for (let e = element; e; e = e.parentElement) layers.unshift(rgba(getComputedStyle(e).backgroundColor));
+    return layers.reduce((under, top) => over(top, under), [255, 255, 255, 1]);
+  };
+  const fields = "input:not([type=hidden], [type=checkbox], [type=radio], [type=range]), select, textarea";
+  return [...document.querySelectorAll(fields)].filter((e) => e.checkVisibility() && e.offsetWidth > 1).map((field) => {
+    // the border of the jump box is around the field
+    const framed = field.closest(".jump") || field;
+    const style = getComputedStyle(framed);
+    const placeholder = getComputedStyle(field, "::placeholder");
+    return {
+      name: field.name || field.id, border: over(rgba(style.borderTopColor), paper(framed.parentElement)),
+      width: parseFloat(style.borderTopWidth), around: paper(framed.parentElement), inside: paper(field),
+      placeholder: field.placeholder ? over(rgba(placeholder.color), paper(field)) : null,
+      opacity: Number(placeholder.opacity),
+    };
+  });
+}"""
+"""Colours of every field: of its border, of what is around and inside it, and of its placeholder."""
+
+
+def contrast(one: list[float], other: list[float]) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_borders_of_fields_and_placeholders_have_the_contrast_of_aa(
+    watched: Watched, webapp_url: str, inference: FakeInferenceServer, scheme: str
+) -> None:
+    page = watched(color_scheme=scheme)
+    for path in PAGES:
+        open_page(page, webapp_url + path)
+        fields = page.evaluate(CONTROLS)
+        assert fields or "embed" in path
+        for field in fields:
+            assert field["width"] >= 1 and contrast(field["border"], field["around"]) >= 3, (scheme, path, field)
+            if field["placeholder"]:
+                assert field["opacity"] == 1
+                assert contrast(field["placeholder"], field["inside"]) >= 4.5, (scheme, path, field)

@@ -69,3 +69,33 @@ def test_an_example_fills_the_text(page: Page, webapp_url: str, inference: FakeI
     page.get_by_role("link", name=re.compile("The whale sank")).click()
     expect(page.get_by_role("textbox", name="Your text")).to_have_value(re.compile("^The whale sank the ship"))
     expect(page.locator(".token-links a").nth(1)).to_have_text(" whale")
+
+
+def test_the_ranking_is_chosen_and_no_source_is_refused(
+    page: Page, webapp_url: str, inference: FakeInferenceServer
+) -> None:
+    page.goto(f"{webapp_url}/search?q=the+whale+rose+from+the+sea&hideDense=false")
+    results = page.locator(".result")
+    expect(results).to_have_count(30)
+    expect(results.first.locator(".example-value")).to_contain_text("%")
+    expect(page.get_by_text("as a share of each feature’s maximum activation")).to_be_visible()
+    page.get_by_role("combobox", name="Rank by").select_option("raw")
+    page.get_by_role("button", name="Run").click()
+    expect(page).to_have_url(re.compile("rank=raw"))
+    expect(results).to_have_count(30)
+    expect(results.first.locator(".example-value")).not_to_contain_text("%")
+    page.get_by_role("link", name="Rank by share of the maximum activation").click()
+    expect(results.first.locator(".example-value")).to_contain_text("%")
+    expect(page.get_by_role("combobox", name="Rank by")).to_have_value("share")
+    asked = len(inference.seen)
+    for box in page.get_by_role("group", name="Sources").get_by_role("checkbox").all():
+        box.uncheck()
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("alert")).to_have_text("No source is chosen: choose at least one to search in.")
+    expect(results).to_have_count(0)
+    assert len(inference.seen) == asked
+    page.get_by_role("checkbox", name="2-res").check()
+    page.get_by_role("button", name="Run").click()
+    expect(results.first).to_be_visible()
+    expect(page.get_by_role("checkbox", name="2-res")).to_be_checked()
+    expect(page.get_by_role("checkbox", name="1-res")).not_to_be_checked()

@@ -44,3 +44,11 @@ def test_readme_lists_every_command() -> None:
     named = set(re.findall(r"`make ([a-z-]+)", (ROOT / "README.md").read_text()))
     named |= {"clients"} if "make openapi clients" in (ROOT / "README.md").read_text() else set()
     assert named >= TARGETS
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_text_wraps_at_120_characters(document: Path) -> None:
+    # a row of a table is one line, and code is printed as it is sent
+    text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.M | re.S)
+    long = [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")]
+    assert long == []

@@ -1,4 +1,4 @@
-"""The `memicos` command's programs of inference, each once as a program."""
+"""Sub-commands of `memicos` that inference and webapp contribute, each once as a program."""
 
 import subprocess
 import sys

@@ -9,7 +9,7 @@ import psutil
 from memicos_testing.demo_program import Demo, Start, alive
 
 
-def test_a_taken_port_is_named_with_its_holder(start: Start, data: Path) -> None:
+def test_a_taken_port_is_named_with_its_listener(start: Start, data: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -79,7 +79,7 @@ def test_inference_that_is_killed_comes_again(start: Start, data: Path) -> None:
     demo.wait_for("inference is ready")
     (inference,) = [p for p in demo.family() if "memicos_inference" in p.cmdline()]
     inference.kill()
-    demo.wait_for("inference was ended by SIGKILL: it is started again")
+    demo.wait_for("inference was ended by SIGKILL: it is restarted")
     # pages have been there all the time
     assert httpx.get(f"{demo.webapp}/smollm2-135m-it/15-res-4k/0", timeout=60).status_code == 200
     (again,) = [p for p in demo.family() if "memicos_inference" in p.cmdline()]

@@ -13,9 +13,9 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from memicos_cli.main import app
 from memicos_inference.app import create_app as create_inference
 from memicos_inference.settings import Settings as InferenceSettings
-from memicos_pipeline.cli import app
 from memicos_pipeline.generate import generate
 from memicos_testing.servers import free_port, in_thread
 from memicos_testing.small_model import SAMPLE, small_model, small_sae, write_extras

@@ -1,6 +1,7 @@
 """A dataset is believed only where it is what its manifest says; each refusal names the file and what to do."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from memicos_dataset import manifest as m
 from memicos_dataset import schema
 from memicos_dataset.errors import DatasetError
-from memicos_dataset.read import contexts, features, read_manifest, verify
+from memicos_dataset.read import contexts, documents, explanations, features, read_manifest, verify
 from memicos_dataset.write import write_table
 
 DEMO = Path(__file__).parents[3] / "demo" / "dataset"
@@ -173,3 +174,17 @@ def test_the_demo_is_whole() -> None:
                 full += len(tops) >= 10
         assert indices == list(range(4096))
         assert full >= 0.85 * 4096
+
+
+def test_labels_and_titles_of_the_demo_are_written_as_people_write_them() -> None:
+    manifest = read_manifest(DEMO)
+    for source in manifest.source_set.sources:
+        labels = [text for batch in explanations(DEMO, source) for text in batch.column("description").to_pylist()]
+        promoting = [text.split("; promotes ")[1] for text in labels if "; promotes " in text]
+        assert len(promoting) > 100
+        # no blank at either end of a quoted word
+        assert not [text for text in promoting if re.search(r"(^|[ ,])' | '($|,)", text)]
+    rows = [row for batch in documents(DEMO, manifest) for row in batch.to_pylist()]
+    titles = [row["title"] for row in rows if row["collection"] == "State of the Union addresses"]
+    assert {"Richard Nixon, 1970", "Ulysses S. Grant, 1874", "William McKinley, 1898"} <= set(titles)
+    assert len(titles) > 200 and all(re.fullmatch(r"([A-Z]\w*\.? )+[A-Z]\w+, \d{4}", title) for title in titles)

@@ -224,7 +224,7 @@ def test_steering_that_misses_written_tokens_is_caught(llama: LanguageModel, mon
 
     def prompt_only(self: Any) -> Any:
         for one in self.generations:
-            one.changes = [{} for _ in one.rows]
+            one.steering = [{} for _ in one.rows]
         return whole(self)
 
     monkeypatch.setattr(Decoder, "step", prompt_only)

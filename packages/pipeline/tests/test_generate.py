@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from memicos_dataset import checks, read
 from memicos_dataset.manifest import Manifest
 from memicos_dataset.read import contexts, explanations, features, read_manifest, verify
-from memicos_pipeline.config import GenerateConfig
+from memicos_pipeline.config import ConfigError, GenerateConfig
 from memicos_pipeline.generate import generate
 from memicos_testing.small_model import small_model, small_sae, write_extras
 from memicos_testing.tiny_generate import tiny_config
@@ -141,6 +142,41 @@ def test_every_live_feature_is_explained(made: Made) -> None:
         assert all(row["method"] == "token-statistics" and row["model"] is None and row["description"] for row in said)
         live = {row["index"] for row in rows_of(made, source.id) if row["active_tokens"]}
         assert live <= {row["index"] for row in said}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"id": "att"}, "source_set.sources: source '1-res' does not belong to set 'att'"),
+        ({"sources": ["2-res", "1-res", "3-res"]}, "cfg.json is missing"),
+    ],
+)
+def test_sources_that_do_not_fit_are_refused_before_the_harvest(
+    made: Made, change: dict[str, Any], problem: str
+) -> None:
+    config = made.config.model_copy(update={"source_set": made.config.source_set.model_copy(update=change)})
+    with pytest.raises(ConfigError, match=problem):
+        generate(config, lambda line: None)
+
+
+def test_a_dataset_can_be_imported(made: Made) -> None:
+    """Every rule that the importer checks holds."""
+    manifest, out = made.manifest, made.config.out
+    checks.check_manifest(out, manifest)
+    documents, vocabulary = checks.DocumentCheck(manifest), checks.VocabularyCheck()
+    for batch in read.document_batches(out, manifest):
+        documents.check(batch)
+    for batch in read.vocabulary_batches(out, manifest):
+        vocabulary.check(batch)
+    contexts = checks.ContextCheck(manifest, documents.numbers, vocabulary.token_ids)
+    for batch in read.context_batches(out, manifest):
+        contexts.check(batch)
+    for source in manifest.source_set.sources:
+        features = checks.FeatureCheck(source, contexts.lengths, vocabulary.token_ids)
+        for batch in read.feature_batches(out, source):
+            features.check(batch)
+        for batch in read.explanation_batches(out, source):
+            checks.check_explanations(batch, features.indices)
 
 
 def test_made_again_it_is_the_same(made: Made) -> None:

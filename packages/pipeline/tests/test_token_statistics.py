@@ -1,4 +1,4 @@
-"""Token statistics on characters that are digits to Unicode but no decimal numbers."""
+"""Token statistics: digits that are no decimal numbers, and the wording of promoted tokens."""
 
 import unicodedata
 
@@ -43,3 +43,18 @@ def test_features_on_such_characters_are_explained() -> None:
     assert texts[0] == ""
     for token, text in zip(TOKENS[1:], texts[1:], strict=True):
         assert text == f"active only once, on '{token.strip()}'"
+
+
+@pytest.mark.parametrize(
+    ("promoted", "wording"),
+    [(" been", "promotes 'been'"), ("ing", "promotes '-ing'"), ("Been", "promotes 'Been'")],
+)
+def test_promoted_tokens_are_quoted_without_blanks(promoted: str, wording: str) -> None:
+    strings = ["<bos>", " have", promoted, *(f" word{chr(97 + i)}" for i in range(20))]
+    # a feature on " have", which the promoted token follows each time
+    row = [0, *(number for i in range(20) for number in (1, 2, 3 + i))]
+    corpus = token_statistics.read_corpus(np.array([row]), strings, ["book"])
+    values = np.array(row)[:, None] == np.array([[1]])
+    matrix = sparse.csr_matrix(values.astype(np.float32))
+    (text,) = token_statistics.explain_source(matrix, np.arange(len(row)) > 0, corpus, [[2]])
+    assert text.endswith(f"; {wording}"), text

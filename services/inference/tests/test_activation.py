@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from memicos_inference_client import Client
@@ -20,6 +21,7 @@ from memicos_inference_client.models import (
     TopkResponse,
 )
 from memicos_testing import plain_model
+from memicos_testing.servers import Serve
 from memicos_testing.small_model import NAME, SAMPLE
 
 Tokenize = Callable[[str], list[int]]
@@ -211,3 +213,23 @@ async def test_the_sync_client_reads_the_same(url: str, client: Client) -> None:
         answer = await asyncio.to_thread(activation_single.sync, client=sync_client, body=body)
     assert isinstance(answer, SingleResponse)
     assert answer == await activation_single.asyncio(client=client, body=body)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sort_by_token_indexes": [99]}, "Cannot sort by position 99"),
+        ({"feature_filter": [96]}, "Source 1-small has features 0 to 95; there is no 96"),
+        ({"feature_filter": list(range(96)), "num_results": 96}, "The answer would have"),
+    ],
+)
+async def test_what_is_wrong_with_a_ranking_is_told_before_the_model_runs(
+    serve: Serve, change: dict[str, Any], message: str
+) -> None:
+    url = await serve(max_values=50, sae_sets=("small",), selftest_seconds=0)
+    body = {"model": NAME, "prompt": "Alice sat", "source_set": "small", "selected_sources": ["1-small"]}
+    async with httpx.AsyncClient(base_url=url) as http:
+        refused = await http.post("/v1/activation/all", json=body | change)
+        assert refused.status_code == 400 and message in refused.json()["error"], refused.text
+        metrics = (await http.get("/metrics")).text
+        assert 'memicos_inference_tokens_in_total{kind="capture"} 0.0' in metrics

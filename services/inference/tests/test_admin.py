@@ -2,19 +2,23 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from memicos_engine.selftest.reconstruction_record import FILE_NAME, measure_reconstruction, write_record
+from memicos_inference import model_loading
+from memicos_inference.settings import Settings
 from memicos_inference_client import AuthenticatedClient
 from memicos_inference_client.api.admin import add_sources, remove_source
 from memicos_inference_client.models import AddSourcesRequest, AddSourcesResponse, RemoveSourceResponse
 from memicos_testing.foreign_saes import random_weights, write_openai, write_saelens
 from memicos_testing.servers import Serve
 from memicos_testing.small_model import NAME, small_sae
+from safetensors.torch import load_file, save_file
 
 SECRET = "open sesame"
 
@@ -163,3 +167,38 @@ async def test_a_source_that_was_unavailable_is_put_right(serve: Serve, allowed:
         assert await add(http, "mine") == (200, {"added": ["1-mine"]})
         found = (await http.get("/v1/capabilities")).json()
         assert found["unavailable_sources"] == [] and await ids(http) == ["2-topk", "1-mine"]
+
+
+async def test_a_source_that_was_put_right_and_added_again_is_checked_again(
+    serve: Serve, settings: Callable[..., Settings], allowed: Path
+) -> None:
+    """Its weights were changed after the record of them was written; the check belongs to those weights."""
+    folder = allowed / "1-mine"
+    loaded = model_loading.load_model(settings(sae_folder=allowed, sae_sets=("mine",)), lambda text, share: None)
+    record = measure_reconstruction(loaded.model, loaded.source_cache.get("1-mine"))
+    write_record(folder / FILE_NAME, loaded.weights, record)
+    file = folder / "sae_weights.safetensors"
+    right = file.read_bytes()
+    weights = load_file(file)
+    weights["W_enc"][:, 5] *= 4
+    save_file(weights, file)
+    request = {"model": NAME, "prompt": "Alice was", "source": "1-mine", "index": 5}
+    async with asking(serve, sae_sets=("small",), sae_roots=(str(allowed),)) as http:
+
+        async def state() -> str:
+            return (await http.get("/health")).json()["selftest"]["state"]
+
+        assert (await add(http, f"path:{folder}"))[0] == 200
+        refused = await http.post("/v1/activation/single", json=request)
+        assert refused.status_code == 503 and refused.json()["cause"] == "unverified"
+        assert await state() == "failed"
+        assert (await http.delete("/v1/admin/sources/1-mine")).status_code == 200
+        assert await state() == "passed"
+        file.write_bytes(right)
+        assert (await add(http, f"path:{folder}"))[0] == 200
+        answer = await http.post("/v1/activation/single", json=request)
+        assert answer.status_code == 200, answer.text
+        (check,) = [
+            one for one in (await http.get("/health")).json()["selftest"]["checks"] if one["source"] == "1-mine"
+        ]
+        assert check["passed"] and await state() == "passed"

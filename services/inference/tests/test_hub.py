@@ -124,10 +124,10 @@ async def test_the_shipped_config_runs_as_a_program(
 async def test_only_what_is_needed_is_fetched_and_once(hub: SmallHub) -> None:
     served = await load()
     assert served.accepted_names == ("gpt2-small", GPT2) and served.weights == served.model.origin == GPT2
-    assert served.shelf.ids == ("0-res-jb", "1-res-jb")
+    assert served.source_cache.ids == ("0-res-jb", "1-res-jb")
     assert not [path for path in hub.seen if "onnx" in path] and hub.tokens == {""}
-    for source_id in served.shelf.ids:
-        source = await asyncio.to_thread(served.shelf.get, source_id)
+    for source_id in served.source_cache.ids:
+        source = await asyncio.to_thread(served.source_cache.get, source_id)
         assert source.decoder_row(3).norm().item() == pytest.approx(1, abs=1e-5)
     weights = f"/{GPT2}/resolve/"
     fetched = [path for path in hub.seen if path.startswith(weights) and path.endswith("model.safetensors")]
@@ -152,7 +152,7 @@ async def test_what_was_fetched_runs_without_the_hub(hub: SmallHub, monkeypatch:
     await load()
     hub.seen.clear()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert (await load()).shelf.ids == ("0-res-jb", "1-res-jb")
+    assert (await load()).source_cache.ids == ("0-res-jb", "1-res-jb")
     assert hub.seen == []
 
 
@@ -167,7 +167,7 @@ async def test_a_folder_in_the_hubs_cache_layout_runs(
         (folder / "snapshots" / ("0" * 40)).symlink_to(repositories / repo)
         (folder / "refs" / "main").write_text("0" * 40)
     with asked_at(f"http://127.0.0.1:{free_port()}", tmp_path, monkeypatch):
-        assert (await load()).shelf.ids == ("0-res-jb", "1-res-jb")
+        assert (await load()).source_cache.ids == ("0-res-jb", "1-res-jb")
 
 
 @pytest.mark.parametrize(
@@ -232,12 +232,12 @@ async def test_sources_of_wider_activations_are_refused(hub: SmallHub, repositor
 async def test_folders_of_a_repository(hub: SmallHub) -> None:
     name = RES_JB.partition("/")[2]
     served = await load(sae_sets=(f"hf:{RES_JB}",), include_sae=())
-    assert served.shelf.ids == (f"0-{name}", f"1-{name}") and served.sae_sets == (name,)
-    source = await asyncio.to_thread(served.source, f"1-{name}")
+    assert served.source_cache.ids == (f"0-{name}", f"1-{name}") and served.sae_sets == (name,)
+    source = await asyncio.to_thread(served.source_cache.get, f"1-{name}")
     assert source.hook_name == "blocks.1.hook_resid_pre" and source.d_sae == 96
     hub.seen.clear()
     served = await load(sae_sets=(f"hf:{RES_JB}/blocks.0.hook_resid_pre@saelens",), include_sae=())
-    assert served.shelf.ids == ("0-blocks.0.hook_resid_pre",)
+    assert served.source_cache.ids == ("0-blocks.0.hook_resid_pre",)
     assert not [path for path in hub.seen if "blocks.1" in path]
 
 
@@ -249,8 +249,8 @@ async def test_only_the_named_folder_is_fetched(hub: SmallHub) -> None:
 
 async def test_a_repository_that_cannot_be_had_leaves_the_others(hub: SmallHub) -> None:
     served = await load(sae_sets=("res-jb", "hf:nobody/nothing"))
-    assert served.shelf.ids == ("0-res-jb", "1-res-jb")
-    assert "The hub has no repository nobody/nothing" in served.shelf.unavailable["hf:nobody/nothing"]
+    assert served.source_cache.ids == ("0-res-jb", "1-res-jb")
+    assert "The hub has no repository nobody/nothing" in served.source_cache.unavailable["hf:nobody/nothing"]
     assert "has no repository nobody/nothing" in await refusal(sae_sets=("hf:nobody/nothing",))
 
 

@@ -39,13 +39,13 @@ def test_progress_is_reported_in_words_and_shares(settings: Callable[..., Any]) 
     words = [words for words, _ in said]
     assert words[0] == "importing torch" and f"loading {NAME}" in words and "reading what 2-top is (4 of 4)" in words
     assert served.accepted_names == (NAME,) and served.weights == NAME and served.sae_sets == ("small", "top")
-    assert served.shelf.ids == ("1-small", "2-small", "3-small", "2-top")
-    assert served.shelf.loaded == set()
+    assert served.source_cache.ids == ("1-small", "2-small", "3-small", "2-top")
+    assert served.source_cache.loaded == set()
 
 
 def test_patterns_choose_sources(load: Load) -> None:
     served = load(include_sae=("^[12]-", "3-small"), exclude_sae=("^1", "top$"))
-    assert served.shelf.ids == ("2-small", "3-small")
+    assert served.source_cache.ids == ("2-small", "3-small")
     words = refusal(load, include_sae=("^7-",))
     assert "No source is left by INCLUDE_SAE=['^7-']" in words and "1-small" in words
 
@@ -53,20 +53,20 @@ def test_patterns_choose_sources(load: Load) -> None:
 def test_a_variant_is_a_set_of_its_own(load: Load, sources_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(sources_folder / "1-small", tmp_path / "1-small__again")
     shutil.copytree(sources_folder / "1-small", tmp_path / "1-small")
-    assert load(sae_folder=tmp_path, sae_sets=("small",)).shelf.ids == ("1-small",)
+    assert load(sae_folder=tmp_path, sae_sets=("small",)).source_cache.ids == ("1-small",)
     both = load(sae_folder=tmp_path, sae_sets=("small", "small__again"))
-    assert both.shelf.ids == ("1-small", "1-small__again") and both.sae_sets == ("small",)
+    assert both.source_cache.ids == ("1-small", "1-small__again") and both.sae_sets == ("small",)
 
 
 def test_a_model_runs_without_sources(load: Load) -> None:
     served = load(sae_sets=(), sae_folder=None)
-    assert served.shelf.ids == () and not served.prepend_bos
+    assert served.source_cache.ids == () and not served.prepend_bos
 
 
 def test_dtypes_are_the_settings(load: Load) -> None:
     served = load(model_dtype="bfloat16", sae_dtype="float16", sae_sets=("small",))
     assert served.model.dtype == torch.bfloat16
-    assert served.shelf.get("1-small").decoder_row(0).dtype == torch.float16
+    assert served.source_cache.get("1-small").decoder_row(0).dtype == torch.float16
 
 
 def test_what_names_no_model_is_said(load: Load, tmp_path: Path) -> None:
@@ -171,8 +171,8 @@ def test_a_source_that_is_damaged_later_is_said_when_asked_for(load: Load, tmp_p
     served = load(sae_folder=tmp_path, sae_sets=("small",), max_loaded_saes=1)
     (tmp_path / "2-small" / "sae_weights.safetensors").write_bytes(b"")
     with pytest.raises(LoadError, match="Source 2-small"):
-        served.source("2-small")
-    assert served.source("1-small").id == "1-small"
+        served.source_cache.get("2-small")
+    assert served.source_cache.get("1-small").id == "1-small"
 
 
 def test_pickles_are_never_read(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """`model check`: what a configuration says, against files and loaded weights; and what could not be served refused."""
 
-import argparse
 import asyncio
 import json
 import shutil
@@ -9,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from memicos_inference.commands import model_check
+from memicos_cli.main import app
+from memicos_inference import logs
 from memicos_inference.settings import Settings, read
 from memicos_testing.servers import free_port, running
 from memicos_testing.small_hub import GPT2, SmallHub, asked_at, published
@@ -25,13 +25,11 @@ def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     for field in Settings.model_fields.values():
         for name in getattr(field.validation_alias, "choices", [field.validation_alias]):
             monkeypatch.delenv(str(name), raising=False)
-    parser = argparse.ArgumentParser()
-    model_check.define(parser.add_subparsers())
+    monkeypatch.setattr(logs, "configure", lambda *_: None)  # pytest's own handlers stay
 
     def run(model: str) -> tuple[int, str, str]:
         capsys.readouterr()
-        given = parser.parse_args(["model", "check", model])
-        status = given.run(given)
+        status = app(["model", "check", model], standalone_mode=False)
         said, problem = capsys.readouterr()
         return status, said, problem
 

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 from memicos_engine.generation.decoder import Decoder
-from memicos_inference import logs
 from memicos_inference.activation import service
 from memicos_inference.app import create_app
 from memicos_inference.settings import Settings
+from memicos_service import logs
 from memicos_testing.servers import Serve, running
 from memicos_testing.small_model import NAME
 
@@ -38,7 +38,7 @@ class Log:
 
     def __init__(self) -> None:
         self._text, self._json = io.StringIO(), io.StringIO()
-        self.handlers = [logs.handler("text", self._text), logs.handler("json", self._json)]
+        self.handlers = [logs.make_handler("text", self._text), logs.make_handler("json", self._json)]
 
     @property
     def text(self) -> str:

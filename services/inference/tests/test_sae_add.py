@@ -1,6 +1,5 @@
 """`sae add`: foreign SAEs added and served with their own numbers; what does not fit refused, and nothing written."""
 
-import argparse
 import asyncio
 import json
 import pickle
@@ -12,12 +11,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from memicos_inference import env_files, model_loading
+from memicos_cli.main import app
+from memicos_inference import env_files, logs, model_loading
 from memicos_inference.app import create_app
-from memicos_inference.commands import sae_add
 from memicos_inference.http.errors import Unavailable
 from memicos_inference.settings import Settings, read
-from memicos_inference.verification import Verification
+from memicos_inference.verification.state import Verification
 from memicos_testing import plain_model
 from memicos_testing.foreign_saes import LAYOUTS, Weights, fitted_weights, random_weights, write_openai, write_saelens
 from memicos_testing.servers import running
@@ -35,14 +34,12 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     for field in Settings.model_fields.values():
         for name in getattr(field.validation_alias, "choices", [field.validation_alias]):
             monkeypatch.delenv(str(name), raising=False)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)  # pytest's own handlers stay
     monkeypatch.setenv("DEVICE", "cpu")
-    parser = argparse.ArgumentParser()
-    sae_add.define(parser.add_subparsers())
 
     def run(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
-        given = parser.parse_args(["sae", "add", *arguments])
-        status = given.run(given)
+        status = app(["sae", "add", *arguments], standalone_mode=False)
         said, problem = capsys.readouterr()
         return status, said, problem
 
@@ -296,7 +293,10 @@ def test_a_source_that_changes_after_it_was_added_is_stopped(add: Add, model_fol
 
     def used() -> None:
         served = model_loading.load_model(settings, lambda words, share: None)
-        Verification(settings).check_source(served, served.shelf.get("1-mine"))
+        verification = Verification(settings)
+        for _ in verification.check_source_steps(served, served.source_cache.get("1-mine")):
+            pass
+        verification.require_source("1-mine")
 
     used()
     weights = load_file(folder / "sae_weights.safetensors")

@@ -11,8 +11,8 @@ import httpx
 import pytest
 import torch
 from memicos_engine.selftest.reconstruction_record import FILE_NAME, measure_reconstruction, write_record
-from memicos_inference import __main__ as program
 from memicos_inference import model_loading
+from memicos_inference.commands import selftest as command
 from memicos_inference.settings import Settings
 from memicos_testing.small_model import NAME
 from safetensors.torch import load_file, save_file
@@ -134,7 +134,9 @@ def recorded(sources_folder: Path, tmp_path: Path, settings: MakeSettings) -> Pa
     served = model_loading.load_model(settings(), lambda words, share: None)
     for name in ("1-small", "2-small"):
         write_record(
-            folder / name / FILE_NAME, served.weights, measure_reconstruction(served.model, served.source(name))
+            folder / name / FILE_NAME,
+            served.weights,
+            measure_reconstruction(served.model, served.source_cache.get(name)),
         )
     file = folder / "2-small" / "sae_weights.safetensors"
     weights = load_file(file)
@@ -177,13 +179,13 @@ async def test_no_memory_is_said(serve: Serve) -> None:
 def test_the_full_form_in_the_terminal(
     settings: MakeSettings, recorded: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert program._self_test(settings(sae_folder=recorded, max_loaded_saes=1)) == 1
+    assert command.run(settings(sae_folder=recorded, max_loaded_saes=1)) == 1
     lines = capsys.readouterr().out.splitlines()
     verdicts = {line[7:33].strip(): line[:7].strip() for line in lines[1:-1]}
     assert list(verdicts)[:6] == MODEL_CHECKS and {verdicts[name] for name in MODEL_CHECKS} == {"ok"}
     assert verdicts["reconstruction 1-small"] == "ok" and verdicts["reconstruction 2-small"] == "FAILED"
     assert verdicts["reconstruction 3-small"] == "-" and lines[-1] == "1 failed."
-    assert program._self_test(settings(sae_folder=recorded, include_sae=("^1-",))) == 0
+    assert command.run(settings(sae_folder=recorded, include_sae=("^1-",))) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "Nothing failed."
 
 

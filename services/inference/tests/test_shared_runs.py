@@ -11,7 +11,7 @@ import pytest
 from memicos_engine.capture import batched_ops
 from memicos_engine.sources.source import SaeSource, Source
 from memicos_inference.loaded_model import LoadedModel
-from memicos_inference.scheduler.jobs import Work
+from memicos_inference.scheduler.pending_request import PendingRequest
 from memicos_inference.scheduler.scheduler import Scheduler
 from memicos_testing.same_json import alike
 from memicos_testing.servers import Serve
@@ -50,7 +50,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
         assert gate.go.wait(30)
         begun(self, served)
 
-    def counted_submit(self: Scheduler, *given: Any) -> Work:
+    def counted_submit(self: Scheduler, *given: Any) -> PendingRequest:
         gate.submitted += 1
         return submit(self, *given)
 
@@ -59,7 +59,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
         return computed(source, needed)
 
     monkeypatch.setattr(Scheduler, "_round", held_round)
-    monkeypatch.setattr("memicos_inference.scheduler.scheduler.ANSWERING", 30)
+    monkeypatch.setattr("memicos_inference.scheduler.scheduler.ANSWER_SECONDS", 30)
     monkeypatch.setattr(Scheduler, "submit", counted_submit)
     monkeypatch.setattr(batched_ops, "run_operations", counted)
     yield gate

@@ -140,14 +140,14 @@ def test_two_hundred_sources_start_fast_and_stay_in_the_budget_of_twenty(
         settings(sae_folder=tmp_path, sae_sets=names, sae_bytes=20 * one), lambda words, share: None
     )
     seconds = time.process_time() - began
-    assert len(served.shelf.ids) == 200 and served.shelf.loaded == frozenset()
+    assert len(served.source_cache.ids) == 200 and served.source_cache.loaded == frozenset()
     # 10 ms a source, and the model; measured 3 ms
     assert seconds < 10, seconds
     before = process.memory_info().rss
-    for source_id in served.shelf.ids:
-        served.source(source_id)
-        assert served.shelf.nbytes(served.shelf.loaded) <= 20 * one
-    assert len(served.shelf.loaded) == 20 and served.shelf.ids[-1] in served.shelf.loaded
+    for source_id in served.source_cache.ids:
+        served.source_cache.get(source_id)
+        assert served.source_cache.nbytes(served.source_cache.loaded) <= 20 * one
+    assert len(served.source_cache.loaded) == 20 and served.source_cache.ids[-1] in served.source_cache.loaded
     grown = process.memory_info().rss - before
     assert grown < 40 * one, grown
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from memicos_engine.errors import LoadError
+from memicos_engine.sources.source_cache import SourceCache
 from memicos_inference import model_loading
 from memicos_inference.app import create_app
 from memicos_inference.settings import Settings
@@ -91,15 +92,13 @@ async def test_a_failure_nobody_foresaw(settings: MakeSettings, monkeypatch: pyt
 
 
 async def test_a_source_that_cannot_be_loaded_later(settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    from memicos_engine.sources.source_cache import SourceCache
-
     async with served(settings(sae_sets=("small",))) as http:
         await until(http, "ready")
 
-        def gone(self: SourceCache, source_id: str) -> Any:
+        def gone(*_: Any) -> Any:
             raise LoadError("Source 1-small: its folder is gone")
 
-        monkeypatch.setattr(SourceCache, "get", gone)
+        monkeypatch.setattr(SourceCache, "make_room", gone)
         body = {"model": NAME, "prompt": "Alice", "source": "1-small", "index": 0}
         answer = await http.post("/v1/activation/single", json=body)
         assert answer.status_code == 503 and answer.json() == {

@@ -14,7 +14,7 @@ from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation.decoder import Decoder
 from memicos_engine.generation.generation import Generation
 from memicos_inference.http.sse import event
-from memicos_inference.scheduler.jobs import Work
+from memicos_inference.scheduler.pending_request import PendingRequest
 from memicos_inference_client import Client
 from memicos_inference_client.api.steer import steer_completion
 from memicos_inference_client.models import CompletionRequest, CompletionResponse, SteerDelta
@@ -154,7 +154,7 @@ async def test_the_bytes_of_deltas_grow_with_the_tokens(wild: str) -> None:
 
 
 async def test_a_slow_reader_misses_no_delta_and_no_error() -> None:
-    work = Work(lambda _: b"", "someone")
+    work = PendingRequest("someone")
     for number in range(3):
         work.give(event(b"%d" % number, "delta"))
     work.give(None, ended=True, error=ValueError("late"))
@@ -164,7 +164,7 @@ async def test_a_slow_reader_misses_no_delta_and_no_error() -> None:
     with pytest.raises(ValueError, match="late"):
         await anext(found)
     # bodies replace one another
-    work = Work(lambda _: b"", "someone")
+    work = PendingRequest("someone")
     work.give(b"1")
     work.give(b"12", ended=True)
     await asyncio.sleep(0)

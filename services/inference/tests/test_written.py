@@ -64,8 +64,8 @@ def _answers(draw: random.Random) -> list[Any]:
 
 @pytest.mark.parametrize("part", [1, 2, 7, 40, 100_000])
 def test_in_parts_as_in_one_piece(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunked_json, "PART", part)
-    monkeypatch.setattr(chunked_json, "TURN", 0)
+    monkeypatch.setattr(chunked_json, "CHUNK_VALUES", part)
+    monkeypatch.setattr(chunked_json, "TURN_SECONDS", 0)
     draw = random.Random(part)
     for _ in range(5):
         for answer in _answers(draw):

@@ -15,7 +15,7 @@ from memicos_webapp.api_doc.service import Reader
 async def printed(client: httpx.AsyncClient) -> dict[str, list[str]]:
     """The words of every example's command line, by its path as the page heads it."""
     page = Page((await client.get("/api-doc")).text)
-    paths = [text for has, text in page.find("h3") if text.startswith("/api/")]
+    paths = [text for has, text in page.find("h3") if text.startswith("/")]
     # a shell goes on after a line that ends in a backslash
     commands = [text.replace("\\\n", "") for _, text in page.find("code") if text.startswith("curl ")]
     return dict(zip(paths, map(shlex.split, commands), strict=True))
@@ -28,6 +28,8 @@ async def run(client: httpx.AsyncClient, command: list[str]) -> httpx.Response:
     assert not set(address) & set("{}[]")
     if not options:
         return await client.get(address)
+    if "-X" in options:
+        return await client.request(options["-X"], address)
     name, value = options["-H"].split(": ")
     return await client.post(address, content=options["-d"], headers={name: value})
 
@@ -43,6 +45,9 @@ async def test_every_example_runs_as_it_is_printed(
             if path == "/api/explanation/generate":
                 # all that it says is right: what is lacking is the language model
                 assert (answer.status_code, "Autointerp is not running" in answer.text) == (503, True), answer.text
+            elif path == "/api/explanation/{explanationId}/delete":
+                # what there is to delete came with the dataset
+                assert (answer.status_code, "by a dataset" in answer.text) == (403, True), answer.text
             else:
                 assert answer.status_code == 200, (path, answer.text)
 

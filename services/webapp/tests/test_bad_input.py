@@ -26,12 +26,12 @@ STEER = {
     "stream": False,
 }
 TURNS = [{"role": "user", "content": "Hello"}]
-QUERY = {"query": "whale", "offset": 0, "minDensity": 0.0, "maxDensity": 1.0}
+QUERY = {"query": "whale", "offset": 0, "minDensity": 0.0, "maxDensity": 1.0, "byMeaning": True}
 BODIES: dict[str, dict[str, Any]] = {
     "/api/activation/new": {"feature": FEATURE, "customText": "a b", "ignoreBos": True},
     "/api/search-all": {
         "modelId": "small", "sourceSet": "res", "text": "a b", "selectedLayers": ["1-res"], "sortIndexes": [1],
-        "ignoreBos": True, "densityThreshold": 0.5, "numResults": 3,
+        "ignoreBos": True, "densityThreshold": 0.5, "numResults": 3, "rank": "share",
     },
     "/api/search-topk-by-token": {
         "modelId": "small", "source": "1-res", "text": "a b", "numResults": 2, "ignoreBos": True,
@@ -45,12 +45,17 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/explanation/generate": {
         **FEATURE, "index": 15, "explanationType": "highlighted-tokens", "explanationModelName": "m",
     },
+    # an unknown explanation: nothing is written
+    "/api/explanation/987654321/label": {"chosen": True},
     "/api/steer": {**STEER, "prompt": "Once"},
     "/api/steer-chat": {
         **STEER, "defaultChatMessages": TURNS, "steeredChatMessages": TURNS, "steer_special_tokens": True,
     },
 }  # fmt: skip
 """A body with every field of every route that takes one."""
+STATUSES = {"/api/explanation/generate": 400, "/api/explanation/987654321/label": 404}
+"""Status of the response to these bodies, where it is not 200."""
+WITHOUT_BODY = {"/api/explanation/{explanationId}/delete"}
 
 HOSTILE: tuple[Any, ...] = (
     None, True, -1, 1.5, 2**31, 2**63, 10**30, 1e308, "", " ", "x" * 5000, "\0", "a\0b", "ü→🐳", "'; DROP TABLE load",
@@ -91,7 +96,7 @@ async def test_every_field_with_every_nonsense(
 ) -> None:
     body = BODIES[path]
     answer = await client.post(path, json=body)
-    assert answer.status_code == (400 if path.endswith("generate") else 200), answer.text
+    assert answer.status_code == STATUSES.get(path, 200), answer.text
     for place in leaves(body):
         for value in HOSTILE:
             changed = replaced(body, place, value)
@@ -100,7 +105,9 @@ async def test_every_field_with_every_nonsense(
 
 
 async def test_no_route_is_forgotten(app: FastAPI) -> None:
-    assert {path for path, methods in app.openapi()["paths"].items() if "post" in methods} == set(BODIES)
+    assert {path for path, methods in app.openapi()["paths"].items() if "post" in methods} == {
+        path.replace("987654321", "{explanationId}") for path in BODIES
+    } | WITHOUT_BODY
 
 
 @pytest.mark.parametrize("path", BODIES)

@@ -9,10 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.manifest import Manifest
+from memicos_dataset.read import read_manifest
+from memicos_dataset.write import write_table
+from memicos_testing.servers import Start
 from memicos_webapp.datasets import load_states
 from memicos_webapp.datasets.background import clean_periodically
 from memicos_webapp.datasets.cleanup import Deleted, clean
@@ -195,7 +199,7 @@ async def test_a_replaced_load_stays_for_requests_in_progress(
     assert (await counts(fresh_url))["feature"] == 3 * 48
 
 
-async def started(url: str, folder: Path) -> asyncio.subprocess.Process:
+async def import_process(url: str, folder: Path) -> asyncio.subprocess.Process:
     """An import in a process of its own."""
     command = (sys.executable, "-m", "memicos_webapp.datasets.load", str(folder))
     return await asyncio.create_subprocess_exec(*command, env={**os.environ, "DATABASE_URL": url})
@@ -212,7 +216,7 @@ async def stopped_before(url: str, folder: Path, table: str) -> AsyncIterator[as
     """An import that waits for its first change of `table`; the table is free again at the end."""
     async with connected(url) as blocker, blocker.transaction():
         await blocker.execute(f"LOCK TABLE {table} IN SHARE MODE")
-        process = await started(url, folder)
+        process = await import_process(url, folder)
         async with asyncio.timeout(60):
             while not await fetch(url, WAITING):
                 assert process.returncode is None
@@ -433,6 +437,80 @@ async def test_the_webapp_cleans_up_by_itself(
 
     await until(cleaned)
     cleaning.cancel()
+
+
+def corrupt(folder: Path, path: str, row: int, changes: dict[str, object]) -> None:
+    """Change a row of a file of a dataset, and its entry in the manifest with it."""
+    table = pq.read_table(folder / path)
+    rows = table.to_pylist()
+    rows[row] |= changes
+    manifest = read_manifest(folder)
+    entry = next(entry for entry in manifest.files() if entry.path == path)
+    new = write_table(folder, path, pa.Table.from_pylist(rows, schema=table.schema))
+    entry.bytes, entry.sha256 = new.bytes, new.sha256
+    manifest.write(folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "row", "changes", "problem"),
+    [
+        ("corpus/documents.parquet", 3, {"document": 0}, "column document: 0 occurs twice"),
+        ("corpus/vocabulary.parquet", 9, {"token_id": 3}, "column token_id: 3 occurs twice"),
+        ("corpus/contexts.parquet", 39, {"context": 57}, "column context: 57 is not a number from 0 to 39"),
+        ("2-res/features-00001.parquet", 30, {"example_groups": [9]}, "column example_contexts: has"),
+        ("2-res/features-00001.parquet", 31, {"density": float("nan")}, "column density: nan is not a finite"),
+        ("3-res/explanations.parquet", 7, {"index": 64}, "column index: 64 is not the index of a feature"),
+    ],
+)
+async def test_a_row_that_pages_could_not_show_is_refused(
+    own_url: str,
+    tmp_path: Path,
+    write_dataset: Callable[..., Manifest],
+    path: str,
+    row: int,
+    changes: dict[str, object],
+    problem: str,
+) -> None:
+    manifest = write_dataset(tmp_path, seed=5)
+    two_shards(tmp_path, manifest)
+    before = await shown_rows(own_url)
+    corrupt(tmp_path, path, row, changes)
+    with pytest.raises(DatasetError) as refused:
+        await load(tmp_path, own_url)
+    assert str(refused.value).startswith(f"{tmp_path}/{path}: row {row}, {problem}")
+    assert await shown_rows(own_url) == before
+
+
+def two_shards(folder: Path, manifest: Manifest) -> None:
+    for source in manifest.source_set.sources:
+        table = pq.read_table(folder / source.features[0].path)
+        source.features = [
+            write_table(folder, f"{source.id}/features-{shard:05d}.parquet", table.slice(32 * shard, 32))
+            for shard in (0, 1)
+        ]
+    manifest.write(folder)
+
+
+async def test_page_and_api_leave_out_the_same_examples_of_an_older_import(own_url: str, started: Start) -> None:
+    """Versions before these rules imported them."""
+    async with started(own_url) as client:
+        address = "small/2-res/3"
+        before = (await client.get(f"/api/feature/{address}")).json()["activations"]
+        await fetch(
+            own_url,
+            """UPDATE feature SET example_contexts[1] = 999, example_positions[2] = 900, example_groups[3] = 9
+               WHERE index = 3 AND load_id IN (SELECT load.id FROM load JOIN source ON source.id = source_id
+                                               WHERE name = '2-res')""",
+        )
+        response = await client.get(f"/api/feature/{address}")
+        assert response.status_code == 200
+        left_out = {row["id"] for row in before} - {row["id"] for row in response.json()["activations"]}
+        assert {int(example.rpartition("-")[2]) for example in left_out} == {0, 1, 2}
+        page = await client.get(f"/{address}")
+        assert page.status_code == 200
+        # the strongest examples that are left stand above the intervals
+        top = [row for row in response.json()["activations"] if row["binMin"] == -1]
+        assert f"({len(top)} of " in page.text
 
 
 async def test_the_command_says_in_one_line_what_is_wrong(fresh_url: str, tmp_path: Path) -> None:

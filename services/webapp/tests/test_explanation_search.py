@@ -437,6 +437,7 @@ async def test_without_a_query_it_suggests_some(client: httpx.AsyncClient) -> No
     [
         ("q=ab", 400, "A query has at least 3 characters"),
         ("q=whale&modelId=nope", 404, "There is no model 'nope'"),
+        ('q=whale&modelId=nope&sources=["1-res"]', 404, "There is no model 'nope'"),
         ("q=whale&releaseName=nope", 404, "There is no release 'nope'"),
         ("q=whale&modelId=small&sources=[", 422, "sources is not valid JSON."),
         ("q=whale&modelId=small&sources=%221-res%22", 422, "sources must be a list."),

@@ -98,8 +98,8 @@ async def test_pages_give_the_command(client: httpx.AsyncClient, inference: Fake
     assert command_in(page, "recompute-examples") == ["memicos", "recompute", address]
     answer = await client.post("/small/2-res/5/test", data={"text": TEXT})
     assert command_in(answer.text, "recompute-text") == ["memicos", "recompute", address, "--text", TEXT]
-    assert "Just now, by arithmetic: BOS added, 32-token windows, position 0 left out, bfloat16." in answer.text
-    query = {"modelId": "small", "sourceSet": "res", "q": TEXT, "source": "2-res"}
+    assert "Computed now, by arithmetic: BOS added, 32-token windows, position 0 left out, bfloat16." in answer.text
+    query = {"modelId": "small", "sourceSet": "res", "q": TEXT, "source": "2-res", "hideDense": "false"}
     for path in ("/search/results", "/search-topk-by-token/results"):
         answer = await client.get(f"{path}?{urlencode(query)}")
         *start, found, option, text = command_in(answer.text, "recompute-strongest")

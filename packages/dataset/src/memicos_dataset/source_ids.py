@@ -29,6 +29,6 @@ def check_source_id(source_id: str, set_id: str, layer: int) -> str | None:
 
 
 def _is_of_set(named_set: str | None, set_id: str) -> bool:
-    if named_set is None:
-        return set_id == NEURONS_SET
+    if named_set is None or set_id == NEURONS_SET:
+        return named_set is None and set_id == NEURONS_SET
     return named_set == set_id or named_set.startswith(f"{set_id}__")

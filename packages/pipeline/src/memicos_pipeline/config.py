@@ -115,3 +115,20 @@ def read_config(path: Path) -> GenerateConfig:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{path}: {key}: {first['msg']}") from error
+
+
+def settings_tables() -> str:
+    """Tables of all keys as Markdown, for docs/dataset.md: one for each table of the file."""
+    classes: tuple[type[_Strict], ...] = (
+        GenerateConfig, ReleaseConfig, ModelConfig, SourceSetConfig, CorpusConfig, CollectionConfig, DashboardConfig,
+    )  # fmt: skip
+    return "\n".join(_settings_table(settings) for settings in classes)
+
+
+def _settings_table(settings: type[_Strict]) -> str:
+    lines = [settings.__doc__ or "", "", "| key | default | |", "|---|---|---|"]
+    for name, field in settings.model_fields.items():
+        if field.description:
+            default = "required" if field.is_required() else "" if field.default is None else f"`{field.default}`"
+            lines.append(f"| `{name}` | {default} | {field.description} |")
+    return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""A corpus: documents with their collection, cut into token windows."""
+"""A corpus: documents with their collections, cut into token windows."""
 
 import json
 import random
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class CorpusError(ValueError):
-    """A corpus that cannot be used: the message says where and what."""
+    """A corpus that cannot be used; the message names file, line or collection."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class Document:
 
 @dataclass(frozen=True)
 class Contexts:
-    """`token_ids` (N, T) int32 with BOS in column 0 where the recipe prepends it; `documents` (N,) numbers them."""
+    """`token_ids` (N, T) int32, with BOS in column 0 if the recipe prepends it; `documents` (N,) document numbers."""
 
     token_ids: np.ndarray
     documents: np.ndarray
 
 
 def read_documents(path: Path) -> list[Document]:
-    """Documents of a JSON Lines file with `title`, `collection` and `text` in each line.
+    """Read documents from a JSON Lines file with `title`, `collection` and `text` in each line.
 
     Raises:
         CorpusError: a line is not such an object.
@@ -57,11 +57,11 @@ def cut_contexts(
 ) -> Contexts:
     """Cut documents into windows of `context_size` tokens (BOS included) and draw `budgets[collection]` of each.
 
-    A window lies within one document; what is left at a document's end is dropped, and so is a window whose tokens
-    occurred before. The draw is by `seed`; the windows keep the order of the documents.
+    A window lies within one document; an incomplete window at a document's end is dropped, and so is a window whose
+    tokens occurred before. The draw depends on `seed` alone; windows keep the order of the documents.
 
     Raises:
-        CorpusError: a collection without a budget, or with fewer windows than its budget.
+        CorpusError: a collection has no budget, or fewer windows than its budget.
     """
     width = context_size - (bos is not None)
     windows: dict[str, list[tuple[int, list[int]]]] = {name: [] for name in budgets}
@@ -78,10 +78,12 @@ def cut_contexts(
     generator = random.Random(seed)
     drawn: list[tuple[int, list[int]]] = []
     for name, budget in budgets.items():
-        found = windows[name]
-        if len(found) < budget:
-            raise CorpusError(f"{name}: {len(found)} windows of {width} tokens, {budget} asked for")
-        drawn += [found[i] for i in sorted(generator.sample(range(len(found)), budget))]
+        candidates = windows[name]
+        if len(candidates) < budget:
+            raise CorpusError(
+                f"{name}: has {len(candidates)} windows of {width} tokens, fewer than contexts = {budget}"
+            )
+        drawn += [candidates[i] for i in sorted(generator.sample(range(len(candidates)), budget))]
     prefix = [] if bos is None else [bos]
     return Contexts(
         token_ids=np.array([prefix + window for _, window in drawn], dtype=np.int32),

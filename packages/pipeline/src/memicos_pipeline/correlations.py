@@ -28,7 +28,7 @@ def correlated_features(
             correlation = covariance / np.outer(deviation[block], deviation)
         np.put_along_axis(correlation, np.arange(start, start + len(correlation))[:, None], -np.inf, axis=1)
         correlation[~np.isfinite(correlation)] = -np.inf
-        found, values = largest(correlation, count)
-        indices.append(found)
+        nearest, values = largest(correlation, count)
+        indices.append(nearest)
         correlations.append(np.where(np.isfinite(values), values, np.nan))
     return np.concatenate(indices), np.concatenate(correlations)

@@ -1,8 +1,8 @@
-"""Sparse activations -> what a dashboard shows of each feature.
+"""Sparse activations -> statistics and examples of each feature.
 
 Statistics follow SAEDashboard's definitions (https://github.com/jbloomAus/SAEDashboard): quantile groups are equal
-intervals of (0, max]. Everything is over counted tokens alone and does not depend on chance: draws are seeded by
-source, feature and group.
+intervals of (0, max]. Statistics are over counted tokens only. Draws are seeded by source, feature and group, so that
+equal input gives equal examples.
 """
 
 import random
@@ -16,12 +16,15 @@ from memicos_pipeline.config import DashboardConfig
 from memicos_pipeline.harvest import Activations
 
 SNIPPET_BEFORE, SNIPPET_AFTER = 12, 4
-"""Two examples whose tokens are equal from so many before to so many after their position are not distinct."""
+"""Examples with equal tokens from SNIPPET_BEFORE before to SNIPPET_AFTER after their position are not distinct."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """`positions` and `values` are the feature's sparse activations over the context; group 0 holds the strongest."""
+    """A context with the feature's sparse activations: `values` at `positions`.
+
+    `position` is the activation that was selected; group 0 has the strongest ones.
+    """
 
     group: int
     context: int
@@ -32,7 +35,7 @@ class Example:
 
 @dataclass
 class FeatureStatistics:
-    """One feature on the corpus. `histogram` and `quantile_shares` are empty when it is never active."""
+    """Statistics of one feature. `histogram` and `quantile_shares` are empty if it is never active."""
 
     index: int
     density: float = 0.0
@@ -46,7 +49,7 @@ class FeatureStatistics:
 def feature_statistics(
     source_id: str, activations: Activations, token_ids: np.ndarray, config: DashboardConfig
 ) -> Iterator[FeatureStatistics]:
-    """Statistics and examples of every feature, in order of index, from `token_ids` (N, T) and their activations."""
+    """Compute statistics and examples of every feature, by index, from `token_ids` (N, T) and activations."""
     columns = activations.matrix.tocsc()
     counted = int(activations.counted.sum())
     for index in range(len(columns.indptr) - 1):
@@ -55,9 +58,9 @@ def feature_statistics(
         if len(values) == 0:
             yield FeatureStatistics(index)
             continue
-        picker = _Picker(tokens, values, token_ids)
-        picker.take_top(config.top_examples)
-        shares = picker.take_groups(f"{source_id}/{index}", config.quantile_groups, config.examples_per_group)
+        selector = _ExampleSelector(tokens, values, token_ids)
+        selector.take_top(config.top_examples)
+        shares = selector.take_groups(f"{source_id}/{index}", config.quantile_groups, config.examples_per_group)
         top = float(values.max())
         yield FeatureStatistics(
             index=index,
@@ -66,30 +69,29 @@ def feature_statistics(
             max_activation=top,
             histogram=np.histogram(values, bins=config.histogram_bins, range=(0.0, top))[0].tolist(),
             quantile_shares=shares,
-            examples=picker.examples,
+            examples=selector.examples,
         )
 
 
-class _Picker:
-    """Takes examples of one feature, active at `tokens` (n,) of the flattened contexts with `values` (n,)."""
+class _ExampleSelector:
+    """Selects examples of one feature that has `values` (n,) at `tokens` (n,) of the flattened contexts."""
 
     def __init__(self, tokens: np.ndarray, values: np.ndarray, token_ids: np.ndarray) -> None:
         self.tokens, self.values, self.token_ids = tokens, values, token_ids
         self.examples: list[Example] = []
         self.order = np.lexsort((tokens, -values))
 
-    def take_top(self, wanted: int) -> None:
-        """The strongest activations in distinct contexts."""
-        for candidate in self._distinct(self.order, wanted, set()):
+    def take_top(self, count: int) -> None:
+        """Add the `count` strongest activations in distinct contexts."""
+        for candidate in self._distinct(self.order, count, set()):
             self._add(candidate, TOP_GROUP)
 
-    def take_groups(self, seed: str, groups: int, wanted: int) -> list[float]:
-        """Random activations of each quantile group; returns the share of activations in each.
+    def take_groups(self, seed: str, groups: int, count: int) -> list[float]:
+        """Add `count` random activations of each quantile group; return the share of activations in each group.
 
-        No two groups show the same context. One of the strongest examples is shown again only where a group has too
-        few others.
+        No context is in two groups. An example of the strongest ones is used again only if a group has too few others.
         """
-        top = {mark for example in self.examples for mark in self._marks(example.context, example.position)}
+        top = {key for example in self.examples for key in self._keys(example.context, example.position)}
         shown: set[int | bytes] = set()
         edges = self.values.max() * np.arange(1, groups) / groups
         group_of = np.searchsorted(edges, self.values, side="left")
@@ -98,38 +100,38 @@ class _Picker:
             members = self.order[group_of[self.order] == group].tolist()
             shares.append(len(members) / len(self.values))
             random.Random(f"{seed}/{group}").shuffle(members)
-            fresh = self._distinct(members, wanted, shown | top)
-            shown.update(mark for candidate in fresh for mark in self._marks(*self._place(candidate)))
-            again = self._distinct(members, wanted - len(fresh), shown)
-            shown.update(mark for candidate in again for mark in self._marks(*self._place(candidate)))
+            fresh = self._distinct(members, count, shown | top)
+            shown.update(key for candidate in fresh for key in self._keys(*self._context_and_position(candidate)))
+            again = self._distinct(members, count - len(fresh), shown)
+            shown.update(key for candidate in again for key in self._keys(*self._context_and_position(candidate)))
             for candidate in fresh + again:
                 self._add(candidate, TOP_GROUP + 1 + group)
         return shares
 
-    def _distinct(self, candidates: Iterable[int], wanted: int, shown: set[int | bytes]) -> list[int]:
-        """The first `wanted` candidates whose contexts and snippets are not in `shown`, nor equal to one another's."""
+    def _distinct(self, candidates: Iterable[int], count: int, shown: set[int | bytes]) -> list[int]:
+        """The first `count` candidates whose contexts and snippets are neither in `shown` nor equal to each other."""
         seen = set(shown)
-        found: list[int] = []
+        chosen: list[int] = []
         for candidate in candidates:
-            if len(found) == wanted:
+            if len(chosen) == count:
                 break
-            marks = self._marks(*self._place(candidate))
-            if seen.isdisjoint(marks):
-                seen.update(marks)
-                found.append(candidate)
-        return found
+            keys = self._keys(*self._context_and_position(candidate))
+            if seen.isdisjoint(keys):
+                seen.update(keys)
+                chosen.append(candidate)
+        return chosen
 
-    def _place(self, candidate: int) -> tuple[int, int]:
+    def _context_and_position(self, candidate: int) -> tuple[int, int]:
         context, position = divmod(int(self.tokens[candidate]), self.token_ids.shape[1])
         return context, position
 
-    def _marks(self, context: int, position: int) -> tuple[int, bytes]:
-        """What no two distinct examples share: the context, and the tokens around the position."""
+    def _keys(self, context: int, position: int) -> tuple[int, bytes]:
+        """Keys of an example: its context, and the tokens around its position. Distinct examples share no key."""
         row = self.token_ids[context]
         return context, row[max(0, position - SNIPPET_BEFORE) : position + SNIPPET_AFTER + 1].tobytes()
 
     def _add(self, candidate: int, group: int) -> None:
-        context, position = self._place(candidate)
+        context, position = self._context_and_position(candidate)
         start = context * self.token_ids.shape[1]
         first, end = np.searchsorted(self.tokens, [start, start + self.token_ids.shape[1]])
         self.examples.append(Example(group, context, position, self.tokens[first:end] - start, self.values[first:end]))

@@ -15,7 +15,7 @@ from memicos_pipeline.logit_effects import LogitEffects
 
 
 def rounded(values: np.ndarray) -> list[float]:
-    """float32 values with 15 mantissa bits kept (error under 0.002%): two thirds of the bytes once compressed."""
+    """Round float32 values to 15 mantissa bits (error below 0.002%), which compress to two thirds of the bytes."""
     bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
     return ((bits + 0x80) & np.uint32(0xFFFFFF00)).view(np.float32).tolist()
 
@@ -23,7 +23,7 @@ def rounded(values: np.ndarray) -> list[float]:
 def corpus_files(
     folder: Path, documents: list[Document], contexts: Contexts, strings: Sequence[str], used_ids: set[int]
 ) -> tuple[m.FileEntry, m.FileEntry, list[m.FileEntry]]:
-    """Write documents, vocabulary (only `used_ids`) and contexts; returns their entries."""
+    """Write documents, vocabulary (only `used_ids`) and contexts; return their manifest entries."""
     used_documents = sorted(set(contexts.documents.tolist()))
     document_table = pa.Table.from_pylist(
         [
@@ -60,7 +60,7 @@ def feature_files(
     correlated: tuple[np.ndarray, np.ndarray],
     shard: int = 16384,
 ) -> list[m.FileEntry]:
-    """Write the features of one source, `shard` to a file."""
+    """Write the features of one source, `shard` to a file; return the manifest entries."""
     entries = []
     for first in range(0, len(statistics), shard):
         rows = [_row(item, effects, neighbours, correlated) for item in statistics[first : first + shard]]
@@ -111,7 +111,7 @@ def _numbers(table: tuple[np.ndarray, np.ndarray], row: int) -> tuple[np.ndarray
 
 
 def explanation_file(folder: Path, source_id: str, descriptions: Sequence[str], method: str) -> m.FileEntry:
-    """Write explanations of one source by `method`; an empty description leaves its feature without one."""
+    """Write the explanations of one source; a feature with an empty description gets none."""
     rows = [
         {"index": index, "description": text, "method": method, "model": None}
         for index, text in enumerate(descriptions)

@@ -26,10 +26,10 @@ from memicos_pipeline.residual_norm import residual_norm
 from memicos_pipeline.unembedding import final_norm_gain, unembedding_matrix
 from memicos_pipeline.work_folder import work_folder
 
-Report = Callable[[str], None]
+ReportLine = Callable[[str], None]
 
 
-def generate(config: GenerateConfig, report: Report, harvest_only: bool = False) -> None:
+def generate(config: GenerateConfig, report: ReportLine, harvest_only: bool = False) -> None:
     """Make the dataset that `config` describes; with `harvest_only` only harvest activations, the long part.
 
     After an interruption the next run continues where the last one stopped. `config.out` is replaced when the new
@@ -57,7 +57,7 @@ def generate(config: GenerateConfig, report: Report, harvest_only: bool = False)
 
 
 def write_dataset(
-    config: GenerateConfig, inputs: GenerateInputs, work: Path, folder: Path, report: Report
+    config: GenerateConfig, inputs: GenerateInputs, work: Path, folder: Path, report: ReportLine
 ) -> m.Manifest:
     """Write a complete dataset into `folder` from the activations in `work`, one source in memory at a time.
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memicos_dataset.manifest import FILE_NAME
+from memicos_dataset.source_ids import check_source_id
 from memicos_engine.model.hook_points import residual_layer
 from memicos_engine.model.language_model import LanguageModel, load_model
 from memicos_engine.sources.source import SaeSource, load_source
@@ -65,6 +66,8 @@ def _load_source(config: GenerateConfig, name: str, model: LanguageModel) -> Sae
         )
     if residual_layer(source.hook_name) is None or source.layer >= model.n_layers:
         raise ConfigError(f"source {name}: its hook {source.hook_name} is not a residual stream of this model")
+    if problem := check_source_id(name, config.source_set.id, source.layer):
+        raise ConfigError(f"source_set.sources: {problem}")
     return source
 
 

@@ -1,110 +1,44 @@
-"""`python -m memicos_inference [--env-file FILE] [--self-test | --list-configs]`, `sae add SPEC`, `model check ID`.
-
-Serve; prove the numbers of what would be served; list the known env files; and the programs in `commands/`.
-"""
+"""`python -m memicos_inference [--env-file FILE] [--list-configs]`: serve a model, or list the known env files."""
 
 import argparse
-import errno
-import ipaddress
 import logging
 import os
-import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-from memicos_engine.errors import LoadError
+from memicos_service.server import bind, is_loopback
 
-from memicos_inference import env_files, logs, model_loading
+from memicos_inference import env_files, logs
 from memicos_inference.app import create_app
-from memicos_inference.commands import model_check, sae_add
 from memicos_inference.http import server
 from memicos_inference.settings import Settings
-from memicos_inference.verification import HEADING, Verification, line
 
 log = logging.getLogger("memicos_inference")
 
 
-def _settings(env_file: Path | None) -> Settings:
-    """Ends the program with one line where they cannot be used."""
-    settings = env_files.settings_of(env_file)
-    if not settings.models.configured:
-        sys.exit("inference: MODEL_ID is not set. Set it, or name a config by --env-file (--list-configs lists them).")
-    return settings
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket; ends the program with one line where the port is taken or the address is not ours."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off, 40 ms an answer, only where the protocol is named
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen()
-    except OSError as error:
-        reason = f"it is held by {_holder(port)}" if error.errno == errno.EADDRINUSE else error.strerror
-        sys.exit(f"inference: cannot listen on {host}:{port}: {reason}. Set INFERENCE_PORT or INFERENCE_HOST.")
-    return listener
-
-
-def _holder(port: int) -> str:
-    """The process that listens on `port`, in words, as far as this user may see it."""
-    try:
-        for one in psutil.net_connections(kind="tcp"):
-            if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port and one.pid:
-                command = " ".join(psutil.Process(one.pid).cmdline())
-                return f"process {one.pid} ({command[:120]})"
-    except psutil.Error:
-        # macOS tells root only; or it has just ended
-        pass
-    return "another process"
-
-
-def _self_test(settings: Settings) -> int:
-    """Load what the settings name and check everything, line by line. Gives 1 where a check failed, else 0."""
-    try:
-        served = model_loading.load_model(settings, lambda words, _share: log.info("%s", words))
-    except LoadError as error:
-        sys.exit(f"inference: {error}")
-    verification = Verification(settings)
-    print(HEADING)  # noqa: T201
-    verification.run_full(served, lambda check: print(line(check), flush=True))  # noqa: T201
-    failed = len(verification.failed)
-    print(f"{failed} failed." if failed else "Nothing failed.")  # noqa: T201
-    return 1 if failed else 0
-
-
 def _warn_if_open(settings: Settings) -> None:
-    try:
-        loopback = ipaddress.ip_address(settings.host).is_loopback
-    except ValueError:
-        loopback = settings.host == "localhost"
-    if not loopback and settings.secret is None:
+    if not is_loopback(settings.host) and settings.secret is None:
         log.warning("open to whoever reaches %s: set INFERENCE_SECRET", settings.host)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="memicos_inference", description="Serves a language model and its SAEs.")
     parser.add_argument("--env-file", type=Path, help="settings for what the environment does not set")
-    parser.add_argument("--self-test", action="store_true", help="check the numbers instead; status 1 on a failure")
     parser.add_argument("--list-configs", action="store_true", help=f"list the {env_files.PREFIX}* of this folder")
-    commands = parser.add_subparsers(title="instead of serving", metavar="COMMAND")
-    sae_add.define(commands)
-    model_check.define(commands)
     arguments = parser.parse_args()
     if arguments.list_configs:
         return env_files.show(Path())
-    if run := vars(arguments).get("run"):
-        logs.set_up("text", logging.CRITICAL)  # what is wrong is their one line
-        sys.exit(run(arguments))
-    logs.set_up("text", logging.INFO)
-    settings = _settings(arguments.env_file)
-    logs.set_up(settings.log_format, logging.INFO)
-    if arguments.self_test:
-        sys.exit(_self_test(settings))
-    listener = _listen(settings.host, settings.port)
+    logs.configure("text", logging.INFO)
+    settings = env_files.server_settings(arguments.env_file)
+    logs.configure(settings.log_format, logging.INFO)
+    listener = bind(
+        settings.host,
+        settings.port,
+        program="inference",
+        variables=("INFERENCE_PORT", "INFERENCE_HOST"),
+        listen=True,
+    )
     log.info("http://%s:%d", settings.host, settings.port)
     _warn_if_open(settings)
     with suppress(KeyboardInterrupt):

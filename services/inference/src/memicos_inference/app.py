@@ -9,6 +9,8 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from memicos_engine.model.hub import ProgressCallback
+from memicos_service import docs_page
+from memicos_service.guards import SecretAndSizeGuard
 from pydantic.json_schema import models_json_schema
 
 from memicos_inference import model_loading
@@ -17,7 +19,7 @@ from memicos_inference.activation import raw_api as raw_api
 from memicos_inference.admin import api as admin_api
 from memicos_inference.chat_template import api as chat_api
 from memicos_inference.gauges import Gauges
-from memicos_inference.http import errors, request_log, security
+from memicos_inference.http import errors, request_log
 from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.metrics import Metrics
 from memicos_inference.scheduler.scheduler import Scheduler
@@ -27,7 +29,8 @@ from memicos_inference.steering import api as steering_api
 from memicos_inference.steering.schemas import SteerDelta
 from memicos_inference.tokenization import api as tokens_api
 from memicos_inference.vectors import api as util_api
-from memicos_inference.verification import Verification, verified
+from memicos_inference.verification.guard import require_verified
+from memicos_inference.verification.state import Verification
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": errors.ErrorBody, "description": "The request cannot be answered as it is"},
@@ -62,9 +65,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _load(settings: Settings, verification: Verification, report: ProgressCallback) -> LoadedModel:
-    served = replace(model_loading.load_model(settings, report), verification=verification)
-    verification.run_short(served, report)
-    return served
+    loaded = replace(model_loading.load_model(settings, report), verification=verification)
+    verification.run_short(loaded, report)
+    return loaded
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -83,6 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
     )
     settings = settings or read()
@@ -91,13 +95,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     metrics = app.state.metrics = Metrics()
     app.state.scheduler = Scheduler(partial(_load, settings, app.state.verification), settings, metrics)
     metrics.registry.register(Gauges(app.state.scheduler, app.state.verification, settings))
-    app.add_middleware(security.Guard, settings=settings)
+    app.add_middleware(
+        SecretAndSizeGuard,
+        secret=settings.secret,
+        open_paths={"/health", "/metrics"},
+        body_bytes=settings.body_bytes,
+        body_setting="INFERENCE_BODY_BYTES",
+        make_response=errors.make_response,
+    )
     request_log.install(app, metrics, settings.log_requests)
     errors.install(app)
+    docs_page.install(app)
     app.include_router(status_api.health_router)
     app.include_router(status_api.router, responses={code: ERRORS[code] for code in (401, 503)})
     for api in (tokens_api, chat_api, activation_api, raw_api, steering_api, util_api):
         own = {code: ERRORS[code] for code in ERRORS if code not in (403, 404)}
-        app.include_router(api.router, responses=own, dependencies=[Depends(verified)])
+        app.include_router(api.router, responses=own, dependencies=[Depends(require_verified)])
     app.include_router(admin_api.router, responses=ERRORS)
     return app

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
+from memicos_service.settings import problems
 from pydantic import ValidationError
 
 from memicos_inference.settings import Settings, json_list, read
@@ -49,10 +50,21 @@ def settings_of(env_file: Path | None) -> Settings:
     try:
         return read(env_file)
     except ValidationError as error:
-        problem = error.errors(include_input=False)[0]
-        sys.exit(f"inference: {problem['loc'][0]}: {problem['msg'].removeprefix('Value error, ')}.")
+        sys.exit(f"inference: {problems(Settings, error)}.")
     except ValueError as error:
         sys.exit(f"inference: {error}.")
+
+
+def server_settings(env_file: Path | None) -> Settings:
+    """Settings as `settings_of` reads them, for a server: they must name a model.
+
+    Raises:
+        SystemExit: they cannot be used, or name no model.
+    """
+    settings = settings_of(env_file)
+    if not settings.models.configured:
+        sys.exit("inference: MODEL_ID is not set. Set it, or name a config by --env-file (--list-configs lists them).")
+    return settings
 
 
 def text_of(env_file: Path) -> str:

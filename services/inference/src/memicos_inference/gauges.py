@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from memicos_inference.metrics import PREFIX
 from memicos_inference.settings import Settings
-from memicos_inference.verification import Verification
+from memicos_inference.verification.state import Verification
 
 if TYPE_CHECKING:
     from memicos_inference.loaded_model import LoadedModel
@@ -49,10 +49,16 @@ class Gauges(Collector):
         yield _gauge("kv_limit_bytes", "Memory for keys and values, INFERENCE_KV_BYTES", settings.kv_bytes)
         yield _gauge("sources_loaded_limit", "Sources in memory at most, MAX_LOADED_SAES", settings.max_loaded_saes)
         yield _gauge("sources_loaded_limit_bytes", "Memory of sources at most, INFERENCE_SAE_BYTES", settings.sae_bytes)
-        yield from _of_model(self._scheduler.served)
+        yield _gauge(
+            "capture_bytes", "Memory of activations captured and not yet answered", self._scheduler.captured_bytes
+        )
+        yield _gauge(
+            "capture_limit_bytes", "Memory of activations at most, INFERENCE_CAPTURE_BYTES", settings.capture_bytes
+        )
+        yield from _of_model(self._scheduler.loaded)
 
 
-def _of_model(served: LoadedModel | None) -> Iterator[Metric]:
+def _of_model(loaded: LoadedModel | None) -> Iterator[Metric]:
     rows = _gauge("rows", "Texts that are being written, STEERED and DEFAULT being two")
     kv = _gauge("kv_bytes", "Memory of keys and values now")
     sources = _gauge("sources_loaded", "Sources in memory")
@@ -61,17 +67,17 @@ def _of_model(served: LoadedModel | None) -> Iterator[Metric]:
     hits = CounterMetricFamily(f"{PREFIX}_cache_hits", "Answers or parts of them that a cache had", labels=["cache"])
     misses = CounterMetricFamily(f"{PREFIX}_cache_misses", "What was looked for in a cache in vain", labels=["cache"])
     cache_bytes = _labelled("cache_bytes", "Memory of what a cache holds", "cache")
-    if served is not None:
-        loaded = served.shelf.loaded
-        rows.add_metric([], served.decoder.n_batch_rows)
-        kv.add_metric([], served.decoder.cache_nbytes)
-        sources.add_metric([], len(loaded))
-        source_bytes.add_metric([], served.shelf.nbytes(loaded))
-        if served.model.device.type == "cuda":
+    if loaded is not None:
+        source_ids = loaded.source_cache.loaded
+        rows.add_metric([], loaded.decoder.n_batch_rows)
+        kv.add_metric([], loaded.decoder.cache_nbytes)
+        sources.add_metric([], len(source_ids))
+        source_bytes.add_metric([], loaded.source_cache.nbytes(source_ids))
+        if loaded.model.device.type == "cuda":
             cuda = sys.modules["torch"].cuda
-            device.add_metric(["allocated"], cuda.memory_allocated(served.model.device))
-            device.add_metric(["reserved"], cuda.memory_reserved(served.model.device))
-        for name, counts in served.caches.items():
+            device.add_metric(["allocated"], cuda.memory_allocated(loaded.model.device))
+            device.add_metric(["reserved"], cuda.memory_reserved(loaded.model.device))
+        for name, counts in loaded.caches.items():
             hits.add_metric([name], counts.hits)
             misses.add_metric([name], counts.misses)
             cache_bytes.add_metric([name], counts.nbytes)

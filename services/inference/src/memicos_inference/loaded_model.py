@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from memicos_inference.http.errors import BadInput
 from memicos_inference.scheduler.caches import ActivationCache, Cache, TextCache
 from memicos_inference.settings import Settings
-from memicos_inference.verification import Verification
+from memicos_inference.verification.state import Verification
 
 if TYPE_CHECKING:  # torch is imported in the model's thread, not with the routes
     from memicos_engine.generation.decoder import Decoder
     from memicos_engine.model.language_model import LanguageModel
-    from memicos_engine.sources.source import Source, SourceInfo
+    from memicos_engine.sources.source import SourceInfo
     from memicos_engine.sources.source_cache import SourceCache
 
 
@@ -29,7 +29,7 @@ class LoadedModel:
     accepted_names: tuple[str, ...]
     weights: str
     model: LanguageModel
-    shelf: SourceCache
+    source_cache: SourceCache
     decoder: Decoder
     text_cache: TextCache
     activation_cache: ActivationCache
@@ -42,7 +42,7 @@ class LoadedModel:
 
     @property
     def sae_sets(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(source_set_of(source_id) for source_id in self.shelf.ids))
+        return tuple(dict.fromkeys(source_set_of(source_id) for source_id in self.source_cache.ids))
 
     def check_model(self, name: str) -> None:
         if name not in self.accepted_names:
@@ -55,38 +55,37 @@ class LoadedModel:
             raise BadInput(
                 f"Number of requested SAEs ({len(source_ids)}) exceeds the maximum allowed ({most}, MAX_LOADED_SAES)."
             )
-        if (nbytes := self.shelf.nbytes(source_ids)) > most_bytes:
+        if (nbytes := self.source_cache.nbytes(source_ids)) > most_bytes:
             raise BadInput(
                 f"The {len(source_ids)} requested SAEs take {nbytes:,} bytes of memory together; at most "
                 f"{most_bytes:,} are given (INFERENCE_SAE_BYTES). Ask for fewer at a time."
             )
 
-    def facts(self, source_id: str) -> SourceInfo:
-        """What is known of a source without its weights."""
-        self._check_known(source_id)
-        return self.shelf.info(source_id)
+    def source_info(self, source_id: str) -> SourceInfo:
+        """A source without its weights.
 
-    def source(self, source_id: str) -> Source:
-        """Loads it where it is not in memory, and compares it with its record when it is first used.
-
-        Not to be kept while others are asked for: memory for sources is bounded by those that have not left.
+        Raises:
+            BadInput: there is no source of that id.
+            LoadError: it cannot be loaded.
         """
         self._check_known(source_id)
-        source = self.shelf.get(source_id)
-        if self.verification:
-            self.verification.check_source(self, source)
-        return source
+        return self.source_cache.info(source_id)
+
+    def check_current(self, info: SourceInfo) -> None:
+        """Raises BadInput where the source was removed, or replaced by another, since `info` was read."""
+        if self.source_info(info.id) is not info:
+            raise BadInput(f"Source {info.id} was replaced while this request ran. Send the request again.")
 
     def _check_known(self, source_id: str) -> None:
-        if source_id not in self.shelf:
-            known = self.shelf.ids
+        if source_id not in self.source_cache:
+            known = self.source_cache.ids
             some = ", ".join(known[:6]) + (f" and {len(known) - 6} others" if len(known) > 6 else "")
             raise BadInput(f"Unknown source '{source_id}': this server has {some or 'no sources'}.")
 
     @property
     def prepend_bos(self) -> bool:
         """Whether prompts get a BOS: as the sources were trained, or as the tokenizer does without sources."""
-        return self.shelf.prepend_bos if self.shelf.ids else self.model.tokenizer_prepends_bos
+        return self.source_cache.prepend_bos if self.source_cache.ids else self.model.tokenizer_prepends_bos
 
     def prompts(self, texts: Sequence[str], prepend_bos: bool) -> list[list[int]]:
         """Token ids of one text or several, within the limits of each and of all together."""

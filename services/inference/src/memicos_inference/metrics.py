@@ -22,9 +22,8 @@ from memicos_inference.http.errors import Cause
 
 if TYPE_CHECKING:  # imports torch
     from memicos_engine.capture.batch_stats import BatchStats
-    from memicos_engine.generation.generation import Generation
 
-    from memicos_inference.scheduler.jobs import Work
+    from memicos_inference.scheduler.pending_request import PendingRequest
 
 PREFIX = "memicos_inference"
 Kind = Literal["capture", "text", "direct"]
@@ -81,16 +80,11 @@ class Metrics:
     def refused(self, cause: Cause) -> None:
         self._refusals.labels(cause).inc()
 
-    def taken(self, work: Work) -> None:
-        """The model takes up what waited, or has done what needs no run of it. Once for each."""
-        kind: Kind = "direct"
-        if work.wanted is not None:
-            kind, work.asked.tokens_in = "capture", work.wanted.n_tokens
-        elif work.generation is not None:
-            kind, work.asked.tokens_in = "text", _tokens(work.generation)
-            work.written = _written(work.generation)
-        work.asked.waited = time.monotonic() - work.since
-        self._wait.labels(kind).observe(work.asked.waited)
+    def record_start(self, pending: PendingRequest, kind: Kind, n_tokens: int) -> None:
+        """The model's thread takes a request up, with `n_tokens` of prompts to run. Once for each request."""
+        context = pending.request_context
+        context.tokens_in, context.waited = n_tokens, time.monotonic() - pending.since
+        self._wait.labels(kind).observe(context.waited)
 
     def record_capture_batch(self, ran: BatchStats) -> None:
         self._ran("capture", ran)
@@ -102,12 +96,10 @@ class Metrics:
         """A run of the model that writes a token in each of these rows."""
         self._step_rows.observe(rows)
 
-    def wrote(self, work: Work) -> None:
-        """A text has advanced."""
-        assert work.generation is not None
-        before, work.written = work.written, _written(work.generation)
-        self._tokens_out.inc(work.written - before)
-        work.asked.tokens_out += work.written - before
+    def record_tokens(self, pending: PendingRequest, n_tokens: int) -> None:
+        """Tokens that were generated for a request."""
+        self._tokens_out.inc(n_tokens)
+        pending.request_context.tokens_out += n_tokens
 
     def _ran(self, kind: Kind, ran: BatchStats) -> None:
         self._run_prompts.labels(kind).observe(ran.rows)
@@ -119,13 +111,3 @@ class Metrics:
 
     def _histogram(self, name: str, words: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"{PREFIX}_{name}", words, labels, buckets=buckets, registry=self.registry)
-
-
-def _tokens(generation: Generation) -> int:
-    """Of the prompts that are to be run."""
-    return sum(len(generation.rows[row].ids) for row in generation.unfinished_rows)
-
-
-def _written(generation: Generation) -> int:
-    """Tokens of all its rows."""
-    return sum(len(ids) for ids in generation.ids)

@@ -56,13 +56,13 @@ def load_model(settings: Settings, report: ProgressCallback) -> LoadedModel:
     model = _model(settings, place, device, report)
     if choice.include_neurons:
         stored += neurons(model, want)
-    shelf = _shelf(settings, model, stored, broken)
+    source_cache = _source_cache(settings, model, stored, broken)
     return LoadedModel(
         settings=settings,
         accepted_names=model_names.accepted_model_names(settings.models, choice.registry_models, place),
         weights=place.display_name,
         model=model,
-        shelf=shelf,
+        source_cache=source_cache,
         decoder=Decoder(model, settings.max_rows, settings.kv_bytes),
         text_cache=TextCache(settings.text_cache_bytes),
         activation_cache=ActivationCache(settings.residual_cache_bytes),
@@ -139,7 +139,7 @@ def split_compatible(
     return [one for one in stored if one.info.id not in wrong], wrong
 
 
-def _shelf(
+def _source_cache(
     settings: Settings, model: LanguageModel, stored: Sequence[CacheEntry], broken: dict[str, str]
 ) -> SourceCache:
     """Raises LoadError where there are sources and none of them can be served."""

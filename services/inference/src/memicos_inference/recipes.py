@@ -52,41 +52,41 @@ class Recipe(ModelRecipe):
     sae: SaeRecipe | None = Field(description="null for a vector, and for neurons: these are read as they are")
 
 
-def model_recipe(served: LoadedModel, prepend_bos: bool) -> ModelRecipe:
+def model_recipe(loaded: LoadedModel, prepend_bos: bool) -> ModelRecipe:
     return ModelRecipe(
-        model=served.accepted_names[0],
-        weights=served.model.origin,
-        dtype=served.settings.model_dtype,
+        model=loaded.accepted_names[0],
+        weights=loaded.model.origin,
+        dtype=loaded.settings.model_dtype,
         weight_processing="none",
         prepend_bos=prepend_bos,
     )
 
 
-def source_recipe(served: LoadedModel, source: SourceInfo) -> Recipe:
+def source_recipe(loaded: LoadedModel, source: SourceInfo) -> Recipe:
     from memicos_engine.capture.positions import ignored_positions
     from memicos_engine.sources.source import NEURON_ARCHITECTURE
 
     recipe = source.recipe
     sae = SaeRecipe(
-        weights=served.shelf.weights(source.id),
+        weights=loaded.source_cache.weights(source.id),
         architecture=source.architecture,
-        dtype=served.settings.sae_dtype,
+        dtype=loaded.settings.sae_dtype,
         normalize_activations=recipe.normalize_activations,
         norm_scaling_factor=recipe.norm_scaling_factor,
         unit_directions=source.unit_directions,
     )
     return Recipe(
-        **model_recipe(served, recipe.prepend_bos).model_dump(),
+        **model_recipe(loaded, recipe.prepend_bos).model_dump(),
         hook_name=recipe.hook_name,
         context_size=recipe.context_size,
-        ignored_positions=ignored_positions(recipe, served.model.bos_token_id is not None),
+        ignored_positions=ignored_positions(recipe, loaded.model.bos_token_id is not None),
         norm_cut=recipe.norm_cut,
         sae=None if source.architecture == NEURON_ARCHITECTURE else sae,
     )
 
 
-def vector_recipe(served: LoadedModel, hook_name: str) -> Recipe:
-    model = model_recipe(served, served.model.tokenizer_prepends_bos)
+def vector_recipe(loaded: LoadedModel, hook_name: str) -> Recipe:
+    model = model_recipe(loaded, loaded.model.tokenizer_prepends_bos)
     return Recipe(
         **model.model_dump(), hook_name=hook_name, context_size=None, ignored_positions=[], norm_cut=None, sae=None
     )

@@ -2,12 +2,12 @@
 
 import json
 import re
-from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from dotenv.parser import parse_stream
 from memicos_engine.model.model_names import ModelNames
+from memicos_service import settings as service_settings
+from memicos_service.logs import LogFormat
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -174,6 +174,13 @@ class Settings(BaseSettings):
         validation_alias="INFERENCE_BATCH_TOKENS",
         description="Most tokens of several prompts, each padded to the longest; one alone may have TOKEN_LIMIT.",
     )
+    capture_bytes: int = Field(
+        default=2 * 1024**3,
+        ge=1,
+        validation_alias="INFERENCE_CAPTURE_BYTES",
+        description="Memory for activations of all requests from their capture until their answers; a request that "
+        "needs more alone is refused, others wait.",
+    )
     max_values: int = Field(
         default=5_000_000,
         ge=1,
@@ -228,7 +235,7 @@ class Settings(BaseSettings):
         validation_alias="ALLOW_UNVERIFIED",
         description="1 answers requests that depend on a check which failed.",
     )
-    log_format: Literal["text", "json"] = Field(
+    log_format: LogFormat = Field(
         default="text",
         validation_alias="INFERENCE_LOG_FORMAT",
         description="text, or json: an object a line, for programs.",
@@ -289,14 +296,4 @@ def read(env_file: Path | None = None) -> Settings:
         pydantic.ValidationError: a value is out of its range.
         ValueError: the file cannot be read, or is not a list of NAME=value.
     """
-    if env_file:
-        try:
-            text = env_file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise ValueError(f"{env_file} cannot be read: {reason}") from None
-        # the library would warn and pass over such a line
-        for line in parse_stream(StringIO(text)):
-            if line.error:
-                raise ValueError(f"line {line.original.line} of {env_file} is not NAME=value")
-    return Settings(_env_file=env_file)  # pyright: ignore[reportCallIssue]  # known to pydantic-settings only
+    return service_settings.read(Settings, env_file)

@@ -1,4 +1,4 @@
-"""Requests that the API's documentation shows. They work on the demo; `/api-doc` puts the server's own names in."""
+"""Example requests of the API documentation, for the demo; `/api-doc` replaces the names by those of the server."""
 
 from pydantic import JsonValue
 from pydantic.config import JsonDict
@@ -16,17 +16,18 @@ _STEER: dict[str, JsonValue] = {
 _MESSAGES: list[JsonValue] = [{"role": "user", "content": "What should I do this weekend?"}]
 
 
-def _shown(**fields: JsonValue) -> JsonDict:
+def _example(**fields: JsonValue) -> JsonDict:
     return {"examples": [fields]}
 
 
-NEW_ACTIVATION = _shown(feature=_FEATURE, customText="Please wash the dishes.", ignoreBos=True)
-SEARCH_TEXT = _shown(modelId=MODEL, sourceSet="res-4k", text="Call me Ishmael.", densityThreshold=0.01, numResults=10)
-SEARCH_TOKENS = _shown(modelId=MODEL, source=SOURCE, text="May 4", numResults=3)
-SEARCH_ALL = _shown(**_QUERY)
-SEARCH_RELEASE = _shown(**_QUERY, releaseName="memicos-demo")
-SEARCH_MODEL = _shown(**_QUERY, modelId=MODEL)
-SEARCH_SOURCES = _shown(**_QUERY, modelId=MODEL, layers=[SOURCE])
-GENERATE = _shown(**_FEATURE, explanationType="highlighted-tokens")
-STEER = _shown(**_STEER, prompt="My favourite hobby is")
-STEER_CHAT = _shown(**_STEER, defaultChatMessages=_MESSAGES, steeredChatMessages=_MESSAGES)
+NEW_ACTIVATION = _example(feature=_FEATURE, customText="Please wash the dishes.", ignoreBos=True)
+SEARCH_TEXT = _example(modelId=MODEL, sourceSet="res-4k", text="Call me Ishmael.", densityThreshold=0.01, numResults=10)
+SEARCH_TOKENS = _example(modelId=MODEL, source=SOURCE, text="May 4", numResults=3)
+SEARCH_ALL = _example(**_QUERY)
+SEARCH_RELEASE = _example(**_QUERY, releaseName="memicos-demo")
+SEARCH_MODEL = _example(**_QUERY, modelId=MODEL)
+SEARCH_SOURCES = _example(**_QUERY, modelId=MODEL, layers=[SOURCE])
+GENERATE = _example(**_FEATURE, explanationType="highlighted-tokens")
+CHOOSE_LABEL = _example(chosen=True)
+STEER = _example(**_STEER, prompt="My favourite hobby is")
+STEER_CHAT = _example(**_STEER, defaultChatMessages=_MESSAGES, steeredChatMessages=_MESSAGES)

@@ -1,4 +1,4 @@
-"""The Jinja2 environment and how a page is rendered."""
+"""The Jinja2 environment, and rendering of pages."""
 
 import hashlib
 from functools import cache
@@ -17,7 +17,7 @@ STATIC = HERE / "static"
 
 @cache
 def static(name: str) -> str:
-    """URL of a file in `static/`, with a hash of its content so that browsers may keep it for ever."""
+    """URL of a file in `static/`, with a hash of its content, so that browsers may cache it for a year."""
     digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
     return f"/static/{name}?v={digest}"
 

@@ -1,7 +1,7 @@
-"""Readings in steps, so that several share the runs of the model and the encodes.
+"""Functions over activations as generators, so that several callers share forward passes and encodes.
 
-What a reading needs it yields: first what is to be captured, then what a source is to encode. It knows sources without
-their weights, which need be in memory only then, one source's at a time, and so need the values of a part of the rows.
+Such a function yields what it needs: a `CaptureRequest` first, then operations on a source. It holds `SourceInfo` only:
+weights are needed while an operation is run, one source at a time.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -20,14 +20,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MAX_ENCODED_BYTES = 64 * 1024**2
-"""Memory of the values that are encoded at a time; those of one prompt may have more."""
+"""Memory of the feature values that are encoded at a time; the values of a single prompt may take more."""
 
 
 @dataclass(frozen=True)
 class EncodeOperation:
-    """Activations (T, D) of any number of prompts that a source is to encode. Is answered by values (T, F) of each, or
-    (T, n) of the features `indices`.
-    """
+    """Encode activations (T, D) of several prompts. Result: values (T, F) of each, or (T, n) of features `indices`."""
 
     source: SourceInfo
     hidden: Sequence[torch.Tensor]
@@ -35,31 +33,37 @@ class EncodeOperation:
 
     @property
     def nbytes(self) -> int:
+        """Memory of the result."""
         width = self.source.d_sae if self.indices is None else len(self.indices)
-        return sum(_value_bytes(one, width) for one in self.hidden)
+        return sum(_value_bytes(hidden, width) for hidden in self.hidden)
 
 
 @dataclass(frozen=True)
 class EncoderColumnsOperation:
-    """Features whose encoder columns (D,) are needed. Is answered by one for each."""
+    """Read the encoder columns of features `indices`. Result: one column (D,) for each."""
 
     source: SourceInfo
     indices: Sequence[int]
 
     @property
     def nbytes(self) -> int:
+        """Memory of the result."""
         return len(self.indices) * self.source.d_in * 4
 
 
 SourceOperation = EncodeOperation | EncoderColumnsOperation
-"""What the weights of a source are needed for."""
+"""Work that needs the weights of a source."""
 
 CaptureSteps = Generator[CaptureRequest | SourceOperation | None, Any, T]
-"""Is sent Captured for Wanted, tensors for what is of a source; None where it only lets others have their turn."""
+"""Yields a request and is sent its result: `CapturedActivations`, or the tensors of an operation. A yielded None lets
+the caller do other work in between."""
 
 
 class Batchable(Generic[P, T]):
-    """A reading: called, with sources that have their weights, it reads at once; `steps` are its steps."""
+    """A function over activations. `steps` makes its generator; a call runs the generator to its end.
+
+    A call needs sources with their weights (`Source`), `steps` only their `SourceInfo`.
+    """
 
     def __init__(self, steps: Callable[Concatenate[LanguageModel, P], CaptureSteps[T]]) -> None:
         self.steps: Callable[Concatenate[LanguageModel, P], CaptureSteps[T]] = torch.inference_mode()(steps)
@@ -67,16 +71,16 @@ class Batchable(Generic[P, T]):
 
     def __call__(self, model: LanguageModel, *args: P.args, **kwargs: P.kwargs) -> T:
         steps = self.steps(model, *args, **kwargs)
-        needed = next(steps)
+        step = next(steps)
         while True:
-            given: CapturedActivations | list[torch.Tensor] | None = None
-            if isinstance(needed, CaptureRequest):
-                (given,) = capture_together(model, [needed])
-            elif needed is not None:
-                assert isinstance(needed.source, Source)
-                (given,) = run_operations(needed.source, [needed])
+            result: CapturedActivations | list[torch.Tensor] | None = None
+            if isinstance(step, CaptureRequest):
+                (result,) = capture_together(model, [step])
+            elif step is not None:
+                assert isinstance(step.source, Source)
+                (result,) = run_operations(step.source, [step])
             try:
-                needed = steps.send(given)
+                step = steps.send(result)
             except StopIteration as end:
                 return end.value
 
@@ -86,41 +90,45 @@ def batchable(steps: Callable[Concatenate[LanguageModel, P], CaptureSteps[T]]) -
 
 
 @torch.inference_mode()
-def run_operations(source: Source, needed: Sequence[SourceOperation]) -> list[list[torch.Tensor]]:
-    """What several need of a source, the answer of each; whole encodes are one run of it."""
+def run_operations(source: Source, operations: Sequence[SourceOperation]) -> list[list[torch.Tensor]]:
+    """Results of several operations on one source, in their order. Encodes of all features share one call of it."""
     rows = [
-        hidden for one in needed if isinstance(one, EncodeOperation) and one.indices is None for hidden in one.hidden
+        hidden
+        for operation in operations
+        if isinstance(operation, EncodeOperation) and operation.indices is None
+        for hidden in operation.hidden
     ]
-    parts = iter(_encode_together(source, rows) if rows else [])
-    answers = []
-    for one in needed:
-        if isinstance(one, EncoderColumnsOperation):
-            answers.append([source.encoder_column(index) for index in one.indices])
-        elif one.indices is None:
-            answers.append([next(parts) for _ in one.hidden])
+    encoded = iter(_encode_together(source, rows) if rows else [])
+    results = []
+    for operation in operations:
+        if isinstance(operation, EncoderColumnsOperation):
+            results.append([source.encoder_column(index) for index in operation.indices])
+        elif operation.indices is None:
+            results.append([next(encoded) for _ in operation.hidden])
         else:
-            answers.append([encode_features(source, hidden, one.indices) for hidden in one.hidden])
-    return answers
+            results.append([encode_features(source, hidden, operation.indices) for hidden in operation.hidden])
+    return results
 
 
 def _encode_together(source: Source, rows: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-    whole = source.encode(rows[0] if len(rows) == 1 else torch.cat(list(rows)))
-    return whole.split([len(hidden) for hidden in rows])
+    """Values (T, F) for each of `rows` (T, D)."""
+    encoded = source.encode(rows[0] if len(rows) == 1 else torch.cat(list(rows)))
+    return encoded.split([len(hidden) for hidden in rows])
 
 
-def encode_groups(source: SourceInfo, hidden: Sequence[torch.Tensor]) -> Iterator[list[int]]:
-    """Places in `hidden`, in order, as many at a time as are encoded together; one at least."""
-    lump: list[int] = []
+def encode_groups(source: SourceInfo, rows: Sequence[torch.Tensor]) -> Iterator[list[int]]:
+    """Indices into `rows` (T, D), in order, in groups whose values take MAX_ENCODED_BYTES; at least one in each."""
+    group: list[int] = []
     room = MAX_ENCODED_BYTES
-    for place, one in enumerate(hidden):
-        nbytes = _value_bytes(one, source.d_sae)
-        if lump and nbytes > room:
-            yield lump
-            lump, room = [], MAX_ENCODED_BYTES
+    for index, hidden in enumerate(rows):
+        nbytes = _value_bytes(hidden, source.d_sae)
+        if group and nbytes > room:
+            yield group
+            group, room = [], MAX_ENCODED_BYTES
         room -= nbytes
-        lump.append(place)
-    if lump:
-        yield lump
+        group.append(index)
+    if group:
+        yield group
 
 
 def _value_bytes(hidden: torch.Tensor, width: int) -> int:

@@ -1,4 +1,4 @@
-"""Activations at hook points, with no more of the model run than they need."""
+"""Capture activations at hook points. The forward pass ends at the deepest hook."""
 
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from memicos_engine.capture.batch_stats import BatchStats, StatsCallback, ignore
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation.kv_cache import supports_row_batching
 from memicos_engine.model.hook_modules import HookModule
-from memicos_engine.model.hook_points import find_hook_module, has_position_axis, layer_of
+from memicos_engine.model.hook_points import find_hook_module, has_position_axis, hook_width, layer_of
 from memicos_engine.model.language_model import LanguageModel
 
 
@@ -32,9 +32,9 @@ def capture(
     """Activations (B, T, D) at each of `hook_names` for `ids` (B, T).
 
     `mask` (B, T) is 1 at real tokens; rows shorter than T are padded on the right, so that positions need no shift.
-    With `at` (B,) only one position of each row is kept, (B, 1, D). Hooks that have a place in the plain module run
-    it, which is equal to the bridge and faster; with any other all go through the bridge. Activations of attention
-    heads (B, T, heads, d_head) are given flat; attention patterns are (B, heads, T, T).
+    With `at` (B,) only that position of each row is kept, (B, 1, D). Where every hook is a module of the plain model
+    that model is run, else TransformerLens' bridge, which gives the same and takes longer. Activations of attention
+    heads (B, T, heads, d_head) are flattened to (B, T, heads * d_head); attention patterns are (B, heads, T, T).
 
     Raises:
         InvalidRequestError: a hook point that this model's bridge does not run.
@@ -52,8 +52,10 @@ CapturedActivations = list[dict[str, torch.Tensor]]
 
 @dataclass(frozen=True)
 class CaptureRequest:
-    """What is to be captured on prompts of any length. With `last` only at the last position of each, (1, D), and of
-    hooks only that have one vector a position."""
+    """Hook points to capture on prompts of any length.
+
+    With `last` only the last position of each prompt is kept, (1, D); then every hook has one vector per position.
+    """
 
     prompts: Sequence[Sequence[int]]
     hook_names: Sequence[str]
@@ -64,91 +66,150 @@ class CaptureRequest:
         return sum(len(ids) for ids in self.prompts)
 
 
-def capture_together(model: LanguageModel, wanted: Sequence[CaptureRequest]) -> list[CapturedActivations]:
-    """What several want, of prompts of any length, in one run. Raises: as `capture`."""
-    *_, found = capture_in_slices(model, wanted, lambda: sys.maxsize)
-    assert found is not None
-    return found
+def capture_nbytes(model: LanguageModel, requests: Sequence[CaptureRequest]) -> int:
+    """Memory of the activations of `requests` captured together: every prompt at the hooks of all requests.
+
+    Exact for hooks in the plain module. Of others, which only the bridge runs, the width is not known before the run:
+    the largest width of the model is taken, and every position, because the bridge keeps them all.
+    """
+    names = list(dict.fromkeys(name for request in requests for name in request.hook_names))
+    config = model.hf.config.get_text_config(decoder=True)
+    largest = max(model.d_model, getattr(config, "intermediate_size", None) or 4 * model.d_model)
+    total = 0
+    for request in requests:
+        bridged = any(find_hook_module(model, name) is None for name in request.hook_names)
+        positions = len(request.prompts) if request.last and not bridged else request.n_tokens
+        for name in names:
+            if has_position_axis(name):
+                total += positions * (hook_width(model, name) or largest)
+            else:
+                total += config.num_attention_heads * sum(len(ids) ** 2 for ids in request.prompts)
+    return total * model.dtype.itemsize
+
+
+def capture_together(model: LanguageModel, requests: Sequence[CaptureRequest]) -> list[CapturedActivations]:
+    """Results of several requests from one run of the model. Raises: as `capture`."""
+    *_, results = capture_in_slices(model, requests, lambda: sys.maxsize)
+    assert results is not None
+    return results
 
 
 def capture_in_slices(
-    model: LanguageModel, wanted: Sequence[CaptureRequest], most: Callable[[], int], ran: StatsCallback = ignore_stats
+    model: LanguageModel,
+    requests: Sequence[CaptureRequest],
+    max_tokens: Callable[[], int],
+    on_batch: StatsCallback = ignore_stats,
 ) -> Generator[list[CapturedActivations] | None, None, None]:
-    """What several want, run up to the deepest hook of any; gives None between slices, at last what was found.
+    """Run the model up to the deepest hook of all requests; yields None between slices, the results at the end.
 
-    A slice has at most as many tokens, padding included, as `most` says when it begins: rows of about one length
-    together, or a part of a longer row.
-    What is not placed in the plain module, and attention patterns, need whole rows.
+    A slice has at most `max_tokens()` tokens, padding included, asked for when the slice begins: prompts of about one
+    length together, or a part of a longer prompt. Hooks outside the plain module, and attention patterns, need whole
+    prompts.
 
     Raises: as `capture`.
     """
-    names = list(dict.fromkeys(name for one in wanted for name in one.hook_names))
-    rows = [(one, ids) for one in wanted for ids in one.prompts]
-    found: list[dict[str, torch.Tensor]] = [{} for _ in rows]
+    names = list(dict.fromkeys(name for request in requests for name in request.hook_names))
+    rows = [(request, ids) for request in requests for ids in request.prompts]
+    results: list[dict[str, torch.Tensor]] = [{} for _ in rows]
     if not names:
-        yield [[{} for _ in one.prompts] for one in wanted]
+        yield [[{} for _ in request.prompts] for request in requests]
         return
     whole = not can_split_prompts(model, names)
-    waiting = sorted(range(len(rows)), key=lambda row: len(rows[row][1]))
+    # prompts of which only the last position is kept are run apart from others: a group keeps the same of each row
+    waiting = sorted(range(len(rows)), key=lambda row: (rows[row][0].last, len(rows[row][1])))
     while waiting:
-        group = _next_group(waiting, [len(ids) for _, ids in rows], most())
+        last = rows[waiting[0]][0].last
+        group = _next_group([row for row in waiting if rows[row][0].last == last], rows, max_tokens())
         del waiting[: len(group)]
         lengths = [len(rows[row][1]) for row in group]
         longest = max(lengths)
         ids = torch.tensor([[*rows[row][1], *[0] * (longest - len(rows[row][1]))] for row in group]).to(model.device)
         ends = torch.tensor(lengths, device=model.device)
         mask = (torch.arange(longest, device=model.device) < ends[:, None]).long()
-        if longest <= most() or whole:
-            at = ends - 1 if all(rows[row][0].last for row in group) else None
-            captured = capture(model, ids, None if mask.all() else mask, names, at)
-            ran(BatchStats(len(group), sum(lengths), ids.numel()))
+        if longest <= max_tokens() or whole:
+            captured = capture(model, ids, None if mask.all() else mask, names, ends - 1 if last else None)
+            on_batch(BatchStats(len(group), sum(lengths), ids.numel()))
         else:
-            at, parts = None, []
-            cache = DynamicCache(config=model.hf.config)
-            done = 0
-            while done < longest:
-                if parts:
-                    yield None
-                part = ids[:, done : done + most()]
-                done += part.shape[1]
-                before = _continuation_inputs(cache, part, done - part.shape[1])
-                parts.append(_capture_by_modules(model, part, None, names, None, before))
-                ran(BatchStats(len(group), part.numel(), part.numel()))
-            captured = {name: torch.cat([part[name] for part in parts], dim=1) for name in names}
-        for place, row in enumerate(group):
-            n = lengths[place]
-            one = rows[row][0]
-            for name in one.hook_names:
-                hidden = captured[name][place]
+            captured = yield from _capture_in_parts(model, ids, ends, names, last, max_tokens, on_batch)
+        for index, row in enumerate(group):
+            n = lengths[index]
+            for name in rows[row][0].hook_names:
+                hidden = captured[name][index]
                 if not has_position_axis(name):
                     hidden = hidden[:, :n, :n]
-                elif at is None:
-                    hidden = hidden[n - 1 : n] if one.last else hidden[:n]
-                found[row][name] = hidden
+                elif not last:
+                    hidden = hidden[:n]
+                results[row][name] = hidden
         if waiting:
             yield None
-    each = iter(found)
-    yield [[next(each) for _ in one.prompts] for one in wanted]
+    by_row = iter(results)
+    yield [[next(by_row) for _ in request.prompts] for request in requests]
+
+
+def _capture_in_parts(
+    model: LanguageModel,
+    ids: torch.Tensor,
+    ends: torch.Tensor,
+    names: Sequence[str],
+    last: bool,
+    max_tokens: Callable[[], int],
+    on_batch: StatsCallback,
+) -> Generator[None, None, dict[str, torch.Tensor]]:
+    """As `capture` for `ids` (B, T), of which rows end at `ends` (B,), some columns at a time; yields in between.
+
+    A part attends to the keys and values of those before it. With `last` only the rows' last positions are kept.
+    """
+    parts: list[dict[str, torch.Tensor]] = []
+    rows: list[torch.Tensor] = []
+    cache = DynamicCache(config=model.hf.config)
+    done = 0
+    while done < ids.shape[1]:
+        if done:
+            yield None
+        part = ids[:, done : done + max_tokens()]
+        columns = torch.arange(done, done + part.shape[1], device=ids.device)
+        position: Positions = None
+        if last:
+            position = ((ends - 1)[:, None] == columns).nonzero(as_tuple=True)
+            rows.append(position[0])
+        inputs = _continuation_inputs(cache, part, done)
+        parts.append(_capture_by_modules(model, part, None, names, position, inputs))
+        on_batch(BatchStats(len(part), part.numel(), part.numel()))
+        done += part.shape[1]
+    if not last:
+        return {name: torch.cat([part[name] for part in parts], dim=1) for name in names}
+    order = torch.cat(rows).argsort()
+    return {name: torch.cat([part[name] for part in parts])[order] for name in names}
 
 
 def can_split_prompts(model: LanguageModel, names: Sequence[str]) -> bool:
-    """Whether a row may be run in parts, each seeing the keys and values of those before."""
+    """Whether a prompt may be run in parts, each attending to the keys and values of the parts before it."""
     return supports_row_batching(model.hf.config) and all(
         has_position_axis(name) and find_hook_module(model, name) for name in names
     )
 
 
-def _next_group(rows: Sequence[int], lengths: Sequence[int], most: int) -> list[int]:
-    """The first of `rows`, by ascending length, that have at most `most` tokens when padded to one length; one at
-    least."""
+def _next_group(
+    candidates: Sequence[int], rows: Sequence[tuple[CaptureRequest, Sequence[int]]], max_tokens: int
+) -> list[int]:
+    """The first `candidates`, by ascending length, that padded have at most `max_tokens`; at least one."""
     n = 1
-    while n < len(rows) and (n + 1) * lengths[rows[n]] <= most:
+    while n < len(candidates) and (n + 1) * len(rows[candidates[n]][1]) <= max_tokens:
         n += 1
-    return list(rows[:n])
+    return list(candidates[:n])
 
 
-def _select_positions(hidden: torch.Tensor, at: torch.Tensor | None) -> torch.Tensor:
-    return hidden if at is None else hidden[torch.arange(len(hidden), device=hidden.device), at][:, None]
+Positions = torch.Tensor | tuple[torch.Tensor, ...] | None
+"""What is kept of activations (B, T, D): None all; a tensor (B,) one position of each row, (B, 1, D); indices of rows
+and positions (N,) those pairs, (N, 1, D)."""
+
+
+def _select_positions(hidden: torch.Tensor, positions: Positions) -> torch.Tensor:
+    if positions is None:
+        return hidden
+    if isinstance(positions, torch.Tensor):
+        positions = (torch.arange(len(hidden), device=hidden.device), positions)
+    return hidden[positions][:, None]
 
 
 @torch.inference_mode()
@@ -157,22 +218,22 @@ def _capture_by_modules(
     ids: torch.Tensor,
     mask: torch.Tensor | None,
     names: Sequence[str],
-    at: torch.Tensor | None,
-    before: Mapping[str, Any] | None = None,
+    positions: Positions,
+    inputs: Mapping[str, Any] | None = None,
 ) -> dict[str, torch.Tensor]:
-    """`before` is what `_after` gives for `ids` that are no beginning."""
+    """As `capture`, for hooks in the plain module. `inputs` continues a prompt: see `_continuation_inputs`."""
     by_name = {name: place for name in names if (place := find_hook_module(model, name)) is not None}
     places = set(by_name.values())
     found: dict[HookModule, torch.Tensor] = {}
 
     def keep(place: HookModule, hidden: torch.Tensor) -> None:
-        found[place] = _select_positions(hidden, at)
+        found[place] = _select_positions(hidden, positions)
         if len(found) == len(places):
             raise _AllHooksReached
 
     handles = [handle for place in places for handle in place.add_hook(partial(keep, place))]
     try:
-        model.hf.base_model(input_ids=ids, attention_mask=mask, use_cache=before is not None, **(before or {}))
+        model.hf.base_model(input_ids=ids, attention_mask=mask, use_cache=inputs is not None, **(inputs or {}))
     except _AllHooksReached:
         pass
     finally:
@@ -182,7 +243,7 @@ def _capture_by_modules(
 
 
 def _continuation_inputs(cache: DynamicCache, ids: torch.Tensor, n: int) -> dict[str, Any]:
-    """For `ids` that come after `n` others, whose keys and values `cache` has as far as layers were run."""
+    """Model inputs for `ids` (B, T) that follow `n` tokens, whose keys and values are in `cache`."""
     positions = torch.arange(n, n + ids.shape[1], device=ids.device)
     return {"past_key_values": cache, "position_ids": positions.expand(len(ids), -1)}
 

@@ -61,6 +61,14 @@ def find_hook_module(model: LanguageModel, hook_name: str) -> HookModule | None:
     return None if found is None else found[0]
 
 
+def hook_width(model: LanguageModel, hook_name: str) -> int | None:
+    """Width of the activations at a hook in the plain module; None where only the bridge has the hook."""
+    if residual_layer(hook_name) is not None:
+        return model.d_model
+    module = model.hook_modules.by_name.get(hook_name)
+    return None if module is None else module[1]
+
+
 def steering_module(model: LanguageModel, hook_name: str) -> tuple[HookModule, int]:
     """Place and width of a hook that can be steered; raises InvalidRequestError for another."""
     check_layer(model, hook_name)

@@ -8,7 +8,7 @@ measured.
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ from memicos_engine.selftest.block_comparison import (
     residual_hooks,
 )
 from memicos_engine.selftest.float32_reference import CheckNotPossible, Float32Reference, block_list
-from memicos_engine.selftest.reconstruction_record import ReconstructionRecord, measure_reconstruction, probe_texts
+from memicos_engine.selftest.reconstruction_record import ReconstructionRecord, probe_texts, reconstruction_steps
 from memicos_engine.sources.source import Source
 
 Capability = Literal["activation", "generation"]
@@ -255,9 +255,11 @@ def check_weights(model: LanguageModel, extent: CheckLimits) -> CheckResult:
 
 
 @torch.inference_mode()
-def check_reconstruction(model: LanguageModel, source: Source, expected: ReconstructionRecord) -> CheckResult:
+def reconstruction_check_steps(
+    model: LanguageModel, source: Source, expected: ReconstructionRecord
+) -> Generator[None, None, CheckResult]:
     """What the source makes of the probe's text against what was recorded when it was added."""
-    found = measure_reconstruction(model, source)
+    found = yield from reconstruction_steps(model, source)
     pairs = {
         "active features a token": (found.l0, expected.l0, 1.0),
         "explained variance": (found.explained_variance, expected.explained_variance, 1.0),

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 import torch
@@ -18,6 +19,8 @@ from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model import hook_points
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import Source
+
+T = TypeVar("T")
 
 FILE_NAME = "probe.json"
 """Of a record that lies beside a source's weights."""
@@ -82,13 +85,20 @@ def _text_id() -> str:
     return hashlib.sha256("\n\n".join(probe_texts()).encode()).hexdigest()[:12]
 
 
-@torch.inference_mode()
 def measure_reconstruction(model: LanguageModel, source: Source, texts: Sequence[str] = ()) -> ReconstructionRecord:
     """Run `texts` (the probe's own where none are given), one by one, each cut to the recipe's context size.
 
     Raises:
         InvalidRequestError: the source's hook is not there, or has another width; or its recipe ignores the whole text.
     """
+    return run_to_end(reconstruction_steps(model, source, texts))
+
+
+@torch.inference_mode()
+def reconstruction_steps(
+    model: LanguageModel, source: Source, texts: Sequence[str] = ()
+) -> Generator[None, None, ReconstructionRecord]:
+    """`measure_reconstruction` as a generator, which yields after each text so that other work can run in between."""
     hook_points.check_capturable(model, source.hook_name)
     size = min(source.recipe.context_size, model.max_context)
     has_bos = model.bos_token_id is not None
@@ -103,6 +113,7 @@ def measure_reconstruction(model: LanguageModel, source: Source, texts: Sequence
         read.append(found[source.hook_name][0][counted])
         left_out.append(found[source.hook_name][0][~counted])
         written.append(found[source.steer_hook][0][counted])
+        yield
     hidden = torch.cat(read)
     hook_points.check_width(source.hook_name, f"Source {source.id}", source.d_in, hidden.shape[-1])
     if not len(hidden):
@@ -126,6 +137,15 @@ def measure_reconstruction(model: LanguageModel, source: Source, texts: Sequence
         left_out=sum(map(len, left_out)),
         largest_left_out=max((_norms(one).max().item() for one in left_out if len(one)), default=0.0),
     )
+
+
+def run_to_end(steps: Generator[None, None, T]) -> T:
+    """The result of a generator whose yields only let other work run."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def _norms(hidden: torch.Tensor) -> torch.Tensor:

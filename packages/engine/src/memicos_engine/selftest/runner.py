@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -14,7 +14,7 @@ from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.selftest import checks
 from memicos_engine.selftest.checks import ALL_CAPABILITIES, Capability, CheckLimits, CheckResult, tolerance_for
 from memicos_engine.selftest.float32_reference import CheckNotPossible
-from memicos_engine.selftest.reconstruction_record import ReconstructionRecord
+from memicos_engine.selftest.reconstruction_record import ReconstructionRecord, run_to_end
 from memicos_engine.sources.source import Source
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def check_model(
     for name, needed_by, check in planned:
         unknown = CheckResult(name, None, tolerance_for(model.dtype), "", needed_by)
         if time.monotonic() > end:
-            yield replace(unknown, words=f"left out: {extent.seconds:g} s were over")
+            yield replace(unknown, detail=f"left out: {extent.seconds:g} s were over")
         else:
             yield _guarded(unknown, check)
 
@@ -58,29 +58,46 @@ def check_source(
     load: Callable[[], Source],
     recorded: Callable[[], ReconstructionRecord | None],
 ) -> CheckResult:
-    """What the source that `load` gives makes of the probe's text against what was `recorded`, as in `of_model`."""
-    unknown = CheckResult(f"reconstruction {source_id}", None, tolerance_for(model.dtype), "", source=source_id)
+    """Compare what the source that `load` returns reconstructs of the probe's text with what was `recorded`."""
+    return run_to_end(source_check_steps(model, source_id, load, recorded))
 
-    def check() -> CheckResult:
+
+def source_check_steps(
+    model: LanguageModel,
+    source_id: str,
+    load: Callable[[], Source],
+    recorded: Callable[[], ReconstructionRecord | None],
+) -> Generator[None, None, CheckResult]:
+    """`check_source` as a generator, which yields between texts so that other work can run in between."""
+    unknown = CheckResult(f"reconstruction {source_id}", None, tolerance_for(model.dtype), "", source=source_id)
+    try:
         expected = recorded()
         if expected is None:
-            return replace(unknown, words="not recorded")
-        return checks.check_reconstruction(model, load(), expected)
-
-    return _guarded(unknown, check)
+            return replace(unknown, detail="not recorded")
+        return (yield from checks.reconstruction_check_steps(model, load(), expected))
+    except Exception as error:  # noqa: BLE001  # a check that broke is a failed check, with the reason
+        return _failed_check(unknown, error)
 
 
 def _guarded(unknown: CheckResult, check: Callable[[], CheckResult]) -> CheckResult:
-    """What `check` gives; `unknown` with the reason where it cannot tell, failed where it breaks."""
+    """The result of `check`; where it raises, that of `_failed_check`."""
     try:
         return check()
-    except CheckNotPossible as reason:
-        return replace(unknown, words=f"left out: {reason}")
-    except torch.AcceleratorError:
-        raise
-    except Exception as error:
-        if is_out_of_memory(error):
-            return replace(unknown, words="left out: too little memory")
-        # what cannot be compared is not proved
-        log.exception("the check of %s broke", unknown.name)
-        return replace(unknown, measured=math.inf, words=f"could not be compared: {type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001  # a check that broke is a failed check, with the reason
+        return _failed_check(unknown, error)
+
+
+def _failed_check(unknown: CheckResult, error: Exception) -> CheckResult:
+    """`unknown` with the reason where nothing could be compared, failed where the check broke.
+
+    Raises `error` where it concerns the device: nothing that is computed after it is valid.
+    """
+    if isinstance(error, CheckNotPossible):
+        return replace(unknown, detail=f"left out: {error}")
+    if isinstance(error, torch.AcceleratorError):
+        raise error
+    if is_out_of_memory(error):
+        return replace(unknown, detail="left out: too little memory")
+    # what cannot be compared is not proved
+    log.error("the check of %s broke", unknown.name, exc_info=error)
+    return replace(unknown, measured=math.inf, detail=f"could not be compared: {type(error).__name__}: {error}")

@@ -1,7 +1,7 @@
 """The sources of a model, of which some are in memory."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from memicos_engine.sources.source import Source, SourceInfo
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """A source where it is kept, and the memory it takes. `load` reads its weights, and may fail as loading does.
+    """A source that can be loaded. `load` reads its weights, `nbytes` is the memory that they take.
 
-    `place` says in words where it is, `weights` what it is: a folder's name or a place in the hub. `folder` has its
-    files, where they are local.
+    `location` names the place in error messages; `weights` identifies the weights: a folder's name or a path in the
+    hub. `folder` has the files, where they are local.
     """
 
     info: SourceInfo
@@ -26,10 +26,13 @@ class CacheEntry:
 
 
 class SourceCache:
-    """Sources by id, in the order given. In memory are at most `most` of them, and at most `most_bytes`: the ones
-    used longest ago leave first. `broken` are those that cannot be had, by id, with the reason.
+    """Sources by id, in the order given, with an LRU cache of their weights.
 
-    Not for several threads.
+    At most `max_loaded` sources and `max_bytes` are in memory, a source that is being loaded included. `unavailable`
+    are sources that cannot be loaded, by id, with the reason.
+
+    Not thread-safe. Where a thread of its own loads: `make_room` and `put` in the owner's thread, `CacheEntry.load` in
+    the other.
     """
 
     def __init__(
@@ -40,12 +43,12 @@ class SourceCache:
         unavailable: Mapping[str, str] | None = None,
     ) -> None:
         if max_loaded < 1:
-            raise ValueError("a shelf holds at least one source")
-        self._entries = {one.info.id: one for one in entries}
+            raise ValueError("a source cache holds at least one source")
+        self._entries = {entry.info.id: entry for entry in entries}
         self._max_loaded = max_loaded
         self._max_bytes = max_bytes
         self._loaded: OrderedDict[str, Source] = OrderedDict()
-        """The one used last comes last."""
+        """Most recently used last."""
         self.unavailable = dict(unavailable or {})
 
     @property
@@ -57,63 +60,88 @@ class SourceCache:
 
     @property
     def loaded(self) -> frozenset[str]:
-        """Ids of what is in memory."""
+        """Ids of the sources in memory."""
         return frozenset(self._loaded)
 
     def infos(self) -> tuple[SourceInfo, ...]:
-        return tuple(one.info for one in self._entries.values())
+        return tuple(entry.info for entry in self._entries.values())
 
     def info(self, source_id: str) -> SourceInfo:
-        """Raises LoadError where it cannot be had."""
+        return self.entry(source_id).info
+
+    def entry(self, source_id: str) -> CacheEntry:
+        """Raises: LoadError where the source is unavailable, KeyError where there is none of that id."""
         if source_id in self.unavailable:
             raise LoadError(self.unavailable[source_id])
-        return self._entries[source_id].info
+        return self._entries[source_id]
 
     def location(self, source_id: str) -> str:
         return self._entries[source_id].location
 
     def folder(self, source_id: str) -> Path | None:
-        """Where its files are, if they are local."""
+        """The folder of a local source."""
         return self._entries[source_id].folder
 
     def weights(self, source_id: str) -> str:
         return self._entries[source_id].weights
 
     def nbytes(self, source_ids: Iterable[str]) -> int:
-        """Memory that these take together when they are loaded."""
-        return sum(one.nbytes for one in map(self._entries.get, source_ids) if one)
+        """Memory that these sources take together when they are loaded."""
+        return sum(entry.nbytes for entry in map(self._entries.get, source_ids) if entry)
 
     def get(self, source_id: str) -> Source:
-        """The source, loaded where it is not in memory.
+        """The source, loaded in this thread where it is not in memory.
 
         Raises:
             KeyError: there is none of that id.
             LoadError: it cannot be loaded. Others still can.
         """
-        if source_id in self.unavailable:
-            raise LoadError(self.unavailable[source_id])
-        source = self._loaded.get(source_id)
+        entry = self.entry(source_id)
+        source = self.cached(source_id)
         if source is None:
-            stored = self._entries[source_id]
-            if stored.nbytes > self._max_bytes:
-                raise LoadError(
-                    f"Source {source_id} takes {stored.nbytes:,} bytes of memory; sources may take "
-                    f"{self._max_bytes:,} together (INFERENCE_SAE_BYTES)."
-                )
-            # before the load, so that there is never more in memory than there may be
-            while self._loaded and (
-                len(self._loaded) >= self._max_loaded or self.nbytes(self._loaded) + stored.nbytes > self._max_bytes
-            ):
-                self._loaded.popitem(last=False)
-            source = stored.load()
-            self._loaded[source_id] = source
-        self._loaded.move_to_end(source_id)
+            self.make_room(entry)
+            source = entry.load()
+            self.put(entry, source)
         return source
 
-    def add(self, stored: CacheEntry) -> None:
-        """Takes the place of a broken one of the same id."""
-        self.unavailable.pop(stored.info.id, None)
-        self._entries[stored.info.id] = stored
+    def cached(self, source_id: str) -> Source | None:
+        """The source where it is in memory, now the most recently used one."""
+        source = self._loaded.get(source_id)
+        if source is not None:
+            self._loaded.move_to_end(source_id)
+        return source
+
+    def make_room(self, entry: CacheEntry, keep: Collection[str] = ()) -> bool:
+        """Evict the least recently used sources until `entry` can be loaded; False where only `keep` are left.
+
+        Raises:
+            LoadError: it takes more memory than all sources may.
+        """
+        if entry.nbytes > self._max_bytes:
+            raise LoadError(
+                f"Source {entry.info.id} takes {entry.nbytes:,} bytes of memory; sources may take "
+                f"{self._max_bytes:,} together (INFERENCE_SAE_BYTES)."
+            )
+        while self._loaded and (
+            len(self._loaded) >= self._max_loaded or self.nbytes(self._loaded) + entry.nbytes > self._max_bytes
+        ):
+            evicted = next((source_id for source_id in self._loaded if source_id not in keep), None)
+            if evicted is None:
+                return False
+            del self._loaded[evicted]
+        return True
+
+    def put(self, entry: CacheEntry, source: Source) -> bool:
+        """Keep a source that was loaded; False where `entry` was removed or replaced meanwhile."""
+        if self._entries.get(entry.info.id) is not entry:
+            return False
+        self._loaded[entry.info.id] = source
+        return True
+
+    def add(self, entry: CacheEntry) -> None:
+        """Replaces an unavailable source of the same id."""
+        self.unavailable.pop(entry.info.id, None)
+        self._entries[entry.info.id] = entry
 
     def remove(self, source_id: str) -> None:
         """Raises KeyError where there is none of that id."""
@@ -124,4 +152,4 @@ class SourceCache:
     @property
     def prepend_bos(self) -> bool:
         """Whether the first source was trained with BOS. False without sources."""
-        return next((one.info.recipe.prepend_bos for one in self._entries.values()), False)
+        return next((entry.info.recipe.prepend_bos for entry in self._entries.values()), False)

@@ -17,7 +17,7 @@ DEMO_MODELS, DEMO_SOURCES = Path(".data/models"), Path("demo/sources")
 """Where the demo keeps weights, relative to the working folder."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
-Report = Callable[[str], None]
+ReportLine = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def recompute(
     model: str | None,
     sae_location: str | None,
     tolerance: float | None,
-    report: Report,
+    report: ReportLine,
 ) -> bool:
     """Compare the values that a webapp shows with values computed here; return whether they agree.
 
@@ -66,7 +66,7 @@ def recompute(
 
 
 def _compare_texts(
-    shown: ShownFeature, index: int, model: Any, encoder: sae.Sae | None, tolerance: float, report: Report
+    shown: ShownFeature, index: int, model: Any, encoder: sae.Sae | None, tolerance: float, report: ReportLine
 ) -> bool:
     hidden_by_text: dict[tuple[int, ...], np.ndarray] = {}
     worst, undecided, differing = 0.0, 0, []

@@ -1,7 +1,7 @@
-"""Explanations from counts alone (method `token-statistics`): no language model writes them.
+"""Explanations by counting (method `token-statistics`), without a language model.
 
-What a feature's strongest activations have in common, by simple shares: the words they fall on, the class of those
-words (lexicon.toml), the words before and behind, the place; and promoted tokens where they fit that.
+An explanation describes what a feature's strongest activations have in common: the words that they are on, the class of
+these words (lexicon.toml), the words before and behind, the collection, and promoted tokens that fit.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,10 @@ METHOD = "token-statistics"
 
 
 def read_corpus(token_ids: np.ndarray, strings: list[str], collections: Sequence[str]) -> Corpus:
-    """Words and classes of `token_ids` (N, T); `strings[id]` is a token decoded alone, `collections` (N,) names
-    where each context is from."""
+    """Find words and classes of `token_ids` (N, T).
+
+    `strings[id]` is a token decoded alone; `collections` (N,) has the collection of each context.
+    """
     width = token_ids.shape[1]
     text = read_text(token_ids, strings)
     names = sorted(set(collections))
@@ -30,13 +32,13 @@ def read_corpus(token_ids: np.ndarray, strings: list[str], collections: Sequence
 def explain_source(
     matrix: sparse.csr_matrix, counted: np.ndarray, corpus: Corpus, positive_token_ids: Sequence[Sequence[int]]
 ) -> list[str]:
-    """A description of each feature; empty where it is never active.
+    """Describe each feature; the description of a feature that is never active is empty.
 
     Args:
-        matrix: activations (N * T, F); positions that do not count hold nothing.
+        matrix: activations (N * T, F), without entries at positions that do not count.
         counted: (N * T,) bool.
         corpus: of the same contexts.
-        positive_token_ids: of each feature, the tokens it promotes most, strongest first.
+        positive_token_ids: for each feature, the tokens that it promotes most, strongest first.
     """
     describer = Describer(corpus, base_shares(corpus, counted))
     return [describer.describe(facts) for facts in feature_facts(matrix, corpus, positive_token_ids)]

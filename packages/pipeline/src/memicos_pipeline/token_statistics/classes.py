@@ -1,6 +1,6 @@
-"""Which classes of words (numbers, family, code ...) each position of a corpus belongs to.
+"""Classes of words (numbers, family, code ...) of each position of a corpus.
 
-Word lists are in lexicon.toml; what a list cannot say (years, days of a month, code) is decided here.
+Word lists are in lexicon.toml; classes that a list cannot define (years, days of a month, code) are computed here.
 """
 
 import re
@@ -14,7 +14,7 @@ import numpy as np
 from memicos_pipeline.token_statistics.text import APOSTROPHE, BREAK, DIGITS, MARK, Text
 
 CODE_MARKERS = 0.06
-"""A context is code when at least so much of its tokens are marks or names that hardly occur outside code."""
+"""A context is code if at least this share of its tokens are marks or names that hardly occur outside code."""
 
 _MARKER = re.compile(
     r"\s*(\S*(__|\(\)|\):|==|\(\"|\('|\)\.|\._|\[\"|\['|\"\"\"|'''|!=|>>>|\+=|_)\S*|=|self|def|None|elif)"
@@ -32,9 +32,10 @@ _DASH = re.compile(r"\s*[-–—]+")
 
 @dataclass(frozen=True)
 class Classes:
-    """`labels` (C,); `weak` (C,) for classes of form alone; `members` (P, C) bool.
+    """Classes of the positions of a corpus.
 
-    The columns from `first_group` on are unions of the columns that `parents` gives that number.
+    `labels` (C,); `weak` (C,) marks classes that depend on spelling alone; `members` (P, C) bool. `parents` (C,) is the
+    column of the group that a class belongs to, or -1; a group's column is the union of its classes' columns.
     """
 
     labels: list[str]
@@ -44,15 +45,15 @@ class Classes:
     code: np.ndarray
     """(P,) bool: the position lies in a context of code."""
     grammar: np.ndarray
-    """(C,) bool: classes of words that any text is full of."""
+    """(C,) bool: classes of words that are frequent in every text."""
     digits: np.ndarray
     """(C,) bool: classes of numbers in digits."""
     ambiguous: frozenset[str]
-    """Words whose class is not named when they stand alone."""
+    """Words whose class is not named if the feature is about one word alone."""
 
 
 def find_classes(text: Text, width: int) -> Classes:
-    """Classes of every position of `text`, in the order of preference among equals."""
+    """Find the classes of every position of `text`, in order of preference among equal shares."""
     entries = tomllib.loads(
         resources.files("memicos_pipeline.token_statistics").joinpath("lexicon.toml").read_text(encoding="utf-8")
     )
@@ -65,7 +66,7 @@ def find_classes(text: Text, width: int) -> Classes:
         columns[name] = _listed(text, entry["words"].split())
     code = _code_contexts(text, width)
     columns["code"] = code & (columns["code"] | _has_key(text, _KEYWORDS.split()) | _matches(text, _CODE_MARK, MARK))
-    # Python's None denies nothing
+    # Python's None is no negation
     columns["negation"] &= ~(code & np.array([form == "None" for form in text.forms])[text.words])
     _add_numbers(text, columns, labels, parent)
     strong = len(columns)
@@ -91,9 +92,9 @@ def find_classes(text: Text, width: int) -> Classes:
     )
 
 
-def _has_key(text: Text, wanted: Iterable[str]) -> np.ndarray:
-    wanted = frozenset(wanted)
-    return np.array([key in wanted for key in text.keys])[text.folded]
+def _has_key(text: Text, words: Iterable[str]) -> np.ndarray:
+    keys = frozenset(words)
+    return np.array([key in keys for key in text.keys])[text.folded]
 
 
 def _listed(text: Text, words: list[str]) -> np.ndarray:
@@ -109,7 +110,7 @@ def _listed(text: Text, words: list[str]) -> np.ndarray:
 
 
 def _pair(text: Text, first: str, second: str) -> np.ndarray:
-    """Positions of both words of the name "first second"."""
+    """Mark the positions of both words of the name "first second"."""
     numbers = {form: i for i, form in enumerate(text.forms)}
     head, tail = numbers.get(first, -1), numbers.get(second, -1)
     heads = (text.words == head) & (text.after >= 0) & (text.words[text.after] == tail)
@@ -144,7 +145,7 @@ def _add_numbers(text: Text, columns: dict[str, np.ndarray], labels: dict[str, s
 
 
 def _add_forms(text: Text, columns: dict[str, np.ndarray], labels: dict[str, str]) -> None:
-    """Classes of spelling alone, named only where no other class fits."""
+    """Add classes that depend on spelling alone; they are named only if no other class fits."""
     for name, label, pattern in (
         ("sentence end", "ends of sentences", _SENTENCE_END),
         ("quote", "quotation marks", _QUOTE),

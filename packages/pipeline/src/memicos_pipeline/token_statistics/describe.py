@@ -1,6 +1,6 @@
-"""One feature's shares -> a line of words: what it fires on, after and before what, where, and what it promotes.
+"""One feature's shares -> a description: words it is active on, words around them, collection, promoted tokens.
 
-Every part is said only where a stated share of the weight of the strongest activations supports it.
+Each part is included only if a fixed share of the weight of the strongest activations supports it.
 """
 
 import re
@@ -11,44 +11,44 @@ import numpy as np
 from memicos_pipeline.token_statistics.facts import FIRST_ALONE, Base, Corpus, Facts, Shares
 from memicos_pipeline.token_statistics.numbers import digit_head
 from memicos_pipeline.token_statistics.text import END, MIDDLE, START
-from memicos_pipeline.token_statistics.wording import listed, mark_name, quoted
+from memicos_pipeline.token_statistics.wording import listed, mark_name, promoted_word, quoted
 
 FEW = 5
-"""A feature with fewer activations is described by its words alone."""
+"""A feature with fewer activations than this is described by its words alone."""
 CLASS_SHARE, CLASS_LIFT = 0.65, 3.0
-"""A class is named when so much of the weight is on it, and so many times more than of the corpus ..."""
+"""A class is named if it has at least this share of the weight, and this many times its share of the corpus."""
 CLASS_PURE = 0.85
-"""... and from here on without "mostly"."""
+"""From this share on a class is named without "mostly"."""
 WORD_ALONE = 0.8
-"""One word (or its forms) with so much of the weight is named alone."""
+"""One word (with its forms) that has at least this share of the weight is named alone."""
 WORD_SHARE, LISTED = 0.06, 4
-"""Otherwise up to so many words are listed that have so much each ..."""
+"""Otherwise up to LISTED words are listed that have at least this share each."""
 LIST_COVERS = 0.5
-"""... and if they have less than this together, as examples."""
+"""Listed words that have less than this share together are given as examples."""
 PIECE_SHARE = 0.7
-"""A piece of words (a token, the first letters) is named when so much of the weight is on it."""
+"""A piece of words (a token, the first letters) with at least this share of the weight is named."""
 LONGEST_START = 7
-"""Letters of a beginning at most."""
+"""Largest number of letters of a common beginning."""
 AROUND_SHARE, AROUND_LIFT = 0.5, 3.0
-"""The word before or behind is named when it is there with so much of the weight, and so much more than usual."""
+"""The word before or behind is named if it has at least this share, and this many times its usual share."""
 FIRST_SHARE = 0.25
-"""First tokens of contexts are named when they have so much of the weight."""
+"""First tokens of contexts are named if they have at least this share of the weight."""
 PLACE_SHARE, PLACE_LIFT = 0.9, 2.0
-"""A collection is named when so much of the weight lies in it."""
+"""A collection is named if it has at least this share of the weight, and this many times its usual share."""
 FOLLOWS = 0.05
-"""A promoted token is named when with so much of the weight it does come next (or fits the words otherwise)."""
+"""A promoted token is named if it comes next with at least this share of the weight, or is of the named class."""
 PROMOTED_CLASS = 3
-"""So many promoted words of one class are named with the class."""
+"""From this number on promoted words of one class are named with the class."""
 
 VARIED = "varied words"
 CODE = "code"
-"""The label of lexicon.toml's class, which is a place as well."""
+"""The label of lexicon.toml's class of code, which also names contexts of code."""
 
 _WORD = re.compile(r" ?[A-Za-z]{3,}")
 
 
 class Describer:
-    """Descriptions of the features of one source, whose counted tokens have the shares `base`."""
+    """Writes descriptions of the features of one source; `base` has the shares over its counted tokens."""
 
     def __init__(self, corpus: Corpus, base: Base) -> None:
         self.corpus, self.text, self.classes, self.base = corpus, corpus.text, corpus.classes, base
@@ -61,7 +61,7 @@ class Describer:
                 self._starting[key[:size]] += share
 
     def describe(self, facts: Facts) -> str:
-        """The explanation; empty for a feature that is never active."""
+        """The description; empty for a feature that is never active."""
         if facts.active == 0:
             return ""
         if facts.active < FEW:
@@ -75,10 +75,10 @@ class Describer:
             head += ", and first tokens of contexts"
         return head + self._around(facts, head) + self._place(facts, head) + self._promotes(facts, best)
 
-    # --- what it fires on
+    # --- words it is active on
 
     def _best_class(self, shares: np.ndarray, base: np.ndarray | None = None) -> int | None:
-        """The class to name: one that says what words mean before one that says how they are spelled."""
+        """The class to name; classes of meaning come before classes of spelling."""
         classes = self.classes
         base = self.base.classes if base is None else base
         named = (shares >= CLASS_SHARE) & (shares >= CLASS_LIFT * base)
@@ -100,7 +100,7 @@ class Describer:
         key = self.text.keys[word]
         if mark_name(key) and share >= CLASS_SHARE:
             often = [self.text.keys[number] for number, part in facts.words[:2] if part >= 0.2]
-            return listed(list(dict.fromkeys(mark_name(one) or quoted(one) for one in often)))
+            return listed(list(dict.fromkeys(mark_name(key) or quoted(key) for key in often)))
         if strong is not None and self.classes.digits[strong]:
             return digit_head(facts, self.text, self._label(facts, strong))
         alone = self._one_word(facts, strong)
@@ -137,7 +137,7 @@ class Describer:
         return int(self.text.stem_of[self._key[self.text.forms[form].casefold().replace("’", "'")]])
 
     def _words(self, forms: Shares, of_class: int | None = None) -> list[str]:
-        """Names of the words with the largest shares, the same word in another case once."""
+        """Names of the words with the largest shares; spellings that differ in case only are listed once."""
         shown: dict[str, str] = {}
         for form, share in forms:
             spelled = self.text.forms[form]
@@ -149,7 +149,7 @@ class Describer:
         return list(dict.fromkeys(shown.values()))
 
     def _piece(self, facts: Facts) -> str | None:
-        """Where one token is a piece of different words."""
+        """A description by one token that is a piece of different words."""
         token, share = facts.tokens[0]
         inside = facts.parts[[START, MIDDLE, END]].sum()
         if share < PIECE_SHARE or inside < PIECE_SHARE:
@@ -163,7 +163,7 @@ class Describer:
         return f"the piece '-{piece}-' inside words: {words}"
 
     def _beginning(self, facts: Facts) -> str | None:
-        """Where different words begin alike."""
+        """A description by a beginning that different words share."""
         shares: dict[str, float] = defaultdict(float)
         words: Counter[str] = Counter()
         for word, share in facts.words:
@@ -200,7 +200,7 @@ class Describer:
             return listed(self._words(often))
         return f"{VARIED} such as {listed(self._words([(form, 1.0) for form in facts.strongest]))}"
 
-    # --- around it
+    # --- words and texts around it
 
     def _around(self, facts: Facts, head: str) -> str:
         before = self._beside(facts.before, facts.words[0][0])
@@ -237,7 +237,7 @@ class Describer:
         return self._short(best)
 
     def _short(self, number: int) -> str:
-        """The class without its group: "numbers: years" is said of the feature's own words, "years" of others."""
+        """The label without its group: "numbers: years" describes the feature's own words, "years" other words."""
         return self.classes.labels[number].rpartition(": ")[2]
 
     def _two_before(self, shares: Shares) -> str | None:
@@ -260,7 +260,7 @@ class Describer:
             return f", in {self.corpus.collection_names[number]}"
         return ""
 
-    # --- what it promotes
+    # --- tokens it promotes
 
     def _promotes(self, facts: Facts, best: int | None) -> str:
         own = {int(stem) for stem, share in facts.stems if share >= WORD_SHARE}
@@ -282,10 +282,10 @@ class Describer:
             counts += self._classes_of(string) & ~self.classes.weak & ~self.classes.grammar & ~self._code
         if len(counts) and counts.max() >= PROMOTED_CLASS and self.classes.parents:
             shared = int(counts.argmax())
-            shown = [quoted(string) for _, string in words if self._classes_of(string)[shared]]
+            shown = [promoted_word(string) for _, string in words if self._classes_of(string)[shared]]
             return f"; promotes {self._short(shared)} such as {listed(shown[:2])}"
         fitting = [
-            quoted(string)
+            promoted_word(string)
             for token, string in words
             if token in following
             or (best is not None and not self.classes.weak[best] and self._classes_of(string)[best])
@@ -297,7 +297,7 @@ class Describer:
         return None if key is None else int(self.text.stem_of[key])
 
     def _classes_of(self, string: str) -> np.ndarray:
-        """(C,) bool; a piece of a word, without a blank in front, has none."""
+        """(C,) bool: the classes of a token; a token without a leading blank, a piece of a word, has none."""
         form = self._form.get(string.strip()) if string.startswith(" ") else None
         return self.base.in_class[form] if form is not None else np.zeros(len(self.classes.labels), dtype=bool)
 

@@ -1,4 +1,4 @@
-"""A feature's strongest activations, and what share of them some property has."""
+"""A feature's strongest activations, and the share of them that has some property."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,13 @@ import numpy as np
 from scipy import sparse
 
 STRONGEST = 100
-"""Explanations are about so many of a feature's strongest activations ..."""
+"""Largest number of a feature's activations that its explanation is about, strongest first."""
 FLOOR = 0.5
-"""... of which those under this part of the strongest one are left out, ..."""
+"""Activations below this share of the strongest one are left out."""
 SHOWN = 12
-"""So many of the strongest, each of another context, have half of the weight: those that a dashboard shows first."""
-OF_ONE_CONTEXT = 3
-"""... and so many of one context at most: a list in one text must not speak for all."""
+"""This many of the strongest, each of another context, have half of the weight: a dashboard shows them first."""
+PER_CONTEXT = 3
+"""Largest number of activations from one context, so that a list in one text does not dominate."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Events:
     offsets: np.ndarray
 
     def without(self, left_out: np.ndarray) -> "Events":
-        """The events that `left_out` (E,) does not mark, weights scaled to sum to 1 again."""
+        """The events that `left_out` (E,) does not mark, with weights scaled to sum to 1 again."""
         kept = ~left_out
         features, weights = self.features[kept], self.weights[kept]
         count = len(self.offsets) - 1
@@ -40,7 +40,7 @@ class Events:
 
 
 def strongest_events(matrix: sparse.csr_matrix, width: int) -> Events:
-    """The strongest activations of each column of `matrix` (N * `width`, F), weighted by their strength."""
+    """Select the strongest activations of each column of `matrix` (N * `width`, F), weighted by their values."""
     columns = matrix.tocsc()
     kept: list[np.ndarray] = []
     weights: list[np.ndarray] = []
@@ -50,7 +50,7 @@ def strongest_events(matrix: sparse.csr_matrix, width: int) -> Events:
         strong = np.flatnonzero(values > max(0.0, FLOOR * float(values.max(initial=0.0))))
         order = strong[np.lexsort((positions[strong], -values[strong]))]
         ranks = _rank_in_context(positions[order] // width)
-        few = ranks < OF_ONE_CONTEXT
+        few = ranks < PER_CONTEXT
         order, ranks = order[few][:STRONGEST], ranks[few][:STRONGEST]
         kept.append(positions[order])
         weights.append(_weights(values[order], ranks))
@@ -75,7 +75,7 @@ def _weights(values: np.ndarray, ranks: np.ndarray) -> np.ndarray:
 
 
 def _rank_in_context(contexts: np.ndarray) -> np.ndarray:
-    """How many entries before each one are of its own context."""
+    """Number of earlier entries of the same context, for each entry of `contexts` (n,)."""
     order = np.argsort(contexts, kind="stable")
     grouped = contexts[order]
     starts = np.flatnonzero(np.diff(grouped, prepend=-1))
@@ -85,15 +85,15 @@ def _rank_in_context(contexts: np.ndarray) -> np.ndarray:
 
 
 def top_shares(events: Events, labels: np.ndarray, top: int) -> list[list[tuple[int, float]]]:
-    """Of each feature, the `top` labels (E,) with the largest shares of its weight, largest first; ties by label."""
+    """For each feature, the `top` labels (E,) with the largest shares of its weight, largest first; ties by label."""
     size = int(labels.max(initial=0)) + 2
     keys, inverse = np.unique(events.features * size + (labels + 1), return_inverse=True)
     shares = np.bincount(inverse, weights=events.weights, minlength=len(keys))
-    features, found = np.divmod(keys, size)
-    order = np.lexsort((found, -shares.round(12), features))
+    features, label_keys = np.divmod(keys, size)
+    order = np.lexsort((label_keys, -shares.round(12), features))
     result: list[list[tuple[int, float]]] = [[] for _ in range(len(events.offsets) - 1)]
     for feature, label, share in zip(
-        features[order].tolist(), (found[order] - 1).tolist(), shares[order].tolist(), strict=True
+        features[order].tolist(), (label_keys[order] - 1).tolist(), shares[order].tolist(), strict=True
     ):
         if len(result[feature]) < top:
             result[feature].append((label, share))

@@ -1,4 +1,4 @@
-"""What shares of each feature's weight fall on which words, classes and places."""
+"""Shares of each feature's weight by words, classes and positions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,17 +12,17 @@ from memicos_pipeline.token_statistics.events import STRONGEST, Events, class_sh
 from memicos_pipeline.token_statistics.text import DIGITS, Text
 
 SOON = 16
-"""Tokens within which a word is soon after another."""
+"""Number of tokens within which a word counts as soon after another."""
 FIRST_ALONE = 0.75
-"""With so much of its weight on first tokens of contexts (behind BOS), a feature is about them alone."""
+"""A feature with at least this share of its weight on first tokens of contexts (behind BOS) is about these alone."""
 
 Shares = list[tuple[int, float]]
-"""Numbers with their shares of a feature's weight, largest first."""
+"""Numbers of words, tokens or others with their shares of a feature's weight, largest first."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What all sources of a corpus share: its words and their classes; the collection of each context."""
+    """Words of a corpus, their classes, and the collection of each context; the same for all sources."""
 
     text: Text
     classes: Classes
@@ -39,7 +39,7 @@ class Corpus:
 
     @cached_property
     def usual_forms(self) -> np.ndarray:
-        """(keys,) the commonest spelling of each word, a number into Text.forms."""
+        """(keys,) the most frequent spelling of each word, as a number into Text.forms."""
         counts = np.bincount(self.text.words, minlength=len(self.text.forms))
         keys = np.empty(len(self.text.forms), dtype=np.int64)
         keys[self.text.words] = self.text.folded
@@ -50,19 +50,21 @@ class Corpus:
 
     @cached_property
     def soon_after(self) -> np.ndarray:
-        """(P, C) bool: a word of the class is among the SOON tokens before, in the same context."""
-        found = np.zeros_like(self.classes.members)
-        for column in range(found.shape[1]):
+        """(P, C) bool: whether a word of the class is among the SOON tokens before, in the same context."""
+        soon = np.zeros_like(self.classes.members)
+        for column in range(soon.shape[1]):
             flags = self.classes.members[:, column].reshape(-1, self.width)
             sums = np.pad(np.cumsum(flags, axis=1, dtype=np.int32), ((0, 0), (SOON + 1, 0)))
-            found[:, column] = (sums[:, SOON:-1] > sums[:, : -SOON - 1]).reshape(-1)
-        return found
+            soon[:, column] = (sums[:, SOON:-1] > sums[:, : -SOON - 1]).reshape(-1)
+        return soon
 
 
 @dataclass(frozen=True)
 class Facts:
-    """One feature. `active`: its activations in all; `first`: share on first tokens of contexts, left out of the other
-    shares where it is below FIRST_ALONE.
+    """Shares of one feature's weight.
+
+    `active` is the number of its activations. `first` is the share on first tokens of contexts; these are left out of
+    the other shares if it is below FIRST_ALONE.
 
     `words`, `before` and `after` are numbers of Text.keys, `stems` of Text.stems, `forms` of Text.forms; `strongest`
     are forms of different stems, strongest activation first. `tokens`, `next_tokens` and `promoted` are token ids.
@@ -92,7 +94,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Base:
-    """The same shares over all counted tokens of the corpus."""
+    """The same shares, over all counted tokens of the corpus."""
 
     words: np.ndarray
     tokens: np.ndarray
@@ -101,17 +103,17 @@ class Base:
     code: float
     collections: np.ndarray
     in_class: np.ndarray = field(repr=False)
-    """(forms, C) bool: which classes a spelling belongs to somewhere in the corpus."""
+    """(forms, C) bool: the classes that a spelling belongs to somewhere in the corpus."""
 
 
 def feature_facts(matrix: sparse.csr_matrix, corpus: Corpus, promoted: Sequence[Sequence[int]]) -> list[Facts]:
-    """Facts of every feature of `matrix` (N * T, F); `promoted` are the tokens of its largest logit effects."""
+    """Facts of every feature of `matrix` (N * T, F); `promoted` has the tokens with its largest logit effects."""
     text, classes = corpus.text, corpus.classes
     events = strongest_events(matrix, corpus.width)
     opening = events.positions % corpus.width == 1
     first = class_shares(events, np.ones((len(text.tokens), 1), dtype=bool), np.where(opening, events.positions, -1))
     first = first[:, 0]
-    # where a window happens to begin says nothing about words, unless that is nearly all that the feature is about
+    # the first token of a window is arbitrary; it counts only if the feature is about first tokens
     events = events.without(opening & (first < FIRST_ALONE)[events.features])
     at = events.positions
     before_at, after_at = text.before[at], text.after[at]
@@ -141,15 +143,16 @@ def feature_facts(matrix: sparse.csr_matrix, corpus: Corpus, promoted: Sequence[
     return [Facts(*column) for column in columns]
 
 
-def _strongest(events: Events, text: Text, wanted: int = 4) -> list[list[int]]:
+def _strongest(events: Events, text: Text, count: int = 4) -> list[list[int]]:
+    """For each feature, spellings of the first `count` different stems, strongest activation first."""
     forms = text.words[events.positions]
     stems = text.stem_of[text.folded[events.positions]]
-    found = []
+    spellings = []
     for first, end in zip(events.offsets[:-1].tolist(), events.offsets[1:].tolist(), strict=True):
         different = dict(zip(stems[first:end][::-1].tolist(), forms[first:end][::-1].tolist(), strict=True))
         order = dict.fromkeys(stems[first:end].tolist())
-        found.append([different[stem] for stem in order][:wanted])
-    return found
+        spellings.append([different[stem] for stem in order][:count])
+    return spellings
 
 
 def base_shares(corpus: Corpus, counted: np.ndarray) -> Base:

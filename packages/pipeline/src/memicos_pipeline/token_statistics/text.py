@@ -1,7 +1,7 @@
-"""Token ids -> the words they are pieces of, for whole corpora at once.
+"""Token ids -> the words that the tokens are pieces of, for a whole corpus at once.
 
 A word is a run of letters (with an apostrophe and what follows it in "don't"), a run of digits, or one token of
-anything else. Tokens are joined to the word they stand in, so that statistics are about words and not about pieces.
+anything else. Statistics are about these words, not about tokens.
 """
 
 import re
@@ -13,7 +13,7 @@ from snowballstemmer import stemmer
 LETTERS, DIGITS, SPACE, BREAK, MARK, APOSTROPHE = range(6)
 """Kinds of token: letters, digits, blanks, line breaks (with any indentation), other marks, an apostrophe."""
 WHOLE, START, MIDDLE, END = range(4)
-"""Which part of its word a token is."""
+"""Part of its word that a token is."""
 
 _LETTERS = re.compile(r"\s?[^\W\d_]+")
 _DIGITS = re.compile(r" ?\d+")
@@ -49,7 +49,7 @@ class Text:
 
 
 def read_text(token_ids: np.ndarray, strings: list[str]) -> Text:
-    """Find the words of `token_ids` (N, T), `strings[i]` being token i decoded alone."""
+    """Find the words of `token_ids` (N, T); `strings[i]` is token i decoded alone."""
     width = token_ids.shape[1]
     tokens = token_ids.reshape(-1).astype(np.int64)
     kinds = np.array([_kind(string) for string in strings], dtype=np.int8)[tokens]
@@ -86,7 +86,7 @@ def _kind(string: str) -> int:
 
 
 def _joins(tokens: np.ndarray, kinds: np.ndarray, strings: list[str], width: int) -> np.ndarray:
-    """(P,) bool: the token goes on with the word of the token before it."""
+    """(P,) bool: the token continues the word of the token before it."""
     bare = np.array([bool(string) and not string[0].isspace() for string in strings])[tokens]
     capital = np.array([string[:1].isupper() for string in strings])[tokens]
     lower_end = np.array([string[-1:].islower() for string in strings])[tokens]
@@ -112,14 +112,14 @@ def _spell(tokens: np.ndarray, begin: np.ndarray, strings: list[str]) -> list[st
 
 
 def _number(items: list[str]) -> tuple[list[str], np.ndarray]:
-    """Distinct items in order of appearance, and the number of each item among them."""
+    """Distinct items in order of appearance, and the number of each item in that order."""
     numbers: dict[str, int] = {}
     numbered = np.array([numbers.setdefault(item, len(numbers)) for item in items], dtype=np.int64)
     return list(numbers), numbered
 
 
 def _around(begin: np.ndarray, ends: np.ndarray, kinds: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of each word, the last position of the word before it and the first of the word behind it, or -1."""
+    """For each word, the last position of the word before it and the first of the word behind it, or -1."""
     count = len(begin)
     blank = kinds[begin] == SPACE
     order = np.arange(count)

@@ -1,4 +1,4 @@
-"""How words, marks and places are put in an explanation."""
+"""Names of punctuation marks, quotation and lists for descriptions."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,13 @@ MARKS = {
     "\n\n": "blank lines", '"""': "triple quotation marks", "'s": "possessive 's", "()": "empty call brackets",
     "):": "the '):' that ends a call or signature", "°": "degree signs",
 }  # fmt: skip
-"""Names of words that are marks; what is not here is quoted."""
+"""Names of marks; other words are quoted."""
 ROW = 4
-"""So many equal marks are a row."""
+"""Smallest number of equal marks that is called a row."""
 
 
 def mark_name(key: str) -> str | None:
-    """A mark's name in the plural, or None for other words."""
+    """The plural name of a mark; None for other words."""
     if key in MARKS:
         return MARKS[key]
     if key and not key.strip():
@@ -34,11 +34,17 @@ def mark_name(key: str) -> str | None:
 
 
 def quoted(word: str) -> str:
-    """`word` in quotation marks that it does not contain, line breaks and tabs visible."""
+    """Quote `word` with marks that it does not contain, and make line breaks and tabs visible."""
     shown = word.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
     return f'"{shown}"' if "'" in shown else f"'{shown}'"
 
 
+def promoted_word(token: str) -> str:
+    """A promoted token in quotation marks: `'been'` for " been", and `'-ing'` for "ing", which goes on with a word."""
+    word = token.strip()
+    return quoted(word if word != token or not word[:1].islower() else f"-{word}")
+
+
 def listed(items: Sequence[str], last: str = ", ") -> str:
-    """ "a, b, c"; with another `last`, such as " or ", "a, b or c"."""
+    """Join items as "a, b, c"; `last` is the separator before the last one, such as " or " in "a, b or c"."""
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + last + items[-1]

@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from memicos_engine.capture.batched_ops import CaptureSteps
 
 
-def raw(served: LoadedModel, body: RawRequest) -> CaptureSteps[bytes]:
+def raw(loaded: LoadedModel, body: RawRequest) -> CaptureSteps[bytes]:
     from memicos_engine.capture.activations import check_finite
     from memicos_engine.capture.capture import CaptureRequest
-    from memicos_engine.model.hook_points import layer_of
+    from memicos_engine.model.hook_points import hook_width, layer_of
 
     if body.model is not None:
-        served.check_model(body.model)
-    names = _hook_names(served, body)
-    prepend_bos = served.prepend_bos if body.prepend_bos is None else body.prepend_bos
-    prompts = served.prompts(body.prompts, prepend_bos)
+        loaded.check_model(body.model)
+    names = _hook_names(loaded, body)
+    prepend_bos = loaded.prepend_bos if body.prepend_bos is None else body.prepend_bos
+    prompts = loaded.prompts(body.prompts, prepend_bos)
     last = body.type == "final_output_token"
-    if body.hooks is None:  # known before the model runs
-        positions = len(prompts) if last else sum(len(ids) for ids in prompts)
-        served.check_values(positions * len(names) * served.model.d_model)
+    # hooks whose width is known before the model runs; the others are checked after it
+    width = sum(hook_width(loaded.model, name) or 0 for name in names)
+    loaded.check_values(width * (len(prompts) if last else sum(len(ids) for ids in prompts)))
     found = yield CaptureRequest(prompts, names, last)
-    served.check_values(sum(hidden.numel() for captured in found for hidden in captured.values()))
+    loaded.check_values(sum(hidden.numel() for captured in found for hidden in captured.values()))
     results = []
     for ids, captured in zip(prompts, found, strict=True):
         activations = []
@@ -44,24 +44,24 @@ def raw(served: LoadedModel, body: RawRequest) -> CaptureSteps[bytes]:
                 )
             )
             yield None
-        strings = served.model.token_strings(ids)
+        strings = loaded.model.token_strings(ids)
         results.append(RawResult.model_construct(token_strings=strings, token_ids=ids, activations=activations))
     answer = RawResponse.model_construct(
         hook_point=body.hook_point if body.hooks is None else None,
         type=body.type,
-        dtype=str(served.model.dtype).removeprefix("torch."),
-        device=str(served.model.device),
+        dtype=str(loaded.model.dtype).removeprefix("torch."),
+        device=str(loaded.model.device),
         results=results,
-        recipe=recipes.model_recipe(served, prepend_bos),
+        recipe=recipes.model_recipe(loaded, prepend_bos),
     )
     return (yield from json_in_chunks(answer))
 
 
-def _hook_names(served: LoadedModel, body: RawRequest) -> list[str]:
+def _hook_names(loaded: LoadedModel, body: RawRequest) -> list[str]:
     """What the request asks for, each once: layers ascending, hooks in the order given."""
     from memicos_engine.model.hook_points import check_capturable
 
-    n_layers = served.model.n_layers
+    n_layers = loaded.model.n_layers
     if body.hooks is None:
         layers = sorted(set(range(n_layers) if body.layers is None else body.layers))
         for layer in layers:
@@ -70,9 +70,9 @@ def _hook_names(served: LoadedModel, body: RawRequest) -> list[str]:
         return [f"blocks.{layer}.hook_resid_post" for layer in layers]
     if body.layers is not None:
         raise BadInput("Name layers or hooks, not both: a hook's name has its layer.")
-    most = served.settings.max_hooks
+    most = loaded.settings.max_hooks
     if len(body.hooks) > most:
         raise BadInput(f"{len(body.hooks)} hooks; at most {most} are captured at a time (INFERENCE_MAX_HOOKS).")
     for name in body.hooks:
-        check_capturable(served.model, name)
+        check_capturable(loaded.model, name)
     return list(dict.fromkeys(body.hooks))

@@ -47,42 +47,42 @@ DEFAULT_RESULTS = 25
 DEFAULT_TOP_K = 5
 
 
-def single(served: LoadedModel, body: SingleRequest) -> CaptureSteps[bytes]:
-    (found,) = yield from _direction_activations(served, body, [body.prompt])
+def single(loaded: LoadedModel, body: SingleRequest) -> CaptureSteps[bytes]:
+    (found,) = yield from _direction_activations(loaded, body, [body.prompt])
     return (yield from json_in_chunks(found))
 
 
-def single_batch(served: LoadedModel, body: SingleBatchRequest) -> CaptureSteps[bytes]:
-    results = yield from _direction_activations(served, body, body.prompts)
+def single_batch(loaded: LoadedModel, body: SingleBatchRequest) -> CaptureSteps[bytes]:
+    results = yield from _direction_activations(loaded, body, body.prompts)
     return (yield from json_in_chunks(SingleBatchResponse.model_construct(results=results)))
 
 
-def top_features(served: LoadedModel, body: AllRequest) -> CaptureSteps[bytes]:
-    (found,) = yield from _top_features(served, body, [body.prompt])
+def top_features(loaded: LoadedModel, body: AllRequest) -> CaptureSteps[bytes]:
+    (found,) = yield from _top_features(loaded, body, [body.prompt])
     return (yield from json_in_chunks(found))
 
 
-def top_features_batch(served: LoadedModel, body: AllBatchRequest) -> CaptureSteps[bytes]:
-    results = yield from _top_features(served, body, body.prompts)
+def top_features_batch(loaded: LoadedModel, body: AllBatchRequest) -> CaptureSteps[bytes]:
+    results = yield from _top_features(loaded, body, body.prompts)
     return (yield from json_in_chunks(AllBatchResponse.model_construct(results=results)))
 
 
-def top_features_by_token(served: LoadedModel, body: TopkRequest) -> CaptureSteps[bytes]:
-    (found,) = yield from _top_features_by_token(served, body, [body.prompt])
+def top_features_by_token(loaded: LoadedModel, body: TopkRequest) -> CaptureSteps[bytes]:
+    (found,) = yield from _top_features_by_token(loaded, body, [body.prompt])
     return (yield from json_in_chunks(found))
 
 
-def top_features_by_token_batch(served: LoadedModel, body: TopkBatchRequest) -> CaptureSteps[bytes]:
-    results = yield from _top_features_by_token(served, body, body.prompts)
+def top_features_by_token_batch(loaded: LoadedModel, body: TopkBatchRequest) -> CaptureSteps[bytes]:
+    results = yield from _top_features_by_token(loaded, body, body.prompts)
     return (yield from json_in_chunks(TopkBatchResponse.model_construct(results=results)))
 
 
 def _direction_activations(
-    served: LoadedModel, body: DirectionRequest, texts: Sequence[str]
+    loaded: LoadedModel, body: DirectionRequest, texts: Sequence[str]
 ) -> CaptureSteps[list[SingleResponse]]:
     from memicos_engine.capture import activations
 
-    served.check_model(body.model)
+    loaded.check_model(body.model)
     by_feature = body.source is not None or body.index is not None
     by_vector = body.vector is not None or body.hook is not None
     if by_feature == by_vector:
@@ -91,17 +91,17 @@ def _direction_activations(
             "(source and index, or vector and hook)."
         )
     if body.source is not None and body.index is not None:
-        source = served.facts(body.source)
-        recipe = recipes.source_recipe(served, source)
-        prompts = served.prompts(texts, source.recipe.prepend_bos)
+        source = loaded.source_info(body.source)
+        recipe = recipes.source_recipe(loaded, source)
+        prompts = loaded.prompts(texts, source.recipe.prepend_bos)
         source.check_index(body.index)
         found = yield from activations.feature_activations.steps(
-            served.model, source, prompts, body.index, body.ignore_bos
+            loaded.model, source, prompts, body.index, body.ignore_bos
         )
     elif body.vector is not None and body.hook is not None:
-        recipe = recipes.vector_recipe(served, body.hook)
-        prompts = served.prompts(texts, served.model.tokenizer_prepends_bos)
-        found = yield from activations.vector_activations.steps(served.model, body.hook, body.vector, prompts)
+        recipe = recipes.vector_recipe(loaded, body.hook)
+        prompts = loaded.prompts(texts, loaded.model.tokenizer_prepends_bos)
+        found = yield from activations.vector_activations.steps(loaded.model, body.hook, body.vector, prompts)
     else:
         raise BadInput("source goes with index, and vector with hook: one of the two is missing.")
     return [
@@ -112,7 +112,7 @@ def _direction_activations(
                 max_value_index=reading.max_position,
                 **_attribution_fields(reading.dfa),
             ),
-            **_token_fields(served, ids),
+            **_token_fields(loaded, ids),
             ignored_positions=reading.ignored,
             recipe=recipe,
         )
@@ -120,26 +120,28 @@ def _direction_activations(
     ]
 
 
-def _top_features(served: LoadedModel, body: SourceSetRequest, texts: Sequence[str]) -> CaptureSteps[list[AllResponse]]:
+def _top_features(loaded: LoadedModel, body: SourceSetRequest, texts: Sequence[str]) -> CaptureSteps[list[AllResponse]]:
     from memicos_engine.capture import activations
 
-    served.check_model(body.model)
-    source_ids = _selected_sources(served, body.source_set, body.selected_sources)
+    loaded.check_model(body.model)
+    source_ids = _selected_sources(loaded, body.source_set, body.selected_sources)
     if body.feature_filter is not None and len(source_ids) != 1:
         raise BadInput(f"Feature filter can only be used with a single source; {len(source_ids)} are selected.")
     limit = DEFAULT_RESULTS if body.num_results is None else body.num_results
-    if limit > served.settings.max_num_results:
+    if limit > loaded.settings.max_num_results:
         raise BadInput(
-            f"num_results is {limit}; at most {served.settings.max_num_results} are given (INFERENCE_MAX_NUM_RESULTS)."
+            f"num_results is {limit}; at most {loaded.settings.max_num_results} are given (INFERENCE_MAX_NUM_RESULTS)."
         )
-    sources = [served.facts(source_id) for source_id in source_ids]
+    sources = [loaded.source_info(source_id) for source_id in source_ids]
     if len({source.recipe.prepend_bos for source in sources}) > 1:
         raise BadInput("Some of these sources were trained with BOS and some without: ask for them apart.")
-    prompts = served.prompts(texts, sources[0].recipe.prepend_bos)
+    prompts = loaded.prompts(texts, sources[0].recipe.prepend_bos)
+    if body.feature_filter is not None:  # the number of results is known before the model runs
+        loaded.check_values(min(limit, len(set(body.feature_filter))) * sum(len(ids) for ids in prompts))
     ranking = (limit, body.sort_by_token_indexes, body.ignore_bos, body.feature_filter)
-    found = yield from activations.top_features.steps(served.model, sources, prompts, *ranking)
-    served.check_values(sum(len(one.features) * len(ids) for ids, one in zip(prompts, found, strict=True)))
-    of_sources = [recipes.source_recipe(served, source) for source in sources]
+    found = yield from activations.top_features.steps(loaded.model, sources, prompts, *ranking)
+    loaded.check_values(sum(len(one.features) * len(ids) for ids, one in zip(prompts, found, strict=True)))
+    of_sources = [recipes.source_recipe(loaded, source) for source in sources]
     return [
         AllResponse.model_construct(
             activations=[
@@ -154,7 +156,7 @@ def _top_features(served: LoadedModel, body: SourceSetRequest, texts: Sequence[s
                 )
                 for hit in one.features
             ],
-            **_token_fields(served, ids),
+            **_token_fields(loaded, ids),
             counts=one.counts,
             sources=[
                 SourcePositions.model_construct(source=source.id, ignored_positions=ignored, recipe=recipe)
@@ -165,38 +167,38 @@ def _top_features(served: LoadedModel, body: SourceSetRequest, texts: Sequence[s
     ]
 
 
-def _selected_sources(served: LoadedModel, source_set: str, selected: Sequence[str]) -> list[str]:
+def _selected_sources(loaded: LoadedModel, source_set: str, selected: Sequence[str]) -> list[str]:
     """Source ids of the request, each once, in the order given; all of the set where none is named."""
-    of_set = [source_id for source_id in served.shelf.ids if source_set_of(source_id) == source_set]
+    of_set = [source_id for source_id in loaded.source_cache.ids if source_set_of(source_id) == source_set]
     if not of_set:
-        known = sorted({source_set_of(source_id) for source_id in served.shelf.ids})
+        known = sorted({source_set_of(source_id) for source_id in loaded.source_cache.ids})
         raise BadInput(f"Invalid source set '{source_set}': this server has {', '.join(known) or 'no sources'}.")
     chosen = list(dict.fromkeys(selected)) or of_set
     for source_id in chosen:
-        if source_id in served.shelf.unavailable:
-            served.facts(source_id)  # raises, with why it cannot be had
+        if source_id in loaded.source_cache.unavailable:
+            loaded.source_info(source_id)  # raises, with why it cannot be had
         if source_id not in of_set:
             raise BadInput(f"Unknown source '{source_id}' in source set '{source_set}', which has {', '.join(of_set)}.")
-    served.check_room(chosen)
+    loaded.check_room(chosen)
     return chosen
 
 
 def _top_features_by_token(
-    served: LoadedModel, body: TopFeaturesRequest, texts: Sequence[str]
+    loaded: LoadedModel, body: TopFeaturesRequest, texts: Sequence[str]
 ) -> CaptureSteps[list[TopkResponse]]:
     from memicos_engine.capture import activations
 
-    served.check_model(body.model)
-    source = served.facts(body.source)
+    loaded.check_model(body.model)
+    source = loaded.source_info(body.source)
     k = DEFAULT_TOP_K if body.top_k is None else body.top_k
-    if k > served.settings.max_top_k:
-        raise BadInput(f"top_k is {k}; at most {served.settings.max_top_k} are given (INFERENCE_MAX_TOP_K).")
-    prompts = served.prompts(texts, source.recipe.prepend_bos)
-    recipe = recipes.source_recipe(served, source)
+    if k > loaded.settings.max_top_k:
+        raise BadInput(f"top_k is {k}; at most {loaded.settings.max_top_k} are given (INFERENCE_MAX_TOP_K).")
+    prompts = loaded.prompts(texts, source.recipe.prepend_bos)
+    recipe = recipes.source_recipe(loaded, source)
     answers = []
-    by_prompt = yield from activations.top_features_by_token.steps(served.model, source, prompts, k)
+    by_prompt = yield from activations.top_features_by_token.steps(loaded.model, source, prompts, k)
     for ids, found in zip(prompts, by_prompt, strict=True):
-        tokens, special = served.model.token_strings(ids), served.model.special_mask(ids)
+        tokens, special = loaded.model.token_strings(ids), loaded.model.special_mask(ids)
         left_out = set(found.ignored) if body.ignore_bos else set()
         rows = [
             TokenFeatures.model_construct(
@@ -218,33 +220,33 @@ def _top_features_by_token(
     return answers
 
 
-def sparse_activations(served: LoadedModel, body: SourceRequest) -> CaptureSteps[bytes]:
+def sparse_activations(loaded: LoadedModel, body: SourceRequest) -> CaptureSteps[bytes]:
     from memicos_engine.capture import activations
 
-    served.check_model(body.model)
-    source = served.facts(body.source)
-    prompts = served.prompts(body.prompts, source.recipe.prepend_bos)
-    most = served.settings.max_values
-    found = yield from activations.sparse_activations.steps(served.model, source, prompts, most, body.ignore_bos)
+    loaded.check_model(body.model)
+    source = loaded.source_info(body.source)
+    prompts = loaded.prompts(body.prompts, source.recipe.prepend_bos)
+    most = loaded.settings.max_values
+    found = yield from activations.sparse_activations.steps(loaded.model, source, prompts, most, body.ignore_bos)
     results = [
         SourceResult.model_construct(
             active_features={str(index): values for index, values in one.features.items()},
-            **_token_fields(served, ids),
+            **_token_fields(loaded, ids),
             ignored_positions=one.ignored,
         )
         for ids, one in zip(prompts, found, strict=True)
     ]
     return (
         yield from json_in_chunks(
-            SourceResponse.model_construct(results=results, recipe=recipes.source_recipe(served, source))
+            SourceResponse.model_construct(results=results, recipe=recipes.source_recipe(loaded, source))
         )
     )
 
 
-def _token_fields(served: LoadedModel, ids: Sequence[int]) -> dict[str, Any]:
+def _token_fields(loaded: LoadedModel, ids: Sequence[int]) -> dict[str, Any]:
     return {
-        "tokens": served.model.token_strings(ids),
-        "tokens_is_special": served.model.special_mask(ids),
+        "tokens": loaded.model.token_strings(ids),
+        "tokens_is_special": loaded.model.special_mask(ids),
         "token_ids": list(ids),
     }
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from memicos_inference.admin import roots, service
 from memicos_inference.admin.schemas import AddSourcesRequest, AddSourcesResponse, RemoveSourceResponse
 from memicos_inference.http.responses import json_response, scheduler_of
+from memicos_inference.scheduler.jobs import DirectJob
 from memicos_inference.settings import Settings
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
@@ -20,10 +21,10 @@ async def add_sources(body: AddSourcesRequest, request: Request) -> Response:
     scheduler_of(request).check_ready()
     # what the hub sends must not hold up the model
     prepared = await asyncio.to_thread(service.find_sources, settings, body.spec)
-    return await json_response(request, partial(service.add, prepared=prepared))
+    return await json_response(request, DirectJob(partial(service.add, prepared=prepared)))
 
 
 @router.delete("/sources/{source_id:path}", response_model=RemoveSourceResponse, summary="Serve a source no longer")
 async def remove_source(source_id: str, request: Request) -> Response:
     roots.check_secret(request.app.state.settings)
-    return await json_response(request, partial(service.remove, source_id=source_id))
+    return await json_response(request, DirectJob(partial(service.remove, source_id=source_id)))

@@ -53,26 +53,28 @@ def find_sources(settings: Settings, text: str) -> FoundSources:
     return FoundSources(stored, spec.kind == "neurons", wanted)
 
 
-def add(served: LoadedModel, prepared: FoundSources) -> bytes:
+def add(loaded: LoadedModel, prepared: FoundSources) -> bytes:
     """All of an entry's sources, or none."""
     try:
-        new = model_loading.neurons(served.model, prepared.wanted) if prepared.neurons else prepared.stored
-        _, wrong = model_loading.split_compatible(served.settings, served.model, new)
+        new = model_loading.neurons(loaded.model, prepared.wanted) if prepared.neurons else prepared.stored
+        _, wrong = model_loading.split_compatible(loaded.settings, loaded.model, new)
     except LoadError as error:
         raise BadInput(str(error)) from error
     if wrong:
         raise BadInput(" ".join(wrong.values()))
     for one in new:
-        if one.info.id in served.shelf.ids:
-            raise BadInput(f"Source {one.info.id} is served already, from {served.shelf.location(one.info.id)}.")
+        if one.info.id in loaded.source_cache.ids:
+            raise BadInput(f"Source {one.info.id} is served already, from {loaded.source_cache.location(one.info.id)}.")
     for one in new:
-        served.shelf.add(one)
+        loaded.source_cache.add(one)
     return AddSourcesResponse(added=[one.info.id for one in new]).model_dump_json().encode()
 
 
-def remove(served: LoadedModel, source_id: str) -> bytes:
+def remove(loaded: LoadedModel, source_id: str) -> bytes:
     try:
-        served.shelf.remove(source_id)
+        loaded.source_cache.remove(source_id)
+        if loaded.verification:
+            loaded.verification.forget_source(source_id)
     except KeyError:
         raise Fault(404, "not_found", f"There is no source {source_id}.") from None
     return RemoveSourceResponse(removed=source_id).model_dump_json().encode()

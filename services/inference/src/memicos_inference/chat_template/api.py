@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from memicos_inference.chat_template import service
 from memicos_inference.chat_template.schemas import TemplateRequest, TemplateResponse
 from memicos_inference.http.responses import json_response
+from memicos_inference.scheduler.jobs import DirectJob
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 
@@ -17,4 +18,4 @@ router = APIRouter(prefix="/v1", tags=["chat"])
     summary="Write a conversation as the model reads it, and say what each token of it is",
 )
 async def apply_chat_template(body: TemplateRequest, request: Request) -> Response:
-    return await json_response(request, partial(service.apply, body=body))
+    return await json_response(request, DirectJob(partial(service.apply, body=body)))

@@ -5,19 +5,19 @@ from memicos_inference.http.errors import BadInput
 from memicos_inference.loaded_model import LoadedModel
 
 
-def apply(served: LoadedModel, body: TemplateRequest) -> bytes:
+def apply(loaded: LoadedModel, body: TemplateRequest) -> bytes:
     from memicos_engine.model.chat_sections import split_sections
 
     if body.model is not None:
-        served.check_model(body.model)
-    most = served.most_tokens
+        loaded.check_model(body.model)
+    most = loaded.most_tokens
     if len(body.messages) > most:
         raise BadInput(f"{len(body.messages)} messages are more than the {most} tokens that a prompt may have.")
     messages = [message.model_dump(exclude_none=True) for message in body.messages]
     written = split_sections(
-        served.model, messages, body.add_generation_prompt, body.chat_template_kwargs, served.check_length
+        loaded.model, messages, body.add_generation_prompt, body.chat_template_kwargs, loaded.check_length
     )
-    strings = served.model.token_strings(written.ids)
+    strings = loaded.model.token_strings(written.ids)
     spans = []
     for position, (token, string, place) in enumerate(zip(written.ids, strings, written.sections, strict=True)):
         message = None if place.message is None else body.messages[place.message]
@@ -36,6 +36,6 @@ def apply(served: LoadedModel, body: TemplateRequest) -> bytes:
         prompt=written.text,
         tokens=written.ids,
         spans=spans,
-        template="model" if served.model.has_chat_template else "chatml",
+        template="model" if loaded.model.has_chat_template else "chatml",
     )
     return answer.model_dump_json().encode()

@@ -1,20 +1,20 @@
-"""`model check`: what a model is and needs, from its configuration and tokenizer, without its weights."""
+"""`memicos model check`: describe a model from its configuration and tokenizer, without its weights."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from memicos_engine.errors import LoadError
 from memicos_engine.model import hub, model_names
 from memicos_engine.sources import saelens_registry
 
-from memicos_inference import env_files, model_loading
+from memicos_inference import env_files, logs, model_loading
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
@@ -24,23 +24,19 @@ MEGABYTE = 1_000_000
 COLUMN = 18
 
 
-def define(commands: Any) -> None:
-    """Add the command to a parser's subparsers."""
-    group = commands.add_parser("model", help="models: model check ID").add_subparsers(required=True, metavar="check")
-    parser = group.add_parser(
-        "check",
-        help="what a model is and needs, without its weights",
-        description="What a model is and needs, from its configuration and tokenizer alone: its weights are not read.",
-    )
-    parser.add_argument("model", metavar="ID", help="a hub id, a short name such as gpt2-small, or a local folder")
-    parser.set_defaults(run=run)
+def model_check(
+    model: Annotated[str, typer.Argument(help="a hub id, a short name such as gpt2-small, or a local folder")],
+) -> None:
+    """Describe a model from its configuration and tokenizer alone: memory, BOS, hooks, and the lines of an env file."""
+    logs.configure("text", logging.CRITICAL)  # a refusal is one line on stderr
+    raise typer.Exit(run(model))
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Gives 1 and one line on stderr where the model could not be served."""
+def run(model_name: str) -> int:
+    """Exit status: 1, with one line on stderr, where the model called `model_name` could not be served; else 0."""
     settings = env_files.settings_of(None)
     try:
-        place = model_names.locate_weights(model_names.ModelNames(model=arguments.model))
+        place = model_names.locate_weights(model_names.ModelNames(model=model_name))
         folder = place.folder or _fetch(place, settings)
         model = model_loading.load_outline(place, folder)
     except LoadError as error:
@@ -53,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     for owner, sets in published.items():
         print(f"{'sources':<{COLUMN}} SAELens' directory has for {owner}: {', '.join(sets)}")
     print("\nIn an env file:\n")
-    print("\n".join(_env_lines(model, arguments.model, place, folder, next(iter(published.values()), []))))
+    print("\n".join(_env_lines(model, model_name, place, folder, next(iter(published.values()), []))))
     return 0
 
 

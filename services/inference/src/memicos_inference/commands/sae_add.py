@@ -1,19 +1,20 @@
-"""`sae add`: look at sources before they are served, record what they give, and write them into an env file."""
+"""`memicos sae add`: check sources before they are served, record their metrics, and write them into an env file."""
 
 from __future__ import annotations
 
-import argparse
+import logging
 import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from memicos_engine.atomic_write import write_text_atomically
 from memicos_engine.errors import LoadError
 
-from memicos_inference import env_files, model_loading
+from memicos_inference import env_files, logs, model_loading
 from memicos_inference.loaded_model import LoadedModel, source_set_of
 from memicos_inference.settings import Settings
 
@@ -22,38 +23,35 @@ if TYPE_CHECKING:  # imports torch
     from memicos_engine.selftest.source_checks import MetricCheck
     from memicos_engine.sources.source import SourceInfo
 
-EPILOG = """\
-SPEC is an entry of SAE_SETS:
-  path:/data/mine            a folder that is a source, or one with such folders in it
-  hf:owner/name[/folder]     the same in a repository of the hub
-  res-jb                     a set of SAE_FOLDER or of SAELens' directory
-  neurons                    the model's own MLP neurons
-each with an optional @format. docs/own-sae.md has formats, ids, and what each refusal means.
-"""
 
+def sae_add(
+    spec: Annotated[
+        str,
+        typer.Argument(
+            help="an entry of SAE_SETS: path:FOLDER (a source, or a folder of sources), hf:OWNER/NAME[/FOLDER], the "
+            "name of a set of SAE_FOLDER or of SAELens' directory, or neurons; each with an optional @FORMAT"
+        ),
+    ],
+    env_file: Annotated[
+        Path | None, typer.Option(help="add to this env file of inference, which names the model")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help=f"a hub id, short name or folder instead: creates {env_files.PREFIX}<model>.<set> here"),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="add it although its metrics show that weights and hook do not match")
+    ] = False,
+) -> None:
+    """Check an SAE against its model, record its metrics on a known text, and add it to an env file of inference.
 
-def define(commands: Any) -> None:
-    """Add the command to a parser's subparsers."""
-    group = commands.add_parser("sae", help="sources: sae add SPEC").add_subparsers(required=True, metavar="add")
-    parser = group.add_parser(
-        "add",
-        help="check sources and write them into an env file",
-        description="Check an SAE against its model, record what it gives on a known text, and have it served.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("spec", metavar="SPEC", help="what to add, see below")
-    model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("--env-file", type=Path, help="add to this env file, which names the model")
-    model.add_argument(
-        "--model", help=f"a hub id, a short name or a folder; makes an env file {env_files.PREFIX}<model>.<set> here"
-    )
-    parser.add_argument(
-        "--force",
-        action="store_true",
-        help="add it though its figures say that weights and hook do not belong together",
-    )
-    parser.set_defaults(run=run)
+    Prints L0, explained variance and norms beside the expected values. An SAE that does not match its model is refused
+    with the reason, and nothing is written. docs/own-sae.md describes formats, ids, and each refusal.
+    """
+    if (env_file is None) == (model is None):
+        raise typer.BadParameter("give either --env-file or --model", param_hint="--env-file / --model")
+    logs.configure("text", logging.CRITICAL)  # a refusal is one line on stderr
+    raise typer.Exit(run(spec, env_file, model, force))
 
 
 @dataclass(frozen=True)
@@ -76,23 +74,23 @@ class Checked:
     figures: list[MetricCheck]
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Gives 1 and one line on stderr where the source is refused; nothing is written then."""
+def run(spec: str, env_file: Path | None, model: str | None, force: bool) -> int:
+    """Exit status: 1, with one line on stderr and nothing written, where the source is refused; else 0."""
     try:
-        target = _target(arguments.spec, arguments.env_file, arguments.model)
-        served = model_loading.load_model(target.settings, _progress)
-        if served.shelf.unavailable:
-            raise LoadError(_and_others(list(served.shelf.unavailable.values())))
+        target = _target(spec, env_file, model)
+        loaded = model_loading.load_model(target.settings, _progress)
+        if loaded.source_cache.unavailable:
+            raise LoadError(_and_others(list(loaded.source_cache.unavailable.values())))
         checked = []
-        for one in _check(served):
+        for one in _check(loaded):
             _show(one)
             checked.append(one)
-        _judge(checked, arguments.force)
+        _judge(checked, force)
     except LoadError as error:
         _say(f"refused: {error}")
         return 1
     try:
-        _write(target, served, checked)
+        _write(target, loaded, checked)
     except OSError as error:
         _say(f"cannot be written: {error}")
         return 1
@@ -149,20 +147,20 @@ def _of_model(settings: Settings, model: str) -> Settings:
     return settings.model_copy(update={**names, "override_model_id": None})
 
 
-def _check(served: LoadedModel) -> Iterator[Checked]:
+def _check(loaded: LoadedModel) -> Iterator[Checked]:
     import torch
     from memicos_engine.errors import InvalidRequestError
     from memicos_engine.selftest.reconstruction_record import measure_reconstruction
     from memicos_engine.selftest.source_checks import check_metrics
 
-    for facts in served.shelf.infos():
+    for facts in loaded.source_cache.infos():
         try:
-            probe = measure_reconstruction(served.model, served.shelf.get(facts.id))
+            probe = measure_reconstruction(loaded.model, loaded.source_cache.get(facts.id))
         except InvalidRequestError as error:
             raise LoadError(str(error)) from error
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise LoadError(
-                f"Source {facts.id} and its model do not fit into the memory of {served.model.device}. Set MODEL_DTYPE "
+                f"Source {facts.id} and its model do not fit into the memory of {loaded.model.device}. Set MODEL_DTYPE "
                 "and SAE_DTYPE, or use a larger device."
             ) from error
         yield Checked(facts, probe, check_metrics(facts, probe))
@@ -178,13 +176,13 @@ def _judge(checked: list[Checked], force: bool) -> None:
         _say(f"forced, though {_and_others(found)}")
 
 
-def _write(target: Target, served: LoadedModel, checked: list[Checked]) -> None:
+def _write(target: Target, loaded: LoadedModel, checked: list[Checked]) -> None:
     from memicos_engine.selftest.reconstruction_record import record_path, write_record
 
     folder = target.settings.probes
     for one in checked:
         if math.isfinite(one.probe.explained_variance):
-            write_record(record_path(folder, served.weights, one.facts.id), served.weights, one.probe)
+            write_record(record_path(folder, loaded.weights, one.facts.id), loaded.weights, one.probe)
     print(f"recorded in {folder} for the self-test")
     if target.listed:
         print(f"{target.file} has it already")

@@ -1,23 +1,18 @@
-"""What is found out of a request on its way, for its line in the log; and its id."""
+"""What is noted about a request while it is answered, for its log line and the metrics."""
 
 from __future__ import annotations
 
-import re
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asgi_correlation_id import correlation_id
-
 if TYPE_CHECKING:
     from memicos_inference.http.errors import Cause
-
-SANE_ID = re.compile(r"[!-~]{1,128}")
 
 
 @dataclass
 class RequestContext:
-    """`waited` in seconds until the model took it; the model's thread writes the last three."""
+    """`waited`: seconds until the model took the request. The model's thread writes the last three."""
 
     cause: Cause | None = None
     waited: float | None = None
@@ -25,25 +20,16 @@ class RequestContext:
     tokens_out: int = 0
 
 
-_asked: ContextVar[RequestContext | None] = ContextVar("asked", default=None)
+_context: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)
 
 
 def begin() -> RequestContext:
-    """A new request is what this task is about from now on."""
-    asked = RequestContext()
-    _asked.set(asked)
-    return asked
+    """Start the context of a new request in the current task."""
+    context = RequestContext()
+    _context.set(context)
+    return context
 
 
 def request_context() -> RequestContext:
-    """Of the request that this is about; outside of one something that nobody reads."""
-    return _asked.get() or RequestContext()
-
-
-def request_id() -> str:
-    return correlation_id.get() or "-"
-
-
-def is_valid_id(given: str) -> bool:
-    """Whether a caller's X-Request-ID is taken: visible ASCII, at most 128 characters."""
-    return SANE_ID.fullmatch(given) is not None
+    """The context of the current request; outside of a request a new one, which nothing reads."""
+    return _context.get() or RequestContext()

@@ -9,11 +9,13 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from memicos_service.errors import unexpected_error_message
 
-from memicos_inference.http.errors import Cause, ErrorBody, Fault, failure
+from memicos_inference.http.errors import Cause, ErrorBody, Fault
 from memicos_inference.http.request_context import request_context
 from memicos_inference.http.sse import Events, event
-from memicos_inference.scheduler.jobs import Job, Work
+from memicos_inference.scheduler.jobs import GenerationJob, Job
+from memicos_inference.scheduler.pending_request import PendingRequest
 from memicos_inference.scheduler.scheduler import Scheduler
 from memicos_inference.settings import Settings
 
@@ -49,7 +51,7 @@ def _is_loopback(address: str) -> bool:
         return False
 
 
-def _submit(request: Request, job: Job) -> Work:
+def _submit(request: Request, job: Job) -> PendingRequest:
     return scheduler_of(request).submit(job, client_of(request, request.app.state.settings))
 
 
@@ -58,15 +60,15 @@ async def json_response(request: Request, job: Job) -> Response:
     return await _last_body(request, _submit(request, job))
 
 
-async def generation_response(request: Request, job: Job, stream: bool) -> Response:
+async def generation_response(request: Request, job: GenerationJob, stream: bool) -> Response:
     """The last JSON that `job` gives, or with `stream` each as a server-sent event, and events as they are.
 
     Refusals come as errors either way: a stream begins with its first body.
     """
-    work = _submit(request, job)
+    pending = _submit(request, job)
     if not stream:
-        return await _last_body(request, work)
-    bodies = work.bodies()
+        return await _last_body(request, pending)
+    bodies = pending.bodies()
     first = await _unless_disconnected(request, anext(bodies))
     if first is None:
         await bodies.aclose()
@@ -86,7 +88,7 @@ async def _events(body: bytes, bodies: AsyncGenerator[bytes, None]) -> AsyncGene
             yield _error(fault.cause, fault.message)
         except Exception:  # the answer has begun: what is left to do is to say so in the stream
             log.exception("a stream broke off")
-            yield _error("internal", failure())
+            yield _error("internal", unexpected_error_message())
 
 
 def _framed(body: bytes) -> Events:
@@ -98,10 +100,10 @@ def _error(cause: Cause, words: str) -> Events:
     return event(ErrorBody(error=words, cause=cause).model_dump_json().encode(), "error")
 
 
-async def _last_body(request: Request, work: Work) -> Response:
+async def _last_body(request: Request, pending: PendingRequest) -> Response:
     async def last() -> bytes:
         newest = b""
-        async with aclosing(work.bodies()) as bodies:
+        async with aclosing(pending.bodies()) as bodies:
             async for body in bodies:
                 newest = body
         return newest

@@ -1,169 +1,289 @@
-"""Activations that are waited for, and the answers that are made of them; for the model's thread."""
+"""Captures that wait for the model, and answers that are made from captured activations. For the model's thread."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from memicos_inference.loaded_model import LoadedModel
+from memicos_inference.http.errors import BadInput
 from memicos_inference.metrics import Metrics
 from memicos_inference.scheduler.failures import to_api_error
-from memicos_inference.scheduler.jobs import Work
+from memicos_inference.scheduler.pending_request import PendingRequest
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.capture.batched_ops import SourceOperation
-    from memicos_engine.capture.capture import CapturedActivations
+    from memicos_engine.capture.batched_ops import CaptureSteps, SourceOperation
+    from memicos_engine.capture.capture import CapturedActivations, CaptureRequest
+    from memicos_engine.sources.source import Source
     from torch import Tensor
 
+    from memicos_inference.loaded_model import LoadedModel
+    from memicos_inference.scheduler.source_loader import SourceLoader
 
-class Captures:
-    def __init__(self, metrics: Metrics, settings: Settings) -> None:
-        self._metrics = metrics
-        self._settings = settings
-        self.waiting: list[Work] = []
-        """For a run of the model."""
-        self._batch: tuple[list[Work], Generator[list[CapturedActivations] | None, None, None]] | None = None
-        """What is being captured."""
-        self._given: deque[tuple[Work, CapturedActivations | list[Tensor] | None]] = deque()
-        """What has been captured or encoded for whom; None for who only goes on."""
-        self._of_sources: list[tuple[Work, SourceOperation]] = []
-        """What waits for a source."""
+
+@dataclass(eq=False)
+class CaptureTask:
+    """A job's steps, which have yielded `request`."""
+
+    pending: PendingRequest
+    steps: CaptureSteps[bytes]
+    request: CaptureRequest
+    batch: CapturedBatch | None = None
+
+
+@dataclass(eq=False)
+class CapturedBatch:
+    """Activations of one run. They stay in memory until each of the `unanswered` tasks has its answer."""
+
+    nbytes: int
+    unanswered: set[CaptureTask]
+
+
+@dataclass(eq=False)
+class WaitingOperation:
+    """An operation of a task that waits for its source."""
+
+    task: CaptureTask
+    operation: SourceOperation
+    since: float = field(default_factory=time.monotonic)
 
     @property
-    def all(self) -> list[Work]:
-        answering = [work for work, _ in (*self._given, *self._of_sources)]
-        return [*self.waiting, *(self._batch[0] if self._batch else []), *answering]
+    def source_id(self) -> str:
+        return self.operation.source.id
+
+
+Slices = Generator["list[CapturedActivations] | None", None, None]
+
+
+class CaptureQueue:
+    """Captures of several requests share a run; INFERENCE_CAPTURE_BYTES bounds what is captured and not yet answered.
+
+    A task goes from `waiting` to the batch that is run, then to the tasks that go on, and from there, for each source
+    that it needs, to the operations that wait and back.
+    """
+
+    def __init__(self, metrics: Metrics, settings: Settings, loader: SourceLoader) -> None:
+        self._metrics = metrics
+        self._settings = settings
+        self._loader = loader
+        self.waiting: list[CaptureTask] = []
+        """Tasks that wait for a run of the model."""
+        self._running: tuple[list[CaptureTask], Slices] | None = None
+        self._resumable: deque[tuple[CaptureTask, CapturedActivations | list[Tensor] | None]] = deque()
+        """Tasks that can go on, with the result of what they yielded."""
+        self._operations: list[WaitingOperation] = []
+        self._batches: set[CapturedBatch] = set()
+
+    @property
+    def pending(self) -> list[PendingRequest]:
+        running = self._running[0] if self._running else []
+        resumable = [task for task, _ in self._resumable]
+        return [task.pending for task in (*self.waiting, *running, *resumable, *(op.task for op in self._operations))]
 
     @property
     def n_answering(self) -> int:
-        """Of whom all is captured, and who have no answer yet. From any thread."""
-        return len(self._given) + len(self._of_sources)
+        """Requests whose activations are captured and that have no answer yet. From any thread."""
+        return len(self._resumable) + len(self._operations)
 
     @property
-    def has_slices(self) -> bool:
-        """Whether there is something to capture."""
-        return bool(self._batch or self.waiting)
+    def held_bytes(self) -> int:
+        """Memory of activations that are captured, or being captured, and not yet answered. From any thread."""
+        return sum(batch.nbytes for batch in tuple(self._batches))
 
-    def add(self, served: LoadedModel, work: Work) -> None:
-        assert work.wanted is not None
-        if (kept := served.activation_cache.find(work.wanted)) is None:
-            self.waiting.append(work)
+    @property
+    def uses(self) -> Iterable[tuple[str, float]]:
+        """Sources that are waited for, and since when."""
+        return [(operation.source_id, operation.since) for operation in self._operations]
+
+    def has_slices(self, loaded: LoadedModel) -> bool:
+        """Whether `capture` can run the model now."""
+        return self._running is not None or bool(self.waiting and self._fits(loaded, [_in_turn(self.waiting)[0]]))
+
+    def runnable(self, loaded: LoadedModel) -> bool:
+        """Whether `answer` or `capture` can do something now."""
+        in_memory = loaded.source_cache.loaded
+        return bool(
+            self._resumable
+            or any(operation.source_id in in_memory for operation in self._operations)
+            or self.has_slices(loaded)
+        )
+
+    def add(self, loaded: LoadedModel, task: CaptureTask) -> None:
+        """Raises BadInput where the activations of the request alone take more memory than may be captured."""
+        from memicos_engine.capture.capture import capture_nbytes
+
+        nbytes, limit = capture_nbytes(loaded.model, [task.request]), self._settings.capture_bytes
+        if nbytes > limit:
+            raise BadInput(
+                f"The activations of this request take {nbytes:,} bytes of memory; at most {limit:,} are captured "
+                "(INFERENCE_CAPTURE_BYTES). Ask for fewer or shorter prompts, or fewer hooks or sources, at a time."
+            )
+        if self._fits(loaded, [task]) and (kept := loaded.activation_cache.find(task.request)) is not None:
+            self._take([task], nbytes)
+            self._resumable.append((task, kept))
         else:
-            self._metrics.taken(work)
-            self._given.append((work, kept))
+            self.waiting.append(task)
 
-    def let_go(self) -> None:
-        """Of what nobody waits for any more."""
-        self._given = deque(one for one in self._given if not one[0].cancelled)
-        self._of_sources = [one for one in self._of_sources if not one[0].cancelled]
-        if self._batch and all(work.cancelled for work in self._batch[0]):
-            self._batch = None
+    def drop_cancelled(self) -> None:
+        for task in {task for batch in self._batches for task in batch.unanswered if task.pending.cancelled}:
+            if self._running is None or task not in self._running[0]:
+                self._release(task)
+        self._resumable = deque(pair for pair in self._resumable if not pair[0].pending.cancelled)
+        self._operations = [operation for operation in self._operations if not operation.task.pending.cancelled]
+        if self._running and all(task.pending.cancelled for task in self._running[0]):
+            tasks, self._running = self._running[0], None
+            for task in tasks:
+                self._release(task)
 
-    def answer(self, served: LoadedModel, enough: Callable[[], bool]) -> None:
-        """Answers of what is captured, until there are enough for now."""
-        while (self._given or self._of_sources) and not enough():
-            if self._given:
-                self._go_on(*self._given.popleft())
-            else:
-                self._use_a_source(served)
+    def answer(self, loaded: LoadedModel, enough: Callable[[], bool]) -> None:
+        """Go on with tasks whose activations, or source, are there, until `enough`."""
+        while not enough():
+            if self._resumable:
+                self._resume(*self._resumable.popleft())
+            elif not self._run_operations(loaded):
+                return
 
-    def capture(self, served: LoadedModel, most: Callable[[], int]) -> None:
-        """A slice of at most `most` tokens."""
+    def fail_source(self, source_id: str, error: Exception) -> None:
+        """End the tasks that wait for a source which cannot be loaded."""
+        self._fail([operation.task for operation in self._operations if operation.source_id == source_id], error)
+
+    def capture(self, loaded: LoadedModel, max_tokens: Callable[[], int]) -> None:
+        """Run a slice of at most `max_tokens` tokens."""
         from memicos_engine.capture.capture import capture_in_slices
 
-        if self._batch is None:
-            works = self._next_batch(served)
-            wanted = [work.wanted for work in works if work.wanted is not None]
-            for work in works:
-                self._metrics.taken(work)
-                work.waits = False
-            self._batch = works, capture_in_slices(served.model, wanted, most, self._metrics.record_capture_batch)
-        works, slices = self._batch
+        if self._running is None:
+            tasks = self._next_batch(loaded)
+            requests = [task.request for task in tasks]
+            self._take(tasks, self._batch_nbytes(loaded, tasks))
+            on_batch = self._metrics.record_capture_batch
+            self._running = tasks, capture_in_slices(loaded.model, requests, max_tokens, on_batch)
+        tasks, slices = self._running
         try:
-            found = next(slices)
+            results = next(slices)
         except Exception as error:  # noqa: BLE001  # raised again in the requests' handlers
-            self._batch = None
-            _fail(works, error)
+            self._running = None
+            self._fail(tasks, error)
             return
-        if found is not None:
-            self._batch = None
-            self._given.extend(zip(works, found, strict=True))
-            for work, captured in zip(works, found, strict=True):
-                assert work.wanted is not None
-                served.activation_cache.keep(work.wanted, captured)
+        if results is not None:
+            self._running = None
+            for task, captured in zip(tasks, results, strict=True):
+                if task.pending.cancelled:
+                    self._release(task)
+                else:
+                    self._resumable.append((task, captured))
+                loaded.activation_cache.keep(task.request, captured)
 
-    def _next_batch(self, served: LoadedModel) -> list[Work]:
-        """One of each client in turn, as many as have INFERENCE_BATCH_TOKENS together; one at least."""
+    def _next_batch(self, loaded: LoadedModel) -> list[CaptureTask]:
+        """The first task of each client in turn, as many as fit INFERENCE_BATCH_TOKENS and the memory; at least one."""
         from memicos_engine.capture.capture import can_split_prompts
 
-        chosen: list[Work] = []
-        hooks: set[str] = set()
+        chosen: list[CaptureTask] = []
         room = self._settings.batch_tokens
-        for work in _in_turn(self.waiting):
-            assert work.wanted is not None
-            cut = can_split_prompts(served.model, work.wanted.hook_names)
-            if not chosen and not cut:  # through the bridge, where one that cannot be had would fail the others
-                chosen = [work]
+        for task in _in_turn(self.waiting):
+            splittable = can_split_prompts(loaded.model, task.request.hook_names)
+            if not chosen and not splittable:
+                # run by the bridge, where one hook that is not run would fail the other requests
+                chosen = [task]
                 break
-            # all that one of them wants is kept for the rows of all until it is through
-            together = hooks.union(work.wanted.hook_names)
-            if cut and (not chosen or (work.wanted.n_tokens <= room and len(together) <= self._settings.max_hooks)):
-                room -= work.wanted.n_tokens
-                hooks = together
-                chosen.append(work)
-        self.waiting = [work for work in self.waiting if work not in chosen]
+            # at every hook of any task the activations of all tasks are kept until the batch is through
+            if splittable and (not chosen or (task.request.n_tokens <= room and self._fits(loaded, [*chosen, task]))):
+                room -= task.request.n_tokens
+                chosen.append(task)
+        self.waiting = [task for task in self.waiting if task not in chosen]
         return chosen
 
-    def _use_a_source(self, served: LoadedModel) -> None:
-        """What several need of one is computed together, as much as steps.ENCODED_BYTES have room for."""
+    def _batch_nbytes(self, loaded: LoadedModel, tasks: list[CaptureTask]) -> int:
+        from memicos_engine.capture.capture import capture_nbytes
+
+        return capture_nbytes(loaded.model, [task.request for task in tasks])
+
+    def _fits(self, loaded: LoadedModel, tasks: list[CaptureTask]) -> bool:
+        return self.held_bytes + self._batch_nbytes(loaded, tasks) <= self._settings.capture_bytes
+
+    def _take(self, tasks: list[CaptureTask], nbytes: int) -> None:
+        batch = CapturedBatch(nbytes, set(tasks))
+        self._batches.add(batch)
+        for task in tasks:
+            task.batch = batch
+            task.pending.waits = False
+            self._metrics.record_start(task.pending, "capture", task.request.n_tokens)
+
+    def _release(self, task: CaptureTask) -> None:
+        if task.batch is not None:
+            task.batch.unanswered.discard(task)
+            if not task.batch.unanswered:
+                self._batches.discard(task.batch)
+            task.batch = None
+
+    def _run_operations(self, loaded: LoadedModel) -> bool:
+        """Run the operations of several tasks on one source together, as many as MAX_ENCODED_BYTES have room for.
+
+        False where no operation has its source in memory; loads are requested then.
+        """
         from memicos_engine.capture.batched_ops import MAX_ENCODED_BYTES, run_operations
 
-        together: list[tuple[Work, SourceOperation]] = []
+        chosen: list[WaitingOperation] = []
         room = MAX_ENCODED_BYTES
-        for work, needed in self._of_sources:
-            if not together or (needed.source.id == together[0][1].source.id and needed.nbytes <= room):
-                together.append((work, needed))
-                room -= needed.nbytes
-        works = [work for work, _ in together]
-        self._of_sources = [one for one in self._of_sources if one[0] not in works]
+        source: Source | None = None
+        for waiting in tuple(self._operations):
+            if not chosen:
+                try:
+                    loaded.check_current(waiting.operation.source)
+                    source = self._loader.get(loaded, waiting.source_id)
+                except Exception as error:  # noqa: BLE001  # raised again in the request's handler
+                    self._fail([waiting.task], error)
+                    continue
+            if source is None or (chosen and waiting.source_id != source.id):
+                continue
+            if not chosen or waiting.operation.nbytes <= room:
+                chosen.append(waiting)
+                room -= waiting.operation.nbytes
+        if source is None:
+            return False
+        self._operations = [waiting for waiting in self._operations if waiting not in chosen]
+        tasks = [waiting.task for waiting in chosen]
         try:
-            source = served.source(together[0][1].source.id)
-            found = run_operations(source, [needed for _, needed in together])
+            results = run_operations(source, [waiting.operation for waiting in chosen])
         except Exception as error:  # noqa: BLE001  # raised again in the requests' handlers
-            _fail(works, error)
-            return
-        self._given.extend(zip(works, found, strict=True))
+            self._fail(tasks, error)
+            return True
+        self._resumable.extend(zip(tasks, results, strict=True))
+        return True
 
-    def _go_on(self, work: Work, given: CapturedActivations | list[Tensor] | None) -> None:
-        """Let a job go on with what it has asked for, up to what it needs next or to its end."""
-        if work.cancelled:
+    def _resume(self, task: CaptureTask, result: CapturedActivations | list[Tensor] | None) -> None:
+        """Run a task up to what it needs next, or to its end."""
+        if task.pending.cancelled:
+            self._release(task)
             return
-        assert work.steps is not None
         try:
-            needed = work.context.run(work.steps.send, given)
+            step = task.pending.context.run(task.steps.send, result)
         except StopIteration as end:
-            work.give(end.value, ended=True)
+            self._release(task)
+            task.pending.give(end.value, ended=True)
         except Exception as error:  # noqa: BLE001  # raised again in the request's handler
-            _fail([work], error)
+            self._fail([task], error)
         else:
-            if needed is None:
-                self._given.append((work, None))
+            if step is None:
+                self._resumable.append((task, None))
             else:
-                self._of_sources.append((work, needed))
+                self._operations.append(WaitingOperation(task, step))  # pyright: ignore[reportArgumentType]
+
+    def _fail(self, tasks: Iterable[CaptureTask], error: Exception) -> None:
+        failed = list(tasks)
+        self._operations = [waiting for waiting in self._operations if waiting.task not in failed]
+        for task in failed:
+            self._release(task)
+            task.pending.fail(task.pending.context.run(to_api_error, error))
 
 
-def _fail(works: Iterable[Work], error: Exception) -> None:
-    for work in works:
-        work.fail(work.context.run(to_api_error, error))
-
-
-def _in_turn(works: Iterable[Work]) -> list[Work]:
-    """The first of each client, then the second of each, and so on; otherwise in the order in which they came."""
+def _in_turn(tasks: Iterable[CaptureTask]) -> list[CaptureTask]:
+    """The first task of each client, then the second of each, and so on; otherwise in the order of arrival."""
     seen: Counter[str] = Counter()
-    ranked: list[tuple[int, Work]] = []
-    for work in works:
-        ranked.append((seen[work.client], work))
-        seen[work.client] += 1
-    return [work for _, work in sorted(ranked, key=lambda pair: pair[0])]
+    ranked: list[tuple[int, CaptureTask]] = []
+    for task in tasks:
+        ranked.append((seen[task.pending.client], task))
+        seen[task.pending.client] += 1
+    return [task for _, task in sorted(ranked, key=lambda pair: pair[0])]

@@ -1,4 +1,4 @@
-"""What becomes of an error in the model's thread: an answer to who asked, or the end of the process."""
+"""Errors in the model's thread: as the error of a request, or as the end of the process."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from memicos_inference.http.errors import Fault, Unavailable
 log = logging.getLogger(__name__)
 
 EXIT_STATUS = 70
-"""Of a process that cannot go on."""
+"""Of a process that ends because it cannot go on (EX_SOFTWARE)."""
 
 
 def to_api_error(error: Exception) -> Exception:
-    """What the engine refuses and what could not be loaded, in the request's terms; anything else as it is."""
+    """The API error for what the engine refuses and for what cannot be loaded; any other error unchanged.
+
+    An error of the device ends the process: no result that is computed after it is valid.
+    """
     from torch import AcceleratorError
 
     if isinstance(error, InvalidRequestError):
@@ -28,13 +31,12 @@ def to_api_error(error: Exception) -> Exception:
     if is_out_of_memory(error):
         return Unavailable("out_of_memory", "The device has no memory left for this request.", 10)
     if isinstance(error, AcceleratorError):
-        # nothing that is run on it after that can be believed
         end_process(f"the device is broken, and this server ends: {error}")
     return error
 
 
-def end_process(words: str) -> NoReturn:
-    """For whoever supervises it to start it anew."""
-    log.critical("%s", words, exc_info=True)
+def end_process(message: str) -> NoReturn:
+    """Log the error and end the process, so that its supervisor starts it anew."""
+    log.critical("%s", message, exc_info=True)
     logging.shutdown()
     os._exit(EXIT_STATUS)

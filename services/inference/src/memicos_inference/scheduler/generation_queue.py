@@ -1,69 +1,87 @@
-"""Texts that wait, and those that are being written; for the model's thread."""
+"""Generations that wait for the decoder, and those that it runs. For the model's thread."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.metrics import Metrics
 from memicos_inference.scheduler.failures import to_api_error
-from memicos_inference.scheduler.jobs import Work
+from memicos_inference.scheduler.jobs import GenerationOutput
+from memicos_inference.scheduler.pending_request import PendingRequest
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # imports torch
     from memicos_engine.generation.generation import Generation
 
+    from memicos_inference.loaded_model import LoadedModel
 
-class Writers:
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self.waiting: list[Work] = []
-        """To join the decoder."""
-        self._writing: list[Work] = []
+
+@dataclass(eq=False)
+class GenerationTask:
+    """A generation of a request. `counted_tokens` of it are in the metrics."""
+
+    pending: PendingRequest
+    output: GenerationOutput
+    counted_tokens: int = 0
 
     @property
-    def all(self) -> list[Work]:
-        return [*self.waiting, *self._writing]
+    def generation(self) -> Generation:
+        return self.output.generation
 
-    def add(self, served: LoadedModel, work: Work) -> None:
-        if _generation(work).done:  # all of it is known
-            self._metrics.taken(work)
-            self._tell(served, work)
+
+class GenerationQueue:
+    """Generations join the decoder when they fit, and leave it when they end or their client is gone."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self.waiting: list[GenerationTask] = []
+        """Tasks that wait to join the decoder."""
+        self._running: list[GenerationTask] = []
+
+    @property
+    def pending(self) -> list[PendingRequest]:
+        return [task.pending for task in (*self.waiting, *self._running)]
+
+    def add(self, loaded: LoadedModel, pending: PendingRequest, output: GenerationOutput) -> None:
+        task = GenerationTask(pending, output)
+        if task.generation.done:  # every row was in the text cache
+            self._start(task)
+            self._render(loaded, task)
         else:
-            self.waiting.append(work)
+            self.waiting.append(task)
 
-    def let_go(self, served: LoadedModel) -> None:
-        """Of what nobody waits for any more."""
-        for work in [one for one in self._writing if one.cancelled]:
-            self._leave(served, work)
+    def drop_cancelled(self, loaded: LoadedModel) -> None:
+        for task in [task for task in self._running if task.pending.cancelled]:
+            self._leave(loaded, task)
 
-    def join(self, served: LoadedModel) -> None:
-        """Who has the fewest rows is next; nobody overtakes who is next and does not fit yet."""
+    def join(self, loaded: LoadedModel) -> None:
+        """Let tasks join the decoder. The client with the fewest rows is next; no other task overtakes its task."""
         while self.waiting:
-            rows = Counter(work.client for work in self._writing for _ in _generation(work).unfinished_rows)
-            work = min(self.waiting, key=lambda one: rows[one.client])
-            if not served.decoder.fits(_generation(work)):
+            rows = Counter(task.pending.client for task in self._running for _ in task.generation.unfinished_rows)
+            task = min(self.waiting, key=lambda task: rows[task.pending.client])
+            if not loaded.decoder.fits(task.generation):
                 return
-            self.waiting.remove(work)
-            self._metrics.taken(work)
-            work.waits = False
-            served.decoder.join(_generation(work))
-            self._writing.append(work)
+            self.waiting.remove(task)
+            self._start(task)
+            loaded.decoder.join(task.generation)
+            self._running.append(task)
 
-    def step(self, served: LoadedModel) -> None:
-        """A token for each text that has its prompt behind it."""
-        self._metrics.record_step(served.decoder.n_batch_rows)
-        self._write(served, served.decoder.step, lambda: served.decoder.batch_generations)
+    def step(self, loaded: LoadedModel) -> None:
+        """Generate a token in every row of the batch."""
+        self._metrics.record_step(loaded.decoder.n_batch_rows)
+        self._run(loaded, loaded.decoder.step, lambda: loaded.decoder.batch_generations)
 
-    def prefill(self, served: LoadedModel, most: int) -> None:
-        """A slice of prompts."""
-        decoder, counted = served.decoder, self._metrics.record_prefill_batch
-        self._write(served, lambda: decoder.prefill(most, counted), lambda: decoder.prefill_generations)
+    def prefill(self, loaded: LoadedModel, max_tokens: int) -> None:
+        """Run a slice of prompts."""
+        decoder, on_batch = loaded.decoder, self._metrics.record_prefill_batch
+        self._run(loaded, lambda: decoder.prefill(max_tokens, on_batch), lambda: decoder.prefill_generations)
 
-    def _write(
-        self, served: LoadedModel, run: Callable[[], list[Generation]], concerned: Callable[[], list[Generation]]
+    def _run(
+        self, loaded: LoadedModel, run: Callable[[], list[Generation]], concerned: Callable[[], list[Generation]]
     ) -> None:
+        """Run the decoder and render what has advanced; an error ends the generations that were run."""
         try:
             advanced = run()
         except Exception as error:
@@ -71,47 +89,53 @@ class Writers:
             if not generations:
                 raise
             for generation in generations:
-                served.decoder.leave(generation)
-                if (work := self._who_has(generation)) is not None:
-                    self._fail(served, work, error)
+                loaded.decoder.leave(generation)
+                if (task := self._task_of(generation)) is not None:
+                    self._fail(loaded, task, error)
             return
         for generation in advanced:
-            if (work := self._who_has(generation)) is not None:
-                self._metrics.wrote(work)
-                self._tell(served, work)
+            if (task := self._task_of(generation)) is not None:
+                tokens = _n_tokens(generation)
+                self._metrics.record_tokens(task.pending, tokens - task.counted_tokens)
+                task.counted_tokens = tokens
+                self._render(loaded, task)
 
-    def _who_has(self, generation: Generation) -> Work | None:
-        return next((work for work in self._writing if work.generation is generation), None)
+    def _start(self, task: GenerationTask) -> None:
+        """Count the task as taken up: the prompts that are to be run, and the tokens that were cached."""
+        generation = task.generation
+        prompts = sum(len(generation.rows[row].ids) for row in generation.unfinished_rows)
+        self._metrics.record_start(task.pending, "text", prompts)
+        task.counted_tokens = _n_tokens(generation)
+        task.pending.waits = False
 
-    def _tell(self, served: LoadedModel, work: Work) -> None:
-        """Let the job of a text that has advanced make its answer."""
-        generation = _generation(work)
+    def _task_of(self, generation: Generation) -> GenerationTask | None:
+        return next((task for task in self._running if task.generation is generation), None)
+
+    def _render(self, loaded: LoadedModel, task: GenerationTask) -> None:
+        """Hand over the answer of a generation that has advanced."""
+        generation = task.generation
         try:
             if generation.error is not None:
                 raise generation.error
-            assert work.steps is not None
-            work.give(work.context.run(next, work.steps), ended=generation.done)
+            task.pending.give(task.pending.context.run(task.output.render), ended=generation.done)
         except Exception as error:  # noqa: BLE001  # raised again in the request's handler
-            self._fail(served, work, error)
+            self._fail(loaded, task, error)
             return
         if generation.done:
-            self._leave(served, work)
+            self._leave(loaded, task)
 
-    def _fail(self, served: LoadedModel, work: Work, error: Exception) -> None:
-        self._leave(served, work)
-        work.fail(work.context.run(to_api_error, error))
+    def _fail(self, loaded: LoadedModel, task: GenerationTask, error: Exception) -> None:
+        self._leave(loaded, task)
+        task.pending.fail(task.pending.context.run(to_api_error, error))
 
-    def _leave(self, served: LoadedModel, work: Work) -> None:
-        """What is complete of it is kept, also where it is not as a whole."""
-        generation = _generation(work)
-        served.text_cache.keep(generation)
-        served.decoder.leave(generation)
-        if work.steps is not None:
-            work.steps.close()
-        if work in self._writing:
-            self._writing.remove(work)
+    def _leave(self, loaded: LoadedModel, task: GenerationTask) -> None:
+        """Take the generation out of the decoder. Its complete rows go to the text cache."""
+        loaded.text_cache.keep(task.generation)
+        loaded.decoder.leave(task.generation)
+        if task in self._running:
+            self._running.remove(task)
 
 
-def _generation(work: Work) -> Generation:
-    assert work.generation is not None
-    return work.generation
+def _n_tokens(generation: Generation) -> int:
+    """Generated tokens of all rows."""
+    return sum(len(ids) for ids in generation.ids)

@@ -1,90 +1,74 @@
-"""A request's work on its way to the model's thread and back."""
+"""The kinds of work that the model's thread runs for a request.
+
+Every function of a job is called in the model's thread, with the loaded model.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import suppress
-from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
-
-from memicos_inference.http.request_context import request_context
-from memicos_inference.http.sse import Events
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:  # imports torch
     from memicos_engine.capture.batched_ops import CaptureSteps
-    from memicos_engine.capture.capture import CaptureRequest
     from memicos_engine.generation.generation import Generation
+    from memicos_engine.sources.source import Source
 
     from memicos_inference.loaded_model import LoadedModel
 
-
-Writing = Generator["Generation | bytes | None", None, None]
-"""Yields what is to be written; then, whenever it has advanced, the answer so far, events or None; last no None."""
-Job = Callable[["LoadedModel"], "bytes | CaptureSteps[bytes] | Writing"]
-"""Gives a body, at once or after the steps of a reading; or writes a text."""
+T = TypeVar("T")
 
 
-class Work:
-    """A job, and who waits for it on which event loop. A body replaces an earlier one not yet taken; events join it.
+@dataclass(frozen=True)
+class SourceCall:
+    """A call of `function` with the weights of a source, which are loaded where they are not in memory."""
 
-    `client` is who asks, for taking turns; `steps`, `wanted` and `generation` are what the job yields. What is run in
-    `context` is logged with the id of the request.
+    source_id: str
+    function: Callable[[Source], Any]
+
+
+SourceSteps = Generator[SourceCall, Any, T]
+"""Yields calls of sources and is sent what each returns."""
+
+
+@dataclass(frozen=True)
+class DirectJob:
+    """A body that needs neither a forward pass nor the weights of a source."""
+
+    run: Callable[[LoadedModel], bytes]
+
+
+@dataclass(frozen=True)
+class SourceJob:
+    """A body made from the weights of sources, without a forward pass."""
+
+    steps: Callable[[LoadedModel], SourceSteps[bytes]]
+
+
+@dataclass(frozen=True)
+class CaptureJob:
+    """A body made from activations. The steps yield what is to be captured first, then operations on sources."""
+
+    steps: Callable[[LoadedModel], CaptureSteps[bytes]]
+
+
+@dataclass(frozen=True)
+class GenerationJob:
+    """Generated text. The steps read steering directions from sources and return what is to be generated."""
+
+    steps: Callable[[LoadedModel], SourceSteps[GenerationOutput]]
+
+
+@dataclass(frozen=True)
+class GenerationOutput:
+    """A generation and its answer. `render` is called each time it has advanced.
+
+    `render` returns a body, which replaces an earlier one that was not sent; `Events`, which are all sent; or None
+    where nothing is sent yet.
     """
 
-    def __init__(self, job: Job, client: str) -> None:
-        self.job = job
-        self.client = client
-        self.since = time.monotonic()
-        self.context = copy_context()
-        self.asked = request_context()
-        self.cancelled = False
-        self.waits = True
-        """For the model, which has not taken it up yet."""
-        self.steps: Generator[Any, Any, Any] | None = None
-        self.wanted: CaptureRequest | None = None
-        self.generation: Generation | None = None
-        self.written = 0
-        """Tokens of the generation that are counted."""
-        self._loop = asyncio.get_running_loop()
-        self._changed = asyncio.Event()
-        self._untaken: list[bytes] = []
-        self._error: BaseException | None = None
-        self._ended = False
+    generation: Generation
+    render: Callable[[], bytes | None]
 
-    def give(self, body: bytes | None, ended: bool = False, error: BaseException | None = None) -> None:
-        """From the model's thread: hand over what is there."""
-        self.waits = self.waits and not ended
 
-        def take() -> None:
-            if body is not None and not isinstance(body, Events):
-                self._untaken.clear()
-            if body is not None:
-                self._untaken.append(body)
-            self._ended, self._error = ended, error
-            self._changed.set()
-
-        with suppress(RuntimeError):  # a loop that is closed: nobody is there
-            self._loop.call_soon_threadsafe(take)
-
-    def fail(self, error: BaseException) -> None:
-        """It ends with this."""
-        self.give(None, ended=True, error=error)
-
-    async def bodies(self) -> AsyncGenerator[bytes, None]:
-        """The newest body, or all events since, each time there is one; leaving the loop cancels the work."""
-        try:
-            while True:
-                await self._changed.wait()
-                self._changed.clear()
-                untaken, self._untaken = self._untaken, []
-                ended, error = self._ended, self._error
-                if untaken:
-                    yield untaken[0] if len(untaken) == 1 else Events(b"".join(untaken))
-                if error is not None:
-                    raise error
-                if ended:
-                    return
-        finally:
-            self.cancelled = True
+Job = DirectJob | SourceJob | CaptureJob | GenerationJob

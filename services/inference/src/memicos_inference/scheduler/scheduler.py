@@ -1,10 +1,4 @@
-"""Who runs when, in the one thread that owns the model.
-
-It loads the model first. Then, round after round: what has come begins; every text that is being written gets a token
-(writers.py); answers are made of what is captured; and a slice of what waits is run, of prompts of texts to come or of
-activations to be captured (captures.py). Captures of several requests share their runs, and texts of several share a
-batch, whatever waits when there is room: nothing waits for company.
-"""
+"""The thread that owns the model, and the order in which it runs the work of requests (docs/scheduler.md)."""
 
 from __future__ import annotations
 
@@ -21,10 +15,13 @@ from memicos_engine.model.hub import ProgressCallback
 
 from memicos_inference.http.errors import Unavailable
 from memicos_inference.metrics import Metrics
-from memicos_inference.scheduler.capture_queue import Captures
+from memicos_inference.scheduler.capture_queue import CaptureQueue, CaptureTask
 from memicos_inference.scheduler.failures import end_process, to_api_error
-from memicos_inference.scheduler.generation_queue import Writers
-from memicos_inference.scheduler.jobs import Job, Work
+from memicos_inference.scheduler.generation_queue import GenerationQueue
+from memicos_inference.scheduler.jobs import CaptureJob, DirectJob, GenerationJob, Job, SourceJob
+from memicos_inference.scheduler.pending_request import PendingRequest
+from memicos_inference.scheduler.source_loader import SourceLoader
+from memicos_inference.scheduler.source_queue import SourceQueue
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
@@ -33,44 +30,48 @@ if TYPE_CHECKING:  # imports torch
 log = logging.getLogger(__name__)
 
 IDLE_SLICES = 8
-"""How much longer slices are while no text is being written."""
-ANSWERING = 0.05
-"""Seconds after which nothing further begins, and no further answers are made, before texts get their next token."""
+"""Factor of the slice length while no text is being generated."""
+ANSWER_SECONDS = 0.05
+"""Time for new requests, and again for answers, between two tokens of texts that are being generated."""
 
 
 @dataclass
 class Progress:
+    """State of the model, for /health. `fraction` is the share of the loading that is done."""
+
     state: Literal["loading", "ready", "failed"] = "loading"
     text: str = "starting"
     fraction: float = 0.0
 
 
 class Scheduler:
-    """Runs `load`, then work, in a thread of its own."""
+    """Runs `load`, then the jobs of requests, in a thread of its own."""
 
     def __init__(self, load: Callable[[ProgressCallback], LoadedModel], settings: Settings, metrics: Metrics) -> None:
         self.progress = Progress()
-        self.served: LoadedModel | None = None
-        """What is loaded; others than the model's thread may count it and no more."""
+        self.loaded: LoadedModel | None = None
+        """None until the model is loaded. Other threads than the model's may read its counts and nothing else."""
         self._load = load
         self._settings = settings
         self._metrics = metrics
         self._wake = threading.Condition()
-        self._arrived: deque[Work] = deque()
-        self._unanswered: list[Work] = []
-        """In the order in which they came; with some that wait no longer."""
+        self._arrived: deque[tuple[PendingRequest, Job]] = deque()
+        self._unanswered: list[PendingRequest] = []
+        """In the order of arrival; includes some that wait no longer."""
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         # the rest belongs to that thread
-        self._captures = Captures(metrics, settings)
-        self._writers = Writers(metrics)
-        self._prompts_had_a_slice = False
+        self._loader = SourceLoader(self._notify)
+        self._sources = SourceQueue(self._loader)
+        self._captures = CaptureQueue(metrics, settings, self._loader)
+        self._generations = GenerationQueue(metrics)
+        self._prefilled_last = False
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread after the slice it is at; what waits is refused."""
+        """End the thread after its current slice. Requests without an answer get an error."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
@@ -84,21 +85,24 @@ class Scheduler:
         if self.progress.state == "failed":
             raise Unavailable("load_failed", f"There is no model: {self.progress.text}", 60)
 
-    def submit(self, job: Job, client: str) -> Work:
-        """Queue work of the running event loop. Raises Unavailable where there is no model or no room."""
+    def submit(self, job: Job, client: str) -> PendingRequest:
+        """Queue a job for the running event loop. Raises Unavailable where there is no model or no room."""
         self.check_ready()
-        work = Work(job, client)
+        pending = PendingRequest(client)
         with self._wake:
             self._unanswered = [one for one in self._unanswered if one.waits and not one.cancelled]
             if len(self._unanswered) >= self._settings.max_waiting:
-                self._make_room_for(client)
-            self._unanswered.append(work)
-            self._arrived.append(work)
+                self._make_room(client)
+            self._unanswered.append(pending)
+            self._arrived.append((pending, job))
             self._wake.notify()
-        return work
+        return pending
 
-    def _make_room_for(self, client: str) -> None:
-        """Who has most requests waiting gives up the newest, to one who has fewer even with this one."""
+    def _make_room(self, client: str) -> None:
+        """When the queue is full, evict the newest request of the client with the most waiting requests.
+
+        Raises Unavailable where the new client would have as many: then its own request is refused.
+        """
         n = len(self._unanswered)
         full = Unavailable(
             "busy",
@@ -106,127 +110,149 @@ class Scheduler:
             "(INFERENCE_MAX_WAITING); try again in a moment.",
             2,
         )
-        counts = Counter(one.client for one in self._unanswered)
-        ((greediest, most),) = counts.most_common(1)
-        if counts[client] + 1 >= most:
+        counts = Counter(pending.client for pending in self._unanswered)
+        ((largest, n_largest),) = counts.most_common(1)
+        if counts[client] + 1 >= n_largest:
             raise full
-        newest = [one for one in self._unanswered if one.client == greediest][-1]
+        newest = [pending for pending in self._unanswered if pending.client == largest][-1]
         self._unanswered.remove(newest)
         newest.cancelled = True
         newest.fail(full)
 
     @property
     def waiting(self) -> dict[str, float]:
-        """How many wait, by what they wait for; `new` ones have not said yet. Without a lock."""
+        """Number of requests that wait, by what they wait for; `new`: not begun. Read without a lock."""
         return {
             "new": len(self._arrived),
+            "source": len(self._sources.waiting),
             "capture": len(self._captures.waiting),
-            "text": len(self._writers.waiting),
+            "text": len(self._generations.waiting),
             "answer": self._captures.n_answering,
         }
 
+    @property
+    def captured_bytes(self) -> int:
+        """Memory of activations that are captured and not yet answered. Read without a lock."""
+        return self._captures.held_bytes
+
     def _run(self) -> None:
         try:
-            served = self._load(self._report)
+            loaded = self._load(self._report)
         except LoadError as error:
             log.error("%s", error)
             self.progress = Progress("failed", str(error), self.progress.fraction)
             return
-        except Exception as error:  # the server stays up to say what happened
+        except Exception as error:  # the server stays up to report the failure
             log.exception("loading failed while %s", self.progress.text)
             self.progress = Progress("failed", f"{type(error).__name__}: {error}", self.progress.fraction)
             return
-        self.served = served
+        self.loaded = loaded
         self.progress = Progress("ready", "ready", 1.0)
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._stopping or self._arrived or self._busy)
+                self._wake.wait_for(lambda: self._stopping or self._arrived or self._runnable(loaded))
                 if self._stopping:
                     break
             try:
-                self._round(served)
-            except Exception as error:  # noqa: BLE001  # a fault of ours, outside of any one request
+                self._round(loaded)
+            except Exception as error:  # noqa: BLE001  # a fault outside of any one request
                 end_process(f"the model's thread failed, and this server ends: {error!r}")
-        for work in (*self._arrived, *self._captures.all, *self._writers.all):
-            work.fail(Unavailable("stopping", "The server is shutting down.", 5))
+        arrived = [pending for pending, _ in self._arrived]
+        for pending in (*arrived, *self._sources.pending, *self._captures.pending, *self._generations.pending):
+            pending.fail(Unavailable("stopping", "The server is shutting down.", 5))
 
     def _report(self, text: str, fraction: float) -> None:
         log.info("%s", text)
         self.progress = Progress("loading", text, fraction)
 
-    @property
-    def _busy(self) -> bool:
-        return bool(self._captures.all or self._writers.all)
+    def _notify(self) -> None:
+        with self._wake:
+            self._wake.notify()
 
-    def _round(self, served: LoadedModel) -> None:
-        decoder = served.decoder
-        enough = self._until_texts_are_due(served)
+    def _runnable(self, loaded: LoadedModel) -> bool:
+        """Whether a round can do something. Requests that wait for a source to be loaded need none."""
+        return bool(
+            self._generations.pending
+            or self._loader.has_work
+            or self._sources.runnable(loaded)
+            or self._captures.runnable(loaded)
+        )
+
+    def _round(self, loaded: LoadedModel) -> None:
+        decoder = loaded.decoder
+        enough = self._until_tokens_are_due(loaded)
         while self._arrived and not enough():
-            self._begin(served, self._arrived.popleft())
-        self._let_go(served)
-        self._writers.join(served)
+            self._begin(loaded, *self._arrived.popleft())
+        self._drop(loaded)
+        for source_id, error in self._loader.advance(loaded, (*self._captures.uses, *self._sources.uses)):
+            self._captures.fail_source(source_id, error)
+            self._sources.fail(source_id, error)
+        self._sources.run(loaded)
+        self._generations.join(loaded)
         if decoder.n_batch_rows:
-            self._writers.step(served)
-        self._captures.answer(served, self._until_texts_are_due(served))
-        # texts get their next token after one slice, and prompts take turns with captures
-        both = decoder.has_prefill and self._captures.has_slices
-        if decoder.has_prefill and not (both and decoder.n_batch_rows and self._prompts_had_a_slice):
-            self._prompts_had_a_slice = both
-            self._writers.prefill(served, self._slice(served))
+            self._generations.step(loaded)
+        self._captures.answer(loaded, self._until_tokens_are_due(loaded))
+        # one slice before the next token; prompts of generations and captures take turns
+        has_slices = self._captures.has_slices(loaded)
+        both = decoder.has_prefill and has_slices
+        if decoder.has_prefill and not (both and decoder.n_batch_rows and self._prefilled_last):
+            self._prefilled_last = both
+            self._generations.prefill(loaded, self._slice_tokens(loaded))
             if decoder.n_batch_rows:
                 return
-        self._prompts_had_a_slice = False
-        if self._captures.has_slices:
-            self._captures.capture(served, lambda: self._slice(served))
+        self._prefilled_last = False
+        if has_slices:
+            self._captures.capture(loaded, lambda: self._slice_tokens(loaded))
 
-    def _until_texts_are_due(self, served: LoadedModel) -> Callable[[], bool]:
-        """Whether what is done between tokens has taken long enough: never, while nobody waits for one."""
-        end = time.monotonic() + ANSWERING
+    def _until_tokens_are_due(self, loaded: LoadedModel) -> Callable[[], bool]:
+        """Whether work between two tokens has taken ANSWER_SECONDS; never, while no text is generated or waits."""
+        end = time.monotonic() + ANSWER_SECONDS
 
         def enough() -> bool:
-            return bool(served.decoder.n_batch_rows or self._writers.waiting) and time.monotonic() > end
+            return bool(loaded.decoder.n_batch_rows or self._generations.waiting) and time.monotonic() > end
 
         return enough
 
-    def _slice(self, served: LoadedModel) -> int:
+    def _slice_tokens(self, loaded: LoadedModel) -> int:
         """Tokens of a slice that begins now."""
-        return self._settings.slice_tokens * (1 if served.decoder.n_batch_rows else IDLE_SLICES)
+        return self._settings.slice_tokens * (1 if loaded.decoder.n_batch_rows else IDLE_SLICES)
 
-    def _begin(self, served: LoadedModel, work: Work) -> None:
-        """Run a job up to what it needs of the model; to its end where it needs nothing."""
-        if work.cancelled:
+    def _begin(self, loaded: LoadedModel, pending: PendingRequest, job: Job) -> None:
+        """Run a job up to what it needs of the model or of a source; to its end where it needs nothing."""
+        if pending.cancelled:
             return
-        from memicos_engine.capture.capture import CaptureRequest
-        from memicos_engine.generation.generation import Generation
-
         try:
-            found = work.context.run(work.job, served)
-            if isinstance(found, bytes):
-                self._metrics.taken(work)
-                work.give(found, ended=True)
-                return
-            needed = work.context.run(next, found)
+            match job:
+                case DirectJob():
+                    self._finish(pending, pending.context.run(job.run, loaded))
+                case SourceJob():
+                    steps = pending.context.run(job.steps, loaded)
+                    self._sources.start(loaded, pending, steps, lambda body: self._finish(pending, body))
+                case GenerationJob():
+                    steps = pending.context.run(job.steps, loaded)
+                    self._sources.start(
+                        loaded, pending, steps, lambda output: self._generations.add(loaded, pending, output)
+                    )
+                case CaptureJob():
+                    steps = pending.context.run(job.steps, loaded)
+                    request = pending.context.run(next, steps)
+                    self._captures.add(loaded, CaptureTask(pending, steps, request))  # pyright: ignore[reportArgumentType]
         except Exception as error:  # noqa: BLE001  # raised again in the request's handler
-            work.fail(work.context.run(to_api_error, error))
-            return
-        work.steps = found
-        if isinstance(needed, CaptureRequest):
-            work.wanted = needed
-            self._captures.add(served, work)
-        else:
-            assert isinstance(needed, Generation)
-            work.generation = needed
-            self._writers.add(served, work)
+            pending.fail(pending.context.run(to_api_error, error))
 
-    def _let_go(self, served: LoadedModel) -> None:
-        """Of what nobody waits for any more, and of what has waited too long."""
-        self._writers.let_go(served)
-        self._captures.let_go()
+    def _finish(self, pending: PendingRequest, body: bytes) -> None:
+        self._metrics.record_start(pending, "direct", 0)
+        pending.give(body, ended=True)
+
+    def _drop(self, loaded: LoadedModel) -> None:
+        """Drop cancelled work; fail work that has waited for the model longer than INFERENCE_WAIT_SECONDS."""
+        self._generations.drop_cancelled(loaded)
+        self._captures.drop_cancelled()
         oldest = time.monotonic() - self._settings.wait_seconds
-        for queue in (self._captures.waiting, self._writers.waiting):
-            for work in [one for one in queue if one.cancelled or one.since < oldest]:
-                queue.remove(work)
-                work.fail(
+        for queue in (self._captures.waiting, self._generations.waiting):
+            for task in [task for task in queue if task.pending.cancelled or task.pending.since < oldest]:
+                queue.remove(task)  # pyright: ignore[reportArgumentType]
+                task.pending.fail(
                     Unavailable(
                         "busy",
                         f"There was no room for this request within {self._settings.wait_seconds:g} seconds "

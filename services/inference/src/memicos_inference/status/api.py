@@ -9,6 +9,7 @@ from prometheus_client.exposition import choose_encoder
 
 from memicos_inference.http.responses import json_response, scheduler_of
 from memicos_inference.metrics import Metrics
+from memicos_inference.scheduler.jobs import DirectJob
 from memicos_inference.status import service
 from memicos_inference.status.schemas import CapabilitiesResponse, HealthResponse
 
@@ -33,4 +34,6 @@ async def metrics(request: Request) -> Response:
 
 @router.get("/capabilities", response_model=CapabilitiesResponse, summary="What this server runs")
 async def capabilities(request: Request) -> Response:
-    return await json_response(request, partial(service.capabilities, verification=request.app.state.verification))
+    return await json_response(
+        request, DirectJob(partial(service.capabilities, verification=request.app.state.verification))
+    )

@@ -29,14 +29,14 @@ ADMIN = "/v1/admin/sources"
 TEMPLATE = "/v1/apply-chat-template"
 
 
-def limitations(served: LoadedModel) -> list[Limitation]:
+def limitations(loaded: LoadedModel) -> list[Limitation]:
     found = (
-        *_of_sources(served),
-        *_of_attribution(served),
-        *_of_bos(served),
-        *_of_chats(served),
+        *_of_sources(loaded),
+        *_of_attribution(loaded),
+        *_of_bos(loaded),
+        *_of_chats(loaded),
         *_of_steering(),
-        *_of_admin(served),
+        *_of_admin(loaded),
     )
     return [
         Limitation(endpoint=endpoint, cannot=cannot, why=why)
@@ -49,8 +49,8 @@ _Found = Iterator[tuple[tuple[str, ...], str, str]]
 """Endpoints, what they can't do, and why."""
 
 
-def _of_sources(served: LoadedModel) -> _Found:
-    sources, most = served.shelf.ids, served.settings.max_loaded_saes
+def _of_sources(loaded: LoadedModel) -> _Found:
+    sources, most = loaded.source_cache.ids, loaded.settings.max_loaded_saes
     if not sources:
         yield OF_SOURCES, "answer", "this server has no sources (SAE_SETS)"
         yield OF_BOTH, "take features, only vectors", "this server has no sources (SAE_SETS)"
@@ -59,17 +59,17 @@ def _of_sources(served: LoadedModel) -> _Found:
         yield ("/v1/activation/all", "/v1/activation/all-batch"), f"take more than {most} sources at a time", why
 
 
-def _of_attribution(served: LoadedModel) -> _Found:
+def _of_attribution(loaded: LoadedModel) -> _Found:
     from memicos_engine.capture.attribution import attribution_hooks, reads_attention_heads
 
-    facts = served.shelf.infos()
+    facts = loaded.source_cache.infos()
     attention = [source for source in facts if reads_attention_heads(source)]
     if not facts:
         return
     if not attention:
         why = "only a source at attention heads (attn.hook_z) is written from other positions; there is none"
         yield ATTRIBUTED, "give dfa_values, dfa_max_value and dfa_target_index: they are null", why
-    elif not attribution_hooks(served.model, attention[0]):
+    elif not attribution_hooks(loaded.model, attention[0]):
         why = "this model forms no attention pattern that can be read"
         yield ATTRIBUTED, "give dfa_values, dfa_max_value and dfa_target_index: they are null", why
     elif len(attention) < len(facts):
@@ -79,19 +79,19 @@ def _of_attribution(served: LoadedModel) -> _Found:
         yield ATTRIBUTED, "give dfa_values, dfa_max_value and dfa_target_index for every source", why
 
 
-def _of_bos(served: LoadedModel) -> _Found:
-    if served.model.bos_token_id is None:
+def _of_bos(loaded: LoadedModel) -> _Found:
+    if loaded.model.bos_token_id is None:
         yield WITH_BOS, "prepend BOS", "the tokenizer has none"
-        if any(source.recipe.prepend_bos for source in served.shelf.infos()):
+        if any(source.recipe.prepend_bos for source in loaded.source_cache.infos()):
             why = "the tokenizer has none, though sources were trained with one where there is one"
             yield (*OF_BOTH[:3], *ON_PROMPTS), "prepend BOS", why
 
 
-def _of_chats(served: LoadedModel) -> _Found:
-    if not served.model.has_chat_template:
+def _of_chats(loaded: LoadedModel) -> _Found:
+    if not loaded.model.has_chat_template:
         yield (TEMPLATE, CHAT), "write a chat in the model's own way: it is ChatML", "the model has no chat template"
         yield (TEMPLATE,), "take chat_template_kwargs", "ChatML has no variables"
-    if not served.model.tokenizer.is_fast:
+    if not loaded.model.tokenizer.is_fast:
         yield (TEMPLATE,), "answer", "the tokenizer does not say where in a text its tokens are"
 
 
@@ -101,10 +101,10 @@ def _of_steering() -> _Found:
     yield (STEER, CHAT), "take steering_vector in a feature", why
 
 
-def _of_admin(served: LoadedModel) -> _Found:
-    if served.settings.secret is None:
+def _of_admin(loaded: LoadedModel) -> _Found:
+    if loaded.settings.secret is None:
         yield (ADMIN,), "add or remove sources", "no secret is set (INFERENCE_SECRET)"
-    elif not served.settings.sae_roots:
+    elif not loaded.settings.sae_roots:
         why = "nothing is allowed to be added from there (INFERENCE_SAE_ROOTS)"
         yield (ADMIN,), "add sources from folders or the hub", why
 

@@ -87,6 +87,9 @@ class Limits(ApiModel):
     max_completion_tokens: int
     max_prompts: int = Field(description="prompts of a request that takes several")
     batch_tokens: int = Field(description="tokens of several prompts, each padded to the longest")
+    capture_bytes: int = Field(
+        description="memory in bytes for activations of all requests, from their capture until their answers"
+    )
     max_values: int = Field(description="activations of an answer")
     max_hooks: int = Field(description="hook points that a request for raw activations names")
     max_num_results: int

@@ -16,7 +16,7 @@ from memicos_inference.status.schemas import (
     UnavailableSource,
     UnsteerableHook,
 )
-from memicos_inference.verification import Verification, endpoints
+from memicos_inference.verification.state import Verification, affected_paths
 
 ENDPOINTS = (
     "/v1/tokenize",
@@ -61,19 +61,19 @@ def selftest(verification: Verification) -> Selftest:
                 tolerance=check.tolerance,
                 words=check.detail,
                 source=check.source,
-                endpoints=list(endpoints(check)),
+                endpoints=list(affected_paths(check)),
             )
             for check in verification.checks
         ],
     )
 
 
-def capabilities(served: LoadedModel, verification: Verification) -> bytes:
+def capabilities(loaded: LoadedModel, verification: Verification) -> bytes:
     from memicos_engine.capture.positions import ignored_positions
     from memicos_engine.generation import steering
     from memicos_engine.model import hook_points
 
-    model, settings = served.model, served.settings
+    model, settings = loaded.model, loaded.settings
     sources = [
         SourceInfo(
             id=source.id,
@@ -88,17 +88,18 @@ def capabilities(served: LoadedModel, verification: Verification) -> bytes:
             context_size=source.recipe.context_size,
             ignored_positions=ignored_positions(source.recipe, model.bos_token_id is not None),
             norm_cut=source.recipe.norm_cut,
-            loaded=source.id in served.shelf.loaded,
-            recipe=recipes.source_recipe(served, source),
+            loaded=source.id in loaded.source_cache.loaded,
+            recipe=recipes.source_recipe(loaded, source),
         )
-        for source in served.shelf.infos()
+        for source in loaded.source_cache.infos()
     ]
     limits = Limits(
-        token_limit=served.most_tokens,
+        token_limit=loaded.most_tokens,
         context=model.max_context,
         max_completion_tokens=settings.max_completion_tokens,
         max_prompts=settings.max_prompts,
         batch_tokens=settings.batch_tokens,
+        capture_bytes=settings.capture_bytes,
         max_values=settings.max_values,
         max_hooks=settings.max_hooks,
         max_num_results=settings.max_num_results,
@@ -111,9 +112,9 @@ def capabilities(served: LoadedModel, verification: Verification) -> bytes:
         body_bytes=settings.body_bytes,
     )
     body = CapabilitiesResponse(
-        model=served.accepted_names[0],
-        accepted_models=list(served.accepted_names),
-        weights=served.weights,
+        model=loaded.accepted_names[0],
+        accepted_models=list(loaded.accepted_names),
+        weights=loaded.weights,
         origin=model.origin,
         dtype=settings.model_dtype,
         sae_dtype=settings.sae_dtype,
@@ -122,16 +123,18 @@ def capabilities(served: LoadedModel, verification: Verification) -> bytes:
         d_model=model.d_model,
         d_vocab=model.d_vocab,
         chat_template=model.has_chat_template,
-        sae_sets=list(served.sae_sets),
+        sae_sets=list(loaded.sae_sets),
         sources=sources,
-        unavailable_sources=[UnavailableSource(id=one, error=why) for one, why in served.shelf.unavailable.items()],
+        unavailable_sources=[
+            UnavailableSource(id=one, error=why) for one, why in loaded.source_cache.unavailable.items()
+        ],
         steer_methods=list(steering.METHODS),
         steer_hooks=list(hook_points.steerable_hooks(model)),
         unsteerable_hooks=[
             UnsteerableHook(hook=hook, reason=reason) for hook, reason in hook_points.unsteerable_hooks(model).items()
         ],
         endpoints=list(ENDPOINTS),
-        limitations=limitations(served),
+        limitations=limitations(loaded),
         limits=limits,
         selftest=selftest(verification),
     )

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from memicos_inference.http.errors import ErrorBody
 from memicos_inference.http.responses import generation_response
+from memicos_inference.scheduler.jobs import GenerationJob
 from memicos_inference.steering import service
 from memicos_inference.steering.schemas import (
     DELTA,
@@ -34,7 +35,7 @@ def _or_events(answer: str) -> dict[int | str, dict[str, Any]]:
     summary="Continue a text, steered and as it is",
 )
 async def steer_completion(body: CompletionRequest, request: Request) -> Response:
-    return await generation_response(request, partial(service.completion, body=body), body.stream)
+    return await generation_response(request, GenerationJob(partial(service.completion, body=body)), body.stream)
 
 
 @router.post(
@@ -44,4 +45,4 @@ async def steer_completion(body: CompletionRequest, request: Request) -> Respons
     summary="Answer in a conversation, steered and as the model is",
 )
 async def steer_completion_chat(body: ChatRequest, request: Request) -> Response:
-    return await generation_response(request, partial(service.chat, body=body), body.stream)
+    return await generation_response(request, GenerationJob(partial(service.chat, body=body)), body.stream)

@@ -5,6 +5,7 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 
 from memicos_inference.http.responses import json_response
+from memicos_inference.scheduler.jobs import SourceJob
 from memicos_inference.vectors import service
 from memicos_inference.vectors.schemas import CossimRequest, CossimResponse, VectorRequest, VectorResponse
 
@@ -13,7 +14,7 @@ router = APIRouter(prefix="/v1/util", tags=["util"])
 
 @router.post("/sae-vector", response_model=VectorResponse, summary="The vector of a feature")
 async def util_sae_vector(body: VectorRequest, request: Request) -> Response:
-    return await json_response(request, partial(service.feature_vector, body=body))
+    return await json_response(request, SourceJob(partial(service.feature_vector, body=body)))
 
 
 @router.post(
@@ -22,4 +23,4 @@ async def util_sae_vector(body: VectorRequest, request: Request) -> Response:
     summary="The features whose decoder rows are nearest to a feature's or a vector",
 )
 async def util_sae_topk_by_decoder_cossim(body: CossimRequest, request: Request) -> Response:
-    return await json_response(request, partial(service.similar_features, body=body))
+    return await json_response(request, SourceJob(partial(service.similar_features, body=body)))

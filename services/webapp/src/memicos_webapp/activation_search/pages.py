@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp import recipes
 from memicos_webapp.accounts.viewer import ViewerDep
@@ -45,10 +46,23 @@ class SearchChoice:
     sources: list[SourceInfo]
 
 
+async def _sets(session: AsyncSession, viewer: Viewer, query: PageQuery) -> list[SetInfo]:
+    """The sets to choose from: the listed ones, and unlisted ones that the address names."""
+    sets = await catalog.sets(session, viewer)
+    named: list[SetInfo] = []
+    if query.model and query.source_set:
+        of_address = await catalog.source_set(session, viewer, query.model, query.source_set, query.sources)
+        named = [of_address] if of_address else []
+    elif query.model:
+        named = await catalog.sets(session, viewer, model_id=query.model)
+    paths = {source_set.path for source_set in sets}
+    return [*sets, *(source_set for source_set in named if source_set.path not in paths)]
+
+
 async def _complete(database: Database, viewer: Viewer, query: PageQuery, by_token: bool) -> SearchChoice:
     """`query` with the first set where it names none, and all sources of the set (by token: the middle one)."""
     async with database.snapshot() as session:
-        sets = await catalog.sets(session, viewer)
+        sets = await _sets(session, viewer, query)
         matching = [
             source_set
             for source_set in sets
@@ -136,6 +150,8 @@ async def _checked(request: Request, database: Database, viewer: Viewer, by_toke
         BadInput: the address is wrong, or the text is empty.
     """
     choice = await _complete(database, viewer, queries.read(request.query_params), by_token)
+    if not choice.sets:
+        raise NotFound("No features have been imported yet, so there is nothing to search. `make demo` imports some.")
     if choice.query.problems:
         raise BadInput(" ".join(choice.query.problems))
     if not choice.sources:

@@ -62,7 +62,9 @@ async def names(session: AsyncSession, viewer: Viewer) -> dict[str, Any]:
     source = await catalog.source(session, viewer, found[0].model_id, found[0].name) if found else None
     if source is None:
         return {}
+    rows = (await features.explanations(session, source, [found[0].index])).get(found[0].index, [])
     return {
+        **({"explanationId": rows[0].id} if rows else {}),
         "modelId": source.model_id,
         "model": source.model_id,
         "layer": source.name,
@@ -171,7 +173,7 @@ class Reader:
             body=self._fields(body),
             answers=[self._shape(type_of(each), self._resolved(each)) for each in _alternatives(answer)],
             events={name: type_of(schema) for name, schema in _event_schemas(one).items()},
-            curl=self._curl(path, parameters, body),
+            curl=self._curl(method, path, parameters, body),
         )
 
     def _resolved(self, schema: Schema) -> Schema:
@@ -197,11 +199,11 @@ class Reader:
                     rest += [field.type for field in found[name].fields]
         return found
 
-    def _curl(self, path: str, parameters: list[Schema], body: Schema) -> str:
+    def _curl(self, method: str, path: str, parameters: list[Schema], body: Schema) -> str:
         for one in parameters:
             value = self.known.get(one["name"], one["schema"]["examples"][0])
             path = path.replace(f"{{{one['name']}}}", str(value))
         if not body:
-            return f"curl '{self.base}{path}'"
+            return f"curl '{self.base}{path}'" + (f" -X {method.upper()}" if method != "get" else "")
         data = json.dumps(_shown_with(body["examples"][0], self.known), ensure_ascii=False).replace("'", "'\\''")
         return f"curl '{self.base}{path}' -H 'Content-Type: application/json' \\\n  -d '{data}'"

@@ -7,6 +7,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 RESERVED = {
     "api",
     "api-doc",
+    "explanations",
+    "health",
     "inference",
     "jump",
     "search",

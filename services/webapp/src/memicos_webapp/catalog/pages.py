@@ -25,7 +25,7 @@ JUMP_LINES = 4
 SAMPLE = 6
 """Features that the home page shows to begin with."""
 SAMPLE_DENSITY = 0.01
-"""They fire on less than this share of tokens."""
+"""Their activation density is below this share of tokens."""
 
 
 @router.get("/", response_class=HTMLResponse)
@@ -76,7 +76,7 @@ async def source_or_set_page(
     viewer: ViewerDep,
     model: str,
     name: str,
-    wanted: Annotated[FeatureFilter, Query()],
+    filters: Annotated[FeatureFilter, Query()],
 ) -> HTMLResponse:
     source = await repository.source(session, viewer, model, name)
     if source is None:
@@ -92,10 +92,10 @@ async def source_or_set_page(
             recipe=recipes.words(recipes.of_dataset(sources[0])),
         )
     settings = request.app.state.settings
-    if len(wanted.words) > settings.words_characters:
+    if len(filters.words) > settings.words_characters:
         limit = settings.words_characters
-        raise BadInput(f"“Explanation” has {len(wanted.words)} characters; at most {limit} are read.")
-    page = await table(session, source, wanted, settings.features_per_page)
+        raise BadInput(f"“Explanation” has {len(filters.words)} characters; at most {limit} are read.")
+    page = await table(session, source, filters, settings.features_per_page)
     fragment = request.headers.get("hx-request") == "true" and request.headers.get("hx-target") == "features"
     template = "catalog/features_table.html" if fragment else "catalog/source.html"
     return render(

@@ -23,6 +23,18 @@ async def unknown_model(session: AsyncSession, viewer: Viewer, model_id: str) ->
     return NotFound(f"There is no model {model_id!r} here; there is {listed(names)}.")
 
 
+async def get_model(session: AsyncSession, viewer: Viewer, model_id: str) -> ModelInfo:
+    """A model by its id.
+
+    Raises:
+        NotFound: it is unknown; the message says which exist.
+    """
+    model = await repository.model(session, viewer, model_id)
+    if model is None:
+        raise await unknown_model(session, viewer, model_id)
+    return model
+
+
 async def get_source(session: AsyncSession, viewer: Viewer, model_id: str, name: str) -> SourceInfo:
     """A source by its names.
 
@@ -75,4 +87,4 @@ class ModelPage:
 async def model_page(session: AsyncSession, viewer: Viewer, model: ModelInfo) -> ModelPage:
     sets = await repository.sets(session, viewer, model_id=model.id)
     sources = await repository.sources(session, viewer, model_id=model.id)
-    return ModelPage(model, [(one, [s for s in sources if s.set_name == one.name]) for one in sets])
+    return ModelPage(model, [(item, [source for source in sources if source.set_name == item.name]) for item in sets])

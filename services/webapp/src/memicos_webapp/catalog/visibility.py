@@ -159,6 +159,7 @@ def _explanations(sources: Select) -> Select:
             Explanation.author_id,
             Account.name.label("author"),
             Explanation.created_at,
+            Explanation.chosen_as_label,
             maintain_column_froms=True,
         )
         .join(Explanation, Explanation.source_id == Source.id)

@@ -1,13 +1,14 @@
-"""`python -m memicos_webapp.datasets.load FOLDER`: import a dataset into the database."""
+"""`memicos import FOLDER`, or `python -m memicos_webapp.datasets.load FOLDER`: import a dataset into the database."""
 
-import argparse
 import asyncio
 import logging
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Annotated
 
 import asyncpg
+import typer
 from memicos_dataset.errors import DatasetError
 
 from memicos_webapp.database.embedded import DatabaseError, embedded
@@ -17,46 +18,41 @@ from memicos_webapp.datasets.service import ImportOptions, ImportReport, load
 from memicos_webapp.settings import read
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Import a dataset into the database that the settings name.")
-    parser.add_argument("folder", type=Path, help="folder with a manifest.json")
-    missing = parser.add_mutually_exclusive_group()
-    missing.add_argument(
-        "--keep-missing",
-        dest="missing",
-        action="store_const",
-        const=MissingSources.KEEP,
-        default=MissingSources.REFUSE,
-        help="keep showing sources of the set that the dataset lacks (without this or --retire-missing it is refused)",
-    )
-    missing.add_argument(
-        "--retire-missing",
-        dest="missing",
-        action="store_const",
-        const=MissingSources.RETIRE,
-        help="hide sources of the set that the dataset lacks",
-    )
-    parser.add_argument(
-        "--move-sources", action="store_true", help="move sources into this set that are shown in another set"
-    )
-    return parser
-
-
 async def _load(folder: Path, url: str, options: ImportOptions) -> ImportReport:
     await migrate(url)
     return await load(folder, url, options)
 
 
-def main() -> None:
-    arguments = _parser().parse_args()
+def import_dataset(
+    folder: Annotated[Path, typer.Argument(help="folder with a manifest.json")],
+    keep_missing: Annotated[
+        bool, typer.Option("--keep-missing", help="keep showing sources of the set that the dataset lacks")
+    ] = False,
+    retire_missing: Annotated[
+        bool, typer.Option("--retire-missing", help="hide sources of the set that the dataset lacks")
+    ] = False,
+    move_sources: Annotated[
+        bool, typer.Option("--move-sources", help="move sources into this set that are shown in another set")
+    ] = False,
+) -> None:
+    """Import a dataset into the database that the settings name: all of it or nothing, and a second time is harmless.
+
+    A dataset that lacks a source which its set shows is refused without --keep-missing or --retire-missing.
+    docs/dataset.md describes the folder, docs/webapp.md the settings.
+    """
+    if keep_missing and retire_missing:
+        raise typer.BadParameter("give --keep-missing or --retire-missing, not both")
+    missing = (
+        MissingSources.KEEP if keep_missing else MissingSources.RETIRE if retire_missing else MissingSources.REFUSE
+    )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = read("import")
-    options = ImportOptions(arguments.missing, arguments.move_sources, settings.retired_load_seconds)
+    options = ImportOptions(missing, move_sources, settings.retired_load_seconds)
     url = settings.database_url
     try:
         with nullcontext(url) if url else embedded(settings.data / "postgres") as url:
-            report = asyncio.run(_load(arguments.folder, url, options))
+            report = asyncio.run(_load(folder, url, options))
     except (DatasetError, DatabaseError) as error:
         sys.exit(f"import: {error}")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
@@ -72,4 +68,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(import_dataset)

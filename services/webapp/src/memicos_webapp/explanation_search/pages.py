@@ -17,14 +17,17 @@ from memicos_webapp.templating import render
 router = APIRouter(tags=["search"])
 
 
-def _search_query(query: PageQuery, size: int) -> SearchQuery:
-    scope = {
+def _scope(query: PageQuery) -> SearchScope:
+    return {
         "all": SearchScope(),
         "release": SearchScope(release=query.release_name),
         "model": SearchScope(model=query.model_id),
         "sources": SearchScope(model=query.model_id, sources=tuple(query.names)),
     }[query.scope]
-    return SearchQuery(query.q, scope, (query.page - 1) * size, None, query.max_density)
+
+
+def _search_query(query: PageQuery, size: int) -> SearchQuery:
+    return SearchQuery(query.q, _scope(query), (query.page - 1) * size, None, query.max_density)
 
 
 def _href(query: PageQuery, page: int) -> str:
@@ -64,7 +67,7 @@ async def search_explanations_page(
     }
     if request.headers.get("hx-request") == "true" and request.headers.get("hx-target") == "results":
         return render(request, "explanation_search/_results.html", status_code=status, headers=headers, **context)
-    choices = await service.choices(search, viewer)
+    choices = await service.choices(search, viewer, _scope(query))
     return render(
         request,
         "explanation_search/page.html",

@@ -40,8 +40,8 @@ def _statements(table: str, density: str) -> tuple[Any, Any]:
         WITH terms AS (SELECT {_TERMS} AS query)
         SELECT explanation.id, explanation.source_id, explanation.index,
                embedding.vector <=> CAST(:vector AS halfvec) AS distance,
-               ts_rank(explanation.words, terms.query, 1) AS word_rank
-        FROM terms JOIN explanation ON explanation.words @@ terms.query {_FEATURE}
+               ts_rank(explanation.description_tsvector, terms.query, 1) AS word_rank
+        FROM terms JOIN explanation ON explanation.description_tsvector @@ terms.query {_FEATURE}
         LEFT JOIN {table} AS embedding ON embedding.explanation_id = explanation.id
         WHERE explanation.source_id = ANY(:sources) {density}
         ORDER BY word_rank DESC, distance, explanation.id LIMIT :limit"""  # noqa: S608 (constants)

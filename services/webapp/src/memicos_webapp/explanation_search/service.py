@@ -187,13 +187,21 @@ class Choices:
     sources: dict[str, list[str]]
 
 
-async def choices(resources: SearchResources, viewer: Viewer) -> Choices:
+async def choices(resources: SearchResources, viewer: Viewer, scope: SearchScope) -> Choices:
+    """What is listed, and what `scope` names beside it."""
     async with resources.database.snapshot() as session:
-        listed_sources = await catalog.sources(session, viewer)
+        found = await catalog.sources(session, viewer)
         releases = await catalog.releases(session, viewer)
+        if scope.model is not None:
+            found += await catalog.sources(session, viewer, scope.model, names=scope.sources)
+        if scope.release is not None and scope.release not in {release.id for release in releases}:
+            named = await catalog.release(session, viewer, scope.release)
+            releases += [named] if named else []
     sources: dict[str, list[str]] = {}
-    for source in listed_sources:
-        sources.setdefault(source.model_id, []).append(source.name)
+    for source in sorted(found, key=lambda one: (one.model_id, one.layer, one.name)):
+        names = sources.setdefault(source.model_id, [])
+        if source.name not in names:
+            names.append(source.name)
     return Choices(list(sources), [(release.id, release.name) for release in releases], sources)
 
 

@@ -1,33 +1,83 @@
-"""JSON of explaining a feature."""
+"""JSON API of explanations: generate, delete, choose as label."""
 
 from fastapi import APIRouter
 
 from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.errors import ErrorBody
 from memicos_webapp.explanations import service
-from memicos_webapp.explanations.schemas import Generated, GenerateRequest
-from memicos_webapp.explanations.service import ExplainerDep
+from memicos_webapp.explanations.schemas import (
+    ChooseLabelRequest,
+    Deleted,
+    ExplanationId,
+    ExplanationList,
+    Generated,
+    GenerateRequest,
+)
+from memicos_webapp.explanations.service import ExplanationsDep
 from memicos_webapp.features import wire
 from memicos_webapp.security.authorisation import LocalOwner
 
 router = APIRouter(tags=["explanation"])
+
+BEYOND_LOOPBACK = "Writes are refused: the server is bound beyond loopback"
 
 
 @router.post(
     "/explanation/generate",
     response_model=Generated,
     responses={
-        400: {"model": ErrorBody, "description": "Unsupported type or model, no key, or there is one already"},
-        403: {"model": ErrorBody, "description": "Writes are refused: the server is bound beyond loopback"},
+        400: {"model": ErrorBody, "description": "Unsupported type or model, or there is one already"},
+        403: {"model": ErrorBody, "description": BEYOND_LOOPBACK},
         404: {"model": ErrorBody, "description": "Unknown model, source or index"},
         413: {"model": ErrorBody, "description": "The body is too large"},
         502: {"model": ErrorBody, "description": "The language model gave no explanation"},
-        503: {"model": ErrorBody, "description": "The autointerp server is down"},
+        503: {"model": ErrorBody, "description": "The autointerp server is down, or has no key for a language model"},
     },
 )
 async def generate_explanation(
-    _: LocalOwner, viewer: ViewerDep, server: ExplainerDep, body: GenerateRequest
+    _: LocalOwner, viewer: ViewerDep, resources: ExplanationsDep, body: GenerateRequest
 ) -> Generated:
-    """Have a language model explain a feature by its strongest texts. The explanation is stored and searchable."""
-    made = await service.generate(server, viewer, body)
-    return Generated(explanation=wire.explanation(made.source, made.new))
+    """Have a language model explain a feature by its top examples. The explanation is stored and can be searched.
+
+    A feature has one explanation per type and language model. It becomes the feature's label only where there is no
+    other explanation, or by choice.
+    """
+    generated = await service.generate(resources, viewer, body)
+    return Generated(explanation=wire.explanation(generated.feature.source, generated.new))
+
+
+@router.post(
+    "/explanation/{explanationId}/delete",
+    response_model=Deleted,
+    responses={
+        403: {"model": ErrorBody, "description": f"It is not your own. {BEYOND_LOOPBACK}"},
+        404: {"model": ErrorBody, "description": "Unknown explanation"},
+    },
+)
+async def delete_explanation(
+    _: LocalOwner, viewer: ViewerDep, resources: ExplanationsDep, explanation_id: ExplanationId
+) -> Deleted:
+    """Delete an explanation of your own. Explanations of datasets cannot be deleted."""
+    await service.delete(resources, viewer, explanation_id)
+    return Deleted(message=f"Explanation {explanation_id} is deleted.")
+
+
+@router.post(
+    "/explanation/{explanationId}/label",
+    response_model=ExplanationList,
+    responses={
+        403: {"model": ErrorBody, "description": BEYOND_LOOPBACK},
+        404: {"model": ErrorBody, "description": "Unknown explanation"},
+        413: {"model": ErrorBody, "description": "The body is too large"},
+    },
+)
+async def choose_explanation_as_label(
+    _: LocalOwner,
+    viewer: ViewerDep,
+    resources: ExplanationsDep,
+    explanation_id: ExplanationId,
+    body: ChooseLabelRequest,
+) -> ExplanationList:
+    """Choose an explanation as its feature's label: the heading of its page, and its name in lists and results."""
+    feature = await service.choose_label(resources, viewer, explanation_id, body.chosen)
+    return ExplanationList(explanations=[wire.explanation(feature.source, row) for row in feature.explanations])

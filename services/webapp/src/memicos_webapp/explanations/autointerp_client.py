@@ -71,7 +71,11 @@ class AutointerpClient:
         except Fault as fault:
             return AutointerpStatus(None, fault.message)
         if not response.has_key:
-            return AutointerpStatus(None, f"The autointerp server has no key for a language model. {HOW_TO_SET_KEY}")
+            return AutointerpStatus(
+                None,
+                "No language model is configured: set AUTOINTERP_API_KEY in the environment or in .env, and start "
+                "memicos again (docs/autointerp.md).",
+            )
         return AutointerpStatus(response.model, None)
 
     async def default_model(self) -> str:

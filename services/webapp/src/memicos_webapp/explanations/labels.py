@@ -2,15 +2,21 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, func, literal, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
 from memicos_webapp.explanations.models import Explanation
 
-LABEL_ORDER: tuple[ColumnElement[Any], ...] = (Explanation.method == "token-statistics", Explanation.id.desc())
+LABEL_ORDER: tuple[ColumnElement[Any], ...] = (
+    Explanation.chosen_as_label.desc(),
+    and_(Explanation.author_id.is_not(None), Explanation.model.is_not(None)),
+    Explanation.method == "token-statistics",
+    Explanation.id.desc(),
+)
 """ORDER BY of explanations; the first is the feature's label.
 
-What a person or a language model wrote comes before token statistics, newer ones before older ones.
+The chosen one, if any. Then those of the dataset and of people before those that a language model generated here,
+which nobody has compared with the others. Token statistics come after other methods, older ones after newer ones.
 """
 
 

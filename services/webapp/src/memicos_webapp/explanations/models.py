@@ -10,13 +10,16 @@ from memicos_webapp.database.base import Base
 
 
 class Explanation(Base):
-    """`author_id` is null for those that came with a dataset; importing it again replaces only those."""
+    """`author_id` is null for explanations of a dataset; importing the dataset again replaces only those.
+
+    `chosen_as_label`: somebody chose it as the feature's label (`labels`); at most one of a feature.
+    """
 
     __tablename__ = "explanation"
     __table_args__ = (
         Index(None, "source_id", "index"),
-        Index(None, "words", postgresql_using="gin"),
-        # one text by one method and language model, whoever asks for it and however often at once
+        Index(None, "description_tsvector", postgresql_using="gin"),
+        # one explanation per method and language model, also when two requests generate it at the same time
         Index(
             "uq_explanation_generated",
             "source_id",
@@ -25,6 +28,13 @@ class Explanation(Base):
             "model",
             unique=True,
             postgresql_where=text("author_id IS NOT NULL AND model IS NOT NULL"),
+        ),
+        Index(
+            "uq_explanation_chosen_as_label",
+            "source_id",
+            "index",
+            unique=True,
+            postgresql_where=text("chosen_as_label"),
         ),
     )
 
@@ -36,4 +46,7 @@ class Explanation(Base):
     model: Mapped[str | None] = mapped_column(Text)
     author_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    words: Mapped[str] = mapped_column(TSVECTOR, Computed("to_tsvector('english', description)", persisted=True))
+    chosen_as_label: Mapped[bool] = mapped_column(server_default=text("false"))
+    description_tsvector: Mapped[str] = mapped_column(
+        TSVECTOR, Computed("to_tsvector('english', description)", persisted=True)
+    )

@@ -1,15 +1,20 @@
-"""The answer to the dashboard's control that has a feature explained."""
+"""Fragments of the feature page's explanations: generate one, delete one, choose the label.
+
+Every response has a status line, and replaces list and heading by `hx-swap-oob`. Without htmx a form leads back to the
+feature page.
+"""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Form, Path, Request, Response
 from fastapi.responses import RedirectResponse
 
 from memicos_webapp.accounts.viewer import ViewerDep
+from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.errors import BadInput
 from memicos_webapp.explanations import service
-from memicos_webapp.explanations.schemas import GenerateRequest
-from memicos_webapp.explanations.service import ExplainerDep
+from memicos_webapp.explanations.schemas import MAX_ID, GenerateRequest
+from memicos_webapp.explanations.service import ExplanationsDep, FeatureExplanations
 from memicos_webapp.features.service import parse_index
 from memicos_webapp.features.view import METHODS
 from memicos_webapp.security.authorisation import LocalOwner
@@ -17,13 +22,47 @@ from memicos_webapp.templating import render
 
 router = APIRouter(tags=["explanations"])
 
+ExplanationNumber = Annotated[int, Path(ge=1, le=MAX_ID)]
+
+
+def _is_htmx(request: Request) -> bool:
+    return request.headers.get("hx-request") == "true"
+
+
+def _updated(request: Request, viewer: Viewer, feature: FeatureExplanations, status: str) -> Response:
+    if not _is_htmx(request):
+        return RedirectResponse(feature.path, status_code=303)
+    return render(
+        request,
+        "explanations/_updated.html",
+        status=status,
+        feature=feature,
+        methods=METHODS,
+        editor_id=viewer.account_id,
+    )
+
+
+@router.get("/{model}/{source}/{index}/explain")
+async def explain_control(
+    request: Request, _: LocalOwner, resources: ExplanationsDep, model: str, source: str, index: str
+) -> Response:
+    """What has to be set before an explanation can be generated, in place of the page's form; 204 if nothing."""
+    path = f"/{model}/{source}/{parse_index(index)}"
+    if not _is_htmx(request):
+        return RedirectResponse(path, status_code=303)
+    autointerp = await resources.autointerp.status()
+    if autointerp.problem is None:
+        # the form stays as it is: something may have been typed into it
+        return Response(status_code=204)
+    return render(request, "explanations/_not_available.html", problem=autointerp.problem)
+
 
 @router.post("/{model}/{source}/{index}/explain")
 async def explain_feature(
     request: Request,
     _: LocalOwner,
     viewer: ViewerDep,
-    server: ExplainerDep,
+    resources: ExplanationsDep,
     model: str,
     source: str,
     index: str,
@@ -31,10 +70,29 @@ async def explain_feature(
 ) -> Response:
     if len(explainer_model) > 200:
         raise BadInput(f"The name of the language model has {len(explainer_model)} characters, at most 200.")
-    wanted = GenerateRequest.model_validate(
+    body = GenerateRequest.model_validate(
         {"modelId": model, "layer": source, "index": parse_index(index), "explanationModelName": explainer_model}
     )
-    made = await service.generate(server, viewer, wanted)
-    if request.headers.get("hx-request") != "true":
-        return RedirectResponse(f"{made.source.path}/{index}", status_code=303)
-    return render(request, "explanations/generated.html", made=made, methods=METHODS)
+    generated = await service.generate(resources, viewer, body)
+    return _updated(request, viewer, generated.feature, f"Explanation by {generated.new.model} added.")
+
+
+@router.post("/explanations/{explanation_id}/delete")
+async def delete_explanation(
+    request: Request, _: LocalOwner, viewer: ViewerDep, resources: ExplanationsDep, explanation_id: ExplanationNumber
+) -> Response:
+    feature = await service.delete(resources, viewer, explanation_id)
+    return _updated(request, viewer, feature, "Explanation deleted.")
+
+
+@router.post("/explanations/{explanation_id}/label")
+async def choose_label(
+    request: Request,
+    _: LocalOwner,
+    viewer: ViewerDep,
+    resources: ExplanationsDep,
+    explanation_id: ExplanationNumber,
+    chosen: Annotated[bool, Form()] = True,
+) -> Response:
+    feature = await service.choose_label(resources, viewer, explanation_id, chosen)
+    return _updated(request, viewer, feature, "Label chosen." if chosen else "The default label is used again.")

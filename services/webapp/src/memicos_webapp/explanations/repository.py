@@ -1,12 +1,17 @@
-"""SQL of explanations that are written here."""
+"""SQL that reads and writes single explanations."""
 
-from sqlalchemy import select
+from sqlalchemy import delete as delete_from
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.accounts.viewer import LOCAL_OWNER_ID
-from memicos_webapp.catalog.visibility import ResolvedSource
+from memicos_webapp.catalog.models import Source
+from memicos_webapp.catalog.rows import SourceInfo
+from memicos_webapp.catalog.visibility import ResolvedSource, Viewer, visible_explanations, visible_sources
+from memicos_webapp.database.mapping import from_row
 from memicos_webapp.explanations.models import Explanation
+from memicos_webapp.features.rows import ExplanationRow
 
 
 async def exists(session: AsyncSession, source: ResolvedSource, index: int, method: str, model: str) -> bool:
@@ -23,7 +28,7 @@ async def exists(session: AsyncSession, source: ResolvedSource, index: int, meth
 async def add(
     session: AsyncSession, source: ResolvedSource, index: int, description: str, method: str, model: str
 ) -> int | None:
-    """Store the owner's explanation and return its id; None where another request was quicker."""
+    """Store the local owner's explanation and return its id; None if another request stored one first."""
     statement = (
         insert(Explanation)
         .values(
@@ -38,3 +43,33 @@ async def add(
         .returning(Explanation.id)
     )
     return await session.scalar(statement)
+
+
+async def explanation(
+    session: AsyncSession, viewer: Viewer, explanation_id: int
+) -> tuple[ExplanationRow, SourceInfo] | None:
+    """An explanation that the viewer may read, with its source; None where there is none."""
+    statement = visible_explanations(viewer).where(Explanation.id == explanation_id)
+    row = (await session.execute(statement)).mappings().one_or_none()
+    if row is None:
+        return None
+    source = (await session.execute(visible_sources(viewer).where(Source.id == row["source_id"]))).mappings().one()
+    return from_row(ExplanationRow, row), from_row(SourceInfo, source)
+
+
+async def delete(session: AsyncSession, explanation: ExplanationRow) -> None:
+    """Delete an explanation; its embeddings go with it."""
+    await session.execute(delete_from(Explanation).where(Explanation.id == explanation.id))
+
+
+async def choose_label(session: AsyncSession, explanation: ExplanationRow, chosen: bool) -> None:
+    """Mark the explanation as chosen, and no other of its feature; with `chosen` false none."""
+    of_feature = (
+        Explanation.source_id
+        == select(Explanation.source_id).where(Explanation.id == explanation.id).scalar_subquery(),
+        Explanation.index == explanation.index,
+    )
+    # in this order: a feature has at most one chosen explanation (unique index)
+    await session.execute(update(Explanation).where(*of_feature).values(chosen_as_label=False))
+    if chosen:
+        await session.execute(update(Explanation).where(Explanation.id == explanation.id).values(chosen_as_label=True))

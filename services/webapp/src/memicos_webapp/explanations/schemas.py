@@ -1,5 +1,8 @@
-"""The wire of `/api/explanation/generate`."""
+"""The wire of `/api/explanation/generate`, `/delete` and `/label`."""
 
+from typing import Annotated
+
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from memicos_webapp import examples
@@ -8,6 +11,11 @@ from memicos_webapp.features.wire import ExplanationBody
 
 METHOD = "highlighted-tokens"
 """The method of the autointerp server's default explainer."""
+
+MAX_ID = 2**63 - 1
+ExplanationId = Annotated[
+    int, Path(alias="explanationId", ge=1, le=MAX_ID, examples=[1], description="id of the explanation")
+]
 
 
 class GenerateRequest(FeatureId):
@@ -22,4 +30,26 @@ class GenerateRequest(FeatureId):
 
 
 class Generated(BaseModel):
-    explanation: ExplanationBody
+    """The new explanation."""
+
+    explanation: ExplanationBody = Field(description="the new explanation")
+
+
+class Deleted(BaseModel):
+    """What was done."""
+
+    message: str = Field(description="what was done")
+
+
+class ChooseLabelRequest(BaseModel):
+    """Whether the explanation is to be the feature's label."""
+
+    model_config = ConfigDict(json_schema_extra=examples.CHOOSE_LABEL)
+
+    chosen: bool = Field(description="true: choose it; false: take the choice back, so that the default rule applies")
+
+
+class ExplanationList(BaseModel):
+    """The explanations of a feature."""
+
+    explanations: list[ExplanationBody] = Field(description="all of the feature, its label first")

@@ -1,4 +1,4 @@
-"""Explaining a feature with a language model: what it is shown, and what is stored."""
+"""Explanations of features: generate one with a language model, delete one, choose the feature's label."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -6,51 +6,48 @@ from typing import Annotated
 from fastapi import Depends, Request
 from memicos_autointerp_client.models import Activation
 from memicos_dataset.schema import TOP_GROUP
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.embeddings.background import BackgroundEmbedder
-from memicos_webapp.errors import BadInput
+from memicos_webapp.errors import BadInput, NotFound, Refused
 from memicos_webapp.explanations import repository
 from memicos_webapp.explanations.autointerp_client import AutointerpClient
 from memicos_webapp.explanations.schemas import METHOD, GenerateRequest
 from memicos_webapp.features import repository as feature_repository
 from memicos_webapp.features import service as features
 from memicos_webapp.features.rows import ExplanationRow
-from memicos_webapp.features.service import Found
+from memicos_webapp.features.service import FeatureDetail
 from memicos_webapp.settings import Settings
 
 
 @dataclass(frozen=True)
-class Explained:
-    """A new explanation among all of its feature, the one that serves as label first."""
+class FeatureExplanations:
+    """All explanations of a feature, its label first."""
 
     source: SourceInfo
-    new: ExplanationRow
-    all: list[ExplanationRow]
+    index: int
+    explanations: list[ExplanationRow]
 
-
-def texts(found: Found, most: int, around: int) -> list[Activation]:
-    """The strongest distinct texts of a feature, `around` tokens on each side of the position that counts."""
-    row = found.row
-    # the prepended BOS is no part of the text
-    first = 1 if found.source.recipe["prepend_bos"] else 0
-    made: dict[tuple[str, ...], Activation] = {}
-    places = zip(row.example_groups, row.example_contexts, row.example_positions, row.example_values(), strict=True)
-    for group, number, position, values in places:
-        if group != TOP_GROUP:
-            continue
-        tokens = found.contexts[number].tokens
-        start, end = max(first, position - around), min(len(tokens), position + around + 1)
-        shown = tokens[start:end]
-        made.setdefault(tuple(shown), Activation(tokens=shown, values=[values.get(i, 0.0) for i in range(start, end)]))
-    return list(made.values())[:most]
+    @property
+    def path(self) -> str:
+        """The feature's page."""
+        return f"{self.source.path}/{self.index}"
 
 
 @dataclass(frozen=True)
-class Explainer:
-    """What explaining needs of the server."""
+class GeneratedExplanation:
+    """A new explanation, among all of its feature."""
+
+    new: ExplanationRow
+    feature: FeatureExplanations
+
+
+@dataclass(frozen=True)
+class ExplanationResources:
+    """Parts of the application that explanations use."""
 
     database: Database
     autointerp: AutointerpClient
@@ -58,46 +55,109 @@ class Explainer:
     settings: Settings
 
 
-async def explainer(request: Request) -> Explainer:
+async def _resources(request: Request) -> ExplanationResources:
     state = request.app.state
-    return Explainer(state.database, state.autointerp, state.background_embedder, state.settings)
+    return ExplanationResources(state.database, state.autointerp, state.background_embedder, state.settings)
 
 
-ExplainerDep = Annotated[Explainer, Depends(explainer)]
+ExplanationsDep = Annotated[ExplanationResources, Depends(_resources)]
 
 DUPLICATE = "An auto-interp with this explanation type and model already exists."
 
 
-async def generate(server: Explainer, viewer: Viewer, wanted: GenerateRequest) -> Explained:
-    """Have a feature explained by a language model and store the answer; its vector follows in the background.
+def top_texts(found: FeatureDetail, limit: int, around: int) -> list[Activation]:
+    """The first `limit` distinct texts of the feature's top examples, strongest first.
 
-    No database connection is held while the language model thinks.
+    Each is cut to `around` tokens on both sides of the strongest token, without a prepended BOS.
+    """
+    row = found.row
+    first = 1 if found.source.recipe["prepend_bos"] else 0
+    texts: dict[tuple[str, ...], Activation] = {}
+    examples = zip(row.example_groups, row.example_contexts, row.example_positions, row.example_values(), strict=True)
+    for group, context, position, values in examples:
+        if group != TOP_GROUP:
+            continue
+        tokens = found.contexts[context].tokens
+        start, end = max(first, position - around), min(len(tokens), position + around + 1)
+        window = tokens[start:end]
+        text = Activation(tokens=window, values=[values.get(i, 0.0) for i in range(start, end)])
+        texts.setdefault(tuple(window), text)
+    return list(texts.values())[:limit]
+
+
+async def generate(resources: ExplanationResources, viewer: Viewer, request: GenerateRequest) -> GeneratedExplanation:
+    """Have a language model explain a feature, and store the explanation. It is embedded in the background.
+
+    No database connection is held while the language model runs.
 
     Raises:
         NotFound: model, source or index is unknown.
         BadInput: the type is unknown, the feature never fires, or there is such an explanation.
-        Fault: there is no explanation, and nothing is stored; the words say why.
+        NotConfigured: the autointerp server has no key.
+        UpstreamFault, Unavailable: the autointerp server or the language model gave no explanation. Nothing is stored.
     """
-    if wanted.explanationType != METHOD:
+    if request.explanationType != METHOD:
         raise BadInput(
-            f"Unsupported explanation type/model: there is no type {wanted.explanationType!r} here, only {METHOD}."
+            f"Unsupported explanation type/model: there is no type {request.explanationType!r} here, only {METHOD}."
         )
-    async with server.database.snapshot() as session:
-        found = await features.find(session, viewer, wanted.model_id, wanted.source, wanted.index)
+    async with resources.database.snapshot() as session:
+        found = await features.find(session, viewer, request.model_id, request.source, request.index)
     if not found.live:
         raise BadInput(f"{found.path[1:]} never fires in its corpus: there are no texts to explain it by.")
-    model = (wanted.explanationModelName or "").strip() or await server.autointerp.default_model()
-    source, index = found.source, wanted.index
-    async with server.database.snapshot() as session:
+    model = (request.explanationModelName or "").strip() or await resources.autointerp.default_model()
+    source, index = found.source, request.index
+    async with resources.database.snapshot() as session:
         if await repository.exists(session, source, index, METHOD, model):
             raise BadInput(DUPLICATE)
-    shown = texts(found, server.settings.explain_activations, server.settings.explain_tokens)
-    # PostgreSQL's text has no NUL
-    description = (await server.autointerp.explain(shown, model)).replace("\0", "␀")
-    async with server.database.transaction() as session:
-        number = await repository.add(session, source, index, description, METHOD, model)
-        if number is None:
+    texts = top_texts(found, resources.settings.explain_activations, resources.settings.explain_tokens)
+    # PostgreSQL's text type cannot store NUL
+    description = (await resources.autointerp.explain(texts, model)).replace("\0", "␀")
+    async with resources.database.transaction() as session:
+        explanation_id = await repository.add(session, source, index, description, METHOD, model)
+        if explanation_id is None:
             raise BadInput(DUPLICATE)
-        rows = (await feature_repository.explanations(session, source, [index]))[index]
-    server.background_embedder.wake()
-    return Explained(source, next(row for row in rows if row.id == number), rows)
+        feature = await _feature_explanations(session, source, index)
+    resources.background_embedder.wake()
+    return GeneratedExplanation(next(row for row in feature.explanations if row.id == explanation_id), feature)
+
+
+async def delete(resources: ExplanationResources, viewer: Viewer, explanation_id: int) -> FeatureExplanations:
+    """Delete an explanation of the viewer's own; returns the others of its feature.
+
+    Raises:
+        NotFound: the viewer can read no such explanation.
+        Refused: somebody else, or a dataset, wrote it.
+    """
+    async with resources.database.transaction() as session:
+        explanation, source = await _find(session, viewer, explanation_id)
+        if explanation.author_id is None or explanation.author_id != viewer.account_id:
+            author = explanation.author or "a dataset"
+            raise Refused(f"Explanation {explanation_id} is by {author}: only its author can delete it.")
+        await repository.delete(session, explanation)
+        return await _feature_explanations(session, source, explanation.index)
+
+
+async def choose_label(
+    resources: ExplanationResources, viewer: Viewer, explanation_id: int, chosen: bool
+) -> FeatureExplanations:
+    """Make an explanation the label of its feature, or with `chosen` false take the choice back.
+
+    Raises:
+        NotFound: the viewer can read no such explanation.
+    """
+    async with resources.database.transaction() as session:
+        explanation, source = await _find(session, viewer, explanation_id)
+        await repository.choose_label(session, explanation, chosen)
+        return await _feature_explanations(session, source, explanation.index)
+
+
+async def _find(session: AsyncSession, viewer: Viewer, explanation_id: int) -> tuple[ExplanationRow, SourceInfo]:
+    found = await repository.explanation(session, viewer, explanation_id)
+    if found is None:
+        raise NotFound(f"There is no explanation {explanation_id} here.")
+    return found
+
+
+async def _feature_explanations(session: AsyncSession, source: SourceInfo, index: int) -> FeatureExplanations:
+    rows = await feature_repository.explanations(session, source, [index])
+    return FeatureExplanations(source, index, rows.get(index, []))

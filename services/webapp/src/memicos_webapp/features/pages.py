@@ -27,24 +27,25 @@ async def feature_page(
     defaulttesttext: str = "",
 ) -> HTMLResponse:
     number = await service.index_in_path(session, viewer, model, source, index)
-    found = await service.find(session, viewer, model, source, number)
+    detail = await service.find(session, viewer, model, source, number)
     settings = request.app.state.settings
-    row = found.row
-    groups = view.groups(found, settings.examples_shown, whole=False)
+    row = detail.row
+    groups = view.groups(detail, settings.examples_shown, whole=False)
     return render(
         request,
         "features/feature.html",
-        found=found,
-        source=found.source,
+        detail=detail,
+        source=detail.source,
         row=row,
         groups=groups,
         top_count=len(groups[0].examples) if groups else 0,
         activation_bars=view.bars(row.activation_histogram, 0, row.max_activation, logarithmic=True),
         logit_bars=view.bars(row.logit_histogram, row.logit_min, row.logit_max, logarithmic=False),
-        recipe=recipes.words(recipes.of_dataset(found.source)),
-        recompute=recipes.command(str(request.base_url), found.source.model_id, found.source.name, row.index),
+        recipe=recipes.words(recipes.of_dataset(detail.source)),
+        recompute=recipes.command(str(request.base_url), detail.source.model_id, detail.source.name, row.index),
         methods=view.METHODS,
-        steer_strength=f"{default_strength(row.max_activation, found.source.residual_norm):g}",
+        editor_id=viewer.account_id if settings.loopback and request.query_params.get("embed") != "true" else None,
+        steer_strength=f"{default_strength(row.max_activation, detail.source.residual_norm):g}",
         own_text=defaulttesttext,
         without={part for part in PARTS if request.query_params.get(f"embed{part}") == "false"},
     )
@@ -54,8 +55,8 @@ async def feature_page(
 async def whole_examples(
     request: Request, session: Snapshot, viewer: ViewerDep, model: str, source: str, index: str
 ) -> HTMLResponse:
-    """The examples with all of their texts: of features that fire often more than a first view should weigh."""
+    """The examples with whole texts, which are too large for the first view of the page."""
     number = await service.index_in_path(session, viewer, model, source, index)
-    found = await service.find(session, viewer, model, source, number)
-    groups = view.groups(found, request.app.state.settings.examples_shown, whole=True)
-    return render(request, "features/_examples.html", source=found.source, groups=groups)
+    detail = await service.find(session, viewer, model, source, number)
+    groups = view.groups(detail, request.app.state.settings.examples_shown, whole=True)
+    return render(request, "features/_examples.html", source=detail.source, groups=groups)

@@ -92,8 +92,10 @@ _EXPLANATIONS = (
         Explanation.description,
         Explanation.method,
         Explanation.model,
+        Explanation.author_id,
         Account.name.label("author"),
         Explanation.created_at,
+        Explanation.chosen_as_label,
     )
     .outerjoin(Account, Account.id == Explanation.author_id)
     .where(Explanation.source_id == bindparam("source"), Explanation.index == _NUMBERS)
@@ -145,7 +147,7 @@ def _conditions(source: ResolvedSource, query: FeatureFilter) -> list[ColumnElem
         terms = func.websearch_to_tsquery("english", query.words)
         # stop words ("both", "of the") are no terms to the dictionary, and still what some features fire on
         contained = Explanation.description.icontains(query.words.replace('"', "").strip(), autoescape=True)
-        matches = case((func.numnode(terms) == 0, contained), else_=Explanation.words.op("@@")(terms))
+        matches = case((func.numnode(terms) == 0, contained), else_=Explanation.description_tsvector.op("@@")(terms))
         indices = select(Explanation.index).where(Explanation.source_id == source.source_id, matches)
         where.append(Feature.index.in_(indices))
     bounds = (

@@ -61,13 +61,17 @@ class FeatureRow:
 
 @dataclass(frozen=True)
 class ExplanationRow:
+    """`author_id` and `author` are None for explanations of a dataset."""
+
     id: int
     index: int
     description: str
     method: str
     model: str | None
+    author_id: int | None
     author: str | None
     created_at: datetime
+    chosen_as_label: bool
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from memicos_dataset.schema import TOP_GROUP
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository as catalog
@@ -41,7 +42,19 @@ async def index_in_path(session: AsyncSession, viewer: Viewer, model_id: str, so
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredExample:
+    """An example with its context; `number` is its position among the feature's examples in the database."""
+
+    number: int
+    group: int
+    context: ContextRow
+    position: int
+    values: dict[int, float]
+    """Position -> activation, where that is not 0."""
+
+
+@dataclass(frozen=True)
+class FeatureDetail:
     """A feature and all that its dashboard and its JSON show."""
 
     source: SourceInfo
@@ -63,36 +76,54 @@ class Found:
     def path(self) -> str:
         return f"{self.source.path}/{self.row.index}"
 
+    def examples(self) -> list[StoredExample]:
+        """Examples that pages and the API show, in the order of the database.
+
+        Imports refuse examples without a context, position or interval; those that an older version imported are
+        left out.
+        """
+        row = self.row
+        columns = zip(
+            row.example_groups, row.example_contexts, row.example_positions, row.example_values(), strict=True
+        )
+        examples = []
+        for number, (group, context_number, position, values) in enumerate(columns):
+            context = self.contexts.get(context_number)
+            if context and position < len(context.tokens) and TOP_GROUP <= group <= len(row.quantile_shares):
+                examples.append(StoredExample(number, group, context, position, values))
+        return examples
+
 
 async def get(
     session: AsyncSession, viewer: Viewer, model_id: str, source: str, index: int
 ) -> tuple[SourceInfo, FeatureRow]:
-    """A feature and its source, without words and texts.
+    """A feature and its source, without explanations and texts.
 
     Raises:
         NotFound: model, source or index is unknown; the message says which, and what exists.
     """
-    found = await repository.feature(session, viewer, model_id, source, index)
-    if found is None:
+    feature = await repository.feature(session, viewer, model_id, source, index)
+    if feature is None:
         raise await _unknown(session, viewer, model_id, source, index)
-    return found
+    return feature
 
 
 async def find(
     session: AsyncSession, viewer: Viewer, model_id: str, source: str, index: int, token_ids: bool = False
-) -> Found:
-    """A feature with its words and texts, with `token_ids` theirs too: two keyed reads, and one for the contexts.
+) -> FeatureDetail:
+    """A feature with its explanations and texts, and with `token_ids` the ids of their tokens.
+
+    Three statements: the feature, the explanations of it and of related features, and the contexts.
 
     Raises:
         NotFound: model, source or index is unknown; the message says which, and what exists.
     """
     info, row = await get(session, viewer, model_id, source, index)
     indices = {row.index, *row.neighbour_indices, *row.correlated_indices}
-    words = await repository.explanations(session, info, indices)
+    explanations = await repository.explanations(session, info, indices)
     contexts = await repository.contexts(session, info, set(row.example_contexts), token_ids)
-    own = words.get(row.index, [])
-    labels = {i: rows[0].description for i, rows in words.items()}
-    return Found(info, row, own, labels, contexts)
+    labels = {i: rows[0].description for i, rows in explanations.items()}
+    return FeatureDetail(info, row, explanations.get(row.index, []), labels, contexts)
 
 
 async def _unknown(session: AsyncSession, viewer: Viewer, model_id: str, source: str, index: int | str) -> NotFound:
@@ -110,7 +141,7 @@ async def _unknown(session: AsyncSession, viewer: Viewer, model_id: str, source:
 class Table:
     """One page of a source's features."""
 
-    wanted: FeatureFilter
+    filters: FeatureFilter
     rows: list[FeatureTableRow]
     total: int
     pages: int
@@ -118,11 +149,11 @@ class Table:
     """Number of the page's first row, from 1."""
 
 
-async def table(session: AsyncSession, source: SourceInfo, wanted: FeatureFilter, size: int) -> Table:
+async def table(session: AsyncSession, source: SourceInfo, filters: FeatureFilter, size: int) -> Table:
     """A page of the source's features; a page after the last is the last."""
-    total = await repository.count(session, source, wanted)
+    total = await repository.count(session, source, filters)
     pages = max(1, math.ceil(total / size))
-    wanted = wanted.model_copy(update={"page": min(wanted.page, pages)})
-    offset = (wanted.page - 1) * size
-    rows = await repository.page(session, source, wanted, size, offset)
-    return Table(wanted, rows, total, pages, offset + 1)
+    filters = filters.model_copy(update={"page": min(filters.page, pages)})
+    offset = (filters.page - 1) * size
+    rows = await repository.page(session, source, filters, size, offset)
+    return Table(filters, rows, total, pages, offset + 1)

@@ -8,7 +8,7 @@ from html import escape
 from markupsafe import Markup
 from memicos_dataset.schema import TOP_GROUP
 
-from memicos_webapp.features.service import Found
+from memicos_webapp.features.service import FeatureDetail, StoredExample
 from memicos_webapp.formatting import activation_level, format_count, format_value, token_text
 
 NEAR = 5
@@ -89,12 +89,11 @@ def _without_leading_blank(zones: list[list[Piece]]) -> list[list[Piece]]:
     return zones
 
 
-def _example(found: Found, context_number: int, position: int, values: dict[int, float], whole: bool) -> Example:
-    row, context = found.row, found.contexts.get(context_number)
-    tokens = context.tokens if context else []
-    feature_max = row.max_activation
+def _example(detail: FeatureDetail, stored: StoredExample, whole: bool) -> Example:
+    tokens, position, values = stored.context.tokens, stored.position, stored.values
+    feature_max = detail.row.max_activation
     # the prepended BOS is no part of the text
-    start = 1 if found.source.recipe["prepend_bos"] else 0
+    start = 1 if detail.source.recipe["prepend_bos"] else 0
 
     def cut(low: int, high: int) -> list[Piece]:
         return pieces(tokens, values, feature_max, max(start, low), min(len(tokens), max(start, high)))
@@ -105,40 +104,39 @@ def _example(found: Found, context_number: int, position: int, values: dict[int,
         cut(position - NEAR, position),
     ]
     value = values.get(position, 0.0)
-    text = token_text(tokens[position]) if position < len(tokens) else ""
-    licences = {collection["name"]: collection["license"] for collection in found.source.collections}
-    collection = (context.collection if context else None) or ""
+    licences = {collection["name"]: collection["license"] for collection in detail.source.collections}
+    collection = stored.context.collection or ""
     return Example(
         value=value,
-        peak=(activation_level(value, feature_max), format_value(value), text),
+        peak=(activation_level(value, feature_max), format_value(value), token_text(tokens[position])),
         left=tuple(markup(zone) for zone in _without_leading_blank(left)),
         right=tuple(
             markup(cut(position + 1 + low, position + 1 + high))
             for low, high in ((0, NEAR), (NEAR, MIDDLE), (MIDDLE, len(tokens) if whole else MIDDLE))
         ),
         truncated=(position - MIDDLE > start, position + 1 + MIDDLE < len(tokens)),
-        title=(context.title if context else None) or "",
+        title=stored.context.title or "",
         collection=collection,
         license=licences.get(collection, ""),
     )
 
 
-def groups(found: Found, top_limit: int, whole: bool) -> list[Group]:
+def groups(detail: FeatureDetail, top_limit: int, whole: bool) -> list[Group]:
     """The top activations, at most `top_limit`, then the intervals; all from strong to weak.
 
     Texts are `whole`, or end with the middle zone.
     """
-    row = found.row
-    rows = list(zip(row.example_groups, row.example_contexts, row.example_positions, row.example_values(), strict=True))
-    top = [(context, position, values) for group, context, position, values in rows if group == TOP_GROUP][:top_limit]
-    shown = {(context, position) for context, position, _ in top}
-    by_group: dict[int, list[Example]] = {group: [] for group in row.example_groups if group != TOP_GROUP}
-    for group, context, position, values in rows:
-        if group != TOP_GROUP and (context, position) not in shown:
-            by_group[group].append(_example(found, context, position, values, whole))
+    row = detail.row
+    stored = detail.examples()
+    top = [example for example in stored if example.group == TOP_GROUP][:top_limit]
+    shown = {(example.context.number, example.position) for example in top}
+    by_group: dict[int, list[Example]] = {example.group: [] for example in stored if example.group != TOP_GROUP}
+    for example in stored:
+        if example.group != TOP_GROUP and (example.context.number, example.position) not in shown:
+            by_group[example.group].append(_example(detail, example, whole))
     made = []
     if top:
-        examples = [_example(found, context, position, values, whole) for context, position, values in top]
+        examples = [_example(detail, example, whole) for example in top]
         made.append(Group(None, row.max_activation, None, examples))
     intervals = len(row.quantile_shares)
     for group in sorted(by_group, reverse=True):

@@ -5,6 +5,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from memicos_webapp.accounts.viewer import ViewerDep
+from memicos_webapp.catalog.service import get_model, get_source
+from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.inference.errors import InferenceDown, InferenceLoading
 from memicos_webapp.inference.service import InferenceDep
 from memicos_webapp.templating import render
@@ -16,13 +19,21 @@ TEMPORARY = (InferenceLoading, InferenceDown)
 
 
 @router.get("/{model}/{source}/inference", response_class=HTMLResponse)
-async def source_inference(request: Request, inference: InferenceDep, model: str, source: str) -> HTMLResponse:
+async def source_inference(
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, model: str, source: str
+) -> HTMLResponse:
+    async with database.snapshot() as session:
+        await get_source(session, viewer, model, source)
     status = await inference.status(model, [source])
     return render(request, "inference/_status.html", status=status, again=request.url.path)
 
 
 @router.get("/{model}/inference", response_class=HTMLResponse)
-async def model_inference(request: Request, inference: InferenceDep, model: str) -> HTMLResponse:
+async def model_inference(
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, model: str
+) -> HTMLResponse:
+    async with database.snapshot() as session:
+        await get_model(session, viewer, model)
     status = await inference.status(model, [])
     return render(request, "inference/_status.html", status=status, again=request.url.path)
 

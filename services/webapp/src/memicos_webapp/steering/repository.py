@@ -26,13 +26,13 @@ async def by_words(
     if not words:
         return []
     query = func.to_tsquery("english", " & ".join(f"{word}:*" for word in words))
-    rank = func.max(func.ts_rank(Explanation.words, query).cast(Float))
+    rank = func.max(func.ts_rank(Explanation.description_tsvector, query).cast(Float))
     statement = (
         listed_sources(viewer, "model")
         .add_columns(Feature.index)
         .join(Explanation, Explanation.source_id == Source.id)
         .join(Feature, (Feature.load_id == Load.id) & (Feature.index == Explanation.index))
-        .where(Source.model_id == model, Feature.max_activation > 0, Explanation.words.op("@@")(query))
+        .where(Source.model_id == model, Feature.max_activation > 0, Explanation.description_tsvector.op("@@")(query))
         .group_by(*_KEYS)
         .order_by(rank.desc(), Source.layer, Feature.index)
         .limit(limit)

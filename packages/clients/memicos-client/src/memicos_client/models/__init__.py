@@ -7,6 +7,8 @@ from .chat_message_role import ChatMessageRole
 from .chat_result import ChatResult
 from .chat_settings import ChatSettings
 from .chat_settings_steer_method import ChatSettingsSteerMethod
+from .choose_label_request import ChooseLabelRequest
+from .deleted import Deleted
 from .embedder_health import EmbedderHealth
 from .embedder_health_state import EmbedderHealthState
 from .error_body import ErrorBody
@@ -14,6 +16,7 @@ from .example_body import ExampleBody
 from .explanation_body import ExplanationBody
 from .explanation_body_scores_item import ExplanationBodyScoresItem
 from .explanation_hit import ExplanationHit
+from .explanation_list import ExplanationList
 from .explanation_search_result import ExplanationSearchResult
 from .explanation_search_result_examplerecipes import (
     ExplanationSearchResultExamplerecipes,
@@ -77,6 +80,8 @@ __all__ = (
     "ChatResult",
     "ChatSettings",
     "ChatSettingsSteerMethod",
+    "ChooseLabelRequest",
+    "Deleted",
     "EmbedderHealth",
     "EmbedderHealthState",
     "ErrorBody",
@@ -84,6 +89,7 @@ __all__ = (
     "ExplanationBody",
     "ExplanationBodyScoresItem",
     "ExplanationHit",
+    "ExplanationList",
     "ExplanationSearchResult",
     "ExplanationSearchResultExamplerecipes",
     "FeatureBody",

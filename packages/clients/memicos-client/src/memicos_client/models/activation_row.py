@@ -16,30 +16,30 @@ class ActivationRow:
     """An example: a context with the feature's value at every position, BOS included.
 
     Attributes:
-        id (str):
-        model_id (str):
-        layer (str):
-        source (str):
-        index (str):
-        tokens (list[str]):
+        id (str): id of the example within the current load
+        model_id (str): id of the model
+        layer (str): id of the source
+        source (str): id of the source
+        index (str): index of the feature
+        tokens (list[str]): the context's tokens, BOS included
         token_ids (list[int] | None): What the model read, BOS included; null where the dataset has none.
-        values (list[float]):
-        max_value (float):
-        max_value_token_index (int):
-        min_value (float):
+        values (list[float]): activation of the feature on each token
+        max_value (float): largest of values
+        max_value_token_index (int): position of the largest value
+        min_value (float): smallest of values
         qualifying_token_index (int): The position that put the context here; in an interval it need not be the
             strongest.
         bin_min (float): -1 for the strongest examples.
-        bin_max (float):
+        bin_max (float): upper end of the activation interval; for the strongest examples the feature's maximum
         bin_contains (float | None): Share of activations inside the interval; null for the strongest examples (clients
             refuse -1).
-        data_index (None | str):
-        data_source (None | str):
-        document (None | str):
-        license_ (None | str):
-        dfa_values (list[float] | Unset):
-        dfa_target_index (int | None | Unset):
-        dfa_max_value (float | None | Unset):
+        data_index (None | str): number of the context in its corpus
+        data_source (None | str): collection of the corpus that the text comes from
+        document (None | str): title of the text
+        license_ (None | str): licence of the collection
+        dfa_values (list[float] | Unset): always empty: direct feature attribution is not stored
+        dfa_target_index (int | None | Unset): always null
+        dfa_max_value (float | None | Unset): always null
     """
 
     id: str

@@ -19,20 +19,22 @@ T = TypeVar("T", bound="ExplanationBody")
 
 @_attrs_define
 class ExplanationBody:
-    """
+    """An explanation of a feature.
+
     Attributes:
-        id (str):
-        model_id (str):
-        layer (str):
-        source (str):
-        index (str):
-        description (str):
-        type_name (str):
-        explanation_model_name (None | str):
-        author (Named | None):
-        created_at (datetime.datetime):
-        scores (list[ExplanationBodyScoresItem] | Unset):
-        triggered_by_user (Named | None | Unset):
+        id (str): id of the explanation
+        model_id (str): id of the model
+        layer (str): id of the source
+        source (str): id of the source
+        index (str): index of the feature
+        description (str): text of the explanation
+        type_name (str): method of the explanation
+        explanation_model_name (None | str): language model that wrote it; null where none did
+        author (Named | None): account that generated it; null for explanations of a dataset
+        created_at (datetime.datetime): when it was stored
+        chosen_as_label (bool): whether somebody chose it as the feature's label
+        scores (list[ExplanationBodyScoresItem] | Unset): always empty
+        triggered_by_user (Named | None | Unset): always null
     """
 
     id: str
@@ -45,6 +47,7 @@ class ExplanationBody:
     explanation_model_name: None | str
     author: Named | None
     created_at: datetime.datetime
+    chosen_as_label: bool
     scores: list[ExplanationBodyScoresItem] | Unset = UNSET
     triggered_by_user: Named | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -77,6 +80,8 @@ class ExplanationBody:
 
         created_at = self.created_at.isoformat()
 
+        chosen_as_label = self.chosen_as_label
+
         scores: list[dict[str, Any]] | Unset = UNSET
         if not isinstance(self.scores, Unset):
             scores = []
@@ -106,6 +111,7 @@ class ExplanationBody:
                 "explanationModelName": explanation_model_name,
                 "author": author,
                 "createdAt": created_at,
+                "chosenAsLabel": chosen_as_label,
             }
         )
         if scores is not UNSET:
@@ -159,6 +165,8 @@ class ExplanationBody:
 
         created_at = datetime.datetime.fromisoformat(d.pop("createdAt"))
 
+        chosen_as_label = d.pop("chosenAsLabel")
+
         _scores = d.pop("scores", UNSET)
         scores: list[ExplanationBodyScoresItem] | Unset = UNSET
         if _scores is not UNSET:
@@ -196,6 +204,7 @@ class ExplanationBody:
             explanation_model_name=explanation_model_name,
             author=author,
             created_at=created_at,
+            chosen_as_label=chosen_as_label,
             scores=scores,
             triggered_by_user=triggered_by_user,
         )

@@ -24,56 +24,61 @@ T = TypeVar("T", bound="FeatureBody")
 
 @_attrs_define
 class FeatureBody:
-    """
+    """Everything that a feature's page shows.
+
     Attributes:
-        model_id (str):
-        layer (str):
-        index (str):
-        source_set_name (str):
-        creator (Named):
-        hook_name (str):
-        max_act_approx (float):
-        frac_nonzero (float):
-        active_tokens (int):
-        counted_tokens (int):
-        freq_hist_data_bar_heights (list[int]):
-        freq_hist_data_bar_values (list[float]):
-        logits_hist_data_bar_heights (list[int]):
-        logits_hist_data_bar_values (list[float]):
-        pos_str (list[str]):
-        pos_values (list[float]):
-        neg_str (list[str]):
-        neg_values (list[float]):
-        topk_cos_sim_indices (list[int]):
-        topk_cos_sim_values (list[float]):
-        correlated_features_indices (list[int]):
-        correlated_features_pearson (list[float]):
-        vector_default_steer_strength (float):
-        previous_live_index (int | None):
-        next_live_index (int | None):
-        logit_effect (str):
-        model (ModelBody):
-        source (SourceBody):
-        source_set (SourceSetBody):
-        activations (list[ActivationRow]):
-        explanations (list[ExplanationBody]):
-        correlated_neurons_indices (list[int] | Unset):
-        correlated_neurons_pearson (list[float] | Unset):
-        correlated_neurons_l1 (list[float] | Unset):
-        correlated_features_l1 (list[float] | Unset):
-        neuron_alignment_indices (list[int] | Unset):
-        neuron_alignment_values (list[float] | Unset):
-        neuron_alignment_l1 (list[float] | Unset):
-        decoder_weights_dist (list[float] | Unset):
-        has_vector (bool | Unset):  Default: False.
-        vector (list[float] | Unset):
-        vector_label (None | str | Unset):
-        umap_cluster (int | None | Unset):
-        umap_log_feature_sparsity (float | None | Unset):
-        umap_x (float | None | Unset):
-        umap_y (float | None | Unset):
-        lists (list[FeatureBodyListsItem] | Unset):
-        comments (list[FeatureBodyCommentsItem] | Unset):
+        model_id (str): id of the model
+        layer (str): id of the source
+        index (str): index of the feature
+        source_set_name (str): name of the source set
+        creator (Named): An object of which only the name is known.
+        hook_name (str): hook point that the source reads
+        max_act_approx (float): largest activation over the corpus
+        frac_nonzero (float): share of counted tokens on which the feature is active, 0 to 1
+        active_tokens (int): tokens on which the feature is active
+        counted_tokens (int): tokens of the corpus that count: without ignored positions
+        freq_hist_data_bar_heights (list[int]): histogram of non-zero activations: tokens in each bin
+        freq_hist_data_bar_values (list[float]): centre of each bin of the activation histogram
+        logits_hist_data_bar_heights (list[int]): histogram of the feature's logit effects: vocabulary tokens in each
+            bin
+        logits_hist_data_bar_values (list[float]): centre of each bin of the logit histogram
+        pos_str (list[str]): tokens with the largest positive logits, largest first
+        pos_values (list[float]): logit of each token of pos_str
+        neg_str (list[str]): tokens with the most negative logits, most negative first
+        neg_values (list[float]): logit of each token of neg_str
+        topk_cos_sim_indices (list[int]): features of this source with the most similar decoder vectors
+        topk_cos_sim_values (list[float]): decoder cosine of each of topkCosSimIndices
+        correlated_features_indices (list[int]): features of this source whose activations correlate most, by index
+        correlated_features_pearson (list[float]): Pearson correlation of each of correlated_features_indices
+        vector_default_steer_strength (float): the feature's largest activation; 10 where it is never active
+        previous_live_index (int | None): nearest lower index of a feature that is active somewhere; null where there is
+            none
+        next_live_index (int | None): nearest higher index of a feature that is active somewhere; null where there is
+            none
+        logit_effect (str): how pos_str and neg_str were computed
+        model (ModelBody): A language model.
+        source (SourceBody): An SAE at one hook point.
+        source_set (SourceSetBody): The SAEs of one training run.
+        activations (list[ActivationRow]): all examples: the strongest first, then activation intervals from strong to
+            weak
+        explanations (list[ExplanationBody]): all explanations of the feature
+        correlated_neurons_indices (list[int] | Unset): always empty: not stored
+        correlated_neurons_pearson (list[float] | Unset): always empty: not stored
+        correlated_neurons_l1 (list[float] | Unset): always empty: not stored
+        correlated_features_l1 (list[float] | Unset): always empty: not stored
+        neuron_alignment_indices (list[int] | Unset): always empty: not stored
+        neuron_alignment_values (list[float] | Unset): always empty: not stored
+        neuron_alignment_l1 (list[float] | Unset): always empty: not stored
+        decoder_weights_dist (list[float] | Unset): always empty: not stored
+        has_vector (bool | Unset): always false: the feature is an SAE latent, not a vector of a user Default: False.
+        vector (list[float] | Unset): always empty: inference has the decoder vector
+        vector_label (None | str | Unset): always null
+        umap_cluster (int | None | Unset): always null: not stored
+        umap_log_feature_sparsity (float | None | Unset): always null: not stored
+        umap_x (float | None | Unset): always null: not stored
+        umap_y (float | None | Unset): always null: not stored
+        lists (list[FeatureBodyListsItem] | Unset): always empty: there are no lists
+        comments (list[FeatureBodyCommentsItem] | Unset): always empty: there are no comments
     """
 
     model_id: str

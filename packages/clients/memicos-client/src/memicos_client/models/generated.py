@@ -15,9 +15,10 @@ T = TypeVar("T", bound="Generated")
 
 @_attrs_define
 class Generated:
-    """
+    """The new explanation.
+
     Attributes:
-        explanation (ExplanationBody):
+        explanation (ExplanationBody): An explanation of a feature.
     """
 
     explanation: ExplanationBody

@@ -11,14 +11,15 @@ T = TypeVar("T", bound="ModelBody")
 
 @_attrs_define
 class ModelBody:
-    """
+    """A language model.
+
     Attributes:
-        id (str):
-        display_name (str):
-        layers (int):
-        instruct (bool):
-        origin (str):
-        license_ (str):
+        id (str): id of the model
+        display_name (str): name of the model for people
+        layers (int): number of layers
+        instruct (bool): whether the model is instruction-tuned
+        origin (str): where the weights come from
+        license_ (str): licence of the weights
     """
 
     id: str

@@ -11,9 +11,10 @@ T = TypeVar("T", bound="Named")
 
 @_attrs_define
 class Named:
-    """
+    """An object of which only the name is known.
+
     Attributes:
-        name (str):
+        name (str): the name
     """
 
     name: str

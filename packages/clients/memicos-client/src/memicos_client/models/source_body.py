@@ -16,20 +16,21 @@ T = TypeVar("T", bound="SourceBody")
 
 @_attrs_define
 class SourceBody:
-    """
+    """An SAE at one hook point.
+
     Attributes:
-        id (str):
-        model_id (str):
-        set_name (str):
-        layer (int):
-        hook_name (str):
-        architecture (str):
-        d_sae (int):
-        saelens_config (SourceBodySaelensconfig):
+        id (str): id of the source: <layer>-<set>
+        model_id (str): id of the model
+        set_name (str): name of the source set
+        layer (int): number of the layer
+        hook_name (str): hook point that the source reads
+        architecture (str): architecture of the SAE
+        d_sae (int): number of features
+        saelens_config (SourceBodySaelensconfig): configuration of the SAE in SAELens' format
         recipe (Recipe): How text became values of features.
-        num_prompts (int):
-        num_tokens_in_prompt (int):
-        dataset (str):
+        num_prompts (int): contexts of the corpus
+        num_tokens_in_prompt (int): tokens of each context
+        dataset (str): name of the corpus
     """
 
     id: str

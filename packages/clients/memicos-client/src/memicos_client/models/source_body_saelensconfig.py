@@ -11,6 +11,8 @@ T = TypeVar("T", bound="SourceBodySaelensconfig")
 
 @_attrs_define
 class SourceBodySaelensconfig:
+    """configuration of the SAE in SAELens' format"""
+
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

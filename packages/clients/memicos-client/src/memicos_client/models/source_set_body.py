@@ -11,12 +11,13 @@ T = TypeVar("T", bound="SourceSetBody")
 
 @_attrs_define
 class SourceSetBody:
-    """
+    """The SAEs of one training run.
+
     Attributes:
-        model_id (str):
-        name (str):
-        description (str):
-        release_name (str):
+        model_id (str): id of the model
+        name (str): name of the source set
+        description (str): what the set is
+        release_name (str): name of the release that published it
     """
 
     model_id: str

@@ -13,7 +13,7 @@ T = TypeVar("T", bound="ErrorBody")
 
 @_attrs_define
 class ErrorBody:
-    """Every error of this server.
+    """Body of every error of this server.
 
     Attributes:
         error (str): what was wrong, and what to do

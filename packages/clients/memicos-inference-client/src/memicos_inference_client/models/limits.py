@@ -19,6 +19,7 @@ class Limits:
         max_completion_tokens (int):
         max_prompts (int): prompts of a request that takes several
         batch_tokens (int): tokens of several prompts, each padded to the longest
+        capture_bytes (int): memory in bytes for activations of all requests, from their capture until their answers
         max_values (int): activations of an answer
         max_hooks (int): hook points that a request for raw activations names
         max_num_results (int):
@@ -36,6 +37,7 @@ class Limits:
     max_completion_tokens: int
     max_prompts: int
     batch_tokens: int
+    capture_bytes: int
     max_values: int
     max_hooks: int
     max_num_results: int
@@ -58,6 +60,8 @@ class Limits:
         max_prompts = self.max_prompts
 
         batch_tokens = self.batch_tokens
+
+        capture_bytes = self.capture_bytes
 
         max_values = self.max_values
 
@@ -88,6 +92,7 @@ class Limits:
                 "max_completion_tokens": max_completion_tokens,
                 "max_prompts": max_prompts,
                 "batch_tokens": batch_tokens,
+                "capture_bytes": capture_bytes,
                 "max_values": max_values,
                 "max_hooks": max_hooks,
                 "max_num_results": max_num_results,
@@ -116,6 +121,8 @@ class Limits:
 
         batch_tokens = d.pop("batch_tokens")
 
+        capture_bytes = d.pop("capture_bytes")
+
         max_values = d.pop("max_values")
 
         max_hooks = d.pop("max_hooks")
@@ -142,6 +149,7 @@ class Limits:
             max_completion_tokens=max_completion_tokens,
             max_prompts=max_prompts,
             batch_tokens=batch_tokens,
+            capture_bytes=capture_bytes,
             max_values=max_values,
             max_hooks=max_hooks,
             max_num_results=max_num_results,

@@ -95,8 +95,12 @@ def sync_detailed(
 ) -> Response[ErrorBody | Generated]:
     """Generate Explanation
 
-     Have a language model explain a feature by its strongest texts. The explanation is stored and
-    searchable.
+     Have a language model explain a feature by its top examples. The explanation is stored and can be
+    searched.
+
+    A feature has one explanation per type and language model. It becomes the feature's label only where
+    there is no
+    other explanation, or by choice.
 
     Args:
         body (GenerateRequest):
@@ -127,8 +131,12 @@ def sync(
 ) -> ErrorBody | Generated | None:
     """Generate Explanation
 
-     Have a language model explain a feature by its strongest texts. The explanation is stored and
-    searchable.
+     Have a language model explain a feature by its top examples. The explanation is stored and can be
+    searched.
+
+    A feature has one explanation per type and language model. It becomes the feature's label only where
+    there is no
+    other explanation, or by choice.
 
     Args:
         body (GenerateRequest):
@@ -154,8 +162,12 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | Generated]:
     """Generate Explanation
 
-     Have a language model explain a feature by its strongest texts. The explanation is stored and
-    searchable.
+     Have a language model explain a feature by its top examples. The explanation is stored and can be
+    searched.
+
+    A feature has one explanation per type and language model. It becomes the feature's label only where
+    there is no
+    other explanation, or by choice.
 
     Args:
         body (GenerateRequest):
@@ -184,8 +196,12 @@ async def asyncio(
 ) -> ErrorBody | Generated | None:
     """Generate Explanation
 
-     Have a language model explain a feature by its strongest texts. The explanation is stored and
-    searchable.
+     Have a language model explain a feature by its top examples. The explanation is stored and can be
+    searched.
+
+    A feature has one explanation per type and language model. It becomes the feature's label only where
+    there is no
+    other explanation, or by choice.
 
     Args:
         body (GenerateRequest):

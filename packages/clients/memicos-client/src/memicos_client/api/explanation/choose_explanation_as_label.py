@@ -1,0 +1,209 @@
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.choose_label_request import ChooseLabelRequest
+from ...models.error_body import ErrorBody
+from ...models.explanation_list import ExplanationList
+from ...types import Response
+
+
+def _get_kwargs(
+    explanation_id: int,
+    *,
+    body: ChooseLabelRequest,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/api/explanation/{explanation_id}/label".format(
+            explanation_id=quote(str(explanation_id), safe=""),
+        ),
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorBody | ExplanationList | None:
+    if response.status_code == 200:
+        response_200 = ExplanationList.from_dict(response.json())
+
+        return response_200
+
+    if response.status_code == 403:
+        response_403 = ErrorBody.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = ErrorBody.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 413:
+        response_413 = ErrorBody.from_dict(response.json())
+
+        return response_413
+
+    if response.status_code == 422:
+        response_422 = ErrorBody.from_dict(response.json())
+
+        return response_422
+
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorBody | ExplanationList]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    explanation_id: int,
+    *,
+    client: AuthenticatedClient | Client,
+    body: ChooseLabelRequest,
+) -> Response[ErrorBody | ExplanationList]:
+    """Choose Explanation As Label
+
+     Choose an explanation as its feature's label: the heading of its page, and its name in lists and
+    results.
+
+    Args:
+        explanation_id (int): id of the explanation
+        body (ChooseLabelRequest): Whether the explanation is to be the feature's label.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorBody | ExplanationList]
+    """
+
+    kwargs = _get_kwargs(
+        explanation_id=explanation_id,
+        body=body,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    explanation_id: int,
+    *,
+    client: AuthenticatedClient | Client,
+    body: ChooseLabelRequest,
+) -> ErrorBody | ExplanationList | None:
+    """Choose Explanation As Label
+
+     Choose an explanation as its feature's label: the heading of its page, and its name in lists and
+    results.
+
+    Args:
+        explanation_id (int): id of the explanation
+        body (ChooseLabelRequest): Whether the explanation is to be the feature's label.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorBody | ExplanationList
+    """
+
+    return sync_detailed(
+        explanation_id=explanation_id,
+        client=client,
+        body=body,
+    ).parsed
+
+
+async def asyncio_detailed(
+    explanation_id: int,
+    *,
+    client: AuthenticatedClient | Client,
+    body: ChooseLabelRequest,
+) -> Response[ErrorBody | ExplanationList]:
+    """Choose Explanation As Label
+
+     Choose an explanation as its feature's label: the heading of its page, and its name in lists and
+    results.
+
+    Args:
+        explanation_id (int): id of the explanation
+        body (ChooseLabelRequest): Whether the explanation is to be the feature's label.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorBody | ExplanationList]
+    """
+
+    kwargs = _get_kwargs(
+        explanation_id=explanation_id,
+        body=body,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    explanation_id: int,
+    *,
+    client: AuthenticatedClient | Client,
+    body: ChooseLabelRequest,
+) -> ErrorBody | ExplanationList | None:
+    """Choose Explanation As Label
+
+     Choose an explanation as its feature's label: the heading of its page, and its name in lists and
+    results.
+
+    Args:
+        explanation_id (int): id of the explanation
+        body (ChooseLabelRequest): Whether the explanation is to be the feature's label.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorBody | ExplanationList
+    """
+
+    return (
+        await asyncio_detailed(
+            explanation_id=explanation_id,
+            client=client,
+            body=body,
+        )
+    ).parsed

@@ -1,0 +1,175 @@
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.deleted import Deleted
+from ...models.error_body import ErrorBody
+from ...types import Response
+
+
+def _get_kwargs(
+    explanation_id: int,
+) -> dict[str, Any]:
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/api/explanation/{explanation_id}/delete".format(
+            explanation_id=quote(str(explanation_id), safe=""),
+        ),
+    }
+
+    return _kwargs
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Deleted | ErrorBody | None:
+    if response.status_code == 200:
+        response_200 = Deleted.from_dict(response.json())
+
+        return response_200
+
+    if response.status_code == 403:
+        response_403 = ErrorBody.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = ErrorBody.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 422:
+        response_422 = ErrorBody.from_dict(response.json())
+
+        return response_422
+
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
+
+
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Deleted | ErrorBody]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    explanation_id: int,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[Deleted | ErrorBody]:
+    """Delete Explanation
+
+     Delete an explanation of your own. Explanations of datasets cannot be deleted.
+
+    Args:
+        explanation_id (int): id of the explanation
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[Deleted | ErrorBody]
+    """
+
+    kwargs = _get_kwargs(
+        explanation_id=explanation_id,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    explanation_id: int,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Deleted | ErrorBody | None:
+    """Delete Explanation
+
+     Delete an explanation of your own. Explanations of datasets cannot be deleted.
+
+    Args:
+        explanation_id (int): id of the explanation
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Deleted | ErrorBody
+    """
+
+    return sync_detailed(
+        explanation_id=explanation_id,
+        client=client,
+    ).parsed
+
+
+async def asyncio_detailed(
+    explanation_id: int,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[Deleted | ErrorBody]:
+    """Delete Explanation
+
+     Delete an explanation of your own. Explanations of datasets cannot be deleted.
+
+    Args:
+        explanation_id (int): id of the explanation
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[Deleted | ErrorBody]
+    """
+
+    kwargs = _get_kwargs(
+        explanation_id=explanation_id,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    explanation_id: int,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Deleted | ErrorBody | None:
+    """Delete Explanation
+
+     Delete an explanation of your own. Explanations of datasets cannot be deleted.
+
+    Args:
+        explanation_id (int): id of the explanation
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Deleted | ErrorBody
+    """
+
+    return (
+        await asyncio_detailed(
+            explanation_id=explanation_id,
+            client=client,
+        )
+    ).parsed

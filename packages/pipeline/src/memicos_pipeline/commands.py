@@ -1,0 +1,64 @@
+"""The sub-commands `memicos generate` and `memicos recompute`. Torch is imported inside them only."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def generate(
+    config: Annotated[Path, typer.Argument(help="TOML file, for example demo/generate.toml")],
+    harvest_only: Annotated[
+        bool, typer.Option("--harvest-only", help="stop after the activations are harvested, the long part")
+    ] = False,
+) -> None:
+    """Run a corpus through a model and its SAEs and write a dataset of feature dashboards.
+
+    A killed run continues where it stopped. The output folder is replaced when the new dataset is complete, never
+    before. docs/dataset.md describes CONFIG.
+    """
+    from memicos_pipeline.config import ConfigError, read_config
+    from memicos_pipeline.corpus import CorpusError
+
+    try:
+        settings = read_config(config)
+        # imports torch: a wrong configuration is refused before
+        from memicos_pipeline.generate import generate
+
+        generate(settings, typer.echo, harvest_only)
+    except (ConfigError, CorpusError, OSError) as error:
+        line = str(error).strip().partition("\n")[0]
+        typer.echo(f"error: {line}", err=True)
+        raise typer.Exit(1) from error
+
+
+def recompute(
+    feature: Annotated[
+        str, typer.Argument(help="a feature's page, or model/source/index on the server at 127.0.0.1:3000")
+    ],
+    text: Annotated[str | None, typer.Option(help="compare the values on this text, not on the examples")] = None,
+    model: Annotated[str | None, typer.Option(help="folder or hub id of the model's weights")] = None,
+    sae: Annotated[str | None, typer.Option(help="folder of the SAE's weights, or hf:<owner>/<name>/<path>")] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(min=0, help="largest accepted relative difference; by default that of the dtype")
+    ] = None,
+) -> None:
+    """Recompute the values that a server shows for a feature with plain transformers and numpy; print the difference.
+
+    Exit status: 0 where the values agree, 1 where they do not, 2 where nothing could be compared. docs/dataset.md
+    lists what is covered.
+    """
+    from memicos_pipeline.recompute import server_values
+    from memicos_pipeline.recompute.errors import RecomputeError
+
+    try:
+        address = server_values.address(feature)
+        shown = server_values.examples(address) if text is None else server_values.own_text(address, text)
+        # imports torch: a wrong address is refused before
+        from memicos_pipeline.recompute import report
+
+        agrees = report.recompute(address, shown, model, sae, tolerance, typer.echo)
+    except RecomputeError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    raise typer.Exit(0 if agrees else 1)

@@ -1,0 +1,69 @@
+"""The hand-over of bodies from the model's thread to the request that waits for them on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from contextvars import copy_context
+
+from memicos_inference.http.request_context import request_context
+from memicos_inference.http.sse import Events
+
+
+class PendingRequest:
+    """A request that waits for its body. `client` identifies the sender, for fairness between clients.
+
+    What is run in `context` is logged with the id of the request. `waits` until the model's thread has taken it up;
+    `cancelled` once nobody reads the answer any more.
+    """
+
+    def __init__(self, client: str) -> None:
+        self.client = client
+        self.since = time.monotonic()
+        self.context = copy_context()
+        self.request_context = request_context()
+        self.cancelled = False
+        self.waits = True
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._unsent: list[bytes] = []
+        self._error: BaseException | None = None
+        self._ended = False
+
+    def give(self, body: bytes | None, ended: bool = False, error: BaseException | None = None) -> None:
+        """Hand over a body. A body replaces earlier ones that were not sent; `Events` are appended to them."""
+        self.waits = self.waits and not ended
+
+        def receive() -> None:
+            if body is not None and not isinstance(body, Events):
+                self._unsent.clear()
+            if body is not None:
+                self._unsent.append(body)
+            self._ended, self._error = ended, error
+            self._changed.set()
+
+        with suppress(RuntimeError):  # the loop is closed: nobody reads it
+            self._loop.call_soon_threadsafe(receive)
+
+    def fail(self, error: BaseException) -> None:
+        """End the request with an error."""
+        self.give(None, ended=True, error=error)
+
+    async def bodies(self) -> AsyncGenerator[bytes, None]:
+        """The newest body, or all events since the last ones, as they come. Leaving the loop cancels the request."""
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                unsent, self._unsent = self._unsent, []
+                ended, error = self._ended, self._error
+                if unsent:
+                    yield unsent[0] if len(unsent) == 1 else Events(b"".join(unsent))
+                if error is not None:
+                    raise error
+                if ended:
+                    return
+        finally:
+            self.cancelled = True

@@ -1,0 +1,139 @@
+"""Results of the self-test, and the requests that are refused because of them.
+
+The model's thread writes them, requests read them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from memicos_engine.model.hub import ProgressCallback
+
+from memicos_inference.http.errors import Unavailable
+from memicos_inference.settings import Settings
+from memicos_inference.verification.table import describe_check
+
+if TYPE_CHECKING:  # imports torch
+    from memicos_engine.selftest.checks import CheckLimits, CheckResult
+    from memicos_engine.selftest.reconstruction_record import ReconstructionRecord
+    from memicos_engine.sources.source import Source
+
+    from memicos_inference.loaded_model import LoadedModel
+
+log = logging.getLogger(__name__)
+
+State = Literal["waiting", "off", "passed", "failed"]
+ENDPOINTS = {"activation": "/v1/activation", "generation": "/v1/steer"}
+"""Path prefixes by the capability of the engine that they need."""
+PROGRESS_FRACTION = 0.95
+"""Share of the loading that is done when the self-test begins."""
+
+
+class Verification:
+    """`state` is "waiting" until the short self-test is over, "off" where none is run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.state: State = "waiting" if settings.selftest_seconds else "off"
+        self.allowed = settings.allow_unverified
+        self.seconds = 0.0
+        self.checks: tuple[CheckResult, ...] = ()
+        """In the order in which they were done. Replaced as a whole, so that readers need no lock."""
+        self._settings = settings
+
+    def run_short(self, loaded: LoadedModel, report: ProgressCallback) -> None:
+        """The checks of the model at the start. Sources are checked when they are first used."""
+        from memicos_engine.selftest import runner
+
+        if self.state == "off":
+            log.warning("no self-test is run: INFERENCE_SELFTEST_SECONDS is 0")
+            return
+        report("checking the numbers", PROGRESS_FRACTION)
+        self._run(loaded, runner.short_limits(self._settings.selftest_seconds, self._settings.selftest_bytes))
+        if self.failed and self.allowed:
+            log.warning("requests that depend on a failed check are answered: ALLOW_UNVERIFIED is set")
+        log.info("self-test %s after %.1f s", self.state, self.seconds)
+
+    def run_full(self, loaded: LoadedModel, show: Callable[[CheckResult], None]) -> None:
+        """Every check of the model and of all sources; `show` gets each result as soon as it is there."""
+        from memicos_engine.selftest import runner
+
+        self._run(loaded, runner.FULL_LIMITS, show)
+        for source_id in loaded.source_cache.ids:
+            load, recorded = partial(loaded.source_cache.get, source_id), partial(self._recorded, loaded, source_id)
+            check = runner.check_source(loaded.model, source_id, load, recorded)
+            self._add(check)
+            show(check)
+
+    def check_source_steps(self, loaded: LoadedModel, source: Source) -> Generator[None, None, None]:
+        """Compare a source with its record when it is first used; yields so that other work can run in between."""
+        from memicos_engine.selftest import runner
+
+        if self.state == "off" or any(check.source == source.id for check in self.checks):
+            return
+        recorded = partial(self._recorded, loaded, source.id)
+        self._add((yield from runner.source_check_steps(loaded.model, source.id, lambda: source, recorded)))
+
+    def require_source(self, source_id: str) -> None:
+        """Raises Unavailable where the check of the source failed."""
+        self._refuse(lambda check: check.source == source_id)
+
+    def forget_source(self, source_id: str) -> None:
+        """Discard the check of a source that was removed: another source may get its id."""
+        self.checks = tuple(check for check in self.checks if check.source != source_id)
+        if self.state in ("passed", "failed"):
+            self.state = "failed" if self.failed else "passed"
+
+    def require_path(self, path: str) -> None:
+        """Raises Unavailable where the endpoint depends on a check of the model that failed."""
+        self._refuse(lambda check: path.startswith(affected_paths(check)))
+
+    @property
+    def failed(self) -> list[CheckResult]:
+        return [check for check in self.checks if check.passed is False]
+
+    def _refuse(self, concerns: Callable[[CheckResult], bool]) -> None:
+        failed = [] if self.allowed else [check for check in self.failed if concerns(check)]
+        if failed:
+            raise Unavailable(
+                "unverified",
+                f"The self-test found wrong numbers, so this is not answered: {'; '.join(map(describe_check, failed))}."
+                " ALLOW_UNVERIFIED=1 has it answered all the same.",
+                60,
+            )
+
+    def _run(self, loaded: LoadedModel, limits: CheckLimits, show: Callable[[CheckResult], None] | None = None) -> None:
+        from memicos_engine.selftest import runner
+
+        began = time.monotonic()
+        hook_names = [info.hook_name for info in loaded.source_cache.infos()]
+        for check in runner.check_model(loaded.model, hook_names, limits):
+            self._add(check)
+            if show:
+                show(check)
+        self.seconds = time.monotonic() - began
+        self.state = "failed" if self.failed else "passed"
+
+    def _add(self, check: CheckResult) -> None:
+        self.checks = (*self.checks, check)
+        if check.passed is False:
+            self.state = "failed"
+            log.error("self-test failed: %s", describe_check(check))
+        elif check.passed is None and check.source is None:
+            log.warning("self-test: %s: %s", check.name, check.detail)
+
+    def _recorded(self, loaded: LoadedModel, source_id: str) -> ReconstructionRecord | None:
+        """The record written here by `memicos sae add`; else the one beside the source's weights."""
+        from memicos_engine.selftest.reconstruction_record import FILE_NAME, read_record, record_path
+
+        record = read_record(record_path(self._settings.probes, loaded.weights, source_id), loaded.weights)
+        folder = loaded.source_cache.folder(source_id)
+        return read_record(folder / FILE_NAME, loaded.weights) if record is None and folder else record
+
+
+def affected_paths(check: CheckResult) -> tuple[str, ...]:
+    """Prefixes of the paths that depend on a check of the model; none for a check of a source."""
+    return () if check.source else tuple(ENDPOINTS[capability] for capability in check.affects)

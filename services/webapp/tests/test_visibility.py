@@ -1,0 +1,420 @@
+"""Who reads what: every route and search x visibility of model, release, source set and source x owner, other, nobody.
+
+`hidden/1-hid` is the source whose visibility is changed; its feature 5 is explained by a text with the word in SECRET.
+What must be seen is computed here from the rules, not by the code under test.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+from memicos_dataset.manifest import Manifest
+from memicos_embeddings.embedder import MINILM
+from memicos_embeddings.minilm import MiniLmEmbedder
+from memicos_embeddings.registry import EmbedderRegistry
+from memicos_testing.fake_inference_server import FakeInferenceServer
+from memicos_webapp.accounts.viewer import LOCAL_OWNER, current_viewer
+from memicos_webapp.app import create_app
+from memicos_webapp.catalog import pages as catalog_pages
+from memicos_webapp.catalog.visibility import NOBODY, Viewer
+from memicos_webapp.datasets.service import load
+from memicos_webapp.embeddings.service import embed_missing
+from memicos_webapp.settings import Settings
+
+SECRET = "Zanzibar"
+OWNER, OTHER = Viewer(2), Viewer(3)
+VIEWERS = {"owner": OWNER, "other": OTHER, "nobody": NOBODY}
+
+Level = Literal["model", "release", "source_set", "source"]
+LEVELS: tuple[Level, ...] = ("model", "release", "source_set", "source")
+TABLES: dict[Level, str] = {
+    "model": "model WHERE id = 'hidden'",
+    "release": "release WHERE id = 'hidden-release'",
+    "source_set": "source_set WHERE model_id = 'hidden'",
+    "source": "source WHERE model_id = 'hidden'",
+}
+# what a request names: its levels are exempt from "no listing has it"
+MODEL, RELEASE, NONE = {"model"}, {"release"}, set[Level]()
+SET, SOURCE = {"model", "release", "source_set"}, set(LEVELS)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A request; `marker` is in its response if and only if the hidden source is shown to who names `named`.
+
+    Where the page does not exist for the viewer (the source is not shown to who names `exists`), it has the status
+    `missing`.
+    """
+
+    path: str
+    named: set[Any]
+    marker: str = SECRET
+    missing: int = 404
+    status: int = 200
+    body: dict[str, Any] | None = None
+    form: dict[str, str] | None = None
+    exists: set[Any] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+FEATURE = {"modelId": "hidden", "layer": "1-hid", "index": 5}
+TURN = [{"role": "user", "content": "Hello"}]
+STEER = {"modelId": "hidden", "features": [{**FEATURE, "strength": 1}], "n_tokens": 2}
+SEARCH = {"query": "whale"}
+TEXT = "the whale rose"
+
+PROBES: dict[tuple[str, str], list[Probe]] = {
+    ("GET", "/"): [
+        Probe("/", NONE, 'href="/hidden"', 200),
+        Probe("/", NONE, "hidden-release", 200),
+        Probe("/", NONE, "/hidden/hid", 200),
+        Probe("/", NONE, "/hidden/1-hid/", 200),
+    ],
+    ("GET", "/jump"): [
+        Probe("/jump?to=1-hid", NONE, "/hidden/1-hid", 303, 303),
+        Probe("/jump?to=hid/5", NONE, "/hidden/1-hid/5", 303, 303),
+        Probe("/jump?to=hidden-release", NONE, "location: /hidden-release", 303, 303),
+    ],
+    ("GET", "/{name}"): [
+        Probe("/hidden", MODEL, "/hidden/hid", exists=SOURCE),
+        Probe("/hidden", MODEL, "/hidden/1-hid", exists=SOURCE),
+        Probe("/hidden-release", RELEASE, "/hidden/hid", exists=SOURCE),
+        Probe("/nope", NONE, "hidden,", 404, 404),
+    ],
+    ("GET", "/{model}/{name}"): [
+        Probe("/hidden/hid", SET, "/hidden/1-hid"),
+        Probe("/hidden/1-hid", SOURCE),
+        Probe("/hidden/1-hid?words=whale", SOURCE),
+        Probe("/hidden/nope", MODEL, "it has 1-hid", 404, 404),
+    ],
+    ("GET", "/{model}/{source}/{index}"): [
+        Probe("/hidden/1-hid/5", SOURCE),
+        Probe("/hidden/1-hid/999", SOURCE, "features are 0 to 63", 404, 404),
+    ],
+    ("GET", "/{model}/{source}/{index}/examples"): [Probe("/hidden/1-hid/5/examples", SOURCE, "whale")],
+    ("GET", "/api/feature/{model}/{source}/{index}"): [Probe("/api/feature/hidden/1-hid/5", SOURCE)],
+    ("GET", "/api-doc"): [Probe("/api-doc", NONE, "/api/feature/hidden/1-hid/", 200)],
+    ("GET", "/search-explanations"): [
+        Probe("/search-explanations?q=animal+island", NONE, missing=200),
+        Probe("/search-explanations?q=animal+island&modelId=hidden", MODEL),
+        Probe("/search-explanations?q=animal+island&releaseName=hidden-release", RELEASE),
+        Probe('/search-explanations?q=animal+island&modelId=hidden&sources=["1-hid"]', SOURCE),
+        Probe("/search-explanations?releaseName=small-release", NONE, 'value="hidden-release"', 200),
+        Probe("/search-explanations?modelId=small", NONE, "<option>hidden</option>", 200),
+    ],
+    ("POST", "/api/explanation/search-all"): [
+        Probe("/api/explanation/search-all", NONE, missing=200, body=SEARCH),
+        Probe("/api/explanation/search-all", NONE, missing=200, body={"query": "animal of an island"}),
+    ],
+    ("POST", "/api/explanation/search-model"): [
+        Probe("/api/explanation/search-model", MODEL, body={**SEARCH, "modelId": "hidden"})
+    ],
+    ("POST", "/api/explanation/search-release"): [
+        Probe("/api/explanation/search-release", RELEASE, body={**SEARCH, "releaseName": "hidden-release"})
+    ],
+    ("POST", "/api/explanation/search"): [
+        Probe("/api/explanation/search", SOURCE, body={**SEARCH, "modelId": "hidden", "layers": ["1-hid"]}),
+        Probe("/api/explanation/search", MODEL, body={**SEARCH, "modelId": "hidden", "layers": []}),
+    ],
+    # no autointerp server runs: who may read the feature gets as far as asking it
+    ("POST", "/api/explanation/generate"): [
+        Probe("/api/explanation/generate", SOURCE, "Autointerp is not running", status=503, body=FEATURE)
+    ],
+    ("POST", "/{model}/{source}/{index}/explain"): [
+        Probe("/hidden/1-hid/5/explain", SOURCE, "Autointerp is not running", status=503, form={})
+    ],
+    ("GET", "/search"): [
+        Probe("/search", NONE, "hidden/hid", 200),
+        Probe("/search?modelId=hidden&sourceSet=hid", SET, 'value="1-hid"', 200),
+        Probe("/search?modelId=hidden&sourceSet=hid&selectedLayers=1-hid", SOURCE, 'value="1-hid"', 200),
+        Probe("/search?modelId=hidden", MODEL, 'value="1-hid"', 200),
+    ],
+    ("GET", "/search-topk-by-token"): [
+        Probe("/search-topk-by-token", NONE, "hidden/hid", 200),
+        Probe("/search-topk-by-token?set=hidden/hid&source=1-hid", SOURCE, 'value="1-hid"', 200),
+    ],
+    ("GET", "/search/sources"): [Probe("/search/sources?set=hidden/hid", SET, 'value="1-hid"', 200)],
+    ("GET", "/search/results"): [
+        Probe(f"/search/results?set=hidden/hid&q={TEXT}&hideDense=false", SET, "/hidden/1-hid/", 400),
+        Probe(f"/search/results?set=hidden/hid&source=1-hid&q={TEXT}&hideDense=false", SOURCE, "/hidden/1-hid/", 400),
+    ],
+    ("GET", "/search-topk-by-token/results"): [
+        Probe(
+            f"/search-topk-by-token/results?set=hidden/hid&source=1-hid&q={TEXT}&hideDense=false",
+            SOURCE,
+            "/hidden/1-hid/",
+            400,
+        )
+    ],
+    ("POST", "/api/search-all"): [
+        Probe("/api/search-all", SET, '"tokens"', body={"modelId": "hidden", "sourceSet": "hid", "text": TEXT}),
+        Probe(
+            "/api/search-all",
+            SOURCE,
+            '"tokens"',
+            body={"modelId": "hidden", "sourceSet": "hid", "text": TEXT, "selectedLayers": ["1-hid"]},
+        ),
+    ],
+    ("POST", "/api/search-topk-by-token"): [
+        Probe(
+            "/api/search-topk-by-token",
+            SOURCE,
+            '"topFeatures"',
+            body={"modelId": "hidden", "source": "1-hid", "text": TEXT},
+        )
+    ],
+    ("POST", "/api/activation/new"): [
+        Probe("/api/activation/new", SOURCE, '"values"', body={"feature": FEATURE, "customText": TEXT})
+    ],
+    ("POST", "/{model}/{source}/{index}/test"): [
+        Probe("/hidden/1-hid/5/test", SOURCE, "memicos recompute", form={"text": TEXT})
+    ],
+    ("POST", "/api/steer"): [Probe("/api/steer", SOURCE, '"STEERED"', body={**STEER, "prompt": "Once"})],
+    ("POST", "/api/steer-chat"): [
+        Probe(
+            "/api/steer-chat",
+            SOURCE,
+            '"STEERED"',
+            body={**STEER, "defaultChatMessages": TURN, "steeredChatMessages": TURN},
+        )
+    ],
+    ("GET", "/steer"): [Probe("/steer", NONE, "/hidden/steer", 307, 307)],
+    ("GET", "/{model}/steer"): [Probe("/hidden/steer?feature=1-hid/5", SOURCE)],
+    ("GET", "/{model}/steer/find"): [
+        Probe("/hidden/steer/find?q=whale", MODEL, missing=200),
+        Probe("/hidden/steer/find?q=5", MODEL, missing=200),
+        Probe("/hidden/steer/find?q=1-hid/5", SOURCE, missing=200),
+    ],
+    ("GET", "/{model}/steer/feature"): [Probe("/hidden/steer/feature?source=1-hid&index=5", SOURCE)],
+    # explanation 1 is of the hidden source and came with its dataset
+    ("POST", "/api/explanation/{explanationId}/delete"): [
+        Probe("/api/explanation/1/delete", SOURCE, "only its author", status=403, body={})
+    ],
+    ("POST", "/explanations/{explanation_id}/delete"): [
+        Probe("/explanations/1/delete", SOURCE, "only its author", status=403, form={})
+    ],
+    ("POST", "/api/explanation/{explanationId}/label"): [
+        Probe("/api/explanation/1/label", SOURCE, '"description"', body={"chosen": False})
+    ],
+    ("POST", "/explanations/{explanation_id}/label"): [
+        Probe("/explanations/1/label", SOURCE, "location: /hidden/1-hid/", status=303, form={"chosen": "false"})
+    ],
+    ("GET", "/{model}/inference"): [Probe("/hidden/inference", SOURCE, "inference ready")],
+    ("GET", "/{model}/{source}/inference"): [Probe("/hidden/1-hid/inference", SOURCE, "inference ready")],
+}
+WITHOUT_DATA = {
+    ("GET", "/api/openapi.json"),
+    ("GET", "/static"),
+    ("GET", "/health"),
+    ("GET", "/{model}/{source}/{index}/explain"),
+}
+"""Routes that read nothing that a person stored."""
+
+
+def routes(app: FastAPI) -> set[tuple[str, str]]:
+    """(method, path) of every route."""
+    contexts: list[Any] = []
+    for route in app.routes:
+        inner: Any = getattr(route, "effective_route_contexts", None)
+        contexts += inner() if inner else [route]
+    return {
+        (method, route.path)
+        for route in contexts
+        for method in (getattr(route, "methods", None) or {"GET"})
+        if method != "HEAD"
+    }
+
+
+def shown(level: Level, visibility: str, viewer: Viewer, named: set[Any]) -> bool:
+    """The rules: everyone reads what is public, its owner what is private, who names it what is unlisted."""
+    return viewer == OWNER or visibility == "public" or (visibility == "unlisted" and level in named)
+
+
+@pytest.fixture(scope="module")
+async def hidden_url(
+    create: Callable[..., Any],
+    small_dataset: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    write_dataset: Callable[..., Manifest],
+) -> str:
+    url = await create("visibility")
+    hidden = tmp_path_factory.mktemp("hidden")
+    write_dataset(hidden, model="hidden", source_set="hid", layers=(1,), seed=5)
+    await load(hidden, url)
+    await load(small_dataset, url)
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("INSERT INTO account (name) VALUES ('owner'), ('other')")
+        await connection.execute(
+            """INSERT INTO explanation (source_id, index, description, method, author_id, chosen_as_label)
+               SELECT id, 5, $1, 'human', 2, true FROM source WHERE name = '1-hid'""",
+            f"the whale called {SECRET}, an animal of the sea by an island",
+        )
+        assert await connection.fetch("SELECT id FROM account ORDER BY id") == [(1,), (2,), (3,)]
+    finally:
+        await connection.close()
+    await embed_missing(url, EmbedderRegistry([MiniLmEmbedder(threads=2)], MINILM, 10))
+    return url
+
+
+@pytest.fixture(scope="module")
+async def app(hidden_url: str, served_inference: Any) -> AsyncIterator[FastAPI]:
+    settings = Settings(
+        _env_file=None,  # pyright: ignore[reportCallIssue]
+        database_url=hidden_url,
+        inference_url=served_inference.url,
+        inference_status_seconds=0,
+        embed_every_seconds=0,
+        search_page=50,
+        autointerp_url="http://127.0.0.1:9",
+    )
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+async def client(
+    app: FastAPI, inference: FakeInferenceServer, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[httpx.AsyncClient]:
+    # features of the small datasets fire more often than those that the home page shows of larger ones
+    monkeypatch.setattr(catalog_pages, "SAMPLE_DENSITY", 1)
+    inference.model, inference.sources = "hidden", ("1-hid",)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        yield client
+    app.dependency_overrides.clear()
+
+
+def see_as(app: FastAPI, viewer: Viewer) -> None:
+    async def override() -> Viewer:
+        return viewer
+
+    app.dependency_overrides[current_viewer] = override
+
+
+async def change(url: str, level: Level, visibility: str, owner: int | None) -> None:
+    """Give one level this visibility and owner; the others are public and without an owner."""
+    connection = await asyncpg.connect(url)
+    try:
+        for other, table in TABLES.items():
+            name, condition = table.split(" ", 1)
+            values = (visibility, owner) if other == level else ("public", None)
+            await connection.execute(
+                f"UPDATE {name} SET visibility = $1::visibility, owner_id = $2 {condition}",  # noqa: S608 (constants)
+                *values,
+            )
+    finally:
+        await connection.close()
+
+
+def test_every_route_has_a_probe(app: FastAPI) -> None:
+    assert set(PROBES) | WITHOUT_DATA == routes(app)
+
+
+async def ask(client: httpx.AsyncClient, method: str, probe: Probe) -> tuple[int, str]:
+    """Status, and headers and body as one text."""
+    answer = await client.request(method, probe.path, json=probe.body, data=probe.form, headers=probe.headers)
+    return answer.status_code, f"location: {answer.headers.get('location', '')}\n{answer.text}"
+
+
+@pytest.mark.parametrize("visibility", ["public", "unlisted", "private"])
+@pytest.mark.parametrize("level", LEVELS)
+async def test_who_reads_what(
+    client: httpx.AsyncClient, app: FastAPI, hidden_url: str, level: Level, visibility: str
+) -> None:
+    await change(hidden_url, level, visibility, OWNER.account_id)
+    wrong = []
+    for name, viewer in VIEWERS.items():
+        see_as(app, viewer)
+        for (method, _), probes in PROBES.items():
+            for probe in probes:
+                seen = shown(level, visibility, viewer, probe.named)
+                exists = shown(level, visibility, viewer, probe.exists or probe.named)
+                status, text = await ask(client, method, probe)
+                expected = probe.status if exists else probe.missing
+                if status != expected or (probe.marker in text) != seen or (not exists and SECRET in text):
+                    wrong.append(
+                        f"{name}: {method} {probe.path} {probe.body or ''}: status {status} for {expected}, "
+                        f"{probe.marker!r} in it: {probe.marker in text} for {seen}"
+                    )
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_what_is_public_beside_it_stays_readable(
+    client: httpx.AsyncClient, app: FastAPI, hidden_url: str, inference: FakeInferenceServer
+) -> None:
+    await change(hidden_url, "source", "private", OWNER.account_id)
+    inference.model, inference.sources = "small", ("1-res", "2-res", "3-res")
+    see_as(app, NOBODY)
+    for path in ("/", "/small", "/small/res", "/small/1-res", "/small/1-res/5", "/small/steer?feature=1-res/5"):
+        assert (await client.get(path)).status_code == 200
+    answer = await client.post("/api/explanation/search-all", json=SEARCH)
+    assert {one["modelId"] for one in answer.json()["results"]} == {"small"}
+
+
+@pytest.mark.parametrize(
+    ("owned", "private"), [("release", "source_set"), ("release", "source"), ("source_set", "source")]
+)
+async def test_a_thing_without_an_owner_has_that_of_what_holds_it(
+    client: httpx.AsyncClient, app: FastAPI, hidden_url: str, owned: Level, private: Level
+) -> None:
+    await change(hidden_url, owned, "public", OWNER.account_id)
+    connection = await asyncpg.connect(hidden_url)
+    name, condition = TABLES[private].split(" ", 1)
+    await connection.execute(f"UPDATE {name} SET visibility = 'private' {condition}")  # noqa: S608 (constants)
+    statuses = {}
+    for who, viewer in VIEWERS.items():
+        see_as(app, viewer)
+        statuses[who] = (await client.get("/hidden/1-hid/5")).status_code
+    assert statuses == {"owner": 200, "other": 404, "nobody": 404}
+    # an owner of its own goes before
+    await connection.execute(f"UPDATE {name} SET owner_id = 3 {condition}")  # noqa: S608 (constants)
+    for who, viewer in VIEWERS.items():
+        see_as(app, viewer)
+        statuses[who] = (await client.get("/hidden/1-hid/5")).status_code
+    assert statuses == {"owner": 404, "other": 200, "nobody": 404}
+    await connection.close()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+async def test_the_owner_of_one_does_not_read_what_another_keeps_private(
+    client: httpx.AsyncClient, app: FastAPI, hidden_url: str, level: Level
+) -> None:
+    await change(hidden_url, level, "private", OTHER.account_id)
+    connection = await asyncpg.connect(hidden_url)
+    for other, table in TABLES.items():
+        name, condition = table.split(" ", 1)
+        if other != level:
+            await connection.execute(f"UPDATE {name} SET owner_id = 2 {condition}")  # noqa: S608 (constants)
+    await connection.close()
+    see_as(app, OWNER)
+    assert (await client.get("/hidden/1-hid/5")).status_code == 404
+    see_as(app, LOCAL_OWNER)
+    assert (await client.get("/hidden/1-hid/5")).status_code == 200
+
+
+@pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 200), ("0.0.0.0", 404)])
+async def test_until_there_is_sign_in_the_local_owner_is_whoever_reaches_loopback(
+    hidden_url: str, served_inference: Any, host: str, status: int
+) -> None:
+    await change(hidden_url, "model", "private", None)
+    settings = Settings(
+        _env_file=None,  # pyright: ignore[reportCallIssue]
+        database_url=hidden_url,
+        host=host,
+        embed_every_seconds=0,
+        inference_url=served_inference.url,
+    )
+    app = create_app(settings)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+    ):
+        assert (await client.get("/hidden/1-hid/5")).status_code == status
