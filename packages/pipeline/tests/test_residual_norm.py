@@ -41,12 +41,12 @@ def test_it_is_the_median_over_the_counted_tokens_of_a_sample(
     with torch.inference_mode():
         states = plain(torch.from_numpy(chosen.astype(np.int64)), output_hidden_states=True).hidden_states[2]
     norms = states[:, 1:].double().norm(dim=-1)
-    measured = residual_norm(model, source, ids)  # pyright: ignore[reportArgumentType]
+    measured = residual_norm(model, source, ids)
     assert measured == pytest.approx(norms.flatten().median().item(), rel=1e-5)
     # tokens above the norm cut do not count
     cut = norms.median().item()
     below = replace(source, recipe=replace(source.recipe, norm_cut=cut))
-    measured = residual_norm(model, below, ids)  # pyright: ignore[reportArgumentType]
+    measured = residual_norm(model, below, ids)
     assert measured is not None
     assert measured == pytest.approx(norms[norms <= cut * (1 + 1e-6)].median().item(), rel=1e-3)
 
@@ -56,4 +56,4 @@ def test_a_source_that_writes_elsewhere_has_none(model: LanguageModel, source: S
     transcoder = replace(source, recipe=recipe)
     assert transcoder.steer_hook != transcoder.hook_name
     ids = np.full((2, 4), 5, dtype=np.int32)
-    assert residual_norm(model, transcoder, ids) is None  # pyright: ignore[reportArgumentType]
+    assert residual_norm(model, transcoder, ids) is None
