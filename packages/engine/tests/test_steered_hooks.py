@@ -80,10 +80,10 @@ def test_every_place_by_every_method(tiny: Any, architecture: str) -> None:
     rows, changes = [Row(ids)], [{}]
     for name in STEERABLE_HOOKS:
         full = f"blocks.1.{name}"
-        if full not in model.places.found:
+        if full not in model.hook_modules.by_name:
             continue
         for method in METHODS:
-            vector = torch.randn(model.places.found[full][1], generator=generator)
+            vector = torch.randn(model.hook_modules.by_name[full][1], generator=generator)
             rows.append(Row(ids, [SteeringVector(full, vector, STRENGTHS[method], method)]))
             changes.append(changes_at(architecture, 1, name, INDEPENDENT[method](vector, STRENGTHS[method])))
     check(model, hf, rows, changes, 5)
@@ -99,7 +99,7 @@ def test_places_of_one_block_at_once(tiny: Any) -> None:
     steers: list[SteeringVector] = []
     changes: Changes = {2: plain_model.added(torch.ones(32), 0.5), 0: plain_model.scaled(torch.ones(32), 2)}
     for i, name in enumerate(n for n in STEERABLE_HOOKS if n != "hook_resid_mid"):
-        first, second = torch.randn(2, model.places.found[f"blocks.1.{name}"][1], generator=generator)
+        first, second = torch.randn(2, model.hook_modules.by_name[f"blocks.1.{name}"][1], generator=generator)
         steers += [
             SteeringVector(f"blocks.1.{name}", first, 2),
             SteeringVector(f"blocks.1.{name}", second, i, "ORTHOGONAL_DECOMP"),

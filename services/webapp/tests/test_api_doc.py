@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from html import unescape
 
 import httpx
 import pytest
@@ -99,3 +100,24 @@ async def test_limits_and_defaults_are_said(app: FastAPI, operation: str, field:
     (one,) = [one for several in found.tags.values() for one in several if one.id == operation]
     (note,) = [each.note for each in one.body if each.name == field]
     assert words in note
+
+
+async def test_a_collapsed_row_shows_the_summary_and_an_open_one_the_errors(
+    client: httpx.AsyncClient, app: FastAPI
+) -> None:
+    html = (await client.get("/api-doc")).text
+    collapsed: dict[str, str] = {}
+    opened: dict[str, str] = {}
+    for section in html.split("<details ")[1:]:
+        summary, rest = section.split("<summary>")[1].split("</summary>")
+        row = Page(summary)
+        ((_, method),) = row.find("span", class_="method")
+        ((_, path),) = row.find("h3")
+        collapsed[f"{method} {path}"] = row.text()
+        opened[f"{method} {path}"] = unescape(rest.split("</details>")[0])
+    for path, methods in app.openapi()["paths"].items():
+        for method, operation in methods.items():
+            name = f"{method.upper()} {path}"
+            assert operation["summary"] in collapsed[name]
+            for status, response in operation["responses"].items():
+                assert status == "200" or response["description"] in opened[name], (name, status)

@@ -5,7 +5,7 @@ import torch
 from memicos_engine.capture.capture import capture
 from memicos_engine.capture.positions import included_positions
 from memicos_engine.model.language_model import LanguageModel
-from memicos_engine.sources.source import SaeSource
+from memicos_engine.sources.source import Source
 
 SAMPLE = 64
 """Contexts, spread over the corpus, that are run for it."""
@@ -13,7 +13,7 @@ BATCH = 8
 
 
 @torch.inference_mode()
-def residual_norm(model: LanguageModel, source: SaeSource, token_ids: np.ndarray) -> float | None:
+def residual_norm(model: LanguageModel, source: Source, token_ids: np.ndarray) -> float | None:
     """Median norm of the activations at the source's hook over the counted tokens of `SAMPLE` of the contexts (N, T).
 
     None for a source that is steered at another hook than it reads, and where no token counts.

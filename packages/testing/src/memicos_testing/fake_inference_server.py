@@ -164,6 +164,7 @@ class FakeInferenceServer:
             "max_completion_tokens": 256,
             "max_prompts": 64,
             "batch_tokens": 1000,
+            "capture_bytes": 2**31,
             "max_values": 100_000,
             "max_hooks": 64,
             "max_num_results": self.max_num_results,

@@ -111,7 +111,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/openapi.json",
         dependencies=[Depends(check_body_text)],
-        responses={422: {"model": errors.ErrorBody, "description": "Invalid request"}},
+        responses={
+            422: {"model": errors.ErrorBody, "description": "A field is missing, of another type or out of its range"},
+            503: {"model": errors.ErrorBody, "description": "The database does not answer, or is busy"},
+        },
     )
     app.state.settings = settings or Settings()
     middleware.install(app, app.state.settings)

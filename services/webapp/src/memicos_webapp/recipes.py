@@ -15,13 +15,15 @@ class SaeRecipe(BaseModel):
     """How values come from activations at the hook."""
 
     weights: str = Field(description="a folder's name, or hf:<owner>/<name>/<path> for a place in the hub")
-    architecture: str
-    dtype: str = Field(description="what the SAE computes in")
+    architecture: str = Field(description="activation function of the SAE: standard (ReLU), jumprelu, topk and others")
+    dtype: str = Field(description="number format that the SAE computes in, such as float32")
     normalize_activations: str = Field(
         description="what is done to activations first: none, layer_norm, constant_norm_rescale, or "
         "expected_average_only_in (multiplied by norm_scaling_factor, where there is one)"
     )
-    norm_scaling_factor: float | None
+    norm_scaling_factor: float | None = Field(
+        description="factor on the activations before the encoder, for expected_average_only_in; null: none"
+    )
     unit_directions: bool = Field(
         description="values are multiplied by the length of the feature's decoder row, where that is not 1"
     )
@@ -30,16 +32,20 @@ class SaeRecipe(BaseModel):
 class Recipe(BaseModel):
     """How text became values of features."""
 
-    model: str
-    weights: str = Field(description="what the model's weights are: a hub id, or words")
-    dtype: str = Field(description="what the model computes in")
-    weight_processing: str
+    model: str = Field(description="id of the model")
+    weights: str = Field(description="where the model's weights come from: an id on the Hugging Face hub, or a text")
+    dtype: str = Field(description="number format that the model computes in, such as float32 or bfloat16")
+    weight_processing: str = Field(
+        description="how the weights were changed on loading, such as none or folded LayerNorm weights"
+    )
     prepend_bos: bool = Field(description="whether BOS is put in front, in a model that has one")
-    hook_name: str = Field(description="TransformerLens' name of the hook point that is read")
+    hook_name: str = Field(description="hook point that the source reads, by its name in TransformerLens")
     context_size: int | None = Field(description="tokens of a window of the texts, or of training where a text is run")
-    ignored_positions: list[int] = Field(description="positions where values mean nothing, beside those above norm_cut")
+    ignored_positions: list[int] = Field(
+        description="token positions whose values have no meaning, 0 is the first; norm_cut may add others"
+    )
     norm_cut: float | None = Field(
-        description="positions whose activation has a larger norm do not count; null: all do"
+        description="tokens whose residual stream has a larger L2 norm do not count; null: all do"
     )
     sae: SaeRecipe | None = Field(description="null for neurons: these are read as they are")
 

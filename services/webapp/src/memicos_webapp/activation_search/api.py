@@ -21,10 +21,14 @@ from memicos_webapp.inference.service import InferenceDep, check_texts
 router = APIRouter(
     tags=["search"],
     responses={
-        400: {"model": ErrorBody, "description": "Unknown source, or a text over the limit"},
+        400: {
+            "model": ErrorBody,
+            "description": "Unknown source, position outside the text, text over the token limit, or too many texts",
+        },
         404: {"model": ErrorBody, "description": "Unknown model or source set"},
         413: {"model": ErrorBody, "description": "The body is too large"},
-        503: {"model": ErrorBody, "description": "Inference is down, loading or busy"},
+        502: {"model": ErrorBody, "description": "The inference server failed, or its response cannot be read"},
+        503: {"model": ErrorBody, "description": "Inference is down, loading or busy; Retry-After says when to repeat"},
     },
 )
 
@@ -33,14 +37,17 @@ def _max_density(threshold: float) -> float | None:
     return threshold if threshold > 0 else None
 
 
-@router.post("/search-all", response_model=SearchAllResult | SearchAllResults)
+@router.post(
+    "/search-all", summary="Search features by activation on a text", response_model=SearchAllResult | SearchAllResults
+)
 async def search_all(
     request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, body: SearchAllRequest
 ) -> SearchAllResult | SearchAllResults:
     """The features of a source set that are most active on a text, over all its sources.
 
     A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation itself and its
-    share of the feature's maximum activation.
+    share of the feature's maximum activation. The number of texts (MEMICOS_TEXTS_AT_ONCE) and their length in tokens
+    (TOKEN_LIMIT of the inference server) have limits; beyond them the response is 400.
     """
     texts = check_texts(request.app.state.settings, body.text)
     query = TextSearchQuery(
@@ -58,13 +65,16 @@ async def search_all(
     return results[0] if isinstance(body.text, str) else SearchAllResults(results=results)
 
 
-@router.post("/search-topk-by-token", response_model=TopkResult | TopkResults)
+@router.post(
+    "/search-topk-by-token", summary="Most active features at each token", response_model=TopkResult | TopkResults
+)
 async def search_topk_by_token(
     request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, body: TopkRequest
 ) -> TopkResult | TopkResults:
     """The most active features of one source at each token of a text.
 
-    A list of texts gives `results`, one for each, in their order.
+    A list of texts gives `results`, one for each, in their order. The number of texts (MEMICOS_TEXTS_AT_ONCE) and
+    their length in tokens (TOKEN_LIMIT of the inference server) have limits; beyond them the response is 400.
     """
     texts = check_texts(request.app.state.settings, body.text)
     query = TokenSearchQuery(

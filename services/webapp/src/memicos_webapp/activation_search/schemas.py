@@ -37,12 +37,15 @@ class SearchAllRequest(Camel):
         max_length=1000,
         description="rank by the sum of the values at these token positions; empty: by the maximum",
     )
-    ignore_bos: bool = Field(True, description="the recipe's ignored positions take no part in maximum and ranking")
+    ignore_bos: bool = Field(
+        True, description="leave the recipe's ignored positions, such as BOS, out of the maximum and the ranking"
+    )
     density_threshold: float = Field(
         -1,
         ge=-1,
         le=1,
-        description="leave out features that fire on more than this share of tokens; -1 or 0: keep all",
+        description="largest activation density: leave out features that are active on a larger share of counted "
+        "tokens; -1 or 0: keep all",
     )
     num_results: int = Field(default=50, ge=1, le=100, description="largest number of features in the response")
     rank: Rank = Field(
@@ -64,19 +67,29 @@ class FoundFeature(Camel):
     layer: str = Field(description="id of the source")
     source: str = Field(description="id of the source")
     index: str = Field(description="index of the feature")
-    values: list[float] = Field(description="the feature's activation at each token")
-    max_value: float = Field(description="the largest activation at a position that counts")
-    max_value_index: int = Field(description="position of maxValue")
-    sum_values: float | None = Field(default=None, description="the sum at sortIndexes, where given")
+    values: list[float] = Field(description="activation of the feature at each token; as many as tokens")
+    max_value: float = Field(description="largest of values; with ignoreBos the ignored positions are left out")
+    max_value_index: int = Field(
+        description="token position of maxValue; 0 is the first token, a prepended BOS included"
+    )
+    sum_values: float | None = Field(
+        default=None, description="sum of values at the positions of sortIndexes; null: none given"
+    )
     share: float | None = Field(
         default=None,
         description="sumValues, or else maxValue, divided by the feature's maximum activation in its dataset; null "
         "where the dataset has none",
     )
     neuron: NeuronBody | None = Field(default=None, description="null where the feature was not imported")
-    dfa_values: list[float] | None = Field(default=None, description="always null")
-    dfa_target_index: int | None = Field(default=None, description="always null")
-    dfa_max_value: float | None = Field(default=None, description="always null")
+    dfa_values: list[float] | None = Field(
+        default=None, description="always null: direct feature attribution is not computed"
+    )
+    dfa_target_index: int | None = Field(
+        default=None, description="always null: direct feature attribution is not computed"
+    )
+    dfa_max_value: float | None = Field(
+        default=None, description="always null: direct feature attribution is not computed"
+    )
 
     @classmethod
     def from_result(cls, model_id: str, result: FeatureResult, contexts: Contexts) -> "FoundFeature":
@@ -100,10 +113,12 @@ class SearchAllResult(Camel):
 
     tokens: list[str] = Field(description="the text's tokens, a prepended BOS first")
     result: list[FoundFeature] = Field(description="features, in the order of `rank`")
-    sort_indexes: list[int] = Field(description="as in the request")
-    rank: Rank = Field(description="as in the request")
+    sort_indexes: list[int] = Field(description="token positions that the request ranked by")
+    rank: Rank = Field(description="raw or share, as in the request")
     recipes: dict[str, Recipe] = Field(description="by source, how the text's values were computed")
-    example_recipes: dict[str, Recipe] = Field(description="by source, how the values of examples were")
+    example_recipes: dict[str, Recipe] = Field(
+        description="by source, how the values of the corpus' examples were computed"
+    )
 
     @classmethod
     def from_results(cls, query: TextSearchQuery, results: TextSearchResults) -> "SearchAllResult":
@@ -129,28 +144,29 @@ class TopkRequest(Camel):
     model_id: str = Field(max_length=100, description="id of the model")
     source: str = Field(max_length=100, description="id of the source")
     text: Texts = Field(description=TEXTS)
-    num_results: int = Field(default=10, ge=1, le=20, description="features at each token")
-    ignore_bos: bool = Field(True, description="the recipe's ignored positions have no features")
+    num_results: int = Field(default=10, ge=1, le=20, description="largest number of features at each token")
+    ignore_bos: bool = Field(True, description="leave the recipe's ignored positions, such as BOS, out of the response")
     density_threshold: float = Field(
         0.01,
         ge=-1,
         le=1,
-        description="leave out features that fire on more than this share of tokens; 0 or -1: keep all",
+        description="largest activation density: leave out features that are active on a larger share of counted "
+        "tokens; 0 or -1: keep all",
     )
 
 
 class TopFeature(Camel):
     """A feature that is active at a token."""
 
-    activation_value: float = Field(description="the activation at the token")
-    feature_index: int = Field(description="index of the feature")
+    activation_value: float = Field(description="activation of the feature at the token")
+    feature_index: int = Field(description="index of the feature in its source, 0 is the first")
     feature: NeuronBody | None = Field(default=None, description="null where the feature was not imported")
 
 
 class TopkToken(Camel):
     """A token with its most active features."""
 
-    position: int = Field(description="position in the prompt, the prepended BOS being 0")
+    position: int = Field(description="token position, 0 is the first token, a prepended BOS included")
     token: str = Field(description="the token's text")
     is_special: bool = Field(description="whether it is a special token, such as BOS")
     top_features: list[TopFeature] = Field(description="features, most active first")
@@ -178,7 +194,7 @@ class TopkResult(Camel):
     source: str = Field(description="id of the source")
     results: list[TopkToken] = Field(description="one per token; without the ignored ones if ignoreBos is true")
     recipe: Recipe = Field(description="how the text's values were computed")
-    example_recipe: Recipe = Field(description="how the values of examples were")
+    example_recipe: Recipe = Field(description="how the values of the corpus' examples were computed")
 
     @classmethod
     def from_results(cls, results: TokenSearchResults, ignore_bos: bool) -> "TopkResult":

@@ -42,6 +42,8 @@ class Operation:
     body: list[Field]
     answers: list[Shape]
     """What a 200 may be: one shape, or one of several."""
+    errors: dict[str, str]
+    """What each error status means, by status."""
     events: dict[str, str]
     """Schemas of the data of server-sent events by the event's name; empty without a stream."""
     curl: str
@@ -172,6 +174,11 @@ class Reader:
             ],
             body=self._fields(body),
             answers=[self._shape(type_of(each), self._resolved(each)) for each in _alternatives(answer)],
+            errors={
+                status: response["description"]
+                for status, response in sorted(one["responses"].items())
+                if status.startswith(("4", "5"))
+            },
             events={name: type_of(schema) for name, schema in _event_schemas(one).items()},
             curl=self._curl(method, path, parameters, body),
         )

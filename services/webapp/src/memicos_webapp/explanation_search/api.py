@@ -20,7 +20,10 @@ from memicos_webapp.explanation_search.service import SearchDep, SearchQuery, Se
 router = APIRouter(
     tags=["explanation"],
     responses={
-        400: {"model": ErrorBody, "description": "The query is too short or too long"},
+        400: {
+            "model": ErrorBody,
+            "description": "The query is too short or too long, or no density is between minDensity and maxDensity",
+        },
         404: {"model": ErrorBody, "description": "Unknown model, source or release"},
         413: {"model": ErrorBody, "description": "The body is too large"},
         429: {
@@ -41,29 +44,51 @@ async def _search(
     return ExplanationSearchResult.from_results(SearchedFor.model_validate(body.model_dump()), results)
 
 
-@router.post("/explanation/search", response_model=ExplanationSearchResult)
+@router.post(
+    "/explanation/search", summary="Search explanations in sources of a model", response_model=ExplanationSearchResult
+)
 async def search_explanations(search: SearchDep, viewer: ViewerDep, body: SearchSourcesBody) -> ExplanationSearchResult:
-    """Features of some sources of a model whose explanations match a query."""
+    """Features of some sources of a model whose explanations match a query.
+
+    Results come in pages: repeat the request with `offset` set to the `nextOffset` of the response. Beyond the limit on
+    paid searches by meaning (429), and where the embedder failed (502), `byMeaning` false still works.
+    """
     return await _search(search, viewer, body, SearchScope(model=body.modelId, sources=tuple(body.layers)))
 
 
-@router.post("/explanation/search-all", response_model=ExplanationSearchResult)
+@router.post("/explanation/search-all", summary="Search all explanations", response_model=ExplanationSearchResult)
 async def search_explanations_all(search: SearchDep, viewer: ViewerDep, body: SearchAllBody) -> ExplanationSearchResult:
-    """Features whose explanations match a query."""
+    """Features of every model whose explanations match a query.
+
+    Results come in pages: repeat the request with `offset` set to the `nextOffset` of the response. Beyond the limit on
+    paid searches by meaning (429), and where the embedder failed (502), `byMeaning` false still works.
+    """
     return await _search(search, viewer, body, SearchScope())
 
 
-@router.post("/explanation/search-model", response_model=ExplanationSearchResult)
+@router.post(
+    "/explanation/search-model", summary="Search explanations of a model", response_model=ExplanationSearchResult
+)
 async def search_explanations_model(
     search: SearchDep, viewer: ViewerDep, body: SearchModelBody
 ) -> ExplanationSearchResult:
-    """Features of a model whose explanations match a query."""
+    """Features of a model whose explanations match a query.
+
+    Results come in pages: repeat the request with `offset` set to the `nextOffset` of the response. Beyond the limit on
+    paid searches by meaning (429), and where the embedder failed (502), `byMeaning` false still works.
+    """
     return await _search(search, viewer, body, SearchScope(model=body.modelId))
 
 
-@router.post("/explanation/search-release", response_model=ExplanationSearchResult)
+@router.post(
+    "/explanation/search-release", summary="Search explanations of a release", response_model=ExplanationSearchResult
+)
 async def search_explanations_release(
     search: SearchDep, viewer: ViewerDep, body: SearchReleaseBody
 ) -> ExplanationSearchResult:
-    """Features of a release whose explanations match a query."""
+    """Features of a release whose explanations match a query.
+
+    Results come in pages: repeat the request with `offset` set to the `nextOffset` of the response. Beyond the limit on
+    paid searches by meaning (429), and where the embedder failed (502), `byMeaning` false still works.
+    """
     return await _search(search, viewer, body, SearchScope(release=body.releaseName))

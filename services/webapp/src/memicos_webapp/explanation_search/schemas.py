@@ -23,8 +23,12 @@ class SearchBody(BaseModel):
         + at_most("query_characters")
     )
     offset: int = Field(default=0, ge=0, le=100_000, description="results to skip; the nextOffset of a response")
-    minDensity: Share = Field(default=None, description="share of tokens that the feature fires on, at least")
-    maxDensity: Share = Field(default=None, description="share of tokens that the feature fires on, at most")
+    minDensity: Share = Field(
+        default=None, description="activation density (share of counted tokens where the feature is active), at least"
+    )
+    maxDensity: Share = Field(
+        default=None, description="activation density (share of counted tokens where the feature is active), at most"
+    )
     byMeaning: bool = Field(
         default=True, description="false: by words only; the query is not embedded, which no limit of costs applies to"
     )
@@ -80,10 +84,10 @@ class ExplanationHit(BaseModel):
     explanationModelName: str | None = Field(description="language model that wrote it; null where none did")
     typeName: str = Field(description="method of the explanation")
     cosine_similarity: float | None = Field(
-        description="of query and explanation; null where the explanation has no vector"
+        description="cosine of the embeddings of query and explanation, -1 to 1; null: it has no embedding"
     )
-    matchedBy: list[str] = Field(description="meaning, words or both")
-    neuron: NeuronBody = Field(description="the feature")
+    matchedBy: list[str] = Field(description="meaning (embeddings), words (text search) or both")
+    neuron: NeuronBody = Field(description="the feature with its label, density, logits and strongest example")
 
     @classmethod
     def from_hit(cls, hit: SearchHit) -> "ExplanationHit":

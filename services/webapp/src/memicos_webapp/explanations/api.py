@@ -24,9 +24,13 @@ BEYOND_LOOPBACK = "Writes are refused: the server is bound beyond loopback"
 
 @router.post(
     "/explanation/generate",
+    summary="Generate an explanation",
     response_model=Generated,
     responses={
-        400: {"model": ErrorBody, "description": "Unsupported type or model, or there is one already"},
+        400: {
+            "model": ErrorBody,
+            "description": "Unsupported type or model, an explanation by both exists, or the feature is never active",
+        },
         403: {"model": ErrorBody, "description": BEYOND_LOOPBACK},
         404: {"model": ErrorBody, "description": "Unknown model, source or index"},
         413: {"model": ErrorBody, "description": "The body is too large"},
@@ -40,7 +44,8 @@ async def generate_explanation(
     """Have a language model explain a feature by its top examples. The explanation is stored and can be searched.
 
     A feature has one explanation per type and language model. It becomes the feature's label only where there is no
-    other explanation, or by choice.
+    other explanation, or by choice. A feature that is never active has no examples to explain it by (400). Only a
+    server that is bound to loopback generates (403 otherwise).
     """
     generated = await service.generate(resources, viewer, body)
     return Generated(explanation=wire.explanation(generated.feature.source, generated.new))
@@ -48,6 +53,7 @@ async def generate_explanation(
 
 @router.post(
     "/explanation/{explanationId}/delete",
+    summary="Delete an explanation",
     response_model=Deleted,
     responses={
         403: {"model": ErrorBody, "description": f"It is not your own. {BEYOND_LOOPBACK}"},
@@ -57,15 +63,20 @@ async def generate_explanation(
 async def delete_explanation(
     _: LocalOwner, viewer: ViewerDep, resources: ExplanationsDep, explanation_id: ExplanationId
 ) -> Deleted:
-    """Delete an explanation of your own. Explanations of datasets cannot be deleted."""
+    """Delete an explanation of your own. Explanations of datasets, or by another account, cannot be deleted (403)."""
     await service.delete(resources, viewer, explanation_id)
     return Deleted(message=f"Explanation {explanation_id} is deleted.")
 
 
 @router.post(
     "/explanation/{explanationId}/label",
+    summary="Choose an explanation as label",
     response_model=ExplanationList,
     responses={
+        400: {
+            "model": ErrorBody,
+            "description": "The body is not JSON, or a text in it has a character that no text can have",
+        },
         403: {"model": ErrorBody, "description": BEYOND_LOOPBACK},
         404: {"model": ErrorBody, "description": "Unknown explanation"},
         413: {"model": ErrorBody, "description": "The body is too large"},
@@ -78,6 +89,10 @@ async def choose_explanation_as_label(
     explanation_id: ExplanationId,
     body: ChooseLabelRequest,
 ) -> ExplanationList:
-    """Choose an explanation as its feature's label: the heading of its page, and its name in lists and results."""
+    """Choose an explanation as its feature's label: the heading of its page, and its name in lists and results.
+
+    With `chosen` false the choice is taken back, and the default rule chooses the label. The response has all
+    explanations of the feature. Only a server that is bound to loopback takes the choice (403 otherwise).
+    """
     feature = await service.choose_label(resources, viewer, explanation_id, body.chosen)
     return ExplanationList(explanations=[wire.explanation(feature.source, row) for row in feature.explanations])

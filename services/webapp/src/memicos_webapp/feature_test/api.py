@@ -14,19 +14,30 @@ from memicos_webapp.inference.service import InferenceDep, check_texts
 router = APIRouter(
     tags=["activation"],
     responses={
-        400: {"model": ErrorBody, "description": "A text over the limit, or too many of them"},
+        400: {
+            "model": ErrorBody,
+            "description": "A text is empty or over the token limit, or there are too many texts",
+        },
         404: {"model": ErrorBody, "description": "Unknown model, source or index"},
         413: {"model": ErrorBody, "description": "The body is too large"},
-        503: {"model": ErrorBody, "description": "Inference is down, loading or busy"},
+        502: {"model": ErrorBody, "description": "The inference server failed, or its response cannot be read"},
+        503: {"model": ErrorBody, "description": "Inference is down, loading or busy; Retry-After says when to repeat"},
     },
 )
 
 
-@router.post("/activation/new", response_model=Activation | list[Activation])
+@router.post(
+    "/activation/new", summary="Activations of a feature on a text", response_model=Activation | list[Activation]
+)
 async def new_activation(
     request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, body: NewActivation
 ) -> Activation | list[Activation]:
-    """A feature's values over a text of yours; a list of texts is answered with a list, in order."""
+    """Run a text through the model; the response has a feature's activation at each token.
+
+    A list of texts is answered with a list, in the same order. The number of texts has a limit
+    (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference server); beyond
+    them the response is 400.
+    """
     texts = check_texts(request.app.state.settings, body.custom_text)
     target = body.feature
     await service.get_feature(database, viewer, target.model_id, target.source, target.index)

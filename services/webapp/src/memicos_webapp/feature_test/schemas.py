@@ -32,21 +32,31 @@ class NewActivation(BaseModel):
 class Activation(Camel):
     """Values over the tokens of one text; every position is there, BOS included."""
 
-    model_id: str
-    layer: str
-    source: str
-    index: str
-    tokens: list[str]
-    values: list[float]
-    max_value: float
-    max_value_token_index: int
-    min_value: float
-    data_index: None = None
-    data_source: Literal["memicos"] = "memicos"
-    created_at: datetime
-    dfa_values: list[float] | None = None
-    dfa_target_index: int | None = None
-    dfa_max_value: float | None = None
-    token_ids: list[int]
-    ignored_positions: list[int] = Field(description="positions where values mean nothing: the source knows no such")
-    recipe: Recipe
+    model_id: str = Field(description="id of the model")
+    layer: str = Field(description="id of the source, the same as source")
+    source: str = Field(description="id of the source")
+    index: str = Field(description="index of the feature in its source, 0 is the first, as a string of digits")
+    tokens: list[str] = Field(description="text of each token that the model read, a prepended BOS included")
+    values: list[float] = Field(description="activation of the feature at each token; as many as tokens")
+    max_value: float = Field(description="largest of values; with ignoreBos the ignored positions are left out")
+    max_value_token_index: int = Field(
+        description="token position of maxValue; 0 is the first token, a prepended BOS included"
+    )
+    min_value: float = Field(description="smallest of values, ignored positions included")
+    data_index: None = Field(default=None, description="always null: the text is not of the corpus")
+    data_source: Literal["memicos"] = Field(default="memicos", description="always memicos: computed by this server")
+    created_at: datetime = Field(description="when the values were computed, in UTC")
+    dfa_values: list[float] | None = Field(
+        default=None, description="always null: direct feature attribution is not computed"
+    )
+    dfa_target_index: int | None = Field(
+        default=None, description="always null: direct feature attribution is not computed"
+    )
+    dfa_max_value: float | None = Field(
+        default=None, description="always null: direct feature attribution is not computed"
+    )
+    token_ids: list[int] = Field(description="id of each token in the model's vocabulary; as many as tokens")
+    ignored_positions: list[int] = Field(
+        description="token positions where the source's activations have no meaning, such as BOS"
+    )
+    recipe: Recipe = Field(description="how the text became values: model, weights, precision, hook and SAE")

@@ -23,7 +23,7 @@ class FeatureId(BaseModel):
 
     model_config = ConfigDict(populate_by_name=True, protected_namespaces=())
 
-    model_id: str = Field(alias="modelId")
+    model_id: str = Field(alias="modelId", description="id of the model")
     source: str = Field(
         validation_alias=AliasChoices("layer", "source"), description="id of the source; also accepted as `source`"
     )
@@ -31,7 +31,7 @@ class FeatureId(BaseModel):
         ge=0,
         le=BIGGEST_INDEX,
         validation_alias=AliasChoices("index", "neuron"),
-        description="a number, or a string of digits",
+        description="index of the feature in its source, 0 is the first; a number, or a string of digits",
     )
 
 
@@ -66,16 +66,20 @@ class _Camel(BaseModel):
 
 
 class WordsBody(_Camel):
-    description: str
-    type_name: str
-    explanation_model_name: str | None
+    """An explanation of a feature, in short."""
+
+    description: str = Field(description="text of the explanation")
+    type_name: str = Field(description="method that made the explanation, such as highlighted-tokens")
+    explanation_model_name: str | None = Field(description="language model that wrote it; null where none did")
 
 
 class ExampleBody(_Camel):
-    tokens: list[str]
-    values: list[float]
-    max_value: float
-    max_value_token_index: int
+    """A context of the corpus with the feature's activations, in short."""
+
+    tokens: list[str] = Field(description="text of each token of the context, BOS included")
+    values: list[float] = Field(description="activation of the feature at each token; as many as tokens")
+    max_value: float = Field(description="largest of values")
+    max_value_token_index: int = Field(description="token position of maxValue; 0 is the first token, BOS included")
 
     @classmethod
     def from_example(cls, example: CardExample, context: ContextRow) -> "ExampleBody":
@@ -87,16 +91,16 @@ class ExampleBody(_Camel):
 class NeuronBody(BaseModel):
     """The part of a feature's JSON that results show; `/api/feature/…` has all of it."""
 
-    modelId: str
-    layer: str
-    source: str
-    index: str
-    maxActApprox: float
-    frac_nonzero: float
-    pos_str: list[str]
-    pos_values: list[float]
-    neg_str: list[str]
-    neg_values: list[float]
+    modelId: str = Field(description="id of the model")
+    layer: str = Field(description="id of the source, the same as source")
+    source: str = Field(description="id of the source")
+    index: str = Field(description="index of the feature in its source, 0 is the first, as a string of digits")
+    maxActApprox: float = Field(description="largest activation of the feature in the corpus; 0: it is never active")
+    frac_nonzero: float = Field(description="activation density: share of counted tokens where it is active, 0 to 1")
+    pos_str: list[str] = Field(description="tokens whose logits the feature raises most, largest effect first")
+    pos_values: list[float] = Field(description="effect on the logit of each token of pos_str")
+    neg_str: list[str] = Field(description="tokens whose logits the feature lowers most, most negative effect first")
+    neg_values: list[float] = Field(description="effect on the logit of each token of neg_str")
     explanations: list[WordsBody] = Field(description="the one that serves as label first")
     activations: list[ExampleBody] = Field(description="the strongest example")
 

@@ -22,7 +22,7 @@ class Named(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     name: str
-    """the name"""
+    """name of the account or release"""
 
 
 class ActivationRow(BaseModel):
@@ -39,27 +39,27 @@ class ActivationRow(BaseModel):
     source: str
     """id of the source"""
     index: str
-    """index of the feature"""
+    """index of the feature in its source, 0 is the first, as a string of digits"""
     tokens: list[str]
     """the context's tokens, BOS included"""
     tokenIds: list[int] | None
-    """What the model read, BOS included; null where the dataset has none."""
+    """id of each token in the model's vocabulary, BOS included; null where the dataset has none"""
     values: list[float]
-    """activation of the feature on each token"""
+    """activation of the feature at each token; as many as tokens"""
     maxValue: float
     """largest of values"""
     maxValueTokenIndex: int
-    """position of the largest value"""
+    """token position of maxValue; 0 is the first token, BOS included"""
     minValue: float
     """smallest of values"""
     qualifyingTokenIndex: int
-    """The position that put the context here; in an interval it need not be the strongest."""
+    """token position by whose activation the context was chosen; in an interval it need not be the strongest"""
     binMin: float
-    """-1 for the strongest examples."""
+    """lower end of the activation interval; -1 for the strongest examples"""
     binMax: float
     """upper end of the activation interval; for the strongest examples the feature's maximum"""
     binContains: float | None
-    """Share of activations inside the interval; null for the strongest examples (clients refuse -1)."""
+    """share of activations inside the interval, 0 to 1; null for the strongest examples"""
     dataIndex: str | None
     """number of the context in its corpus"""
     dataSource: str | None
@@ -125,7 +125,7 @@ class SourceBody(BaseModel):
     setName: str
     """name of the source set"""
     layer: int
-    """number of the layer"""
+    """number of the layer, 0 is the first"""
     hookName: str
     """hook point that the source reads"""
     architecture: str
@@ -169,7 +169,7 @@ class FeatureBody(BaseModel):
     layer: str
     """id of the source"""
     index: str
-    """index of the feature"""
+    """index of the feature in its source, 0 is the first, as a string of digits"""
     sourceSetName: str
     """name of the source set"""
     creator: Named
@@ -177,9 +177,9 @@ class FeatureBody(BaseModel):
     hookName: str
     """hook point that the source reads"""
     maxActApprox: float
-    """largest activation over the corpus"""
+    """largest activation of the feature in the corpus"""
     frac_nonzero: float
-    """share of counted tokens on which the feature is active, 0 to 1"""
+    """activation density: share of counted tokens on which the feature is active, 0 to 1"""
     active_tokens: int
     """tokens on which the feature is active"""
     counted_tokens: int

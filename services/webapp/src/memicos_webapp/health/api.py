@@ -20,19 +20,25 @@ class EmbedderHealth(BaseModel):
     )
     error: str | None = Field(description="why the last attempt failed; null where it did not")
     failures: int = Field(description="attempts that have failed in a row")
-    retry_in_seconds: float | None = Field(description="until the next attempt, while failing")
+    retry_in_seconds: float | None = Field(description="seconds until the next attempt; null unless state is failing")
 
 
 class HealthBody(BaseModel):
+    """Whether the webapp can serve requests."""
+
     status: Literal["healthy", "degraded"] = Field(
         description="degraded: pages are served, but new explanations get no vectors and are found by words only"
     )
-    embedder: EmbedderHealth
+    embedder: EmbedderHealth = Field(description="state of the background task that embeds new explanations")
 
 
-@router.get("/health", responses={503: {"model": ErrorBody, "description": "The database does not answer"}})
+@router.get(
+    "/health",
+    summary="Check the health of the webapp",
+    responses={503: {"model": ErrorBody, "description": "The database does not answer"}},
+)
 async def health(request: Request, database: DatabaseDep) -> HealthBody:
-    """Whether the database answers, and the state of the background embedder."""
+    """Whether the database answers (503 where it does not), and the state of the background embedder."""
     await database.ping()
     background: BackgroundEmbedder = request.app.state.background_embedder
     status = background.status

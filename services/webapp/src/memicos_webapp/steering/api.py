@@ -22,10 +22,14 @@ from memicos_webapp.steering.schemas import (
 router = APIRouter(
     tags=["steer"],
     responses={
-        400: {"model": ErrorBody, "description": "A limit is passed, or the prompt is too long"},
+        400: {
+            "model": ErrorBody,
+            "description": "Too many features or tokens, too large a strength, or the prompt is over the token limit",
+        },
         404: {"model": ErrorBody, "description": "Unknown model, source or index"},
         413: {"model": ErrorBody, "description": "The body is too large"},
-        503: {"model": ErrorBody, "description": "Inference is down, loading or busy"},
+        502: {"model": ErrorBody, "description": "The inference server failed, or its response cannot be read"},
+        503: {"model": ErrorBody, "description": "Inference is down, loading or busy; Retry-After says when to repeat"},
     },
 )
 
@@ -57,7 +61,7 @@ def _event_schema(name: str, data: dict[str, str]) -> dict[str, Any]:
     }
 
 
-@router.post("/steer", response_model=SteerAnswer, responses=_with_events(SteerAnswer))
+@router.post("/steer", summary="Steer a completion", response_model=SteerAnswer, responses=_with_events(SteerAnswer))
 async def steer(
     request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, body: SteerRequest
 ) -> Response | SteerAnswer:
@@ -66,14 +70,20 @@ async def steer(
     With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and the
     log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named `delta` hold
     new text only, and the last event the whole answer. A stream that fails ends in an event named `error`. Closing the
-    connection ends the work.
+    connection stops the generation.
+
+    The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the strength
+    (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have limits; beyond
+    them the response is 400.
     """
     await service.check(database, viewer, request.app.state.settings, body, body.features)
     run = service.completion_run(inference, body, page_link.completion_link(request, body))
     return await event_stream.respond(request, run, body)
 
 
-@router.post("/steer-chat", response_model=SteerChatAnswer, responses=_with_events(SteerChatAnswer))
+@router.post(
+    "/steer-chat", summary="Steer a chat", response_model=SteerChatAnswer, responses=_with_events(SteerChatAnswer)
+)
 async def steer_chat(
     request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, body: SteerChatRequest
 ) -> Response | SteerChatAnswer:
@@ -82,7 +92,11 @@ async def steer_chat(
     With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and the
     log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named `delta` hold
     new text only, and the last event the whole answer. A stream that fails ends in an event named `error`. Closing the
-    connection ends the work.
+    connection stops the generation.
+
+    The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the strength
+    (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have limits; beyond
+    them the response is 400.
     """
     await service.check(database, viewer, request.app.state.settings, body, body.features)
     run = service.chat_run(inference, body, page_link.chat_link(request, body))

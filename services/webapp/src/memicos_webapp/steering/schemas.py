@@ -3,7 +3,7 @@
 Casing is mixed (`modelId` beside `n_tokens`) because the published contract is.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -33,13 +33,30 @@ class SteerSettings(BaseModel):
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
-    model_id: str = Field(alias="modelId")
-    temperature: float = Field(default=0.5, ge=0, le=2, description="0: always the likeliest token")
+    model_id: str = Field(alias="modelId", description="id of the model")
+    temperature: float = Field(
+        default=0.5, ge=0, le=2, description="sampling temperature; 0: always the most probable token"
+    )
     n_tokens: int = Field(default=256, ge=1, description=f"tokens to generate, {at_most('steer_tokens')}")
-    freq_penalty: float = Field(default=1.0, ge=-2, le=2)
-    seed: Annotated[int, Field(ge=-100_000_000, le=100_000_000)] = 16
-    strength_multiplier: float = Field(default=1.0, ge=0, le=10, description="times every feature's strength")
-    steer_method: SteerMethod = "SIMPLE_ADDITIVE"
+    freq_penalty: float = Field(
+        default=1.0,
+        ge=-2,
+        le=2,
+        description="frequency penalty: subtracted from a token's logit, after division by temperature, for each time "
+        "that the token is in the text so far, prompt included; 0 or less, or temperature 0: none",
+    )
+    seed: int = Field(
+        default=16,
+        ge=-100_000_000,
+        le=100_000_000,
+        description="seed of sampling; equal requests with equal seeds give equal text",
+    )
+    strength_multiplier: float = Field(default=1.0, ge=0, le=10, description="factor on every feature's strength")
+    steer_method: SteerMethod = Field(
+        default="SIMPLE_ADDITIVE",
+        description="with c = strength_multiplier x strength, v the decoder vector, u = v / |v| and h the activation: "
+        "SIMPLE_ADDITIVE gives h + c v; ORTHOGONAL_DECOMP multiplies the component along v by c, h + (c - 1) (h.u) u",
+    )
     n_logprobs: int = Field(
         5, ge=0, le=10, description="alternatives reported for each token; 0 sends no log-probabilities"
     )
@@ -71,47 +88,66 @@ class SteerSettings(BaseModel):
 class SteerRequest(SteerSettings):
     model_config = ConfigDict(json_schema_extra=examples.STEER)
 
-    prompt: str = Field(min_length=1)
-    features: list[SteerFeature] = Field(min_length=1, description=at_most("steer_features"))
+    prompt: str = Field(
+        min_length=1,
+        description="text to continue; with the generated tokens it must fit the model's token limit",
+    )
+    features: list[SteerFeature] = Field(
+        min_length=1, description=f"features to steer with, {at_most('steer_features')}"
+    )
 
 
 class ChatMessage(BaseModel):
-    role: Role
-    content: str
+    """A message of a conversation."""
+
+    role: Role = Field(description="author of the message")
+    content: str = Field(description="text of the message, without special tokens")
 
 
 class SteerChatRequest(SteerSettings):
     model_config = ConfigDict(json_schema_extra=examples.STEER_CHAT)
 
-    default_chat_messages: list[ChatMessage] = Field(alias="defaultChatMessages", min_length=1)
-    steered_chat_messages: list[ChatMessage] = Field(alias="steeredChatMessages", min_length=1)
+    default_chat_messages: list[ChatMessage] = Field(
+        alias="defaultChatMessages", min_length=1, description="conversation that DEFAULT, without steering, continues"
+    )
+    steered_chat_messages: list[ChatMessage] = Field(
+        alias="steeredChatMessages", min_length=1, description="conversation that STEERED continues"
+    )
     features: list[SteerFeature] = Field(
-        description=f"{at_most('steer_features')}; with none of them, [], only DEFAULT is generated"
+        description=f"features to steer with, {at_most('steer_features')}; with none, [], only DEFAULT is generated"
     )
     steer_special_tokens: bool = Field(True, description="steer at the chat template's special tokens too")
 
 
 class Turn(BaseModel):
-    role: str
-    content: str
+    """A message of a conversation in an answer."""
+
+    role: str = Field(description="author of the message; assistant for the generated one")
+    content: str = Field(description="text of the message, without special tokens")
 
 
 class TopLogprob(BaseModel):
-    token: str
-    logprob: float
+    """A token that could have come at a position, with its probability."""
+
+    token: str = Field(description="text of the token")
+    logprob: float = Field(description="natural logarithm of the token's probability")
 
 
 class TokenLogprob(Camel):
-    token: str
-    logprob: float
-    top_logprobs: list[TopLogprob]
+    """A generated token with its probability."""
+
+    token: str = Field(description="text of the token")
+    logprob: float = Field(description="natural logarithm of the token's probability")
+    top_logprobs: list[TopLogprob] = Field(
+        description="the n_logprobs most probable tokens at this position, most probable first"
+    )
 
 
 class TokenCounts(BaseModel):
     """Generated tokens so far."""
 
-    STEERED: int | None = None
-    DEFAULT: int | None = None
+    STEERED: int | None = Field(default=None, description="tokens generated with steering; null: not generated")
+    DEFAULT: int | None = Field(default=None, description="tokens generated without steering; null: not generated")
 
 
 class OutputDelta(Camel):
@@ -125,8 +161,12 @@ class OutputDelta(Camel):
 class SteerDelta(Camel):
     """Data of an event named `delta`: the outputs that have new tokens."""
 
-    STEERED: OutputDelta | None = Field(default=None, alias="STEERED")
-    DEFAULT: OutputDelta | None = Field(default=None, alias="DEFAULT")
+    STEERED: OutputDelta | None = Field(
+        default=None, alias="STEERED", description="new part of the output with steering; null: nothing new"
+    )
+    DEFAULT: OutputDelta | None = Field(
+        default=None, alias="DEFAULT", description="new part of the output without steering; null: nothing new"
+    )
 
 
 class SteerResult(Camel):
@@ -135,35 +175,45 @@ class SteerResult(Camel):
     id: str | None = Field(default=None, description="null: runs are not stored")
     share_url: str | None = Field(default=None, description="the steer page with these settings")
     limit: str | None = Field(default=None, description="requests left in this window; null where none is set")
-    tokens: TokenCounts | None = None
+    tokens: TokenCounts | None = Field(default=None, description="number of tokens generated so far, by output")
 
 
 class SteerAnswer(SteerResult):
     """Completions without the prompt."""
 
-    STEERED: str | None = Field(default=None, alias="STEERED")
-    DEFAULT: str | None = Field(default=None, alias="DEFAULT")
+    STEERED: str | None = Field(default=None, alias="STEERED", description="text generated with steering")
+    DEFAULT: str | None = Field(default=None, alias="DEFAULT", description="text generated without steering")
     steered_log_probs: list[TokenLogprob] | None = Field(default=None, description="one for each token of STEERED")
     default_log_probs: list[TokenLogprob] | None = Field(default=None, description="one for each token of DEFAULT")
 
 
 class ChatResult(Camel):
+    """A conversation with the generated message."""
+
     raw: str = Field(description="the conversation as the model read and wrote it, special tokens included")
-    chat_template: list[Turn]
-    logprobs: list[TokenLogprob] | None = None
+    chat_template: list[Turn] = Field(description="messages of the conversation, the generated one last")
+    logprobs: list[TokenLogprob] | None = Field(
+        default=None, description="one for each generated token; null: switched off, or not in this event"
+    )
 
 
 class ChatSettings(BaseModel):
-    temperature: float
-    n_tokens: int
-    freq_penalty: float
-    seed: int
-    strength_multiplier: float
-    steer_special_tokens: bool
-    steer_method: SteerMethod
+    """Settings that the conversation was generated with."""
+
+    temperature: float = Field(description="sampling temperature; 0: always the most probable token")
+    n_tokens: int = Field(description="most tokens that could be generated")
+    freq_penalty: float = Field(description="frequency penalty on the logits of tokens that were already generated")
+    seed: int = Field(description="seed of sampling")
+    strength_multiplier: float = Field(description="factor on every feature's strength")
+    steer_special_tokens: bool = Field(description="whether the chat template's special tokens were steered too")
+    steer_method: SteerMethod = Field(description="how the features' directions changed the residual stream")
 
 
 class SteerChatAnswer(SteerResult):
-    STEERED: ChatResult | None = Field(default=None, alias="STEERED")
-    DEFAULT: ChatResult | None = Field(default=None, alias="DEFAULT")
-    settings: ChatSettings
+    STEERED: ChatResult | None = Field(
+        default=None, alias="STEERED", description="conversation continued with steering; null: no features were sent"
+    )
+    DEFAULT: ChatResult | None = Field(
+        default=None, alias="DEFAULT", description="conversation continued without steering"
+    )
+    settings: ChatSettings = Field(description="settings that both outputs were generated with")

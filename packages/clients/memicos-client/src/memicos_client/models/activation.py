@@ -27,24 +27,24 @@ class Activation:
     """Values over the tokens of one text; every position is there, BOS included.
 
     Attributes:
-        model_id (str):
-        layer (str):
-        source (str):
-        index (str):
-        tokens (list[str]):
-        values (list[float]):
-        max_value (float):
-        max_value_token_index (int):
-        min_value (float):
-        created_at (datetime.datetime):
-        token_ids (list[int]):
-        ignored_positions (list[int]): positions where values mean nothing: the source knows no such
+        model_id (str): id of the model
+        layer (str): id of the source, the same as source
+        source (str): id of the source
+        index (str): index of the feature in its source, 0 is the first, as a string of digits
+        tokens (list[str]): text of each token that the model read, a prepended BOS included
+        values (list[float]): activation of the feature at each token; as many as tokens
+        max_value (float): largest of values; with ignoreBos the ignored positions are left out
+        max_value_token_index (int): token position of maxValue; 0 is the first token, a prepended BOS included
+        min_value (float): smallest of values, ignored positions included
+        created_at (datetime.datetime): when the values were computed, in UTC
+        token_ids (list[int]): id of each token in the model's vocabulary; as many as tokens
+        ignored_positions (list[int]): token positions where the source's activations have no meaning, such as BOS
         recipe (Recipe): How text became values of features.
-        data_index (None | Unset):
-        data_source (Literal['memicos'] | Unset):  Default: 'memicos'.
-        dfa_values (list[float] | None | Unset):
-        dfa_target_index (int | None | Unset):
-        dfa_max_value (float | None | Unset):
+        data_index (None | Unset): always null: the text is not of the corpus
+        data_source (Literal['memicos'] | Unset): always memicos: computed by this server Default: 'memicos'.
+        dfa_values (list[float] | None | Unset): always null: direct feature attribution is not computed
+        dfa_target_index (int | None | Unset): always null: direct feature attribution is not computed
+        dfa_max_value (float | None | Unset): always null: direct feature attribution is not computed
     """
 
     model_id: str

@@ -20,19 +20,19 @@ class ActivationRow:
         model_id (str): id of the model
         layer (str): id of the source
         source (str): id of the source
-        index (str): index of the feature
+        index (str): index of the feature in its source, 0 is the first, as a string of digits
         tokens (list[str]): the context's tokens, BOS included
-        token_ids (list[int] | None): What the model read, BOS included; null where the dataset has none.
-        values (list[float]): activation of the feature on each token
+        token_ids (list[int] | None): id of each token in the model's vocabulary, BOS included; null where the dataset
+            has none
+        values (list[float]): activation of the feature at each token; as many as tokens
         max_value (float): largest of values
-        max_value_token_index (int): position of the largest value
+        max_value_token_index (int): token position of maxValue; 0 is the first token, BOS included
         min_value (float): smallest of values
-        qualifying_token_index (int): The position that put the context here; in an interval it need not be the
-            strongest.
-        bin_min (float): -1 for the strongest examples.
+        qualifying_token_index (int): token position by whose activation the context was chosen; in an interval it need
+            not be the strongest
+        bin_min (float): lower end of the activation interval; -1 for the strongest examples
         bin_max (float): upper end of the activation interval; for the strongest examples the feature's maximum
-        bin_contains (float | None): Share of activations inside the interval; null for the strongest examples (clients
-            refuse -1).
+        bin_contains (float | None): share of activations inside the interval, 0 to 1; null for the strongest examples
         data_index (None | str): number of the context in its corpus
         data_source (None | str): collection of the corpus that the text comes from
         document (None | str): title of the text

@@ -13,10 +13,11 @@ T = TypeVar("T", bound="ChatMessage")
 
 @_attrs_define
 class ChatMessage:
-    """
+    """A message of a conversation.
+
     Attributes:
-        role (ChatMessageRole):
-        content (str):
+        role (ChatMessageRole): author of the message
+        content (str): text of the message, without special tokens
     """
 
     role: ChatMessageRole

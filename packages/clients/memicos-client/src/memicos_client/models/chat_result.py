@@ -18,11 +18,13 @@ T = TypeVar("T", bound="ChatResult")
 
 @_attrs_define
 class ChatResult:
-    """
+    """A conversation with the generated message.
+
     Attributes:
         raw (str): the conversation as the model read and wrote it, special tokens included
-        chat_template (list[Turn]):
-        logprobs (list[TokenLogprob] | None | Unset):
+        chat_template (list[Turn]): messages of the conversation, the generated one last
+        logprobs (list[TokenLogprob] | None | Unset): one for each generated token; null: switched off, or not in this
+            event
     """
 
     raw: str

@@ -16,15 +16,16 @@ T = TypeVar("T", bound="ChatSettings")
 
 @_attrs_define
 class ChatSettings:
-    """
+    """Settings that the conversation was generated with.
+
     Attributes:
-        temperature (float):
-        n_tokens (int):
-        freq_penalty (float):
-        seed (int):
-        strength_multiplier (float):
-        steer_special_tokens (bool):
-        steer_method (ChatSettingsSteerMethod):
+        temperature (float): sampling temperature; 0: always the most probable token
+        n_tokens (int): most tokens that could be generated
+        freq_penalty (float): frequency penalty on the logits of tokens that were already generated
+        seed (int): seed of sampling
+        strength_multiplier (float): factor on every feature's strength
+        steer_special_tokens (bool): whether the chat template's special tokens were steered too
+        steer_method (ChatSettingsSteerMethod): how the features' directions changed the residual stream
     """
 
     temperature: float

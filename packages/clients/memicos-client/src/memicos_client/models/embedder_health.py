@@ -23,7 +23,7 @@ class EmbedderHealth:
             repeated
         error (None | str): why the last attempt failed; null where it did not
         failures (int): attempts that have failed in a row
-        retry_in_seconds (float | None): until the next attempt, while failing
+        retry_in_seconds (float | None): seconds until the next attempt; null unless state is failing
     """
 
     state: EmbedderHealthState

@@ -11,12 +11,13 @@ T = TypeVar("T", bound="ExampleBody")
 
 @_attrs_define
 class ExampleBody:
-    """
+    """A context of the corpus with the feature's activations, in short.
+
     Attributes:
-        tokens (list[str]):
-        values (list[float]):
-        max_value (float):
-        max_value_token_index (int):
+        tokens (list[str]): text of each token of the context, BOS included
+        values (list[float]): activation of the feature at each token; as many as tokens
+        max_value (float): largest of values
+        max_value_token_index (int): token position of maxValue; 0 is the first token, BOS included
     """
 
     tokens: list[str]

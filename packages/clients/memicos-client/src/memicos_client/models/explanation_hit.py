@@ -25,8 +25,9 @@ class ExplanationHit:
         description (str): text of the explanation
         explanation_model_name (None | str): language model that wrote it; null where none did
         type_name (str): method of the explanation
-        cosine_similarity (float | None): of query and explanation; null where the explanation has no vector
-        matched_by (list[str]): meaning, words or both
+        cosine_similarity (float | None): cosine of the embeddings of query and explanation, -1 to 1; null: it has no
+            embedding
+        matched_by (list[str]): meaning (embeddings), words (text search) or both
         neuron (NeuronBody): The part of a feature's JSON that results show; `/api/feature/…` has all of it.
     """
 

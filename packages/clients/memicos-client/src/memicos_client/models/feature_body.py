@@ -29,12 +29,12 @@ class FeatureBody:
     Attributes:
         model_id (str): id of the model
         layer (str): id of the source
-        index (str): index of the feature
+        index (str): index of the feature in its source, 0 is the first, as a string of digits
         source_set_name (str): name of the source set
         creator (Named): An object of which only the name is known.
         hook_name (str): hook point that the source reads
-        max_act_approx (float): largest activation over the corpus
-        frac_nonzero (float): share of counted tokens on which the feature is active, 0 to 1
+        max_act_approx (float): largest activation of the feature in the corpus
+        frac_nonzero (float): activation density: share of counted tokens on which the feature is active, 0 to 1
         active_tokens (int): tokens on which the feature is active
         counted_tokens (int): tokens of the corpus that count: without ignored positions
         freq_hist_data_bar_heights (list[int]): histogram of non-zero activations: tokens in each bin

@@ -14,9 +14,9 @@ class FeatureId:
     """A feature as any of the known clients names it.
 
     Attributes:
-        model_id (str):
+        model_id (str): id of the model
         layer (str): id of the source; also accepted as `source`
-        index (int): a number, or a string of digits
+        index (int): index of the feature in its source, 0 is the first; a number, or a string of digits
     """
 
     model_id: str

@@ -24,16 +24,16 @@ class FoundFeature:
         layer (str): id of the source
         source (str): id of the source
         index (str): index of the feature
-        values (list[float]): the feature's activation at each token
-        max_value (float): the largest activation at a position that counts
-        max_value_index (int): position of maxValue
-        sum_values (float | None | Unset): the sum at sortIndexes, where given
+        values (list[float]): activation of the feature at each token; as many as tokens
+        max_value (float): largest of values; with ignoreBos the ignored positions are left out
+        max_value_index (int): token position of maxValue; 0 is the first token, a prepended BOS included
+        sum_values (float | None | Unset): sum of values at the positions of sortIndexes; null: none given
         share (float | None | Unset): sumValues, or else maxValue, divided by the feature's maximum activation in its
             dataset; null where the dataset has none
         neuron (NeuronBody | None | Unset): null where the feature was not imported
-        dfa_values (list[float] | None | Unset): always null
-        dfa_target_index (int | None | Unset): always null
-        dfa_max_value (float | None | Unset): always null
+        dfa_values (list[float] | None | Unset): always null: direct feature attribution is not computed
+        dfa_target_index (int | None | Unset): always null: direct feature attribution is not computed
+        dfa_max_value (float | None | Unset): always null: direct feature attribution is not computed
     """
 
     model_id: str

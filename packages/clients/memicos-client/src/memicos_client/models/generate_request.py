@@ -15,9 +15,9 @@ T = TypeVar("T", bound="GenerateRequest")
 class GenerateRequest:
     """
     Attributes:
-        model_id (str):
+        model_id (str): id of the model
         layer (str): id of the source; also accepted as `source`
-        index (int): a number, or a string of digits
+        index (int): index of the feature in its source, 0 is the first; a number, or a string of digits
         explanation_type (str | Unset): how to explain; so far highlighted-tokens only Default: 'highlighted-tokens'.
         explanation_model_name (None | str | Unset): the language model as its provider names it; null or empty: the
             autointerp server's choice

@@ -17,7 +17,8 @@ T = TypeVar("T", bound="HealthBody")
 
 @_attrs_define
 class HealthBody:
-    """
+    """Whether the webapp can serve requests.
+
     Attributes:
         status (HealthBodyStatus): degraded: pages are served, but new explanations get no vectors and are found by
             words only

@@ -14,7 +14,7 @@ class Named:
     """An object of which only the name is known.
 
     Attributes:
-        name (str): the name
+        name (str): name of the account or release
     """
 
     name: str

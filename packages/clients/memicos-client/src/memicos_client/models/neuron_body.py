@@ -19,16 +19,16 @@ class NeuronBody:
     """The part of a feature's JSON that results show; `/api/feature/…` has all of it.
 
     Attributes:
-        model_id (str):
-        layer (str):
-        source (str):
-        index (str):
-        max_act_approx (float):
-        frac_nonzero (float):
-        pos_str (list[str]):
-        pos_values (list[float]):
-        neg_str (list[str]):
-        neg_values (list[float]):
+        model_id (str): id of the model
+        layer (str): id of the source, the same as source
+        source (str): id of the source
+        index (str): index of the feature in its source, 0 is the first, as a string of digits
+        max_act_approx (float): largest activation of the feature in the corpus; 0: it is never active
+        frac_nonzero (float): activation density: share of counted tokens where it is active, 0 to 1
+        pos_str (list[str]): tokens whose logits the feature raises most, largest effect first
+        pos_values (list[float]): effect on the logit of each token of pos_str
+        neg_str (list[str]): tokens whose logits the feature lowers most, most negative effect first
+        neg_values (list[float]): effect on the logit of each token of neg_str
         explanations (list[WordsBody]): the one that serves as label first
         activations (list[ExampleBody]): the strongest example
     """

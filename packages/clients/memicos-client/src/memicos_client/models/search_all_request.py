@@ -24,9 +24,10 @@ class SearchAllRequest:
         text (list[str] | str): one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE)
         selected_layers (list[str] | Unset): source ids; empty means every source of the set
         sort_indexes (list[int] | Unset): rank by the sum of the values at these token positions; empty: by the maximum
-        ignore_bos (bool | Unset): the recipe's ignored positions take no part in maximum and ranking Default: True.
-        density_threshold (float | Unset): leave out features that fire on more than this share of tokens; -1 or 0: keep
-            all Default: -1.0.
+        ignore_bos (bool | Unset): leave the recipe's ignored positions, such as BOS, out of the maximum and the ranking
+            Default: True.
+        density_threshold (float | Unset): largest activation density: leave out features that are active on a larger
+            share of counted tokens; -1 or 0: keep all Default: -1.0.
         num_results (int | Unset): largest number of features in the response Default: 50.
         rank (SearchAllRequestRank | Unset): raw: by activation, as the source computes it; deeper layers have larger
             ones. share: by the activation divided by the feature's maximum activation in its dataset; features without one

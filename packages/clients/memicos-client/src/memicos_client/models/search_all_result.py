@@ -27,10 +27,10 @@ class SearchAllResult:
     Attributes:
         tokens (list[str]): the text's tokens, a prepended BOS first
         result (list[FoundFeature]): features, in the order of `rank`
-        sort_indexes (list[int]): as in the request
-        rank (SearchAllResultRank): as in the request
+        sort_indexes (list[int]): token positions that the request ranked by
+        rank (SearchAllResultRank): raw or share, as in the request
         recipes (SearchAllResultRecipes): by source, how the text's values were computed
-        example_recipes (SearchAllResultExamplerecipes): by source, how the values of examples were
+        example_recipes (SearchAllResultExamplerecipes): by source, how the values of the corpus' examples were computed
     """
 
     tokens: list[str]

@@ -15,7 +15,7 @@ T = TypeVar("T", bound="SearchAllResultExamplerecipes")
 
 @_attrs_define
 class SearchAllResultExamplerecipes:
-    """by source, how the values of examples were"""
+    """by source, how the values of the corpus' examples were computed"""
 
     additional_properties: dict[str, Recipe] = _attrs_field(init=False, factory=dict)
 

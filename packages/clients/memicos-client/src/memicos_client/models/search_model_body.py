@@ -20,8 +20,10 @@ class SearchModelBody:
             MEMICOS_QUERY_CHARACTERS)
         model_id (str): id of the model
         offset (int | Unset): results to skip; the nextOffset of a response Default: 0.
-        min_density (float | None | Unset): share of tokens that the feature fires on, at least
-        max_density (float | None | Unset): share of tokens that the feature fires on, at most
+        min_density (float | None | Unset): activation density (share of counted tokens where the feature is active), at
+            least
+        max_density (float | None | Unset): activation density (share of counted tokens where the feature is active), at
+            most
         by_meaning (bool | Unset): false: by words only; the query is not embedded, which no limit of costs applies to
             Default: True.
     """

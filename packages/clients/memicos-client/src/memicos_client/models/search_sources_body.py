@@ -21,8 +21,10 @@ class SearchSourcesBody:
         model_id (str): id of the model
         layers (list[str]): ids of sources; empty: every source of the model
         offset (int | Unset): results to skip; the nextOffset of a response Default: 0.
-        min_density (float | None | Unset): share of tokens that the feature fires on, at least
-        max_density (float | None | Unset): share of tokens that the feature fires on, at most
+        min_density (float | None | Unset): activation density (share of counted tokens where the feature is active), at
+            least
+        max_density (float | None | Unset): activation density (share of counted tokens where the feature is active), at
+            most
         by_meaning (bool | Unset): false: by words only; the query is not embedded, which no limit of costs applies to
             Default: True.
     """

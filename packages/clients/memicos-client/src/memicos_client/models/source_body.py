@@ -22,7 +22,7 @@ class SourceBody:
         id (str): id of the source: <layer>-<set>
         model_id (str): id of the model
         set_name (str): name of the source set
-        layer (int): number of the layer
+        layer (int): number of the layer, 0 is the first
         hook_name (str): hook point that the source reads
         architecture (str): architecture of the SAE
         d_sae (int): number of features

@@ -24,9 +24,9 @@ class SteerAnswer:
         id (None | str | Unset): null: runs are not stored
         share_url (None | str | Unset): the steer page with these settings
         limit (None | str | Unset): requests left in this window; null where none is set
-        tokens (None | TokenCounts | Unset):
-        steered (None | str | Unset):
-        default (None | str | Unset):
+        tokens (None | TokenCounts | Unset): number of tokens generated so far, by output
+        steered (None | str | Unset): text generated with steering
+        default (None | str | Unset): text generated without steering
         steered_log_probs (list[TokenLogprob] | None | Unset): one for each token of STEERED
         default_log_probs (list[TokenLogprob] | None | Unset): one for each token of DEFAULT
     """

@@ -21,13 +21,13 @@ T = TypeVar("T", bound="SteerChatAnswer")
 class SteerChatAnswer:
     """
     Attributes:
-        settings (ChatSettings):
+        settings (ChatSettings): Settings that the conversation was generated with.
         id (None | str | Unset): null: runs are not stored
         share_url (None | str | Unset): the steer page with these settings
         limit (None | str | Unset): requests left in this window; null where none is set
-        tokens (None | TokenCounts | Unset):
-        steered (ChatResult | None | Unset):
-        default (ChatResult | None | Unset):
+        tokens (None | TokenCounts | Unset): number of tokens generated so far, by output
+        steered (ChatResult | None | Unset): conversation continued with steering; null: no features were sent
+        default (ChatResult | None | Unset): conversation continued without steering
     """
 
     settings: ChatSettings

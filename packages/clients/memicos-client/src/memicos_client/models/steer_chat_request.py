@@ -24,17 +24,21 @@ T = TypeVar("T", bound="SteerChatRequest")
 class SteerChatRequest:
     """
     Attributes:
-        model_id (str):
-        default_chat_messages (list[ChatMessage]):
-        steered_chat_messages (list[ChatMessage]):
-        features (list[SteerFeature]): at most 16 (setting MEMICOS_STEER_FEATURES); with none of them, [], only DEFAULT
-            is generated
-        temperature (float | Unset): 0: always the likeliest token Default: 0.5.
+        model_id (str): id of the model
+        default_chat_messages (list[ChatMessage]): conversation that DEFAULT, without steering, continues
+        steered_chat_messages (list[ChatMessage]): conversation that STEERED continues
+        features (list[SteerFeature]): features to steer with, at most 16 (setting MEMICOS_STEER_FEATURES); with none,
+            [], only DEFAULT is generated
+        temperature (float | Unset): sampling temperature; 0: always the most probable token Default: 0.5.
         n_tokens (int | Unset): tokens to generate, at most 256 (setting MEMICOS_STEER_TOKENS) Default: 256.
-        freq_penalty (float | Unset):  Default: 1.0.
-        seed (int | Unset):  Default: 16.
-        strength_multiplier (float | Unset): times every feature's strength Default: 1.0.
-        steer_method (SteerChatRequestSteerMethod | Unset):  Default: 'SIMPLE_ADDITIVE'.
+        freq_penalty (float | Unset): frequency penalty: subtracted from a token's logit, after division by temperature,
+            for each time that the token is in the text so far, prompt included; 0 or less, or temperature 0: none Default:
+            1.0.
+        seed (int | Unset): seed of sampling; equal requests with equal seeds give equal text Default: 16.
+        strength_multiplier (float | Unset): factor on every feature's strength Default: 1.0.
+        steer_method (SteerChatRequestSteerMethod | Unset): with c = strength_multiplier x strength, v the decoder
+            vector, u = v / |v| and h the activation: SIMPLE_ADDITIVE gives h + c v; ORTHOGONAL_DECOMP multiplies the
+            component along v by c, h + (c - 1) (h.u) u Default: 'SIMPLE_ADDITIVE'.
         n_logprobs (int | Unset): alternatives reported for each token; 0 sends no log-probabilities Default: 5.
         stream (bool | Unset): answer with server-sent events; each is the whole answer so far, unless `delta` is set
             Default: False.

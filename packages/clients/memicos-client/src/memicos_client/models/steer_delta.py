@@ -20,8 +20,8 @@ class SteerDelta:
     """Data of an event named `delta`: the outputs that have new tokens.
 
     Attributes:
-        steered (None | OutputDelta | Unset):
-        default (None | OutputDelta | Unset):
+        steered (None | OutputDelta | Unset): new part of the output with steering; null: nothing new
+        default (None | OutputDelta | Unset): new part of the output without steering; null: nothing new
     """
 
     steered: None | OutputDelta | Unset = UNSET

@@ -13,9 +13,9 @@ T = TypeVar("T", bound="SteerFeature")
 class SteerFeature:
     """
     Attributes:
-        model_id (str):
+        model_id (str): id of the model
         layer (str): id of the source; also accepted as `source`
-        index (int): a number, or a string of digits
+        index (int): index of the feature in its source, 0 is the first; a number, or a string of digits
         strength (float): multiplies the unit decoder direction, in residual units; in either direction at most 10000
             (setting MEMICOS_STEER_STRENGTH)
     """

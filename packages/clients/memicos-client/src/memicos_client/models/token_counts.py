@@ -16,8 +16,8 @@ class TokenCounts:
     """Generated tokens so far.
 
     Attributes:
-        steered (int | None | Unset):
-        default (int | None | Unset):
+        steered (int | None | Unset): tokens generated with steering; null: not generated
+        default (int | None | Unset): tokens generated without steering; null: not generated
     """
 
     steered: int | None | Unset = UNSET

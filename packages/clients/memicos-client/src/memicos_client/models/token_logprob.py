@@ -15,11 +15,12 @@ T = TypeVar("T", bound="TokenLogprob")
 
 @_attrs_define
 class TokenLogprob:
-    """
+    """A generated token with its probability.
+
     Attributes:
-        token (str):
-        logprob (float):
-        top_logprobs (list[TopLogprob]):
+        token (str): text of the token
+        logprob (float): natural logarithm of the token's probability
+        top_logprobs (list[TopLogprob]): the n_logprobs most probable tokens at this position, most probable first
     """
 
     token: str

@@ -20,8 +20,8 @@ class TopFeature:
     """A feature that is active at a token.
 
     Attributes:
-        activation_value (float): the activation at the token
-        feature_index (int): index of the feature
+        activation_value (float): activation of the feature at the token
+        feature_index (int): index of the feature in its source, 0 is the first
         feature (NeuronBody | None | Unset): null where the feature was not imported
     """
 

@@ -11,10 +11,11 @@ T = TypeVar("T", bound="TopLogprob")
 
 @_attrs_define
 class TopLogprob:
-    """
+    """A token that could have come at a position, with its probability.
+
     Attributes:
-        token (str):
-        logprob (float):
+        token (str): text of the token
+        logprob (float): natural logarithm of the token's probability
     """
 
     token: str

@@ -18,10 +18,10 @@ class TopkRequest:
         model_id (str): id of the model
         source (str): id of the source
         text (list[str] | str): one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE)
-        num_results (int | Unset): features at each token Default: 10.
-        ignore_bos (bool | Unset): the recipe's ignored positions have no features Default: True.
-        density_threshold (float | Unset): leave out features that fire on more than this share of tokens; 0 or -1: keep
-            all Default: 0.01.
+        num_results (int | Unset): largest number of features at each token Default: 10.
+        ignore_bos (bool | Unset): leave the recipe's ignored positions, such as BOS, out of the response Default: True.
+        density_threshold (float | Unset): largest activation density: leave out features that are active on a larger
+            share of counted tokens; 0 or -1: keep all Default: 0.01.
     """
 
     model_id: str

@@ -18,7 +18,7 @@ class TopkToken:
     """A token with its most active features.
 
     Attributes:
-        position (int): position in the prompt, the prepended BOS being 0
+        position (int): token position, 0 is the first token, a prepended BOS included
         token (str): the token's text
         is_special (bool): whether it is a special token, such as BOS
         top_features (list[TopFeature]): features, most active first

@@ -11,10 +11,11 @@ T = TypeVar("T", bound="Turn")
 
 @_attrs_define
 class Turn:
-    """
+    """A message of a conversation in an answer.
+
     Attributes:
-        role (str):
-        content (str):
+        role (str): author of the message; assistant for the generated one
+        content (str): text of the message, without special tokens
     """
 
     role: str

@@ -11,11 +11,12 @@ T = TypeVar("T", bound="WordsBody")
 
 @_attrs_define
 class WordsBody:
-    """
+    """An explanation of a feature, in short.
+
     Attributes:
-        description (str):
-        type_name (str):
-        explanation_model_name (None | str):
+        description (str): text of the explanation
+        type_name (str): method that made the explanation, such as highlighted-tokens
+        explanation_model_name (None | str): language model that wrote it; null where none did
     """
 
     description: str

@@ -79,6 +79,11 @@ def _parse_response(
 
         return response_422
 
+    if response.status_code == 502:
+        response_502 = ErrorBody.from_dict(response.json())
+
+        return response_502
+
     if response.status_code == 503:
         response_503 = ErrorBody.from_dict(response.json())
 
@@ -106,9 +111,14 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: NewActivation,
 ) -> Response[Activation | list[Activation] | ErrorBody]:
-    """New Activation
+    """Activations of a feature on a text
 
-     A feature's values over a text of yours; a list of texts is answered with a list, in order.
+     Run a text through the model; the response has a feature's activation at each token.
+
+    A list of texts is answered with a list, in the same order. The number of texts has a limit
+    (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference
+    server); beyond
+    them the response is 400.
 
     Args:
         body (NewActivation):
@@ -137,9 +147,14 @@ def sync(
     client: AuthenticatedClient | Client,
     body: NewActivation,
 ) -> Activation | list[Activation] | ErrorBody | None:
-    """New Activation
+    """Activations of a feature on a text
 
-     A feature's values over a text of yours; a list of texts is answered with a list, in order.
+     Run a text through the model; the response has a feature's activation at each token.
+
+    A list of texts is answered with a list, in the same order. The number of texts has a limit
+    (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference
+    server); beyond
+    them the response is 400.
 
     Args:
         body (NewActivation):
@@ -163,9 +178,14 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: NewActivation,
 ) -> Response[Activation | list[Activation] | ErrorBody]:
-    """New Activation
+    """Activations of a feature on a text
 
-     A feature's values over a text of yours; a list of texts is answered with a list, in order.
+     Run a text through the model; the response has a feature's activation at each token.
+
+    A list of texts is answered with a list, in the same order. The number of texts has a limit
+    (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference
+    server); beyond
+    them the response is 400.
 
     Args:
         body (NewActivation):
@@ -192,9 +212,14 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: NewActivation,
 ) -> Activation | list[Activation] | ErrorBody | None:
-    """New Activation
+    """Activations of a feature on a text
 
-     A feature's values over a text of yours; a list of texts is answered with a list, in order.
+     Run a text through the model; the response has a feature's activation at each token.
+
+    A list of texts is answered with a list, in the same order. The number of texts has a limit
+    (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference
+    server); beyond
+    them the response is 400.
 
     Args:
         body (NewActivation):

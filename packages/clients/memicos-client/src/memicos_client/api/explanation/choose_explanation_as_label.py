@@ -42,6 +42,11 @@ def _parse_response(
 
         return response_200
 
+    if response.status_code == 400:
+        response_400 = ErrorBody.from_dict(response.json())
+
+        return response_400
+
     if response.status_code == 403:
         response_403 = ErrorBody.from_dict(response.json())
 
@@ -61,6 +66,11 @@ def _parse_response(
         response_422 = ErrorBody.from_dict(response.json())
 
         return response_422
+
+    if response.status_code == 503:
+        response_503 = ErrorBody.from_dict(response.json())
+
+        return response_503
 
     if client.raise_on_unexpected_status:
         raise errors.UnexpectedStatus(response.status_code, response.content)
@@ -85,10 +95,15 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: ChooseLabelRequest,
 ) -> Response[ErrorBody | ExplanationList]:
-    """Choose Explanation As Label
+    """Choose an explanation as label
 
      Choose an explanation as its feature's label: the heading of its page, and its name in lists and
     results.
+
+    With `chosen` false the choice is taken back, and the default rule chooses the label. The response
+    has all
+    explanations of the feature. Only a server that is bound to loopback takes the choice (403
+    otherwise).
 
     Args:
         explanation_id (int): id of the explanation
@@ -120,10 +135,15 @@ def sync(
     client: AuthenticatedClient | Client,
     body: ChooseLabelRequest,
 ) -> ErrorBody | ExplanationList | None:
-    """Choose Explanation As Label
+    """Choose an explanation as label
 
      Choose an explanation as its feature's label: the heading of its page, and its name in lists and
     results.
+
+    With `chosen` false the choice is taken back, and the default rule chooses the label. The response
+    has all
+    explanations of the feature. Only a server that is bound to loopback takes the choice (403
+    otherwise).
 
     Args:
         explanation_id (int): id of the explanation
@@ -150,10 +170,15 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: ChooseLabelRequest,
 ) -> Response[ErrorBody | ExplanationList]:
-    """Choose Explanation As Label
+    """Choose an explanation as label
 
      Choose an explanation as its feature's label: the heading of its page, and its name in lists and
     results.
+
+    With `chosen` false the choice is taken back, and the default rule chooses the label. The response
+    has all
+    explanations of the feature. Only a server that is bound to loopback takes the choice (403
+    otherwise).
 
     Args:
         explanation_id (int): id of the explanation
@@ -183,10 +208,15 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: ChooseLabelRequest,
 ) -> ErrorBody | ExplanationList | None:
-    """Choose Explanation As Label
+    """Choose an explanation as label
 
      Choose an explanation as its feature's label: the heading of its page, and its name in lists and
     results.
+
+    With `chosen` false the choice is taken back, and the default rule chooses the label. The response
+    has all
+    explanations of the feature. Only a server that is bound to loopback takes the choice (403
+    otherwise).
 
     Args:
         explanation_id (int): id of the explanation

@@ -46,6 +46,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_422
 
+    if response.status_code == 503:
+        response_503 = ErrorBody.from_dict(response.json())
+
+        return response_503
+
     if client.raise_on_unexpected_status:
         raise errors.UnexpectedStatus(response.status_code, response.content)
     else:
@@ -66,9 +71,10 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[Deleted | ErrorBody]:
-    """Delete Explanation
+    """Delete an explanation
 
-     Delete an explanation of your own. Explanations of datasets cannot be deleted.
+     Delete an explanation of your own. Explanations of datasets, or by another account, cannot be
+    deleted (403).
 
     Args:
         explanation_id (int): id of the explanation
@@ -97,9 +103,10 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
 ) -> Deleted | ErrorBody | None:
-    """Delete Explanation
+    """Delete an explanation
 
-     Delete an explanation of your own. Explanations of datasets cannot be deleted.
+     Delete an explanation of your own. Explanations of datasets, or by another account, cannot be
+    deleted (403).
 
     Args:
         explanation_id (int): id of the explanation
@@ -123,9 +130,10 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[Deleted | ErrorBody]:
-    """Delete Explanation
+    """Delete an explanation
 
-     Delete an explanation of your own. Explanations of datasets cannot be deleted.
+     Delete an explanation of your own. Explanations of datasets, or by another account, cannot be
+    deleted (403).
 
     Args:
         explanation_id (int): id of the explanation
@@ -152,9 +160,10 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
 ) -> Deleted | ErrorBody | None:
-    """Delete Explanation
+    """Delete an explanation
 
-     Delete an explanation of your own. Explanations of datasets cannot be deleted.
+     Delete an explanation of your own. Explanations of datasets, or by another account, cannot be
+    deleted (403).
 
     Args:
         explanation_id (int): id of the explanation

@@ -93,14 +93,16 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: GenerateRequest,
 ) -> Response[ErrorBody | Generated]:
-    """Generate Explanation
+    """Generate an explanation
 
      Have a language model explain a feature by its top examples. The explanation is stored and can be
     searched.
 
     A feature has one explanation per type and language model. It becomes the feature's label only where
     there is no
-    other explanation, or by choice.
+    other explanation, or by choice. A feature that is never active has no examples to explain it by
+    (400). Only a
+    server that is bound to loopback generates (403 otherwise).
 
     Args:
         body (GenerateRequest):
@@ -129,14 +131,16 @@ def sync(
     client: AuthenticatedClient | Client,
     body: GenerateRequest,
 ) -> ErrorBody | Generated | None:
-    """Generate Explanation
+    """Generate an explanation
 
      Have a language model explain a feature by its top examples. The explanation is stored and can be
     searched.
 
     A feature has one explanation per type and language model. It becomes the feature's label only where
     there is no
-    other explanation, or by choice.
+    other explanation, or by choice. A feature that is never active has no examples to explain it by
+    (400). Only a
+    server that is bound to loopback generates (403 otherwise).
 
     Args:
         body (GenerateRequest):
@@ -160,14 +164,16 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: GenerateRequest,
 ) -> Response[ErrorBody | Generated]:
-    """Generate Explanation
+    """Generate an explanation
 
      Have a language model explain a feature by its top examples. The explanation is stored and can be
     searched.
 
     A feature has one explanation per type and language model. It becomes the feature's label only where
     there is no
-    other explanation, or by choice.
+    other explanation, or by choice. A feature that is never active has no examples to explain it by
+    (400). Only a
+    server that is bound to loopback generates (403 otherwise).
 
     Args:
         body (GenerateRequest):
@@ -194,14 +200,16 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: GenerateRequest,
 ) -> ErrorBody | Generated | None:
-    """Generate Explanation
+    """Generate an explanation
 
      Have a language model explain a feature by its top examples. The explanation is stored and can be
     searched.
 
     A feature has one explanation per type and language model. It becomes the feature's label only where
     there is no
-    other explanation, or by choice.
+    other explanation, or by choice. A feature that is never active has no examples to explain it by
+    (400). Only a
+    server that is bound to loopback generates (403 otherwise).
 
     Args:
         body (GenerateRequest):

@@ -68,6 +68,11 @@ def _parse_response(
 
         return response_502
 
+    if response.status_code == 503:
+        response_503 = ErrorBody.from_dict(response.json())
+
+        return response_503
+
     if client.raise_on_unexpected_status:
         raise errors.UnexpectedStatus(response.status_code, response.content)
     else:
@@ -90,9 +95,13 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: SearchModelBody,
 ) -> Response[ErrorBody | ExplanationSearchResult]:
-    """Search Explanations Model
+    """Search explanations of a model
 
      Features of a model whose explanations match a query.
+
+    Results come in pages: repeat the request with `offset` set to the `nextOffset` of the response.
+    Beyond the limit on
+    paid searches by meaning (429), and where the embedder failed (502), `byMeaning` false still works.
 
     Args:
         body (SearchModelBody): Search the features of a model.
@@ -121,9 +130,13 @@ def sync(
     client: AuthenticatedClient | Client,
     body: SearchModelBody,
 ) -> ErrorBody | ExplanationSearchResult | None:
-    """Search Explanations Model
+    """Search explanations of a model
 
      Features of a model whose explanations match a query.
+
+    Results come in pages: repeat the request with `offset` set to the `nextOffset` of the response.
+    Beyond the limit on
+    paid searches by meaning (429), and where the embedder failed (502), `byMeaning` false still works.
 
     Args:
         body (SearchModelBody): Search the features of a model.
@@ -147,9 +160,13 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: SearchModelBody,
 ) -> Response[ErrorBody | ExplanationSearchResult]:
-    """Search Explanations Model
+    """Search explanations of a model
 
      Features of a model whose explanations match a query.
+
+    Results come in pages: repeat the request with `offset` set to the `nextOffset` of the response.
+    Beyond the limit on
+    paid searches by meaning (429), and where the embedder failed (502), `byMeaning` false still works.
 
     Args:
         body (SearchModelBody): Search the features of a model.
@@ -176,9 +193,13 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: SearchModelBody,
 ) -> ErrorBody | ExplanationSearchResult | None:
-    """Search Explanations Model
+    """Search explanations of a model
 
      Features of a model whose explanations match a query.
+
+    Results come in pages: repeat the request with `offset` set to the `nextOffset` of the response.
+    Beyond the limit on
+    paid searches by meaning (429), and where the embedder failed (502), `byMeaning` false still works.
 
     Args:
         body (SearchModelBody): Search the features of a model.

@@ -37,6 +37,11 @@ def _parse_response(
 
         return response_200
 
+    if response.status_code == 400:
+        response_400 = ErrorBody.from_dict(response.json())
+
+        return response_400
+
     if response.status_code == 404:
         response_404 = ErrorBody.from_dict(response.json())
 
@@ -46,6 +51,11 @@ def _parse_response(
         response_422 = ErrorBody.from_dict(response.json())
 
         return response_422
+
+    if response.status_code == 503:
+        response_503 = ErrorBody.from_dict(response.json())
+
+        return response_503
 
     if client.raise_on_unexpected_status:
         raise errors.UnexpectedStatus(response.status_code, response.content)
@@ -71,14 +81,16 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorBody | FeatureBody]:
-    """Get Feature
+    """Get a feature
 
      Everything that a feature's dashboard shows, with all examples and explanations.
 
+    The index is below the source's number of features; 404 says which indexes there are.
+
     Args:
-        model (str):
-        source (str):
-        index (str): a whole number from 0 on
+        model (str): id of the model
+        source (str): id of the source, such as 15-res-4k
+        index (str): index of the feature, a whole number from 0 on
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -108,14 +120,16 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
 ) -> ErrorBody | FeatureBody | None:
-    """Get Feature
+    """Get a feature
 
      Everything that a feature's dashboard shows, with all examples and explanations.
 
+    The index is below the source's number of features; 404 says which indexes there are.
+
     Args:
-        model (str):
-        source (str):
-        index (str): a whole number from 0 on
+        model (str): id of the model
+        source (str): id of the source, such as 15-res-4k
+        index (str): index of the feature, a whole number from 0 on
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -140,14 +154,16 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorBody | FeatureBody]:
-    """Get Feature
+    """Get a feature
 
      Everything that a feature's dashboard shows, with all examples and explanations.
 
+    The index is below the source's number of features; 404 says which indexes there are.
+
     Args:
-        model (str):
-        source (str):
-        index (str): a whole number from 0 on
+        model (str): id of the model
+        source (str): id of the source, such as 15-res-4k
+        index (str): index of the feature, a whole number from 0 on
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -175,14 +191,16 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
 ) -> ErrorBody | FeatureBody | None:
-    """Get Feature
+    """Get a feature
 
      Everything that a feature's dashboard shows, with all examples and explanations.
 
+    The index is below the source's number of features; 404 says which indexes there are.
+
     Args:
-        model (str):
-        source (str):
-        index (str): a whole number from 0 on
+        model (str): id of the model
+        source (str): id of the source, such as 15-res-4k
+        index (str): index of the feature, a whole number from 0 on
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

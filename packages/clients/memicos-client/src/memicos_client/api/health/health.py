@@ -57,9 +57,9 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorBody | HealthBody]:
-    """Health
+    """Check the health of the webapp
 
-     Whether the database answers, and the state of the background embedder.
+     Whether the database answers (503 where it does not), and the state of the background embedder.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -82,9 +82,9 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
 ) -> ErrorBody | HealthBody | None:
-    """Health
+    """Check the health of the webapp
 
-     Whether the database answers, and the state of the background embedder.
+     Whether the database answers (503 where it does not), and the state of the background embedder.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -103,9 +103,9 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorBody | HealthBody]:
-    """Health
+    """Check the health of the webapp
 
-     Whether the database answers, and the state of the background embedder.
+     Whether the database answers (503 where it does not), and the state of the background embedder.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -126,9 +126,9 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
 ) -> ErrorBody | HealthBody | None:
-    """Health
+    """Check the health of the webapp
 
-     Whether the database answers, and the state of the background embedder.
+     Whether the database answers (503 where it does not), and the state of the background embedder.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -75,6 +75,11 @@ def _parse_response(
 
         return response_422
 
+    if response.status_code == 502:
+        response_502 = ErrorBody.from_dict(response.json())
+
+        return response_502
+
     if response.status_code == 503:
         response_503 = ErrorBody.from_dict(response.json())
 
@@ -102,13 +107,15 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: SearchAllRequest,
 ) -> Response[ErrorBody | SearchAllResult | SearchAllResults]:
-    """Search All
+    """Search features by activation on a text
 
      The features of a source set that are most active on a text, over all its sources.
 
     A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation
     itself and its
-    share of the feature's maximum activation.
+    share of the feature's maximum activation. The number of texts (MEMICOS_TEXTS_AT_ONCE) and their
+    length in tokens
+    (TOKEN_LIMIT of the inference server) have limits; beyond them the response is 400.
 
     Args:
         body (SearchAllRequest):
@@ -137,13 +144,15 @@ def sync(
     client: AuthenticatedClient | Client,
     body: SearchAllRequest,
 ) -> ErrorBody | SearchAllResult | SearchAllResults | None:
-    """Search All
+    """Search features by activation on a text
 
      The features of a source set that are most active on a text, over all its sources.
 
     A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation
     itself and its
-    share of the feature's maximum activation.
+    share of the feature's maximum activation. The number of texts (MEMICOS_TEXTS_AT_ONCE) and their
+    length in tokens
+    (TOKEN_LIMIT of the inference server) have limits; beyond them the response is 400.
 
     Args:
         body (SearchAllRequest):
@@ -167,13 +176,15 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: SearchAllRequest,
 ) -> Response[ErrorBody | SearchAllResult | SearchAllResults]:
-    """Search All
+    """Search features by activation on a text
 
      The features of a source set that are most active on a text, over all its sources.
 
     A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation
     itself and its
-    share of the feature's maximum activation.
+    share of the feature's maximum activation. The number of texts (MEMICOS_TEXTS_AT_ONCE) and their
+    length in tokens
+    (TOKEN_LIMIT of the inference server) have limits; beyond them the response is 400.
 
     Args:
         body (SearchAllRequest):
@@ -200,13 +211,15 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: SearchAllRequest,
 ) -> ErrorBody | SearchAllResult | SearchAllResults | None:
-    """Search All
+    """Search features by activation on a text
 
      The features of a source set that are most active on a text, over all its sources.
 
     A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation
     itself and its
-    share of the feature's maximum activation.
+    share of the feature's maximum activation. The number of texts (MEMICOS_TEXTS_AT_ONCE) and their
+    length in tokens
+    (TOKEN_LIMIT of the inference server) have limits; beyond them the response is 400.
 
     Args:
         body (SearchAllRequest):

@@ -75,6 +75,11 @@ def _parse_response(
 
         return response_422
 
+    if response.status_code == 502:
+        response_502 = ErrorBody.from_dict(response.json())
+
+        return response_502
+
     if response.status_code == 503:
         response_503 = ErrorBody.from_dict(response.json())
 
@@ -102,11 +107,14 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: TopkRequest,
 ) -> Response[ErrorBody | TopkResult | TopkResults]:
-    """Search Topk By Token
+    """Most active features at each token
 
      The most active features of one source at each token of a text.
 
-    A list of texts gives `results`, one for each, in their order.
+    A list of texts gives `results`, one for each, in their order. The number of texts
+    (MEMICOS_TEXTS_AT_ONCE) and
+    their length in tokens (TOKEN_LIMIT of the inference server) have limits; beyond them the response
+    is 400.
 
     Args:
         body (TopkRequest):
@@ -135,11 +143,14 @@ def sync(
     client: AuthenticatedClient | Client,
     body: TopkRequest,
 ) -> ErrorBody | TopkResult | TopkResults | None:
-    """Search Topk By Token
+    """Most active features at each token
 
      The most active features of one source at each token of a text.
 
-    A list of texts gives `results`, one for each, in their order.
+    A list of texts gives `results`, one for each, in their order. The number of texts
+    (MEMICOS_TEXTS_AT_ONCE) and
+    their length in tokens (TOKEN_LIMIT of the inference server) have limits; beyond them the response
+    is 400.
 
     Args:
         body (TopkRequest):
@@ -163,11 +174,14 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: TopkRequest,
 ) -> Response[ErrorBody | TopkResult | TopkResults]:
-    """Search Topk By Token
+    """Most active features at each token
 
      The most active features of one source at each token of a text.
 
-    A list of texts gives `results`, one for each, in their order.
+    A list of texts gives `results`, one for each, in their order. The number of texts
+    (MEMICOS_TEXTS_AT_ONCE) and
+    their length in tokens (TOKEN_LIMIT of the inference server) have limits; beyond them the response
+    is 400.
 
     Args:
         body (TopkRequest):
@@ -194,11 +208,14 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: TopkRequest,
 ) -> ErrorBody | TopkResult | TopkResults | None:
-    """Search Topk By Token
+    """Most active features at each token
 
      The most active features of one source at each token of a text.
 
-    A list of texts gives `results`, one for each, in their order.
+    A list of texts gives `results`, one for each, in their order. The number of texts
+    (MEMICOS_TEXTS_AT_ONCE) and
+    their length in tokens (TOKEN_LIMIT of the inference server) have limits; beyond them the response
+    is 400.
 
     Args:
         body (TopkRequest):

@@ -62,6 +62,11 @@ def _parse_response(
 
         return response_422
 
+    if response.status_code == 502:
+        response_502 = ErrorBody.from_dict(response.json())
+
+        return response_502
+
     if response.status_code == 503:
         response_503 = ErrorBody.from_dict(response.json())
 
@@ -89,7 +94,7 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: SteerRequest,
 ) -> Response[ErrorBody | SteerAnswer]:
-    """Steer
+    """Steer a completion
 
      Continue a prompt, steered and unsteered. Completions come without the prompt.
 
@@ -99,7 +104,13 @@ def sync_detailed(
     `delta` hold
     new text only, and the last event the whole answer. A stream that fails ends in an event named
     `error`. Closing the
-    connection ends the work.
+    connection stops the generation.
+
+    The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
+    strength
+    (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have
+    limits; beyond
+    them the response is 400.
 
     Args:
         body (SteerRequest):
@@ -128,7 +139,7 @@ def sync(
     client: AuthenticatedClient | Client,
     body: SteerRequest,
 ) -> ErrorBody | SteerAnswer | None:
-    """Steer
+    """Steer a completion
 
      Continue a prompt, steered and unsteered. Completions come without the prompt.
 
@@ -138,7 +149,13 @@ def sync(
     `delta` hold
     new text only, and the last event the whole answer. A stream that fails ends in an event named
     `error`. Closing the
-    connection ends the work.
+    connection stops the generation.
+
+    The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
+    strength
+    (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have
+    limits; beyond
+    them the response is 400.
 
     Args:
         body (SteerRequest):
@@ -162,7 +179,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: SteerRequest,
 ) -> Response[ErrorBody | SteerAnswer]:
-    """Steer
+    """Steer a completion
 
      Continue a prompt, steered and unsteered. Completions come without the prompt.
 
@@ -172,7 +189,13 @@ async def asyncio_detailed(
     `delta` hold
     new text only, and the last event the whole answer. A stream that fails ends in an event named
     `error`. Closing the
-    connection ends the work.
+    connection stops the generation.
+
+    The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
+    strength
+    (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have
+    limits; beyond
+    them the response is 400.
 
     Args:
         body (SteerRequest):
@@ -199,7 +222,7 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: SteerRequest,
 ) -> ErrorBody | SteerAnswer | None:
-    """Steer
+    """Steer a completion
 
      Continue a prompt, steered and unsteered. Completions come without the prompt.
 
@@ -209,7 +232,13 @@ async def asyncio(
     `delta` hold
     new text only, and the last event the whole answer. A stream that fails ends in an event named
     `error`. Closing the
-    connection ends the work.
+    connection stops the generation.
+
+    The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
+    strength
+    (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have
+    limits; beyond
+    them the response is 400.
 
     Args:
         body (SteerRequest):
@@ -235,7 +264,7 @@ def stream(
     client: AuthenticatedClient | Client,
     body: SteerRequest,
 ) -> Generator[SteerAnswer, None, None]:
-    """Steer, as it comes: each time the whole answer so far.
+    """Steer a completion, as it comes: each time the whole answer so far.
 
     Sets `stream` in the body. Leaving the loop closes the connection, which ends the work at the server.
 
@@ -286,7 +315,7 @@ def stream_deltas(
     client: AuthenticatedClient | Client,
     body: SteerRequest,
 ) -> Generator[SteerDelta | SteerAnswer, None, None]:
-    """Steer, as it comes: what is new each time, and the whole answer at the end.
+    """Steer a completion, as it comes: what is new each time, and the whole answer at the end.
 
     Sets `stream` and `delta` in the body. Leaving the loop closes the connection, which ends the work at
     the server.

@@ -62,6 +62,11 @@ def _parse_response(
 
         return response_422
 
+    if response.status_code == 502:
+        response_502 = ErrorBody.from_dict(response.json())
+
+        return response_502
+
     if response.status_code == 503:
         response_503 = ErrorBody.from_dict(response.json())
 
@@ -89,7 +94,7 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: SteerChatRequest,
 ) -> Response[ErrorBody | SteerChatAnswer]:
-    """Steer Chat
+    """Steer a chat
 
      Answer in a conversation, steered and unsteered. Without features only DEFAULT is generated.
 
@@ -99,7 +104,13 @@ def sync_detailed(
     `delta` hold
     new text only, and the last event the whole answer. A stream that fails ends in an event named
     `error`. Closing the
-    connection ends the work.
+    connection stops the generation.
+
+    The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
+    strength
+    (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have
+    limits; beyond
+    them the response is 400.
 
     Args:
         body (SteerChatRequest):
@@ -128,7 +139,7 @@ def sync(
     client: AuthenticatedClient | Client,
     body: SteerChatRequest,
 ) -> ErrorBody | SteerChatAnswer | None:
-    """Steer Chat
+    """Steer a chat
 
      Answer in a conversation, steered and unsteered. Without features only DEFAULT is generated.
 
@@ -138,7 +149,13 @@ def sync(
     `delta` hold
     new text only, and the last event the whole answer. A stream that fails ends in an event named
     `error`. Closing the
-    connection ends the work.
+    connection stops the generation.
+
+    The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
+    strength
+    (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have
+    limits; beyond
+    them the response is 400.
 
     Args:
         body (SteerChatRequest):
@@ -162,7 +179,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: SteerChatRequest,
 ) -> Response[ErrorBody | SteerChatAnswer]:
-    """Steer Chat
+    """Steer a chat
 
      Answer in a conversation, steered and unsteered. Without features only DEFAULT is generated.
 
@@ -172,7 +189,13 @@ async def asyncio_detailed(
     `delta` hold
     new text only, and the last event the whole answer. A stream that fails ends in an event named
     `error`. Closing the
-    connection ends the work.
+    connection stops the generation.
+
+    The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
+    strength
+    (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have
+    limits; beyond
+    them the response is 400.
 
     Args:
         body (SteerChatRequest):
@@ -199,7 +222,7 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: SteerChatRequest,
 ) -> ErrorBody | SteerChatAnswer | None:
-    """Steer Chat
+    """Steer a chat
 
      Answer in a conversation, steered and unsteered. Without features only DEFAULT is generated.
 
@@ -209,7 +232,13 @@ async def asyncio(
     `delta` hold
     new text only, and the last event the whole answer. A stream that fails ends in an event named
     `error`. Closing the
-    connection ends the work.
+    connection stops the generation.
+
+    The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
+    strength
+    (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have
+    limits; beyond
+    them the response is 400.
 
     Args:
         body (SteerChatRequest):
@@ -235,7 +264,7 @@ def stream(
     client: AuthenticatedClient | Client,
     body: SteerChatRequest,
 ) -> Generator[SteerChatAnswer, None, None]:
-    """Steer Chat, as it comes: each time the whole answer so far.
+    """Steer a chat, as it comes: each time the whole answer so far.
 
     Sets `stream` in the body. Leaving the loop closes the connection, which ends the work at the server.
 
@@ -286,7 +315,7 @@ def stream_deltas(
     client: AuthenticatedClient | Client,
     body: SteerChatRequest,
 ) -> Generator[SteerDelta | SteerChatAnswer, None, None]:
-    """Steer Chat, as it comes: what is new each time, and the whole answer at the end.
+    """Steer a chat, as it comes: what is new each time, and the whole answer at the end.
 
     Sets `stream` and `delta` in the body. Leaving the loop closes the connection, which ends the work at
     the server.

@@ -76,7 +76,7 @@ def test_what_can_be_steered_is_what_is_placed_and_changes_something(tiny: Any, 
         assert hook_points.steering_module(model, f"blocks.1.{name}")[1] == widths.get(name, 32)
     for name in {*STEERABLE_HOOKS, *CAPTURE_ONLY_HOOKS} - set(changeable):
         full = f"blocks.1.{name}"
-        reason = model.places.missing.get(full)
+        reason = model.hook_modules.unavailable.get(full)
         with pytest.raises(
             InvalidRequestError, match=f"'{full}' cannot be steered" + (rf" \({reason}\)" if reason else ";")
         ):
@@ -85,7 +85,7 @@ def test_what_can_be_steered_is_what_is_placed_and_changes_something(tiny: Any, 
 
 def test_what_only_some_layers_have_is_named_for_each(tiny: Any) -> None:
     model, _ = tiny("qwen2")
-    found = model.places.found
+    found = model.hook_modules.by_name
     kept = found.pop("blocks.1.hook_mlp_out")
     try:
         assert hook_points.steerable_hooks(model)[-4:] == (
@@ -110,7 +110,7 @@ def test_what_only_some_layers_have_is_named_for_each(tiny: Any) -> None:
 )
 def test_why_a_hook_has_no_place(tiny: Any, architecture: str, name: str, reason: str) -> None:
     model, _ = tiny(architecture)
-    assert reason in model.places.missing[f"blocks.2.{name}"]
+    assert reason in model.hook_modules.unavailable[f"blocks.2.{name}"]
     assert reason in hook_points.unsteerable_hooks(model)[f"blocks.N.{name}"]
     assert hook_points.unsteerable_hooks(tiny("llama")[0]) == {}
 
