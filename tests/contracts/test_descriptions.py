@@ -7,7 +7,7 @@ import pytest
 import yaml
 from contracts import SERVICES
 
-DESCRIBED = ("webapp", "autointerp")
+DESCRIBED = ("webapp", "autointerp", "inference")
 """Services whose documents are checked."""
 
 DOCUMENTS = {service.name: yaml.safe_load(service.yaml.read_text()) for service in SERVICES}

@@ -33,15 +33,19 @@ from memicos_inference.verification.guard import require_verified
 from memicos_inference.verification.state import Verification
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": errors.ErrorBody, "description": "The request cannot be answered as it is"},
+    400: {
+        "model": errors.ErrorBody,
+        "description": "Invalid request: an unknown name, a wrong combination of fields, or a limit exceeded",
+    },
     401: {"model": errors.ErrorBody, "description": "Wrong or missing X-SECRET-KEY"},
-    403: {"model": errors.ErrorBody, "description": "The settings do not allow it"},
-    404: {"model": errors.ErrorBody, "description": "There is no such thing"},
-    413: {"model": errors.ErrorBody, "description": "The body is too large"},
-    422: {"model": errors.ErrorBody, "description": "A field is missing or out of range"},
+    403: {"model": errors.ErrorBody, "description": "Not allowed by the server's settings"},
+    404: {"model": errors.ErrorBody, "description": "No such source"},
+    413: {"model": errors.ErrorBody, "description": "The request body exceeds INFERENCE_BODY_BYTES"},
+    422: {"model": errors.ErrorBody, "description": "A field is missing, of the wrong type or out of range"},
     503: {
         "model": errors.ErrorBody,
-        "description": "Not now: the model is loading, or too many requests wait; Retry-After says when",
+        "description": "Unavailable: the model is loading or failed to load, the queue is full, memory ran out, or a "
+        "self-test check failed (see `cause`); Retry-After, if present, gives the seconds to wait",
     },
 }
 

@@ -1,4 +1,4 @@
-"""How text became the activations of an answer: named in every answer that has some."""
+"""Recipe: how the activations in a response were computed. Part of every response with activations."""
 
 from __future__ import annotations
 
@@ -15,41 +15,53 @@ if TYPE_CHECKING:  # imports torch
 
 
 class ModelRecipe(ApiModel):
-    """How text was run through the model."""
+    """How the model was run on the text."""
 
-    model: str = Field(description="the id that requests name as `model`")
-    weights: str = Field(description="what the weights are: a hub id, or words")
-    dtype: str = Field(description="what the model computes in")
-    weight_processing: Literal["none"] = Field(description="no folding of norms, no centring")
-    prepend_bos: bool = Field(description="whether BOS is put in front, in a model that has one")
+    model: str = Field(description="Id of the model, as requests name it.")
+    weights: str = Field(description="Origin of the model's weights: a hub id, or a short text.")
+    dtype: str = Field(description="Data type that the model computes in: float32, bfloat16 or float16.")
+    weight_processing: Literal["none"] = Field(
+        description="Processing of the weights; `none`: norms are not folded in and nothing is centred."
+    )
+    prepend_bos: bool = Field(description="Whether BOS is prepended, if the model has one.")
 
 
 class SaeRecipe(ApiModel):
-    """How values come from activations at the hook."""
+    """How the SAE computes feature activations from activations at the hook point."""
 
-    weights: str = Field(description="a folder's name, or hf:<owner>/<name>/<path> for a place in the hub")
-    architecture: str
-    dtype: str = Field(description="what the SAE computes in")
-    normalize_activations: str = Field(
-        description="what is done to activations first: none, layer_norm, constant_norm_rescale, or "
-        "expected_average_only_in (multiplied by norm_scaling_factor, where there is one)"
+    weights: str = Field(
+        description="Origin of the SAE's weights: a folder name, or hf:<owner>/<name>/<path> on the hub."
     )
-    norm_scaling_factor: float | None
+    architecture: str = Field(description="Architecture of the SAE, for example standard, jumprelu or topk.")
+    dtype: str = Field(description="Data type that the SAE computes in: float32, bfloat16 or float16.")
+    normalize_activations: str = Field(
+        description="Normalisation of activations before encoding: none, layer_norm, constant_norm_rescale, or "
+        "expected_average_only_in (multiplication by `norm_scaling_factor`, if there is one)."
+    )
+    norm_scaling_factor: float | None = Field(
+        description="Factor of activations under expected_average_only_in; null if there is none."
+    )
     unit_directions: bool = Field(
-        description="values are multiplied by the length of the feature's decoder row, where that is not 1"
+        description="Whether values are in units of a decoder row of norm 1, that is, multiplied by the row's norm."
     )
 
 
 class Recipe(ModelRecipe):
-    """How text became values of features, or of a vector."""
+    """How values of features, or of a vector, were computed from the text."""
 
-    hook_name: str = Field(description="TransformerLens' name of the hook point that is read")
-    context_size: int | None = Field(description="tokens of a training window; null for a vector")
-    ignored_positions: list[int] = Field(description="positions where values mean nothing, beside those above norm_cut")
-    norm_cut: float | None = Field(
-        description="positions whose activation has a larger norm were left out of training; null: none were"
+    hook_name: str = Field(description="TransformerLens name of the hook point that is read.")
+    context_size: int | None = Field(
+        description="Tokens per training context of the source; null if unknown, and for a vector."
     )
-    sae: SaeRecipe | None = Field(description="null for a vector, and for neurons: these are read as they are")
+    ignored_positions: list[int] = Field(
+        description="Token positions, from 0, at which values have no meaning in any prompt; `norm_cut` adds others."
+    )
+    norm_cut: float | None = Field(
+        description="Positions whose activation has a larger L2 norm were excluded from training; null: none were."
+    )
+    sae: SaeRecipe | None = Field(
+        description="How the SAE was run; null for a vector and for neurons, which are read without an SAE."
+    )
 
 
 def model_recipe(loaded: LoadedModel, prepend_bos: bool) -> ModelRecipe:

@@ -1,4 +1,4 @@
-"""Routes of activations on prompts."""
+"""Routes for feature activations on prompts."""
 
 from functools import partial
 
@@ -29,6 +29,11 @@ router = APIRouter(prefix="/v1/activation", tags=["activation"])
 
 @router.post("/single", response_model=SingleResponse, summary="Values of one feature or vector")
 async def activation_single(body: SingleRequest, request: Request) -> Response:
+    """Return the value of one feature, or the projection on one vector, at each token of a prompt.
+
+    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not exactly one of
+    feature and vector, or a prompt with no tokens or more than `token_limit`.
+    """
     return await json_response(request, CaptureJob(partial(service.single, body=body)))
 
 
@@ -36,11 +41,25 @@ async def activation_single(body: SingleRequest, request: Request) -> Response:
     "/single-batch", response_model=SingleBatchResponse, summary="Values of one feature or vector on several prompts"
 )
 async def activation_single_batch(body: SingleBatchRequest, request: Request) -> Response:
+    """Return the value of one feature, or the projection on one vector, at each token of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not exactly one of
+    feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than `max_prompts`, or
+    more than `batch_tokens` tokens when padded to the longest.
+    """
     return await json_response(request, CaptureJob(partial(service.single_batch, body=body)))
 
 
 @router.post("/all", response_model=AllResponse, summary="The strongest features of several sources")
 async def activation_all(body: AllRequest, request: Request) -> Response:
+    """Return the features of several sources with the largest activations on a prompt.
+
+    Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources than
+    `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more than
+    `max_values` values, or a prompt with no tokens or more than `token_limit`.
+    """
     return await json_response(request, CaptureJob(partial(service.top_features, body=body)))
 
 
@@ -48,11 +67,25 @@ async def activation_all(body: AllRequest, request: Request) -> Response:
     "/all-batch", response_model=AllBatchResponse, summary="The strongest features of several sources on each prompt"
 )
 async def activation_all_batch(body: AllBatchRequest, request: Request) -> Response:
+    """Return the features of several sources with the largest activations on each of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding. `sort_by_token_indexes` applies to each prompt.
+
+    Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources than
+    `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more than
+    `max_values` values, a prompt with no tokens or more than `token_limit`, no prompts, more than `max_prompts`, or
+    more than `batch_tokens` tokens when padded to the longest.
+    """
     return await json_response(request, CaptureJob(partial(service.top_features_batch, body=body)))
 
 
 @router.post("/topk-by-token", response_model=TopkResponse, summary="The strongest features at each token")
 async def activation_topk_by_token(body: TopkRequest, request: Request) -> Response:
+    """Return the features of one source with the largest activations at each token of a prompt.
+
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens or more than
+    `token_limit`.
+    """
     return await json_response(request, CaptureJob(partial(service.top_features_by_token, body=body)))
 
 
@@ -62,9 +95,23 @@ async def activation_topk_by_token(body: TopkRequest, request: Request) -> Respo
     summary="The strongest features at each token of several prompts",
 )
 async def activation_topk_by_token_batch(body: TopkBatchRequest, request: Request) -> Response:
+    """Return the features of one source with the largest activations at each token of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens or more than
+    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
+    """
     return await json_response(request, CaptureJob(partial(service.top_features_by_token_batch, body=body)))
 
 
-@router.post("/source", response_model=SourceResponse, summary="Every feature of a source that fires, sparse")
+@router.post("/source", response_model=SourceResponse, summary="Every active feature of a source, sparse")
 async def activation_source(body: SourceRequest, request: Request) -> Response:
+    """Return every active feature of one source on several prompts, as sparse lists of token positions and activations.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no tokens or more than
+    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
+    """
     return await json_response(request, CaptureJob(partial(service.sparse_activations, body=body)))

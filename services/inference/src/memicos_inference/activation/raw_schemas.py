@@ -1,48 +1,75 @@
-"""The wire of `/v1/activation/raw`."""
+"""Request and response models of `/v1/activation/raw`."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from memicos_inference.http.api_model import ApiModel, Text
+from memicos_inference.http.api_model import RESULTS, TOKEN_IDS, TOKENS, ApiModel, Text
 from memicos_inference.recipes import ModelRecipe
 
 Type = Literal["final_output_token", "all_tokens"]
 
 
 class RawRequest(ApiModel):
-    """Activations at `hook_point` after `layers`, or at `hooks`."""
+    """Where to capture: at `hook_point` of `layers`, or at `hooks`."""
 
-    prompts: list[Text] = Field(description="each is answered as it would be alone")
-    model: Text | None = Field(None, description="null: the one that there is")
-    layers: list[int] | None = Field(None, min_length=1, description="null: all of them")
+    prompts: list[Text] = Field(description="Prompts; each gets the result it would get alone, up to rounding.")
+    model: Text | None = Field(None, description="Id of the model; null: the model that the server runs.")
+    layers: list[int] | None = Field(
+        None, min_length=1, description="Layers, from 0; null: all layers. Not together with `hooks`."
+    )
     hook_point: Literal["residual_stream"] = Field(
-        "residual_stream", description="what a layer leaves in the residual stream: blocks.N.hook_resid_post"
+        "residual_stream",
+        description="Where in each of `layers` to capture: the stream after the block, blocks.N.hook_resid_post.",
     )
     hooks: list[Text] | None = Field(
-        None, min_length=1, description="TransformerLens' names of hook points, in place of layers and hook_point"
+        None,
+        min_length=1,
+        description="TransformerLens names of the hook points, instead of `layers` and `hook_point`; "
+        "at most `max_hooks` in the capabilities' limits.",
     )
-    type: Type = Field("final_output_token", description="final_output_token: only at the last token of a prompt")
-    prepend_bos: bool | None = Field(None, description="null: as the model's sources were trained")
+    type: Type = Field(
+        "final_output_token",
+        description="`final_output_token`: activations of each prompt's last token only; `all_tokens`: of every token.",
+    )
+    prepend_bos: bool | None = Field(
+        None,
+        description="Whether to prepend BOS; null: as the first source was trained, or as the tokenizer does if there "
+        "are no sources.",
+    )
 
 
 class RawActivation(ApiModel):
-    layer: int | None = Field(description="null where the hook is in no layer")
-    hook: str
-    token_indices: list[int] = Field(description="the positions that `values` has a row for")
-    values: list[list[float]] = Field(description="numbers of the width of the hook, one row a position")
+    """Activations of one prompt at one hook point."""
+
+    layer: int | None = Field(description="Layer of the hook point, from 0; null if it belongs to no layer.")
+    hook: str = Field(description="TransformerLens name of the hook point.")
+    token_indices: list[int] = Field(description="Token position, from 0, of each row of `values`.")
+    values: list[list[float]] = Field(
+        description="Activations, [position in token_indices][dimension]; each row has the width of the hook point."
+    )
 
 
 class RawResult(ApiModel):
-    token_strings: list[str]
-    token_ids: list[int]
-    activations: list[RawActivation] = Field(description="by layer, or in the order of `hooks`")
+    """Activations of one prompt."""
+
+    token_strings: list[str] = Field(description=TOKENS)
+    token_ids: list[int] = Field(description=TOKEN_IDS)
+    activations: list[RawActivation] = Field(
+        description="One entry per hook point: by ascending layer, or in the order of `hooks`."
+    )
 
 
 class RawResponse(ApiModel):
-    hook_point: Literal["residual_stream"] | None = Field(description="null where `hooks` were asked for")
-    type: Type
-    dtype: str = Field(description="what the model computes in; the numbers are exactly its own")
-    device: str
-    recipe: ModelRecipe
-    results: list[RawResult] = Field(description="one a prompt")
+    """Activations of the prompts, and how they were computed."""
+
+    hook_point: Literal["residual_stream"] | None = Field(
+        description="`hook_point` of the request; null if it named `hooks`."
+    )
+    type: Type = Field(description="`type` of the request.")
+    dtype: str = Field(
+        description="Data type that the model computes in, for example float32. The values are not rounded further."
+    )
+    device: str = Field(description="Device that the model runs on, for example cpu or cuda:0.")
+    recipe: ModelRecipe = Field(description="How the prompts were run: model, weights, dtype and BOS.")
+    results: list[RawResult] = Field(description=RESULTS)

@@ -1,36 +1,65 @@
-"""The wire of `/v1/activation`: names and semantics of the field's published clients, and fields of our own.
+"""Request and response models of `/v1/activation`: fields of the published clients, and further ones.
 
-Values always cover every position, a prepended BOS included. `ignore_bos` leaves the positions that the source's
-recipe ignores (a prepended BOS, and tokens with an outlying norm where the recipe cuts them) out of maximum and
-ranking. A `-batch` request gives for each of its prompts what the prompt alone would give.
+Values always cover every position, a prepended BOS included. `ignore_bos` excludes the positions that the source's
+recipe ignores (a prepended BOS, and tokens whose norm exceeds the norm cut) from maximum and ranking. A `-batch`
+request gives for each prompt the result that the prompt would get alone, up to rounding.
 """
 
 from pydantic import Field
 
-from memicos_inference.http.api_model import ApiModel, Index, Number, Text
+from memicos_inference.http.api_model import (
+    IGNORED_POSITIONS,
+    MODEL,
+    RECIPE,
+    RESULTS,
+    SOURCE,
+    TOKEN_IDS,
+    TOKENS,
+    TOKENS_IS_SPECIAL,
+    ApiModel,
+    Index,
+    Number,
+    Text,
+)
 from memicos_inference.recipes import Recipe
 
-IGNORED = "positions where values mean nothing: the source was not trained on such"
-PROMPTS = "each is answered as it would be alone"
+PROMPT = "Text to run the model on."
+PROMPTS = (
+    "Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the result it would get "
+    "alone, up to rounding."
+)
+VALUES = "Activation of the feature at each token, a prepended BOS included."
 
 
 class DirectionRequest(ApiModel):
     """One direction: `source` and `index`, or `vector` and `hook`."""
 
-    model: Text
-    source: Text | None = None
-    index: Index | None = None
-    vector: list[Number] | None = Field(
-        None, description="as it is, not normalised; no BOS is prepended unless the tokenizer does so itself"
+    model: Text = Field(description=MODEL)
+    source: Text | None = Field(None, description=f"{SOURCE} Together with `index`.")
+    index: Index | None = Field(
+        None,
+        description="Index of the feature in `source`, from 0; a string of digits is accepted too. "
+        "Together with `source`.",
     )
-    hook: Text | None = Field(None, description="for example blocks.15.hook_resid_post")
-    ignore_bos: bool = Field(False, description="leave ignored positions out of max_value")
+    vector: list[Number] | None = Field(
+        None,
+        description="Direction to project activations at `hook` on: as many numbers as the hook point is wide. It is "
+        "not normalised. BOS is prepended only if the tokenizer does so itself. Together with `hook`.",
+    )
+    hook: Text | None = Field(
+        None,
+        description="TransformerLens name of the hook point, for example blocks.15.hook_resid_post. "
+        "Together with `vector`.",
+    )
+    ignore_bos: bool = Field(
+        False, description="Whether to exclude ignored positions from `max_value` and `max_value_index`."
+    )
 
 
 class SingleRequest(DirectionRequest):
     """One direction on one prompt: `source` and `index`, or `vector` and `hook`."""
 
-    prompt: Text
+    prompt: Text = Field(description=PROMPT)
 
 
 class SingleBatchRequest(DirectionRequest):
@@ -40,54 +69,81 @@ class SingleBatchRequest(DirectionRequest):
 
 
 class AttributionFields(ApiModel):
-    """Direct feature attribution of a source that reads attention heads (hook `attn.hook_z`); null for others."""
+    """Direct feature attribution (DFA) for a source that reads attention heads (`attn.hook_z`); null for others."""
 
     dfa_values: list[float] | None = Field(
-        None, description="one a token: what attention to it adds to the feature at dfa_target_index"
+        None,
+        description="Contribution of each source token, through attention to it, to the feature's pre-activation at "
+        "`dfa_target_index`; one number per token, 0 after that position. Null unless the source reads attention heads "
+        "and the model exposes its attention pattern.",
     )
-    dfa_max_value: float | None = None
-    dfa_target_index: int | None = Field(None, description="max_value_index")
+    dfa_max_value: float | None = Field(None, description="Largest of `dfa_values`; null if they are.")
+    dfa_target_index: int | None = Field(
+        None, description="Token position that is attributed, equal to `max_value_index`; null if `dfa_values` are."
+    )
 
 
 class SingleActivation(AttributionFields):
-    values: list[float] = Field(description="one a token")
-    max_value: float
-    max_value_index: int = Field(description="the first position with max_value")
+    """Activations of one feature, or projections on one vector, on one prompt."""
+
+    values: list[float] = Field(
+        description="Value at each token, a prepended BOS included: the feature's activation, or the dot product of "
+        "the activation at `hook` with `vector`."
+    )
+    max_value: float = Field(description="Largest value; without the ignored positions if `ignore_bos` is set.")
+    max_value_index: int = Field(description="First token position, from 0, with `max_value`.")
 
 
 class SingleResponse(ApiModel):
-    activation: SingleActivation
-    tokens: list[str]
-    tokens_is_special: list[bool]
-    token_ids: list[int]
-    ignored_positions: list[int] = Field(description=IGNORED)
-    recipe: Recipe
+    """Result for one direction on one prompt."""
+
+    activation: SingleActivation = Field(description="Values of the feature or vector.")
+    tokens: list[str] = Field(description=TOKENS)
+    tokens_is_special: list[bool] = Field(description=TOKENS_IS_SPECIAL)
+    token_ids: list[int] = Field(description=TOKEN_IDS)
+    ignored_positions: list[int] = Field(description=IGNORED_POSITIONS)
+    recipe: Recipe = Field(description=RECIPE)
 
 
 class SingleBatchResponse(ApiModel):
-    results: list[SingleResponse] = Field(description="one a prompt")
+    """Results for one direction on several prompts."""
+
+    results: list[SingleResponse] = Field(description=RESULTS)
 
 
 class SourceSetRequest(ApiModel):
     """The strongest features of several sources."""
 
-    model: Text
-    source_set: Text
-    selected_sources: list[Text] = Field(default_factory=list, description="source ids; empty: every source of the set")
-    sort_by_token_indexes: list[int] = Field(
-        default_factory=list, description="rank by the sum of values at these positions, not by the maximum"
+    model: Text = Field(description=MODEL)
+    source_set: Text = Field(description="Name of the source set, for example res-4k.")
+    selected_sources: list[Text] = Field(
+        default_factory=list,
+        description="Ids of sources of the set; empty: every source of the set. At most `max_loaded_saes` in the "
+        "capabilities' limits.",
     )
-    ignore_bos: bool = True
-    num_results: int | None = Field(25, ge=1, description="at most so many a prompt; null: 25")
+    sort_by_token_indexes: list[int] = Field(
+        default_factory=list,
+        description="Token positions, from 0: rank by the sum of values at these positions. Empty: rank by the "
+        "maximum.",
+    )
+    ignore_bos: bool = Field(True, description="Whether to exclude ignored positions from maximum, sum and ranking.")
+    num_results: int | None = Field(
+        25,
+        ge=1,
+        description="Largest number of features per prompt, at most `max_num_results` in the capabilities' limits; "
+        "null: 25.",
+    )
     feature_filter: list[int] | None = Field(
-        None, description="only these features of the one selected source, also where they do not fire"
+        None,
+        description="Indexes of the only features to return, inactive ones included; null: all active features. "
+        "Requires that exactly one source is selected.",
     )
 
 
 class AllRequest(SourceSetRequest):
     """The strongest features of several sources on one prompt."""
 
-    prompt: Text
+    prompt: Text = Field(description=PROMPT)
 
 
 class AllBatchRequest(SourceSetRequest):
@@ -97,52 +153,68 @@ class AllBatchRequest(SourceSetRequest):
 
 
 class FeatureActivation(AttributionFields):
-    source: str
-    index: int
-    values: list[float] = Field(description="one a token")
+    """Activations of one feature on one prompt."""
+
+    source: str = Field(description="Id of the feature's source.")
+    index: int = Field(description="Index of the feature in its source, from 0.")
+    values: list[float] = Field(description=VALUES)
     sum_values: float | None = Field(
-        None, description="what was ranked by, where sort_by_token_indexes was given; null otherwise"
+        None, description="Sum of values at `sort_by_token_indexes`, used for ranking; null if that is empty."
     )
-    max_value: float = Field(description="over the positions that count")
-    max_value_index: int
+    max_value: float = Field(description="Largest value; without the ignored positions if `ignore_bos` is set.")
+    max_value_index: int = Field(description="First token position, from 0, with `max_value`.")
 
 
 class SourcePositions(ApiModel):
-    source: str
-    ignored_positions: list[int] = Field(description=IGNORED)
-    recipe: Recipe
+    """Ignored positions and recipe of one source."""
+
+    source: str = Field(description="Id of the source.")
+    ignored_positions: list[int] = Field(description=IGNORED_POSITIONS)
+    recipe: Recipe = Field(description=RECIPE)
 
 
 class AllResponse(ApiModel):
-    """Only features that fire on a position that counts are results, unless feature_filter names them."""
+    """Features that are active at a position that is not ignored, and those that `feature_filter` names."""
 
-    activations: list[FeatureActivation] = Field(description="strongest first; ties by source, then index")
-    tokens: list[str]
-    counts: list[list[int]] | None = Field(
-        None, description="features that fire, by layer (from 0) and token; layers not asked for have 0"
+    activations: list[FeatureActivation] = Field(
+        description="Features by descending maximum, or sum if `sort_by_token_indexes` is given; ties by source, then "
+        "index."
     )
-    tokens_is_special: list[bool]
-    token_ids: list[int]
-    sources: list[SourcePositions]
+    tokens: list[str] = Field(description=TOKENS)
+    counts: list[list[int]] | None = Field(
+        None,
+        description="Number of active features, [layer from 0][token position]; 0 in layers without a selected source.",
+    )
+    tokens_is_special: list[bool] = Field(description=TOKENS_IS_SPECIAL)
+    token_ids: list[int] = Field(description=TOKEN_IDS)
+    sources: list[SourcePositions] = Field(
+        description="Ignored positions and recipe of each selected source, in the order of selection."
+    )
 
 
 class AllBatchResponse(ApiModel):
-    results: list[AllResponse] = Field(description="one a prompt")
+    """Strongest features on each of several prompts."""
+
+    results: list[AllResponse] = Field(description=RESULTS)
 
 
 class TopFeaturesRequest(ApiModel):
     """The strongest features of one source at each token."""
 
-    model: Text
-    source: Text
-    top_k: int | None = Field(5, ge=1, description="at most so many a token; null: 5")
-    ignore_bos: bool = Field(True, description="leave ignored positions out of results")
+    model: Text = Field(description=MODEL)
+    source: Text = Field(description=SOURCE)
+    top_k: int | None = Field(
+        5,
+        ge=1,
+        description="Largest number of features per token, at most `max_top_k` in the capabilities' limits; null: 5.",
+    )
+    ignore_bos: bool = Field(True, description="Whether to leave ignored positions out of `results`.")
 
 
 class TopkRequest(TopFeaturesRequest):
     """The strongest features of one source at each token of a prompt."""
 
-    prompt: Text
+    prompt: Text = Field(description=PROMPT)
 
 
 class TopkBatchRequest(TopFeaturesRequest):
@@ -152,49 +224,65 @@ class TopkBatchRequest(TopFeaturesRequest):
 
 
 class TopFeature(ApiModel):
-    feature_index: int
-    activation_value: float
+    """A feature and its activation at a token."""
+
+    feature_index: int = Field(description="Index of the feature in its source, from 0.")
+    activation_value: float = Field(description="Activation of the feature at the token.")
 
 
 class TokenFeatures(ApiModel):
-    token_position: int = Field(description="position in `tokens`")
-    token: str
-    is_special: bool
-    top_features: list[TopFeature] = Field(description="features that fire, strongest first")
+    """Strongest features at one token."""
+
+    token_position: int = Field(description="Position of the token in `tokens`, from 0.")
+    token: str = Field(description="Text of the token, decoded on its own.")
+    is_special: bool = Field(description="Whether it is a special token of the tokenizer.")
+    top_features: list[TopFeature] = Field(
+        description="At most `top_k` active features by descending activation; empty if none is active."
+    )
 
 
 class TopkResponse(ApiModel):
-    results: list[TokenFeatures]
-    tokens: list[str]
-    token_ids: list[int]
-    ignored_positions: list[int] = Field(description=IGNORED)
-    recipe: Recipe
+    """Strongest features at each token of one prompt."""
+
+    results: list[TokenFeatures] = Field(
+        description="One entry per token, in order; ignored positions have none if `ignore_bos` is set."
+    )
+    tokens: list[str] = Field(description=TOKENS)
+    token_ids: list[int] = Field(description=TOKEN_IDS)
+    ignored_positions: list[int] = Field(description=IGNORED_POSITIONS)
+    recipe: Recipe = Field(description=RECIPE)
 
 
 class TopkBatchResponse(ApiModel):
-    results: list[TopkResponse] = Field(description="one a prompt")
+    """Strongest features at each token of several prompts."""
+
+    results: list[TopkResponse] = Field(description=RESULTS)
 
 
 class SourceRequest(ApiModel):
-    """Every feature of one source that fires on the prompts."""
+    """Every active feature of one source on several prompts."""
 
     prompts: list[Text] = Field(description=PROMPTS)
-    model: Text
-    source: Text
-    ignore_bos: bool = Field(True, description="leave ignored positions out")
+    model: Text = Field(description=MODEL)
+    source: Text = Field(description=SOURCE)
+    ignore_bos: bool = Field(True, description="Whether to leave ignored positions out of `activeFeatures`.")
 
 
 class SourceResult(ApiModel):
-    tokens: list[str]
+    """Active features on one prompt."""
+
+    tokens: list[str] = Field(description=TOKENS)
     active_features: dict[str, list[tuple[int, float]]] = Field(
         serialization_alias="activeFeatures",
-        description="by index of the feature, [position, value] wherever it fires",
+        description="By index of the feature: [token position, activation] of each token at which it is active.",
     )
-    tokens_is_special: list[bool]
-    token_ids: list[int]
-    ignored_positions: list[int] = Field(description=IGNORED)
+    tokens_is_special: list[bool] = Field(description=TOKENS_IS_SPECIAL)
+    token_ids: list[int] = Field(description=TOKEN_IDS)
+    ignored_positions: list[int] = Field(description=IGNORED_POSITIONS)
 
 
 class SourceResponse(ApiModel):
-    results: list[SourceResult] = Field(description="one a prompt")
-    recipe: Recipe
+    """Active features on each of several prompts."""
+
+    results: list[SourceResult] = Field(description=RESULTS)
+    recipe: Recipe = Field(description=RECIPE)

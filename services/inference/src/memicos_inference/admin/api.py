@@ -1,9 +1,10 @@
-"""Routes that change what is served while the server runs."""
+"""Routes that add and remove sources while the server runs."""
 
 import asyncio
 from functools import partial
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from memicos_inference.admin import roots, service
 from memicos_inference.admin.schemas import AddSourcesRequest, AddSourcesResponse, RemoveSourceResponse
@@ -14,17 +15,32 @@ from memicos_inference.settings import Settings
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
 
-@router.post("/sources", response_model=AddSourcesResponse, summary="Serve further sources, until the server ends")
+@router.post("/sources", response_model=AddSourcesResponse, summary="Add sources")
 async def add_sources(body: AddSourcesRequest, request: Request) -> Response:
+    """Add sources until the server stops: all sources of an entry, or none.
+
+    Requires that the setting INFERENCE_SECRET is set.
+
+    Errors: 400 for an entry that is unknown, does not fit the model or has an id that is in use; 403 if no secret is
+    set, or for a folder or repository outside INFERENCE_SAE_ROOTS.
+    """
     settings: Settings = request.app.state.settings
     roots.check_secret(settings)
     scheduler_of(request).check_ready()
-    # what the hub sends must not hold up the model
+    # downloads run in another thread, so that they do not block the model
     prepared = await asyncio.to_thread(service.find_sources, settings, body.spec)
     return await json_response(request, DirectJob(partial(service.add, prepared=prepared)))
 
 
-@router.delete("/sources/{source_id:path}", response_model=RemoveSourceResponse, summary="Serve a source no longer")
-async def remove_source(source_id: str, request: Request) -> Response:
+@router.delete("/sources/{source_id:path}", response_model=RemoveSourceResponse, summary="Remove a source")
+async def remove_source(
+    source_id: Annotated[str, Path(description="Id of the source, for example 7-mine.")], request: Request
+) -> Response:
+    """Remove a source until the server restarts.
+
+    Requires that the setting INFERENCE_SECRET is set.
+
+    Errors: 403 if no secret is set; 404 for an unknown source.
+    """
     roots.check_secret(request.app.state.settings)
     return await json_response(request, DirectJob(partial(service.remove, source_id=source_id)))

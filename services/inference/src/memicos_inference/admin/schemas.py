@@ -1,4 +1,4 @@
-"""The wire of `/v1/admin`."""
+"""Request and response models of `/v1/admin`."""
 
 from pydantic import Field
 
@@ -6,17 +6,23 @@ from memicos_inference.http.api_model import ApiModel, Text
 
 
 class AddSourcesRequest(ApiModel):
+    """Sources to add."""
+
     spec: Text = Field(
         min_length=1,
         max_length=1000,
-        description="as an entry of SAE_SETS: a set's name, path:<folder>, hf:<owner>/<name>[/<folder>] or neurons, "
-        "each with an optional @<format>",
+        description="Sources to add, in the form of an entry of the setting SAE_SETS: a set's name, path:<folder>, "
+        "hf:<owner>/<name>[/<folder>] or neurons, each optionally followed by @<format>.",
     )
 
 
 class AddSourcesResponse(ApiModel):
-    added: list[str] = Field(description="ids of the sources that are served now, and loaded when asked for")
+    """Sources that were added."""
+
+    added: list[str] = Field(description="Ids of the added sources. Their weights are read on first use.")
 
 
 class RemoveSourceResponse(ApiModel):
-    removed: str
+    """Source that was removed."""
+
+    removed: str = Field(description="Id of the removed source.")

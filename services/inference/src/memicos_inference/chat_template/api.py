@@ -1,4 +1,4 @@
-"""The route of conversations as the model reads them."""
+"""Route for rendering conversations with the chat template."""
 
 from functools import partial
 
@@ -15,7 +15,13 @@ router = APIRouter(prefix="/v1", tags=["chat"])
 @router.post(
     "/apply-chat-template",
     response_model=TemplateResponse,
-    summary="Write a conversation as the model reads it, and say what each token of it is",
+    summary="Render a conversation and label its tokens",
 )
 async def apply_chat_template(body: TemplateRequest, request: Request) -> Response:
+    """Render a conversation with the model's chat template; return its tokens, and the message and section of each.
+
+    The tokens are those that /v1/steer/completion-chat starts from. A model without a template uses ChatML.
+
+    Errors: 400 for an unknown model, messages that the template rejects, or more than `token_limit` tokens.
+    """
     return await json_response(request, DirectJob(partial(service.apply, body=body)))

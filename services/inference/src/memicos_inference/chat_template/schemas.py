@@ -1,4 +1,4 @@
-"""The wire of `/v1/apply-chat-template`."""
+"""Request and response models of `/v1/apply-chat-template`."""
 
 from typing import Any, Literal
 
@@ -8,37 +8,52 @@ from memicos_inference.http.api_model import ApiModel, Text
 
 
 class TemplateMessage(ApiModel):
-    role: Text = Field(min_length=1)
-    content: Text
-    channel: Text | None = Field(None, description="for templates that have channels, as gpt-oss' has")
+    """A message of a conversation."""
+
+    role: Text = Field(min_length=1, description="Role of the author, for example system, user or assistant.")
+    content: Text = Field(description="Text of the message.")
+    channel: Text | None = Field(
+        None, description="Channel of the message, for templates that have channels, such as that of gpt-oss."
+    )
 
 
 class TemplateRequest(ApiModel):
-    messages: list[TemplateMessage] = Field(min_length=1)
-    model: Text | None = Field(None, description="null: the one that there is")
-    add_generation_prompt: bool = Field(True, description="open the assistant's turn at the end")
+    """A conversation to render."""
+
+    messages: list[TemplateMessage] = Field(min_length=1, description="Messages of the conversation, oldest first.")
+    model: Text | None = Field(None, description="Id of the model; null: the model that the server runs.")
+    add_generation_prompt: bool = Field(True, description="Whether to open the assistant's turn at the end.")
     chat_template_kwargs: dict[str, Any] = Field(
-        default_factory=dict, description="variables of the model's template, for example enable_thinking"
+        default_factory=dict, description="Variables of the model's chat template by name, for example enable_thinking."
     )
 
 
 class TemplateSpan(ApiModel):
-    """What a token is. One that reaches over a border is what most of its characters are."""
+    """Message and section of a token. A token that crosses a boundary belongs where most of its characters are."""
 
-    position: int
-    token_id: int
-    token_str: str
-    message_index: int | None = Field(description="place in `messages`; null in a scaffold")
-    role: str | None
-    channel: str | None
+    position: int = Field(description="Position of the token in `tokens`, from 0.")
+    token_id: int = Field(description="Vocabulary id of the token.")
+    token_str: str = Field(description="Text of the token, decoded on its own.")
+    message_index: int | None = Field(
+        description="Index of the message in the request's `messages`, from 0; null for `scaffold`."
+    )
+    role: str | None = Field(description="Role of the message; null for `scaffold`.")
+    channel: str | None = Field(description="Channel of the message; null if it has none, and for `scaffold`.")
     section: Literal["header", "content", "footer", "scaffold"] = Field(
-        description="scaffold: what belongs to no message: a BOS, a system message that the template adds, and the "
-        "assistant's turn where it is opened. A special token in a content is content"
+        description="Part of the message: `header` before its content, `content`, `footer` after it. `scaffold`: part "
+        "of no message, that is BOS, a system message added by the template, or the opened assistant's turn. A special "
+        "token within a content counts as content."
     )
 
 
 class TemplateResponse(ApiModel):
-    prompt: str
-    tokens: list[int] = Field(description="token ids; no BOS beside the template's own")
-    spans: list[TemplateSpan] = Field(description="one a token")
-    template: Literal["model", "chatml"] = Field(description="chatml: the model has no template")
+    """The rendered conversation and its tokens."""
+
+    prompt: str = Field(description="The conversation as rendered by the chat template, special tokens included.")
+    tokens: list[int] = Field(
+        description="Vocabulary id of each token of `prompt`; BOS only if the template writes it."
+    )
+    spans: list[TemplateSpan] = Field(description="Message and section of each token, one entry per token.")
+    template: Literal["model", "chatml"] = Field(
+        description="Template used: the model's own (`model`), or ChatML if the model has none (`chatml`)."
+    )

@@ -1,4 +1,4 @@
-"""What all wire models share."""
+"""Base class and field types of the request and response models."""
 
 from typing import Annotated, Any
 
@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 
 def _is_text(value: str) -> str:
-    """JSON can hold half of a surrogate pair, which is no character and cannot be tokenised or sent back."""
+    """Reject an unpaired surrogate: JSON can hold one, but it cannot be encoded as UTF-8, tokenised or sent back."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -26,14 +26,26 @@ Text = Annotated[str, AfterValidator(_is_text)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 """A finite number."""
 
+MODEL = "Id of the model, one of `accepted_models` in the capabilities."
+SOURCE = "Id of the source, one of `sources` in the capabilities, for example 15-res-4k."
+TOKENS = "Text of each token, decoded on its own; one string per token, a prepended BOS included."
+TOKEN_IDS = "Vocabulary id of each token, a prepended BOS included."
+TOKENS_IS_SPECIAL = "For each token, whether it is a special token of the tokenizer, such as BOS or end of turn."
+IGNORED_POSITIONS = (
+    "Token positions, from 0, at which the values have no meaning as the source was not trained on them: "
+    "a prepended BOS, and tokens whose activation norm exceeds the recipe's norm_cut."
+)
+RECIPE = "How the values were computed: model, weights, dtype, hook point and SAE."
+RESULTS = "One result per prompt, in the order of `prompts`."
+
 Index = Annotated[
     int,
-    Field(ge=0, description="index of a feature in its source; a string of digits is accepted as well"),
+    Field(ge=0, description="Index of the feature in its source, from 0; a string of digits is accepted too."),
     BeforeValidator(_is_number),
 ]
 
 
 class ApiModel(BaseModel):
-    """Field names in snake_case, as the field's published clients send and read them."""
+    """Base of the request and response models. Field names are snake_case, as the published clients expect."""
 
     model_config = ConfigDict(protected_namespaces=(), hide_input_in_errors=True)

@@ -29,12 +29,12 @@ Cause = Literal[
 class ErrorBody(BaseModel):
     """Body of every error of this server."""
 
-    error: str = Field(description="what was wrong, and what to do")
-    cause: Cause = Field(description="the same for programs")
+    error: str = Field(description="What was wrong, and what to do about it.")
+    cause: Cause = Field(description="Kind of error, for programs.")
 
 
 class Fault(ServiceError):
-    """An error that the client is told; `retry_after` in seconds becomes the header of that name."""
+    """An error that is sent to the client; `retry_after`, in seconds, becomes the header Retry-After."""
 
     cause: Cause
 

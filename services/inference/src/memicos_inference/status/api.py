@@ -1,4 +1,4 @@
-"""Routes that say what this server is and how far it is."""
+"""Routes for the server's state, metrics and capabilities."""
 
 import asyncio
 from functools import partial
@@ -17,14 +17,18 @@ health_router = APIRouter(tags=["health"])
 router = APIRouter(prefix="/v1", tags=["capabilities"])
 
 
-@health_router.get("/health", summary="Whether the server is up, and whether the model is loaded")
+@health_router.get("/health", summary="State of the server and the model")
 async def health(request: Request) -> HealthResponse:
+    """Return the state of the server and the progress of loading.
+
+    Responds at once, also while the model loads and after loading failed. Needs no secret.
+    """
     return service.health(scheduler_of(request).progress, request.app.state.verification)
 
 
 @health_router.get("/metrics", include_in_schema=False)
 async def metrics(request: Request) -> Response:
-    """Numbers for Prometheus."""
+    """Metrics in the Prometheus format."""
     metrics: Metrics = request.app.state.metrics
     metrics.tasks.set(len(asyncio.all_tasks()))
     encode, media_type = choose_encoder(request.headers.get("accept", ""))
@@ -32,8 +36,12 @@ async def metrics(request: Request) -> Response:
     return Response(body, headers={"Content-Type": media_type})
 
 
-@router.get("/capabilities", response_model=CapabilitiesResponse, summary="What this server runs")
+@router.get("/capabilities", response_model=CapabilitiesResponse, summary="Model, sources and limits")
 async def capabilities(request: Request) -> Response:
+    """Return the model, its sources with their recipes, the endpoints, their limitations and the limits of requests.
+
+    Errors: 503 while the model loads (`loading`) or if it cannot be loaded (`load_failed`).
+    """
     return await json_response(
         request, DirectJob(partial(service.capabilities, verification=request.app.state.verification))
     )

@@ -1,4 +1,4 @@
-"""The wire of `/health` and `/v1/capabilities`."""
+"""Response models of `/health` and `/v1/capabilities`."""
 
 from typing import Literal
 
@@ -9,128 +9,141 @@ from memicos_inference.recipes import Recipe
 
 
 class SelftestCheck(ApiModel):
-    """Two ways to the same numbers."""
+    """Comparison of two independent computations of the same numbers."""
 
-    name: str
-    passed: bool | None = Field(description="null: nothing was compared; `words` say why")
-    measured: float | None = Field(description="relative RMS of the difference; null also where it is not finite")
-    tolerance: float
-    words: str = Field(description="what was compared, or why nothing was")
-    source: str | None = Field(description="the source that it is about; null: the model")
-    endpoints: list[str] = Field(description="beginnings of the paths that depend on it, for every source")
+    name: str = Field(description="Name of the check, for example blocks.")
+    passed: bool | None = Field(
+        description="Whether the check passed; null: nothing was compared, for the reason in `words`."
+    )
+    measured: float | None = Field(
+        description="Relative RMS of the difference; null if nothing was compared or it is not finite."
+    )
+    tolerance: float = Field(description="Largest `measured` that passes.")
+    words: str = Field(description="What was compared, or why nothing was.")
+    source: str | None = Field(description="Id of the source that was checked; null: the model.")
+    endpoints: list[str] = Field(description="Prefixes of the endpoint paths that depend on this check.")
 
 
 class Selftest(ApiModel):
-    """Whether the numbers are right. What a check that failed is needed for is answered 503, cause `unverified`."""
+    """Result of the self-test. Endpoints that depend on a failed check respond 503 with cause `unverified`."""
 
     state: Literal["waiting", "off", "passed", "failed"] = Field(
-        description="waiting: the model loads; off: none is run; sources are checked when they are first used"
+        description="`waiting`: the model is loading; `off`: no check is run; else whether all passed. Sources are "
+        "checked on first use."
     )
-    allowed: bool = Field(description="answered all the same: ALLOW_UNVERIFIED is set")
-    seconds: float = Field(description="time that the checks took at the start")
-    checks: list[SelftestCheck]
+    allowed: bool = Field(description="Whether endpoints respond in spite of failed checks (setting ALLOW_UNVERIFIED).")
+    seconds: float = Field(description="Duration of the checks at the start, in seconds.")
+    checks: list[SelftestCheck] = Field(description="Checks so far: of the model, and of sources that were used.")
 
 
 class HealthResponse(ApiModel):
-    """Answered at once, also while the model loads."""
+    """State of the server. Available while the model loads."""
 
-    status: Literal["healthy"] = Field(description="the server is live")
-    ready: bool = Field(description="model and sources are loaded, requests are answered")
-    state: Literal["loading", "ready", "failed"]
-    progress: str = Field(description="what is being loaded, or why loading failed")
-    progress_fraction: float = Field(ge=0, le=1, description="share of the loading that is done")
-    selftest: Selftest
+    status: Literal["healthy"] = Field(description="The server process responds.")
+    ready: bool = Field(description="Whether the model is loaded and requests are served.")
+    state: Literal["loading", "ready", "failed"] = Field(description="State of the model's loading.")
+    progress: str = Field(description="What is being loaded, or why loading failed.")
+    progress_fraction: float = Field(ge=0, le=1, description="Completed fraction of the loading, from 0 to 1.")
+    selftest: Selftest = Field(description="Result of the self-test.")
 
 
 class SourceInfo(ApiModel):
-    """An SAE that this server can run."""
+    """A source (an SAE, or the model's neurons) that this server can run."""
 
-    id: str = Field(description="for example 15-res-4k")
-    source_set: str
-    hook: str = Field(description="TransformerLens' name of the hook point that it reads")
-    steer_hook: str = Field(description="where its features are steered: of a transcoder its output, else `hook`")
-    layer: int
-    d_in: int
-    d_sae: int = Field(description="number of features")
-    architecture: str
-    prepend_bos: bool
-    context_size: int | None = Field(description="tokens of a training window; null where unknown")
+    id: str = Field(description="Id of the source, for example 15-res-4k.")
+    source_set: str = Field(description="Name of its source set, for example res-4k.")
+    hook: str = Field(description="TransformerLens name of the hook point that it reads.")
+    steer_hook: str = Field(
+        description="Hook point at which its features are steered: the output of a transcoder, else `hook`."
+    )
+    layer: int = Field(description="Layer of `hook`, from 0.")
+    d_in: int = Field(description="Width of `hook`, the number of inputs.")
+    d_sae: int = Field(description="Number of features.")
+    architecture: str = Field(description="Architecture, for example standard, jumprelu, topk or neurons.")
+    prepend_bos: bool = Field(description="Whether BOS is prepended to prompts, as in training.")
+    context_size: int | None = Field(description="Tokens per training context; null if unknown.")
     ignored_positions: list[int] = Field(
-        description="positions that values mean nothing at, beside those above norm_cut"
+        description="Token positions, from 0, at which values have no meaning in any prompt; `norm_cut` adds others."
     )
     norm_cut: float | None = Field(
-        description="positions whose activation has a larger norm were left out of training; null: none were"
+        description="Positions whose activation has a larger L2 norm were excluded from training; null: none were."
     )
-    loaded: bool = Field(description="in memory now; others are loaded when asked for")
-    recipe: Recipe = Field(description="as answers with its values have it")
+    loaded: bool = Field(description="Whether its weights are in memory; others are read on first use.")
+    recipe: Recipe = Field(description="Recipe, as in responses with its values.")
 
 
 class UnsteerableHook(ApiModel):
     """A hook point that cannot be steered in this model."""
 
-    hook: str
-    reason: str
+    hook: str = Field(description="TransformerLens name of the hook point, with N for any layer.")
+    reason: str = Field(description="Why it cannot be steered.")
 
 
 class UnavailableSource(ApiModel):
     """A source of the settings that cannot be read or does not fit the model."""
 
-    id: str = Field(description="its place where its id could not be found out")
-    error: str = Field(description="why; requests for it get the same words")
+    id: str = Field(description="Id of the source, or its location if the id is unknown.")
+    error: str = Field(description="Why it is unavailable; requests for it get the same message.")
 
 
 class Limits(ApiModel):
-    """Beyond them a request is refused; each is a setting of the server."""
+    """Limits of a request, from the server's settings and the model. A request beyond them is refused."""
 
-    token_limit: int = Field(description="tokens of a prompt, a prepended BOS included")
-    context: int = Field(description="tokens of prompt and completion together")
-    max_completion_tokens: int
-    max_prompts: int = Field(description="prompts of a request that takes several")
-    batch_tokens: int = Field(description="tokens of several prompts, each padded to the longest")
+    token_limit: int = Field(description="Tokens per prompt, a prepended BOS included.")
+    context: int = Field(description="Tokens of prompt and completion together.")
+    max_completion_tokens: int = Field(description="Generated tokens per type in a steering request.")
+    max_prompts: int = Field(description="Prompts per request.")
+    batch_tokens: int = Field(description="Tokens of all prompts of a request, each padded to the longest.")
     capture_bytes: int = Field(
-        description="memory in bytes for activations of all requests, from their capture until their answers"
+        description="Memory for captured activations of all requests until they are answered, in bytes."
     )
-    max_values: int = Field(description="activations of an answer")
-    max_hooks: int = Field(description="hook points that a request for raw activations names")
-    max_num_results: int
-    max_top_k: int
-    max_steered: int = Field(description="features or vectors in one steering request")
-    max_logprobs: int
-    max_loaded_saes: int
-    sae_bytes: int = Field(description="memory of the SAEs that are loaded at a time")
-    max_waiting: int = Field(description="requests that wait for the model")
-    body_bytes: int
+    max_values: int = Field(description="Activation values per response.")
+    max_hooks: int = Field(description="Hook points per request for raw activations.")
+    max_num_results: int = Field(description="Largest `num_results` of a request.")
+    max_top_k: int = Field(description="Largest `top_k` of a request.")
+    max_steered: int = Field(description="Features or vectors per steering request.")
+    max_logprobs: int = Field(description="Largest `n_logprobs` of a steering request.")
+    max_loaded_saes: int = Field(description="Sources in memory at a time, and so per request.")
+    sae_bytes: int = Field(description="Memory for the weights of sources at a time, in bytes.")
+    max_waiting: int = Field(description="Requests in the queue for the model.")
+    body_bytes: int = Field(description="Size of a request body, in bytes.")
 
 
 class Limitation(ApiModel):
-    """What an endpoint can't do, or does otherwise than its name says, on this server."""
+    """What an endpoint does not support, or does differently than its name suggests, on this server."""
 
-    endpoint: str
-    cannot: str
-    why: str
+    endpoint: str = Field(description="Path of the endpoint.")
+    cannot: str = Field(description="What it does not support.")
+    why: str = Field(description="The reason.")
 
 
 class CapabilitiesResponse(ApiModel):
-    """What this server runs and how far it goes."""
+    """Model, sources, endpoints and limits of this server."""
 
-    model: str = Field(description="the id that requests name as `model`")
-    accepted_models: list[str] = Field(description="every id that requests may name as `model`")
-    weights: str = Field(description="folder name or hub id that the weights were loaded from")
-    origin: str = Field(description="what the weights are, for example whether they were dequantised")
-    dtype: str
-    sae_dtype: str
-    device: str
-    num_layers: int
-    d_model: int
-    d_vocab: int
-    chat_template: bool = Field(description="false: chats are rendered as ChatML")
-    sae_sets: list[str]
-    sources: list[SourceInfo]
-    unavailable_sources: list[UnavailableSource]
-    steer_methods: list[str]
-    steer_hooks: list[str] = Field(description="hook points that can be steered, N being any layer")
-    unsteerable_hooks: list[UnsteerableHook] = Field(description="those that can be in other architectures")
-    endpoints: list[str]
-    limitations: list[Limitation]
-    limits: Limits
-    selftest: Selftest
+    model: str = Field(description="Id of the model, as requests name it.")
+    accepted_models: list[str] = Field(description="Every id that requests may give as `model`.")
+    weights: str = Field(description="Folder name or hub id that the weights were loaded from.")
+    origin: str = Field(description="Origin of the weights, for example whether they were dequantised.")
+    dtype: str = Field(description="Data type that the model computes in, for example float32.")
+    sae_dtype: str = Field(description="Data type that sources compute in, for example float32.")
+    device: str = Field(description="Device that the model runs on, for example cpu or cuda:0.")
+    num_layers: int = Field(description="Number of layers.")
+    d_model: int = Field(description="Width of the residual stream.")
+    d_vocab: int = Field(description="Number of tokens in the vocabulary.")
+    chat_template: bool = Field(
+        description="Whether the model has a chat template; without one chats are rendered as ChatML."
+    )
+    sae_sets: list[str] = Field(description="Names of the source sets.")
+    sources: list[SourceInfo] = Field(description="Sources that can be run.")
+    unavailable_sources: list[UnavailableSource] = Field(
+        description="Sources of the settings that cannot be run, and why."
+    )
+    steer_methods: list[str] = Field(description="Values of `steer_method` that steering requests may give.")
+    steer_hooks: list[str] = Field(description="Hook points that can be steered, with N for any layer.")
+    unsteerable_hooks: list[UnsteerableHook] = Field(
+        description="Hook points that cannot be steered in this model, but can in others."
+    )
+    endpoints: list[str] = Field(description="Paths of the endpoints.")
+    limitations: list[Limitation] = Field(description="What endpoints do not support on this server, and why.")
+    limits: Limits = Field(description="Limits of a request.")
+    selftest: Selftest = Field(description="Result of the self-test.")

@@ -1,4 +1,4 @@
-"""Routes of steered generation. With `stream` in the body they answer in server-sent events."""
+"""Routes for steered generation. With `stream` in the request they respond with server-sent events."""
 
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/steer", tags=["steer"])
 
 
 def _or_events(answer: str) -> dict[int | str, dict[str, Any]]:
-    """The 200 answer as events too, by name what they hold; "message" are those without a name."""
+    """OpenAPI of the 200 response as server-sent events: schema by event name; "message" stands for unnamed events."""
     schemas = {"message": answer, DELTA: SteerDelta.__name__, "error": ErrorBody.__name__}
     named = {name: {"$ref": f"#/components/schemas/{schema}"} for name, schema in schemas.items()}
     return {200: {"content": {"text/event-stream": {"schema": {"type": "string"}, "x-events": named}}}}
@@ -32,9 +32,19 @@ def _or_events(answer: str) -> dict[int | str, dict[str, Any]]:
     "/completion",
     response_model=CompletionResponse,
     responses=_or_events("CompletionResponse"),
-    summary="Continue a text, steered and as it is",
+    summary="Continue a text with and without steering",
 )
 async def steer_completion(body: CompletionRequest, request: Request) -> Response:
+    """Continue a text, with steering directions (`STEERED`) and without (`DEFAULT`).
+
+    Responds with JSON, or with `stream` with server-sent events, each with the whole response so far or, with
+    `stream_deltas`, its new part.
+
+    Errors: 400 for an unknown model, source, index or hook point, not exactly one of `features` and `vectors`,
+    `STEERED` without a direction, more than `max_steered` directions, more than `max_completion_tokens`, a prompt of
+    more than `token_limit` tokens, prompt and completion together beyond `context`, or keys and values beyond the
+    setting INFERENCE_KV_BYTES. An error after a stream has begun is sent as an event named `error`, the last one.
+    """
     return await generation_response(request, GenerationJob(partial(service.completion, body=body)), body.stream)
 
 
@@ -42,7 +52,17 @@ async def steer_completion(body: CompletionRequest, request: Request) -> Respons
     "/completion-chat",
     response_model=ChatResponse,
     responses=_or_events("ChatResponse"),
-    summary="Answer in a conversation, steered and as the model is",
+    summary="Continue a conversation with and without steering",
 )
 async def steer_completion_chat(body: ChatRequest, request: Request) -> Response:
+    """Generate the assistant's turn of a conversation, with steering directions (`STEERED`) and without (`DEFAULT`).
+
+    Responds with JSON, or with `stream` with server-sent events, each with the whole response so far or, with
+    `stream_deltas`, its new part.
+
+    Errors: 400 for an unknown model, source, index or hook point, not exactly one of `features` and `vectors`,
+    `STEERED` without a direction, more than `max_steered` directions, more than `max_completion_tokens`, a prompt of
+    more than `token_limit` tokens, prompt and completion together beyond `context`, or keys and values beyond the
+    setting INFERENCE_KV_BYTES. An error after a stream has begun is sent as an event named `error`, the last one.
+    """
     return await generation_response(request, GenerationJob(partial(service.chat, body=body)), body.stream)

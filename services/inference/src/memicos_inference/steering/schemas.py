@@ -1,10 +1,13 @@
-"""The wire of `/v1/steer`. With `stream` every server-sent event is the whole response so far, or what is new in it."""
+"""Request and response models of `/v1/steer`.
+
+With `stream` each server-sent event holds the whole response so far, or with `stream_deltas` its new part.
+"""
 
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from memicos_inference.http.api_model import ApiModel, Index, Number, Text
+from memicos_inference.http.api_model import MODEL, SOURCE, ApiModel, Index, Number, Text
 
 SteerMethod = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP", "PROJECTION_CAP"]
 SteerType = Literal["STEERED", "DEFAULT"]
@@ -13,53 +16,94 @@ Finished = Literal["length", "eos"]
 DELTA = "delta"
 """Name of the events that hold a `SteerDelta`."""
 
+TYPE = "`STEERED`: generated with the steering directions; `DEFAULT`: without them."
+GENERATED_IDS = "Vocabulary id of each generated token, the final end-of-sequence token included if there is one."
+FINISHED = (
+    "Why generation ended: `eos` (end-of-sequence token) or `length` (`n_completion_tokens` reached); null while it "
+    "continues."
+)
+LOGPROBS = "Log-probabilities of each generated token, one entry per token; null if `n_logprobs` is 0."
+STRENGTH = "Factor of the direction; multiplied by `strength_multiplier`."
+
 
 class SteerFeature(ApiModel):
-    model: Text
-    source: Text
+    """A feature whose decoder row is the steering direction, applied at the source's `steer_hook`."""
+
+    model: Text = Field(description=MODEL)
+    source: Text = Field(description=SOURCE)
     index: Index
-    strength: Number
+    strength: Number = Field(description=STRENGTH)
     steering_vector: list[Number] | None = Field(
-        None, description="refused: the source's decoder row is the direction; send own ones as `vectors`"
+        None, description="Not supported: any value but null gets status 400. Send own directions as `vectors`."
     )
 
 
 class SteerVector(ApiModel):
-    steering_vector: list[Number]
-    strength: Number
-    hook: Text = Field(description="one of the capabilities' `steer_hooks`, for example blocks.15.hook_resid_post")
+    """A steering direction at a hook point."""
+
+    steering_vector: list[Number] = Field(description="Direction: as many numbers as the hook point is wide.")
+    strength: Number = Field(description=STRENGTH)
+    hook: Text = Field(
+        description="TransformerLens name of the hook point, one of `steer_hooks` in the capabilities, for example "
+        "blocks.15.hook_resid_post."
+    )
 
 
 class SteerSettings(ApiModel):
-    """What both kinds share. Exactly one of `features` and `vectors`; `features: []` where only DEFAULT is wanted.
+    """Settings of a steered generation. Exactly one of `features` and `vectors`; `features: []` for DEFAULT alone.
 
     With c = strength_multiplier x strength, v the direction and u = v / |v|, SIMPLE_ADDITIVE adds c v to the
     activation h at every position; ORTHOGONAL_DECOMP multiplies h's component along v by c: h + (c - 1) (h.u) u;
     PROJECTION_CAP keeps that component from exceeding c: h + (min(h.u, c) - h.u) u.
     """
 
-    model: Text
-    steer_method: SteerMethod = "SIMPLE_ADDITIVE"
-    normalize_steering: bool = Field(False, description="scale each direction to length 1 first")
-    types: list[SteerType] = Field(min_length=1, json_schema_extra={"uniqueItems": True})
-    features: list[SteerFeature] | None = None
-    vectors: list[SteerVector] | None = None
-    n_completion_tokens: int = Field(ge=1)
-    temperature: Number = Field(ge=0, description="0: the most probable token")
-    strength_multiplier: Number = 1.0
+    model: Text = Field(description=MODEL)
+    steer_method: SteerMethod = Field(
+        "SIMPLE_ADDITIVE",
+        description="How directions change activations: `SIMPLE_ADDITIVE` adds them, `ORTHOGONAL_DECOMP` scales the "
+        "component along them, `PROJECTION_CAP` limits that component.",
+    )
+    normalize_steering: bool = Field(False, description="Whether to scale each direction to L2 norm 1 first.")
+    types: list[SteerType] = Field(
+        min_length=1,
+        json_schema_extra={"uniqueItems": True},
+        description="Outputs to generate, each at most once: `STEERED` with the directions, `DEFAULT` without them.",
+    )
+    features: list[SteerFeature] | None = Field(
+        None,
+        description="Features to steer with, at most `max_steered` in the capabilities' limits. Not together with "
+        "`vectors`.",
+    )
+    vectors: list[SteerVector] | None = Field(
+        None,
+        description="Directions to steer with, at most `max_steered` in the capabilities' limits. Not together with "
+        "`features`.",
+    )
+    n_completion_tokens: int = Field(
+        ge=1,
+        description="Largest number of tokens to generate for each type, at most `max_completion_tokens` in the "
+        "capabilities' limits.",
+    )
+    temperature: Number = Field(ge=0, description="Sampling temperature; 0: always take the most probable token.")
+    strength_multiplier: Number = Field(1.0, description="Factor of the strengths of all directions.")
     freq_penalty: Number = Field(
         0.0,
-        description="times a token's count so far, prompt included, comes off its logit over temperature; only where "
-        "temperature and penalty are above 0",
+        description="Frequency penalty: subtracted from a token's logit, after division by temperature, once per "
+        "occurrence in prompt and completion so far. No effect if it or the temperature is not above 0.",
     )
-    seed: int = Field(16, ge=-(2**53), le=2**53, description="each type is sampled from this seed anew")
-    stream: bool = Field(False, description="answer as text/event-stream")
+    seed: int = Field(16, ge=-(2**53), le=2**53, description="Seed of the sampling, used afresh for each type.")
+    stream: bool = Field(False, description="Whether to send the response as server-sent events (text/event-stream).")
     stream_deltas: bool = Field(
         False,
-        description="with `stream`: events named `delta` have what is new since the one before, and the last event, "
-        "which has no name, the whole answer",
+        description="Whether events named `delta` send only the new part, followed by one unnamed event with the whole "
+        "response. Requires `stream`.",
     )
-    n_logprobs: int = Field(0, ge=0, le=10, description="alternatives for each token; 0: no log-probabilities")
+    n_logprobs: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="Number of most probable tokens listed per generated token; 0: no log-probabilities.",
+    )
 
     @field_validator("types")
     @classmethod
@@ -76,85 +120,115 @@ class SteerSettings(ApiModel):
 
 
 class CompletionRequest(SteerSettings):
-    prompt: Text = Field(min_length=1)
+    """A text to continue. Exactly one of `features` and `vectors`; `features: []` for DEFAULT alone.
+
+    With c = strength_multiplier x strength, v the direction and u = v / |v|, SIMPLE_ADDITIVE adds c v to the
+    activation h at every position; ORTHOGONAL_DECOMP multiplies h's component along v by c: h + (c - 1) (h.u) u;
+    PROJECTION_CAP keeps that component from exceeding c: h + (min(h.u, c) - h.u) u.
+    """
+
+    prompt: Text = Field(min_length=1, description="Text to continue.")
 
 
 class ChatMessage(ApiModel):
-    content: Text
-    role: Text = Field(min_length=1)
+    """A message of a conversation."""
+
+    content: Text = Field(description="Text of the message.")
+    role: Text = Field(min_length=1, description="Role of the author, for example system, user or assistant.")
 
 
 class ChatRequest(SteerSettings):
-    prompt: list[ChatMessage] = Field(min_length=1)
+    """A conversation to continue with the assistant's turn. Settings are those of a completion."""
+
+    prompt: list[ChatMessage] = Field(min_length=1, description="Messages of the conversation, oldest first.")
     steer_special_tokens: bool = Field(
-        True, description="false: special tokens of the prompt are not steered; generated ones always are"
+        True,
+        description="Whether to steer at special tokens of the prompt. Generated special tokens are always steered.",
     )
-    is_assistant_axis: bool = Field(False, description="true is refused")
+    is_assistant_axis: bool = Field(False, description="Not supported: true gets status 400.")
 
 
 class TopLogprob(ApiModel):
-    token: str
-    logprob: float
+    """A candidate token and its log-probability."""
+
+    token: str = Field(description="Text of the token, decoded on its own.")
+    logprob: float = Field(description="Natural logarithm of its probability.")
 
 
 class TokenLogprob(ApiModel):
     """Natural logarithms of the probabilities before temperature and penalty."""
 
-    token: str
-    logprob: float
-    top_logprobs: list[TopLogprob]
+    token: str = Field(description="Text of the generated token, decoded on its own.")
+    logprob: float = Field(description="Natural logarithm of the generated token's probability.")
+    top_logprobs: list[TopLogprob] = Field(
+        description="The `n_logprobs` most probable tokens, by descending probability."
+    )
 
 
 class CompletionOutput(ApiModel):
-    type: SteerType
-    output: str = Field(description="prompt and completion; a prepended BOS is left out")
-    completion: str = Field(description="what was generated, cut by token count")
-    token_ids: list[int] = Field(description="generated tokens")
-    finished: Finished | None = Field(None, description="why it ended; null: not yet")
-    logprobs: list[TokenLogprob] | None = Field(None, description="one a generated token, where asked for")
+    """Text generated for one type."""
+
+    type: SteerType = Field(description=TYPE)
+    output: str = Field(description="Prompt and completion, without a prepended BOS.")
+    completion: str = Field(description="Text of the generated tokens.")
+    token_ids: list[int] = Field(description=GENERATED_IDS)
+    finished: Finished | None = Field(None, description=FINISHED)
+    logprobs: list[TokenLogprob] | None = Field(None, description=LOGPROBS)
 
 
 class CompletionResponse(ApiModel):
-    outputs: list[CompletionOutput] = Field(description="in the order of `types`")
+    """Generated texts."""
+
+    outputs: list[CompletionOutput] = Field(description="One output per type, in the order of `types`.")
 
 
 class ChatInput(ApiModel):
-    chat_template: list[ChatMessage]
-    raw: str = Field(description="the prompt as the model reads it")
-    token_ids: list[int]
+    """The prompt of a chat."""
+
+    chat_template: list[ChatMessage] = Field(description="Messages of the request.")
+    raw: str = Field(description="Conversation as rendered by the chat template, special tokens included.")
+    token_ids: list[int] = Field(description="Vocabulary id of each token of `raw`.")
 
 
 class ChatOutput(ApiModel):
-    type: SteerType
-    chat_template: list[ChatMessage] = Field(description="the request's messages and the assistant's turn")
-    raw: str = Field(description="rendered prompt and completion, special tokens included")
-    completion: str = Field(description="the assistant's turn without special tokens")
-    token_ids: list[int] = Field(description="generated tokens")
-    finished: Finished | None = Field(None, description="why it ended; null: not yet")
-    logprobs: list[TokenLogprob] | None = Field(None, description="one a generated token, where asked for")
+    """Assistant's turn generated for one type."""
+
+    type: SteerType = Field(description=TYPE)
+    chat_template: list[ChatMessage] = Field(description="Messages of the request, and the assistant's turn.")
+    raw: str = Field(description="Rendered prompt and completion, special tokens included.")
+    completion: str = Field(description="Text of the assistant's turn, without special tokens.")
+    token_ids: list[int] = Field(description=GENERATED_IDS)
+    finished: Finished | None = Field(None, description=FINISHED)
+    logprobs: list[TokenLogprob] | None = Field(None, description=LOGPROBS)
 
 
 class ChatResponse(ApiModel):
-    outputs: list[ChatOutput] = Field(description="in the order of `types`")
-    input: ChatInput
+    """Generated assistant's turns."""
+
+    outputs: list[ChatOutput] = Field(description="One output per type, in the order of `types`.")
+    input: ChatInput = Field(description="The prompt, rendered and tokenised.")
 
 
 class OutputDelta(ApiModel):
-    """New part of an output. The parts of a stream joined are `completion`, `token_ids` and `logprobs` of the answer.
+    """New part of an output. All parts concatenated equal `completion`, `token_ids` and `logprobs` of the response.
 
-    A character of several tokens comes with the last of them, so that `completion` may be empty.
+    A character that spans several tokens is sent with the last of them, so `completion` may be empty.
     """
 
-    type: SteerType
-    completion: str
+    type: SteerType = Field(description=TYPE)
+    completion: str = Field(description="Text generated since the previous delta, without special tokens in a chat.")
     raw: str | None = Field(
-        None, description="chats: `completion` with special tokens, where these make a difference; null: no difference"
+        None, description="In a chat, the new text with special tokens; null if it equals `completion`."
     )
-    token_ids: list[int]
-    finished: Finished | None = Field(None, description="why it ended; null: not yet")
-    logprobs: list[TokenLogprob] | None = Field(None, description="one a token, where asked for")
+    token_ids: list[int] = Field(description="Vocabulary id of each token generated since the previous delta.")
+    finished: Finished | None = Field(None, description=FINISHED)
+    logprobs: list[TokenLogprob] | None = Field(
+        None, description="Log-probabilities of each new token; null if `n_logprobs` is 0."
+    )
 
 
 class SteerDelta(ApiModel):
-    outputs: list[OutputDelta] = Field(description="those in which something is new")
-    input: ChatInput | None = Field(None, description="chats: the prompt, in the first delta of a stream")
+    """New part of a streamed response."""
+
+    outputs: list[OutputDelta] = Field(description="Outputs with a new part.")
+    input: ChatInput | None = Field(None, description="In the first delta of a chat: the prompt. Null otherwise.")

@@ -1,4 +1,4 @@
-"""The route of tokenising."""
+"""Route for tokenisation."""
 
 from functools import partial
 
@@ -12,6 +12,10 @@ from memicos_inference.tokenization.schemas import TokenizeRequest, TokenizeResp
 router = APIRouter(prefix="/v1", tags=["tokenize"])
 
 
-@router.post("/tokenize", response_model=TokenizeResponse, summary="Cut a text into the model's tokens")
+@router.post("/tokenize", response_model=TokenizeResponse, summary="Tokenise a text")
 async def tokenize(body: TokenizeRequest, request: Request) -> Response:
+    """Return the token ids and strings of a text.
+
+    Errors: 400 for an unknown model, or a text of more than `token_limit` tokens.
+    """
     return await json_response(request, DirectJob(partial(service.tokenize, body=body)))

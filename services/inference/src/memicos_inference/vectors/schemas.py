@@ -1,58 +1,85 @@
-"""The wire of `/v1/util`: vectors of features, and features by vector."""
+"""Request and response models of `/v1/util`: feature vectors, and features ranked by similarity to a vector."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from memicos_inference.http.api_model import ApiModel, Index, Number, Text
+from memicos_inference.http.api_model import MODEL, SOURCE, ApiModel, Index, Number, Text
 
 
 class VectorRequest(ApiModel):
-    model: Text
-    source: Text
+    """Identifies a feature and which of its two vectors to return."""
+
+    model: Text = Field(description=MODEL)
+    source: Text = Field(description=SOURCE)
     index: Index
     which: Literal["encoder", "decoder"] = Field(
         "encoder",
-        description="encoder: what the feature reads, W_enc[:, index], as the known clients expect; "
-        "decoder: the direction that it is steered with, W_dec[index]",
+        description="`encoder` (the default, as published clients expect): the encoder column W_enc[:, index]. "
+        "`decoder`: the decoder row W_dec[index], the direction used for steering.",
     )
 
 
 class VectorResponse(ApiModel):
-    vector: list[float]
-    hook_name: str = Field(serialization_alias="hookName", description="TransformerLens' name of the hook point")
-    which: Literal["encoder", "decoder"]
+    """A vector of a feature."""
+
+    vector: list[float] = Field(
+        description="The vector: d_in numbers for `encoder`; for `decoder` as many as `steer_hook` is wide."
+    )
+    hook_name: str = Field(
+        serialization_alias="hookName", description="TransformerLens name of the hook point that the source reads."
+    )
+    which: Literal["encoder", "decoder"] = Field(description="Which of the two vectors this is, as requested.")
 
 
 class Feature(ApiModel):
-    model: Text
-    source: Text
+    """Identifies a feature."""
+
+    model: Text = Field(description=MODEL)
+    source: Text = Field(description=SOURCE)
     index: Index
 
 
 class CossimRequest(ApiModel):
-    """Exactly one of `feature` and `vector`."""
+    """The direction to compare with: exactly one of `feature` and `vector`."""
 
-    feature: Feature | None = Field(None, description="its decoder row in its own source, which may be another one")
-    vector: list[Number] | None = Field(None, description="of any length but 0")
-    model: Text
-    source: Text = Field(description="whose features are compared")
-    num_results: int = Field(ge=1)
+    feature: Feature | None = Field(
+        None, description="Compare with the decoder row of this feature; its source may differ from `source`."
+    )
+    vector: list[Number] | None = Field(
+        None,
+        description="Compare with this vector: as many numbers as a decoder row of `source` has. "
+        "Its norm may be any but 0.",
+    )
+    model: Text = Field(description=MODEL)
+    source: Text = Field(description="Id of the source whose decoder rows are ranked.")
+    num_results: int = Field(
+        ge=1, description="Number of features to return, at most `max_num_results` in the capabilities' limits."
+    )
 
 
 class FoundFeature(ApiModel):
-    model: str
-    source: str
-    index: int
+    """Identifies a feature in a response."""
+
+    model: str = Field(description="Id of the model, as in the request.")
+    source: str = Field(description="Id of the source.")
+    index: int = Field(description="Index of the feature in its source, from 0.")
 
 
 class SimilarFeature(ApiModel):
-    feature: FoundFeature
-    cosine_similarity: float
+    """A feature and its similarity to the requested direction."""
+
+    feature: FoundFeature = Field(description="The similar feature.")
+    cosine_similarity: float = Field(
+        description="Cosine between its decoder row and the requested direction, from -1 to 1."
+    )
 
 
 class CossimResponse(ApiModel):
-    feature: FoundFeature | None = Field(None, description="the one that was asked for; null for a vector")
+    """The features most similar to the requested direction."""
+
+    feature: FoundFeature | None = Field(None, description="The feature of the request; null if it had a vector.")
     topk_decoder_cossim_features: list[SimilarFeature] = Field(
-        description="largest cosine first, ties by index; the feature itself is among them"
+        description="Features by descending cosine, ties by index. The requested feature is among them "
+        "if it belongs to `source`; decoder rows of norm 0 are left out."
     )

@@ -11,10 +11,11 @@ T = TypeVar("T", bound="AddSourcesRequest")
 
 @_attrs_define
 class AddSourcesRequest:
-    """
+    """Sources to add.
+
     Attributes:
-        spec (str): as an entry of SAE_SETS: a set's name, path:<folder>, hf:<owner>/<name>[/<folder>] or neurons, each
-            with an optional @<format>
+        spec (str): Sources to add, in the form of an entry of the setting SAE_SETS: a set's name, path:<folder>,
+            hf:<owner>/<name>[/<folder>] or neurons, each optionally followed by @<format>.
     """
 
     spec: str

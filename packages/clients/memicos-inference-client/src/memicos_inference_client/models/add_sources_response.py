@@ -11,9 +11,10 @@ T = TypeVar("T", bound="AddSourcesResponse")
 
 @_attrs_define
 class AddSourcesResponse:
-    """
+    """Sources that were added.
+
     Attributes:
-        added (list[str]): ids of the sources that are served now, and loaded when asked for
+        added (list[str]): Ids of the added sources. Their weights are read on first use.
     """
 
     added: list[str]

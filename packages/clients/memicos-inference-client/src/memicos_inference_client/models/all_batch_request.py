@@ -16,15 +16,19 @@ class AllBatchRequest:
     """The strongest features of several sources on each of several prompts.
 
     Attributes:
-        model (str):
-        source_set (str):
-        prompts (list[str]): each is answered as it would be alone
-        selected_sources (list[str] | Unset): source ids; empty: every source of the set
-        sort_by_token_indexes (list[int] | Unset): rank by the sum of values at these positions, not by the maximum
-        ignore_bos (bool | Unset):  Default: True.
-        num_results (int | None | Unset): at most so many a prompt; null: 25 Default: 25.
-        feature_filter (list[int] | None | Unset): only these features of the one selected source, also where they do
-            not fire
+        model (str): Id of the model, one of `accepted_models` in the capabilities.
+        source_set (str): Name of the source set, for example res-4k.
+        prompts (list[str]): Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the
+            result it would get alone, up to rounding.
+        selected_sources (list[str] | Unset): Ids of sources of the set; empty: every source of the set. At most
+            `max_loaded_saes` in the capabilities' limits.
+        sort_by_token_indexes (list[int] | Unset): Token positions, from 0: rank by the sum of values at these
+            positions. Empty: rank by the maximum.
+        ignore_bos (bool | Unset): Whether to exclude ignored positions from maximum, sum and ranking. Default: True.
+        num_results (int | None | Unset): Largest number of features per prompt, at most `max_num_results` in the
+            capabilities' limits; null: 25. Default: 25.
+        feature_filter (list[int] | None | Unset): Indexes of the only features to return, inactive ones included; null:
+            all active features. Requires that exactly one source is selected.
     """
 
     model: str

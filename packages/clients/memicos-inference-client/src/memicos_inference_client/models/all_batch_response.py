@@ -15,9 +15,10 @@ T = TypeVar("T", bound="AllBatchResponse")
 
 @_attrs_define
 class AllBatchResponse:
-    """
+    """Strongest features on each of several prompts.
+
     Attributes:
-        results (list[AllResponse]): one a prompt
+        results (list[AllResponse]): One result per prompt, in the order of `prompts`.
     """
 
     results: list[AllResponse]

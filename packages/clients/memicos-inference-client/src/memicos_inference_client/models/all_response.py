@@ -18,16 +18,19 @@ T = TypeVar("T", bound="AllResponse")
 
 @_attrs_define
 class AllResponse:
-    """Only features that fire on a position that counts are results, unless feature_filter names them.
+    """Features that are active at a position that is not ignored, and those that `feature_filter` names.
 
     Attributes:
-        activations (list[FeatureActivation]): strongest first; ties by source, then index
-        tokens (list[str]):
-        tokens_is_special (list[bool]):
-        token_ids (list[int]):
-        sources (list[SourcePositions]):
-        counts (list[list[int]] | None | Unset): features that fire, by layer (from 0) and token; layers not asked for
-            have 0
+        activations (list[FeatureActivation]): Features by descending maximum, or sum if `sort_by_token_indexes` is
+            given; ties by source, then index.
+        tokens (list[str]): Text of each token, decoded on its own; one string per token, a prepended BOS included.
+        tokens_is_special (list[bool]): For each token, whether it is a special token of the tokenizer, such as BOS or
+            end of turn.
+        token_ids (list[int]): Vocabulary id of each token, a prepended BOS included.
+        sources (list[SourcePositions]): Ignored positions and recipe of each selected source, in the order of
+            selection.
+        counts (list[list[int]] | None | Unset): Number of active features, [layer from 0][token position]; 0 in layers
+            without a selected source.
     """
 
     activations: list[FeatureActivation]

@@ -20,31 +20,32 @@ T = TypeVar("T", bound="CapabilitiesResponse")
 
 @_attrs_define
 class CapabilitiesResponse:
-    """What this server runs and how far it goes.
+    """Model, sources, endpoints and limits of this server.
 
     Attributes:
-        model (str): the id that requests name as `model`
-        accepted_models (list[str]): every id that requests may name as `model`
-        weights (str): folder name or hub id that the weights were loaded from
-        origin (str): what the weights are, for example whether they were dequantised
-        dtype (str):
-        sae_dtype (str):
-        device (str):
-        num_layers (int):
-        d_model (int):
-        d_vocab (int):
-        chat_template (bool): false: chats are rendered as ChatML
-        sae_sets (list[str]):
-        sources (list[SourceInfo]):
-        unavailable_sources (list[UnavailableSource]):
-        steer_methods (list[str]):
-        steer_hooks (list[str]): hook points that can be steered, N being any layer
-        unsteerable_hooks (list[UnsteerableHook]): those that can be in other architectures
-        endpoints (list[str]):
-        limitations (list[Limitation]):
-        limits (Limits): Beyond them a request is refused; each is a setting of the server.
-        selftest (Selftest): Whether the numbers are right. What a check that failed is needed for is answered 503,
-            cause `unverified`.
+        model (str): Id of the model, as requests name it.
+        accepted_models (list[str]): Every id that requests may give as `model`.
+        weights (str): Folder name or hub id that the weights were loaded from.
+        origin (str): Origin of the weights, for example whether they were dequantised.
+        dtype (str): Data type that the model computes in, for example float32.
+        sae_dtype (str): Data type that sources compute in, for example float32.
+        device (str): Device that the model runs on, for example cpu or cuda:0.
+        num_layers (int): Number of layers.
+        d_model (int): Width of the residual stream.
+        d_vocab (int): Number of tokens in the vocabulary.
+        chat_template (bool): Whether the model has a chat template; without one chats are rendered as ChatML.
+        sae_sets (list[str]): Names of the source sets.
+        sources (list[SourceInfo]): Sources that can be run.
+        unavailable_sources (list[UnavailableSource]): Sources of the settings that cannot be run, and why.
+        steer_methods (list[str]): Values of `steer_method` that steering requests may give.
+        steer_hooks (list[str]): Hook points that can be steered, with N for any layer.
+        unsteerable_hooks (list[UnsteerableHook]): Hook points that cannot be steered in this model, but can in others.
+        endpoints (list[str]): Paths of the endpoints.
+        limitations (list[Limitation]): What endpoints do not support on this server, and why.
+        limits (Limits): Limits of a request, from the server's settings and the model. A request beyond them is
+            refused.
+        selftest (Selftest): Result of the self-test. Endpoints that depend on a failed check respond 503 with cause
+            `unverified`.
     """
 
     model: str

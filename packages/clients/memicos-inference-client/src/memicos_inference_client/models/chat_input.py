@@ -15,11 +15,12 @@ T = TypeVar("T", bound="ChatInput")
 
 @_attrs_define
 class ChatInput:
-    """
+    """The prompt of a chat.
+
     Attributes:
-        chat_template (list[ChatMessage]):
-        raw (str): the prompt as the model reads it
-        token_ids (list[int]):
+        chat_template (list[ChatMessage]): Messages of the request.
+        raw (str): Conversation as rendered by the chat template, special tokens included.
+        token_ids (list[int]): Vocabulary id of each token of `raw`.
     """
 
     chat_template: list[ChatMessage]

@@ -11,10 +11,11 @@ T = TypeVar("T", bound="ChatMessage")
 
 @_attrs_define
 class ChatMessage:
-    """
+    """A message of a conversation.
+
     Attributes:
-        content (str):
-        role (str):
+        content (str): Text of the message.
+        role (str): Role of the author, for example system, user or assistant.
     """
 
     content: str

@@ -23,15 +23,19 @@ T = TypeVar("T", bound="ChatOutput")
 
 @_attrs_define
 class ChatOutput:
-    """
+    """Assistant's turn generated for one type.
+
     Attributes:
-        type_ (ChatOutputType):
-        chat_template (list[ChatMessage]): the request's messages and the assistant's turn
-        raw (str): rendered prompt and completion, special tokens included
-        completion (str): the assistant's turn without special tokens
-        token_ids (list[int]): generated tokens
-        finished (ChatOutputFinishedType0 | None | Unset): why it ended; null: not yet
-        logprobs (list[TokenLogprob] | None | Unset): one a generated token, where asked for
+        type_ (ChatOutputType): `STEERED`: generated with the steering directions; `DEFAULT`: without them.
+        chat_template (list[ChatMessage]): Messages of the request, and the assistant's turn.
+        raw (str): Rendered prompt and completion, special tokens included.
+        completion (str): Text of the assistant's turn, without special tokens.
+        token_ids (list[int]): Vocabulary id of each generated token, the final end-of-sequence token included if there
+            is one.
+        finished (ChatOutputFinishedType0 | None | Unset): Why generation ended: `eos` (end-of-sequence token) or
+            `length` (`n_completion_tokens` reached); null while it continues.
+        logprobs (list[TokenLogprob] | None | Unset): Log-probabilities of each generated token, one entry per token;
+            null if `n_logprobs` is 0.
     """
 
     type_: ChatOutputType

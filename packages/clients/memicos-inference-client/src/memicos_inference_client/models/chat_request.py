@@ -27,28 +27,37 @@ T = TypeVar("T", bound="ChatRequest")
 
 @_attrs_define
 class ChatRequest:
-    """
+    """A conversation to continue with the assistant's turn. Settings are those of a completion.
+
     Attributes:
-        model (str):
-        types (list[ChatRequestTypesItem]):
-        n_completion_tokens (int):
-        temperature (float): 0: the most probable token
-        prompt (list[ChatMessage]):
-        steer_method (ChatRequestSteerMethod | Unset):  Default: 'SIMPLE_ADDITIVE'.
-        normalize_steering (bool | Unset): scale each direction to length 1 first Default: False.
-        features (list[SteerFeature] | None | Unset):
-        vectors (list[SteerVector] | None | Unset):
-        strength_multiplier (float | Unset):  Default: 1.0.
-        freq_penalty (float | Unset): times a token's count so far, prompt included, comes off its logit over
-            temperature; only where temperature and penalty are above 0 Default: 0.0.
-        seed (int | Unset): each type is sampled from this seed anew Default: 16.
-        stream (bool | Unset): answer as text/event-stream Default: False.
-        stream_deltas (bool | Unset): with `stream`: events named `delta` have what is new since the one before, and the
-            last event, which has no name, the whole answer Default: False.
-        n_logprobs (int | Unset): alternatives for each token; 0: no log-probabilities Default: 0.
-        steer_special_tokens (bool | Unset): false: special tokens of the prompt are not steered; generated ones always
-            are Default: True.
-        is_assistant_axis (bool | Unset): true is refused Default: False.
+        model (str): Id of the model, one of `accepted_models` in the capabilities.
+        types (list[ChatRequestTypesItem]): Outputs to generate, each at most once: `STEERED` with the directions,
+            `DEFAULT` without them.
+        n_completion_tokens (int): Largest number of tokens to generate for each type, at most `max_completion_tokens`
+            in the capabilities' limits.
+        temperature (float): Sampling temperature; 0: always take the most probable token.
+        prompt (list[ChatMessage]): Messages of the conversation, oldest first.
+        steer_method (ChatRequestSteerMethod | Unset): How directions change activations: `SIMPLE_ADDITIVE` adds them,
+            `ORTHOGONAL_DECOMP` scales the component along them, `PROJECTION_CAP` limits that component. Default:
+            'SIMPLE_ADDITIVE'.
+        normalize_steering (bool | Unset): Whether to scale each direction to L2 norm 1 first. Default: False.
+        features (list[SteerFeature] | None | Unset): Features to steer with, at most `max_steered` in the capabilities'
+            limits. Not together with `vectors`.
+        vectors (list[SteerVector] | None | Unset): Directions to steer with, at most `max_steered` in the capabilities'
+            limits. Not together with `features`.
+        strength_multiplier (float | Unset): Factor of the strengths of all directions. Default: 1.0.
+        freq_penalty (float | Unset): Frequency penalty: subtracted from a token's logit, after division by temperature,
+            once per occurrence in prompt and completion so far. No effect if it or the temperature is not above 0. Default:
+            0.0.
+        seed (int | Unset): Seed of the sampling, used afresh for each type. Default: 16.
+        stream (bool | Unset): Whether to send the response as server-sent events (text/event-stream). Default: False.
+        stream_deltas (bool | Unset): Whether events named `delta` send only the new part, followed by one unnamed event
+            with the whole response. Requires `stream`. Default: False.
+        n_logprobs (int | Unset): Number of most probable tokens listed per generated token; 0: no log-probabilities.
+            Default: 0.
+        steer_special_tokens (bool | Unset): Whether to steer at special tokens of the prompt. Generated special tokens
+            are always steered. Default: True.
+        is_assistant_axis (bool | Unset): Not supported: true gets status 400. Default: False.
     """
 
     model: str

@@ -16,10 +16,11 @@ T = TypeVar("T", bound="ChatResponse")
 
 @_attrs_define
 class ChatResponse:
-    """
+    """Generated assistant's turns.
+
     Attributes:
-        outputs (list[ChatOutput]): in the order of `types`
-        input_ (ChatInput):
+        outputs (list[ChatOutput]): One output per type, in the order of `types`.
+        input_ (ChatInput): The prompt of a chat.
     """
 
     outputs: list[ChatOutput]

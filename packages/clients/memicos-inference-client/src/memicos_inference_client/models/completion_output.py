@@ -25,14 +25,18 @@ T = TypeVar("T", bound="CompletionOutput")
 
 @_attrs_define
 class CompletionOutput:
-    """
+    """Text generated for one type.
+
     Attributes:
-        type_ (CompletionOutputType):
-        output (str): prompt and completion; a prepended BOS is left out
-        completion (str): what was generated, cut by token count
-        token_ids (list[int]): generated tokens
-        finished (CompletionOutputFinishedType0 | None | Unset): why it ended; null: not yet
-        logprobs (list[TokenLogprob] | None | Unset): one a generated token, where asked for
+        type_ (CompletionOutputType): `STEERED`: generated with the steering directions; `DEFAULT`: without them.
+        output (str): Prompt and completion, without a prepended BOS.
+        completion (str): Text of the generated tokens.
+        token_ids (list[int]): Vocabulary id of each generated token, the final end-of-sequence token included if there
+            is one.
+        finished (CompletionOutputFinishedType0 | None | Unset): Why generation ended: `eos` (end-of-sequence token) or
+            `length` (`n_completion_tokens` reached); null while it continues.
+        logprobs (list[TokenLogprob] | None | Unset): Log-probabilities of each generated token, one entry per token;
+            null if `n_logprobs` is 0.
     """
 
     type_: CompletionOutputType

@@ -26,25 +26,38 @@ T = TypeVar("T", bound="CompletionRequest")
 
 @_attrs_define
 class CompletionRequest:
-    """
-    Attributes:
-        model (str):
-        types (list[CompletionRequestTypesItem]):
-        n_completion_tokens (int):
-        temperature (float): 0: the most probable token
-        prompt (str):
-        steer_method (CompletionRequestSteerMethod | Unset):  Default: 'SIMPLE_ADDITIVE'.
-        normalize_steering (bool | Unset): scale each direction to length 1 first Default: False.
-        features (list[SteerFeature] | None | Unset):
-        vectors (list[SteerVector] | None | Unset):
-        strength_multiplier (float | Unset):  Default: 1.0.
-        freq_penalty (float | Unset): times a token's count so far, prompt included, comes off its logit over
-            temperature; only where temperature and penalty are above 0 Default: 0.0.
-        seed (int | Unset): each type is sampled from this seed anew Default: 16.
-        stream (bool | Unset): answer as text/event-stream Default: False.
-        stream_deltas (bool | Unset): with `stream`: events named `delta` have what is new since the one before, and the
-            last event, which has no name, the whole answer Default: False.
-        n_logprobs (int | Unset): alternatives for each token; 0: no log-probabilities Default: 0.
+    """A text to continue. Exactly one of `features` and `vectors`; `features: []` for DEFAULT alone.
+
+    With c = strength_multiplier x strength, v the direction and u = v / |v|, SIMPLE_ADDITIVE adds c v to the
+    activation h at every position; ORTHOGONAL_DECOMP multiplies h's component along v by c: h + (c - 1) (h.u) u;
+    PROJECTION_CAP keeps that component from exceeding c: h + (min(h.u, c) - h.u) u.
+
+        Attributes:
+            model (str): Id of the model, one of `accepted_models` in the capabilities.
+            types (list[CompletionRequestTypesItem]): Outputs to generate, each at most once: `STEERED` with the directions,
+                `DEFAULT` without them.
+            n_completion_tokens (int): Largest number of tokens to generate for each type, at most `max_completion_tokens`
+                in the capabilities' limits.
+            temperature (float): Sampling temperature; 0: always take the most probable token.
+            prompt (str): Text to continue.
+            steer_method (CompletionRequestSteerMethod | Unset): How directions change activations: `SIMPLE_ADDITIVE` adds
+                them, `ORTHOGONAL_DECOMP` scales the component along them, `PROJECTION_CAP` limits that component. Default:
+                'SIMPLE_ADDITIVE'.
+            normalize_steering (bool | Unset): Whether to scale each direction to L2 norm 1 first. Default: False.
+            features (list[SteerFeature] | None | Unset): Features to steer with, at most `max_steered` in the capabilities'
+                limits. Not together with `vectors`.
+            vectors (list[SteerVector] | None | Unset): Directions to steer with, at most `max_steered` in the capabilities'
+                limits. Not together with `features`.
+            strength_multiplier (float | Unset): Factor of the strengths of all directions. Default: 1.0.
+            freq_penalty (float | Unset): Frequency penalty: subtracted from a token's logit, after division by temperature,
+                once per occurrence in prompt and completion so far. No effect if it or the temperature is not above 0. Default:
+                0.0.
+            seed (int | Unset): Seed of the sampling, used afresh for each type. Default: 16.
+            stream (bool | Unset): Whether to send the response as server-sent events (text/event-stream). Default: False.
+            stream_deltas (bool | Unset): Whether events named `delta` send only the new part, followed by one unnamed event
+                with the whole response. Requires `stream`. Default: False.
+            n_logprobs (int | Unset): Number of most probable tokens listed per generated token; 0: no log-probabilities.
+                Default: 0.
     """
 
     model: str

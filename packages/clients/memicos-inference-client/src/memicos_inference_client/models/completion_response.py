@@ -15,9 +15,10 @@ T = TypeVar("T", bound="CompletionResponse")
 
 @_attrs_define
 class CompletionResponse:
-    """
+    """Generated texts.
+
     Attributes:
-        outputs (list[CompletionOutput]): in the order of `types`
+        outputs (list[CompletionOutput]): One output per type, in the order of `types`.
     """
 
     outputs: list[CompletionOutput]

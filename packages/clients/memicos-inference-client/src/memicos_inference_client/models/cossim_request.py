@@ -17,14 +17,16 @@ T = TypeVar("T", bound="CossimRequest")
 
 @_attrs_define
 class CossimRequest:
-    """Exactly one of `feature` and `vector`.
+    """The direction to compare with: exactly one of `feature` and `vector`.
 
     Attributes:
-        model (str):
-        source (str): whose features are compared
-        num_results (int):
-        feature (Feature | None | Unset): its decoder row in its own source, which may be another one
-        vector (list[float] | None | Unset): of any length but 0
+        model (str): Id of the model, one of `accepted_models` in the capabilities.
+        source (str): Id of the source whose decoder rows are ranked.
+        num_results (int): Number of features to return, at most `max_num_results` in the capabilities' limits.
+        feature (Feature | None | Unset): Compare with the decoder row of this feature; its source may differ from
+            `source`.
+        vector (list[float] | None | Unset): Compare with this vector: as many numbers as a decoder row of `source` has.
+            Its norm may be any but 0.
     """
 
     model: str

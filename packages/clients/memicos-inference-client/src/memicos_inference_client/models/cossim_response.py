@@ -18,11 +18,12 @@ T = TypeVar("T", bound="CossimResponse")
 
 @_attrs_define
 class CossimResponse:
-    """
+    """The features most similar to the requested direction.
+
     Attributes:
-        topk_decoder_cossim_features (list[SimilarFeature]): largest cosine first, ties by index; the feature itself is
-            among them
-        feature (FoundFeature | None | Unset): the one that was asked for; null for a vector
+        topk_decoder_cossim_features (list[SimilarFeature]): Features by descending cosine, ties by index. The requested
+            feature is among them if it belongs to `source`; decoder rows of norm 0 are left out.
+        feature (FoundFeature | None | Unset): The feature of the request; null if it had a vector.
     """
 
     topk_decoder_cossim_features: list[SimilarFeature]

@@ -16,8 +16,8 @@ class ErrorBody:
     """Body of every error of this server.
 
     Attributes:
-        error (str): what was wrong, and what to do
-        cause (ErrorBodyCause): the same for programs
+        error (str): What was wrong, and what to do about it.
+        cause (ErrorBodyCause): Kind of error, for programs.
     """
 
     error: str

@@ -11,11 +11,12 @@ T = TypeVar("T", bound="Feature")
 
 @_attrs_define
 class Feature:
-    """
+    """Identifies a feature.
+
     Attributes:
-        model (str):
-        source (str):
-        index (int): index of a feature in its source; a string of digits is accepted as well
+        model (str): Id of the model, one of `accepted_models` in the capabilities.
+        source (str): Id of the source, one of `sources` in the capabilities, for example 15-res-4k.
+        index (int): Index of the feature in its source, from 0; a string of digits is accepted too.
     """
 
     model: str

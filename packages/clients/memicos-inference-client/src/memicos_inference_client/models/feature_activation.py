@@ -13,18 +13,22 @@ T = TypeVar("T", bound="FeatureActivation")
 
 @_attrs_define
 class FeatureActivation:
-    """
+    """Activations of one feature on one prompt.
+
     Attributes:
-        source (str):
-        index (int):
-        values (list[float]): one a token
-        max_value (float): over the positions that count
-        max_value_index (int):
-        dfa_values (list[float] | None | Unset): one a token: what attention to it adds to the feature at
-            dfa_target_index
-        dfa_max_value (float | None | Unset):
-        dfa_target_index (int | None | Unset): max_value_index
-        sum_values (float | None | Unset): what was ranked by, where sort_by_token_indexes was given; null otherwise
+        source (str): Id of the feature's source.
+        index (int): Index of the feature in its source, from 0.
+        values (list[float]): Activation of the feature at each token, a prepended BOS included.
+        max_value (float): Largest value; without the ignored positions if `ignore_bos` is set.
+        max_value_index (int): First token position, from 0, with `max_value`.
+        dfa_values (list[float] | None | Unset): Contribution of each source token, through attention to it, to the
+            feature's pre-activation at `dfa_target_index`; one number per token, 0 after that position. Null unless the
+            source reads attention heads and the model exposes its attention pattern.
+        dfa_max_value (float | None | Unset): Largest of `dfa_values`; null if they are.
+        dfa_target_index (int | None | Unset): Token position that is attributed, equal to `max_value_index`; null if
+            `dfa_values` are.
+        sum_values (float | None | Unset): Sum of values at `sort_by_token_indexes`, used for ranking; null if that is
+            empty.
     """
 
     source: str

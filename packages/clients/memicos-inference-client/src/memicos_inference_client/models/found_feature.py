@@ -11,11 +11,12 @@ T = TypeVar("T", bound="FoundFeature")
 
 @_attrs_define
 class FoundFeature:
-    """
+    """Identifies a feature in a response.
+
     Attributes:
-        model (str):
-        source (str):
-        index (int):
+        model (str): Id of the model, as in the request.
+        source (str): Id of the source.
+        index (int): Index of the feature in its source, from 0.
     """
 
     model: str

@@ -26,16 +26,16 @@ T = TypeVar("T", bound="HealthResponse")
 
 @_attrs_define
 class HealthResponse:
-    """Answered at once, also while the model loads.
+    """State of the server. Available while the model loads.
 
     Attributes:
-        status (Literal['healthy']): the server is live
-        ready (bool): model and sources are loaded, requests are answered
-        state (HealthResponseState):
-        progress (str): what is being loaded, or why loading failed
-        progress_fraction (float): share of the loading that is done
-        selftest (Selftest): Whether the numbers are right. What a check that failed is needed for is answered 503,
-            cause `unverified`.
+        status (Literal['healthy']): The server process responds.
+        ready (bool): Whether the model is loaded and requests are served.
+        state (HealthResponseState): State of the model's loading.
+        progress (str): What is being loaded, or why loading failed.
+        progress_fraction (float): Completed fraction of the loading, from 0 to 1.
+        selftest (Selftest): Result of the self-test. Endpoints that depend on a failed check respond 503 with cause
+            `unverified`.
     """
 
     status: Literal["healthy"]

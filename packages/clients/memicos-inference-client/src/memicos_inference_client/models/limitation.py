@@ -11,12 +11,12 @@ T = TypeVar("T", bound="Limitation")
 
 @_attrs_define
 class Limitation:
-    """What an endpoint can't do, or does otherwise than its name says, on this server.
+    """What an endpoint does not support, or does differently than its name suggests, on this server.
 
     Attributes:
-        endpoint (str):
-        cannot (str):
-        why (str):
+        endpoint (str): Path of the endpoint.
+        cannot (str): What it does not support.
+        why (str): The reason.
     """
 
     endpoint: str

@@ -11,25 +11,25 @@ T = TypeVar("T", bound="Limits")
 
 @_attrs_define
 class Limits:
-    """Beyond them a request is refused; each is a setting of the server.
+    """Limits of a request, from the server's settings and the model. A request beyond them is refused.
 
     Attributes:
-        token_limit (int): tokens of a prompt, a prepended BOS included
-        context (int): tokens of prompt and completion together
-        max_completion_tokens (int):
-        max_prompts (int): prompts of a request that takes several
-        batch_tokens (int): tokens of several prompts, each padded to the longest
-        capture_bytes (int): memory in bytes for activations of all requests, from their capture until their answers
-        max_values (int): activations of an answer
-        max_hooks (int): hook points that a request for raw activations names
-        max_num_results (int):
-        max_top_k (int):
-        max_steered (int): features or vectors in one steering request
-        max_logprobs (int):
-        max_loaded_saes (int):
-        sae_bytes (int): memory of the SAEs that are loaded at a time
-        max_waiting (int): requests that wait for the model
-        body_bytes (int):
+        token_limit (int): Tokens per prompt, a prepended BOS included.
+        context (int): Tokens of prompt and completion together.
+        max_completion_tokens (int): Generated tokens per type in a steering request.
+        max_prompts (int): Prompts per request.
+        batch_tokens (int): Tokens of all prompts of a request, each padded to the longest.
+        capture_bytes (int): Memory for captured activations of all requests until they are answered, in bytes.
+        max_values (int): Activation values per response.
+        max_hooks (int): Hook points per request for raw activations.
+        max_num_results (int): Largest `num_results` of a request.
+        max_top_k (int): Largest `top_k` of a request.
+        max_steered (int): Features or vectors per steering request.
+        max_logprobs (int): Largest `n_logprobs` of a steering request.
+        max_loaded_saes (int): Sources in memory at a time, and so per request.
+        sae_bytes (int): Memory for the weights of sources at a time, in bytes.
+        max_waiting (int): Requests in the queue for the model.
+        body_bytes (int): Size of a request body, in bytes.
     """
 
     token_limit: int

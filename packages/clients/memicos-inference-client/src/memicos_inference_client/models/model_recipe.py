@@ -16,14 +16,15 @@ T = TypeVar("T", bound="ModelRecipe")
 
 @_attrs_define
 class ModelRecipe:
-    """How text was run through the model.
+    """How the model was run on the text.
 
     Attributes:
-        model (str): the id that requests name as `model`
-        weights (str): what the weights are: a hub id, or words
-        dtype (str): what the model computes in
-        weight_processing (Literal['none']): no folding of norms, no centring
-        prepend_bos (bool): whether BOS is put in front, in a model that has one
+        model (str): Id of the model, as requests name it.
+        weights (str): Origin of the model's weights: a hub id, or a short text.
+        dtype (str): Data type that the model computes in: float32, bfloat16 or float16.
+        weight_processing (Literal['none']): Processing of the weights; `none`: norms are not folded in and nothing is
+            centred.
+        prepend_bos (bool): Whether BOS is prepended, if the model has one.
     """
 
     model: str

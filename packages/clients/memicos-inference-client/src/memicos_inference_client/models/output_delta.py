@@ -22,18 +22,18 @@ T = TypeVar("T", bound="OutputDelta")
 
 @_attrs_define
 class OutputDelta:
-    """New part of an output. The parts of a stream joined are `completion`, `token_ids` and `logprobs` of the answer.
+    """New part of an output. All parts concatenated equal `completion`, `token_ids` and `logprobs` of the response.
 
-    A character of several tokens comes with the last of them, so that `completion` may be empty.
+    A character that spans several tokens is sent with the last of them, so `completion` may be empty.
 
         Attributes:
-            type_ (OutputDeltaType):
-            completion (str):
-            token_ids (list[int]):
-            raw (None | str | Unset): chats: `completion` with special tokens, where these make a difference; null: no
-                difference
-            finished (None | OutputDeltaFinishedType0 | Unset): why it ended; null: not yet
-            logprobs (list[TokenLogprob] | None | Unset): one a token, where asked for
+            type_ (OutputDeltaType): `STEERED`: generated with the steering directions; `DEFAULT`: without them.
+            completion (str): Text generated since the previous delta, without special tokens in a chat.
+            token_ids (list[int]): Vocabulary id of each token generated since the previous delta.
+            raw (None | str | Unset): In a chat, the new text with special tokens; null if it equals `completion`.
+            finished (None | OutputDeltaFinishedType0 | Unset): Why generation ended: `eos` (end-of-sequence token) or
+                `length` (`n_completion_tokens` reached); null while it continues.
+            logprobs (list[TokenLogprob] | None | Unset): Log-probabilities of each new token; null if `n_logprobs` is 0.
     """
 
     type_: OutputDeltaType

@@ -11,12 +11,14 @@ T = TypeVar("T", bound="RawActivation")
 
 @_attrs_define
 class RawActivation:
-    """
+    """Activations of one prompt at one hook point.
+
     Attributes:
-        layer (int | None): null where the hook is in no layer
-        hook (str):
-        token_indices (list[int]): the positions that `values` has a row for
-        values (list[list[float]]): numbers of the width of the hook, one row a position
+        layer (int | None): Layer of the hook point, from 0; null if it belongs to no layer.
+        hook (str): TransformerLens name of the hook point.
+        token_indices (list[int]): Token position, from 0, of each row of `values`.
+        values (list[list[float]]): Activations, [position in token_indices][dimension]; each row has the width of the
+            hook point.
     """
 
     layer: int | None

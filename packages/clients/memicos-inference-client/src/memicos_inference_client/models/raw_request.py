@@ -19,18 +19,20 @@ T = TypeVar("T", bound="RawRequest")
 
 @_attrs_define
 class RawRequest:
-    """Activations at `hook_point` after `layers`, or at `hooks`.
+    """Where to capture: at `hook_point` of `layers`, or at `hooks`.
 
     Attributes:
-        prompts (list[str]): each is answered as it would be alone
-        model (None | str | Unset): null: the one that there is
-        layers (list[int] | None | Unset): null: all of them
-        hook_point (Literal['residual_stream'] | Unset): what a layer leaves in the residual stream:
-            blocks.N.hook_resid_post Default: 'residual_stream'.
-        hooks (list[str] | None | Unset): TransformerLens' names of hook points, in place of layers and hook_point
-        type_ (RawRequestType | Unset): final_output_token: only at the last token of a prompt Default:
-            'final_output_token'.
-        prepend_bos (bool | None | Unset): null: as the model's sources were trained
+        prompts (list[str]): Prompts; each gets the result it would get alone, up to rounding.
+        model (None | str | Unset): Id of the model; null: the model that the server runs.
+        layers (list[int] | None | Unset): Layers, from 0; null: all layers. Not together with `hooks`.
+        hook_point (Literal['residual_stream'] | Unset): Where in each of `layers` to capture: the stream after the
+            block, blocks.N.hook_resid_post. Default: 'residual_stream'.
+        hooks (list[str] | None | Unset): TransformerLens names of the hook points, instead of `layers` and
+            `hook_point`; at most `max_hooks` in the capabilities' limits.
+        type_ (RawRequestType | Unset): `final_output_token`: activations of each prompt's last token only;
+            `all_tokens`: of every token. Default: 'final_output_token'.
+        prepend_bos (bool | None | Unset): Whether to prepend BOS; null: as the first source was trained, or as the
+            tokenizer does if there are no sources.
     """
 
     prompts: list[str]

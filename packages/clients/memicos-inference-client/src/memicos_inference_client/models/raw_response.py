@@ -24,14 +24,15 @@ T = TypeVar("T", bound="RawResponse")
 
 @_attrs_define
 class RawResponse:
-    """
+    """Activations of the prompts, and how they were computed.
+
     Attributes:
-        hook_point (Literal['residual_stream'] | None): null where `hooks` were asked for
-        type_ (RawResponseType):
-        dtype (str): what the model computes in; the numbers are exactly its own
-        device (str):
-        recipe (ModelRecipe): How text was run through the model.
-        results (list[RawResult]): one a prompt
+        hook_point (Literal['residual_stream'] | None): `hook_point` of the request; null if it named `hooks`.
+        type_ (RawResponseType): `type` of the request.
+        dtype (str): Data type that the model computes in, for example float32. The values are not rounded further.
+        device (str): Device that the model runs on, for example cpu or cuda:0.
+        recipe (ModelRecipe): How the model was run on the text.
+        results (list[RawResult]): One result per prompt, in the order of `prompts`.
     """
 
     hook_point: Literal["residual_stream"] | None

@@ -15,11 +15,13 @@ T = TypeVar("T", bound="RawResult")
 
 @_attrs_define
 class RawResult:
-    """
+    """Activations of one prompt.
+
     Attributes:
-        token_strings (list[str]):
-        token_ids (list[int]):
-        activations (list[RawActivation]): by layer, or in the order of `hooks`
+        token_strings (list[str]): Text of each token, decoded on its own; one string per token, a prepended BOS
+            included.
+        token_ids (list[int]): Vocabulary id of each token, a prepended BOS included.
+        activations (list[RawActivation]): One entry per hook point: by ascending layer, or in the order of `hooks`.
     """
 
     token_strings: list[str]

@@ -21,19 +21,22 @@ T = TypeVar("T", bound="Recipe")
 
 @_attrs_define
 class Recipe:
-    """How text became values of features, or of a vector.
+    """How values of features, or of a vector, were computed from the text.
 
     Attributes:
-        model (str): the id that requests name as `model`
-        weights (str): what the weights are: a hub id, or words
-        dtype (str): what the model computes in
-        weight_processing (Literal['none']): no folding of norms, no centring
-        prepend_bos (bool): whether BOS is put in front, in a model that has one
-        hook_name (str): TransformerLens' name of the hook point that is read
-        context_size (int | None): tokens of a training window; null for a vector
-        ignored_positions (list[int]): positions where values mean nothing, beside those above norm_cut
-        norm_cut (float | None): positions whose activation has a larger norm were left out of training; null: none were
-        sae (None | SaeRecipe): null for a vector, and for neurons: these are read as they are
+        model (str): Id of the model, as requests name it.
+        weights (str): Origin of the model's weights: a hub id, or a short text.
+        dtype (str): Data type that the model computes in: float32, bfloat16 or float16.
+        weight_processing (Literal['none']): Processing of the weights; `none`: norms are not folded in and nothing is
+            centred.
+        prepend_bos (bool): Whether BOS is prepended, if the model has one.
+        hook_name (str): TransformerLens name of the hook point that is read.
+        context_size (int | None): Tokens per training context of the source; null if unknown, and for a vector.
+        ignored_positions (list[int]): Token positions, from 0, at which values have no meaning in any prompt;
+            `norm_cut` adds others.
+        norm_cut (float | None): Positions whose activation has a larger L2 norm were excluded from training; null: none
+            were.
+        sae (None | SaeRecipe): How the SAE was run; null for a vector and for neurons, which are read without an SAE.
     """
 
     model: str

@@ -11,9 +11,10 @@ T = TypeVar("T", bound="RemoveSourceResponse")
 
 @_attrs_define
 class RemoveSourceResponse:
-    """
+    """Source that was removed.
+
     Attributes:
-        removed (str):
+        removed (str): Id of the removed source.
     """
 
     removed: str

@@ -11,16 +11,17 @@ T = TypeVar("T", bound="SaeRecipe")
 
 @_attrs_define
 class SaeRecipe:
-    """How values come from activations at the hook.
+    """How the SAE computes feature activations from activations at the hook point.
 
     Attributes:
-        weights (str): a folder's name, or hf:<owner>/<name>/<path> for a place in the hub
-        architecture (str):
-        dtype (str): what the SAE computes in
-        normalize_activations (str): what is done to activations first: none, layer_norm, constant_norm_rescale, or
-            expected_average_only_in (multiplied by norm_scaling_factor, where there is one)
-        norm_scaling_factor (float | None):
-        unit_directions (bool): values are multiplied by the length of the feature's decoder row, where that is not 1
+        weights (str): Origin of the SAE's weights: a folder name, or hf:<owner>/<name>/<path> on the hub.
+        architecture (str): Architecture of the SAE, for example standard, jumprelu or topk.
+        dtype (str): Data type that the SAE computes in: float32, bfloat16 or float16.
+        normalize_activations (str): Normalisation of activations before encoding: none, layer_norm,
+            constant_norm_rescale, or expected_average_only_in (multiplication by `norm_scaling_factor`, if there is one).
+        norm_scaling_factor (float | None): Factor of activations under expected_average_only_in; null if there is none.
+        unit_directions (bool): Whether values are in units of a decoder row of norm 1, that is, multiplied by the row's
+            norm.
     """
 
     weights: str

@@ -17,13 +17,14 @@ T = TypeVar("T", bound="Selftest")
 
 @_attrs_define
 class Selftest:
-    """Whether the numbers are right. What a check that failed is needed for is answered 503, cause `unverified`.
+    """Result of the self-test. Endpoints that depend on a failed check respond 503 with cause `unverified`.
 
     Attributes:
-        state (SelftestState): waiting: the model loads; off: none is run; sources are checked when they are first used
-        allowed (bool): answered all the same: ALLOW_UNVERIFIED is set
-        seconds (float): time that the checks took at the start
-        checks (list[SelftestCheck]):
+        state (SelftestState): `waiting`: the model is loading; `off`: no check is run; else whether all passed. Sources
+            are checked on first use.
+        allowed (bool): Whether endpoints respond in spite of failed checks (setting ALLOW_UNVERIFIED).
+        seconds (float): Duration of the checks at the start, in seconds.
+        checks (list[SelftestCheck]): Checks so far: of the model, and of sources that were used.
     """
 
     state: SelftestState

@@ -11,16 +11,16 @@ T = TypeVar("T", bound="SelftestCheck")
 
 @_attrs_define
 class SelftestCheck:
-    """Two ways to the same numbers.
+    """Comparison of two independent computations of the same numbers.
 
     Attributes:
-        name (str):
-        passed (bool | None): null: nothing was compared; `words` say why
-        measured (float | None): relative RMS of the difference; null also where it is not finite
-        tolerance (float):
-        words (str): what was compared, or why nothing was
-        source (None | str): the source that it is about; null: the model
-        endpoints (list[str]): beginnings of the paths that depend on it, for every source
+        name (str): Name of the check, for example blocks.
+        passed (bool | None): Whether the check passed; null: nothing was compared, for the reason in `words`.
+        measured (float | None): Relative RMS of the difference; null if nothing was compared or it is not finite.
+        tolerance (float): Largest `measured` that passes.
+        words (str): What was compared, or why nothing was.
+        source (None | str): Id of the source that was checked; null: the model.
+        endpoints (list[str]): Prefixes of the endpoint paths that depend on this check.
     """
 
     name: str

@@ -15,10 +15,11 @@ T = TypeVar("T", bound="SimilarFeature")
 
 @_attrs_define
 class SimilarFeature:
-    """
+    """A feature and its similarity to the requested direction.
+
     Attributes:
-        feature (FoundFeature):
-        cosine_similarity (float):
+        feature (FoundFeature): Identifies a feature in a response.
+        cosine_similarity (float): Cosine between its decoder row and the requested direction, from -1 to 1.
     """
 
     feature: FoundFeature

@@ -13,15 +13,19 @@ T = TypeVar("T", bound="SingleActivation")
 
 @_attrs_define
 class SingleActivation:
-    """
+    """Activations of one feature, or projections on one vector, on one prompt.
+
     Attributes:
-        values (list[float]): one a token
-        max_value (float):
-        max_value_index (int): the first position with max_value
-        dfa_values (list[float] | None | Unset): one a token: what attention to it adds to the feature at
-            dfa_target_index
-        dfa_max_value (float | None | Unset):
-        dfa_target_index (int | None | Unset): max_value_index
+        values (list[float]): Value at each token, a prepended BOS included: the feature's activation, or the dot
+            product of the activation at `hook` with `vector`.
+        max_value (float): Largest value; without the ignored positions if `ignore_bos` is set.
+        max_value_index (int): First token position, from 0, with `max_value`.
+        dfa_values (list[float] | None | Unset): Contribution of each source token, through attention to it, to the
+            feature's pre-activation at `dfa_target_index`; one number per token, 0 after that position. Null unless the
+            source reads attention heads and the model exposes its attention pattern.
+        dfa_max_value (float | None | Unset): Largest of `dfa_values`; null if they are.
+        dfa_target_index (int | None | Unset): Token position that is attributed, equal to `max_value_index`; null if
+            `dfa_values` are.
     """
 
     values: list[float]

@@ -16,14 +16,20 @@ class SingleBatchRequest:
     """One direction on several prompts: `source` and `index`, or `vector` and `hook`.
 
     Attributes:
-        model (str):
-        prompts (list[str]): each is answered as it would be alone
-        source (None | str | Unset):
-        index (int | None | Unset):
-        vector (list[float] | None | Unset): as it is, not normalised; no BOS is prepended unless the tokenizer does so
-            itself
-        hook (None | str | Unset): for example blocks.15.hook_resid_post
-        ignore_bos (bool | Unset): leave ignored positions out of max_value Default: False.
+        model (str): Id of the model, one of `accepted_models` in the capabilities.
+        prompts (list[str]): Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the
+            result it would get alone, up to rounding.
+        source (None | str | Unset): Id of the source, one of `sources` in the capabilities, for example 15-res-4k.
+            Together with `index`.
+        index (int | None | Unset): Index of the feature in `source`, from 0; a string of digits is accepted too.
+            Together with `source`.
+        vector (list[float] | None | Unset): Direction to project activations at `hook` on: as many numbers as the hook
+            point is wide. It is not normalised. BOS is prepended only if the tokenizer does so itself. Together with
+            `hook`.
+        hook (None | str | Unset): TransformerLens name of the hook point, for example blocks.15.hook_resid_post.
+            Together with `vector`.
+        ignore_bos (bool | Unset): Whether to exclude ignored positions from `max_value` and `max_value_index`. Default:
+            False.
     """
 
     model: str

@@ -15,9 +15,10 @@ T = TypeVar("T", bound="SingleBatchResponse")
 
 @_attrs_define
 class SingleBatchResponse:
-    """
+    """Results for one direction on several prompts.
+
     Attributes:
-        results (list[SingleResponse]): one a prompt
+        results (list[SingleResponse]): One result per prompt, in the order of `prompts`.
     """
 
     results: list[SingleResponse]

@@ -16,14 +16,17 @@ T = TypeVar("T", bound="SingleResponse")
 
 @_attrs_define
 class SingleResponse:
-    """
+    """Result for one direction on one prompt.
+
     Attributes:
-        activation (SingleActivation):
-        tokens (list[str]):
-        tokens_is_special (list[bool]):
-        token_ids (list[int]):
-        ignored_positions (list[int]): positions where values mean nothing: the source was not trained on such
-        recipe (Recipe): How text became values of features, or of a vector.
+        activation (SingleActivation): Activations of one feature, or projections on one vector, on one prompt.
+        tokens (list[str]): Text of each token, decoded on its own; one string per token, a prepended BOS included.
+        tokens_is_special (list[bool]): For each token, whether it is a special token of the tokenizer, such as BOS or
+            end of turn.
+        token_ids (list[int]): Vocabulary id of each token, a prepended BOS included.
+        ignored_positions (list[int]): Token positions, from 0, at which the values have no meaning as the source was
+            not trained on them: a prepended BOS, and tokens whose activation norm exceeds the recipe's norm_cut.
+        recipe (Recipe): How values of features, or of a vector, were computed from the text.
     """
 
     activation: SingleActivation

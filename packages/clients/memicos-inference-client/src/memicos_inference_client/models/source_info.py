@@ -15,23 +15,25 @@ T = TypeVar("T", bound="SourceInfo")
 
 @_attrs_define
 class SourceInfo:
-    """An SAE that this server can run.
+    """A source (an SAE, or the model's neurons) that this server can run.
 
     Attributes:
-        id (str): for example 15-res-4k
-        source_set (str):
-        hook (str): TransformerLens' name of the hook point that it reads
-        steer_hook (str): where its features are steered: of a transcoder its output, else `hook`
-        layer (int):
-        d_in (int):
-        d_sae (int): number of features
-        architecture (str):
-        prepend_bos (bool):
-        context_size (int | None): tokens of a training window; null where unknown
-        ignored_positions (list[int]): positions that values mean nothing at, beside those above norm_cut
-        norm_cut (float | None): positions whose activation has a larger norm were left out of training; null: none were
-        loaded (bool): in memory now; others are loaded when asked for
-        recipe (Recipe): How text became values of features, or of a vector.
+        id (str): Id of the source, for example 15-res-4k.
+        source_set (str): Name of its source set, for example res-4k.
+        hook (str): TransformerLens name of the hook point that it reads.
+        steer_hook (str): Hook point at which its features are steered: the output of a transcoder, else `hook`.
+        layer (int): Layer of `hook`, from 0.
+        d_in (int): Width of `hook`, the number of inputs.
+        d_sae (int): Number of features.
+        architecture (str): Architecture, for example standard, jumprelu, topk or neurons.
+        prepend_bos (bool): Whether BOS is prepended to prompts, as in training.
+        context_size (int | None): Tokens per training context; null if unknown.
+        ignored_positions (list[int]): Token positions, from 0, at which values have no meaning in any prompt;
+            `norm_cut` adds others.
+        norm_cut (float | None): Positions whose activation has a larger L2 norm were excluded from training; null: none
+            were.
+        loaded (bool): Whether its weights are in memory; others are read on first use.
+        recipe (Recipe): How values of features, or of a vector, were computed from the text.
     """
 
     id: str

@@ -15,11 +15,13 @@ T = TypeVar("T", bound="SourcePositions")
 
 @_attrs_define
 class SourcePositions:
-    """
+    """Ignored positions and recipe of one source.
+
     Attributes:
-        source (str):
-        ignored_positions (list[int]): positions where values mean nothing: the source was not trained on such
-        recipe (Recipe): How text became values of features, or of a vector.
+        source (str): Id of the source.
+        ignored_positions (list[int]): Token positions, from 0, at which the values have no meaning as the source was
+            not trained on them: a prepended BOS, and tokens whose activation norm exceeds the recipe's norm_cut.
+        recipe (Recipe): How values of features, or of a vector, were computed from the text.
     """
 
     source: str

@@ -13,13 +13,14 @@ T = TypeVar("T", bound="SourceRequest")
 
 @_attrs_define
 class SourceRequest:
-    """Every feature of one source that fires on the prompts.
+    """Every active feature of one source on several prompts.
 
     Attributes:
-        prompts (list[str]): each is answered as it would be alone
-        model (str):
-        source (str):
-        ignore_bos (bool | Unset): leave ignored positions out Default: True.
+        prompts (list[str]): Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the
+            result it would get alone, up to rounding.
+        model (str): Id of the model, one of `accepted_models` in the capabilities.
+        source (str): Id of the source, one of `sources` in the capabilities, for example 15-res-4k.
+        ignore_bos (bool | Unset): Whether to leave ignored positions out of `activeFeatures`. Default: True.
     """
 
     prompts: list[str]

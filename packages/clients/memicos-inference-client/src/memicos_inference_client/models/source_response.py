@@ -16,10 +16,11 @@ T = TypeVar("T", bound="SourceResponse")
 
 @_attrs_define
 class SourceResponse:
-    """
+    """Active features on each of several prompts.
+
     Attributes:
-        results (list[SourceResult]): one a prompt
-        recipe (Recipe): How text became values of features, or of a vector.
+        results (list[SourceResult]): One result per prompt, in the order of `prompts`.
+        recipe (Recipe): How values of features, or of a vector, were computed from the text.
     """
 
     results: list[SourceResult]

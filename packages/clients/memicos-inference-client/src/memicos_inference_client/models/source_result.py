@@ -15,13 +15,17 @@ T = TypeVar("T", bound="SourceResult")
 
 @_attrs_define
 class SourceResult:
-    """
+    """Active features on one prompt.
+
     Attributes:
-        tokens (list[str]):
-        active_features (SourceResultActivefeatures): by index of the feature, [position, value] wherever it fires
-        tokens_is_special (list[bool]):
-        token_ids (list[int]):
-        ignored_positions (list[int]): positions where values mean nothing: the source was not trained on such
+        tokens (list[str]): Text of each token, decoded on its own; one string per token, a prepended BOS included.
+        active_features (SourceResultActivefeatures): By index of the feature: [token position, activation] of each
+            token at which it is active.
+        tokens_is_special (list[bool]): For each token, whether it is a special token of the tokenizer, such as BOS or
+            end of turn.
+        token_ids (list[int]): Vocabulary id of each token, a prepended BOS included.
+        ignored_positions (list[int]): Token positions, from 0, at which the values have no meaning as the source was
+            not trained on them: a prepended BOS, and tokens whose activation norm exceeds the recipe's norm_cut.
     """
 
     tokens: list[str]

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="SourceResultActivefeatures")
 
 @_attrs_define
 class SourceResultActivefeatures:
-    """by index of the feature, [position, value] wherever it fires"""
+    """By index of the feature: [token position, activation] of each token at which it is active."""
 
     additional_properties: dict[str, list[list[float | int]]] = _attrs_field(init=False, factory=dict)
 

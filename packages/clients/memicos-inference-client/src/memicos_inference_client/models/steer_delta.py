@@ -18,10 +18,11 @@ T = TypeVar("T", bound="SteerDelta")
 
 @_attrs_define
 class SteerDelta:
-    """
+    """New part of a streamed response.
+
     Attributes:
-        outputs (list[OutputDelta]): those in which something is new
-        input_ (ChatInput | None | Unset): chats: the prompt, in the first delta of a stream
+        outputs (list[OutputDelta]): Outputs with a new part.
+        input_ (ChatInput | None | Unset): In the first delta of a chat: the prompt. Null otherwise.
     """
 
     outputs: list[OutputDelta]

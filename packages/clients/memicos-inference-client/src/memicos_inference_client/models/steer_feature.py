@@ -13,14 +13,15 @@ T = TypeVar("T", bound="SteerFeature")
 
 @_attrs_define
 class SteerFeature:
-    """
+    """A feature whose decoder row is the steering direction, applied at the source's `steer_hook`.
+
     Attributes:
-        model (str):
-        source (str):
-        index (int): index of a feature in its source; a string of digits is accepted as well
-        strength (float):
-        steering_vector (list[float] | None | Unset): refused: the source's decoder row is the direction; send own ones
-            as `vectors`
+        model (str): Id of the model, one of `accepted_models` in the capabilities.
+        source (str): Id of the source, one of `sources` in the capabilities, for example 15-res-4k.
+        index (int): Index of the feature in its source, from 0; a string of digits is accepted too.
+        strength (float): Factor of the direction; multiplied by `strength_multiplier`.
+        steering_vector (list[float] | None | Unset): Not supported: any value but null gets status 400. Send own
+            directions as `vectors`.
     """
 
     model: str

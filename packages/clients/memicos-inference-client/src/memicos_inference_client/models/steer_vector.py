@@ -11,11 +11,13 @@ T = TypeVar("T", bound="SteerVector")
 
 @_attrs_define
 class SteerVector:
-    """
+    """A steering direction at a hook point.
+
     Attributes:
-        steering_vector (list[float]):
-        strength (float):
-        hook (str): one of the capabilities' `steer_hooks`, for example blocks.15.hook_resid_post
+        steering_vector (list[float]): Direction: as many numbers as the hook point is wide.
+        strength (float): Factor of the direction; multiplied by `strength_multiplier`.
+        hook (str): TransformerLens name of the hook point, one of `steer_hooks` in the capabilities, for example
+            blocks.15.hook_resid_post.
     """
 
     steering_vector: list[float]

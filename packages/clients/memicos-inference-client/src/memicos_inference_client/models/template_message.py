@@ -13,11 +13,12 @@ T = TypeVar("T", bound="TemplateMessage")
 
 @_attrs_define
 class TemplateMessage:
-    """
+    """A message of a conversation.
+
     Attributes:
-        role (str):
-        content (str):
-        channel (None | str | Unset): for templates that have channels, as gpt-oss' has
+        role (str): Role of the author, for example system, user or assistant.
+        content (str): Text of the message.
+        channel (None | str | Unset): Channel of the message, for templates that have channels, such as that of gpt-oss.
     """
 
     role: str

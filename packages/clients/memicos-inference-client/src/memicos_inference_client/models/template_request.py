@@ -20,13 +20,14 @@ T = TypeVar("T", bound="TemplateRequest")
 
 @_attrs_define
 class TemplateRequest:
-    """
+    """A conversation to render.
+
     Attributes:
-        messages (list[TemplateMessage]):
-        model (None | str | Unset): null: the one that there is
-        add_generation_prompt (bool | Unset): open the assistant's turn at the end Default: True.
-        chat_template_kwargs (TemplateRequestChatTemplateKwargs | Unset): variables of the model's template, for example
-            enable_thinking
+        messages (list[TemplateMessage]): Messages of the conversation, oldest first.
+        model (None | str | Unset): Id of the model; null: the model that the server runs.
+        add_generation_prompt (bool | Unset): Whether to open the assistant's turn at the end. Default: True.
+        chat_template_kwargs (TemplateRequestChatTemplateKwargs | Unset): Variables of the model's chat template by
+            name, for example enable_thinking.
     """
 
     messages: list[TemplateMessage]

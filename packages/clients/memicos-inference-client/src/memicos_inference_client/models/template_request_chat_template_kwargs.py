@@ -11,7 +11,7 @@ T = TypeVar("T", bound="TemplateRequestChatTemplateKwargs")
 
 @_attrs_define
 class TemplateRequestChatTemplateKwargs:
-    """variables of the model's template, for example enable_thinking"""
+    """Variables of the model's chat template by name, for example enable_thinking."""
 
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

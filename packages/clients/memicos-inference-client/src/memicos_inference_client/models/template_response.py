@@ -20,12 +20,14 @@ T = TypeVar("T", bound="TemplateResponse")
 
 @_attrs_define
 class TemplateResponse:
-    """
+    """The rendered conversation and its tokens.
+
     Attributes:
-        prompt (str):
-        tokens (list[int]): token ids; no BOS beside the template's own
-        spans (list[TemplateSpan]): one a token
-        template (TemplateResponseTemplate): chatml: the model has no template
+        prompt (str): The conversation as rendered by the chat template, special tokens included.
+        tokens (list[int]): Vocabulary id of each token of `prompt`; BOS only if the template writes it.
+        spans (list[TemplateSpan]): Message and section of each token, one entry per token.
+        template (TemplateResponseTemplate): Template used: the model's own (`model`), or ChatML if the model has none
+            (`chatml`).
     """
 
     prompt: str

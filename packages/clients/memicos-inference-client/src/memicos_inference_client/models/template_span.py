@@ -16,17 +16,18 @@ T = TypeVar("T", bound="TemplateSpan")
 
 @_attrs_define
 class TemplateSpan:
-    """What a token is. One that reaches over a border is what most of its characters are.
+    """Message and section of a token. A token that crosses a boundary belongs where most of its characters are.
 
     Attributes:
-        position (int):
-        token_id (int):
-        token_str (str):
-        message_index (int | None): place in `messages`; null in a scaffold
-        role (None | str):
-        channel (None | str):
-        section (TemplateSpanSection): scaffold: what belongs to no message: a BOS, a system message that the template
-            adds, and the assistant's turn where it is opened. A special token in a content is content
+        position (int): Position of the token in `tokens`, from 0.
+        token_id (int): Vocabulary id of the token.
+        token_str (str): Text of the token, decoded on its own.
+        message_index (int | None): Index of the message in the request's `messages`, from 0; null for `scaffold`.
+        role (None | str): Role of the message; null for `scaffold`.
+        channel (None | str): Channel of the message; null if it has none, and for `scaffold`.
+        section (TemplateSpanSection): Part of the message: `header` before its content, `content`, `footer` after it.
+            `scaffold`: part of no message, that is BOS, a system message added by the template, or the opened assistant's
+            turn. A special token within a content counts as content.
     """
 
     position: int

@@ -15,12 +15,14 @@ T = TypeVar("T", bound="TokenFeatures")
 
 @_attrs_define
 class TokenFeatures:
-    """
+    """Strongest features at one token.
+
     Attributes:
-        token_position (int): position in `tokens`
-        token (str):
-        is_special (bool):
-        top_features (list[TopFeature]): features that fire, strongest first
+        token_position (int): Position of the token in `tokens`, from 0.
+        token (str): Text of the token, decoded on its own.
+        is_special (bool): Whether it is a special token of the tokenizer.
+        top_features (list[TopFeature]): At most `top_k` active features by descending activation; empty if none is
+            active.
     """
 
     token_position: int

@@ -18,9 +18,9 @@ class TokenLogprob:
     """Natural logarithms of the probabilities before temperature and penalty.
 
     Attributes:
-        token (str):
-        logprob (float):
-        top_logprobs (list[TopLogprob]):
+        token (str): Text of the generated token, decoded on its own.
+        logprob (float): Natural logarithm of the generated token's probability.
+        top_logprobs (list[TopLogprob]): The `n_logprobs` most probable tokens, by descending probability.
     """
 
     token: str

@@ -13,11 +13,13 @@ T = TypeVar("T", bound="TokenizeRequest")
 
 @_attrs_define
 class TokenizeRequest:
-    """
+    """A text to tokenise.
+
     Attributes:
-        model (str):
-        text (str):
-        prepend_bos (bool | None | Unset): null: as the model's sources were trained
+        model (str): Id of the model, one of `accepted_models` in the capabilities.
+        text (str): Text to tokenise.
+        prepend_bos (bool | None | Unset): Whether to prepend BOS; null: as the first source was trained, or as the
+            tokenizer does if there are no sources.
     """
 
     model: str

@@ -11,12 +11,15 @@ T = TypeVar("T", bound="TokenizeResponse")
 
 @_attrs_define
 class TokenizeResponse:
-    """
+    """Tokens of the text.
+
     Attributes:
-        tokens (list[int]): token ids
-        token_strings (list[str]): each token decoded alone
-        tokens_is_special (list[bool]):
-        prepend_bos (bool): whether BOS was prepended
+        tokens (list[int]): Vocabulary id of each token, a prepended BOS included.
+        token_strings (list[str]): Text of each token, decoded on its own; one string per token, a prepended BOS
+            included.
+        tokens_is_special (list[bool]): For each token, whether it is a special token of the tokenizer, such as BOS or
+            end of turn.
+        prepend_bos (bool): Whether BOS was prepended.
     """
 
     tokens: list[int]

@@ -11,10 +11,11 @@ T = TypeVar("T", bound="TopFeature")
 
 @_attrs_define
 class TopFeature:
-    """
+    """A feature and its activation at a token.
+
     Attributes:
-        feature_index (int):
-        activation_value (float):
+        feature_index (int): Index of the feature in its source, from 0.
+        activation_value (float): Activation of the feature at the token.
     """
 
     feature_index: int

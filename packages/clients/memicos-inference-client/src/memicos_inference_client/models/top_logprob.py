@@ -11,10 +11,11 @@ T = TypeVar("T", bound="TopLogprob")
 
 @_attrs_define
 class TopLogprob:
-    """
+    """A candidate token and its log-probability.
+
     Attributes:
-        token (str):
-        logprob (float):
+        token (str): Text of the token, decoded on its own.
+        logprob (float): Natural logarithm of its probability.
     """
 
     token: str

@@ -16,11 +16,13 @@ class TopkBatchRequest:
     """The strongest features of one source at each token of several prompts.
 
     Attributes:
-        model (str):
-        source (str):
-        prompts (list[str]): each is answered as it would be alone
-        top_k (int | None | Unset): at most so many a token; null: 5 Default: 5.
-        ignore_bos (bool | Unset): leave ignored positions out of results Default: True.
+        model (str): Id of the model, one of `accepted_models` in the capabilities.
+        source (str): Id of the source, one of `sources` in the capabilities, for example 15-res-4k.
+        prompts (list[str]): Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the
+            result it would get alone, up to rounding.
+        top_k (int | None | Unset): Largest number of features per token, at most `max_top_k` in the capabilities'
+            limits; null: 5. Default: 5.
+        ignore_bos (bool | Unset): Whether to leave ignored positions out of `results`. Default: True.
     """
 
     model: str

@@ -15,9 +15,10 @@ T = TypeVar("T", bound="TopkBatchResponse")
 
 @_attrs_define
 class TopkBatchResponse:
-    """
+    """Strongest features at each token of several prompts.
+
     Attributes:
-        results (list[TopkResponse]): one a prompt
+        results (list[TopkResponse]): One result per prompt, in the order of `prompts`.
     """
 
     results: list[TopkResponse]

@@ -16,11 +16,12 @@ class TopkRequest:
     """The strongest features of one source at each token of a prompt.
 
     Attributes:
-        model (str):
-        source (str):
-        prompt (str):
-        top_k (int | None | Unset): at most so many a token; null: 5 Default: 5.
-        ignore_bos (bool | Unset): leave ignored positions out of results Default: True.
+        model (str): Id of the model, one of `accepted_models` in the capabilities.
+        source (str): Id of the source, one of `sources` in the capabilities, for example 15-res-4k.
+        prompt (str): Text to run the model on.
+        top_k (int | None | Unset): Largest number of features per token, at most `max_top_k` in the capabilities'
+            limits; null: 5. Default: 5.
+        ignore_bos (bool | Unset): Whether to leave ignored positions out of `results`. Default: True.
     """
 
     model: str

@@ -16,13 +16,16 @@ T = TypeVar("T", bound="TopkResponse")
 
 @_attrs_define
 class TopkResponse:
-    """
+    """Strongest features at each token of one prompt.
+
     Attributes:
-        results (list[TokenFeatures]):
-        tokens (list[str]):
-        token_ids (list[int]):
-        ignored_positions (list[int]): positions where values mean nothing: the source was not trained on such
-        recipe (Recipe): How text became values of features, or of a vector.
+        results (list[TokenFeatures]): One entry per token, in order; ignored positions have none if `ignore_bos` is
+            set.
+        tokens (list[str]): Text of each token, decoded on its own; one string per token, a prepended BOS included.
+        token_ids (list[int]): Vocabulary id of each token, a prepended BOS included.
+        ignored_positions (list[int]): Token positions, from 0, at which the values have no meaning as the source was
+            not trained on them: a prepended BOS, and tokens whose activation norm exceeds the recipe's norm_cut.
+        recipe (Recipe): How values of features, or of a vector, were computed from the text.
     """
 
     results: list[TokenFeatures]

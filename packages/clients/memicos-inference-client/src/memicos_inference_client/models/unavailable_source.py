@@ -14,8 +14,8 @@ class UnavailableSource:
     """A source of the settings that cannot be read or does not fit the model.
 
     Attributes:
-        id (str): its place where its id could not be found out
-        error (str): why; requests for it get the same words
+        id (str): Id of the source, or its location if the id is unknown.
+        error (str): Why it is unavailable; requests for it get the same message.
     """
 
     id: str

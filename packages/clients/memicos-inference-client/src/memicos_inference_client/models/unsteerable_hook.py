@@ -14,8 +14,8 @@ class UnsteerableHook:
     """A hook point that cannot be steered in this model.
 
     Attributes:
-        hook (str):
-        reason (str):
+        hook (str): TransformerLens name of the hook point, with N for any layer.
+        reason (str): Why it cannot be steered.
     """
 
     hook: str

@@ -14,13 +14,14 @@ T = TypeVar("T", bound="VectorRequest")
 
 @_attrs_define
 class VectorRequest:
-    """
+    """Identifies a feature and which of its two vectors to return.
+
     Attributes:
-        model (str):
-        source (str):
-        index (int): index of a feature in its source; a string of digits is accepted as well
-        which (VectorRequestWhich | Unset): encoder: what the feature reads, W_enc[:, index], as the known clients
-            expect; decoder: the direction that it is steered with, W_dec[index] Default: 'encoder'.
+        model (str): Id of the model, one of `accepted_models` in the capabilities.
+        source (str): Id of the source, one of `sources` in the capabilities, for example 15-res-4k.
+        index (int): Index of the feature in its source, from 0; a string of digits is accepted too.
+        which (VectorRequestWhich | Unset): `encoder` (the default, as published clients expect): the encoder column
+            W_enc[:, index]. `decoder`: the decoder row W_dec[index], the direction used for steering. Default: 'encoder'.
     """
 
     model: str

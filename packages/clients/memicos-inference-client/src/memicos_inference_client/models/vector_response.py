@@ -16,11 +16,12 @@ T = TypeVar("T", bound="VectorResponse")
 
 @_attrs_define
 class VectorResponse:
-    """
+    """A vector of a feature.
+
     Attributes:
-        vector (list[float]):
-        hook_name (str): TransformerLens' name of the hook point
-        which (VectorResponseWhich):
+        vector (list[float]): The vector: d_in numbers for `encoder`; for `decoder` as many as `steer_hook` is wide.
+        hook_name (str): TransformerLens name of the hook point that the source reads.
+        which (VectorResponseWhich): Which of the two vectors this is, as requested.
     """
 
     vector: list[float]

@@ -87,6 +87,14 @@ def sync_detailed(
 ) -> Response[AllResponse | ErrorBody]:
     """The strongest features of several sources
 
+     Return the features of several sources with the largest activations on a prompt.
+
+    Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources
+    than
+    `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
+    than
+    `max_values` values, or a prompt with no tokens or more than `token_limit`.
+
     Args:
         body (AllRequest): The strongest features of several sources on one prompt.
 
@@ -116,6 +124,14 @@ def sync(
 ) -> AllResponse | ErrorBody | None:
     """The strongest features of several sources
 
+     Return the features of several sources with the largest activations on a prompt.
+
+    Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources
+    than
+    `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
+    than
+    `max_values` values, or a prompt with no tokens or more than `token_limit`.
+
     Args:
         body (AllRequest): The strongest features of several sources on one prompt.
 
@@ -139,6 +155,14 @@ async def asyncio_detailed(
     body: AllRequest,
 ) -> Response[AllResponse | ErrorBody]:
     """The strongest features of several sources
+
+     Return the features of several sources with the largest activations on a prompt.
+
+    Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources
+    than
+    `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
+    than
+    `max_values` values, or a prompt with no tokens or more than `token_limit`.
 
     Args:
         body (AllRequest): The strongest features of several sources on one prompt.
@@ -166,6 +190,14 @@ async def asyncio(
     body: AllRequest,
 ) -> AllResponse | ErrorBody | None:
     """The strongest features of several sources
+
+     Return the features of several sources with the largest activations on a prompt.
+
+    Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources
+    than
+    `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
+    than
+    `max_values` values, or a prompt with no tokens or more than `token_limit`.
 
     Args:
         body (AllRequest): The strongest features of several sources on one prompt.

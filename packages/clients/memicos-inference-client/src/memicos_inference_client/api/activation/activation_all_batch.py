@@ -87,6 +87,19 @@ def sync_detailed(
 ) -> Response[AllBatchResponse | ErrorBody]:
     """The strongest features of several sources on each prompt
 
+     Return the features of several sources with the largest activations on each of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding. `sort_by_token_indexes` applies to
+    each prompt.
+
+    Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources
+    than
+    `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
+    than
+    `max_values` values, a prompt with no tokens or more than `token_limit`, no prompts, more than
+    `max_prompts`, or
+    more than `batch_tokens` tokens when padded to the longest.
+
     Args:
         body (AllBatchRequest): The strongest features of several sources on each of several
             prompts.
@@ -117,6 +130,19 @@ def sync(
 ) -> AllBatchResponse | ErrorBody | None:
     """The strongest features of several sources on each prompt
 
+     Return the features of several sources with the largest activations on each of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding. `sort_by_token_indexes` applies to
+    each prompt.
+
+    Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources
+    than
+    `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
+    than
+    `max_values` values, a prompt with no tokens or more than `token_limit`, no prompts, more than
+    `max_prompts`, or
+    more than `batch_tokens` tokens when padded to the longest.
+
     Args:
         body (AllBatchRequest): The strongest features of several sources on each of several
             prompts.
@@ -141,6 +167,19 @@ async def asyncio_detailed(
     body: AllBatchRequest,
 ) -> Response[AllBatchResponse | ErrorBody]:
     """The strongest features of several sources on each prompt
+
+     Return the features of several sources with the largest activations on each of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding. `sort_by_token_indexes` applies to
+    each prompt.
+
+    Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources
+    than
+    `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
+    than
+    `max_values` values, a prompt with no tokens or more than `token_limit`, no prompts, more than
+    `max_prompts`, or
+    more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (AllBatchRequest): The strongest features of several sources on each of several
@@ -169,6 +208,19 @@ async def asyncio(
     body: AllBatchRequest,
 ) -> AllBatchResponse | ErrorBody | None:
     """The strongest features of several sources on each prompt
+
+     Return the features of several sources with the largest activations on each of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding. `sort_by_token_indexes` applies to
+    each prompt.
+
+    Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources
+    than
+    `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
+    than
+    `max_values` values, a prompt with no tokens or more than `token_limit`, no prompts, more than
+    `max_prompts`, or
+    more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (AllBatchRequest): The strongest features of several sources on each of several

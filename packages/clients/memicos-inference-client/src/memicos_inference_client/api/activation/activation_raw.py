@@ -85,10 +85,19 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: RawRequest,
 ) -> Response[ErrorBody | RawResponse]:
-    """Activations as they are, at layers or hook points
+    """Raw activations at layers or hook points
+
+     Return the model's activations at layers or hook points, for the last token or all tokens of several
+    prompts.
+
+    Errors: 400 for an unknown model, layer or hook point, both `layers` and `hooks`, more than
+    `max_hooks` hook points,
+    more than `max_values` values, activations that are not finite, a prompt with no tokens or more than
+    `token_limit`,
+    no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
-        body (RawRequest): Activations at `hook_point` after `layers`, or at `hooks`.
+        body (RawRequest): Where to capture: at `hook_point` of `layers`, or at `hooks`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -114,10 +123,19 @@ def sync(
     client: AuthenticatedClient | Client,
     body: RawRequest,
 ) -> ErrorBody | RawResponse | None:
-    """Activations as they are, at layers or hook points
+    """Raw activations at layers or hook points
+
+     Return the model's activations at layers or hook points, for the last token or all tokens of several
+    prompts.
+
+    Errors: 400 for an unknown model, layer or hook point, both `layers` and `hooks`, more than
+    `max_hooks` hook points,
+    more than `max_values` values, activations that are not finite, a prompt with no tokens or more than
+    `token_limit`,
+    no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
-        body (RawRequest): Activations at `hook_point` after `layers`, or at `hooks`.
+        body (RawRequest): Where to capture: at `hook_point` of `layers`, or at `hooks`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -138,10 +156,19 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: RawRequest,
 ) -> Response[ErrorBody | RawResponse]:
-    """Activations as they are, at layers or hook points
+    """Raw activations at layers or hook points
+
+     Return the model's activations at layers or hook points, for the last token or all tokens of several
+    prompts.
+
+    Errors: 400 for an unknown model, layer or hook point, both `layers` and `hooks`, more than
+    `max_hooks` hook points,
+    more than `max_values` values, activations that are not finite, a prompt with no tokens or more than
+    `token_limit`,
+    no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
-        body (RawRequest): Activations at `hook_point` after `layers`, or at `hooks`.
+        body (RawRequest): Where to capture: at `hook_point` of `layers`, or at `hooks`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -165,10 +192,19 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: RawRequest,
 ) -> ErrorBody | RawResponse | None:
-    """Activations as they are, at layers or hook points
+    """Raw activations at layers or hook points
+
+     Return the model's activations at layers or hook points, for the last token or all tokens of several
+    prompts.
+
+    Errors: 400 for an unknown model, layer or hook point, both `layers` and `hooks`, more than
+    `max_hooks` hook points,
+    more than `max_values` values, activations that are not finite, a prompt with no tokens or more than
+    `token_limit`,
+    no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
-        body (RawRequest): Activations at `hook_point` after `layers`, or at `hooks`.
+        body (RawRequest): Where to capture: at `hook_point` of `layers`, or at `hooks`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

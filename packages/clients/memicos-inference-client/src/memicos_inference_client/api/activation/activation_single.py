@@ -87,6 +87,12 @@ def sync_detailed(
 ) -> Response[ErrorBody | SingleResponse]:
     """Values of one feature or vector
 
+     Return the value of one feature, or the projection on one vector, at each token of a prompt.
+
+    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
+    exactly one of
+    feature and vector, or a prompt with no tokens or more than `token_limit`.
+
     Args:
         body (SingleRequest): One direction on one prompt: `source` and `index`, or `vector` and
             `hook`.
@@ -117,6 +123,12 @@ def sync(
 ) -> ErrorBody | SingleResponse | None:
     """Values of one feature or vector
 
+     Return the value of one feature, or the projection on one vector, at each token of a prompt.
+
+    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
+    exactly one of
+    feature and vector, or a prompt with no tokens or more than `token_limit`.
+
     Args:
         body (SingleRequest): One direction on one prompt: `source` and `index`, or `vector` and
             `hook`.
@@ -141,6 +153,12 @@ async def asyncio_detailed(
     body: SingleRequest,
 ) -> Response[ErrorBody | SingleResponse]:
     """Values of one feature or vector
+
+     Return the value of one feature, or the projection on one vector, at each token of a prompt.
+
+    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
+    exactly one of
+    feature and vector, or a prompt with no tokens or more than `token_limit`.
 
     Args:
         body (SingleRequest): One direction on one prompt: `source` and `index`, or `vector` and
@@ -169,6 +187,12 @@ async def asyncio(
     body: SingleRequest,
 ) -> ErrorBody | SingleResponse | None:
     """Values of one feature or vector
+
+     Return the value of one feature, or the projection on one vector, at each token of a prompt.
+
+    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
+    exactly one of
+    feature and vector, or a prompt with no tokens or more than `token_limit`.
 
     Args:
         body (SingleRequest): One direction on one prompt: `source` and `index`, or `vector` and

@@ -87,6 +87,16 @@ def sync_detailed(
 ) -> Response[ErrorBody | SingleBatchResponse]:
     """Values of one feature or vector on several prompts
 
+     Return the value of one feature, or the projection on one vector, at each token of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
+    exactly one of
+    feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than
+    `max_prompts`, or
+    more than `batch_tokens` tokens when padded to the longest.
+
     Args:
         body (SingleBatchRequest): One direction on several prompts: `source` and `index`, or
             `vector` and `hook`.
@@ -117,6 +127,16 @@ def sync(
 ) -> ErrorBody | SingleBatchResponse | None:
     """Values of one feature or vector on several prompts
 
+     Return the value of one feature, or the projection on one vector, at each token of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
+    exactly one of
+    feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than
+    `max_prompts`, or
+    more than `batch_tokens` tokens when padded to the longest.
+
     Args:
         body (SingleBatchRequest): One direction on several prompts: `source` and `index`, or
             `vector` and `hook`.
@@ -141,6 +161,16 @@ async def asyncio_detailed(
     body: SingleBatchRequest,
 ) -> Response[ErrorBody | SingleBatchResponse]:
     """Values of one feature or vector on several prompts
+
+     Return the value of one feature, or the projection on one vector, at each token of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
+    exactly one of
+    feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than
+    `max_prompts`, or
+    more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (SingleBatchRequest): One direction on several prompts: `source` and `index`, or
@@ -169,6 +199,16 @@ async def asyncio(
     body: SingleBatchRequest,
 ) -> ErrorBody | SingleBatchResponse | None:
     """Values of one feature or vector on several prompts
+
+     Return the value of one feature, or the projection on one vector, at each token of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
+    exactly one of
+    feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than
+    `max_prompts`, or
+    more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (SingleBatchRequest): One direction on several prompts: `source` and `index`, or

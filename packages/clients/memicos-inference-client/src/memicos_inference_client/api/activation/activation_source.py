@@ -85,10 +85,20 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: SourceRequest,
 ) -> Response[ErrorBody | SourceResponse]:
-    """Every feature of a source that fires, sparse
+    """Every active feature of a source, sparse
+
+     Return every active feature of one source on several prompts, as sparse lists of token positions and
+    activations.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no
+    tokens or more than
+    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
+    to the longest.
 
     Args:
-        body (SourceRequest): Every feature of one source that fires on the prompts.
+        body (SourceRequest): Every active feature of one source on several prompts.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -114,10 +124,20 @@ def sync(
     client: AuthenticatedClient | Client,
     body: SourceRequest,
 ) -> ErrorBody | SourceResponse | None:
-    """Every feature of a source that fires, sparse
+    """Every active feature of a source, sparse
+
+     Return every active feature of one source on several prompts, as sparse lists of token positions and
+    activations.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no
+    tokens or more than
+    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
+    to the longest.
 
     Args:
-        body (SourceRequest): Every feature of one source that fires on the prompts.
+        body (SourceRequest): Every active feature of one source on several prompts.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -138,10 +158,20 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: SourceRequest,
 ) -> Response[ErrorBody | SourceResponse]:
-    """Every feature of a source that fires, sparse
+    """Every active feature of a source, sparse
+
+     Return every active feature of one source on several prompts, as sparse lists of token positions and
+    activations.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no
+    tokens or more than
+    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
+    to the longest.
 
     Args:
-        body (SourceRequest): Every feature of one source that fires on the prompts.
+        body (SourceRequest): Every active feature of one source on several prompts.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -165,10 +195,20 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: SourceRequest,
 ) -> ErrorBody | SourceResponse | None:
-    """Every feature of a source that fires, sparse
+    """Every active feature of a source, sparse
+
+     Return every active feature of one source on several prompts, as sparse lists of token positions and
+    activations.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no
+    tokens or more than
+    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
+    to the longest.
 
     Args:
-        body (SourceRequest): Every feature of one source that fires on the prompts.
+        body (SourceRequest): Every active feature of one source on several prompts.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -87,6 +87,12 @@ def sync_detailed(
 ) -> Response[ErrorBody | TopkResponse]:
     """The strongest features at each token
 
+     Return the features of one source with the largest activations at each token of a prompt.
+
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
+    or more than
+    `token_limit`.
+
     Args:
         body (TopkRequest): The strongest features of one source at each token of a prompt.
 
@@ -116,6 +122,12 @@ def sync(
 ) -> ErrorBody | TopkResponse | None:
     """The strongest features at each token
 
+     Return the features of one source with the largest activations at each token of a prompt.
+
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
+    or more than
+    `token_limit`.
+
     Args:
         body (TopkRequest): The strongest features of one source at each token of a prompt.
 
@@ -139,6 +151,12 @@ async def asyncio_detailed(
     body: TopkRequest,
 ) -> Response[ErrorBody | TopkResponse]:
     """The strongest features at each token
+
+     Return the features of one source with the largest activations at each token of a prompt.
+
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
+    or more than
+    `token_limit`.
 
     Args:
         body (TopkRequest): The strongest features of one source at each token of a prompt.
@@ -166,6 +184,12 @@ async def asyncio(
     body: TopkRequest,
 ) -> ErrorBody | TopkResponse | None:
     """The strongest features at each token
+
+     Return the features of one source with the largest activations at each token of a prompt.
+
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
+    or more than
+    `token_limit`.
 
     Args:
         body (TopkRequest): The strongest features of one source at each token of a prompt.

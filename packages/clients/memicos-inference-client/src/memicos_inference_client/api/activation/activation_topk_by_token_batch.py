@@ -87,6 +87,15 @@ def sync_detailed(
 ) -> Response[ErrorBody | TopkBatchResponse]:
     """The strongest features at each token of several prompts
 
+     Return the features of one source with the largest activations at each token of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
+    or more than
+    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
+    to the longest.
+
     Args:
         body (TopkBatchRequest): The strongest features of one source at each token of several
             prompts.
@@ -117,6 +126,15 @@ def sync(
 ) -> ErrorBody | TopkBatchResponse | None:
     """The strongest features at each token of several prompts
 
+     Return the features of one source with the largest activations at each token of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
+    or more than
+    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
+    to the longest.
+
     Args:
         body (TopkBatchRequest): The strongest features of one source at each token of several
             prompts.
@@ -141,6 +159,15 @@ async def asyncio_detailed(
     body: TopkBatchRequest,
 ) -> Response[ErrorBody | TopkBatchResponse]:
     """The strongest features at each token of several prompts
+
+     Return the features of one source with the largest activations at each token of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
+    or more than
+    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
+    to the longest.
 
     Args:
         body (TopkBatchRequest): The strongest features of one source at each token of several
@@ -169,6 +196,15 @@ async def asyncio(
     body: TopkBatchRequest,
 ) -> ErrorBody | TopkBatchResponse | None:
     """The strongest features at each token of several prompts
+
+     Return the features of one source with the largest activations at each token of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
+    or more than
+    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
+    to the longest.
 
     Args:
         body (TopkBatchRequest): The strongest features of one source at each token of several

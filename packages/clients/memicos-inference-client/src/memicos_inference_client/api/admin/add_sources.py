@@ -95,10 +95,18 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: AddSourcesRequest,
 ) -> Response[AddSourcesResponse | ErrorBody]:
-    """Serve further sources, until the server ends
+    """Add sources
+
+     Add sources until the server stops: all sources of an entry, or none.
+
+    Requires that the setting INFERENCE_SECRET is set.
+
+    Errors: 400 for an entry that is unknown, does not fit the model or has an id that is in use; 403 if
+    no secret is
+    set, or for a folder or repository outside INFERENCE_SAE_ROOTS.
 
     Args:
-        body (AddSourcesRequest):
+        body (AddSourcesRequest): Sources to add.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -124,10 +132,18 @@ def sync(
     client: AuthenticatedClient | Client,
     body: AddSourcesRequest,
 ) -> AddSourcesResponse | ErrorBody | None:
-    """Serve further sources, until the server ends
+    """Add sources
+
+     Add sources until the server stops: all sources of an entry, or none.
+
+    Requires that the setting INFERENCE_SECRET is set.
+
+    Errors: 400 for an entry that is unknown, does not fit the model or has an id that is in use; 403 if
+    no secret is
+    set, or for a folder or repository outside INFERENCE_SAE_ROOTS.
 
     Args:
-        body (AddSourcesRequest):
+        body (AddSourcesRequest): Sources to add.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -148,10 +164,18 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: AddSourcesRequest,
 ) -> Response[AddSourcesResponse | ErrorBody]:
-    """Serve further sources, until the server ends
+    """Add sources
+
+     Add sources until the server stops: all sources of an entry, or none.
+
+    Requires that the setting INFERENCE_SECRET is set.
+
+    Errors: 400 for an entry that is unknown, does not fit the model or has an id that is in use; 403 if
+    no secret is
+    set, or for a folder or repository outside INFERENCE_SAE_ROOTS.
 
     Args:
-        body (AddSourcesRequest):
+        body (AddSourcesRequest): Sources to add.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -175,10 +199,18 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: AddSourcesRequest,
 ) -> AddSourcesResponse | ErrorBody | None:
-    """Serve further sources, until the server ends
+    """Add sources
+
+     Add sources until the server stops: all sources of an entry, or none.
+
+    Requires that the setting INFERENCE_SECRET is set.
+
+    Errors: 400 for an entry that is unknown, does not fit the model or has an id that is in use; 403 if
+    no secret is
+    set, or for a folder or repository outside INFERENCE_SAE_ROOTS.
 
     Args:
-        body (AddSourcesRequest):
+        body (AddSourcesRequest): Sources to add.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

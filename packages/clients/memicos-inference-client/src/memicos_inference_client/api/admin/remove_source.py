@@ -90,10 +90,16 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorBody | RemoveSourceResponse]:
-    """Serve a source no longer
+    """Remove a source
+
+     Remove a source until the server restarts.
+
+    Requires that the setting INFERENCE_SECRET is set.
+
+    Errors: 403 if no secret is set; 404 for an unknown source.
 
     Args:
-        source_id (str):
+        source_id (str): Id of the source, for example 7-mine.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -119,10 +125,16 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
 ) -> ErrorBody | RemoveSourceResponse | None:
-    """Serve a source no longer
+    """Remove a source
+
+     Remove a source until the server restarts.
+
+    Requires that the setting INFERENCE_SECRET is set.
+
+    Errors: 403 if no secret is set; 404 for an unknown source.
 
     Args:
-        source_id (str):
+        source_id (str): Id of the source, for example 7-mine.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -143,10 +155,16 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorBody | RemoveSourceResponse]:
-    """Serve a source no longer
+    """Remove a source
+
+     Remove a source until the server restarts.
+
+    Requires that the setting INFERENCE_SECRET is set.
+
+    Errors: 403 if no secret is set; 404 for an unknown source.
 
     Args:
-        source_id (str):
+        source_id (str): Id of the source, for example 7-mine.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -170,10 +188,16 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
 ) -> ErrorBody | RemoveSourceResponse | None:
-    """Serve a source no longer
+    """Remove a source
+
+     Remove a source until the server restarts.
+
+    Requires that the setting INFERENCE_SECRET is set.
+
+    Errors: 403 if no secret is set; 404 for an unknown source.
 
     Args:
-        source_id (str):
+        source_id (str): Id of the source, for example 7-mine.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -59,7 +59,12 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[CapabilitiesResponse | ErrorBody]:
-    """What this server runs
+    """Model, sources and limits
+
+     Return the model, its sources with their recipes, the endpoints, their limitations and the limits of
+    requests.
+
+    Errors: 503 while the model loads (`loading`) or if it cannot be loaded (`load_failed`).
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -82,7 +87,12 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
 ) -> CapabilitiesResponse | ErrorBody | None:
-    """What this server runs
+    """Model, sources and limits
+
+     Return the model, its sources with their recipes, the endpoints, their limitations and the limits of
+    requests.
+
+    Errors: 503 while the model loads (`loading`) or if it cannot be loaded (`load_failed`).
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -101,7 +111,12 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[CapabilitiesResponse | ErrorBody]:
-    """What this server runs
+    """Model, sources and limits
+
+     Return the model, its sources with their recipes, the endpoints, their limitations and the limits of
+    requests.
+
+    Errors: 503 while the model loads (`loading`) or if it cannot be loaded (`load_failed`).
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -122,7 +137,12 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
 ) -> CapabilitiesResponse | ErrorBody | None:
-    """What this server runs
+    """Model, sources and limits
+
+     Return the model, its sources with their recipes, the endpoints, their limitations and the limits of
+    requests.
+
+    Errors: 503 while the model loads (`loading`) or if it cannot be loaded (`load_failed`).
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

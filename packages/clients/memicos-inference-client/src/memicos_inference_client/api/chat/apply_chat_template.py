@@ -85,10 +85,19 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: TemplateRequest,
 ) -> Response[ErrorBody | TemplateResponse]:
-    """Write a conversation as the model reads it, and say what each token of it is
+    """Render a conversation and label its tokens
+
+     Render a conversation with the model's chat template; return its tokens, and the message and section
+    of each.
+
+    The tokens are those that /v1/steer/completion-chat starts from. A model without a template uses
+    ChatML.
+
+    Errors: 400 for an unknown model, messages that the template rejects, or more than `token_limit`
+    tokens.
 
     Args:
-        body (TemplateRequest):
+        body (TemplateRequest): A conversation to render.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -114,10 +123,19 @@ def sync(
     client: AuthenticatedClient | Client,
     body: TemplateRequest,
 ) -> ErrorBody | TemplateResponse | None:
-    """Write a conversation as the model reads it, and say what each token of it is
+    """Render a conversation and label its tokens
+
+     Render a conversation with the model's chat template; return its tokens, and the message and section
+    of each.
+
+    The tokens are those that /v1/steer/completion-chat starts from. A model without a template uses
+    ChatML.
+
+    Errors: 400 for an unknown model, messages that the template rejects, or more than `token_limit`
+    tokens.
 
     Args:
-        body (TemplateRequest):
+        body (TemplateRequest): A conversation to render.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -138,10 +156,19 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: TemplateRequest,
 ) -> Response[ErrorBody | TemplateResponse]:
-    """Write a conversation as the model reads it, and say what each token of it is
+    """Render a conversation and label its tokens
+
+     Render a conversation with the model's chat template; return its tokens, and the message and section
+    of each.
+
+    The tokens are those that /v1/steer/completion-chat starts from. A model without a template uses
+    ChatML.
+
+    Errors: 400 for an unknown model, messages that the template rejects, or more than `token_limit`
+    tokens.
 
     Args:
-        body (TemplateRequest):
+        body (TemplateRequest): A conversation to render.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -165,10 +192,19 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: TemplateRequest,
 ) -> ErrorBody | TemplateResponse | None:
-    """Write a conversation as the model reads it, and say what each token of it is
+    """Render a conversation and label its tokens
+
+     Render a conversation with the model's chat template; return its tokens, and the message and section
+    of each.
+
+    The tokens are those that /v1/steer/completion-chat starts from. A model without a template uses
+    ChatML.
+
+    Errors: 400 for an unknown model, messages that the template rejects, or more than `token_limit`
+    tokens.
 
     Args:
-        body (TemplateRequest):
+        body (TemplateRequest): A conversation to render.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

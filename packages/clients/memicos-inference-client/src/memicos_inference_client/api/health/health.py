@@ -44,7 +44,11 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[HealthResponse]:
-    """Whether the server is up, and whether the model is loaded
+    """State of the server and the model
+
+     Return the state of the server and the progress of loading.
+
+    Responds at once, also while the model loads and after loading failed. Needs no secret.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -67,7 +71,11 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
 ) -> HealthResponse | None:
-    """Whether the server is up, and whether the model is loaded
+    """State of the server and the model
+
+     Return the state of the server and the progress of loading.
+
+    Responds at once, also while the model loads and after loading failed. Needs no secret.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -86,7 +94,11 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[HealthResponse]:
-    """Whether the server is up, and whether the model is loaded
+    """State of the server and the model
+
+     Return the state of the server and the progress of loading.
+
+    Responds at once, also while the model loads and after loading failed. Needs no secret.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -107,7 +119,11 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
 ) -> HealthResponse | None:
-    """Whether the server is up, and whether the model is loaded
+    """State of the server and the model
+
+     Return the state of the server and the progress of loading.
+
+    Responds at once, also while the model loads and after loading failed. Needs no secret.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

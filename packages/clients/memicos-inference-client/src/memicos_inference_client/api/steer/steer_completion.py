@@ -89,10 +89,32 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: CompletionRequest,
 ) -> Response[CompletionResponse | ErrorBody]:
-    """Continue a text, steered and as it is
+    """Continue a text with and without steering
+
+     Continue a text, with steering directions (`STEERED`) and without (`DEFAULT`).
+
+    Responds with JSON, or with `stream` with server-sent events, each with the whole response so far
+    or, with
+    `stream_deltas`, its new part.
+
+    Errors: 400 for an unknown model, source, index or hook point, not exactly one of `features` and
+    `vectors`,
+    `STEERED` without a direction, more than `max_steered` directions, more than
+    `max_completion_tokens`, a prompt of
+    more than `token_limit` tokens, prompt and completion together beyond `context`, or keys and values
+    beyond the
+    setting INFERENCE_KV_BYTES. An error after a stream has begun is sent as an event named `error`, the
+    last one.
 
     Args:
-        body (CompletionRequest):
+        body (CompletionRequest): A text to continue. Exactly one of `features` and `vectors`;
+            `features: []` for DEFAULT alone.
+
+            With c = strength_multiplier x strength, v the direction and u = v / |v|, SIMPLE_ADDITIVE
+            adds c v to the
+            activation h at every position; ORTHOGONAL_DECOMP multiplies h's component along v by c: h
+            + (c - 1) (h.u) u;
+            PROJECTION_CAP keeps that component from exceeding c: h + (min(h.u, c) - h.u) u.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -118,10 +140,32 @@ def sync(
     client: AuthenticatedClient | Client,
     body: CompletionRequest,
 ) -> CompletionResponse | ErrorBody | None:
-    """Continue a text, steered and as it is
+    """Continue a text with and without steering
+
+     Continue a text, with steering directions (`STEERED`) and without (`DEFAULT`).
+
+    Responds with JSON, or with `stream` with server-sent events, each with the whole response so far
+    or, with
+    `stream_deltas`, its new part.
+
+    Errors: 400 for an unknown model, source, index or hook point, not exactly one of `features` and
+    `vectors`,
+    `STEERED` without a direction, more than `max_steered` directions, more than
+    `max_completion_tokens`, a prompt of
+    more than `token_limit` tokens, prompt and completion together beyond `context`, or keys and values
+    beyond the
+    setting INFERENCE_KV_BYTES. An error after a stream has begun is sent as an event named `error`, the
+    last one.
 
     Args:
-        body (CompletionRequest):
+        body (CompletionRequest): A text to continue. Exactly one of `features` and `vectors`;
+            `features: []` for DEFAULT alone.
+
+            With c = strength_multiplier x strength, v the direction and u = v / |v|, SIMPLE_ADDITIVE
+            adds c v to the
+            activation h at every position; ORTHOGONAL_DECOMP multiplies h's component along v by c: h
+            + (c - 1) (h.u) u;
+            PROJECTION_CAP keeps that component from exceeding c: h + (min(h.u, c) - h.u) u.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -142,10 +186,32 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: CompletionRequest,
 ) -> Response[CompletionResponse | ErrorBody]:
-    """Continue a text, steered and as it is
+    """Continue a text with and without steering
+
+     Continue a text, with steering directions (`STEERED`) and without (`DEFAULT`).
+
+    Responds with JSON, or with `stream` with server-sent events, each with the whole response so far
+    or, with
+    `stream_deltas`, its new part.
+
+    Errors: 400 for an unknown model, source, index or hook point, not exactly one of `features` and
+    `vectors`,
+    `STEERED` without a direction, more than `max_steered` directions, more than
+    `max_completion_tokens`, a prompt of
+    more than `token_limit` tokens, prompt and completion together beyond `context`, or keys and values
+    beyond the
+    setting INFERENCE_KV_BYTES. An error after a stream has begun is sent as an event named `error`, the
+    last one.
 
     Args:
-        body (CompletionRequest):
+        body (CompletionRequest): A text to continue. Exactly one of `features` and `vectors`;
+            `features: []` for DEFAULT alone.
+
+            With c = strength_multiplier x strength, v the direction and u = v / |v|, SIMPLE_ADDITIVE
+            adds c v to the
+            activation h at every position; ORTHOGONAL_DECOMP multiplies h's component along v by c: h
+            + (c - 1) (h.u) u;
+            PROJECTION_CAP keeps that component from exceeding c: h + (min(h.u, c) - h.u) u.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -169,10 +235,32 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: CompletionRequest,
 ) -> CompletionResponse | ErrorBody | None:
-    """Continue a text, steered and as it is
+    """Continue a text with and without steering
+
+     Continue a text, with steering directions (`STEERED`) and without (`DEFAULT`).
+
+    Responds with JSON, or with `stream` with server-sent events, each with the whole response so far
+    or, with
+    `stream_deltas`, its new part.
+
+    Errors: 400 for an unknown model, source, index or hook point, not exactly one of `features` and
+    `vectors`,
+    `STEERED` without a direction, more than `max_steered` directions, more than
+    `max_completion_tokens`, a prompt of
+    more than `token_limit` tokens, prompt and completion together beyond `context`, or keys and values
+    beyond the
+    setting INFERENCE_KV_BYTES. An error after a stream has begun is sent as an event named `error`, the
+    last one.
 
     Args:
-        body (CompletionRequest):
+        body (CompletionRequest): A text to continue. Exactly one of `features` and `vectors`;
+            `features: []` for DEFAULT alone.
+
+            With c = strength_multiplier x strength, v the direction and u = v / |v|, SIMPLE_ADDITIVE
+            adds c v to the
+            activation h at every position; ORTHOGONAL_DECOMP multiplies h's component along v by c: h
+            + (c - 1) (h.u) u;
+            PROJECTION_CAP keeps that component from exceeding c: h + (min(h.u, c) - h.u) u.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -195,7 +283,7 @@ def stream(
     client: AuthenticatedClient | Client,
     body: CompletionRequest,
 ) -> Generator[CompletionResponse, None, None]:
-    """Continue a text, steered and as it is, as it comes: each time the whole answer so far.
+    """Continue a text with and without steering, as it comes: each time the whole answer so far.
 
     Sets `stream` in the body. Leaving the loop closes the connection, which ends the work at the server.
 
@@ -246,7 +334,7 @@ def stream_deltas(
     client: AuthenticatedClient | Client,
     body: CompletionRequest,
 ) -> Generator[SteerDelta | CompletionResponse, None, None]:
-    """Continue a text, steered and as it is, as it comes: what is new each time, and the whole answer at the end.
+    """Continue a text with and without steering, as it comes: what is new each time, and the whole answer at the end.
 
     Sets `stream` and `stream_deltas` in the body. Leaving the loop closes the connection, which ends the work at
     the server.

@@ -89,10 +89,27 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: ChatRequest,
 ) -> Response[ChatResponse | ErrorBody]:
-    """Answer in a conversation, steered and as the model is
+    """Continue a conversation with and without steering
+
+     Generate the assistant's turn of a conversation, with steering directions (`STEERED`) and without
+    (`DEFAULT`).
+
+    Responds with JSON, or with `stream` with server-sent events, each with the whole response so far
+    or, with
+    `stream_deltas`, its new part.
+
+    Errors: 400 for an unknown model, source, index or hook point, not exactly one of `features` and
+    `vectors`,
+    `STEERED` without a direction, more than `max_steered` directions, more than
+    `max_completion_tokens`, a prompt of
+    more than `token_limit` tokens, prompt and completion together beyond `context`, or keys and values
+    beyond the
+    setting INFERENCE_KV_BYTES. An error after a stream has begun is sent as an event named `error`, the
+    last one.
 
     Args:
-        body (ChatRequest):
+        body (ChatRequest): A conversation to continue with the assistant's turn. Settings are
+            those of a completion.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -118,10 +135,27 @@ def sync(
     client: AuthenticatedClient | Client,
     body: ChatRequest,
 ) -> ChatResponse | ErrorBody | None:
-    """Answer in a conversation, steered and as the model is
+    """Continue a conversation with and without steering
+
+     Generate the assistant's turn of a conversation, with steering directions (`STEERED`) and without
+    (`DEFAULT`).
+
+    Responds with JSON, or with `stream` with server-sent events, each with the whole response so far
+    or, with
+    `stream_deltas`, its new part.
+
+    Errors: 400 for an unknown model, source, index or hook point, not exactly one of `features` and
+    `vectors`,
+    `STEERED` without a direction, more than `max_steered` directions, more than
+    `max_completion_tokens`, a prompt of
+    more than `token_limit` tokens, prompt and completion together beyond `context`, or keys and values
+    beyond the
+    setting INFERENCE_KV_BYTES. An error after a stream has begun is sent as an event named `error`, the
+    last one.
 
     Args:
-        body (ChatRequest):
+        body (ChatRequest): A conversation to continue with the assistant's turn. Settings are
+            those of a completion.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -142,10 +176,27 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: ChatRequest,
 ) -> Response[ChatResponse | ErrorBody]:
-    """Answer in a conversation, steered and as the model is
+    """Continue a conversation with and without steering
+
+     Generate the assistant's turn of a conversation, with steering directions (`STEERED`) and without
+    (`DEFAULT`).
+
+    Responds with JSON, or with `stream` with server-sent events, each with the whole response so far
+    or, with
+    `stream_deltas`, its new part.
+
+    Errors: 400 for an unknown model, source, index or hook point, not exactly one of `features` and
+    `vectors`,
+    `STEERED` without a direction, more than `max_steered` directions, more than
+    `max_completion_tokens`, a prompt of
+    more than `token_limit` tokens, prompt and completion together beyond `context`, or keys and values
+    beyond the
+    setting INFERENCE_KV_BYTES. An error after a stream has begun is sent as an event named `error`, the
+    last one.
 
     Args:
-        body (ChatRequest):
+        body (ChatRequest): A conversation to continue with the assistant's turn. Settings are
+            those of a completion.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -169,10 +220,27 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: ChatRequest,
 ) -> ChatResponse | ErrorBody | None:
-    """Answer in a conversation, steered and as the model is
+    """Continue a conversation with and without steering
+
+     Generate the assistant's turn of a conversation, with steering directions (`STEERED`) and without
+    (`DEFAULT`).
+
+    Responds with JSON, or with `stream` with server-sent events, each with the whole response so far
+    or, with
+    `stream_deltas`, its new part.
+
+    Errors: 400 for an unknown model, source, index or hook point, not exactly one of `features` and
+    `vectors`,
+    `STEERED` without a direction, more than `max_steered` directions, more than
+    `max_completion_tokens`, a prompt of
+    more than `token_limit` tokens, prompt and completion together beyond `context`, or keys and values
+    beyond the
+    setting INFERENCE_KV_BYTES. An error after a stream has begun is sent as an event named `error`, the
+    last one.
 
     Args:
-        body (ChatRequest):
+        body (ChatRequest): A conversation to continue with the assistant's turn. Settings are
+            those of a completion.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -195,7 +263,7 @@ def stream(
     client: AuthenticatedClient | Client,
     body: ChatRequest,
 ) -> Generator[ChatResponse, None, None]:
-    """Answer in a conversation, steered and as the model is, as it comes: each time the whole answer so far.
+    """Continue a conversation with and without steering, as it comes: each time the whole answer so far.
 
     Sets `stream` in the body. Leaving the loop closes the connection, which ends the work at the server.
 
@@ -246,7 +314,7 @@ def stream_deltas(
     client: AuthenticatedClient | Client,
     body: ChatRequest,
 ) -> Generator[SteerDelta | ChatResponse, None, None]:
-    """Answer in a conversation, steered and as the model is, as it comes: what is new each time, and the whole answer at the end.
+    """Continue a conversation with and without steering, as it comes: what is new each time, and the whole answer at the end.
 
     Sets `stream` and `stream_deltas` in the body. Leaving the loop closes the connection, which ends the work at
     the server.

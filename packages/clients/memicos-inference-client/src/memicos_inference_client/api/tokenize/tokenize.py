@@ -85,10 +85,14 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: TokenizeRequest,
 ) -> Response[ErrorBody | TokenizeResponse]:
-    """Cut a text into the model's tokens
+    """Tokenise a text
+
+     Return the token ids and strings of a text.
+
+    Errors: 400 for an unknown model, or a text of more than `token_limit` tokens.
 
     Args:
-        body (TokenizeRequest):
+        body (TokenizeRequest): A text to tokenise.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -114,10 +118,14 @@ def sync(
     client: AuthenticatedClient | Client,
     body: TokenizeRequest,
 ) -> ErrorBody | TokenizeResponse | None:
-    """Cut a text into the model's tokens
+    """Tokenise a text
+
+     Return the token ids and strings of a text.
+
+    Errors: 400 for an unknown model, or a text of more than `token_limit` tokens.
 
     Args:
-        body (TokenizeRequest):
+        body (TokenizeRequest): A text to tokenise.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -138,10 +146,14 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: TokenizeRequest,
 ) -> Response[ErrorBody | TokenizeResponse]:
-    """Cut a text into the model's tokens
+    """Tokenise a text
+
+     Return the token ids and strings of a text.
+
+    Errors: 400 for an unknown model, or a text of more than `token_limit` tokens.
 
     Args:
-        body (TokenizeRequest):
+        body (TokenizeRequest): A text to tokenise.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -165,10 +177,14 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: TokenizeRequest,
 ) -> ErrorBody | TokenizeResponse | None:
-    """Cut a text into the model's tokens
+    """Tokenise a text
+
+     Return the token ids and strings of a text.
+
+    Errors: 400 for an unknown model, or a text of more than `token_limit` tokens.
 
     Args:
-        body (TokenizeRequest):
+        body (TokenizeRequest): A text to tokenise.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

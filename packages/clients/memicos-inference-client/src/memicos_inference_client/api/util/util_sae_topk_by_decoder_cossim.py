@@ -85,10 +85,18 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: CossimRequest,
 ) -> Response[CossimResponse | ErrorBody]:
-    """The features whose decoder rows are nearest to a feature's or a vector
+    """Features by cosine similarity of decoder rows
+
+     Rank the decoder rows of a source by their cosine similarity to the decoder row of a feature, or to
+    a vector.
+
+    Errors: 400 for an unknown model, source or index, not exactly one of `feature` and `vector`, a
+    vector that is 0 or
+    of the wrong width, or a `num_results` above `max_num_results`.
 
     Args:
-        body (CossimRequest): Exactly one of `feature` and `vector`.
+        body (CossimRequest): The direction to compare with: exactly one of `feature` and
+            `vector`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -114,10 +122,18 @@ def sync(
     client: AuthenticatedClient | Client,
     body: CossimRequest,
 ) -> CossimResponse | ErrorBody | None:
-    """The features whose decoder rows are nearest to a feature's or a vector
+    """Features by cosine similarity of decoder rows
+
+     Rank the decoder rows of a source by their cosine similarity to the decoder row of a feature, or to
+    a vector.
+
+    Errors: 400 for an unknown model, source or index, not exactly one of `feature` and `vector`, a
+    vector that is 0 or
+    of the wrong width, or a `num_results` above `max_num_results`.
 
     Args:
-        body (CossimRequest): Exactly one of `feature` and `vector`.
+        body (CossimRequest): The direction to compare with: exactly one of `feature` and
+            `vector`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -138,10 +154,18 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: CossimRequest,
 ) -> Response[CossimResponse | ErrorBody]:
-    """The features whose decoder rows are nearest to a feature's or a vector
+    """Features by cosine similarity of decoder rows
+
+     Rank the decoder rows of a source by their cosine similarity to the decoder row of a feature, or to
+    a vector.
+
+    Errors: 400 for an unknown model, source or index, not exactly one of `feature` and `vector`, a
+    vector that is 0 or
+    of the wrong width, or a `num_results` above `max_num_results`.
 
     Args:
-        body (CossimRequest): Exactly one of `feature` and `vector`.
+        body (CossimRequest): The direction to compare with: exactly one of `feature` and
+            `vector`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -165,10 +189,18 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: CossimRequest,
 ) -> CossimResponse | ErrorBody | None:
-    """The features whose decoder rows are nearest to a feature's or a vector
+    """Features by cosine similarity of decoder rows
+
+     Rank the decoder rows of a source by their cosine similarity to the decoder row of a feature, or to
+    a vector.
+
+    Errors: 400 for an unknown model, source or index, not exactly one of `feature` and `vector`, a
+    vector that is 0 or
+    of the wrong width, or a `num_results` above `max_num_results`.
 
     Args:
-        body (CossimRequest): Exactly one of `feature` and `vector`.
+        body (CossimRequest): The direction to compare with: exactly one of `feature` and
+            `vector`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -85,10 +85,14 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: VectorRequest,
 ) -> Response[ErrorBody | VectorResponse]:
-    """The vector of a feature
+    """Encoder or decoder vector of a feature
+
+     Return the encoder column or the decoder row of a feature, as the server computes with it.
+
+    Errors: 400 for an unknown model, source or index.
 
     Args:
-        body (VectorRequest):
+        body (VectorRequest): Identifies a feature and which of its two vectors to return.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -114,10 +118,14 @@ def sync(
     client: AuthenticatedClient | Client,
     body: VectorRequest,
 ) -> ErrorBody | VectorResponse | None:
-    """The vector of a feature
+    """Encoder or decoder vector of a feature
+
+     Return the encoder column or the decoder row of a feature, as the server computes with it.
+
+    Errors: 400 for an unknown model, source or index.
 
     Args:
-        body (VectorRequest):
+        body (VectorRequest): Identifies a feature and which of its two vectors to return.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -138,10 +146,14 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: VectorRequest,
 ) -> Response[ErrorBody | VectorResponse]:
-    """The vector of a feature
+    """Encoder or decoder vector of a feature
+
+     Return the encoder column or the decoder row of a feature, as the server computes with it.
+
+    Errors: 400 for an unknown model, source or index.
 
     Args:
-        body (VectorRequest):
+        body (VectorRequest): Identifies a feature and which of its two vectors to return.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -165,10 +177,14 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: VectorRequest,
 ) -> ErrorBody | VectorResponse | None:
-    """The vector of a feature
+    """Encoder or decoder vector of a feature
+
+     Return the encoder column or the decoder row of a feature, as the server computes with it.
+
+    Errors: 400 for an unknown model, source or index.
 
     Args:
-        body (VectorRequest):
+        body (VectorRequest): Identifies a feature and which of its two vectors to return.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
