@@ -15,7 +15,8 @@ import httpx
 
 MODEL, SOURCE, INDEX, STRENGTH = "smollm2-135m-it", "15-res-4k", 87, 60
 PROMPT = "My favourite way to spend a Sunday is"
-SAMPLING: dict[str, Any] = {"temperature": 0.5, "freq_penalty": 1.0, "seed": 16}
+SAMPLING: dict[str, Any] = {"temperature": 0, "freq_penalty": 0}
+"""The most probable tokens: they repeat themselves, and the text does not end before its last token."""
 
 
 def measure(url: str, body: dict[str, Any]) -> tuple[int, int, float]:
