@@ -8,6 +8,7 @@ measured by asking inference as the webapp does: for deltas now, for whole answe
 """
 
 import argparse
+import json
 import time
 from typing import Any
 
@@ -26,7 +27,16 @@ def measure(url: str, body: dict[str, Any]) -> tuple[int, int, float]:
         if answer.status_code != 200:
             raise SystemExit(f"{url}: {answer.status_code}: {answer.read().decode()[:300]}")
         content = b"".join(answer.iter_raw())
+    *_, last = content.decode().removesuffix("\n\n").split("\n\n")
+    # the last event of a whole stream has no name; a server that ends in the middle sends none
+    if not last.startswith("data: ") or not _is_whole(json.loads(last.removeprefix("data: "))):
+        raise SystemExit(f"{url}: the stream broke off: {last[:300]}")
     return len(content), content.count(b"\n\n"), time.perf_counter() - began
+
+
+def _is_whole(answer: dict[str, Any]) -> bool:
+    """Whether it is the last answer of the webapp, or of inference."""
+    return "shareUrl" in answer or all(output.get("finished") for output in answer.get("outputs", [{}]))
 
 
 def main() -> None:
