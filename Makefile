@@ -10,7 +10,7 @@ TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest py
 LIGHT := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \
 	packages/clients/memicos-client services/webapp services/autointerp
-LIGHT_TOOLS := pytest pytest-asyncio pytest-xdist neuronpedia neuronpedia-autointerp-client
+LIGHT_TOOLS := pytest pytest-asyncio pytest-xdist schemathesis neuronpedia neuronpedia-autointerp-client
 UV := .venv/bin/uv
 BIN := .venv/bin
 # uv reads no pip configuration: pass on where pip was told to find wheels (empty elsewhere)

@@ -8,6 +8,7 @@ measured by asking inference as the webapp does: for deltas now, for whole answe
 """
 
 import argparse
+import json
 import time
 from typing import Any
 
@@ -15,7 +16,8 @@ import httpx
 
 MODEL, SOURCE, INDEX, STRENGTH = "smollm2-135m-it", "15-res-4k", 87, 60
 PROMPT = "My favourite way to spend a Sunday is"
-SAMPLING: dict[str, Any] = {"temperature": 0.5, "freq_penalty": 1.0, "seed": 16}
+SAMPLING: dict[str, Any] = {"temperature": 0, "freq_penalty": 0}
+"""The most probable tokens: they repeat themselves, and the text does not end before its last token."""
 
 
 def measure(url: str, body: dict[str, Any]) -> tuple[int, int, float]:
@@ -25,7 +27,16 @@ def measure(url: str, body: dict[str, Any]) -> tuple[int, int, float]:
         if answer.status_code != 200:
             raise SystemExit(f"{url}: {answer.status_code}: {answer.read().decode()[:300]}")
         content = b"".join(answer.iter_raw())
+    *_, last = content.decode().removesuffix("\n\n").split("\n\n")
+    # the last event of a whole stream has no name; a server that ends in the middle sends none
+    if not last.startswith("data: ") or not _is_whole(json.loads(last.removeprefix("data: "))):
+        raise SystemExit(f"{url}: the stream broke off: {last[:300]}")
     return len(content), content.count(b"\n\n"), time.perf_counter() - began
+
+
+def _is_whole(answer: dict[str, Any]) -> bool:
+    """Whether it is the last answer of the webapp, or of inference."""
+    return "shareUrl" in answer or all(output.get("finished") for output in answer.get("outputs", [{}]))
 
 
 def main() -> None:

@@ -76,8 +76,8 @@ def default_strength(max_activation: float, residual_norm: float | None) -> floa
     and `UNKNOWN_NORM_DEFAULT` for a feature that never fires.
     """
     if residual_norm is not None:
-        return _two_digits(DEFAULT_SHARE * residual_norm)
-    return _two_digits(3 * max_activation) if max_activation > 0 else UNKNOWN_NORM_DEFAULT
+        return _rounded(DEFAULT_SHARE * residual_norm)
+    return _rounded(3 * max_activation) if max_activation > 0 else UNKNOWN_NORM_DEFAULT
 
 
 def strength_scales(
@@ -109,8 +109,8 @@ def _additive(max_activation: float, norm: float | None, most: float, reach: flo
         return StrengthScale("SIMPLE_ADDITIVE", default, limit, step, note, (zero,))
     clear, breaks = CLEAR_FROM * norm, BREAKS_FROM * norm
     note = (
-        f"Added to the residual stream, whose median norm here is {norm:.3g}: clear from about {clear:.2g}, text "
-        f"breaks from about {breaks:.2g}"
+        f"Added to the residual stream, whose median norm here is {_rounded(norm, 3):g}: clear from about "
+        f"{_rounded(clear):g}, text breaks from about {_rounded(breaks):g}"
     )
     edges = [("weak", 0.0, clear), ("clear", clear, breaks), ("breaks", breaks, limit)]
     zones = [Zone(_percent(low, limit), _percent(high, limit), name, name) for name, low, high in edges if high > low]
@@ -137,5 +137,5 @@ def _percent(value: float, limit: float) -> float:
     return round(50 + 50 * min(value, limit) / limit, 3)
 
 
-def _two_digits(value: float) -> float:
-    return float(f"{value:.2g}")
+def _rounded(value: float, digits: int = 2) -> float:
+    return float(f"{value:.{digits}g}")
