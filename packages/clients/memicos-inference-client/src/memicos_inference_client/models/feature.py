@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -15,12 +15,12 @@ class Feature:
     Attributes:
         model (str):
         source (str):
-        index (int): index of a feature in its source; a string of digits is accepted as well
+        index (int | str): index of a feature in its source; a string of digits is accepted as well
     """
 
     model: str
     source: str
-    index: int
+    index: int | str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -28,6 +28,7 @@ class Feature:
 
         source = self.source
 
+        index: int | str
         index = self.index
 
         field_dict: dict[str, Any] = {}
@@ -49,7 +50,10 @@ class Feature:
 
         source = d.pop("source")
 
-        index = d.pop("index")
+        def _parse_index(data: object) -> int | str:
+            return cast(int | str, data)
+
+        index = _parse_index(d.pop("index"))
 
         feature = cls(
             model=model,

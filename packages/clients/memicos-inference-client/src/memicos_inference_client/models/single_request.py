@@ -19,7 +19,7 @@ class SingleRequest:
         model (str):
         prompt (str):
         source (None | str | Unset):
-        index (int | None | Unset):
+        index (int | None | str | Unset):
         vector (list[float] | None | Unset): as it is, not normalised; no BOS is prepended unless the tokenizer does so
             itself
         hook (None | str | Unset): for example blocks.15.hook_resid_post
@@ -29,7 +29,7 @@ class SingleRequest:
     model: str
     prompt: str
     source: None | str | Unset = UNSET
-    index: int | None | Unset = UNSET
+    index: int | None | str | Unset = UNSET
     vector: list[float] | None | Unset = UNSET
     hook: None | str | Unset = UNSET
     ignore_bos: bool | Unset = False
@@ -46,7 +46,7 @@ class SingleRequest:
         else:
             source = self.source
 
-        index: int | None | Unset
+        index: int | None | str | Unset
         if isinstance(self.index, Unset):
             index = UNSET
         else:
@@ -106,12 +106,12 @@ class SingleRequest:
 
         source = _parse_source(d.pop("source", UNSET))
 
-        def _parse_index(data: object) -> int | None | Unset:
+        def _parse_index(data: object) -> int | None | str | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
                 return data
-            return cast(int | None | Unset, data)
+            return cast(int | None | str | Unset, data)
 
         index = _parse_index(d.pop("index", UNSET))
 

@@ -17,7 +17,7 @@ class SteerFeature:
     Attributes:
         model (str):
         source (str):
-        index (int): index of a feature in its source; a string of digits is accepted as well
+        index (int | str): index of a feature in its source; a string of digits is accepted as well
         strength (float):
         steering_vector (list[float] | None | Unset): refused: the source's decoder row is the direction; send own ones
             as `vectors`
@@ -25,7 +25,7 @@ class SteerFeature:
 
     model: str
     source: str
-    index: int
+    index: int | str
     strength: float
     steering_vector: list[float] | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -35,6 +35,7 @@ class SteerFeature:
 
         source = self.source
 
+        index: int | str
         index = self.index
 
         strength = self.strength
@@ -70,7 +71,10 @@ class SteerFeature:
 
         source = d.pop("source")
 
-        index = d.pop("index")
+        def _parse_index(data: object) -> int | str:
+            return cast(int | str, data)
+
+        index = _parse_index(d.pop("index"))
 
         strength = d.pop("strength")
 

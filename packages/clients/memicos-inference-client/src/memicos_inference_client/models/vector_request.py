@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -18,14 +18,14 @@ class VectorRequest:
     Attributes:
         model (str):
         source (str):
-        index (int): index of a feature in its source; a string of digits is accepted as well
+        index (int | str): index of a feature in its source; a string of digits is accepted as well
         which (VectorRequestWhich | Unset): encoder: what the feature reads, W_enc[:, index], as the known clients
             expect; decoder: the direction that it is steered with, W_dec[index] Default: 'encoder'.
     """
 
     model: str
     source: str
-    index: int
+    index: int | str
     which: VectorRequestWhich | Unset = "encoder"
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -34,6 +34,7 @@ class VectorRequest:
 
         source = self.source
 
+        index: int | str
         index = self.index
 
         which: str | Unset = UNSET
@@ -61,7 +62,10 @@ class VectorRequest:
 
         source = d.pop("source")
 
-        index = d.pop("index")
+        def _parse_index(data: object) -> int | str:
+            return cast(int | str, data)
+
+        index = _parse_index(d.pop("index"))
 
         _which = d.pop("which", UNSET)
         which: VectorRequestWhich | Unset

@@ -1,7 +1,7 @@
 import json
 from collections.abc import AsyncGenerator, Generator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -113,30 +113,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: CompletionRequest,
-) -> CompletionResponse | ErrorBody | None:
-    """Continue a text, steered and as it is
-
-    Args:
-        body (CompletionRequest):
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        CompletionResponse | ErrorBody
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -164,30 +140,70 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> CompletionResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(CompletionResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: CompletionRequest,
-) -> CompletionResponse | ErrorBody | None:
+) -> CompletionResponse:
     """Continue a text, steered and as it is
 
     Args:
         body (CompletionRequest):
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        CompletionResponse | ErrorBody
+        CompletionResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: CompletionRequest,
+) -> CompletionResponse:
+    """Continue a text, steered and as it is
+
+    Args:
+        body (CompletionRequest):
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        CompletionResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
 
 
 def stream(
@@ -200,7 +216,8 @@ def stream(
     Sets `stream` in the body. Leaving the loop closes the connection, which ends the work at the server.
 
     Raises:
-        errors.UnexpectedStatus: For every answer but 200; `content` has the error's body.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For another success than 200.
         sse.StreamError: If the server ends the stream early and says why, or it ends without a whole answer.
         httpx.TimeoutException: If the server is silent for longer than Client.timeout.
         httpx.RemoteProtocolError: If the connection breaks off.
@@ -252,7 +269,8 @@ def stream_deltas(
     the server.
 
     Raises:
-        errors.UnexpectedStatus: For every answer but 200; `content` has the error's body.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For another success than 200.
         sse.StreamError: If the server ends the stream early and says why, or it ends without a whole answer.
         httpx.TimeoutException: If the server is silent for longer than Client.timeout.
         httpx.RemoteProtocolError: If the connection breaks off.
