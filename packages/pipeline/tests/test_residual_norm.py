@@ -35,6 +35,7 @@ def test_it_is_the_median_over_the_counted_tokens_of_a_sample(
     folder: Path, model: LanguageModel, source: Source
 ) -> None:
     ids = np.random.default_rng(0).integers(4, 90, (2 * SAMPLE, 6)).astype(np.int32)
+    assert model.bos_token_id is not None
     ids[:, 0] = model.bos_token_id
     chosen = ids[np.unique(np.linspace(0, len(ids) - 1, SAMPLE).astype(int))]
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
