@@ -1,7 +1,7 @@
 """Explaining a feature with a language model: a real autointerp server over a provider that fails on demand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from memicos_autointerp.settings import Settings as AutointerpSettings
 from memicos_testing.html_page import Page
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Reply
 from memicos_testing.servers import Start, free_port, running
+from memicos_webapp.datasets.plan import MissingSources
+from memicos_webapp.datasets.service import ImportOptions, load
+from memicos_webapp.explanations.autointerp_client import AutointerpClient
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -221,6 +224,31 @@ async def test_no_connection_to_the_database_is_held_meanwhile(
         assert (await client.get("/small/1-res/5")).status_code == 200
         assert not asked.done()
         assert (await asked).status_code == 200
+
+
+@pytest.mark.parametrize("retired", [False, True], ids=["replaced", "retired"])
+async def test_an_import_while_the_language_model_runs(
+    client: httpx.AsyncClient,
+    own_url: str,
+    tmp_path: Path,
+    write_dataset: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    retired: bool,
+) -> None:
+    """The explanation is of texts that the feature no longer has: it is not stored."""
+    explain = AutointerpClient.explain
+    write_dataset(tmp_path, features=48, seed=9, layers=(2, 3) if retired else (1, 2, 3))
+
+    async def import_first(*arguments: Any) -> str:
+        await load(tmp_path, own_url, ImportOptions(MissingSources.RETIRE))
+        return await explain(*arguments)
+
+    monkeypatch.setattr(AutointerpClient, "explain", import_first)
+    answer = await client.post(GENERATE, json=body())
+    assert answer.status_code == (404 if retired else 503), answer.text
+    assert "1-res" in answer.json()["error"]
+    assert retired or answer.headers["retry-after"]
+    assert not await stored(own_url)
 
 
 async def test_it_is_found_by_meaning_at_once(

@@ -35,7 +35,11 @@ BEYOND_LOOPBACK = "Writes are refused: the server is bound beyond loopback"
         404: {"model": ErrorBody, "description": "Unknown model, source or index"},
         413: {"model": ErrorBody, "description": "The body is too large"},
         502: {"model": ErrorBody, "description": "The language model gave no explanation"},
-        503: {"model": ErrorBody, "description": "The autointerp server is down, or has no key for a language model"},
+        503: {
+            "model": ErrorBody,
+            "description": "The autointerp server is down, or has no key for a language model; or an import replaced "
+            "the feature's texts while the language model ran",
+        },
     },
 )
 async def generate_explanation(

@@ -8,7 +8,9 @@ from memicos_autointerp_client.models import Activation
 from memicos_dataset.schema import TOP_GROUP
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.rows import SourceInfo
+from memicos_webapp.catalog.service import replaced, unknown_source
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.embeddings.background import BackgroundEmbedder
@@ -94,7 +96,8 @@ async def generate(resources: ExplanationResources, viewer: Viewer, request: Gen
         NotFound: model, source or index is unknown.
         BadInput: the type is unknown, the feature never fires, or there is such an explanation.
         NotConfigured: the autointerp server has no key.
-        UpstreamFault, Unavailable: the autointerp server or the language model gave no explanation. Nothing is stored.
+        UpstreamFault, Unavailable: the autointerp server or the language model gave no explanation, or an import
+            replaced the feature's texts meanwhile. Nothing is stored.
     """
     if request.explanationType != METHOD:
         raise BadInput(
@@ -116,6 +119,12 @@ async def generate(resources: ExplanationResources, viewer: Viewer, request: Gen
         explanation_id = await repository.add(session, source, index, description, METHOD, model)
         if explanation_id is None:
             raise BadInput(DUPLICATE)
+        # After the insert: its foreign key locks the source's row, so no import shows another load before the commit.
+        current = await catalog.refreshed(session, viewer, [source])
+        if not current:
+            raise await unknown_source(session, viewer, source.model_id, source.name)
+        if current[0].load_id != source.load_id:
+            raise replaced([source.name])
         feature = await _feature_explanations(session, source, index)
     resources.background_embedder.wake()
     return GeneratedExplanation(next(row for row in feature.explanations if row.id == explanation_id), feature)
