@@ -8,10 +8,12 @@ Names of services may follow the command. The services are imported, nothing is 
 """
 
 import argparse
+import ast
 import copy
 import difflib
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +30,13 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 CLIENTS = ROOT / "packages" / "clients"
 TEMPLATES = CLIENTS / "templates"
+STOCK_TEMPLATES = Path(openapi_python_client.__file__).parent / "templates"
+STOCK_CALLS = re.compile(r"{% if parsed_responses %}\n(?:async )?def (?:sync|asyncio)\(.*?{% endif %}\n", re.DOTALL)
+"""`sync` and `asyncio` of the stock endpoint template, which return errors; `_calls.py.jinja` has those that raise."""
+STOCK_TIMEOUT = "_timeout: httpx.Timeout | None = field(default=None,"
+STOCK_TIMEOUT_TEXT = "``timeout``: The maximum amount of a time a request can take. API functions will raise"
+CONNECT_SECONDS, READ_SECONDS = 10, 600
+"""Default time-outs of the clients, in seconds: a generation may be silent while it waits its turn and runs."""
 METHODS = ("get", "put", "post", "delete", "patch", "head", "options")
 
 
@@ -125,12 +134,12 @@ def as_yaml(document: dict[str, Any]) -> str:
 def generate(service: Service, target: Path) -> None:
     """Writes the client for the service's committed document to `target`, a folder named as the package."""
     document = yaml.safe_load(service.yaml.read_text())
-    streams = False
     generated_from = copy.deepcopy(document)
     for _, operation in operations(generated_from):
         # with it, functions would refuse a client without a secret, and a server may have none
         operation.pop("security", None)
-        streams |= any("text/event-stream" in r.get("content", {}) for r in operation["responses"].values())
+        accept_index_as_text_or_number(operation.get("parameters", []))
+    accept_request_index_as_text_or_number(generated_from)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         source = work / "openapi.yaml"
@@ -139,12 +148,107 @@ def generate(service: Service, target: Path) -> None:
         config.write_text((CLIENTS / "generator.yaml").read_text() + f"package_name_override: {service.package}\n")
         templates = work / "templates"
         shutil.copytree(TEMPLATES, templates)
-        stock = Path(openapi_python_client.__file__).parent / "templates" / "endpoint_module.py.jinja"
-        shutil.copy(stock, templates / "_stock_endpoint_module.py.jinja")
+        _adapt_stock_templates(templates)
         _run_generator(source, config, templates, target)
+    _write_package_init(document, target)
     (target / "py.typed").write_text("")
-    if streams:
+    if _has_streams(document):
         shutil.copy(TEMPLATES / "sse.py.jinja", target / "sse.py")
+
+
+def accept_index_as_text_or_number(parameters: list[dict[str, Any]]) -> None:
+    """Lets parameters named `index` be `int` or `str`: responses have text, users often a number."""
+    for parameter in parameters:
+        if parameter["name"] == "index":
+            parameter["schema"] = _text_or_number(parameter["schema"])
+
+
+def accept_request_index_as_text_or_number(document: dict[str, Any]) -> None:
+    """The same for fields named `index` of the schemas that only requests use."""
+    requests, responses = set[str](), set[str]()
+    for _, operation in operations(document):
+        _collect_schemas(document, operation.get("requestBody", {}), requests)
+        _collect_schemas(document, operation["responses"], responses)
+    for name in requests - responses:
+        properties = document["components"]["schemas"][name].get("properties", {})
+        if "index" in properties:
+            properties["index"] = _text_or_number(properties["index"])
+
+
+def _text_or_number(schema: dict[str, Any]) -> dict[str, Any]:
+    nullable = {"type": "null"} in schema.get("anyOf", [])
+    kept = {key: schema[key] for key in ("description", "title") if key in schema}
+    types = ["integer", "string", *(["null"] if nullable else [])]
+    return {"anyOf": [{"type": type_} for type_ in types], **kept}
+
+
+def _collect_schemas(document: dict[str, Any], node: Any, names: set[str]) -> None:
+    """Adds to `names` the component schemas that `node` refers to, directly or through others."""
+    if isinstance(node, list):
+        for item in node:
+            _collect_schemas(document, item, names)
+    elif isinstance(node, dict):
+        reference = node.get("$ref")
+        if isinstance(reference, str) and (name := reference.rpartition("/")[2]) not in names:
+            names.add(name)
+            _collect_schemas(document, document["components"]["schemas"][name], names)
+        for value in node.values():
+            _collect_schemas(document, value, names)
+
+
+def _adapt_stock_templates(templates: Path) -> None:
+    """Writes the generator's own templates with what memicos changes in them.
+
+    Raises:
+        ContractError: If a release of the generator no longer has the text that is replaced.
+    """
+    endpoint, count = STOCK_CALLS.subn("", (STOCK_TEMPLATES / "endpoint_module.py.jinja").read_text())
+    client = (STOCK_TEMPLATES / "client.py.jinja").read_text()
+    if count != 2 or STOCK_TIMEOUT not in client or STOCK_TIMEOUT_TEXT not in client:
+        raise ContractError("the templates of openapi-python-client changed: adapt STOCK_* in scripts/contracts.py")
+    (templates / "_stock_endpoint_module.py.jinja").write_text(endpoint)
+    timeout = f"httpx.Timeout({READ_SECONDS}, connect={CONNECT_SECONDS})"
+    client = client.replace(STOCK_TIMEOUT, STOCK_TIMEOUT.replace("default=None", f"default={timeout}"))
+    text = f"``timeout``: An httpx.Timeout. By default {CONNECT_SECONDS} seconds to connect and {READ_SECONDS} seconds"
+    text += (
+        " without a byte\n        from the server, enough for a generation; None for no limit. API functions will raise"
+    )
+    (templates / "client.py.jinja").write_text(client.replace(STOCK_TIMEOUT_TEXT, text))
+
+
+def _write_package_init(document: dict[str, Any], target: Path) -> None:
+    """Re-exports clients, calls, models and errors from the package, so that one import line serves."""
+    calls = {operation["operationId"]: operation["tags"][0] for _, operation in operations(document)}
+    models = _exported(target / "models" / "__init__.py")
+    raised = [name for name in _exported(target / "errors.py") if name[0].isupper()]
+    clients = ["AuthenticatedClient", "Client"]
+    sse = ["StreamError"] if _has_streams(document) else []
+    names = [*clients, *calls, *models, *raised, *sse, "errors", "models"]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ContractError(f"names exported twice by {target.name}: {', '.join(sorted(twice))}")
+    lines = [ast.get_source_segment(text := (target / "__init__.py").read_text(), ast.parse(text).body[0]) or ""]
+    lines += ["from . import errors, models", f"from .client import {', '.join(clients)}"]
+    lines += [f"from .api.{tag} import {call}" for call, tag in calls.items()]
+    lines += [f"from .models import {', '.join(models)}", f"from .errors import {', '.join(raised)}"]
+    lines += [f"from .sse import {', '.join(sse)}"] if sse else []
+    lines += [f"__all__ = {tuple(sorted(names))!r}", ""]
+    (target / "__init__.py").write_text("\n".join(lines))
+    ruff = [str(Path(sys.executable).parent / "ruff")]
+    for arguments in (["check", "--fix-only", "--select", "I"], ["format", "--line-length", "120"]):
+        subprocess.run([*ruff, *arguments, "--isolated", "--quiet", str(target / "__init__.py")], check=True)
+
+
+def _exported(module: Path) -> list[str]:
+    """Names in `__all__` of a generated module."""
+    for node in ast.parse(module.read_text()).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__":
+            return list(ast.literal_eval(node.value))
+    return []
+
+
+def _has_streams(document: dict[str, Any]) -> bool:
+    responses = (response for _, operation in operations(document) for response in operation["responses"].values())
+    return any("text/event-stream" in response.get("content", {}) for response in responses)
 
 
 def _run_generator(source: Path, config: Path, templates: Path, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import inspect
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
@@ -14,7 +15,7 @@ import contracts
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from memicos_testing.servers import running
 from pydantic import BaseModel
 
@@ -37,6 +38,10 @@ class Answer(BaseModel):
     text: str
 
 
+class ByIndex(BaseModel):
+    index: int
+
+
 class Piece(BaseModel):
     letter: str
 
@@ -55,6 +60,12 @@ def create_app() -> FastAPI:
     async def talk(body: Ask) -> Any:
         if body.prompt == "bad":
             return JSONResponse({"error": "no such word"}, 400)
+        if body.prompt == "busy":
+            return JSONResponse({"error": "try later", "cause": "queue"}, 503, {"Retry-After": "7"})
+        if body.prompt == "proxy":
+            return PlainTextResponse("<html>Bad Gateway</html>", 502)
+        if body.prompt == "empty":
+            return Response(status_code=204)
         if not body.stream:
             return Answer(text=body.prompt)
 
@@ -82,6 +93,14 @@ def create_app() -> FastAPI:
     async def piece() -> Piece:
         """FastAPI writes down what routes answer, not what is only in events."""
         return Piece(letter="a")
+
+    @router.get("/item/{index}", responses={404: {"model": ErrorBody}})
+    async def item(index: str) -> Answer:
+        return JSONResponse({"error": f"no item {index}"}, 404) if index == "9" else Answer(text=index)  # type: ignore
+
+    @router.post("/by-index")
+    async def by_index(body: ByIndex) -> Answer:
+        return Answer(text=str(body.index + 1))
 
     app.include_router(router)
     return app
@@ -145,6 +164,84 @@ async def test_one_route_gives_json_functions_and_typed_streams(generated: Calla
         async with aclosing(talk.astream(client=client, body=models.Ask(prompt="endless"))) as endless:
             assert (await anext(endless)).text == "endless0"
         await asyncio.wait_for(app.state.left.wait(), 10)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "error_class", "status", "message", "cause", "retry_after"),
+    [
+        ("bad", "BadRequest", 400, "no such word", None, None),
+        ("busy", "Unavailable", 503, "try later", "queue", 7),
+        ("proxy", "Unavailable", 502, "<html>Bad Gateway</html>", None, None),
+    ],
+)
+async def test_every_call_raises_typed_errors(
+    generated: Callable[[str], ModuleType],
+    prompt: str,
+    error_class: str,
+    status: int,
+    message: str,
+    cause: str | None,
+    retry_after: int | None,
+) -> None:
+    package = generated("")
+    body = package.Ask(prompt=prompt)
+    async with running(create_app()) as url, package.Client(url) as client:
+
+        def blocking(function: Callable[..., Any]) -> Any:
+            with package.Client(url) as own:
+                result = function(client=own, body=body)
+                return list(result) if function is package.talk.stream else result
+
+        calls: list[Callable[[], Any]] = [
+            lambda: package.talk.asyncio(client=client, body=body),
+            lambda: anext(package.talk.astream(client=client, body=body)),
+            lambda: asyncio.to_thread(blocking, package.talk.sync),
+            lambda: asyncio.to_thread(blocking, package.talk.stream),
+        ]
+        for call in calls:
+            with pytest.raises(package.ApiError) as caught:
+                await call()
+            error = caught.value
+            assert type(error) is getattr(package, error_class) and str(error) == f"{status}: {message}"
+            given = (error.status_code, error.message, error.cause, error.retry_after)
+            assert given == (status, message, cause, retry_after)
+
+
+async def test_an_undocumented_success_is_raised(generated: Callable[[str], ModuleType]) -> None:
+    package = generated("")
+    async with running(create_app()) as url, package.Client(url) as client:
+        with pytest.raises(package.UnexpectedStatus) as caught:
+            await package.talk.asyncio(client=client, body=package.Ask(prompt="empty"))
+    assert caught.value.status_code == 204 and not isinstance(caught.value, package.ApiError)
+
+
+async def test_index_is_a_number_or_text(generated: Callable[[str], ModuleType]) -> None:
+    package = generated("")
+    assert inspect.signature(package.item.sync).parameters["index"].annotation == int | str
+    assert package.ByIndex.__annotations__["index"] == "int | str"
+    async with running(create_app()) as url, package.Client(url) as client:
+        for index in (7, "7"):
+            assert await package.item.asyncio(index, client=client) == package.Answer("7")
+            body = package.ByIndex(index)
+            assert await package.by_index.asyncio(client=client, body=body) == package.Answer("8")
+        with pytest.raises(package.NotFound, match="no item 9"):
+            await package.item.asyncio(9, client=client)
+
+
+def test_default_timeout_fits_a_generation(generated: Callable[[str], ModuleType]) -> None:
+    package = generated("")
+    for client in (package.Client("http://host"), package.AuthenticatedClient("http://host", token="t")):
+        with client:
+            timeout = client.get_httpx_client().timeout
+        assert (timeout.connect, timeout.read) == (10, 600)
+
+
+def test_a_changed_stock_template_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("endpoint_module.py.jinja", "client.py.jinja"):
+        (tmp_path / name).write_text("something else")
+    monkeypatch.setattr(contracts, "STOCK_TEMPLATES", tmp_path)
+    with pytest.raises(contracts.ContractError, match="adapt STOCK_"):
+        contracts._adapt_stock_templates(tmp_path)
 
 
 async def test_errors_are_typed_in_both(generated: Callable[[str], ModuleType]) -> None:

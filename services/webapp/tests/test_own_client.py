@@ -1,5 +1,6 @@
 """The generated client of the API reads every answer, streams included."""
 
+import memicos_client
 import pytest
 from memicos_client import Client, errors
 from memicos_client.api.activation import new_activation
@@ -10,7 +11,6 @@ from memicos_client.api.steer import steer, steer_chat
 from memicos_client.models import (
     Activation,
     ChatMessage,
-    ErrorBody,
     ExplanationSearchResult,
     FeatureBody,
     FeatureId,
@@ -71,14 +71,27 @@ async def test_both_kinds_of_steering_stream(client: Client) -> None:
     assert last.steered.chat_template[-1].content == "steered0 steered1"
 
 
-async def test_errors_are_models_too(client: Client) -> None:
-    answer = await get_feature.asyncio("small", "1-res", "64", client=client)
-    assert isinstance(answer, ErrorBody) and "has no feature 64" in answer.error
+async def test_errors_are_raised_with_their_message(client: Client) -> None:
+    for index in (64, "64"):
+        with pytest.raises(errors.NotFound) as missing:
+            await get_feature.asyncio("small", "1-res", index, client=client)
+        assert missing.value.status_code == 404 and "has no feature 64" in missing.value.message
     body = SteerRequest(model_id="small", prompt="Once", features=[], n_tokens=3)
-    with pytest.raises(errors.UnexpectedStatus) as caught:
+    with pytest.raises(errors.BadRequest) as caught:
         async for _ in steer.astream(client=client, body=body):
             pass
-    assert caught.value.status_code == 422
+    assert caught.value.status_code == 422 and "features" in caught.value.message
+
+
+async def test_index_is_a_number_or_text(client: Client) -> None:
+    # through the package itself, as with `from memicos_client import Client, get_feature, ...`
+    feature = await memicos_client.get_feature.asyncio("small", "1-res", 5, client=client)
+    assert feature == await get_feature.asyncio("small", "1-res", "5", client=client)
+    same = memicos_client.SteerFeature(model_id="small", layer="1-res", index=feature.index, strength=20)
+    for features in ([same], [FEATURE]):
+        body = memicos_client.SteerRequest(model_id="small", prompt="Once", features=features, n_tokens=3)
+        answer = await memicos_client.steer.asyncio(client=client, body=body)
+        assert answer.steered == " steered0 steered1 steered2"
 
 
 async def test_what_ends_a_stream_early_is_raised(client: Client, inference: FakeInferenceServer) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 
-from .errors import UnexpectedStatus
+from .errors import UnexpectedStatus, raise_for_error
 
 
 class StreamError(Exception):
@@ -66,11 +66,14 @@ def events(response: httpx.Response) -> Iterator[tuple[str, str]]:
     """Name and data of each event; "message" is the name of one without.
 
     Raises:
-        UnexpectedStatus: For every answer but 200.
+        ApiError: For an error response.
+        UnexpectedStatus: For another success than 200.
         StreamError: At an event named "error".
     """
     if response.status_code != 200:
-        raise UnexpectedStatus(response.status_code, response.read())
+        response.read()
+        raise_for_error(response)
+        raise UnexpectedStatus(response.status_code, response.content)
     decoder = _Decoder()
     for text in response.iter_text():
         yield from decoder.feed(text)
@@ -79,7 +82,9 @@ def events(response: httpx.Response) -> Iterator[tuple[str, str]]:
 async def aevents(response: httpx.Response) -> AsyncIterator[tuple[str, str]]:
     """Like `events`."""
     if response.status_code != 200:
-        raise UnexpectedStatus(response.status_code, await response.aread())
+        await response.aread()
+        raise_for_error(response)
+        raise UnexpectedStatus(response.status_code, response.content)
     decoder = _Decoder()
     async for text in response.aiter_text():
         for name, data in decoder.feed(text):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -16,12 +16,12 @@ class FeatureId:
     Attributes:
         model_id (str): id of the model
         layer (str): id of the source; also accepted as `source`
-        index (int): index of the feature in its source, 0 is the first; a number, or a string of digits
+        index (int | str): index of the feature in its source, 0 is the first; a number, or a string of digits
     """
 
     model_id: str
     layer: str
-    index: int
+    index: int | str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -29,6 +29,7 @@ class FeatureId:
 
         layer = self.layer
 
+        index: int | str
         index = self.index
 
         field_dict: dict[str, Any] = {}
@@ -50,7 +51,10 @@ class FeatureId:
 
         layer = d.pop("layer")
 
-        index = d.pop("index")
+        def _parse_index(data: object) -> int | str:
+            return cast(int | str, data)
+
+        index = _parse_index(d.pop("index"))
 
         feature_id = cls(
             model_id=model_id,

@@ -17,7 +17,7 @@ class GenerateRequest:
     Attributes:
         model_id (str): id of the model
         layer (str): id of the source; also accepted as `source`
-        index (int): index of the feature in its source, 0 is the first; a number, or a string of digits
+        index (int | str): index of the feature in its source, 0 is the first; a number, or a string of digits
         explanation_type (str | Unset): how to explain; so far highlighted-tokens only Default: 'highlighted-tokens'.
         explanation_model_name (None | str | Unset): the language model as its provider names it; null or empty: the
             autointerp server's choice
@@ -25,7 +25,7 @@ class GenerateRequest:
 
     model_id: str
     layer: str
-    index: int
+    index: int | str
     explanation_type: str | Unset = "highlighted-tokens"
     explanation_model_name: None | str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -35,6 +35,7 @@ class GenerateRequest:
 
         layer = self.layer
 
+        index: int | str
         index = self.index
 
         explanation_type = self.explanation_type
@@ -68,7 +69,10 @@ class GenerateRequest:
 
         layer = d.pop("layer")
 
-        index = d.pop("index")
+        def _parse_index(data: object) -> int | str:
+            return cast(int | str, data)
+
+        index = _parse_index(d.pop("index"))
 
         explanation_type = d.pop("explanationType", UNSET)
 

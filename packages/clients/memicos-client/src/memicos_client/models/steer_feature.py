@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -15,14 +15,14 @@ class SteerFeature:
     Attributes:
         model_id (str): id of the model
         layer (str): id of the source; also accepted as `source`
-        index (int): index of the feature in its source, 0 is the first; a number, or a string of digits
+        index (int | str): index of the feature in its source, 0 is the first; a number, or a string of digits
         strength (float): multiplies the unit decoder direction, in residual units; in either direction at most 10000
             (setting MEMICOS_STEER_STRENGTH)
     """
 
     model_id: str
     layer: str
-    index: int
+    index: int | str
     strength: float
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -31,6 +31,7 @@ class SteerFeature:
 
         layer = self.layer
 
+        index: int | str
         index = self.index
 
         strength = self.strength
@@ -55,7 +56,10 @@ class SteerFeature:
 
         layer = d.pop("layer")
 
-        index = d.pop("index")
+        def _parse_index(data: object) -> int | str:
+            return cast(int | str, data)
+
+        index = _parse_index(d.pop("index"))
 
         strength = d.pop("strength")
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -16,12 +16,12 @@ class Feature:
     Attributes:
         model (str): Id of the model, one of `accepted_models` in the capabilities.
         source (str): Id of the source, one of `sources` in the capabilities, for example 15-res-4k.
-        index (int): Index of the feature in its source, from 0; a string of digits is accepted too.
+        index (int | str): Index of the feature in its source, from 0; a string of digits is accepted too.
     """
 
     model: str
     source: str
-    index: int
+    index: int | str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -29,6 +29,7 @@ class Feature:
 
         source = self.source
 
+        index: int | str
         index = self.index
 
         field_dict: dict[str, Any] = {}
@@ -50,7 +51,10 @@ class Feature:
 
         source = d.pop("source")
 
-        index = d.pop("index")
+        def _parse_index(data: object) -> int | str:
+            return cast(int | str, data)
+
+        index = _parse_index(d.pop("index"))
 
         feature = cls(
             model=model,

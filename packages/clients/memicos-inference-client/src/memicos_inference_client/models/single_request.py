@@ -20,7 +20,7 @@ class SingleRequest:
         prompt (str): Text to run the model on.
         source (None | str | Unset): Id of the source, one of `sources` in the capabilities, for example 15-res-4k.
             Together with `index`.
-        index (int | None | Unset): Index of the feature in `source`, from 0; a string of digits is accepted too.
+        index (int | None | str | Unset): Index of the feature in `source`, from 0; a string of digits is accepted too.
             Together with `source`.
         vector (list[float] | None | Unset): Direction to project activations at `hook` on: as many numbers as the hook
             point is wide. It is not normalised. BOS is prepended only if the tokenizer does so itself. Together with
@@ -34,7 +34,7 @@ class SingleRequest:
     model: str
     prompt: str
     source: None | str | Unset = UNSET
-    index: int | None | Unset = UNSET
+    index: int | None | str | Unset = UNSET
     vector: list[float] | None | Unset = UNSET
     hook: None | str | Unset = UNSET
     ignore_bos: bool | Unset = False
@@ -51,7 +51,7 @@ class SingleRequest:
         else:
             source = self.source
 
-        index: int | None | Unset
+        index: int | None | str | Unset
         if isinstance(self.index, Unset):
             index = UNSET
         else:
@@ -111,12 +111,12 @@ class SingleRequest:
 
         source = _parse_source(d.pop("source", UNSET))
 
-        def _parse_index(data: object) -> int | None | Unset:
+        def _parse_index(data: object) -> int | None | str | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
                 return data
-            return cast(int | None | Unset, data)
+            return cast(int | None | str | Unset, data)
 
         index = _parse_index(d.pop("index", UNSET))
 

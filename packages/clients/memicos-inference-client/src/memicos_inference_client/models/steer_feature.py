@@ -18,7 +18,7 @@ class SteerFeature:
     Attributes:
         model (str): Id of the model, one of `accepted_models` in the capabilities.
         source (str): Id of the source, one of `sources` in the capabilities, for example 15-res-4k.
-        index (int): Index of the feature in its source, from 0; a string of digits is accepted too.
+        index (int | str): Index of the feature in its source, from 0; a string of digits is accepted too.
         strength (float): Factor of the direction; multiplied by `strength_multiplier`.
         steering_vector (list[float] | None | Unset): Not supported: any value but null gets status 400. Send own
             directions as `vectors`.
@@ -26,7 +26,7 @@ class SteerFeature:
 
     model: str
     source: str
-    index: int
+    index: int | str
     strength: float
     steering_vector: list[float] | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -36,6 +36,7 @@ class SteerFeature:
 
         source = self.source
 
+        index: int | str
         index = self.index
 
         strength = self.strength
@@ -71,7 +72,10 @@ class SteerFeature:
 
         source = d.pop("source")
 
-        index = d.pop("index")
+        def _parse_index(data: object) -> int | str:
+            return cast(int | str, data)
+
+        index = _parse_index(d.pop("index"))
 
         strength = d.pop("strength")
 

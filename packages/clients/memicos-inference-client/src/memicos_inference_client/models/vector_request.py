@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -19,14 +19,14 @@ class VectorRequest:
     Attributes:
         model (str): Id of the model, one of `accepted_models` in the capabilities.
         source (str): Id of the source, one of `sources` in the capabilities, for example 15-res-4k.
-        index (int): Index of the feature in its source, from 0; a string of digits is accepted too.
+        index (int | str): Index of the feature in its source, from 0; a string of digits is accepted too.
         which (VectorRequestWhich | Unset): `encoder` (the default, as published clients expect): the encoder column
             W_enc[:, index]. `decoder`: the decoder row W_dec[index], the direction used for steering. Default: 'encoder'.
     """
 
     model: str
     source: str
-    index: int
+    index: int | str
     which: VectorRequestWhich | Unset = "encoder"
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -35,6 +35,7 @@ class VectorRequest:
 
         source = self.source
 
+        index: int | str
         index = self.index
 
         which: str | Unset = UNSET
@@ -62,7 +63,10 @@ class VectorRequest:
 
         source = d.pop("source")
 
-        index = d.pop("index")
+        def _parse_index(data: object) -> int | str:
+            return cast(int | str, data)
+
+        index = _parse_index(d.pop("index"))
 
         _which = d.pop("which", UNSET)
         which: VectorRequestWhich | Unset

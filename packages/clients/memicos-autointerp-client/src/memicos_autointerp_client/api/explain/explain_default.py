@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -127,43 +127,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: ExplainRequest,
-) -> ErrorBody | ExplainResponse | None:
-    """Explain a feature from its top-activating texts
-
-     Ask a language model what the strongly activating tokens of these texts have in common.
-
-    Texts are taken in the order given, strongest first. The request is limited to
-    AUTOINTERP_MAX_ACTIVATIONS texts
-    (64 by default) and AUTOINTERP_MAX_CHARACTERS characters in all (200,000 by default); more is status
-    400. Without
-    a key of its own or of the server the answer is 503. 502 means that the language model's provider
-    failed or gave
-    no usable explanation, and `cause` tells how; nothing is stored, so the request can be repeated. One
-    request takes
-    AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
-
-    Args:
-        body (ExplainRequest): Top-activating texts of a feature, strongest first. At least one
-            value is above 0.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | ExplainResponse
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -204,11 +167,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> ExplainResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(ExplainResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: ExplainRequest,
-) -> ErrorBody | ExplainResponse | None:
+) -> ExplainResponse:
     """Explain a feature from its top-activating texts
 
      Ask a language model what the strongly activating tokens of these texts have in common.
@@ -228,16 +199,61 @@ async def asyncio(
             value is above 0.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | ExplainResponse
+        ExplainResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: ExplainRequest,
+) -> ExplainResponse:
+    """Explain a feature from its top-activating texts
+
+     Ask a language model what the strongly activating tokens of these texts have in common.
+
+    Texts are taken in the order given, strongest first. The request is limited to
+    AUTOINTERP_MAX_ACTIVATIONS texts
+    (64 by default) and AUTOINTERP_MAX_CHARACTERS characters in all (200,000 by default); more is status
+    400. Without
+    a key of its own or of the server the answer is 503. 502 means that the language model's provider
+    failed or gave
+    no usable explanation, and `cause` tells how; nothing is stored, so the request can be repeated. One
+    request takes
+    AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
+
+    Args:
+        body (ExplainRequest): Top-activating texts of a feature, strongest first. At least one
+            value is above 0.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ExplainResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -142,37 +142,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: NewActivation,
-) -> Activation | list[Activation] | ErrorBody | None:
-    """Activations of a feature on a text
-
-     Run a text through the model; the response has a feature's activation at each token.
-
-    A list of texts is answered with a list, in the same order. The number of texts has a limit
-    (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference
-    server); beyond
-    them the response is 400.
-
-    Args:
-        body (NewActivation):
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        Activation | list[Activation] | ErrorBody
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -207,11 +176,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> Activation | list[Activation]:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(Activation | list[Activation], parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: NewActivation,
-) -> Activation | list[Activation] | ErrorBody | None:
+) -> Activation | list[Activation]:
     """Activations of a feature on a text
 
      Run a text through the model; the response has a feature's activation at each token.
@@ -225,16 +202,55 @@ async def asyncio(
         body (NewActivation):
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Activation | list[Activation] | ErrorBody
+        Activation | list[Activation]
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: NewActivation,
+) -> Activation | list[Activation]:
+    """Activations of a feature on a text
+
+     Run a text through the model; the response has a feature's activation at each token.
+
+    A list of texts is answered with a list, in the same order. The number of texts has a limit
+    (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference
+    server); beyond
+    them the response is 400.
+
+    Args:
+        body (NewActivation):
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Activation | list[Activation]
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -129,41 +129,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    explanation_id: int,
-    *,
-    client: AuthenticatedClient | Client,
-    body: ChooseLabelRequest,
-) -> ErrorBody | ExplanationList | None:
-    """Choose an explanation as label
-
-     Choose an explanation as its feature's label: the heading of its page, and its name in lists and
-    results.
-
-    With `chosen` false the choice is taken back, and the default rule chooses the label. The response
-    has all
-    explanations of the feature. Only a server that is bound to loopback takes the choice (403
-    otherwise).
-
-    Args:
-        explanation_id (int): id of the explanation
-        body (ChooseLabelRequest): Whether the explanation is to be the feature's label.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | ExplanationList
-    """
-
-    return sync_detailed(
-        explanation_id=explanation_id,
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     explanation_id: int,
     *,
@@ -202,12 +167,20 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> ExplanationList:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(ExplanationList, parsed)
+
+
+def sync(
     explanation_id: int,
     *,
     client: AuthenticatedClient | Client,
     body: ChooseLabelRequest,
-) -> ErrorBody | ExplanationList | None:
+) -> ExplanationList:
     """Choose an explanation as label
 
      Choose an explanation as its feature's label: the heading of its page, and its name in lists and
@@ -223,17 +196,60 @@ async def asyncio(
         body (ChooseLabelRequest): Whether the explanation is to be the feature's label.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | ExplanationList
+        ExplanationList
     """
 
-    return (
-        await asyncio_detailed(
-            explanation_id=explanation_id,
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                explanation_id=explanation_id,
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    explanation_id: int,
+    *,
+    client: AuthenticatedClient | Client,
+    body: ChooseLabelRequest,
+) -> ExplanationList:
+    """Choose an explanation as label
+
+     Choose an explanation as its feature's label: the heading of its page, and its name in lists and
+    results.
+
+    With `chosen` false the choice is taken back, and the default rule chooses the label. The response
+    has all
+    explanations of the feature. Only a server that is bound to loopback takes the choice (403
+    otherwise).
+
+    Args:
+        explanation_id (int): id of the explanation
+        body (ChooseLabelRequest): Whether the explanation is to be the feature's label.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ExplanationList
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                explanation_id=explanation_id,
+                body=body,
+            )
+        ),
+    )

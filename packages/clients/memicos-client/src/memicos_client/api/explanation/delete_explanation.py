@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -98,33 +98,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    explanation_id: int,
-    *,
-    client: AuthenticatedClient | Client,
-) -> Deleted | ErrorBody | None:
-    """Delete an explanation
-
-     Delete an explanation of your own. Explanations of datasets, or by another account, cannot be
-    deleted (403).
-
-    Args:
-        explanation_id (int): id of the explanation
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        Deleted | ErrorBody
-    """
-
-    return sync_detailed(
-        explanation_id=explanation_id,
-        client=client,
-    ).parsed
-
-
 async def asyncio_detailed(
     explanation_id: int,
     *,
@@ -155,11 +128,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> Deleted:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(Deleted, parsed)
+
+
+def sync(
     explanation_id: int,
     *,
     client: AuthenticatedClient | Client,
-) -> Deleted | ErrorBody | None:
+) -> Deleted:
     """Delete an explanation
 
      Delete an explanation of your own. Explanations of datasets, or by another account, cannot be
@@ -169,16 +150,51 @@ async def asyncio(
         explanation_id (int): id of the explanation
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Deleted | ErrorBody
+        Deleted
     """
 
-    return (
-        await asyncio_detailed(
-            explanation_id=explanation_id,
-            client=client,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                explanation_id=explanation_id,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    explanation_id: int,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Deleted:
+    """Delete an explanation
+
+     Delete an explanation of your own. Explanations of datasets, or by another account, cannot be
+    deleted (403).
+
+    Args:
+        explanation_id (int): id of the explanation
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Deleted
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                explanation_id=explanation_id,
+            )
+        ),
+    )

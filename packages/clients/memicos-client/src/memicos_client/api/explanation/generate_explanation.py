@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -126,39 +126,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: GenerateRequest,
-) -> ErrorBody | Generated | None:
-    """Generate an explanation
-
-     Have a language model explain a feature by its top examples. The explanation is stored and can be
-    searched.
-
-    A feature has one explanation per type and language model. It becomes the feature's label only where
-    there is no
-    other explanation, or by choice. A feature that is never active has no examples to explain it by
-    (400). Only a
-    server that is bound to loopback generates (403 otherwise).
-
-    Args:
-        body (GenerateRequest):
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | Generated
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -195,11 +162,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> Generated:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(Generated, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: GenerateRequest,
-) -> ErrorBody | Generated | None:
+) -> Generated:
     """Generate an explanation
 
      Have a language model explain a feature by its top examples. The explanation is stored and can be
@@ -215,16 +190,57 @@ async def asyncio(
         body (GenerateRequest):
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | Generated
+        Generated
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: GenerateRequest,
+) -> Generated:
+    """Generate an explanation
+
+     Have a language model explain a feature by its top examples. The explanation is stored and can be
+    searched.
+
+    A feature has one explanation per type and language model. It becomes the feature's label only where
+    there is no
+    other explanation, or by choice. A feature that is never active has no examples to explain it by
+    (400). Only a
+    server that is bound to loopback generates (403 otherwise).
+
+    Args:
+        body (GenerateRequest):
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Generated
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -125,36 +125,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: SearchAllBody,
-) -> ErrorBody | ExplanationSearchResult | None:
-    """Search all explanations
-
-     Features of every model whose explanations match a query.
-
-    Results come in pages: repeat the request with `offset` set to the `nextOffset` of the response.
-    Beyond the limit on
-    paid searches by meaning (429), and where the embedder failed (502), `byMeaning` false still works.
-
-    Args:
-        body (SearchAllBody): Search all features.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | ExplanationSearchResult
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -188,11 +158,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> ExplanationSearchResult:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(ExplanationSearchResult, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: SearchAllBody,
-) -> ErrorBody | ExplanationSearchResult | None:
+) -> ExplanationSearchResult:
     """Search all explanations
 
      Features of every model whose explanations match a query.
@@ -205,16 +183,54 @@ async def asyncio(
         body (SearchAllBody): Search all features.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | ExplanationSearchResult
+        ExplanationSearchResult
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: SearchAllBody,
+) -> ExplanationSearchResult:
+    """Search all explanations
+
+     Features of every model whose explanations match a query.
+
+    Results come in pages: repeat the request with `offset` set to the `nextOffset` of the response.
+    Beyond the limit on
+    paid searches by meaning (429), and where the embedder failed (502), `byMeaning` false still works.
+
+    Args:
+        body (SearchAllBody): Search all features.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ExplanationSearchResult
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -14,7 +14,7 @@ from ...types import Response
 def _get_kwargs(
     model: str,
     source: str,
-    index: str,
+    index: int | str,
 ) -> dict[str, Any]:
 
     _kwargs: dict[str, Any] = {
@@ -77,7 +77,7 @@ def _build_response(
 def sync_detailed(
     model: str,
     source: str,
-    index: str,
+    index: int | str,
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorBody | FeatureBody]:
@@ -90,7 +90,7 @@ def sync_detailed(
     Args:
         model (str): id of the model
         source (str): id of the source, such as 15-res-4k
-        index (str): index of the feature, a whole number from 0 on
+        index (int | str): index of the feature, a whole number from 0 on
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -113,44 +113,10 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    model: str,
-    source: str,
-    index: str,
-    *,
-    client: AuthenticatedClient | Client,
-) -> ErrorBody | FeatureBody | None:
-    """Get a feature
-
-     Everything that a feature's dashboard shows, with all examples and explanations.
-
-    The index is below the source's number of features; 404 says which indexes there are.
-
-    Args:
-        model (str): id of the model
-        source (str): id of the source, such as 15-res-4k
-        index (str): index of the feature, a whole number from 0 on
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | FeatureBody
-    """
-
-    return sync_detailed(
-        model=model,
-        source=source,
-        index=index,
-        client=client,
-    ).parsed
-
-
 async def asyncio_detailed(
     model: str,
     source: str,
-    index: str,
+    index: int | str,
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorBody | FeatureBody]:
@@ -163,7 +129,7 @@ async def asyncio_detailed(
     Args:
         model (str): id of the model
         source (str): id of the source, such as 15-res-4k
-        index (str): index of the feature, a whole number from 0 on
+        index (int | str): index of the feature, a whole number from 0 on
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -184,13 +150,21 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> FeatureBody:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(FeatureBody, parsed)
+
+
+def sync(
     model: str,
     source: str,
-    index: str,
+    index: int | str,
     *,
     client: AuthenticatedClient | Client,
-) -> ErrorBody | FeatureBody | None:
+) -> FeatureBody:
     """Get a feature
 
      Everything that a feature's dashboard shows, with all examples and explanations.
@@ -200,21 +174,63 @@ async def asyncio(
     Args:
         model (str): id of the model
         source (str): id of the source, such as 15-res-4k
-        index (str): index of the feature, a whole number from 0 on
+        index (int | str): index of the feature, a whole number from 0 on
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | FeatureBody
+        FeatureBody
     """
 
-    return (
-        await asyncio_detailed(
-            model=model,
-            source=source,
-            index=index,
-            client=client,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                model=model,
+                source=source,
+                index=index,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    model: str,
+    source: str,
+    index: int | str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> FeatureBody:
+    """Get a feature
+
+     Everything that a feature's dashboard shows, with all examples and explanations.
+
+    The index is below the source's number of features; 404 says which indexes there are.
+
+    Args:
+        model (str): id of the model
+        source (str): id of the source, such as 15-res-4k
+        index (int | str): index of the feature, a whole number from 0 on
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        FeatureBody
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                model=model,
+                source=source,
+                index=index,
+            )
+        ),
+    )

@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -139,38 +139,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: SearchAllRequest,
-) -> ErrorBody | SearchAllResult | SearchAllResults | None:
-    """Search features by activation on a text
-
-     The features of a source set that are most active on a text, over all its sources.
-
-    A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation
-    itself and its
-    share of the feature's maximum activation. The number of texts (MEMICOS_TEXTS_AT_ONCE) and their
-    length in tokens
-    (TOKEN_LIMIT of the inference server) have limits; beyond them the response is 400.
-
-    Args:
-        body (SearchAllRequest):
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | SearchAllResult | SearchAllResults
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -206,11 +174,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> SearchAllResult | SearchAllResults:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(SearchAllResult | SearchAllResults, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: SearchAllRequest,
-) -> ErrorBody | SearchAllResult | SearchAllResults | None:
+) -> SearchAllResult | SearchAllResults:
     """Search features by activation on a text
 
      The features of a source set that are most active on a text, over all its sources.
@@ -225,16 +201,56 @@ async def asyncio(
         body (SearchAllRequest):
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | SearchAllResult | SearchAllResults
+        SearchAllResult | SearchAllResults
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: SearchAllRequest,
+) -> SearchAllResult | SearchAllResults:
+    """Search features by activation on a text
+
+     The features of a source set that are most active on a text, over all its sources.
+
+    A list of texts gives `results`, one for each, in their order. `rank` chooses between the activation
+    itself and its
+    share of the feature's maximum activation. The number of texts (MEMICOS_TEXTS_AT_ONCE) and their
+    length in tokens
+    (TOKEN_LIMIT of the inference server) have limits; beyond them the response is 400.
+
+    Args:
+        body (SearchAllRequest):
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        SearchAllResult | SearchAllResults
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -138,37 +138,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: TopkRequest,
-) -> ErrorBody | TopkResult | TopkResults | None:
-    """Most active features at each token
-
-     The most active features of one source at each token of a text.
-
-    A list of texts gives `results`, one for each, in their order. The number of texts
-    (MEMICOS_TEXTS_AT_ONCE) and
-    their length in tokens (TOKEN_LIMIT of the inference server) have limits; beyond them the response
-    is 400.
-
-    Args:
-        body (TopkRequest):
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | TopkResult | TopkResults
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -203,11 +172,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> TopkResult | TopkResults:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(TopkResult | TopkResults, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: TopkRequest,
-) -> ErrorBody | TopkResult | TopkResults | None:
+) -> TopkResult | TopkResults:
     """Most active features at each token
 
      The most active features of one source at each token of a text.
@@ -221,16 +198,55 @@ async def asyncio(
         body (TopkRequest):
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | TopkResult | TopkResults
+        TopkResult | TopkResults
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: TopkRequest,
+) -> TopkResult | TopkResults:
+    """Most active features at each token
+
+     The most active features of one source at each token of a text.
+
+    A list of texts gives `results`, one for each, in their order. The number of texts
+    (MEMICOS_TEXTS_AT_ONCE) and
+    their length in tokens (TOKEN_LIMIT of the inference server) have limits; beyond them the response
+    is 400.
+
+    Args:
+        body (TopkRequest):
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        TopkResult | TopkResults
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

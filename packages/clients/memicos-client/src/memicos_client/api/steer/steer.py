@@ -1,7 +1,7 @@
 import json
 from collections.abc import AsyncGenerator, Generator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -134,46 +134,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: SteerRequest,
-) -> ErrorBody | SteerAnswer | None:
-    """Steer a completion
-
-     Continue a prompt, steered and unsteered. Completions come without the prompt.
-
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and
-    the
-    log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named
-    `delta` hold
-    new text only, and the last event the whole answer. A stream that fails ends in an event named
-    `error`. Closing the
-    connection stops the generation.
-
-    The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
-    strength
-    (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have
-    limits; beyond
-    them the response is 400.
-
-    Args:
-        body (SteerRequest):
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | SteerAnswer
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -217,11 +177,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> SteerAnswer:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(SteerAnswer, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: SteerRequest,
-) -> ErrorBody | SteerAnswer | None:
+) -> SteerAnswer:
     """Steer a completion
 
      Continue a prompt, steered and unsteered. Completions come without the prompt.
@@ -244,19 +212,67 @@ async def asyncio(
         body (SteerRequest):
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | SteerAnswer
+        SteerAnswer
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: SteerRequest,
+) -> SteerAnswer:
+    """Steer a completion
+
+     Continue a prompt, steered and unsteered. Completions come without the prompt.
+
+    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and
+    the
+    log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named
+    `delta` hold
+    new text only, and the last event the whole answer. A stream that fails ends in an event named
+    `error`. Closing the
+    connection stops the generation.
+
+    The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
+    strength
+    (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have
+    limits; beyond
+    them the response is 400.
+
+    Args:
+        body (SteerRequest):
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        SteerAnswer
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
 
 
 def stream(
@@ -269,7 +285,8 @@ def stream(
     Sets `stream` in the body. Leaving the loop closes the connection, which ends the work at the server.
 
     Raises:
-        errors.UnexpectedStatus: For every answer but 200; `content` has the error's body.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For another success than 200.
         sse.StreamError: If the server ends the stream early and says why, or it ends without a whole answer.
         httpx.TimeoutException: If the server is silent for longer than Client.timeout.
         httpx.RemoteProtocolError: If the connection breaks off.
@@ -321,7 +338,8 @@ def stream_deltas(
     the server.
 
     Raises:
-        errors.UnexpectedStatus: For every answer but 200; `content` has the error's body.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For another success than 200.
         sse.StreamError: If the server ends the stream early and says why, or it ends without a whole answer.
         httpx.TimeoutException: If the server is silent for longer than Client.timeout.
         httpx.RemoteProtocolError: If the connection breaks off.

@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -117,38 +117,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: AllRequest,
-) -> AllResponse | ErrorBody | None:
-    """The strongest features of several sources
-
-     Return the features of several sources with the largest activations on a prompt.
-
-    Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources
-    than
-    `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
-    than
-    `max_values` values, or a prompt with no tokens or more than `token_limit`.
-
-    Args:
-        body (AllRequest): The strongest features of several sources on one prompt.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        AllResponse | ErrorBody
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -184,11 +152,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> AllResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(AllResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: AllRequest,
-) -> AllResponse | ErrorBody | None:
+) -> AllResponse:
     """The strongest features of several sources
 
      Return the features of several sources with the largest activations on a prompt.
@@ -203,16 +179,56 @@ async def asyncio(
         body (AllRequest): The strongest features of several sources on one prompt.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        AllResponse | ErrorBody
+        AllResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: AllRequest,
+) -> AllResponse:
+    """The strongest features of several sources
+
+     Return the features of several sources with the largest activations on a prompt.
+
+    Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources
+    than
+    `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
+    than
+    `max_values` values, or a prompt with no tokens or more than `token_limit`.
+
+    Args:
+        body (AllRequest): The strongest features of several sources on one prompt.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        AllResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

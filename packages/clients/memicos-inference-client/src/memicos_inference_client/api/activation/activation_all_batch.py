@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -123,44 +123,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: AllBatchRequest,
-) -> AllBatchResponse | ErrorBody | None:
-    """The strongest features of several sources on each prompt
-
-     Return the features of several sources with the largest activations on each of several prompts.
-
-    Each prompt gets the result it would get alone, up to rounding. `sort_by_token_indexes` applies to
-    each prompt.
-
-    Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources
-    than
-    `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
-    than
-    `max_values` values, a prompt with no tokens or more than `token_limit`, no prompts, more than
-    `max_prompts`, or
-    more than `batch_tokens` tokens when padded to the longest.
-
-    Args:
-        body (AllBatchRequest): The strongest features of several sources on each of several
-            prompts.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        AllBatchResponse | ErrorBody
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -202,11 +164,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> AllBatchResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(AllBatchResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: AllBatchRequest,
-) -> AllBatchResponse | ErrorBody | None:
+) -> AllBatchResponse:
     """The strongest features of several sources on each prompt
 
      Return the features of several sources with the largest activations on each of several prompts.
@@ -227,16 +197,62 @@ async def asyncio(
             prompts.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        AllBatchResponse | ErrorBody
+        AllBatchResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: AllBatchRequest,
+) -> AllBatchResponse:
+    """The strongest features of several sources on each prompt
+
+     Return the features of several sources with the largest activations on each of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding. `sort_by_token_indexes` applies to
+    each prompt.
+
+    Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources
+    than
+    `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
+    than
+    `max_values` values, a prompt with no tokens or more than `token_limit`, no prompts, more than
+    `max_prompts`, or
+    more than `batch_tokens` tokens when padded to the longest.
+
+    Args:
+        body (AllBatchRequest): The strongest features of several sources on each of several
+            prompts.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        AllBatchResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

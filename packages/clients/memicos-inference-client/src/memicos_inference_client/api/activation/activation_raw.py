@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -118,39 +118,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: RawRequest,
-) -> ErrorBody | RawResponse | None:
-    """Raw activations at layers or hook points
-
-     Return the model's activations at layers or hook points, for the last token or all tokens of several
-    prompts.
-
-    Errors: 400 for an unknown model, layer or hook point, both `layers` and `hooks`, more than
-    `max_hooks` hook points,
-    more than `max_values` values, activations that are not finite, a prompt with no tokens or more than
-    `token_limit`,
-    no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
-
-    Args:
-        body (RawRequest): Where to capture: at `hook_point` of `layers`, or at `hooks`.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | RawResponse
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -187,11 +154,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> RawResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(RawResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: RawRequest,
-) -> ErrorBody | RawResponse | None:
+) -> RawResponse:
     """Raw activations at layers or hook points
 
      Return the model's activations at layers or hook points, for the last token or all tokens of several
@@ -207,16 +182,57 @@ async def asyncio(
         body (RawRequest): Where to capture: at `hook_point` of `layers`, or at `hooks`.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | RawResponse
+        RawResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: RawRequest,
+) -> RawResponse:
+    """Raw activations at layers or hook points
+
+     Return the model's activations at layers or hook points, for the last token or all tokens of several
+    prompts.
+
+    Errors: 400 for an unknown model, layer or hook point, both `layers` and `hooks`, more than
+    `max_hooks` hook points,
+    more than `max_values` values, activations that are not finite, a prompt with no tokens or more than
+    `token_limit`,
+    no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
+
+    Args:
+        body (RawRequest): Where to capture: at `hook_point` of `layers`, or at `hooks`.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        RawResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -116,37 +116,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: SingleRequest,
-) -> ErrorBody | SingleResponse | None:
-    """Values of one feature or vector
-
-     Return the value of one feature, or the projection on one vector, at each token of a prompt.
-
-    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, or a prompt with no tokens or more than `token_limit`.
-
-    Args:
-        body (SingleRequest): One direction on one prompt: `source` and `index`, or `vector` and
-            `hook`.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | SingleResponse
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -181,11 +150,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> SingleResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(SingleResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: SingleRequest,
-) -> ErrorBody | SingleResponse | None:
+) -> SingleResponse:
     """Values of one feature or vector
 
      Return the value of one feature, or the projection on one vector, at each token of a prompt.
@@ -199,16 +176,55 @@ async def asyncio(
             `hook`.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | SingleResponse
+        SingleResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: SingleRequest,
+) -> SingleResponse:
+    """Values of one feature or vector
+
+     Return the value of one feature, or the projection on one vector, at each token of a prompt.
+
+    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
+    exactly one of
+    feature and vector, or a prompt with no tokens or more than `token_limit`.
+
+    Args:
+        body (SingleRequest): One direction on one prompt: `source` and `index`, or `vector` and
+            `hook`.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        SingleResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

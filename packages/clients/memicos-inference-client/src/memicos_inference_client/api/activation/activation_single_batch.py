@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -120,41 +120,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: SingleBatchRequest,
-) -> ErrorBody | SingleBatchResponse | None:
-    """Values of one feature or vector on several prompts
-
-     Return the value of one feature, or the projection on one vector, at each token of several prompts.
-
-    Each prompt gets the result it would get alone, up to rounding.
-
-    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than
-    `max_prompts`, or
-    more than `batch_tokens` tokens when padded to the longest.
-
-    Args:
-        body (SingleBatchRequest): One direction on several prompts: `source` and `index`, or
-            `vector` and `hook`.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | SingleBatchResponse
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -193,11 +158,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> SingleBatchResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(SingleBatchResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: SingleBatchRequest,
-) -> ErrorBody | SingleBatchResponse | None:
+) -> SingleBatchResponse:
     """Values of one feature or vector on several prompts
 
      Return the value of one feature, or the projection on one vector, at each token of several prompts.
@@ -215,16 +188,59 @@ async def asyncio(
             `vector` and `hook`.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | SingleBatchResponse
+        SingleBatchResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: SingleBatchRequest,
+) -> SingleBatchResponse:
+    """Values of one feature or vector on several prompts
+
+     Return the value of one feature, or the projection on one vector, at each token of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
+    exactly one of
+    feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than
+    `max_prompts`, or
+    more than `batch_tokens` tokens when padded to the longest.
+
+    Args:
+        body (SingleBatchRequest): One direction on several prompts: `source` and `index`, or
+            `vector` and `hook`.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        SingleBatchResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

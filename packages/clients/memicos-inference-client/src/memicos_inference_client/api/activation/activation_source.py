@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -119,40 +119,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: SourceRequest,
-) -> ErrorBody | SourceResponse | None:
-    """Every active feature of a source, sparse
-
-     Return every active feature of one source on several prompts, as sparse lists of token positions and
-    activations.
-
-    Each prompt gets the result it would get alone, up to rounding.
-
-    Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no
-    tokens or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
-
-    Args:
-        body (SourceRequest): Every active feature of one source on several prompts.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | SourceResponse
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -190,11 +156,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> SourceResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(SourceResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: SourceRequest,
-) -> ErrorBody | SourceResponse | None:
+) -> SourceResponse:
     """Every active feature of a source, sparse
 
      Return every active feature of one source on several prompts, as sparse lists of token positions and
@@ -211,16 +185,58 @@ async def asyncio(
         body (SourceRequest): Every active feature of one source on several prompts.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | SourceResponse
+        SourceResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: SourceRequest,
+) -> SourceResponse:
+    """Every active feature of a source, sparse
+
+     Return every active feature of one source on several prompts, as sparse lists of token positions and
+    activations.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no
+    tokens or more than
+    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
+    to the longest.
+
+    Args:
+        body (SourceRequest): Every active feature of one source on several prompts.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        SourceResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

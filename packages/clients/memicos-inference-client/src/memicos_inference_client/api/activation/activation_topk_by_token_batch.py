@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -119,40 +119,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: TopkBatchRequest,
-) -> ErrorBody | TopkBatchResponse | None:
-    """The strongest features at each token of several prompts
-
-     Return the features of one source with the largest activations at each token of several prompts.
-
-    Each prompt gets the result it would get alone, up to rounding.
-
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
-
-    Args:
-        body (TopkBatchRequest): The strongest features of one source at each token of several
-            prompts.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | TopkBatchResponse
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -190,11 +156,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> TopkBatchResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(TopkBatchResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: TopkBatchRequest,
-) -> ErrorBody | TopkBatchResponse | None:
+) -> TopkBatchResponse:
     """The strongest features at each token of several prompts
 
      Return the features of one source with the largest activations at each token of several prompts.
@@ -211,16 +185,58 @@ async def asyncio(
             prompts.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | TopkBatchResponse
+        TopkBatchResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: TopkBatchRequest,
+) -> TopkBatchResponse:
+    """The strongest features at each token of several prompts
+
+     Return the features of one source with the largest activations at each token of several prompts.
+
+    Each prompt gets the result it would get alone, up to rounding.
+
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
+    or more than
+    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
+    to the longest.
+
+    Args:
+        body (TopkBatchRequest): The strongest features of one source at each token of several
+            prompts.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        TopkBatchResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -127,38 +127,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: AddSourcesRequest,
-) -> AddSourcesResponse | ErrorBody | None:
-    """Add sources
-
-     Add sources until the server stops: all sources of an entry, or none.
-
-    Requires that the setting INFERENCE_SECRET is set.
-
-    Errors: 400 for an entry that is unknown, does not fit the model or has an id that is in use; 403 if
-    no secret is
-    set, or for a folder or repository outside INFERENCE_SAE_ROOTS.
-
-    Args:
-        body (AddSourcesRequest): Sources to add.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        AddSourcesResponse | ErrorBody
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -194,11 +162,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> AddSourcesResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(AddSourcesResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: AddSourcesRequest,
-) -> AddSourcesResponse | ErrorBody | None:
+) -> AddSourcesResponse:
     """Add sources
 
      Add sources until the server stops: all sources of an entry, or none.
@@ -213,16 +189,56 @@ async def asyncio(
         body (AddSourcesRequest): Sources to add.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        AddSourcesResponse | ErrorBody
+        AddSourcesResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: AddSourcesRequest,
+) -> AddSourcesResponse:
+    """Add sources
+
+     Add sources until the server stops: all sources of an entry, or none.
+
+    Requires that the setting INFERENCE_SECRET is set.
+
+    Errors: 400 for an entry that is unknown, does not fit the model or has an id that is in use; 403 if
+    no secret is
+    set, or for a folder or repository outside INFERENCE_SAE_ROOTS.
+
+    Args:
+        body (AddSourcesRequest): Sources to add.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        AddSourcesResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -120,36 +120,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    source_id: str,
-    *,
-    client: AuthenticatedClient | Client,
-) -> ErrorBody | RemoveSourceResponse | None:
-    """Remove a source
-
-     Remove a source until the server restarts.
-
-    Requires that the setting INFERENCE_SECRET is set.
-
-    Errors: 403 if no secret is set; 404 for an unknown source.
-
-    Args:
-        source_id (str): Id of the source, for example 7-mine.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | RemoveSourceResponse
-    """
-
-    return sync_detailed(
-        source_id=source_id,
-        client=client,
-    ).parsed
-
-
 async def asyncio_detailed(
     source_id: str,
     *,
@@ -183,11 +153,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> RemoveSourceResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(RemoveSourceResponse, parsed)
+
+
+def sync(
     source_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> ErrorBody | RemoveSourceResponse | None:
+) -> RemoveSourceResponse:
     """Remove a source
 
      Remove a source until the server restarts.
@@ -200,16 +178,54 @@ async def asyncio(
         source_id (str): Id of the source, for example 7-mine.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | RemoveSourceResponse
+        RemoveSourceResponse
     """
 
-    return (
-        await asyncio_detailed(
-            source_id=source_id,
-            client=client,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                source_id=source_id,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    source_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> RemoveSourceResponse:
+    """Remove a source
+
+     Remove a source until the server restarts.
+
+    Requires that the setting INFERENCE_SECRET is set.
+
+    Errors: 403 if no secret is set; 404 for an unknown source.
+
+    Args:
+        source_id (str): Id of the source, for example 7-mine.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        RemoveSourceResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                source_id=source_id,
+            )
+        ),
+    )

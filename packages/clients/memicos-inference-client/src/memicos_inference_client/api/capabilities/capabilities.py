@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -83,30 +83,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-) -> CapabilitiesResponse | ErrorBody | None:
-    """Model, sources and limits
-
-     Return the model, its sources with their recipes, the endpoints, their limitations and the limits of
-    requests.
-
-    Errors: 503 while the model loads (`loading`) or if it cannot be loaded (`load_failed`).
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        CapabilitiesResponse | ErrorBody
-    """
-
-    return sync_detailed(
-        client=client,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -133,10 +109,18 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> CapabilitiesResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(CapabilitiesResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
-) -> CapabilitiesResponse | ErrorBody | None:
+) -> CapabilitiesResponse:
     """Model, sources and limits
 
      Return the model, its sources with their recipes, the endpoints, their limitations and the limits of
@@ -145,15 +129,35 @@ async def asyncio(
     Errors: 503 while the model loads (`loading`) or if it cannot be loaded (`load_failed`).
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        CapabilitiesResponse | ErrorBody
+        CapabilitiesResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-        )
-    ).parsed
+    return _result(client, client.get_httpx_client().request(**_get_kwargs()))
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+) -> CapabilitiesResponse:
+    """Model, sources and limits
+
+     Return the model, its sources with their recipes, the endpoints, their limitations and the limits of
+    requests.
+
+    Errors: 503 while the model loads (`loading`) or if it cannot be loaded (`load_failed`).
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        CapabilitiesResponse
+    """
+
+    return _result(client, await client.get_async_httpx_client().request(**_get_kwargs()))

@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -118,39 +118,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: TemplateRequest,
-) -> ErrorBody | TemplateResponse | None:
-    """Render a conversation and label its tokens
-
-     Render a conversation with the model's chat template; return its tokens, and the message and section
-    of each.
-
-    The tokens are those that /v1/steer/completion-chat starts from. A model without a template uses
-    ChatML.
-
-    Errors: 400 for an unknown model, messages that the template rejects, or more than `token_limit`
-    tokens.
-
-    Args:
-        body (TemplateRequest): A conversation to render.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | TemplateResponse
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -187,11 +154,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> TemplateResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(TemplateResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: TemplateRequest,
-) -> ErrorBody | TemplateResponse | None:
+) -> TemplateResponse:
     """Render a conversation and label its tokens
 
      Render a conversation with the model's chat template; return its tokens, and the message and section
@@ -207,16 +182,57 @@ async def asyncio(
         body (TemplateRequest): A conversation to render.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | TemplateResponse
+        TemplateResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: TemplateRequest,
+) -> TemplateResponse:
+    """Render a conversation and label its tokens
+
+     Render a conversation with the model's chat template; return its tokens, and the message and section
+    of each.
+
+    The tokens are those that /v1/steer/completion-chat starts from. A model without a template uses
+    ChatML.
+
+    Errors: 400 for an unknown model, messages that the template rejects, or more than `token_limit`
+    tokens.
+
+    Args:
+        body (TemplateRequest): A conversation to render.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        TemplateResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

@@ -1,7 +1,7 @@
 import json
 from collections.abc import AsyncGenerator, Generator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -135,52 +135,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: CompletionRequest,
-) -> CompletionResponse | ErrorBody | None:
-    """Continue a text with and without steering
-
-     Continue a text, with steering directions (`STEERED`) and without (`DEFAULT`).
-
-    Responds with JSON, or with `stream` with server-sent events, each with the whole response so far
-    or, with
-    `stream_deltas`, its new part.
-
-    Errors: 400 for an unknown model, source, index or hook point, not exactly one of `features` and
-    `vectors`,
-    `STEERED` without a direction, more than `max_steered` directions, more than
-    `max_completion_tokens`, a prompt of
-    more than `token_limit` tokens, prompt and completion together beyond `context`, or keys and values
-    beyond the
-    setting INFERENCE_KV_BYTES. An error after a stream has begun is sent as an event named `error`, the
-    last one.
-
-    Args:
-        body (CompletionRequest): A text to continue. Exactly one of `features` and `vectors`;
-            `features: []` for DEFAULT alone.
-
-            With c = strength_multiplier x strength, v the direction and u = v / |v|, SIMPLE_ADDITIVE
-            adds c v to the
-            activation h at every position; ORTHOGONAL_DECOMP multiplies h's component along v by c: h
-            + (c - 1) (h.u) u;
-            PROJECTION_CAP keeps that component from exceeding c: h + (min(h.u, c) - h.u) u.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        CompletionResponse | ErrorBody
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -230,11 +184,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> CompletionResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(CompletionResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: CompletionRequest,
-) -> CompletionResponse | ErrorBody | None:
+) -> CompletionResponse:
     """Continue a text with and without steering
 
      Continue a text, with steering directions (`STEERED`) and without (`DEFAULT`).
@@ -263,19 +225,73 @@ async def asyncio(
             PROJECTION_CAP keeps that component from exceeding c: h + (min(h.u, c) - h.u) u.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        CompletionResponse | ErrorBody
+        CompletionResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: CompletionRequest,
+) -> CompletionResponse:
+    """Continue a text with and without steering
+
+     Continue a text, with steering directions (`STEERED`) and without (`DEFAULT`).
+
+    Responds with JSON, or with `stream` with server-sent events, each with the whole response so far
+    or, with
+    `stream_deltas`, its new part.
+
+    Errors: 400 for an unknown model, source, index or hook point, not exactly one of `features` and
+    `vectors`,
+    `STEERED` without a direction, more than `max_steered` directions, more than
+    `max_completion_tokens`, a prompt of
+    more than `token_limit` tokens, prompt and completion together beyond `context`, or keys and values
+    beyond the
+    setting INFERENCE_KV_BYTES. An error after a stream has begun is sent as an event named `error`, the
+    last one.
+
+    Args:
+        body (CompletionRequest): A text to continue. Exactly one of `features` and `vectors`;
+            `features: []` for DEFAULT alone.
+
+            With c = strength_multiplier x strength, v the direction and u = v / |v|, SIMPLE_ADDITIVE
+            adds c v to the
+            activation h at every position; ORTHOGONAL_DECOMP multiplies h's component along v by c: h
+            + (c - 1) (h.u) u;
+            PROJECTION_CAP keeps that component from exceeding c: h + (min(h.u, c) - h.u) u.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        CompletionResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
 
 
 def stream(
@@ -288,7 +304,8 @@ def stream(
     Sets `stream` in the body. Leaving the loop closes the connection, which ends the work at the server.
 
     Raises:
-        errors.UnexpectedStatus: For every answer but 200; `content` has the error's body.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For another success than 200.
         sse.StreamError: If the server ends the stream early and says why, or it ends without a whole answer.
         httpx.TimeoutException: If the server is silent for longer than Client.timeout.
         httpx.RemoteProtocolError: If the connection breaks off.
@@ -340,7 +357,8 @@ def stream_deltas(
     the server.
 
     Raises:
-        errors.UnexpectedStatus: For every answer but 200; `content` has the error's body.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For another success than 200.
         sse.StreamError: If the server ends the stream early and says why, or it ends without a whole answer.
         httpx.TimeoutException: If the server is silent for longer than Client.timeout.
         httpx.RemoteProtocolError: If the connection breaks off.

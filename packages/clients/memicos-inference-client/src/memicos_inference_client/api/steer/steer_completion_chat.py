@@ -1,7 +1,7 @@
 import json
 from collections.abc import AsyncGenerator, Generator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -130,47 +130,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: ChatRequest,
-) -> ChatResponse | ErrorBody | None:
-    """Continue a conversation with and without steering
-
-     Generate the assistant's turn of a conversation, with steering directions (`STEERED`) and without
-    (`DEFAULT`).
-
-    Responds with JSON, or with `stream` with server-sent events, each with the whole response so far
-    or, with
-    `stream_deltas`, its new part.
-
-    Errors: 400 for an unknown model, source, index or hook point, not exactly one of `features` and
-    `vectors`,
-    `STEERED` without a direction, more than `max_steered` directions, more than
-    `max_completion_tokens`, a prompt of
-    more than `token_limit` tokens, prompt and completion together beyond `context`, or keys and values
-    beyond the
-    setting INFERENCE_KV_BYTES. An error after a stream has begun is sent as an event named `error`, the
-    last one.
-
-    Args:
-        body (ChatRequest): A conversation to continue with the assistant's turn. Settings are
-            those of a completion.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ChatResponse | ErrorBody
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -215,11 +174,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> ChatResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(ChatResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: ChatRequest,
-) -> ChatResponse | ErrorBody | None:
+) -> ChatResponse:
     """Continue a conversation with and without steering
 
      Generate the assistant's turn of a conversation, with steering directions (`STEERED`) and without
@@ -243,19 +210,68 @@ async def asyncio(
             those of a completion.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ChatResponse | ErrorBody
+        ChatResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: ChatRequest,
+) -> ChatResponse:
+    """Continue a conversation with and without steering
+
+     Generate the assistant's turn of a conversation, with steering directions (`STEERED`) and without
+    (`DEFAULT`).
+
+    Responds with JSON, or with `stream` with server-sent events, each with the whole response so far
+    or, with
+    `stream_deltas`, its new part.
+
+    Errors: 400 for an unknown model, source, index or hook point, not exactly one of `features` and
+    `vectors`,
+    `STEERED` without a direction, more than `max_steered` directions, more than
+    `max_completion_tokens`, a prompt of
+    more than `token_limit` tokens, prompt and completion together beyond `context`, or keys and values
+    beyond the
+    setting INFERENCE_KV_BYTES. An error after a stream has begun is sent as an event named `error`, the
+    last one.
+
+    Args:
+        body (ChatRequest): A conversation to continue with the assistant's turn. Settings are
+            those of a completion.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ChatResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
 
 
 def stream(
@@ -268,7 +284,8 @@ def stream(
     Sets `stream` in the body. Leaving the loop closes the connection, which ends the work at the server.
 
     Raises:
-        errors.UnexpectedStatus: For every answer but 200; `content` has the error's body.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For another success than 200.
         sse.StreamError: If the server ends the stream early and says why, or it ends without a whole answer.
         httpx.TimeoutException: If the server is silent for longer than Client.timeout.
         httpx.RemoteProtocolError: If the connection breaks off.
@@ -320,7 +337,8 @@ def stream_deltas(
     the server.
 
     Raises:
-        errors.UnexpectedStatus: For every answer but 200; `content` has the error's body.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For another success than 200.
         sse.StreamError: If the server ends the stream early and says why, or it ends without a whole answer.
         httpx.TimeoutException: If the server is silent for longer than Client.timeout.
         httpx.RemoteProtocolError: If the connection breaks off.

@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -113,34 +113,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: TokenizeRequest,
-) -> ErrorBody | TokenizeResponse | None:
-    """Tokenise a text
-
-     Return the token ids and strings of a text.
-
-    Errors: 400 for an unknown model, or a text of more than `token_limit` tokens.
-
-    Args:
-        body (TokenizeRequest): A text to tokenise.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | TokenizeResponse
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -172,11 +144,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> TokenizeResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(TokenizeResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: TokenizeRequest,
-) -> ErrorBody | TokenizeResponse | None:
+) -> TokenizeResponse:
     """Tokenise a text
 
      Return the token ids and strings of a text.
@@ -187,16 +167,52 @@ async def asyncio(
         body (TokenizeRequest): A text to tokenise.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | TokenizeResponse
+        TokenizeResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: TokenizeRequest,
+) -> TokenizeResponse:
+    """Tokenise a text
+
+     Return the token ids and strings of a text.
+
+    Errors: 400 for an unknown model, or a text of more than `token_limit` tokens.
+
+    Args:
+        body (TokenizeRequest): A text to tokenise.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        TokenizeResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

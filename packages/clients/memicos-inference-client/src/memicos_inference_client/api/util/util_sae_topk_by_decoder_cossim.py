@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -117,38 +117,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: CossimRequest,
-) -> CossimResponse | ErrorBody | None:
-    """Features by cosine similarity of decoder rows
-
-     Rank the decoder rows of a source by their cosine similarity to the decoder row of a feature, or to
-    a vector.
-
-    Errors: 400 for an unknown model, source or index, not exactly one of `feature` and `vector`, a
-    vector that is 0 or
-    of the wrong width, or a `num_results` above `max_num_results`.
-
-    Args:
-        body (CossimRequest): The direction to compare with: exactly one of `feature` and
-            `vector`.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        CossimResponse | ErrorBody
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -184,11 +152,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> CossimResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(CossimResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: CossimRequest,
-) -> CossimResponse | ErrorBody | None:
+) -> CossimResponse:
     """Features by cosine similarity of decoder rows
 
      Rank the decoder rows of a source by their cosine similarity to the decoder row of a feature, or to
@@ -203,16 +179,56 @@ async def asyncio(
             `vector`.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        CossimResponse | ErrorBody
+        CossimResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: CossimRequest,
+) -> CossimResponse:
+    """Features by cosine similarity of decoder rows
+
+     Rank the decoder rows of a source by their cosine similarity to the decoder row of a feature, or to
+    a vector.
+
+    Errors: 400 for an unknown model, source or index, not exactly one of `feature` and `vector`, a
+    vector that is 0 or
+    of the wrong width, or a `num_results` above `max_num_results`.
+
+    Args:
+        body (CossimRequest): The direction to compare with: exactly one of `feature` and
+            `vector`.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        CossimResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )

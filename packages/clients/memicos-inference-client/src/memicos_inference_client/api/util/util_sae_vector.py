@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -113,34 +113,6 @@ def sync_detailed(
     return _build_response(client=client, response=response)
 
 
-def sync(
-    *,
-    client: AuthenticatedClient | Client,
-    body: VectorRequest,
-) -> ErrorBody | VectorResponse | None:
-    """Encoder or decoder vector of a feature
-
-     Return the encoder column or the decoder row of a feature, as the server computes with it.
-
-    Errors: 400 for an unknown model, source or index.
-
-    Args:
-        body (VectorRequest): Identifies a feature and which of its two vectors to return.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        ErrorBody | VectorResponse
-    """
-
-    return sync_detailed(
-        client=client,
-        body=body,
-    ).parsed
-
-
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -172,11 +144,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-async def asyncio(
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> VectorResponse:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(VectorResponse, parsed)
+
+
+def sync(
     *,
     client: AuthenticatedClient | Client,
     body: VectorRequest,
-) -> ErrorBody | VectorResponse | None:
+) -> VectorResponse:
     """Encoder or decoder vector of a feature
 
      Return the encoder column or the decoder row of a feature, as the server computes with it.
@@ -187,16 +167,52 @@ async def asyncio(
         body (VectorRequest): Identifies a feature and which of its two vectors to return.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | VectorResponse
+        VectorResponse
     """
 
-    return (
-        await asyncio_detailed(
-            client=client,
-            body=body,
-        )
-    ).parsed
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: VectorRequest,
+) -> VectorResponse:
+    """Encoder or decoder vector of a feature
+
+     Return the encoder column or the decoder row of a feature, as the server computes with it.
+
+    Errors: 400 for an unknown model, source or index.
+
+    Args:
+        body (VectorRequest): Identifies a feature and which of its two vectors to return.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        VectorResponse
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
