@@ -3,13 +3,13 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MEMBERS := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing packages/engine packages/pipeline[generate] \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client packages/clients/memicos-client \
-	services/webapp services/inference services/autointerp
+	services/webapp[embedded] services/inference services/autointerp
 TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest pytest-asyncio pytest-xdist playwright axe-playwright-python \
 	glassllm psutil python-dotenv schemathesis neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
 # the services that need no torch, and what their tests use
 LIGHT := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \
-	packages/clients/memicos-client services/webapp services/autointerp
+	packages/clients/memicos-client services/webapp[embedded] services/autointerp
 LIGHT_TOOLS := pytest pytest-asyncio pytest-xdist schemathesis neuronpedia neuronpedia-autointerp-client
 UV := .venv/bin/uv
 BIN := .venv/bin
@@ -92,7 +92,7 @@ contracts: setup ## fail where documents or clients are not what the services gi
 
 .venv-light/.ok: .venv/.ok
 	@test -x .venv-light/bin/python || $(UV) venv -q -p .venv/bin/python .venv-light
-	$(UV) pip install -q -p .venv-light -c requirements.lock $(LIGHT_TOOLS) $(foreach m,$(LIGHT),-e $(m))
+	$(UV) pip install -q -p .venv-light -c requirements.lock $(LIGHT_TOOLS) $(foreach m,$(LIGHT),-e "$(m)")
 	@touch $@
 
 webapp-localhost-dev: setup ## run the webapp alone (settings from the environment or .env, docs/webapp.md)
