@@ -11,6 +11,9 @@ shift
 
 locked() { grep -E "^$1==" requirements.lock; }
 
+# the file system is read-only later; a package may have templates that are no Python, which are left out
+compile() { /opt/memicos/bin/python -m compileall -q -j 0 "$@" >/dev/null || :; }
+
 make_venv() { [ -x /opt/memicos/bin/python ] || python3 -m venv "$@" /opt/memicos; }
 
 case $step in
@@ -40,14 +43,16 @@ torch)
 dependencies)
     make_venv --without-pip
     python3 "$here/members.py" requirements "$@" >/tmp/requirements.txt
-    /opt/build/bin/uv pip install -q --no-cache --compile-bytecode -p /opt/memicos -c requirements.lock -r /tmp/requirements.txt
+    /opt/build/bin/uv pip install -q --no-cache -p /opt/memicos -c requirements.lock -r /tmp/requirements.txt
     # the code is a layer of its own, so that a change of it does not write the dependencies again
     for packages in /opt/memicos/lib/python3*/site-packages; do echo /opt/code >"$packages/memicos-code.pth"; done
+    compile /opt/memicos/lib
     ;;
 code)
     for member in $(python3 "$here/members.py" folders "$@"); do
         (cd "$member" && /opt/build/bin/hatchling build -t wheel -d /tmp/wheels >/dev/null)
     done
-    /opt/build/bin/uv pip install -q --no-cache --compile-bytecode --no-deps -p /opt/memicos --target /opt/code /tmp/wheels/*.whl
+    /opt/build/bin/uv pip install -q --no-cache --no-deps -p /opt/memicos --target /opt/code /tmp/wheels/*.whl
+    compile /opt/code
     ;;
 esac
