@@ -17,12 +17,18 @@ BIN := .venv/bin
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 # torch takes twice as long to import where Python may not keep what it compiled
 unexport PYTHONDONTWRITEBYTECODE
+# what docker commands read; compose takes the rest from deploy/docker/.env
+export MODEL_SOURCESET
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-hub test-light test-slow fuzz soak check format lock openapi clients contracts migrations \
 	visibility \
 	webapp-localhost-dev autointerp-localhost-dev inference-list-configs inference-localhost-dev inference-add-sae \
-	selftest
+	selftest \
+	webapp-demo-build webapp-demo-run webapp-demo-down webapp-demo-logs \
+	webapp-localhost-build webapp-localhost-run webapp-localhost-down webapp-localhost-logs \
+	inference-localhost-build inference-localhost-run inference-localhost-build-gpu inference-localhost-run-gpu \
+	autointerp-localhost-build autointerp-localhost-run test-stack
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-28s %s\n", $$1, $$2}'
@@ -114,3 +120,51 @@ inference-add-sae: setup ## check an SAE of yours and have it served (SPEC=path:
 
 selftest: setup ## prove the numbers of a model and its sources (MODEL_SOURCESET=gpt2-small.res-jb)
 	@$(BIN)/memicos selftest --env-file .env.inference.$(MODEL_SOURCESET)
+
+# Docker. The stacks are in deploy/docker, docs/deploy.md describes them. STACK checks what they need before they start.
+STACK = @python3 deploy/docker/stack.py
+
+webapp-demo-build: ## docker: build the demo's images
+	$(STACK) build demo
+
+webapp-demo-run: ## docker: run the whole demo (after `make init-env`); it keeps running until webapp-demo-down
+	$(STACK) up demo
+
+webapp-demo-down: ## docker: stop the demo; its data is kept
+	$(STACK) down demo
+
+webapp-demo-logs: ## docker: follow the demo's logs
+	$(STACK) logs demo
+
+webapp-localhost-build: ## docker: build webapp and autointerp
+	$(STACK) build webapp
+
+webapp-localhost-run: ## docker: run PostgreSQL, webapp and autointerp with an empty database
+	$(STACK) up webapp
+
+webapp-localhost-down: ## docker: stop them, and inference and autointerp of the commands below; data is kept
+	$(STACK) down webapp
+
+webapp-localhost-logs: ## docker: follow their logs
+	$(STACK) logs webapp
+
+inference-localhost-build: ## docker: build inference for CPUs (MODEL_SOURCESET=…)
+	$(STACK) build inference
+
+inference-localhost-run: ## docker: run inference on a model (MODEL_SOURCESET=gpt2-small.res-jb), on port 5002
+	$(STACK) up inference
+
+inference-localhost-build-gpu: ## docker: build inference for CUDA (MODEL_SOURCESET=…)
+	$(STACK) build inference-gpu
+
+inference-localhost-run-gpu: ## docker: run it on an NVIDIA GPU (MODEL_SOURCESET=…)
+	$(STACK) up inference-gpu
+
+autointerp-localhost-build: ## docker: build autointerp
+	$(STACK) build autointerp
+
+autointerp-localhost-run: ## docker: run autointerp alone, on port 5003
+	$(STACK) up autointerp
+
+test-stack: setup ## run the stacks on a real docker engine: start, use, kill, stop; no part of `make test`
+	$(BIN)/pytest $(PYTEST_ARGS) -s tests/stack

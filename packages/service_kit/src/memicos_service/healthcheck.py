@@ -13,19 +13,27 @@ SECONDS = 4
 """Longest wait for the response."""
 
 
-def check(url: str) -> str | None:
-    """Why the service at `url` is not healthy, or None."""
+def check(url: str) -> tuple[bool, str]:
+    """Whether the service at `url` is healthy, and one line: what it says of its state, or what is wrong."""
     try:
         with urlopen(url, timeout=SECONDS) as response:
             body = json.load(response)
     except URLError as error:
-        return f"{url}: {error.reason if type(error) is URLError else error}"
+        return False, f"{url}: {error.reason if type(error) is URLError else error}"
     except (OSError, HTTPException, ValueError) as error:
-        return f"{url}: {error}"
-    if isinstance(body, dict) and body.get("state") == "failed":
-        return str(body.get("progress", "failed"))
-    return None
+        return False, f"{url}: {error}"
+    if not isinstance(body, dict):
+        return False, f"{url}: the response is not a JSON object"
+    state = str(body.get("state", body.get("status", "")))
+    progress = body.get("progress")
+    return state != "failed", state if state == "ready" or not progress else f"{state}: {progress}"
+
+
+def main() -> None:
+    healthy, line = check(sys.argv[1])
+    sys.stdout.write(f"{line}\n")
+    sys.exit(0 if healthy else 1)
 
 
 if __name__ == "__main__":
-    sys.exit(check(sys.argv[1]))
+    main()
