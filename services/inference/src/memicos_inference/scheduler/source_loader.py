@@ -100,8 +100,8 @@ class SourceLoader:
 
     def _start(self, entry: CacheEntry) -> None:
         self._loading = entry.info.id
-        # A thread for each load: while another thread of the process has OpenMP threads of its own, those of the model's
-        # thread sleep between operations, and a forward pass takes up to 1.3 times as long.
+        # A thread for each load: while another thread of the process has OpenMP threads of its own, those of the
+        # model's thread sleep between operations, and a forward pass takes up to 1.3 times as long.
         threading.Thread(target=self._load, args=(entry,), name="sources", daemon=True).start()
 
     def _load(self, entry: CacheEntry) -> None:
