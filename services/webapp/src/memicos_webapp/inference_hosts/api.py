@@ -27,8 +27,11 @@ router = APIRouter(prefix="/admin/inference-hosts", tags=["admin"])
 OWNER_ONLY: dict[int | str, dict[str, Any]] = {
     403: {"model": ErrorBody, "description": "Only the owner of the server may read and change its hosts"}
 }
-INVALID = {400: {"model": ErrorBody, "description": "A value cannot be used, or the settings decide about the host"}}
-UNKNOWN = {404: {"model": ErrorBody, "description": "Unknown host"}}
+INVALID: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorBody, "description": "A value cannot be used, or the settings decide about the host"},
+    413: {"model": ErrorBody, "description": "The body is too large"},
+}
+UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "description": "Unknown host"}}
 
 
 @dataclass(frozen=True)
