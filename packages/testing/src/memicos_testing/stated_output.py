@@ -39,12 +39,14 @@ def text_differences(stated: str, printed: str) -> list[str]:
         if line.strip() == ANYTHING:
             open_end = True
             continue
-        at = next((i for i, text in enumerate(rest) if _same_line(line, text)), None) if open_end else 0
-        if at is None or not rest or not _same_line(line, rest[at]):
-            problems.append(f"stated: {line!r}, printed: {rest[0] if rest and not open_end else 'no such line'!r}")
-            at = at if at is not None else -1
-        rest = rest[at + 1 :]
-        open_end = False
+        candidates = len(rest) if open_end else min(1, len(rest))
+        at = next((i for i in range(candidates) if _same_line(line, rest[i])), None)
+        if at is not None:
+            rest, open_end = rest[at + 1 :], False
+        elif open_end or not rest:
+            problems.append(f"stated, but not printed: {line!r}")
+        else:
+            problems.append(f"stated: {line!r}, printed: {rest.pop(0)!r}")
     return problems + ([] if open_end else [f"printed, but not stated: {line!r}" for line in rest])
 
 
