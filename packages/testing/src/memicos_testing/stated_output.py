@@ -101,8 +101,10 @@ def _different(stated: Any, printed: Any, path: str) -> list[str]:
         number = isinstance(printed, int | float) and not isinstance(printed, bool)
         same = number and _same_number(stated.text, str(printed))
         return [] if same else [f"{path} is {printed!r}, stated is {stated.text}"]
-    texts = isinstance(stated, str) and isinstance(printed, str)
-    same = _same_text(stated, printed) if texts else stated == printed
+    if isinstance(stated, str) and isinstance(printed, str):
+        same = _same_text(stated, printed)
+    else:
+        same = type(stated) is type(printed) and stated == printed
     return [] if same else [f"{path} is {printed!r}, stated is {stated!r}"]
 
 
