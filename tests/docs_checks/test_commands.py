@@ -117,7 +117,9 @@ def _memicos_problem(arguments: list[str]) -> str | None:
             return f"memicos has no command {words[0]}"
         command = found
         words.pop(0)
-    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)} | {
+        "--help"
+    }
     unknown = [word for word in words if word.startswith("--") and word.partition("=")[0] not in known]
     return f"{command.name} has no option {unknown}" if unknown else None
 
