@@ -22,6 +22,7 @@ EXTRAS = {
     "model": "inference",
     "selftest": "inference",
     "import": "webapp",
+    "embed": "webapp",
 }
 """The extra of the distribution `memicos` that installs each sub-command or group, in the order of `memicos --help`."""
 NOT_INSTALLED = 2

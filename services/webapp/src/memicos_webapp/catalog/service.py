@@ -1,11 +1,12 @@
 """Looking things up in the catalogue, and saying what is unknown and what exists."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository
-from memicos_webapp.catalog.rows import ModelInfo, ReleaseInfo, SetInfo, SourceInfo
+from memicos_webapp.catalog.rows import FailedLoad, ModelInfo, ReleaseInfo, SetInfo, SourceInfo
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.errors import NotFound, Unavailable
 
@@ -64,10 +65,30 @@ async def unknown_source(session: AsyncSession, viewer: Viewer, model_id: str, n
 
 
 @dataclass(frozen=True)
+class FailedImport:
+    """The sources of one import that was refused, as `model/source`."""
+
+    sources: list[str]
+    created_at: datetime
+    error: str
+
+
+@dataclass(frozen=True)
 class Home:
     models: list[ModelInfo]
     releases: list[ReleaseInfo]
     sets: list[SetInfo]
+    failed_imports: list[FailedImport]
+    """Those of the viewer's own sources, the newest first."""
+
+
+def _by_import(loads: list[FailedLoad]) -> list[FailedImport]:
+    imports: dict[tuple[str, str], FailedImport] = {}
+    for load in loads:
+        key = load.manifest_sha256, load.error
+        failed = imports.setdefault(key, FailedImport([], load.created_at, load.error))
+        failed.sources.append(f"{load.model_id}/{load.name}")
+    return sorted(imports.values(), key=lambda failed: failed.created_at, reverse=True)
 
 
 async def home(session: AsyncSession, viewer: Viewer) -> Home:
@@ -75,6 +96,7 @@ async def home(session: AsyncSession, viewer: Viewer) -> Home:
         await repository.models(session, viewer),
         await repository.releases(session, viewer),
         await repository.sets(session, viewer),
+        _by_import(await repository.newest_failed_loads(session, viewer)),
     )
 
 

@@ -132,7 +132,8 @@ function clear() {
 }
 
 function say(text, bad = false) {
-  note.textContent = text;
+  // commands in messages are between backticks
+  note.replaceChildren(...text.split("`").map((part, i) => (i % 2 ? element("code", "", part) : part)));
   note.classList.toggle("bad", bad);
   note.setAttribute("role", bad ? "alert" : "status");
 }
