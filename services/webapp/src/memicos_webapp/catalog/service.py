@@ -1,4 +1,4 @@
-"""Looking things up in the catalogue, and saying what is unknown and what exists."""
+"""Look-ups in the catalogue, with errors that name what exists."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from memicos_webapp.errors import NotFound, Unavailable
 
 
 def listed(names: list[str], limit: int = 8) -> str:
-    """`a, b, c and 4 more`."""
+    """A list of names for a message: `a, b, c and 4 more`."""
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 
@@ -20,7 +20,7 @@ def listed(names: list[str], limit: int = 8) -> str:
 async def unknown_model(session: AsyncSession, viewer: Viewer, model_id: str) -> NotFound:
     names = [model.id for model in await repository.models(session, viewer)]
     if not names:
-        return NotFound(f"There is no model {model_id!r}: nothing has been imported yet. `make demo` does it.")
+        return NotFound(f"There is no model {model_id!r}: nothing has been imported yet. `make demo` imports the demo.")
     return NotFound(f"There is no model {model_id!r} here; there is {listed(names)}.")
 
 
@@ -48,8 +48,8 @@ async def get_source(session: AsyncSession, viewer: Viewer, model_id: str, name:
     return source
 
 
-MOST_ATTEMPTS = 3
-"""How often a request is started again because an import replaced the load that it was reading."""
+MAX_ATTEMPTS = 3
+"""Attempts of a request whose load an import replaced while it ran."""
 
 
 def replaced(names: list[str]) -> Unavailable:

@@ -29,7 +29,7 @@ Role = Literal["admin"]
 Level = Literal["model", "release", "source_set", "source"]
 
 STATEMENTS = 256
-"""Statements that are kept for each of the functions here, one a viewer: building one takes longer than running it."""
+"""Statements cached per function, one for each viewer: building a statement takes longer than running it."""
 
 
 @dataclass(frozen=True)
