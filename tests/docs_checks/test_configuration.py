@@ -5,7 +5,7 @@ from pathlib import Path
 import configuration
 import pytest
 from memicos_cli import stack_env
-from memicos_service.variable_names import PREFIXES, field_variables, known_names
+from memicos_service.variable_names import FAMILIES, PREFIXES, field_variables, known_names
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
@@ -63,4 +63,4 @@ def test_committed_env_files_have_known_names_only(file: Path) -> None:
 
 
 def test_command_and_services_agree_on_the_prefixes() -> None:
-    assert stack_env.PREFIXES == PREFIXES
+    assert (stack_env.PREFIXES, stack_env.FAMILIES) == (PREFIXES, FAMILIES)

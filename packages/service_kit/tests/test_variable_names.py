@@ -51,7 +51,10 @@ def test_an_unknown_name_in_an_env_file_is_refused_with_the_nearest_one(
 
 
 def test_names_of_this_service_of_others_and_of_nobody_in_particular_are_read(tmp_path: Path) -> None:
-    file = env_file(tmp_path, "INFERENCE_PORT=7\nOWN=x\nMEMICOS_PORT=1\nAUTOINTERP_API_KEY=k\nHF_HOME=/h\nmemicosx=1\n")
+    file = env_file(
+        tmp_path,
+        "INFERENCE_PORT=7\nOWN=x\nMEMICOS_PORT=1\nAUTOINTERP_API_KEY=k\nHF_HOME=/h\nmemicosx=1\nINFERENCE_SECRET_GPT2=s\n",
+    )
     settings = service_settings.read(Settings, file)
     assert (settings.port, settings.own_setting) == (7, "x")
 

@@ -18,6 +18,9 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 PREFIXES = ("MEMICOS_", "INFERENCE_", "AUTOINTERP_")
 """Variables whose names begin so are ours."""
+FAMILIES = ("INFERENCE_SECRET_",)
+"""Beginnings of names that end with a word of the user's: the secret of the inference host `gpt2` is in
+INFERENCE_SECRET_GPT2."""
 KNOWN_NAMES_FILE = "known_variables.txt"
 """Variables of every service, one per line, written by `make configuration`: a service is installed without the others,
 and an env file may be for several."""
@@ -41,7 +44,8 @@ def known_names(settings: type[BaseSettings]) -> frozenset[str]:
 
 def unknown(names: Iterable[str], known: frozenset[str]) -> list[str]:
     """The names with a prefix of ours that nothing reads."""
-    return [name for name in names if name.upper().startswith(PREFIXES) and name.upper() not in known]
+    ours = (name for name in names if name.upper().startswith(PREFIXES) and not name.upper().startswith(FAMILIES))
+    return [name for name in ours if name.upper() not in known]
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

