@@ -26,6 +26,7 @@ EXTRAS = {
     "model": "inference",
     "selftest": "inference",
     "import": "webapp",
+    "embed": "webapp",
     "hosts": "webapp",
 }
 """The extra of the distribution `memicos` that installs each sub-command or group, in the order of `memicos --help`."""
