@@ -11,7 +11,8 @@ from memicos_engine.capture import activations
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model.language_model import LanguageModel, load_model
 from memicos_engine.sources.feature_encoding import encode_features
-from memicos_engine.sources.source import Source, load_source
+from memicos_engine.sources.source import Source
+from memicos_engine.sources.source_loading import load_source
 from memicos_testing import plain_model
 
 ARCHITECTURES = ("jumprelu", "standard", "gated", "topk")

@@ -21,7 +21,7 @@ from memicos_testing.small_model import NAME
 
 PROGRAM = """
 import os, sys, time
-from memicos_engine.sources import source_specs
+from memicos_engine.sources import source_selection
 from memicos_engine.generation.decoder import Decoder
 from memicos_inference.__main__ import main
 
