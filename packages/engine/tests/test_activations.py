@@ -270,7 +270,7 @@ def test_what_is_refused(small: LanguageModel, make_sae: Any) -> None:
         with pytest.raises(InvalidRequestError, match="Unknown hook") as refusal:
             activations.vector_activations(small, hook, [0.0] * 128, [ids])
         assert len(str(refusal.value)) < 400
-    with pytest.raises(InvalidRequestError, match="one vector a position"):
+    with pytest.raises(InvalidRequestError, match="one vector per position"):
         activations.vector_activations(small, "blocks.1.attn.hook_pattern", [0.0] * 128, [ids])
     with pytest.raises(InvalidRequestError, match="not run"):
         activations.vector_activations(small, "blocks.1.attn.hook_result", [0.0] * 128, [ids])

@@ -228,5 +228,5 @@ def test_what_is_refused(demo: LanguageModel, small: LanguageModel) -> None:
 
 def test_a_tokenizer_that_does_not_say_where_its_tokens_are(demo: LanguageModel, monkeypatch: Any) -> None:
     monkeypatch.setattr(type(demo.tokenizer), "is_fast", False)
-    with pytest.raises(InvalidRequestError, match="does not say where"):
+    with pytest.raises(InvalidRequestError, match="gives no character offsets"):
         split_sections(demo, [USER])
