@@ -337,7 +337,7 @@ def test_the_short_form_says_what_it_leaves_out(llama: LanguageModel) -> None:
     late = checked(llama, runner.short_limits(0, 2**30))
     assert all(check.passed is None and "time limit of 0 s is reached" in check.detail for check in late.values())
     narrow = checked(llama, runner.short_limits(10, 1000))
-    assert narrow["blocks"].passed is None and "1,000 are allowed" in narrow["blocks"].detail
+    assert narrow["blocks"].passed is None and "the limit is 1,000" in narrow["blocks"].detail
     assert failed({name: check for name, check in narrow.items() if name != "blocks"}) == set()
 
 

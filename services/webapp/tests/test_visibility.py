@@ -212,6 +212,10 @@ WITHOUT_DATA = {
     ("GET", "/static"),
     ("GET", "/health"),
     ("GET", "/{model}/{source}/{index}/explain"),
+    ("GET", "/api/admin/inference-hosts"),
+    ("POST", "/api/admin/inference-hosts"),
+    ("PATCH", "/api/admin/inference-hosts/{name}"),
+    ("DELETE", "/api/admin/inference-hosts/{name}"),
 }
 """Routes that read nothing that a person stored."""
 
