@@ -210,13 +210,13 @@ def test_what_is_refused(demo: LanguageModel, small: LanguageModel) -> None:
     for name in ("chat_template", "tokenize", "messages", "self", "return_dict"):
         with pytest.raises(InvalidRequestError, match=f"'{name}' is not an option"):
             split_sections(demo, [USER], options={name: "x"})
-    with pytest.raises(InvalidRequestError, match="does not take these messages"):
+    with pytest.raises(InvalidRequestError, match="rejects these messages"):
         split_sections(demo, [USER], options={"tools": 3})
     with pytest.raises(InvalidRequestError, match="no chat template"):
         split_sections(small, [USER], options={"thinking": True})
     adding = changed(demo, "{{ messages[0].content + extra }}")
     for extra in (3, None, ["x"], "\ud800"):
-        with pytest.raises(InvalidRequestError, match="does not take these messages"):
+        with pytest.raises(InvalidRequestError, match="rejects these messages"):
             split_sections(adding, [USER], options={"extra": extra})
 
     def refuse(ids: list[int]) -> None:
