@@ -59,7 +59,8 @@ def sync_detailed(
 ) -> Response[ErrorBody | HealthBody]:
     """Check the health of the webapp
 
-     Whether the database answers (503 where it does not), and the state of the background embedder.
+     Whether the database answers (503 where it does not), and the states of the embedder and of
+    inference hosts.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -84,7 +85,8 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | HealthBody]:
     """Check the health of the webapp
 
-     Whether the database answers (503 where it does not), and the state of the background embedder.
+     Whether the database answers (503 where it does not), and the states of the embedder and of
+    inference hosts.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -115,7 +117,8 @@ def sync(
 ) -> HealthBody:
     """Check the health of the webapp
 
-     Whether the database answers (503 where it does not), and the state of the background embedder.
+     Whether the database answers (503 where it does not), and the states of the embedder and of
+    inference hosts.
 
     Raises:
         errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
@@ -135,7 +138,8 @@ async def asyncio(
 ) -> HealthBody:
     """Check the health of the webapp
 
-     Whether the database answers (503 where it does not), and the state of the background embedder.
+     Whether the database answers (503 where it does not), and the states of the embedder and of
+    inference hosts.
 
     Raises:
         errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
