@@ -34,7 +34,6 @@ def test_bodies_and_answers_are_named_and_errors_alike(document: dict[str, Any])
             contents.append(body["content"])
         for content in contents:
             for kind, media in content.items():
-                # a stream is a text; what its events hold is named
                 events = media.get("x-events", {}).values()
                 for part in events or media["schema"].get("anyOf", [media["schema"]]):
                     assert "$ref" in part.get("items", part), f"{place}: {kind} has no named model"
@@ -48,3 +47,15 @@ def test_operations_with_a_body_say_how_they_refuse_it(document: dict[str, Any])
     for place, operation in contracts.operations(document):
         if "requestBody" in operation:
             assert {"400", "413", "422"} <= operation["responses"].keys(), place
+
+
+def test_events_are_described_one_by_one(document: dict[str, Any]) -> None:
+    for place, operation in contracts.operations(document):
+        media = operation["responses"].get("200", {}).get("content", {}).get("text/event-stream")
+        if media is None:
+            continue
+        assert "schema" not in media, f"{place}: a schema of the whole stream, which no client reads at once"
+        described = {event["properties"]["event"]["const"] for event in media["itemSchema"]["oneOf"]}
+        assert described == media["x-events"].keys(), place
+        for name, field in media["x-event-fields"].items():
+            assert name in described and field in contracts.request_fields(document, operation), place

@@ -21,8 +21,10 @@ from memicos_testing.event_stream import events
 from memicos_testing.servers import Serve
 from memicos_testing.small_model import NAME
 from schemathesis import Case
-from schemathesis.checks import not_a_server_error
+from schemathesis.checks import CheckFunction, not_a_server_error
+from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
+from schemathesis.core.transport import Response
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -32,7 +34,13 @@ from schemathesis.specs.openapi.checks import (
 )
 
 CONTRACT = yaml.safe_load((Path(__file__).parents[3] / "schemas/openapi/inference-server.yaml").read_text())
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, negative_data_rejection]
+CHECKS: list[CheckFunction] = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+]
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 """Requests per operation and mode of a long run; unset: the short one."""
 SHORT = 12
@@ -143,7 +151,7 @@ def _run(cases: st.SearchStrategy[Case], url: str) -> Counter[int]:
         response = case.call(base_url=url, timeout=60, headers={"X-SECRET-KEY": SECRET})
         seen[response.status_code] += 1
         streamed = response.headers.get("content-type", [""])[0].startswith("text/event-stream")
-        case.validate_response(response, checks=CHECKS if streamed else [*CHECKS, response_schema_conformance])
+        case.validate_response(response, checks=CHECKS)
         if streamed:
             _check_events(case, response.text)
 
@@ -168,3 +176,20 @@ async def test_requests_that_do_not_fit(operation: Any, place: str) -> None:
     cases = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
     seen = await asyncio.to_thread(_run, cases, place)
     assert not seen[200], seen
+
+
+@pytest.mark.parametrize("path", ["/v1/steer/completion", "/v1/steer/completion-chat"])
+@pytest.mark.parametrize("deltas", [False, True])
+async def test_a_contract_tester_accepts_the_events_and_no_others(url: str, path: str, deltas: bool) -> None:
+    prompt: Any = "Alice" if path.endswith("completion") else [{"role": "user", "content": "Alice"}]
+    body = {"model": NAME, "prompt": prompt, "types": ["DEFAULT"], "features": [], "n_completion_tokens": 4}
+    body |= {"temperature": 0, "seed": 1, "stream": True, "stream_deltas": deltas}
+    case = schema[path]["POST"].Case(body=body)
+    checks: list[CheckFunction] = [content_type_conformance, response_schema_conformance]
+    response = await asyncio.to_thread(case.call, base_url=url, timeout=60)
+    assert ("event: delta" in response.text) == deltas
+    case.validate_response(response, checks=checks)
+    for content in (b"event: surprise\ndata: {}\n\n", b'data: {"outputs": 3}\n\n'):
+        wrong = Response(200, response.headers, content, response.request, elapsed=0, verify=False)
+        with pytest.raises(FailureGroup, match="SSE event violates schema"):
+            case.validate_response(wrong, checks=checks)

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from memicos_service.openapi_events import MESSAGE, events_response
 
 from memicos_inference.http.errors import ErrorBody
 from memicos_inference.http.responses import generation_response
@@ -21,17 +22,15 @@ from memicos_inference.steering.schemas import (
 router = APIRouter(prefix="/v1/steer", tags=["steer"])
 
 
-def _or_events(answer: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI of the 200 response as server-sent events: schema by event name; "message" stands for unnamed events."""
-    schemas = {"message": answer, DELTA: SteerDelta.__name__, "error": ErrorBody.__name__}
-    named = {name: {"$ref": f"#/components/schemas/{schema}"} for name, schema in schemas.items()}
-    return {200: {"content": {"text/event-stream": {"schema": {"type": "string"}, "x-events": named}}}}
+def _with_events(response: type[CompletionResponse | ChatResponse]) -> dict[int | str, dict[str, Any]]:
+    """The 200 response of a route that also responds with events."""
+    return events_response({MESSAGE: response, DELTA: SteerDelta, "error": ErrorBody}, {DELTA: "stream_deltas"})
 
 
 @router.post(
     "/completion",
     response_model=CompletionResponse,
-    responses=_or_events("CompletionResponse"),
+    responses=_with_events(CompletionResponse),
     summary="Continue a text with and without steering",
 )
 async def steer_completion(body: CompletionRequest, request: Request) -> Response:
@@ -51,7 +50,7 @@ async def steer_completion(body: CompletionRequest, request: Request) -> Respons
 @router.post(
     "/completion-chat",
     response_model=ChatResponse,
-    responses=_or_events("ChatResponse"),
+    responses=_with_events(ChatResponse),
     summary="Continue a conversation with and without steering",
 )
 async def steer_completion_chat(body: ChatRequest, request: Request) -> Response:

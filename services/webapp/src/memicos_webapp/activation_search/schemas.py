@@ -1,4 +1,4 @@
-"""The wire of `/api/search-all` and `/api/search-topk-by-token`."""
+"""JSON of `/api/search-all` and `/api/search-topk-by-token`."""
 
 from typing import Annotated
 

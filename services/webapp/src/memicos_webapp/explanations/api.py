@@ -14,7 +14,7 @@ from memicos_webapp.explanations.schemas import (
     GenerateRequest,
 )
 from memicos_webapp.explanations.service import ExplanationsDep
-from memicos_webapp.features import wire
+from memicos_webapp.features.feature_json import explanation_body
 from memicos_webapp.security.authorisation import WRITE_REFUSED, WriteAccess
 
 router = APIRouter(tags=["explanation"])
@@ -50,7 +50,7 @@ async def generate_explanation(
     loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403 otherwise).
     """
     generated = await service.generate(resources, viewer, body)
-    return Generated(explanation=wire.explanation(generated.feature.source, generated.new))
+    return Generated(explanation=explanation_body(generated.feature.source, generated.new))
 
 
 @router.post(
@@ -101,4 +101,4 @@ async def choose_explanation_as_label(
     scope `write` in `X-Api-Key` (403 otherwise).
     """
     feature = await service.choose_label(resources, viewer, explanation_id, body.chosen)
-    return ExplanationList(explanations=[wire.explanation(feature.source, row) for row in feature.explanations])
+    return ExplanationList(explanations=[explanation_body(feature.source, row) for row in feature.explanations])

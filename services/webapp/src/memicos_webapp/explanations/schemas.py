@@ -1,4 +1,4 @@
-"""The wire of `/api/explanation/generate`, `/delete` and `/label`."""
+"""JSON of `/api/explanation/generate`, `/delete` and `/label`."""
 
 from typing import Annotated
 
@@ -6,8 +6,7 @@ from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from memicos_webapp import examples
-from memicos_webapp.features.schemas import FeatureId
-from memicos_webapp.features.wire import ExplanationBody
+from memicos_webapp.features.schemas import ExplanationBody, FeatureId
 
 METHOD = "highlighted-tokens"
 """The method of the autointerp server's default explainer."""

@@ -1,4 +1,4 @@
-"""The wire of `POST /api/activation/new`."""
+"""JSON of `POST /api/activation/new`."""
 
 from datetime import datetime
 from typing import Literal

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from memicos_service.openapi_events import MESSAGE, events_response
 
 from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import DatabaseDep
@@ -35,30 +36,8 @@ router = APIRouter(
 
 
 def _with_events(answer: type[SteerResult]) -> dict[int | str, dict[str, Any]]:
-    """The 200 response of a route that also answers with events.
-
-    `itemSchema` (OpenAPI 3.2) describes one event as it is read from the stream: `data` is JSON. `x-events` has the
-    schema of that JSON by the event's name, "message" for events without one; `x-event-fields` the request's field
-    that asks for events of a name.
-    """
-    schemas = {"message": answer.__name__, DELTA: SteerDelta.__name__, "error": ErrorBody.__name__}
-    references = {name: {"$ref": f"#/components/schemas/{schema}"} for name, schema in schemas.items()}
-    events = {
-        "itemSchema": {"oneOf": [_event_schema(name, data) for name, data in references.items()]},
-        "x-events": references,
-        "x-event-fields": {DELTA: "delta"},
-    }
-    return {200: {"content": {"text/event-stream": events}}}
-
-
-def _event_schema(name: str, data: dict[str, str]) -> dict[str, Any]:
-    """A client's event parser gives "message" as the name of an event that was sent without one."""
-    json_text = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
-    return {
-        "type": "object",
-        "properties": {"event": {"type": "string", "const": name}, "data": json_text},
-        "required": ["data"] if name == "message" else ["event", "data"],
-    }
+    """The 200 response of a route that also answers with events."""
+    return events_response({MESSAGE: answer, DELTA: SteerDelta, "error": ErrorBody}, {DELTA: "delta"})
 
 
 @router.post("/steer", summary="Steer a completion", response_model=SteerAnswer, responses=_with_events(SteerAnswer))
