@@ -1,6 +1,5 @@
 """What is kept of earlier requests: texts unsteered and activations, the same numbers for less work."""
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +12,7 @@ from memicos_engine.generation.decoder import Decoder
 from memicos_engine.generation.generation import Generation
 from memicos_engine.model.language_model import LanguageModel
 from memicos_testing import plain_model
+from memicos_testing.inference_metrics import until_rows
 from memicos_testing.servers import Serve
 from memicos_testing.small_model import NAME
 
@@ -123,7 +123,7 @@ async def test_what_a_client_left_is_no_text(serve: Serve, runs: Runs) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         async with http.stream("POST", "/v1/steer/completion", json=body) as answer:
             await anext(answer.aiter_lines())
-        await asyncio.sleep(0.3)
+        await until_rows(http, 0)
         runs.rows.clear()
         whole = _outputs(await http.post("/v1/steer/completion", json=body | {"stream": False}))
         assert max(runs.rows) == 2 and len(whole["DEFAULT"]["token_ids"]) == 90
@@ -202,7 +202,7 @@ async def test_a_text_that_was_complete_is_kept_of_one_that_was_left(
                     if outputs["DEFAULT"].get("finished"):
                         break
         assert outputs["DEFAULT"]["finished"] == "eos" and not outputs["STEERED"].get("finished")
-        await asyncio.sleep(0.3)
+        await until_rows(http, 0)
         runs.rows.clear()
         again = _outputs(await http.post("/v1/steer/completion", json=both))
         assert again["DEFAULT"] == outputs["DEFAULT"] and set(runs.rows) == {1}

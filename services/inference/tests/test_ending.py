@@ -1,4 +1,4 @@
-"""A server that is told to end: streams say so, what waits is refused, and the program ends at once and in order."""
+"""Shutdown by a signal: streams end in an error event, waiting requests are refused, the process exits with 0."""
 
 import os
 import signal
@@ -16,33 +16,11 @@ import httpx
 import pytest
 from memicos_testing.event_stream import ask_and_stop, events
 from memicos_testing.inference_bodies import VECTOR
+from memicos_testing.inference_metrics import parse_metric
 from memicos_testing.servers import free_port
 from memicos_testing.small_model import NAME
 
-PROGRAM = """
-import os, sys, time
-from memicos_engine.sources import source_specs
-from memicos_engine.generation.decoder import Decoder
-from memicos_inference.__main__ import main
-
-def step(self, real=Decoder.step):
-    time.sleep(0.05 if self.n_batch_rows > 1 else 0)
-    return real(self)
-
-Decoder.step = step
-ports, sys.argv[1:] = sys.argv[1:], []
-for port in ports:
-    if (process := os.fork()) == 0:
-        os.dup2(os.open(f"{port}.log", os.O_WRONLY | os.O_CREAT), 2)
-        os.environ["INFERENCE_PORT"] = port
-        main()
-    print(process, flush=True)
-for _ in ports:
-    process, status = os.wait()
-    print(process, os.waitstatus_to_exitcode(status), flush=True)
-"""
-"""The program once for each port, a model that takes its time when it has more than one text to write; the modules,
-which take long, are imported once. Prints the processes, and then which has ended with what status."""
+PROGRAM = Path(__file__).with_name("slow_servers.py")
 LONG: dict[str, Any] = {
     "model": NAME,
     "prompt": "Alice",
@@ -63,7 +41,7 @@ class Running:
 
 @pytest.fixture(scope="module")
 def programs(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[IO[str], list[Running]]]:
-    """Two of them, ready, with room for three texts at a time; and what is printed as they end."""
+    """Two servers that are ready, each with INFERENCE_MAX_ROWS=3; and the output that has their exit statuses."""
     ports = [free_port(), free_port()]
     folder = tmp_path_factory.mktemp("logs")
     own = {
@@ -74,21 +52,21 @@ def programs(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         "INFERENCE_MAX_ROWS": "3",
         "INFERENCE_SELFTEST_SECONDS": "0",
     }
-    command = [sys.executable, "-c", PROGRAM, *map(str, ports)]
+    command = [sys.executable, str(PROGRAM), *map(str, ports)]
     with subprocess.Popen(command, env=os.environ | own, cwd=folder, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         running = [
             Running(f"http://127.0.0.1:{port}", int(parent.stdout.readline()), folder / f"{port}.log") for port in ports
         ]
         try:
-            for one in running:
-                with httpx.Client(base_url=one.url) as http:
+            for server in running:
+                with httpx.Client(base_url=server.url) as http:
                     until(lambda http=http: _is_ready(http))
             yield parent.stdout, running
         finally:
-            for one in running:
+            for server in running:
                 with suppress(ProcessLookupError):
-                    os.kill(one.process, signal.SIGKILL)
+                    os.kill(server.process, signal.SIGKILL)
 
 
 def _is_ready(http: httpx.Client) -> bool:
@@ -98,15 +76,19 @@ def _is_ready(http: httpx.Client) -> bool:
         return False
 
 
-def until(true: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 30
-    while not true():
+    while not condition():
         assert time.monotonic() < end
-        time.sleep(0.05)
+        time.sleep(0.02)
+
+
+def metric(url: str, name: str) -> dict[str, float]:
+    return parse_metric(httpx.get(f"{url}/metrics").text, name)
 
 
 class Reader(threading.Thread):
-    """Asks and reads: `status` and `text` are of the answer so far."""
+    """Sends a request and reads the response; `status` and `text` are those of the response so far."""
 
     def __init__(self, url: str, **values: Any) -> None:
         super().__init__()
@@ -121,17 +103,19 @@ class Reader(threading.Thread):
 
 
 @pytest.mark.parametrize(("number", "stopped"), [(signal.SIGTERM, False), (signal.SIGINT, True)])
-def test_streams_are_told_and_what_waits_is_refused(
+def test_streams_end_in_an_error_event_and_waiting_requests_are_refused(
     programs: tuple[IO[str], list[Running]], number: signal.Signals, stopped: bool
 ) -> None:
-    """Beside a client that does not read, too: it is not waited for long."""
+    """Also with a client that does not read: the server does not wait for it for more than a few seconds."""
     ended, running = programs
     program = running[stopped]
     url = program.url
-    one = None
+    unread = None
     if stopped:
-        one = ask_and_stop(f"{url}/v1/steer/completion", LONG | {"stream": True, "n_logprobs": 10})
-        time.sleep(2)  # more than there is room for between here and there
+        unread = ask_and_stop(f"{url}/v1/steer/completion", LONG | {"stream": True, "n_logprobs": 10})
+        until(lambda: metric(url, "tokens_out_total").get("") == LONG["n_completion_tokens"])
+        # more than the buffers of the connection hold: the response has not ended
+        assert not any("/v1/steer/completion" in label for label in metric(url, "requests_total"))
     readers = [Reader(url, stream=True), Reader(url, stream=True, stream_deltas=True)]
     for reader in readers:
         reader.start()
@@ -142,7 +126,7 @@ def test_streams_are_told_and_what_waits_is_refused(
     ]
     for reader in waiting:
         reader.start()
-    time.sleep(0.5)  # nothing tells that they have arrived
+    until(lambda: metric(url, "waiting").get('{kind="text"}') == 2)
     began = time.monotonic()
     os.kill(program.process, number)
     assert ended.readline() == f"{program.process} 0\n"
@@ -153,9 +137,9 @@ def test_streams_are_told_and_what_waits_is_refused(
         reader.join(10)
     for reader, name in zip(readers, ("message", "delta"), strict=True):
         *before, last = events(reader.text)
-        assert {one for one, _ in before} == {name}
+        assert {event_name for event_name, _ in before} == {name}
         assert last == ("error", {"error": "The server is shutting down.", "cause": "stopping"})
     for reader in waiting:
         assert reader.status == 503 and '"cause":"stopping"' in reader.text and int(reader.headers["retry-after"]) > 0
-    if one is not None:
-        one.close()
+    if unread is not None:
+        unread.close()

@@ -94,6 +94,18 @@ async def test_streams_and_other_requests_go_on_while_a_source_is_loaded(
     assert loads.threads == ["sources"]
 
 
+async def test_no_thread_stays_behind_after_a_load(http: httpx.AsyncClient, loads: Loads) -> None:
+    """A second thread with OpenMP threads of its own would slow every later forward pass down."""
+    loads.go.set()
+    path, body = COLD_REQUESTS[0]
+    assert (await http.post(path, json=body)).status_code == 200
+    assert loads.threads == ["sources"]
+    for thread in threading.enumerate():
+        if thread.name == "sources":
+            await asyncio.to_thread(thread.join, 20)
+            assert not thread.is_alive()
+
+
 async def test_one_load_serves_all_that_wait_for_it_and_its_failure_fails_all(
     http: httpx.AsyncClient, loads: Loads
 ) -> None:

@@ -46,7 +46,9 @@ async def test_while_it_loads(settings: MakeSettings, monkeypatch: pytest.Monkey
     monkeypatch.setattr(model_loading, "load_model", slow)
     try:
         async with served(settings(sae_sets=())) as http:
-            await asyncio.sleep(0.1)
+            async with asyncio.timeout(20):
+                while (await http.get("/health")).json()["progress_fraction"] != 0.25:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
             assert (await http.get("/health")).json() == {
                 "status": "healthy",
                 "ready": False,

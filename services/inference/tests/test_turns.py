@@ -1,4 +1,4 @@
-"""Who runs when: captures between the steps of a generation, vanished clients, refusals of what can't wait."""
+"""Order of work in the model's thread: captures between steps, clients that disconnect, requests that are refused."""
 
 import asyncio
 import threading
@@ -15,6 +15,7 @@ from memicos_inference_client import Client
 from memicos_inference_client.api.activation import activation_single
 from memicos_inference_client.api.steer import steer_completion
 from memicos_inference_client.models import CompletionRequest, SingleRequest, SingleResponse
+from memicos_testing.inference_metrics import disconnects, until_disconnects, until_rows
 from memicos_testing.servers import Serve
 from memicos_testing.small_model import NAME
 
@@ -49,12 +50,12 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
     steps = Steps()
 
     def held(real: Callable[..., list[Generation]]) -> Callable[..., list[Generation]]:
-        def run(self: Decoder, *most: int) -> list[Generation]:
+        def run(self: Decoder, *args: Any) -> list[Generation]:
             steps.reached.set()
             assert steps.go.wait(30)
-            advanced = real(self, *most)
+            advanced = real(self, *args)
             steps.taken += len(advanced)
-            steps.sizes += [one.n_tokens for one in advanced]
+            steps.sizes += [generation.n_tokens for generation in advanced]
             return advanced
 
         return run
@@ -79,15 +80,6 @@ async def until_submitted(steps: Steps, number: int) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError(steps.submitted)
-
-
-async def settled(steps: Steps) -> int:
-    """Steps taken once no more are."""
-    while True:
-        before = steps.taken
-        await asyncio.sleep(0.3)
-        if steps.taken == before:
-            return before
 
 
 async def test_a_capture_runs_between_two_steps(client: Client, steps: Steps) -> None:
@@ -125,24 +117,28 @@ async def test_a_client_that_leaves_frees_its_generation_within_a_step(
     async with httpx.AsyncClient(base_url=url) as http:
         task = asyncio.create_task(http.post("/v1/steer/completion", json=LONG | {"stream": stream}))
         await asyncio.to_thread(steps.reached.wait)
+        left = await disconnects(http)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    # the server hears of it while the step is held
-    await asyncio.sleep(0.5)
-    steps.go.set()
-    answer = await activation_single.asyncio(client=client, body=SingleRequest.from_dict(SHORT))
-    assert isinstance(answer, SingleResponse)
-    assert await settled(steps) <= 2
+        await until_disconnects(http, left + 1)
+        steps.go.set()
+        answer = await activation_single.asyncio(client=client, body=SingleRequest.from_dict(SHORT))
+        assert isinstance(answer, SingleResponse)
+        await until_rows(http, 0)
+    assert steps.taken <= 2
 
 
-async def test_a_reader_that_leaves_a_stream_frees_it(client: Client, steps: Steps) -> None:
-    async with aclosing(steer_completion.astream(client=client, body=CompletionRequest.from_dict(LONG))) as frames:
-        await anext(frames)
-        steps.go.clear()
-    taken = steps.taken
-    await asyncio.sleep(0.5)
-    steps.go.set()
-    assert await settled(steps) <= taken + 2
+async def test_a_reader_that_leaves_a_stream_frees_it(url: str, client: Client, steps: Steps) -> None:
+    async with httpx.AsyncClient(base_url=url) as http:
+        left = await disconnects(http)
+        async with aclosing(steer_completion.astream(client=client, body=CompletionRequest.from_dict(LONG))) as frames:
+            await anext(frames)
+            steps.go.clear()
+        taken = steps.taken
+        await until_disconnects(http, left + 1)
+        steps.go.set()
+        await until_rows(http, 0)
+    assert steps.taken <= taken + 2
 
 
 async def test_more_than_may_wait_are_refused_and_the_others_served(serve: Serve, steps: Steps) -> None:
@@ -161,7 +157,7 @@ async def test_more_than_may_wait_are_refused_and_the_others_served(serve: Serve
         # one that gives up makes room
         waiting[0].cancel()
         await asyncio.gather(waiting[0], return_exceptions=True)
-        await asyncio.sleep(0.3)
+        await until_disconnects(http, 1)
         late = asyncio.create_task(http.post("/v1/activation/single", json=SHORT))
         await until_submitted(steps, 4)
         steps.go.set()
@@ -204,7 +200,7 @@ async def test_a_generation_waits_for_memory_and_one_that_can_never_fit_is_refus
         await until_submitted(steps, 6)
         fourth.cancel()
         await asyncio.gather(fourth, return_exceptions=True)
-        await asyncio.sleep(0.3)
+        await until_disconnects(http, 1)
         steps.go.set()
         assert (await fifth).status_code == 200 and steps.taken <= 105 + 2 + 60
 

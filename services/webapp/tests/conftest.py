@@ -327,6 +327,14 @@ def make_settings(url: str, **changes: object) -> Settings:
     return Settings(_env_file=None, database_url=url, **changes)  # pyright: ignore[reportCallIssue]
 
 
+CHECK_AT_EACH_REQUEST = {
+    "inference_status_seconds": 0,
+    "inference_capabilities_seconds": 0,
+    "inference_poll_seconds": 0,
+}
+"""Nothing that is known of an inference server is believed, so that a test may change it at any time."""
+
+
 @dataclass(frozen=True)
 class Served:
     """A server and what it serves."""
@@ -351,9 +359,7 @@ def inference(served_inference: Served) -> Iterator[FakeInferenceServer]:
 
 @pytest.fixture(scope="session")
 async def app(loaded_url: str, served_inference: Served) -> AsyncIterator[FastAPI]:
-    settings = make_settings(
-        loaded_url, inference_url=served_inference.url, inference_status_seconds=0, inference_capabilities_seconds=0
-    )
+    settings = make_settings(loaded_url, inference_url=served_inference.url, **CHECK_AT_EACH_REQUEST)
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         yield app
@@ -371,7 +377,7 @@ async def _started(url: str, **changes: object) -> AsyncIterator[httpx.AsyncClie
     app = create_app(
         make_settings(
             url,
-            **{"embed_every_seconds": 0, "inference_status_seconds": 0, "inference_capabilities_seconds": 0, **changes},
+            **{"embed_every_seconds": 0, **CHECK_AT_EACH_REQUEST, **changes},
         )
     )
     async with app.router.lifespan_context(app), client_of(app) as client:

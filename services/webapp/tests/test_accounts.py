@@ -215,6 +215,21 @@ async def test_scopes_of_keys(beyond: httpx.AsyncClient, own_url: str, scopes: t
     assert (await beyond.get("/api/feature/small/1-res/5", headers={"X-Api-Key": key})).status_code == 200
 
 
+@pytest.mark.parametrize(("scopes", "status"), [((), 403), (("read", "write"), 403), (("admin",), 200)])
+async def test_settings_of_the_server_are_the_owners(
+    beyond: httpx.AsyncClient, own_url: str, scopes: tuple[Scope, ...], status: int
+) -> None:
+    path, body = "/api/admin/inference-hosts", {"name": "second", "url": "http://127.0.0.1:9"}
+    key = {"X-Api-Key": await new_key(own_url, *scopes)}
+    assert (await beyond.get(path)).status_code == 403
+    assert (await beyond.get(path, headers=key)).status_code == status
+    assert (await beyond.post(path, json=body, headers=key)).status_code == status
+    await sign_in(beyond, own_url)
+    assert (await beyond.get(path)).status_code == 200
+    assert (await beyond.delete(f"{path}/second")).status_code == 403
+    assert (await beyond.delete(f"{path}/second", headers=ORIGIN)).status_code == (200 if status == 200 else 404)
+
+
 async def test_keys_expire_and_note_their_use(beyond: httpx.AsyncClient, own_url: str) -> None:
     key = {"X-Api-Key": await new_key(own_url, "write", days=0.5)}
     assert (await beyond.post(LABEL, json=CHOICE, headers=key)).status_code == 200

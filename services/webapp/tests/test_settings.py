@@ -30,6 +30,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "MEMICOS_DATA": "there",
         "MEMICOS_EMBEDDER": "minilm",
         "MEMICOS_LOG_FORMAT": "json",
+        "MEMICOS_INFERENCE_HOSTS": "other=http://other",
     }
     expected = {}
     for name, set_by in names().items():
@@ -57,6 +58,15 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         ("MEMICOS_PORT", "0"),
         ("MEMICOS_LOG_FORMAT", "xml"),
         ("INFERENCE_URL", "localhost:5002"),
+        ("MEMICOS_INFERENCE_HOSTS", "http://127.0.0.1:5002"),
+        ("MEMICOS_INFERENCE_HOSTS", "gpt2=127.0.0.1:5002"),
+        ("MEMICOS_INFERENCE_HOSTS", "gpt2=ftp://127.0.0.1"),
+        ("MEMICOS_INFERENCE_HOSTS", "gpt2=http://user:password@127.0.0.1"),
+        ("MEMICOS_INFERENCE_HOSTS", "gpt2=http://127.0.0.1:99999"),
+        ("MEMICOS_INFERENCE_HOSTS", "gpt2=http://one,gpt2=http://two"),
+        ("MEMICOS_INFERENCE_HOSTS", "one=http://host/,two=http://host"),
+        ("MEMICOS_INFERENCE_HOSTS", "GPT 2=http://host"),
+        ("MEMICOS_INFERENCE_HOSTS", ","),
         ("AUTOINTERP_URL", "ftp://host"),
         ("MEMICOS_EMBEDDER", "word2vec"),
         ("MEMICOS_EMBEDDER", "openai"),
@@ -71,6 +81,8 @@ def test_what_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, v
         read("embed")
     words = str(caught.value.code)
     assert words.startswith("embed: bad setting: ") and name in words and "\n" not in words
+    # it may be a secret
+    assert "password@" not in words
 
 
 def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:

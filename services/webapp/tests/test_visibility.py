@@ -223,6 +223,10 @@ WITHOUT_DATA = {
     ("POST", "/account/sessions/{session_id}/revoke"),
     ("POST", "/account/api-keys/{key_id}/revoke"),
     ("GET", "/{model}/{source}/{index}/explain"),
+    ("GET", "/api/admin/inference-hosts"),
+    ("POST", "/api/admin/inference-hosts"),
+    ("PATCH", "/api/admin/inference-hosts/{name}"),
+    ("DELETE", "/api/admin/inference-hosts/{name}"),
 }
 """Routes that read nothing that a person stored."""
 

@@ -18,6 +18,7 @@ GROUP_HELP = {
     "sae": "Add and check SAEs of your own.",
     "model": "Inspect language models.",
     "api-key": "Make, list and revoke keys for programs that write to the webapp.",
+    "hosts": "List, add and remove the inference servers of a webapp.",
 }
 EXTRAS = {
     "generate": "generate",
@@ -28,6 +29,7 @@ EXTRAS = {
     "import": "webapp",
     "owner-link": "webapp",
     "api-key": "webapp",
+    "hosts": "webapp",
 }
 """The extra of the distribution `memicos` that installs each sub-command or group, in the order of `memicos --help`."""
 NOT_INSTALLED = 2

@@ -33,7 +33,8 @@ from memicos_webapp.features import api as features_api
 from memicos_webapp.features import pages as features_pages
 from memicos_webapp.health import api as health_api
 from memicos_webapp.inference import pages as inference_pages
-from memicos_webapp.inference import service as inference_service
+from memicos_webapp.inference_hosts import api as inference_hosts_api
+from memicos_webapp.inference_hosts import background as background_inference
 from memicos_webapp.security import middleware
 from memicos_webapp.security.body_checks import check_body_text
 from memicos_webapp.settings import Settings
@@ -49,6 +50,7 @@ API: tuple[APIRouter, ...] = (
     search_api.router,
     explanations_api.router,
     steering_api.router,
+    inference_hosts_api.router,
 )
 """JSON routes, each router with one tag."""
 
@@ -67,7 +69,7 @@ PAGES: tuple[APIRouter, ...] = (
 )
 
 PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
-    inference_service.inference_lifespan,
+    background_inference.lifespan,
     autointerp_client.lifespan,
     background_embedder.lifespan,
     background_cleanup.lifespan,

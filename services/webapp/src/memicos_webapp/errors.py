@@ -58,6 +58,12 @@ class NotFound(Fault):
     status = 404
 
 
+class Conflict(Fault):
+    """What is to be made exists already."""
+
+    status = 409
+
+
 class TooManyRequests(Fault):
     """A limit per visitor or in all is reached; `retry_after` seconds later the request may be repeated."""
 
@@ -95,6 +101,7 @@ TITLES = {
     403: "Refused",
     404: "Not found",
     405: "Method not allowed",
+    409: "Conflict",
     413: "Too large",
     422: "Invalid request",
     429: "Too many requests",

@@ -10,6 +10,8 @@ from memicos_service.server import is_loopback
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from memicos_webapp.inference.host_config import parse_hosts
+
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """Names by which a browser reaches its own machine."""
 
@@ -90,7 +92,18 @@ class Settings(BaseSettings):
         default="http://127.0.0.1:5002",
         pattern=r"^https?://",
         validation_alias="INFERENCE_URL",
-        description="Where the inference server is.",
+        description="Where the inference server is, where there is one; MEMICOS_INFERENCE_HOSTS names several.",
+    )
+    inference_hosts: str = Field(
+        default="",
+        description="Inference servers as name=URL,name=URL, in place of INFERENCE_URL. The secret of the host gpt2 is "
+        "INFERENCE_SECRET_GPT2 where that is set, else INFERENCE_SECRET.",
+    )
+    inference_poll_seconds: float = Field(
+        default=2,
+        ge=0,
+        description="How often the inference servers are checked in the background, and the table of hosts is read "
+        "again; 0: never, requests check them.",
     )
     inference_secret: SecretStr | None = Field(
         default=None,
@@ -121,7 +134,7 @@ class Settings(BaseSettings):
         description="How long pages and requests wait for such a check before they use the last known state.",
     )
     inference_capabilities_seconds: float = Field(
-        default=60,
+        default=5,
         ge=0,
         description="How long the inference server's capabilities (sources, limits) are believed. A source that they "
         "lack is looked for at once.",
@@ -220,6 +233,12 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return service_settings.empty_is_unset(value)
+
+    @field_validator("inference_hosts")
+    @classmethod
+    def _valid_hosts(cls, value: str) -> str:
+        parse_hosts(value)
+        return value
 
     @model_validator(mode="after")
     def _has_key(self) -> Self:

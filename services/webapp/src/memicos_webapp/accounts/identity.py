@@ -23,6 +23,10 @@ SIGN_IN = (
     "Writes are refused without the owner's session or an API key. Run `memicos owner-link` where the server runs and "
     f"open the link that it prints, or send a key of `memicos api-key create NAME --scope write` as {KEY_HEADER}."
 )
+OWNER_ONLY = (
+    "This is for the owner of the server. Run `memicos owner-link` where the server runs and open the link that it "
+    f"prints, or send a key of `memicos api-key create NAME --scope admin` as {KEY_HEADER}."
+)
 READING_KEY = "This API key may only read. Make one that may write: `memicos api-key create NAME --scope write`."
 
 
@@ -56,6 +60,13 @@ def identity_by_address(request: Request) -> Identity:
 def known_identity(request: Request) -> Identity:
     """The identity that `accounts.viewer.current_identity` found; before routing, as on a 404, only the address's."""
     return getattr(request.state, "identity", None) or identity_by_address(request)
+
+
+def owner_problem(settings: Settings, identity: Identity, changes: bool) -> str | None:
+    """Why a request of this identity may not see, or with `changes` change, settings of the server; None if it may."""
+    if changes and settings.read_only:
+        return READ_ONLY
+    return None if identity.viewer.admin else OWNER_ONLY
 
 
 def write_problem(settings: Settings, identity: Identity) -> str | None:

@@ -20,7 +20,8 @@ from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database, DatabaseDep
 from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.formatting import url_segment
-from memicos_webapp.inference.pages import TEMPORARY, waiting
+from memicos_webapp.inference.errors import NotReady
+from memicos_webapp.inference.pages import waiting
 from memicos_webapp.inference.service import Inference, InferenceDep, check_texts
 from memicos_webapp.settings import Settings
 from memicos_webapp.templating import render
@@ -186,7 +187,7 @@ async def search_results(
     )
     try:
         results = await service.search(database, viewer, inference, query, page.text)
-    except TEMPORARY as fault:
+    except NotReady as fault:
         return waiting(request, fault, _own_address(request))
     best = results.results[0].activation if results.results else None
     return render(
@@ -218,7 +219,7 @@ async def token_search_results(
     )
     try:
         results = await token_search.search_by_token(database, viewer, inference, query, page.text)
-    except TEMPORARY as fault:
+    except NotReady as fault:
         return waiting(request, fault, _own_address(request))
     counted = [token for token in results.tokens if not (token.ignored and page.ignore_bos)]
     strongest = max((item for token in counted for item in token.features), key=lambda item: item.value, default=None)

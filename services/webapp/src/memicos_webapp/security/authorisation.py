@@ -1,12 +1,13 @@
-"""Who may change stored data."""
+"""Who may change stored data, and who the settings of the server."""
 
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from memicos_webapp.accounts.identity import KEY_HEADER, write_problem
+from memicos_webapp.accounts.identity import KEY_HEADER, Identity, owner_problem, write_problem
 from memicos_webapp.accounts.viewer import IdentityDep
 from memicos_webapp.errors import Refused, Unauthenticated
+from memicos_webapp.security.middleware import SAFE_METHODS
 from memicos_webapp.settings import Settings
 
 WRITE_REFUSED = (
@@ -16,15 +17,12 @@ WRITE_REFUSED = (
 """Description of status 403 of routes that write, in the OpenAPI document."""
 
 
-async def require_write(request: Request, identity: IdentityDep) -> None:
-    """Allow a write to the local owner on loopback, a session of the owner, or an API key with the scope `write`.
-
-    Raises:
-        Refused: none of these, the server is read-only, or a session's request does not say which page made it.
-        Unauthenticated: X-Api-Key holds no key of memicos.
+def _refuse(request: Request, settings: Settings, identity: Identity, problem: str | None) -> None:
     """
-    settings: Settings = request.app.state.settings
-    problem = write_problem(settings, identity)
+    Raises:
+        Refused: there is a problem, or a session's request does not say which page made it.
+        Unauthenticated: there is a problem, and X-Api-Key holds no key of memicos.
+    """
     if problem is not None:
         if identity.method == "none" and request.headers.get(KEY_HEADER) and not settings.read_only:
             raise Unauthenticated(
@@ -32,12 +30,37 @@ async def require_write(request: Request, identity: IdentityDep) -> None:
             )
         raise Refused(problem)
     # every browser names the page's site on a POST; the middleware refuses those of other sites
-    if identity.method == "session" and not {"origin", "sec-fetch-site"} & set(request.headers):
+    from_browser = {"origin", "sec-fetch-site"} & set(request.headers)
+    if identity.method == "session" and request.method not in SAFE_METHODS and not from_browser:
         raise Refused(
             "A request with a session's cookie has to send Origin, as browsers do. Programs use an API key instead: "
             "`memicos api-key create NAME --scope write`."
         )
 
 
+async def require_write(request: Request, identity: IdentityDep) -> None:
+    """Allow a write to the local owner on loopback, a session of the owner, or an API key with the scope `write`.
+
+    Raises:
+        Refused, Unauthenticated: it is none of these, or the server is read-only.
+    """
+    settings: Settings = request.app.state.settings
+    _refuse(request, settings, identity, write_problem(settings, identity))
+
+
+async def require_owner(request: Request, identity: IdentityDep) -> None:
+    """Allow reading and changing settings of the server to its owner: on loopback, by a session or an `admin` key.
+
+    Raises:
+        Refused, Unauthenticated: it is not the owner, or a change on a read-only server.
+    """
+    settings: Settings = request.app.state.settings
+    problem = owner_problem(settings, identity, changes=request.method not in SAFE_METHODS)
+    _refuse(request, settings, identity, problem)
+
+
 WriteAccess = Annotated[None, Depends(require_write)]
 """Parameter of every route that changes stored data."""
+
+OwnerAccess = Annotated[None, Depends(require_owner)]
+"""Parameter of every route that reads or changes settings of the server."""
