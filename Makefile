@@ -3,13 +3,13 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MEMBERS := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing packages/engine packages/pipeline[generate] \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client packages/clients/memicos-client \
-	services/webapp services/inference services/autointerp
+	services/webapp[embedded] services/inference services/autointerp
 TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest pytest-asyncio pytest-xdist playwright axe-playwright-python \
 	glassllm psutil python-dotenv schemathesis neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
 # the services that need no torch, and what their tests use
 LIGHT := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \
-	packages/clients/memicos-client services/webapp services/autointerp
+	packages/clients/memicos-client services/webapp[embedded] services/autointerp
 LIGHT_TOOLS := pytest pytest-asyncio pytest-xdist schemathesis neuronpedia neuronpedia-autointerp-client
 UV := .venv/bin/uv
 BIN := .venv/bin
@@ -64,6 +64,51 @@ autointerp-localhost-dev: setup ## run autointerp alone (ENV_FILE=… for its se
 init-env: ## write deploy/docker/.env once, with random secrets; a file that exists is checked and left as it is
 	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.stack_env write
 
+# Docker. The stacks are in deploy/docker, docs/deploy.md describes them. STACK checks what they need before they start.
+STACK = @$(PYTHON) deploy/docker/stack.py
+
+webapp-demo-build: init-env ## build the demo's images
+	$(STACK) build demo
+
+webapp-demo-run: init-env ## run the whole demo until webapp-demo-down
+	$(STACK) up demo
+
+webapp-demo-down: ## stop the demo; its data is kept
+	$(STACK) down demo
+
+webapp-demo-logs: ## follow the demo's logs
+	$(STACK) logs demo
+
+webapp-localhost-build: init-env ## build webapp and autointerp
+	$(STACK) build webapp
+
+webapp-localhost-run: init-env ## run PostgreSQL, webapp and autointerp with an empty database
+	$(STACK) up webapp
+
+webapp-localhost-down: ## stop them, and inference and autointerp of the commands below; data is kept
+	$(STACK) down webapp
+
+webapp-localhost-logs: ## follow their logs
+	$(STACK) logs webapp
+
+inference-localhost-build: init-env ## build inference for CPUs (MODEL_SOURCESET=…)
+	$(STACK) build inference
+
+inference-localhost-run: init-env ## run inference on a model (MODEL_SOURCESET=gpt2-small.res-jb), on port 5002
+	$(STACK) up inference
+
+inference-localhost-build-gpu: init-env ## build inference for CUDA (MODEL_SOURCESET=…)
+	$(STACK) build inference-gpu
+
+inference-localhost-run-gpu: init-env ## run it on an NVIDIA GPU (MODEL_SOURCESET=…)
+	$(STACK) up inference-gpu
+
+autointerp-localhost-build: init-env ## build autointerp
+	$(STACK) build autointerp
+
+autointerp-localhost-run: init-env ## run autointerp alone, on port 5003
+	$(STACK) up autointerp
+
 ##@ Contracts
 
 openapi: setup ## write schemas/openapi/*.yaml from the services (ONLY=inference for one of them)
@@ -86,7 +131,7 @@ test: test-light ## run every test (browser tests need Chromium); PYTEST_ARGS=�
 
 .venv-light/.ok: .venv/.ok
 	@test -x .venv-light/bin/python || $(UV) venv -q -p .venv/bin/python .venv-light
-	$(UV) pip install -q -p .venv-light -c requirements.lock $(LIGHT_TOOLS) $(foreach m,$(LIGHT),-e $(m))
+	$(UV) pip install -q -p .venv-light -c requirements.lock $(LIGHT_TOOLS) $(foreach m,$(LIGHT),-e "$(m)")
 	@touch $@
 
 test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
@@ -121,6 +166,9 @@ visibility: setup ## fail where stored data could be read past catalog/visibilit
 format: setup ## put imports and formatting right
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
+
+test-stack: setup ## run the stacks on a real docker engine: start, use, kill, stop; no part of `make test`
+	$(BIN)/pytest $(PYTEST_ARGS) -s tests/stack
 
 ##@ Releases
 

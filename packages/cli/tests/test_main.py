@@ -9,8 +9,8 @@ import pytest
 from memicos_cli import main
 from typer.testing import CliRunner
 
-COMMANDS = ["generate", "recompute", "sae", "model", "selftest", "import", "owner-link", "api-key", "hosts"]
-WEBAPP_COMMANDS = ("import", "owner-link", "api-key", "hosts")
+WEBAPP_COMMANDS = ("import", "owner-link", "api-key", "embed", "hosts")
+COMMANDS = ["generate", "recompute", "sae", "model", "selftest", *WEBAPP_COMMANDS]
 
 
 def entry(name: str, value: str) -> EntryPoint:

@@ -340,7 +340,7 @@ async def test_the_owner_is_not_limited_and_the_local_embedder_is_free(paid_url:
         ({"query": "ab"}, 400, "A query has at least 3 characters; this one has 2."),
         ({"query": "  a   "}, 400, "this one has 1."),
         ({"query": "whale\0"}, 400, "query has a NUL character"),
-        ({"query": "x" * 201}, 400, "The query has 201 characters, at most 200 are taken."),
+        ({"query": "x" * 201}, 400, "The query has 201 characters; at most 200 are allowed."),
         ({"query": None}, 422, "query"),
         ({"offset": -1}, 422, "offset"),
         ({"offset": 10**9}, 422, "offset"),

@@ -478,6 +478,8 @@ async def test_the_form_is_replaced_by_what_has_to_be_set(
     async with started(own_url, autointerp_url=down) as without_server:
         answer = await without_server.get("/small/1-res/5/explain", headers=HTMX)
         assert answer.status_code == 200 and f"Autointerp is not running at {down}" in answer.text
+        commands = [text for _, text in Page(answer.text).find("code")]
+        assert commands == ["make demo", "make autointerp-localhost-dev"] and "`" not in answer.text
     assert (await client.get("/small/1-res/5/explain")).headers["location"] == "/small/1-res/5"
 
 

@@ -209,6 +209,7 @@ PROBES: dict[tuple[str, str], list[Probe]] = {
     ("POST", "/explanations/{explanation_id}/label"): [
         Probe("/explanations/1/label", SOURCE, "location: /hidden/1-hid/", status=303, form={"chosen": "false"})
     ],
+    ("GET", "/{model}/inference/hosts"): [Probe("/hidden/inference/hosts", SOURCE, "inference ready")],
     ("GET", "/{model}/inference"): [Probe("/hidden/inference", SOURCE, "inference ready")],
     ("GET", "/{model}/{source}/inference"): [Probe("/hidden/1-hid/inference", SOURCE, "inference ready")],
 }

@@ -29,6 +29,7 @@ EXTRAS = {
     "import": "webapp",
     "owner-link": "webapp",
     "api-key": "webapp",
+    "embed": "webapp",
     "hosts": "webapp",
 }
 """The extra of the distribution `memicos` that installs each sub-command or group, in the order of `memicos --help`."""

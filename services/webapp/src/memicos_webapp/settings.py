@@ -278,7 +278,7 @@ def variable(field: str) -> str:
 
 
 def at_most(field: str) -> str:
-    """A limit that is a setting, in the words of the API's documentation."""
+    """A limit that is a setting, as descriptions of the API say it."""
     return f"at most {Settings.model_fields[field].default:g} (setting {variable(field)})"
 
 

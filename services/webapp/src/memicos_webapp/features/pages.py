@@ -44,8 +44,10 @@ async def feature_page(
         top_count=len(groups[0].examples) if groups else 0,
         activation_bars=view.bars(row.activation_histogram, 0, row.max_activation, logarithmic=True),
         logit_bars=view.bars(row.logit_histogram, row.logit_min, row.logit_max, logarithmic=False),
-        recipe=recipes.words(recipes.of_dataset(detail.source)),
-        recompute=recipes.command(str(request.base_url), detail.source.model_id, detail.source.name, row.index),
+        recipe=recipes.describe(recipes.dataset_recipe(detail.source)),
+        recompute=recipes.recompute_command(
+            str(request.base_url), detail.source.model_id, detail.source.name, row.index
+        ),
         methods=view.METHODS,
         editor_id=viewer.account_id if may_write and request.query_params.get("embed") != "true" else None,
         steer_strength=f"{default_strength(row.max_activation, detail.source.residual_norm):g}",

@@ -134,17 +134,17 @@ def groups(detail: FeatureDetail, top_limit: int, whole: bool) -> list[Group]:
     for example in stored:
         if example.group != TOP_GROUP and (example.context.number, example.position) not in shown:
             by_group[example.group].append(_example(detail, example, whole))
-    made = []
+    sections = []
     if top:
         examples = [_example(detail, example, whole) for example in top]
-        made.append(Group(None, row.max_activation, None, examples))
+        sections.append(Group(None, row.max_activation, None, examples))
     intervals = len(row.quantile_shares)
     for group in sorted(by_group, reverse=True):
         low = row.max_activation * (group - 1) / intervals
         high = row.max_activation * group / intervals
         examples = sorted(by_group[group], key=lambda example: -example.value)
-        made.append(Group(low, high, row.quantile_shares[group - 1], examples))
-    return made
+        sections.append(Group(low, high, row.quantile_shares[group - 1], examples))
+    return sections
 
 
 def bars(counts: Sequence[int], low: float, high: float, logarithmic: bool) -> Markup:
@@ -157,19 +157,19 @@ def bars(counts: Sequence[int], low: float, high: float, logarithmic: bool) -> M
     scaled = [math.log1p(number) if logarithmic else float(number) for number in counts]
     highest, step = max(scaled), 100 / len(counts)
     width = (high - low) / len(counts)
-    made = []
+    rects = []
     for i, (number, size) in enumerate(zip(counts, scaled, strict=True)):
         if number == 0:
             continue
         height = max(0.7, 66 * size / highest)
         start = low + i * width
         positive = ' class="pos"' if start + width / 2 >= 0 else ""
-        made.append(
+        rects.append(
             f'<rect{positive} x="{i * step:.2f}" y="{70 - height:.1f}" width="{step * 0.86:.2f}" '
             f'height="{height:.1f}"><title>{format_value(start)} to {format_value(start + width)}: '
             f"{format_count(number)}</title></rect>"
         )
-    return Markup("".join(made))
+    return Markup("".join(rects))
 
 
 METHODS = {
