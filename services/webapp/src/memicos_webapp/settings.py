@@ -7,8 +7,9 @@ from typing import Any, Literal, Self
 from memicos_service import settings as service_settings
 from memicos_service.logs import LogFormat
 from memicos_service.server import is_loopback
+from memicos_service.variable_names import ServiceSettings
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from memicos_webapp.inference.host_config import parse_hosts
 
@@ -16,7 +17,7 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """Names by which a browser reaches its own machine."""
 
 
-class Settings(BaseSettings):
+class Settings(ServiceSettings):
     """Settings of the webapp. A field `x` is set by `MEMICOS_X`, unless it names another variable."""
 
     model_config = SettingsConfigDict(
@@ -285,6 +286,8 @@ def at_most(field: str) -> str:
 def read(program: str) -> Settings:
     """The settings; ends `program` with one line on standard error where a value is invalid."""
     try:
-        return Settings()
+        return service_settings.read(Settings)
     except ValidationError as error:
         sys.exit(f"{program}: bad setting: {service_settings.problems(Settings, error)}")
+    except ValueError as error:
+        sys.exit(f"{program}: {error}.")
