@@ -4,6 +4,7 @@
 What must be seen is computed here from the rules, not by the code under test.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,8 @@ from memicos_webapp.settings import Settings
 
 SECRET = "Zanzibar"
 OWNER, OTHER = Viewer(2), Viewer(3)
+CONCURRENT = 8
+"""Requests at the same time: most of a request is waiting for PostgreSQL."""
 VIEWERS = {"owner": OWNER, "other": OTHER, "nobody": NOBODY}
 
 Level = Literal["model", "release", "source_set", "source"]
@@ -346,19 +349,25 @@ async def test_who_reads_what(
 ) -> None:
     await change(hidden_url, level, visibility, OWNER.account_id)
     wrong = []
+    requests = [(method, probe) for (method, _), probes in PROBES.items() for probe in probes]
+    slots = asyncio.Semaphore(CONCURRENT)
+
+    async def response(method: str, probe: Probe) -> tuple[int, str]:
+        async with slots:
+            return await ask(client, method, probe)
+
     for name, viewer in VIEWERS.items():
         see_as(app, viewer)
-        for (method, _), probes in PROBES.items():
-            for probe in probes:
-                seen = shown(level, visibility, viewer, probe.named)
-                exists = shown(level, visibility, viewer, probe.exists or probe.named)
-                status, text = await ask(client, method, probe)
-                expected = probe.status if exists else probe.missing
-                if status != expected or (probe.marker in text) != seen or (not exists and SECRET in text):
-                    wrong.append(
-                        f"{name}: {method} {probe.path} {probe.body or ''}: status {status} for {expected}, "
-                        f"{probe.marker!r} in it: {probe.marker in text} for {seen}"
-                    )
+        responses = await asyncio.gather(*(response(method, probe) for method, probe in requests))
+        for (method, probe), (status, text) in zip(requests, responses, strict=True):
+            seen = shown(level, visibility, viewer, probe.named)
+            exists = shown(level, visibility, viewer, probe.exists or probe.named)
+            expected = probe.status if exists else probe.missing
+            if status != expected or (probe.marker in text) != seen or (not exists and SECRET in text):
+                wrong.append(
+                    f"{name}: {method} {probe.path} {probe.body or ''}: status {status} for {expected}, "
+                    f"{probe.marker!r} in it: {probe.marker in text} for {seen}"
+                )
     assert not wrong, "\n".join(wrong)
 
 
