@@ -238,7 +238,7 @@ async def test_keys_expire_and_note_their_use(beyond: httpx.AsyncClient, own_url
             "SELECT last_used_at > now() - interval '1 minute', expires_at - created_at = interval '12 hours' "
             "FROM api_key"
         )
-        assert tuple(row) == (True, True)
+        assert row and tuple(row) == (True, True)
         await connection.execute("UPDATE api_key SET expires_at = now() - interval '1 second'")
     for answer in (
         await beyond.post(LABEL, json=CHOICE, headers=key),
