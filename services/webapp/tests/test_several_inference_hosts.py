@@ -85,6 +85,36 @@ async def test_idle_hosts_take_turns(pair: Pair) -> None:
     assert pair.calls == (3, 3)
 
 
+async def test_the_load_that_servers_report_counts(pair: Pair) -> None:
+    pair.a.load = 3
+    for _ in range(3):
+        assert (await pair.own_text()).status_code == 200
+    assert pair.calls == (0, 3)
+
+
+async def test_pages_and_health_name_the_hosts(started: Start, loaded_url: str) -> None:
+    down = f"http://127.0.0.1:{free_port()}"
+    small, other = FakeInferenceServer(), FakeInferenceServer(model="gpt2")
+    async with running(small.app()) as small_url, running(other.app()) as other_url:
+        hosts = f"one={small_url},two={other_url},three={down}"
+        async with started(loaded_url, inference_hosts=hosts) as client:
+            assert 'hx-get="/small/inference/hosts"' in (await client.get("/small")).text
+            states = {host["name"]: host["state"] for host in (await client.get("/health")).json()["inference"]}
+            assert states == {"one": "unknown", "two": "unknown", "three": "unknown"}
+            shown = Page((await client.get("/small/inference/hosts")).text).text()
+            assert shown == "Server State Sources one inference ready 3 three inference is not running –"
+            health = (await client.get("/health")).json()
+            assert [(host["state"], host["model"]) for host in health["inference"]] == [
+                ("ready", "small"),
+                ("ready", "gpt2"),
+                ("down", None),
+            ]
+            assert health["status"] == "healthy" and down not in str(health)
+        async with started(loaded_url, inference_hosts=f"two={other_url}") as client:
+            shown = Page((await client.get("/small/inference/hosts")).text).text()
+            assert "No inference server has this model loaded" in shown
+
+
 async def test_the_least_busy_host_gets_the_request(pair: Pair) -> None:
     pair.a.delay = pair.b.delay = 1.0
     answers = await asyncio.gather(*(pair.own_text() for _ in range(4)))

@@ -163,7 +163,7 @@ async def _checked(request: Request, database: Database, viewer: Viewer, by_toke
 
 def _recompute_command(request: Request, query: PageQuery, source: str, index: int) -> str:
     """The command that recomputes the feature's activations on the text."""
-    return recipes.command(str(request.base_url), query.model, source, index, query.text)
+    return recipes.recompute_command(str(request.base_url), query.model, source, index, query.text)
 
 
 def _own_address(request: Request) -> str:
@@ -195,9 +195,9 @@ async def search_results(
         "activation_search/_features.html",
         query=page,
         chips=view.chips(results, page, FEATURES),
-        hits=view.hits(results, query),
+        results=view.shown_results(results, query),
         at_first_token=view.count_at_first_token(results, query),
-        recipes=recipes.together(results.recipes),
+        recipes=recipes.describe_sources(results.recipes),
         recompute=_recompute_command(request, page, best.source, best.index) if best else None,
         unsorted_href=f"{FEATURES}?{replace(page, sort_indexes=()).params()}",
         other_rank_href=f"{FEATURES}?{replace(page, rank='raw' if page.rank == 'share' else 'share').params()}",
@@ -230,6 +230,6 @@ async def token_search_results(
         source=name,
         per_token=PER_TOKEN,
         rows=view.tokens(results.tokens, query.source.path, page.ignore_bos),
-        recipes=recipes.together({name: results.recipe}),
+        recipes=recipes.describe_sources({name: results.recipe}),
         recompute=_recompute_command(request, page, name, strongest.index) if strongest else None,
     )

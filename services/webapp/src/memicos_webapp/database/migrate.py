@@ -1,4 +1,4 @@
-"""Alembic migrations, run at start by whoever comes first."""
+"""Alembic migrations, run by the first process that starts."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from memicos_webapp.database.embedded import DatabaseError
 from memicos_webapp.database.engine import driver_url
 
 LOCK = 0x6D656D69
-"""Advisory lock ("memi"): one process migrates, the others wait."""
+"""Key of the advisory lock ("memi" in ASCII): one process migrates, the others wait."""
 
 
 def config() -> Config:
@@ -63,12 +63,12 @@ async def _migrate(engine: AsyncEngine) -> None:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         version = int((await connection.execute(text("SHOW server_version_num"))).scalar_one())
         if version < 160000:
-            raise DatabaseError(f"PostgreSQL 16 or newer is needed, this is {version // 10000}")
+            raise DatabaseError(f"PostgreSQL 16 or newer is needed; this is {version // 10000}")
         await connection.run_sync(_upgrade)
 
 
 def differences(connection: Connection) -> list[str]:
-    """What the models have and the migrated database lacks, or the other way round."""
+    """Differences between the models and the migrated database, one line each."""
     from memicos_webapp.database.tables import metadata
 
     context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})

@@ -1,4 +1,4 @@
-"""The answer to the dashboard's box that runs the user's own text."""
+"""The result of the box on the feature page that runs the user's own text."""
 
 from typing import Annotated
 from urllib.parse import urlencode
@@ -43,7 +43,7 @@ async def run_own_text(
         row=row,
         run=run,
         tokens=view.text_pieces(run, row.max_activation),
-        recipe=recipes.words(run.recipe),
-        recompute=recipes.command(str(request.base_url), info.model_id, info.name, row.index, text),
+        recipe=recipes.describe(run.recipe),
+        recompute=recipes.recompute_command(str(request.base_url), info.model_id, info.name, row.index, text),
         share=f"{info.path}/{row.index}?{urlencode({'defaulttesttext': text})}",
     )

@@ -193,6 +193,9 @@ class Host:
             percent = round(100 * answer.parsed.progress_fraction)
             progress = f"loading, {percent} %: {answer.parsed.progress}"
             return Status("loading", f"inference is {progress}", InferenceLoading(progress))
+        # its load includes our own calls, which are counted as they begin and end
+        load = answer.parsed.load
+        self._other_load = max(0, load - self._calls) if isinstance(load, int) else 0
         return Status("ready", "inference ready", None, await self._current_capabilities())
 
     async def _current_capabilities(self) -> CapabilitiesResponse:

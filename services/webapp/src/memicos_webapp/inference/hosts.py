@@ -28,6 +28,15 @@ class Choice:
     sources: list[str]
 
 
+@dataclass(frozen=True)
+class ModelHost:
+    """A host that has, or may have, a model; `n_sources` is None where it is not ready."""
+
+    name: str
+    status: Status
+    n_sources: int | None
+
+
 class Hosts:
     """Every enabled inference host, by name.
 
@@ -117,6 +126,16 @@ class Hosts:
                 return Status("loading" if loading else "down", await self._summary(), fault)
             return await self.all[0].status()
         return await choice.host.status()
+
+    async def of_model(self, model: str) -> list[ModelHost]:
+        """Hosts that have `model`, and those of which it is not known as they are not ready."""
+        hosts = self.all
+        statuses = await asyncio.gather(*(host.status() for host in hosts))
+        return [
+            ModelHost(host.name, status, len(status.capabilities.sources) if status.capabilities else None)
+            for host, status in zip(hosts, statuses, strict=True)
+            if status.capabilities is None or model in status.capabilities.accepted_models
+        ]
 
     async def _summary(self) -> str:
         """The states of all hosts that are not ready, for a page."""

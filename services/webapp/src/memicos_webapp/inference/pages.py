@@ -35,6 +35,17 @@ async def model_inference(
     return render(request, "inference/_status.html", status=status, again=request.url.path)
 
 
+@router.get("/{model}/inference/hosts", response_class=HTMLResponse)
+async def model_hosts(
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, model: str
+) -> HTMLResponse:
+    """The inference servers of a model and their states."""
+    async with database.snapshot() as session:
+        await get_model(session, viewer, model)
+    hosts = await inference.hosts.of_model(model)
+    return render(request, "inference/_hosts.html", hosts=hosts, again=request.url.path)
+
+
 def waiting(request: Request, fault: NotReady, again: str, fields: dict[str, Any] | None = None) -> HTMLResponse:
     """A fragment in place of a result: polls `again` until inference is ready, with POST where `fields` are given."""
     return render(

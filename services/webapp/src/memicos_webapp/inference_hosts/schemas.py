@@ -1,5 +1,6 @@
 """Bodies of `/api/admin/inference-hosts`."""
 
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from fastapi import Path
@@ -15,6 +16,9 @@ SECRET_VARIABLE = (
 )
 ENABLED = "whether requests may go to it"
 LONGEST_URL = 2000
+
+HostState = Literal["ready", "loading", "down", "refused", "unknown", "disabled"]
+HOST_STATE = "refused: it refuses the webapp's secret; unknown: the first check has not ended"
 
 HostName = Annotated[str, Path(max_length=63, examples=["gpt2"], description=NAME)]
 
@@ -53,9 +57,7 @@ class InferenceHostBody(BaseModel):
     configured: bool = Field(
         description="whether it comes from INFERENCE_URL or MEMICOS_INFERENCE_HOSTS, which alone change its URL"
     )
-    state: Literal["ready", "loading", "down", "refused", "unknown", "disabled"] = Field(
-        description="refused: it refuses the webapp's secret; unknown: the first check has not ended"
-    )
+    state: HostState = Field(description=HOST_STATE)
     message: str = Field(description="the state in words")
     model: str | None = Field(description="id of its model; null unless it is ready")
     sources: list[str] = Field(description="ids of the sources that it has; empty unless it is ready")
@@ -73,25 +75,40 @@ class HostRemoved(BaseModel):
     message: str = Field(description="what was removed")
 
 
+@dataclass(frozen=True)
+class HostView:
+    """State of a host for the API; `model` and `sources` are those of a host that is ready."""
+
+    state: HostState
+    message: str
+    model: str | None = None
+    sources: list[str] = field(default_factory=list)
+
+
+def host_view(host: Host | None) -> HostView:
+    """The last known state of a running host; of one that is disabled where `host` is None."""
+    if host is None:
+        return HostView("disabled", "disabled")
+    status = host.last_status
+    if status is None:
+        return HostView("unknown", "not checked yet")
+    known = status.capabilities
+    if known is None:
+        return HostView(status.state, status.message)
+    return HostView(status.state, status.message, known.model, [source.id for source in known.sources])
+
+
 def host_body(row: HostRow, host: Host | None) -> InferenceHostBody:
     """Args: host: the running host; None where it is disabled."""
-    config = row.config
-    status = host.last_status if host else None
-    known = status.capabilities if status else None
-    if host is None:
-        state, message = "disabled", "disabled"
-    elif status is None:
-        state, message = "unknown", "not checked yet"
-    else:
-        state, message = status.state, status.message
+    config, view = row.config, host_view(host)
     return InferenceHostBody(
         name=config.name,
         url=config.url,
         secretVariable=config.secret_variable,
         enabled=config.enabled,
         configured=row.configured,
-        state=state,
-        message=message,
-        model=known.model if known else None,
-        sources=[source.id for source in known.sources] if known else [],
+        state=view.state,
+        message=view.message,
+        model=view.model,
+        sources=view.sources,
     )

@@ -35,6 +35,8 @@ from .health_body_status import HealthBodyStatus
 from .host_removed import HostRemoved
 from .inference_host_body import InferenceHostBody
 from .inference_host_body_state import InferenceHostBodyState
+from .inference_host_health import InferenceHostHealth
+from .inference_host_health_state import InferenceHostHealthState
 from .inference_host_list import InferenceHostList
 from .model_body import ModelBody
 from .named import Named
@@ -112,6 +114,8 @@ __all__ = (
     "HostRemoved",
     "InferenceHostBody",
     "InferenceHostBodyState",
+    "InferenceHostHealth",
+    "InferenceHostHealthState",
     "InferenceHostList",
     "ModelBody",
     "Named",
