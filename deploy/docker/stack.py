@@ -21,7 +21,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.error import HTTPError, URLError
+from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 HERE = Path(__file__).resolve().parent
@@ -62,7 +62,7 @@ class Stack:
 
 
 STACKS = {
-    "demo": Stack("memicos-demo", ("compose.demo.yaml",), "MEMICOS", 3000),
+    "demo": Stack("memicos-demo", ("compose.demo.yaml",), "MEMICOS", 3000, path="/smollm2-135m-it/15-res-4k/0"),
     "webapp": Stack("memicos", ("compose.yaml",), "MEMICOS", 3000),
     "inference": Stack(
         "memicos", ("compose.inference.yaml", "compose.inference-port.yaml"), "INFERENCE", 5002, path="/health"
@@ -245,13 +245,11 @@ def state_of_inference(containers: list[dict]) -> str | None:
 
 
 def answers(host: str, port: int, path: str) -> bool:
-    """Whether something answers there."""
+    """Whether it is answered there, and not with an error."""
     local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
     try:
         with urlopen(Request(f"http://{local}:{port}{path}", headers={"Host": "localhost"}), timeout=10):
             return True
-    except HTTPError:
-        return True
     except (URLError, OSError):
         return False
 
