@@ -49,7 +49,7 @@ def in_image(image: str, *command: str) -> str:
 
 @pytest.fixture
 def client(demo: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=demo.url, timeout=60) as client:
+    with httpx.Client(base_url=demo.url, timeout=240) as client:
         yield client
 
 
