@@ -5,7 +5,6 @@ inference    the inference server's double behind it, as it was at first
 provider     the language model's provider behind its autointerp server
 """
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx
@@ -23,8 +21,7 @@ from memicos_autointerp.settings import Settings as AutointerpSettings
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider
 from memicos_testing.servers import free_port, in_thread
-
-ROOT = Path(__file__).parents[2]
+from memicos_testing.small_dataset import write_dataset
 
 
 @pytest.fixture(scope="session")
@@ -61,16 +58,6 @@ def autointerp_url(running_provider: LlmProvider) -> Iterator[str]:
         yield url
 
 
-def webapp_support() -> ModuleType:
-    """The webapp's own test support, for its small dataset."""
-    path = ROOT / "services" / "webapp" / "tests" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("webapp_conftest", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -88,7 +75,7 @@ def webapp_url(served_inference: tuple[str, FakeInferenceServer], autointerp_url
     # not in pytest's folder: run by root, PostgreSQL has another user, and the next pytest would shut it out
     with tempfile.TemporaryDirectory() as folder:
         dataset = Path(folder) / "dataset"
-        webapp_support()._write_dataset(dataset)
+        write_dataset(dataset)
         port = free_port()
         environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
         environment |= {
