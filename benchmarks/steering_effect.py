@@ -2,7 +2,7 @@
 
 Effect: for 50 random features of each source, the probability mass of the feature's top 10 positive logits (W_dec
 through the final norm's gain and the unembedding) with steering (SIMPLE_ADDITIVE, all positions), divided by that
-without, at each position of a few ordinary sentences. Printed: the share of features whose geometric mean over positions
+without, at each position of a few sentences. Printed: the share of features whose geometric mean over positions
 is at least 3, and the same by the ratio of arithmetic means, which is dominated by the few positions where the tokens
 were likely already. The strength is a factor times the median norm of the residual stream at the hook. All features are
 sampled, because none of these sources' is dead (demo/sources/README.md).
