@@ -117,6 +117,9 @@ openapi: setup ## write schemas/openapi/*.yaml from the services (ONLY=inference
 clients: setup ## write packages/clients from schemas/openapi (ONLY=inference for one of them)
 	$(BIN)/python scripts/contracts.py clients $(ONLY)
 
+configuration: setup ## write docs/configuration.md from the settings classes
+	$(BIN)/python scripts/configuration.py write
+
 contracts: setup ## fail where documents or clients are not what the services give now
 	$(BIN)/python scripts/contracts.py check $(ONLY)
 
@@ -151,7 +154,8 @@ fuzz: setup ## ask inference at random for long, by its contract (FUZZ_EXAMPLES=
 soak: setup ## ask inference for long, by many who leave in the middle, and see that nothing stays behind (SMALL=…, DEMO=… requests)
 	$(BIN)/python scripts/soak.py --small $(or $(SMALL),10000) --demo $(or $(DEMO),500)
 
-check: setup contracts migrations visibility ## lint, formatting, types, import rules, contracts, migrations, visibility
+check: setup contracts migrations visibility ## lint, formatting, types, import rules, contracts, migrations, visibility, settings
+	$(BIN)/python scripts/configuration.py check
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright

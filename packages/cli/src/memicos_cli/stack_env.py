@@ -56,6 +56,8 @@ OPTIONS = (
 SHORTEST_SECRET = 16
 PREFIXES = ("MEMICOS_", "INFERENCE_", "AUTOINTERP_")
 """Names that begin so are ours: one that nothing reads is a mistake."""
+FAMILIES = ("INFERENCE_SECRET_",)
+"""Beginnings of names that end with a word of the user's, the name of an inference host."""
 
 
 def fresh_text() -> str:
@@ -116,7 +118,8 @@ def problems(file: Path) -> list[str]:
         if assignment.name in values:
             found.append(where + assignment.name + " is set a second time")
         values[assignment.name] = assignment
-        if assignment.name.startswith(PREFIXES) and assignment.name not in known:
+        ours = assignment.name.startswith(PREFIXES) and not assignment.name.startswith(FAMILIES)
+        if ours and assignment.name not in known:
             found.append(where + unknown_name(assignment.name, known))
     for name in SECRETS:
         if name not in values:

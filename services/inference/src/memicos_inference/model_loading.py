@@ -21,7 +21,8 @@ from memicos_inference.settings import Settings
 if TYPE_CHECKING:
     from memicos_engine.model.language_model import LanguageModel
     from memicos_engine.sources.source_cache import CacheEntry, SourceCache
-    from memicos_engine.sources.source_specs import SourceCandidate, SourceSelection
+    from memicos_engine.sources.source_candidates import SourceCandidate
+    from memicos_engine.sources.source_specs import SourceSelection
 
 IMPORTED = 0.2
 """Share of the loading that is done when torch is imported."""
@@ -40,7 +41,7 @@ def load_model(settings: Settings, report: ProgressCallback) -> LoadedModel:
     report("importing torch", 0.0)
     _no_pickles()
     from memicos_engine.generation.decoder import Decoder
-    from memicos_engine.sources import source_specs
+    from memicos_engine.sources.source_selection import select_sources
 
     if settings.hf_token:
         # SAELens takes no token, huggingface_hub finds it here
@@ -48,7 +49,7 @@ def load_model(settings: Settings, report: ProgressCallback) -> LoadedModel:
     device = pick_device(settings.device)
     place = model_names.locate_weights(settings.models)
     want = source_selection(settings, device)
-    choice = source_specs.select_sources(want, report)
+    choice = select_sources(want, report)
     # before the weights are fetched: what is wrong with the settings shows early
     stored, broken = read_source_info(choice.candidates, want, report)
     if broken and not stored and not choice.include_neurons:
@@ -89,7 +90,7 @@ def read_source_info(
 ) -> tuple[list[CacheEntry], dict[str, str]]:
     """Each source with what is known of it without its weights; and why others cannot be read, by id."""
     from memicos_engine.sources.source_cache import CacheEntry
-    from memicos_engine.sources.source_specs import with_load_errors
+    from memicos_engine.sources.source_candidates import with_load_errors
 
     stored: list[CacheEntry] = []
     broken: dict[str, str] = {}
@@ -253,6 +254,6 @@ def _too_large(what: str, device: str, settings: str) -> str:
 
 
 def _words(error: BaseException) -> str:
-    from memicos_engine.sources.source_specs import one_line
+    from memicos_engine.sources.source_candidates import one_line
 
     return one_line(error)

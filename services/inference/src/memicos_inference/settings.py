@@ -8,14 +8,15 @@ from typing import Annotated, Any, Literal
 from memicos_engine.model.model_names import ModelNames
 from memicos_service import settings as service_settings
 from memicos_service.logs import LogFormat
+from memicos_service.variable_names import ServiceSettings
 from pydantic import AliasChoices, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(BaseSettings):
+class Settings(ServiceSettings):
     """Settings of the server: the keys of the field's known env files, and `INFERENCE_X` for those of our own.
 
     Relative paths are relative to the folder that the server is started in. An empty value is the same as none.

@@ -44,6 +44,12 @@ class BadInput(Fault):
     status = 400
 
 
+class Unauthenticated(Fault):
+    """What should prove an account is not valid."""
+
+    status = 401
+
+
 class Refused(Fault):
     status = 403
 
@@ -91,6 +97,7 @@ class NotConfigured(Fault):
 
 TITLES = {
     400: "Invalid request",
+    401: "Not signed in",
     403: "Refused",
     404: "Not found",
     405: "Method not allowed",

@@ -30,7 +30,7 @@ class FoundSources:
 
 def find_sources(settings: Settings, text: str) -> FoundSources:
     """What the entry's sources are; fetches what is the hub's."""
-    from memicos_engine.sources import source_specs
+    from memicos_engine.sources import source_candidates, source_selection, source_specs
 
     # who names a source wants it, whatever the patterns of the start are
     wanted = replace(
@@ -39,10 +39,10 @@ def find_sources(settings: Settings, text: str) -> FoundSources:
     try:
         spec = source_specs.parse_spec(text)
         roots.check_entry(settings, spec)
-        candidates, _ = source_specs.find_candidates(
-            spec, wanted, source_specs.source_folder(spec, wanted, _unreported)
+        candidates, _ = source_candidates.find_candidates(
+            spec, wanted, source_candidates.source_folder(spec, wanted, _unreported)
         )
-        source_specs.check_unique_ids(candidates)
+        source_selection.check_unique_ids(candidates)
         for one in candidates:
             roots.check_candidate(settings, one)
         stored, broken = model_loading.read_source_info(candidates, wanted, _unreported)

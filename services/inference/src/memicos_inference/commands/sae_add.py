@@ -101,7 +101,7 @@ def _target(text: str, env_file: Path | None, model: str | None) -> Target:
     """Raises LoadError where it could not be served beside what the file has."""
     settings = env_files.settings_of(env_file)
     # imports torch, which a wrong env file must not wait for
-    from memicos_engine.sources import source_specs
+    from memicos_engine.sources import source_selection, source_specs
 
     entry = _entry(source_specs.parse_spec(text))
     try:
@@ -116,7 +116,7 @@ def _target(text: str, env_file: Path | None, model: str | None) -> Target:
         sets = before if listed else (*before, entry)
         wanted = model_loading.source_selection(settings, model_loading.pick_device(settings.device))
         # all that the file will have: two sources of one id would end the server's start
-        choice = source_specs.select_sources(replace(wanted, sets=sets), _progress)
+        choice = source_selection.select_sources(replace(wanted, sets=sets), _progress)
         own = settings.model_copy(update={"sae_sets": (listed or entry,)})
         if env_file is None:
             named = [one.id for one in choice.candidates if one.id != one.location]
