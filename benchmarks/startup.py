@@ -1,4 +1,4 @@
-"""Start-up of the demo: seconds until a dashboard is served and until inference is ready, in a cold and a warm data folder.
+"""Start-up of the demo: seconds until a dashboard is served and until inference is ready, cold and warm.
 
 The first start is cold: an empty database, and no remembered self-test. Each later one is warm. The model has been
 downloaded and converted before (`demo/model.py`). Between two starts the benchmark waits until all explanations have
@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 from memicos_testing.demo_program import ROOT, Demo, data_folder, environment
 
@@ -22,7 +23,7 @@ POLL_SECONDS = 0.05
 def get(url: str) -> bytes | None:
     """The body of a response with status 200; None where there is none."""
     try:
-        with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310 (loopback)
+        with urllib.request.urlopen(url, timeout=60) as response:
             return response.read()
     except OSError:
         return None
@@ -62,10 +63,10 @@ def start(variables: dict[str, str]) -> Demo:
 def embedded(demo: Demo) -> bool:
     """Whether search by meaning covers every explanation of the demo."""
     body = json.dumps({"modelId": "smollm2-135m-it", "query": "dates"}).encode()
-    request = urllib.request.Request(  # noqa: S310 (loopback)
+    request = urllib.request.Request(
         f"{demo.webapp}/api/explanation/search-model", body, {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as response:
         return not json.loads(response.read())["skipped"]
 
 
@@ -77,28 +78,17 @@ def main() -> None:
     print(f"{'start':<8}{'page':>8}{'inference':>12}   self-test")
     with data_folder() as data:
         for number in range(arguments.starts):
-            variables = environment(data, INFERENCE_PROBES=str(data / "probes"))
+            variables = environment(data, INFERENCE_SELFTEST_RESULTS=str(data / "selftest"))
             began = time.monotonic()
             demo = start(variables)
-            times: dict[str, float] = {}
-            waits = [
-                threading.Thread(
-                    target=lambda name, *args: times.__setitem__(name, seconds_until(began, *args)), args=args
-                )
-                for args in (
-                    ("page", demo.webapp + PAGE, demo),
-                    ("inference", demo.inference + "/health", demo, "ready"),
-                )
-            ]
-            for thread in waits:
-                thread.start()
-            for thread in waits:
-                thread.join()
+            with ThreadPoolExecutor(2) as pool:
+                page = pool.submit(seconds_until, began, demo.webapp + PAGE, demo)
+                inference = pool.submit(seconds_until, began, demo.inference + "/health", demo, "ready")
             selftest = json.loads(get(demo.inference + "/health") or b"{}").get("selftest", {})
             checks = selftest.get("checks", [])
-            remembered = sum(check.get("remembered", False) for check in checks)
+            remembered = sum(check["measured_at"] is not None for check in checks)
             print(
-                f"{'cold' if number == 0 else 'warm':<8}{times['page']:>7.1f}s{times['inference']:>11.1f}s"
+                f"{'cold' if number == 0 else 'warm':<8}{page.result():>7.1f}s{inference.result():>11.1f}s"
                 f"   {selftest.get('state')}, {remembered} of {len(checks)} checks remembered",
                 flush=True,
             )
