@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from memicos_testing.demo_program import ROOT, Demo, data_folder, environment
 
@@ -40,7 +41,7 @@ def seconds_until(began: float, url: str, demo: Demo, ready: str = "") -> float:
         time.sleep(POLL_SECONDS)
 
 
-def start(variables: dict[str, str]) -> Demo:
+def start(data: Path, variables: dict[str, str]) -> Demo:
     process = subprocess.Popen(
         [sys.executable, "demo/run.py", "--no-model"],
         cwd=ROOT,
@@ -53,6 +54,8 @@ def start(variables: dict[str, str]) -> Demo:
         process,
         webapp=f"http://127.0.0.1:{variables['MEMICOS_PORT']}",
         inference=f"http://127.0.0.1:{variables['INFERENCE_PORT']}",
+        autointerp=f"http://127.0.0.1:{variables['AUTOINTERP_PORT']}",
+        data=data,
     )
     stream = process.stdout
     assert stream is not None
@@ -80,7 +83,7 @@ def main() -> None:
         for number in range(arguments.starts):
             variables = environment(data, INFERENCE_SELFTEST_RESULTS=str(data / "selftest"))
             began = time.monotonic()
-            demo = start(variables)
+            demo = start(data, variables)
             with ThreadPoolExecutor(2) as pool:
                 page = pool.submit(seconds_until, began, demo.webapp + PAGE, demo)
                 inference = pool.submit(seconds_until, began, demo.inference + "/health", demo, "ready")

@@ -149,7 +149,8 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> None:
             n = kwargs["hidden_states"].shape[1]
             return args, {**kwargs, "attention_mask": torch.zeros(1, 1, n, n)}
 
-        loaded.model.blocks[0].self_attn.register_forward_pre_hook(unmask, with_kwargs=True)
+        attention: Any = loaded.model.blocks[0].self_attn
+        attention.register_forward_pre_hook(unmask, with_kwargs=True)
         return loaded
 
     monkeypatch.setattr(model_loading, "load_model", load)
