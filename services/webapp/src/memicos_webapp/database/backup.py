@@ -101,7 +101,7 @@ def restore(url: str, file: Path) -> None:
 async def _tables(url: str) -> int:
     connection = await _connect(url)
     try:
-        return await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+        return len(await connection.fetch("SELECT FROM pg_tables WHERE schemaname = 'public'"))
     finally:
         await connection.close()
 
