@@ -131,7 +131,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (NEAR, {"feature": {"model": NAME, "source": "1-small", "index": 96}}, 400, "has features 0 to 95"),
     (NEAR, {"feature": {"model": NAME, "source": "1-small", "index": -1}}, 422, "feature.index: "),
     (NEAR, {"feature": {"model": NAME, "source": "1-small"}}, 422, "feature.index: Field required"),
-    (NEAR, {"feature": GONE, "vector": [0.0] * 128}, 400, "points nowhere"),
+    (NEAR, {"feature": GONE, "vector": [0.0] * 128}, 400, "zero or not finite"),
     (NEAR, {"feature": GONE, "vector": []}, 400, "has 0 numbers; those of source 2-small have 128"),
     (NEAR, {"feature": GONE, "vector": ["a"]}, 422, "vector.0: "),
     (NEAR, {"num_results": 0}, 422, "num_results: "),
