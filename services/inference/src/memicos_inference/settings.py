@@ -231,6 +231,12 @@ class Settings(ServiceSettings):
         validation_alias="INFERENCE_PROBES",
         description="Folder of what sources gave on the probe's text when they were added; the self-test compares.",
     )
+    selftest_results: Path = Field(
+        default=Path(".data/selftest"),
+        validation_alias="INFERENCE_SELFTEST_RESULTS",
+        description="Folder of passed results of the self-test. The next start with the same weights, code, libraries "
+        "and hardware runs only its cheap part.",
+    )
     allow_unverified: bool = Field(
         default=False,
         validation_alias="ALLOW_UNVERIFIED",

@@ -7,6 +7,7 @@ from fastapi.responses import RedirectResponse
 
 from memicos_webapp.accounts import service
 from memicos_webapp.accounts.identity import READ_ONLY, Identity
+from memicos_webapp.accounts.view import browser_name
 from memicos_webapp.accounts.viewer import SESSION_COOKIE, IdentityDep
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.errors import Refused
@@ -42,7 +43,14 @@ def _session_account(identity: Identity) -> int:
 async def account_page(request: Request, database: DatabaseDep, identity: IdentityDep) -> Response:
     account_id = identity.viewer.account_id
     detail = await service.account_detail(database, account_id) if account_id is not None else None
-    return render(request, "accounts/account.html", headers=NO_STORE, detail=detail, identity=identity)
+    return render(
+        request,
+        "accounts/account.html",
+        headers=NO_STORE,
+        detail=detail,
+        identity=identity,
+        browser_name=browser_name,
+    )
 
 
 @router.get(service.SIGN_IN_PATH)
