@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-NAMES = [
+NAMES = (
     "init-env",
     "demo",
     "webapp-demo-build",
@@ -33,7 +33,7 @@ NAMES = [
     "doctor",
     "release",
     "configuration",
-]
+)
 
 
 def help_text() -> str:

@@ -1,4 +1,4 @@
-"""`make release`, in a clone: one version everywhere, the CHANGELOG entry, a commit and a tag; bad releases are refused."""
+"""`make release`, in a clone: one version everywhere, CHANGELOG entry, commit and tag; bad releases are refused."""
 
 import json
 import os
@@ -69,7 +69,7 @@ def test_one_version_everywhere_with_entry_commit_and_tag(clone: Path) -> None:
     older = make_release(clone, "7.8.8")
     assert older.returncode != 0 and "not newer" in older.stderr
     empty = make_release(clone, "7.9.0")
-    assert empty.returncode != 0 and "CHANGELOG.md has no entries under “Unreleased”" in empty.stderr
+    assert empty.returncode != 0 and "CHANGELOG.md has no entries under “## Unreleased”" in empty.stderr
     assert set(versions(clone).values()) == {"7.8.9"}
 
 

@@ -1,4 +1,4 @@
-"""`make *-localhost-install`, `*-localhost-dev` and `doc-*-localhost`, in a copy of the repository with its own .venv."""
+"""`make *-localhost-install`, `*-localhost-dev` and `doc-*-localhost`, in a copy of the repository with a .venv."""
 
 import os
 import shutil
@@ -67,8 +67,13 @@ def installed(checkout: Path) -> Path:
     done = make(checkout, "inference-localhost-install")
     assert done.returncode == 0, done.stderr
     probe = "import memicos_inference.app, memicos_inference.model_loading, torch, transformer_lens, sae_lens"
-    assert subprocess.run([checkout / ".venv/bin/python", "-c", probe], env=ENVIRONMENT, check=False).returncode == 0
+    assert imports(checkout, probe)
     return checkout
+
+
+def imports(checkout: Path, code: str) -> bool:
+    """Whether the .venv of the checkout runs the code."""
+    return subprocess.run([checkout / ".venv/bin/python", "-c", code], env=ENVIRONMENT, check=False).returncode == 0
 
 
 @contextmanager
