@@ -1,4 +1,4 @@
-"""Models and sources of the hub, served by a small hub on loopback: what is fetched, and words for each refusal."""
+"""Models and sources from the hub, served by a small hub on loopback: downloads, and the message of each refusal."""
 
 import asyncio
 import json
