@@ -147,7 +147,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (STEER, {"features": [FEATURE | {"model": "other"}]}, 400, "Unsupported model 'other'"),
     (STEER, {"features": [FEATURE | {"source": "7-small"}]}, 400, "Unknown source '7-small'"),
     (STEER, {"features": [FEATURE | {"index": 96}]}, 400, "has features 0 to 95"),
-    (STEER, {"features": [FEATURE | {"steering_vector": [1.0]}]}, 400, "send own directions as vectors"),
+    (STEER, {"features": [FEATURE | {"steering_vector": [1.0]}]}, 400, "send other directions as `vectors`"),
     (STEER, {"features": GONE, "vectors": [VECTOR | {"steering_vector": [1.0]}]}, 400, "has 1 numbers"),
     (STEER, {"features": GONE, "vectors": [VECTOR | {"steering_vector": [0.0] * 128}], "normalize_steering": True},
      400, "is zero and has no direction"),
