@@ -3,13 +3,13 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MEMBERS := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing packages/engine packages/pipeline[generate] \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client packages/clients/memicos-client \
-	services/webapp services/inference services/autointerp
+	services/webapp[embedded] services/inference services/autointerp
 TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest pytest-asyncio pytest-xdist playwright axe-playwright-python \
 	glassllm psutil python-dotenv schemathesis neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
 # the services that need no torch, and what their tests use
 LIGHT := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \
-	packages/clients/memicos-client services/webapp services/autointerp
+	packages/clients/memicos-client services/webapp[embedded] services/autointerp
 LIGHT_TOOLS := pytest pytest-asyncio pytest-xdist schemathesis neuronpedia neuronpedia-autointerp-client
 UV := .venv/bin/uv
 BIN := .venv/bin
@@ -19,13 +19,16 @@ export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config g
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-hub test-light test-slow fuzz soak check format lock openapi clients contracts migrations \
-	visibility \
-	webapp-localhost-dev autointerp-localhost-dev inference-list-configs inference-localhost-dev inference-add-sae \
-	selftest
+# every target but the files that mark an environment as installed
+.PHONY: $(shell sed -n 's/^\([a-z][a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-28s %s\n", $$1, $$2}'
+	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z][a-z-]*:.*## /{printf "  make %-28s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+##@ Start here
+
+demo: setup ## look inside a small model in the browser: database, three servers, data; Ctrl-C ends all
+	@$(BIN)/python demo/run.py
 
 setup: .venv/.ok ## make .venv from requirements.lock (demo and test call it themselves)
 
@@ -34,72 +37,10 @@ setup: .venv/.ok ## make .venv from requirements.lock (demo and test call it the
 	$(UV) pip install -q -p .venv -c requirements.lock $(TOOLS) $(foreach m,$(MEMBERS),-e "$(m)")
 	@touch $@
 
-demo: setup ## look inside a small model in the browser: database, three servers, data; Ctrl-C ends all
-	@$(BIN)/python demo/run.py
-
-# Two processes. Those of tests/ that start the whole stack need the machine for themselves.
-BESIDE := -n 2 --dist worksteal
-
-test: test-light ## run every test (browser tests need Chromium); PYTEST_ARGS=… is passed on
-	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) --ignore packages/service_kit --ignore packages/autointerp --ignore packages/embeddings packages services/inference
-	$(BIN)/pytest $(PYTEST_ARGS) tests
-
-test-hub: setup ## compare with known values of gpt2-small; needs the hub or its cache (HF_HOME), no part of `make test`
-	$(BIN)/pytest $(PYTEST_ARGS) tests/hub_network
-
-test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
-	.venv-light/bin/python scripts/without_torch.py
-	.venv-light/bin/pytest $(BESIDE) $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests \
-		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
-
-test-slow: setup ## the short form of `make fuzz`: more random requests to inference than `make test` makes
-	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
-
-fuzz: setup ## ask inference at random for long, by its contract (FUZZ_EXAMPLES=… requests an operation and kind)
-	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_contract_fuzz.py
-
-soak: setup ## ask inference for long, by many who leave in the middle, and see that nothing stays behind (SMALL=…, DEMO=… requests)
-	$(BIN)/python scripts/soak.py --small $(or $(SMALL),10000) --demo $(or $(DEMO),500)
-
-check: setup contracts migrations visibility ## lint, formatting, types, import rules, contracts, migrations, visibility
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/pyright
-	$(BIN)/lint-imports
-
-format: setup ## put imports and formatting right
-	$(BIN)/ruff check --fix-only
-	$(BIN)/ruff format
-
-migrations: setup ## fail where the tables' models are not what the migrations make
-	$(BIN)/python -m memicos_webapp.database.check
-
-visibility: setup ## fail where stored data could be read past catalog/visibility.py
-	$(BIN)/python scripts/check_visibility.py
-
-lock: ## resolve requirements.in into requirements.lock (UPGRADE=--upgrade for newer versions)
-	UV_FIND_LINKS= $(UV) pip compile -q --universal -p 3.11 --no-annotate --no-header $(UPGRADE) requirements.in -o requirements.lock
-	sed -i.bak '/^-e /d' requirements.lock && rm requirements.lock.bak
-
-openapi: setup ## write schemas/openapi/*.yaml from the services (ONLY=inference for one of them)
-	$(BIN)/python scripts/contracts.py openapi $(ONLY)
-
-clients: setup ## write packages/clients from schemas/openapi (ONLY=inference for one of them)
-	$(BIN)/python scripts/contracts.py clients $(ONLY)
-
-contracts: setup ## fail where documents or clients are not what the services give now
-	$(BIN)/python scripts/contracts.py check $(ONLY)
-
-.venv-light/.ok: .venv/.ok
-	@test -x .venv-light/bin/python || $(UV) venv -q -p .venv/bin/python .venv-light
-	$(UV) pip install -q -p .venv-light -c requirements.lock $(LIGHT_TOOLS) $(foreach m,$(LIGHT),-e $(m))
-	@touch $@
+##@ Servers in the virtual environment
 
 webapp-localhost-dev: setup ## run the webapp alone (settings from the environment or .env, docs/webapp.md)
 	@$(BIN)/python -m memicos_webapp
-
-autointerp-localhost-dev: setup ## run autointerp alone (ENV_FILE=… for its settings, docs/autointerp.md)
-	$(BIN)/python -m memicos_autointerp $(if $(ENV_FILE),--env-file $(ENV_FILE))
 
 inference-list-configs: setup ## list the models that inference has a config for (.env.inference.<model>.<set>)
 	@$(BIN)/python -m memicos_inference --list-configs
@@ -114,3 +55,127 @@ inference-add-sae: setup ## check an SAE of yours and have it served (SPEC=path:
 
 selftest: setup ## prove the numbers of a model and its sources (MODEL_SOURCESET=gpt2-small.res-jb)
 	@$(BIN)/memicos selftest --env-file .env.inference.$(MODEL_SOURCESET)
+
+autointerp-localhost-dev: setup ## run autointerp alone (ENV_FILE=… for its settings, docs/autointerp.md)
+	$(BIN)/python -m memicos_autointerp $(if $(ENV_FILE),--env-file $(ENV_FILE))
+
+##@ Servers in docker
+
+init-env: ## write deploy/docker/.env once, with random secrets; a file that exists is checked and left as it is
+	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.stack_env write
+
+# Docker. The stacks are in deploy/docker, docs/deploy.md describes them. STACK checks what they need before they start.
+STACK = @$(PYTHON) deploy/docker/stack.py
+
+webapp-demo-build: init-env ## build the demo's images
+	$(STACK) build demo
+
+webapp-demo-run: init-env ## run the whole demo until webapp-demo-down
+	$(STACK) up demo
+
+webapp-demo-down: ## stop the demo; its data is kept
+	$(STACK) down demo
+
+webapp-demo-logs: ## follow the demo's logs
+	$(STACK) logs demo
+
+webapp-localhost-build: init-env ## build webapp and autointerp
+	$(STACK) build webapp
+
+webapp-localhost-run: init-env ## run PostgreSQL, webapp and autointerp with an empty database
+	$(STACK) up webapp
+
+webapp-localhost-down: ## stop them, and inference and autointerp of the commands below; data is kept
+	$(STACK) down webapp
+
+webapp-localhost-logs: ## follow their logs
+	$(STACK) logs webapp
+
+inference-localhost-build: init-env ## build inference for CPUs (MODEL_SOURCESET=…)
+	$(STACK) build inference
+
+inference-localhost-run: init-env ## run inference on a model (MODEL_SOURCESET=gpt2-small.res-jb), on port 5002
+	$(STACK) up inference
+
+inference-localhost-build-gpu: init-env ## build inference for CUDA (MODEL_SOURCESET=…)
+	$(STACK) build inference-gpu
+
+inference-localhost-run-gpu: init-env ## run it on an NVIDIA GPU (MODEL_SOURCESET=…)
+	$(STACK) up inference-gpu
+
+autointerp-localhost-build: init-env ## build autointerp
+	$(STACK) build autointerp
+
+autointerp-localhost-run: init-env ## run autointerp alone, on port 5003
+	$(STACK) up autointerp
+
+##@ Contracts
+
+openapi: setup ## write schemas/openapi/*.yaml from the services (ONLY=inference for one of them)
+	$(BIN)/python scripts/contracts.py openapi $(ONLY)
+
+clients: setup ## write packages/clients from schemas/openapi (ONLY=inference for one of them)
+	$(BIN)/python scripts/contracts.py clients $(ONLY)
+
+configuration: setup ## write docs/configuration.md from the settings classes
+	$(BIN)/python scripts/configuration.py write
+
+contracts: setup ## fail where documents or clients are not what the services give now
+	$(BIN)/python scripts/contracts.py check $(ONLY)
+
+##@ Tests and checks
+
+# Two processes. Those of tests/ that start the whole stack need the machine for themselves.
+BESIDE := -n 2 --dist worksteal
+
+test: test-light ## run every test (browser tests need Chromium); PYTEST_ARGS=… is passed on
+	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) --ignore packages/service_kit --ignore packages/autointerp --ignore packages/embeddings packages services/inference
+	$(BIN)/pytest $(PYTEST_ARGS) tests
+
+.venv-light/.ok: .venv/.ok
+	@test -x .venv-light/bin/python || $(UV) venv -q -p .venv/bin/python .venv-light
+	$(UV) pip install -q -p .venv-light -c requirements.lock $(LIGHT_TOOLS) $(foreach m,$(LIGHT),-e "$(m)")
+	@touch $@
+
+test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
+	.venv-light/bin/python scripts/without_torch.py
+	.venv-light/bin/pytest $(BESIDE) $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests \
+		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
+
+test-slow: setup ## the short form of `make fuzz`: more random requests to inference than `make test` makes
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
+
+test-hub: setup ## compare with known values of gpt2-small; needs the hub or its cache (HF_HOME), no part of `make test`
+	$(BIN)/pytest $(PYTEST_ARGS) tests/hub_network
+
+fuzz: setup ## ask inference at random for long, by its contract (FUZZ_EXAMPLES=… requests an operation and kind)
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_contract_fuzz.py
+
+soak: setup ## ask inference for long, by many who leave in the middle, and see that nothing stays behind (SMALL=…, DEMO=… requests)
+	$(BIN)/python scripts/soak.py --small $(or $(SMALL),10000) --demo $(or $(DEMO),500)
+
+check: setup contracts migrations visibility ## lint, formatting, types, import rules, contracts, migrations, visibility, settings
+	$(BIN)/python scripts/configuration.py check
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+migrations: setup ## fail where the tables' models are not what the migrations make
+	$(BIN)/python -m memicos_webapp.database.check
+
+visibility: setup ## fail where stored data could be read past catalog/visibility.py
+	$(BIN)/python scripts/check_visibility.py
+
+format: setup ## put imports and formatting right
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+test-stack: setup ## run the stacks on a real docker engine: start, use, kill, stop; no part of `make test`
+	$(BIN)/pytest $(PYTEST_ARGS) -s tests/stack
+
+##@ Releases
+
+lock: ## resolve requirements.in into requirements.lock (UPGRADE=--upgrade for newer versions)
+	UV_FIND_LINKS= $(UV) pip compile -q --universal -p 3.11 --no-annotate --no-header $(UPGRADE) requirements.in -o requirements.lock
+	sed -i.bak '/^-e /d' requirements.lock && rm requirements.lock.bak

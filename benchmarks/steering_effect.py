@@ -19,7 +19,8 @@ from memicos_engine.generation.decoder import generate
 from memicos_engine.generation.generation import Generation, Row, Sampling
 from memicos_engine.generation.steering import SteeringVector, apply_steering, steering_plan
 from memicos_engine.model.language_model import LanguageModel, load_model
-from memicos_engine.sources.source import Source, load_source
+from memicos_engine.sources.source import Source
+from memicos_engine.sources.source_loading import load_source
 from transformers import AutoModelForCausalLM
 
 ROOT = Path(__file__).resolve().parent.parent

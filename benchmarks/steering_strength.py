@@ -23,7 +23,8 @@ from memicos_engine.generation.decoder import generate
 from memicos_engine.generation.generation import Generation, Row, Sampling
 from memicos_engine.generation.steering import Method, SteeringVector
 from memicos_engine.model.language_model import LanguageModel, load_model
-from memicos_engine.sources.source import Source, load_source
+from memicos_engine.sources.source import Source
+from memicos_engine.sources.source_loading import load_source
 from steering_effect import MODEL, ROOT, SENTENCES, median_norm
 
 SOURCES = ("7-res-4k", "15-res-4k", "23-res-4k")

@@ -140,15 +140,17 @@ class Server:
 
 
 @contextmanager
-def server(device: str = "cpu", env: dict[str, str] | None = None) -> Iterator[Server]:
-    """Ready to answer; the demo's model and sources with its caches off, where `env` does not say otherwise."""
+def server(
+    device: str = "cpu", env: dict[str, str] | None = None, root: Path = ROOT, python: Path = Path(sys.executable)
+) -> Iterator[Server]:
+    """A ready server of the checkout `root`: the demo's model and sources, caches off unless `env` sets them."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     begun = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "memicos_inference", "--env-file", str(ENV_FILE)],
-        cwd=ROOT,
+        [python, "-m", "memicos_inference", "--env-file", str(root / ENV_FILE.name)],
+        cwd=root,
         env=os.environ | NO_CACHES | {"INFERENCE_PORT": str(port), "DEVICE": device} | (env or {}),
         stderr=subprocess.DEVNULL,
     )

@@ -23,7 +23,7 @@ NAME, COLD, STREAMS, TOKENS, SECONDS, ROUNDS = "glassllm-en", "2-small", 2, 100,
 def serve(port: int, folder: Path) -> None:
     """The server process: loads of COLD sleep first."""
     import uvicorn
-    from memicos_engine.sources import source_specs
+    from memicos_engine.sources import source_candidates
     from memicos_inference.app import create_app
     from memicos_inference.settings import Settings
     from memicos_testing.small_model import small_model, small_sae
@@ -31,14 +31,14 @@ def serve(port: int, folder: Path) -> None:
     model = small_model(folder / NAME)
     for layer in (1, 2):
         small_sae(folder / "sources" / f"{layer}-small", layer, 96, seed=layer)
-    real = source_specs.with_load_errors
+    real = source_candidates.with_load_errors
 
     def slow(candidate: Any, read: Any, selection: Any) -> Any:
         if candidate.id == COLD and read is candidate.load:
             time.sleep(SECONDS)
         return real(candidate, read, selection)
 
-    source_specs.with_load_errors = slow
+    source_candidates.with_load_errors = slow
     settings = Settings(
         model_id=NAME,
         custom_hf_model_id=str(model),

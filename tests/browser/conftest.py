@@ -99,7 +99,7 @@ def webapp_url(served_inference: tuple[str, FakeInferenceServer], autointerp_url
             "AUTOINTERP_URL": autointerp_url,
         }
         # its vectors are there before the first test searches
-        for command in (["datasets.load", str(dataset)], ["embeddings"]):
+        for command in (["datasets.load", str(dataset)], ["embeddings.embed"]):
             module = [sys.executable, "-m", f"memicos_webapp.{command[0]}", *command[1:]]
             subprocess.run(module, env=environment, check=True, capture_output=True)
         process = subprocess.Popen([sys.executable, "-m", "memicos_webapp"], env=environment)

@@ -53,7 +53,7 @@ def test_every_hook_that_the_bridge_names_is_captured_or_refused(
                 assert found[name].shape[0] == len(ids) and found[name].dim() == 2, name
             captured += 1
         except InvalidRequestError as refusal:
-            assert "one vector a position" in str(refusal) or "not run" in str(refusal)
+            assert "one vector per position" in str(refusal) or "not run" in str(refusal)
     assert captured > 20
 
 

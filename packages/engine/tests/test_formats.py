@@ -15,7 +15,7 @@ from memicos_engine.errors import RecipeError, SourceError
 from memicos_engine.sources.formats import FORMATS
 from memicos_engine.sources.formats.tensors import ARCHITECTURES
 from memicos_engine.sources.recipe import RecipeOverrides
-from memicos_engine.sources.source import load_source, read_local_info
+from memicos_engine.sources.source_loading import load_source, read_local_info
 from memicos_testing.foreign_saes import (
     LAYOUTS,
     K,
@@ -136,7 +136,7 @@ def test_a_training_checkpoint_of_saelens_is_used_with_its_threshold(
 
 def test_a_norm_to_train_on_is_folded(weights: Weights, tmp_path: Path) -> None:
     folder = write_tensors(tmp_path / "some", weights, normalize_activations="expected_average_only_in")
-    with pytest.raises(RecipeError, match=r'by which factor .*\{"norm_scaling_factor": 0.31\}'):
+    with pytest.raises(RecipeError, match=r'the factor is not given .*\{"norm_scaling_factor": 0.31\}'):
         read_local_info(folder, "5-some")
     content = json.loads((folder / "memicos.json").read_text())
     (folder / "memicos.json").write_text(json.dumps(content | {"norm_scaling_factor": 0.25}))

@@ -13,7 +13,7 @@ from memicos_engine.sources.source import SaeSource, Source
 from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.scheduler.pending_request import PendingRequest
 from memicos_inference.scheduler.scheduler import Scheduler
-from memicos_testing.same_json import alike
+from memicos_testing.json_bodies.same_json import alike
 from memicos_testing.servers import Serve
 from memicos_testing.small_model import NAME
 

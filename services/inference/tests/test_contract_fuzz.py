@@ -17,7 +17,7 @@ import schemathesis
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from memicos_testing.event_stream import events
+from memicos_testing.json_bodies.event_stream import events
 from memicos_testing.servers import Serve
 from memicos_testing.small_model import NAME
 from schemathesis import Case

@@ -281,7 +281,7 @@ async def test_a_repository_is_added_while_the_server_runs(hub: SmallHub, reposi
 def test_the_shipped_configs_name_sources_that_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of SAELens' directory, without asking the hub."""
     from memicos_engine.model import model_names
-    from memicos_engine.sources import source_specs
+    from memicos_engine.sources import source_selection
 
     expected = {
         "gpt2-small.res-jb": (13, "gpt2-small", GPT2),
@@ -296,7 +296,9 @@ def test_the_shipped_configs_name_sources_that_are_known(monkeypatch: pytest.Mon
         monkeypatch.delenv(name, raising=False)
     for config, (n_sources, model, weights) in expected.items():
         settings = read(ROOT / f".env.inference.{config}")
-        choice = source_specs.select_sources(model_loading.source_selection(settings, "cpu"), lambda words, share: None)
+        choice = source_selection.select_sources(
+            model_loading.source_selection(settings, "cpu"), lambda words, share: None
+        )
         place = model_names.locate_weights(settings.models)
         assert len(choice.candidates) == n_sources and place.display_name == weights
         accepted = model_names.accepted_model_names(settings.models, choice.registry_models, place)

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from memicos_testing.inference_bodies import BODIES, FEATURE, VECTOR
+from memicos_testing.json_bodies.inference_bodies import BODIES, FEATURE, VECTOR
 from memicos_testing.servers import Serve
 from memicos_testing.small_model import NAME
 
@@ -106,7 +106,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (RAW, {"layers": GONE, "hooks": ["hook_embed"] * 65}, 400, "65 hooks; at most 64 are captured"),
     (RAW, {"layers": GONE, "hooks": ["blocks.9.hook_mlp_out"]}, 400, "layers 0 to 3"),
     (RAW, {"layers": GONE, "hooks": ["nonsense"]}, 400, "Unknown hook 'nonsense'"),
-    (RAW, {"layers": GONE, "hooks": ["blocks.1.attn.hook_pattern"]}, 400, "one vector a position"),
+    (RAW, {"layers": GONE, "hooks": ["blocks.1.attn.hook_pattern"]}, 400, "one vector per position"),
     (TEMPLATE, {"model": "other"}, 400, "Unsupported model"),
     (TEMPLATE, {"messages": []}, 422, "messages: "),
     (TEMPLATE, {"messages": "Hello"}, 422, "messages: "),

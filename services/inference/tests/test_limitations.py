@@ -66,4 +66,4 @@ async def test_with_a_tokenizer_that_says_no_places(serve: Serve, monkeypatch: A
     async with httpx.AsyncClient(base_url=url) as http:
         body = {"messages": [{"role": "user", "content": "Hello"}]}
         answer = await http.post("/v1/apply-chat-template", json=body)
-    assert answer.status_code == 400 and "does not say where" in answer.json()["error"]
+    assert answer.status_code == 400 and "gives no character offsets" in answer.json()["error"]

@@ -55,6 +55,7 @@ async def test_while_it_loads(settings: MakeSettings, monkeypatch: pytest.Monkey
                 "state": "loading",
                 "progress": "fetching the moon",
                 "progress_fraction": 0.25,
+                "load": 0,
                 "selftest": {"state": "waiting", "allowed": False, "seconds": 0, "checks": []},
             }
             for answer in (

@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 from memicos_testing import plain_model
-from memicos_testing.inference_bodies import BODIES
+from memicos_testing.json_bodies.inference_bodies import BODIES
 from memicos_testing.servers import Serve
 from memicos_testing.small_model import NAME, SAMPLE, without_bos
 

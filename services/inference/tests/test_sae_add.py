@@ -309,7 +309,7 @@ def test_a_source_that_changes_after_it_was_added_is_stopped(add: Add, model_fol
     (folder / "probe.json").write_text("{}")
     used()
     shutil.rmtree(tmp_path / ".data")
-    with pytest.raises(Unavailable, match=r"probe\.json of 1-mine is no record"):
+    with pytest.raises(Unavailable, match=r"probe\.json of 1-mine is not a reconstruction record"):
         used()
 
 

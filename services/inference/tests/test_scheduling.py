@@ -176,7 +176,7 @@ async def test_a_generation_waits_for_memory_and_one_that_can_never_fit_is_refus
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         refused = await written(http, 100)
         assert refused.status_code == 400
-        assert f"need {position * 102:,} bytes; {position * 90:,} are set aside" in refused.json()["error"]
+        assert f"need {position * 102:,} bytes; {position * 90:,} are available" in refused.json()["error"]
 
         steps.go.clear()
         first = asyncio.create_task(written(http, 40))

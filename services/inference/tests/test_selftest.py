@@ -194,4 +194,4 @@ async def test_a_record_that_is_none_is_no_pass(serve: Serve, recorded: Path) ->
     async with httpx.AsyncClient(base_url=await serve(sae_folder=recorded)) as http:
         assert not await answered(http, "/v1/activation/single", SINGLE)
         (check,) = [check for check in (await selftest(http))["checks"] if check["source"]]
-        assert check["measured"] is None and "probe.json of 1-small is no record" in check["words"]
+        assert check["measured"] is None and "probe.json of 1-small is not a reconstruction record" in check["words"]

@@ -14,9 +14,9 @@ from typing import IO, Any
 
 import httpx
 import pytest
-from memicos_testing.event_stream import ask_and_stop, events
-from memicos_testing.inference_bodies import VECTOR
 from memicos_testing.inference_metrics import parse_metric
+from memicos_testing.json_bodies.event_stream import ask_and_stop, events
+from memicos_testing.json_bodies.inference_bodies import VECTOR
 from memicos_testing.servers import free_port
 from memicos_testing.small_model import NAME
 

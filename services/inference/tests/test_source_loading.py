@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from memicos_engine.errors import LoadError
-from memicos_engine.sources import source_specs
+from memicos_engine.sources import source_candidates
 from memicos_inference_client import Client
 from memicos_inference_client.api.steer import steer_completion
 from memicos_inference_client.models import CompletionRequest
@@ -52,7 +52,7 @@ class Loads:
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loads]:
     loads = Loads()
-    real: Callable[..., Any] = source_specs.with_load_errors
+    real: Callable[..., Any] = source_candidates.with_load_errors
 
     def held(candidate: Any, read: Callable[[], Any], selection: Any) -> Any:
         if candidate.id == COLD and read is candidate.load:
@@ -63,7 +63,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loads]:
                 raise loads.error
         return real(candidate, read, selection)
 
-    monkeypatch.setattr(source_specs, "with_load_errors", held)
+    monkeypatch.setattr(source_candidates, "with_load_errors", held)
     yield loads
     loads.go.set()
 
@@ -92,6 +92,18 @@ async def test_streams_and_other_requests_go_on_while_a_source_is_loaded(
     loads.go.set()
     assert (await cold).status_code == 200
     assert loads.threads == ["sources"]
+
+
+async def test_no_thread_stays_behind_after_a_load(http: httpx.AsyncClient, loads: Loads) -> None:
+    """A second thread with OpenMP threads of its own would slow every later forward pass down."""
+    loads.go.set()
+    path, body = COLD_REQUESTS[0]
+    assert (await http.post(path, json=body)).status_code == 200
+    assert loads.threads == ["sources"]
+    for thread in threading.enumerate():
+        if thread.name == "sources":
+            await asyncio.to_thread(thread.join, 20)
+            assert not thread.is_alive()
 
 
 async def test_one_load_serves_all_that_wait_for_it_and_its_failure_fails_all(

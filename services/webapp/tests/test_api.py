@@ -60,7 +60,7 @@ async def test_live_neighbours_by_index_skip_the_dead(client: httpx.AsyncClient)
         ("GET", "/api/feature/nope/2-res/1", 404, "There is no model 'nope' here; there is small."),
         ("GET", "/api/feature/small/nope/1", 404, "small has no source 'nope'; it has 1-res, 2-res, 3-res."),
         ("GET", "/api/feature/small/2-res/64/", 404, "has no feature 64; its features are 0 to 63."),
-        ("GET", "/api/feature/small/2-res/-1", 400, "'-1' is no feature"),
+        ("GET", "/api/feature/small/2-res/-1", 400, "'-1' is not the index of a feature"),
         ("POST", "/api/feature/small/2-res/1", 405, "does not take POST"),
         ("GET", "/api/steer/", 405, "/api/steer does not take GET; it takes POST."),
         ("GET", "/api/explanation/generate", 405, "does not take GET"),

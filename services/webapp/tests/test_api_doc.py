@@ -65,7 +65,7 @@ async def test_every_field_of_every_object_is_there(client: httpx.AsyncClient, a
     found = Reader(document, "http://localhost", {}).documentation()
     operations = [one for several in found.tags.values() for one in several]
     shown = dict(found.shapes)
-    shown |= {shape.name: shape for one in operations for shape in one.answers}
+    shown |= {shape.name: shape for one in operations for shape in one.responses}
     bodies = {one.path: [field.name for field in one.body] for one in operations if one.body}
     for path, methods in document["paths"].items():
         for part in ("requestBody", "responses"):

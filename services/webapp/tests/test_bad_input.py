@@ -47,13 +47,21 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     # an unknown explanation: nothing is written
     "/api/explanation/987654321/label": {"chosen": True},
+    # a variable that is not set: no host is added
+    "/api/admin/inference-hosts": {
+        "name": "default", "url": "http://127.0.0.1:9", "secretVariable": "INFERENCE_SECRET_UNSET", "enabled": False,
+    },
     "/api/steer": {**STEER, "prompt": "Once"},
     "/api/steer-chat": {
         **STEER, "defaultChatMessages": TURNS, "steeredChatMessages": TURNS, "steer_special_tokens": True,
     },
 }  # fmt: skip
 """A body with every field of every route that takes one."""
-STATUSES = {"/api/explanation/generate": 400, "/api/explanation/987654321/label": 404}
+STATUSES = {
+    "/api/explanation/generate": 400,
+    "/api/explanation/987654321/label": 404,
+    "/api/admin/inference-hosts": 400,
+}
 """Status of the response to these bodies, where it is not 200."""
 WITHOUT_BODY = {"/api/explanation/{explanationId}/delete"}
 

@@ -253,7 +253,7 @@ class BrokenEncoder:
 async def test_the_command_waits_until_all_is_done(database: asyncpg.Connection, own_url: str) -> None:
     async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str]:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "memicos_webapp.embeddings", *arguments,
+            sys.executable, "-m", "memicos_webapp.embeddings.embed", *arguments,
             env={"DATABASE_URL": own_url, **environment},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
@@ -262,4 +262,4 @@ async def test_the_command_waits_until_all_is_done(database: asyncpg.Connection,
 
     assert (await run())[:2] == (0, "180 explanations embedded\n")
     assert await count(database) == 180
-    assert await run("--switch", "openai") == (1, "", "embeddings: openai needs OPENAI_API_KEY\n")
+    assert await run("--switch", "openai") == (1, "", "embed: openai needs OPENAI_API_KEY\n")

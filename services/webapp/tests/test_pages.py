@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.html_page import Page, inline_code
-from memicos_webapp.accounts.viewer import LOCAL_OWNER
+from memicos_webapp.accounts.identity import LOCAL_OWNER
 from memicos_webapp.features import repository
 
 
@@ -312,4 +312,6 @@ async def test_an_empty_database_says_how_to_fill_it(fresh_url: str) -> None:
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
     ):
         assert "make demo" in (await get(client, "/")).text()
-        assert "nothing has been imported yet" in (await get(client, "/small/1-res/1", 404)).text()
+        page = await get(client, "/small/1-res/1", 404)
+        assert "nothing has been imported yet" in page.text() and "`" not in page.text()
+        assert "make demo" in [text for _, text in page.find("code")]

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from memicos_testing.fake_inference_server import END, FakeInferenceServer
-from memicos_testing.steer_bodies import FEATURE, TURNS, chat, completion, words
+from memicos_testing.json_bodies.steer_bodies import FEATURE, TURNS, chat, completion, words
 
 
 async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -106,9 +106,9 @@ async def test_without_features_a_chat_is_default_only(
         ({"features": [{**FEATURE, "strength": 1e5}]}, 400, "it may go from -10000 to 10000"),
         ({"features": [{**FEATURE, "strength": "much"}]}, 422, "features.0.strength"),
         ({"features": [{**FEATURE, "layer": "6-neuronpedia-resid-pre"}]}, 400, "names an uploaded vector"),
-        ({"features": [FEATURE] * 17}, 400, "17 features were sent, at most 16 steer at once."),
+        ({"features": [FEATURE] * 17}, 400, "17 features were sent; at most 16 are allowed."),
         ({"features": "all"}, 422, "features"),
-        ({"n_tokens": 257}, 400, "n_tokens is 257, at most 256 are generated here."),
+        ({"n_tokens": 257}, 400, "n_tokens is 257, at most 256 are allowed."),
         ({"n_tokens": 0}, 422, "n_tokens"),
         ({"temperature": 2.1}, 422, "temperature"),
         ({"temperature": None}, 422, "temperature"),

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.html_page import Page
-from memicos_testing.steer_bodies import TURNS, chat, completion
+from memicos_testing.json_bodies.steer_bodies import TURNS, chat, completion
 
 
 async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -110,14 +110,14 @@ async def test_a_dashboards_link_steers_with_it(client: httpx.AsyncClient, infer
     [
         ("source=9-res&index=5", "small has no source '9-res'"),
         ("source=1-res&index=64", "small/1-res has no feature 64"),
-        ("source=1-res&index=x", "“1-res/x” is no feature"),
-        ("feature=1-res/5/6@1", "“1-res/5/6@1” is no feature"),
-        ("feature=1-res", "“1-res” is no feature"),
+        ("source=1-res&index=x", "“1-res/x” is not a feature"),
+        ("feature=1-res/5/6@1", "“1-res/5/6@1” is not a feature"),
+        ("feature=1-res", "“1-res” is not a feature"),
         ("n_tokens=many", "In the address: n_tokens must be a whole number."),
         ("temperature=3&seed=x", "temperature must be 2 or less"),
         ("mode=chat&chat={", "In the address: chat is not valid JSON."),
         ('chat={"STEERED":[{"role":"cat","content":""}]}', "In the address: chat.STEERED.0.role must be 'user', "),
-        ("&".join(f"feature=1-res/{i}" for i in range(17)), "18 features were named, 16 steer at once."),
+        ("&".join(f"feature=1-res/{i}" for i in range(17)), "18 features were named; at most 16 can be used at once."),
     ],
 )
 async def test_what_is_wrong_with_an_address_is_said_and_the_rest_works(
@@ -135,9 +135,9 @@ async def test_what_is_wrong_with_an_address_is_said_and_the_rest_works(
     [
         ("1e9", "10000", "A strength may go from -10000 to 10000: that of 1-res/5 was 1e+09."),
         ("-20000", "-10000", "that of 1-res/5 was -20000."),
-        ("nan", None, "“nan” is no strength of 1-res/5, which has its default here."),
-        ("1e999", None, "“1e999” is no strength of 1-res/5"),
-        ("1.2.3", None, "“1.2.3” is no strength of 1-res/5"),
+        ("nan", None, "“nan” is not a strength; 1-res/5 gets its default."),
+        ("1e999", None, "“1e999” is not a strength; 1-res/5"),
+        ("1.2.3", None, "“1.2.3” is not a strength; 1-res/5"),
     ],
 )
 async def test_a_strength_that_cannot_be_is_said_and_put_right(
@@ -207,8 +207,8 @@ async def test_each_method_has_a_scale_of_its_own(client: httpx.AsyncClient, inf
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("a" * 101, "The search has 101 characters; at most 100 are searched for (MEMICOS_STEER_SEARCH_CHARACTERS)."),
-        ("a b c d e f g h i", "The search has 9 words; at most 8 are searched for (MEMICOS_STEER_SEARCH_WORDS)."),
+        ("a" * 101, "The search has 101 characters; at most 100 are allowed (MEMICOS_STEER_SEARCH_CHARACTERS)."),
+        ("a b c d e f g h i", "The search has 9 words; at most 8 are allowed (MEMICOS_STEER_SEARCH_WORDS)."),
     ],
 )
 async def test_a_search_for_features_has_limits(client: httpx.AsyncClient, query: str, message: str) -> None:

@@ -14,7 +14,12 @@ import typer
 from typer.core import TyperGroup
 
 ENTRY_POINT_GROUP = "memicos.commands"
-GROUP_HELP = {"sae": "Add and check SAEs of your own.", "model": "Inspect language models."}
+GROUP_HELP = {
+    "sae": "Add and check SAEs of your own.",
+    "model": "Inspect language models.",
+    "api-key": "Make, list and revoke keys for programs that write to the webapp.",
+    "hosts": "List, add and remove the inference servers of a webapp.",
+}
 EXTRAS = {
     "generate": "generate",
     "recompute": "recompute",
@@ -22,6 +27,10 @@ EXTRAS = {
     "model": "inference",
     "selftest": "inference",
     "import": "webapp",
+    "owner-link": "webapp",
+    "api-key": "webapp",
+    "embed": "webapp",
+    "hosts": "webapp",
 }
 """The extra of the distribution `memicos` that installs each sub-command or group, in the order of `memicos --help`."""
 NOT_INSTALLED = 2

@@ -14,16 +14,16 @@ from memicos_engine.sources.source import SaeSource
 
 from memicos_pipeline import token_statistics
 from memicos_pipeline.config import GenerateConfig
-from memicos_pipeline.correlations import correlated_features
-from memicos_pipeline.dashboards import FeatureStatistics, feature_statistics
+from memicos_pipeline.dashboards.correlations import correlated_features
+from memicos_pipeline.dashboards.feature_statistics import FeatureStatistics, feature_statistics
+from memicos_pipeline.dashboards.logit_effects import DESCRIPTION as LOGIT_EFFECT
+from memicos_pipeline.dashboards.logit_effects import LogitEffects, logit_effects
+from memicos_pipeline.dashboards.neighbours import decoder_neighbours
+from memicos_pipeline.dashboards.unembedding import final_norm_gain, unembedding_matrix
 from memicos_pipeline.dataset_writer import corpus_files, explanation_file, feature_files
 from memicos_pipeline.harvest import Activations, harvest, read_activations
-from memicos_pipeline.logit_effects import DESCRIPTION as LOGIT_EFFECT
-from memicos_pipeline.logit_effects import LogitEffects, logit_effects
-from memicos_pipeline.neighbours import decoder_neighbours
 from memicos_pipeline.preparation import GenerateInputs, prepare
 from memicos_pipeline.residual_norm import residual_norm
-from memicos_pipeline.unembedding import final_norm_gain, unembedding_matrix
 from memicos_pipeline.work_folder import work_folder
 
 ReportLine = Callable[[str], None]

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dotenv.parser import parse_stream
-from pydantic import AliasChoices, ValidationError
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from memicos_service.validation import error_text
+from memicos_service.variable_names import field_variables, known_names, refusal, unknown
 
 SettingsType = TypeVar("SettingsType", bound=BaseSettings)
 
@@ -21,41 +22,45 @@ def empty_is_unset(value: Any) -> Any:
 
 def variable(settings: type[BaseSettings], field: str) -> str:
     """The environment variable that sets a field; `field` itself where the class has no such field."""
-    info = settings.model_fields.get(field)
-    if info is None:
-        return field
-    alias = info.validation_alias
-    if isinstance(alias, AliasChoices):
-        alias = alias.choices[0]
-    return str(alias) if alias else f"{settings.model_config.get('env_prefix', '')}{field}".upper()
+    return field_variables(settings, field)[0] if field in settings.model_fields else field
 
 
-def check_env_file(env_file: Path) -> None:
+def check_env_file(env_file: Path, settings: type[BaseSettings]) -> None:
     """
     Raises:
-        ValueError: the file cannot be read, is not UTF-8, or has a line that is not NAME=value.
+        ValueError: the file cannot be read, is not UTF-8, has a line that is not NAME=value, or a name that begins
+            with a prefix of memicos and that no service reads.
     """
     try:
         text = env_file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ValueError(f"{env_file} cannot be read: {reason}") from None
-    # python-dotenv would only warn of such a line and ignore it
-    for line in parse_stream(StringIO(text)):
-        if line.error:
-            raise ValueError(f"line {line.original.line} of {env_file} is not NAME=value")
+    known = known_names(settings)
+    for binding in parse_stream(StringIO(text)):
+        # a binding begins with the empty lines and comments before it
+        blank = len(binding.original.string) - len(binding.original.string.lstrip())
+        number = binding.original.line + binding.original.string[:blank].count("\n")
+        # python-dotenv would ignore such a line, and a name without a value
+        if binding.error or (binding.key and binding.value is None):
+            raise ValueError(f"line {number} of {env_file} is not NAME=value")
+        if binding.key and unknown([binding.key], known):
+            raise ValueError(f"line {number} of {env_file}: {refusal(binding.key, known)}")
 
 
 def read(settings: type[SettingsType], env_file: Path | None = None) -> SettingsType:
-    """Settings from the environment; `env_file` supplies what the environment does not set.
+    """Settings from the environment; `env_file`, or the class's own, supplies what the environment does not set.
 
     Raises:
         pydantic.ValidationError: a value is out of its range.
-        ValueError: the file is not an env file.
+        ValueError: the file is not an env file, or has an unknown name.
     """
     if env_file is None:
+        default = settings.model_config.get("env_file")
+        if isinstance(default, str) and Path(default).is_file():
+            check_env_file(Path(default), settings)
         return settings()
-    check_env_file(env_file)
+    check_env_file(env_file, settings)
     return settings(_env_file=env_file)  # pyright: ignore[reportCallIssue]  # declared by pydantic-settings only
 
 

@@ -26,6 +26,8 @@ class Demo:
     process: subprocess.Popen[str]
     webapp: str
     inference: str
+    autointerp: str
+    data: Path
     lines: list[str] = field(default_factory=list)
 
     def wait_for(self, pattern: str, seconds: float = START_SECONDS) -> str:

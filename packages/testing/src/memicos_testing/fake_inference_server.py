@@ -48,6 +48,8 @@ class FakeInferenceServer:
     state: str = "ready"
     progress: str = "all loaded"
     fraction: float = 1.0
+    load: int = 0
+    """Requests that other clients have waiting."""
     token_limit: int = 50
     max_num_results: int = 1000
     refusal: tuple[int, dict[str, Any], dict[str, str]] | None = None
@@ -150,6 +152,7 @@ class FakeInferenceServer:
                 "state": self.state,
                 "progress": self.progress,
                 "progress_fraction": self.fraction,
+                "load": self.load,
                 "selftest": UNTESTED,
             }
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 import uvicorn
 from memicos_service import logs, server
 from memicos_service.settings import read_or_exit
+from memicos_service.variable_names import warn_of_environment
 
 from memicos_autointerp.app import create_app
 from memicos_autointerp.settings import Settings
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--env-file", type=Path, help="settings for what the environment does not set")
     settings = read_or_exit("autointerp", Settings, parser.parse_args().env_file)
     logs.configure(settings.log_format, logging.INFO, LIBRARY_LEVELS)
+    warn_of_environment(log, Settings)
     listener = server.bind(
         settings.host, settings.port, program="autointerp", variables=("AUTOINTERP_PORT", "AUTOINTERP_HOST")
     )

@@ -8,8 +8,9 @@ from memicos_autointerp_core.explainers.interface import ExplainerOptions
 from memicos_autointerp_core.provider import ProviderOptions
 from memicos_service import settings as service_settings
 from memicos_service.logs import LogFormat
+from memicos_service.variable_names import ServiceSettings
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 
 def normalize_base_url(url: str) -> str:
@@ -45,7 +46,7 @@ Key = Annotated[SecretStr | None, AfterValidator(check_key)]
 BaseUrl = Annotated[str, AfterValidator(normalize_base_url)]
 
 
-class Settings(BaseSettings):
+class Settings(ServiceSettings):
     """Settings of autointerp. A field `x` is set by `AUTOINTERP_X`, unless it names another variable."""
 
     model_config = SettingsConfigDict(

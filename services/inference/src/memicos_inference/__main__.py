@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from memicos_service.server import bind, is_loopback
+from memicos_service.variable_names import warn_of_environment
 
 from memicos_inference import env_files, logs
 from memicos_inference.app import create_app
@@ -32,6 +33,7 @@ def main() -> None:
     logs.configure("text", logging.INFO)
     settings = env_files.server_settings(arguments.env_file)
     logs.configure(settings.log_format, logging.INFO)
+    warn_of_environment(log, Settings)
     listener = bind(
         settings.host,
         settings.port,

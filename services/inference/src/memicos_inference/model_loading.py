@@ -21,7 +21,8 @@ from memicos_inference.settings import Settings
 if TYPE_CHECKING:
     from memicos_engine.model.language_model import LanguageModel
     from memicos_engine.sources.source_cache import CacheEntry, SourceCache
-    from memicos_engine.sources.source_specs import SourceCandidate, SourceSelection
+    from memicos_engine.sources.source_candidates import SourceCandidate
+    from memicos_engine.sources.source_specs import SourceSelection
 
 IMPORTED = 0.2
 """Fraction of the loading that is done when torch is imported."""
@@ -40,7 +41,7 @@ def load_model(settings: Settings, report: ProgressCallback) -> LoadedModel:
     report("importing torch", 0.0)
     _forbid_pickles()
     from memicos_engine.generation.decoder import Decoder
-    from memicos_engine.sources import source_specs
+    from memicos_engine.sources.source_selection import select_sources
 
     if settings.hf_token:
         # SAELens takes no token; huggingface_hub reads this variable
@@ -48,7 +49,7 @@ def load_model(settings: Settings, report: ProgressCallback) -> LoadedModel:
     device = pick_device(settings.device)
     location = model_names.locate_weights(settings.models)
     selection = source_selection(settings, device)
-    choice = source_specs.select_sources(selection, report)
+    choice = select_sources(selection, report)
     # before the weights are fetched, so that wrong settings are reported early
     entries, errors = read_source_info(choice.candidates, selection, report)
     if errors and not entries and not choice.include_neurons:
@@ -90,7 +91,7 @@ def read_source_info(
 ) -> tuple[list[CacheEntry], dict[str, str]]:
     """Read the metadata of each source, without weights. Returns entries, and by id the errors of other sources."""
     from memicos_engine.sources.source_cache import CacheEntry
-    from memicos_engine.sources.source_specs import with_load_errors
+    from memicos_engine.sources.source_candidates import with_load_errors
 
     entries: list[CacheEntry] = []
     errors: dict[str, str] = {}
@@ -261,6 +262,6 @@ def _too_large(description: str, device: str, settings: str) -> str:
 
 
 def _error_line(error: BaseException) -> str:
-    from memicos_engine.sources.source_specs import one_line
+    from memicos_engine.sources.source_candidates import one_line
 
     return one_line(error)

@@ -8,14 +8,15 @@ from typing import Annotated, Any, Literal
 from memicos_engine.model.model_names import ModelNames
 from memicos_service import settings as service_settings
 from memicos_service.logs import LogFormat
+from memicos_service.variable_names import ServiceSettings
 from pydantic import AliasChoices, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(BaseSettings):
+class Settings(ServiceSettings):
     """Settings of the server. Names without the prefix `INFERENCE_` are those of the env files known in the field.
 
     Relative paths are relative to the working directory. An empty value is the same as an unset one.
@@ -156,7 +157,7 @@ class Settings(BaseSettings):
         gt=0,
         allow_inf_nan=False,
         validation_alias="INFERENCE_WAIT_SECONDS",
-        description="Longest time that a request waits for the model or for a source; then the response is 503.",
+        description="Longest time that a request waits for the model; then the response is 503.",
     )
     max_waiting: int = Field(
         default=64,

@@ -8,11 +8,12 @@ from contextlib import nullcontext
 
 import uvicorn
 from memicos_service import logs, server
+from memicos_service.variable_names import warn_of_environment
 
 from memicos_webapp.app import create_app
 from memicos_webapp.database.embedded import DatabaseError, embedded
 from memicos_webapp.database.migrate import migrate
-from memicos_webapp.settings import read
+from memicos_webapp.settings import Settings, read
 
 log = logging.getLogger("memicos_webapp")
 
@@ -23,6 +24,7 @@ LIBRARY_LEVELS = {"alembic": logging.WARNING, "httpx": logging.WARNING}
 def main() -> None:
     settings = read("webapp")
     logs.configure(settings.log_format, logging.INFO, LIBRARY_LEVELS)
+    warn_of_environment(log, Settings)
     listener = server.bind(settings.host, settings.port, program="webapp", variables=("MEMICOS_PORT", "MEMICOS_HOST"))
     # uvicorn raises the signal again after its shutdown: exit through the `with` below, which stops PostgreSQL
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -10,6 +10,9 @@ from pydantic.json_schema import models_json_schema
 from starlette.staticfiles import StaticFiles
 
 from memicos_webapp import errors, request_log
+from memicos_webapp.accounts import first_start
+from memicos_webapp.accounts import pages as account_pages
+from memicos_webapp.accounts.viewer import current_identity
 from memicos_webapp.activation_search import api as text_search_api
 from memicos_webapp.activation_search import pages as text_search_pages
 from memicos_webapp.api_doc import pages as api_doc_pages
@@ -30,7 +33,8 @@ from memicos_webapp.features import api as features_api
 from memicos_webapp.features import pages as features_pages
 from memicos_webapp.health import api as health_api
 from memicos_webapp.inference import pages as inference_pages
-from memicos_webapp.inference import service as inference_service
+from memicos_webapp.inference_hosts import api as inference_hosts_api
+from memicos_webapp.inference_hosts import background as background_inference
 from memicos_webapp.security import middleware
 from memicos_webapp.security.body_checks import check_body_text
 from memicos_webapp.settings import Settings
@@ -46,10 +50,12 @@ API: tuple[APIRouter, ...] = (
     search_api.router,
     explanations_api.router,
     steering_api.router,
+    inference_hosts_api.router,
 )
 """JSON routes, each router with one tag."""
 
 PAGES: tuple[APIRouter, ...] = (
+    account_pages.router,
     api_doc_pages.router,
     text_search_pages.router,
     search_pages.router,
@@ -63,10 +69,11 @@ PAGES: tuple[APIRouter, ...] = (
 )
 
 PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
-    inference_service.inference_lifespan,
+    background_inference.lifespan,
     autointerp_client.lifespan,
     background_embedder.lifespan,
     background_cleanup.lifespan,
+    first_start.lifespan,
 )
 """What folders open at start and close at the end (`async with part(app)`); `app.state.database` is there."""
 
@@ -110,8 +117,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
-        dependencies=[Depends(check_body_text)],
+        dependencies=[Depends(check_body_text), Depends(current_identity)],
         responses={
+            401: {
+                "model": errors.ErrorBody,
+                "description": "The key in X-Api-Key is unknown, expired or revoked",
+            },
             422: {"model": errors.ErrorBody, "description": "A field is missing, of another type or out of its range"},
             503: {"model": errors.ErrorBody, "description": "The database does not answer, or is busy"},
         },

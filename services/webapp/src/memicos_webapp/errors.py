@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 
 
 class ErrorBody(BaseModel):
-    """Body of every error of the API. Both fields hold the same text; some clients read one, some the other."""
+    """Body of every error of the API. Both fields hold the same text; some clients read `error`, others `message`."""
 
     error: str = Field(description="what was wrong, where, and what to do")
     message: str = Field(description="the same as error")
 
 
 class Fault(ServiceError):
-    """An error that the user is shown: `message` says what was wrong, where, and what to do."""
+    """An error shown to the user: `message` says what was wrong, where, and what to do."""
 
     status = 500
 
@@ -44,12 +44,24 @@ class BadInput(Fault):
     status = 400
 
 
+class Unauthenticated(Fault):
+    """What should prove an account is not valid."""
+
+    status = 401
+
+
 class Refused(Fault):
     status = 403
 
 
 class NotFound(Fault):
     status = 404
+
+
+class Conflict(Fault):
+    """What is to be made exists already."""
+
+    status = 409
 
 
 class TooManyRequests(Fault):
@@ -85,9 +97,11 @@ class NotConfigured(Fault):
 
 TITLES = {
     400: "Invalid request",
+    401: "Not signed in",
     403: "Refused",
     404: "Not found",
     405: "Method not allowed",
+    409: "Conflict",
     413: "Too large",
     422: "Invalid request",
     429: "Too many requests",
@@ -97,7 +111,7 @@ TITLES = {
 
 
 async def not_api(request: Request) -> None:
-    """Dependency of pages, whose paths are mostly variables: no API path is one of theirs.
+    """Dependency of page routes: their paths are mostly variables, and would match paths of the API.
 
     Raises:
         HTTPException: 405 where the API has the path with other methods, else 404.
@@ -155,7 +169,7 @@ def _describe(request: Request, errors: Sequence[Any]) -> str:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status, headers = error.status_code, dict(error.headers or {})
-    # the router gives 405 to other methods of a page's path, and `/{model}/{source}/{index}` fits many an API path
+    # the router gives 405 to other methods of a page's path, and `/{model}/{source}/{index}` matches many API paths
     if status == 405 and is_api(request) and not _api_methods(request):
         status, headers = 404, {}
     if status == 404:
@@ -191,7 +205,11 @@ async def _database(request: Request, error: Exception) -> Response:
     # class 22: a value that its column cannot hold, such as a NUL in a text
     if state.startswith("22"):
         log.warning("a request had a value that the database does not take: %s", error.orig)
-        return error_response(request, 400, "The request has a value that no text or number here can have.")
+        return error_response(
+            request,
+            400,
+            "A text or number in the request is invalid: NUL characters and numbers out of range are refused.",
+        )
     if state == "57014":
         return error_response(request, 503, "The database took too long; narrow the request and try again.")
     if error.connection_invalidated or isinstance(error.orig, OSError):

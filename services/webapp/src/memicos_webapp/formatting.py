@@ -1,9 +1,12 @@
 """Formats of numbers, tokens and links on pages; every function here is a Jinja2 filter."""
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
+
+from markupsafe import Markup, escape
 
 _CONTROL_CHARACTERS = str.maketrans({"\n": "↵", "\r": "␍", "\t": "⇥", "\0": "␀", "\u2028": "↵", "\u2029": "↵"})
 
@@ -79,6 +82,19 @@ def hook_label(hook_name: str) -> str:
     return hook_name
 
 
+def code_spans(message: str) -> Markup:
+    """A message as HTML; commands between backticks become `<code>`."""
+    parts = re.split(r"`([^`]+)`", message)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
+    )
+
+
+def without_backticks(message: str) -> str:
+    """A message for an attribute such as `title`, which cannot have `<code>`."""
+    return message.replace("`", "")
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
@@ -90,5 +106,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
         url_segment,
         activation_level,
         hook_label,
+        code_spans,
+        without_backticks,
     )
 }

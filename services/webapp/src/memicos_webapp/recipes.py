@@ -1,4 +1,4 @@
-"""How text became the activations that pages and answers show: one shape for datasets and for live runs."""
+"""Recipes: how text became the activations that pages and responses show, of a dataset or of a live run."""
 
 from collections.abc import Mapping
 from shlex import quote
@@ -12,7 +12,7 @@ from memicos_webapp.formatting import url_segment
 
 
 class SaeRecipe(BaseModel):
-    """How values come from activations at the hook."""
+    """How an SAE computes its values from activations at the hook."""
 
     weights: str = Field(description="a folder's name, or hf:<owner>/<name>/<path> for a place in the hub")
     architecture: str = Field(description="activation function of the SAE: standard (ReLU), jumprelu, topk and others")
@@ -50,8 +50,8 @@ class Recipe(BaseModel):
     sae: SaeRecipe | None = Field(description="null for neurons: these are read as they are")
 
 
-class Described(Protocol):
-    """What a source must tell for its recipe."""
+class RecipeSource(Protocol):
+    """The fields of a source that its recipe is made from."""
 
     @property
     def model_id(self) -> str: ...
@@ -67,25 +67,25 @@ class Described(Protocol):
     def sae_config(self) -> dict[str, Any]: ...
 
 
-def of_dataset(source: Described) -> Recipe:
-    """The recipe of a source's examples, as the dataset that they came with says."""
-    said = manifest.Recipe.model_validate(source.recipe)
-    sae = said.sae or manifest.SaeRecipe.of_config(source.name, source.architecture, source.sae_config)
+def dataset_recipe(source: RecipeSource) -> Recipe:
+    """The recipe of a source's examples, from its dataset."""
+    recipe = manifest.Recipe.model_validate(source.recipe)
+    sae = recipe.sae or manifest.SaeRecipe.of_config(source.name, source.architecture, source.sae_config)
     return Recipe(
         model=source.model_id,
         weights=source.model_origin,
-        **said.model_dump(exclude={"sae"}),
+        **recipe.model_dump(exclude={"sae"}),
         sae=SaeRecipe(**sae.model_dump()),
     )
 
 
-def of_answer(recipe: LiveRecipe) -> Recipe:
-    """The recipe that inference gives with a text's values."""
+def inference_recipe(recipe: LiveRecipe) -> Recipe:
+    """The recipe in a response of inference."""
     return Recipe.model_validate(recipe.to_dict())
 
 
-def words(recipe: Recipe) -> str:
-    """`BOS added, 128-token windows, position 0 and outlier tokens left out, float32`."""
+def describe(recipe: Recipe) -> str:
+    """A recipe in one line: `BOS added, 128-token windows, position 0 and outlier tokens left out, float32`."""
     parts = ["BOS added" if recipe.prepend_bos else "no BOS added"]
     if recipe.context_size is not None:
         parts.append(f"{recipe.context_size}-token windows")
@@ -105,15 +105,15 @@ def words(recipe: Recipe) -> str:
     return ", ".join(parts)
 
 
-def together(recipes: Mapping[str, Recipe]) -> list[tuple[str, str]]:
-    """Sources by name, those of equal words as one: their names, and `words`."""
+def describe_sources(recipes: Mapping[str, Recipe]) -> list[tuple[str, str]]:
+    """(names, description) of the sources of each recipe; `recipes` is by name of the source."""
     names: dict[str, list[str]] = {}
     for name, recipe in recipes.items():
-        names.setdefault(words(recipe), []).append(name)
-    return [(", ".join(found), said) for said, found in names.items()]
+        names.setdefault(describe(recipe), []).append(name)
+    return [(", ".join(sources), description) for description, sources in names.items()]
 
 
-def command(base_url: str, model: str, source: str, index: int, text: str | None = None) -> str:
+def recompute_command(base_url: str, model: str, source: str, index: int, text: str | None = None) -> str:
     """The command, for a shell, that recomputes a feature's examples or its values on `text`."""
     address = f"{base_url.rstrip('/')}/{url_segment(model)}/{url_segment(source)}/{index}"
     return f"memicos recompute {quote(address)}" + (f" --text {quote(text)}" if text is not None else "")

@@ -7,18 +7,27 @@ from typing import Any, Literal, Self
 from memicos_service import settings as service_settings
 from memicos_service.logs import LogFormat
 from memicos_service.server import is_loopback
+from memicos_service.variable_names import ServiceSettings
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from memicos_webapp.inference.host_config import parse_hosts
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""Names by which a browser reaches its own machine."""
 
 
-class Settings(BaseSettings):
+class Settings(ServiceSettings):
     """Settings of the webapp. A field `x` is set by `MEMICOS_X`, unless it names another variable."""
 
     model_config = SettingsConfigDict(
         env_prefix="MEMICOS_", env_file=".env", extra="ignore", populate_by_name=True, frozen=True
     )
 
-    host: str = Field(default="127.0.0.1", description="Address to bind. Beyond loopback every write is refused.")
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to bind. Beyond loopback writes need the owner's session or an API key.",
+    )
     port: int = Field(default=3000, ge=1, le=65535, description="Port to bind.")
     data: Path = Field(default=Path(".data"), description="Folder for the embedded database and caches.")
     database_url: str | None = Field(
@@ -50,6 +59,27 @@ class Settings(BaseSettings):
         description="Host names that requests may name, separated by commas. Empty: localhost, 127.0.0.1 and "
         "[::1] when bound to loopback (which stops DNS rebinding), any when bound beyond it.",
     )
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^/?#]+[^?#]*)?$",
+        description="Address under which people open this server, for the owner's sign-in link. Empty: "
+        "http://localhost with the port.",
+    )
+    local_owner: bool = Field(
+        default=True,
+        description="Requests of this machine are the owner's where the server is bound to loopback and "
+        "MEMICOS_ALLOWED_HOSTS names no other host. 0: they need a session or an API key too, as behind a proxy.",
+    )
+    read_only: bool = Field(
+        default=False,
+        description="1: migrate nothing, write nothing and refuse writes, for a database role that may only read.",
+    )
+    owner_link_seconds: float = Field(
+        default=900, ge=60, le=86400, description="How long a one-time link that signs the owner in is valid."
+    )
+    session_days: float = Field(
+        default=30, gt=0, le=365, description="How long a browser stays signed in as the owner."
+    )
     log_format: LogFormat = Field(default="text", description="text, or json: one JSON object per line.")
     log_requests: bool = Field(default=True, description="0 logs only requests that failed on our side.")
     body_bytes: int = Field(default=1_000_000, gt=0, description="Largest request body.")
@@ -63,7 +93,18 @@ class Settings(BaseSettings):
         default="http://127.0.0.1:5002",
         pattern=r"^https?://",
         validation_alias="INFERENCE_URL",
-        description="Where the inference server is.",
+        description="Where the inference server is, where there is one; MEMICOS_INFERENCE_HOSTS names several.",
+    )
+    inference_hosts: str = Field(
+        default="",
+        description="Inference servers as name=URL,name=URL, in place of INFERENCE_URL. The secret of the host gpt2 is "
+        "INFERENCE_SECRET_GPT2 where that is set, else INFERENCE_SECRET.",
+    )
+    inference_poll_seconds: float = Field(
+        default=2,
+        ge=0,
+        description="How often the inference servers are checked in the background, and the table of hosts is read "
+        "again; 0: never, requests check them.",
     )
     inference_secret: SecretStr | None = Field(
         default=None,
@@ -94,7 +135,7 @@ class Settings(BaseSettings):
         description="How long pages and requests wait for such a check before they use the last known state.",
     )
     inference_capabilities_seconds: float = Field(
-        default=60,
+        default=5,
         ge=0,
         description="How long the inference server's capabilities (sources, limits) are believed. A source that they "
         "lack is looked for at once.",
@@ -194,6 +235,12 @@ class Settings(BaseSettings):
     def _empty_is_unset(cls, value: Any) -> Any:
         return service_settings.empty_is_unset(value)
 
+    @field_validator("inference_hosts")
+    @classmethod
+    def _valid_hosts(cls, value: str) -> str:
+        parse_hosts(value)
+        return value
+
     @model_validator(mode="after")
     def _has_key(self) -> Self:
         if self.embedder == "openai" and not self.openai_api_key:
@@ -209,11 +256,21 @@ class Settings(BaseSettings):
         return is_loopback(self.host)
 
     @property
+    def local_owner_active(self) -> bool:
+        """Whether requests of this machine are the owner's: no other machine can send any, not even by a proxy."""
+        return self.local_owner and self.loopback and set(self.hosts) <= LOOPBACK_NAMES
+
+    @property
+    def public_address(self) -> str:
+        """The address for links, without a slash at its end."""
+        return self.public_url.rstrip("/") or f"http://localhost:{self.port}"
+
+    @property
     def hosts(self) -> list[str]:
         """Allowed host names without ports; ["*"] is any."""
         if self.allowed_hosts:
             return [name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip()]
-        return ["localhost", "127.0.0.1", "[::1]"] if self.loopback else ["*"]
+        return sorted(LOOPBACK_NAMES) if self.loopback else ["*"]
 
 
 def variable(field: str) -> str:
@@ -222,13 +279,15 @@ def variable(field: str) -> str:
 
 
 def at_most(field: str) -> str:
-    """A limit that is a setting, in the words of the API's documentation."""
+    """A limit that is a setting, as descriptions of the API say it."""
     return f"at most {Settings.model_fields[field].default:g} (setting {variable(field)})"
 
 
 def read(program: str) -> Settings:
     """The settings; ends `program` with one line on standard error where a value is invalid."""
     try:
-        return Settings()
+        return service_settings.read(Settings)
     except ValidationError as error:
         sys.exit(f"{program}: bad setting: {service_settings.problems(Settings, error)}")
+    except ValueError as error:
+        sys.exit(f"{program}: {error}.")

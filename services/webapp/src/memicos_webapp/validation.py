@@ -7,36 +7,37 @@ from typing import Annotated, Any
 
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-MOST = 3
-"""Errors that one answer names."""
+MAX_ERRORS = 3
+"""Errors named in one message."""
 
-Words = str | Callable[[dict[str, Any]], str]
+Message = str | Callable[[dict[str, Any]], str]
+"""A message, or a function that makes it from the context of pydantic's error."""
 
 
 def _number(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else str(value)
 
 
-def _entries(one: str) -> Words:
-    """For bounds of a length in `one`, such as `entry`."""
+def _length_message(unit: str) -> Message:
+    """The message for bounds of a length in `unit`, such as `entry`."""
 
-    def words(context: dict[str, Any]) -> str:
-        many = one.removesuffix("y") + "ies" if one.endswith("y") else f"{one}s"
+    def message(context: dict[str, Any]) -> str:
+        plural = unit.removesuffix("y") + "ies" if unit.endswith("y") else f"{unit}s"
         if "max_length" in context:
-            return f"must have at most {context['max_length']} {many}"
-        least = context["min_length"]
-        return "must not be empty" if least == 1 else f"must have {least} {many} or more"
+            return f"must have at most {context['max_length']} {plural}"
+        minimum = context["min_length"]
+        return "must not be empty" if minimum == 1 else f"must have {minimum} {plural} or more"
 
-    return words
+    return message
 
 
-WORDS: dict[str, Words] = {
+MESSAGES: dict[str, Message] = {
     "missing": "is missing",
     "value_error": lambda context: str(context["error"]),
     "string_type": "must be a string",
     "string_unicode": "must be a string",
-    "string_too_short": _entries("character"),
-    "string_too_long": _entries("character"),
+    "string_too_short": _length_message("character"),
+    "string_too_long": _length_message("character"),
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -52,15 +53,15 @@ WORDS: dict[str, Words] = {
     "less_than_equal": lambda context: f"must be {_number(context['le'])} or less",
     "literal_error": lambda context: f"must be {context['expected']}",
     "list_type": "must be a list",
-    "too_short": _entries("entry"),
-    "too_long": _entries("entry"),
+    "too_short": _length_message("entry"),
+    "too_long": _length_message("entry"),
     "dict_type": "must be an object, {…}",
     "model_type": "must be an object, {…}",
     "model_attributes_type": "must be an object, {…}",
     "json_invalid": "is not valid JSON",
     "json_type": "must be JSON",
 }
-"""What is wrong, by pydantic's type of error; it follows the field's name."""
+"""Messages by pydantic's type of error; each follows the field's name."""
 
 FORM_NAMES = {
     "density_from": "“Density from”",
@@ -84,7 +85,7 @@ FORM_CHOICES = {
 
 
 def _finite(value: object) -> bool:
-    """False for what a limit can't be held against, such as NaN."""
+    """Whether a number can be compared with a limit; NaN and infinities cannot."""
     try:
         return not isinstance(value, float | str) or math.isfinite(float(value))
     except ValueError:
@@ -94,23 +95,23 @@ def _finite(value: object) -> bool:
 def _problem(error: Any) -> str:
     if not _finite(error.get("input")):
         return "must be a finite number"
-    words = WORDS.get(error["type"], str(error["msg"]))
-    return words if isinstance(words, str) else words(error.get("ctx", {}))
+    message = MESSAGES.get(error["type"], str(error["msg"]))
+    return message if isinstance(message, str) else message(error.get("ctx", {}))
 
 
 def _sentence(error: Any, names: Mapping[str, str], choices: Mapping[str, Mapping[str, str]]) -> str:
-    # FastAPI puts first which part of the request the field is in
-    part, *place = error["loc"] if error["loc"][:1] in (("body",), ("query",), ("path",)) else ("", *error["loc"])
+    # FastAPI's location begins with the part of the request
+    part, *path = error["loc"] if error["loc"][:1] in (("body",), ("query",), ("path",)) else ("", *error["loc"])
     # a value_error is about several fields of a body, and its message names them
-    if not place and part == "body" and error["type"] != "value_error":
+    if not path and part == "body" and error["type"] != "value_error":
         return "The body must be a JSON object, {…}, sent with the header Content-Type: application/json"
-    where = ".".join(map(str, place))
-    if error["type"] == "literal_error" and where in choices:
-        *first, last = [f"{label} ({value})" for value, label in choices[where].items()]
+    name = ".".join(map(str, path))
+    if error["type"] == "literal_error" and name in choices:
+        *first, last = [f"{label} ({value})" for value, label in choices[name].items()]
         problem = f"must be {', '.join(first)} or {last}"
     else:
         problem = _problem(error)
-    return f"{names.get(where, where)} {problem}".strip()
+    return f"{names.get(name, name)} {problem}".strip()
 
 
 def describe(
@@ -122,7 +123,7 @@ def describe(
 
     `names` has the labels of fields, and `choices` of their values, as the user sees them.
     """
-    return "; ".join(_sentence(error, names, choices) for error in errors[:MOST]) + "."
+    return "; ".join(_sentence(error, names, choices) for error in errors[:MAX_ERRORS]) + "."
 
 
 def _texts(value: object, handler: ValidatorFunctionWrapHandler) -> object:

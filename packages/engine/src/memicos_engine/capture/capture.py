@@ -41,13 +41,13 @@ def capture(
     """
     names = list(dict.fromkeys(hook_names))
     if any(find_hook_module(model, name) is None for name in names):
-        found = _capture_by_bridge(model, ids, mask, names)
-        return {name: _select_positions(hidden, at) for name, hidden in found.items()}
+        captured = _capture_by_bridge(model, ids, mask, names)
+        return {name: _select_positions(hidden, at) for name, hidden in captured.items()}
     return _capture_by_modules(model, ids, mask, names, at)
 
 
 CapturedActivations = list[dict[str, torch.Tensor]]
-"""Of each prompt, by hook: activations (T, D), or patterns (heads, T, T)."""
+"""One dict per prompt, by hook point: activations (T, D), or attention patterns (heads, T, T)."""
 
 
 @dataclass(frozen=True)
@@ -200,8 +200,8 @@ def _next_group(
 
 
 Positions = torch.Tensor | tuple[torch.Tensor, ...] | None
-"""What is kept of activations (B, T, D): None all; a tensor (B,) one position of each row, (B, 1, D); indices of rows
-and positions (N,) those pairs, (N, 1, D)."""
+"""Which activations of (B, T, D) are kept. None: all. A tensor (B,): one position of each row, (B, 1, D). A pair of
+index tensors (N,) of rows and positions: those, (N, 1, D)."""
 
 
 def _select_positions(hidden: torch.Tensor, positions: Positions) -> torch.Tensor:
@@ -222,16 +222,16 @@ def _capture_by_modules(
     inputs: Mapping[str, Any] | None = None,
 ) -> dict[str, torch.Tensor]:
     """As `capture`, for hooks in the plain module. `inputs` continues a prompt: see `_continuation_inputs`."""
-    by_name = {name: place for name in names if (place := find_hook_module(model, name)) is not None}
-    places = set(by_name.values())
-    found: dict[HookModule, torch.Tensor] = {}
+    by_name = {name: module for name in names if (module := find_hook_module(model, name)) is not None}
+    modules = set(by_name.values())
+    captured: dict[HookModule, torch.Tensor] = {}
 
-    def keep(place: HookModule, hidden: torch.Tensor) -> None:
-        found[place] = _select_positions(hidden, positions)
-        if len(found) == len(places):
+    def keep(module: HookModule, hidden: torch.Tensor) -> None:
+        captured[module] = _select_positions(hidden, positions)
+        if len(captured) == len(modules):
             raise _AllHooksReached
 
-    handles = [handle for place in places for handle in place.add_hook(partial(keep, place))]
+    handles = [handle for module in modules for handle in module.add_hook(partial(keep, module))]
     try:
         model.hf.base_model(input_ids=ids, attention_mask=mask, use_cache=inputs is not None, **(inputs or {}))
     except _AllHooksReached:
@@ -239,7 +239,7 @@ def _capture_by_modules(
     finally:
         for handle in handles:
             handle.remove()
-    return {name: found[place] for name, place in by_name.items()}
+    return {name: captured[module] for name, module in by_name.items()}
 
 
 def _continuation_inputs(cache: DynamicCache, ids: torch.Tensor, n: int) -> dict[str, Any]:
@@ -265,5 +265,5 @@ def _capture_by_bridge(
         if cache.get(name) is None:
             raise InvalidRequestError(f"Hook '{name}' is not run in this model.")
         if has_position_axis(name) and (cache[name].dim() < 3 or cache[name].shape[:2] != ids.shape):
-            raise InvalidRequestError(f"Hook '{name}' does not have one vector a position.")
+            raise InvalidRequestError(f"Hook '{name}' does not have one vector per position.")
     return {name: cache[name].flatten(2) if has_position_axis(name) else cache[name] for name in names}

@@ -9,7 +9,8 @@ from memicos_inference.http.errors import Forbidden
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
-    from memicos_engine.sources.source_specs import SourceCandidate, SourceSpec
+    from memicos_engine.sources.source_candidates import SourceCandidate
+    from memicos_engine.sources.source_specs import SourceSpec
 
 HUB = "hf:"
 

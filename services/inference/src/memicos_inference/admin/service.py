@@ -38,7 +38,7 @@ def find_sources(settings: Settings, text: str) -> FoundSources:
         BadInput: an unknown entry, or a source that cannot be read.
         Forbidden: a folder or repository outside INFERENCE_SAE_ROOTS.
     """
-    from memicos_engine.sources import source_specs
+    from memicos_engine.sources import source_candidates, source_selection, source_specs
 
     # INCLUDE_SAE and EXCLUDE_SAE select sources at the start only
     selection = replace(
@@ -47,10 +47,10 @@ def find_sources(settings: Settings, text: str) -> FoundSources:
     try:
         spec = source_specs.parse_spec(text)
         roots.check_entry(settings, spec)
-        candidates, _ = source_specs.find_candidates(
-            spec, selection, source_specs.source_folder(spec, selection, _ignore_progress)
+        candidates, _ = source_candidates.find_candidates(
+            spec, selection, source_candidates.source_folder(spec, selection, _ignore_progress)
         )
-        source_specs.check_unique_ids(candidates)
+        source_selection.check_unique_ids(candidates)
         for candidate in candidates:
             roots.check_candidate(settings, candidate)
         entries, errors = model_loading.read_source_info(candidates, selection, _ignore_progress)

@@ -107,7 +107,7 @@ def _target(text: str, env_file: Path | None, model: str | None) -> Target:
     """Raises LoadError where the entry could not be served together with those of the file."""
     settings = env_files.settings_of(env_file)
     # imports torch, which takes long; a wrong env file is reported before
-    from memicos_engine.sources import source_specs
+    from memicos_engine.sources import source_selection, source_specs
 
     entry = _entry(source_specs.parse_spec(text))
     try:
@@ -122,7 +122,7 @@ def _target(text: str, env_file: Path | None, model: str | None) -> Target:
         sets = before if listed else (*before, entry)
         selection = model_loading.source_selection(settings, model_loading.pick_device(settings.device))
         # all entries that the file will have: two sources of one id would end the server's start
-        choice = source_specs.select_sources(replace(selection, sets=sets), _progress)
+        choice = source_selection.select_sources(replace(selection, sets=sets), _progress)
         own = settings.model_copy(update={"sae_sets": (listed or entry,)})
         if env_file is None:
             named = [candidate.id for candidate in choice.candidates if candidate.id != candidate.location]

@@ -131,6 +131,12 @@ class Scheduler:
         }
 
     @property
+    def load(self) -> int:
+        """Number of requests that wait and of texts being generated. Read without a lock."""
+        rows = self.loaded.decoder.n_batch_rows if self.loaded else 0
+        return int(sum(self.waiting.values())) + rows
+
+    @property
     def captured_bytes(self) -> int:
         """Memory of activations that are captured and not yet answered. Read without a lock."""
         return self._captures.held_bytes

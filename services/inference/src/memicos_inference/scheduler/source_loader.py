@@ -6,7 +6,6 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterable
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # imports torch
@@ -28,10 +27,8 @@ class SourceLoader:
         self._requested: OrderedDict[str, float] = OrderedDict()
         """Since when, by id."""
         self._loading: str | None = None
-        self._entries: SimpleQueue[CacheEntry] = SimpleQueue()
         self._loaded: deque[tuple[CacheEntry, Source | Exception]] = deque()
         self._check: tuple[CacheEntry, Source, Generator[None, None, None]] | None = None
-        self._thread: threading.Thread | None = None
 
     @property
     def loading(self) -> str | None:
@@ -103,20 +100,17 @@ class SourceLoader:
 
     def _start(self, entry: CacheEntry) -> None:
         self._loading = entry.info.id
-        self._entries.put(entry)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="sources", daemon=True)
-            self._thread.start()
+        # A thread for each load: while another thread of the process has OpenMP threads of its own, those of the
+        # model's thread sleep between operations, and a forward pass takes up to 1.3 times as long.
+        threading.Thread(target=self._load, args=(entry,), name="sources", daemon=True).start()
 
-    def _run(self) -> None:
-        while True:
-            entry = self._entries.get()
-            result: Source | Exception
-            try:
-                result = entry.load()
-            except Exception as error:  # noqa: BLE001  # raised again in the requests' handlers
-                result = error
-            self._loaded.append((entry, result))
-            # this thread keeps no source alive that the cache has evicted
-            del entry, result
-            self._wake()
+    def _load(self, entry: CacheEntry) -> None:
+        result: Source | Exception
+        try:
+            result = entry.load()
+        except Exception as error:  # noqa: BLE001  # raised again in the requests' handlers
+            result = error
+        self._loaded.append((entry, result))
+        # this thread keeps no source alive that the cache has evicted
+        del result
+        self._wake()

@@ -23,7 +23,8 @@ async def health(request: Request) -> HealthResponse:
 
     Responds at once, also while the model loads and after loading failed. Needs no secret.
     """
-    return service.health(scheduler_of(request).progress, request.app.state.verification)
+    scheduler = scheduler_of(request)
+    return service.health(scheduler.progress, request.app.state.verification, scheduler.load)
 
 
 @health_router.get("/metrics", include_in_schema=False)

@@ -44,6 +44,9 @@ class HealthResponse(ApiModel):
     state: Literal["loading", "ready", "failed"] = Field(description="State of the model's loading.")
     progress: str = Field(description="What is being loaded, or why loading failed.")
     progress_fraction: float = Field(ge=0, le=1, description="Completed fraction of the loading, from 0 to 1.")
+    load: int = Field(
+        0, description="Requests in the queue and texts being generated, of all clients; for load balancing."
+    )
     selftest: Selftest = Field(description="Result of the self-test.")
 
 

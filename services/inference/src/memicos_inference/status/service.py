@@ -37,13 +37,14 @@ ENDPOINTS = (
 )
 
 
-def health(progress: Progress, verification: Verification) -> HealthResponse:
+def health(progress: Progress, verification: Verification, load: int) -> HealthResponse:
     return HealthResponse(
         status="healthy",
         ready=progress.state == "ready",
         state=progress.state,
         progress=progress.text,
         progress_fraction=progress.fraction,
+        load=load,
         selftest=selftest(verification),
     )
 

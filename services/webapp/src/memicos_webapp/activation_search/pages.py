@@ -20,7 +20,8 @@ from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database, DatabaseDep
 from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.formatting import url_segment
-from memicos_webapp.inference.pages import TEMPORARY, waiting
+from memicos_webapp.inference.errors import NotReady
+from memicos_webapp.inference.pages import waiting
 from memicos_webapp.inference.service import Inference, InferenceDep, check_texts
 from memicos_webapp.settings import Settings
 from memicos_webapp.templating import render
@@ -162,7 +163,7 @@ async def _checked(request: Request, database: Database, viewer: Viewer, by_toke
 
 def _recompute_command(request: Request, query: PageQuery, source: str, index: int) -> str:
     """The command that recomputes the feature's activations on the text."""
-    return recipes.command(str(request.base_url), query.model, source, index, query.text)
+    return recipes.recompute_command(str(request.base_url), query.model, source, index, query.text)
 
 
 def _own_address(request: Request) -> str:
@@ -186,7 +187,7 @@ async def search_results(
     )
     try:
         results = await service.search(database, viewer, inference, query, page.text)
-    except TEMPORARY as fault:
+    except NotReady as fault:
         return waiting(request, fault, _own_address(request))
     best = results.results[0].activation if results.results else None
     return render(
@@ -194,9 +195,9 @@ async def search_results(
         "activation_search/_features.html",
         query=page,
         chips=view.chips(results, page, FEATURES),
-        hits=view.hits(results, query),
+        results=view.shown_results(results, query),
         at_first_token=view.count_at_first_token(results, query),
-        recipes=recipes.together(results.recipes),
+        recipes=recipes.describe_sources(results.recipes),
         recompute=_recompute_command(request, page, best.source, best.index) if best else None,
         unsorted_href=f"{FEATURES}?{replace(page, sort_indexes=()).params()}",
         other_rank_href=f"{FEATURES}?{replace(page, rank='raw' if page.rank == 'share' else 'share').params()}",
@@ -218,7 +219,7 @@ async def token_search_results(
     )
     try:
         results = await token_search.search_by_token(database, viewer, inference, query, page.text)
-    except TEMPORARY as fault:
+    except NotReady as fault:
         return waiting(request, fault, _own_address(request))
     counted = [token for token in results.tokens if not (token.ignored and page.ignore_bos)]
     strongest = max((item for token in counted for item in token.features), key=lambda item: item.value, default=None)
@@ -229,6 +230,6 @@ async def token_search_results(
         source=name,
         per_token=PER_TOKEN,
         rows=view.tokens(results.tokens, query.source.path, page.ignore_bos),
-        recipes=recipes.together({name: results.recipe}),
+        recipes=recipes.describe_sources({name: results.recipe}),
         recompute=_recompute_command(request, page, name, strongest.index) if strongest else None,
     )

@@ -1,7 +1,7 @@
-"""The query of the search pages' addresses, and what is wrong with one.
+"""The query of the search pages' addresses, and the problems of a wrong one.
 
-`/search?modelId=…&sourceSet=…&q=…&selectedLayers=…&sortIndexes=[…]&ignoreBos=…&rank=…`: the parameter names of the
-known system's links, and `rank`. Lists are JSON, or the parameter is repeated, as forms do.
+`/search?modelId=…&sourceSet=…&q=…&selectedLayers=…&sortIndexes=[…]&ignoreBos=…&rank=…`: the parameter names of
+Neuronpedia's links, and `rank`. Lists are JSON, or the parameter is repeated, as forms do.
 """
 
 import json

@@ -128,7 +128,7 @@ class SearchAllResult(Camel):
             sort_indexes=query.positions,
             rank=query.rank,
             recipes=results.recipes,
-            example_recipes={source.name: recipes.of_dataset(source) for source in results.sources},
+            example_recipes={source.name: recipes.dataset_recipe(source) for source in results.sources},
         )
 
 
@@ -206,7 +206,7 @@ class TopkResult(Camel):
                 if not (ignore_bos and token.ignored)
             ],
             recipe=results.recipe,
-            example_recipe=recipes.of_dataset(results.source),
+            example_recipe=recipes.dataset_recipe(results.source),
         )
 
 

@@ -22,7 +22,7 @@ from memicos_webapp.activation_search.share_ranking import (
 )
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.rows import SourceInfo
-from memicos_webapp.catalog.service import MOST_ATTEMPTS, listed, replaced, unknown_model, unknown_source
+from memicos_webapp.catalog.service import MAX_ATTEMPTS, listed, replaced, unknown_model, unknown_source
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import BadInput, NotFound
@@ -134,7 +134,7 @@ async def search(
         BadInput: every source ignores a position to rank by, or there is no such position.
         Unavailable: loads were replaced during every attempt.
     """
-    for _ in range(MOST_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         attempt = await _search(database, viewer, inference, query, text)
         if isinstance(attempt, TextSearchResults):
             return attempt
@@ -201,20 +201,20 @@ async def _rank_by_share(database: Database, inference: Inference, query: TextSe
     # in a thread: long texts have hundreds of thousands of activations
     ranked = await asyncio.to_thread(rank_by_share, activations, maxima, len(tokens), query.positions, query.limit)
     by_source = {
-        source.name: recipes.of_answer(response.recipe)
+        source.name: recipes.inference_recipe(response.recipe)
         for source, response in zip(query.sources, responses, strict=True)
     }
     return Ranking(tokens, ranked, ignored, by_source)
 
 
 async def _rank_by_activation(database: Database, inference: Inference, query: TextSearchQuery, text: str) -> Ranking:
-    """Ranks as inference does. Dense features are left out before the limit: inference is asked for more until
-    `query.limit` others are found, or all active ones."""
+    """Rank as inference does. Dense features are left out before the limit: the request to inference is repeated with a
+    larger limit until the response has `query.limit` other features, or all active ones."""
     dense: set[FeatureKey] = set()
     if query.max_density is not None:
         async with database.snapshot() as session:
             dense = await repository.dense_features(session, query.sources, query.max_density)
-    requested, most = query.limit, query.limit + len(dense)
+    requested, maximum = query.limit, query.limit + len(dense)
     while True:
         response = await inference.all(
             query.model, query.sources[0].set_name, query.names, text, query.positions, query.ignore_bos, requested
@@ -222,13 +222,13 @@ async def _rank_by_activation(database: Database, inference: Inference, query: T
         ranked = [_ranked(item, query.positions) for item in response.activations]
         active = [item for item in ranked if (item.max_value if item.sum_values is None else item.sum_values) > 0]
         kept = [item for item in active if (item.source, item.index) not in dense]
-        if len(kept) >= query.limit or len(active) < requested or requested >= most:
+        if len(kept) >= query.limit or len(active) < requested or requested >= maximum:
             break
-        requested = min(2 * requested, most)
+        requested = min(2 * requested, maximum)
     ignored = [frozenset(source.ignored_positions) for source in response.sources]
     ignored_by_all = frozenset[int].intersection(*ignored) if ignored else frozenset[int]()
     _check_positions(query, ignored_by_all, len(response.tokens))
-    by_source = {source.source: recipes.of_answer(source.recipe) for source in response.sources}
+    by_source = {source.source: recipes.inference_recipe(source.recipe) for source in response.sources}
     return Ranking(response.tokens, kept[: query.limit], ignored_by_all, by_source)
 
 
@@ -246,7 +246,7 @@ def _ranked(item: FeatureActivation, positions: Sequence[int]) -> RankedFeature:
 
 
 def _check_positions(query: TextSearchQuery, ignored: Collection[int], tokens: int) -> None:
-    """Raises BadInput unless every position to rank by is one that counts."""
+    """Raises BadInput where the text lacks a position to rank by, or every source ignores it."""
     outside = [str(position) for position in query.positions if position >= tokens]
     if outside:
         raise BadInput(f"sortIndexes: {listed(outside)} is not among the positions of {tokens} tokens.")

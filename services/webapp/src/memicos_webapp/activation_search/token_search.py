@@ -10,7 +10,7 @@ from memicos_webapp.activation_search.service import EXAMPLES, same_loads
 from memicos_webapp.activation_search.share_ranking import FeatureKey
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.rows import SourceInfo
-from memicos_webapp.catalog.service import MOST_ATTEMPTS, get_source, replaced, unknown_source
+from memicos_webapp.catalog.service import MAX_ATTEMPTS, get_source, replaced, unknown_source
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.features import repository as features
@@ -82,7 +82,7 @@ async def search_by_token(
     Raises:
         Unavailable: the load was replaced during every attempt.
     """
-    for _ in range(MOST_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         attempt = await _search(database, viewer, inference, query, text)
         if isinstance(attempt, TokenSearchResults):
             return attempt
@@ -100,7 +100,7 @@ async def _search(
         async with database.snapshot() as session:
             dense = await repository.dense_features(session, [source], query.max_density)
     special: set[int] = set()
-    requested, most = limit, min(limit + len(dense), source.d_sae)
+    requested, maximum = limit, min(limit + len(dense), source.d_sae)
     while True:
         response = await inference.topk_by_token(source.model_id, source.name, text, requested, query.ignore_bos)
         top: dict[int, list[TopFeature]] = {}
@@ -112,9 +112,9 @@ async def _search(
             complete &= len(kept) >= limit or len(active) < requested
             top[result.token_position] = kept[:limit]
             special |= {result.token_position} if result.is_special else set()
-        if complete or requested >= most:
+        if complete or requested >= maximum:
             break
-        requested = min(2 * requested, most)
+        requested = min(2 * requested, maximum)
     async with database.snapshot() as session:
         current = await catalog.refreshed(session, viewer, [source])
         if not current:
@@ -137,4 +137,4 @@ async def _search(
         TokenFeatures(position, token, position in special, position in ignored, features_at(position))
         for position, token in enumerate(response.tokens)
     ]
-    return TokenSearchResults(source, contexts, tokens, recipes.of_answer(response.recipe))
+    return TokenSearchResults(source, contexts, tokens, recipes.inference_recipe(response.recipe))

@@ -7,8 +7,8 @@ from memicos_webapp.activation_search.query import PageQuery
 from memicos_webapp.activation_search.service import FeatureResult, TextSearchQuery, TextSearchResults
 from memicos_webapp.activation_search.token_search import TokenFeatures
 from memicos_webapp.features.rows import FeatureCard
-from memicos_webapp.features.view import Piece, pieces
 from memicos_webapp.formatting import activation_level
+from memicos_webapp.token_shading import Piece, pieces
 
 AROUND = 24
 """Tokens shown on each side of the strongest one."""
@@ -26,7 +26,7 @@ class Chip:
 
 
 @dataclass(frozen=True)
-class ShownHit:
+class ShownResult:
     """A result. `shown`: the activation that it is ranked by, `share` its share of the feature's maximum activation.
 
     `first_token`: whether the activation is at the first token that counts.
@@ -94,12 +94,12 @@ def count_at_first_token(results: TextSearchResults, query: TextSearchQuery) -> 
     return sum(result.activation.max_value_index == first for result in results.results)
 
 
-def hits(results: TextSearchResults, query: TextSearchQuery) -> list[ShownHit]:
+def shown_results(results: TextSearchResults, query: TextSearchQuery) -> list[ShownResult]:
     first = _first_position(results, query)
-    return [_hit(results, result, query, first) for result in results.results]
+    return [_shown_result(results, result, query, first) for result in results.results]
 
 
-def _hit(results: TextSearchResults, result: FeatureResult, query: TextSearchQuery, first: int) -> ShownHit:
+def _shown_result(results: TextSearchResults, result: FeatureResult, query: TextSearchQuery, first: int) -> ShownResult:
     activation, card = result.activation, result.card
     # the text around the position that the result is ranked by
     peak = max(query.positions, key=activation.values.__getitem__, default=activation.max_value_index)
@@ -109,7 +109,7 @@ def _hit(results: TextSearchResults, result: FeatureResult, query: TextSearchQue
     while start < end and start in ignored:
         start += 1
     values = {i: activation.values[i] for i in range(start, end) if activation.values[i] > 0 and i not in ignored}
-    return ShownHit(
+    return ShownResult(
         shown=activation.max_value if activation.sum_values is None else activation.sum_values,
         share=activation.share,
         summed=len(query.positions) > 1,

@@ -1,4 +1,4 @@
-"""The API's documentation, written out of the application's own OpenAPI document."""
+"""The API's documentation, generated from the application's OpenAPI document."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
@@ -13,6 +13,6 @@ router = APIRouter(tags=["api-doc"])
 
 @router.get("/api-doc", response_class=HTMLResponse)
 async def api_doc_page(request: Request, session: Snapshot, viewer: ViewerDep) -> HTMLResponse:
-    known = await service.names(session, viewer)
-    found = service.Reader(request.app.openapi(), str(request.base_url), known).documentation()
-    return render(request, "api_doc/page.html", tags=found.tags, shapes=found.shapes, section="api")
+    names = await service.example_names(session, viewer)
+    documentation = service.Reader(request.app.openapi(), str(request.base_url), names).documentation()
+    return render(request, "api_doc/page.html", tags=documentation.tags, shapes=documentation.shapes, section="api")

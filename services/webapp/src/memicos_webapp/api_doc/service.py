@@ -24,7 +24,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Shape:
-    """An object that fields have: `name` is its schema's."""
+    """An object of the API; `name` is that of its schema."""
 
     name: str
     description: str
@@ -40,10 +40,10 @@ class Operation:
     description: str
     parameters: list[Field]
     body: list[Field]
-    answers: list[Shape]
-    """What a 200 may be: one shape, or one of several."""
+    responses: list[Shape]
+    """The object of a 200 response; several where the response is one of them."""
     errors: dict[str, str]
-    """What each error status means, by status."""
+    """Meaning of each error, by status."""
     events: dict[str, str]
     """Schemas of the data of server-sent events by the event's name; empty without a stream."""
     curl: str
@@ -53,18 +53,18 @@ class Operation:
 class Documentation:
     tags: dict[str, list[Operation]]
     shapes: dict[str, Shape]
-    """Those that the operations' fields name, by name, and those that these name in turn."""
+    """The objects that fields of operations refer to, directly or through other objects, by name."""
 
 
-async def names(session: AsyncSession, viewer: Viewer) -> dict[str, Any]:
-    """Values for fields of examples that name what a server has: of a feature here, nothing where there is none."""
-    found = await features.sample(session, viewer, 1, densest=0.01) or await features.sample(
+async def example_names(session: AsyncSession, viewer: Viewer) -> dict[str, Any]:
+    """Values for fields of examples, from a feature of this server; empty where there is none."""
+    sample = await features.sample(session, viewer, 1, densest=0.01) or await features.sample(
         session, viewer, 1, densest=1
     )
-    source = await catalog.source(session, viewer, found[0].model_id, found[0].name) if found else None
+    source = await catalog.source(session, viewer, sample[0].model_id, sample[0].name) if sample else None
     if source is None:
         return {}
-    rows = (await features.explanations(session, source, [found[0].index])).get(found[0].index, [])
+    rows = (await features.explanations(session, source, [sample[0].index])).get(sample[0].index, [])
     return {
         **({"explanationId": rows[0].id} if rows else {}),
         "modelId": source.model_id,
@@ -72,7 +72,7 @@ async def names(session: AsyncSession, viewer: Viewer) -> dict[str, Any]:
         "layer": source.name,
         "source": source.name,
         "layers": [source.name],
-        "index": found[0].index,
+        "index": sample[0].index,
         "sourceSet": source.set_name,
         "releaseName": source.release_id,
     }
@@ -83,7 +83,7 @@ def _alternatives(schema: Schema) -> list[Schema]:
 
 
 def type_of(schema: Schema) -> str:
-    """A schema's type in a few words: `array of string`, `string or null`, a component's name."""
+    """A schema's type as text: `array of string`, `string or null`, a component's name."""
     if "$ref" in schema:
         return schema["$ref"].rsplit("/", 1)[1]
     alternatives = _alternatives(schema)
@@ -99,7 +99,9 @@ def type_of(schema: Schema) -> str:
 
 
 def _range(low: float | None, high: float | None, unit: str) -> str:
-    first, last = (None if one is None else int(one) if float(one).is_integer() else one for one in (low, high))
+    first, last = (
+        None if bound is None else int(bound) if float(bound).is_integer() else bound for bound in (low, high)
+    )
     if last is None:
         return f"{first} or more {unit}".strip()
     return (f"at most {last} {unit}" if first is None else f"{first} to {last} {unit}").strip()
@@ -110,19 +112,23 @@ _RANGES = (("minimum", "maximum", ""), ("minLength", "maxLength", "characters"),
 
 def _note(schema: Schema) -> str:
     notes = [schema["description"]] if schema.get("description") else []
-    for one in _alternatives(schema):
-        notes += [_range(one.get(low), one.get(high), unit) for low, high, unit in _RANGES if low in one or high in one]
+    for alternative in _alternatives(schema):
+        notes += [
+            _range(alternative.get(low), alternative.get(high), unit)
+            for low, high, unit in _RANGES
+            if low in alternative or high in alternative
+        ]
     if schema.get("default") not in (None, [], {}):
         notes.append(f"default {json.dumps(schema['default'], ensure_ascii=False)}")
     return "; ".join(notes)
 
 
-def _shown_with(example: Any, known: Mapping[str, Any]) -> Any:
-    """An example with the server's own names in place of those that it may not have."""
+def _with_names(example: Any, names: Mapping[str, Any]) -> Any:
+    """An example with names that exist on this server."""
     if isinstance(example, dict):
-        return {name: known.get(name, _shown_with(one, known)) for name, one in example.items()}
+        return {name: names.get(name, _with_names(field, names)) for name, field in example.items()}
     if isinstance(example, list):
-        return [_shown_with(one, known) for one in example]
+        return [_with_names(item, names) for item in example]
     return example
 
 
@@ -136,50 +142,51 @@ def _event_schemas(operation: Schema) -> dict[str, Schema]:
 
 
 class Reader:
-    """Reads one document; `known` as `names` gives it, `base` is the address that examples call."""
+    """Reads one document. `names` has the values of `example_names`; `base` is the address that examples call."""
 
-    def __init__(self, document: Schema, base: str, known: Mapping[str, Any]) -> None:
+    def __init__(self, document: Schema, base: str, names: Mapping[str, Any]) -> None:
         self.document = document
         self.components: dict[str, Schema] = document["components"]["schemas"]
         self.base = base.rstrip("/")
-        self.known = known
+        self.names = names
 
     def documentation(self) -> Documentation:
         tags: dict[str, list[Operation]] = {}
         for path, methods in self.document["paths"].items():
-            for method, one in methods.items():
-                tags.setdefault((one.get("tags") or ["other"])[0], []).append(self._operation(path, method, one))
-        operations = [one for several in tags.values() for one in several]
-        answers = [shape for one in operations for shape in one.answers]
-        named = [field.type for one in operations for field in one.body]
-        named += [field.type for shape in answers for field in shape.fields]
-        named += [schema for one in operations for schema in one.events.values()]
+            for method, operation in methods.items():
+                tag = (operation.get("tags") or ["other"])[0]
+                tags.setdefault(tag, []).append(self._operation(path, method, operation))
+        operations = [operation for of_tag in tags.values() for operation in of_tag]
+        responses = [shape for operation in operations for shape in operation.responses]
+        types = [field.type for operation in operations for field in operation.body]
+        types += [field.type for shape in responses for field in shape.fields]
+        types += [schema for operation in operations for schema in operation.events.values()]
         # such as `array of Activation`
-        named += [shape.name for shape in answers if not shape.fields]
-        return Documentation(tags, self._shapes(named))
+        types += [shape.name for shape in responses if not shape.fields]
+        return Documentation(tags, self._shapes(types))
 
-    def _operation(self, path: str, method: str, one: Schema) -> Operation:
-        body = self._resolved(_content(one.get("requestBody", {})))
-        answer = _content(one["responses"].get("200", {}))
-        parameters = one.get("parameters", [])
+    def _operation(self, path: str, method: str, operation: Schema) -> Operation:
+        body = self._resolved(_content(operation.get("requestBody", {})))
+        response = _content(operation["responses"].get("200", {}))
+        parameters = operation.get("parameters", [])
         return Operation(
             method=method.upper(),
             path=path,
-            id=one["operationId"],
-            summary=one.get("summary", ""),
-            description=one.get("description", ""),
+            id=operation["operationId"],
+            summary=operation.get("summary", ""),
+            description=operation.get("description", ""),
             parameters=[
                 Field(p["name"], type_of(p["schema"]), p.get("required", False), _note({**p["schema"], **p}))
                 for p in parameters
             ],
             body=self._fields(body),
-            answers=[self._shape(type_of(each), self._resolved(each)) for each in _alternatives(answer)],
+            responses=[self._shape(type_of(schema), self._resolved(schema)) for schema in _alternatives(response)],
             errors={
                 status: response["description"]
-                for status, response in sorted(one["responses"].items())
+                for status, response in sorted(operation["responses"].items())
                 if status.startswith(("4", "5"))
             },
-            events={name: type_of(schema) for name, schema in _event_schemas(one).items()},
+            events={name: type_of(schema) for name, schema in _event_schemas(operation).items()},
             curl=self._curl(method, path, parameters, body),
         )
 
@@ -189,28 +196,28 @@ class Reader:
     def _fields(self, schema: Schema) -> list[Field]:
         required = schema.get("required", [])
         return [
-            Field(name, type_of(one), name in required, _note(one))
-            for name, one in schema.get("properties", {}).items()
+            Field(name, type_of(field), name in required, _note(field))
+            for name, field in schema.get("properties", {}).items()
         ]
 
     def _shape(self, name: str, schema: Schema) -> Shape:
         return Shape(name, schema.get("description", ""), self._fields(schema))
 
     def _shapes(self, types: list[str]) -> dict[str, Shape]:
-        found: dict[str, Shape] = {}
-        rest = list(types)
-        while rest:
-            for name in rest.pop(0).split():
-                if name in self.components and name not in found:
-                    found[name] = self._shape(name, self.components[name])
-                    rest += [field.type for field in found[name].fields]
-        return found
+        shapes: dict[str, Shape] = {}
+        pending = list(types)
+        while pending:
+            for name in pending.pop(0).split():
+                if name in self.components and name not in shapes:
+                    shapes[name] = self._shape(name, self.components[name])
+                    pending += [field.type for field in shapes[name].fields]
+        return shapes
 
     def _curl(self, method: str, path: str, parameters: list[Schema], body: Schema) -> str:
-        for one in parameters:
-            value = self.known.get(one["name"], one["schema"]["examples"][0])
-            path = path.replace(f"{{{one['name']}}}", str(value))
+        for parameter in parameters:
+            value = self.names.get(parameter["name"], parameter["schema"]["examples"][0])
+            path = path.replace(f"{{{parameter['name']}}}", str(value))
         if not body:
             return f"curl '{self.base}{path}'" + (f" -X {method.upper()}" if method != "get" else "")
-        data = json.dumps(_shown_with(body["examples"][0], self.known), ensure_ascii=False).replace("'", "'\\''")
+        data = json.dumps(_with_names(body["examples"][0], self.names), ensure_ascii=False).replace("'", "'\\''")
         return f"curl '{self.base}{path}' -H 'Content-Type: application/json' \\\n  -d '{data}'"

@@ -1,4 +1,4 @@
-"""The jump box: a typed name, id or address -> the pages that it can mean."""
+"""The jump box: finds the pages that a name, an id or an address can mean."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -10,15 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from memicos_webapp.catalog import repository
 from memicos_webapp.catalog.rows import ModelInfo, ReleaseInfo, SetInfo, SourceKey
 from memicos_webapp.catalog.visibility import Viewer
-from memicos_webapp.features.schemas import BIGGEST_INDEX
+from memicos_webapp.features.schemas import MAX_INDEX
 from memicos_webapp.formatting import url_segment
 
 Item = TypeVar("Item")
 
-CHOICES = 60
-"""Most pages that one input is answered with."""
-SHORTEST_PREFIX = 3
-"""Characters from which the beginning of a name is enough."""
+MAX_TARGETS = 60
+"""Largest number of pages listed for one input."""
+MIN_PREFIX = 3
+"""Fewest characters of a name's beginning that find it."""
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*(?P<path>[^?#]*)(?:[?#].*)?", re.IGNORECASE)
 _LAYER = re.compile(r"(?:layer|l)[\s-]*(?P<layer>\d+)", re.IGNORECASE)
@@ -31,7 +31,7 @@ _SEPARATORS = re.compile(r"[/:@#]+")
 
 @dataclass(frozen=True)
 class JumpTarget:
-    """A page: its path, its name, what kind of thing it shows and, for lists, where that belongs."""
+    """A page: its path, its name, the kind of entry that it shows and, for lists, what that entry belongs to."""
 
     path: str
     name: str
@@ -47,7 +47,7 @@ class _Catalogue:
     sources: list[SourceKey]
 
     def narrowed(self, models: Iterable[str]) -> "_Catalogue":
-        """Only what belongs to `models`."""
+        """The entries of `models`."""
         kept = set(models)
         return replace(
             self,
@@ -58,7 +58,7 @@ class _Catalogue:
 
 
 def _segments(text: str) -> list[str]:
-    """`text` cut where an address is: its parts are names, and a last one may be an index."""
+    """The segments of an address or of an abbreviated one: names, of which the last may be an index."""
     if address := _ADDRESS.fullmatch(text):
         parts = address["path"].split("/")
     elif _SEPARATORS.search(text):
@@ -74,7 +74,7 @@ def _index(text: str) -> int | None:
     match = _INDEX.fullmatch(text)
     if match is None or len(match["index"]) > 10:
         return None
-    return index if (index := int(match["index"])) <= BIGGEST_INDEX else None
+    return index if (index := int(match["index"])) <= MAX_INDEX else None
 
 
 def _source_targets(sources: Iterable[SourceKey]) -> list[JumpTarget]:
@@ -84,12 +84,13 @@ def _source_targets(sources: Iterable[SourceKey]) -> list[JumpTarget]:
 
 
 def _feature_targets(sources: Iterable[SourceKey], index: int) -> list[JumpTarget]:
-    """The feature in each source; where several have one of that index, those that do not are left out."""
-    found = list(sources)
-    if len(found) > 1:
-        found = [source for source in found if index < source.features]
+    """The feature in each source. Of several sources, those without a feature of that index are left out."""
+    candidates = list(sources)
+    if len(candidates) > 1:
+        candidates = [source for source in candidates if index < source.features]
     return [
-        JumpTarget(f"{source.path}/{index}", f"{source.name}/{index}", "feature", source.model_id) for source in found
+        JumpTarget(f"{source.path}/{index}", f"{source.name}/{index}", "feature", source.model_id)
+        for source in candidates
     ]
 
 
@@ -97,14 +98,14 @@ def _named(items: Sequence[Item], names: Callable[[Item], Sequence[str]], text: 
     """Items of which a name is `text`, or with `prefix` begins with it; case makes no difference."""
     folded = text.casefold()
     if prefix:
-        if len(folded) < SHORTEST_PREFIX:
+        if len(folded) < MIN_PREFIX:
             return []
         return [item for item in items if any(name.casefold().startswith(folded) for name in names(item))]
     return [item for item in items if any(name.casefold() == folded for name in names(item))]
 
 
 def _models(catalogue: _Catalogue, text: str) -> list[ModelInfo]:
-    """Models whose id or name is `text`, else those of which one begins with it."""
+    """Models whose id or name is `text`, else those whose id or name begins with it."""
 
     def names(model: ModelInfo) -> tuple[str, str]:
         return model.id, model.name
@@ -158,10 +159,10 @@ def _two_segments(catalogue: _Catalogue, first: str, second: str) -> list[JumpTa
         return []
     inside = catalogue.narrowed(model.id for model in models)
     sets = _named(inside.sets, lambda item: (item.name, item.title), second, False)
-    found = [JumpTarget(item.path, item.title, "source set", f"{item.model_id}/{item.name}") for item in sets]
-    found = found or _source_targets(_sources(inside, second))
+    targets = [JumpTarget(item.path, item.title, "source set", f"{item.model_id}/{item.name}") for item in sets]
+    targets = targets or _source_targets(_sources(inside, second))
     # a page of an unknown name says what the model has
-    return found or [
+    return targets or [
         JumpTarget(f"/{model.id}/{url_segment(second)}", f"{model.id}/{second}", "page") for model in models
     ]
 
@@ -169,14 +170,14 @@ def _two_segments(catalogue: _Catalogue, first: str, second: str) -> list[JumpTa
 def _three_segments(catalogue: _Catalogue, first: str, second: str, index: int) -> list[JumpTarget]:
     models = _models(catalogue, first)
     inside = catalogue.narrowed(model.id for model in models)
-    found = _feature_targets(_sources(inside, second), index)
+    targets = _feature_targets(_sources(inside, second), index)
     # a page of an unknown model or source says which exist
     path = f"{url_segment(models[0].id if models else first)}/{url_segment(second)}/{index}"
-    return found or [JumpTarget(f"/{path}", path, "feature")]
+    return targets or [JumpTarget(f"/{path}", path, "feature")]
 
 
 def _targets(catalogue: _Catalogue, text: str, current: list[SourceKey]) -> list[JumpTarget]:
-    # titles have blanks and commas in them
+    # first: titles have spaces and commas
     if exact := _by_name(catalogue, text, prefix=False):
         return exact
     segments = _segments(text)
@@ -194,12 +195,12 @@ def _path_of(referrer: str) -> list[str]:
 
 
 async def find_targets(session: AsyncSession, viewer: Viewer, text: str, referrer: str) -> list[JumpTarget]:
-    """Pages that `text` can mean, best first, at most `CHOICES`; empty where it is no name, id or address.
+    """Pages that `text` can mean, best first, at most `MAX_TARGETS`; empty where it is no name, id or address.
 
     Takes ids and names of models, releases, source sets and sources (or the beginning of one), `layer 15`,
     `15-res-4k/87`, `15-res-4k:87`, `15/87` (layer and index), `model/source/index`, the address of a page on any site
-    of this kind, and an index alone. `referrer` is the address of the page that the box is on: an index alone is one
-    of that page's source, and what several models have is that page's model's.
+    with such addresses, and an index alone. `referrer` is the address of the page that the box is on: an index alone
+    belongs to that page's source, and of several targets those of that page's model are kept.
     """
     catalogue = _Catalogue(
         await repository.models(session, viewer),
@@ -209,9 +210,9 @@ async def find_targets(session: AsyncSession, viewer: Viewer, text: str, referre
     )
     segments = _path_of(referrer)
     current = [source for source in catalogue.sources if [source.model_id, source.name] == segments[:2]]
-    found = _targets(catalogue, text, current)
-    if len(found) > 1 and segments and any(model.id == segments[0] for model in catalogue.models):
+    targets = _targets(catalogue, text, current)
+    if len(targets) > 1 and segments and any(model.id == segments[0] for model in catalogue.models):
         prefix = f"/{segments[0]}"
-        found = [target for target in found if f"{target.path}/".startswith(f"{prefix}/")] or found
-    unique = {target.path: target for target in found}
-    return list(unique.values())[:CHOICES]
+        targets = [target for target in targets if f"{target.path}/".startswith(f"{prefix}/")] or targets
+    unique = {target.path: target for target in targets}
+    return list(unique.values())[:MAX_TARGETS]

@@ -23,7 +23,7 @@ from memicos_webapp.database.base import Base
 
 
 class Visibility(StrEnum):
-    """Who reads a thing, from the widest to the narrowest; `memicos_webapp.catalog.visibility` has the rules."""
+    """Who may read an entry, from the widest to the narrowest; `memicos_webapp.catalog.visibility` has the rules."""
 
     PUBLIC = "public"
     UNLISTED = "unlisted"
@@ -31,10 +31,10 @@ class Visibility(StrEnum):
 
 
 class Owned:
-    """Columns of everything that has a visibility. Without an owner it belongs to the server's administrators."""
+    """Columns of every table with a visibility. A row without an owner belongs to the server's administrators."""
 
     visibility: Mapped[Visibility] = mapped_column(
-        Enum(Visibility, name="visibility", values_callable=lambda names: [one.value for one in names]),
+        Enum(Visibility, name="visibility", values_callable=lambda levels: [level.value for level in levels]),
         server_default=Visibility.PUBLIC.value,
     )
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))

@@ -1,10 +1,11 @@
-"""Names of models, releases, sets and sources: they are segments of URLs."""
+"""Rules for names of models, releases, sets and sources, which are segments of URLs."""
 
 import re
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 RESERVED = {
+    "account",
     "api",
     "api-doc",
     "explanations",
@@ -21,9 +22,9 @@ RESERVED = {
 
 
 def check_name(name: str) -> str | None:
-    """What is wrong with a name, or None."""
+    """The problem with a name; None where it is valid."""
     if not NAME.fullmatch(name):
-        return f"{name!r} is no name: use up to 128 letters, digits, '.', '_' and '-', first a letter or digit"
+        return f"{name!r} is not a valid name: use up to 128 letters, digits, '.', '_' and '-', first a letter or digit"
     if name in RESERVED:
-        return f"{name!r} is the address of a page here and cannot be a name"
+        return f"{name!r} is reserved for a page of the webapp"
     return None

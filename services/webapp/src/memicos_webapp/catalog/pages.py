@@ -20,12 +20,12 @@ from memicos_webapp.validation import FORM_CHOICES, FORM_NAMES
 
 router = APIRouter(tags=["catalog"])
 
-JUMP_LINES = 4
-"""The jump box takes this many times the characters of a filter: addresses are long."""
+JUMP_FACTOR = 4
+"""Limit of the jump box, in multiples of the limit of a filter: addresses are longer."""
 SAMPLE = 6
-"""Features that the home page shows to begin with."""
+"""Example features on the home page."""
 SAMPLE_DENSITY = 0.01
-"""Their activation density is below this share of tokens."""
+"""Largest activation density of example features, as a share of tokens."""
 
 
 @router.get("/", response_class=HTMLResponse)
@@ -39,7 +39,7 @@ async def home_page(request: Request, session: Snapshot, viewer: ViewerDep) -> H
 async def jump_page(
     request: Request, session: Snapshot, viewer: ViewerDep, to: str = ""
 ) -> HTMLResponse | RedirectResponse:
-    limit = JUMP_LINES * request.app.state.settings.words_characters
+    limit = JUMP_FACTOR * request.app.state.settings.words_characters
     text = to.strip()
     if len(text) > limit:
         raise BadInput(f"The text in the jump box has {len(text)} characters; at most {limit} are read.")
@@ -89,7 +89,7 @@ async def source_or_set_page(
             "catalog/set.html",
             source_set=of_set,
             sources=sources,
-            recipe=recipes.words(recipes.of_dataset(sources[0])),
+            recipe=recipes.describe(recipes.dataset_recipe(sources[0])),
         )
     settings = request.app.state.settings
     if len(filters.words) > settings.words_characters:
@@ -104,5 +104,5 @@ async def source_or_set_page(
         source=source,
         page=page,
         choices=[(name, FORM_NAMES[name].strip("“”"), options) for name, options in FORM_CHOICES.items()],
-        recipe=recipes.words(recipes.of_dataset(source)),
+        recipe=recipes.describe(recipes.dataset_recipe(source)),
     )

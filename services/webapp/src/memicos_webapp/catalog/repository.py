@@ -3,11 +3,19 @@
 from collections.abc import Collection
 
 from sqlalchemy import Select, func, or_
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog.models import Load, Model, Release, Source, SourceSet
-from memicos_webapp.catalog.rows import ModelInfo, ReleaseInfo, SetInfo, SourceInfo, SourceKey
-from memicos_webapp.catalog.visibility import Level, ResolvedSource, Viewer, listed_sources, visible_sources
+from memicos_webapp.catalog.rows import FailedLoad, ModelInfo, ReleaseInfo, SetInfo, SourceInfo, SourceKey
+from memicos_webapp.catalog.visibility import (
+    Level,
+    ResolvedSource,
+    Viewer,
+    failed_loads,
+    listed_sources,
+    visible_sources,
+)
 from memicos_webapp.database.mapping import from_row
 
 
@@ -177,3 +185,10 @@ async def source_set(
     """A set by its names, with totals over its sources as `sources_of_set` has them; None where it has none."""
     row = (await session.execute(_sets(_of_set(viewer, model_id, name, names)))).mappings().one_or_none()
     return from_row(SetInfo, row) if row else None
+
+
+async def newest_failed_loads(session: AsyncSession, viewer: Viewer) -> list[FailedLoad]:
+    """The newest failed load of each source that the viewer owns or administers, by model, layer and name."""
+    newest = failed_loads(viewer).ext(distinct_on(Source.model_id, Source.layer, Source.name))
+    ordered = newest.order_by(Source.model_id, Source.layer, Source.name, Load.id.desc())
+    return [from_row(FailedLoad, row) for row in (await session.execute(ordered)).mappings()]

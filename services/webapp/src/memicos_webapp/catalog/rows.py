@@ -1,6 +1,7 @@
 """Rows of the catalogue: models, releases, source sets and sources."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from memicos_webapp.catalog.visibility import ResolvedSource
@@ -102,3 +103,14 @@ class SetInfo:
     @property
     def path(self) -> str:
         return f"/{self.model_id}/{self.name}"
+
+
+@dataclass(frozen=True)
+class FailedLoad:
+    """An import of a source that was refused, and why."""
+
+    model_id: str
+    name: str
+    manifest_sha256: str
+    created_at: datetime
+    error: str

@@ -1,17 +1,18 @@
-"""Looking things up in the catalogue, and saying what is unknown and what exists."""
+"""Look-ups in the catalogue, with errors that name what exists."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository
-from memicos_webapp.catalog.rows import ModelInfo, ReleaseInfo, SetInfo, SourceInfo
+from memicos_webapp.catalog.rows import FailedLoad, ModelInfo, ReleaseInfo, SetInfo, SourceInfo
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.errors import NotFound, Unavailable
 
 
 def listed(names: list[str], limit: int = 8) -> str:
-    """`a, b, c and 4 more`."""
+    """A list of names for a message: `a, b, c and 4 more`."""
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 
@@ -19,7 +20,7 @@ def listed(names: list[str], limit: int = 8) -> str:
 async def unknown_model(session: AsyncSession, viewer: Viewer, model_id: str) -> NotFound:
     names = [model.id for model in await repository.models(session, viewer)]
     if not names:
-        return NotFound(f"There is no model {model_id!r}: nothing has been imported yet. `make demo` does it.")
+        return NotFound(f"There is no model {model_id!r}: nothing has been imported yet. `make demo` imports the demo.")
     return NotFound(f"There is no model {model_id!r} here; there is {listed(names)}.")
 
 
@@ -47,8 +48,8 @@ async def get_source(session: AsyncSession, viewer: Viewer, model_id: str, name:
     return source
 
 
-MOST_ATTEMPTS = 3
-"""How often a request is started again because an import replaced the load that it was reading."""
+MAX_ATTEMPTS = 3
+"""Attempts of a request whose load an import replaced while it ran."""
 
 
 def replaced(names: list[str]) -> Unavailable:
@@ -64,10 +65,30 @@ async def unknown_source(session: AsyncSession, viewer: Viewer, model_id: str, n
 
 
 @dataclass(frozen=True)
+class FailedImport:
+    """The sources of one import that was refused, as `model/source`."""
+
+    sources: list[str]
+    created_at: datetime
+    error: str
+
+
+@dataclass(frozen=True)
 class Home:
     models: list[ModelInfo]
     releases: list[ReleaseInfo]
     sets: list[SetInfo]
+    failed_imports: list[FailedImport]
+    """Those of the viewer's own sources, the newest first."""
+
+
+def _by_import(loads: list[FailedLoad]) -> list[FailedImport]:
+    imports: dict[tuple[str, str], FailedImport] = {}
+    for load in loads:
+        key = load.manifest_sha256, load.error
+        failed = imports.setdefault(key, FailedImport([], load.created_at, load.error))
+        failed.sources.append(f"{load.model_id}/{load.name}")
+    return sorted(imports.values(), key=lambda failed: failed.created_at, reverse=True)
 
 
 async def home(session: AsyncSession, viewer: Viewer) -> Home:
@@ -75,6 +96,7 @@ async def home(session: AsyncSession, viewer: Viewer) -> Home:
         await repository.models(session, viewer),
         await repository.releases(session, viewer),
         await repository.sets(session, viewer),
+        _by_import(await repository.newest_failed_loads(session, viewer)),
     )
 
 

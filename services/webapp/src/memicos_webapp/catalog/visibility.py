@@ -18,18 +18,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import ColumnElement, Select, false, or_, select
 from sqlalchemy.sql.functions import coalesce
 
 from memicos_webapp.accounts.models import Account
-from memicos_webapp.catalog.models import Corpus, Load, Model, Release, Source, SourceSet, Visibility
+from memicos_webapp.catalog.models import Corpus, Load, LoadState, Model, Release, Source, SourceSet, Visibility
 from memicos_webapp.explanations.models import Explanation
 
 Role = Literal["admin"]
 Level = Literal["model", "release", "source_set", "source"]
 
 STATEMENTS = 256
-"""Statements that are kept for each of the functions here, one a viewer: building one takes longer than running it."""
+"""Statements cached per function, one for each viewer: building a statement takes longer than running it."""
 
 
 @dataclass(frozen=True)
@@ -177,3 +177,20 @@ def visible_explanations(viewer: Viewer) -> Select:
 def listed_explanations(viewer: Viewer, named: Level | None = None) -> Select:
     """Explanations of the sources that a listing or a search shows to `viewer`, as `listed_sources` has them."""
     return _explanations(listed_sources(viewer, named))
+
+
+@lru_cache(STATEMENTS)
+def failed_loads(viewer: Viewer) -> Select:
+    """Failed loads of sources that `viewer` owns, for an administrator of all, each with the fields of `FailedLoad`."""
+    statement = (
+        select(Source.model_id, Source.name, Load.manifest_sha256, Load.created_at, Load.error)
+        .select_from(Source)
+        .join(Load, Load.source_id == Source.id)
+        .join(SourceSet, SourceSet.id == Source.source_set_id)
+        .join(Release, Release.id == SourceSet.release_id)
+        .where(Load.state == LoadState.FAILED)
+    )
+    if viewer.admin:
+        return statement
+    _, owner = _OWNED["source"]
+    return statement.where(false() if viewer.account_id is None else owner == viewer.account_id)

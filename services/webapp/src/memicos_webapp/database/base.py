@@ -1,4 +1,4 @@
-"""What all tables share."""
+"""Base class of all tables: column types and names of constraints."""
 
 from datetime import datetime
 

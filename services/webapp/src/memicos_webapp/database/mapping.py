@@ -11,7 +11,7 @@ T = TypeVar("T")
 @cache
 def _fields(cls: Any) -> tuple[tuple[str, bool], ...]:
     """(name, has a default) of each field."""
-    return tuple((one.name, one.default is not MISSING) for one in fields(cls))
+    return tuple((field.name, field.default is not MISSING) for field in fields(cls))
 
 
 def from_row(cls: type[T], row: Mapping[Any, Any]) -> T:

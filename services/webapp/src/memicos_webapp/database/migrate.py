@@ -1,4 +1,4 @@
-"""Alembic migrations, run at start by whoever comes first."""
+"""Alembic migrations, run by the first process that starts."""
 
 from pathlib import Path
 
@@ -12,11 +12,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from memicos_webapp.database.connection_errors import describe
 from memicos_webapp.database.embedded import DatabaseError
 from memicos_webapp.database.engine import driver_url
 
 LOCK = 0x6D656D69
-"""Advisory lock ("memi"): one process migrates, the others wait."""
+"""Key of the advisory lock ("memi" in ASCII): one process migrates, the others wait."""
 
 
 def config() -> Config:
@@ -51,8 +52,7 @@ async def migrate(url: str) -> None:
     try:
         await _migrate(engine)
     except (OSError, DBAPIError) as error:
-        reason = error.orig if isinstance(error, DBAPIError) else error
-        raise DatabaseError(f"the database cannot be used: {reason}") from error
+        raise DatabaseError(describe(error, url)) from error
     finally:
         await engine.dispose()
 
@@ -63,12 +63,12 @@ async def _migrate(engine: AsyncEngine) -> None:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         version = int((await connection.execute(text("SHOW server_version_num"))).scalar_one())
         if version < 160000:
-            raise DatabaseError(f"PostgreSQL 16 or newer is needed, this is {version // 10000}")
+            raise DatabaseError(f"PostgreSQL 16 or newer is needed; this is {version // 10000}")
         await connection.run_sync(_upgrade)
 
 
 def differences(connection: Connection) -> list[str]:
-    """What the models have and the migrated database lacks, or the other way round."""
+    """Differences between the models and the migrated database, one line each."""
     from memicos_webapp.database.tables import metadata
 
     context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})

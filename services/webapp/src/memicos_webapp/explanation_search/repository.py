@@ -97,7 +97,7 @@ async def nearest_by_vector(
     statement, _ = _BY_EMBEDDER[embedder, density is not None]
     rows = (await session.execute(statement, _values(vector, sources, density, limit))).mappings()
     # the relaxed index scan returns rows only nearly in order
-    return sorted((from_row(Candidate, row) for row in rows), key=lambda found: (found.distance, found.id))
+    return sorted((from_row(Candidate, row) for row in rows), key=lambda candidate: (candidate.distance, candidate.id))
 
 
 async def matching_words(

@@ -141,7 +141,7 @@ class ExplanationSearchResult(BaseModel):
             hasMore=results.next_offset is not None,
             nextOffset=results.next_offset,
             skipped=[Skipped.from_sources(skipped) for skipped in results.skipped],
-            exampleRecipes={name: recipes.of_dataset(source) for name, source in sources.items()},
+            exampleRecipes={name: recipes.dataset_recipe(source) for name, source in sources.items()},
         )
 
 

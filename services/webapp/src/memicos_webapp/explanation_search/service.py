@@ -47,7 +47,7 @@ class SearchResources:
     cost_limiter: QueryCostLimiter
     settings: Settings
     client_address: str
-    """Address of the visitor, on whose account paid query embeddings are counted."""
+    """Address of the visitor, by which paid query embeddings are counted."""
 
 
 async def search_resources(request: Request) -> SearchResources:
@@ -151,7 +151,7 @@ def validated(query: SearchQuery, settings: Settings) -> SearchQuery:
     if len(text) < MIN_CHARACTERS:
         raise BadInput(f"A query has at least {MIN_CHARACTERS} characters; this one has {len(text)}.")
     if len(text) > settings.query_characters:
-        raise BadInput(f"The query has {len(text)} characters, at most {settings.query_characters} are taken.")
+        raise BadInput(f"The query has {len(text)} characters; at most {settings.query_characters} are allowed.")
     low, high = query.min_density, query.max_density
     if low is not None and high is not None and low > high:
         raise BadInput(f"No density is above {low:g} and below {high:g}.")
@@ -188,17 +188,17 @@ class Choices:
 
 
 async def choices(resources: SearchResources, viewer: Viewer, scope: SearchScope) -> Choices:
-    """What is listed, and what `scope` names beside it."""
+    """The listed models, releases and sources, and unlisted ones that `scope` names."""
     async with resources.database.snapshot() as session:
-        found = await catalog.sources(session, viewer)
+        listed_sources = await catalog.sources(session, viewer)
         releases = await catalog.releases(session, viewer)
         if scope.model is not None:
-            found += await catalog.sources(session, viewer, scope.model, names=scope.sources)
+            listed_sources += await catalog.sources(session, viewer, scope.model, names=scope.sources)
         if scope.release is not None and scope.release not in {release.id for release in releases}:
-            named = await catalog.release(session, viewer, scope.release)
-            releases += [named] if named else []
+            release = await catalog.release(session, viewer, scope.release)
+            releases += [release] if release else []
     sources: dict[str, list[str]] = {}
-    for source in sorted(found, key=lambda one: (one.model_id, one.layer, one.name)):
+    for source in sorted(listed_sources, key=lambda source: (source.model_id, source.layer, source.name)):
         names = sources.setdefault(source.model_id, [])
         if source.name not in names:
             names.append(source.name)
@@ -208,8 +208,8 @@ async def choices(resources: SearchResources, viewer: Viewer, scope: SearchScope
 async def search(resources: SearchResources, viewer: Viewer, query: SearchQuery) -> SearchResults:
     """The features that match the query, best first.
 
-    The first snapshot only tells which embedders the query needs: no connection is held while they compute. The second
-    resolves the sources and reads everything else, so that all results belong to the same loads.
+    The first snapshot finds out which embedders the query needs; no connection is held while they compute. The second
+    one resolves the sources and reads everything else, so that all results belong to the same loads.
 
     Raises:
         BadInput, NotFound: as `validated` and `resolve`.
@@ -299,7 +299,7 @@ async def _rank(
             session, key or MINILM, query.text, vector, sources, query.density, limit
         )
     # each group comes ordered by word rank, then by distance
-    by_words.sort(key=lambda found: (-found.word_rank, 2.0 if found.distance is None else found.distance, found.id))
+    by_words.sort(key=lambda row: (-row.word_rank, 2.0 if row.distance is None else row.distance, row.id))
     return fuse(by_vector, by_words[:limit])
 
 
@@ -311,14 +311,15 @@ def fuse(by_vector: Sequence[Sequence[Candidate]], by_words: Sequence[Candidate]
     """
     scores: dict[tuple[int, int], float] = {}
     best: dict[tuple[int, int], Candidate] = {}
-    meaning, words = set(), set()
-    for ranking, seen in [*((ranking, meaning) for ranking in by_vector), (by_words, words)]:
+    matched_by_meaning, matched_by_words = set(), set()
+    rankings = [*((ranking, matched_by_meaning) for ranking in by_vector), (by_words, matched_by_words)]
+    for ranking, matched in rankings:
         rank = 0
         for candidate in ranking:
             key = candidate.source_id, candidate.index
-            if key in seen:
+            if key in matched:
                 continue
-            seen.add(key)
+            matched.add(key)
             rank += 1
             scores[key] = scores.get(key, 0.0) + 1 / (SMOOTHING + rank)
             best.setdefault(key, candidate)
@@ -329,8 +330,8 @@ def fuse(by_vector: Sequence[Sequence[Candidate]], by_words: Sequence[Candidate]
             index=key[1],
             explanation_id=best[key].id,
             cosine=None if (distance := best[key].distance) is None else 1 - distance,
-            by_meaning=key in meaning,
-            by_words=key in words,
+            by_meaning=key in matched_by_meaning,
+            by_words=key in matched_by_words,
             score=scores[key],
         )
         for key in order

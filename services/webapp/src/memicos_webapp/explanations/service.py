@@ -67,19 +67,19 @@ ExplanationsDep = Annotated[ExplanationResources, Depends(_resources)]
 DUPLICATE = "An auto-interp with this explanation type and model already exists."
 
 
-def top_texts(found: FeatureDetail, limit: int, around: int) -> list[Activation]:
-    """The first `limit` distinct texts of the feature's top examples, strongest first.
+def top_texts(detail: FeatureDetail, limit: int, around: int) -> list[Activation]:
+    """The first `limit` distinct texts of the feature's top examples, the strongest first.
 
     Each is cut to `around` tokens on both sides of the strongest token, without a prepended BOS.
     """
-    row = found.row
-    first = 1 if found.source.recipe["prepend_bos"] else 0
+    row = detail.row
+    first = 1 if detail.source.recipe["prepend_bos"] else 0
     texts: dict[tuple[str, ...], Activation] = {}
     examples = zip(row.example_groups, row.example_contexts, row.example_positions, row.example_values(), strict=True)
     for group, context, position, values in examples:
         if group != TOP_GROUP:
             continue
-        tokens = found.contexts[context].tokens
+        tokens = detail.contexts[context].tokens
         start, end = max(first, position - around), min(len(tokens), position + around + 1)
         window = tokens[start:end]
         text = Activation(tokens=window, values=[values.get(i, 0.0) for i in range(start, end)])
@@ -104,19 +104,19 @@ async def generate(resources: ExplanationResources, viewer: Viewer, request: Gen
             f"Unsupported explanation type/model: there is no type {request.explanationType!r} here, only {METHOD}."
         )
     async with resources.database.snapshot() as session:
-        found = await features.find(session, viewer, request.model_id, request.source, request.index)
-    if not found.live:
-        raise BadInput(f"{found.path[1:]} never fires in its corpus: there are no texts to explain it by.")
+        detail = await features.find(session, viewer, request.model_id, request.source, request.index)
+    if not detail.live:
+        raise BadInput(f"{detail.path[1:]} never fires in its corpus: there are no texts to explain it by.")
     model = (request.explanationModelName or "").strip() or await resources.autointerp.default_model()
-    source, index = found.source, request.index
+    source, index = detail.source, request.index
     async with resources.database.snapshot() as session:
         if await repository.exists(session, source, index, METHOD, model):
             raise BadInput(DUPLICATE)
-    texts = top_texts(found, resources.settings.explain_activations, resources.settings.explain_tokens)
+    texts = top_texts(detail, resources.settings.explain_activations, resources.settings.explain_tokens)
     # PostgreSQL's text type cannot store NUL
     description = (await resources.autointerp.explain(texts, model)).replace("\0", "␀")
     async with resources.database.transaction() as session:
-        explanation_id = await repository.add(session, source, index, description, METHOD, model)
+        explanation_id = await repository.add(session, viewer, source, index, description, METHOD, model)
         if explanation_id is None:
             raise BadInput(DUPLICATE)
         # After the insert: its foreign key locks the source's row, so no import shows another load before the commit.
@@ -161,10 +161,10 @@ async def choose_label(
 
 
 async def _find(session: AsyncSession, viewer: Viewer, explanation_id: int) -> tuple[ExplanationRow, SourceInfo]:
-    found = await repository.explanation(session, viewer, explanation_id)
-    if found is None:
+    explanation = await repository.explanation(session, viewer, explanation_id)
+    if explanation is None:
         raise NotFound(f"There is no explanation {explanation_id} here.")
-    return found
+    return explanation
 
 
 async def _feature_explanations(session: AsyncSession, source: SourceInfo, index: int) -> FeatureExplanations:

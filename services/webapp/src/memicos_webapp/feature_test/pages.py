@@ -1,4 +1,4 @@
-"""The answer to the dashboard's box that runs the user's own text."""
+"""The result of the box on the feature page that runs the user's own text."""
 
 from typing import Annotated
 from urllib.parse import urlencode
@@ -10,7 +10,8 @@ from memicos_webapp import recipes
 from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.feature_test import service, view
-from memicos_webapp.inference.pages import TEMPORARY, waiting
+from memicos_webapp.inference.errors import NotReady
+from memicos_webapp.inference.pages import waiting
 from memicos_webapp.inference.service import InferenceDep, check_texts
 from memicos_webapp.templating import render
 
@@ -32,7 +33,7 @@ async def run_own_text(
     info, row = await service.get_feature(database, viewer, model, source, index)
     try:
         run = await service.run(inference, info.model_id, info.name, row.index, text, ignore_bos=True)
-    except TEMPORARY as fault:
+    except NotReady as fault:
         return waiting(request, fault, request.url.path, {"text": text})
     template = "result.html" if request.headers.get("hx-request") == "true" else "page.html"
     return render(
@@ -42,7 +43,7 @@ async def run_own_text(
         row=row,
         run=run,
         tokens=view.text_pieces(run, row.max_activation),
-        recipe=recipes.words(run.recipe),
-        recompute=recipes.command(str(request.base_url), info.model_id, info.name, row.index, text),
+        recipe=recipes.describe(run.recipe),
+        recompute=recipes.recompute_command(str(request.base_url), info.model_id, info.name, row.index, text),
         share=f"{info.path}/{row.index}?{urlencode({'defaulttesttext': text})}",
     )

@@ -14,9 +14,9 @@ from memicos_webapp.recipes import Recipe
 
 @dataclass(frozen=True)
 class Run:
-    """`values` has one number for each of `tokens`; `ignored` are the positions where it means nothing.
+    """`values` has one number for each of `tokens`; `ignored` are the positions where the number has no meaning.
 
-    The maximum is over all positions, or over those that count, as was asked for.
+    The maximum is over all positions or, with `ignore_bos`, over those that are not ignored.
     """
 
     tokens: list[str]
@@ -45,13 +45,13 @@ async def get_feature(
 
 async def run(inference: Inference, model: str, source: str, index: int, text: str, ignore_bos: bool) -> Run:
     """The feature's values over `text`; `ignore_bos` leaves ignored positions out of the maximum."""
-    answer = await inference.single(model, source, index, text, ignore_bos)
+    response = await inference.single(model, source, index, text, ignore_bos)
     return Run(
-        tokens=answer.tokens,
-        token_ids=answer.token_ids,
-        values=answer.activation.values,
-        ignored=answer.ignored_positions,
-        max_value=answer.activation.max_value,
-        max_index=answer.activation.max_value_index,
-        recipe=recipes.of_answer(answer.recipe),
+        tokens=response.tokens,
+        token_ids=response.token_ids,
+        values=response.activation.values,
+        ignored=response.ignored_positions,
+        max_value=response.activation.max_value,
+        max_index=response.activation.max_value_index,
+        recipe=recipes.inference_recipe(response.recipe),
     )

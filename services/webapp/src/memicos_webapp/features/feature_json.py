@@ -122,7 +122,7 @@ def feature_body(detail: FeatureDetail) -> FeatureBody:
             architecture=source.architecture,
             dSae=source.d_sae,
             saelensConfig=source.sae_config,
-            recipe=recipes.of_dataset(source),
+            recipe=recipes.dataset_recipe(source),
             num_prompts=source.corpus_contexts,
             num_tokens_in_prompt=source.context_size,
             dataset=source.corpus_description,

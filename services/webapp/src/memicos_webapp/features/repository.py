@@ -45,7 +45,7 @@ from memicos_webapp.features.schemas import FeatureFilter
 
 
 def _step(following: bool) -> ScalarSelect[int]:
-    """The nearest feature after or before the read one that ever fires."""
+    """The nearest alive feature after or before the selected one, by index."""
     other = aliased(Feature)
     step = select(other.index).where(other.load_id == Feature.load_id, other.max_activation > 0).limit(1)
     if following:
@@ -55,9 +55,9 @@ def _step(following: bool) -> ScalarSelect[int]:
     return step.correlate(Feature).scalar_subquery()
 
 
-# statements of the dashboard are built once: SQLAlchemy takes longer over that than PostgreSQL over the answer
+# statements of the dashboard are built once: SQLAlchemy takes longer to build one than PostgreSQL to run it
 _PREVIOUS, _NEXT = _step(False).label("previous"), _step(True).label("next")
-_COLUMNS = tuple(one for one in Feature.__table__.columns if one.name != "load_id")
+_COLUMNS = tuple(stored for stored in Feature.__table__.columns if stored.name != "load_id")
 
 
 @lru_cache(STATEMENTS)
@@ -273,7 +273,7 @@ def _sample_statement(viewer: Viewer) -> Select:
         .limit(SAMPLED)
         .lateral("strongest")
     )
-    place = func.row_number().over(
+    rank = func.row_number().over(
         partition_by=sources.c.source_id, order_by=(strongest.c.gap.desc(), strongest.c.index)
     )
     ranked = (
@@ -283,7 +283,7 @@ def _sample_statement(viewer: Viewer) -> Select:
             sources.c.name,
             strongest.c.index,
             strongest.c.gap,
-            place.label("place"),
+            rank.label("rank"),
         )
         .select_from(sources)
         .join(strongest, literal(True))
@@ -293,7 +293,7 @@ def _sample_statement(viewer: Viewer) -> Select:
         select(
             ranked.c.model_id, ranked.c.name, ranked.c.index, label(ranked.c.source_id, ranked.c.index).label("label")
         )
-        .order_by(ranked.c.place, ranked.c.gap.desc(), ranked.c.source_id)
+        .order_by(ranked.c.rank, ranked.c.gap.desc(), ranked.c.source_id)
         .limit(limit)
     )
 

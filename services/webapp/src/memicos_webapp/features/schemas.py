@@ -14,11 +14,11 @@ from pydantic.alias_generators import to_camel
 from memicos_webapp.features.rows import CardExample, ContextRow, FeatureCard
 from memicos_webapp.recipes import Recipe
 
-BIGGEST_INDEX = 2**31 - 1
-"""PostgreSQL's integer; no autoencoder comes near it."""
+MAX_INDEX = 2**31 - 1
+"""Largest integer of PostgreSQL."""
 
 
-def _no_truth(value: object) -> object:
+def _refuse_boolean(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("must be a number, not true or false")
     return value
@@ -33,9 +33,9 @@ class FeatureId(BaseModel):
     source: str = Field(
         validation_alias=AliasChoices("layer", "source"), description="id of the source; also accepted as `source`"
     )
-    index: Annotated[int, BeforeValidator(_no_truth)] = Field(
+    index: Annotated[int, BeforeValidator(_refuse_boolean)] = Field(
         ge=0,
-        le=BIGGEST_INDEX,
+        le=MAX_INDEX,
         validation_alias=AliasChoices("index", "neuron"),
         description="index of the feature in its source, 0 is the first; a number, or a string of digits",
     )
@@ -125,10 +125,14 @@ class NeuronBody(BaseModel):
             neg_str=[token for token, _ in card.negative],
             neg_values=[value for _, value in card.negative],
             explanations=[
-                WordsBody(description=one.description, type_name=one.method, explanation_model_name=one.model)
-                for one in card.explanations
+                WordsBody(
+                    description=explanation.description,
+                    type_name=explanation.method,
+                    explanation_model_name=explanation.model,
+                )
+                for explanation in card.explanations
             ],
-            activations=[ExampleBody.from_example(one, contexts[one.context]) for one in card.examples],
+            activations=[ExampleBody.from_example(example, contexts[example.context]) for example in card.examples],
         )
 
 

@@ -13,7 +13,7 @@ from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.features import repository
 from memicos_webapp.features.rows import ContextRow, ExplanationRow, FeatureRow, FeatureTableRow
-from memicos_webapp.features.schemas import BIGGEST_INDEX, FeatureFilter
+from memicos_webapp.features.schemas import MAX_INDEX, FeatureFilter
 
 
 def parse_index(text: str) -> int:
@@ -23,9 +23,9 @@ def parse_index(text: str) -> int:
         BadInput: it is not a number that an index could be.
     """
     if not (text.isascii() and text.isdigit()):
-        raise BadInput(f"{text!r} is no feature: an index is a whole number from 0 on.")
-    if len(text) > 10 or int(text) > BIGGEST_INDEX:
-        raise BadInput(f"There is no feature {text}: no index is above {BIGGEST_INDEX}.")
+        raise BadInput(f"{text!r} is not the index of a feature: an index is a whole number, 0 or more.")
+    if len(text) > 10 or int(text) > MAX_INDEX:
+        raise BadInput(f"There is no feature {text}: no index is above {MAX_INDEX}.")
     return int(text)
 
 

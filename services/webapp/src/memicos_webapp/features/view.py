@@ -1,52 +1,20 @@
 """A feature as its dashboard draws it: examples as marked-up text, groups of them, histograms."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from markupsafe import Markup
 from memicos_dataset.schema import TOP_GROUP
 
 from memicos_webapp.features.service import FeatureDetail, StoredExample
 from memicos_webapp.formatting import activation_level, format_count, format_value, token_text
+from memicos_webapp.token_shading import Piece, markup, pieces
 
 NEAR = 5
 """Tokens on each side of the peak in the stacked view."""
 MIDDLE = 16
 """Tokens on each side of the peak in the snippet view."""
-
-Piece = tuple[int, str, str]
-"""(activation level 0..9, formatted activation, text); level 0 is a run of tokens that are not active."""
-
-
-def pieces(tokens: Sequence[str], values: Mapping[int, float], feature_max: float, start: int, end: int) -> list[Piece]:
-    """Tokens `start` to `end` (exclusive) as pieces: one for each active token, one for each run of others.
-
-    `values` has position -> activation of the active tokens. Levels are shares of `feature_max`.
-    """
-    cut: list[Piece] = []
-    after = start
-    for position in sorted(i for i in values if start <= i < end):
-        if position > after:
-            cut.append((0, "", token_text("".join(tokens[after:position]))))
-        activation = values[position]
-        level = activation_level(activation, feature_max)
-        cut.append((level, format_value(activation), token_text(tokens[position])))
-        after = position + 1
-    if after < end:
-        cut.append((0, "", token_text("".join(tokens[after:end]))))
-    return cut
-
-
-def markup(run: Sequence[Piece]) -> Markup:
-    """Pieces as HTML; built here because a template takes several times as long."""
-    return Markup(
-        "".join(
-            f'<i class="a{level}" title="{activation}">{escape(text)}</i>' if level else escape(text)
-            for level, activation, text in run
-        )
-    )
 
 
 @dataclass(frozen=True)
@@ -134,17 +102,17 @@ def groups(detail: FeatureDetail, top_limit: int, whole: bool) -> list[Group]:
     for example in stored:
         if example.group != TOP_GROUP and (example.context.number, example.position) not in shown:
             by_group[example.group].append(_example(detail, example, whole))
-    made = []
+    sections = []
     if top:
         examples = [_example(detail, example, whole) for example in top]
-        made.append(Group(None, row.max_activation, None, examples))
+        sections.append(Group(None, row.max_activation, None, examples))
     intervals = len(row.quantile_shares)
     for group in sorted(by_group, reverse=True):
         low = row.max_activation * (group - 1) / intervals
         high = row.max_activation * group / intervals
         examples = sorted(by_group[group], key=lambda example: -example.value)
-        made.append(Group(low, high, row.quantile_shares[group - 1], examples))
-    return made
+        sections.append(Group(low, high, row.quantile_shares[group - 1], examples))
+    return sections
 
 
 def bars(counts: Sequence[int], low: float, high: float, logarithmic: bool) -> Markup:
@@ -157,19 +125,19 @@ def bars(counts: Sequence[int], low: float, high: float, logarithmic: bool) -> M
     scaled = [math.log1p(number) if logarithmic else float(number) for number in counts]
     highest, step = max(scaled), 100 / len(counts)
     width = (high - low) / len(counts)
-    made = []
+    rects = []
     for i, (number, size) in enumerate(zip(counts, scaled, strict=True)):
         if number == 0:
             continue
         height = max(0.7, 66 * size / highest)
         start = low + i * width
         positive = ' class="pos"' if start + width / 2 >= 0 else ""
-        made.append(
+        rects.append(
             f'<rect{positive} x="{i * step:.2f}" y="{70 - height:.1f}" width="{step * 0.86:.2f}" '
             f'height="{height:.1f}"><title>{format_value(start)} to {format_value(start + width)}: '
             f"{format_count(number)}</title></rect>"
         )
-    return Markup("".join(made))
+    return Markup("".join(rects))
 
 
 METHODS = {

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.embeddings.background import BackgroundEmbedder
 from memicos_webapp.errors import ErrorBody
+from memicos_webapp.inference_hosts.schemas import HOST_STATE, HostState, host_view
 
 router = APIRouter(tags=["health"])
 
@@ -23,6 +24,15 @@ class EmbedderHealth(BaseModel):
     retry_in_seconds: float | None = Field(description="seconds until the next attempt; null unless state is failing")
 
 
+class InferenceHostHealth(BaseModel):
+    """An inference server that requests may go to."""
+
+    name: str = Field(description="name of the host")
+    state: HostState = Field(description=HOST_STATE)
+    message: str = Field(description="the state in words")
+    model: str | None = Field(description="id of its model; null unless it is ready")
+
+
 class HealthBody(BaseModel):
     """Whether the webapp can serve requests."""
 
@@ -30,6 +40,9 @@ class HealthBody(BaseModel):
         description="degraded: pages are served, but new explanations get no vectors and are found by words only"
     )
     embedder: EmbedderHealth = Field(description="state of the background task that embeds new explanations")
+    inference: list[InferenceHostHealth] = Field(
+        description="last known state of each enabled inference host; no host is waited for"
+    )
 
 
 @router.get(
@@ -38,7 +51,7 @@ class HealthBody(BaseModel):
     responses={503: {"model": ErrorBody, "description": "The database does not answer"}},
 )
 async def health(request: Request, database: DatabaseDep) -> HealthBody:
-    """Whether the database answers (503 where it does not), and the state of the background embedder."""
+    """Whether the database answers (503 where it does not), and the states of the embedder and of inference hosts."""
     await database.ping()
     background: BackgroundEmbedder = request.app.state.background_embedder
     status = background.status
@@ -50,4 +63,9 @@ async def health(request: Request, database: DatabaseDep) -> HealthBody:
             failures=status.failures,
             retry_in_seconds=status.retry_in_seconds,
         ),
+        inference=[
+            InferenceHostHealth(name=host.name, state=view.state, message=view.message, model=view.model)
+            for host in request.app.state.inference_hosts.all
+            for view in (host_view(host),)
+        ],
     )

@@ -1,8 +1,8 @@
 """Errors of calls to the inference server: refusals, time-outs and broken connections as the webapp's faults."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import httpx
 from memicos_inference_client.errors import UnexpectedStatus
@@ -27,29 +27,85 @@ class ClientDisconnected(Fault):
         super().__init__("The client closed the connection.")
 
 
-class InferenceDown(Unavailable):
+class NotReady(Unavailable):
+    """A fault that ends when a server is loaded or started: pages poll for the result meanwhile."""
+
+    state: Literal["loading", "down"]
+
+
+class InferenceDown(NotReady):
     """No server answers at the host's URL."""
+
+    state = "down"
 
     def __init__(self, url: str) -> None:
         super().__init__(f"Inference is not running at {url}; {START}.", retry_after=10)
 
 
-class InferenceLoading(Unavailable):
+class InferenceLoading(NotReady):
     """The host is loading its model; `progress` names the step and the share that is done."""
+
+    state = "loading"
 
     def __init__(self, progress: str) -> None:
         super().__init__(f"Inference is {progress}; try again in a moment.", retry_after=3)
 
 
-class NotServed(Unavailable):
-    """The host is ready, but has not loaded the model or source."""
+class HostsNotReady(NotReady):
+    """No host can serve the request now, and one that is loading or not running may do so later.
 
-    def __init__(self, missing: str, url: str, loaded: str) -> None:
+    Args:
+        wanted: Model or source of the request.
+        reasons: Why each host cannot serve it, by the host's name.
+    """
+
+    def __init__(self, wanted: str, reasons: Mapping[str, str], loading: bool) -> None:
+        super().__init__(_no_host(wanted, reasons), retry_after=3 if loading else 10)
+        self.state = "loading" if loading else "down"
+
+
+class NoHosts(Unavailable):
+    """No inference host is configured and enabled."""
+
+    def __init__(self) -> None:
         super().__init__(
-            f"No inference server has {missing} loaded; {url} has {loaded}. Start one that has it: "
-            "`make inference-localhost-dev MODEL_SOURCESET=…`, and set INFERENCE_URL.",
+            "No inference server is enabled: set INFERENCE_URL or MEMICOS_INFERENCE_HOSTS, or `memicos hosts add`.",
             retry_after=60,
         )
+
+
+class NotServed(Unavailable):
+    """Hosts are ready, but none has loaded the model or source.
+
+    Args:
+        missing: The model or source.
+        loaded: (URL, what is loaded) of each host.
+    """
+
+    def __init__(self, missing: str, loaded: Sequence[tuple[str, str]]) -> None:
+        has = "; ".join(f"{url} has {sources}" for url, sources in loaded)
+        super().__init__(
+            f"No inference server has {missing} loaded; {has}. Start one that has it: "
+            "`make inference-localhost-dev MODEL_SOURCESET=…`, and set INFERENCE_URL, or MEMICOS_INFERENCE_HOSTS for "
+            "several servers.",
+            retry_after=60,
+        )
+        self.missing = missing
+        self.loaded = list(loaded)
+
+
+class SecretMissing(UpstreamFault):
+    """The variable that a host's secret is read from is not set."""
+
+    def __init__(self, name: str, variable: str) -> None:
+        super().__init__(f"The secret of the inference host {name} is not set: set {variable} of the webapp.")
+
+
+class InferenceFailed(UpstreamFault):
+    """The host answered that the request failed; another host is not asked, as it would most likely fail too."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"The inference server failed: {message}")
 
 
 class WrongSecret(UpstreamFault):
@@ -97,7 +153,7 @@ def refusal(url: str, status: int, content: bytes, headers: Mapping[str, str]) -
         wait = headers.get("retry-after", "")
         state = "does not answer" if _body(content).get("cause") == "unverified" else "is busy"
         return Unavailable(f"Inference {state}: {message}", retry_after=int(wait) if wait.isdecimal() else 5)
-    return UpstreamFault(f"The inference server failed: {message}")
+    return InferenceFailed(message)
 
 
 def _message(content: bytes) -> str:
@@ -140,7 +196,7 @@ def stream_failure(url: str, message: str, cause: str | None) -> Fault:
         return BadInput(message)
     if cause in ("busy", "stopping", "out_of_memory"):
         return Unavailable(f"Inference stopped in the middle: {message}")
-    return UpstreamFault(f"The inference server failed: {message}")
+    return InferenceFailed(message)
 
 
 def unreadable(url: str) -> Fault:
@@ -148,4 +204,47 @@ def unreadable(url: str) -> Fault:
     return UpstreamFault(
         f"{url} answers, but not as an inference server of this version of memicos. Point INFERENCE_URL at "
         "one that does."
+    )
+
+
+def concerns_host(fault: Fault) -> bool:
+    """Whether another host may serve the request that ended with `fault`: it is not about the request itself."""
+    return not isinstance(fault, BadInput | ClientDisconnected | InferenceFailed)
+
+
+def no_host(wanted: str, unable: Mapping[str, Fault], failed: Mapping[str, Fault]) -> Fault:
+    """The fault of a request that no host serves.
+
+    Args:
+        wanted: Model or source of the request.
+        unable: Why each host cannot serve it, by the host's name.
+        failed: Faults of hosts that were called for it, by name.
+    """
+    faults = {**unable, **failed}
+    if not faults:
+        return NoHosts()
+    absent = {name: fault for name, fault in unable.items() if isinstance(fault, NotServed)}
+    if len(absent) == len(faults):
+        first = next((fault for fault in absent.values() if "/" in fault.missing), next(iter(absent.values())))
+        return NotServed(first.missing, [host for fault in absent.values() for host in fault.loaded])
+    if len(faults) == 1 or (len(failed) == 1 and len(absent) == len(unable)):
+        return next(iter(failed.values() if failed else faults.values()))
+    reasons = {name: _reason(fault) for name, fault in faults.items()}
+    states = {fault.state for fault in faults.values() if isinstance(fault, NotReady)}
+    if states:
+        return HostsNotReady(wanted, reasons, loading="loading" in states)
+    return Unavailable(_no_host(wanted, reasons))
+
+
+def _reason(fault: Fault) -> str:
+    return (
+        "; ".join(f"{url} has {sources}" for url, sources in fault.loaded)
+        if isinstance(fault, NotServed)
+        else fault.message
+    )
+
+
+def _no_host(wanted: str, reasons: Mapping[str, str]) -> str:
+    return f"No inference server can serve {wanted} now. " + " ".join(
+        f"{name}: {reason.rstrip('.')}." for name, reason in reasons.items()
     )

@@ -1,220 +1,210 @@
-"""Inference servers: their state, and the choice of one that has a model's source."""
+"""The inference hosts of this webapp, and the choice of the one that serves a request."""
 
 import asyncio
-import time
-from contextvars import Context
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-import httpx
-from memicos_inference_client import Client
-from memicos_inference_client.api.capabilities import capabilities
-from memicos_inference_client.api.health import health
-from memicos_inference_client.models import CapabilitiesResponse, HealthResponse
+from memicos_inference_client.models import CapabilitiesResponse
 
-from memicos_webapp.errors import Fault, Unavailable
-from memicos_webapp.inference.errors import (
-    UNPARSEABLE,
-    InferenceDown,
-    InferenceLoading,
-    NotServed,
-    WrongSecret,
-    connection_failure,
-    refusal,
-    silence,
-    unreadable,
-)
-from memicos_webapp.inference.visitors import add_headers
+from memicos_webapp.errors import Fault
+from memicos_webapp.inference.errors import HostsNotReady, NoHosts, NotServed, no_host
+from memicos_webapp.inference.host import Host, Status
+from memicos_webapp.inference.host_config import HostConfig
 from memicos_webapp.settings import Settings
 
-State = Literal["ready", "loading", "down", "refused"]
+OTHERS_SECONDS = 0.05
+"""Once a host can serve a request, how long states of others are waited for: one of them may be less busy."""
+
+Lookup = Callable[[str], str | None]
+"""Value of an environment variable; None where it is unset."""
 
 
 @dataclass(frozen=True)
-class Status:
-    """State of a host: `message` is for pages, `fault` answers requests that the host cannot serve now."""
+class Choice:
+    """A host that serves `sources`, with its capabilities."""
 
-    state: State
-    message: str
-    fault: Fault | None
-    capabilities: CapabilitiesResponse | None = None
+    host: Host
+    capabilities: CapabilitiesResponse
+    sources: list[str]
 
 
-class Host:
-    """One inference server, its connections and its last known state."""
+@dataclass(frozen=True)
+class ModelHost:
+    """A host that has, or may have, a model; `n_sources` is None where it is not ready."""
 
-    def __init__(self, url: str, settings: Settings) -> None:
-        self.url = url.rstrip("/")
-        self.read_seconds = settings.inference_read_seconds
-        secret = settings.inference_secret
-        self.client = Client(
-            base_url=self.url,
-            headers={"X-SECRET-KEY": secret.get_secret_value()} if secret else {},
-            timeout=httpx.Timeout(self.read_seconds, connect=settings.inference_connect_seconds),
-            # no proxy stands between two servers of ours
-            httpx_args={"trust_env": False, "event_hooks": {"request": [add_headers]}},
-        )
-        self._check_seconds = settings.inference_check_seconds
-        self._wait_seconds = settings.inference_check_wait_seconds
-        self._capabilities_seconds = settings.inference_capabilities_seconds
-        self._fresh_seconds = settings.inference_status_seconds
-        self._status: Status | None = None
-        self._status_at = float("-inf")
-        self._capabilities: CapabilitiesResponse | None = None
-        self._capabilities_at = float("-inf")
-        self._check: asyncio.Task[Status] | None = None
-        self._check_at = 0.0
-
-    async def status(self, newest_capabilities: bool = False) -> Status:
-        """The host's state, checked at most MEMICOS_INFERENCE_STATUS_SECONDS ago.
-
-        One check runs at a time, for all requests. A check that takes longer than MEMICOS_INFERENCE_CHECK_WAIT_SECONDS
-        goes on in the background while requests get the last known state; only where none is known do they wait until
-        it ends, at most MEMICOS_INFERENCE_CHECK_SECONDS.
-
-        Args:
-            newest_capabilities: Ask for the capabilities again, unless they are as new as a state must be.
-        """
-        now = time.monotonic()
-        if newest_capabilities and now - self._capabilities_at > self._fresh_seconds:
-            self.invalidate()
-        if self._check is None:
-            if self._status and now - self._status_at <= self._fresh_seconds:
-                return self._status
-            # a context of its own: the check is made for no single visitor
-            self._check = asyncio.create_task(self._run_check(), context=Context())
-            self._check_at = now
-        check = self._check
-        rest = None if self._status is None else max(0.0, self._check_at + self._wait_seconds - now)
-        await asyncio.wait((check,), timeout=rest)
-        if check.done():
-            return check.result()
-        assert self._status is not None
-        return self._status
-
-    async def close(self) -> None:
-        if self._check:
-            self._check.cancel()
-            await asyncio.gather(self._check, return_exceptions=True)
-        await self.client.get_async_httpx_client().aclose()
-
-    def invalidate(self) -> None:
-        """Check state and capabilities at the next request: a call has shown that they may have changed."""
-        self._status_at = self._capabilities_at = float("-inf")
-
-    async def _run_check(self) -> Status:
-        try:
-            self._status = await self._current_status()
-            self._status_at = time.monotonic()
-            return self._status
-        finally:
-            self._check = None
-
-    async def _current_status(self) -> Status:
-        try:
-            return await self._ask()
-        except TimeoutError:
-            fault = silence(self.url, self._check_seconds, "MEMICOS_INFERENCE_CHECK_SECONDS")
-            return Status("down", fault.message, fault)
-        except httpx.HTTPError as error:
-            fault = connection_failure(self.url, error, self.read_seconds)
-            down = isinstance(fault, InferenceDown)
-            return Status("down", "inference is not running" if down else fault.message, fault)
-        except WrongSecret as fault:
-            return Status("refused", "inference refuses the secret", fault)
-        except Fault as fault:
-            return Status("down", fault.message, fault)
-        except UNPARSEABLE:
-            fault = unreadable(self.url)
-            return Status("down", fault.message, fault)
-
-    async def _ask(self) -> Status:
-        async with asyncio.timeout(self._check_seconds):
-            answer = await health.asyncio_detailed(client=self.client)
-        if not isinstance(answer.parsed, HealthResponse):
-            raise unreadable(self.url)
-        if answer.parsed.state == "failed":
-            message = f"could not load its model: {answer.parsed.progress}"
-            return Status("down", f"inference {message}", Unavailable(f"Inference {message}", retry_after=60))
-        if not answer.parsed.ready:
-            # a server that starts anew may run another model
-            self._capabilities_at = float("-inf")
-            percent = round(100 * answer.parsed.progress_fraction)
-            progress = f"loading, {percent} %: {answer.parsed.progress}"
-            return Status("loading", f"inference is {progress}", InferenceLoading(progress))
-        return Status("ready", "inference ready", None, await self._current_capabilities())
-
-    async def _current_capabilities(self) -> CapabilitiesResponse:
-        """The known capabilities where they are recent, or where a busy server does not answer with new ones."""
-        if self._capabilities and time.monotonic() - self._capabilities_at <= self._capabilities_seconds:
-            return self._capabilities
-        try:
-            self._capabilities = await self._ask_capabilities()
-            self._capabilities_at = time.monotonic()
-        except (TimeoutError, Unavailable):
-            if self._capabilities is None:
-                raise
-        return self._capabilities
-
-    async def _ask_capabilities(self) -> CapabilitiesResponse:
-        async with asyncio.timeout(self._check_seconds):
-            answer = await capabilities.asyncio_detailed(client=self.client)
-        if not isinstance(answer.parsed, CapabilitiesResponse):
-            raise refusal(self.url, answer.status_code, answer.content, answer.headers)
-        return answer.parsed
+    name: str
+    status: Status
+    n_sources: int | None
 
 
 class Hosts:
-    """The inference servers that this webapp knows: so far the one of `INFERENCE_URL`."""
+    """Every enabled inference host, by name.
 
-    def __init__(self, settings: Settings) -> None:
-        self.all = [Host(settings.inference_url, settings)]
+    Args:
+        secret_of: Value of a host's secret variable.
+    """
+
+    def __init__(self, settings: Settings, secret_of: Lookup) -> None:
+        self._settings = settings
+        self._secret_of = secret_of
+        self._hosts: dict[str, Host] = {}
+        self._removed: list[Host] = []
+
+    @property
+    def all(self) -> list[Host]:
+        return list(self._hosts.values())
+
+    async def replace(self, configs: Sequence[HostConfig]) -> None:
+        """Use the hosts of `configs` from now on. Calls of hosts that are removed run to their end."""
+        hosts: dict[str, Host] = {}
+        for config in configs:
+            secret = self._secret_of(config.secret_variable) if config.secret_variable else None
+            known = self._hosts.get(config.name)
+            unchanged = known is not None and (known.config, known.secret) == (config, secret)
+            hosts[config.name] = known if known and unchanged else Host(config, secret, self._settings)
+        self._removed += [host for host in self._hosts.values() if host not in hosts.values()]
+        self._hosts = hosts
+        idle = [host for host in self._removed if not host.busy]
+        self._removed = [host for host in self._removed if host.busy]
+        await asyncio.gather(*(host.close() for host in idle))
+
+    def check_all(self) -> None:
+        """Start a check of every host that is not being checked; none waits for another."""
+        for host in self.all:
+            host.start_check()
 
     async def close(self) -> None:
-        for host in self.all:
-            await host.close()
+        await asyncio.gather(*(host.close() for host in [*self.all, *self._removed]))
 
-    async def pick(self, model: str, sources: list[str]) -> tuple[Host, CapabilitiesResponse]:
-        """A ready host that has `model` and all of `sources`, with its capabilities.
+    async def pick(self, model: str, sources: list[str], failed: Mapping[str, Fault] | None = None) -> Choice:
+        """The least busy of the hosts that have `model` and all of `sources` and are ready.
 
         A host whose known capabilities lack one is asked for them again: sources are added while it runs.
 
+        Args:
+            failed: Faults of hosts that were called for this request already, by name; they are left out.
+
         Raises:
-            Fault: None is ready (503 with the reason), or none has them.
+            Fault: No host serves it (503 with each host's reason), or the fault of the one that could.
         """
-        first: Fault | None = None
-        for host in self.all:
-            fault, capabilities = _serves(host, await host.status(), model, sources)
-            if isinstance(fault, NotServed):
-                fault, capabilities = _serves(host, await host.status(newest_capabilities=True), model, sources)
-            if capabilities is not None:
-                return host, capabilities
-            first = first or fault
-        assert first is not None
-        raise first
+        (choices,) = await self._choices(model, [sources], failed or {})
+        return min(choices, key=lambda choice: choice.host.preference)
+
+    async def split(self, model: str, sources: list[str], failed: Mapping[str, Fault] | None = None) -> list[Choice]:
+        """As few hosts as have all of `sources` between them, each with its share in the order of `sources`.
+
+        Raises:
+            Fault: As for `pick`, where no host serves one of the sources.
+        """
+        of_source = dict(
+            zip(sources, await self._choices(model, [[name] for name in sources], failed or {}), strict=True)
+        )
+        hosts = {choice.host.name: choice for choices in of_source.values() for choice in choices}
+        shares: list[Choice] = []
+        remaining = list(sources)
+        while remaining:
+            served = {
+                name: [source for source in remaining if any(c.host is choice.host for c in of_source[source])]
+                for name, choice in hosts.items()
+            }
+            name = min(hosts, key=lambda name: (-len(served[name]), hosts[name].host.preference))
+            shares.append(Choice(hosts[name].host, hosts[name].capabilities, served[name]))
+            remaining = [source for source in remaining if source not in served[name]]
+        return shares
 
     async def status(self, model: str, sources: list[str]) -> Status:
         """The state of inference for `model` and `sources`, for a page."""
         try:
-            host, _ = await self.pick(model, sources)
+            choice = await self.pick(model, sources)
         except NotServed as fault:
             return Status("down", f"no inference server has {sources[0] if sources else model} loaded", fault)
-        except Fault:
-            host = self.all[0]
-        return await host.status()
+        except NoHosts as fault:
+            return Status("down", "no inference server is enabled", fault)
+        except Fault as fault:
+            if len(self._hosts) > 1:
+                loading = isinstance(fault, HostsNotReady) and fault.state == "loading"
+                return Status("loading" if loading else "down", await self._summary(), fault)
+            return await self.all[0].status()
+        return await choice.host.status()
+
+    async def of_model(self, model: str) -> list[ModelHost]:
+        """Hosts that have `model`, and those of which it is not known as they are not ready."""
+        hosts = self.all
+        statuses = await asyncio.gather(*(host.status() for host in hosts))
+        return [
+            ModelHost(host.name, status, len(status.capabilities.sources) if status.capabilities else None)
+            for host, status in zip(hosts, statuses, strict=True)
+            if status.capabilities is None or model in status.capabilities.accepted_models
+        ]
+
+    async def _summary(self) -> str:
+        """The states of all hosts that are not ready, for a page."""
+        hosts = self.all
+        statuses = await asyncio.gather(*(host.status() for host in hosts))
+        return "; ".join(
+            f"{host.name}: {status.message}"
+            for host, status in zip(hosts, statuses, strict=True)
+            if status.state != "ready"
+        )
+
+    async def _choices(
+        self, model: str, requests: Sequence[list[str]], failed: Mapping[str, Fault]
+    ) -> list[list[Choice]]:
+        """For each list of sources the hosts that serve all of it; none is empty.
+
+        Raises:
+            Fault: No host serves one of the lists.
+        """
+        states = await self._states(model, requests, failed)
+        lacking = [
+            host for host, status in states.items() if any(_lacks(host, status, model, sources) for sources in requests)
+        ]
+        if lacking and not _enough(states, model, requests):
+            newest = await asyncio.gather(*(host.status(newest_capabilities=True) for host in lacking))
+            states |= dict(zip(lacking, newest, strict=True))
+        all_choices: list[list[Choice]] = []
+        for sources in requests:
+            unable: dict[str, Fault] = {}
+            choices: list[Choice] = []
+            for host, status in states.items():
+                known = host.serves(status, model, sources)
+                if isinstance(known, Fault):
+                    unable[host.name] = known
+                else:
+                    choices.append(Choice(host, known, sources))
+            if not choices:
+                raise no_host(f"{model}/{sources[0]}" if sources else f"the model {model}", unable, failed)
+            all_choices.append(choices)
+        return all_choices
+
+    async def _states(
+        self, model: str, requests: Sequence[list[str]], failed: Mapping[str, Fault]
+    ) -> dict[Host, Status]:
+        """States of all hosts but the failed ones; a slow one is left out where the others can serve the requests."""
+        tasks = {asyncio.create_task(host.status()): host for host in self.all if host.name not in failed}
+        pending = set(tasks)
+        states: dict[Host, Status] = {}
+        while pending:
+            enough = _enough(states, model, requests)
+            done, pending = await asyncio.wait(
+                pending, timeout=OTHERS_SECONDS if enough else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            states |= {tasks[task]: task.result() for task in done}
+            if enough and not done:
+                break
+        for task in pending:
+            task.cancel()
+        # in the order of the configuration, which messages follow
+        return {host: states[host] for host in tasks.values() if host in states}
 
 
-def _serves(
-    host: Host, status: Status, model: str, sources: list[str]
-) -> tuple[Fault, None] | tuple[None, CapabilitiesResponse]:
-    """The capabilities of a host that can serve `sources`, or why it cannot."""
-    known = status.capabilities
-    if status.fault or known is None:
-        return status.fault or unreadable(host.url), None
-    if model not in known.accepted_models:
-        return NotServed(f"the model {model}", host.url, known.model), None
-    ids = {source.id for source in known.sources}
-    if missing := [source for source in sources if source not in ids]:
-        loaded = ", ".join(sorted(known.sae_sets)) or "no sources"
-        return NotServed(f"{model}/{missing[0]}", host.url, f"{known.model} with {loaded}"), None
-    return None, known
+def _lacks(host: Host, status: Status, model: str, sources: list[str]) -> bool:
+    return isinstance(host.serves(status, model, sources), NotServed)
+
+
+def _enough(states: Mapping[Host, Status], model: str, requests: Sequence[list[str]]) -> bool:
+    """Whether every request can be served by a host whose state is known."""
+    return all(
+        any(not isinstance(host.serves(status, model, sources), Fault) for host, status in states.items())
+        for sources in requests
+    )

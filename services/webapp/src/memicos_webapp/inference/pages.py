@@ -8,14 +8,11 @@ from fastapi.responses import HTMLResponse
 from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.catalog.service import get_model, get_source
 from memicos_webapp.database.engine import DatabaseDep
-from memicos_webapp.inference.errors import InferenceDown, InferenceLoading
+from memicos_webapp.inference.errors import NotReady
 from memicos_webapp.inference.service import InferenceDep
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["inference"])
-
-TEMPORARY = (InferenceLoading, InferenceDown)
-"""Faults that end when the server is loaded or started: pages poll for the result meanwhile."""
 
 
 @router.get("/{model}/{source}/inference", response_class=HTMLResponse)
@@ -38,16 +35,24 @@ async def model_inference(
     return render(request, "inference/_status.html", status=status, again=request.url.path)
 
 
-def waiting(
-    request: Request, fault: InferenceLoading | InferenceDown, again: str, fields: dict[str, Any] | None = None
+@router.get("/{model}/inference/hosts", response_class=HTMLResponse)
+async def model_hosts(
+    request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, model: str
 ) -> HTMLResponse:
+    """The inference servers of a model and their states."""
+    async with database.snapshot() as session:
+        await get_model(session, viewer, model)
+    hosts = await inference.hosts.of_model(model)
+    return render(request, "inference/_hosts.html", hosts=hosts, again=request.url.path)
+
+
+def waiting(request: Request, fault: NotReady, again: str, fields: dict[str, Any] | None = None) -> HTMLResponse:
     """A fragment in place of a result: polls `again` until inference is ready, with POST where `fields` are given."""
-    state, seconds = ("loading", 2) if isinstance(fault, InferenceLoading) else ("down", 5)
     return render(
         request,
         "inference/_waiting.html",
-        state=state,
-        seconds=seconds,
+        state=fault.state,
+        seconds=2 if fault.state == "loading" else 5,
         message=fault.message,
         again=again,
         fields=fields,

@@ -1,14 +1,14 @@
 """Calls of inference: text through a model, and steering, on whichever server has the model."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import httpx
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, Request
 from memicos_inference_client.api.activation import (
     activation_all,
     activation_single,
@@ -37,14 +37,18 @@ from memicos_inference_client.types import Response
 
 from memicos_webapp.errors import BadInput, Fault
 from memicos_webapp.inference.disconnect import until_disconnect
-from memicos_webapp.inference.errors import UNPARSEABLE, call_error, refusal, unreadable
-from memicos_webapp.inference.hosts import Host, Hosts, Status
+from memicos_webapp.inference.errors import UNPARSEABLE, InferenceFailed, call_error, concerns_host, refusal, unreadable
+from memicos_webapp.inference.host import Host, Status
+from memicos_webapp.inference.hosts import Choice, Hosts
+from memicos_webapp.inference.merge import check_same_tokens, merge_all
 from memicos_webapp.settings import Settings
 
 T = TypeVar("T")
 Steered = TypeVar("Steered", CompletionResponse, ChatResponse)
 WhileConnected = Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
 """Awaits a call, and cancels it when the webapp's own client disconnects."""
+Call = Callable[[Choice], Coroutine[Any, Any, Response[Any]]]
+"""Calls the chosen host."""
 CONCURRENT_SOURCES = 8
 """Sources that one request has read at the same time."""
 
@@ -61,10 +65,13 @@ class Inference:
 
     async def single(self, model: str, source: str, index: int, text: str, ignore_bos: bool) -> SingleResponse:
         """One feature's values over `text`."""
-        host, _ = await self.hosts.pick(model, [source])
         body = SingleRequest(prompt=text, model=model, source=source, index=index, ignore_bos=ignore_bos)
-        call = activation_single.asyncio_detailed(client=host.client, body=body)
-        return await self._answer(host, call, SingleResponse)
+        return await self._one(
+            model,
+            [source],
+            lambda choice: activation_single.asyncio_detailed(client=choice.host.client, body=body),
+            SingleResponse,
+        )
 
     async def all(
         self,
@@ -76,45 +83,61 @@ class Inference:
         ignore_bos: bool,
         limit: int,
     ) -> AllResponse:
-        """The strongest features of `sources` on `text`, at most `limit` or the server's own limit."""
-        host, capabilities = await self.hosts.pick(model, sources)
-        body = AllRequest(
-            prompt=text,
-            model=model,
-            source_set=source_set,
-            selected_sources=sources,
-            sort_by_token_indexes=sort_indexes,
-            ignore_bos=ignore_bos,
-            num_results=min(limit, capabilities.limits.max_num_results),
+        """The strongest features of `sources` on `text`, at most `limit` or the hosts' own limit.
+
+        Where no host has all of the sources, each of several ranks its share, and the rankings are merged.
+        """
+        shares = await self.hosts.split(model, sources)
+        limit = min(limit, *(share.capabilities.limits.max_num_results for share in shares))
+
+        def call(choice: Choice) -> Coroutine[Any, Any, Response[Any]]:
+            body = AllRequest(
+                prompt=text,
+                model=model,
+                source_set=source_set,
+                selected_sources=choice.sources,
+                sort_by_token_indexes=sort_indexes,
+                ignore_bos=ignore_bos,
+                num_results=min(limit, choice.capabilities.limits.max_num_results),
+            )
+            return activation_all.asyncio_detailed(client=choice.host.client, body=body)
+
+        responses = await self.while_connected(
+            _all_or_none([self._shared(model, share, call, AllResponse) for share in shares])
         )
-        return await self._answer(host, activation_all.asyncio_detailed(client=host.client, body=body), AllResponse)
+        return merge_all([response for share in responses for response in share], sources, limit)
 
     async def active_features(self, model: str, sources: Sequence[str], text: str) -> list[SourceResponse]:
         """Every feature of each source that is active on `text`, with all its activations; one response per source.
 
         Activations at ignored positions are included.
         """
-        host, _ = await self.hosts.pick(model, list(sources))
         slots = asyncio.Semaphore(CONCURRENT_SOURCES)
 
-        async def read(source: str) -> Response[Any]:
+        async def read(source: str) -> SourceResponse:
             body = SourceRequest(prompts=[text], model=model, source=source, ignore_bos=False)
             async with slots:
-                return await activation_source.asyncio_detailed(client=host.client, body=body)
+                response = await self._any_host(
+                    model,
+                    [source],
+                    lambda choice: activation_source.asyncio_detailed(client=choice.host.client, body=body),
+                    SourceResponse,
+                )
+            return response
 
-        responses = await self._responses(host, _all_or_none([read(source) for source in sources]))
-        parsed = [self._parsed(host, response, SourceResponse) for response in responses]
-        if not all(len(response.results) == 1 for response in parsed):
-            raise unreadable(host.url)
-        return parsed
+        responses = await self.while_connected(_all_or_none([read(source) for source in sources]))
+        check_same_tokens([response.results[0].tokens for response in responses])
+        return responses
 
     async def topk_by_token(self, model: str, source: str, text: str, limit: int, ignore_bos: bool) -> TopkResponse:
         """The strongest features of `source` at each token of `text`."""
-        host, capabilities = await self.hosts.pick(model, [source])
-        limit = min(limit, capabilities.limits.max_top_k)
-        body = TopkRequest(prompt=text, model=model, source=source, top_k=limit, ignore_bos=ignore_bos)
-        call = activation_topk_by_token.asyncio_detailed(client=host.client, body=body)
-        return await self._answer(host, call, TopkResponse)
+
+        def call(choice: Choice) -> Coroutine[Any, Any, Response[Any]]:
+            top_k = min(limit, choice.capabilities.limits.max_top_k)
+            body = TopkRequest(prompt=text, model=model, source=source, top_k=top_k, ignore_bos=ignore_bos)
+            return activation_topk_by_token.asyncio_detailed(client=choice.host.client, body=body)
+
+        return await self._one(model, [source], call, TopkResponse)
 
     def complete(
         self, body: CompletionRequest, sources: list[str]
@@ -130,30 +153,73 @@ class Inference:
         """Like `complete`, for a conversation."""
         return _deltas(self.hosts, steer_completion_chat.astream_deltas, body, sources)
 
-    async def _answer(self, host: Host, call: Coroutine[Any, Any, Response[Any]], expected: type[T]) -> T:
-        """The parsed answer of `call`.
+    async def _one(self, model: str, sources: list[str], call: Call, expected: type[T]) -> T:
+        """`_any_host`, cancelled when the webapp's own client disconnects."""
+        return await self.while_connected(self._any_host(model, sources, call, expected))
+
+    async def _any_host(
+        self,
+        model: str,
+        sources: list[str],
+        call: Call,
+        expected: type[T],
+        failed: Mapping[str, Fault] | None = None,
+    ) -> T:
+        """The parsed response of the least busy host that has all of `sources`, or of the next one where it fails.
+
+        Raises:
+            Fault: No host responds; the message says why.
+        """
+        failed = dict(failed or {})
+        while True:
+            choice = await self.hosts.pick(model, sources, failed)
+            try:
+                return await self._response(choice, call, expected)
+            except Fault as fault:
+                if not concerns_host(fault):
+                    raise
+                failed[choice.host.name] = fault
+
+    async def _shared(self, model: str, share: Choice, call: Call, expected: type[T]) -> list[T]:
+        """Responses that cover a host's share of the sources: its own, or those of other hosts where it fails."""
+        failed: dict[str, Fault] = {}
+        try:
+            return [await self._response(share, call, expected)]
+        except Fault as fault:
+            if not concerns_host(fault):
+                raise
+            failed[share.host.name] = fault
+        others = await self.hosts.split(model, share.sources, failed)
+        return await _all_or_none([self._any_host(model, other.sources, call, expected, failed) for other in others])
+
+    async def _response(self, choice: Choice, call: Call, expected: type[T]) -> T:
+        """The parsed response of one host.
 
         Raises:
             Fault: There is none; the message says why.
         """
-        return self._parsed(host, await self._responses(host, call), expected)
-
-    async def _responses(self, host: Host, call: Coroutine[Any, Any, T]) -> T:
-        """The result of `call`, with a `Fault` in place of an error of the connection or of the client's parser."""
+        host = choice.host
         try:
-            return await self.while_connected(call)
+            with host.call():
+                response = await call(choice)
+            return _parsed(host, response, expected)
         except (httpx.HTTPError, *UNPARSEABLE) as error:
-            host.invalidate()
-            raise call_error(host.url, error, host.read_seconds) from error
-
-    def _parsed(self, host: Host, response: Response[Any], expected: type[T]) -> T:
-        if response.status_code != 200:
-            fault = refusal(host.url, response.status_code, response.content, response.headers)
+            fault = call_error(host.url, error, host.read_seconds)
             _note(host, fault)
-            raise fault
-        if not isinstance(response.parsed, expected):
-            raise unreadable(host.url)
-        return response.parsed
+            raise fault from error
+        except Fault as fault:
+            _note(host, fault)
+            raise
+
+
+def _parsed(host: Host, response: Response[Any], expected: type[T]) -> T:
+    if response.status_code != 200:
+        raise refusal(host.url, response.status_code, response.content, response.headers)
+    if not isinstance(response.parsed, expected):
+        raise unreadable(host.url)
+    if isinstance(response.parsed, SourceResponse) and len(response.parsed.results) != 1:
+        raise unreadable(host.url)
+    return response.parsed
 
 
 async def _all_or_none(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
@@ -172,23 +238,34 @@ async def _deltas(
     body: CompletionRequest | ChatRequest,
     sources: list[str],
 ) -> AsyncGenerator[SteerDelta | Steered, None]:
-    """Events of `stream`. The generated client decides whether it was whole: its last event is the answer."""
-    host, _ = await hosts.pick(body.model, sources)
+    """Events of `stream`, from the next host where one fails before its first event.
+
+    The generated client decides whether the stream was complete: its last event is the answer.
+    """
+    failed: dict[str, Fault] = {}
     begun = False
-    try:
-        async with aclosing(stream(client=host.client, body=body)) as events:
-            async for event in events:
-                begun = True
-                yield event
-    except (UnexpectedStatus, StreamError, httpx.HTTPError, *UNPARSEABLE) as error:
-        fault = call_error(host.url, error, host.read_seconds, begun=begun)
-        _note(host, fault)
-        raise fault from error
+    while True:
+        host = (await hosts.pick(body.model, sources, failed)).host
+        try:
+            with host.call():
+                async with aclosing(stream(client=host.client, body=body)) as events:
+                    async for event in events:
+                        begun = True
+                        yield event
+            return
+        except (UnexpectedStatus, StreamError, httpx.HTTPError, *UNPARSEABLE) as error:
+            fault = call_error(host.url, error, host.read_seconds, begun=begun)
+            _note(host, fault)
+            if begun or not concerns_host(fault):
+                raise fault from error
+            failed[host.name] = fault
 
 
 def _note(host: Host, fault: Fault) -> None:
     """Have the host checked again, unless the fault is about the request only."""
-    if not isinstance(fault, BadInput):
+    if concerns_host(fault):
+        host.failed()
+    elif isinstance(fault, InferenceFailed):
         host.invalidate()
 
 
@@ -204,14 +281,6 @@ def check_texts(settings: Settings, text: str | list[str]) -> list[str]:
     if not all(texts):
         raise BadInput("A text is empty: there is nothing to run.")
     return texts
-
-
-@asynccontextmanager
-async def inference_lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """`app.state.inference_hosts` while the application runs."""
-    app.state.inference_hosts = Hosts(app.state.settings)
-    yield
-    await app.state.inference_hosts.close()
 
 
 async def inference_of(request: Request) -> Inference:

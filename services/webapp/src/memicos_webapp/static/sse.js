@@ -46,7 +46,7 @@ export async function errorMessage(response) {
     if (Array.isArray(body.detail)) return body.detail.map((d) => d.msg).join("; ");
     if (body.detail) return body.detail;
   } catch {
-    // not JSON: the status has to do
+    // not JSON: use the status
   }
   return `The server answered ${response.status} ${response.statusText}.`;
 }

@@ -13,7 +13,7 @@ const stopButton = document.getElementById("stop");
 const prompt = form.elements.prompt;
 const columns = { DEFAULT: column("default"), STEERED: column("steered") };
 
-let aborter = null; // of the run that is going on
+let aborter = null; // of the current run
 // The conversation so far, one list for each column: they differ from the first answer on.
 let conversation = JSON.parse(form.dataset.history);
 
@@ -111,7 +111,7 @@ for (const chip of document.querySelectorAll("[data-example]")) {
 
 function reset() {
   aborter?.abort();
-  aborter = null; // the aborted run does nothing more
+  aborter = null; // the aborted run changes nothing any more
   setRunning(false);
   conversation = { DEFAULT: [], STEERED: [] };
   clear();
@@ -132,7 +132,8 @@ function clear() {
 }
 
 function say(text, bad = false) {
-  note.textContent = text;
+  // commands in messages are between backticks
+  note.replaceChildren(...text.split("`").map((part, i) => (i % 2 ? element("code", "", part) : part)));
   note.classList.toggle("bad", bad);
   note.setAttribute("role", bad ? "alert" : "status");
 }
@@ -232,7 +233,7 @@ async function run() {
   }
   if (!form.reportValidity()) return;
   aborter?.abort();
-  const mine = (aborter = new AbortController());
+  const current = (aborter = new AbortController());
   const before = structuredClone(conversation);
   if (mode() === "chat") for (const list of Object.values(conversation)) list.push({ role: "user", content: promptText });
   updateUrl();
@@ -251,7 +252,7 @@ async function run() {
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
       body: JSON.stringify(body),
-      signal: mine.signal,
+      signal: current.signal,
     });
     if (!response.ok) {
       failed = await errorMessage(response);
@@ -271,14 +272,14 @@ async function run() {
     if (error instanceof StreamError) failed = error.message;
     else if (error.name !== "AbortError") failed = `The connection broke: ${error.message}.`;
   }
-  if (aborter !== mine) return; // a newer run has taken over
+  if (aborter !== current) return; // a newer run has taken over
   aborter = null;
   setRunning(false);
   for (const output of Object.values(outputs)) output.cursor.remove();
   if (mode() === "chat") finishTurn(begun ? outputs : null, before);
   if (!begun) clear();
   if (failed) say(failed, true);
-  else say(mine.signal.aborted ? "Stopped." : "");
+  else say(current.signal.aborted ? "Stopped." : "");
 }
 
 // A turn without an answer is removed, so that the next request is well-formed.

@@ -3,4 +3,4 @@
 try {
   const chosen = localStorage.getItem("theme");
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
-} catch { /* storage is blocked: the system's theme it is */ }
+} catch { /* storage is blocked: use the system's theme */ }

@@ -27,7 +27,7 @@ RESULTS = 12
 
 @dataclass(frozen=True)
 class FeatureControl:
-    """A feature with a slider. `strength` is for `method`; `most` is the largest that the server takes."""
+    """A feature with a slider. `strength` is for `method`; `limit` is the largest that the server accepts."""
 
     model: str
     source: str
@@ -35,7 +35,7 @@ class FeatureControl:
     label: str
     method: SteerMethod
     strength: str
-    most: str
+    limit: str
     scales: tuple[StrengthScale, ...]
 
     @property
@@ -73,8 +73,8 @@ async def control(
     """
     source, row = await feature_service.get(session, viewer, model, feature.source, feature.index)
     card = (await features.cards(session, [(source, row.index)]))[source.source_id, row.index]
-    most = settings.steer_strength
-    scales = strength_scales(card.max_activation, source.residual_norm, most, method, feature.strength)
+    limit = settings.steer_strength
+    scales = strength_scales(card.max_activation, source.residual_norm, limit, method, feature.strength)
     default = next(scale.default for scale in scales if scale.method == method)
     return FeatureControl(
         model=source.model_id,
@@ -83,7 +83,7 @@ async def control(
         label=label_of(card),
         method=method,
         strength=f"{default if feature.strength is None else feature.strength:.10g}",
-        most=f"{most:g}",
+        limit=f"{limit:g}",
         scales=scales,
     )
 
@@ -97,25 +97,25 @@ async def controls(
     method: SteerMethod,
 ) -> tuple[list[FeatureControl], list[str]]:
     """The controls of the features that a link names, and messages about those that are wrong."""
-    found, problems = [], []
+    controls, problems = [], []
     if len(linked) > settings.steer_features:
-        problems.append(f"{len(linked)} features were named, {settings.steer_features} steer at once.")
-    most = settings.steer_strength
+        problems.append(f"{len(linked)} features were named; at most {settings.steer_features} can be used at once.")
+    limit = settings.steer_strength
     async with database.snapshot() as session:
         for feature in dict.fromkeys(linked[: settings.steer_features]):
             strength = feature.strength
-            if strength is not None and abs(strength) > most:
+            if strength is not None and abs(strength) > limit:
                 problems.append(
-                    f"A strength may go from {-most:g} to {most:g}: that of {feature.name} was {strength:g}."
+                    f"A strength may go from {-limit:g} to {limit:g}: that of {feature.name} was {strength:g}."
                 )
-                strength = math.copysign(most, strength)
+                strength = math.copysign(limit, strength)
             try:
-                found.append(
+                controls.append(
                     await control(session, viewer, settings, model, replace(feature, strength=strength), method)
                 )
             except NotFound as fault:
                 problems.append(fault.message)
-    return found, problems
+    return controls, problems
 
 
 _FEATURE_ID = re.compile(r"(?:\S*/)?(?P<source>[^/\s]+)[/\s]+(?P<index>\d{1,9})")
@@ -130,13 +130,13 @@ def search_words(settings: Settings, query: str) -> list[str]:
     """
     if len(query) > settings.steer_search_characters:
         raise BadInput(
-            f"The search has {len(query)} characters; at most {settings.steer_search_characters} are searched for "
+            f"The search has {len(query)} characters; at most {settings.steer_search_characters} are allowed "
             f"({variable('steer_search_characters')})."
         )
     words = _WORD.findall(query)
     if len(words) > settings.steer_search_words:
         raise BadInput(
-            f"The search has {len(words)} words; at most {settings.steer_search_words} are searched for "
+            f"The search has {len(words)} words; at most {settings.steer_search_words} are allowed "
             f"({variable('steer_search_words')})."
         )
     return words

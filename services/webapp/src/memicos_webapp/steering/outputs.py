@@ -59,7 +59,7 @@ Outputs = Mapping[OutputType, Output]
 
 @dataclass
 class SteerRun(Generic[A]):
-    """A request at inference: its events as they come, and the outputs that they make up.
+    """A request to inference: its events, and the outputs that they make up so far.
 
     `build_answer` makes the API's answer from the outputs, with or without log-probabilities. `conversations` are the
     messages of each output of a chat; empty for completions.

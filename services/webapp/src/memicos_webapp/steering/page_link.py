@@ -26,8 +26,8 @@ from memicos_webapp.validation import describe
 
 Mode = Literal["completion", "chat"]
 
-LONGEST_CHAT = 20_000
-"""Most characters of a conversation's JSON in a link; servers refuse much longer ones."""
+MAX_CHAT_CHARACTERS = 20_000
+"""Largest number of characters of a conversation's JSON in a link; servers refuse much longer ones."""
 
 
 class ChatHistory(BaseModel):
@@ -92,20 +92,20 @@ def read_link(request: Request) -> PageLink:
     for name in names:
         match = _FEATURE.fullmatch(name)
         if match is None:
-            problems.append(f"“{name}” is no feature: it is written 15-res-4k/87 or 15-res-4k/87@60.")
+            problems.append(f"“{name}” is not a feature: write it as 15-res-4k/87 or 15-res-4k/87@60.")
             continue
         feature = LinkedFeature(match["source"], int(match["index"]), _number(match["strength"]))
         if match["strength"] and feature.strength is None:
-            problems.append(f"“{match['strength']}” is no strength of {feature.name}, which has its default here.")
+            problems.append(f"“{match['strength']}” is not a strength; {feature.name} gets its default.")
         features.append(feature)
-    given = {name: query[name] for name in PageSettings.model_fields if query.get(name)}
+    values = {name: query[name] for name in PageSettings.model_fields if query.get(name)}
     while True:
         try:
-            return PageLink(PageSettings.model_validate(given), features, problems)
+            return PageLink(PageSettings.model_validate(values), features, problems)
         except ValidationError as error:
             problems.append(f"In the address: {describe(error.errors())}")
             for detail in error.errors():
-                given.pop(str(detail["loc"][0]), None)
+                values.pop(str(detail["loc"][0]), None)
 
 
 def _number(text: str | None) -> float | None:
@@ -135,7 +135,7 @@ def chat_link(request: Request, body: SteerChatRequest) -> str:
     else:
         history = ChatHistory(DEFAULT=columns[0], STEERED=columns[1])
     chat = history.model_dump_json()
-    kept = {"chat": chat} if len(chat) <= LONGEST_CHAT else {}
+    kept = {"chat": chat} if len(chat) <= MAX_CHAT_CHARACTERS else {}
     return _link(request, body, body.features, mode="chat", prompt=prompt, **kept)
 
 

@@ -1,4 +1,4 @@
-"""The steer page and its fragments. The page's script reads the texts themselves from the API."""
+"""The steer page and its fragments. The page's script gets the generated texts from the API."""
 
 from typing import Annotated
 
@@ -34,7 +34,7 @@ EXAMPLES = {
 async def redirect_to_default_model(request: Request, session: Snapshot, viewer: ViewerDep) -> RedirectResponse:
     model = await catalog.default_model(session, viewer)
     if model is None:
-        raise NotFound("There is nothing to steer yet: no features have been imported. `make demo` does it.")
+        raise NotFound("There is nothing to steer yet: no features have been imported. `make demo` imports the demo.")
     query = f"?{request.url.query}" if request.url.query else ""
     return RedirectResponse(f"/{url_segment(model)}/steer{query}", status_code=307)
 
@@ -65,7 +65,7 @@ async def steer_page(
         examples=EXAMPLES,
         max_tokens=settings.steer_tokens,
         search_characters=settings.steer_search_characters,
-        longest_chat=page_link.LONGEST_CHAT,
+        longest_chat=page_link.MAX_CHAT_CHARACTERS,
         status=status,
         again=f"/{url_segment(model)}/inference",
     )

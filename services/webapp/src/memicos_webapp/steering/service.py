@@ -40,10 +40,10 @@ BOTH: list[OutputType] = ["STEERED", "DEFAULT"]
 async def check(
     database: Database, viewer: Viewer, settings: Settings, body: SteerSettings, features: Sequence[SteerFeature]
 ) -> None:
-    """Check a request before inference gets it.
+    """Check a request before it is sent to inference.
 
     Raises:
-        BadInput: A limit is passed, or a feature is of another model, or is a vector.
+        BadInput: A limit is exceeded, or a feature is of another model, or is a vector.
         NotFound: Model, source or index is unknown.
     """
     async with database.snapshot() as session:
@@ -59,14 +59,14 @@ async def check(
 
 def _check_limits(settings: Settings, body: SteerSettings, features: Sequence[SteerFeature]) -> None:
     if body.n_tokens > settings.steer_tokens:
-        raise BadInput(f"n_tokens is {body.n_tokens}, at most {settings.steer_tokens} are generated here.")
+        raise BadInput(f"n_tokens is {body.n_tokens}, at most {settings.steer_tokens} are allowed.")
     if len(features) > settings.steer_features:
-        raise BadInput(f"{len(features)} features were sent, at most {settings.steer_features} steer at once.")
+        raise BadInput(f"{len(features)} features were sent; at most {settings.steer_features} are allowed.")
     for feature in features:
         if feature.model_id != body.model_id:
             raise BadInput(
                 f"{feature.model_id}/{feature.source}/{feature.index} is a feature of another model than "
-                f"{body.model_id}, which is to be steered."
+                f"{body.model_id}, the model to steer."
             )
         if abs(feature.strength) > settings.steer_strength:
             raise BadInput(

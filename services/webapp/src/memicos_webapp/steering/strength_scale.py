@@ -18,7 +18,7 @@ CLEAR_FROM = 0.3
 """Share of the residual norm from which a strength shows in most texts."""
 DEFAULT_SHARE = 0.45
 BREAKS_FROM = 0.8
-"""Share of the residual norm from which texts begin to fall apart; at twice of it nearly all do."""
+"""Share of the residual norm from which texts begin to fall apart; at twice this share nearly all do."""
 LIMIT_SHARE = 1.2
 """Share of the residual norm at the ends of the slider."""
 
@@ -81,25 +81,25 @@ def default_strength(max_activation: float, residual_norm: float | None) -> floa
 
 
 def strength_scales(
-    max_activation: float, residual_norm: float | None, most: float, method: SteerMethod, strength: float | None
+    max_activation: float, residual_norm: float | None, max_strength: float, method: SteerMethod, strength: float | None
 ) -> tuple[StrengthScale, ...]:
     """The scales of all methods.
 
     Args:
-        most: The largest strength that the server takes.
+        max_strength: The largest strength that the server accepts.
         method: The method that `strength` is for: its slider reaches at least that far.
         strength: A strength that a link asks for.
     """
-    reach = {one: abs(strength) if strength is not None and one == method else 0.0 for one in METHODS}
+    reach = {name: abs(strength) if strength is not None and name == method else 0.0 for name in METHODS}
     return (
-        _additive(max_activation, residual_norm, most, reach["SIMPLE_ADDITIVE"]),
-        _factors(most, reach["ORTHOGONAL_DECOMP"]),
+        _additive(max_activation, residual_norm, max_strength, reach["SIMPLE_ADDITIVE"]),
+        _factors(max_strength, reach["ORTHOGONAL_DECOMP"]),
     )
 
 
-def _additive(max_activation: float, norm: float | None, most: float, reach: float) -> StrengthScale:
+def _additive(max_activation: float, norm: float | None, max_strength: float, reach: float) -> StrengthScale:
     default = default_strength(max_activation, norm)
-    limit, step = _range(max(LIMIT_SHARE * norm if norm else 3 * default, default, reach), most)
+    limit, step = _range(max(LIMIT_SHARE * norm if norm else 3 * default, default, reach), max_strength)
     zero = Mark(50, "0")
     if norm is None:
         note = (
@@ -118,16 +118,16 @@ def _additive(max_activation: float, norm: float | None, most: float, reach: flo
     return StrengthScale("SIMPLE_ADDITIVE", default, limit, step, note, (zero,), (*mirrored, *zones))
 
 
-def _factors(most: float, reach: float) -> StrengthScale:
-    limit, step = _range(max(FACTOR_LIMIT, reach), most)
+def _factors(max_strength: float, reach: float) -> StrengthScale:
+    limit, step = _range(max(FACTOR_LIMIT, reach), max_strength)
     marks = [Mark(50, "0"), Mark(_percent(1, limit), "")]
     note = "Factor of the component along the feature's direction: 0 removes it, 1 changes nothing"
-    return StrengthScale("ORTHOGONAL_DECOMP", min(DEFAULT_FACTOR, most), limit, step, note, tuple(marks))
+    return StrengthScale("ORTHOGONAL_DECOMP", min(DEFAULT_FACTOR, max_strength), limit, step, note, tuple(marks))
 
 
-def _range(reach: float, most: float) -> tuple[float, float]:
+def _range(reach: float, max_strength: float) -> tuple[float, float]:
     """The end of a slider that reaches `reach`, and a round step of about a hundredth of it."""
-    limit = min(most, reach)
+    limit = min(max_strength, reach)
     step = 10 ** math.floor(math.log10(limit / 100)) if limit else 1
     return math.ceil(limit / step) * step, step
 

@@ -2,6 +2,8 @@
 
 from .activation import Activation
 from .activation_row import ActivationRow
+from .add_host_request import AddHostRequest
+from .change_host_request import ChangeHostRequest
 from .chat_message import ChatMessage
 from .chat_message_role import ChatMessageRole
 from .chat_result import ChatResult
@@ -30,6 +32,12 @@ from .generate_request import GenerateRequest
 from .generated import Generated
 from .health_body import HealthBody
 from .health_body_status import HealthBodyStatus
+from .host_removed import HostRemoved
+from .inference_host_body import InferenceHostBody
+from .inference_host_body_state import InferenceHostBodyState
+from .inference_host_health import InferenceHostHealth
+from .inference_host_health_state import InferenceHostHealthState
+from .inference_host_list import InferenceHostList
 from .model_body import ModelBody
 from .named import Named
 from .neuron_body import NeuronBody
@@ -75,6 +83,8 @@ from .words_body import WordsBody
 __all__ = (
     "Activation",
     "ActivationRow",
+    "AddHostRequest",
+    "ChangeHostRequest",
     "ChatMessage",
     "ChatMessageRole",
     "ChatResult",
@@ -101,6 +111,12 @@ __all__ = (
     "GenerateRequest",
     "HealthBody",
     "HealthBodyStatus",
+    "HostRemoved",
+    "InferenceHostBody",
+    "InferenceHostBodyState",
+    "InferenceHostHealth",
+    "InferenceHostHealthState",
+    "InferenceHostList",
     "ModelBody",
     "Named",
     "NeuronBody",

@@ -16,6 +16,7 @@ from ..models.health_response_state import (
     HealthResponseState,
     check_health_response_state,
 )
+from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.selftest import Selftest
@@ -36,6 +37,8 @@ class HealthResponse:
         progress_fraction (float): Completed fraction of the loading, from 0 to 1.
         selftest (Selftest): Result of the self-test. Endpoints that depend on a failed check respond 503 with cause
             `unverified`.
+        load (int | Unset): Requests in the queue and texts being generated, of all clients; for load balancing.
+            Default: 0.
     """
 
     status: Literal["healthy"]
@@ -44,6 +47,7 @@ class HealthResponse:
     progress: str
     progress_fraction: float
     selftest: Selftest
+    load: int | Unset = 0
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -59,6 +63,8 @@ class HealthResponse:
 
         selftest = self.selftest.to_dict()
 
+        load = self.load
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -71,6 +77,8 @@ class HealthResponse:
                 "selftest": selftest,
             }
         )
+        if load is not UNSET:
+            field_dict["load"] = load
 
         return field_dict
 
@@ -93,6 +101,8 @@ class HealthResponse:
 
         selftest = Selftest.from_dict(d.pop("selftest"))
 
+        load = d.pop("load", UNSET)
+
         health_response = cls(
             status=status,
             ready=ready,
@@ -100,6 +110,7 @@ class HealthResponse:
             progress=progress,
             progress_fraction=progress_fraction,
             selftest=selftest,
+            load=load,
         )
 
         health_response.additional_properties = d

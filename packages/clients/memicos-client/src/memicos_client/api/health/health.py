@@ -26,6 +26,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_200
 
+    if response.status_code == 401:
+        response_401 = ErrorBody.from_dict(response.json())
+
+        return response_401
+
     if response.status_code == 422:
         response_422 = ErrorBody.from_dict(response.json())
 
@@ -59,7 +64,8 @@ def sync_detailed(
 ) -> Response[ErrorBody | HealthBody]:
     """Check the health of the webapp
 
-     Whether the database answers (503 where it does not), and the state of the background embedder.
+     Whether the database answers (503 where it does not), and the states of the embedder and of
+    inference hosts.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -84,7 +90,8 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | HealthBody]:
     """Check the health of the webapp
 
-     Whether the database answers (503 where it does not), and the state of the background embedder.
+     Whether the database answers (503 where it does not), and the states of the embedder and of
+    inference hosts.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -115,7 +122,8 @@ def sync(
 ) -> HealthBody:
     """Check the health of the webapp
 
-     Whether the database answers (503 where it does not), and the state of the background embedder.
+     Whether the database answers (503 where it does not), and the states of the embedder and of
+    inference hosts.
 
     Raises:
         errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
@@ -135,7 +143,8 @@ async def asyncio(
 ) -> HealthBody:
     """Check the health of the webapp
 
-     Whether the database answers (503 where it does not), and the state of the background embedder.
+     Whether the database answers (503 where it does not), and the states of the embedder and of
+    inference hosts.
 
     Raises:
         errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.

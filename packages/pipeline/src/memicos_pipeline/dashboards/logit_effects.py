@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memicos_pipeline.ranking import largest
+from memicos_pipeline.dashboards.ranking import largest
 
 DESCRIPTION = "decoder row x gain of the final norm x unembedding (W_dec diag(g) W_U), no centring, no bias"
 """How the effects are computed, as the manifest and pages state it."""

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from memicos_pipeline.ranking import largest
+from memicos_pipeline.dashboards.ranking import largest
 
 
 def correlated_features(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from memicos_pipeline.ranking import largest
+from memicos_pipeline.dashboards.ranking import largest
 
 
 def decoder_neighbours(decoder: np.ndarray, count: int, chunk: int = 1024) -> tuple[np.ndarray, np.ndarray]:

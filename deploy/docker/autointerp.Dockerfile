@@ -1,0 +1,38 @@
+# For the classic builder and for BuildKit. Build from the root of the repository:
+#   docker build -f deploy/docker/autointerp.Dockerfile -t memicos/autointerp .
+FROM python:3.11-slim-bookworm AS manifests
+# the pyproject.toml files alone: dependencies are installed again when one of them changes, not when code does
+COPY packages /all/packages
+COPY services /all/services
+RUN cd /all && mkdir /manifests && find . -name pyproject.toml | while read -r file; do \
+    mkdir -p "/manifests/${file%/*}" && cp "$file" "/manifests/$file"; done
+
+FROM python:3.11-slim-bookworm AS dependencies
+WORKDIR /build
+COPY requirements.lock ./
+COPY deploy/docker/install.sh deploy/docker/members.py deploy/docker/
+RUN sh deploy/docker/install.sh tools
+COPY --from=manifests /manifests ./
+RUN sh deploy/docker/install.sh dependencies memicos-autointerp
+
+FROM dependencies AS code
+COPY packages packages
+COPY services services
+RUN sh deploy/docker/install.sh code memicos-autointerp
+
+FROM python:3.11-slim-bookworm
+RUN groupadd -g 1000 memicos && useradd -u 1000 -g memicos -d /app -s /usr/sbin/nologin memicos && \
+    mkdir -p /app && chown -R memicos:memicos /app
+COPY --from=dependencies /opt/memicos /opt/memicos
+COPY LICENSE /app/
+COPY --from=code /opt/code /opt/code
+ENV PATH=/opt/memicos/bin:/opt/code/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    AUTOINTERP_HOST=0.0.0.0
+WORKDIR /app
+USER memicos
+EXPOSE 5003
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-m", "memicos_service.healthcheck", "http://127.0.0.1:5003/health"]
+CMD ["python", "-m", "memicos_autointerp"]

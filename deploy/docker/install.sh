@@ -1,0 +1,58 @@
+#!/bin/sh
+# Steps of the image builds, run in the folder that has requirements.lock and the members' pyproject.toml files:
+#   install.sh tools                 /opt/build: uv and hatchling in the locked versions
+#   install.sh torch cpu|cuda        /opt/memicos: torch from the package index $TORCH_INDEX
+#   install.sh dependencies MEMBER   /opt/memicos: what the member needs from the package index, in the locked versions
+#   install.sh code MEMBER           /opt/code: the member and the members that it needs
+set -eu
+here=$(dirname "$0")
+step=$1
+shift
+
+locked() { grep -E "^$1==" requirements.lock; }
+
+# the file system is read-only later; a package may have templates that are no Python, which are left out
+compile() { /opt/memicos/bin/python -m compileall -q -j 0 "$@" >/dev/null || :; }
+
+make_venv() { [ -x /opt/memicos/bin/python ] || python3 -m venv "$@" /opt/memicos; }
+
+case $step in
+tools)
+    python3 -m venv /opt/build
+    /opt/build/bin/pip install -q --no-cache-dir --disable-pip-version-check "$(locked uv)" "$(locked hatchling)"
+    ;;
+torch)
+    # with pip: this image may use pip to fetch a model
+    make_venv
+    # an index that does not answer is only a warning to pip: the check below ends the build
+    /opt/memicos/bin/pip install -q --no-cache-dir --disable-pip-version-check --no-deps --retries 1 \
+        ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} "$(locked torch)"
+    version=$(/opt/memicos/bin/python -c 'import importlib.metadata as m; print(m.version("torch"))')
+    case $1:$version in
+    cpu:*+cpu) ;;
+    cuda:*+cpu)
+        echo "torch $version has no CUDA: set TORCH_INDEX to an index of CUDA builds" >&2
+        exit 1
+        ;;
+    cpu:*)
+        echo "torch $version is not the CPU build: does the package index TORCH_INDEX=$TORCH_INDEX answer?" >&2
+        exit 1
+        ;;
+    esac
+    ;;
+dependencies)
+    make_venv --without-pip
+    python3 "$here/members.py" requirements "$@" >/tmp/requirements.txt
+    /opt/build/bin/uv pip install -q --no-cache -p /opt/memicos -c requirements.lock -r /tmp/requirements.txt
+    # the code is a layer of its own, so that a change of it does not write the dependencies again
+    for packages in /opt/memicos/lib/python3*/site-packages; do echo /opt/code >"$packages/memicos-code.pth"; done
+    compile /opt/memicos/lib
+    ;;
+code)
+    for member in $(python3 "$here/members.py" folders "$@"); do
+        (cd "$member" && /opt/build/bin/hatchling build -t wheel -d /tmp/wheels >/dev/null)
+    done
+    /opt/build/bin/uv pip install -q --no-cache --no-deps -p /opt/memicos --target /opt/code /tmp/wheels/*.whl
+    compile /opt/code
+    ;;
+esac

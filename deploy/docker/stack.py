@@ -1,0 +1,336 @@
+"""Builds, starts and stops the docker compose stacks: what `make webapp-demo-run` and its like run.
+
+    stack.py build|up|down|logs STACK
+
+Before a stack is started, what it needs is checked: docker, compose, the env file, the config, the port. Every problem
+is one line with what to do. Standard library only, as it runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT / "packages/cli/src"))
+
+from memicos_cli import env_file, stack_env  # noqa: E402  (needs the path above, as nothing is installed)
+
+ENV_FILE = HERE / ".env"
+CONFIGS = ".env.inference."
+OLDEST_COMPOSE = (1, 29)
+"""The first docker-compose that waits for a service that ends (`service_completed_successfully`)."""
+POLL_SECONDS = 1
+RESTARTS = 2
+"""A service that was restarted so often while the stack starts is reported."""
+
+
+class StackError(Exception):
+    """Why a stack cannot be run; one line with what to do."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Compose files, and what of them is published."""
+
+    project: str
+    files: tuple[str, ...]
+    prefix: str
+    """`<prefix>_HOST` and `<prefix>_PORT` are the published address."""
+    port: int
+    services: tuple[str, ...] = ()
+    """What is started; empty: all of it."""
+    path: str = "/"
+    """Path that is answered once the stack serves."""
+
+    @property
+    def needs_config(self) -> bool:
+        return "compose.inference.yaml" in self.files
+
+
+STACKS = {
+    "demo": Stack("memicos-demo", ("compose.demo.yaml",), "MEMICOS", 3000),
+    "webapp": Stack("memicos", ("compose.yaml",), "MEMICOS", 3000),
+    "inference": Stack(
+        "memicos", ("compose.inference.yaml", "compose.inference-port.yaml"), "INFERENCE", 5002, path="/health"
+    ),
+    "inference-gpu": Stack(
+        "memicos",
+        ("compose.inference.yaml", "compose.inference-port.yaml", "compose.gpu.yaml"),
+        "INFERENCE",
+        5002,
+        path="/health",
+    ),
+    "autointerp": Stack(
+        "memicos", ("compose.yaml", "compose.autointerp-port.yaml"), "AUTOINTERP", 5003, ("autointerp",), "/health"
+    ),
+}
+
+
+def run(*command: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """A command's result; its output is text."""
+    return subprocess.run(command, check=False, capture_output=True, text=True, **options)  # pyright: ignore
+
+
+def find_docker() -> None:
+    """
+    Raises:
+        StackError: docker is not installed, or its engine cannot be reached.
+    """
+    if shutil.which("docker") is None:
+        raise StackError(
+            "docker is not installed: https://docs.docker.com/engine/install has it. Without docker: make demo"
+        )
+    info = run("docker", "info")
+    if info.returncode == 0:
+        return
+    if "permission denied" in info.stderr:
+        raise StackError("this user may not use docker: sudo usermod -aG docker $USER, then sign in again")
+    raise StackError("docker's engine is not running: sudo systemctl start docker, or start Docker Desktop")
+
+
+def find_compose() -> list[str]:
+    """The command of compose: the plugin `docker compose`, or else docker-compose.
+
+    Raises:
+        StackError: there is none, or it is too old.
+    """
+    if run("docker", "compose", "version").returncode == 0:
+        return ["docker", "compose"]
+    if shutil.which("docker-compose") is None:
+        raise StackError("docker compose is not installed: https://docs.docker.com/compose/install has it")
+    version = run("docker-compose", "version", "--short").stdout.strip()
+    numbers = re.match(r"v?(\d+)\.(\d+)", version)
+    if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST_COMPOSE:
+        oldest = ".".join(map(str, OLDEST_COMPOSE))
+        raise StackError(
+            f"docker-compose {version} is too old: {oldest} or newer is needed (https://docs.docker.com/compose/install)"
+        )
+    return ["docker-compose"]
+
+
+def read_environment() -> dict[str, str]:
+    """The env file's values, which the environment overrides.
+
+    Raises:
+        StackError: the env file is missing, or not complete.
+    """
+    reason = stack_env.refusal(ENV_FILE)
+    if reason:
+        raise StackError(reason)
+    assignments = env_file.parse(ENV_FILE.read_text(encoding="utf-8"))
+    return {**{item.name: item.value for item in assignments}, **os.environ}
+
+
+def check_config(environment: dict[str, str]) -> None:
+    """
+    Raises:
+        StackError: MODEL_SOURCESET is not set, or names no env file.
+    """
+    name = environment.get("MODEL_SOURCESET", "")
+    known = sorted(file.name[len(CONFIGS) :] for file in ROOT.glob(CONFIGS + "*"))
+    if name not in known:
+        problem = f"there is no config {name}" if name else "MODEL_SOURCESET is not set"
+        raise StackError(f"{problem}: set MODEL_SOURCESET to one of {', '.join(known)}")
+
+
+def address(stack: Stack, environment: dict[str, str]) -> tuple[str, int]:
+    """The published host and port.
+
+    Raises:
+        StackError: the port is not a number from 1 to 65535.
+    """
+    name = stack.prefix + "_PORT"
+    port = environment.get(name) or str(stack.port)
+    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise StackError(f"{name}={port} is not a port (1 to 65535)")
+    return environment.get(stack.prefix + "_HOST") or "127.0.0.1", int(port)
+
+
+def check_port(stack: Stack, host: str, port: int) -> None:
+    """
+    Raises:
+        StackError: the port is taken by something other than this stack.
+    """
+    labels = f"label=com.docker.compose.project={stack.project}"
+    if run("docker", "ps", "-q", "--filter", labels, "--filter", f"publish={port}").stdout.strip():
+        return
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), port))
+        except OSError as error:
+            raise StackError(
+                f"{host}:{port} cannot be published: {error.strerror}. Set {stack.prefix}_PORT to a free port, "
+                f"for example {stack.prefix}_PORT={port + 1}"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Compose:
+    """compose with a stack's files."""
+
+    command: list[str]
+    stack: Stack
+
+    def line(self, *arguments: str) -> list[str]:
+        files = [part for file in self.stack.files for part in ("-f", str(HERE / file))]
+        return [*self.command, "-p", self.stack.project, "--env-file", str(ENV_FILE), *files, *arguments]
+
+    def call(self, *arguments: str) -> int:
+        """Exit status; the output goes where this program's goes."""
+        return subprocess.call(self.line(*arguments), env=self.environment())
+
+    def environment(self) -> dict[str, str]:
+        # stacks of a project are started by several commands: each knows only its own services
+        return {**os.environ, "COMPOSE_IGNORE_ORPHANS": "1"}
+
+    def containers(self) -> list[dict]:
+        """What docker knows of the containers of this stack."""
+        ids = run(*self.line("ps", "-q"), env=self.environment()).stdout.split()
+        # a container may go between the two commands
+        return json.loads(run("docker", "inspect", *ids).stdout or "[]") if ids else []
+
+
+def service_name(container: dict) -> str:
+    return container["Config"]["Labels"]["com.docker.compose.service"]
+
+
+def last_line(container: dict) -> str:
+    """The last line that a container wrote, which usually says why it ended."""
+    output = run("docker", "logs", "--tail", "5", container["Id"])
+    lines = [line for line in (output.stdout + output.stderr).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "it wrote nothing"
+
+
+def find_failure(containers: list[dict]) -> str | None:
+    """Why the stack does not start: a service that ended with an error, or ends again and again."""
+    for container in containers:
+        state, name = container["State"], service_name(container)
+        if state.get("OOMKilled"):
+            return f"{name} was killed for its memory limit: raise {memory_variable(name)} in {ENV_FILE}"
+        ended = state["Status"] == "exited" and state["ExitCode"] != 0
+        if ended or container.get("RestartCount", 0) > RESTARTS:
+            return f"{name} ended with exit status {state['ExitCode']}: {last_line(container)}"
+    return None
+
+
+def memory_variable(service: str) -> str:
+    """The setting of a service's memory limit."""
+    shared = {"import": "webapp", "model": "inference"}
+    return f"{shared.get(service, service)}_memory".upper()
+
+
+def state_of_inference(containers: list[dict]) -> str | None:
+    """The last output of the inference server's health check: `ready`, or what it is loading."""
+    for container in containers:
+        if service_name(container) == "inference":
+            log = (container["State"].get("Health") or {}).get("Log") or []
+            return log[-1]["Output"].strip() if log else "starting"
+    return None
+
+
+def answers(host: str, port: int, path: str) -> bool:
+    """Whether something answers there."""
+    local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
+    try:
+        with urlopen(Request(f"http://{local}:{port}{path}", headers={"Host": "localhost"}), timeout=10):
+            return True
+    except HTTPError:
+        return True
+    except (URLError, OSError):
+        return False
+
+
+def wait(compose: Compose, starting: subprocess.Popen[bytes], host: str, port: int) -> None:
+    """Wait until the stack serves and its model is loaded; print both.
+
+    Raises:
+        StackError: a service failed.
+    """
+    started_at, served, reported = time.monotonic(), False, ""
+    while True:
+        ended = starting.poll()
+        if not served and answers(host, port, compose.stack.path):
+            served = True
+            print(f"serves after {time.monotonic() - started_at:.0f} s: http://{host}:{port}", flush=True)
+        containers = compose.containers()
+        failure = find_failure(containers)
+        if failure:
+            raise StackError(failure)
+        if ended:
+            raise StackError(f"compose could not start the stack (exit status {ended}); its lines above say why")
+        inference = state_of_inference(containers)
+        if inference and inference != reported:
+            print(f"inference, after {time.monotonic() - started_at:.0f} s: {inference}", flush=True)
+            reported = inference
+        if served and ended == 0 and inference in (None, "ready"):
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def up(stack: Stack, services: tuple[str, ...]) -> None:
+    """Build what has changed, start the stack, wait until it serves.
+
+    Raises:
+        StackError: it cannot be started.
+    """
+    find_docker()
+    command = find_compose()
+    environment = read_environment()
+    if stack.needs_config:
+        check_config(environment)
+    host, port = address(stack, environment)
+    check_port(stack, host, port)
+    compose = Compose(command, stack)
+    if compose.call("build", *services) != 0:
+        raise StackError("an image could not be built; the lines above say why")
+    starting = subprocess.Popen(compose.line("up", "-d", *services), env=compose.environment())
+    try:
+        wait(compose, starting, host, port)
+    finally:
+        if starting.poll() is None:
+            starting.terminate()
+            starting.wait()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="The docker compose stacks.")
+    parser.add_argument("command", choices=["build", "up", "down", "logs"])
+    parser.add_argument("stack", choices=sorted(STACKS))
+    arguments = parser.parse_args()
+    stack = STACKS[arguments.stack]
+    try:
+        if arguments.command == "up":
+            up(stack, stack.services)
+            return 0
+        find_docker()
+        compose = Compose(find_compose(), stack)
+        read_environment()
+        if arguments.command == "build":
+            return compose.call("build", *stack.services)
+        if arguments.command == "logs":
+            return compose.call("logs", "--follow", "--tail", "100")
+        # what other commands started in this project goes too; volumes stay
+        return compose.call("down", "--remove-orphans")
+    except StackError as error:
+        print(f"{arguments.stack}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""`deploy/docker/.env`, the env file of the docker compose stack: written once with random secrets, and checked.
+
+    python -m memicos_cli.stack_env write FILE     what `make init-env` runs
+    python -m memicos_cli.stack_env check FILE     what the commands that start a stack run first
+
+Standard library only, and for old Python versions too: both run before anything is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import secrets
+import stat
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from memicos_cli.env_file import EnvFileError, parse
+
+SECRETS: dict[str, str] = {
+    "POSTGRES_PASSWORD": "Password of PostgreSQL's user memicos.",
+    "INFERENCE_SECRET": "What the webapp sends to the inference server as X-SECRET-KEY.",
+    "AUTOINTERP_SECRET": "What the webapp sends to the autointerp server as X-SECRET-KEY.",
+    "GRAFANA_PASSWORD": "Password of Grafana's user admin (compose.monitoring.yaml).",
+}
+"""Secrets that the file must have, and what each is for."""
+
+USER_KEYS: dict[str, str] = {
+    "AUTOINTERP_API_KEY": "Key for explanations by a language model: of OpenAI, or of AUTOINTERP_BASE_URL.",
+    "OPENAI_API_KEY": "Key for embeddings by OpenAI; unset: a local embedder, which needs none.",
+    "HF_TOKEN": "Token for gated models of the Hugging Face hub.",
+}
+"""Secrets that only the user can supply; the file has a comment for each."""
+
+OPTIONS = (
+    (
+        "MODEL_SOURCESET",
+        "gpt2-small.res-jb",
+        "Model and sources of compose.inference.yaml: make inference-list-configs.",
+    ),
+    ("MEMICOS_HOST", "127.0.0.1", "Address of this machine that the web port is published on; 0.0.0.0: every one."),
+    ("MEMICOS_PORT", "3000", "Port of this machine that the webapp is published on."),
+    ("MEMICOS_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", "Host names that requests may name; add yours."),
+    ("INFERENCE_PORT", "5002", "Port of make inference-localhost-run."),
+    ("AUTOINTERP_PORT", "5003", "Port of make autointerp-localhost-run."),
+    ("AUTOINTERP_BASE_URL", "https://api.openai.com/v1", "OpenAI-compatible endpoint that explains features."),
+    ("HUB_CACHE", "~/.cache/huggingface", "Folder of this machine for models of the hub; unset: a docker volume."),
+    ("INFERENCE_MEMORY", "4g", "Memory limit of the inference server's container."),
+)
+"""Settings with a default that most users leave: name, example or default, meaning."""
+
+SHORTEST_SECRET = 16
+PREFIXES = ("MEMICOS_", "INFERENCE_", "AUTOINTERP_")
+"""Names that begin so are ours: one that nothing reads is a mistake."""
+FAMILIES = ("INFERENCE_SECRET_",)
+"""Beginnings of names that end with a word of the user's, the name of an inference host."""
+
+
+def fresh_text() -> str:
+    """A new file: every secret with 256 random bits, and a comment for what may be set besides."""
+    lines = [
+        "# The docker compose stack's settings and secrets, written once by `make init-env`. Keep it to yourself:",
+        "# git ignores it. PostgreSQL keeps the password of its first start; change both or neither.",
+        "",
+    ]
+    for name, meaning in SECRETS.items():
+        lines += ["# " + meaning, name + "=" + secrets.token_urlsafe(32)]
+    lines += ["", "# Optional: remove the # in front of a name to set it.", ""]
+    for name, meaning in USER_KEYS.items():
+        lines += ["# " + meaning, "#" + name + "="]
+    for name, example, meaning in OPTIONS:
+        lines += ["# " + meaning, "#" + name + "=" + example]
+    return "\n".join(lines) + "\n"
+
+
+def write(file: Path) -> bool:
+    """Write a new file, readable by its owner only; False where one exists, which is left as it is.
+
+    The text is complete before the name exists, so no half-written file results from an interruption.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    handle, name = tempfile.mkstemp(prefix=".env.", suffix=".tmp", dir=str(file.parent))
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as temporary:
+            temporary.write(fresh_text())
+            temporary.flush()
+            os.fsync(temporary.fileno())
+        # unlike a rename, a link never replaces a file
+        os.link(name, str(file))
+    except FileExistsError:
+        return False
+    finally:
+        Path(name).unlink()
+    return True
+
+
+def problems(file: Path) -> list[str]:
+    """What is wrong with a file, one line each, with the line's number where there is one and without any value."""
+    try:
+        assignments = parse(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        return ["it is not UTF-8"]
+    except OSError as error:
+        return [str(error.strerror)]
+    except EnvFileError as error:
+        return [str(error)]
+    found = []
+    values = {}
+    known = known_names(file.parent)
+    for assignment in assignments:
+        where = f"line {assignment.line}: "
+        if assignment.name in values:
+            found.append(where + assignment.name + " is set a second time")
+        values[assignment.name] = assignment
+        ours = assignment.name.startswith(PREFIXES) and not assignment.name.startswith(FAMILIES)
+        if ours and assignment.name not in known:
+            found.append(where + unknown_name(assignment.name, known))
+    for name in SECRETS:
+        if name not in values:
+            found.append(f"{name} is missing: add the line {name}=<at least {SHORTEST_SECRET} random characters>")
+        elif len(values[name].value) < SHORTEST_SECRET:
+            found.append(f"line {values[name].line}: {name} has fewer than {SHORTEST_SECRET} characters")
+    return found
+
+
+def known_names(folder: Path) -> set[str]:
+    """Names that the compose files of a folder read, and those of the file that `write` makes."""
+    names = {*SECRETS, *USER_KEYS, *(name for name, _, _ in OPTIONS)}
+    for compose in folder.glob("*.yaml"):
+        for line in compose.read_text(encoding="utf-8").splitlines():
+            if not line.lstrip().startswith("#"):
+                names.update(re.findall(r"\$\{([A-Z][A-Z0-9_]*)", line))
+                # a variable that is passed on to a container: a key without a value
+                names.update(re.findall(r"^\s+([A-Z][A-Z0-9_]*):\s*$", line))
+    return names
+
+
+def unknown_name(name: str, known: set[str]) -> str:
+    nearest = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"nothing reads {name}" + (f"; the nearest name is {nearest[0]}" if nearest else "")
+
+
+def refusal(file: Path) -> str | None:
+    """Why a stack cannot be started with this file, as one line; None where it can."""
+    if not file.is_file():
+        return f"there is no {file}: run make init-env"
+    found = problems(file)
+    if not found:
+        return None
+    mend = "Mend it, or delete it and run make init-env (a database made with the old password needs that password)"
+    return f"{file} cannot be used: {'; '.join(found)}. {mend}."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="init-env", description="The docker compose stack's env file.")
+    parser.add_argument("command", choices=("write", "check"))
+    parser.add_argument("file", type=Path, nargs="?", default=Path("deploy/docker/.env"))
+    options = parser.parse_args(arguments)
+    file = options.file
+    if options.command == "write":
+        try:
+            written = write(file)
+        except OSError as error:
+            return _fail(f"{file} cannot be written: {error.strerror}.")
+        if written:
+            print(f"wrote {file} with new random secrets (readable by you only)")
+            return 0
+    reason = refusal(file)
+    if reason:
+        return _fail(reason)
+    if stat.S_IMODE(file.stat().st_mode) & 0o077:
+        print(f"warning: other users may read {file}: chmod 600 {file}", file=sys.stderr)
+    if options.command == "write":
+        print(f"{file} is there already and complete; it was left as it is")
+    return 0
+
+
+def _fail(text: str) -> int:
+    print("init-env: " + text, file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

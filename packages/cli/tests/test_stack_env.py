@@ -1,0 +1,175 @@
+"""The docker compose stack's env file: written once, never half, no known password; a wrong one is refused."""
+
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from memicos_cli import stack_env
+from memicos_cli.env_file import Assignment, EnvFileError, parse
+
+ROOT = Path(__file__).parents[3]
+
+
+def init_env(file: Path, command: str = "write") -> "subprocess.CompletedProcess[str]":
+    """Run as `make init-env` runs it: without the packages of `.venv`."""
+    return subprocess.run(
+        [sys.executable, "-S", "-E", "-c", PROGRAM, command, str(file)], capture_output=True, text=True, check=False
+    )
+
+
+PROGRAM = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "packages/cli/src")!r})
+from memicos_cli.stack_env import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def values(file: Path) -> dict[str, str]:
+    return {assignment.name: assignment.value for assignment in parse(file.read_text())}
+
+
+def test_every_secret_is_random_long_and_only_readable_by_its_owner(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    assert init_env(first).stdout == f"wrote {first} with new random secrets (readable by you only)\n"
+    init_env(second)
+    assert set(values(first)) == {"POSTGRES_PASSWORD", "INFERENCE_SECRET", "AUTOINTERP_SECRET", "GRAFANA_PASSWORD"}
+    every = [*values(first).values(), *values(second).values()]
+    assert len(set(every)) == 8 and all(re.fullmatch(r"[\w-]{43}", value) for value in every)
+    assert stat.S_IMODE(first.stat().st_mode) == 0o600
+    assert init_env(first, "check").returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_file_that_exists_is_never_overwritten(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    init_env(file)
+    before = file.read_bytes(), file.stat().st_mtime_ns
+    again = init_env(file)
+    assert again.returncode == 0 and "left as it is" in again.stdout
+    assert (file.read_bytes(), file.stat().st_mtime_ns) == before
+    dangling = tmp_path / "link"
+    dangling.symlink_to(tmp_path / "elsewhere")
+    assert init_env(dangling).returncode == 1 and not (tmp_path / "elsewhere").exists()
+
+
+def test_an_interruption_leaves_no_half_written_file(tmp_path: Path) -> None:
+    """Killed at any moment of writing, the name either does not exist or has the complete text."""
+    file = tmp_path / ".env"
+    for call in ("fsync", "link", "unlink"):
+        program = PROGRAM.replace(
+            "sys.exit",
+            f"import os, signal\nos.{call} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\nsys.exit",
+            1,
+        )
+        done = subprocess.run([sys.executable, "-c", program, "write", str(file)], capture_output=True, check=False)
+        assert done.returncode == -signal.SIGKILL
+        if file.exists():
+            assert call == "unlink" and stack_env.problems(file) == []
+    assert file.exists()
+
+
+def test_two_at_once_agree_on_one_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    running = [
+        subprocess.Popen([sys.executable, "-c", PROGRAM, "write", str(file)], stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    lines = [process.communicate()[0] for process in running]
+    assert sum(line.startswith("wrote") for line in lines) == 1 and stack_env.problems(file) == []
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    done = init_env(tmp_path / "none" / ".env")
+    assert done.returncode == 1
+    assert done.stderr == f"init-env: {tmp_path}/none/.env cannot be written: No such file or directory.\n"
+
+
+GOOD = "".join(f"{name}={'r4nd0m-' * 4}\n" for name in stack_env.SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (GOOD + "MEMICOS_PO", "line 5 is not NAME=value"),
+        (GOOD + "MEMICOS_PORT='30", "line 5 has a quotation mark that is not closed"),
+        (GOOD + "MEMICOS_PORT='30' 1", "line 5 has text after its quotation mark"),
+        (GOOD[:-21], "line 4: GRAFANA_PASSWORD has fewer than 16 characters"),
+        (GOOD.replace("r4nd0m-" * 4, "postgres"), "line 1: POSTGRES_PASSWORD has fewer than 16 characters"),
+        (GOOD.rpartition("GRAFANA")[0], "GRAFANA_PASSWORD is missing: add the line GRAFANA_PASSWORD="),
+        (GOOD + "\nMEMICOS_PROT=3001\n", "line 6: nothing reads MEMICOS_PROT; the nearest name is MEMICOS_PORT"),
+        (GOOD + "INFERENCE_SECRET=another-one-of-enough-length", "line 5: INFERENCE_SECRET is set a second time"),
+        ("", "POSTGRES_PASSWORD is missing"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_line_and_without_its_values(tmp_path: Path, text: str, problem: str) -> None:
+    file = tmp_path / ".env"
+    file.write_text(text)
+    for command in ("write", "check"):
+        done = init_env(file, command)
+        assert done.returncode == 1 and not done.stdout
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"init-env: {file} cannot be used: ") and problem in line
+        assert "r4nd0m" not in line and "another-one" not in line
+    assert file.read_text() == text
+
+
+def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    assert init_env(file, "check").stderr == f"init-env: there is no {file}: run make init-env\n"
+    file.write_bytes(b"A=\xff")
+    assert "it is not UTF-8" in init_env(file, "check").stderr
+
+
+def test_a_file_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text(GOOD)
+    file.chmod(0o644)
+    done = init_env(file, "check")
+    assert done.returncode == 0 and f"chmod 600 {file}" in done.stderr
+
+
+def test_names_that_a_compose_file_reads_are_known(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n  webapp:\n    environment:\n      MEMICOS_NEW:\n      A: ${MEMICOS_OTHER:-1}\n"
+        "# ${MEMICOS_COMMENT}\n"
+    )
+    file = tmp_path / ".env"
+    file.write_text(GOOD + "MEMICOS_NEW=1\nMEMICOS_OTHER=2\nMY_OWN=3\n")
+    assert stack_env.problems(file) == []
+    file.write_text(GOOD + "MEMICOS_COMMENT=1\n")
+    assert stack_env.problems(file)
+
+
+def test_lines_are_read_as_compose_reads_them() -> None:
+    text = "# comment\n\nA=1 # why\nexport B = 'x # y' # z\nC=\nD=a#b\nE=\"q\"\n F=#none\n"
+    assert [(name, value) for name, value, _ in parse(text)] == [
+        ("A", "1"),
+        ("B", "x # y"),
+        ("C", ""),
+        ("D", "a#b"),
+        ("E", "q"),
+        ("F", ""),
+    ]
+    assert parse("\nA=1")[0] == Assignment("A", "1", 2)
+    with pytest.raises(EnvFileError, match="line 2 is not"):
+        parse("A=1\nnonsense")
+
+
+def test_git_ignores_the_file_and_make_writes_it(tmp_path: Path) -> None:
+    ignored = subprocess.run(["git", "check-ignore", "-q", "deploy/docker/.env"], cwd=ROOT, check=False)
+    assert ignored.returncode == 0
+    (tmp_path / "deploy/docker").mkdir(parents=True)
+    for part in ("Makefile", "packages"):
+        (tmp_path / part).symlink_to(ROOT / part)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(
+        ["make", "-s", "init-env"], cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0 and "wrote deploy/docker/.env" in done.stdout, done.stderr
+    assert stack_env.problems(tmp_path / "deploy/docker/.env") == []

@@ -1,0 +1,240 @@
+from http import HTTPStatus
+from typing import Any, cast
+from urllib.parse import quote
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.change_host_request import ChangeHostRequest
+from ...models.error_body import ErrorBody
+from ...models.inference_host_body import InferenceHostBody
+from ...types import Response
+
+
+def _get_kwargs(
+    name: str,
+    *,
+    body: ChangeHostRequest,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "patch",
+        "url": "/api/admin/inference-hosts/{name}".format(
+            name=quote(str(name), safe=""),
+        ),
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorBody | InferenceHostBody | None:
+    if response.status_code == 200:
+        response_200 = InferenceHostBody.from_dict(response.json())
+
+        return response_200
+
+    if response.status_code == 400:
+        response_400 = ErrorBody.from_dict(response.json())
+
+        return response_400
+
+    if response.status_code == 401:
+        response_401 = ErrorBody.from_dict(response.json())
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = ErrorBody.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = ErrorBody.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 413:
+        response_413 = ErrorBody.from_dict(response.json())
+
+        return response_413
+
+    if response.status_code == 422:
+        response_422 = ErrorBody.from_dict(response.json())
+
+        return response_422
+
+    if response.status_code == 503:
+        response_503 = ErrorBody.from_dict(response.json())
+
+        return response_503
+
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorBody | InferenceHostBody]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    name: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: ChangeHostRequest,
+) -> Response[ErrorBody | InferenceHostBody]:
+    """Change an inference host
+
+     Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they
+    began.
+
+    Args:
+        name (str): name of the host: 1 to 63 lower-case letters, digits and hyphens
+        body (ChangeHostRequest): Changes of an inference host; what is null or left out stays.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorBody | InferenceHostBody]
+    """
+
+    kwargs = _get_kwargs(
+        name=name,
+        body=body,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio_detailed(
+    name: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: ChangeHostRequest,
+) -> Response[ErrorBody | InferenceHostBody]:
+    """Change an inference host
+
+     Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they
+    began.
+
+    Args:
+        name (str): name of the host: 1 to 63 lower-case letters, digits and hyphens
+        body (ChangeHostRequest): Changes of an inference host; what is null or left out stays.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorBody | InferenceHostBody]
+    """
+
+    kwargs = _get_kwargs(
+        name=name,
+        body=body,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> InferenceHostBody:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(InferenceHostBody, parsed)
+
+
+def sync(
+    name: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: ChangeHostRequest,
+) -> InferenceHostBody:
+    """Change an inference host
+
+     Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they
+    began.
+
+    Args:
+        name (str): name of the host: 1 to 63 lower-case letters, digits and hyphens
+        body (ChangeHostRequest): Changes of an inference host; what is null or left out stays.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        InferenceHostBody
+    """
+
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                name=name,
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    name: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: ChangeHostRequest,
+) -> InferenceHostBody:
+    """Change an inference host
+
+     Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they
+    began.
+
+    Args:
+        name (str): name of the host: 1 to 63 lower-case letters, digits and hyphens
+        body (ChangeHostRequest): Changes of an inference host; what is null or left out stays.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        InferenceHostBody
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                name=name,
+                body=body,
+            )
+        ),
+    )

@@ -1,0 +1,231 @@
+"""One inference server: its connections, its state and its load."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Literal
+
+import httpx
+from memicos_inference_client import Client
+from memicos_inference_client.api.capabilities import capabilities
+from memicos_inference_client.api.health import health
+from memicos_inference_client.models import CapabilitiesResponse, HealthResponse
+
+from memicos_webapp.errors import Fault, Unavailable
+from memicos_webapp.inference.errors import (
+    UNPARSEABLE,
+    InferenceDown,
+    InferenceLoading,
+    NotServed,
+    SecretMissing,
+    WrongSecret,
+    connection_failure,
+    refusal,
+    silence,
+    unreadable,
+)
+from memicos_webapp.inference.host_config import HostConfig
+from memicos_webapp.inference.visitors import add_headers
+from memicos_webapp.settings import Settings
+
+State = Literal["ready", "loading", "down", "refused"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """State of a host: `message` is for pages, `fault` answers requests that the host cannot serve now."""
+
+    state: State
+    message: str
+    fault: Fault | None
+    capabilities: CapabilitiesResponse | None = None
+
+
+class Host:
+    """One inference server, its connections and its last known state."""
+
+    def __init__(self, config: HostConfig, secret: str | None, settings: Settings) -> None:
+        self.config = config
+        self.secret = secret
+        self.name = config.name
+        self.url = config.url
+        self.read_seconds = settings.inference_read_seconds
+        self.client = Client(
+            base_url=self.url,
+            headers={"X-SECRET-KEY": secret} if secret else {},
+            timeout=httpx.Timeout(self.read_seconds, connect=settings.inference_connect_seconds),
+            # no proxy stands between two servers of ours
+            httpx_args={"trust_env": False, "event_hooks": {"request": [add_headers]}},
+        )
+        self._check_seconds = settings.inference_check_seconds
+        self._wait_seconds = settings.inference_check_wait_seconds
+        self._capabilities_seconds = settings.inference_capabilities_seconds
+        self._fresh_seconds = settings.inference_status_seconds
+        self._status: Status | None = None
+        self._status_at = float("-inf")
+        self._capabilities: CapabilitiesResponse | None = None
+        self._capabilities_at = float("-inf")
+        self._check: asyncio.Task[Status] | None = None
+        self._check_at = 0.0
+        self._calls = 0
+        self._other_load = 0
+        self._failed_at = float("-inf")
+        self._last_call_at = 0.0
+
+    @property
+    def last_status(self) -> Status | None:
+        """The last known state; None before the first check has ended."""
+        return self._status
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call of this host is running."""
+        return self._calls > 0
+
+    @property
+    def preference(self) -> tuple[bool, int, float]:
+        """Sort key of hosts that can serve a request: those that failed come last, busy ones after others."""
+        return self._failed_at > float("-inf"), self._calls + self._other_load, self._last_call_at
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Counts a call of this host while it runs."""
+        self._calls += 1
+        self._last_call_at = time.monotonic()
+        try:
+            yield
+        finally:
+            self._calls -= 1
+
+    def failed(self) -> None:
+        """Note that a call failed because of the host: others are preferred until a new check has succeeded."""
+        self._failed_at = time.monotonic()
+        self.invalidate()
+
+    async def status(self, newest_capabilities: bool = False) -> Status:
+        """The host's state, checked at most MEMICOS_INFERENCE_STATUS_SECONDS ago.
+
+        One check runs at a time, for all requests. A check that takes longer than MEMICOS_INFERENCE_CHECK_WAIT_SECONDS
+        goes on in the background while requests get the last known state; only where none is known do they wait until
+        it ends, at most MEMICOS_INFERENCE_CHECK_SECONDS.
+
+        Args:
+            newest_capabilities: Ask for the capabilities again, unless they are as new as a state must be.
+        """
+        now = time.monotonic()
+        if newest_capabilities and now - self._capabilities_at > self._fresh_seconds:
+            self.invalidate()
+        if self._check is None and self._status and now - self._status_at <= self._fresh_seconds:
+            return self._status
+        check = self.start_check()
+        rest = None if self._status is None else max(0.0, self._check_at + self._wait_seconds - now)
+        await asyncio.wait((check,), timeout=rest)
+        if check.done():
+            return check.result()
+        assert self._status is not None
+        return self._status
+
+    def start_check(self) -> asyncio.Task[Status]:
+        """The check that is running, or a new one."""
+        if self._check is None:
+            # a context of its own: the check is made for no single visitor
+            self._check = asyncio.create_task(self._run_check(), context=Context())
+            self._check_at = time.monotonic()
+        return self._check
+
+    async def close(self) -> None:
+        if self._check:
+            self._check.cancel()
+            await asyncio.gather(self._check, return_exceptions=True)
+        await self.client.get_async_httpx_client().aclose()
+
+    def invalidate(self) -> None:
+        """Check state and capabilities at the next request: a call has shown that they may have changed."""
+        self._status_at = self._capabilities_at = float("-inf")
+
+    async def _run_check(self) -> Status:
+        began = time.monotonic()
+        try:
+            self._status = await self._current_status()
+            if self._status.state == "ready" and self._failed_at < began:
+                self._failed_at = float("-inf")
+            # a call that failed meanwhile knows more than this check
+            self._status_at = time.monotonic() if self._failed_at < began else float("-inf")
+            return self._status
+        finally:
+            self._check = None
+
+    async def _current_status(self) -> Status:
+        if self.config.secret_variable and not self.secret:
+            fault = SecretMissing(self.name, self.config.secret_variable)
+            return Status("refused", f"{self.config.secret_variable} is not set", fault)
+        try:
+            return await self._ask()
+        except TimeoutError:
+            fault = silence(self.url, self._check_seconds, "MEMICOS_INFERENCE_CHECK_SECONDS")
+            return Status("down", fault.message, fault)
+        except httpx.HTTPError as error:
+            fault = connection_failure(self.url, error, self.read_seconds)
+            down = isinstance(fault, InferenceDown)
+            return Status("down", "inference is not running" if down else fault.message, fault)
+        except WrongSecret as fault:
+            return Status("refused", "inference refuses the secret", fault)
+        except Fault as fault:
+            return Status("down", fault.message, fault)
+        except UNPARSEABLE:
+            fault = unreadable(self.url)
+            return Status("down", fault.message, fault)
+
+    async def _ask(self) -> Status:
+        async with asyncio.timeout(self._check_seconds):
+            answer = await health.asyncio_detailed(client=self.client)
+        if not isinstance(answer.parsed, HealthResponse):
+            raise unreadable(self.url)
+        if answer.parsed.state == "failed":
+            message = f"could not load its model: {answer.parsed.progress}"
+            return Status("down", f"inference {message}", Unavailable(f"Inference {message}", retry_after=60))
+        if not answer.parsed.ready:
+            # a server that starts anew may run another model
+            self._capabilities_at = float("-inf")
+            percent = round(100 * answer.parsed.progress_fraction)
+            progress = f"loading, {percent} %: {answer.parsed.progress}"
+            return Status("loading", f"inference is {progress}", InferenceLoading(progress))
+        # its load includes our own calls, which are counted as they begin and end
+        load = answer.parsed.load
+        self._other_load = max(0, load - self._calls) if isinstance(load, int) else 0
+        return Status("ready", "inference ready", None, await self._current_capabilities())
+
+    async def _current_capabilities(self) -> CapabilitiesResponse:
+        """The known capabilities where they are recent, or where a busy server does not answer with new ones."""
+        if self._capabilities and time.monotonic() - self._capabilities_at <= self._capabilities_seconds:
+            return self._capabilities
+        try:
+            self._capabilities = await self._ask_capabilities()
+            self._capabilities_at = time.monotonic()
+        except (TimeoutError, Unavailable):
+            if self._capabilities is None:
+                raise
+        return self._capabilities
+
+    async def _ask_capabilities(self) -> CapabilitiesResponse:
+        async with asyncio.timeout(self._check_seconds):
+            answer = await capabilities.asyncio_detailed(client=self.client)
+        if not isinstance(answer.parsed, CapabilitiesResponse):
+            raise refusal(self.url, answer.status_code, answer.content, answer.headers)
+        return answer.parsed
+
+    def serves(self, status: Status, model: str, sources: list[str]) -> CapabilitiesResponse | Fault:
+        """The host's capabilities where it can serve `sources` of `model` in this state, else why it cannot."""
+        known = status.capabilities
+        if status.fault or known is None:
+            return status.fault or unreadable(self.url)
+        if model not in known.accepted_models:
+            return NotServed(f"the model {model}", [(self.url, known.model)])
+        ids = {source.id for source in known.sources}
+        if missing := [source for source in sources if source not in ids]:
+            loaded = ", ".join(sorted(known.sae_sets)) or "no sources"
+            return NotServed(f"{model}/{missing[0]}", [(self.url, f"{known.model} with {loaded}")])
+        return known

@@ -1,0 +1,107 @@
+"""JSON API of the inference hosts: list, add, change, remove. For the owner of the server only."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+
+from memicos_webapp.database.engine import Database
+from memicos_webapp.errors import ErrorBody
+from memicos_webapp.inference.host_config import HostConfig
+from memicos_webapp.inference.hosts import Hosts
+from memicos_webapp.inference_hosts import service
+from memicos_webapp.inference_hosts.schemas import (
+    AddHostRequest,
+    ChangeHostRequest,
+    HostName,
+    HostRemoved,
+    InferenceHostBody,
+    InferenceHostList,
+    host_body,
+)
+from memicos_webapp.security.authorisation import OwnerAccess
+from memicos_webapp.settings import Settings
+
+router = APIRouter(prefix="/admin/inference-hosts", tags=["admin"])
+
+OWNER_ONLY: dict[int | str, dict[str, Any]] = {
+    403: {"model": ErrorBody, "description": "Only the owner of the server may read and change its hosts"}
+}
+INVALID: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorBody, "description": "A value cannot be used, or the settings decide about the host"},
+    413: {"model": ErrorBody, "description": "The body is too large"},
+}
+UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "description": "Unknown host"}}
+
+
+@dataclass(frozen=True)
+class HostResources:
+    """Of the running application."""
+
+    database: Database
+    settings: Settings
+    hosts: Hosts
+
+    async def bodies(self) -> list[InferenceHostBody]:
+        """All hosts as they are stored now, which the application uses from now on."""
+        await service.refresh(self.database, self.settings, self.hosts)
+        running = {host.name: host for host in self.hosts.all}
+        rows = await service.all_hosts(self.database, self.settings)
+        return [host_body(row, running.get(row.config.name)) for row in rows]
+
+    async def body(self, name: str) -> InferenceHostBody:
+        return next(body for body in await self.bodies() if body.name == name)
+
+
+async def _resources(request: Request) -> HostResources:
+    state = request.app.state
+    return HostResources(state.database, state.settings, state.inference_hosts)
+
+
+ResourcesDep = Annotated[HostResources, Depends(_resources)]
+
+
+@router.get("", summary="List inference hosts", responses=OWNER_ONLY)
+async def list_inference_hosts(_: OwnerAccess, resources: ResourcesDep) -> InferenceHostList:
+    """The inference servers that requests may go to, with their last known states."""
+    return InferenceHostList(hosts=await resources.bodies())
+
+
+@router.post(
+    "",
+    summary="Add an inference host",
+    responses=OWNER_ONLY | INVALID | {409: {"model": ErrorBody, "description": "There is a host of this name"}},
+)
+async def add_inference_host(_: OwnerAccess, resources: ResourcesDep, body: AddHostRequest) -> InferenceHostBody:
+    """Add an inference server. Requests may go to it at once; other webapps on the database notice within seconds.
+
+    The secret itself is never stored: `secretVariable` names the variable that has it.
+    """
+    config = await service.add(
+        resources.database, resources.settings, HostConfig(body.name, body.url, body.secretVariable, body.enabled)
+    )
+    return await resources.body(config.name)
+
+
+@router.patch("/{name}", summary="Change an inference host", responses=OWNER_ONLY | INVALID | UNKNOWN)
+async def change_inference_host(
+    _: OwnerAccess, resources: ResourcesDep, name: HostName, body: ChangeHostRequest
+) -> InferenceHostBody:
+    """Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they began."""
+    await service.change(
+        resources.database,
+        resources.settings,
+        name,
+        url=body.url,
+        secret_variable=body.secretVariable,
+        enabled=body.enabled,
+    )
+    return await resources.body(name)
+
+
+@router.delete("/{name}", summary="Remove an inference host", responses=OWNER_ONLY | INVALID | UNKNOWN)
+async def remove_inference_host(_: OwnerAccess, resources: ResourcesDep, name: HostName) -> HostRemoved:
+    """Remove a host. Those that the settings name can only be disabled."""
+    await service.remove(resources.database, resources.settings, name)
+    await service.refresh(resources.database, resources.settings, resources.hosts)
+    return HostRemoved(message=f"The inference host {name} is removed.")

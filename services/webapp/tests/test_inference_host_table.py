@@ -1,0 +1,196 @@
+"""The table of inference hosts: filled by settings, changed by the owner through the API and the command."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from memicos_testing.fake_inference_server import FakeInferenceServer
+from memicos_testing.servers import Start, free_port, running
+
+HOSTS = "/api/admin/inference-hosts"
+OWN_TEXT = {"feature": {"modelId": "small", "layer": "1-res", "index": "5"}, "customText": "the whale rose"}
+
+
+async def stored(url: str) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch(
+            "SELECT name, url, secret_variable, enabled, configured FROM inference_host ORDER BY id"
+        )
+        return [tuple(row) for row in rows]
+    finally:
+        await connection.close()
+
+
+async def names(client: httpx.AsyncClient) -> list[str]:
+    return [host["name"] for host in (await client.get(HOSTS)).json()["hosts"]]
+
+
+async def test_settings_fill_the_table(
+    started: Start, own_url: str, monkeypatch: pytest.MonkeyPatch, inference: FakeInferenceServer
+) -> None:
+    monkeypatch.setenv("INFERENCE_SECRET_GPT2_SMALL", "theirs")
+    async with started(
+        own_url, inference_hosts="gpt2-small=http://one:1/, b=https://two/inference", inference_secret="ours"
+    ):
+        assert await stored(own_url) == [
+            ("gpt2-small", "http://one:1", "INFERENCE_SECRET_GPT2_SMALL", True, True),
+            ("b", "https://two/inference", "INFERENCE_SECRET", True, True),
+        ]
+    # the one-host form, and hosts that settings no longer name
+    async with started(own_url) as client:
+        (row,) = await stored(own_url)
+        assert row[0] == "default" and row[2:] == (None, True, True)
+        (host,) = (await client.get(HOSTS)).json()["hosts"]
+        assert host["name"] == "default" and host["configured"] and host["enabled"]
+
+
+async def test_each_host_gets_its_own_secret(started: Start, own_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = FakeInferenceServer(secret="secret of a", sources=("1-res",)), FakeInferenceServer(secret="common")
+    monkeypatch.setenv("INFERENCE_SECRET_A", "secret of a")
+    async with running(a.app()) as a_url, running(b.app()) as b_url:
+        settings = {"inference_hosts": f"a={a_url},b={b_url}", "inference_secret": "common"}
+        async with started(own_url, **settings) as client:
+            for _ in range(2):
+                assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
+            assert len(a.seen) == len(b.seen) == 1
+            shown = (await client.get(HOSTS)).text
+            assert "INFERENCE_SECRET_A" in shown and "secret of a" not in shown and "common" not in shown
+
+
+async def test_the_owner_adds_changes_and_removes_a_host(
+    started: Start, own_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double = FakeInferenceServer(secret="theirs")
+    down = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("INFERENCE_SECRET_GPU", "theirs")
+    async with running(double.app()) as url, started(own_url, inference_url=down) as client:
+        assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 503
+        added = await client.post(HOSTS, json={"name": "gpu", "url": f"{url}/"})
+        assert added.status_code == 200 and added.json()["url"] == url and added.json()["state"] == "unknown"
+        refused = await client.post("/api/activation/new", json=OWN_TEXT)
+        assert "gpu: The inference server" in refused.json()["error"] and "refuses" in refused.json()["error"]
+        changed = await client.patch(f"{HOSTS}/gpu", json={"secretVariable": "INFERENCE_SECRET_GPU"})
+        assert changed.status_code == 200
+        assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
+        hosts = {host["name"]: host for host in (await client.get(HOSTS)).json()["hosts"]}
+        assert hosts["gpu"]["state"] == "ready" and hosts["gpu"]["sources"] == ["1-res", "2-res", "3-res"]
+        assert hosts["default"]["state"] == "down" and hosts["default"]["model"] is None
+        # disabled: no request goes there
+        assert (await client.patch(f"{HOSTS}/gpu", json={"enabled": False})).json()["state"] == "disabled"
+        assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 503
+        assert (await client.patch(f"{HOSTS}/gpu", json={"enabled": True})).status_code == 200
+        assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
+        removed = await client.delete(f"{HOSTS}/gpu")
+        assert removed.json()["message"] == "The inference host gpu is removed."
+        assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 503
+        assert await names(client) == ["default"]
+
+
+async def test_a_disabled_host_of_the_settings_stays_disabled(started: Start, own_url: str) -> None:
+    async with started(own_url) as client:
+        assert (await client.patch(f"{HOSTS}/default", json={"enabled": False})).status_code == 200
+        answer = await client.post("/api/activation/new", json=OWN_TEXT)
+        assert answer.status_code == 503 and answer.json()["error"].startswith("No inference server is enabled")
+        assert "no inference server is enabled" in (await client.get("/small/inference")).text
+    async with started(own_url) as client:
+        assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 503
+        assert (await client.patch(f"{HOSTS}/default", json={"enabled": True})).status_code == 200
+        assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "GPU"}, "lower-case letters"),
+        ({"name": "-a"}, "lower-case letters"),
+        ({"url": "127.0.0.1:5002"}, "must begin with http:// or https://"),
+        ({"url": "file:///etc/passwd"}, "must begin with http:// or https://"),
+        ({"url": "http://"}, "must begin with http:// or https://"),
+        ({"url": "http://user:hidden@host"}, "may not hold a user or password"),
+        ({"url": "http://host:99999"}, "a port or an address"),
+        ({"url": "http://[::1"}, "a port or an address"),
+        ({"url": "http://host?x=1"}, "query or fragment"),
+        ({"url": "http://ho st"}, "a space"),
+        ({"url": "http://host\r\nX: y"}, "a space"),
+        ({"secretVariable": "OPENAI_API_KEY"}, "not the secret"),
+        ({"secretVariable": "sk-hidden"}, "not the secret"),
+        ({"secretVariable": "INFERENCE_SECRET_UNSET"}, "no variable INFERENCE_SECRET_UNSET"),
+    ],
+)
+async def test_what_cannot_be_a_host_is_refused(
+    started: Start, own_url: str, changes: dict[str, Any], words: str
+) -> None:
+    async with started(own_url) as client:
+        answer = await client.post(HOSTS, json={"name": "gpu", "url": "http://host", **changes})
+        assert answer.status_code == 400 and words in answer.json()["error"], answer.text
+        assert "hidden" not in answer.text
+        assert await names(client) == ["default"]
+
+
+async def test_what_the_settings_decide_and_what_is_unknown(started: Start, own_url: str) -> None:
+    async with started(own_url) as client:
+        answer = await client.post(HOSTS, json={"name": "default", "url": "http://host"})
+        assert answer.status_code == 409 and "named default already" in answer.json()["error"]
+        for answer in (
+            await client.patch(f"{HOSTS}/default", json={"url": "http://host"}),
+            await client.delete(f"{HOSTS}/default"),
+        ):
+            assert answer.status_code == 400 and "MEMICOS_INFERENCE_HOSTS" in answer.json()["error"]
+        for answer in (
+            await client.patch(f"{HOSTS}/gpu", json={"enabled": False}),
+            await client.delete(f"{HOSTS}/gpu"),
+        ):
+            assert answer.status_code == 404 and "there is default" in answer.json()["error"]
+
+
+async def test_beyond_loopback_only_the_owner_reads_and_changes_hosts(started: Start, own_url: str) -> None:
+    async with started(own_url, host="0.0.0.0", allowed_hosts="localhost") as client:
+        for answer in (
+            await client.get(HOSTS),
+            await client.post(HOSTS, json={"name": "gpu", "url": "http://host"}),
+            await client.patch(f"{HOSTS}/default", json={"enabled": False}),
+            await client.delete(f"{HOSTS}/default"),
+        ):
+            assert answer.status_code == 403
+        assert [row[0] for row in await stored(own_url)] == ["default"]
+
+
+def command(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-c", "from memicos_cli.main import app; app()", "hosts", *arguments]
+    return subprocess.run(
+        program, env={**os.environ, "DATABASE_URL": url}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+async def test_the_command_changes_the_hosts_of_a_running_webapp(started: Start, own_url: str) -> None:
+    double = FakeInferenceServer()
+    down = f"http://127.0.0.1:{free_port()}"
+
+    async def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return await asyncio.to_thread(command, own_url, *arguments)
+
+    async def until(condition: Callable[[httpx.Response], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition(await client.post("/api/activation/new", json=OWN_TEXT)):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+
+    async with running(double.app()) as url, started(own_url, inference_url=down, inference_poll_seconds=0.2) as client:
+        added = await run("add", "gpu", url)
+        assert (added.returncode, added.stdout) == (0, f"gpu: {url} is added\n"), added.stderr
+        await until(lambda answer: answer.status_code == 200)
+        listed = (await run("list")).stdout.splitlines()
+        assert f"gpu\t{url}\t-\tenabled\tadded" in listed
+        assert (await run("change", "gpu", "--disable")).stdout == f"gpu: {url}, disabled\n"
+        await until(lambda answer: answer.status_code == 503)
+        assert (await run("remove", "gpu")).stdout == "gpu is removed\n"
+        again = await run("remove", "gpu")
+        assert again.returncode == 1 and again.stderr.startswith("hosts: There is no inference host 'gpu'")
+        bad = await run("add", "gpu", "ftp://host")
+        assert bad.returncode == 1 and "must begin with http" in bad.stderr and "Traceback" not in bad.stderr
