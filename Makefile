@@ -109,6 +109,22 @@ autointerp-localhost-build: init-env ## build autointerp
 autointerp-localhost-run: init-env ## run autointerp alone, on port 5003
 	$(STACK) up autointerp
 
+##@ The database: DATABASE_URL, or else the embedded one
+
+db-migrate: setup ## bring the database to the newest revision (the webapp does so itself at its start)
+	@$(BIN)/memicos db migrate
+
+db-reset: setup ## delete everything in the database (YES=1: without asking)
+	@$(BIN)/memicos db reset $(if $(YES),--yes)
+
+db-backup: setup ## write the whole database to a file (FILE=backup.dump)
+	@test -n "$(FILE)" || { echo "name the file to write: make db-backup FILE=backup.dump"; exit 1; }
+	@$(BIN)/memicos db backup "$(FILE)"
+
+db-restore: setup ## restore such a file into an empty database (FILE=backup.dump)
+	@test -n "$(FILE)" || { echo "name the file to restore: make db-restore FILE=backup.dump"; exit 1; }
+	@$(BIN)/memicos db restore "$(FILE)"
+
 ##@ Contracts
 
 openapi: setup ## write schemas/openapi/*.yaml from the services (ONLY=inference for one of them)

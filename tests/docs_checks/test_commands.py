@@ -23,7 +23,7 @@ from memicos_testing.documents import (
     python_program,
 )
 
-OTHER_PROGRAMS = {"cd", "curl", "docker", "git", "nvidia-smi", "pip", "rm"}
+OTHER_PROGRAMS = {"cd", "curl", "docker", "export", "git", "nvidia-smi", "pip", "rm"}
 """Programs of others that documents use."""
 
 COMMANDS = sorted(

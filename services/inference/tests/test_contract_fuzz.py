@@ -43,7 +43,7 @@ CHECKS: list[CheckFunction] = [
 ]
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 """Requests per operation and mode of a long run; unset: the short one."""
-SHORT = 12
+SHORT = 20
 D_MODEL = 128
 SECRET = "open sesame"
 

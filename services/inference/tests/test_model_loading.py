@@ -148,7 +148,7 @@ def test_sources_of_another_model_are_refused(load: Load, sources_folder: Path, 
     assert "layers 0 to 3" in with_hook("blocks.9.hook_resid_post")
     assert "Unknown hook 'blocks.1.hook_nothing'" in with_hook("blocks.1.hook_nothing")
     (folder / "cfg.json").write_text(json.dumps(config | {"d_in": 64}))
-    assert "its weights have d_in 128, and its configuration says 64" in refusal(
+    assert "its weights have d_in 128, but its configuration has 64" in refusal(
         load, sae_folder=tmp_path, sae_sets=("small",)
     )
     narrow = load_file(folder / "sae_weights.safetensors")

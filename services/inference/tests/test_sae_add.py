@@ -153,7 +153,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "inf": (lambda one: damaged(one, "W_dec", lambda w: w[3].fill(np.inf)), "W_dec has numbers that are not finite"),
     "bias": (lambda one: damaged(one, "b_enc", lambda w: w[3:].fill(np.nan)), "b_enc has numbers that are not finite"),
     "truncated": (truncated, "is not a source that can be loaded"),
-    "pickle": (pickled, "holds more than tensors, and that is not read: a pickle can hold code"),
+    "pickle": (pickled, "holds other objects than tensors, which are not read because a pickle can run code"),
     "silent": (silent, "L0 is 0: no feature fires at any of"),
     "loud": (loud, "more than half of the 80 features fire"),
     "empty": (lambda one: one.mkdir(), "holds no source, nor does a folder in it"),

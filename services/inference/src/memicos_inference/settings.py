@@ -233,6 +233,12 @@ class Settings(ServiceSettings):
         validation_alias="INFERENCE_PROBES",
         description="Folder of the metrics recorded when sources were added, which the self-test compares with.",
     )
+    selftest_results: Path = Field(
+        default=Path(".data/selftest"),
+        validation_alias="INFERENCE_SELFTEST_RESULTS",
+        description="Folder of passed results of the self-test. The next start with the same weights, code, libraries "
+        "and hardware runs only its cheap part.",
+    )
     allow_unverified: bool = Field(
         default=False,
         validation_alias="ALLOW_UNVERIFIED",

@@ -19,7 +19,7 @@ from memicos_webapp.api_doc import pages as api_doc_pages
 from memicos_webapp.catalog import pages as catalog_pages
 from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.engine import Database
-from memicos_webapp.database.migrate import migrate
+from memicos_webapp.database.migrate import prepare
 from memicos_webapp.datasets import background as background_cleanup
 from memicos_webapp.embeddings import background as background_embedder
 from memicos_webapp.explanation_search import api as search_api
@@ -93,7 +93,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
         url = settings.database_url or stack.enter_context(embedded(settings.data / "postgres"))
-        await migrate(url)
+        await prepare(url, settings.read_only)
         app.state.database = Database(url, settings)
         stack.push_async_callback(app.state.database.close)
         for part in PARTS:

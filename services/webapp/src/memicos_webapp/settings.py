@@ -283,6 +283,14 @@ def at_most(field: str) -> str:
     return f"at most {Settings.model_fields[field].default:g} (setting {variable(field)})"
 
 
+def read_for_writing(program: str) -> Settings:
+    """The settings for a program that changes the database; ends it with one line where they are read-only."""
+    settings = read(program)
+    if settings.read_only:
+        sys.exit(f"{program}: MEMICOS_READ_ONLY is set, so nothing is written; run it without")
+    return settings
+
+
 def read(program: str) -> Settings:
     """The settings; ends `program` with one line on standard error where a value is invalid."""
     try:

@@ -63,6 +63,7 @@ def selftest(verification: Verification) -> Selftest:
                 words=check.detail,
                 source=check.source,
                 endpoints=list(affected_paths(check)),
+                measured_at=check.measured_at,
             )
             for check in verification.checks
         ],

@@ -34,7 +34,10 @@ COVERAGE_SECONDS = {True: 15.0, False: 1.0}
 
 @dataclass(frozen=True)
 class EmbedderStatus:
-    """`disabled`: MEMICOS_EMBED_EVERY_SECONDS is 0. `failing`: the last attempts failed; `error` says why."""
+    """`disabled`: MEMICOS_EMBED_EVERY_SECONDS is 0, or the server is read-only.
+
+    `failing`: the last attempts failed; `error` says why.
+    """
 
     state: Literal["disabled", "idle", "embedding", "failing"]
     error: str | None = None
@@ -144,10 +147,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Sets `embedders`, `query_cost_limiter` and `background_embedder` of `app.state`; the last runs until the end."""
     settings: Settings = app.state.settings
     embedders = open_registry(embedder_config(settings))
-    background = BackgroundEmbedder(app.state.database, embedders, settings.embed_every_seconds)
+    every_seconds = 0 if settings.read_only else settings.embed_every_seconds
+    background = BackgroundEmbedder(app.state.database, embedders, every_seconds)
     app.state.embedders, app.state.background_embedder = embedders, background
     app.state.query_cost_limiter = QueryCostLimiter(settings)
-    task = asyncio.create_task(background.run()) if settings.embed_every_seconds else None
+    task = asyncio.create_task(background.run()) if every_seconds else None
     try:
         yield
     finally:
