@@ -43,7 +43,7 @@ CHECKS: list[CheckFunction] = [
 ]
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 """Requests per operation and mode of a long run; unset: the short one."""
-SHORT = 20
+SHORT = 12
 D_MODEL = 128
 SECRET = "open sesame"
 
@@ -86,6 +86,8 @@ KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "messages": CHAT,
     "chat_template_kwargs": st.just({}),
     "n_completion_tokens": st.integers(1, 3),
+    "num_results": st.integers(1, 20),
+    "top_k": st.integers(1, 20),
     "sort_by_token_indexes": st.lists(st.integers(0, 6), max_size=3),
     "is_assistant_axis": st.just(False),
     "spec": st.sampled_from(["neurons", "top"]),
