@@ -131,6 +131,8 @@ async def test_links_and_sessions_expire(started: Start, own_url: str) -> None:
         assert (await client.post(LABEL, json=CHOICE, headers=ORIGIN)).status_code == 200
         await connection.execute("UPDATE session SET expires_at = now() - interval '1 second'")
         assert (await client.post(LABEL, json=CHOICE, headers=ORIGIN)).status_code == 403
+        answer = await client.post("/account/sign-out", headers=ORIGIN)
+        assert answer.status_code == 303 and not client.cookies
 
 
 async def test_only_hashes_of_tokens_are_stored(beyond: httpx.AsyncClient, own_url: str) -> None:
