@@ -115,7 +115,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (TEMPLATE, {"messages": [{"role": "user", "content": "\ud800"}]}, 422, "messages.0.content: "),
     (TEMPLATE, {"messages": [{"role": "user", "content": LONG}]}, 400, "tokens, max is 100"),
     (TEMPLATE, {"messages": [{"role": "user", "content": ""}] * 101}, 400, "more than the 100 tokens"),
-    (TEMPLATE, {"chat_template_kwargs": {"thinking": True}}, 400, "no chat template. ChatML is used instead"),
+    (TEMPLATE, {"chat_template_kwargs": {"thinking": True}}, 400, "has no chat template. ChatML is used instead"),
     (TEMPLATE, {"chat_template_kwargs": 3}, 422, "chat_template_kwargs: "),
     (VECTOR_OF, {"model": "other"}, 400, "Unsupported model"),
     (VECTOR_OF, {"source": "7-small"}, 400, "Unknown source '7-small'"),

@@ -96,7 +96,7 @@ def _chat_limitations(loaded: LoadedModel) -> _LimitationGroups:
         yield (TEMPLATE, CHAT), "write a chat in the model's own way: it is ChatML", "the model has no chat template"
         yield (TEMPLATE,), "take chat_template_kwargs", "ChatML has no variables"
     if not loaded.model.tokenizer.is_fast:
-        yield (TEMPLATE,), "answer", "the tokenizer does not say where in a text its tokens are"
+        yield (TEMPLATE,), "answer", "the tokenizer gives no character offsets of its tokens"
 
 
 def _steering_limitations() -> _LimitationGroups:
