@@ -1,4 +1,4 @@
-"""What a server says that it can't do: of sources, attribution, BOS and chats."""
+"""Limitations that the capabilities list: of sources, attribution, BOS and chats."""
 
 from pathlib import Path
 from typing import Any

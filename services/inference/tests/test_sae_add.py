@@ -315,7 +315,7 @@ def test_a_source_that_changes_after_it_was_added_is_stopped(add: Add, model_fol
 
 def test_neurons_are_added(add: Add, model_folder: Path, tmp_path: Path) -> None:
     status, said, _ = add("neurons", "--model", str(model_folder))
-    assert status == 0 and said.count("nothing is expected of them") == 4
+    assert status == 0 and said.count("there are no expected values") == 4
     assert read(tmp_path / f".env.inference.{NAME}.neurons").sae_sets == ("neurons",)
 
 

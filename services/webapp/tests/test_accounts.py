@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import httpx
 import pytest
+from memicos_client import ChooseLabelRequest, Client, Unauthorized, choose_explanation_as_label
 from memicos_testing.html_page import Page
 from memicos_testing.servers import Start
 from memicos_webapp.accounts import service
@@ -131,6 +132,8 @@ async def test_links_and_sessions_expire(started: Start, own_url: str) -> None:
         assert (await client.post(LABEL, json=CHOICE, headers=ORIGIN)).status_code == 200
         await connection.execute("UPDATE session SET expires_at = now() - interval '1 second'")
         assert (await client.post(LABEL, json=CHOICE, headers=ORIGIN)).status_code == 403
+        answer = await client.post("/account/sign-out", headers=ORIGIN)
+        assert answer.status_code == 303 and not client.cookies
 
 
 async def test_only_hashes_of_tokens_are_stored(beyond: httpx.AsyncClient, own_url: str) -> None:
@@ -282,6 +285,17 @@ async def test_an_explanation_by_a_key_is_the_owners(beyond: httpx.AsyncClient, 
         number = await connection.fetchval("SELECT max(id) FROM explanation")
     key = {"X-Api-Key": await new_key(own_url, "write")}
     assert (await beyond.post(f"/api/explanation/{number}/delete", headers=key)).status_code == 200
+
+
+async def test_the_python_client_writes_with_a_key(beyond: httpx.AsyncClient, own_url: str) -> None:
+    args = {"transport": beyond._transport}
+    headers = {"X-Api-Key": await new_key(own_url, "write")}
+    async with Client("http://localhost", headers=headers, httpx_args=args) as client:
+        chosen = await choose_explanation_as_label.asyncio(1, client=client, body=ChooseLabelRequest(chosen=True))
+        assert chosen.explanations
+    async with Client("http://localhost", headers={"X-Api-Key": "memicos_x"}, httpx_args=args) as client:
+        with pytest.raises(Unauthorized, match="unknown, expired or revoked"):
+            await choose_explanation_as_label.asyncio(1, client=client, body=ChooseLabelRequest(chosen=True))
 
 
 async def test_commands_list_and_revoke_keys(own_url: str) -> None:

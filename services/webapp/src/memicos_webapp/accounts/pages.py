@@ -11,7 +11,7 @@ from memicos_webapp.accounts.view import browser_name
 from memicos_webapp.accounts.viewer import SESSION_COOKIE, IdentityDep
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.errors import Refused
-from memicos_webapp.security.authorisation import WriteAccess
+from memicos_webapp.security.authorisation import WriteAccess, require_write
 from memicos_webapp.settings import Settings
 from memicos_webapp.templating import render
 
@@ -81,8 +81,10 @@ async def sign_in(
 
 
 @router.post("/account/sign-out")
-async def sign_out(request: Request, _: WriteAccess, database: DatabaseDep, identity: IdentityDep) -> Response:
+async def sign_out(request: Request, database: DatabaseDep, identity: IdentityDep) -> Response:
+    """End the session; without one, as where it has expired, only the cookie goes."""
     if identity.session_id is not None:
+        await require_write(request, identity)
         await service.revoke_session(database, _session_account(identity), identity.session_id)
     response = _account_page()
     response.delete_cookie(SESSION_COOKIE, path=request.scope.get("root_path") or "/", httponly=True, samesite="lax")
