@@ -159,13 +159,13 @@ test-light: .venv-light/.ok ## test webapp and autointerp in an environment with
 		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
 
 test-slow: setup ## the short form of `make fuzz`: more random requests to inference than `make test` makes
-	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_fuzz.py
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
 test-hub: setup ## compare with known values of gpt2-small; needs the hub or its cache (HF_HOME), no part of `make test`
 	$(BIN)/pytest $(PYTEST_ARGS) tests/hub_network
 
 fuzz: setup ## ask inference at random for long, by its contract (FUZZ_EXAMPLES=… requests an operation and kind)
-	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_fuzz.py
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_contract_fuzz.py
 
 soak: setup ## ask inference for long, by many who leave in the middle, and see that nothing stays behind (SMALL=…, DEMO=… requests)
 	$(BIN)/python scripts/soak.py --small $(or $(SMALL),10000) --demo $(or $(DEMO),500)

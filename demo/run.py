@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,8 @@ from memicos_webapp.database.embedded import DatabaseError, embedded
 from supervisor import SIGNALS, Console, Program, Stop, Supervisor, run_until_stopped
 
 ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / ".data"
+"""The data folder where MEMICOS_DATA is not set; env files in the repository name the demo's model in it."""
 POLL_SECONDS = 0.1
 DEFER_SECONDS = 60
 """Longest that what is not needed at once waits for inference to be ready."""
@@ -109,6 +111,18 @@ def configured(server: Server, environment: dict[str, str]) -> Server:
     return replace(server, host=host, port=int(port))
 
 
+def model_setting(inference_config: Path, data: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """CUSTOM_HF_MODEL_ID in the folder `data`, where the env file names a folder in the default data folder.
+
+    Empty where `data` is the default, or the model is set in the environment or elsewhere in the env file.
+    """
+    model = dotenv_values(inference_config).get("CUSTOM_HF_MODEL_ID")
+    if not model or "CUSTOM_HF_MODEL_ID" in environment or data == DATA:
+        return {}
+    folder = Path(os.path.normpath(ROOT / model))
+    return {"CUSTOM_HF_MODEL_ID": str(data / folder.relative_to(DATA))} if folder.is_relative_to(DATA) else {}
+
+
 def read_options() -> Options:
     """Read options from the command line, the environment and `.env`.
 
@@ -141,11 +155,15 @@ def read_options() -> Options:
     # a line for each request would hide the demo's own lines
     environment.setdefault("MEMICOS_LOG_REQUESTS", "0")
     environment.setdefault("INFERENCE_LOG_REQUESTS", "0")
+    data = Path(os.path.normpath(ROOT / environment.get("MEMICOS_DATA", DATA)))
+    config = arguments.inference_config.resolve()
+    if not arguments.no_model:
+        environment |= model_setting(config, data, environment)
     return Options(
-        data=ROOT / environment.get("MEMICOS_DATA", ".data"),
+        data=data,
         dataset=arguments.dataset.resolve(),
         first_page=first_page(arguments.dataset),
-        inference_config=arguments.inference_config.resolve(),
+        inference_config=config,
         fetch_model=not arguments.no_model,
         environment=environment,
         webapp=webapp,

@@ -155,6 +155,23 @@ async def test_without_postgresqls_programs_a_backup_says_what_to_install(
         await asyncio.to_thread(backup.backup, own_url, tmp_path / "a.dump")
 
 
+async def test_programs_older_than_the_server_are_named(
+    own_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "pg_dump"
+    program.write_text(
+        "#!/bin/sh\n"
+        "echo 'pg_dump: error: aborting because of server version mismatch' >&2\n"
+        "echo 'pg_dump: detail: server version: 18.1; pg_dump version: 15.4' >&2\n"
+        "exit 1\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(backup, "program_folder", lambda: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DatabaseError, match=r"server version: 18.1; pg_dump version: 15.4\). Install"):
+        await asyncio.to_thread(backup.backup, own_url, tmp_path / "a.dump")
+
+
 async def healthy(port: int, process: asyncio.subprocess.Process) -> bool:
     async with httpx.AsyncClient() as client, asyncio.timeout(120):
         while process.returncode is None:

@@ -27,7 +27,6 @@ WRITES = (
     ("POST", "/api/explanation/generate", FEATURE),
     ("POST", "/api/admin/inference-hosts", {"name": "second", "url": "http://127.0.0.1:9"}),
     ("POST", "/account/sign-in", None),
-    ("POST", "/account/sign-out", None),
 )
 
 

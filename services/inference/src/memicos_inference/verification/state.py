@@ -1,6 +1,6 @@
-"""Results of the self-test, and the requests that are refused because of them.
+"""Results of the self-test, and refusal of requests that depend on a failed check.
 
-The model's thread writes them, requests read them.
+The model's thread writes the results; handlers of requests read them.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ State = Literal["waiting", "off", "passed", "failed"]
 ENDPOINTS = {"activation": "/v1/activation", "generation": "/v1/steer"}
 """Path prefixes by the capability of the engine that they need."""
 PROGRESS_FRACTION = 0.95
-"""Share of the loading that is done when the self-test begins."""
+"""Fraction of the loading that is done when the self-test begins."""
 
 
 class Verification:
-    """`state` is "waiting" until the short self-test is over, "off" where none is run."""
+    """Checks of the model and its sources. `state` is "waiting" until the short self-test ends, "off" if none runs."""
 
     def __init__(self, settings: Settings) -> None:
         self.state: State = "waiting" if settings.selftest_seconds else "off"
@@ -76,7 +76,7 @@ class Verification:
         log.info("self-test %s after %.1f s%s", self.state, self.seconds, note)
 
     def run_full(self, loaded: LoadedModel, show: Callable[[CheckResult], None]) -> None:
-        """Every check of the model and of all sources; `show` gets each result as soon as it is there."""
+        """Run every check of the model and of all sources; `show` is called with each result."""
         from memicos_engine.selftest import runner
 
         self._run(loaded, runner.FULL_LIMITS, show)
@@ -119,7 +119,7 @@ class Verification:
             raise Unavailable(
                 "unverified",
                 f"The self-test found wrong numbers, so this is not answered: {'; '.join(map(describe_check, failed))}."
-                " ALLOW_UNVERIFIED=1 has it answered all the same.",
+                " Set ALLOW_UNVERIFIED=1 to answer all the same.",
                 60,
             )
 

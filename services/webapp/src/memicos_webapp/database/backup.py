@@ -55,8 +55,15 @@ def _run(name: str, url: str, *arguments: str) -> str:
         check=False,
     )
     if done.returncode != 0:
-        line = next(iter(done.stderr.strip().splitlines()), f"exit status {done.returncode}")
-        raise DatabaseError(f"{name} failed: {line.removeprefix(f'{name}: ').removeprefix('error: ')}")
+        lines = [line.removeprefix(f"{name}: ") for line in done.stderr.strip().splitlines()]
+        if any("version mismatch" in line for line in lines):
+            versions = next((line.removeprefix("detail: ") for line in lines if "server version:" in line), "")
+            raise DatabaseError(
+                f"{name} is older than the server ({versions}). Install PostgreSQL's client programs of the server's "
+                "version, and put them first in PATH"
+            )
+        line = lines[0].removeprefix("error: ") if lines else f"exit status {done.returncode}"
+        raise DatabaseError(f"{name} failed: {line}")
     return done.stdout
 
 

@@ -10,31 +10,22 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
-from zlib import crc32
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-BOS = "<|bos|>"
-END = "<|end|>"
-"""Special token at the end of a chat's raw text."""
-FEATURES = 64
-UNTESTED = {"state": "off", "allowed": False, "seconds": 0, "checks": []}
-
-
-def tokens_of(text: str) -> list[str]:
-    """BOS, then the words with the space before them."""
-    return [BOS, *(word if i == 0 else f" {word}" for i, word in enumerate(text.split(" ")))]
-
-
-def value_of(source: str, index: int, token: str) -> float:
-    """What a feature does on a token: nothing on three of four, up to 16 on the others; 100 on BOS."""
-    if token == BOS:
-        return 100.0
-    number = crc32(f"{source}/{index}/{token.strip()}".encode())
-    return 0.0 if number % 4 else 0.25 * (1 + number // 4 % 64)
+from memicos_testing.fake_inference_server.bodies import (
+    BOS,
+    END,
+    FEATURES,
+    UNTESTED,
+    capabilities_body,
+    recipe_body,
+    tokens_of,
+    value_of,
+)
 
 
 @dataclass
@@ -161,89 +152,11 @@ class FakeInferenceServer:
         self.checks.append("capabilities")
         if refused := self._refused(request):
             return refused
-        limits = {
-            "token_limit": self.token_limit,
-            "context": 256,
-            "max_completion_tokens": 256,
-            "max_prompts": 64,
-            "batch_tokens": 1000,
-            "capture_bytes": 2**31,
-            "max_values": 100_000,
-            "max_hooks": 64,
-            "max_num_results": self.max_num_results,
-            "max_top_k": 100,
-            "max_steered": 64,
-            "max_logprobs": 10,
-            "max_loaded_saes": 10,
-            "sae_bytes": 2**30,
-            "max_waiting": 8,
-            "body_bytes": 100_000,
-        }
-        sources = [
-            {
-                "id": source,
-                "source_set": source.split("-", 1)[1],
-                "hook": f"blocks.{source[0]}.hook_resid_post",
-                "steer_hook": f"blocks.{source[0]}.hook_resid_post",
-                "layer": int(source[0]),
-                "d_in": 16,
-                "d_sae": FEATURES,
-                "architecture": "jumprelu",
-                "prepend_bos": True,
-                "context_size": 32,
-                "ignored_positions": [0],
-                "norm_cut": None,
-                "loaded": True,
-                "recipe": self.recipe(source),
-            }
-            for source in self.sources
-        ]
-        return JSONResponse(
-            {
-                "model": self.model,
-                "accepted_models": [self.model],
-                "weights": "none",
-                "origin": "arithmetic",
-                "dtype": "float32",
-                "sae_dtype": "float32",
-                "device": "cpu",
-                "num_layers": 4,
-                "d_model": 16,
-                "d_vocab": 100,
-                "chat_template": True,
-                "sae_sets": sorted({source.split("-", 1)[1] for source in self.sources}),
-                "sources": sources,
-                "unavailable_sources": [],
-                "steer_methods": ["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"],
-                "steer_hooks": ["blocks.N.hook_resid_post"],
-                "unsteerable_hooks": [],
-                "endpoints": [],
-                "limitations": [],
-                "limits": limits,
-                "selftest": UNTESTED,
-            }
-        )
+        body = capabilities_body(self.model, self.sources, self.token_limit, self.max_num_results)
+        return JSONResponse(body)
 
     def recipe(self, source: str) -> dict[str, Any]:
-        return {
-            "model": self.model,
-            "weights": "arithmetic",
-            "dtype": "bfloat16",
-            "weight_processing": "none",
-            "prepend_bos": True,
-            "hook_name": f"blocks.{source[0]}.hook_resid_post",
-            "context_size": 32,
-            "ignored_positions": [0],
-            "norm_cut": None,
-            "sae": {
-                "weights": source,
-                "architecture": "jumprelu",
-                "dtype": "bfloat16",
-                "normalize_activations": "none",
-                "norm_scaling_factor": None,
-                "unit_directions": True,
-            },
-        }
+        return recipe_body(self.model, source)
 
     async def single(self, body: dict[str, Any]) -> Response:
         tokens = tokens_of(body["prompt"])
