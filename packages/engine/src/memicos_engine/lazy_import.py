@@ -17,7 +17,7 @@ class _PostponedModule(ModuleType):
         spec = self.__spec__
         if spec is None or spec.loader is None or name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        self.__class__ = ModuleType
+        object.__setattr__(self, "__class__", ModuleType)
         spec.loader.exec_module(self)
         return getattr(self, name)
 
