@@ -181,6 +181,11 @@ class Settings(ServiceSettings):
         ge=0,
         description="How often the server looks for explanations without a vector; 0: never.",
     )
+    embed_wait_seconds: float = Field(
+        default=120,
+        ge=0,
+        description="How long embedding waits at most while an inference server loads its model.",
+    )
     queries_remembered: int = Field(default=1000, ge=1, description="Queries whose vectors are kept in memory.")
     paid_queries_per_visitor_hour: int = Field(
         default=300,
