@@ -143,6 +143,22 @@ autointerp-localhost-build: init-env ## build autointerp
 autointerp-localhost-run: init-env ## run autointerp alone, on port 5003
 	$(STACK) up autointerp
 
+##@ The database: DATABASE_URL, or else the embedded one
+
+db-migrate: setup ## bring the database to the newest revision (the webapp does so itself at its start)
+	@$(BIN)/memicos db migrate
+
+db-reset: setup ## delete everything in the database (YES=1: without asking)
+	@$(BIN)/memicos db reset $(if $(YES),--yes)
+
+db-backup: setup ## write the whole database to a file (FILE=backup.dump)
+	@test -n "$(FILE)" || { echo "name the file to write: make db-backup FILE=backup.dump"; exit 1; }
+	@$(BIN)/memicos db backup "$(FILE)"
+
+db-restore: setup ## restore such a file into an empty database (FILE=backup.dump)
+	@test -n "$(FILE)" || { echo "name the file to restore: make db-restore FILE=backup.dump"; exit 1; }
+	@$(BIN)/memicos db restore "$(FILE)"
+
 ##@ Contracts
 
 openapi: setup ## write schemas/openapi/*.yaml from the services (ONLY=inference for one of them)
@@ -177,13 +193,13 @@ test-light: .venv-light/.ok ## test webapp and autointerp in an environment with
 		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
 
 test-slow: setup ## the short form of `make fuzz`: more random requests to inference than `make test` makes
-	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_fuzz.py
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
 test-hub: setup ## compare with known values of gpt2-small; needs the hub or its cache (HF_HOME), no part of `make test`
 	$(BIN)/pytest $(PYTEST_ARGS) tests/hub_network
 
 fuzz: setup ## ask inference at random for long, by its contract (FUZZ_EXAMPLES=… requests an operation and kind)
-	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_fuzz.py
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_contract_fuzz.py
 
 soak: setup ## ask inference for long, by many who leave in the middle, and see that nothing stays behind (SMALL=…, DEMO=… requests)
 	$(BIN)/python scripts/soak.py --small $(or $(SMALL),10000) --demo $(or $(DEMO),500)

@@ -255,7 +255,7 @@ async def known_answers(http: httpx.AsyncClient, subject: Subject) -> list[tuple
 
 
 async def ask(url: str, process: psutil.Process, subject: Subject, n: int, report: Report) -> None:
-    from memicos_testing.same_json import alike
+    from memicos_testing.json_bodies.same_json import alike
 
     left = n
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:

@@ -30,6 +30,8 @@ PAGES = (
     "/small/steer?mode=chat",
     "/jump?to=7",
     "/api-doc",
+    "/account",
+    "/account/sign-in",
     "/nope",
 )
 

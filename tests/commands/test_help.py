@@ -30,7 +30,6 @@ NAMES = (
     "autointerp-localhost-run",
     "openapi",
     "clients",
-    "doctor",
     "release",
     "configuration",
 )

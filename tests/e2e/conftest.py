@@ -1,6 +1,7 @@
 """The whole stack.
 
 demo         the running demo: its URLs and its lines so far
+provider     the language model that it explains features with
 start        starts another one with some environment; every one is ended
 data         a data folder for it
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from memicos_testing.demo_program import ROOT, Demo, Start, data_folder, environment
+from memicos_testing.llm_provider import SERVER_KEY, LlmProvider
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +43,8 @@ def start(model_folder: Path) -> Iterator[Start]:
             process,
             webapp=f"http://127.0.0.1:{variables['MEMICOS_PORT']}",
             inference=f"http://127.0.0.1:{variables['INFERENCE_PORT']}",
+            autointerp=f"http://127.0.0.1:{variables['AUTOINTERP_PORT']}",
+            data=data,
         )
         assert process.stdout is not None
         stream = process.stdout
@@ -55,9 +59,16 @@ def start(model_folder: Path) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="session")
-def demo(start: Start) -> Iterator[Demo]:
+def provider() -> Iterator[LlmProvider]:
+    """The language model that the running demo explains features with."""
+    with LlmProvider() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="session")
+def demo(start: Start, provider: LlmProvider) -> Iterator[Demo]:
     with data_folder() as folder:
-        demo = start(folder)
+        demo = start(folder, AUTOINTERP_BASE_URL=provider.base_url, AUTOINTERP_API_KEY=SERVER_KEY)
         demo.wait_for("pages are served")
         demo.wait_for("inference is ready")
         yield demo

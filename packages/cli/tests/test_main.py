@@ -9,7 +9,8 @@ import pytest
 from memicos_cli import main
 from typer.testing import CliRunner
 
-COMMANDS = ["generate", "recompute", "sae", "model", "selftest", "import", "embed", "hosts"]
+WEBAPP_COMMANDS = ("import", "db", "owner-link", "api-key", "embed", "hosts")
+COMMANDS = ["generate", "recompute", "sae", "model", "selftest", *WEBAPP_COMMANDS]
 
 
 def entry(name: str, value: str) -> EntryPoint:
@@ -49,14 +50,9 @@ def test_a_command_that_is_not_installed_names_its_extra(name: str, monkeypatch:
     shown = CliRunner().invoke(main.app, ["--help"])
     assert shown.exit_code == 0 and " selftest " not in shown.stdout
     result = CliRunner().invoke(main.app, [name, "--help"])
-    extras = {
-        "generate": "generate",
-        "recompute": "recompute",
-        "import": "webapp",
-        "embed": "webapp",
-        "hosts": "webapp",
-    }
-    extra = extras.get(name, "inference")
+    extra = {"generate": "generate", "recompute": "recompute", **dict.fromkeys(WEBAPP_COMMANDS, "webapp")}.get(
+        name, "inference"
+    )
     assert result.exit_code == 2
     assert (
         result.stderr == f"error: memicos {name} needs memicos[{extra}]. Install it: pip install 'memicos[{extra}]'\n"

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 from memicos_engine.model.language_model import LanguageModel, load_model
-from memicos_engine.sources.source import SaeSource, load_source
+from memicos_engine.sources.source import SaeSource
+from memicos_engine.sources.source_loading import load_source
 from memicos_testing import plain_model
 from memicos_testing.small_model import small_model, small_sae, write_extras
 from memicos_testing.tiny_models import tiny_model

@@ -11,7 +11,8 @@ from memicos_engine.capture import activations
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model.language_model import LanguageModel, load_model
 from memicos_engine.sources.feature_encoding import encode_features
-from memicos_engine.sources.source import Source, load_source
+from memicos_engine.sources.source import Source
+from memicos_engine.sources.source_loading import load_source
 from memicos_testing import plain_model
 
 ARCHITECTURES = ("jumprelu", "standard", "gated", "topk")
@@ -269,7 +270,7 @@ def test_what_is_refused(small: LanguageModel, make_sae: Any) -> None:
         with pytest.raises(InvalidRequestError, match="Unknown hook") as refusal:
             activations.vector_activations(small, hook, [0.0] * 128, [ids])
         assert len(str(refusal.value)) < 400
-    with pytest.raises(InvalidRequestError, match="one vector a position"):
+    with pytest.raises(InvalidRequestError, match="one vector per position"):
         activations.vector_activations(small, "blocks.1.attn.hook_pattern", [0.0] * 128, [ids])
     with pytest.raises(InvalidRequestError, match="not run"):
         activations.vector_activations(small, "blocks.1.attn.hook_result", [0.0] * 128, [ids])

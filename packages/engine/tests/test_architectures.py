@@ -9,7 +9,8 @@ import pytest
 import torch
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.sources.feature_encoding import encode_features
-from memicos_engine.sources.source import SaeSource, load_source, neuron_source
+from memicos_engine.sources.source import SaeSource, neuron_source
+from memicos_engine.sources.source_loading import load_source
 from memicos_testing.foreign_saes import Weights, encode, random_weights, write_json, write_saelens
 from safetensors.numpy import save_file
 
@@ -139,6 +140,6 @@ def test_neurons_are_what_they_are() -> None:
     assert torch.equal(encode_features(source, hidden, [7, 2]), hidden[:, [7, 2]])
     assert source.decoder_row(7).nonzero().tolist() == [[7]] and source.decoder_row(7).sum() == 1
     assert torch.equal(source.encoder_column(7), source.decoder_row(7)) and source.steer_hook == source.hook_name
-    with pytest.raises(InvalidRequestError, match="right angles"):
+    with pytest.raises(InvalidRequestError, match="orthogonal"):
         source.decoder_rows()
     assert neuron_source(3, 50, prepend_bos=False, context_size=64).recipe.ignored_positions == ()

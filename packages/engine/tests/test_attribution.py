@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from memicos_engine.capture import activations, attribution
 from memicos_engine.model.language_model import LanguageModel, load_model
-from memicos_engine.sources.source import Source, load_source
+from memicos_engine.sources.source import Source
+from memicos_engine.sources.source_loading import load_source
 from memicos_testing import plain_model
 from memicos_testing.small_hub import GPT2, published
 from memicos_testing.small_model import random_sae

@@ -210,13 +210,13 @@ def test_what_is_refused(demo: LanguageModel, small: LanguageModel) -> None:
     for name in ("chat_template", "tokenize", "messages", "self", "return_dict"):
         with pytest.raises(InvalidRequestError, match=f"'{name}' is not an option"):
             split_sections(demo, [USER], options={name: "x"})
-    with pytest.raises(InvalidRequestError, match="does not take these messages"):
+    with pytest.raises(InvalidRequestError, match="rejects these messages"):
         split_sections(demo, [USER], options={"tools": 3})
     with pytest.raises(InvalidRequestError, match="no chat template"):
         split_sections(small, [USER], options={"thinking": True})
     adding = changed(demo, "{{ messages[0].content + extra }}")
     for extra in (3, None, ["x"], "\ud800"):
-        with pytest.raises(InvalidRequestError, match="does not take these messages"):
+        with pytest.raises(InvalidRequestError, match="rejects these messages"):
             split_sections(adding, [USER], options={"extra": extra})
 
     def refuse(ids: list[int]) -> None:
@@ -228,5 +228,5 @@ def test_what_is_refused(demo: LanguageModel, small: LanguageModel) -> None:
 
 def test_a_tokenizer_that_does_not_say_where_its_tokens_are(demo: LanguageModel, monkeypatch: Any) -> None:
     monkeypatch.setattr(type(demo.tokenizer), "is_fast", False)
-    with pytest.raises(InvalidRequestError, match="does not say where"):
+    with pytest.raises(InvalidRequestError, match="gives no character offsets"):
         split_sections(demo, [USER])

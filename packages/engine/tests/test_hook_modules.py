@@ -104,7 +104,7 @@ def test_what_only_some_layers_have_is_named_for_each(tiny: Any) -> None:
         ("gpt_neox", "hook_resid_mid", "no module's input or output"),
         ("granite", "hook_attn_out", "no module's input or output"),
         ("granite", "hook_resid_mid", "not what this model adds"),
-        ("opt", "hook_mlp_out", "one vector a position"),
+        ("opt", "hook_mlp_out", "one vector per position"),
         ("opt", "hook_attn_out", "not what this model adds"),
     ],
 )

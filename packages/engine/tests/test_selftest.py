@@ -31,7 +31,7 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, Qwen2Config
 
 MakeSae = Callable[..., tuple[Path, SaeSource]]
-EXTENT = CheckLimits(positions=40, generated_tokens=4)
+LIMITS = CheckLimits(positions=40, generated_tokens=4)
 WIDTH, LAYERS, VOCABULARY, CONTEXT = 32, 4, 3000, 64
 # large enough that attention matters
 SPREAD = 0.3
@@ -88,8 +88,8 @@ def llama(small_folder: Path) -> LanguageModel:
     return load_model("small", str(small_folder))
 
 
-def checked(model: LanguageModel, extent: CheckLimits = EXTENT) -> dict[str, CheckResult]:
-    return {check.name: check for check in runner.check_model(model, [], extent)}
+def checked(model: LanguageModel, limits: CheckLimits = LIMITS) -> dict[str, CheckResult]:
+    return {check.name: check for check in runner.check_model(model, [], limits)}
 
 
 def failed(found: dict[str, CheckResult]) -> set[str]:
@@ -174,9 +174,9 @@ def test_a_window_that_is_not_heeded_is_caught(folders: dict[str, Path]) -> None
 
     model = load_model("gemma2", str(folders["gemma2"]))
     attention(model, 0).register_forward_pre_hook(widen, with_kwargs=True)
-    check = checks.check_blocks(model, EXTENT)
+    check = checks.check_blocks(model, LIMITS)
     assert check.passed is False and check.detail.endswith("the worst is 0")
-    assert checks.check_blocks(model, replace(EXTENT, positions=8)).passed
+    assert checks.check_blocks(model, replace(LIMITS, positions=8)).passed
 
 
 def test_hooks_shifted_by_a_layer_are_caught(model: LanguageModel) -> None:
@@ -335,18 +335,18 @@ def test_the_short_form_says_what_it_leaves_out(llama: LanguageModel) -> None:
     assert found["blocks"].detail.startswith("0, 3 of 4 blocks at 24 positions")
     assert found["weights"].detail.startswith("18 of 38 tensors")
     late = checked(llama, runner.short_limits(0, 2**30))
-    assert all(check.passed is None and "0 s were over" in check.detail for check in late.values())
+    assert all(check.passed is None and "time limit of 0 s is reached" in check.detail for check in late.values())
     narrow = checked(llama, runner.short_limits(10, 1000))
-    assert narrow["blocks"].passed is None and "1,000 are allowed" in narrow["blocks"].detail
+    assert narrow["blocks"].passed is None and "the limit is 1,000" in narrow["blocks"].detail
     assert failed({name: check for name, check in narrow.items() if name != "blocks"}) == set()
 
 
 def test_what_is_not_known_of_an_architecture_is_said(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(llama.hf.config, "model_type", "novel")
     with pytest.raises(CheckNotPossible, match="novel"):
-        checks.check_embedding(llama, EXTENT)
+        checks.check_embedding(llama, LIMITS)
     left_out = checked(llama)["embedding"]
-    assert left_out.passed is None and "left out: how novel makes" in left_out.detail
+    assert left_out.passed is None and "skipped: the embedding of novel is not supported" in left_out.detail
 
 
 def test_a_check_that_breaks_is_no_pass(llama: LanguageModel) -> None:

@@ -7,15 +7,10 @@ from pathlib import Path
 import pytest
 from memicos_engine.errors import LoadError
 from memicos_engine.sources import saelens_registry
-from memicos_engine.sources.source import read_local_info
-from memicos_engine.sources.source_specs import (
-    SelectedSources,
-    SourceCandidate,
-    SourceSelection,
-    parse_spec,
-    select_sources,
-    with_load_errors,
-)
+from memicos_engine.sources.source_candidates import SourceCandidate, with_load_errors
+from memicos_engine.sources.source_loading import read_local_info
+from memicos_engine.sources.source_selection import SelectedSources, select_sources
+from memicos_engine.sources.source_specs import SourceSelection, parse_spec
 from memicos_testing.foreign_saes import (
     LAYOUTS,
     random_weights,

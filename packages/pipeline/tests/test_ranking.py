@@ -1,10 +1,10 @@
 """Largest entries, neighbours and correlations of SAEs with few features, and of decoder rows without direction."""
 
 import numpy as np
-from memicos_pipeline.correlations import correlated_features
-from memicos_pipeline.logit_effects import logit_effects
-from memicos_pipeline.neighbours import decoder_neighbours
-from memicos_pipeline.ranking import largest
+from memicos_pipeline.dashboards.correlations import correlated_features
+from memicos_pipeline.dashboards.logit_effects import logit_effects
+from memicos_pipeline.dashboards.neighbours import decoder_neighbours
+from memicos_pipeline.dashboards.ranking import largest
 from scipy import sparse
 
 

@@ -11,7 +11,8 @@ import torch
 from memicos_client.models import Recipe, SaeRecipe
 from memicos_engine.capture.capture import capture
 from memicos_engine.model.language_model import load_model
-from memicos_engine.sources.source import SaeSource, load_source
+from memicos_engine.sources.source import SaeSource
+from memicos_engine.sources.source_loading import load_source
 from memicos_pipeline.recompute import compare, hidden_states, sae
 from memicos_pipeline.recompute.errors import RecomputeError
 from memicos_pipeline.recompute.server_values import FeatureAddress, address

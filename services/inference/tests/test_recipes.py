@@ -1,4 +1,4 @@
-"""Every answer with activations names the recipe that they were made by."""
+"""The recipe in every response with activations."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from memicos_testing.foreign_saes import random_weights, write_json, write_openai, write_tensors
-from memicos_testing.inference_bodies import BODIES, VECTOR
+from memicos_testing.json_bodies.inference_bodies import BODIES, VECTOR
 from memicos_testing.servers import Serve
 from memicos_testing.small_model import NAME
 

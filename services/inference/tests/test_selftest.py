@@ -172,7 +172,7 @@ async def test_no_memory_is_said(serve: Serve) -> None:
     async with httpx.AsyncClient(base_url=await serve(selftest_bytes=1000)) as http:
         found = await selftest(http)
         (blocks,) = [check for check in found["checks"] if check["name"] == "blocks"]
-        assert blocks["passed"] is None and "1,000 are allowed" in blocks["words"]
+        assert blocks["passed"] is None and "the limit is 1,000" in blocks["words"]
         assert found["state"] == "passed" and await answered(http, "/v1/activation/single", SINGLE)
 
 
@@ -194,4 +194,4 @@ async def test_a_record_that_is_none_is_no_pass(serve: Serve, recorded: Path) ->
     async with httpx.AsyncClient(base_url=await serve(sae_folder=recorded)) as http:
         assert not await answered(http, "/v1/activation/single", SINGLE)
         (check,) = [check for check in (await selftest(http))["checks"] if check["source"]]
-        assert check["measured"] is None and "probe.json of 1-small is no record" in check["words"]
+        assert check["measured"] is None and "probe.json of 1-small is not a reconstruction record" in check["words"]

@@ -1,4 +1,4 @@
-"""Weights of sources are read beside the model's thread: streams and other requests go on during a load."""
+"""Weights of sources are read outside the model's thread: streams and other requests go on during a load."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from memicos_engine.errors import LoadError
-from memicos_engine.sources import source_specs
+from memicos_engine.sources import source_candidates
 from memicos_inference_client import Client
 from memicos_inference_client.api.steer import steer_completion
 from memicos_inference_client.models import CompletionRequest
@@ -52,7 +52,7 @@ class Loads:
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loads]:
     loads = Loads()
-    real: Callable[..., Any] = source_specs.with_load_errors
+    real: Callable[..., Any] = source_candidates.with_load_errors
 
     def held(candidate: Any, read: Callable[[], Any], selection: Any) -> Any:
         if candidate.id == COLD and read is candidate.load:
@@ -63,7 +63,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loads]:
                 raise loads.error
         return real(candidate, read, selection)
 
-    monkeypatch.setattr(source_specs, "with_load_errors", held)
+    monkeypatch.setattr(source_candidates, "with_load_errors", held)
     yield loads
     loads.go.set()
 

@@ -12,7 +12,7 @@ from memicos_inference_client import Client
 from memicos_inference_client.api.steer import steer_completion, steer_completion_chat
 from memicos_inference_client.models import ChatRequest, ChatResponse, CompletionRequest, CompletionResponse
 from memicos_testing import plain_model
-from memicos_testing.event_stream import events
+from memicos_testing.json_bodies.event_stream import events
 from memicos_testing.plain_model import greedy
 from memicos_testing.servers import Serve
 from memicos_testing.small_model import NAME

@@ -1,4 +1,4 @@
-"""Streams: deltas that make up the answer, how many bytes they take, readers that are slow, and how a stream breaks."""
+"""Streams: deltas that add up to the response, their size, slow readers, and how a stream ends early."""
 
 import asyncio
 import copy
@@ -19,7 +19,7 @@ from memicos_inference_client import Client
 from memicos_inference_client.api.steer import steer_completion
 from memicos_inference_client.models import CompletionRequest, CompletionResponse, SteerDelta
 from memicos_inference_client.sse import StreamError
-from memicos_testing.event_stream import ask_and_stop, body_of, events
+from memicos_testing.json_bodies.event_stream import ask_and_stop, body_of, events
 from memicos_testing.servers import Serve
 from memicos_testing.small_model import NAME
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers

@@ -9,46 +9,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.manifest import Manifest
-from memicos_dataset.read import read_manifest
-from memicos_dataset.write import write_table
-from memicos_testing.servers import Start
+from memicos_testing.database import connected, counts, fetch, shown_rows, states
 from memicos_webapp.datasets import load_states
 from memicos_webapp.datasets.background import clean_periodically
 from memicos_webapp.datasets.cleanup import Deleted, clean
 from memicos_webapp.datasets.load_states import LoadStateError
-from memicos_webapp.datasets.plan import MissingSources
 from memicos_webapp.datasets.service import ImportOptions, load
-
-
-async def counts(url: str) -> dict[str, int]:
-    connection = await asyncpg.connect(url)
-    tables = ("source", "load", "feature", "corpus", "document", "context", "explanation")
-    try:
-        return {name: await connection.fetchval(f"SELECT count(*) FROM {name}") for name in tables}  # noqa: S608
-    finally:
-        await connection.close()
-
-
-@asynccontextmanager
-async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(url)
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-async def fetch(url: str, sql: str, *values: object) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(url)
-    try:
-        return await connection.fetch(sql, *values)
-    finally:
-        await connection.close()
 
 
 async def test_every_row_arrives(loaded_url: str, small_dataset: Path) -> None:
@@ -132,23 +102,6 @@ async def test_a_corrupt_file_changes_nothing(
         await load(tmp_path, fresh_url)
     assert await counts(fresh_url) == before
     assert await fetch(fresh_url, "SELECT id, current_load_id FROM source ORDER BY id") == shown
-
-
-async def shown_rows(url: str) -> list[tuple[object, ...]]:
-    """What readers see: sources with their current loads, texts and numbers of features."""
-    rows = await fetch(
-        url,
-        """SELECT source.model_id, source.name, source.layer, load.id, load.state, load.corpus_id,
-             (SELECT count(*) FROM feature WHERE load_id = load.id),
-             (SELECT count(*) FROM context WHERE corpus_id = load.corpus_id),
-             (SELECT array_agg(id ORDER BY id) FROM explanation WHERE source_id = source.id)
-           FROM source JOIN load ON load.id = source.current_load_id ORDER BY source.id""",
-    )
-    return [tuple(row) for row in rows]
-
-
-async def states(url: str) -> list[str]:
-    return [row["state"] for row in await fetch(url, "SELECT state FROM load ORDER BY id")]
 
 
 async def test_a_refused_dataset_leaves_only_the_reason(
@@ -337,93 +290,6 @@ async def test_a_state_is_reached_only_from_the_states_before_it(fresh_url: str,
     assert await states(fresh_url) == ["shown"] * 3
 
 
-async def names_shown(url: str) -> dict[str, str]:
-    rows = await fetch(
-        url,
-        """SELECT source.name, source_set.name AS set_name FROM source
-           JOIN source_set ON source_set.id = source_set_id WHERE current_load_id IS NOT NULL ORDER BY 1""",
-    )
-    return {row["name"]: row["set_name"] for row in rows}
-
-
-async def test_sources_that_a_dataset_lacks_are_decided_about(
-    fresh_url: str, small_dataset: Path, tmp_path: Path, write_dataset: Callable[..., Manifest]
-) -> None:
-    await load(small_dataset, fresh_url)
-    write_dataset(tmp_path, layers=(2, 3), seed=1)
-    before = await shown_rows(fresh_url)
-    with pytest.raises(DatasetError, match="lacks: 1-res; keep them with --keep-missing, or hide them with --retire"):
-        await load(tmp_path, fresh_url)
-    assert await shown_rows(fresh_url) == before
-    report = await load(tmp_path, fresh_url, ImportOptions(MissingSources.KEEP))
-    assert report.notes == ["kept as they are, though this dataset lacks them: 1-res"]
-    assert list(await names_shown(fresh_url)) == ["1-res", "2-res", "3-res"]
-    # again: nothing to copy, and the source can still be retired
-    assert not (await load(tmp_path, fresh_url)).loaded
-    report = await load(tmp_path, fresh_url, ImportOptions(MissingSources.RETIRE, retired_seconds=0))
-    assert not report.loaded and report.notes == ["retired, as this dataset lacks them: 1-res"]
-    assert list(await names_shown(fresh_url)) == ["2-res", "3-res"]
-    assert await states(fresh_url) == ["shown"] * 2
-    report = await load(small_dataset, fresh_url)
-    assert report.loaded and list(await names_shown(fresh_url)) == ["1-res", "2-res", "3-res"]
-
-
-async def test_a_source_moves_to_another_set_only_when_asked(
-    fresh_url: str, tmp_path: Path, write_dataset: Callable[..., Manifest]
-) -> None:
-    def write_variants(folder: Path, source_set: str) -> None:
-        manifest = write_dataset(folder, source_set="res__v", seed=1)
-        manifest.source_set.id = source_set
-        manifest.write(folder)
-
-    write_variants(tmp_path / "own", "res__v")
-    write_variants(tmp_path / "of-res", "res")
-    await load(tmp_path / "own", fresh_url)
-    with pytest.raises(DatasetError, match="'1-res__v' belongs to set 'res__v' in the database, not to 'res'"):
-        await load(tmp_path / "of-res", fresh_url)
-    assert set((await names_shown(fresh_url)).values()) == {"res__v"}
-    report = await load(tmp_path / "of-res", fresh_url, ImportOptions(move_sources=True))
-    assert report.notes == [f"{layer}-res__v moves from set res__v to res" for layer in (1, 2, 3)]
-    assert set((await names_shown(fresh_url)).values()) == {"res"}
-
-
-async def test_a_model_of_another_shape_and_a_set_of_another_release(
-    fresh_url: str, small_dataset: Path, tmp_path: Path, write_dataset: Callable[..., Manifest]
-) -> None:
-    await load(small_dataset, fresh_url)
-    manifest = write_dataset(tmp_path / "mlp", source_set="mlp")
-    manifest.model.layers = 30
-    manifest.write(tmp_path / "mlp")
-    with pytest.raises(DatasetError, match="belong to it; give another model another id"):
-        await load(tmp_path / "mlp", fresh_url)
-    manifest = write_dataset(tmp_path / "res", seed=1)
-    manifest.release.id = "second"
-    manifest.write(tmp_path / "res")
-    report = await load(tmp_path / "res", fresh_url)
-    assert report.notes == ["set res moves from release small-release to second"]
-
-
-@pytest.mark.parametrize(
-    ("source", "problem"),
-    [
-        ("1-att", "source '1-att' does not belong to set 'res'"),
-        ("2-res", "source '2-res' names layer 2, and its entry says layer 1"),
-        ("res", "source 'res' does not belong to set 'res'"),
-        ("1", "source '1' does not belong to set 'res'"),
-        ("1-res-4k", "source '1-res-4k' does not belong to set 'res'"),
-    ],
-)
-async def test_a_source_that_is_not_of_its_set_is_refused(
-    fresh_url: str, tmp_path: Path, write_dataset: Callable[..., Manifest], source: str, problem: str
-) -> None:
-    manifest = write_dataset(tmp_path)
-    manifest.source_set.sources[0].id = source
-    manifest.write(tmp_path)
-    with pytest.raises(DatasetError, match=problem):
-        await load(tmp_path, fresh_url)
-    assert set((await counts(fresh_url)).values()) == {0}
-
-
 async def test_the_webapp_cleans_up_by_itself(
     fresh_url: str, small_dataset: Path, tmp_path: Path, write_dataset: Callable[..., Manifest]
 ) -> None:
@@ -437,89 +303,3 @@ async def test_the_webapp_cleans_up_by_itself(
 
     await until(cleaned)
     cleaning.cancel()
-
-
-def corrupt(folder: Path, path: str, row: int, changes: dict[str, object]) -> None:
-    """Change a row of a file of a dataset, and its entry in the manifest with it."""
-    table = pq.read_table(folder / path)
-    rows = table.to_pylist()
-    rows[row] |= changes
-    manifest = read_manifest(folder)
-    entry = next(entry for entry in manifest.files() if entry.path == path)
-    new = write_table(folder, path, pa.Table.from_pylist(rows, schema=table.schema))
-    entry.bytes, entry.sha256 = new.bytes, new.sha256
-    manifest.write(folder)
-
-
-@pytest.mark.parametrize(
-    ("path", "row", "changes", "problem"),
-    [
-        ("corpus/documents.parquet", 3, {"document": 0}, "column document: 0 occurs twice"),
-        ("corpus/vocabulary.parquet", 9, {"token_id": 3}, "column token_id: 3 occurs twice"),
-        ("corpus/contexts.parquet", 39, {"context": 57}, "column context: 57 is not a number from 0 to 39"),
-        ("2-res/features-00001.parquet", 30, {"example_groups": [9]}, "column example_contexts: has"),
-        ("2-res/features-00001.parquet", 31, {"density": float("nan")}, "column density: nan is not a finite"),
-        ("3-res/explanations.parquet", 7, {"index": 64}, "column index: 64 is not the index of a feature"),
-    ],
-)
-async def test_a_row_that_pages_could_not_show_is_refused(
-    own_url: str,
-    tmp_path: Path,
-    write_dataset: Callable[..., Manifest],
-    path: str,
-    row: int,
-    changes: dict[str, object],
-    problem: str,
-) -> None:
-    manifest = write_dataset(tmp_path, seed=5)
-    two_shards(tmp_path, manifest)
-    before = await shown_rows(own_url)
-    corrupt(tmp_path, path, row, changes)
-    with pytest.raises(DatasetError) as refused:
-        await load(tmp_path, own_url)
-    assert str(refused.value).startswith(f"{tmp_path}/{path}: row {row}, {problem}")
-    assert await shown_rows(own_url) == before
-
-
-def two_shards(folder: Path, manifest: Manifest) -> None:
-    for source in manifest.source_set.sources:
-        table = pq.read_table(folder / source.features[0].path)
-        source.features = [
-            write_table(folder, f"{source.id}/features-{shard:05d}.parquet", table.slice(32 * shard, 32))
-            for shard in (0, 1)
-        ]
-    manifest.write(folder)
-
-
-async def test_page_and_api_leave_out_the_same_examples_of_an_older_import(own_url: str, started: Start) -> None:
-    """Versions before these rules imported them."""
-    async with started(own_url) as client:
-        address = "small/2-res/3"
-        before = (await client.get(f"/api/feature/{address}")).json()["activations"]
-        await fetch(
-            own_url,
-            """UPDATE feature SET example_contexts[1] = 999, example_positions[2] = 900, example_groups[3] = 9
-               WHERE index = 3 AND load_id IN (SELECT load.id FROM load JOIN source ON source.id = source_id
-                                               WHERE name = '2-res')""",
-        )
-        response = await client.get(f"/api/feature/{address}")
-        assert response.status_code == 200
-        left_out = {row["id"] for row in before} - {row["id"] for row in response.json()["activations"]}
-        assert {int(example.rpartition("-")[2]) for example in left_out} == {0, 1, 2}
-        page = await client.get(f"/{address}")
-        assert page.status_code == 200
-        # the strongest examples that are left stand above the intervals
-        top = [row for row in response.json()["activations"] if row["binMin"] == -1]
-        assert f"({len(top)} of " in page.text
-
-
-async def test_the_command_says_in_one_line_what_is_wrong(fresh_url: str, tmp_path: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "memicos_webapp.datasets.load", str(tmp_path),
-        env={**os.environ, "DATABASE_URL": fresh_url}, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    _, errors = await process.communicate()
-    assert process.returncode == 1
-    assert errors.decode().splitlines() == [
-        f"import: {tmp_path}/manifest.json: no such file; is this the folder of a memicos dataset?"
-    ]

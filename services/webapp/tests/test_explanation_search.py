@@ -1,12 +1,10 @@
 """Search by meaning: rankings fused, filters before the limit, what could not be searched and why; JSON and page."""
 
-import itertools
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +13,7 @@ from memicos_embeddings.embedder import MINILM
 from memicos_embeddings.minilm import MiniLmEmbedder
 from memicos_embeddings.openai_embedder import OpenAiEmbedder
 from memicos_embeddings.registry import EmbedderRegistry
+from memicos_testing.database import execute
 from memicos_testing.html_page import Page
 from memicos_testing.llm_provider import LlmProvider
 from memicos_testing.servers import Start
@@ -27,14 +26,6 @@ from pydantic import SecretStr
 SEARCH = "/api/explanation/search"
 SEARCH_ALL = "/api/explanation/search-all"
 LOCAL = MiniLmEmbedder(threads=2)
-
-
-async def execute(url: str, sql: str, *values: object) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(sql, *values)
-    finally:
-        await connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -247,87 +238,6 @@ async def test_sources_of_two_embedders_are_searched_together(
 
 
 # ---- limits of costs
-
-
-@pytest.fixture
-async def paid_url(create: Callable[..., Any], small_dataset: Path) -> str:
-    """A database whose sources are all embedded by the paid embedder; nothing is embedded yet."""
-    url = await create(f"paid{next(_numbers)}")
-    await load(small_dataset, url)
-    await execute(url, "UPDATE source SET active_embedder = 'openai'")
-    return url
-
-
-_numbers = itertools.count()
-
-
-def visitor(client: httpx.AsyncClient, address: str) -> httpx.AsyncClient:
-    """A client of the same application at another address."""
-    transport = client._transport
-    assert isinstance(transport, httpx.ASGITransport)
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(transport.app, client=(address, 1000)), base_url="http://localhost"
-    )
-
-
-async def test_paid_queries_are_limited_per_visitor_and_in_all(paid_url: str, started: Start) -> None:
-    with LlmProvider() as provider:
-        settings = {
-            "openai_api_key": "sk-mine",
-            "openai_base_url": provider.base_url,
-            "host": "0.0.0.0",
-            "paid_queries_per_visitor_hour": 3,
-            "paid_queries_per_day": 5,
-        }
-        async with started(paid_url, **settings) as client:
-            first, second = visitor(client, "203.0.113.5"), visitor(client, "2001:db8:1:2::5")
-            for text in ("whale a", "whale b", "whale c", "whale a", "whale  b"):
-                assert (await first.post(SEARCH_ALL, json={"query": text})).status_code == 200
-            # cached queries cost nothing
-            assert len(provider.requests) == 3
-            refused = await first.post(SEARCH_ALL, json={"query": "whale d"})
-            assert refused.status_code == 429 and "3 searches by meaning that one visitor" in refused.json()["error"]
-            assert "MEMICOS_PAID_QUERIES_PER_VISITOR_HOUR" in refused.json()["error"]
-            assert 3500 < int(refused.headers["retry-after"]) <= 3601
-            assert (await first.post(SEARCH_ALL, json={"query": "whale a"})).status_code == 200
-            # words still work, in the API and on the page
-            words = await first.post(SEARCH_ALL, json={"query": "whale d", "byMeaning": False})
-            assert words.status_code == 200 and words.json()["results"] and words.json()["skipped"] == []
-            assert {tuple(hit["matchedBy"]) for hit in words.json()["results"]} == {("words",)}
-            shown = await first.get("/search-explanations", params={"q": "whale e"})
-            page = Page(shown.text)
-            assert shown.status_code == 200 and page.find("article", class_="result")
-            assert page.find("p", id="limit-notice")
-            assert (
-                "Matched by words only. You have used the 3 searches" in page.text() and "Try again in" in page.text()
-            )
-            assert len(provider.requests) == 3
-            # another visitor has an own count; all addresses of a /64 network are one visitor
-            same_network = visitor(client, "2001:db8:1:2:ffff::1")
-            for sender, text in ((second, "whale f"), (same_network, "whale g")):
-                assert (await sender.post(SEARCH_ALL, json={"query": text})).status_code == 200
-            refused = await second.post(SEARCH_ALL, json={"query": "whale h"})
-            assert refused.status_code == 429 and "5 searches by meaning that it pays for" in refused.json()["error"]
-            assert "MEMICOS_PAID_QUERIES_PER_DAY" in refused.json()["error"]
-            assert 86_000 < int(refused.headers["retry-after"]) <= 86_401
-            assert len(provider.requests) == 5
-
-
-async def test_the_owner_is_not_limited_and_the_local_embedder_is_free(paid_url: str, started: Start) -> None:
-    limits = {"paid_queries_per_visitor_hour": 1, "paid_queries_per_day": 1}
-    with LlmProvider() as provider:
-        keys = {"openai_api_key": "sk-mine", "openai_base_url": provider.base_url}
-        async with started(paid_url, **limits, **keys) as client:
-            for text in ("whale a", "whale b", "whale c"):
-                assert (await client.post(SEARCH_ALL, json={"query": text})).status_code == 200
-            # someone else, through a proxy on this machine
-            other = visitor(client, "203.0.113.5")
-            statuses = [(await other.post(SEARCH_ALL, json={"query": text})).status_code for text in ("sea a", "sea b")]
-            assert statuses == [200, 429]
-    await execute(paid_url, "UPDATE source SET active_embedder = 'minilm'")
-    async with started(paid_url, host="0.0.0.0", **limits) as client:
-        for text in ("whale a", "whale b", "whale c"):
-            assert (await client.post(SEARCH_ALL, json={"query": text})).status_code == 200
 
 
 # ---- bad requests

@@ -14,7 +14,7 @@ from memicos_service.server import is_loopback
 from memicos_webapp.app import create_app
 from memicos_webapp.database.embedded import DatabaseError, check_version
 from memicos_webapp.database.engine import driver_url
-from memicos_webapp.security.authorisation import LocalOwner
+from memicos_webapp.security.authorisation import WriteAccess
 from memicos_webapp.settings import Settings
 from pydantic import BaseModel, ValidationError
 
@@ -28,7 +28,7 @@ def client_of(**changes: object) -> httpx.AsyncClient:
     router = APIRouter()
 
     @router.post("/api/write")
-    async def write(body: Body, _: LocalOwner) -> Body:
+    async def write(body: Body, _: WriteAccess) -> Body:
         return body
 
     @router.post("/api/fail")
@@ -87,10 +87,10 @@ async def test_only_known_names_are_answered(settings: dict[str, object], host: 
         assert "set MEMICOS_ALLOWED_HOSTS" in answer.json()["error"]
 
 
-async def test_writes_are_refused_beyond_loopback() -> None:
+async def test_writes_without_credentials_are_refused_beyond_loopback() -> None:
     async with client_of(host="0.0.0.0") as client:
         answer = await client.post("/api/write", json={"number": 1})
-    assert answer.status_code == 403 and "bound to 0.0.0.0 and has no accounts" in answer.json()["error"]
+    assert answer.status_code == 403 and "memicos owner-link" in answer.json()["error"]
 
 
 @pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", True), ("::1", True), ("localhost", True),

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from memicos_dataset.manifest import Manifest
 from memicos_embeddings.embedder import MINILM
 from memicos_testing.fake_inference_server import FakeInferenceServer
-from memicos_webapp.accounts.viewer import LOCAL_OWNER
+from memicos_webapp.accounts.identity import LOCAL_OWNER
 from memicos_webapp.app import create_app
 from memicos_webapp.catalog.models import Source
 from memicos_webapp.datasets.service import load

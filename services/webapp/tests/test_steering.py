@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from memicos_testing.fake_inference_server import END, FakeInferenceServer
-from memicos_testing.steer_bodies import FEATURE, TURNS, chat, completion, words
+from memicos_testing.json_bodies.steer_bodies import FEATURE, TURNS, chat, completion, words
 
 
 async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:

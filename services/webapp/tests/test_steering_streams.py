@@ -11,9 +11,9 @@ import jsonschema_rs
 import pytest
 import schemathesis
 import yaml
-from memicos_testing.event_stream import events
 from memicos_testing.fake_inference_server import END, FakeInferenceServer
-from memicos_testing.steer_bodies import TURNS, chat, completion, words
+from memicos_testing.json_bodies.event_stream import events
+from memicos_testing.json_bodies.steer_bodies import TURNS, chat, completion, words
 from memicos_webapp.steering import event_stream
 from pydantic import BaseModel
 from schemathesis.checks import CheckFunction

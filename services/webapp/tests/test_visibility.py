@@ -4,6 +4,7 @@
 What must be seen is computed here from the rules, not by the code under test.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,16 +19,23 @@ from memicos_embeddings.embedder import MINILM
 from memicos_embeddings.minilm import MiniLmEmbedder
 from memicos_embeddings.registry import EmbedderRegistry
 from memicos_testing.fake_inference_server import FakeInferenceServer
-from memicos_webapp.accounts.viewer import LOCAL_OWNER, current_viewer
+from memicos_testing.servers import Start
+from memicos_webapp.accounts import service
+from memicos_webapp.accounts.identity import LOCAL_OWNER
+from memicos_webapp.accounts.rows import Scope
+from memicos_webapp.accounts.viewer import current_viewer
 from memicos_webapp.app import create_app
 from memicos_webapp.catalog import pages as catalog_pages
 from memicos_webapp.catalog.visibility import NOBODY, Viewer
+from memicos_webapp.database.engine import Database
 from memicos_webapp.datasets.service import load
 from memicos_webapp.embeddings.service import embed_missing
 from memicos_webapp.settings import Settings
 
 SECRET = "Zanzibar"
 OWNER, OTHER = Viewer(2), Viewer(3)
+CONCURRENT = 8
+"""Requests at the same time: most of a request is waiting for PostgreSQL."""
 VIEWERS = {"owner": OWNER, "other": OTHER, "nobody": NOBODY}
 
 Level = Literal["model", "release", "source_set", "source"]
@@ -212,6 +220,12 @@ WITHOUT_DATA = {
     ("GET", "/api/openapi.json"),
     ("GET", "/static"),
     ("GET", "/health"),
+    ("GET", "/account"),
+    ("GET", "/account/sign-in"),
+    ("POST", "/account/sign-in"),
+    ("POST", "/account/sign-out"),
+    ("POST", "/account/sessions/{session_id}/revoke"),
+    ("POST", "/account/api-keys/{key_id}/revoke"),
     ("GET", "/{model}/{source}/{index}/explain"),
     ("GET", "/api/admin/inference-hosts"),
     ("POST", "/api/admin/inference-hosts"),
@@ -335,19 +349,25 @@ async def test_who_reads_what(
 ) -> None:
     await change(hidden_url, level, visibility, OWNER.account_id)
     wrong = []
+    requests = [(method, probe) for (method, _), probes in PROBES.items() for probe in probes]
+    slots = asyncio.Semaphore(CONCURRENT)
+
+    async def response(method: str, probe: Probe) -> tuple[int, str]:
+        async with slots:
+            return await ask(client, method, probe)
+
     for name, viewer in VIEWERS.items():
         see_as(app, viewer)
-        for (method, _), probes in PROBES.items():
-            for probe in probes:
-                seen = shown(level, visibility, viewer, probe.named)
-                exists = shown(level, visibility, viewer, probe.exists or probe.named)
-                status, text = await ask(client, method, probe)
-                expected = probe.status if exists else probe.missing
-                if status != expected or (probe.marker in text) != seen or (not exists and SECRET in text):
-                    wrong.append(
-                        f"{name}: {method} {probe.path} {probe.body or ''}: status {status} for {expected}, "
-                        f"{probe.marker!r} in it: {probe.marker in text} for {seen}"
-                    )
+        responses = await asyncio.gather(*(response(method, probe) for method, probe in requests))
+        for (method, probe), (status, text) in zip(requests, responses, strict=True):
+            seen = shown(level, visibility, viewer, probe.named)
+            exists = shown(level, visibility, viewer, probe.exists or probe.named)
+            expected = probe.status if exists else probe.missing
+            if status != expected or (probe.marker in text) != seen or (not exists and SECRET in text):
+                wrong.append(
+                    f"{name}: {method} {probe.path} {probe.body or ''}: status {status} for {expected}, "
+                    f"{probe.marker!r} in it: {probe.marker in text} for {seen}"
+                )
     assert not wrong, "\n".join(wrong)
 
 
@@ -405,21 +425,70 @@ async def test_the_owner_of_one_does_not_read_what_another_keeps_private(
 
 
 @pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 200), ("0.0.0.0", 404)])
-async def test_until_there_is_sign_in_the_local_owner_is_whoever_reaches_loopback(
-    hidden_url: str, served_inference: Any, host: str, status: int
+async def test_without_credentials_only_a_visitor_on_loopback_is_the_owner(
+    hidden_url: str, started: Start, host: str, status: int
 ) -> None:
     await change(hidden_url, "model", "private", None)
-    settings = Settings(
-        _env_file=None,  # pyright: ignore[reportCallIssue]
-        database_url=hidden_url,
-        host=host,
-        embed_every_seconds=0,
-        inference_url=served_inference.url,
-    )
-    app = create_app(settings)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
-    ):
+    async with started(hidden_url, host=host) as client:
         assert (await client.get("/hidden/1-hid/5")).status_code == status
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a request sends as proof of an account, and which viewer it is."""
+
+    viewer: Viewer
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+async def proofs(hidden_url: str) -> dict[str, Proof]:
+    """A session and keys of the accounts 1 (owner of the server), 2 and 3, by name."""
+    settings = Settings(_env_file=None, database_url=hidden_url)  # pyright: ignore[reportCallIssue]
+    database = Database(hidden_url, settings)
+    proofs = {"nobody": Proof(NOBODY), "key of another system": Proof(NOBODY, {"X-Api-Key": "sk-other"})}
+    try:
+        for name, account in (("server owner", 1), ("owner", 2), ("other", 3)):
+            token = (await service.create_link(database, settings, account)).partition("#")[2]
+            session = await service.sign_in(database, settings, token, "a browser")
+            all_rights = LOCAL_OWNER if account == 1 else Viewer(account)
+            proofs[f"session of {name}"] = Proof(all_rights, {"Cookie": f"memicos_session={session.token}"})
+            for scope in SCOPES:
+                _, key = await service.create_api_key(database, account, name, [scope], None)
+                viewer = all_rights if scope == "admin" else Viewer(account)
+                proofs[f"{scope} key of {name}"] = Proof(viewer, {"X-Api-Key": key})
+    finally:
+        await database.close()
+    return proofs
+
+
+SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
+READS = (
+    Probe("/hidden/1-hid/5", SOURCE),
+    Probe("/api/feature/hidden/1-hid/5", SOURCE),
+    Probe("/search-explanations?q=animal+island", NONE, missing=200),
+    Probe("/", NONE, 'href="/hidden"', 200),
+)
+
+
+@pytest.mark.parametrize("visibility", ["public", "unlisted", "private"])
+@pytest.mark.parametrize("level", LEVELS)
+async def test_who_reads_what_by_session_and_key_beyond_loopback(
+    client: httpx.AsyncClient,
+    hidden_url: str,
+    started: Start,
+    proofs: dict[str, Proof],
+    level: Level,
+    visibility: str,
+) -> None:
+    await change(hidden_url, level, visibility, OWNER.account_id)
+    wrong = []
+    async with started(hidden_url, host="0.0.0.0", search_page=50) as beyond:
+        for name, proof in proofs.items():
+            for probe in READS:
+                seen = proof.viewer.admin or shown(level, visibility, proof.viewer, probe.named)
+                answer = await beyond.get(probe.path, headers=proof.headers)
+                expected = probe.status if seen else probe.missing
+                if answer.status_code != expected or (probe.marker in answer.text) != seen:
+                    wrong.append(f"{name}: {probe.path}: status {answer.status_code} for {expected}, seen: {not seen}")
+    assert not wrong, "\n".join(wrong)

@@ -1718,6 +1718,11 @@ export interface components {
              * @description Prefixes of the endpoint paths that depend on this check.
              */
             endpoints: string[];
+            /**
+             * Measured At
+             * @description Time (ISO 8601, UTC) at which an earlier start with the same weights, code, libraries and hardware measured it; null: this start did.
+             */
+            measured_at?: string | null;
         };
         /**
          * SimilarFeature

@@ -223,8 +223,8 @@ export interface paths {
          * @description Have a language model explain a feature by its top examples. The explanation is stored and can be searched.
          *
          *     A feature has one explanation per type and language model. It becomes the feature's label only where there is no
-         *     other explanation, or by choice. A feature that is never active has no examples to explain it by (400). Only a
-         *     server that is bound to loopback generates (403 otherwise).
+         *     other explanation, or by choice. A feature that is never active has no examples to explain it by (400). Beyond
+         *     loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403 otherwise).
          */
         post: operations["generate_explanation"];
         delete?: never;
@@ -245,6 +245,8 @@ export interface paths {
         /**
          * Delete an explanation
          * @description Delete an explanation of your own. Explanations of datasets, or by another account, cannot be deleted (403).
+         *
+         *     Beyond loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403 otherwise).
          */
         post: operations["delete_explanation"];
         delete?: never;
@@ -267,7 +269,8 @@ export interface paths {
          * @description Choose an explanation as its feature's label: the heading of its page, and its name in lists and results.
          *
          *     With `chosen` false the choice is taken back, and the default rule chooses the label. The response has all
-         *     explanations of the feature. Only a server that is bound to loopback takes the choice (403 otherwise).
+         *     explanations of the feature. Beyond loopback it takes the owner's session or an API key with the
+         *     scope `write` in `X-Api-Key` (403 otherwise).
          */
         post: operations["choose_explanation_as_label"];
         delete?: never;
@@ -768,7 +771,7 @@ export interface components {
         EmbedderHealth: {
             /**
              * State
-             * @description disabled: MEMICOS_EMBED_EVERY_SECONDS is 0; failing: the last attempt failed and is repeated
+             * @description disabled: MEMICOS_EMBED_EVERY_SECONDS is 0, or the server is read-only; failing: the last attempt failed and is repeated
              * @enum {string}
              */
             state: "disabled" | "idle" | "embedding" | "failing";
@@ -790,7 +793,7 @@ export interface components {
         };
         /**
          * ErrorBody
-         * @description Body of every error of the API. Both fields hold the same text; some clients read one, some the other.
+         * @description Body of every error of the API. Both fields hold the same text; some clients read `error`, others `message`.
          */
         ErrorBody: {
             /**
@@ -1724,7 +1727,7 @@ export interface components {
         };
         /**
          * SaeRecipe
-         * @description How values come from activations at the hook.
+         * @description How an SAE computes its values from activations at the hook.
          */
         SaeRecipe: {
             /**
@@ -2758,6 +2761,15 @@ export interface operations {
                     "application/json": components["schemas"]["HealthBody"];
                 };
             };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description A field is missing, of another type or out of its range */
             422: {
                 headers: {
@@ -2805,6 +2817,15 @@ export interface operations {
             };
             /** @description The index is not a whole number from 0 to 2147483647 */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2865,6 +2886,15 @@ export interface operations {
             };
             /** @description A text is empty or over the token limit, or there are too many texts */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2950,6 +2980,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Unknown model or source set */
             404: {
                 headers: {
@@ -3028,6 +3067,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Unknown model or source set */
             404: {
                 headers: {
@@ -3099,6 +3147,15 @@ export interface operations {
             };
             /** @description The query is too short or too long, or no density is between minDensity and maxDensity */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3193,6 +3250,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Unknown model, source or release */
             404: {
                 headers: {
@@ -3273,6 +3339,15 @@ export interface operations {
             };
             /** @description The query is too short or too long, or no density is between minDensity and maxDensity */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3367,6 +3442,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Unknown model, source or release */
             404: {
                 headers: {
@@ -3454,7 +3538,16 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Writes are refused: the server is bound beyond loopback */
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request may not write: beyond loopback it needs the owner's session, or an API key with the scope write; a read-only server takes no writes */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3531,7 +3624,16 @@ export interface operations {
                     "application/json": components["schemas"]["Deleted"];
                 };
             };
-            /** @description It is not your own. Writes are refused: the server is bound beyond loopback */
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description It is not your own. The request may not write: beyond loopback it needs the owner's session, or an API key with the scope write; a read-only server takes no writes */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3603,7 +3705,16 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Writes are refused: the server is bound beyond loopback */
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request may not write: beyond loopback it needs the owner's session, or an API key with the scope write; a read-only server takes no writes */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3675,6 +3786,15 @@ export interface operations {
             };
             /** @description Too many features or tokens, too large a strength, or the prompt is over the token limit */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3761,6 +3881,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Unknown model, source or index */
             404: {
                 headers: {
@@ -3826,6 +3955,15 @@ export interface operations {
                     "application/json": components["schemas"]["InferenceHostList"];
                 };
             };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Only the owner of the server may read and change its hosts */
             403: {
                 headers: {
@@ -3879,6 +4017,15 @@ export interface operations {
             };
             /** @description A value cannot be used, or the settings decide about the host */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3963,6 +4110,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Only the owner of the server may read and change its hosts */
             403: {
                 headers: {
@@ -4037,6 +4193,15 @@ export interface operations {
             };
             /** @description A value cannot be used, or the settings decide about the host */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };

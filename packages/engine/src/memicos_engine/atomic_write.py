@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes of text files."""
 
 import shutil
 from pathlib import Path
@@ -6,24 +6,24 @@ from tempfile import NamedTemporaryFile
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Put `text` at `path`, where readers find either what was there or all of it. Line ends stay as they are.
+    """Write `text` to `path` through a temporary file: readers see the old content or the new. Line ends are kept.
 
-    Folders are made, a link is followed, and a file that is there keeps its permissions.
+    Missing folders are created, a symbolic link is followed, and an existing file keeps its permissions.
 
     Raises:
-        OSError: it cannot be written; what was there is there still.
+        OSError: the file cannot be temporary; the old content is unchanged.
     """
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile("w", encoding="utf-8", newline="", dir=path.parent, prefix=".", delete=False) as file:
-        written = Path(file.name)
+        temporary = Path(file.name)
         try:
             file.write(text)
             file.close()
             if path.exists():
-                shutil.copymode(path, written)
+                shutil.copymode(path, temporary)
             else:
-                written.chmod(0o644)
-            written.replace(path)
+                temporary.chmod(0o644)
+            temporary.replace(path)
         finally:
-            written.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)

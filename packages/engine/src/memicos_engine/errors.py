@@ -1,13 +1,13 @@
-"""What the engine refuses, and how a full device is known."""
+"""Errors of the engine, and detection of a full device."""
 
 import sys
 
-_CPU_IS_FULL = ("can't allocate memory", "not enough memory")
-"""What torch's RuntimeError says there; it has a type of its own for accelerators only."""
+_CPU_MEMORY_MESSAGES = ("can't allocate memory", "not enough memory")
+"""Messages of torch's RuntimeError when the CPU has no memory left; only accelerators have a type of their own."""
 
 
 class InvalidRequestError(ValueError):
-    """A request that the engine cannot do; the message tells the caller what was wrong and what would do."""
+    """A request that the engine cannot carry out; the message says what is wrong and what is accepted."""
 
 
 class LoadError(Exception):
@@ -15,16 +15,16 @@ class LoadError(Exception):
 
 
 class SourceError(ValueError):
-    """Files that are not a source which can be loaded; the message names the place."""
+    """Files that cannot be loaded as a source; the message names their location."""
 
 
 class RecipeError(ValueError):
-    """What is said of a source's recipe, or not said, so that it cannot be used."""
+    """A source's recipe is invalid, or lacks a required field."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or the machine, had no memory left."""
+    """Whether the error says that the device or the machine has no memory left."""
     torch = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _CPU_IS_FULL)
+    return isinstance(error, RuntimeError) and any(message in str(error) for message in _CPU_MEMORY_MESSAGES)

@@ -10,8 +10,8 @@ from memicos_dataset import schema
 from memicos_dataset.write import write_table
 
 from memicos_pipeline.corpus import Contexts, Document
-from memicos_pipeline.dashboards import FeatureStatistics
-from memicos_pipeline.logit_effects import LogitEffects
+from memicos_pipeline.dashboards.feature_statistics import FeatureStatistics
+from memicos_pipeline.dashboards.logit_effects import LogitEffects
 
 
 def rounded(values: np.ndarray) -> list[float]:

@@ -7,7 +7,8 @@ from memicos_dataset.manifest import FILE_NAME
 from memicos_dataset.source_ids import check_source_id
 from memicos_engine.model.hook_points import residual_layer
 from memicos_engine.model.language_model import LanguageModel, load_model
-from memicos_engine.sources.source import SaeSource, load_source
+from memicos_engine.sources.source import SaeSource
+from memicos_engine.sources.source_loading import load_source
 
 from memicos_pipeline.config import ConfigError, GenerateConfig
 from memicos_pipeline.corpus import Contexts, Document, cut_contexts, read_documents

@@ -26,6 +26,8 @@ class Demo:
     process: subprocess.Popen[str]
     webapp: str
     inference: str
+    autointerp: str
+    data: Path
     lines: list[str] = field(default_factory=list)
 
     def wait_for(self, pattern: str, seconds: float = START_SECONDS) -> str:
@@ -51,7 +53,15 @@ class Demo:
 
 
 def environment(data: Path, **more: str) -> dict[str, str]:
-    left_out = ("DATABASE_URL", "OPENAI_API_KEY", "AUTOINTERP_API_KEY", "SECRET", "INFERENCE_URL", "AUTOINTERP_URL")
+    left_out = {
+        "DATABASE_URL",
+        "OPENAI_API_KEY",
+        "AUTOINTERP_API_KEY",
+        "SECRET",
+        "INFERENCE_URL",
+        "AUTOINTERP_URL",
+        "MEMICOS_INFERENCE_HOSTS",
+    }
     return {name: value for name, value in os.environ.items() if name not in left_out} | {
         "MEMICOS_DATA": str(data),
         "MEMICOS_PORT": str(free_port()),

@@ -10,13 +10,16 @@ from pydantic.json_schema import models_json_schema
 from starlette.staticfiles import StaticFiles
 
 from memicos_webapp import errors, request_log
+from memicos_webapp.accounts import first_start
+from memicos_webapp.accounts import pages as account_pages
+from memicos_webapp.accounts.viewer import current_identity
 from memicos_webapp.activation_search import api as text_search_api
 from memicos_webapp.activation_search import pages as text_search_pages
 from memicos_webapp.api_doc import pages as api_doc_pages
 from memicos_webapp.catalog import pages as catalog_pages
 from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.engine import Database
-from memicos_webapp.database.migrate import migrate
+from memicos_webapp.database.migrate import prepare
 from memicos_webapp.datasets import background as background_cleanup
 from memicos_webapp.embeddings import background as background_embedder
 from memicos_webapp.explanation_search import api as search_api
@@ -52,6 +55,7 @@ API: tuple[APIRouter, ...] = (
 """JSON routes, each router with one tag."""
 
 PAGES: tuple[APIRouter, ...] = (
+    account_pages.router,
     api_doc_pages.router,
     text_search_pages.router,
     search_pages.router,
@@ -69,6 +73,7 @@ PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
     autointerp_client.lifespan,
     background_embedder.lifespan,
     background_cleanup.lifespan,
+    first_start.lifespan,
 )
 """What folders open at start and close at the end (`async with part(app)`); `app.state.database` is there."""
 
@@ -88,7 +93,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
         url = settings.database_url or stack.enter_context(embedded(settings.data / "postgres"))
-        await migrate(url)
+        await prepare(url, settings.read_only)
         app.state.database = Database(url, settings)
         stack.push_async_callback(app.state.database.close)
         for part in PARTS:
@@ -112,8 +117,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
-        dependencies=[Depends(check_body_text)],
+        dependencies=[Depends(check_body_text), Depends(current_identity)],
         responses={
+            401: {
+                "model": errors.ErrorBody,
+                "description": "The key in X-Api-Key is unknown, expired or revoked",
+            },
             422: {"model": errors.ErrorBody, "description": "A field is missing, of another type or out of its range"},
             503: {"model": errors.ErrorBody, "description": "The database does not answer, or is busy"},
         },

@@ -13,6 +13,9 @@ from pydantic_settings import SettingsConfigDict
 
 from memicos_webapp.inference.host_config import parse_hosts
 
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""Names by which a browser reaches its own machine."""
+
 
 class Settings(ServiceSettings):
     """Settings of the webapp. A field `x` is set by `MEMICOS_X`, unless it names another variable."""
@@ -21,7 +24,10 @@ class Settings(ServiceSettings):
         env_prefix="MEMICOS_", env_file=".env", extra="ignore", populate_by_name=True, frozen=True
     )
 
-    host: str = Field(default="127.0.0.1", description="Address to bind. Beyond loopback every write is refused.")
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to bind. Beyond loopback writes need the owner's session or an API key.",
+    )
     port: int = Field(default=3000, ge=1, le=65535, description="Port to bind.")
     data: Path = Field(default=Path(".data"), description="Folder for the embedded database and caches.")
     database_url: str | None = Field(
@@ -52,6 +58,27 @@ class Settings(ServiceSettings):
         default="",
         description="Host names that requests may name, separated by commas. Empty: localhost, 127.0.0.1 and "
         "[::1] when bound to loopback (which stops DNS rebinding), any when bound beyond it.",
+    )
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^/?#]+[^?#]*)?$",
+        description="Address under which people open this server, for the owner's sign-in link. Empty: "
+        "http://localhost with the port.",
+    )
+    local_owner: bool = Field(
+        default=True,
+        description="Requests of this machine are the owner's where the server is bound to loopback and "
+        "MEMICOS_ALLOWED_HOSTS names no other host. 0: they need a session or an API key too, as behind a proxy.",
+    )
+    read_only: bool = Field(
+        default=False,
+        description="1: migrate nothing, write nothing and refuse writes, for a database role that may only read.",
+    )
+    owner_link_seconds: float = Field(
+        default=900, ge=60, le=86400, description="How long a one-time link that signs the owner in is valid."
+    )
+    session_days: float = Field(
+        default=30, gt=0, le=365, description="How long a browser stays signed in as the owner."
     )
     log_format: LogFormat = Field(default="text", description="text, or json: one JSON object per line.")
     log_requests: bool = Field(default=True, description="0 logs only requests that failed on our side.")
@@ -154,6 +181,11 @@ class Settings(ServiceSettings):
         ge=0,
         description="How often the server looks for explanations without a vector; 0: never.",
     )
+    embed_wait_seconds: float = Field(
+        default=120,
+        ge=0,
+        description="How long embedding waits at most while an inference server loads its model.",
+    )
     queries_remembered: int = Field(default=1000, ge=1, description="Queries whose vectors are kept in memory.")
     paid_queries_per_visitor_hour: int = Field(
         default=300,
@@ -229,11 +261,21 @@ class Settings(ServiceSettings):
         return is_loopback(self.host)
 
     @property
+    def local_owner_active(self) -> bool:
+        """Whether requests of this machine are the owner's: no other machine can send any, not even by a proxy."""
+        return self.local_owner and self.loopback and set(self.hosts) <= LOOPBACK_NAMES
+
+    @property
+    def public_address(self) -> str:
+        """The address for links, without a slash at its end."""
+        return self.public_url.rstrip("/") or f"http://localhost:{self.port}"
+
+    @property
     def hosts(self) -> list[str]:
         """Allowed host names without ports; ["*"] is any."""
         if self.allowed_hosts:
             return [name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip()]
-        return ["localhost", "127.0.0.1", "[::1]"] if self.loopback else ["*"]
+        return sorted(LOOPBACK_NAMES) if self.loopback else ["*"]
 
 
 def variable(field: str) -> str:
@@ -244,6 +286,14 @@ def variable(field: str) -> str:
 def at_most(field: str) -> str:
     """A limit that is a setting, as descriptions of the API say it."""
     return f"at most {Settings.model_fields[field].default:g} (setting {variable(field)})"
+
+
+def read_for_writing(program: str) -> Settings:
+    """The settings for a program that changes the database; ends it with one line where they are read-only."""
+    settings = read(program)
+    if settings.read_only:
+        sys.exit(f"{program}: MEMICOS_READ_ONLY is set, so nothing is written; run it without")
+    return settings
 
 
 def read(program: str) -> Settings:

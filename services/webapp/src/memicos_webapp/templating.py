@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from memicos_webapp import formatting
+from memicos_webapp.accounts.identity import known_identity, write_problem
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -47,12 +48,14 @@ def render(
 ) -> HTMLResponse:
     """Render `template` as the answer to `request`.
 
-    Templates also see `request`, `settings` and `embed` (true for `?embed=true`: no navigation).
+    Templates also see `request`, `settings`, `identity`, `embed` (true for `?embed=true`: no navigation) and
+    `write_problem`, which says why this request may not write (None if it may).
     """
+    identity, settings = known_identity(request), request.app.state.settings
     html = environment.get_template(template).render(
         request=request,
-        settings=request.app.state.settings,
+        settings=settings,
         embed=request.query_params.get("embed") == "true",
-        **context,
+        **{"identity": identity, "write_problem": write_problem(settings, identity), **context},
     )
     return HTMLResponse(html, status_code, headers)

@@ -1,12 +1,13 @@
-"""What features and vectors read on prompts.
+"""Values of features and vectors on prompts.
 
-A prompt is its token ids with whatever the caller put in front; values cover every position T. Several prompts are run
-together, padded on the right, and each gets what it would get alone: the lists given back are by prompt.
-Positions that a source's recipe ignores (a prepended BOS, tokens above its norm cut) are told apart as `ignored`. A
-feature fires where its value is above 0. `dfa` is where an attention source's feature is written from, at its maximum.
+A prompt is a list of token ids, with BOS if the caller prepended it; values cover all T positions. Several prompts are
+run together, padded on the right, with the same values as each prompt alone. Results are lists with one entry per
+prompt. `ignored` lists positions that the source's recipe ignores (a prepended BOS, tokens above its norm cut). A
+feature fires where its value is above 0. `dfa` is the direct feature attribution of an attention source's feature at
+its maximum.
 
-Each reads at once when it is called. Its `steps` are the same for who runs several together: they ask for what is to be
-captured, then for what is to be encoded, and return what was read.
+Calling one of these functions runs it to its end. `steps` of a function is a generator for callers that run several
+together: it yields capture requests, then encode operations, and returns the result.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -31,13 +32,16 @@ from memicos_engine.model import hook_points
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import SourceInfo
 
-FEATURES_PER_TURN = 50_000
-"""Values that are sorted by feature before others have their turn."""
+VALUES_PER_STEP = 50_000
+"""Values that `sparse_activations` sorts by feature before it yields, so that other work can run."""
 
 
 @dataclass(frozen=True)
 class DirectionActivations:
-    """One direction on a prompt. `max_position` is the first with `max_value`; both are 0 where no position counts."""
+    """Values of one direction on a prompt, one per position.
+
+    `max_position` is the first position with `max_value`; both are 0 if no position counts.
+    """
 
     values: list[float]
     max_value: float
@@ -48,7 +52,7 @@ class DirectionActivations:
 
 @dataclass(frozen=True)
 class RankedFeature:
-    """A feature among the strongest; `score` is what it was ranked by."""
+    """One of the strongest features on a prompt; `score` is the value it was ranked by."""
 
     source: str
     index: int
@@ -88,47 +92,47 @@ class SparseActivations:
 def feature_activations(
     model: LanguageModel, source: SourceInfo, prompts: Sequence[Sequence[int]], index: int, ignore_bos: bool
 ) -> CaptureSteps[list[DirectionActivations]]:
-    """Values of one feature. With `ignore_bos` ignored positions take no part in the maximum.
+    """Values of one feature. With `ignore_bos` ignored positions are excluded from the maximum.
 
     Raises:
         InvalidRequestError: there is no such feature, or values are not finite.
     """
     source.check_index(index)
-    readings = []
+    results = []
     captured = yield from _capture_sources(model, [source], prompts)
-    for here in captured:
-        hidden = _source_input(source, here)
+    for at_hooks in captured:
+        hidden = _source_input(source, at_hooks)
         (encoded,) = yield EncodeOperation(source, [hidden], [index])
         values = encoded[:, 0].float()
         check_finite(values, source.id)
         counted = _included_positions(model, source, hidden)
         value, position = _maximum(values, counted if ignore_bos else None)
-        (dfa,) = yield from _attribute_features(model, source, here, [(index, position)])
-        readings.append(DirectionActivations(values.tolist(), value, position, _excluded_positions(counted), dfa))
-    return readings
+        (dfa,) = yield from _attribute_features(model, source, at_hooks, [(index, position)])
+        results.append(DirectionActivations(values.tolist(), value, position, _excluded_positions(counted), dfa))
+    return results
 
 
 @batchable
 def vector_activations(
     model: LanguageModel, hook_name: str, direction: Sequence[float], prompts: Sequence[Sequence[int]]
 ) -> CaptureSteps[list[DirectionActivations]]:
-    """Scalar product of a vector, as it is, with the activation at each position. No position is ignored.
+    """Dot product of a vector, not normalised, with the activation at each position. No position is ignored.
 
     Raises:
         InvalidRequestError: unknown hook, a vector of another width than the activations there, or values
             that are not finite.
     """
     hook_points.check_capturable(model, hook_name)
-    readings = []
+    results = []
     captured = yield CaptureRequest(prompts, (hook_name,))
-    for here in captured:
-        hidden = here[hook_name]
+    for at_hooks in captured:
+        hidden = at_hooks[hook_name]
         hook_points.check_width(hook_name, "The vector", len(direction), hidden.shape[-1])
         values = hidden.float() @ torch.tensor(direction, dtype=torch.float32, device=hidden.device)
         check_finite(values, hook_name)
         value, position = _maximum(values, None)
-        readings.append(DirectionActivations(values.tolist(), value, position, []))
-    return readings
+        results.append(DirectionActivations(values.tolist(), value, position, []))
+    return results
 
 
 @batchable
@@ -143,75 +147,80 @@ def top_features(
 ) -> CaptureSteps[list[RankedFeatures]]:
     """The `limit` strongest features of all `sources`, strongest first; ties in the order of sources, then by index.
 
-    They are ranked by their maximum over the positions that count, or by their sum over those of `sort_positions`
+    Features are ranked by their maximum over the positions that count, or by their sum over those of `sort_positions`
     that count (each once). With `ignore_bos` ignored positions do not count, else all do. Only features that fire on
-    a position that counts are given, unless `only` names features of the one source: then those, and no other is
-    looked at or counted.
+    a position that counts are returned, unless `only` lists features of a single source: then exactly those are
+    computed, counted and returned.
 
     Raises:
-        InvalidRequestError: a position or feature that there is not, or values that are not finite.
+        InvalidRequestError: a position or feature does not exist, or values are not finite.
     """
     shortest = min(len(ids) for ids in prompts)
     for position in sort_positions:
         if not 0 <= position < shortest:
-            which = "the prompt" if len(prompts) == 1 else "the shortest prompt"
-            raise InvalidRequestError(f"Cannot sort by position {position}: {which} has positions 0 to {shortest - 1}.")
+            subject = "the prompt" if len(prompts) == 1 else "the shortest prompt"
+            raise InvalidRequestError(
+                f"Cannot sort by position {position}: {subject} has positions 0 to {shortest - 1}."
+            )
     if only is not None:
         if len(sources) != 1:
-            raise InvalidRequestError(f"Features can be named of one source; there are {len(sources)}.")
+            raise InvalidRequestError(f"Feature numbers need exactly one source; {len(sources)} sources are selected.")
         for index in only:
             sources[0].check_index(index)
         only = sorted(set(only))
     captured = yield from _capture_sources(model, sources, prompts)
     n_layers = max((source.layer for source in sources), default=-1) + 1
-    found = [RankedFeatures([], [[0] * len(ids) for _ in range(n_layers)], []) for ids in prompts]
+    results = [RankedFeatures([], [[0] * len(ids) for _ in range(n_layers)], []) for ids in prompts]
     for source in sources:
-        hidden = [_source_input(source, here) for here in captured]
-        for lump in encode_groups(source, hidden):
-            some = [hidden[row] for row in lump]
-            for row, here, encoded in zip(lump, some, (yield EncodeOperation(source, some, only)), strict=True):
-                values, counted, one = encoded.float(), _included_positions(model, source, here), found[row]
-                one.ignored.append(_excluded_positions(counted))
+        hidden = [_source_input(source, at_hooks) for at_hooks in captured]
+        for group in encode_groups(source, hidden):
+            inputs = [hidden[row] for row in group]
+            for row, activations, encoded in zip(
+                group, inputs, (yield EncodeOperation(source, inputs, only)), strict=True
+            ):
+                values, counted, result = encoded.float(), _included_positions(model, source, activations), results[row]
+                result.ignored.append(_excluded_positions(counted))
                 active = (values > 0).sum(-1).tolist()
-                one.counts[source.layer] = [a + b for a, b in zip(one.counts[source.layer], active, strict=True)]
-                one.features.extend(
+                result.counts[source.layer] = [a + b for a, b in zip(result.counts[source.layer], active, strict=True)]
+                result.features.extend(
                     _rank_features(source, values, counted if ignore_bos else None, limit, sort_positions, only)
                 )
-    for one, here in zip(found, captured, strict=True):
-        one.features.sort(key=lambda hit: -hit.score)  # stable: ties stay in order
-        del one.features[limit:]
+    for result, at_hooks in zip(results, captured, strict=True):
+        result.features.sort(key=lambda feature: -feature.score)  # stable: ties stay in order
+        del result.features[limit:]
         for source in sources:
-            places = [place for place, hit in enumerate(one.features) if hit.source == source.id]
-            peaks = [(one.features[place].index, one.features[place].max_position) for place in places]
-            attributed = yield from _attribute_features(model, source, here, peaks)
-            for place, dfa in zip(places, attributed, strict=True):
-                one.features[place] = replace(one.features[place], dfa=dfa)
-    return found
+            ranks = [rank for rank, feature in enumerate(result.features) if feature.source == source.id]
+            peaks = [(result.features[rank].index, result.features[rank].max_position) for rank in ranks]
+            attributed = yield from _attribute_features(model, source, at_hooks, peaks)
+            for rank, dfa in zip(ranks, attributed, strict=True):
+                result.features[rank] = replace(result.features[rank], dfa=dfa)
+    return results
 
 
 @batchable
 def top_features_by_token(
     model: LanguageModel, source: SourceInfo, prompts: Sequence[Sequence[int]], k: int
 ) -> CaptureSteps[list[TopFeaturesByToken]]:
-    """The `k` strongest features that fire at each position, ignored ones too.
+    """The `k` strongest features that fire at each position, ignored positions included.
 
     Raises:
         InvalidRequestError: values are not finite.
     """
-    found = []
+    results = []
     captured = yield from _capture_sources(model, [source], prompts, attributed=False)
-    hidden = [_source_input(source, here) for here in captured]
-    for lump in encode_groups(source, hidden):
-        some = [hidden[row] for row in lump]
-        for here, encoded in zip(some, (yield EncodeOperation(source, some)), strict=True):
+    hidden = [_source_input(source, at_hooks) for at_hooks in captured]
+    for group in encode_groups(source, hidden):
+        inputs = [hidden[row] for row in group]
+        for activations, encoded in zip(inputs, (yield EncodeOperation(source, inputs)), strict=True):
             values, indices = encoded.float().topk(min(k, source.d_sae), dim=-1)
-            check_finite(values, source.id)  # topk takes NaN for the largest
+            check_finite(values, source.id)  # topk ranks NaN as the largest value
             rows = [
                 sorted(((i, v) for i, v in zip(*row, strict=True) if v > 0), key=lambda pair: (-pair[1], pair[0]))
                 for row in zip(indices.tolist(), values.tolist(), strict=True)
             ]
-            found.append(TopFeaturesByToken(rows, _excluded_positions(_included_positions(model, source, here))))
-    return found
+            ignored = _excluded_positions(_included_positions(model, source, activations))
+            results.append(TopFeaturesByToken(rows, ignored))
+    return results
 
 
 @batchable
@@ -219,53 +228,53 @@ def sparse_activations(
     model: LanguageModel,
     source: SourceInfo,
     prompts: Sequence[Sequence[int]],
-    most: int,
+    max_values: int,
     ignore_bos: bool = True,
 ) -> CaptureSteps[list[SparseActivations]]:
-    """Every feature that fires, with its values above 0, at most `most` of them on all prompts together.
+    """Every feature that fires, with its values above 0.
 
     With `ignore_bos` ignored positions do not count, else all do.
 
     Raises:
-        InvalidRequestError: there are more, or values are not finite.
+        InvalidRequestError: all prompts together have more than `max_values` values above 0, or values are not finite.
     """
-    found: list[SparseActivations] = []
+    results: list[SparseActivations] = []
     total = 0
     captured = yield from _capture_sources(model, [source], prompts, attributed=False)
-    hidden = [_source_input(source, here) for here in captured]
-    for lump in encode_groups(source, hidden):
-        some = [hidden[row] for row in lump]
-        for here, encoded in zip(some, (yield EncodeOperation(source, some)), strict=True):
+    hidden = [_source_input(source, at_hooks) for at_hooks in captured]
+    for group in encode_groups(source, hidden):
+        inputs = [hidden[row] for row in group]
+        for activations, encoded in zip(inputs, (yield EncodeOperation(source, inputs)), strict=True):
             values = encoded.float()
             check_finite(values, source.id)
-            counted = _included_positions(model, source, here)
+            counted = _included_positions(model, source, activations)
             by_feature = values.T > 0
             if ignore_bos:
                 by_feature &= counted
             total += int(by_feature.sum())
-            if total > most:
+            if total > max_values:
                 raise InvalidRequestError(
-                    f"Features of {source.id} have more than {most} values above 0 on these prompts, and no more are "
-                    "given at a time. Ask for fewer or shorter prompts."
+                    f"Features of {source.id} have more than {max_values} values above 0 on these prompts, the limit "
+                    "of a request. Send fewer or shorter prompts."
                 )
             indices, positions = by_feature.nonzero(as_tuple=True)
             features: dict[int, list[tuple[int, float]]] = {}
             triples = zip(indices.tolist(), positions.tolist(), values[positions, indices].tolist(), strict=True)
-            while some_of_them := list(islice(triples, FEATURES_PER_TURN)):
-                for index, position, value in some_of_them:
+            while chunk := list(islice(triples, VALUES_PER_STEP)):
+                for index, position, value in chunk:
                     features.setdefault(index, []).append((position, value))
                 yield None
-            found.append(SparseActivations(features, _excluded_positions(counted)))
-    return found
+            results.append(SparseActivations(features, _excluded_positions(counted)))
+    return results
 
 
 def _capture_sources(
     model: LanguageModel, sources: Sequence[SourceInfo], prompts: Sequence[Sequence[int]], attributed: bool = True
 ) -> Generator[CaptureRequest, CapturedActivations, CapturedActivations]:
-    """What sources read on prompts, with what attribution needs.
+    """Capture the inputs of sources on prompts and, if `attributed`, the activations that attribution needs.
 
     Raises:
-        InvalidRequestError: a source's hook is not there.
+        InvalidRequestError: the model does not have a source's hook point.
     """
     for source in sources:
         hook_points.check_capturable(model, source.hook_name)
@@ -288,7 +297,7 @@ def _included_positions(model: LanguageModel, source: SourceInfo, hidden: torch.
 def _attribute_features(
     model: LanguageModel, source: SourceInfo, captured: Mapping[str, torch.Tensor], peaks: Sequence[tuple[int, int]]
 ) -> Generator[EncoderColumnsOperation, list[torch.Tensor], list[Attribution | None]]:
-    """For features with the positions of their maxima: where they are written from, None without attention."""
+    """Attribution of features at `peaks`, pairs of feature and position; None for sources without attention heads."""
     needed = attribution.attribution_hooks(model, source)
     if not needed or not peaks:
         return [None for _ in peaks]
@@ -307,7 +316,10 @@ def _rank_features(
     sort_positions: Sequence[int],
     only: Sequence[int] | None,
 ) -> list[RankedFeature]:
-    """The strongest of `values` (T, F), or (T, n) for the features `only`. `counted` None: every position counts."""
+    """The `limit` strongest features of `values` (T, F), or (T, n) for the features `only`.
+
+    `counted` (T,) marks the positions that count; None: all count.
+    """
     counting = _mask_excluded(values, counted)
     peaks = counting.amax(0)
     check_finite(peaks, source.id)
@@ -333,7 +345,7 @@ def _rank_features(
 
 
 def _mask_excluded(values: torch.Tensor, counted: torch.Tensor | None) -> torch.Tensor:
-    """`values` (T, F) where positions count and below all of them where not; 0 everywhere where none counts."""
+    """`values` (T, F) with -inf at positions that don't count; all 0 if no position counts."""
     if counted is None or counted.all():
         return values
     return values.masked_fill(~counted[:, None], -torch.inf) if counted.any() else torch.zeros_like(values)
@@ -349,7 +361,7 @@ def _excluded_positions(counted: torch.Tensor) -> list[int]:
 
 
 def check_finite(values: torch.Tensor, where: str) -> None:
-    """Raises InvalidRequestError where numbers read at a source or hook are not finite."""
+    """Raises InvalidRequestError if values at a source or hook point are not finite."""
     if not values.isfinite().all():
         raise InvalidRequestError(
             f"Values of {where} on this prompt are not finite numbers: its dtype is too narrow for them. "

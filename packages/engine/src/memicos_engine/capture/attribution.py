@@ -1,9 +1,9 @@
-"""Direct feature attribution: which positions an attention source's feature is written from.
+"""Direct feature attribution (DFA): how much each position contributes to a feature of an attention source.
 
-A source at `attn.hook_z` reads the heads' mixed values. What a feature gets at position t before bias and threshold is
-a sum over positions s and heads h, and its part from s is
+A source at `attn.hook_z` reads the concatenated outputs of the attention heads. A feature's value at position t before
+bias and threshold is a sum over source positions s and heads h; the contribution of s is
 sum_h pattern[h, t, s] * (v[s, h] . W_enc[rows of head h, feature]).
-With fewer heads of keys and values than of queries each serves a group of neighbours. (Kissane et al. 2024,
+With grouped-query attention each head of keys and values serves a group of adjacent query heads. (Kissane et al. 2024,
 "Interpreting Attention Layer Outputs with Sparse Autoencoders".)
 """
 
@@ -21,7 +21,10 @@ _HEADS = re.compile(r"(blocks\.\d+\.attn\.)hook_z")
 
 @dataclass(frozen=True)
 class Attribution:
-    """`values`: one a position, 0 behind `target`, the position that is attributed; `max_value`: their maximum."""
+    """Contributions of positions to a feature at position `target`.
+
+    `values` has one contribution per position, 0 after `target`; `max_value` is their maximum.
+    """
 
     values: list[float]
     max_value: float
@@ -34,29 +37,29 @@ def reads_attention_heads(source: SourceInfo) -> bool:
 
 
 def attribution_hooks(model: LanguageModel, source: SourceInfo) -> tuple[str, ...]:
-    """Names of the hook points of pattern and values that `attribute` needs.
+    """Names of the hook points of attention pattern and values that `attribute` needs.
 
-    None for a source that does not read attention heads, and in a model that forms no pattern there.
+    Empty for a source that does not read attention heads, and for a model without these hook points.
     """
-    found = _HEADS.fullmatch(source.hook_name)
-    if found is None:
+    match = _HEADS.fullmatch(source.hook_name)
+    if match is None:
         return ()
-    names = (f"{found.group(1)}hook_pattern", f"{found.group(1)}hook_v")
+    names = (f"{match.group(1)}hook_pattern", f"{match.group(1)}hook_v")
     return names if all(name in model.bridge.hook_dict for name in names) else ()
 
 
 def attribute(
-    needed: Sequence[str], captured: Mapping[str, torch.Tensor], column: torch.Tensor, target: int
+    hooks: Sequence[str], captured: Mapping[str, torch.Tensor], column: torch.Tensor, target: int
 ) -> Attribution:
-    """Parts of the feature with encoder column `column` at position `target`, by position.
+    """Contribution of each position to the feature with encoder column `column` (D,) at position `target`.
 
-    `captured` has what is `needed`, as `hooks_needed` names it, of one prompt: the pattern (heads, T, T) and values
-    (T, heads of values * d_head).
+    `hooks` are those of `attribution_hooks`; `captured` has their activations on one prompt: the pattern (heads, T, T)
+    and the values (T, key-value heads * d_head).
     """
-    pattern, values = (captured[name].float() for name in needed)
+    pattern, values = (captured[name].float() for name in hooks)
     n_heads = len(pattern)
     column = column.float().view(n_heads, -1)
     values = values.view(len(values), -1, column.shape[1])
     values = values.repeat_interleave(n_heads // values.shape[1], dim=1)
-    parts = torch.einsum("hs,shd,hd->s", pattern[:, target], values, column)
-    return Attribution(parts.tolist(), parts.max().item(), target)
+    contributions = torch.einsum("hs,shd,hd->s", pattern[:, target], values, column)
+    return Attribution(contributions.tolist(), contributions.max().item(), target)

@@ -1,4 +1,4 @@
-"""What of prompts was run at once, for those who count it."""
+"""Size of one forward pass over prompts, for metrics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BatchStats:
-    """Rows of a run, each a prompt or a part of one: `tokens` of all of them, `padded` with the padding."""
+    """`rows` of a forward pass, each a prompt or a part of one; their `tokens` without padding, `padded` with it."""
 
     rows: int
     tokens: int
@@ -14,8 +14,8 @@ class BatchStats:
 
 
 StatsCallback = Callable[[BatchStats], None]
-"""Called after each run."""
+"""Called after each forward pass."""
 
 
 def ignore_stats(_: BatchStats) -> None:
-    """For callers that do not count."""
+    """The callback of callers that collect no metrics."""

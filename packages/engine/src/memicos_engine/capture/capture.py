@@ -41,13 +41,13 @@ def capture(
     """
     names = list(dict.fromkeys(hook_names))
     if any(find_hook_module(model, name) is None for name in names):
-        found = _capture_by_bridge(model, ids, mask, names)
-        return {name: _select_positions(hidden, at) for name, hidden in found.items()}
+        captured = _capture_by_bridge(model, ids, mask, names)
+        return {name: _select_positions(hidden, at) for name, hidden in captured.items()}
     return _capture_by_modules(model, ids, mask, names, at)
 
 
 CapturedActivations = list[dict[str, torch.Tensor]]
-"""Of each prompt, by hook: activations (T, D), or patterns (heads, T, T)."""
+"""One dict per prompt, by hook point: activations (T, D), or attention patterns (heads, T, T)."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class CaptureRequest:
 def capture_nbytes(model: LanguageModel, requests: Sequence[CaptureRequest]) -> int:
     """Memory of the activations of `requests` captured together: every prompt at the hooks of all requests.
 
-    Exact for hooks in the plain module. Of others, which only the bridge runs, the width is not known before the run:
-    the largest width of the model is taken, and every position, because the bridge keeps them all.
+    Exact for hooks in the plain module. For hooks that only the bridge runs it is an upper bound: their width is not
+    known before the run, so the model's largest width is assumed, at every position, because the bridge keeps all.
     """
     names = list(dict.fromkeys(name for request in requests for name in request.hook_names))
     config = model.hf.config.get_text_config(decoder=True)
@@ -102,9 +102,9 @@ def capture_in_slices(
 ) -> Generator[list[CapturedActivations] | None, None, None]:
     """Run the model up to the deepest hook of all requests; yields None between slices, the results at the end.
 
-    A slice has at most `max_tokens()` tokens, padding included, asked for when the slice begins: prompts of about one
-    length together, or a part of a longer prompt. Hooks outside the plain module, and attention patterns, need whole
-    prompts.
+    A slice has at most `max_tokens()` tokens, padding included; `max_tokens` is called when the slice begins. It holds
+    prompts of about one length, or a part of a longer prompt. Hooks outside the plain module, and attention patterns,
+    need whole prompts.
 
     Raises: as `capture`.
     """
@@ -192,7 +192,7 @@ def can_split_prompts(model: LanguageModel, names: Sequence[str]) -> bool:
 def _next_group(
     candidates: Sequence[int], rows: Sequence[tuple[CaptureRequest, Sequence[int]]], max_tokens: int
 ) -> list[int]:
-    """The first `candidates`, by ascending length, that padded have at most `max_tokens`; at least one."""
+    """The first `candidates`, by ascending length, whose padded size is at most `max_tokens`; at least one."""
     n = 1
     while n < len(candidates) and (n + 1) * len(rows[candidates[n]][1]) <= max_tokens:
         n += 1
@@ -200,8 +200,8 @@ def _next_group(
 
 
 Positions = torch.Tensor | tuple[torch.Tensor, ...] | None
-"""What is kept of activations (B, T, D): None all; a tensor (B,) one position of each row, (B, 1, D); indices of rows
-and positions (N,) those pairs, (N, 1, D)."""
+"""Which activations of (B, T, D) are kept. None: all. A tensor (B,): one position of each row, (B, 1, D). A pair of
+index tensors (N,) of rows and positions: those, (N, 1, D)."""
 
 
 def _select_positions(hidden: torch.Tensor, positions: Positions) -> torch.Tensor:
@@ -222,16 +222,16 @@ def _capture_by_modules(
     inputs: Mapping[str, Any] | None = None,
 ) -> dict[str, torch.Tensor]:
     """As `capture`, for hooks in the plain module. `inputs` continues a prompt: see `_continuation_inputs`."""
-    by_name = {name: place for name in names if (place := find_hook_module(model, name)) is not None}
-    places = set(by_name.values())
-    found: dict[HookModule, torch.Tensor] = {}
+    by_name = {name: module for name in names if (module := find_hook_module(model, name)) is not None}
+    modules = set(by_name.values())
+    captured: dict[HookModule, torch.Tensor] = {}
 
-    def keep(place: HookModule, hidden: torch.Tensor) -> None:
-        found[place] = _select_positions(hidden, positions)
-        if len(found) == len(places):
+    def keep(module: HookModule, hidden: torch.Tensor) -> None:
+        captured[module] = _select_positions(hidden, positions)
+        if len(captured) == len(modules):
             raise _AllHooksReached
 
-    handles = [handle for place in places for handle in place.add_hook(partial(keep, place))]
+    handles = [handle for module in modules for handle in module.add_hook(partial(keep, module))]
     try:
         model.hf.base_model(input_ids=ids, attention_mask=mask, use_cache=inputs is not None, **(inputs or {}))
     except _AllHooksReached:
@@ -239,7 +239,7 @@ def _capture_by_modules(
     finally:
         for handle in handles:
             handle.remove()
-    return {name: found[place] for name, place in by_name.items()}
+    return {name: captured[module] for name, module in by_name.items()}
 
 
 def _continuation_inputs(cache: DynamicCache, ids: torch.Tensor, n: int) -> dict[str, Any]:
@@ -265,5 +265,5 @@ def _capture_by_bridge(
         if cache.get(name) is None:
             raise InvalidRequestError(f"Hook '{name}' is not run in this model.")
         if has_position_axis(name) and (cache[name].dim() < 3 or cache[name].shape[:2] != ids.shape):
-            raise InvalidRequestError(f"Hook '{name}' does not have one vector a position.")
+            raise InvalidRequestError(f"Hook '{name}' does not have one vector per position.")
     return {name: cache[name].flatten(2) if has_position_axis(name) else cache[name] for name in names}

@@ -1,4 +1,4 @@
-"""Which positions of a context count."""
+"""Which positions of a context count by a source's recipe."""
 
 import torch
 
@@ -6,10 +6,10 @@ from memicos_engine.sources.recipe import Recipe
 
 
 def ignored_positions(recipe: Recipe, has_bos: bool) -> list[int]:
-    """Positions that mean nothing to the source, whatever the norms there are.
+    """Positions that the recipe ignores whatever the norm of their activations.
 
-    Position 0 of a recipe that prepends BOS is that BOS. Where the model has none to prepend (`has_bos` False) the
-    text begins at position 0, and it counts.
+    Position 0 of a recipe that prepends BOS is that BOS. If the model has no BOS (`has_bos` False), the text begins at
+    position 0, which then counts.
     """
     no_bos = recipe.prepend_bos and not has_bos
     return [position for position in recipe.ignored_positions if not (no_bos and position == 0)]

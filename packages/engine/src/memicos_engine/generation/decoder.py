@@ -1,7 +1,8 @@
-"""Generations written together: one batch, in which rows join and leave between steps.
+"""Continuous batching: one batch of generations, which rows join and leave between steps.
 
-Prompts are first run on their own, in slices where others are being written; then their rows go on in the batch by a
-token a step. Every run gets mask and positions: transformers derives them in `generate` only.
+Prompts are prefilled separately, in slices if other generations are running; then their rows join the batch, which
+generates one token per row and step. Every forward pass gets mask and positions explicitly: transformers derives them
+in `generate` only.
 """
 
 import sys
@@ -27,7 +28,7 @@ from memicos_engine.model.language_model import LanguageModel
 
 @dataclass
 class _BatchRow:
-    """A row of the batch."""
+    """A row of the batch: row `row` of `generation`."""
 
     generation: Generation
     row: int
@@ -35,7 +36,10 @@ class _BatchRow:
 
 @dataclass
 class _PrefillBatch:
-    """Rows whose prompts (B, T), padded on the left, have been run up to column `done`."""
+    """Rows whose prompts (B, T), padded on the left, are prefilled up to column `done`.
+
+    `where` (B, T) marks the positions that are steered; None: all.
+    """
 
     rows: list[_BatchRow]
     pads: list[int]
@@ -47,10 +51,10 @@ class _PrefillBatch:
 
 
 class Decoder:
-    """Writes the generations that join it; not for several threads.
+    """Runs the generations that join it. Not thread-safe.
 
-    There are at most `max_rows` rows, and their keys and values take at most `kv_bytes`; one generation alone may have
-    all it needs. A model that remembers something else than keys and values writes one generation at a time.
+    The batch has at most `max_rows` rows, whose keys and values take at most `kv_bytes`; a single generation may exceed
+    both. A model with another state than keys and values runs one generation at a time.
     """
 
     def __init__(self, model: LanguageModel, max_rows: int, kv_bytes: int) -> None:
@@ -67,26 +71,26 @@ class Decoder:
 
     @property
     def generations(self) -> list[Generation]:
-        """Those that have joined, and neither are done nor have left."""
+        """Generations that have joined and are neither done nor cancelled."""
         rows = [*self._batch, *(self._prefill.rows if self._prefill else [])]
-        there = dict.fromkeys([*(one.generation for one in rows), *self._waiting])
-        return [one for one in there if not one.done]
+        joined = dict.fromkeys([*(row.generation for row in rows), *self._waiting])
+        return [generation for generation in joined if not generation.done]
 
     @property
     def n_batch_rows(self) -> int:
-        """Rows in the batch."""
+        """Number of rows in the batch."""
         return len(self._batch)
 
     @property
     def batch_generations(self) -> list[Generation]:
-        """Those with rows in the batch."""
-        return list(dict.fromkeys(one.generation for one in self._batch))
+        """Generations with rows in the batch."""
+        return list(dict.fromkeys(row.generation for row in self._batch))
 
     @property
     def cache_nbytes(self) -> int:
-        """Memory of keys and values now. May be read from any thread."""
-        prompts = self._prefill
-        return kv_cache_nbytes(self._cache.cache) + (kv_cache_nbytes(prompts.cache) if prompts else 0)
+        """Current memory of keys and values. May be read from any thread."""
+        prefill = self._prefill
+        return kv_cache_nbytes(self._cache.cache) + (kv_cache_nbytes(prefill.cache) if prefill else 0)
 
     @property
     def has_prefill(self) -> bool:
@@ -94,54 +98,54 @@ class Decoder:
 
     @property
     def prefill_generations(self) -> list[Generation]:
-        """Those whose prompts are being run, or wait to be."""
-        running = self._prefill.rows if self._prefill else []
-        return list(dict.fromkeys(one.generation for one in running)) or list(self._waiting)
+        """Generations whose prompts are being prefilled, or wait for it."""
+        rows = self._prefill.rows if self._prefill else []
+        return list(dict.fromkeys(row.generation for row in rows)) or list(self._waiting)
 
     def fits(self, new: Generation) -> bool:
-        """Whether it may join now."""
-        there = [*self.generations, new]
-        if len(there) == 1:
+        """Whether `new` may join now: the limits of rows and memory hold with it."""
+        generations = [*self.generations, new]
+        if len(generations) == 1:
             return True
-        rows = [(one, row) for one in there for row in one.unfinished_rows]
+        rows = [(generation, row) for generation in generations for row in generation.unfinished_rows]
         n_rows = len(rows)
         if not self._shared or n_rows > self._max_rows:
             return False
-        # the longest row so far need not be the one that has most to come
-        so_far = max(len(one.rows[row].ids) + len(one.ids[row]) for one, row in rows)
-        to_come = max(one.n_tokens - len(one.ids[row]) for one, row in rows)
-        return kv_cache_bytes(self._model, n_rows, so_far + to_come) <= self._kv_bytes
+        # the longest row need not be the one with the most tokens to generate
+        longest = max(len(generation.rows[row].ids) + len(generation.ids[row]) for generation, row in rows)
+        remaining = max(generation.n_tokens - len(generation.ids[row]) for generation, row in rows)
+        return kv_cache_bytes(self._model, n_rows, longest + remaining) <= self._kv_bytes
 
     def join(self, new: Generation) -> None:
         self._waiting.append(new)
 
     @torch.inference_mode()
-    def leave(self, gone: Generation) -> None:
-        """It is written no further; its rows in the batch are free at once."""
-        gone.cancelled = True
-        if gone in self._waiting:
-            self._waiting.remove(gone)
-        if self._prefill and all(one.generation.done for one in self._prefill.rows):
+    def leave(self, generation: Generation) -> None:
+        """Cancel a generation and remove its rows from the batch."""
+        generation.cancelled = True
+        if generation in self._waiting:
+            self._waiting.remove(generation)
+        if self._prefill and all(row.generation.done for row in self._prefill.rows):
             self._prefill = None
-        for place in reversed(range(len(self._batch))):
-            if self._batch[place].generation is gone:
-                self._remove(place)
+        for index in reversed(range(len(self._batch))):
+            if self._batch[index].generation is generation:
+                self._remove(index)
 
     @torch.inference_mode()
-    def prefill(self, most: int, ran: StatsCallback = ignore_stats) -> list[Generation]:
-        """Run a slice of at most `most` tokens, padding included, of prompts; one column at least.
+    def prefill(self, max_tokens: int, on_batch: StatsCallback = ignore_stats) -> list[Generation]:
+        """Run a slice of prompts of at most `max_tokens` tokens, padding included, but at least one column.
 
-        Gives those that have their first tokens now.
+        Returns the generations that got their first tokens.
         """
         if self._prefill is None:
-            self._prefill = self._next_prompts(most)
+            self._prefill = self._next_prompts(max_tokens)
         now = self._prefill
         end = now.ids.shape[1]
         if self._shared:
-            end = min(end, now.done + max(1, most // len(now.ids)))
+            end = min(end, now.done + max(1, max_tokens // len(now.ids)))
         columns = slice(now.done, end)
         where = None if now.where is None else now.where[:, columns]
-        with apply_steering([one.generation.steering[one.row] for one in now.rows], where):
+        with apply_steering([row.generation.steering[row.row] for row in now.rows], where):
             output = self._model.hf(
                 input_ids=now.ids[:, columns],
                 attention_mask=now.mask[:, :end],
@@ -150,7 +154,7 @@ class Decoder:
                 use_cache=True,
                 logits_to_keep=1,
             )
-        ran(
+        on_batch(
             BatchStats(
                 len(now.ids), sum(max(0, end - max(now.done, pad)) for pad in now.pads), now.ids[:, columns].numel()
             )
@@ -158,21 +162,21 @@ class Decoder:
         now.done = end
         if end < now.ids.shape[1]:
             return []
-        exact = output.logits[:, -1].float().cpu()
+        logits = output.logits[:, -1].float().cpu()
         first = len(self._batch)
         self._cache.add(now.cache, now.mask.sum(-1).tolist())
-        # not before what may find no memory: until then they are prompts, to whoever asks
+        # only after `add`, which may run out of memory: until then the rows count as prefill
         self._prefill = None
         self._batch += now.rows
-        return self._accept(first, exact)
+        return self._accept(first, logits)
 
     @torch.inference_mode()
     def step(self) -> list[Generation]:
-        """Write one token in every row of the batch. Gives those that have got one."""
-        tokens = [one.generation.ids[one.row][-1] for one in self._batch]
+        """Generate one token in every row of the batch. Returns the generations of these rows."""
+        tokens = [row.generation.ids[row.row][-1] for row in self._batch]
         device = self._model.device
         mask = self._cache.begin()
-        with apply_steering([one.generation.steering[one.row] for one in self._batch]):
+        with apply_steering([row.generation.steering[row.row] for row in self._batch]):
             output = self._model.hf(
                 input_ids=torch.tensor(tokens, device=device)[:, None],
                 attention_mask=mask,
@@ -181,22 +185,22 @@ class Decoder:
                 use_cache=True,
                 logits_to_keep=1,
             )
-        exact = output.logits[:, -1].float().cpu()
+        logits = output.logits[:, -1].float().cpu()
         self._cache.advance()
-        return self._accept(0, exact)
+        return self._accept(0, logits)
 
     def advance(self) -> list[Generation]:
-        """All that waits is run, or a token written where nothing does."""
+        """Prefill all waiting prompts; if there are none, generate one token per row."""
         return self.prefill(sys.maxsize) if self.has_prefill else self.step()
 
-    def _next_prompts(self, most: int) -> _PrefillBatch:
-        """Of those that wait in turn, as many as are run in `most` tokens when padded to one length; one at least."""
+    def _next_prompts(self, max_tokens: int) -> _PrefillBatch:
+        """The first waiting generations with at most `max_tokens` prompt tokens when padded; at least one."""
         chosen: list[Generation] = []
-        for one in self._waiting:
-            rows = _unfinished_rows([*chosen, one])
-            if chosen and len(rows) * max(len(row.ids) for row in rows) > most:
+        for generation in self._waiting:
+            rows = _unfinished_rows([*chosen, generation])
+            if chosen and len(rows) * max(len(row.ids) for row in rows) > max_tokens:
                 break
-            chosen.append(one)
+            chosen.append(generation)
         rows = _unfinished_rows(chosen)
         longest = max(len(row.ids) for row in rows)
         pads = [longest - len(row.ids) for row in rows]
@@ -206,7 +210,7 @@ class Decoder:
             steered_at = [row.mask if row.mask is not None else [True] * len(row.ids) for row in rows]
             where = _pad_left(steered_at, pads, device).bool()
         prompts = _PrefillBatch(
-            rows=[_BatchRow(one, row) for one in chosen for row in one.unfinished_rows],
+            rows=[_BatchRow(generation, row) for generation in chosen for row in generation.unfinished_rows],
             pads=pads,
             ids=_pad_left([row.ids for row in rows], pads, device),
             mask=_pad_left([[1] * len(row.ids) for row in rows], pads, device),
@@ -216,53 +220,53 @@ class Decoder:
         del self._waiting[: len(chosen)]
         return prompts
 
-    def _accept(self, first: int, exact: torch.Tensor) -> list[Generation]:
-        """Let the rows of the batch from `first` on go on after logits (rows, V); what is done leaves the batch."""
+    def _accept(self, first: int, logits: torch.Tensor) -> list[Generation]:
+        """Append a token from `logits` (rows, V) to the batch's rows from `first` on; remove rows that are complete."""
         rows = self._batch[first:]
-        for one, here in zip(rows, exact, strict=True):
-            if not one.generation.done:
+        for row, row_logits in zip(rows, logits, strict=True):
+            if not row.generation.done:
                 try:
-                    one.generation.accept(one.row, here)
+                    row.generation.accept(row.row, row_logits)
                 except InvalidRequestError as error:
-                    one.generation.error = error
-        for place in reversed(range(first, len(self._batch))):
-            one = self._batch[place]
-            if one.generation.done or one.generation.finish_reasons[one.row] is not None:
-                self._remove(place)
-        return list(dict.fromkeys(one.generation for one in rows))
+                    row.generation.error = error
+        for index in reversed(range(first, len(self._batch))):
+            row = self._batch[index]
+            if row.generation.done or row.generation.finish_reasons[row.row] is not None:
+                self._remove(index)
+        return list(dict.fromkeys(row.generation for row in rows))
 
-    def _remove(self, place: int) -> None:
-        """Of the batch; the last row takes its place."""
-        self._cache.remove(place)
+    def _remove(self, index: int) -> None:
+        """Remove a row from the batch; the last row moves to its index."""
+        self._cache.remove(index)
         last = self._batch.pop()
-        if place < len(self._batch):
-            self._batch[place] = last
+        if index < len(self._batch):
+            self._batch[index] = last
 
 
 def _unfinished_rows(generations: Sequence[Generation]) -> list[Row]:
-    return [one.rows[row] for one in generations for row in one.unfinished_rows]
+    return [generation.rows[row] for generation in generations for row in generation.unfinished_rows]
 
 
 def _pad_left(
     rows: Sequence[Sequence[int] | Sequence[bool]], pads: Sequence[int], device: torch.device
 ) -> torch.Tensor:
-    """Rows of one length, zeros on the left."""
-    return torch.tensor([[0] * pad + [int(one) for one in row] for row, pad in zip(rows, pads, strict=True)]).to(device)
+    """Rows as one tensor, with `pads` zeros on the left of each."""
+    return torch.tensor([[0] * pad + list(map(int, row)) for row, pad in zip(rows, pads, strict=True)]).to(device)
 
 
 def new_decoder(model: LanguageModel, *generations: Generation) -> Decoder:
-    """A decoder that these have joined, with room for them."""
-    decoder = Decoder(model, sum(len(one.rows) for one in generations), kv_bytes=0)
-    for one in generations:
-        decoder.join(one)
+    """A decoder that `generations` have joined, with a row for each of theirs."""
+    decoder = Decoder(model, sum(len(generation.rows) for generation in generations), kv_bytes=0)
+    for generation in generations:
+        decoder.join(generation)
     return decoder
 
 
 def generate(model: LanguageModel, *generations: Generation) -> None:
-    """Write them to their end. Raises InvalidRequestError where one cannot go on."""
+    """Run generations to their end. Raises InvalidRequestError if one fails."""
     decoder = new_decoder(model, *generations)
     while decoder.generations:
         decoder.advance()
-    for one in generations:
-        if one.error is not None:
-            raise one.error
+    for generation in generations:
+        if generation.error is not None:
+            raise generation.error

@@ -1,7 +1,7 @@
-"""A text, or several, to be written token by token: what is asked for, and what is written so far.
+"""The state of a generation: its prompts and settings, and the tokens generated so far.
 
-The rows of a request differ in prompt and in what they are steered with; STEERED and DEFAULT are two of them. They are
-written by a `Decoder`, beside those of other requests.
+The rows of a request differ in prompt and steering; STEERED and DEFAULT are two rows. A `Decoder` runs them in one
+batch with the rows of other requests.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ FinishReason = Literal["length", "eos"]
 
 @dataclass(frozen=True)
 class Row:
-    """A prompt and what steers it. `mask`, one a token of the prompt, is False where it is not steered.
+    """A prompt and its steering vectors. `mask` has one entry per prompt token: False where it is not steered.
 
     Generated tokens are always steered.
     """
@@ -34,22 +34,22 @@ class Row:
 
 @dataclass(frozen=True)
 class CompletedText:
-    """A complete row: its tokens, an ending EOS included, why it ended, and their log-probabilities where asked for."""
+    """A complete row: its tokens with the final EOS, why it ended, and log-probabilities if they were requested."""
 
     ids: Sequence[int]
     finish_reason: FinishReason
     logprobs: Sequence[Logprob]
 
     def first(self, n_tokens: int) -> "CompletedText | None":
-        """What had been written if no more than `n_tokens` had been asked for; None where that is not known."""
+        """The text that a limit of `n_tokens` would have given; None if this text is too short to tell."""
         if len(self.ids) < n_tokens and self.finish_reason == "length":
             return None
-        ended = self.finish_reason if len(self.ids) <= n_tokens else "length"
-        return CompletedText(self.ids[:n_tokens], ended, self.logprobs[:n_tokens])
+        finish_reason = self.finish_reason if len(self.ids) <= n_tokens else "length"
+        return CompletedText(self.ids[:n_tokens], finish_reason, self.logprobs[:n_tokens])
 
 
 def kv_cache_bytes(model: LanguageModel, n_rows: int, n_positions: int) -> int:
-    """Memory for keys and values of so many rows and positions, were every layer to keep all of them."""
+    """Memory for keys and values of `n_rows` rows of `n_positions`, if every layer keeps all positions."""
     config = model.hf.config.get_text_config(decoder=True)
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     d_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -57,15 +57,15 @@ def kv_cache_bytes(model: LanguageModel, n_rows: int, n_positions: int) -> int:
 
 
 class Generation:
-    """A request being written. Lists are by row.
+    """The generation of one request. Lists have one entry per row.
 
-    `ids`: tokens written so far, an ending EOS included; `ended`: why a row is complete, None while it is not;
-    `eos`: tokens that end a row; `logprobs`: one a written token where `sampling` asks for them; `logits` (V,): of a
-    row's last step, float32; `error`: why it cannot go on; `stopped`: nobody wants the rest. A row's tokens do not
-    depend on other rows. Rows that are `known` need not be written.
+    `ids`: tokens generated so far, with the final EOS; `finish_reasons`: why a row is complete, None if it isn't;
+    `eos`: tokens that end a row; `logprobs`: one entry per generated token if `sampling` requests them; `logits` (V,):
+    of a row's last step, float32; `error`: why the generation failed; `cancelled`: the rest is not needed. A row's
+    tokens do not depend on other rows. `known` are completed rows from a cache, which are not generated again.
 
     Raises:
-        InvalidRequestError: prompt and completion exceed the model's context or `kv_bytes`; or as `steering.changes`.
+        InvalidRequestError: prompt and completion exceed the model's context or `kv_bytes`; or as `steering_plan`.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Generation:
         needed = kv_cache_bytes(model, len(rows), longest + n_tokens)
         if needed > kv_bytes:
             raise InvalidRequestError(
-                f"Keys and values of this request need {needed:,} bytes; {kv_bytes:,} are set aside. "
+                f"Keys and values of this request need {needed:,} bytes; {kv_bytes:,} are available. "
                 "Ask for fewer tokens or a shorter prompt."
             )
         self.rows = rows
@@ -99,9 +99,9 @@ class Generation:
         self.cancelled = False
         self.steering = [steering_plan(model, row.steers) for row in rows]
         self.eos = model.eos_token_ids
-        for row, written in (known or {}).items():
-            self.ids[row], self.finish_reasons[row] = list(written.ids), written.finish_reason
-            self.logprobs[row] = list(written.logprobs)
+        for row, text in (known or {}).items():
+            self.ids[row], self.finish_reasons[row] = list(text.ids), text.finish_reason
+            self.logprobs[row] = list(text.logprobs)
         self.sampling = sampling
         self._samplers = [Sampler(sampling, row.ids) for row in rows]
 
@@ -111,20 +111,20 @@ class Generation:
 
     @property
     def unfinished_rows(self) -> list[int]:
-        """Those that are still to be written."""
-        return [row for row, ended in enumerate(self.finish_reasons) if ended is None]
+        """Indices of the rows that are not complete."""
+        return [row for row, finish_reason in enumerate(self.finish_reasons) if finish_reason is None]
 
     def result(self, row: int) -> CompletedText:
-        """Of a row that has ended."""
-        ended = self.finish_reasons[row]
-        assert ended is not None
-        return CompletedText(self.ids[row], ended, self.logprobs[row])
+        """The text of a complete row."""
+        finish_reason = self.finish_reasons[row]
+        assert finish_reason is not None
+        return CompletedText(self.ids[row], finish_reason, self.logprobs[row])
 
     def accept(self, row: int, logits: torch.Tensor) -> int:
-        """The token that `row` goes on with after `logits` (V,), float32 on the CPU.
+        """Choose the next token of `row` from `logits` (V,), float32 on the CPU, and append it.
 
         Raises:
-            InvalidRequestError: logits are not finite any more.
+            InvalidRequestError: logits are not finite.
         """
         token = self._samplers[row].choose(logits)
         self.logits[row] = logits

@@ -1,4 +1,4 @@
-"""The text of tokens while they are being written, a piece at a time."""
+"""Decode tokens to text incrementally, while they are generated."""
 
 import re
 from collections.abc import Sequence
@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from memicos_engine.model.language_model import LanguageModel
 
 _CONTEXT_TOKENS = 16
-"""How many tokens before new ones are decoded with them: enough for how decoders join two tokens."""
+"""Tokens before the new ones that are decoded with them, enough for how tokenizers join adjacent tokens."""
 _REPLACEMENT_CHARACTER = "\ufffd"
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 class IncrementalDetokenizer:
-    """What tokens add to the text of `prefix_ids`, special tokens included.
+    """Decodes tokens that continue `prefix_ids`, special tokens included.
 
-    Decoders treat the start of a text apart (SentencePiece drops its first space), so tokens are decoded with some of
-    those before them, and one costs the same however many there are already. A token is held back while what it reads
-    as may change: its last character has bytes still to come, or it stands for a single byte, as SentencePiece's
-    `<0x0A>` do, which decoders read as characters where all bytes in a row make some, and otherwise not at all.
+    Tokenizers decode the start of a text differently (SentencePiece drops its first space), so tokens are decoded
+    together with the _CONTEXT_TOKENS before them, at a constant cost per token. A token is held back while its text may
+    change: its last character is incomplete, or it is a byte token such as SentencePiece's `<0x0A>`, which decodes to a
+    character only together with the adjacent byte tokens.
     """
 
     def __init__(self, model: LanguageModel, prefix_ids: Sequence[int]) -> None:
@@ -27,19 +27,19 @@ class IncrementalDetokenizer:
         self._held: list[int] = []
 
     def add(self, ids: Sequence[int], ended: bool) -> str:
-        """What is known of the text beyond what was given before; with `ended`, after which no more come, all of it."""
+        """Add tokens; return the new text that is final. With `ended` no tokens follow, and all text is returned."""
         self._held += ids
         if not self._held:
             return ""
-        both = [*self._before, *self._held]
-        known, whole = self._known, self._model.decode(both)
-        if not whole.startswith(known):
-            # the text so far ends inside a character that is completed now
+        window = [*self._before, *self._held]
+        known, text = self._known, self._model.decode(window)
+        if not text.startswith(known):
+            # the known text ends inside a character that the new tokens complete
             known = known.rstrip(_REPLACEMENT_CHARACTER)
-        new = whole[len(known) :]
+        new = text[len(known) :]
         if not ended and (new.endswith(_REPLACEMENT_CHARACTER) or self._is_byte(self._held[-1])):
             return ""
-        self._before, self._held = both[-_CONTEXT_TOKENS:], []
+        self._before, self._held = window[-_CONTEXT_TOKENS:], []
         self._known = self._model.decode(self._before)
         return new
 

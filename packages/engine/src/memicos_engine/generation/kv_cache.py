@@ -1,7 +1,7 @@
-"""What a model remembers of rows that are written side by side: they end at one column, whatever their lengths.
+"""Keys and values of a batch whose rows join and leave: all rows end at the same column, whatever their lengths.
 
-What a row has before its beginning is masked, as padding on the left is. So rows join and leave while others go on, and
-transformers makes its masks, of sliding windows too, as for any padded batch: columns differ by what positions differ.
+The columns before a row's beginning are masked, like padding on the left. transformers can therefore make its attention
+masks, those of sliding windows too, as for any padded batch: the distance of two columns is that of their positions.
 """
 
 from collections.abc import Sequence
@@ -12,42 +12,42 @@ from transformers import Cache, DynamicCache, PreTrainedConfig
 from transformers.cache_utils import CacheLayerMixin, DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
 
 _SPARE_COLUMNS = 64
-"""Columns that buffers get beyond what is needed when they grow."""
+"""Spare columns that buffers get when they grow."""
 
 
 def supports_row_batching(config: PreTrainedConfig) -> bool:
-    """Whether all that the model remembers are keys and values; others have a state that goes with one batch."""
+    """Whether the model's only state are keys and values; another state belongs to one fixed batch."""
     kinds = (DynamicLayer, DynamicSlidingWindowLayer, DummyLayer)
     return all(type(layer) in kinds for layer in DynamicCache(config=config).layers)
 
 
 def kv_cache_nbytes(cache: Cache) -> int:
     """Memory of the keys and values of all layers."""
-    both = (getattr(layer, name, None) for layer in cache.layers for name in ("keys", "values"))
-    return sum(one.nbytes for one in both if one is not None)
+    tensors = (getattr(layer, name, None) for layer in cache.layers for name in ("keys", "values"))
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
 
 class BatchCache(Protocol):
-    """`cache` is what the model is given; `lengths` are the rows' own, in their order."""
+    """`cache` is passed to the model; `lengths` are the number of tokens of each row."""
 
     cache: Cache
     lengths: list[int]
 
     def add(self, filled: Cache, lengths: Sequence[int]) -> None:
-        """Further rows: those of `filled`, a DynamicCache padded on the left, which have `lengths` without padding."""
+        """Add the rows of `filled`, a DynamicCache padded on the left; `lengths` are theirs without padding."""
 
     def begin(self) -> torch.Tensor | None:
-        """Room for one column more, and its mask (rows, columns with it); None where no row is padded."""
+        """Make room for one more column; return the mask (rows, columns + 1), None if no row is padded."""
 
     def advance(self) -> None:
-        """The column that the model has written is in use."""
+        """Include the column that the model has written."""
 
     def remove(self, row: int) -> None:
-        """The last row takes its place."""
+        """Remove a row; the last row moves to its index."""
 
 
 class SingleGenerationCache:
-    """Rows of one `add`, for any model; to be used again when all are gone."""
+    """The rows of one `add`, for any model. Reusable once all rows are removed."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -70,13 +70,13 @@ class SingleGenerationCache:
         order = list(range(len(self.lengths) - 1))
         if row < len(order):
             order[row] = len(order)
-        self.lengths = [self.lengths[one] for one in order]
+        self.lengths = [self.lengths[index] for index in order]
         kept: Any = torch.tensor(order, dtype=torch.long, device=self._device)
         self.cache.reorder_cache(kept)
 
 
 def _padding_mask(lengths: Sequence[int], columns: int, device: torch.device) -> torch.Tensor | None:
-    """(rows, columns + 1) of those that are no padding; None where all are."""
+    """Mask (rows, columns + 1), 0 at padding; None if no row is padded."""
     if min(lengths) == columns:
         return None
     begins = torch.tensor([columns - length for length in lengths], device=device)
@@ -84,10 +84,10 @@ def _padding_mask(lengths: Sequence[int], columns: int, device: torch.device) ->
 
 
 class _RightAlignedLayer(CacheLayerMixin):
-    """A layer's keys and values, (rows, heads, columns, d_head), of which `rows` and columns `first` up to `end` are in
-    use.
+    """A layer's buffers of keys and values (rows, heads, columns, d_head).
 
-    Each layer has its own place for them: where memory ends in the middle of moving all, each is still right.
+    In use are the first `rows` rows and the columns from `first` up to `end`. Each layer has its own buffers and
+    bounds, so that a layer stays valid if memory runs out while others are resized.
     """
 
     is_sliding = False
@@ -103,7 +103,7 @@ class _RightAlignedLayer(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write the next column; gives all columns in use and it."""
+        """Write the next column; return the keys and values in use, with that column."""
         keys, values = self.both
         n, first, end = self.rows, self.first, self.end
         keys[:n, :, end : end + 1] = key_states
@@ -116,7 +116,7 @@ class _RightAlignedLayer(CacheLayerMixin):
         return self.keys, self.values
 
     def resize(self, rows: int, columns: int, start: int) -> None:
-        """Buffers of another size; the columns in use begin at `start`."""
+        """Replace the buffers by larger or smaller ones, in which the columns in use begin at `start`."""
         end = start + self.end - self.first
         resized = []
         for old in self.both if self.is_initialized else ():
@@ -128,7 +128,7 @@ class _RightAlignedLayer(CacheLayerMixin):
         self.first, self.end = start, end
 
     def put(self, row: int, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """A row's (heads, T, d_head), up to the last column in use. Nothing stays of who had the row before."""
+        """Write a row's keys and values (heads, T, d_head), ending at the last column in use; zeros before them."""
         end = self.end
         for buffer, new in zip(self.both, (keys, values), strict=True):
             buffer[row, :, : end - new.shape[1]] = 0
@@ -149,39 +149,39 @@ class _RightAlignedLayer(CacheLayerMixin):
 
 
 class RightAlignedCache:
-    """Rows that come and go, for models that are `alignable`."""
+    """Rows that join and leave, for models with `supports_row_batching`."""
 
     def __init__(self, config: PreTrainedConfig, device: torch.device) -> None:
         self._rows = self._columns = 0
-        """That every layer has room for."""
+        """Rows and columns that the buffers of every layer have."""
         self._device = device
         layers = [
-            one if isinstance(one, DummyLayer) else _RightAlignedLayer() for one in DynamicCache(config=config).layers
+            layer if isinstance(layer, DummyLayer) else _RightAlignedLayer()
+            for layer in DynamicCache(config=config).layers
         ]
-        self._layers = [one for one in layers if isinstance(one, _RightAlignedLayer)]
+        self._layers = [layer for layer in layers if isinstance(layer, _RightAlignedLayer)]
         self.cache: Cache = Cache(layers=list(layers))
         self.lengths: list[int] = []
 
     def add(self, filled: Cache, lengths: Sequence[int]) -> None:
-        """Further rows: those of `filled`, a DynamicCache padded on the left, which have `lengths` without padding."""
-        both = zip(self.cache.layers, filled.layers, strict=True)
+        """As `BatchCache.add`."""
         pairs = [
-            (here, there)
-            for here, there in both
-            if isinstance(here, _RightAlignedLayer) and isinstance(there, DynamicLayer) and there.keys is not None
+            (own, new)
+            for own, new in zip(self.cache.layers, filled.layers, strict=True)
+            if isinstance(own, _RightAlignedLayer) and isinstance(new, DynamicLayer) and new.keys is not None
         ]
-        for here, there in pairs:
-            if not here.is_initialized:
-                assert there.keys is not None and there.values is not None
-                here.lazy_initialization(there.keys, there.values)
+        for own, new in pairs:
+            if not own.is_initialized:
+                assert new.keys is not None and new.values is not None
+                own.lazy_initialization(new.keys, new.values)
         self._make_room(len(self.lengths) + len(lengths), max(lengths))
         for row, length in enumerate(lengths):
-            for here, there in pairs:
-                assert there.keys is not None and there.values is not None
-                kept = min(length, there.keys.shape[2])  # a sliding window keeps fewer
-                here.put(len(self.lengths), there.keys[row, :, -kept:], there.values[row, :, -kept:])
+            for own, new in pairs:
+                assert new.keys is not None and new.values is not None
+                kept = min(length, new.keys.shape[2])  # a sliding window keeps fewer
+                own.put(len(self.lengths), new.keys[row, :, -kept:], new.values[row, :, -kept:])
             self.lengths.append(length)
-        self._in_use()
+        self._update_bounds()
 
     def begin(self) -> torch.Tensor | None:
         self._make_room(len(self.lengths), 0)
@@ -200,17 +200,17 @@ class RightAlignedCache:
                     layer.copy(last, row)
         self.lengths[row] = self.lengths[last]
         self.lengths.pop()
-        self._in_use()
+        self._update_bounds()
         if not self.lengths:
             self._resize(0, 0, 0)
 
-    def _in_use(self) -> None:
+    def _update_bounds(self) -> None:
         for layer in self._layers:
             layer.rows = len(self.lengths)
             layer.first = layer.end - max(self.lengths, default=0)
 
     def _make_room(self, rows: int, longest: int) -> None:
-        """For so many rows, for one of length `longest` before the last column in use, and for a column after it."""
+        """Grow the buffers for `rows` rows, `longest` columns up to the last one in use, and one column more."""
         end = min((layer.end for layer in self._layers), default=0)
         if (
             rows <= self._rows
@@ -223,7 +223,7 @@ class RightAlignedCache:
         self._resize(rows, start + used + _SPARE_COLUMNS, start)
 
     def _resize(self, rows: int, columns: int, start: int) -> None:
-        self._rows = self._columns = 0  # until all have it
+        self._rows = self._columns = 0  # until every layer is resized
         for layer in self._layers:
             layer.resize(rows, columns, start)
         self._rows, self._columns = rows, columns

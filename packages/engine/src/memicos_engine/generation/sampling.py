@@ -1,4 +1,4 @@
-"""The next token from its logits."""
+"""Choose the next token from logits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from memicos_engine.errors import InvalidRequestError
 class Sampling:
     """How tokens are chosen.
 
-    `temperature` 0 takes the most probable token, others divide the logits. `freq_penalty` times the count of each
-    token so far, prompt included, comes off what that gives, as in TransformerLens; only where both are above 0.
-    `n_logprobs` is how many alternatives are kept for each token; 0 keeps no log-probabilities.
+    `temperature` 0 takes the most probable token; any other value divides the logits. `freq_penalty` times the count of
+    each token so far, prompt included, is then subtracted, as in TransformerLens; only if both are above 0.
+    `n_logprobs` is the number of alternatives that are recorded for each token; 0 records no log-probabilities.
     """
 
     temperature: float = 0.0
@@ -25,7 +25,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Logprob:
-    """Natural logarithms of the model's probabilities, before temperature and penalty; `top` are the largest."""
+    """Natural logarithms of the model's probabilities before temperature and penalty; `top` has the largest ones."""
 
     token: int
     logprob: float
@@ -33,7 +33,7 @@ class Logprob:
 
 
 class Sampler:
-    """Chooses the tokens of one row, with a random generator of its own: other rows do not change them."""
+    """Chooses the tokens of one row, with its own random generator, so that other rows do not affect them."""
 
     def __init__(self, sampling: Sampling, prompt: Sequence[int]) -> None:
         self._sampling = sampling
@@ -55,12 +55,12 @@ class Sampler:
         return token
 
     def _sample(self, logits: torch.Tensor) -> int:
-        exact = logits.double()  # holds any temperature that a request can name
-        scores = (exact - exact.max()) / self._sampling.temperature
+        precise = logits.double()  # float64 holds every temperature that a request can have
+        scores = (precise - precise.max()) / self._sampling.temperature
         if self._sampling.freq_penalty > 0:
             counts = torch.bincount(torch.tensor(self._tokens, dtype=torch.long), minlength=len(logits))
             scores = scores - self._sampling.freq_penalty * counts.double()
-        # any penalty and temperature are numbers; together they may take every token to minus infinity
+        # a large penalty and a low temperature together may give minus infinity for every token
         weights = scores.clamp(min=-1e300).softmax(-1)
         return int(torch.multinomial(weights, 1, generator=self._random))
 

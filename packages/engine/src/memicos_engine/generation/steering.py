@@ -1,10 +1,10 @@
-"""Directions that change a model's activations as it runs.
+"""Steering: change a model's activations along directions during its forward passes.
 
 With h the activation at a position, v the direction, u = v / |v| and c the strength: SIMPLE_ADDITIVE gives h + c v;
 ORTHOGONAL_DECOMP multiplies h's component along v by c, h + (c - 1) (h.u) u; PROJECTION_CAP keeps that component from
 exceeding c, h + (min(h.u, c) - h.u) u.
-Each direction acts once, at its own hook. Those at one place (`hook_resid_pre` of a layer is `hook_resid_post` of the
-one before) act in the order given, each on what the one before it left.
+Each direction acts once, at its own hook. Directions at the same activations (`hook_resid_pre` of a layer is
+`hook_resid_post` of the layer before) are applied in their order, each to the result of the one before.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ Method = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP", "PROJECTION_CAP"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 _ActivationChange = Callable[[torch.Tensor], torch.Tensor]
-"""From activations (T, D) of a row to what takes their place."""
+"""Maps a row's activations (T, D) to those that replace them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +32,8 @@ class SteeringVector:
     """A direction (D,) with its strength at a hook; kept as float32 on the CPU.
 
     Raises:
-        InvalidRequestError: an unknown method, numbers that are not finite, or a zero vector where its direction
-            counts.
+        InvalidRequestError: the method is unknown, numbers are not finite, or the vector is zero and the method needs
+            its direction.
     """
 
     hook: str
@@ -46,55 +46,58 @@ class SteeringVector:
     ) -> None:
         if method not in METHODS:
             raise InvalidRequestError(f"Unknown steering method '{method}'; there are {', '.join(METHODS)}.")
-        # a copy: a row of a source's weights would keep all of them in memory
-        kept = torch.as_tensor(vector, dtype=torch.float32, device="cpu").detach().clone()
-        used = strength * (kept if method == "SIMPLE_ADDITIVE" else torch.ones(1))
-        if not (kept.isfinite().all() and used.isfinite().all()):
+        # a copy: a view of a source's weights would keep all of them in memory
+        direction = torch.as_tensor(vector, dtype=torch.float32, device="cpu").detach().clone()
+        step = strength * (direction if method == "SIMPLE_ADDITIVE" else torch.ones(1))
+        if not (direction.isfinite().all() and step.isfinite().all()):
             raise InvalidRequestError(f"The direction at {hook} times its strength is not finite in float32.")
         if method != "SIMPLE_ADDITIVE":
-            _check_nonzero(kept, hook)
+            _check_nonzero(direction, hook)
         object.__setattr__(self, "hook", hook)
-        object.__setattr__(self, "vector", kept)
+        object.__setattr__(self, "vector", direction)
         object.__setattr__(self, "strength", strength)
         object.__setattr__(self, "method", method)
 
     def normalized(self) -> "SteeringVector":
-        """With the direction scaled to length 1. Raises InvalidRequestError for a zero vector."""
+        """A copy with the direction scaled to length 1. Raises InvalidRequestError for a zero vector."""
         _check_nonzero(self.vector, self.hook)
         return SteeringVector(self.hook, _normalize(self.vector), self.strength, self.method)
 
 
 SteeringPlan = Mapping[HookModule, Sequence[_ActivationChange]]
-"""What a row is steered with, by place."""
+"""The changes of a row's activations, by module."""
 
 
 def steering_plan(model: LanguageModel, steers: Sequence[SteeringVector]) -> SteeringPlan:
-    """Directions on the model's device, by their places.
+    """The changes that `steers` make, by module, with directions on the model's device.
 
     Raises:
-        InvalidRequestError: a hook that cannot be steered, a direction of another width than the activations there,
-            or too long.
+        InvalidRequestError: a hook cannot be steered, or a direction has another width than the activations there, or
+            is too long.
     """
-    by_place: dict[HookModule, list[SteeringVector]] = {}
+    by_module: dict[HookModule, list[SteeringVector]] = {}
     for steer in steers:
-        place, width = hook_points.steering_module(model, steer.hook)
+        module, width = hook_points.steering_module(model, steer.hook)
         hook_points.check_width(steer.hook, "The steering vector", len(steer.vector), width)
         _check_square(steer)
-        by_place.setdefault(place, []).append(steer)
-    return {place: _module_changes(here, model.device) for place, here in by_place.items()}
+        by_module.setdefault(module, []).append(steer)
+    return {module: _module_changes(vectors, model.device) for module, vectors in by_module.items()}
 
 
 @contextmanager
 def apply_steering(rows: Sequence[SteeringPlan], where: torch.Tensor | None = None) -> Iterator[None]:
-    """Steer the rows of a batch in every run inside; `where` (B, T) says at which positions, None at all."""
-    by_place: dict[HookModule, dict[int, Sequence[_ActivationChange]]] = {}
-    for row, by in enumerate(rows):
-        for place, here in by.items():
-            by_place.setdefault(place, {})[row] = here
+    """Steer the rows of a batch in every forward pass inside the context.
+
+    `where` (B, T) marks the positions that are steered; None: all.
+    """
+    by_module: dict[HookModule, dict[int, Sequence[_ActivationChange]]] = {}
+    for row, plan in enumerate(rows):
+        for module, changes in plan.items():
+            by_module.setdefault(module, {})[row] = changes
     handles = []
     try:
-        for place, found in by_place.items():
-            handles += place.add_hook(partial(_apply_changes, rows=found, where=where))
+        for module, changes_by_row in by_module.items():
+            handles += module.add_hook(partial(_apply_changes, rows=changes_by_row, where=where))
         yield
     finally:
         for handle in handles:
@@ -102,8 +105,8 @@ def apply_steering(rows: Sequence[SteeringPlan], where: torch.Tensor | None = No
 
 
 def _module_changes(steers: Sequence[SteeringVector], device: torch.device) -> list[_ActivationChange]:
-    """One change a direction, but additive ones that follow one another become one."""
-    found: list[_ActivationChange] = []
+    """One change per direction; consecutive additive directions are summed into one change."""
+    changes: list[_ActivationChange] = []
     total: torch.Tensor | None = None
     for steer in steers:
         if steer.method == "SIMPLE_ADDITIVE":
@@ -111,28 +114,28 @@ def _module_changes(steers: Sequence[SteeringVector], device: torch.device) -> l
             total = step if total is None else total + step
             continue
         if total is not None:
-            found.append(partial(_add, step=total.to(device)))
+            changes.append(partial(_add, step=total.to(device)))
             total = None
         unit = _normalize(steer.vector).to(device)
         if steer.method == "ORTHOGONAL_DECOMP":
-            found.append(partial(_scale_component, unit=unit, extra=steer.strength - 1))
+            changes.append(partial(_scale_component, unit=unit, extra=steer.strength - 1))
         else:
-            found.append(partial(_cap_component, unit=unit, most=steer.strength))
+            changes.append(partial(_cap_component, unit=unit, most=steer.strength))
     if total is not None:
-        found.append(partial(_add, step=total.to(device)))
-    return found
+        changes.append(partial(_add, step=total.to(device)))
+    return changes
 
 
 def _apply_changes(
     hidden: torch.Tensor, rows: Mapping[int, Sequence[_ActivationChange]], where: torch.Tensor | None
 ) -> torch.Tensor:
-    """`hidden` (B, T, D) with each of `rows` changed at `where`."""
+    """`hidden` (B, T, D) with the changes of `rows` applied at `where`."""
     result = hidden.clone()
     for row, changes in rows.items():
-        here = hidden[row]
+        changed = hidden[row]
         for change in changes:
-            here = change(here)
-        result[row] = here if where is None else torch.where(where[row, :, None], here, hidden[row])
+            changed = change(changed)
+        result[row] = changed if where is None else torch.where(where[row, :, None], changed, hidden[row])
     return result
 
 
@@ -151,14 +154,14 @@ def _cap_component(hidden: torch.Tensor, unit: torch.Tensor, most: float) -> tor
 
 
 def _normalize(vector: torch.Tensor) -> torch.Tensor:
-    precise = vector.double()  # the square of a small or large float32 is none
+    precise = vector.double()  # squares of very small or large float32 numbers under- or overflow
     return (precise / precise.norm()).float()
 
 
 def _check_square(steer: SteeringVector) -> None:
-    """Norms square what they get: where that overflows they give zeros, and any token is as likely as any other."""
+    """Raises InvalidRequestError if the square overflows: norms would be infinite, and all tokens equally likely."""
     step = steer.strength * (steer.vector if steer.method == "SIMPLE_ADDITIVE" else torch.ones(1))
-    if steer.method != "PROJECTION_CAP" and not step.square().sum().isfinite():  # a cap only takes away
+    if steer.method != "PROJECTION_CAP" and not step.square().sum().isfinite():  # a cap only reduces activations
         raise InvalidRequestError(
             f"The direction at {steer.hook} times its strength is so long that its square is not finite."
         )

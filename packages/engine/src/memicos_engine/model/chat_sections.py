@@ -1,9 +1,9 @@
-"""Which token of a written conversation belongs to which message, and to which part of it.
+"""Assign each token of a rendered chat to a message and to its header, content or footer.
 
-A template is a program, so parts are found by running it. Contents are told by marks: characters that occur nowhere
-else are put around each content, and show in the written text where it went. A special token in a content is content,
-whatever it is elsewhere. What stands between two contents is the footer of one message and the header of the next; the
-footer is what the template writes behind a conversation that ends there.
+A chat template is a program, so sections are found by running it. Each content is enclosed in marker characters that
+occur nowhere else; their positions in the rendered text are the bounds of the content. A special token inside a content
+counts as content. Text between two contents is the footer of one message and the header of the next; the footer is what
+the template renders after a conversation that ends with that message.
 """
 
 import re
@@ -20,15 +20,19 @@ from memicos_engine.model.language_model import LanguageModel
 SectionKind = Literal["header", "content", "footer", "scaffold"]
 Message = Mapping[str, str]
 ChatRenderer = Callable[[Sequence[Message], bool], str]
-"""From messages, and whether the assistant's turn is opened, to text."""
+"""Renders messages as text; the second argument says whether to open the assistant's turn."""
 
-_FIRST_MARK = 0xF0000
-"""Where a plane of characters begins that are nobody's."""
+_FIRST_MARKER = 0xF0000
+"""First code point of Unicode's private use planes, which no text normally contains."""
 
 
 @dataclass(frozen=True)
 class TokenSection:
-    """`message` is None in a scaffold: a BOS, a system message of the template's own, the opened assistant's turn."""
+    """The section of a token.
+
+    `message` is the index of its message; None in a scaffold: BOS, the template's own system message, the opened
+    assistant's turn.
+    """
 
     kind: SectionKind
     message: int | None
@@ -36,7 +40,7 @@ class TokenSection:
 
 @dataclass(frozen=True)
 class SectionedChat:
-    """A conversation as text and tokens; `places`: one a token, that of most of its characters."""
+    """A conversation as text and tokens. `sections` has one entry per token: the section of most of its characters."""
 
     text: str
     ids: list[int]
@@ -50,122 +54,126 @@ def split_sections(
     options: Mapping[str, Any] | None = None,
     check: Callable[[list[int]], None] = lambda ids: None,
 ) -> SectionedChat:
-    """`messages` as `chat.render` reads them, with the place of each token.
+    """Render `messages` with the chat template and find the section of each token.
 
-    `check` is called with the tokens before their places are looked for, which takes several runs of the template.
+    `check` is called with the token ids before the sections are searched for, which takes several runs of the template.
 
-    A content that the template rewrites (more than trimming it, or cutting off its beginning or end) can't be
-    followed, and is looked for word by word; where that fails it belongs to what is around it.
+    The markers are lost where a template rewrites a content (more than trimming it, or cutting off its beginning or
+    end). Such a content is searched for as a substring; if it isn't found, it belongs to the sections around it.
 
     Raises:
-        InvalidRequestError: as `chat.write`, or a tokenizer that doesn't say where its tokens are.
+        InvalidRequestError: as `render_chat`, or the tokenizer gives no character offsets.
     """
     if not model.tokenizer.is_fast:
-        raise InvalidRequestError("This model's tokenizer does not say where in a text its tokens are.")
+        raise InvalidRequestError(
+            "This model's tokenizer gives no character offsets of its tokens, so chat sections cannot be found."
+        )
 
-    def writer(some: Sequence[Message], generation: bool) -> str:
-        return render_chat(model, some, generation, options)
+    def render(chat: Sequence[Message], open_assistant_turn: bool) -> str:
+        return render_chat(model, chat, open_assistant_turn, options)
 
-    text = writer(messages, add_generation_prompt)
-    cut: Any = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    ids: list[int] = cut["input_ids"]
+    text = render(messages, add_generation_prompt)
+    encoding: Any = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids: list[int] = encoding["input_ids"]
     check(ids)
     bos = "" if model.bos_token_id is None else model.decode([model.bos_token_id])
-    parts = _section_starts(writer, messages, text, add_generation_prompt, bos)
-    return SectionedChat(text, ids, [_section_at(parts, first, end) for first, end in cut["offset_mapping"]])
+    starts = _section_starts(render, messages, text, add_generation_prompt, bos)
+    return SectionedChat(text, ids, [_section_at(starts, first, end) for first, end in encoding["offset_mapping"]])
 
 
 def _section_starts(
-    writer: ChatRenderer, messages: Sequence[Message], text: str, generation: bool, bos: str
+    render: ChatRenderer, messages: Sequence[Message], text: str, generation: bool, bos: str
 ) -> list[tuple[int, TokenSection]]:
-    """The parts of `text` in order, each from its first character on; the first from 0."""
-    found = _content_ranges(writer, messages, text, generation)
-    order = sorted((first, end, i) for i, (first, end) in found.items())
+    """(index of the first character, section) of each section of `text`, in order; the first index is 0."""
+    ranges = _content_ranges(render, messages, text, generation)
+    order = sorted((first, end, i) for i, (first, end) in ranges.items())
     if not order:
         return [(0, TokenSection("scaffold", None))]
     first, _, i = order[0]
-    header = _header(writer, messages[i])
+    header = _header(render, messages[i])
     if header and text[:first].endswith(header):
         begin = first - len(header)
     else:
         begin = len(bos) if bos and text.startswith(bos) else 0
-    parts = [(0, TokenSection("scaffold", None)), (begin, TokenSection("header", i))]
+    sections = [(0, TokenSection("scaffold", None)), (begin, TokenSection("header", i))]
     footers: dict[str, str] = {}
     for (first, end, i), following in zip(order, [*order[1:], None], strict=True):
         role = messages[i]["role"]
         if role not in footers:
-            footers[role] = _footer(writer, messages[: i + 1])
+            footers[role] = _footer(render, messages[: i + 1])
         gap = text[end : following[0] if following else None]
-        behind = end + _common_prefix_length(gap, footers[role])
-        parts += [(first, TokenSection("content", i)), (end, TokenSection("footer", i))]
-        parts.append((behind, TokenSection("header", following[2]) if following else TokenSection("scaffold", None)))
-    return parts
+        footer_end = end + _common_prefix_length(gap, footers[role])
+        sections += [(first, TokenSection("content", i)), (end, TokenSection("footer", i))]
+        sections.append(
+            (footer_end, TokenSection("header", following[2]) if following else TokenSection("scaffold", None))
+        )
+    return sections
 
 
-def _section_at(parts: Sequence[tuple[int, TokenSection]], first: int, end: int) -> TokenSection:
-    """The place of most of the characters from `first` to `end`; of as many, the later."""
-    number = bisect_right(parts, first, key=itemgetter(0)) - 1
-    best, most = parts[number][1], 0
+def _section_at(sections: Sequence[tuple[int, TokenSection]], first: int, end: int) -> TokenSection:
+    """The section of most of the characters from `first` to `end`; the later one of a tie."""
+    number = bisect_right(sections, first, key=itemgetter(0)) - 1
+    best, most = sections[number][1], 0
     while first < end:
-        until = min(end, parts[number + 1][0]) if number + 1 < len(parts) else end
+        until = min(end, sections[number + 1][0]) if number + 1 < len(sections) else end
         if until - first >= most and until > first:
-            best, most = parts[number][1], until - first
+            best, most = sections[number][1], until - first
         first, number = until, number + 1
     return best
 
 
 def _content_ranges(
-    writer: ChatRenderer, messages: Sequence[Message], text: str, generation: bool
+    render: ChatRenderer, messages: Sequence[Message], text: str, generation: bool
 ) -> dict[int, tuple[int, int]]:
-    """Where in `text` each content begins and ends; without those that can't be found."""
+    """First and end character in `text` of each content by the message's index, without contents that aren't found."""
     for trimmed in (False, True):
         marked = _MarkedMessages(messages, trimmed)
         try:
-            shown = writer(marked.messages, generation)
-        except InvalidRequestError:  # a template may look at how a content begins
+            rendered = render(marked.messages, generation)
+        except InvalidRequestError:  # a template may test how a content begins
             continue
-        if marked.without(shown) == text:
-            return marked.ranges(shown)
-    found: dict[int, tuple[int, int]] = {}
-    behind = 0
+        if marked.remove_markers(rendered) == text:
+            return marked.ranges(rendered)
+    ranges: dict[int, tuple[int, int]] = {}
+    search_from = 0
     for i, message in enumerate(messages):
         content = message["content"].strip()
-        at = text.find(content, behind)
-        if content and at >= 0:
-            behind = at + len(content)
-            found[i] = (at, behind)
-    return found
+        first = text.find(content, search_from)
+        if content and first >= 0:
+            search_from = first + len(content)
+            ranges[i] = (first, search_from)
+    return ranges
 
 
 class _MarkedMessages:
-    """`messages` with a mark of its own at the beginning and end of each content, or, `trimmed`, of what of it is not
-    outer white space."""
+    """`messages` with unique marker characters around each content; with `trimmed`, inside its outer white space."""
 
     def __init__(self, messages: Sequence[Message], trimmed: bool) -> None:
         used = {letter for message in messages for value in message.values() for letter in value}
-        free = (chr(code) for code in range(_FIRST_MARK, 0x110000) if chr(code) not in used)
-        self._marks: dict[str, int] = {}
-        """2 i opens message i, 2 i + 1 closes it."""
+        free = (chr(code) for code in range(_FIRST_MARKER, 0x110000) if chr(code) not in used)
+        self._markers: dict[str, int] = {}
+        """Number of each marker: 2 i opens message i, 2 i + 1 closes it."""
         self.messages: list[Message] = []
         for message in messages:
             content = message["content"]
             core = content.strip() if trimmed else content
             before, _, after = content.partition(core) if core else (content, "", "")
             opening, closing = next(free), next(free)
-            self._marks |= {opening: len(self._marks), closing: len(self._marks) + 1}
+            self._markers |= {opening: len(self._markers), closing: len(self._markers) + 1}
             self.messages.append({**message, "content": f"{before}{opening}{core}{closing}{after}"})
         self._cores = [message["content"].strip() if trimmed else message["content"] for message in messages]
-        self._any = re.compile(f"[{''.join(self._marks)}]")
+        self._pattern = re.compile(f"[{''.join(self._markers)}]")
 
-    def without(self, shown: str) -> str:
-        return self._any.sub("", shown)
+    def remove_markers(self, rendered: str) -> str:
+        return self._pattern.sub("", rendered)
 
-    def ranges(self, shown: str) -> dict[int, tuple[int, int]]:
-        """Where the contents are in `shown` without marks. A content may have lost its beginning or its end."""
+    def ranges(self, rendered: str) -> dict[int, tuple[int, int]]:
+        """First and end character of each content in `rendered` without markers. A content may lack its beginning or
+        its end."""
         at: dict[int, int] = {}
-        for count, found in enumerate(self._any.finditer(shown)):
-            at.setdefault(self._marks[found.group()], found.start() - count)
-        bare = self.without(shown)
+        for count, match in enumerate(self._pattern.finditer(rendered)):
+            at.setdefault(self._markers[match.group()], match.start() - count)
+        bare = self.remove_markers(rendered)
         ranges: dict[int, tuple[int, int]] = {}
         for i, core in enumerate(self._cores):
             first, end = at.get(2 * i), at.get(2 * i + 1)
@@ -178,35 +186,34 @@ class _MarkedMessages:
         return ranges
 
 
-def _footer(writer: ChatRenderer, messages: Sequence[Message]) -> str:
-    """What is written behind the last content of a conversation; "" where that can't be told."""
+def _footer(render: ChatRenderer, messages: Sequence[Message]) -> str:
+    """The rendered text after the last content of a conversation; "" if that content isn't found."""
     try:
-        text = writer(messages, False)
-        found = _content_ranges(writer, messages, text, False)
+        text = render(messages, False)
+        ranges = _content_ranges(render, messages, text, False)
     except InvalidRequestError:
         return ""
-    last = found.get(len(messages) - 1)
+    last = ranges.get(len(messages) - 1)
     return "" if last is None else text[last[1] :]
 
 
-def _header(writer: ChatRenderer, message: Message) -> str:
-    """What is written before `message` where it isn't the first; "" where that can't be told."""
+def _header(render: ChatRenderer, message: Message) -> str:
+    """The rendered text before `message` where it isn't the first message; "" if contents aren't found."""
     other = {"role": "assistant" if message["role"] == "user" else "user", "content": "x"}
-    three = [message, other, message]
+    chat = [message, other, message]
     try:
-        text = writer(three, False)
-        found = _content_ranges(writer, three, text, False)
-        footer = _footer(writer, three[:2])
+        text = render(chat, False)
+        ranges = _content_ranges(render, chat, text, False)
+        footer = _footer(render, chat[:2])
     except InvalidRequestError:
         return ""
-    if found.keys() != {0, 1, 2}:
+    if ranges.keys() != {0, 1, 2}:
         return ""
-    return text[found[1][1] : found[2][0]].removeprefix(footer)
+    return text[ranges[1][1] : ranges[2][0]].removeprefix(footer)
 
 
-def _common_prefix_length(one: str, other: str) -> int:
-    """How many characters both begin with."""
-    for count, (a, b) in enumerate(zip(one, other, strict=False)):
+def _common_prefix_length(left: str, right: str) -> int:
+    for count, (a, b) in enumerate(zip(left, right, strict=False)):
         if a != b:
             return count
-    return min(len(one), len(other))
+    return min(len(left), len(right))

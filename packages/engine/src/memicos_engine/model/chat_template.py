@@ -1,4 +1,4 @@
-"""Conversations as the model reads them."""
+"""Render conversations with the model's chat template."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -15,20 +15,20 @@ _RESERVED_OPTIONS = {"messages", *inspect.signature(PreTrainedTokenizerBase.appl
     "documents",
     "kwargs",
 }
-"""Names that are no variables of a template but ours to set."""
+"""Arguments of apply_chat_template that this module sets; they are not variables of a template."""
 
 _TEMPLATE_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
-"""What running a template on values that it doesn't expect comes to."""
+"""Errors that a template raises on values it doesn't expect."""
 
 
 def chat_token_ids(model: LanguageModel, messages: Sequence[Mapping[str, str]]) -> list[int]:
-    """Token ids of `messages` (each with role and content) up to where the assistant's turn begins.
+    """Token ids of `messages` (each with role and content), with the assistant's turn opened.
 
-    They are written with the tokenizer's chat template, as ChatML where it has none, and cut into tokens without
-    further special ones.
+    Messages are rendered with the tokenizer's chat template, or as ChatML if it has none, and tokenized without adding
+    special tokens.
 
     Raises:
-        InvalidRequestError: the template does not take these messages, in its own words.
+        InvalidRequestError: the template rejects these messages; the message has the template's reason.
     """
     return model.token_ids(render_chat(model, messages), prepend_bos=False)
 
@@ -39,32 +39,30 @@ def render_chat(
     add_generation_prompt: bool = True,
     options: Mapping[str, Any] | None = None,
 ) -> str:
-    """The text of `messages`, with what opens the assistant's turn behind it where wanted.
+    """The text of `messages`; with `add_generation_prompt`, followed by the opening of the assistant's turn.
 
-    `options` are variables of the template's own, such as `enable_thinking`.
+    `options` are the template's own variables, such as `enable_thinking`.
 
     Raises:
-        InvalidRequestError: the template does not take these messages or options, or there is none for options.
+        InvalidRequestError: the template rejects these messages or options, or there are options and no template.
     """
     options = options or {}
     if not model.has_chat_template:
         if options:
-            raise InvalidRequestError(
-                "This model has no chat template, and ChatML, which is used instead, has no options."
-            )
+            raise InvalidRequestError("This model has no chat template. ChatML is used instead, which has no options.")
         turns = "".join(f"<|im_start|>{turn['role']}\n{turn['content']}<|im_end|>\n" for turn in messages)
         return f"{turns}<|im_start|>assistant\n" if add_generation_prompt else turns
     if reserved := sorted(_RESERVED_OPTIONS & options.keys()):
         raise InvalidRequestError(f"'{reserved[0]}' is not an option of a chat template.")
     try:
-        found = model.tokenizer.apply_chat_template(
+        text = model.tokenizer.apply_chat_template(
             [dict(message) for message in messages],
             tokenize=False,
             add_generation_prompt=add_generation_prompt,
             **options,
         )
-        assert isinstance(found, str)
-        found.encode()  # options may bring half of a surrogate pair
+        assert isinstance(text, str)
+        text.encode()  # options may contain an unpaired surrogate
     except _TEMPLATE_ERRORS as error:
-        raise InvalidRequestError(f"The model's chat template does not take these messages: {error}") from error
-    return found
+        raise InvalidRequestError(f"The model's chat template rejects these messages: {error}") from error
+    return text

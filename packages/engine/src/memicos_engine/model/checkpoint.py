@@ -1,4 +1,4 @@
-"""The tensors of a model's files, by the names that its parameters have."""
+"""Read tensors from a model's safetensors files by parameter name."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,9 +13,10 @@ from memicos_engine.model.language_model import LanguageModel
 
 
 class Checkpoint:
-    """The safetensors that `model` was loaded from; empty where they are not in a local folder.
+    """The safetensors files that `model` was loaded from; empty if they are not in a local folder.
 
-    transformers renames or merges tensors of some architectures as it loads them; those are in `unmatched`.
+    transformers renames or merges tensors of some architectures when it loads them: `unmatched_names` lists the stored
+    tensors that no parameter corresponds to.
     """
 
     def __init__(self, model: LanguageModel) -> None:
@@ -29,7 +30,7 @@ class Checkpoint:
                     candidates = (key, f"{prefix}.{key}", key.removeprefix(f"{prefix}."))
                     shape = list(stored.get_slice(key).get_shape())
                     name = next(
-                        (one for one in candidates if one in running and list(running[one].shape) == shape), None
+                        (name for name in candidates if name in running and list(running[name].shape) == shape), None
                     )
                     if name is None:
                         self.unmatched_names.append(key)
@@ -38,11 +39,11 @@ class Checkpoint:
 
     @property
     def names(self) -> list[str]:
-        """Names of parameters, file by file."""
+        """Names of the stored parameters, file by file."""
         return list(self._locations)
 
     def tensors(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
-        """Those of `names` that there are, one at a time, as they are stored."""
+        """(name, tensor as stored) of those `names` that are stored, loaded one at a time."""
         for name in names:
             if name in self._locations:
                 file, key = self._locations[name]
@@ -50,7 +51,7 @@ class Checkpoint:
                     yield name, stored.get_tensor(key)
 
     def rows(self, name: str, indices: Sequence[int]) -> torch.Tensor | None:
-        """Rows of a matrix, without reading the others; None where there is no such."""
+        """Rows of a stored matrix, without reading the others; None if it is not stored."""
         if name not in self._locations:
             return None
         file, key = self._locations[name]
@@ -60,7 +61,7 @@ class Checkpoint:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """What transformers reads of a folder."""
+    """The weight files that transformers reads from a folder."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()

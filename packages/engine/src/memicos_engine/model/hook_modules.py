@@ -1,8 +1,8 @@
-"""Where in the plain transformers module the activations of TransformerLens' hook points are.
+"""Map TransformerLens' hook points to inputs and outputs of modules of the plain transformers model.
 
-TransformerLens' adapter of an architecture says which submodule has which part, and which module's input or output a
-hook point is. A run on a few tokens then shows whether that is so in the loaded module: every activation is one vector
-a position, and what a block's parts give sums up to its output. What does not is not placed.
+TransformerLens' adapter of an architecture names the submodule of each component, and the module whose input or output
+each hook point is. A run on a few tokens then checks the loaded model: an activation must be one vector per position,
+and the outputs of a block's parts must sum to the block's output. A hook point that fails the check is unavailable.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,24 +20,24 @@ from transformer_lens.model_bridge.sources.transformers import determine_archite
 from transformers import PreTrainedModel
 
 ActivationCallback = Callable[[torch.Tensor], torch.Tensor | None]
-"""Sees activations (B, T, D); what it returns, unless None, takes their place."""
+"""Called with activations (B, T, D); a returned tensor replaces them, None leaves them unchanged."""
 
 RESIDUAL_HOOKS = ("hook_resid_pre", "hook_resid_post")
-"""The stream between blocks: the input and the output of a block in every architecture."""
+"""The residual stream between blocks: the input and the output of a block in every architecture."""
 
 STEERABLE_HOOKS = ("hook_resid_mid", "hook_attn_out", "hook_mlp_out", "attn.hook_z", "mlp.hook_post")
-"""Others that can be steered where they are placed."""
+"""Further hook points of a block that can be steered if the model has a module for them."""
 
 CAPTURE_ONLY_HOOKS = ("mlp.hook_in",)
-"""Others that are only read."""
+"""Further hook points of a block that can only be captured."""
 
 
 @dataclass(frozen=True)
 class HookModule:
     """The input or the output of a module.
 
-    `carrier` is the block whose residual connection leads the same activations past the module: a change is added to
-    its output as well.
+    `residual_block` is the block whose residual connection carries the same activations past the module: a change is
+    added to the block's output as well.
     """
 
     module: torch.nn.Module
@@ -45,7 +45,7 @@ class HookModule:
     residual_block: torch.nn.Module | None = None
 
     def add_hook(self, visit: ActivationCallback) -> list[RemovableHandle]:
-        """Call `visit` whenever the module runs. The caller removes the handles."""
+        """Call `visit` on each run of the module. The caller removes the returned handles."""
         if self.residual_block is None:
             return [_add_hook(self.module, self.side, visit)]
         changes: list[torch.Tensor] = []
@@ -59,14 +59,17 @@ class HookModule:
         def carried(hidden: torch.Tensor) -> torch.Tensor | None:
             return hidden + changes.pop() if changes else None
 
-        # first of the block's own hooks: what steers its output comes after
+        # runs before the block's other hooks, which may steer its output
         after = self.residual_block.register_forward_hook(_forward_hook(carried), prepend=True)
         return [_add_hook(self.module, self.side, changed), after]
 
 
 @dataclass(frozen=True)
 class HookModules:
-    """`found`: place and width by name, `blocks.N.…`; `missing`: why one of CHANGEABLE or READABLE has no place."""
+    """`by_name`: module and width of each available hook point `blocks.N.…`.
+
+    `unavailable`: the reason for each of STEERABLE_HOOKS and CAPTURE_ONLY_HOOKS that the model has no module for.
+    """
 
     by_name: dict[str, tuple[HookModule, int]]
     unavailable: dict[str, str]
@@ -78,45 +81,47 @@ def residual_stream(blocks: torch.nn.ModuleList, layer: int) -> HookModule:
 
 
 def find_hook_modules(hf: PreTrainedModel, blocks: torch.nn.ModuleList, ids: Sequence[int]) -> HookModules:
-    """Places of CHANGEABLE and READABLE in every block, checked by a run on `ids`.
+    """Modules of STEERABLE_HOOKS and CAPTURE_ONLY_HOOKS in every block, checked by a run on the token ids `ids`.
 
-    Of a model without weights (`model.outline`) the run shows shapes alone, and sums are not compared.
+    For a model without weights (`load_model_outline`) only shapes are checked.
     """
     names = (*STEERABLE_HOOKS, *CAPTURE_ONLY_HOOKS)
     template = _block_component(hf)
     if isinstance(template, str):
         return HookModules({}, {f"blocks.{layer}.{name}": template for layer in range(len(blocks)) for name in names})
-    missing: dict[str, str] = {}
+    unavailable: dict[str, str] = {}
     candidates: dict[str, HookModule] = {}
     for layer, block in enumerate(blocks):
         for name in names:
-            place = _hook_module(template, block, name)
-            if place is None:
-                missing[f"blocks.{layer}.{name}"] = "it is no module's input or output in this architecture"
+            module = _hook_module(template, block, name)
+            if module is None:
+                unavailable[f"blocks.{layer}.{name}"] = "it is no module's input or output in this architecture"
             else:
-                candidates[f"blocks.{layer}.{name}"] = place
-    seen = _capture_at(
+                candidates[f"blocks.{layer}.{name}"] = module
+    captured = _capture_at(
         hf, candidates | {f"blocks.{layer}": residual_stream(blocks, layer) for layer in range(-1, len(blocks))}, ids
     )
     for name in candidates:
-        if name not in seen:
-            missing[name] = "the model does not run it as one vector a position"
+        if name not in captured:
+            unavailable[name] = "its activations are not one vector per position in this model"
     for layer in () if _fake_tensor_mode(hf) else range(len(blocks)):
-        at = {name: seen[full] for name in names if (full := f"blocks.{layer}.{name}") in seen}
-        for name in _inconsistent_hooks(at, seen.get(f"blocks.{layer - 1}"), seen.get(f"blocks.{layer}")):
-            missing[f"blocks.{layer}.{name}"] = "it is not what this model adds to its residual stream"
-    found = {name: (place, seen[name].shape[-1]) for name, place in candidates.items() if name not in missing}
-    return HookModules(found, missing)
+        in_block = {name: captured[full] for name in names if (full := f"blocks.{layer}.{name}") in captured}
+        for name in _inconsistent_hooks(in_block, captured.get(f"blocks.{layer - 1}"), captured.get(f"blocks.{layer}")):
+            unavailable[f"blocks.{layer}.{name}"] = "it is not what this model adds to its residual stream"
+    by_name = {
+        name: (module, captured[name].shape[-1]) for name, module in candidates.items() if name not in unavailable
+    }
+    return HookModules(by_name, unavailable)
 
 
 def unsupported_reason(hf: PreTrainedModel) -> str | None:
-    """Why TransformerLens has nothing to say of this architecture; None where it has."""
-    found = _block_component(hf)
-    return found if isinstance(found, str) else None
+    """Why TransformerLens does not support this architecture; None if it does."""
+    component = _block_component(hf)
+    return component if isinstance(component, str) else None
 
 
 def _block_component(hf: PreTrainedModel) -> GeneralizedComponent | str:
-    """What TransformerLens says of a block of this architecture, or why it says nothing."""
+    """TransformerLens' description of a block of this architecture, or the reason why there is none."""
     try:
         architecture = determine_architecture_from_hf_config(hf.config)
         config = build_bridge_config_from_hf(hf.config, architecture, architecture, hf.dtype)
@@ -138,12 +143,12 @@ def _hook_module(template: GeneralizedComponent, block: torch.nn.Module, name: s
     except AttributeError:
         return None
     if name in ("attn.hook_z", "mlp.hook_post") and side != "input":
-        return None  # "neurons" of a mixture of experts are its output
+        return None  # in a mixture of experts the adapter gives the output in place of neurons
     return HookModule(module, side, block if name == "hook_resid_mid" else None)
 
 
 def _resolve_hook(component: GeneralizedComponent, name: str) -> tuple[str, Literal["input", "output"]] | None:
-    """Path of the module from `component`'s own, and its side, of the hook point `name` of `component`."""
+    """Path of the module relative to `component`, and its side, for the hook point `name` of `component`."""
     *owners, hook = name.split(".")
     path: list[str] = []
     for owner in owners:
@@ -153,56 +158,58 @@ def _resolve_hook(component: GeneralizedComponent, name: str) -> tuple[str, Lite
         if component.name:
             path.append(component.name)
     if hook in ("hook_in", "hook_out"):
-        # a part without a module of its own would be the block
+        # a component without a name has no module of its own: the path would be the block
         return (".".join(path), "input" if hook == "hook_in" else "output") if component.name else None
     alias = component.hook_aliases.get(hook)
-    found = _resolve_hook(component, alias) if isinstance(alias, str) else None
-    return None if found is None else (".".join([*path, found[0]]), found[1])
+    resolved = _resolve_hook(component, alias) if isinstance(alias, str) else None
+    return None if resolved is None else (".".join([*path, resolved[0]]), resolved[1])
 
 
 @torch.inference_mode()
-def _capture_at(hf: PreTrainedModel, places: dict[str, HookModule], ids: Sequence[int]) -> dict[str, torch.Tensor]:
-    """Activations (1, T, D) at those `places` that have one vector a position."""
-    seen: dict[str, torch.Tensor] = {}
+def _capture_at(hf: PreTrainedModel, modules: dict[str, HookModule], ids: Sequence[int]) -> dict[str, torch.Tensor]:
+    """Activations (1, T, D) by name of the hook point, without those that are not one vector per position."""
+    captured: dict[str, torch.Tensor] = {}
     handles = []
     try:
-        for name, place in places.items():
-            handles.append(_add_hook(place.module, place.side, lambda hidden, n=name: seen.__setitem__(n, hidden)))
+        for name, module in modules.items():
+            handles.append(
+                _add_hook(module.module, module.side, lambda hidden, n=name: captured.__setitem__(n, hidden))
+            )
         with _fake_tensor_mode(hf) or nullcontext():
             hf.base_model(input_ids=torch.tensor([list(ids)], device=hf.device), use_cache=False)
     finally:
         for handle in handles:
             handle.remove()
-    return {name: hidden for name, hidden in seen.items() if hidden.shape[:-1] == (1, len(ids))}
+    return {name: hidden for name, hidden in captured.items() if hidden.shape[:-1] == (1, len(ids))}
 
 
 def _fake_tensor_mode(hf: PreTrainedModel) -> FakeTensorMode | None:
-    """What a model whose tensors have shapes alone is run in."""
+    """The mode to run a model in whose tensors have shapes only; None for a model with weights."""
     first = next(hf.parameters())
     return first.fake_mode if isinstance(first, FakeTensor) else None
 
 
 def _inconsistent_hooks(
-    at: dict[str, torch.Tensor], before: torch.Tensor | None, after: torch.Tensor | None
+    in_block: dict[str, torch.Tensor], before: torch.Tensor | None, after: torch.Tensor | None
 ) -> set[str]:
-    """Names of a block's parts that do not sum up to the stream: before + attention = mid, mid + MLP = after."""
-    attention, mid, mlp = (at.get(name) for name in ("hook_attn_out", "hook_resid_mid", "hook_mlp_out"))
-    if mid is None:  # attention and MLP side by side
+    """Hook points of a block whose outputs don't sum to the stream: before + attention = mid, mid + MLP = after."""
+    attention, mid, mlp = (in_block.get(name) for name in ("hook_attn_out", "hook_resid_mid", "hook_mlp_out"))
+    if mid is None:  # attention and MLP in parallel
         first = second = _is_sum([before, attention, mlp], after)
     else:
         first, second = _is_sum([before, attention], mid), _is_sum([mid, mlp], after)
-    holds = {"hook_attn_out": first, "hook_resid_mid": first and second, "hook_mlp_out": second}
-    return {name for name, one in holds.items() if name in at and not one}
+    is_consistent = {"hook_attn_out": first, "hook_resid_mid": first and second, "hook_mlp_out": second}
+    return {name for name, consistent in is_consistent.items() if name in in_block and not consistent}
 
 
 def _is_sum(terms: list[torch.Tensor | None], total: torch.Tensor | None) -> bool:
-    """Whether `terms` are all there and sum up to `total`, but for a few roundings of their dtype."""
-    tensors = [one for one in (*terms, total) if one is not None]
-    if total is None or len(tensors) <= len(terms) or any(one.shape != total.shape for one in tensors):
+    """Whether all `terms` are present and sum to `total` up to a few rounding errors of their dtype."""
+    tensors = [tensor for tensor in (*terms, total) if tensor is not None]
+    if total is None or len(tensors) <= len(terms) or any(tensor.shape != total.shape for tensor in tensors):
         return False
-    exact = torch.stack([one.cpu().double() for one in tensors])  # some devices have no float64
-    room = 4 * torch.finfo(total.dtype).eps * exact.abs().sum(0)
-    return bool(((exact[:-1].sum(0) - exact[-1]).abs() <= room).all())
+    exact = torch.stack([tensor.cpu().double() for tensor in tensors])  # some devices have no float64
+    tolerance = 4 * torch.finfo(total.dtype).eps * exact.abs().sum(0)
+    return bool(((exact[:-1].sum(0) - exact[-1]).abs() <= tolerance).all())
 
 
 def _add_hook(module: torch.nn.Module, side: str, visit: ActivationCallback) -> RemovableHandle:
@@ -225,7 +232,7 @@ def _forward_hook(visit: ActivationCallback) -> Callable[..., Any]:
     def hook(_module: torch.nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
         if isinstance(output, torch.Tensor):
             return visit(output)
-        new = visit(output[0])  # blocks and attentions of some architectures give a tuple
+        new = visit(output[0])  # blocks and attention modules of some architectures return a tuple
         return None if new is None else (new, *output[1:])
 
     return hook

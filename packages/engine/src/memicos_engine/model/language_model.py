@@ -1,4 +1,4 @@
-"""A language model with its tokenizer, loaded once."""
+"""Load a language model with its tokenizer."""
 
 import copy
 import json
@@ -20,7 +20,11 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """`hf` is the plain transformers module: the hot path runs it. `bridge` names every other hook point."""
+    """A loaded model.
+
+    `hf` is the plain transformers model, which captures and generations run; `bridge` has the hook points that no
+    module of it has. `origin` says what the weights are, `location` where they were loaded from.
+    """
 
     id: str
     origin: str
@@ -36,10 +40,10 @@ class LanguageModel:
 
     @cached_property
     def bridge(self) -> TransformerBridge:
-        """TransformerLens' bridge over a second module with the same weights, made when first asked for.
+        """TransformerLens' bridge over a second model that shares the weights, created on first use.
 
-        It replaces the parts of the module it wraps by slower ones of its own, and gives a tokenizer without BOS one;
-        `hf` and `tokenizer` stay as transformers made them.
+        The bridge replaces modules of the model it wraps with slower ones, and adds BOS to a tokenizer without one;
+        `hf` and `tokenizer` stay unchanged.
         """
         weights = {id(tensor): tensor for tensor in (*self.hf.parameters(), *self.hf.buffers())}
         twin = copy.deepcopy(self.hf, weights)
@@ -61,14 +65,14 @@ class LanguageModel:
 
     @cached_property
     def hook_modules(self) -> HookModules:
-        """Where hook points besides the residual stream are in `hf`; found by a short run when first asked for."""
+        """Modules of hook points other than the residual stream; found by a short run on first use."""
         return find_hook_modules(self.hf, self.blocks, self.token_ids("One, two, three.", prepend_bos=True))
 
     @property
     def bos_token_id(self) -> int | None:
-        """The id that a recipe with `prepend_bos` puts in front; None where the tokenizer has none."""
-        found: Any = self.tokenizer.bos_token_id
-        return found
+        """The id that a recipe with `prepend_bos` prepends; None if the tokenizer has no BOS."""
+        bos: Any = self.tokenizer.bos_token_id
+        return bos
 
     @cached_property
     def eos_token_ids(self) -> frozenset[int]:
@@ -83,7 +87,7 @@ class LanguageModel:
 
     @cached_property
     def tokenizer_prepends_bos(self) -> bool:
-        """Whether the tokenizer, left to itself, puts BOS in front."""
+        """Whether the tokenizer prepends BOS by default."""
         ids: Any = self.tokenizer("a")["input_ids"]
         return self.bos_token_id is not None and ids[0] == self.bos_token_id
 
@@ -97,18 +101,18 @@ class LanguageModel:
         return frozenset(self.tokenizer.all_special_ids) | {i for i, token in added.items() if token.special}
 
     def token_ids(self, text: str, prepend_bos: bool) -> list[int]:
-        """Ids of `text` without the tokenizer's own special tokens, after BOS where asked and there is one."""
+        """Ids of `text` without the tokenizer's automatic special tokens, after BOS if `prepend_bos` and it has one."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportAssignmentType]
         if prepend_bos and self.bos_token_id is not None:
             return [self.bos_token_id, *ids]
         return ids
 
     def token_strings(self, ids: Sequence[int]) -> list[str]:
-        """Each id decoded alone; a token that is part of a character decodes to U+FFFD."""
+        """Each id decoded separately; a token that is part of a character decodes to U+FFFD."""
         return self.tokenizer.batch_decode([[i] for i in ids], clean_up_tokenization_spaces=False)
 
     def special_mask(self, ids: Sequence[int]) -> list[bool]:
-        """Whether each id is a special token (BOS, end of turn, ...), not text."""
+        """Whether each id is a special token (BOS, end of turn, ...)."""
         return [i in self._special_ids for i in ids]
 
     def remove_special(self, ids: Sequence[int]) -> list[int]:
@@ -116,12 +120,12 @@ class LanguageModel:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`, special tokens included."""
-        found: Any = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return found
+        text: Any = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return text
 
 
 def read_origin(location: str) -> str:
-    """What the weights are: from `memicos.json` in a local folder, else the folder's name, or the hub id."""
+    """A description of the weights: `origin` of `memicos.json` in a local folder, else the folder's name or hub id."""
     path = Path(location) / "memicos.json"
     if path.is_file():
         return json.loads(path.read_text(encoding="utf-8"))["origin"]
@@ -136,11 +140,11 @@ def load_model(
     Weights are unprocessed (no LayerNorm folding, no centring), as SAEs see them. `trust_remote_code` is never set.
 
     Raises:
-        OSError: nothing loadable at `location` (huggingface_hub's errors derive from it).
-        ValueError: what is there is not a model that transformers knows, or not all of one.
+        OSError: there is no model at `location` (huggingface_hub's errors derive from it).
+        ValueError: transformers doesn't know the model, or tensors are missing.
     """
     tokenizer = AutoTokenizer.from_pretrained(location, token=token, trust_remote_code=False)
-    both: Any = AutoModelForCausalLM.from_pretrained(
+    model_and_info: Any = AutoModelForCausalLM.from_pretrained(
         location,
         dtype=DTYPES[dtype],
         token=token,
@@ -148,20 +152,20 @@ def load_model(
         trust_remote_code=False,
         output_loading_info=True,
     )
-    loaded, info = both
+    loaded, info = model_and_info
     if missing := sorted(info["missing_keys"]):
-        # transformers would fill them with random numbers
+        # transformers initialises missing tensors with random numbers
         raise ValueError(f"the weights at {location} lack {len(missing)} tensors, for example {missing[0]}")
     return _language_model(model_id, location, loaded.to(device).eval(), tokenizer, device, dtype)
 
 
 def load_model_outline(model_id: str, location: str, dtype: str = "float32") -> LanguageModel:
-    """The model in the folder `location` by its configuration and tokenizer alone.
+    """Load the model in the folder `location` from its configuration and tokenizer, without weights.
 
-    Its tensors have shapes and no values. `places` raises RuntimeError where the model's run depends on values, as
-    that of a mixture of experts does.
+    Its tensors have shapes and no values. `hook_modules` raises RuntimeError if the forward pass depends on values, as
+    in a mixture of experts.
 
-    Raises: as `load_model`; AttributeError where the configuration lacks what a language model has.
+    Raises: as `load_model`; AttributeError if the configuration lacks a field of a language model.
     """
     tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
     config = AutoConfig.from_pretrained(location, trust_remote_code=False)

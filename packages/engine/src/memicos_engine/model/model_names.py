@@ -1,6 +1,6 @@
-"""Which model is meant: known names of models, and what each of the three names of a server's model stands for.
+"""Names of models: where the weights of a configured model are, and which names requests may use for it.
 
-Short names are TransformerLens' and SAELens' (neuronpedia's).
+Short names are those of TransformerLens and of SAELens (Neuronpedia's).
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,15 @@ OLD_HUB_IDS = {
     "gpt2-large": "openai-community/gpt2-large",
     "gpt2-xl": "openai-community/gpt2-xl",
 }
-"""TransformerLens names these as the hub did before its repositories had owners."""
+"""Hub ids by the names without an owner that TransformerLens uses for these models."""
 
 
 @dataclass(frozen=True)
 class ModelNames:
-    """`model` is the one that the sources belong to (MODEL_ID), `override` the one that is run instead
-    (OVERRIDE_MODEL_ID), `custom` the place of its weights (CUSTOM_HF_MODEL_ID).
+    """The configured names of a server's model.
+
+    `model` is the model that the sources belong to (MODEL_ID), `override` a model to run in its place
+    (OVERRIDE_MODEL_ID), `custom` the location of the weights (CUSTOM_HF_MODEL_ID).
     """
 
     model: str = ""
@@ -37,7 +39,7 @@ class ModelNames:
 
 @dataclass(frozen=True)
 class WeightsLocation:
-    """Where weights are: in `folder`, or in the hub's repository `repo`. `setting` is the one that says so."""
+    """Where weights are: `folder`, or the hub repository `repo`. `setting` is the name of the setting that says so."""
 
     setting: str
     folder: Path | None = None
@@ -45,7 +47,7 @@ class WeightsLocation:
 
     @property
     def display_name(self) -> str:
-        """Without the path of a folder, which is nobody's business."""
+        """The repository, or the folder's name without its path, which must not be published."""
         return self.repo or (self.folder.resolve().name if self.folder else "")
 
 
@@ -53,12 +55,14 @@ def locate_weights(names: ModelNames) -> WeightsLocation:
     """Where the model's weights are.
 
     Raises:
-        LoadError: no setting says it, or the one that does names nothing known.
+        LoadError: no setting names a model, or the name is unknown.
     """
-    given = {"CUSTOM_HF_MODEL_ID": names.custom, "OVERRIDE_MODEL_ID": names.override, "MODEL_ID": names.model}
-    setting, name = next(((setting, name) for setting, name in given.items() if name), ("MODEL_ID", ""))
+    by_setting = {"CUSTOM_HF_MODEL_ID": names.custom, "OVERRIDE_MODEL_ID": names.override, "MODEL_ID": names.model}
+    setting, name = next(((setting, name) for setting, name in by_setting.items() if name), ("MODEL_ID", ""))
     if not name:
-        raise LoadError("No model is named: set MODEL_ID, or start with --env-file (--list-configs lists the known).")
+        raise LoadError(
+            "No model is named: set MODEL_ID, or start with --env-file (--list-configs lists the known configurations)."
+        )
     folder = Path(name).expanduser()
     if folder.is_dir():
         return WeightsLocation(setting, folder=folder)
@@ -68,40 +72,45 @@ def locate_weights(names: ModelNames) -> WeightsLocation:
     if repo is None:
         raise LoadError(
             f"{name} ({setting}) is neither a folder nor a hub id (owner/name) nor a short name that TransformerLens "
-            "or SAELens know. Set CUSTOM_HF_MODEL_ID to where its weights are."
+            "or SAELens know. Set CUSTOM_HF_MODEL_ID to the location of its weights."
         )
     return WeightsLocation(setting, repo=repo)
 
 
 def hub_id(name: str) -> str | None:
-    """The hub id that TransformerLens has for a short name; a hub id as it is."""
+    """TransformerLens' hub id for a short name, None if unknown; a hub id is returned unchanged."""
     if "/" in name:
         return name
     from transformer_lens.supported_models import MODEL_ALIASES, OFFICIAL_MODEL_NAMES
 
-    official = next((one for one, short in MODEL_ALIASES.items() if name in short), name)
+    official = next((hub_name for hub_name, short in MODEL_ALIASES.items() if name in short), name)
     official = OLD_HUB_IDS.get(official, official)
     return official if "/" in official or official in OFFICIAL_MODEL_NAMES else None
 
 
-def accepted_model_names(names: ModelNames, owners: Sequence[str], place: WeightsLocation) -> tuple[str, ...]:
-    """Every name that requests may give as `model`. First the model that the sources belong to.
+def accepted_model_names(names: ModelNames, owners: Sequence[str], location: WeightsLocation) -> tuple[str, ...]:
+    """Every name that requests may give as `model`. The first one is the model that the sources belong to.
 
-    `owners` are the models that SAELens' directory has the sources under, `place` where the weights are.
+    `owners` are the models that own the sources in SAELens' directory, `location` is where the weights are.
     """
-    found = list(owners)
+    accepted = list(owners)
     for name in names.configured:
         if (folder := Path(name).expanduser()).is_dir():
-            found += [folder.resolve().name] if name == names.model else []
+            accepted += [folder.resolve().name] if name == names.model else []
         else:
             short = _short_names(name)
-            found += [*short, name] if "/" in name else [name, *short]
-    return tuple(dict.fromkeys([*found, *([place.repo] if place.repo else [])]))
+            accepted += [*short, name] if "/" in name else [name, *short]
+    return tuple(dict.fromkeys([*accepted, *([location.repo] if location.repo else [])]))
 
 
 def _short_names(name: str) -> list[str]:
-    """What TransformerLens calls the model of that name."""
+    """TransformerLens' short names for the model `name`."""
     from transformer_lens.supported_models import MODEL_ALIASES
 
     repo = hub_id(name)
-    return [short for one, names in MODEL_ALIASES.items() if OLD_HUB_IDS.get(one, one) == repo for short in names]
+    return [
+        short
+        for hub_name, names in MODEL_ALIASES.items()
+        if OLD_HUB_IDS.get(hub_name, hub_name) == repo
+        for short in names
+    ]

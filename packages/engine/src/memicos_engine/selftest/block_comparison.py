@@ -1,4 +1,4 @@
-"""How far two runs of the same text agree, block by block. Its hooks are its own, not those that are tested."""
+"""Compare two runs of the same text block by block. The hooks are independent of those that are tested."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ ALL = slice(None)
 
 @dataclass(frozen=True)
 class BlockActivations:
-    """What went into each block and came out of it, a tensor (B, T, D) for each run of the model."""
+    """Inputs and outputs of each block, a tensor (B, T, D) for each run of the model."""
 
     inputs: list[list[torch.Tensor]]
     outputs: list[list[torch.Tensor]]
@@ -28,7 +28,7 @@ class BlockActivations:
 
 @contextmanager
 def record_blocks(model: LanguageModel) -> Iterator[BlockActivations]:
-    """Records the runs inside; outputs are those before any hook that is added inside changes them."""
+    """Record the runs inside the context; outputs are recorded before hooks that are added inside change them."""
     _, blocks = block_list(model.hf, model.n_layers)
     runs = BlockActivations([[] for _ in blocks], [[] for _ in blocks])
     handles = []
@@ -48,17 +48,17 @@ def block_differences(
     outputs: Sequence[torch.Tensor],
     parts: Mapping[str, slice],
 ) -> dict[str, float]:
-    """What tells a run's `inputs` and `outputs` (T, D) of the blocks from those of the text `ids` (T,) run alone.
+    """Relative RMS between a run's block `inputs` and `outputs` (T, D) and those of the text `ids` (T,) run alone.
 
-    Alone each block is given the input that it had in the run, so that errors do not add up; the first block's own is
-    compared as well. `parts` are names of slices of the text, each compared apart.
+    In the run alone each block gets the input it had in the other run, so that errors do not accumulate; the first
+    block's own input is compared as well. `parts` are named slices of the text, compared separately.
     """
     _, blocks = block_list(model.hf, model.n_layers)
     own: list[torch.Tensor] = []
-    # before it is replaced
+    # the first block's own input, before it is replaced
     handles = [add_input_hook(blocks[0], own.append)]
-    for block, given in zip(blocks, inputs, strict=True):
-        handles.append(add_input_hook(block, partial(_replacement, given[None])))
+    for block, block_input in zip(blocks, inputs, strict=True):
+        handles.append(add_input_hook(block, partial(_replacement, block_input[None])))
     try:
         alone = capture(model, ids[None], None, residual_hooks(model))
     finally:
@@ -68,8 +68,8 @@ def block_differences(
     for number, output in enumerate(outputs):
         pairs[f"block {number}"] = (output, alone[POST.format(number)][0])
     return {
-        f"{place}, {name}": relative_rms(model, found[part], expected[part], part)
-        for place, (found, expected) in pairs.items()
+        f"{place}, {name}": relative_rms(model, actual[part], expected[part], part)
+        for place, (actual, expected) in pairs.items()
         for name, part in parts.items()
         if len(ids[part])
     }
@@ -80,27 +80,27 @@ def residual_hooks(model: LanguageModel) -> list[str]:
     return [POST.format(layer) for layer in range(model.n_layers)]
 
 
-def relative_rms(model: LanguageModel, found: torch.Tensor, expected: torch.Tensor, where: slice = ALL) -> float:
-    """Relative RMS of `found` (T, n), which are the positions `where` of a text; a BOS in front is left out.
+def relative_rms(model: LanguageModel, actual: torch.Tensor, expected: torch.Tensor, where: slice = ALL) -> float:
+    """Relative RMS error of `actual` (T, n), the positions `where` of a text; a prepended BOS is excluded.
 
-    The error of each position by the size of what is expected there, then the root of the mean square over positions:
-    one whose activation is a hundred times larger than the others does not hide what is wrong at them.
+    The error of each position is divided by the norm of the expected value, then the root mean square over positions is
+    taken: a position with a norm a hundred times larger does not hide errors at the others.
     """
     first = int(model.bos_token_id is not None and not where.start)
     # MPS has no float64
-    now, then = found[first:].cpu().double(), expected[first:].cpu().double()
-    size = then.norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
-    return ((now - then).norm(dim=-1) / size).square().mean().sqrt().item()
+    computed, reference = actual[first:].cpu().double(), expected[first:].cpu().double()
+    size = reference.norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
+    return ((computed - reference).norm(dim=-1) / size).square().mean().sqrt().item()
 
 
-def largest_difference(found: dict[str, float]) -> tuple[float, str]:
-    """The largest value, with its name; NaN is larger than all."""
-    at = max(found, key=lambda name: math.inf if math.isnan(found[name]) else found[name])
-    return found[at], at
+def largest_difference(differences: dict[str, float]) -> tuple[float, str]:
+    """The largest value with its name; NaN counts as infinite."""
+    name = max(differences, key=lambda name: math.inf if math.isnan(differences[name]) else differences[name])
+    return differences[name], name
 
 
 def add_input_hook(block: torch.nn.Module, visit: Callable[[torch.Tensor], torch.Tensor | None]) -> RemovableHandle:
-    """Call `visit` with what goes into `block`; what it returns, unless None, takes its place."""
+    """Call `visit` with the input of `block`; a returned tensor replaces the input."""
 
     def hook(_block: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         new = visit(args[0] if args else kwargs["hidden_states"])
@@ -112,7 +112,7 @@ def add_input_hook(block: torch.nn.Module, visit: Callable[[torch.Tensor], torch
 
 
 def add_output_hook(block: torch.nn.Module, visit: Callable[[torch.Tensor], None]) -> RemovableHandle:
-    """Call `visit` with what comes out of `block`."""
+    """Call `visit` with the output of `block`."""
 
     def hook(_block: torch.nn.Module, _args: Any, output: Any) -> None:
         visit(output if isinstance(output, torch.Tensor) else output[0])
@@ -120,5 +120,5 @@ def add_output_hook(block: torch.nn.Module, visit: Callable[[torch.Tensor], None
     return block.register_forward_hook(hook)
 
 
-def _replacement(given: torch.Tensor, _hidden: torch.Tensor) -> torch.Tensor:
-    return given
+def _replacement(replacement: torch.Tensor, _hidden: torch.Tensor) -> torch.Tensor:
+    return replacement

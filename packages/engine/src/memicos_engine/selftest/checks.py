@@ -1,9 +1,9 @@
-"""Is what the loaded model computes right? Each check compares two ways to the same numbers.
+"""Checks of the loaded model: each compares two independent computations of the same numbers.
 
-A check measures the relative RMS: the error of each position by the size of what was expected there, then the root of
-the mean square over positions; a prepended BOS is left out. Errors grow from block to block, so blocks are compared
-one by one, each on the same input. Tolerances are 1e-3 in float32 and 2e-2 in 16 bit; docs/inference.md says what was
-measured.
+A check measures the relative RMS error: the error of each position divided by the norm of the expected value, then
+the root mean square over positions; a prepended BOS is excluded. Errors grow from block to block, so blocks are
+compared one by one on the same input. Tolerances are 1e-3 in float32 and 2e-2 in 16 bit; docs/inference.md has
+measured errors.
 """
 
 import math
@@ -42,9 +42,10 @@ TOLERANCE, TOLERANCE_16_BIT = 1e-3, 2e-2
 
 @dataclass(frozen=True)
 class CheckResult:
-    """`measured` is None where nothing was compared; `words` say what was, or why not.
+    """`measured` is the error, None if nothing was compared; `detail` says what was compared, or why nothing was.
 
-    `needed_by` is what cannot be relied on where it fails; with `source` only what that source is part of.
+    `affects` are the capabilities that are unreliable if the check fails; with `source` only for that source.
+    `measured_at`: time (ISO 8601, UTC) at which an earlier start measured it; None if this start did.
     """
 
     name: str
@@ -53,19 +54,20 @@ class CheckResult:
     detail: str
     affects: tuple[Capability, ...] = ALL_CAPABILITIES
     source: str | None = None
+    measured_at: str | None = None
 
     @property
     def passed(self) -> bool | None:
-        """None where nothing was compared. NaN is no pass."""
+        """None if nothing was compared. NaN does not pass."""
         return None if self.measured is None else self.measured <= self.tolerance
 
 
 @dataclass(frozen=True)
 class CheckLimits:
-    """How much is compared. None: all of it, without bound.
+    """How much is compared. None: everything, without limit.
 
-    `positions` of text; `blocks` of the model; `vocabulary` entries; `written` tokens by a generation; `seconds` after
-    which no further check begins; `memory` in bytes for the copies that are compared with.
+    `positions`: tokens of text; `blocks`: blocks of the model; `vocabulary`: vocabulary entries; `generated_tokens`:
+    tokens of a generation; `seconds`: time after which no further check begins; `memory`: bytes for the float32 copies.
     """
 
     positions: int = 128
@@ -81,42 +83,42 @@ def tolerance_for(*dtypes: torch.dtype) -> float:
 
 
 @torch.inference_mode()
-def check_embedding(model: LanguageModel, extent: CheckLimits) -> CheckResult:
-    """The first block's input, as it is captured, against the embedding rows of the tokens in the model's files.
+def check_embedding(model: LanguageModel, limits: CheckLimits) -> CheckResult:
+    """Compare the captured input of the first block with the tokens' embedding rows in the model's files.
 
     Raises:
-        CheckNotPossible: an architecture whose embeddings are not known.
+        CheckNotPossible: the architecture's embeddings are not supported.
     """
-    ids = _ids(model, extent.positions)
+    ids = _ids(model, limits.positions)
     captured = capture(model, ids, None, [PRE.format(0)])[PRE.format(0)][0]
     table: Any = model.hf.get_input_embeddings().weight
     name = next(name for name, value in model.hf.named_parameters() if value is table)
     rows = Checkpoint(model).rows(name, ids[0].tolist())
     origin = "of the files" if rows is not None else "of the running model"
     expected = Float32Reference(model).embedded(table[ids[0]] if rows is None else rows)
-    words = f"captured at {ids.shape[1]} positions, against the rows {origin}"
-    return CheckResult("embedding", relative_rms(model, captured, expected), tolerance_for(model.dtype), words)
+    detail = f"captured at {ids.shape[1]} positions, against the rows {origin}"
+    return CheckResult("embedding", relative_rms(model, captured, expected), tolerance_for(model.dtype), detail)
 
 
 @torch.inference_mode()
-def check_blocks(model: LanguageModel, extent: CheckLimits, end: float = math.inf) -> CheckResult:
-    """Each block's output against what a float32 copy of it, on the CPU, makes of the same input.
+def check_blocks(model: LanguageModel, limits: CheckLimits, end: float = math.inf) -> CheckResult:
+    """Compare each block's output with that of a float32 copy of the block on the CPU for the same input.
 
-    No further block begins after `end` (of time.monotonic).
+    No further block is begun after `end` (as time.monotonic).
 
     Raises:
-        CheckNotPossible: an architecture whose blocks are not known, or cannot be compared in this dtype.
+        CheckNotPossible: the architecture's blocks are not supported, or cannot be compared in this dtype.
     """
     reference = Float32Reference(model)
     if reference.has_experts and model.dtype.itemsize < 4:
-        raise CheckNotPossible("in 16 bit a token may well go to another expert than in float32")
-    layers = _layers(model, extent)
-    fitting = [layer for layer in layers if extent.memory is None or reference.block_bytes(layer) <= extent.memory]
+        raise CheckNotPossible("in 16 bit a token may be routed to another expert than in float32")
+    layers = _layers(model, limits)
+    fitting = [layer for layer in layers if limits.memory is None or reference.block_bytes(layer) <= limits.memory]
     if not fitting:
         raise CheckNotPossible(
-            f"a block in float32 takes {reference.block_bytes(0):,} bytes, {extent.memory:,} are allowed"
+            f"a block in float32 takes {reference.block_bytes(0):,} bytes; the limit is {limits.memory:,}"
         )
-    ids = _ids(model, extent.positions)
+    ids = _ids(model, limits.positions)
     found = capture(model, ids, None, [name.format(layer) for layer in fitting for name in (PRE, POST)])
     by_block: dict[str, float] = {}
     for layer in fitting:
@@ -126,22 +128,22 @@ def check_blocks(model: LanguageModel, extent: CheckLimits, end: float = math.in
         by_block[str(layer)] = relative_rms(model, found[POST.format(layer)][0], expected)
     worst, at = largest_difference(by_block)
     done = "all" if len(by_block) == model.n_layers else f"{', '.join(by_block)} of"
-    words = f"{done} {model.n_layers} blocks at {ids.shape[1]} positions; the worst is {at}"
-    return CheckResult("blocks", worst, tolerance_for(model.dtype), words)
+    detail = f"{done} {model.n_layers} blocks at {ids.shape[1]} positions; the worst is {at}"
+    return CheckResult("blocks", worst, tolerance_for(model.dtype), detail)
 
 
 @torch.inference_mode()
-def check_unembedding(model: LanguageModel, extent: CheckLimits) -> CheckResult:
-    """Logits against what final norm and unembedding make of the last block's output in float32 on the CPU.
+def check_unembedding(model: LanguageModel, limits: CheckLimits) -> CheckResult:
+    """Compare logits with final norm and unembedding of the last block's output, computed in float32 on the CPU.
 
-    Logits have their mean taken off: softmax does not see it.
+    The mean of the logits is subtracted: softmax is invariant to it.
 
     Raises:
-        CheckNotPossible: an architecture whose final norm is not known.
+        CheckNotPossible: the architecture's final norm is not supported.
     """
     reference = Float32Reference(model)
-    ids = _ids(model, extent.positions)
-    rows = slice(0, model.d_vocab, _stride(model, extent))
+    ids = _ids(model, limits.positions)
+    rows = slice(0, model.d_vocab, _stride(model, limits))
     last: list[torch.Tensor] = []
     handle = add_output_hook(block_list(model.hf, model.n_layers)[1][-1], last.append)
     try:
@@ -150,19 +152,19 @@ def check_unembedding(model: LanguageModel, extent: CheckLimits) -> CheckResult:
         handle.remove()
     expected = reference.logits(reference.final_norm(last[0][0]), rows)
     measured = relative_rms(model, _centred(logits.float()), _centred(expected))
-    words = f"{len(range(model.d_vocab)[rows]):,} of {model.d_vocab:,} logits at {ids.shape[1]} positions"
-    return CheckResult("unembedding", measured, tolerance_for(model.dtype), words, ("generation",))
+    detail = f"{len(range(model.d_vocab)[rows]):,} of {model.d_vocab:,} logits at {ids.shape[1]} positions"
+    return CheckResult("unembedding", measured, tolerance_for(model.dtype), detail, ("generation",))
 
 
 @torch.inference_mode()
-def check_batch(model: LanguageModel, hook_names: Iterable[str], extent: CheckLimits) -> CheckResult:
-    """Texts of different length, captured padded in one batch, against each by itself.
+def check_batch(model: LanguageModel, hook_names: Iterable[str], limits: CheckLimits) -> CheckResult:
+    """Compare texts of different length captured in one padded batch with each text captured alone.
 
-    Blocks are compared one by one; those of `hook_names` that are not of the residual stream as they come.
+    Blocks are compared one by one; those of `hook_names` outside the residual stream are compared directly.
     """
-    ids = _ids(model, extent.positions)[0]
+    ids = _ids(model, limits.positions)[0]
     lengths = [len(ids), 2 * len(ids) // 3, len(ids) // 3]
-    # rows go on with different tokens after the first, so that one cannot stand for another
+    # rows have different tokens after the first, so that mixed-up rows are noticed
     rows = [torch.cat([ids[:1], ids[len(ids) - length + 1 :]]) for length in lengths]
     padded = ids.new_zeros(len(rows), lengths[0])
     mask = torch.zeros_like(padded)
@@ -173,129 +175,132 @@ def check_batch(model: LanguageModel, hook_names: Iterable[str], extent: CheckLi
     with record_blocks(model) as together:
         capture(model, padded, mask, residual_hooks(model))
     by_bridge = capture(model, padded, mask, others) if others else {}
-    found: dict[str, float] = {}
+    differences: dict[str, float] = {}
     for number, row in enumerate(rows):
         n = len(row)
-        inputs, outputs = ([runs[0][number, :n] for runs in one] for one in (together.inputs, together.outputs))
-        found |= block_differences(model, row, inputs, outputs, {f"text {number}": slice(n)})
+        inputs, outputs = ([runs[0][number, :n] for runs in blocks] for blocks in (together.inputs, together.outputs))
+        differences |= block_differences(model, row, inputs, outputs, {f"text {number}": slice(n)})
         for name in others:
             alone = capture(model, row[None], None, [name])[name][0]
-            found[f"{name}, text {number}"] = relative_rms(model, by_bridge[name][number, :n], alone)
-    worst, at = largest_difference(found)
-    words = f"{len(rows)} texts of {', '.join(map(str, lengths))} tokens; the worst is {at}"
-    return CheckResult("batch", worst, tolerance_for(model.dtype), words, ("activation",))
+            differences[f"{name}, text {number}"] = relative_rms(model, by_bridge[name][number, :n], alone)
+    worst, at = largest_difference(differences)
+    detail = f"{len(rows)} texts of {', '.join(map(str, lengths))} tokens; the worst is {at}"
+    return CheckResult("batch", worst, tolerance_for(model.dtype), detail, ("activation",))
 
 
 @torch.inference_mode()
-def check_cache(model: LanguageModel, extent: CheckLimits) -> CheckResult:
-    """The steps of a generation against runs of the whole texts without a cache, block by block.
+def check_cache(model: LanguageModel, limits: CheckLimits) -> CheckResult:
+    """Compare the steps of a generation with runs of the whole texts without a cache, block by block.
 
-    Its rows are a text, and half of it, which is padded and steered.
+    The two rows are a text and its first half, which is padded and steered.
     """
-    ids = _ids(model, min(extent.positions, model.max_context - extent.generated_tokens))[0]
+    ids = _ids(model, min(limits.positions, model.max_context - limits.generated_tokens))[0]
     layer = model.n_layers // 2
     hidden = capture(model, ids[None], None, [POST.format(layer)])[POST.format(layer)][0]
-    # half of what tells two positions apart: about as strong as steering is
+    # half the difference between two positions: about the size of usual steering
     step = (hidden[-1] - hidden[-2]) / 2
     rows = [Row(ids.tolist()), Row(ids[: len(ids) // 2].tolist(), [SteeringVector(POST.format(layer), step, 1.0)])]
-    room = kv_cache_bytes(model, len(rows), len(ids) + extent.generated_tokens)
-    # rows that end leave the batch; here each is to be found at its place
-    writing = Generation(model, rows, extent.generated_tokens, Sampling(), room)
+    room = kv_cache_bytes(model, len(rows), len(ids) + limits.generated_tokens)
+    # no EOS: a row that ends would leave the batch, and rows would change places
+    writing = Generation(model, rows, limits.generated_tokens, Sampling(), room)
     writing.eos = frozenset()
     with record_blocks(model) as cached:
         generate(model, writing)
-    found: dict[str, float] = {}
+    differences: dict[str, float] = {}
     for number, row in enumerate(rows):
         prompt = len(row.ids)
         pad, n = len(ids) - prompt, prompt + len(writing.ids[number]) - 1
         text = torch.tensor([*row.ids, *writing.ids[number]][:n], device=model.device)
         inputs, outputs = (
-            [torch.cat([run[number] for run in runs])[pad : pad + n] for runs in one]
-            for one in (cached.inputs, cached.outputs)
+            [torch.cat([run[number] for run in runs])[pad : pad + n] for runs in blocks]
+            for blocks in (cached.inputs, cached.outputs)
         )
-        # apart, so that a few written tokens are not lost among those of the prompt
-        parts = {f"prompt {number}": slice(prompt), f"written after prompt {number}": slice(prompt, n)}
-        found |= block_differences(model, text, inputs, outputs, parts)
+        # separately, so that errors of a few generated tokens are not averaged away by the prompt
+        parts = {f"prompt {number}": slice(prompt), f"generated after prompt {number}": slice(prompt, n)}
+        differences |= block_differences(model, text, inputs, outputs, parts)
         if row.steers and layer + 1 < model.n_layers:
-            found["steering"] = relative_rms(model, inputs[layer + 1], outputs[layer] + step.to(model.dtype))
-    worst, at = largest_difference(found)
-    words = f"2 texts, one padded and steered, {extent.generated_tokens} tokens written; the worst is {at}"
-    return CheckResult("cache", worst, tolerance_for(model.dtype), words, ("generation",))
+            differences["steering"] = relative_rms(model, inputs[layer + 1], outputs[layer] + step.to(model.dtype))
+    worst, at = largest_difference(differences)
+    detail = f"2 texts, one padded and steered, {limits.generated_tokens} tokens generated; the worst is {at}"
+    return CheckResult("cache", worst, tolerance_for(model.dtype), detail, ("generation",))
 
 
 @torch.inference_mode()
-def check_weights(model: LanguageModel, extent: CheckLimits) -> CheckResult:
-    """The weights in memory against those in the model's files, which must be the same.
+def check_weights(model: LanguageModel, limits: CheckLimits) -> CheckResult:
+    """Compare the weights in memory with those in the model's files; they must be equal.
 
     Raises:
-        CheckNotPossible: the files are not in a local folder, or have other tensors.
+        CheckNotPossible: the files are not in a local folder, or their tensors have other names.
     """
     stored = Checkpoint(model)
     names = stored.names
-    if extent.blocks is not None:
+    if limits.blocks is not None:
         place = block_list(model.hf, model.n_layers)[0]
-        chosen = tuple(f"{place}.{layer}." for layer in _layers(model, extent))
+        chosen = tuple(f"{place}.{layer}." for layer in _layers(model, limits))
         names = [name for name in names if name.startswith(chosen)]
     if not names:
-        raise CheckNotPossible("the model's files are not in a local folder, or name their tensors otherwise")
+        raise CheckNotPossible("the model's files are not in a local folder, or their tensors have other names")
     running = model.hf.state_dict()
-    worst, at = 0.0, "all are the same"
+    worst, at = 0.0, "all are equal"
     for name, tensor in stored.tensors(names):
-        here = running[name]
-        expected = tensor.to(here.device, here.dtype)
-        if torch.equal(here, expected):
+        loaded = running[name]
+        expected = tensor.to(loaded.device, loaded.dtype)
+        if torch.equal(loaded, expected):
             continue
-        measured = ((here.float() - expected.float()).norm() / expected.float().norm()).item()
+        measured = ((loaded.float() - expected.float()).norm() / expected.float().norm()).item()
         if not measured <= worst:
             worst, at = measured, f"{name} differs most"
-    words = f"{len(names)} of {len(stored.names)} tensors; {at}"
+    detail = f"{len(names)} of {len(stored.names)} tensors; {at}"
     if stored.unmatched_names:
-        words += f" ({len(stored.unmatched_names)} of the files have no counterpart)"
-    return CheckResult("weights", worst, 0.0, words)
+        detail += f" ({len(stored.unmatched_names)} of the files have no counterpart)"
+    return CheckResult("weights", worst, 0.0, detail)
 
 
 @torch.inference_mode()
 def reconstruction_check_steps(
     model: LanguageModel, source: Source, expected: ReconstructionRecord
 ) -> Generator[None, None, CheckResult]:
-    """What the source makes of the probe's text against what was recorded when it was added."""
-    found = yield from reconstruction_steps(model, source)
+    """Compare the source's reconstruction metrics with those recorded when it was added; yields between texts."""
+    actual = yield from reconstruction_steps(model, source)
     pairs = {
-        "active features a token": (found.l0, expected.l0, 1.0),
-        "explained variance": (found.explained_variance, expected.explained_variance, 1.0),
-        "largest norm": (found.largest_norm, expected.largest_norm, 1e-9),
-        "tokens counted": (float(found.tokens), float(expected.tokens), 1.0),
+        "active features per token": (actual.l0, expected.l0, 1.0),
+        "explained variance": (actual.explained_variance, expected.explained_variance, 1.0),
+        "largest norm": (actual.largest_norm, expected.largest_norm, 1e-9),
+        "tokens counted": (float(actual.tokens), float(expected.tokens), 1.0),
     }
     worst, at = largest_difference(
-        {what: abs(now - then) / max(abs(then), least) for what, (now, then, least) in pairs.items()}
+        {
+            metric: abs(measured - recorded) / max(abs(recorded), least)
+            for metric, (measured, recorded, least) in pairs.items()
+        }
     )
-    now, then, _ = pairs[at]
-    words = f"{at}: {now:.6g}, recorded {then:.6g}"
+    measured, recorded, _ = pairs[at]
+    detail = f"{at}: {measured:.6g}, recorded {recorded:.6g}"
     tolerance = tolerance_for(model.dtype, source.encoder_column(0).dtype)
-    return CheckResult(f"reconstruction {source.id}", worst, tolerance, words, source=source.id)
+    return CheckResult(f"reconstruction {source.id}", worst, tolerance, detail, source=source.id)
 
 
-def _ids(model: LanguageModel, most: int) -> torch.Tensor:
-    """Token ids (1, T) of the probe's texts, after BOS where there is one."""
+def _ids(model: LanguageModel, max_tokens: int) -> torch.Tensor:
+    """Token ids (1, T) of the probe texts, after BOS if the model has one."""
     ids = model.token_ids("\n\n".join(probe_texts()), prepend_bos=True)
-    return torch.tensor([ids[: min(most, model.max_context)]], device=model.device)
+    return torch.tensor([ids[: min(max_tokens, model.max_context)]], device=model.device)
 
 
-def _layers(model: LanguageModel, extent: CheckLimits) -> list[int]:
-    """Those that are compared: all, or at most `extent.blocks` of the first two, the last and the middle one."""
-    if extent.blocks is None:
+def _layers(model: LanguageModel, limits: CheckLimits) -> list[int]:
+    """Layers to compare: all, or at most `limits.blocks` of the first two, the last and the middle one."""
+    if limits.blocks is None:
         return list(range(model.n_layers))
     return sorted(
-        list(dict.fromkeys([0, model.n_layers - 1, model.n_layers // 2, min(1, model.n_layers - 1)]))[: extent.blocks]
+        list(dict.fromkeys([0, model.n_layers - 1, model.n_layers // 2, min(1, model.n_layers - 1)]))[: limits.blocks]
     )
 
 
-def _stride(model: LanguageModel, extent: CheckLimits) -> int:
-    """Every how manieth entry of the vocabulary is compared."""
-    most = model.d_vocab if extent.vocabulary is None else extent.vocabulary
-    if extent.memory is not None:
-        most = min(most, max(1, extent.memory // (4 * model.d_model)))
-    return math.ceil(model.d_vocab / most)
+def _stride(model: LanguageModel, limits: CheckLimits) -> int:
+    """Step between the vocabulary entries that are compared."""
+    entries = model.d_vocab if limits.vocabulary is None else limits.vocabulary
+    if limits.memory is not None:
+        entries = min(entries, max(1, limits.memory // (4 * model.d_model)))
+    return math.ceil(model.d_vocab / entries)
 
 
 def _centred(logits: torch.Tensor) -> torch.Tensor:

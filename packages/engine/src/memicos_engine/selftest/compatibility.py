@@ -1,4 +1,4 @@
-"""Whether sources belong to a model: their hooks are there, and as wide as they are."""
+"""Check that sources fit a model: it has their hook points, with their widths."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from memicos_engine.sources.source import NeuronSource, SourceInfo, neuron_sourc
 
 
 def find_incompatible(model: LanguageModel, sources: Sequence[SourceInfo]) -> dict[str, str]:
-    """What is wrong with each of the sources that do not fit, by id. Runs the model on one token.
+    """The reason for each source that does not fit the model, by id. Runs the model on one token.
 
     Raises:
         RuntimeError: the model does not run in its dtype on its device.
     """
     widths: dict[str, int | InvalidRequestError] = {}
-    hooks = dict.fromkeys(hook for one in sources for hook, _ in _hook_widths(one))
+    hooks = dict.fromkeys(hook for source in sources for hook, _ in _hook_widths(source))
     for hook in hooks:
         try:
             check_capturable(model, hook)
         except InvalidRequestError as error:
             widths[hook] = error
     widths |= _captured_widths(model, [hook for hook in hooks if hook not in widths])
-    found: dict[str, str] = {}
-    for one in sources:
-        for hook, expected in _hook_widths(one):
+    reasons: dict[str, str] = {}
+    for source in sources:
+        for hook, expected in _hook_widths(source):
             width = widths[hook]
             if isinstance(width, InvalidRequestError):
-                found.setdefault(one.id, f"Source {one.id} does not fit {model.id}: {width}")
+                reasons.setdefault(source.id, f"Source {source.id} does not fit {model.id}: {width}")
             elif width != expected:
-                takes = "takes" if hook == one.hook_name else "gives"
-                found.setdefault(
-                    one.id,
-                    f"Source {one.id} {takes} activations of width {expected}, but {hook} of {model.id} has {width}: "
+                verb = "takes" if hook == source.hook_name else "gives"
+                reasons.setdefault(
+                    source.id,
+                    f"Source {source.id} {verb} activations of width {expected}, but {hook} of {model.id} has {width}: "
                     "the source belongs to another model.",
                 )
-    return found
+    return reasons
 
 
 def neuron_sources(model: LanguageModel) -> list[NeuronSource]:
-    """The MLP neurons of each layer. As wide as in the first: `misfits` finds a layer that is not.
+    """The MLP neurons of each layer, with the width of the first layer; `find_incompatible` finds layers of another.
 
     Raises:
-        InvalidRequestError: the model has no one place for them.
+        InvalidRequestError: the model has no hook point for them.
     """
     first = "blocks.0.mlp.hook_post"
     check_capturable(model, first)
@@ -59,13 +59,13 @@ def neuron_sources(model: LanguageModel) -> list[NeuronSource]:
     ]
 
 
-def _hook_widths(one: SourceInfo) -> list[tuple[str, int]]:
-    out = one.recipe.hook_name_out
-    return [(one.hook_name, one.d_in), *([(out, one.d_out)] if out else [])]
+def _hook_widths(source: SourceInfo) -> list[tuple[str, int]]:
+    out = source.recipe.hook_name_out
+    return [(source.hook_name, source.d_in), *([(out, source.d_out)] if out else [])]
 
 
 def _captured_widths(model: LanguageModel, hooks: Sequence[str]) -> dict[str, int | InvalidRequestError]:
-    """Width of the activations at each hook, in one run where that is possible."""
+    """Width of the activations at each hook point, or the error, from one run if possible."""
     if not hooks:
         return {}
     token = torch.tensor([[model.bos_token_id or 0]], device=model.device)

@@ -1,7 +1,7 @@
-"""Parts of a model built anew in float32 on the CPU, to compare the running model with.
+"""Float32 copies of a model's parts on the CPU, as a reference for the running model.
 
-Of the running modules nothing is used but their weights: transformers makes each part from the configuration, with
-plain ("eager") attention; mask and positions are made here.
+Only the weights of the running modules are used: transformers builds each part from the configuration with plain
+("eager") attention; mask and positions are built here.
 """
 
 import copy
@@ -34,13 +34,13 @@ _LEARNED_POSITIONS = {
     "gpt_bigcode": ("wpe", 0),
     "opt": ("embed_positions", 2),
 }
-"""Architectures that add a row for the position: the table's name, and the row of position 0."""
+"""Architectures with learned position embeddings: the name of the table, and the row of position 0."""
 _SCALED_EMBEDDINGS = {"gemma", "gemma2", "gemma3_text"}
-"""Architectures that multiply embeddings by the root of their width."""
+"""Architectures that multiply embeddings by the square root of their width."""
 
 
 class CheckNotPossible(Exception):
-    """An architecture with a part that is not known here; the message says which."""
+    """The architecture has a part that is not supported here; the message says which."""
 
 
 def block_list(hf: PreTrainedModel, n_layers: int) -> tuple[str, torch.nn.ModuleList]:
@@ -52,7 +52,7 @@ def block_list(hf: PreTrainedModel, n_layers: int) -> tuple[str, torch.nn.Module
 
 
 class Float32Reference:
-    """Float32 parts of `model`. Each call builds what it needs and keeps nothing of it."""
+    """Float32 parts of `model`. Each call builds the part it needs and does not keep it."""
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
@@ -63,19 +63,19 @@ class Float32Reference:
 
     @property
     def has_experts(self) -> bool:
-        """Whether blocks choose some of several feed-forward parts for each token."""
+        """Whether the model is a mixture of experts."""
         names = ("num_local_experts", "num_experts", "n_routed_experts")
         return any((getattr(self._text_config, name, None) or 0) > 1 for name in names)
 
     def block_bytes(self, layer: int) -> int:
-        """Memory that the float32 copy of a block takes."""
+        """Memory of the float32 copy of a block."""
         return sum(4 * value.numel() for value in self._running[layer].state_dict().values())
 
     def block(self, layer: int, hidden: torch.Tensor) -> torch.Tensor:
         """Output (T, D) of the block for its input (T, D).
 
         Raises:
-            CheckNotPossible: it wants something that is not known here.
+            CheckNotPossible: the block needs arguments that are not supported here.
         """
         kind = type(block_list(self._skeleton, self._model.n_layers)[1][layer])
         arguments = self._arguments(kind, layer, len(hidden))
@@ -85,17 +85,17 @@ class Float32Reference:
         return (output if isinstance(output, torch.Tensor) else output[0])[0]
 
     def final_norm(self, hidden: torch.Tensor) -> torch.Tensor:
-        """What the unembedding reads (T, D), from the residual stream (T, D) after the last block."""
-        name = next((one for one in _FINAL_NORMS if hasattr(self._body(self._skeleton), one)), None)
+        """Input of the unembedding (T, D), from the residual stream (T, D) after the last block."""
+        name = next((name for name in _FINAL_NORMS if hasattr(self._body(self._skeleton), name)), None)
         if name is None:
-            raise CheckNotPossible(f"which module of {self.kind} is the final norm is not known here")
+            raise CheckNotPossible(f"the final norm of {self.kind} is not supported")
         made = getattr(self._body(self._skeleton), name)
         norm = _filled(lambda: copy.deepcopy(made), getattr(self._body(self._model.hf), name))
         with torch.inference_mode():
             return norm(hidden.to(CPU, torch.float32))
 
     def logits(self, normed: torch.Tensor, rows: slice) -> torch.Tensor:
-        """Logits (T, n) of some `rows` of the vocabulary from what `final_norm` gives (T, D)."""
+        """Logits (T, n) of the vocabulary entries `rows` from the output of `final_norm` (T, D)."""
         head: Any = self._model.hf.get_output_embeddings()
         logits = normed @ head.weight[rows].detach().to(CPU, torch.float32).T
         if getattr(head, "bias", None) is not None:
@@ -116,7 +116,7 @@ class Float32Reference:
             return rows + table[first : first + len(rows)].detach().to(CPU, torch.float32)
         if self.kind in _PLAIN_EMBEDDINGS:
             return rows * (getattr(self._text_config, "embedding_multiplier", None) or 1)
-        raise CheckNotPossible(f"how {self.kind} makes its first block's input of embeddings is not known here")
+        raise CheckNotPossible(f"the embedding of {self.kind} is not supported")
 
     @property
     def kind(self) -> str:
@@ -124,18 +124,18 @@ class Float32Reference:
 
     @cached_property
     def _skeleton(self) -> Any:
-        """The whole model without memory behind it: it says which parts there are."""
+        """The whole model on the meta device, for its structure."""
         with torch.device("meta"):
             return type(self._model.hf)(self._config)
 
     def _body(self, whole: PreTrainedModel) -> torch.nn.Module:
-        """The module that has the list of blocks, and beside it what belongs to all of them."""
+        """The module that contains the list of blocks, the final norm and shared modules."""
         name, _ = block_list(whole, self._model.n_layers)
         return whole.get_submodule(name.rpartition(".")[0])
 
     def _arguments(self, kind: type[torch.nn.Module], layer: int, n: int) -> dict[str, Any]:
         positions = torch.arange(n)[None]
-        given: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             "attention_mask": torch.zeros(n, n).masked_fill(~self._visible(layer, n), torch.finfo(torch.float32).min)[
                 None, None
             ],
@@ -145,54 +145,53 @@ class Float32Reference:
         parameters = inspect.signature(kind.forward).parameters
         needed = {
             name
-            for name, one in list(parameters.items())[1:]
-            if one.default is one.empty and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
+            for name, parameter in list(parameters.items())[1:]
+            if parameter.default is parameter.empty
+            and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         }
         if unknown := needed - _KNOWN_ARGUMENTS:
-            raise CheckNotPossible(
-                f"a block of {self.kind} wants {', '.join(sorted(unknown))}, which is not known here"
-            )
+            raise CheckNotPossible(f"arguments of {self.kind}'s blocks are not supported: {', '.join(sorted(unknown))}")
         if "position_embeddings" in parameters:
-            given["position_embeddings"] = self._rotary(layer, positions)
-        takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
-        return {name: value for name, value in given.items() if takes_all or name in parameters}
+            arguments["position_embeddings"] = self._rotary(layer, positions)
+        takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        return {name: value for name, value in arguments.items() if takes_all or name in parameters}
 
     def _rotary(self, layer: int, positions: torch.Tensor) -> Any:
-        """Cosine and sine of the block's positions, by transformers' module for them, built anew."""
-        found = getattr(self._body(self._skeleton), "rotary_emb", None)
-        if found is None:
-            raise CheckNotPossible(f"where {self.kind} has its rotary embedding is not known here")
-        rotary = type(found)(self._text_config)
+        """Cosine and sine of the block's positions, from a new instance of the model's rotary module."""
+        module = getattr(self._body(self._skeleton), "rotary_emb", None)
+        if module is None:
+            raise CheckNotPossible(f"the rotary embedding of {self.kind} is not supported")
+        rotary = type(module)(self._text_config)
         probe = torch.zeros(1, 1, 1)
         if "layer_type" in inspect.signature(rotary.forward).parameters:
             return rotary(probe, positions, self._text_config.layer_types[layer])
         return rotary(probe, positions)
 
     def _visible(self, layer: int, n: int) -> torch.Tensor:
-        """Boolean (n, n): whether the query of a row sees the key of a column."""
+        """Boolean (n, n): whether the query of a row attends to the key of a column."""
         back = torch.arange(n)[:, None] - torch.arange(n)[None]
         window = self._window(layer)
         return (back >= 0) if window is None else (back >= 0) & (back < window)
 
     def _window(self, layer: int) -> int | None:
-        """How many positions back, itself included, a block sees; None: all."""
+        """Number of positions that a block attends to, its own included; None: all."""
         window: int | None = getattr(self._text_config, "sliding_window", None)
         types = getattr(self._text_config, "layer_types", None)
         if types is None:
             return window
         if types[layer] not in ("full_attention", "sliding_attention"):
-            raise CheckNotPossible(f"what a block of type {types[layer]} sees is not known here")
+            raise CheckNotPossible(f"attention of type {types[layer]} is not supported")
         return window if types[layer] == "sliding_attention" else None
 
 
 def _filled(make: Any, running: torch.nn.Module) -> Any:
-    """What `make` gives, in float32 on the CPU, with the weights of `running`."""
+    """The module that `make` builds, in float32 on the CPU, with the weights of `running`."""
     weights = {name: value.detach().to(CPU, torch.float32) for name, value in running.state_dict().items()}
     with torch.device("meta"):
         part = make()
     part.load_state_dict(weights, assign=True)
     if any(buffer.is_meta for buffer in part.buffers()):
-        # what the constructor computes and weights do not have
+        # buffers that the constructor computes are not among the weights
         part = make()
         part.load_state_dict(weights)
     return part.eval()

@@ -1,4 +1,4 @@
-"""What a source makes of a known text: figures that say whether weights, hook and recipe belong together."""
+"""Reconstruction metrics of a source on a known text: they show whether weights, hook and recipe belong together."""
 
 import hashlib
 import json
@@ -23,17 +23,17 @@ from memicos_engine.sources.source import Source
 T = TypeVar("T")
 
 FILE_NAME = "probe.json"
-"""Of a record that lies beside a source's weights."""
+"""File name of a record beside a source's weights."""
 
 
 @dataclass(frozen=True)
 class ReconstructionRecord:
-    """Figures over the `tokens` positions that count.
+    """Metrics over the `tokens` positions that count.
 
-    `l0`: features that fire at a position, on average; `explained_variance`: 1 - |h - reconstruction|^2 / |h - mean|^2
-    with h where the source writes (a transcoder's output hook); `largest_norm` and `median_norm`: of activations where
-    it reads; `silent`: the share of features that fire at none of the positions. `left_out` positions do not count,
-    by the recipe; `largest_left_out` is their largest norm, 0 where there are none.
+    `l0`: mean number of features that fire at a position; `explained_variance`: 1 - |h - reconstruction|^2 /
+    |h - mean|^2, where h are the activations at the source's output hook; `largest_norm` and `median_norm`: norms of
+    the activations at its input hook; `silent`: share of features that fire at no position. `left_out` positions do not
+    count by the recipe; `largest_left_out` is their largest norm, 0 if there are none.
     """
 
     l0: float
@@ -47,30 +47,30 @@ class ReconstructionRecord:
 
 
 def record_path(folder: Path, model: str, source_id: str) -> Path:
-    """Where in a folder of records that of a source run in `model` is."""
+    """Path of the record of a source in `model`, in a folder of records."""
     return folder / f"{quote(model, safe='')}@{quote(source_id, safe='')}.json"
 
 
 def read_record(path: Path, model: str) -> ReconstructionRecord | None:
-    """What was recorded at `path`; None where nothing was, or another model was run, or another text.
+    """Read the record at `path`; None if there is none, or it is of another model or of another version of the text.
 
     Raises:
-        ValueError: the file is there and is no record.
+        ValueError: the file is not a record.
     """
     if not path.is_file():
         return None
     try:
         content = dict(json.loads(path.read_text(encoding="utf-8")))
-        about = (content.pop("model"), content.pop("text"))
-        probe = ReconstructionRecord(**{name: float(value) for name, value in content.items()})  # pyright: ignore[reportArgumentType]
+        recorded_for = (content.pop("model"), content.pop("text"))
+        record = ReconstructionRecord(**{name: float(value) for name, value in content.items()})  # pyright: ignore[reportArgumentType]
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path.name} of {path.parent.name} is no record of a probe: {error}") from error
-    return probe if about == (model, _text_id()) else None
+        raise ValueError(f"{path.name} of {path.parent.name} is not a reconstruction record: {error}") from error
+    return record if recorded_for == (model, _text_id()) else None
 
 
-def write_record(path: Path, model: str, probe: ReconstructionRecord) -> None:
-    """Raises OSError where it cannot be written."""
-    write_text_atomically(path, json.dumps({"model": model, "text": _text_id(), **asdict(probe)}, indent=1) + "\n")
+def write_record(path: Path, model: str, record: ReconstructionRecord) -> None:
+    """Write a record. Raises OSError if the file cannot be written."""
+    write_text_atomically(path, json.dumps({"model": model, "text": _text_id(), **asdict(record)}, indent=1) + "\n")
 
 
 @cache
@@ -81,15 +81,16 @@ def probe_texts() -> tuple[str, ...]:
 
 
 def _text_id() -> str:
-    """Tells one version of probe.txt from another."""
+    """Identifies the version of probe.txt."""
     return hashlib.sha256("\n\n".join(probe_texts()).encode()).hexdigest()[:12]
 
 
 def measure_reconstruction(model: LanguageModel, source: Source, texts: Sequence[str] = ()) -> ReconstructionRecord:
-    """Run `texts` (the probe's own where none are given), one by one, each cut to the recipe's context size.
+    """Run `texts` (default: `probe_texts`) one by one, each cut to the recipe's context size, and compute the metrics.
 
     Raises:
-        InvalidRequestError: the source's hook is not there, or has another width; or its recipe ignores the whole text.
+        InvalidRequestError: the model lacks the source's hook point or its width differs, or the recipe ignores every
+            token.
     """
     return run_to_end(reconstruction_steps(model, source, texts))
 
@@ -102,40 +103,42 @@ def reconstruction_steps(
     hook_points.check_capturable(model, source.hook_name)
     size = min(source.recipe.context_size, model.max_context)
     has_bos = model.bos_token_id is not None
-    read: list[torch.Tensor] = []
-    written: list[torch.Tensor] = []
+    inputs: list[torch.Tensor] = []
+    targets: list[torch.Tensor] = []
     left_out: list[torch.Tensor] = []
     for text in texts or probe_texts():
         ids = model.token_ids(text, source.recipe.prepend_bos)[:size]
         tokens = torch.tensor([ids], device=model.device)
-        found = capture(model, tokens, None, [source.hook_name, source.steer_hook])
-        counted = included_positions(found[source.hook_name][0], source.recipe, has_bos)
-        read.append(found[source.hook_name][0][counted])
-        left_out.append(found[source.hook_name][0][~counted])
-        written.append(found[source.steer_hook][0][counted])
+        captured = capture(model, tokens, None, [source.hook_name, source.steer_hook])
+        counted = included_positions(captured[source.hook_name][0], source.recipe, has_bos)
+        inputs.append(captured[source.hook_name][0][counted])
+        left_out.append(captured[source.hook_name][0][~counted])
+        targets.append(captured[source.steer_hook][0][counted])
         yield
-    hidden = torch.cat(read)
+    hidden = torch.cat(inputs)
     hook_points.check_width(source.hook_name, f"Source {source.id}", source.d_in, hidden.shape[-1])
     if not len(hidden):
         raise InvalidRequestError(
-            f"Source {source.id}: its recipe ignores every token of the probe's text (ignored_positions, norm_cut)."
+            f"Source {source.id}: its recipe ignores every token of the probe text (ignored_positions, norm_cut)."
         )
     fires = source.encode(hidden) > 0
     norms = _norms(hidden)
     # MPS has no float64
-    rebuilt = source.reconstruct(hidden).cpu().double()
-    target = torch.cat(written).cpu().double()
-    residue = (target - rebuilt).square().sum()
+    reconstruction = source.reconstruct(hidden).cpu().double()
+    target = torch.cat(targets).cpu().double()
+    error = (target - reconstruction).square().sum()
     spread = (target - target.mean(0)).square().sum()
     return ReconstructionRecord(
         l0=fires.sum(-1).float().mean().item(),
-        explained_variance=(1 - residue / spread).item(),
+        explained_variance=(1 - error / spread).item(),
         largest_norm=norms.max().item(),
         median_norm=norms.median().item(),
         silent=(~fires.any(0)).float().mean().item(),
         tokens=len(target),
         left_out=sum(map(len, left_out)),
-        largest_left_out=max((_norms(one).max().item() for one in left_out if len(one)), default=0.0),
+        largest_left_out=max(
+            (_norms(activations).max().item() for activations in left_out if len(activations)), default=0.0
+        ),
     )
 
 
@@ -149,5 +152,5 @@ def run_to_end(steps: Generator[None, None, T]) -> T:
 
 
 def _norms(hidden: torch.Tensor) -> torch.Tensor:
-    """Length (T,) of each of `hidden` (T, D); MPS has no float64."""
+    """Norms (T,) of `hidden` (T, D), computed on the CPU because MPS has no float64."""
     return hidden.cpu().double().norm(dim=-1)

@@ -1,11 +1,12 @@
-"""The self-test: every check of a loaded model and its sources, in the short form or the full one."""
+"""The self-test: all checks of a loaded model and its sources, in full or with the limits of a server's start."""
 
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 
 import torch
 
@@ -23,33 +24,50 @@ FULL_LIMITS = CheckLimits()
 
 
 def short_limits(seconds: float, memory: int) -> CheckLimits:
-    """What is compared as a server starts."""
+    """Limits of the short self-test at the start of a server."""
     return CheckLimits(positions=24, blocks=4, vocabulary=4096, generated_tokens=3, seconds=seconds, memory=memory)
 
 
 def check_model(
-    model: LanguageModel, hook_names: Sequence[str], extent: CheckLimits = FULL_LIMITS
+    model: LanguageModel,
+    hook_names: Sequence[str],
+    limits: CheckLimits = FULL_LIMITS,
+    remembered: Mapping[str, CheckResult] = MappingProxyType({}),
 ) -> Iterator[CheckResult]:
-    """Checks of the model, one after the other. `hook_names` are what is captured for its sources.
+    """Run the checks of the model one by one. `hook_names` are the hook points of its sources.
 
-    A check that breaks counts as failed; one that the time is over for, or that lacks memory or knowledge of the
-    architecture, as not compared.
+    A check that raises counts as failed. A check counts as not compared if the time is over, memory is short or the
+    architecture is not supported.
+
+    Args:
+        remembered: Results of an earlier start, by the name of the check, which is not run again.
     """
-    end = math.inf if extent.seconds is None else time.monotonic() + extent.seconds
+    end = math.inf if limits.seconds is None else time.monotonic() + limits.seconds
     planned: list[tuple[str, tuple[Capability, ...], Callable[[], CheckResult]]] = [
-        ("embedding", ALL_CAPABILITIES, partial(checks.check_embedding, model, extent)),
-        ("blocks", ALL_CAPABILITIES, partial(checks.check_blocks, model, extent, end)),
-        ("unembedding", ("generation",), partial(checks.check_unembedding, model, extent)),
-        ("batch", ("activation",), partial(checks.check_batch, model, hook_names, extent)),
-        ("cache", ("generation",), partial(checks.check_cache, model, extent)),
-        ("weights", ALL_CAPABILITIES, partial(checks.check_weights, model, extent)),
+        ("embedding", ALL_CAPABILITIES, partial(checks.check_embedding, model, limits)),
+        ("blocks", ALL_CAPABILITIES, partial(checks.check_blocks, model, limits, end)),
+        ("unembedding", ("generation",), partial(checks.check_unembedding, model, limits)),
+        ("batch", ("activation",), partial(checks.check_batch, model, hook_names, limits)),
+        ("cache", ("generation",), partial(checks.check_cache, model, limits)),
+        ("weights", ALL_CAPABILITIES, partial(checks.check_weights, model, limits)),
     ]
     for name, needed_by, check in planned:
         unknown = CheckResult(name, None, tolerance_for(model.dtype), "", needed_by)
-        if time.monotonic() > end:
-            yield replace(unknown, detail=f"left out: {extent.seconds:g} s were over")
+        if name in remembered:
+            yield remembered[name]
+        elif time.monotonic() > end:
+            yield replace(unknown, detail=f"skipped: the time limit of {limits.seconds:g} s is reached")
         else:
             yield _guarded(unknown, check)
+
+
+def check_model_quickly(model: LanguageModel, limits: CheckLimits) -> Iterator[CheckResult]:
+    """The cheap part of the checks, which runs at every start: the embedding, and the weights and output of a block."""
+    one_block = replace(limits, blocks=1)
+    cheap = (("embedding", checks.check_embedding), ("blocks", checks.check_blocks), ("weights", checks.check_weights))
+    for name, check in cheap:
+        unknown = CheckResult(name, None, tolerance_for(model.dtype), "")
+        yield _guarded(unknown, partial(check, model, one_block))
 
 
 def check_source(
@@ -58,7 +76,7 @@ def check_source(
     load: Callable[[], Source],
     recorded: Callable[[], ReconstructionRecord | None],
 ) -> CheckResult:
-    """Compare what the source that `load` returns reconstructs of the probe's text with what was `recorded`."""
+    """Compare the reconstruction metrics of the source that `load` returns with the recorded ones."""
     return run_to_end(source_check_steps(model, source_id, load, recorded))
 
 
@@ -75,29 +93,28 @@ def source_check_steps(
         if expected is None:
             return replace(unknown, detail="not recorded")
         return (yield from checks.reconstruction_check_steps(model, load(), expected))
-    except Exception as error:  # noqa: BLE001  # a check that broke is a failed check, with the reason
+    except Exception as error:  # noqa: BLE001  # a check that raises is a failed check, with the reason
         return _failed_check(unknown, error)
 
 
 def _guarded(unknown: CheckResult, check: Callable[[], CheckResult]) -> CheckResult:
-    """The result of `check`; where it raises, that of `_failed_check`."""
+    """The result of `check`, or of `_failed_check` if it raises."""
     try:
         return check()
-    except Exception as error:  # noqa: BLE001  # a check that broke is a failed check, with the reason
+    except Exception as error:  # noqa: BLE001  # a check that raises is a failed check, with the reason
         return _failed_check(unknown, error)
 
 
 def _failed_check(unknown: CheckResult, error: Exception) -> CheckResult:
-    """`unknown` with the reason where nothing could be compared, failed where the check broke.
+    """The result of a check that raised `error`: not compared where that was not possible, else failed.
 
-    Raises `error` where it concerns the device: nothing that is computed after it is valid.
+    Raises `error` if it is the accelerator's: results computed after it are invalid.
     """
     if isinstance(error, CheckNotPossible):
-        return replace(unknown, detail=f"left out: {error}")
+        return replace(unknown, detail=f"skipped: {error}")
     if isinstance(error, torch.AcceleratorError):
         raise error
     if is_out_of_memory(error):
-        return replace(unknown, detail="left out: too little memory")
-    # what cannot be compared is not proved
-    log.error("the check of %s broke", unknown.name, exc_info=error)
+        return replace(unknown, detail="skipped: not enough memory")
+    log.error("the check of %s raised an error", unknown.name, exc_info=error)
     return replace(unknown, measured=math.inf, detail=f"could not be compared: {type(error).__name__}: {error}")

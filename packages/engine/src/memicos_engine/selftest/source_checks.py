@@ -1,4 +1,4 @@
-"""What the probe's figures say of a source: each beside what is expected, and which show that it does not belong."""
+"""Judge a source's reconstruction metrics: each with its expected range, and a problem if it is outside."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from memicos_engine.selftest.reconstruction_record import ReconstructionRecord
 from memicos_engine.sources.source import NEURON_ARCHITECTURE, SourceInfo
 
-LITTLE = 0.3
-"""A share of the variance below this is named."""
-MANY = 10
-"""Norms so many times the middle one are named: such tokens drown the others in a feature's largest values."""
-OFTEN = 0.1
-"""A recipe that leaves out more of the positions is named: it is meant for few."""
+LOW_EXPLAINED_VARIANCE = 0.3
+"""An explained variance below this gets a remark."""
+HIGH_NORM_RATIO = 10
+"""Norms this many times the median get a remark: such tokens dominate the features' largest values."""
+HIGH_LEFT_OUT_SHARE = 0.1
+"""A recipe that leaves out a larger share of the positions gets a remark: it should leave out few."""
 
 
 @dataclass(frozen=True)
 class MetricCheck:
-    """`expected` says what, and why. `problem` says what is wrong where the figure shows that weights and hook do not
-    belong together, `remark` what is unusual and no proof.
+    """A metric with its expected range.
+
+    `problem` is set if the value shows that weights and hook do not belong together, `remark` if it is unusual.
     """
 
     name: str
@@ -29,74 +30,78 @@ class MetricCheck:
     remark: str | None = None
 
 
-def check_metrics(facts: SourceInfo, probe: ReconstructionRecord) -> list[MetricCheck]:
-    """A model's neurons reconstruct themselves, and have nothing to be expected of."""
-    if facts.architecture == NEURON_ARCHITECTURE:
+def check_metrics(info: SourceInfo, record: ReconstructionRecord) -> list[MetricCheck]:
+    """Checks of the metrics in `record`. Empty for a model's neurons, which reconstruct themselves exactly."""
+    if info.architecture == NEURON_ARCHITECTURE:
         return []
-    found = [_explained(facts, probe), _l0(facts, probe), _norms(facts, probe)]
-    if probe.left_out:
-        found.append(_left_out(probe))
-    expected = f"any: {probe.tokens} tokens are too few to tell which features are dead"
-    return [*found, MetricCheck("silent features", f"{probe.silent:.1%}", expected)]
+    checks = [_explained(info, record), _l0(info, record), _norms(info, record)]
+    if record.left_out:
+        checks.append(_left_out(record))
+    expected = f"any: {record.tokens} tokens are too few to tell which features are dead"
+    return [*checks, MetricCheck("silent features", f"{record.silent:.1%}", expected)]
 
 
-def _explained(facts: SourceInfo, probe: ReconstructionRecord) -> MetricCheck:
-    value = probe.explained_variance
-    said = "0.5 to 1 is usual" if facts.explained_variance is None else f"{facts.explained_variance:.3g} is recorded"
+def _explained(info: SourceInfo, record: ReconstructionRecord) -> MetricCheck:
+    value = record.explained_variance
+    usual = "0.5 to 1 is usual" if info.explained_variance is None else f"{info.explained_variance:.3g} is recorded"
     problem = remark = None
     if not math.isfinite(value):
         problem = f"explained variance is {value}: what it reconstructs is not finite"
     elif value <= 0:
         problem = (
             f"explained variance is {value:.3g}, and the mean of the activations alone explains 0: these weights were "
-            f"not trained on {facts.steer_hook} of this model as it is"
+            f"not trained on {info.steer_hook} of this model as it is"
         )
-        if probe.largest_norm > MANY * probe.median_norm:
+        if record.largest_norm > HIGH_NORM_RATIO * record.median_norm:
             problem += (
-                f", or a few tokens decide (norms up to {probe.largest_norm:.4g}, the middle one is "
-                f"{probe.median_norm:.4g}) that ignored_positions and norm_cut of memicos.json should leave out"
+                f", or a few tokens decide (norms up to {record.largest_norm:.4g}, the median is "
+                f"{record.median_norm:.4g}) that ignored_positions and norm_cut of memicos.json should leave out"
             )
-    elif value < LITTLE:
-        remark = "little is explained: are model, hook_name and prepend_bos those that it was trained with?"
-    expected = f"well above 0, which the mean alone explains; {said}"
+    elif value < LOW_EXPLAINED_VARIANCE:
+        remark = "little is explained: are model, hook_name and prepend_bos those of the training?"
+    expected = f"well above 0, which the mean alone explains; {usual}"
     return MetricCheck("explained variance", f"{value:.3f}", expected, problem, remark)
 
 
-def _l0(facts: SourceInfo, probe: ReconstructionRecord) -> MetricCheck:
-    value, most = probe.l0, facts.d_sae / 2
-    if facts.k is not None:
-        expected = f"at most k = {facts.k} of {facts.d_sae:,} features"
-    elif facts.l0 is not None:
-        expected = f"{facts.l0:.4g} is recorded, on other text"
+def _l0(info: SourceInfo, record: ReconstructionRecord) -> MetricCheck:
+    value, most = record.l0, info.d_sae / 2
+    if info.k is not None:
+        expected = f"at most k = {info.k} of {info.d_sae:,} features"
+    elif info.l0 is not None:
+        expected = f"{info.l0:.4g} is recorded, on other text"
     else:
-        expected = f"at least 1, far below {facts.d_sae:,} features; tens to hundreds are usual"
+        expected = f"at least 1, far below {info.d_sae:,} features; tens to hundreds are usual"
     problem = remark = None
     if not math.isfinite(value):
         problem = f"L0 is {value}"
     elif value == 0:
-        problem = f"L0 is 0: no feature fires at any of {probe.tokens} tokens"
+        problem = f"L0 is 0: no feature fires at any of {record.tokens} tokens"
     elif value > most:
-        problem = f"L0 is {value:.4g}: more than half of the {facts.d_sae:,} features fire at a token"
+        problem = f"L0 is {value:.4g}: more than half of the {info.d_sae:,} features fire at a token"
     elif value < 1:
         remark = "fewer than one feature fires at a token"
     return MetricCheck("L0", f"{value:.4g}", expected, problem, remark)
 
 
-def _norms(facts: SourceInfo, probe: ReconstructionRecord) -> MetricCheck:
-    cut, value = facts.recipe.norm_cut, probe.largest_norm
-    expected = f"within {MANY} times the middle one, {probe.median_norm:.4g}"
+def _norms(info: SourceInfo, record: ReconstructionRecord) -> MetricCheck:
+    cut, value = info.recipe.norm_cut, record.largest_norm
+    expected = f"within {HIGH_NORM_RATIO} times the median, {record.median_norm:.4g}"
     if cut is not None:
-        expected = f"up to {cut:.6g}, its norm cut; the middle one is {probe.median_norm:.4g}"
+        expected = f"up to {cut:.6g}, its norm cut; the median is {record.median_norm:.4g}"
     problem = remark = None
     if not math.isfinite(value):
         problem = f"the largest norm is {value}"
-    elif value > MANY * probe.median_norm:
-        remark = "a few tokens are far out: a norm_cut in memicos.json leaves them out"
+    elif value > HIGH_NORM_RATIO * record.median_norm:
+        remark = "a few tokens have much larger norms: a norm_cut in memicos.json leaves them out"
     return MetricCheck("largest norm", f"{value:.6g}", expected, problem, remark)
 
 
-def _left_out(probe: ReconstructionRecord) -> MetricCheck:
-    positions = probe.tokens + probe.left_out
-    expected = f"few of {positions} positions, by the recipe; their norms are up to {probe.largest_left_out:.6g}"
-    remark = "many are left out: is the norm cut that of this hook?" if probe.left_out > OFTEN * positions else None
-    return MetricCheck("left out", f"{probe.left_out}", expected, None, remark)
+def _left_out(record: ReconstructionRecord) -> MetricCheck:
+    positions = record.tokens + record.left_out
+    expected = f"few of {positions} positions, by the recipe; their norms are up to {record.largest_left_out:.6g}"
+    remark = (
+        "many are left out: is the norm cut that of this hook?"
+        if record.left_out > HIGH_LEFT_OUT_SHARE * positions
+        else None
+    )
+    return MetricCheck("left out", f"{record.left_out}", expected, None, remark)

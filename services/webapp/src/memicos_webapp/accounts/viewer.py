@@ -1,21 +1,45 @@
-"""Who sends a request. Until sign-in exists: the local owner on loopback, nobody beyond it."""
+"""Who sends a request: the local owner on loopback; beyond it the account of a session or an API key, or nobody."""
 
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from memicos_webapp.catalog.visibility import NOBODY, Viewer
+from memicos_webapp.accounts import credentials
+from memicos_webapp.accounts.identity import ANONYMOUS, KEY_HEADER, Identity, identity_by_address
+from memicos_webapp.catalog.visibility import Viewer
+from memicos_webapp.settings import Settings
 
-LOCAL_OWNER_ID = 1
-"""Account that the first migration makes."""
-
-LOCAL_OWNER = Viewer(LOCAL_OWNER_ID, frozenset({"admin"}))
-"""Whoever reaches a server that is bound to loopback owns it."""
+SESSION_COOKIE = "memicos_session"
 
 
-async def current_viewer(request: Request) -> Viewer:
-    """The viewer of a request. Asynchronous, so that FastAPI calls it without a thread; tests override it."""
-    return LOCAL_OWNER if request.app.state.settings.loopback else NOBODY
+async def current_identity(request: Request) -> Identity:
+    """The identity of a request, from its API key or else its session cookie; kept in `request.state.identity`.
+
+    On loopback, and on a read-only server, both are ignored: clients of other systems send keys that mean nothing here.
+
+    Raises:
+        Unauthenticated: the API key is one of memicos, but unknown, expired or revoked.
+    """
+    identity = identity_by_address(request)
+    settings: Settings = request.app.state.settings
+    if identity is ANONYMOUS and not settings.read_only:
+        key = request.headers.get(KEY_HEADER)
+        token = request.cookies.get(SESSION_COOKIE)
+        if key and credentials.is_api_key(key):
+            found = await credentials.find_api_key(request.app.state.database, key)
+            identity = Identity(credentials.viewer(found), "api_key", found.scopes)
+        elif token and (session := await credentials.find_session(request.app.state.database, token)):
+            identity = Identity(credentials.viewer(session), "session", session.scopes, session.id)
+    request.state.identity = identity
+    return identity
+
+
+IdentityDep = Annotated[Identity, Depends(current_identity)]
+
+
+async def current_viewer(identity: IdentityDep) -> Viewer:
+    """The viewer of a request; tests override it."""
+    return identity.viewer
 
 
 ViewerDep = Annotated[Viewer, Depends(current_viewer)]

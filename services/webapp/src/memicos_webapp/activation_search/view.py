@@ -7,8 +7,8 @@ from memicos_webapp.activation_search.query import PageQuery
 from memicos_webapp.activation_search.service import FeatureResult, TextSearchQuery, TextSearchResults
 from memicos_webapp.activation_search.token_search import TokenFeatures
 from memicos_webapp.features.rows import FeatureCard
-from memicos_webapp.features.view import Piece, pieces
 from memicos_webapp.formatting import activation_level
+from memicos_webapp.token_shading import Piece, pieces
 
 AROUND = 24
 """Tokens shown on each side of the strongest one."""

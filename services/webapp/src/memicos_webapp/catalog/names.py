@@ -5,6 +5,7 @@ import re
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 RESERVED = {
+    "account",
     "api",
     "api-doc",
     "explanations",

@@ -33,7 +33,7 @@ async def clean_periodically(url: str, every_seconds: float, retired_seconds: fl
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Run the clean-up while the application runs."""
     settings: Settings = app.state.settings
-    if not settings.cleanup_every_seconds:
+    if not settings.cleanup_every_seconds or settings.read_only:
         yield
         return
     cleaning = asyncio.create_task(

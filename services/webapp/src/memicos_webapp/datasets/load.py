@@ -15,7 +15,7 @@ from memicos_webapp.database.embedded import DatabaseError, embedded
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.plan import MissingSources
 from memicos_webapp.datasets.service import ImportOptions, ImportReport, load
-from memicos_webapp.settings import read
+from memicos_webapp.settings import read_for_writing
 
 
 async def _load(folder: Path, url: str, options: ImportOptions) -> ImportReport:
@@ -47,7 +47,7 @@ def import_dataset(
     )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    settings = read("import")
+    settings = read_for_writing("import")
     options = ImportOptions(missing, move_sources, settings.retired_load_seconds)
     url = settings.database_url
     try:

@@ -10,8 +10,9 @@ from memicos_webapp.explanation_search.repository import MARK_END, MARK_START
 from memicos_webapp.explanation_search.schemas import PageQuery
 from memicos_webapp.explanation_search.service import Choices, SearchHit
 from memicos_webapp.features.rows import CardExample
-from memicos_webapp.features.view import METHODS, markup, pieces
+from memicos_webapp.features.view import METHODS
 from memicos_webapp.formatting import token_text, url_segment
+from memicos_webapp.token_shading import markup, pieces
 
 AROUND = 10
 """Tokens on each side of the strongest one that a snippet shows."""

@@ -15,11 +15,9 @@ from memicos_webapp.explanations.schemas import (
 )
 from memicos_webapp.explanations.service import ExplanationsDep
 from memicos_webapp.features.feature_json import explanation_body
-from memicos_webapp.security.authorisation import LocalOwner
+from memicos_webapp.security.authorisation import WRITE_REFUSED, WriteAccess
 
 router = APIRouter(tags=["explanation"])
-
-BEYOND_LOOPBACK = "Writes are refused: the server is bound beyond loopback"
 
 
 @router.post(
@@ -31,7 +29,7 @@ BEYOND_LOOPBACK = "Writes are refused: the server is bound beyond loopback"
             "model": ErrorBody,
             "description": "Unsupported type or model, an explanation by both exists, or the feature is never active",
         },
-        403: {"model": ErrorBody, "description": BEYOND_LOOPBACK},
+        403: {"model": ErrorBody, "description": WRITE_REFUSED},
         404: {"model": ErrorBody, "description": "Unknown model, source or index"},
         413: {"model": ErrorBody, "description": "The body is too large"},
         502: {"model": ErrorBody, "description": "The language model gave no explanation"},
@@ -43,13 +41,13 @@ BEYOND_LOOPBACK = "Writes are refused: the server is bound beyond loopback"
     },
 )
 async def generate_explanation(
-    _: LocalOwner, viewer: ViewerDep, resources: ExplanationsDep, body: GenerateRequest
+    _: WriteAccess, viewer: ViewerDep, resources: ExplanationsDep, body: GenerateRequest
 ) -> Generated:
     """Have a language model explain a feature by its top examples. The explanation is stored and can be searched.
 
     A feature has one explanation per type and language model. It becomes the feature's label only where there is no
-    other explanation, or by choice. A feature that is never active has no examples to explain it by (400). Only a
-    server that is bound to loopback generates (403 otherwise).
+    other explanation, or by choice. A feature that is never active has no examples to explain it by (400). Beyond
+    loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403 otherwise).
     """
     generated = await service.generate(resources, viewer, body)
     return Generated(explanation=explanation_body(generated.feature.source, generated.new))
@@ -60,14 +58,17 @@ async def generate_explanation(
     summary="Delete an explanation",
     response_model=Deleted,
     responses={
-        403: {"model": ErrorBody, "description": f"It is not your own. {BEYOND_LOOPBACK}"},
+        403: {"model": ErrorBody, "description": f"It is not your own. {WRITE_REFUSED}"},
         404: {"model": ErrorBody, "description": "Unknown explanation"},
     },
 )
 async def delete_explanation(
-    _: LocalOwner, viewer: ViewerDep, resources: ExplanationsDep, explanation_id: ExplanationId
+    _: WriteAccess, viewer: ViewerDep, resources: ExplanationsDep, explanation_id: ExplanationId
 ) -> Deleted:
-    """Delete an explanation of your own. Explanations of datasets, or by another account, cannot be deleted (403)."""
+    """Delete an explanation of your own. Explanations of datasets, or by another account, cannot be deleted (403).
+
+    Beyond loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403 otherwise).
+    """
     await service.delete(resources, viewer, explanation_id)
     return Deleted(message=f"Explanation {explanation_id} is deleted.")
 
@@ -81,13 +82,13 @@ async def delete_explanation(
             "model": ErrorBody,
             "description": "The body is not JSON, or a text in it has a character that no text can have",
         },
-        403: {"model": ErrorBody, "description": BEYOND_LOOPBACK},
+        403: {"model": ErrorBody, "description": WRITE_REFUSED},
         404: {"model": ErrorBody, "description": "Unknown explanation"},
         413: {"model": ErrorBody, "description": "The body is too large"},
     },
 )
 async def choose_explanation_as_label(
-    _: LocalOwner,
+    _: WriteAccess,
     viewer: ViewerDep,
     resources: ExplanationsDep,
     explanation_id: ExplanationId,
@@ -96,7 +97,8 @@ async def choose_explanation_as_label(
     """Choose an explanation as its feature's label: the heading of its page, and its name in lists and results.
 
     With `chosen` false the choice is taken back, and the default rule chooses the label. The response has all
-    explanations of the feature. Only a server that is bound to loopback takes the choice (403 otherwise).
+    explanations of the feature. Beyond loopback it takes the owner's session or an API key with the
+    scope `write` in `X-Api-Key` (403 otherwise).
     """
     feature = await service.choose_label(resources, viewer, explanation_id, body.chosen)
     return ExplanationList(explanations=[explanation_body(feature.source, row) for row in feature.explanations])

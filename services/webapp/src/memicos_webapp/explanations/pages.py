@@ -17,7 +17,7 @@ from memicos_webapp.explanations.schemas import MAX_ID, GenerateRequest
 from memicos_webapp.explanations.service import ExplanationsDep, FeatureExplanations
 from memicos_webapp.features.service import parse_index
 from memicos_webapp.features.view import METHODS
-from memicos_webapp.security.authorisation import LocalOwner
+from memicos_webapp.security.authorisation import WriteAccess
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["explanations"])
@@ -44,7 +44,7 @@ def _updated(request: Request, viewer: Viewer, feature: FeatureExplanations, sta
 
 @router.get("/{model}/{source}/{index}/explain")
 async def explain_control(
-    request: Request, _: LocalOwner, resources: ExplanationsDep, model: str, source: str, index: str
+    request: Request, _: WriteAccess, resources: ExplanationsDep, model: str, source: str, index: str
 ) -> Response:
     """What has to be set before an explanation can be generated, in place of the page's form; 204 if nothing."""
     path = f"/{model}/{source}/{parse_index(index)}"
@@ -60,7 +60,7 @@ async def explain_control(
 @router.post("/{model}/{source}/{index}/explain")
 async def explain_feature(
     request: Request,
-    _: LocalOwner,
+    _: WriteAccess,
     viewer: ViewerDep,
     resources: ExplanationsDep,
     model: str,
@@ -79,7 +79,7 @@ async def explain_feature(
 
 @router.post("/explanations/{explanation_id}/delete")
 async def delete_explanation(
-    request: Request, _: LocalOwner, viewer: ViewerDep, resources: ExplanationsDep, explanation_id: ExplanationNumber
+    request: Request, _: WriteAccess, viewer: ViewerDep, resources: ExplanationsDep, explanation_id: ExplanationNumber
 ) -> Response:
     feature = await service.delete(resources, viewer, explanation_id)
     return _updated(request, viewer, feature, "Explanation deleted.")
@@ -88,7 +88,7 @@ async def delete_explanation(
 @router.post("/explanations/{explanation_id}/label")
 async def choose_label(
     request: Request,
-    _: LocalOwner,
+    _: WriteAccess,
     viewer: ViewerDep,
     resources: ExplanationsDep,
     explanation_id: ExplanationNumber,

@@ -5,7 +5,6 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from memicos_webapp.accounts.viewer import LOCAL_OWNER_ID
 from memicos_webapp.catalog.models import Source
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.catalog.visibility import ResolvedSource, Viewer, visible_explanations, visible_sources
@@ -26,9 +25,15 @@ async def exists(session: AsyncSession, source: ResolvedSource, index: int, meth
 
 
 async def add(
-    session: AsyncSession, source: ResolvedSource, index: int, description: str, method: str, model: str
+    session: AsyncSession,
+    viewer: Viewer,
+    source: ResolvedSource,
+    index: int,
+    description: str,
+    method: str,
+    model: str,
 ) -> int | None:
-    """Store the local owner's explanation and return its id; None if another request stored one first."""
+    """Store an explanation of the viewer's and return its id; None if another request stored one first."""
     statement = (
         insert(Explanation)
         .values(
@@ -37,7 +42,7 @@ async def add(
             description=description,
             method=method,
             model=model,
-            author_id=LOCAL_OWNER_ID,
+            author_id=viewer.account_id,
         )
         .on_conflict_do_nothing()
         .returning(Explanation.id)

@@ -116,7 +116,7 @@ async def generate(resources: ExplanationResources, viewer: Viewer, request: Gen
     # PostgreSQL's text type cannot store NUL
     description = (await resources.autointerp.explain(texts, model)).replace("\0", "␀")
     async with resources.database.transaction() as session:
-        explanation_id = await repository.add(session, source, index, description, METHOD, model)
+        explanation_id = await repository.add(session, viewer, source, index, description, METHOD, model)
         if explanation_id is None:
             raise BadInput(DUPLICATE)
         # After the insert: its foreign key locks the source's row, so no import shows another load before the commit.

@@ -4,7 +4,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from memicos_webapp import recipes
-from memicos_webapp.accounts.viewer import ViewerDep
+from memicos_webapp.accounts.identity import write_problem
+from memicos_webapp.accounts.viewer import IdentityDep, ViewerDep
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.features import service, view
 from memicos_webapp.steering.strength_scale import default_strength
@@ -21,6 +22,7 @@ async def feature_page(
     request: Request,
     session: Snapshot,
     viewer: ViewerDep,
+    identity: IdentityDep,
     model: str,
     source: str,
     index: str,
@@ -31,6 +33,7 @@ async def feature_page(
     settings = request.app.state.settings
     row = detail.row
     groups = view.groups(detail, settings.examples_shown, whole=False)
+    may_write = write_problem(settings, identity) is None
     return render(
         request,
         "features/feature.html",
@@ -46,7 +49,7 @@ async def feature_page(
             str(request.base_url), detail.source.model_id, detail.source.name, row.index
         ),
         methods=view.METHODS,
-        editor_id=viewer.account_id if settings.loopback and request.query_params.get("embed") != "true" else None,
+        editor_id=viewer.account_id if may_write and request.query_params.get("embed") != "true" else None,
         steer_strength=f"{default_strength(row.max_activation, detail.source.residual_norm):g}",
         own_text=defaulttesttext,
         without={part for part in PARTS if request.query_params.get(f"embed{part}") == "false"},

@@ -1,52 +1,20 @@
 """A feature as its dashboard draws it: examples as marked-up text, groups of them, histograms."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from markupsafe import Markup
 from memicos_dataset.schema import TOP_GROUP
 
 from memicos_webapp.features.service import FeatureDetail, StoredExample
 from memicos_webapp.formatting import activation_level, format_count, format_value, token_text
+from memicos_webapp.token_shading import Piece, markup, pieces
 
 NEAR = 5
 """Tokens on each side of the peak in the stacked view."""
 MIDDLE = 16
 """Tokens on each side of the peak in the snippet view."""
-
-Piece = tuple[int, str, str]
-"""(activation level 0..9, formatted activation, text); level 0 is a run of tokens that are not active."""
-
-
-def pieces(tokens: Sequence[str], values: Mapping[int, float], feature_max: float, start: int, end: int) -> list[Piece]:
-    """Tokens `start` to `end` (exclusive) as pieces: one for each active token, one for each run of others.
-
-    `values` has position -> activation of the active tokens. Levels are shares of `feature_max`.
-    """
-    cut: list[Piece] = []
-    after = start
-    for position in sorted(i for i in values if start <= i < end):
-        if position > after:
-            cut.append((0, "", token_text("".join(tokens[after:position]))))
-        activation = values[position]
-        level = activation_level(activation, feature_max)
-        cut.append((level, format_value(activation), token_text(tokens[position])))
-        after = position + 1
-    if after < end:
-        cut.append((0, "", token_text("".join(tokens[after:end]))))
-    return cut
-
-
-def markup(run: Sequence[Piece]) -> Markup:
-    """Pieces as HTML; built here because a template takes several times as long."""
-    return Markup(
-        "".join(
-            f'<i class="a{level}" title="{activation}">{escape(text)}</i>' if level else escape(text)
-            for level, activation, text in run
-        )
-    )
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,11 @@ class Hosts:
     def all(self) -> list[Host]:
         return list(self._hosts.values())
 
+    @property
+    def loading(self) -> bool:
+        """Whether a host is known to load its model."""
+        return any(host.last_status is not None and host.last_status.state == "loading" for host in self.all)
+
     async def replace(self, configs: Sequence[HostConfig]) -> None:
         """Use the hosts of `configs` from now on. Calls of hosts that are removed run to their end."""
         hosts: dict[str, Host] = {}

@@ -19,7 +19,7 @@ from memicos_webapp.inference_hosts.schemas import (
     InferenceHostList,
     host_body,
 )
-from memicos_webapp.security.authorisation import LocalOwner
+from memicos_webapp.security.authorisation import OwnerAccess
 from memicos_webapp.settings import Settings
 
 router = APIRouter(prefix="/admin/inference-hosts", tags=["admin"])
@@ -62,7 +62,7 @@ ResourcesDep = Annotated[HostResources, Depends(_resources)]
 
 
 @router.get("", summary="List inference hosts", responses=OWNER_ONLY)
-async def list_inference_hosts(_: LocalOwner, resources: ResourcesDep) -> InferenceHostList:
+async def list_inference_hosts(_: OwnerAccess, resources: ResourcesDep) -> InferenceHostList:
     """The inference servers that requests may go to, with their last known states."""
     return InferenceHostList(hosts=await resources.bodies())
 
@@ -72,7 +72,7 @@ async def list_inference_hosts(_: LocalOwner, resources: ResourcesDep) -> Infere
     summary="Add an inference host",
     responses=OWNER_ONLY | INVALID | {409: {"model": ErrorBody, "description": "There is a host of this name"}},
 )
-async def add_inference_host(_: LocalOwner, resources: ResourcesDep, body: AddHostRequest) -> InferenceHostBody:
+async def add_inference_host(_: OwnerAccess, resources: ResourcesDep, body: AddHostRequest) -> InferenceHostBody:
     """Add an inference server. Requests may go to it at once; other webapps on the database notice within seconds.
 
     The secret itself is never stored: `secretVariable` names the variable that has it.
@@ -85,7 +85,7 @@ async def add_inference_host(_: LocalOwner, resources: ResourcesDep, body: AddHo
 
 @router.patch("/{name}", summary="Change an inference host", responses=OWNER_ONLY | INVALID | UNKNOWN)
 async def change_inference_host(
-    _: LocalOwner, resources: ResourcesDep, name: HostName, body: ChangeHostRequest
+    _: OwnerAccess, resources: ResourcesDep, name: HostName, body: ChangeHostRequest
 ) -> InferenceHostBody:
     """Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they began."""
     await service.change(
@@ -100,7 +100,7 @@ async def change_inference_host(
 
 
 @router.delete("/{name}", summary="Remove an inference host", responses=OWNER_ONLY | INVALID | UNKNOWN)
-async def remove_inference_host(_: LocalOwner, resources: ResourcesDep, name: HostName) -> HostRemoved:
+async def remove_inference_host(_: OwnerAccess, resources: ResourcesDep, name: HostName) -> HostRemoved:
     """Remove a host. Those that the settings name can only be disabled."""
     await service.remove(resources.database, resources.settings, name)
     await service.refresh(resources.database, resources.settings, resources.hosts)

@@ -1,26 +1,66 @@
-"""Who may change stored data."""
+"""Who may change stored data, and who the settings of the server."""
 
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from memicos_webapp.errors import Refused
+from memicos_webapp.accounts.identity import KEY_HEADER, Identity, owner_problem, write_problem
+from memicos_webapp.accounts.viewer import IdentityDep
+from memicos_webapp.errors import Refused, Unauthenticated
+from memicos_webapp.security.middleware import SAFE_METHODS
 from memicos_webapp.settings import Settings
 
+WRITE_REFUSED = (
+    "The request may not write: beyond loopback it needs the owner's session, or an API key with the scope write; "
+    "a read-only server takes no writes"
+)
+"""Description of status 403 of routes that write, in the OpenAPI document."""
 
-async def require_local_owner(request: Request) -> None:
-    """Allow a write only at a server bound to loopback: until there are accounts, its one user owns all data.
 
-    Raises:
-        Refused: the server is bound beyond loopback.
+def _refuse(request: Request, settings: Settings, identity: Identity, problem: str | None) -> None:
     """
-    settings: Settings = request.app.state.settings
-    if not settings.loopback:
+    Raises:
+        Refused: there is a problem, or a session's request does not say which page made it.
+        Unauthenticated: there is a problem, and X-Api-Key holds no key of memicos.
+    """
+    if problem is not None:
+        if identity.method == "none" and request.headers.get(KEY_HEADER) and not settings.read_only:
+            raise Unauthenticated(
+                f"{KEY_HEADER} holds no key of this server. Make one with `memicos api-key create NAME --scope write`."
+            )
+        raise Refused(problem)
+    # every browser names the page's site on a POST; the middleware refuses those of other sites
+    from_browser = {"origin", "sec-fetch-site"} & set(request.headers)
+    if identity.method == "session" and request.method not in SAFE_METHODS and not from_browser:
         raise Refused(
-            f"Writes are refused: this server is bound to {settings.host} and has no accounts yet. "
-            "Bind it to 127.0.0.1 to change its data."
+            "A request with a session's cookie has to send Origin, as browsers do. Programs use an API key instead: "
+            "`memicos api-key create NAME --scope write`."
         )
 
 
-LocalOwner = Annotated[None, Depends(require_local_owner)]
+async def require_write(request: Request, identity: IdentityDep) -> None:
+    """Allow a write to the local owner on loopback, a session of the owner, or an API key with the scope `write`.
+
+    Raises:
+        Refused, Unauthenticated: it is none of these, or the server is read-only.
+    """
+    settings: Settings = request.app.state.settings
+    _refuse(request, settings, identity, write_problem(settings, identity))
+
+
+async def require_owner(request: Request, identity: IdentityDep) -> None:
+    """Allow reading and changing settings of the server to its owner: on loopback, by a session or an `admin` key.
+
+    Raises:
+        Refused, Unauthenticated: it is not the owner, or a change on a read-only server.
+    """
+    settings: Settings = request.app.state.settings
+    problem = owner_problem(settings, identity, changes=request.method not in SAFE_METHODS)
+    _refuse(request, settings, identity, problem)
+
+
+WriteAccess = Annotated[None, Depends(require_write)]
 """Parameter of every route that changes stored data."""
+
+OwnerAccess = Annotated[None, Depends(require_owner)]
+"""Parameter of every route that reads or changes settings of the server."""

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="ErrorBody")
 
 @_attrs_define
 class ErrorBody:
-    """Body of every error of the API. Both fields hold the same text; some clients read one, some the other.
+    """Body of every error of the API. Both fields hold the same text; some clients read `error`, others `message`.
 
     Attributes:
         error (str): what was wrong, where, and what to do

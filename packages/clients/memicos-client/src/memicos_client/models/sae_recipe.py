@@ -11,7 +11,7 @@ T = TypeVar("T", bound="SaeRecipe")
 
 @_attrs_define
 class SaeRecipe:
-    """How values come from activations at the hook.
+    """How an SAE computes its values from activations at the hook.
 
     Attributes:
         weights (str): a folder's name, or hf:<owner>/<name>/<path> for a place in the hub

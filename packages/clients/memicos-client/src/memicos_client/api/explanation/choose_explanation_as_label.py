@@ -47,6 +47,11 @@ def _parse_response(
 
         return response_400
 
+    if response.status_code == 401:
+        response_401 = ErrorBody.from_dict(response.json())
+
+        return response_401
+
     if response.status_code == 403:
         response_403 = ErrorBody.from_dict(response.json())
 
@@ -102,8 +107,8 @@ def sync_detailed(
 
     With `chosen` false the choice is taken back, and the default rule chooses the label. The response
     has all
-    explanations of the feature. Only a server that is bound to loopback takes the choice (403
-    otherwise).
+    explanations of the feature. Beyond loopback it takes the owner's session or an API key with the
+    scope `write` in `X-Api-Key` (403 otherwise).
 
     Args:
         explanation_id (int): id of the explanation
@@ -142,8 +147,8 @@ async def asyncio_detailed(
 
     With `chosen` false the choice is taken back, and the default rule chooses the label. The response
     has all
-    explanations of the feature. Only a server that is bound to loopback takes the choice (403
-    otherwise).
+    explanations of the feature. Beyond loopback it takes the owner's session or an API key with the
+    scope `write` in `X-Api-Key` (403 otherwise).
 
     Args:
         explanation_id (int): id of the explanation
@@ -188,8 +193,8 @@ def sync(
 
     With `chosen` false the choice is taken back, and the default rule chooses the label. The response
     has all
-    explanations of the feature. Only a server that is bound to loopback takes the choice (403
-    otherwise).
+    explanations of the feature. Beyond loopback it takes the owner's session or an API key with the
+    scope `write` in `X-Api-Key` (403 otherwise).
 
     Args:
         explanation_id (int): id of the explanation
@@ -228,8 +233,8 @@ async def asyncio(
 
     With `chosen` false the choice is taken back, and the default rule chooses the label. The response
     has all
-    explanations of the feature. Only a server that is bound to loopback takes the choice (403
-    otherwise).
+    explanations of the feature. Beyond loopback it takes the owner's session or an API key with the
+    scope `write` in `X-Api-Key` (403 otherwise).
 
     Args:
         explanation_id (int): id of the explanation

@@ -31,6 +31,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_200
 
+    if response.status_code == 401:
+        response_401 = ErrorBody.from_dict(response.json())
+
+        return response_401
+
     if response.status_code == 403:
         response_403 = ErrorBody.from_dict(response.json())
 
@@ -76,6 +81,9 @@ def sync_detailed(
      Delete an explanation of your own. Explanations of datasets, or by another account, cannot be
     deleted (403).
 
+    Beyond loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key`
+    (403 otherwise).
+
     Args:
         explanation_id (int): id of the explanation
 
@@ -107,6 +115,9 @@ async def asyncio_detailed(
 
      Delete an explanation of your own. Explanations of datasets, or by another account, cannot be
     deleted (403).
+
+    Beyond loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key`
+    (403 otherwise).
 
     Args:
         explanation_id (int): id of the explanation
@@ -146,6 +157,9 @@ def sync(
      Delete an explanation of your own. Explanations of datasets, or by another account, cannot be
     deleted (403).
 
+    Beyond loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key`
+    (403 otherwise).
+
     Args:
         explanation_id (int): id of the explanation
 
@@ -177,6 +191,9 @@ async def asyncio(
 
      Delete an explanation of your own. Explanations of datasets, or by another account, cannot be
     deleted (403).
+
+    Beyond loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key`
+    (403 otherwise).
 
     Args:
         explanation_id (int): id of the explanation

@@ -41,6 +41,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_400
 
+    if response.status_code == 401:
+        response_401 = ErrorBody.from_dict(response.json())
+
+        return response_401
+
     if response.status_code == 403:
         response_403 = ErrorBody.from_dict(response.json())
 
@@ -101,8 +106,9 @@ def sync_detailed(
     A feature has one explanation per type and language model. It becomes the feature's label only where
     there is no
     other explanation, or by choice. A feature that is never active has no examples to explain it by
-    (400). Only a
-    server that is bound to loopback generates (403 otherwise).
+    (400). Beyond
+    loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403
+    otherwise).
 
     Args:
         body (GenerateRequest):
@@ -139,8 +145,9 @@ async def asyncio_detailed(
     A feature has one explanation per type and language model. It becomes the feature's label only where
     there is no
     other explanation, or by choice. A feature that is never active has no examples to explain it by
-    (400). Only a
-    server that is bound to loopback generates (403 otherwise).
+    (400). Beyond
+    loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403
+    otherwise).
 
     Args:
         body (GenerateRequest):
@@ -183,8 +190,9 @@ def sync(
     A feature has one explanation per type and language model. It becomes the feature's label only where
     there is no
     other explanation, or by choice. A feature that is never active has no examples to explain it by
-    (400). Only a
-    server that is bound to loopback generates (403 otherwise).
+    (400). Beyond
+    loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403
+    otherwise).
 
     Args:
         body (GenerateRequest):
@@ -221,8 +229,9 @@ async def asyncio(
     A feature has one explanation per type and language model. It becomes the feature's label only where
     there is no
     other explanation, or by choice. A feature that is never active has no examples to explain it by
-    (400). Only a
-    server that is bound to loopback generates (403 otherwise).
+    (400). Beyond
+    loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403
+    otherwise).
 
     Args:
         body (GenerateRequest):

@@ -1,0 +1,78 @@
+"""Select the sources to serve: every entry of SAE_SETS, filtered, with unique ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memicos_engine.errors import LoadError
+from memicos_engine.model import hub
+from memicos_engine.sources.source_candidates import (
+    SourceCandidate,
+    abbreviated_list,
+    find_candidates,
+    source_folder,
+    unreadable_candidate,
+)
+from memicos_engine.sources.source_specs import SourceSelection, parse_spec
+
+
+@dataclass(frozen=True)
+class SelectedSources:
+    """Sources found for a SourceSelection.
+
+    `registry_models` are the models of SAELens' directory that own the sets; `include_neurons` says that the model's
+    own MLP neurons are selected.
+    """
+
+    candidates: list[SourceCandidate]
+    registry_models: list[str]
+    include_neurons: bool
+
+
+def select_sources(selection: SourceSelection, on_progress: hub.ProgressCallback) -> SelectedSources:
+    """Find the sources of `selection`, in the order of its sets and by layer. Folders of the hub are fetched.
+
+    The sources of a set have the ids `<layer>-<set>`; variants `<layer>-<set>__<variant>` form a set of their own.
+    `on_progress` is called while files are fetched.
+
+    Raises:
+        LoadError: a set is unknown, the patterns exclude every source, or two sources have the same id.
+    """
+    candidates: list[SourceCandidate] = []
+    owners: list[str] = []
+    specs = [parse_spec(text) for text in selection.sets]
+    for spec in specs:
+        try:
+            folder = source_folder(spec, selection, on_progress)
+        except LoadError as error:
+            candidates.append(unreadable_candidate(spec.text, None, spec.repo, error))
+            continue
+        spec_candidates, owner = find_candidates(spec, selection, folder)
+        candidates += spec_candidates
+        owners += [owner] if owner else []
+    # an unreadable source is always reported: its id is unknown
+    kept = [
+        candidate for candidate in candidates if candidate.id == candidate.location or selection.includes(candidate.id)
+    ]
+    with_neurons = any(spec.kind == "neurons" for spec in specs)
+    if candidates and not kept and not with_neurons:
+        patterns = f"INCLUDE_SAE={list(selection.include)}, EXCLUDE_SAE={list(selection.exclude)}"
+        raise LoadError(
+            f"No source is left by {patterns}, of: {abbreviated_list([candidate.id for candidate in candidates])}."
+        )
+    check_unique_ids(kept)
+    return SelectedSources(kept, list(dict.fromkeys(owners)), with_neurons)
+
+
+def check_unique_ids(candidates: Sequence[SourceCandidate]) -> None:
+    """Raises LoadError where two candidates have the same id."""
+    locations: dict[str, str] = {}
+    for candidate in candidates:
+        if candidate.id in locations:
+            raise LoadError(
+                f"Two sources have the id {candidate.id}: {locations[candidate.id]} and {candidate.location}. "
+                "Give one another name, by "
+                '{"set": "other-name"} in its memicos.json.'
+            )
+        locations[candidate.id] = candidate.location

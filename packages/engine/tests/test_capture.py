@@ -1,0 +1,162 @@
+"""Several prompts in one padded run give what each gives alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from memicos_engine.capture import activations
+from memicos_engine.capture.capture import CaptureRequest, capture_in_slices, capture_together
+from memicos_engine.errors import InvalidRequestError
+from memicos_engine.model.hook_points import check_capturable
+from memicos_engine.model.language_model import LanguageModel
+from memicos_testing import plain_model
+
+Tiny = Callable[[str], tuple[LanguageModel, Any]]
+TEXTS = (
+    "The Queen turned angrily away from him, and said to the Knave, Turn them over!",
+    "",
+    "She had never before seen a rabbit with either a waistcoat-pocket, or a watch to take out of it.",
+    "Alice",
+)
+CLOSE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def prompts(small: LanguageModel) -> list[list[int]]:
+    return [small.token_ids(text, prepend_bos=True) for text in TEXTS]
+
+
+def close(ours: Any, theirs: Any) -> bool:
+    return np.allclose(ours, theirs, rtol=CLOSE, atol=CLOSE)
+
+
+@pytest.mark.parametrize("hook", ["blocks.2.hook_resid_post", "blocks.3.hook_mlp_out", "blocks.2.attn.hook_pattern"])
+def test_activations(small: LanguageModel, prompts: list[list[int]], hook: str) -> None:
+    batch = capture_together(small, [CaptureRequest(prompts, [hook])])[0]
+    for ids, found in zip(prompts, batch, strict=True):
+        alone = capture_together(small, [CaptureRequest([ids], [hook])])[0][0][hook]
+        assert found[hook].shape == alone.shape and len(ids) in alone.shape
+        assert close(found[hook], alone)
+
+
+def test_every_hook_that_the_bridge_names_is_captured_or_refused(
+    small: LanguageModel, prompts: list[list[int]]
+) -> None:
+    names = [name for name in small.bridge.hook_dict if not name.startswith(("blocks.0", "blocks.1", "blocks.2"))]
+    captured = 0
+    for name in names:
+        try:
+            check_capturable(small, name)
+            for ids, found in zip(prompts, capture_together(small, [CaptureRequest(prompts, [name])])[0], strict=True):
+                assert found[name].shape[0] == len(ids) and found[name].dim() == 2, name
+            captured += 1
+        except InvalidRequestError as refusal:
+            assert "one vector per position" in str(refusal) or "not run" in str(refusal)
+    assert captured > 20
+
+
+def test_a_batch_is_what_plain_transformers_compute_one_by_one(
+    small: LanguageModel, small_plain: Any, prompts: list[list[int]]
+) -> None:
+    for ids, found in zip(
+        prompts, capture_together(small, [CaptureRequest(prompts, ["blocks.1.hook_resid_post"])])[0], strict=True
+    ):
+        assert close(found["blocks.1.hook_resid_post"], plain_model.residuals(small_plain, ids, [1])[1])
+
+
+@pytest.mark.parametrize("architecture", ["jumprelu", "topk"])
+def test_readings(small: LanguageModel, prompts: list[list[int]], make_sae: Any, architecture: str) -> None:
+    _, first = make_sae(2, 128, architecture=architecture)
+    _, second = make_sae(1, 96, architecture=architecture, seed=1, ignored=[0, 3], norm_cut=43.0)
+    direction = np.random.default_rng(0).normal(size=128).tolist()
+    features = activations.feature_activations(small, second, prompts, 5, ignore_bos=True)
+    vectors = activations.vector_activations(small, "blocks.1.hook_mlp_out", direction, prompts)
+    best = activations.top_features(small, [first, second], prompts, 30)
+    by_token = activations.top_features_by_token(small, second, prompts, 4)
+    active = activations.sparse_activations(small, second, prompts, 100_000)
+    for row, ids in enumerate(prompts):
+        for found, alone in (
+            (features[row], activations.feature_activations(small, second, [ids], 5, ignore_bos=True)[0]),
+            (vectors[row], activations.vector_activations(small, "blocks.1.hook_mlp_out", direction, [ids])[0]),
+        ):
+            assert len(found.values) == len(ids) and close(found.values, alone.values)
+            assert (found.max_position, found.ignored) == (alone.max_position, alone.ignored)
+        alone = activations.top_features(small, [first, second], [ids], 30)[0]
+        assert [(hit.source, hit.index, hit.max_position) for hit in best[row].features] == [
+            (hit.source, hit.index, hit.max_position) for hit in alone.features
+        ]
+        assert all(close(a.values, b.values) for a, b in zip(best[row].features, alone.features, strict=True))
+        assert (best[row].counts, best[row].ignored) == (alone.counts, alone.ignored)
+        alone = activations.top_features_by_token(small, second, [ids], 4)[0]
+        assert [[index for index, _ in one] for one in by_token[row].rows] == [
+            [index for index, _ in one] for one in alone.rows
+        ]
+        assert close([v for one in by_token[row].rows for _, v in one], [v for one in alone.rows for _, v in one])
+        alone = activations.sparse_activations(small, second, [ids], 100_000)[0]
+        assert active[row].ignored == alone.ignored and active[row].features.keys() == alone.features.keys()
+        assert all(close(active[row].features[index], alone.features[index]) for index in alone.features)
+
+
+def test_firing_is_every_value_above_0_at_positions_that_count(
+    small: LanguageModel, small_plain: Any, prompts: list[list[int]], make_sae: Any
+) -> None:
+    folder, source = make_sae(2, 128, ignored=[0, 4], norm_cut=42.0)
+    everywhere = activations.sparse_activations(small, source, prompts, 100_000, ignore_bos=False)
+    for ids, found, whole in zip(
+        prompts, activations.sparse_activations(small, source, prompts, 100_000), everywhere, strict=True
+    ):
+        hidden = plain_model.residuals(small_plain, ids, [2])[2]
+        values, near = plain_model.encode(folder, hidden)
+        counted = plain_model.counted(hidden, [0, 4], 42.0)
+        assert found.ignored == whole.ignored == np.flatnonzero(~counted).tolist()
+        for one, part in ((found, counted), (whole, np.ones_like(counted))):
+            dense = np.zeros_like(values)
+            for index, pairs in one.features.items():
+                assert pairs == sorted(pairs) and pairs
+                for position, value in pairs:
+                    dense[position, index] = value
+            off = np.abs(dense - values * part[:, None]) > 1e-3 * np.maximum(1, values)
+            assert not (off & ~near).any()
+        assert list(found.features) == sorted(found.features)
+    total = sum(len(pairs) for one in everywhere for pairs in one.features.values())
+    assert activations.sparse_activations(small, source, prompts, total, ignore_bos=False) == everywhere
+    with pytest.raises(InvalidRequestError, match=f"more than {total - 1} values"):
+        activations.sparse_activations(small, source, prompts, total - 1, ignore_bos=False)
+
+
+def test_what_is_refused(small: LanguageModel, prompts: list[list[int]], make_sae: Any) -> None:
+    _, source = make_sae(2, 128)
+    with pytest.raises(InvalidRequestError, match="position 1: the shortest prompt has positions 0 to 0"):
+        activations.top_features(small, [source], prompts, 5, sort_positions=[1])
+    with torch.no_grad():
+        source.sae.W_enc[:, 3] = torch.nan
+    with pytest.raises(InvalidRequestError, match="not finite"):
+        activations.sparse_activations(small, source, prompts, 100_000)
+
+
+def test_slices_are_as_long_as_is_said_when_they_begin(small: LanguageModel) -> None:
+    """Also of rows that were there before: what is written meanwhile waits for one slice only."""
+    prompts = [[2, *range(10, 10 + n)] for n in (20, 21, 22, 23, 70)]
+    most, sizes = 1000, []
+    wanted = [CaptureRequest(prompts, ["blocks.1.hook_resid_post"])]
+    slices = capture_in_slices(small, wanted, lambda: most, lambda ran: sizes.append(ran.padded))
+    most = 50
+    while (found := next(slices)) is None:
+        most = 25
+    assert sizes == [44, 23, 24, 25, 25, 21]
+    whole = capture_together(small, wanted)
+    for here, there in zip(found[0], whole[0], strict=True):
+        (one,), (other,) = here.values(), there.values()
+        assert one.shape == other.shape and torch.allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("hook", ["blocks.0.hook_resid_pre", "blocks.0.hook_resid_post"])
+def test_a_part_of_a_prompt_has_its_own_positions(tiny: Tiny, hook: str) -> None:
+    """Where positions are learned, also before any layer has run that would remember how many came before."""
+    model, _ = tiny("gpt2")
+    wanted = [CaptureRequest([[2, *range(10, 40)]], [hook])]
+    *_, parts = capture_in_slices(model, wanted, lambda: 7)
+    (whole,) = capture_together(model, wanted)
+    assert parts is not None and torch.allclose(parts[0][0][hook], whole[0][hook], atol=1e-5)

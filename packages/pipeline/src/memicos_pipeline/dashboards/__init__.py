@@ -1,0 +1,1 @@
+"""What a dataset holds of each feature: statistics, examples, logit effects, similar and correlated features."""

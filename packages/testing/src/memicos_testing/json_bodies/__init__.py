@@ -1,0 +1,1 @@
+"""Requests and answers as JSON: bodies that tests send, and checks of bodies that they get."""

@@ -1,0 +1,235 @@
+"""Activations over HTTP, by our client: every value as plain transformers and numpy compute it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from memicos_inference_client import Client
+from memicos_inference_client.api.activation import activation_all, activation_single, activation_topk_by_token
+from memicos_inference_client.api.tokenize import tokenize as tokenize_route
+from memicos_inference_client.models import (
+    AllRequest,
+    AllResponse,
+    SingleRequest,
+    SingleResponse,
+    TokenizeRequest,
+    TokenizeResponse,
+    TopkRequest,
+    TopkResponse,
+)
+from memicos_testing import plain_model
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME, SAMPLE
+
+Tokenize = Callable[[str], list[int]]
+
+TEXT = SAMPLE[:150]
+
+
+@pytest.fixture(scope="module")
+def encoded(hf: Any, tokenize: Tokenize, sources_folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """By source: values (T, F) on TEXT, which of them are too near a threshold, and the positions that count (T,)."""
+    hidden = plain_model.residuals(hf, tokenize(TEXT), [1, 2, 3])
+    found = {}
+    for name in ("1-small", "2-small", "3-small", "2-top"):
+        here = hidden[int(name[0])]
+        cut = 42.0 if name == "3-small" else None
+        found[name] = (*plain_model.encode(sources_folder / name, here), plain_model.counted(here, [0], cut))
+    return found
+
+
+def same(values: Any, expected: np.ndarray, near: np.ndarray | None = None) -> None:
+    there = np.asarray(values)
+    off = np.abs(there - expected) > 1e-3 * np.maximum(1, np.abs(expected))
+    assert not (off if near is None else off & ~near).any()
+
+
+async def single(client: Client, **values: Any) -> SingleResponse:
+    body = SingleRequest.from_dict({"model": NAME, "prompt": TEXT} | values)
+    answer = await activation_single.asyncio(client=client, body=body)
+    assert isinstance(answer, SingleResponse), answer
+    return answer
+
+
+async def strongest(client: Client, **values: Any) -> AllResponse:
+    body = AllRequest.from_dict({"model": NAME, "prompt": TEXT, "source_set": "small"} | values)
+    answer = await activation_all.asyncio(client=client, body=body)
+    assert isinstance(answer, AllResponse), answer
+    return answer
+
+
+@pytest.mark.parametrize("source", ["1-small", "3-small", "2-top"])
+async def test_single_is_the_feature_at_every_position(
+    client: Client, encoded: Any, tokenize: Tokenize, source: str
+) -> None:
+    values, near, counted = encoded[source]
+    for index in (0, 17, 95):
+        answer = await single(client, source=source, index=str(index))
+        same(answer.activation.values, values[:, index], near[:, index])
+        assert answer.activation.max_value_index == np.argmax(answer.activation.values)
+        assert answer.activation.max_value == max(answer.activation.values)
+        assert answer.token_ids == tokenize(TEXT)
+        assert answer.tokens[0] == "<bos>" and answer.tokens_is_special == [True] + [False] * (len(answer.tokens) - 1)
+        assert "".join(answer.tokens[1:]) == TEXT
+        assert answer.ignored_positions == np.flatnonzero(~counted).tolist()
+
+        left = await single(client, source=source, index=index, ignore_bos=True)
+        assert left.activation.values == answer.activation.values
+        kept = np.where(counted, np.asarray(answer.activation.values), -np.inf)
+        assert left.activation.max_value_index == np.argmax(kept) and left.activation.max_value == kept.max()
+
+
+async def test_the_norm_cut_leaves_out_more_than_bos(encoded: Any) -> None:
+    assert 1 < (~encoded["3-small"][2]).sum() < len(encoded["3-small"][2]) / 2
+
+
+async def test_single_of_a_vector_has_no_bos(client: Client, hf: Any, tokenize: Tokenize) -> None:
+    ids = tokenize(TEXT)[1:]
+    vector = np.random.default_rng(3).normal(size=128)
+    for hook, layer in (("blocks.2.hook_resid_post", 2), ("blocks.3.hook_resid_pre", 2)):
+        answer = await single(client, vector=vector.tolist(), hook=hook)
+        same(answer.activation.values, plain_model.residuals(hf, ids, [layer])[layer] @ vector)
+        assert answer.token_ids == ids and answer.ignored_positions == []
+        assert answer.activation.max_value_index == np.argmax(answer.activation.values)
+
+
+async def test_single_of_a_vector_at_another_hook(client: Client, hf: Any, tokenize: Tokenize) -> None:
+    import torch
+
+    ids, found = tokenize(TEXT)[1:], []
+    handle = hf.model.layers[1].mlp.register_forward_hook(lambda _module, _args, output: found.append(output))
+    with torch.inference_mode():
+        hf(torch.tensor([ids]))
+    handle.remove()
+    answer = await single(client, vector=[0.1] * 128, hook="blocks.1.hook_mlp_out")
+    same(answer.activation.values, found[0][0].double().numpy().sum(-1) * 0.1)
+
+
+@pytest.mark.parametrize("ignore_bos", [True, False])
+async def test_all_ranks_every_source_by_its_maximum(client: Client, encoded: Any, ignore_bos: bool) -> None:
+    expected = []
+    for source in ("1-small", "2-small", "3-small"):
+        values, _, counted = encoded[source]
+        kept = values if not ignore_bos else np.where(counted[:, None], values, 0)
+        expected += [(peak, source, index) for index, peak in enumerate(kept.max(0)) if peak > 0]
+    expected.sort(key=lambda one: -one[0])
+    answer = await strongest(client, num_results=40, ignore_bos=ignore_bos)
+    assert len(answer.activations) == 40
+    same([one.max_value for one in answer.activations], np.array([peak for peak, _, _ in expected[:40]]))
+    for one in answer.activations:
+        values, near, counted = encoded[one.source]
+        same(one.values, values[:, one.index], near[:, one.index])
+        kept = np.asarray(one.values) if not ignore_bos else np.where(counted, one.values, -np.inf)
+        assert one.max_value == kept.max() and one.max_value_index == np.argmax(kept)
+        assert one.sum_values is None
+    assert [(one.source, one.ignored_positions) for one in answer.sources] == [
+        (source, np.flatnonzero(~encoded[source][2]).tolist()) for source in ("1-small", "2-small", "3-small")
+    ]
+
+
+async def test_all_gives_25_unless_told(client: Client) -> None:
+    assert len((await strongest(client)).activations) == 25
+    assert len((await strongest(client, num_results=None)).activations) == 25
+    everything = await strongest(client, num_results=1000)
+    assert 25 < len(everything.activations) < 3 * 96 and min(one.max_value for one in everything.activations) > 0
+
+
+async def test_all_ranks_by_the_sum_at_chosen_positions(client: Client, encoded: Any) -> None:
+    values, near, _ = encoded["2-small"]
+    chosen = [4, 9, 11]
+    answer = await strongest(client, selected_sources=["2-small"], sort_by_token_indexes=[*chosen, 4], num_results=1000)
+    sums = [one.sum_values for one in answer.activations]
+    assert sums == sorted(sums, key=lambda value: -(value or 0)) and sums[0] and sums[0] > 0
+    for one in answer.activations:
+        if not near[chosen, one.index].any():
+            same([one.sum_values], values[chosen, one.index].sum()[None])
+
+
+async def test_all_of_chosen_features_also_where_they_are_silent(client: Client, encoded: Any) -> None:
+    values, near, _ = encoded["1-small"]
+    silent = int(np.flatnonzero(values[1:].max(0) == 0)[0])
+    wanted = sorted({silent, 3, 50})
+    answer = await strongest(client, selected_sources=["1-small"], feature_filter=[50, 3, silent, 3])
+    assert sorted(one.index for one in answer.activations) == wanted
+    for one in answer.activations:
+        same(one.values, values[:, one.index], near[:, one.index])
+    assert {one.index: one.max_value for one in answer.activations}[silent] == 0
+
+
+async def test_all_counts_what_fires_by_layer(client: Client, encoded: Any) -> None:
+    answer = await strongest(client, selected_sources=["1-small", "3-small"])
+    counts = np.asarray(answer.counts)
+    assert counts.shape == (4, len(answer.tokens)) and not counts[[0, 2]].any()
+    for layer, source in ((1, "1-small"), (3, "3-small")):
+        values, near, _ = encoded[source]
+        assert (np.abs(counts[layer] - (values > 0).sum(1)) <= near.sum(1)).all()
+
+
+async def test_topk_is_the_strongest_features_of_each_token(client: Client, encoded: Any, tokenize: Tokenize) -> None:
+    for source in ("2-small", "3-small", "2-top"):
+        values, near, counted = encoded[source]
+        for ignore_bos in (True, False):
+            body = TopkRequest.from_dict(
+                {"model": NAME, "prompt": TEXT, "source": source, "top_k": 6, "ignore_bos": ignore_bos}
+            )
+            answer = await activation_topk_by_token.asyncio(client=client, body=body)
+            assert isinstance(answer, TopkResponse), answer
+            kept = np.flatnonzero(counted) if ignore_bos else np.arange(len(values))
+            assert [one.token_position for one in answer.results] == kept.tolist()
+            for one in answer.results:
+                row = values[one.token_position]
+                assert one.token == answer.tokens[one.token_position]
+                got = [top.activation_value for top in one.top_features]
+                assert got == sorted(got, reverse=True) and len({top.feature_index for top in one.top_features}) == len(
+                    got
+                )
+                if not near[one.token_position].any():
+                    best = np.sort(row[row > 0])[::-1][:6]
+                    assert len(got) == len(best)
+                    same(got, best)
+                    same(got, row[[top.feature_index for top in one.top_features]])
+            assert answer.token_ids == tokenize(TEXT)
+
+
+async def test_tokenize_as_the_sources_were_trained_unless_told(client: Client, tokenize: Tokenize) -> None:
+    for asked, bos in ((None, True), (True, True), (False, False)):
+        body = TokenizeRequest(model=NAME, text=TEXT, prepend_bos=asked)
+        answer = await tokenize_route.asyncio(client=client, body=body)
+        assert isinstance(answer, TokenizeResponse)
+        assert answer.tokens == (tokenize(TEXT) if bos else tokenize(TEXT)[1:])
+        assert answer.prepend_bos is bos
+        assert "".join(answer.token_strings[bos:]) == TEXT
+        assert answer.tokens_is_special == [True] * bos + [False] * (len(answer.tokens) - bos)
+
+
+async def test_the_sync_client_reads_the_same(url: str, client: Client) -> None:
+    import asyncio
+
+    body = SingleRequest.from_dict({"model": NAME, "prompt": TEXT, "source": "1-small", "index": 3})
+    with Client(url) as sync_client:
+        answer = await asyncio.to_thread(activation_single.sync, client=sync_client, body=body)
+    assert isinstance(answer, SingleResponse)
+    assert answer == await activation_single.asyncio(client=client, body=body)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sort_by_token_indexes": [99]}, "Cannot sort by position 99"),
+        ({"feature_filter": [96]}, "Source 1-small has features 0 to 95; there is no 96"),
+        ({"feature_filter": list(range(96)), "num_results": 96}, "The response would have"),
+    ],
+)
+async def test_what_is_wrong_with_a_ranking_is_told_before_the_model_runs(
+    serve: Serve, change: dict[str, Any], message: str
+) -> None:
+    url = await serve(max_values=50, sae_sets=("small",), selftest_seconds=0)
+    body = {"model": NAME, "prompt": "Alice sat", "source_set": "small", "selected_sources": ["1-small"]}
+    async with httpx.AsyncClient(base_url=url) as http:
+        refused = await http.post("/v1/activation/all", json=body | change)
+        assert refused.status_code == 400 and message in refused.json()["error"], refused.text
+        metrics = (await http.get("/metrics")).text
+        assert 'memicos_inference_tokens_in_total{kind="capture"} 0.0' in metrics

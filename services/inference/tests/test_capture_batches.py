@@ -1,0 +1,140 @@
+"""Captures of several requests share forward passes and encodings, and each gets the values it gets alone."""
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from memicos_engine.capture import batched_ops
+from memicos_engine.sources.source import SaeSource, Source
+from memicos_inference.loaded_model import LoadedModel
+from memicos_inference.scheduler.pending_request import PendingRequest
+from memicos_inference.scheduler.scheduler import Scheduler
+from memicos_testing.json_bodies.same_json import alike
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME
+
+ASKED: list[tuple[str, dict[str, Any]]] = [
+    ("single", {"prompt": "Alice sat on the bank", "source": "1-small", "index": 3}),
+    ("single", {"prompt": "Alice sat", "source": "1-small", "index": 9}),
+    ("all", {"prompt": "Alice sat on the bank", "source_set": "small", "selected_sources": ["1-small", "2-small"]}),
+    ("all", {"prompt": "the Rabbit", "source_set": "small", "selected_sources": ["2-small", "1-small"]}),
+    ("all", {"prompt": "a Hatter, a Hare", "source_set": "small", "selected_sources": ["3-small"]}),
+    ("topk-by-token", {"prompt": "of cabbages and kings", "source": "2-small"}),
+    ("topk-by-token", {"prompt": "Alice", "source": "2-top"}),
+    ("all-batch", {"prompts": ["one", "two, three and four"], "source_set": "small", "selected_sources": ["2-small"]}),
+    ("source", {"prompts": ["a Dormouse", "tea"], "source": "1-small"}),
+    ("single", {"prompt": "no such feature", "source": "1-small", "index": 10_000}),
+]
+
+
+class Gate:
+    """Holds what arrives until `go`; then all of it is there at once. `runs`: sources, and how many share each run."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.go.set()
+        self.submitted = 0
+        self.runs: list[tuple[str, int]] = []
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate()
+    begun, submit, computed = Scheduler._round, Scheduler.submit, batched_ops.run_operations
+
+    def held_round(self: Scheduler, served: LoadedModel) -> None:
+        assert gate.go.wait(30)
+        begun(self, served)
+
+    def counted_submit(self: Scheduler, *given: Any) -> PendingRequest:
+        gate.submitted += 1
+        return submit(self, *given)
+
+    def counted(source: Source, needed: Any) -> Any:
+        gate.runs.append((source.id, len(needed)))
+        return computed(source, needed)
+
+    monkeypatch.setattr(Scheduler, "_round", held_round)
+    monkeypatch.setattr("memicos_inference.scheduler.scheduler.ANSWER_SECONDS", 30)
+    monkeypatch.setattr(Scheduler, "submit", counted_submit)
+    monkeypatch.setattr(batched_ops, "run_operations", counted)
+    yield gate
+    gate.go.set()
+
+
+async def _post(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> httpx.Response:
+    return await http.post(f"/v1/activation/{path}", json={"model": NAME} | body)
+
+
+async def _at_once(url: str, gate: Gate, asked: list[tuple[str, dict[str, Any]]]) -> list[httpx.Response]:
+    gate.go.clear()
+    before = gate.submitted
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        tasks = [asyncio.create_task(_post(http, *one)) for one in asked]
+        for _ in range(3000):
+            if gate.submitted >= before + len(asked):
+                break
+            await asyncio.sleep(0.01)
+        gate.go.set()
+        return await asyncio.gather(*tasks)
+
+
+async def test_each_gets_what_it_gets_alone(url: str, gate: Gate) -> None:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        alone = [await _post(http, *one) for one in ASKED]
+    gate.runs.clear()
+    together = await _at_once(url, gate, ASKED)
+    for one, here, there in zip(ASKED, together, alone, strict=True):
+        assert here.status_code == there.status_code, here.text
+        assert alike(here.json(), there.json()), one
+    # as many requests as share a source share a run of it, until one needs it after another
+    shared = {source: max(n for found, n in gate.runs if found == source) for source, _ in gate.runs}
+    assert shared["1-small"] >= 4 and shared["2-small"] >= 3 and shared["2-top"] == 1
+
+
+async def test_no_more_sources_are_in_memory_than_may_be(
+    serve: Serve, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests that wait hold no weights: one that left the shelf is gone."""
+    url = await serve(max_loaded_saes=1, sae_sets=("small", "top"), selftest_seconds=0)
+    most = 0
+    computed: Callable[..., Any] = batched_ops.run_operations
+
+    def loaded() -> int:
+        return sum(isinstance(one, SaeSource) for one in gc.get_objects())
+
+    def watched(source: Source, needed: Any) -> Any:
+        nonlocal most
+        most = max(most, loaded())
+        return computed(source, needed)
+
+    monkeypatch.setattr(batched_ops, "run_operations", watched)
+    asked = [
+        ("topk-by-token", {"prompt": f"Alice {number}", "source": source})
+        for number in range(4)
+        for source in ("1-small", "2-small", "3-small", "2-top")
+    ]
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        assert (await _post(http, *asked[0])).status_code == 200
+        gc.collect()  # of servers of earlier tests
+        most = one = loaded()  # of this server, with those of others in this process
+        assert [answer.status_code for answer in await _at_once(url, gate, asked)] == [200] * len(asked)
+        steered = {
+            "model": NAME,
+            "prompt": "Alice",
+            "types": ["STEERED"],
+            "features": [
+                {"model": NAME, "source": source, "index": 3, "strength": 1.0}
+                for source in ("1-small", "2-small", "3-small")
+            ],
+            "n_completion_tokens": 3,
+            "temperature": 0,
+        }
+        assert (await http.post("/v1/steer/completion", json=steered)).status_code == 200
+    assert most == one
+    # each is loaded once for all who wait for it
+    assert [source for source, n in gate.runs if n == 4].count("2-small") == 1

@@ -1,0 +1,192 @@
+"""Responses before the model is loaded, and where it cannot be loaded."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from memicos_engine.errors import LoadError
+from memicos_engine.sources.source_cache import SourceCache
+from memicos_inference import model_loading
+from memicos_inference.app import create_app
+from memicos_inference.settings import Settings
+from memicos_testing.servers import running
+from memicos_testing.small_model import NAME
+
+MakeSettings = Callable[..., Settings]
+
+
+@asynccontextmanager
+async def served(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    async with running(create_app(settings)) as url, httpx.AsyncClient(base_url=url) as http:
+        yield http
+
+
+async def until(http: httpx.AsyncClient, state: str) -> dict[str, Any]:
+    health: dict[str, Any] = {}
+    for _ in range(1000):
+        if (health := (await http.get("/health")).json())["state"] == state:
+            return health
+        await asyncio.sleep(0.02)
+    raise AssertionError(health)
+
+
+async def test_while_it_loads(settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    go, real = threading.Event(), model_loading.load_model
+
+    def slow(values: Settings, report: Any) -> Any:
+        report("fetching the moon", 0.25)
+        assert go.wait(30)
+        return real(values, report)
+
+    monkeypatch.setattr(model_loading, "load_model", slow)
+    try:
+        async with served(settings(sae_sets=())) as http:
+            async with asyncio.timeout(20):
+                while (await http.get("/health")).json()["progress_fraction"] != 0.25:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            assert (await http.get("/health")).json() == {
+                "status": "healthy",
+                "ready": False,
+                "state": "loading",
+                "progress": "fetching the moon",
+                "progress_fraction": 0.25,
+                "load": 0,
+                "selftest": {"state": "waiting", "allowed": False, "seconds": 0, "checks": []},
+            }
+            for answer in (
+                await http.get("/v1/capabilities"),
+                await http.post("/v1/tokenize", json={"model": NAME, "text": "Alice"}),
+            ):
+                assert answer.status_code == 503 and int(answer.headers["retry-after"]) > 0
+                body = answer.json()
+                assert body["cause"] == "loading" and "not loaded yet: fetching the moon" in body["error"]
+            # what is wrong with a request does not depend on the model
+            assert (await http.post("/v1/tokenize", content="{")).status_code in (400, 422)
+            go.set()
+            await until(http, "ready")
+            answer = await http.post("/v1/tokenize", json={"model": NAME, "text": "Alice"})
+            assert answer.status_code == 200
+    finally:
+        go.set()
+
+
+async def test_when_loading_failed_the_process_stays_and_says_why(settings: MakeSettings, tmp_path: Path) -> None:
+    async with served(settings(custom_hf_model_id=str(tmp_path / "none"))) as http:
+        health = await until(http, "failed")
+        assert not health["ready"] and "There is no folder" in health["progress"]
+        answer = await http.post("/v1/tokenize", json={"model": NAME, "text": "Alice"})
+        assert answer.status_code == 503 and answer.headers["retry-after"]
+        body = answer.json()
+        assert body["cause"] == "load_failed" and "There is no folder" in body["error"]
+
+
+async def test_a_failure_nobody_foresaw(settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(values: Settings, report: Any) -> Any:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(model_loading, "load_model", broken)
+    async with served(settings()) as http:
+        assert (await until(http, "failed"))["progress"] == "ZeroDivisionError: by zero"
+
+
+async def test_a_source_that_cannot_be_loaded_later(settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(settings(sae_sets=("small",))) as http:
+        await until(http, "ready")
+
+        def gone(*_: Any) -> Any:
+            raise LoadError("Source 1-small: its folder is gone")
+
+        monkeypatch.setattr(SourceCache, "make_room", gone)
+        body = {"model": NAME, "prompt": "Alice", "source": "1-small", "index": 0}
+        answer = await http.post("/v1/activation/single", json=body)
+        assert answer.status_code == 503 and answer.json() == {
+            "error": "Source 1-small: its folder is gone",
+            "cause": "load_failed",
+        }
+
+
+async def test_capabilities(settings: MakeSettings) -> None:
+    async with served(settings(token_limit=500, max_top_k=7)) as http:
+        await until(http, "ready")
+        found = (await http.get("/v1/capabilities")).json()
+    assert found["model"] == NAME and found["accepted_models"] == [NAME]
+    assert found["weights"] == NAME and found["dtype"] == found["sae_dtype"] == "float32"
+    assert (found["num_layers"], found["d_model"], found["d_vocab"]) == (4, 128, 1024)
+    assert found["sae_sets"] == ["small", "top"] and not found["chat_template"]
+    # what can't fit the context is no limit that helps
+    assert found["limits"]["token_limit"] == found["limits"]["context"] == 128 and found["limits"]["max_top_k"] == 7
+    assert found["steer_methods"] == ["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP", "PROJECTION_CAP"]
+    names = ("hook_resid_pre", "hook_resid_post", "hook_resid_mid", "hook_attn_out", "hook_mlp_out")
+    within = ("attn.hook_z", "mlp.hook_post")
+    assert found["steer_hooks"] == [f"blocks.N.{name}" for name in (*names, *within)]
+    assert found["unsteerable_hooks"] == []
+    cut = next(source for source in found["sources"] if source["id"] == "3-small")
+    assert cut.pop("recipe")["hook_name"] == cut["hook"]  # all of it: test_recipes.py
+    assert cut == {
+        "id": "3-small",
+        "source_set": "small",
+        "hook": "blocks.3.hook_resid_post",
+        "steer_hook": "blocks.3.hook_resid_post",
+        "layer": 3,
+        "d_in": 128,
+        "d_sae": 96,
+        "architecture": "jumprelu",
+        "prepend_bos": True,
+        "context_size": 128,
+        "ignored_positions": [0],
+        "norm_cut": 42.0,
+        "loaded": False,
+    }
+
+
+async def test_origin_is_what_the_folder_says(settings: MakeSettings, model_folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = shutil.copytree(model_folder, tmp_path / "copy")
+    (folder / "memicos.json").write_text('{"origin": "glassllm, converted"}')
+    async with served(settings(custom_hf_model_id=str(folder), sae_sets=())) as http:
+        await until(http, "ready")
+        found = (await http.get("/v1/capabilities")).json()
+    assert found["origin"] == "glassllm, converted" and found["weights"] == "copy"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("fault", ["device", "ours"])
+async def test_what_cannot_go_on_ends_the_process(
+    fault: str, settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A supervisor starts it anew; a server that stays up without its thread would answer nobody."""
+    import torch
+    from memicos_engine.generation.decoder import Decoder
+
+    statuses: list[int] = []
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def end(status: int) -> None:
+        statuses.append(status)
+        loop.call_soon_threadsafe(ended.set)
+        raise SystemExit  # of the model's thread, in place of the process
+
+    def broken(*_: Any) -> Any:
+        raise torch.AcceleratorError("an illegal memory access") if fault == "device" else KeyError("a row")
+
+    async with served(settings()) as http:
+        await until(http, "ready")
+        monkeypatch.setattr("os._exit", end)
+        monkeypatch.setattr(Decoder, "prefill" if fault == "device" else "fits", broken)
+        body = {"model": NAME, "prompt": "Alice", "types": ["DEFAULT"], "features": [], "n_completion_tokens": 2}
+        asked = asyncio.create_task(http.post("/v1/steer/completion", json=body | {"temperature": 0}))
+        await asyncio.wait_for(ended.wait(), 20)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        monkeypatch.undo()
+    assert statuses == [70]
+    (record,) = [one for one in caplog.records if one.levelname == "CRITICAL"]
+    words = record.getMessage()
+    assert "this server ends" in words and ("device is broken" in words) == (fault == "device")

@@ -1,0 +1,203 @@
+"""Loading from local folders: what is served, and the message of each failure."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from memicos_engine.errors import LoadError
+from memicos_inference import model_loading
+from memicos_inference.loaded_model import LoadedModel
+from memicos_testing.small_model import NAME, small_sae
+from safetensors.torch import load_file, save_file
+
+Load = Callable[..., LoadedModel]
+
+
+@pytest.fixture
+def load(settings: Callable[..., Any]) -> Load:
+    def from_settings(**values: Any) -> LoadedModel:
+        return model_loading.load_model(settings(**values), lambda words, share: None)
+
+    return from_settings
+
+
+def refusal(load: Load, **values: Any) -> str:
+    with pytest.raises(LoadError) as error:
+        load(**values)
+    return str(error.value)
+
+
+def test_progress_is_reported_in_words_and_shares(settings: Callable[..., Any]) -> None:
+    said: list[tuple[str, float]] = []
+    served = model_loading.load_model(settings(), lambda words, share: said.append((words, share)))
+    shares = [share for _, share in said]
+    assert shares == sorted(shares) and shares[0] == 0 and shares[-1] < 1
+    words = [words for words, _ in said]
+    assert (
+        words[0] == "importing torch"
+        and f"loading {NAME}" in words
+        and "reading the configuration of 2-top (4 of 4)" in words
+    )
+    assert served.accepted_names == (NAME,) and served.weights == NAME and served.sae_sets == ("small", "top")
+    assert served.source_cache.ids == ("1-small", "2-small", "3-small", "2-top")
+    assert served.source_cache.loaded == set()
+
+
+def test_patterns_choose_sources(load: Load) -> None:
+    served = load(include_sae=("^[12]-", "3-small"), exclude_sae=("^1", "top$"))
+    assert served.source_cache.ids == ("2-small", "3-small")
+    words = refusal(load, include_sae=("^7-",))
+    assert "No source is left by INCLUDE_SAE=['^7-']" in words and "1-small" in words
+
+
+def test_a_variant_is_a_set_of_its_own(load: Load, sources_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(sources_folder / "1-small", tmp_path / "1-small__again")
+    shutil.copytree(sources_folder / "1-small", tmp_path / "1-small")
+    assert load(sae_folder=tmp_path, sae_sets=("small",)).source_cache.ids == ("1-small",)
+    both = load(sae_folder=tmp_path, sae_sets=("small", "small__again"))
+    assert both.source_cache.ids == ("1-small", "1-small__again") and both.sae_sets == ("small",)
+
+
+def test_a_model_runs_without_sources(load: Load) -> None:
+    served = load(sae_sets=(), sae_folder=None)
+    assert served.source_cache.ids == () and not served.prepend_bos
+
+
+def test_dtypes_are_the_settings(load: Load) -> None:
+    served = load(model_dtype="bfloat16", sae_dtype="float16", sae_sets=("small",))
+    assert served.model.dtype == torch.bfloat16
+    assert served.source_cache.get("1-small").decoder_row(0).dtype == torch.float16
+
+
+def test_what_names_no_model_is_said(load: Load, tmp_path: Path) -> None:
+    assert "set MODEL_ID" in refusal(load, model_id="", custom_hf_model_id=None)
+    none = str(tmp_path / "none")
+    assert f"There is no folder {none} (CUSTOM_HF_MODEL_ID)" in refusal(load, custom_hf_model_id=none)
+    words = refusal(load, model_id="gpt-nonsense", custom_hf_model_id=None, sae_sets=())
+    assert "gpt-nonsense (MODEL_ID) is neither a folder nor a hub id" in words
+    assert "There is no folder" in refusal(load, sae_folder=tmp_path / "none")
+
+
+def test_an_unknown_set_lists_the_known(load: Load, sources_folder: Path) -> None:
+    words = refusal(load, sae_sets=("res-jb",))
+    assert "There is no source set res-jb (SAE_SETS)" in words and "SAE_FOLDER has small, top" in words
+    assert f"SAELens' directory has no sources for {NAME}" in words
+    assert "res-jb, res_fs" in refusal(load, model_id="gpt2-small", sae_sets=("res-jbb",), sae_folder=None)
+
+
+def test_a_device_that_is_not_there_is_refused(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for device in ("cuda", "cuda:1", "mps"):
+        assert f"There is no device {device} (DEVICE)" in refusal(load, device=device)
+    assert model_loading.pick_device("auto") == "cpu"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert model_loading.pick_device("auto") == "mps"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert model_loading.pick_device("auto") == "cuda" and model_loading.pick_device("cuda:1") == "cuda:1"
+    assert "only cuda:0, cuda:1, mps, cpu" in refusal(load, device="cuda:2")
+
+
+def test_damaged_model_files_are_named(load: Load, model_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_folder, tmp_path / "broken")
+    weights = folder / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    words = refusal(load, custom_hf_model_id=str(folder))
+    assert "model.safetensors of broken (CUSTOM_HF_MODEL_ID) is damaged" in words and str(tmp_path) not in words
+    weights.unlink()
+    assert "no weights as safetensors" in refusal(load, custom_hf_model_id=str(folder))
+    weights.write_bytes(whole)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "unheard-of"}))
+    assert "broken (CUSTOM_HF_MODEL_ID) is not a model that can be loaded" in refusal(
+        load, custom_hf_model_id=str(folder)
+    )
+    (folder / "config.json").unlink()
+    assert "has no config.json" in refusal(load, custom_hf_model_id=str(folder))
+
+
+def test_a_model_that_brings_its_own_code_is_refused(load: Load, model_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_folder, tmp_path / "own-code")
+    config = json.loads((folder / "config.json").read_text()) | {
+        "model_type": "own",
+        "auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    marker = tmp_path / "it ran"
+    (folder / "code.py").write_text(f"open({str(marker)!r}, 'w')\nclass Config: pass\nclass Model: pass\n")
+    assert "own-code (CUSTOM_HF_MODEL_ID) is not a model that can be loaded" in refusal(
+        load, custom_hf_model_id=str(folder)
+    )
+    assert not marker.exists()
+
+
+def test_sources_of_another_model_are_refused(load: Load, sources_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(sources_folder / "1-small", tmp_path / "1-small")
+    config = json.loads((folder / "cfg.json").read_text())
+
+    def with_hook(name: str) -> str:
+        (folder / "cfg.json").write_text(json.dumps(config | {"metadata": config["metadata"] | {"hook_name": name}}))
+        return refusal(load, sae_folder=tmp_path, sae_sets=("small",))
+
+    assert "1-small does not fit" in with_hook("blocks.9.hook_resid_post")
+    assert "layers 0 to 3" in with_hook("blocks.9.hook_resid_post")
+    assert "Unknown hook 'blocks.1.hook_nothing'" in with_hook("blocks.1.hook_nothing")
+    (folder / "cfg.json").write_text(json.dumps(config | {"d_in": 64}))
+    assert "its weights have d_in 128, but its configuration has 64" in refusal(
+        load, sae_folder=tmp_path, sae_sets=("small",)
+    )
+    narrow = load_file(folder / "sae_weights.safetensors")
+    narrow |= {"W_enc": narrow["W_enc"][:64], "W_dec": narrow["W_dec"][:, :64], "b_dec": narrow["b_dec"][:64]}
+    save_file({name: tensor.contiguous() for name, tensor in narrow.items()}, folder / "sae_weights.safetensors")
+    words = refusal(load, sae_folder=tmp_path, sae_sets=("small",))
+    assert "takes activations of width 64, but blocks.1.hook_resid_post of" in words and "has 128" in words
+
+
+def test_damaged_sources_are_named(load: Load, tmp_path: Path) -> None:
+    folder = small_sae(tmp_path / "1-small", 1, 16)
+    weights = folder / "sae_weights.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-10])
+    assert f"Source 1-small: {folder} is not a source" in refusal(load, sae_folder=tmp_path, sae_sets=("small",))
+    weights.write_bytes(whole)
+    (folder / "cfg.json").write_text("{")
+    assert "Source 1-small" in refusal(load, sae_folder=tmp_path, sae_sets=("small",))
+
+
+def test_a_source_that_is_damaged_later_is_said_when_asked_for(load: Load, tmp_path: Path) -> None:
+    for layer in (1, 2):
+        small_sae(tmp_path / f"{layer}-small", layer, 16)
+    served = load(sae_folder=tmp_path, sae_sets=("small",), max_loaded_saes=1)
+    (tmp_path / "2-small" / "sae_weights.safetensors").write_bytes(b"")
+    with pytest.raises(LoadError, match="Source 2-small"):
+        served.source_cache.get("2-small")
+    assert served.source_cache.get("1-small").id == "1-small"
+
+
+def test_pickles_are_never_read(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Even where the environment tells torch to."""
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", raising=False)
+    load()
+
+    class Harmful:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "it ran",))
+
+    torch.save(Harmful(), tmp_path / "weights.pt")
+    with pytest.raises(Exception, match="Weights only load failed"):
+        torch.load(tmp_path / "weights.pt")
+    assert not (tmp_path / "it ran").exists()
+
+
+def test_weights_that_lack_a_tensor_are_refused(load: Load, model_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_folder, tmp_path / "lacking")
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["model.layers.2.mlp.up_proj.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    assert "lacking (CUSTOM_HF_MODEL_ID)" in refusal(load, custom_hf_model_id=str(folder))

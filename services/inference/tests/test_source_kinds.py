@@ -1,0 +1,157 @@
+"""Sources of all kinds: by folder, neurons, unavailable ones, many of them, within a budget of bytes."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import torch
+from memicos_inference import model_loading
+from memicos_inference.settings import Settings
+from memicos_testing.foreign_saes import LAYOUTS, random_weights, write_saelens
+from memicos_testing.servers import Serve
+from memicos_testing.small_model import NAME, small_sae
+
+TEXT = "Alice was beginning to get very tired of sitting by her sister"
+MakeSettings = Callable[..., Settings]
+D_MODEL = 128
+
+
+def body(source: str, index: int = 3) -> dict[str, Any]:
+    return {"model": NAME, "prompt": TEXT, "source": source, "index": index}
+
+
+async def test_folders_of_other_libraries_by_path(serve: Serve, hf: Any, tokenize: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    weights = {
+        name: random_weights(layer, D_MODEL, 64, seed=layer) for layer, name in enumerate(("gemma-scope", "openai"))
+    }
+    for name, one in weights.items():
+        LAYOUTS[name].write(run / name, one)
+    url = await serve(sae_folder=None, sae_sets=(f"path:{run}",))
+    ids = tokenize(TEXT)
+    with torch.inference_mode():
+        states = hf(torch.tensor([ids]), output_hidden_states=True).hidden_states
+    async with httpx.AsyncClient(base_url=url) as http:
+        listed = (await http.get("/v1/capabilities")).json()
+        assert [one["id"] for one in listed["sources"]] == ["0-run", "1-run"] and listed["sae_sets"] == ["run"]
+        for name, one in weights.items():
+            values, near = LAYOUTS[name].encode(one, states[one.layer + 1][0].numpy())
+            index = int((values > 0).sum(0).argmax())
+            answer = (await http.post("/v1/activation/single", json=body(f"{one.layer}-run", index))).json()
+            found = np.where(near[:, index], 0, answer["activation"]["values"])
+            np.testing.assert_allclose(found, np.where(near, 0, values)[:, index], rtol=1e-3, atol=1e-3)
+            assert answer["token_ids"] == ids
+
+
+async def test_neurons(serve: Serve, hf: Any, tokenize: Any) -> None:
+    """The input of down_proj is what MLP neurons are."""
+    url = await serve(sae_folder=None, sae_sets=("neurons",), include_sae=("^[12]$",))
+    ids = tokenize(TEXT)[1:]  # the tokenizer puts no BOS in front by itself
+    seen: list[torch.Tensor] = []
+    handle = hf.model.layers[2].mlp.down_proj.register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
+    with torch.inference_mode():
+        hf(torch.tensor([ids]))
+    handle.remove()
+    expected = seen[0][0].numpy()
+    async with httpx.AsyncClient(base_url=url) as http:
+        sources = (await http.get("/v1/capabilities")).json()["sources"]
+        assert [(one["id"], one["source_set"], one["architecture"]) for one in sources] == [
+            ("1", "neurons", "neurons"),
+            ("2", "neurons", "neurons"),
+        ]
+        assert sources[0]["hook"] == "blocks.1.mlp.hook_post" and sources[0]["d_sae"] == expected.shape[1]
+        answer = (await http.post("/v1/activation/single", json=body("2", 7))).json()
+        assert answer["token_ids"] == ids
+        np.testing.assert_allclose(answer["activation"]["values"], expected[:, 7], rtol=1e-3, atol=1e-4)
+        request = {"model": NAME, "prompt": TEXT, "source": "2", "top_k": 3, "ignore_bos": False}
+        row = (await http.post("/v1/activation/topk-by-token", json=request)).json()["results"][4]["top_features"]
+        best = np.argsort(-expected[4])[:3]
+        assert [one["feature_index"] for one in row] == best.tolist()
+        request = {"model": NAME, "prompt": TEXT, "source_set": "neurons", "selected_sources": ["2"]}
+        hit = (await http.post("/v1/activation/all", json=request)).json()["activations"][0]
+        assert hit["index"] == int(expected.max(0).argmax())
+        wrong = await http.post("/v1/activation/single", json=body("2", expected.shape[1]))
+        assert wrong.status_code == 400 and "has features 0 to 340" in wrong.json()["error"]
+
+
+async def test_a_source_that_cannot_be_had_leaves_the_others(serve: Serve, tmp_path: Path) -> None:
+    for layer in (1, 2, 3):
+        small_sae(tmp_path / f"{layer}-small", layer, 16)
+    config = json.loads((tmp_path / "2-small" / "cfg.json").read_text())
+    hook = config["metadata"] | {"hook_name": "blocks.2.hook_nothing"}
+    (tmp_path / "2-small" / "cfg.json").write_text(json.dumps(config | {"metadata": hook}))
+    weights = tmp_path / "3-small" / "sae_weights.safetensors"
+    whole = weights.read_bytes()
+    url = await serve(sae_folder=tmp_path, sae_sets=("small", f"path:{tmp_path}/gone"))
+    async with httpx.AsyncClient(base_url=url) as http:
+        listed = (await http.get("/v1/capabilities")).json()
+        assert [one["id"] for one in listed["sources"]] == ["1-small", "3-small"]
+        reasons = {one["id"]: one["error"] for one in listed["unavailable_sources"]}
+        assert "Unknown hook 'blocks.2.hook_nothing'" in reasons["2-small"]
+        assert "gone is no folder" in reasons[f"path:{tmp_path}/gone"]
+        health = (await http.get("/health")).json()
+        assert health["ready"]
+        refused = await http.post("/v1/activation/single", json=body("2-small"))
+        assert refused.status_code == 503 and refused.json()["error"] == reasons["2-small"]
+        chosen = {"model": NAME, "prompt": TEXT, "source_set": "small", "selected_sources": ["2-small"]}
+        refused = await http.post("/v1/activation/all", json=chosen)
+        assert refused.status_code == 503 and refused.json()["error"] == reasons["2-small"]
+        # one that breaks after the start
+        weights.write_bytes(whole[:-10])
+        refused = await http.post("/v1/activation/single", json=body("3-small"))
+        assert refused.status_code == 503 and "Source 3-small" in refused.json()["error"]
+        assert (await http.post("/v1/activation/single", json=body("1-small"))).status_code == 200
+        # and is there again when it is put right
+        weights.write_bytes(whole)
+        assert (await http.post("/v1/activation/single", json=body("3-small"))).status_code == 200
+
+
+async def test_bytes_that_cannot_fit_are_refused_with_both_numbers(serve: Serve) -> None:
+    url = await serve(sae_sets=("small",), sae_bytes=250_000)
+    async with httpx.AsyncClient(base_url=url) as http:
+        for source in ("1-small", "2-small", "3-small", "1-small"):
+            assert (await http.post("/v1/activation/single", json=body(source))).status_code == 200
+        everything = {"model": NAME, "prompt": TEXT, "source_set": "small"}
+        refused = await http.post("/v1/activation/all", json=everything)
+        assert refused.status_code == 400
+        assert "3 requested SAEs take 301,056 bytes" in refused.json()["error"]
+        assert "at most 250,000 are available (INFERENCE_SAE_BYTES)" in refused.json()["error"]
+
+
+def test_two_hundred_sources_start_fast_and_stay_in_the_budget_of_twenty(
+    settings: MakeSettings, tmp_path: Path
+) -> None:
+    first = write_saelens(tmp_path / "1-many", random_weights(1, D_MODEL, 256))
+    for number in range(1, 200):
+        # hard links, so that the test writes little
+        shutil.copytree(first, tmp_path / f"1-many{number}", copy_function=_link)
+    names = ("many", *(f"many{number}" for number in range(1, 200)))
+    one = 256 * (2 * D_MODEL + 4) * 4 + D_MODEL * 4
+    process = psutil.Process()
+    served = model_loading.load_model(settings(sae_folder=tmp_path, sae_sets=names), lambda words, share: None)
+    began = time.process_time()
+    served = model_loading.load_model(
+        settings(sae_folder=tmp_path, sae_sets=names, sae_bytes=20 * one), lambda words, share: None
+    )
+    seconds = time.process_time() - began
+    assert len(served.source_cache.ids) == 200 and served.source_cache.loaded == frozenset()
+    # 10 ms a source, and the model; measured 3 ms
+    assert seconds < 10, seconds
+    before = process.memory_info().rss
+    for source_id in served.source_cache.ids:
+        served.source_cache.get(source_id)
+        assert served.source_cache.nbytes(served.source_cache.loaded) <= 20 * one
+    assert len(served.source_cache.loaded) == 20 and served.source_cache.ids[-1] in served.source_cache.loaded
+    grown = process.memory_info().rss - before
+    assert grown < 40 * one, grown
+
+
+def _link(source: str, target: str) -> str:
+    Path(target).hardlink_to(source)
+    return target

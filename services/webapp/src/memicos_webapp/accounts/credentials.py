@@ -1,0 +1,59 @@
+"""Checks of what a request sends as proof of an account: a session cookie or an API key."""
+
+from datetime import UTC, datetime
+
+from memicos_webapp.accounts import repository
+from memicos_webapp.accounts.identity import OWNER_ID
+from memicos_webapp.accounts.models import AccountSession, ApiKey
+from memicos_webapp.accounts.rows import Credential
+from memicos_webapp.accounts.tokens import KEY_PREFIX, token_hash
+from memicos_webapp.catalog.visibility import Viewer
+from memicos_webapp.database.engine import Database
+from memicos_webapp.errors import Unauthenticated
+
+LAST_USED_SECONDS = 60
+"""The time of last use is written at most this often."""
+
+
+def is_api_key(value: str) -> bool:
+    """Whether a value of X-Api-Key is meant for memicos; published clients of other systems send keys of their own."""
+    return value.startswith(KEY_PREFIX)
+
+
+def viewer(credential: Credential) -> Viewer:
+    """The viewer of a session or API key. The owner of the server reads all, by a key only with the scope `admin`."""
+    reads_all = credential.account_id == OWNER_ID and "admin" in credential.scopes
+    return Viewer(credential.account_id, frozenset({"admin"}) if reads_all else frozenset())
+
+
+async def find_session(database: Database, token: str) -> Credential | None:
+    """The session of a cookie; None where it has expired, is revoked or unknown: the browser is signed out."""
+    async with database.snapshot() as session:
+        found = await repository.find_session(session, token_hash(token))
+    if found is not None:
+        await _note_use(database, AccountSession, found)
+    return found
+
+
+async def find_api_key(database: Database, key: str) -> Credential:
+    """The API key.
+
+    Raises:
+        Unauthenticated: it has expired, is revoked or unknown.
+    """
+    async with database.snapshot() as session:
+        found = await repository.find_api_key(session, token_hash(key))
+    if found is None:
+        raise Unauthenticated(
+            "The API key in X-Api-Key is unknown, expired or revoked. `memicos api-key list` lists the keys, "
+            "`memicos api-key create` makes one."
+        )
+    await _note_use(database, ApiKey, found)
+    return found
+
+
+async def _note_use(database: Database, table: repository.Token, found: Credential) -> None:
+    last = found.last_used_at
+    if last is None or (datetime.now(UTC) - last).total_seconds() > LAST_USED_SECONDS:
+        async with database.transaction() as session:
+            await repository.set_last_used(session, table, found.id)

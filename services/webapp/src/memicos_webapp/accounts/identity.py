@@ -1,0 +1,78 @@
+"""The identity of a request: an account, how the request proved to have it, and what it may do."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fastapi import Request
+from memicos_service.server import is_loopback
+
+from memicos_webapp.accounts.rows import Scope
+from memicos_webapp.catalog.visibility import NOBODY, Viewer
+from memicos_webapp.settings import Settings
+
+OWNER_ID = 1
+"""Account that the first migration makes."""
+
+LOCAL_OWNER = Viewer(OWNER_ID, frozenset({"admin"}))
+"""Whoever reaches a server that is bound to loopback owns it."""
+
+KEY_HEADER = "X-Api-Key"
+
+READ_ONLY = "This server is read-only (MEMICOS_READ_ONLY): it changes no stored data."
+SIGN_IN = (
+    "Writes are refused without the owner's session or an API key. Run `memicos owner-link` where the server runs and "
+    f"open the link that it prints, or send a key of `memicos api-key create NAME --scope write` as {KEY_HEADER}."
+)
+OWNER_ONLY = (
+    "This is for the owner of the server. Run `memicos owner-link` where the server runs and open the link that it "
+    f"prints, or send a key of `memicos api-key create NAME --scope admin` as {KEY_HEADER}."
+)
+READING_KEY = "This API key may only read. Make one that may write: `memicos api-key create NAME --scope write`."
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A viewer, how the request proved to be one, and the scopes of that proof."""
+
+    viewer: Viewer
+    method: Literal["none", "local", "session", "api_key"]
+    scopes: frozenset[Scope] = frozenset()
+    session_id: int | None = None
+
+    @property
+    def has_write_scope(self) -> bool:
+        return bool(self.scopes & {"write", "admin"})
+
+
+ANONYMOUS = Identity(NOBODY, "none")
+LOCAL = Identity(LOCAL_OWNER, "local", frozenset({"admin"}))
+
+
+def identity_by_address(request: Request) -> Identity:
+    """The local owner where the server is bound to loopback and the request comes from this machine; else nobody."""
+    settings: Settings = request.app.state.settings
+    # a reverse proxy on this machine names its client in X-Forwarded-For, which uvicorn puts here
+    if settings.local_owner_active and request.client and is_loopback(request.client.host):
+        return LOCAL
+    return ANONYMOUS
+
+
+def known_identity(request: Request) -> Identity:
+    """The identity that `accounts.viewer.current_identity` found; before routing, as on a 404, only the address's."""
+    return getattr(request.state, "identity", None) or identity_by_address(request)
+
+
+def owner_problem(settings: Settings, identity: Identity, changes: bool) -> str | None:
+    """Why a request of this identity may not see, or with `changes` change, settings of the server; None if it may."""
+    if changes and settings.read_only:
+        return READ_ONLY
+    return None if identity.viewer.admin else OWNER_ONLY
+
+
+def write_problem(settings: Settings, identity: Identity) -> str | None:
+    """Why a request of this identity may not write, and what to do; None if it may."""
+    if settings.read_only:
+        return READ_ONLY
+    if identity.has_write_scope:
+        return None
+    return READING_KEY if identity.method == "api_key" else SIGN_IN

@@ -1,0 +1,103 @@
+"""Pages of the owner: sign in with a one-time link, sign out, sessions and API keys."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Path, Request, Response
+from fastapi.responses import RedirectResponse
+
+from memicos_webapp.accounts import service
+from memicos_webapp.accounts.identity import READ_ONLY, Identity
+from memicos_webapp.accounts.view import browser_name
+from memicos_webapp.accounts.viewer import SESSION_COOKIE, IdentityDep
+from memicos_webapp.database.engine import DatabaseDep
+from memicos_webapp.errors import Refused
+from memicos_webapp.security.authorisation import WriteAccess, require_write
+from memicos_webapp.settings import Settings
+from memicos_webapp.templating import render
+
+router = APIRouter(tags=["account"])
+
+PAGE = "/account"
+NO_STORE = {"Cache-Control": "no-store"}
+TOKEN_CHARACTERS = 2000
+RowId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+def _account_page(location: str = PAGE) -> RedirectResponse:
+    return RedirectResponse(location, status_code=303, headers=NO_STORE)
+
+
+def _session_account(identity: Identity) -> int:
+    """The account whose sessions and keys a request may change.
+
+    Raises:
+        Refused: the request has no session.
+    """
+    account_id = identity.viewer.account_id
+    if account_id is None or identity.method not in ("session", "local"):
+        raise Refused("Sessions and API keys are changed on this page by the signed-in owner, or by `memicos api-key`.")
+    return account_id
+
+
+@router.get(PAGE)
+async def account_page(request: Request, database: DatabaseDep, identity: IdentityDep) -> Response:
+    account_id = identity.viewer.account_id
+    detail = await service.account_detail(database, account_id) if account_id is not None else None
+    return render(
+        request,
+        "accounts/account.html",
+        headers=NO_STORE,
+        detail=detail,
+        identity=identity,
+        browser_name=browser_name,
+    )
+
+
+@router.get(service.SIGN_IN_PATH)
+async def sign_in_page(request: Request) -> Response:
+    """A form that a script fills from the address. Whatever fetches the address ahead of a person uses no link up."""
+    return render(request, "accounts/sign_in.html", headers=NO_STORE)
+
+
+@router.post(service.SIGN_IN_PATH)
+async def sign_in(
+    request: Request, database: DatabaseDep, token: Annotated[str, Form(max_length=TOKEN_CHARACTERS)]
+) -> Response:
+    settings: Settings = request.app.state.settings
+    if settings.read_only:
+        raise Refused(READ_ONLY)
+    new = await service.sign_in(database, settings, token, request.headers.get("user-agent", ""))
+    response = _account_page()
+    response.set_cookie(
+        SESSION_COOKIE,
+        new.token,
+        max_age=new.seconds,
+        path=request.scope.get("root_path") or "/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="lax",
+    )
+    return response
+
+
+@router.post("/account/sign-out")
+async def sign_out(request: Request, database: DatabaseDep, identity: IdentityDep) -> Response:
+    """End the session; without one, as where it has expired, only the cookie goes."""
+    if identity.session_id is not None:
+        await require_write(request, identity)
+        await service.revoke_session(database, _session_account(identity), identity.session_id)
+    response = _account_page()
+    response.delete_cookie(SESSION_COOKIE, path=request.scope.get("root_path") or "/", httponly=True, samesite="lax")
+    return response
+
+
+@router.post("/account/sessions/{session_id}/revoke")
+async def revoke_session(_: WriteAccess, database: DatabaseDep, identity: IdentityDep, session_id: RowId) -> Response:
+    await service.revoke_session(database, _session_account(identity), session_id)
+    return _account_page()
+
+
+@router.post("/account/api-keys/{key_id}/revoke")
+async def revoke_api_key(_: WriteAccess, database: DatabaseDep, identity: IdentityDep, key_id: RowId) -> Response:
+    await service.revoke_api_key(database, _session_account(identity), key_id)
+    return _account_page()

@@ -1,0 +1,43 @@
+"""The database of commands: that of the settings, with an error as one line on standard error."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from typing import TypeVar
+
+from memicos_webapp.database.embedded import DatabaseError, embedded
+from memicos_webapp.database.engine import Database
+from memicos_webapp.database.migrate import migrate
+from memicos_webapp.errors import Fault
+from memicos_webapp.settings import Settings, read_for_writing
+
+Result = TypeVar("Result")
+
+
+def run_with_database(program: str, action: Callable[[Database, Settings], Awaitable[Result]]) -> Result:
+    """Migrate the database that the settings name and run `action` on it.
+
+    Ends the program with one line on standard error where a setting is invalid or says read-only, the database cannot
+    be used, or `action` refuses its input.
+    """
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    settings = read_for_writing(program)
+    url = settings.database_url
+
+    async def run(url: str) -> Result:
+        await migrate(url)
+        database = Database(url, settings)
+        try:
+            return await action(database, settings)
+        finally:
+            await database.close()
+
+    try:
+        with nullcontext(url) if url else embedded(settings.data / "postgres") as url:
+            return asyncio.run(run(url))
+    except Fault as error:
+        sys.exit(f"{program}: {error.message}")
+    except DatabaseError as error:
+        sys.exit(f"{program}: {error}")

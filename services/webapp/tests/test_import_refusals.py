@@ -1,0 +1,104 @@
+"""Datasets that an import refuses, and the message of the command."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from memicos_dataset.errors import DatasetError
+from memicos_dataset.manifest import Manifest
+from memicos_dataset.read import read_manifest
+from memicos_dataset.write import write_table
+from memicos_testing.database import fetch, shown_rows
+from memicos_testing.servers import Start
+from memicos_webapp.datasets.service import load
+
+
+def corrupt(folder: Path, path: str, row: int, changes: dict[str, object]) -> None:
+    """Change a row of a file of a dataset, and its entry in the manifest with it."""
+    table = pq.read_table(folder / path)
+    rows = table.to_pylist()
+    rows[row] |= changes
+    manifest = read_manifest(folder)
+    entry = next(entry for entry in manifest.files() if entry.path == path)
+    new = write_table(folder, path, pa.Table.from_pylist(rows, schema=table.schema))
+    entry.bytes, entry.sha256 = new.bytes, new.sha256
+    manifest.write(folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "row", "changes", "problem"),
+    [
+        ("corpus/documents.parquet", 3, {"document": 0}, "column document: 0 occurs twice"),
+        ("corpus/vocabulary.parquet", 9, {"token_id": 3}, "column token_id: 3 occurs twice"),
+        ("corpus/contexts.parquet", 39, {"context": 57}, "column context: 57 is not a number from 0 to 39"),
+        ("2-res/features-00001.parquet", 30, {"example_groups": [9]}, "column example_contexts: has"),
+        ("2-res/features-00001.parquet", 31, {"density": float("nan")}, "column density: nan is not a finite"),
+        ("3-res/explanations.parquet", 7, {"index": 64}, "column index: 64 is not the index of a feature"),
+    ],
+)
+async def test_a_row_that_pages_could_not_show_is_refused(
+    own_url: str,
+    tmp_path: Path,
+    write_dataset: Callable[..., Manifest],
+    path: str,
+    row: int,
+    changes: dict[str, object],
+    problem: str,
+) -> None:
+    manifest = write_dataset(tmp_path, seed=5)
+    two_shards(tmp_path, manifest)
+    before = await shown_rows(own_url)
+    corrupt(tmp_path, path, row, changes)
+    with pytest.raises(DatasetError) as refused:
+        await load(tmp_path, own_url)
+    assert str(refused.value).startswith(f"{tmp_path}/{path}: row {row}, {problem}")
+    assert await shown_rows(own_url) == before
+
+
+def two_shards(folder: Path, manifest: Manifest) -> None:
+    for source in manifest.source_set.sources:
+        table = pq.read_table(folder / source.features[0].path)
+        source.features = [
+            write_table(folder, f"{source.id}/features-{shard:05d}.parquet", table.slice(32 * shard, 32))
+            for shard in (0, 1)
+        ]
+    manifest.write(folder)
+
+
+async def test_page_and_api_leave_out_the_same_examples_of_an_older_import(own_url: str, started: Start) -> None:
+    """Versions before these rules imported them."""
+    async with started(own_url) as client:
+        address = "small/2-res/3"
+        before = (await client.get(f"/api/feature/{address}")).json()["activations"]
+        await fetch(
+            own_url,
+            """UPDATE feature SET example_contexts[1] = 999, example_positions[2] = 900, example_groups[3] = 9
+               WHERE index = 3 AND load_id IN (SELECT load.id FROM load JOIN source ON source.id = source_id
+                                               WHERE name = '2-res')""",
+        )
+        response = await client.get(f"/api/feature/{address}")
+        assert response.status_code == 200
+        left_out = {row["id"] for row in before} - {row["id"] for row in response.json()["activations"]}
+        assert {int(example.rpartition("-")[2]) for example in left_out} == {0, 1, 2}
+        page = await client.get(f"/{address}")
+        assert page.status_code == 200
+        # the strongest examples that are left stand above the intervals
+        top = [row for row in response.json()["activations"] if row["binMin"] == -1]
+        assert f"({len(top)} of " in page.text
+
+
+async def test_the_command_says_in_one_line_what_is_wrong(fresh_url: str, tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "memicos_webapp.datasets.load", str(tmp_path),
+        env={**os.environ, "DATABASE_URL": fresh_url}, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert errors.decode().splitlines() == [
+        f"import: {tmp_path}/manifest.json: no such file; is this the folder of a memicos dataset?"
+    ]

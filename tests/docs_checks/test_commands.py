@@ -1,0 +1,158 @@
+"""Commands that README and docs name exist with their options; blocks are run by a test or say why they are not."""
+
+import importlib.util
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from memicos_cli.main import app
+from memicos_testing.documents import (
+    DOCUMENTS,
+    NOT_RUN,
+    PROMPT,
+    ROOT,
+    RUNNABLE,
+    Command,
+    blocks_of,
+    commands_of,
+    console_steps,
+    python_program,
+)
+
+OTHER_PROGRAMS = {"cd", "curl", "docker", "export", "git", "nvidia-smi", "pip", "rm"}
+"""Programs of others that documents use."""
+
+COMMANDS = sorted(
+    {command.words: command for document in DOCUMENTS for command in commands_of(document)}.values(),
+    key=lambda command: (command.document, command.line),
+)
+
+
+def block_problems(document: Path, content: str | None = None) -> list[str]:
+    """What is wrong with the markers and languages of a document's blocks."""
+    problems: list[str] = []
+    blocks = blocks_of(document, content)
+    for block in blocks:
+        unknown = [reason for reason in block.reasons if reason not in NOT_RUN]
+        if unknown:
+            problems.append(f"{block.place}: {unknown} are not among the reasons {NOT_RUN}")
+        if block.reasons and block.language not in RUNNABLE:
+            problems.append(f"{block.place}: a block of {block.language or 'no language'} is never run; no marker")
+        if block.language in ("bash", "shell", "py", "pycon"):
+            problems.append(f"{block.place}: the language is one of {RUNNABLE}")
+        if not block.language and block.text.startswith(PROMPT):
+            problems.append(f"{block.place}: commands with their output have the language console")
+        if block.language == "console" and not list(console_steps(block)):
+            problems.append(f"{block.place}: no line begins with {PROMPT!r}")
+    content = document.read_text() if content is None else content
+    # a marker with another word or a blank line below it would be no marker
+    markers, used = len(re.findall(r"<!--.*\bnot run\b.*-->", content)), sum(bool(block.reasons) for block in blocks)
+    if markers != used:
+        problems.append(f"{document.name}: {markers - used} markers do not stand directly above a fence")
+    return problems
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_blocks_are_run_or_marked(document: Path) -> None:
+    assert block_problems(document) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("<!-- not run: too slow -->\n```sh\nmake demo\n```\n", "not among the reasons"),
+        ("<!-- not run: needs a key -->\n\n```sh\nmake demo\n```\n", "directly above"),
+        ("<!-- Not run: not run -->\n```sh\nmake demo\n```\n", "directly above"),
+        ("<!-- not run: needs a key -->\n```json\n{}\n```\n", "never run"),
+        ("```bash\nmake demo\n```\n", "the language is"),
+        ("```\n$ make demo\n```\n", "language console"),
+        ("```console\nmake demo\n```\n", "no line begins"),
+    ],
+)
+def test_a_block_that_is_neither_is_found(content: str, problem: str) -> None:
+    (found,) = block_problems(Path("some.md"), content)
+    assert problem in found
+
+
+def test_blocks_continue_one_another_at_the_lines_of_the_document() -> None:
+    content = "Text.\n```python\nwith open('x') as file:\n    pass\n```\nMore.\n\n```python\n    print(file)\n```\n"
+    program = python_program(blocks_of(Path("some.md"), content)).splitlines()
+    assert program == ["", "", "with open('x') as file:", "    pass", "", "", "", "", "    print(file)"]
+
+
+def command_problem(command: Command) -> str | None:
+    program, *arguments = command.words
+    name = Path(program).name
+    if name == "make":
+        return _make_problem(arguments)
+    if name == "memicos":
+        return _memicos_problem(arguments)
+    if name == "python":
+        return _python_problem(arguments)
+    return None if name in OTHER_PROGRAMS else f"{name} is not among {sorted(OTHER_PROGRAMS)}"
+
+
+def _make_problem(arguments: list[str]) -> str | None:
+    variables = {**os.environ, "UV_FIND_LINKS": ""}
+    done = subprocess.run(["make", "-n", *arguments], cwd=ROOT, env=variables, capture_output=True, text=True)
+    if done.returncode:
+        return done.stderr
+    makefile = (ROOT / "Makefile").read_text()
+    given = [word.partition("=")[0] for word in arguments if "=" in word]
+    unused = [name for name in given if f"$({name}" not in makefile and f"(or $({name})" not in makefile]
+    return f"the Makefile has no variable {unused}" if unused else None
+
+
+def _memicos_problem(arguments: list[str]) -> str | None:
+    command: Any = typer.main.get_command(app)
+    context = command.make_context("memicos", [], resilient_parsing=True)
+    words = list(arguments)
+    while words and hasattr(command, "get_command") and not words[0].startswith(("-", "…")):
+        found = command.get_command(context, words[0])
+        if found is None:
+            return f"memicos has no command {words[0]}"
+        command = found
+        words.pop(0)
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)} | {
+        "--help"
+    }
+    unknown = [word for word in words if word.startswith("--") and word.partition("=")[0] not in known]
+    return f"{command.name} has no option {unknown}" if unknown else None
+
+
+def _python_problem(arguments: list[str]) -> str | None:
+    if arguments[0] == "-m":
+        return None if importlib.util.find_spec(arguments[1]) else f"no module {arguments[1]}"
+    if arguments[0].startswith("-"):
+        return None
+    script = ROOT / arguments[0]
+    if not script.exists():
+        return f"no script {arguments[0]}"
+    sources = "".join(path.read_text() for path in script.parent.glob("*.py"))
+    unknown = [word for word in arguments if word.startswith("--") and f'"{word}"' not in sources]
+    return f"{arguments[0]} has no option {unknown}" if unknown else None
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: f"{command.document.name}:{command.line}")
+def test_command_exists(command: Command) -> None:
+    assert command_problem(command) is None, " ".join(command.words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("make", "no-such-target"),
+        ("make", "fuzz", "NO_SUCH=1"),
+        (".venv/bin/memicos", "sae", "subtract"),
+        ("memicos", "recompute", "x", "--no-such"),
+        ("python", "-m", "memicos_nothing"),
+        ("python", "benchmarks/pages.py", "--no-such"),
+        ("frobnicate",),
+    ],
+)
+def test_a_command_that_does_not_exist_is_found(words: tuple[str, ...]) -> None:
+    assert command_problem(Command(Path("some.md"), 1, words))
