@@ -37,6 +37,9 @@ setup: .venv/.ok ## make .venv from requirements.lock (demo and test call it the
 	$(UV) pip install -q -p .venv -c requirements.lock $(TOOLS) $(foreach m,$(MEMBERS),-e "$(m)")
 	@touch $@
 
+doctor: ## say what this machine lacks for memicos, and the command that mends it
+	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.doctor
+
 ##@ Servers in the virtual environment
 
 # What each service needs by itself; where everything is installed there is nothing left to do.
