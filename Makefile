@@ -5,7 +5,7 @@ MEMBERS := packages/cli packages/service_kit packages/autointerp packages/datase
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client packages/clients/memicos-client \
 	services/webapp[embedded] services/inference services/autointerp
 TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest pytest-asyncio pytest-xdist playwright axe-playwright-python \
-	glassllm psutil python-dotenv schemathesis neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
+	glassllm psutil watchfiles python-dotenv schemathesis neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
 # the services that need no torch, and what their tests use
 LIGHT := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \
@@ -39,15 +39,38 @@ setup: .venv/.ok ## make .venv from requirements.lock (demo and test call it the
 
 ##@ Servers in the virtual environment
 
-webapp-localhost-dev: setup ## run the webapp alone (settings from the environment or .env, docs/webapp.md)
-	@$(BIN)/python -m memicos_webapp
+# What each service needs by itself; where everything is installed there is nothing left to do.
+CLIENTS := packages/clients
+NEEDS_webapp := services/webapp[embedded] packages/cli packages/service_kit packages/dataset packages/embeddings \
+	$(CLIENTS)/memicos-inference-client $(CLIENTS)/memicos-autointerp-client
+NEEDS_inference := services/inference packages/cli packages/service_kit packages/engine
+NEEDS_autointerp := services/autointerp packages/service_kit packages/autointerp
+INSTALL_TARGETS := .venv/.webapp .venv/.inference .venv/.autointerp
 
-inference-list-configs: setup ## list the models that inference has a config for (.env.inference.<model>.<set>)
+$(INSTALL_TARGETS): .venv/.%: requirements.lock $(wildcard packages/*/pyproject.toml services/*/pyproject.toml)
+	@if ! $(MAKE) -q .venv/.ok 2>/dev/null; then \
+		test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q "$$(grep '^uv==' requirements.lock)"; }; \
+		$(UV) pip install -q -p .venv -c requirements.lock watchfiles $(foreach m,$(NEEDS_$*),-e "$(m)"); \
+	fi
+	@touch $@
+
+# Restarts a server when a Python file changes; NO_RELOAD=1 runs it once.
+CODE := $(wildcard packages/*/src services/*/src)
+run_dev = $(if $(NO_RELOAD),$(BIN)/python -m $(1),$(BIN)/watchfiles --filter python --sigint-timeout 20 "$(BIN)/python -m $(1)" $(CODE))
+
+webapp-localhost-install: .venv/.webapp ## install the webapp alone, without torch
+
+webapp-localhost-dev: webapp-localhost-install ## run the webapp alone, again when code changes (NO_RELOAD=1: once)
+	@$(call run_dev,memicos_webapp)
+
+inference-list-configs: inference-localhost-install ## list the models that inference has a config for (.env.inference.<model>.<set>)
 	@$(BIN)/python -m memicos_inference --list-configs
 
-inference-localhost-dev: setup ## run inference alone (MODEL_SOURCESET=gpt2-small.res-jb, docs/inference.md)
+inference-localhost-install: .venv/.inference ## install inference alone, with torch
+
+inference-localhost-dev: inference-localhost-install ## run inference alone, again when code changes (MODEL_SOURCESET=gpt2-small.res-jb; NO_RELOAD=1: once)
 	@test -n "$(MODEL_SOURCESET)" || { echo "name a config: make inference-localhost-dev MODEL_SOURCESET=…, one of"; $(MAKE) -s inference-list-configs; exit 1; }
-	@$(BIN)/python -m memicos_inference --env-file .env.inference.$(MODEL_SOURCESET)
+	@$(call run_dev,memicos_inference --env-file .env.inference.$(MODEL_SOURCESET))
 
 inference-add-sae: setup ## check an SAE of yours and have it served (SPEC=path:/data/mine MODEL_SOURCESET=…, docs/own-sae.md)
 	@test -n "$(SPEC)" -a -n "$(MODEL_SOURCESET)$(MODEL)" || { echo "say what to add, and for which model: make inference-add-sae SPEC=path:/data/mine MODEL_SOURCESET=… (or MODEL=<hub id or folder> for a new env file; FORCE=1: whatever its figures are). MODEL_SOURCESET is one of"; $(MAKE) -s inference-list-configs; exit 1; }
@@ -56,8 +79,19 @@ inference-add-sae: setup ## check an SAE of yours and have it served (SPEC=path:
 selftest: setup ## prove the numbers of a model and its sources (MODEL_SOURCESET=gpt2-small.res-jb)
 	@$(BIN)/memicos selftest --env-file .env.inference.$(MODEL_SOURCESET)
 
-autointerp-localhost-dev: setup ## run autointerp alone (ENV_FILE=… for its settings, docs/autointerp.md)
-	$(BIN)/python -m memicos_autointerp $(if $(ENV_FILE),--env-file $(ENV_FILE))
+autointerp-localhost-install: .venv/.autointerp ## install autointerp alone, without torch
+
+autointerp-localhost-dev: autointerp-localhost-install ## run autointerp alone, again when code changes (ENV_FILE=… for its settings; NO_RELOAD=1: once)
+	@$(call run_dev,memicos_autointerp $(if $(ENV_FILE),--env-file $(ENV_FILE)))
+
+doc-webapp-localhost: ## show the interactive API page of the webapp that runs here
+	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.api_pages webapp
+
+doc-inference-localhost: ## show the interactive API page of inference
+	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.api_pages inference
+
+doc-autointerp-localhost: ## show the interactive API page of autointerp
+	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.api_pages autointerp
 
 ##@ Servers in docker
 
@@ -130,7 +164,7 @@ db-restore: setup ## restore such a file into an empty database (FILE=backup.dum
 openapi: setup ## write schemas/openapi/*.yaml from the services (ONLY=inference for one of them)
 	$(BIN)/python scripts/contracts.py openapi $(ONLY)
 
-clients: setup ## write packages/clients from schemas/openapi (ONLY=inference for one of them)
+clients: setup ## write packages/clients from schemas/openapi, TypeScript where Node is installed (ONLY=inference for one of them)
 	$(BIN)/python scripts/contracts.py clients $(ONLY)
 
 configuration: setup ## write docs/configuration.md from the settings classes
@@ -191,6 +225,10 @@ test-stack: setup ## run the stacks on a real docker engine: start, use, kill, s
 	$(BIN)/pytest $(PYTEST_ARGS) -s tests/stack
 
 ##@ Releases
+
+release: ## set one version everywhere, date the CHANGELOG entry, commit and tag (VERSION=1.2.0)
+	@test -n "$(VERSION)" || { echo "name the version: make release VERSION=1.2.0"; exit 1; }
+	@$(PYTHON) scripts/release.py "$(VERSION)"
 
 lock: ## resolve requirements.in into requirements.lock (UPGRADE=--upgrade for newer versions)
 	UV_FIND_LINKS= $(UV) pip compile -q --universal -p 3.11 --no-annotate --no-header $(UPGRADE) requirements.in -o requirements.lock

@@ -19,12 +19,13 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import openapi_python_client
+import typescript_client
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -322,6 +323,30 @@ def check(service: Service) -> list[str]:
     ]
 
 
+def write_typescript(services: Iterable[Service]) -> None:
+    """Write the TypeScript types of services; without Node say aloud that they were left."""
+    try:
+        for service in services:
+            text = typescript_client.types(service.yaml)
+            typescript_client.file_of(service.name).write_text(text, encoding="utf-8")
+    except typescript_client.NodeError as error:
+        print(f"contracts: TYPESCRIPT WAS NOT WRITTEN, packages/clients/typescript is as before: {error}")
+
+
+def check_typescript(services: Iterable[Service]) -> list[str]:
+    """What differs in the TypeScript types; without Node say aloud that they were not checked."""
+    try:
+        for service in services:
+            file = typescript_client.file_of(service.name)
+            committed = file.read_text(encoding="utf-8") if file.exists() else ""
+            if committed != (current := typescript_client.types(service.yaml)):
+                shown = differences(f"typescript/{file.name}", committed, current)
+                return [*shown, "put it right with `make clients`"]
+    except typescript_client.NodeError as error:
+        print(f"contracts: TYPESCRIPT WAS NOT CHECKED: {error}")
+    return []
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="OpenAPI documents and clients of the services.")
     parser.add_argument("command", choices=("openapi", "clients", "check"))
@@ -330,9 +355,8 @@ def main() -> int:
     if unknown := set(arguments.names) - {service.name for service in SERVICES}:
         parser.error(f"no service {', '.join(sorted(unknown))}")
     stale = 0
-    for service in SERVICES:
-        if arguments.names and service.name not in arguments.names:
-            continue
+    services = [service for service in SERVICES if not arguments.names or service.name in arguments.names]
+    for service in services:
         try:
             if arguments.command == "openapi":
                 service.yaml.parent.mkdir(parents=True, exist_ok=True)
@@ -345,6 +369,11 @@ def main() -> int:
         except ContractError as error:
             print(f"contracts: {error}")
             return 1
+    if arguments.command == "clients":
+        write_typescript(services)
+    elif arguments.command == "check" and (lines := check_typescript(services)):
+        print("contracts: typescript:", *lines, sep="\n")
+        stale += 1
     return 1 if stale else 0
 
 

@@ -1,4 +1,4 @@
-"""A real Chromium. Where none is installed, tests that need it are skipped aloud.
+"""A real Chromium, and Node. Where one is not installed, tests that need it are skipped aloud.
 
 page         a fresh page of the module's Chromium, 1280 wide; what it logs as an error, such as a violation of the
              content security policy, fails the test at its end
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import typescript_client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -22,6 +23,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if CHROMIUM is None:
                 reason = "no Chromium is installed: apt-get install chromium"
                 item.add_marker(pytest.mark.skip(reason=reason))  # noqa: TID251 (counted aloud; CI installs one)
+        if "typescript_package" in getattr(item, "fixturenames", ()) and typescript_client.node_major() is None:
+            reason = "no Node is installed: apt-get install nodejs npm"
+            item.add_marker(pytest.mark.skip(reason=reason))  # noqa: TID251 (counted aloud; CI installs one)
 
 
 @pytest.fixture(scope="module")
