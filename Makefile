@@ -37,6 +37,9 @@ setup: .venv/.ok ## create .venv from requirements.lock (other commands run it t
 	$(UV) pip install -q -p .venv -c requirements.lock $(TOOLS) $(foreach m,$(MEMBERS),-e "$(m)")
 	@touch $@
 
+doctor: ## say what this machine lacks for memicos, and the command that mends it
+	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.doctor
+
 ##@ Servers in the virtual environment
 
 # The packages of each single service; nothing is installed where all packages are installed already.
