@@ -57,7 +57,7 @@ class Host:
             base_url=self.url,
             headers={"X-SECRET-KEY": secret} if secret else {},
             timeout=httpx.Timeout(self.read_seconds, connect=settings.inference_connect_seconds),
-            # no proxy stands between two servers of ours
+            # the servers connect directly, without the proxy of the environment
             httpx_args={"trust_env": False, "event_hooks": {"request": [add_headers]}},
         )
         self._check_seconds = settings.inference_check_seconds
@@ -109,7 +109,7 @@ class Host:
         """The host's state, checked at most MEMICOS_INFERENCE_STATUS_SECONDS ago.
 
         One check runs at a time, for all requests. A check that takes longer than MEMICOS_INFERENCE_CHECK_WAIT_SECONDS
-        goes on in the background while requests get the last known state; only where none is known do they wait until
+        continues in the background while requests get the last known state; only where none is known do they wait until
         it ends, at most MEMICOS_INFERENCE_CHECK_SECONDS.
 
         Args:
@@ -131,7 +131,7 @@ class Host:
     def start_check(self) -> asyncio.Task[Status]:
         """The check that is running, or a new one."""
         if self._check is None:
-            # a context of its own: the check is made for no single visitor
+            # an empty context: the check is for all requests, not for one client
             self._check = asyncio.create_task(self._run_check(), context=Context())
             self._check_at = time.monotonic()
         return self._check
@@ -152,7 +152,7 @@ class Host:
             self._status = await self._current_status()
             if self._status.state == "ready" and self._failed_at < began:
                 self._failed_at = float("-inf")
-            # a call that failed meanwhile knows more than this check
+            # a call that failed meanwhile is more recent than this check
             self._status_at = time.monotonic() if self._failed_at < began else float("-inf")
             return self._status
         finally:
@@ -163,7 +163,7 @@ class Host:
             fault = SecretMissing(self.name, self.config.secret_variable)
             return Status("refused", f"{self.config.secret_variable} is not set", fault)
         try:
-            return await self._ask()
+            return await self._fetch_status()
         except TimeoutError:
             fault = silence(self.url, self._check_seconds, "MEMICOS_INFERENCE_CHECK_SECONDS")
             return Status("down", fault.message, fault)
@@ -179,22 +179,22 @@ class Host:
             fault = unreadable(self.url)
             return Status("down", fault.message, fault)
 
-    async def _ask(self) -> Status:
+    async def _fetch_status(self) -> Status:
         async with asyncio.timeout(self._check_seconds):
-            answer = await health.asyncio_detailed(client=self.client)
-        if not isinstance(answer.parsed, HealthResponse):
+            response = await health.asyncio_detailed(client=self.client)
+        if not isinstance(response.parsed, HealthResponse):
             raise unreadable(self.url)
-        if answer.parsed.state == "failed":
-            message = f"could not load its model: {answer.parsed.progress}"
+        if response.parsed.state == "failed":
+            message = f"could not load its model: {response.parsed.progress}"
             return Status("down", f"inference {message}", Unavailable(f"Inference {message}", retry_after=60))
-        if not answer.parsed.ready:
+        if not response.parsed.ready:
             # a server that starts anew may run another model
             self._capabilities_at = float("-inf")
-            percent = round(100 * answer.parsed.progress_fraction)
-            progress = f"loading, {percent} %: {answer.parsed.progress}"
+            percent = round(100 * response.parsed.progress_fraction)
+            progress = f"loading, {percent} %: {response.parsed.progress}"
             return Status("loading", f"inference is {progress}", InferenceLoading(progress))
-        # its load includes our own calls, which are counted as they begin and end
-        load = answer.parsed.load
+        # its load includes this webapp's calls, which are counted as they begin and end
+        load = response.parsed.load
         self._other_load = max(0, load - self._calls) if isinstance(load, int) else 0
         return Status("ready", "inference ready", None, await self._current_capabilities())
 
@@ -203,19 +203,19 @@ class Host:
         if self._capabilities and time.monotonic() - self._capabilities_at <= self._capabilities_seconds:
             return self._capabilities
         try:
-            self._capabilities = await self._ask_capabilities()
+            self._capabilities = await self._fetch_capabilities()
             self._capabilities_at = time.monotonic()
         except (TimeoutError, Unavailable):
             if self._capabilities is None:
                 raise
         return self._capabilities
 
-    async def _ask_capabilities(self) -> CapabilitiesResponse:
+    async def _fetch_capabilities(self) -> CapabilitiesResponse:
         async with asyncio.timeout(self._check_seconds):
-            answer = await capabilities.asyncio_detailed(client=self.client)
-        if not isinstance(answer.parsed, CapabilitiesResponse):
-            raise refusal(self.url, answer.status_code, answer.content, answer.headers)
-        return answer.parsed
+            response = await capabilities.asyncio_detailed(client=self.client)
+        if not isinstance(response.parsed, CapabilitiesResponse):
+            raise refusal(self.url, response.status_code, response.content, response.headers)
+        return response.parsed
 
     def serves(self, status: Status, model: str, sources: list[str]) -> CapabilitiesResponse | Fault:
         """The host's capabilities where it can serve `sources` of `model` in this state, else why it cannot."""
