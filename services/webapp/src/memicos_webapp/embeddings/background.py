@@ -1,6 +1,6 @@
 """Embeds explanations in the background of the server: at start, after an import, after a new explanation.
 
-An attempt that fails, with whatever error, is logged and repeated after a pause that doubles up to
+An attempt that fails, with any error, is logged and repeated after a pause that doubles up to
 `MAX_PAUSE_SECONDS`; `BackgroundEmbedder.status` tells pages and `/health` about it.
 """
 
@@ -56,7 +56,7 @@ class EmbedderStatus:
 
 
 class BackgroundEmbedder:
-    """`every_seconds`: how often it looks for explanations without a vector; 0: never. `pause`: before each batch."""
+    """`every_seconds`: seconds between searches for missing vectors, 0 for none. `pause`: before each batch."""
 
     def __init__(
         self, database: Database, embedders: EmbedderRegistry, every_seconds: float, pause: Pause = no_pause
