@@ -6,20 +6,20 @@ MEMBERS := packages/cli packages/service_kit packages/autointerp packages/datase
 	services/webapp[embedded] services/inference services/autointerp
 TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest pytest-asyncio pytest-xdist playwright axe-playwright-python \
 	glassllm psutil watchfiles python-dotenv schemathesis neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
-# the services that need no torch, and what their tests use
+# the services that need no torch, and the packages that their tests use
 LIGHT := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \
 	packages/clients/memicos-client services/webapp[embedded] services/autointerp
 LIGHT_TOOLS := pytest pytest-asyncio pytest-xdist schemathesis neuronpedia neuronpedia-autointerp-client
 UV := .venv/bin/uv
 BIN := .venv/bin
-# uv reads no pip configuration: pass on where pip was told to find wheels (empty elsewhere)
+# uv reads no pip configuration: pass on pip's index settings (empty if there are none)
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 # torch takes twice as long to import where Python may not keep what it compiled
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-# every target but the files that mark an environment as installed
+# every target except the files that mark an environment as installed
 .PHONY: $(shell sed -n 's/^\([a-z][a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## list the commands
@@ -27,10 +27,10 @@ help: ## list the commands
 
 ##@ Start here
 
-demo: setup ## look inside a small model in the browser: database, three servers, data; Ctrl-C ends all
+demo: setup ## run the demo: database, three servers and data of a small model; Ctrl-C stops it
 	@$(BIN)/python demo/run.py
 
-setup: .venv/.ok ## make .venv from requirements.lock (demo and test call it themselves)
+setup: .venv/.ok ## create .venv from requirements.lock (other commands run it themselves)
 
 .venv/.ok: requirements.lock $(foreach m,$(MEMBERS),$(firstword $(subst [, ,$(m)))/pyproject.toml)
 	@test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q "$$(grep '^uv==' requirements.lock)"; }
@@ -42,7 +42,7 @@ doctor: ## say what this machine lacks for memicos, and the command that mends i
 
 ##@ Servers in the virtual environment
 
-# What each service needs by itself; where everything is installed there is nothing left to do.
+# The packages of each single service; nothing is installed where all packages are installed already.
 CLIENTS := packages/clients
 NEEDS_webapp := services/webapp[embedded] packages/cli packages/service_kit packages/dataset packages/embeddings \
 	$(CLIENTS)/memicos-inference-client $(CLIENTS)/memicos-autointerp-client
@@ -63,7 +63,7 @@ run_dev = $(if $(NO_RELOAD),$(BIN)/python -m $(1),$(BIN)/watchfiles --filter pyt
 
 webapp-localhost-install: .venv/.webapp ## install the webapp alone, without torch
 
-webapp-localhost-dev: webapp-localhost-install ## run the webapp alone, again when code changes (NO_RELOAD=1: once)
+webapp-localhost-dev: webapp-localhost-install ## run the webapp alone, restarted when code changes (NO_RELOAD=1: no restart)
 	@$(call run_dev,memicos_webapp)
 
 inference-list-configs: inference-localhost-install ## list the models that inference has a config for (.env.inference.<model>.<set>)
@@ -71,23 +71,23 @@ inference-list-configs: inference-localhost-install ## list the models that infe
 
 inference-localhost-install: .venv/.inference ## install inference alone, with torch
 
-inference-localhost-dev: inference-localhost-install ## run inference alone, again when code changes (MODEL_SOURCESET=gpt2-small.res-jb; NO_RELOAD=1: once)
+inference-localhost-dev: inference-localhost-install ## run inference alone, restarted when code changes (MODEL_SOURCESET=gpt2-small.res-jb; NO_RELOAD=1: no restart)
 	@test -n "$(MODEL_SOURCESET)" || { echo "name a config: make inference-localhost-dev MODEL_SOURCESET=…, one of"; $(MAKE) -s inference-list-configs; exit 1; }
 	@$(call run_dev,memicos_inference --env-file .env.inference.$(MODEL_SOURCESET))
 
-inference-add-sae: setup ## check an SAE of yours and have it served (SPEC=path:/data/mine MODEL_SOURCESET=…, docs/own-sae.md)
+inference-add-sae: setup ## check your own SAE and add it to an env file (SPEC=path:/data/mine MODEL_SOURCESET=…, docs/own-sae.md)
 	@test -n "$(SPEC)" -a -n "$(MODEL_SOURCESET)$(MODEL)" || { echo "say what to add, and for which model: make inference-add-sae SPEC=path:/data/mine MODEL_SOURCESET=… (or MODEL=<hub id or folder> for a new env file; FORCE=1: whatever its figures are). MODEL_SOURCESET is one of"; $(MAKE) -s inference-list-configs; exit 1; }
 	@$(BIN)/memicos sae add "$(SPEC)" $(if $(MODEL_SOURCESET),--env-file ".env.inference.$(MODEL_SOURCESET)",--model "$(MODEL)") $(if $(FORCE),--force)
 
-selftest: setup ## prove the numbers of a model and its sources (MODEL_SOURCESET=gpt2-small.res-jb)
+selftest: setup ## compare a model and its sources with reference values (MODEL_SOURCESET=gpt2-small.res-jb)
 	@$(BIN)/memicos selftest --env-file .env.inference.$(MODEL_SOURCESET)
 
 autointerp-localhost-install: .venv/.autointerp ## install autointerp alone, without torch
 
-autointerp-localhost-dev: autointerp-localhost-install ## run autointerp alone, again when code changes (ENV_FILE=… for its settings; NO_RELOAD=1: once)
+autointerp-localhost-dev: autointerp-localhost-install ## run autointerp alone, restarted when code changes (ENV_FILE=… for its settings; NO_RELOAD=1: no restart)
 	@$(call run_dev,memicos_autointerp $(if $(ENV_FILE),--env-file $(ENV_FILE)))
 
-doc-webapp-localhost: ## show the interactive API page of the webapp that runs here
+doc-webapp-localhost: ## show the interactive API page of the running webapp
 	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.api_pages webapp
 
 doc-inference-localhost: ## show the interactive API page of inference
@@ -98,7 +98,7 @@ doc-autointerp-localhost: ## show the interactive API page of autointerp
 
 ##@ Servers in docker
 
-init-env: ## write deploy/docker/.env once, with random secrets; a file that exists is checked and left as it is
+init-env: ## create deploy/docker/.env with random secrets; an existing file is checked, not changed
 	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.stack_env write
 
 # Docker. The stacks are in deploy/docker, docs/deploy.md describes them. STACK checks what they need before they start.
@@ -107,7 +107,7 @@ STACK = @$(PYTHON) deploy/docker/stack.py
 webapp-demo-build: init-env ## build the demo's images
 	$(STACK) build demo
 
-webapp-demo-run: init-env ## run the whole demo until webapp-demo-down
+webapp-demo-run: init-env ## run the whole demo in the background
 	$(STACK) up demo
 
 webapp-demo-down: ## stop the demo; its data is kept
@@ -137,7 +137,7 @@ inference-localhost-run: init-env ## run inference on a model (MODEL_SOURCESET=g
 inference-localhost-build-gpu: init-env ## build inference for CUDA (MODEL_SOURCESET=…)
 	$(STACK) build inference-gpu
 
-inference-localhost-run-gpu: init-env ## run it on an NVIDIA GPU (MODEL_SOURCESET=…)
+inference-localhost-run-gpu: init-env ## run inference on an NVIDIA GPU (MODEL_SOURCESET=…)
 	$(STACK) up inference-gpu
 
 autointerp-localhost-build: init-env ## build autointerp
@@ -148,17 +148,17 @@ autointerp-localhost-run: init-env ## run autointerp alone, on port 5003
 
 ##@ The database: DATABASE_URL, or else the embedded one
 
-db-migrate: setup ## bring the database to the newest revision (the webapp does so itself at its start)
+db-migrate: setup ## migrate the database to the newest revision (the webapp does this when it starts)
 	@$(BIN)/memicos db migrate
 
-db-reset: setup ## delete everything in the database (YES=1: without asking)
+db-reset: setup ## delete everything in the database (YES=1: no confirmation)
 	@$(BIN)/memicos db reset $(if $(YES),--yes)
 
 db-backup: setup ## write the whole database to a file (FILE=backup.dump)
 	@test -n "$(FILE)" || { echo "name the file to write: make db-backup FILE=backup.dump"; exit 1; }
 	@$(BIN)/memicos db backup "$(FILE)"
 
-db-restore: setup ## restore such a file into an empty database (FILE=backup.dump)
+db-restore: setup ## restore a backup into an empty database (FILE=backup.dump)
 	@test -n "$(FILE)" || { echo "name the file to restore: make db-restore FILE=backup.dump"; exit 1; }
 	@$(BIN)/memicos db restore "$(FILE)"
 
@@ -173,7 +173,7 @@ clients: setup ## write packages/clients from schemas/openapi, TypeScript where 
 configuration: setup ## write docs/configuration.md from the settings classes
 	$(BIN)/python scripts/configuration.py write
 
-contracts: setup ## fail where documents or clients are not what the services give now
+contracts: setup ## fail if OpenAPI documents or clients differ from what the services generate
 	$(BIN)/python scripts/contracts.py check $(ONLY)
 
 ##@ Tests and checks
@@ -181,7 +181,7 @@ contracts: setup ## fail where documents or clients are not what the services gi
 # Two processes. Those of tests/ that start the whole stack need the machine for themselves.
 BESIDE := -n 2 --dist worksteal
 
-test: test-light ## run every test (browser tests need Chromium); PYTEST_ARGS=… is passed on
+test: test-light ## run all tests (browser tests need Chromium); PYTEST_ARGS=… is passed to pytest
 	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) --ignore packages/service_kit --ignore packages/autointerp --ignore packages/embeddings packages services/inference
 	$(BIN)/pytest $(PYTEST_ARGS) tests
 
@@ -195,16 +195,16 @@ test-light: .venv-light/.ok ## test webapp and autointerp in an environment with
 	.venv-light/bin/pytest $(BESIDE) $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests \
 		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
 
-test-slow: setup ## the short form of `make fuzz`: more random requests to inference than `make test` makes
+test-slow: setup ## run a short `make fuzz`, with more random requests to inference than `make test`
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
-test-hub: setup ## compare with known values of gpt2-small; needs the hub or its cache (HF_HOME), no part of `make test`
+test-hub: setup ## compare inference with known values of gpt2-small; needs the hub or its cache (HF_HOME); not in `make test`
 	$(BIN)/pytest $(PYTEST_ARGS) tests/hub_network
 
-fuzz: setup ## ask inference at random for long, by its contract (FUZZ_EXAMPLES=… requests an operation and kind)
+fuzz: setup ## send random requests to inference for a long time (FUZZ_EXAMPLES=… requests for each operation and kind)
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_contract_fuzz.py
 
-soak: setup ## ask inference for long, by many who leave in the middle, and see that nothing stays behind (SMALL=…, DEMO=… requests)
+soak: setup ## load-test inference with many clients, some of which disconnect; fail if it leaks (SMALL=…, DEMO=… requests)
 	$(BIN)/python scripts/soak.py --small $(or $(SMALL),10000) --demo $(or $(DEMO),500)
 
 check: setup contracts migrations visibility ## lint, formatting, types, import rules, contracts, migrations, visibility, settings
@@ -214,17 +214,17 @@ check: setup contracts migrations visibility ## lint, formatting, types, import 
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-migrations: setup ## fail where the tables' models are not what the migrations make
+migrations: setup ## fail if the table models differ from the migrated database
 	$(BIN)/python -m memicos_webapp.database.check
 
-visibility: setup ## fail where stored data could be read past catalog/visibility.py
+visibility: setup ## fail if code reads stored data without catalog/visibility.py
 	$(BIN)/python scripts/check_visibility.py
 
-format: setup ## put imports and formatting right
+format: setup ## sort imports and format the code
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-test-stack: setup ## run the stacks on a real docker engine: start, use, kill, stop; no part of `make test`
+test-stack: setup ## run the stacks on a real docker engine: start, use, kill, stop; not in `make test`
 	$(BIN)/pytest $(PYTEST_ARGS) -s tests/stack
 
 ##@ Releases

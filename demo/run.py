@@ -29,7 +29,7 @@ DATA = ROOT / ".data"
 """The data folder where MEMICOS_DATA is not set; env files in the repository name the demo's model in it."""
 POLL_SECONDS = 0.1
 DEFER_SECONDS = 60
-"""Longest that what is not needed at once waits for inference to be ready."""
+"""Longest delay of programs that wait until inference is ready."""
 WARNINGS = re.compile(r"\b(WARNING|ERROR|FATAL|PANIC):")
 
 
@@ -44,7 +44,7 @@ class Server:
 
     @property
     def local_host(self) -> str:
-        """The host by which this machine connects to it."""
+        """The host name for connections from this machine."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
 
     @property
@@ -214,7 +214,7 @@ class Demo:
         await run_together(*parts)
 
     async def serve_webapp(self) -> None:
-        """Run the webapp, and, once it serves, the import and autointerp: it starts faster alone."""
+        """Run the webapp, and, once it serves, the import and autointerp: the webapp starts faster alone."""
         await run_together(
             self.supervisor.serve(self.program("webapp", "-m", "memicos_webapp")),
             self.import_dataset(),
@@ -229,12 +229,12 @@ class Demo:
         if imported_before := status == 200:
             self.say(f"pages are served {self.elapsed()}: open {webapp.url}")
             await self.until_inference_ready()
-        # sources that the user added to the demo's set stay
+        # keeps sources that the user added to the demo's set
         command = ("-m", "memicos_webapp.datasets.load", "--keep-missing", self.options.dataset)
         await self.supervisor.finish(self.program("import", *command))
         status, _ = await first_answer(webapp, page)
         if status != 200:
-            self.say(f"{webapp.url}{page} is answered with status {status}; the webapp's lines say why")
+            self.say(f"{webapp.url}{page} is answered with status {status}; see the webapp's lines")
         elif not imported_before:
             self.say(f"pages are served {self.elapsed()}: open {webapp.url}")
 
@@ -254,7 +254,7 @@ class Demo:
         await self.supervisor.keep(self.program("autointerp", "-m", "memicos_autointerp"))
 
     async def until_inference_ready(self) -> None:
-        """Leave the processors to inference while it loads, at most DEFER_SECONDS."""
+        """Wait until inference has loaded, at most DEFER_SECONDS, so that it has all processors."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self.inference_ready.wait(), DEFER_SECONDS)
 
@@ -327,11 +327,11 @@ def main() -> int:
     try:
         options = read_options()
         folder = options.data / "postgres"
-        given = options.database_url
-        with nullcontext(given) if given else embedded(folder) as url:
+        database_url = options.database_url
+        with nullcontext(database_url) if database_url else embedded(folder) as url:
             if received:
                 return 128 + received[0]
-            console.say("postgres", "DATABASE_URL is used" if given else f"runs in {folder}")
+            console.say("postgres", "DATABASE_URL is used" if database_url else f"runs in {folder}")
             supervisor = Supervisor(console, ROOT)
             demo = Demo(options, url, console, supervisor, started_at)
             status = asyncio.run(run_until_stopped(supervisor, demo.run))

@@ -2,7 +2,7 @@
 
     python scripts/release.py 1.2.0
 
-Nothing is pushed or published. Whatever cannot be released is refused before a file is changed.
+Nothing is pushed or published. An impossible release is refused before any file is changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CHANGELOG = "CHANGELOG.md"
 UNRELEASED = "## Unreleased"
 VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:rc([1-9]\d*))?")
 NEVER_RELEASED = float("inf")
-"""Stands for the candidate number of a final version, which comes after its candidates."""
+"""Candidate number of a final version, which sorts after its candidates."""
 PLACES = (
     ("packages/*/pyproject.toml", r'^version = "([^"]+)"$'),
     ("packages/clients/*/pyproject.toml", r'^version = "([^"]+)"$'),
@@ -34,13 +34,13 @@ PLACES = (
     ),
     ("deploy/docker/*.yaml", r"\$\{MEMICOS_VERSION:-([^}]+)\}"),
 )
-"""Where the version stands: files, and a pattern whose group it is. Every file has to match."""
+"""Places of the version: files, and a pattern whose group is the version. Every file has to match."""
 OPTIONAL = ("deploy/docker/*.yaml",)
-"""Not every one of these files names an image."""
+"""Files of which only some name an image."""
 
 
 class ReleaseError(Exception):
-    """Why there is no release; one line."""
+    """A release is refused; the message states the reason in one line."""
 
 
 def parse_version(text: str) -> tuple[float, ...]:
@@ -79,7 +79,7 @@ def changed_files(version: str, today: datetime.date) -> dict[Path, str]:
     """Every file of a release with its new text.
 
     Raises:
-        ReleaseError: a file has no version where one is expected, or the CHANGELOG nothing new.
+        ReleaseError: a file has no version where one is expected, or the CHANGELOG has no new entries.
     """
     texts: dict[Path, str] = {}
     for pattern, expression in PLACES:
@@ -114,7 +114,7 @@ def new_changelog(text: str, version: str, today: datetime.date) -> str:
     before, mark, rest = text.partition(f"{UNRELEASED}\n")
     entries = re.split(r"^## ", rest, maxsplit=1, flags=re.MULTILINE)[0].strip()
     if not mark or not entries:
-        raise ReleaseError(f"{CHANGELOG} has no entries under “{UNRELEASED}”: say there what changed")
+        raise ReleaseError(f"{CHANGELOG} has no entries under “{UNRELEASED}”: list the changes there")
     return f"{before}{UNRELEASED}\n\n## {version} ({today.isoformat()})\n{rest}"
 
 

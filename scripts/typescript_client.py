@@ -18,11 +18,11 @@ INSTALLED_MARK = "node_modules/.package-lock.json"
 
 
 class NodeError(Exception):
-    """Why TypeScript cannot be generated or compiled here; one line."""
+    """TypeScript cannot be generated or compiled; the message states the reason in one line."""
 
 
 def node_major() -> int | None:
-    """Major version of the installed Node; None where there is none."""
+    """Major version of the installed Node; None without Node."""
     if not (shutil.which("node") and shutil.which("npm")):
         return None
     shown = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout
@@ -35,7 +35,7 @@ def install() -> None:
     """Install the packages of package-lock.json, if they are not.
 
     Raises:
-        NodeError: there is no Node, an old one, or npm fails.
+        NodeError: Node is missing or too old, or npm fails.
     """
     major = node_major()
     if major is None:

@@ -1,10 +1,10 @@
 """A real webapp for the browser of tests/conftest.py.
 
-webapp_url   a webapp with the small dataset on a free port, in its own process and its own data folder
-public_url   another one on the same database, bound beyond loopback
-read_only_url   another one, read-only
-inference    the inference server's double behind it, as it was at first
-provider     the language model's provider behind its autointerp server
+webapp_url   a webapp with the small dataset on a free port, in its own process and data folder
+public_url   a webapp on the same database, bound to a public address
+read_only_url   a read-only webapp on the same database
+inference    its fake inference server, reset to the initial state
+provider     the fake LLM provider of its autointerp server
 """
 
 import os
@@ -77,8 +77,8 @@ def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 60) ->
 def webapp_environment(
     served_inference: tuple[str, FakeInferenceServer], autointerp_url: str
 ) -> Iterator[dict[str, str]]:
-    """Environment of programs on a database with the small dataset, whose vectors are there."""
-    # not in pytest's folder: run by root, PostgreSQL has another user, and the next pytest would shut it out
+    """Environment of programs on a database with the small dataset and its vectors."""
+    # outside pytest's folder: under root, PostgreSQL runs as another user, which the next pytest would lock out
     with tempfile.TemporaryDirectory() as folder:
         dataset = Path(folder) / "dataset"
         write_dataset(dataset)
@@ -97,7 +97,7 @@ def webapp_environment(
 
 @contextmanager
 def webapp(environment: dict[str, str]) -> Iterator[str]:
-    """A webapp in a process of its own; its URL."""
+    """The URL of a webapp in a separate process."""
     port = free_port()
     process = subprocess.Popen([sys.executable, "-m", "memicos_webapp"], env={**environment, "MEMICOS_PORT": str(port)})
     try:

@@ -41,7 +41,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 
 
 def open_page(page: Page, address: str) -> None:
-    """Go there, and wait for what the page asks for by itself."""
+    """Open the page and wait for the requests that it makes."""
     page.goto(address)
     expect(page.locator(".htmx-request")).to_have_count(0)
 
@@ -80,7 +80,7 @@ def test_the_page_is_usable_by_keyboard_alone(page: Page, webapp_url: str) -> No
     page.goto(f"{webapp_url}/small/2-res/5")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
-    # every place that is reached shows that it is (the jump box and the tabs do it around the field)
+    # every focused element has a visible outline (the jump box and the tabs draw it around the field)
     seen = []
     while page.evaluate("document.activeElement !== document.body"):
         seen.append(page.evaluate("document.activeElement.id"))
@@ -134,7 +134,7 @@ CONTRASTS = """() => {
   }
   return found;
 }"""
-"""[class, ink, paper, size] of every text that is seen; inks and papers as they are after mixing."""
+"""[class, text colour, background, size] of every visible text; colours after blending."""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -157,7 +157,7 @@ def test_contrast_of_every_text_is_aa(
 def test_axe_finds_no_violation(
     watched: Watched, webapp_url: str, inference: FakeInferenceServer, scheme: str, width: int
 ) -> None:
-    # the other theme changes colours alone
+    # the other theme changes only colours
     options = {"runOnly": RULES if scheme == "light" else COLOUR_RULES, "resultTypes": ["violations"]}
     page = watched(color_scheme=scheme, viewport={"width": width, "height": 900})
     for path in PAGES:
@@ -191,7 +191,7 @@ CONTROLS = """() => {
     };
   });
 }"""
-"""Colours of every field: of its border, of what is around and inside it, and of its placeholder."""
+"""Colours of every field: border, surroundings, background and placeholder."""
 
 
 def contrast(one: list[float], other: list[float]) -> float:

@@ -1,4 +1,4 @@
-"""The owner signs in by a one-time link, by keys alone, writes, and signs out; a read-only server shows its badge."""
+"""The owner signs in by a one-time link, by keyboard, writes, and signs out; a read-only server shows its badge."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ def test_the_owner_signs_in_explains_and_signs_out(
 
     link = owner_link(webapp_environment, public_url)
     page.goto(link)
-    # the code is in the form, and no longer in the address, where it would stay in the history
+    # the code is in the form, and removed from the address, so that it is not kept in the history
     expect(page).to_have_url(f"{public_url}/account/sign-in")
     expect(page.locator("#token")).to_have_value(link.partition("#")[2])
     expect(page.get_by_role("button", name="Sign in")).to_be_focused()

@@ -1,4 +1,4 @@
-"""Steering: both columns stream, stop where they are told to, and the address holds everything."""
+"""Steering: both columns stream and can be stopped, and the address holds the whole experiment."""
 
 import re
 
@@ -24,7 +24,7 @@ def test_both_columns_stream_side_by_side(page: Page, webapp_url: str, inference
     page.get_by_label("prompt").press("Control+Enter")
     default, steered = (page.get_by_role("region", name=name) for name in ("Default", "Steered"))
     expect(steered.locator(".answer")).to_contain_text("steered2")
-    # while it grows, neither waits for the other
+    # both columns grow without waiting for each other
     assert 0 <= abs(len(column(page, "Default").split()) - len(column(page, "Steered").split())) <= 1
     assert "steered19" not in column(page, "Steered")
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
@@ -140,7 +140,7 @@ def test_the_caption_says_what_was_done(page: Page, webapp_url: str, inference: 
 
 
 def test_a_default_is_no_wreck_and_zero_is_marked(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
-    """The marks of a slider are where its thumb is for that strength."""
+    """A slider's marks are at the thumb's positions for their strengths."""
     page.goto(f"{webapp_url}/small/steer?feature=1-res/5")
     slider, scale = page.get_by_role("slider"), page.locator("svg.scale:not([hidden])")
     expect(scale.locator("text.mark")).to_have_text("0")
@@ -225,7 +225,7 @@ def test_a_chat_goes_on_in_both_columns(page: Page, webapp_url: str, inference: 
     sent = {tuple(body["types"]): body["prompt"] for body in inference.bodies("/v1/steer/completion-chat")[1:]}
     assert sent["STEERED",][1]["content"] == words("steered", 3)
     assert sent["DEFAULT",][1]["content"] == words("default", 3)
-    # the address has the conversation: it goes on where it was
+    # the address has the conversation: it continues after a reload
     page.reload()
     for turn in (2, 3):
         for name in ("Default", "Steered"):
@@ -291,7 +291,7 @@ def test_what_goes_wrong_is_said(page: Page, webapp_url: str, inference: FakeInf
     prompt.fill("word " * 60)
     prompt.press("Control+Enter")
     expect(note).to_contain_text("Text too long: 62 tokens, max is 50. Shorten it")
-    # there is no answer, and nothing that looks like one
+    # there is no response, and no placeholder of one
     expect(page.get_by_role("region", name="Steered").locator(".out")).to_have_text("")
     expect(note).to_have_attribute("role", "alert")
     inference.error_after = 2

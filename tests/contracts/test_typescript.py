@@ -72,7 +72,7 @@ def test_a_changed_document_is_drift(typescript_package: Path, monkeypatch: pyte
     stale.write_text(typescript_client.file_of("autointerp").read_text().replace("explanation: string", "x: string"))
     monkeypatch.setattr(typescript_client, "file_of", lambda _: stale)
     lines = contracts.check_typescript([service])
-    assert any("explanation: string" in line for line in lines) and lines[-1] == "put it right with `make clients`"
+    assert any("explanation: string" in line for line in lines) and lines[-1] == "update it with `make clients`"
 
 
 def test_the_compiled_client_calls_running_servers(

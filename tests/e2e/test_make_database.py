@@ -1,4 +1,4 @@
-"""`make db-migrate`, `db-backup`, `db-reset` and `db-restore`, on the embedded database of a folder of its own."""
+"""`make db-migrate`, `db-backup`, `db-reset` and `db-restore`, on the embedded database of a separate folder."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ def make(data: Path, *arguments: str, answer: str = "") -> subprocess.CompletedP
 
 
 def features(data: Path) -> int:
-    """How many features the database has."""
+    """Number of features in the database."""
 
     async def count(url: str) -> int:
         connection = await asyncpg.connect(url)
@@ -58,7 +58,7 @@ def test_a_database_is_migrated_backed_up_reset_and_restored() -> None:
         assert make(data, "db-reset", "YES=1").returncode == 0
         assert features(data) == 0
 
-        # into a database without tables only: another folder's
+        # restores only into a database without tables: that of another folder
         refused = make(data, "db-restore", f"FILE={file}")
         assert refused.returncode != 0 and "restored into an empty one" in refused.stderr
         restored = make(folder / "other", "db-restore", f"FILE={file}")

@@ -1,11 +1,10 @@
-"""The values that the field's known server gives for gpt2-small and 7-res-jb, from ours over HTTP.
+"""Our server's values for gpt2-small and 7-res-jb over HTTP, compared with Neuronpedia's.
 
-They were computed in float16 there; 0.1 or a thousandth is between that and float32. Where our rules are others:
-`all` with `ignore_bos` leaves position 0 out before it ranks, and there features that are strongest at it were left out
-after; positions of `topk-by-token` count from the BOS; ORTHOGONAL_DECOMP by a vector that is not of length 1 is a
-projection here and was none there. And adding a vector of 1000s a hundred times overflows float16: the known text
-("!!!!!!!!!!") is the first token of the vocabulary, which is first among numbers that are none. In float32 there is
-something to read, and no known value.
+The known values are in float16; 0.1 or a thousandth covers the difference from float32. Different rules here:
+`all` with `ignore_bos` excludes position 0 before ranking, the known server drops features that are strongest at it
+afterwards; positions of `topk-by-token` count from the BOS; ORTHOGONAL_DECOMP by a vector that is not of length 1 is a
+projection here, not there. Adding a vector of 1000s a hundred times overflows float16: the known text
+("!!!!!!!!!!") is the first token of the vocabulary, the argmax of NaN logits. float32 gives text without a known value.
 """
 
 from typing import Any
@@ -21,7 +20,7 @@ REFUSED = refused(WHERE)
 TOKENS = ["<|endoftext|>", "Hello", ",", " world", "!"]
 ALL = [(16653, 46.48, 1), (13715, 43.22, 1), (2494, 33.58, 2), (22763, 26.63, 3), (13413, 25.00, 4)]
 NOT_ON_BOS = [(16653, 46.4813, 1), (11553, 8.8328, 4), (9810, 8.0957, 1), (14806, 6.7890, 2), (16488, 6.3486, 3)]
-"""The strongest of those that are stronger elsewhere than on BOS."""
+"""The strongest features whose maximum is not on BOS."""
 TOP_K = [
     [(9663, 941.2), (14519, 631.7), (8598, 608.9)],
     [(16653, 46.48), (13715, 43.22), (20750, 22.14)],
@@ -33,8 +32,8 @@ DEFAULT = "\n\nI'm a programmer and I'm a"
 CHAT = f"<|im_start|>user\n{PROMPT}<|im_end|>\n<|im_start|>assistant\n"
 
 
-async def asked(url: str, name: str) -> Any:
-    """The answer to a case; of a batch that of its first prompt."""
+async def response_to(url: str, name: str) -> Any:
+    """The response to a case; for a batch, that of its first prompt."""
     path, body = CASES[name]
     async with httpx.AsyncClient(base_url=url, timeout=600) as http:
         answer = await http.post(f"/v1/{path}", json=body)
@@ -48,7 +47,7 @@ def near(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["all", "all, in a batch"])
 async def test_all(url: str, name: str) -> None:
-    answer = await asked(url, name)
+    answer = await response_to(url, name)
     found = answer["activations"]
     assert [(one["index"], one["max_value_index"]) for one in found] == [(index, at) for index, _, at in ALL]
     assert [one["max_value"] for one in found] == near([value for _, value, _ in ALL])
@@ -68,7 +67,7 @@ async def test_all_of_features_that_are_not_strongest_on_bos(url: str) -> None:
 
 @pytest.mark.parametrize("name", ["single", "single, in a batch"])
 async def test_single(url: str, name: str) -> None:
-    answer = await asked(url, name)
+    answer = await response_to(url, name)
     assert answer["activation"]["values"] == near([134.7197, 0.0517, 0, 0, 0])
     assert (answer["activation"]["max_value"], answer["activation"]["max_value_index"]) == (near(134.7197), 0)
     assert answer["tokens"] == TOKENS
@@ -76,16 +75,16 @@ async def test_single(url: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["single of a vector", "single of a vector, in a batch"])
 async def test_single_of_a_vector(url: str, name: str) -> None:
-    """gpt2's tokenizer puts no BOS in front."""
-    answer = await asked(url, name)
+    """gpt2's tokenizer does not prepend BOS."""
+    answer = await response_to(url, name)
     assert answer["activation"]["values"] == pytest.approx([5.414, 3.238, 1.946, 1.672], abs=0.05)
     assert answer["tokens"] == TOKENS[1:]
 
 
 @pytest.mark.parametrize("name", ["top-k", "top-k, in a batch", "top-k with BOS", "top-k with BOS, in a batch"])
 async def test_topk(url: str, name: str) -> None:
-    """Positions count from the BOS, left out or not: they are places in `tokens`."""
-    answer = await asked(url, name)
+    """Positions count from BOS, excluded or not: they index `tokens`."""
+    answer = await response_to(url, name)
     first = 0 if "with BOS" in name else 1
     assert [row["token_position"] for row in answer["results"]] == list(range(first, 5))
     assert [row["token"] for row in answer["results"]] == TOKENS[first:]
@@ -96,8 +95,8 @@ async def test_topk(url: str, name: str) -> None:
 
 
 async def test_source(url: str) -> None:
-    """What is known of each feature from the others; BOS is left out."""
-    answer = await asked(url, "source")
+    """Known values of each feature; BOS is excluded."""
+    answer = await response_to(url, "source")
     active = {int(index): dict(map(tuple, pairs)) for index, pairs in answer["activeFeatures"].items()}
     assert answer["tokens"] == TOKENS and 0 not in {position for pairs in active.values() for position in pairs}
     for position, row in enumerate(TOP_K[1:], start=1):
@@ -112,8 +111,8 @@ async def test_source(url: str) -> None:
     [("additive", " the world, the world, the world, the"), ("orthogonal", " Hy" * 10), ("orthogonal vector", DEFAULT)],
 )
 async def test_completions(url: str, name: str, steered: str) -> None:
-    """The mean of the residual stream, which a vector of equal numbers points along, is nothing that gpt2 reads."""
-    found = {one["type"]: one for one in (await asked(url, name))["outputs"]}
+    """A vector of equal numbers changes only the mean of the residual stream, which gpt2's LayerNorm removes."""
+    found = {one["type"]: one for one in (await response_to(url, name))["outputs"]}
     assert found["DEFAULT"]["output"] == PROMPT + DEFAULT
     assert found["STEERED"]["output"] == PROMPT + steered
 
@@ -126,8 +125,8 @@ async def test_completions(url: str, name: str, steered: str) -> None:
     ],
 )
 async def test_chats(url: str, name: str, steered: str) -> None:
-    """gpt2 has no template: it is ChatML."""
-    answer = await asked(url, name)
+    """gpt2 has no chat template: ChatML is used."""
+    answer = await response_to(url, name)
     found = {one["type"]: one for one in answer["outputs"]}
     assert answer["input"]["raw"] == CHAT
     assert found["DEFAULT"]["raw"] == CHAT + "<|im_end|>\n<|"
@@ -135,19 +134,19 @@ async def test_chats(url: str, name: str, steered: str) -> None:
 
 
 async def test_a_vector_that_overflows_float16(url: str) -> None:
-    steered = (await asked(url, "additive vector"))["outputs"][0]
+    steered = (await response_to(url, "additive vector"))["outputs"][0]
     assert steered["type"] == "STEERED" and len(steered["token_ids"]) == 10
 
 
 async def test_logprobs(url: str) -> None:
-    for one in (await asked(url, "log-probabilities"))["outputs"]:
+    for one in (await response_to(url, "log-probabilities"))["outputs"]:
         assert len(one["logprobs"]) == 5
         assert all(len(token["top_logprobs"]) == 2 for token in one["logprobs"])
 
 
 @pytest.mark.parametrize(("name", "norm"), [("encoder", 1.9834), ("next encoder", 1.9098)])
 async def test_encoder_columns(url: str, name: str, norm: float) -> None:
-    answer = await asked(url, name)
+    answer = await response_to(url, name)
     assert len(answer["vector"]) == 768 and answer["hookName"] == "blocks.7.hook_resid_pre"
     assert np.linalg.norm(answer["vector"]) == pytest.approx(norm, abs=1e-3)
     if name == "encoder":
@@ -162,7 +161,7 @@ async def test_encoder_columns(url: str, name: str, norm: float) -> None:
     ],
 )
 async def test_cosines(url: str, name: str, expected: list[tuple[int, float]]) -> None:
-    found = (await asked(url, name))["topk_decoder_cossim_features"]
+    found = (await response_to(url, name))["topk_decoder_cossim_features"]
     assert [one["feature"]["index"] for one in found] == [index for index, _ in expected]
     assert [one["cosine_similarity"] for one in found] == pytest.approx([value for _, value in expected], abs=1e-5)
 

@@ -30,7 +30,7 @@ from typer.testing import CliRunner, Result
 SOURCES = {"1-res": "jumprelu", "2-res": "topk", "3-res": "gated"}
 TEXT = SAMPLE[:150] + ' It\'s "quoted".'
 NORM_CUT = 42.0
-"""Of 3-res: a fifth of positions lie above it."""
+"""Norm cut of 3-res: a fifth of positions exceed it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         sae_sets=("res",),
         device="cpu",
     )
-    # not in pytest's folder: run by root, PostgreSQL has another user, and the next pytest would shut it out
+    # outside pytest's folder: under root, PostgreSQL runs as another user, which the next pytest would lock out
     with (
         tempfile.TemporaryDirectory() as data,
         embedded(Path(data) / "postgres") as database,
@@ -99,7 +99,7 @@ def test_examples_agree(stack: Stack, source: str) -> None:
         assert result.exit_code == 0, result.output
         lines = result.output.splitlines()
         assert lines[-1].startswith("agrees within 0.001: worst relative difference ")
-        # a dataset keeps 15 bits of its values, so they are nearer than that
+        # a dataset keeps 15 bits of its values, so the difference is smaller
         assert float(lines[-1].split("difference ")[1].split()[0]) < 1e-4
         shown = [line.split() for line in lines if line.startswith("example ")]
         examples = stack.feature(source, index)["activations"]
@@ -116,7 +116,7 @@ def test_a_text_agrees(stack: Stack, source: str) -> None:
 
 
 def test_the_maximum_of_a_text_is_the_one_on_the_page(stack: Stack) -> None:
-    """Position 0 is ignored: of these features its value is larger than every value that counts."""
+    """Position 0 is ignored: these features have a larger value there than at any counted position."""
     with_larger_bos = 0
     for source in SOURCES:
         for index in stack.live(source, 48):

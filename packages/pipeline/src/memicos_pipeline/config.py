@@ -31,7 +31,7 @@ class ModelConfig(_Strict):
     name: str = Field(description="name on pages")
     folder: str = Field(description="local folder in Hugging Face's layout, or a hub id")
     dtype: str = Field(
-        pattern="^(float32|float16|bfloat16)$", description="what the model computes in: float32, float16 or bfloat16"
+        pattern="^(float32|float16|bfloat16)$", description="dtype of the model: float32, float16 or bfloat16"
     )
     chat: bool = Field(description="whether the model is a chat model")
     license: str = Field(description="licence of the weights")

@@ -31,7 +31,7 @@ def work_folder(parent: Path, model: torch.nn.Module, sources: Sequence[Path], t
     _add_model(key, model)
     for folder in sources:
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
-            # a record of what the SAE gave on a known text does not change what it gives
+            # a record of the SAE's outputs on a known text does not change its outputs
             if path.name == reconstruction_record.FILE_NAME:
                 continue
             with path.open("rb") as file:

@@ -1,7 +1,7 @@
-"""SAEs in the layouts of other libraries, written with numpy, torch and safetensors alone, and what they compute.
+"""SAEs in the layouts of other libraries, written with numpy, torch and safetensors only, and their values.
 
 Each writer puts random weights into a folder as its library does; `encode` is that library's formula in float64, times
-the length of each direction where that is folded into the values (everywhere but in top-k).
+the length of each direction where it is folded into the values (in all except top-k).
 """
 
 import json
@@ -16,14 +16,14 @@ from safetensors.numpy import save_file
 
 K = 8
 AXES = 40
-"""Of `fitted_weights`, which has twice as many features."""
+"""Principal axes of `fitted_weights`, which has twice as many features."""
 CLOSE = 1e-3
-"""Pre-activations nearer than this to where a feature begins to fire, relative to their size, are not compared."""
+"""Pre-activations within this relative distance of the firing threshold are not compared."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Random weights by SAELens' names, and the layer that they are for."""
+    """Random weights under SAELens' names, and their layer."""
 
     layer: int
     tensors: dict[str, np.ndarray]
@@ -55,8 +55,8 @@ def random_weights(layer: int, d_in: int, d_sae: int, seed: int = 0, d_out: int 
 
 
 def fitted_weights(layer: int, hidden: np.ndarray, centred: bool = False, normalized: bool = False) -> Weights:
-    """Weights that reconstruct `hidden` (T, D): its principal axes, each way. `centred` and `normalized` as `encode`'s,
-    for the library that they are written for.
+    """Weights that reconstruct `hidden` (T, D): its principal axes in both directions. `centred` and `normalized`
+    are as in `encode`, for the library that the weights are written for.
     """
     inputs = hidden.astype(np.float64)
     if normalized:
@@ -163,7 +163,7 @@ def write_openai(folder: Path, weights: Weights, activation: str = "TopK") -> Pa
 
 
 def write_sparsify(folder: Path, weights: Weights) -> Path:
-    """Into `folder`/layers.N, which is given back."""
+    """Write into `folder`/layers.N and return that folder."""
     w = weights.tensors
     tensors = {"encoder.weight": w["W_enc"].T, "encoder.bias": w["b_enc"], "W_dec": w["W_dec"], "b_dec": w["b_dec"]}
     module = folder / f"layers.{weights.layer}"
@@ -196,10 +196,10 @@ def encode(
     threshold: np.ndarray | float | None = None,
     normalized: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Values (T, F) for `hidden` (T, D), and which are too near to where they begin to fire to compare.
+    """Values (T, F) for `hidden` (T, D), and a mask of those too near the firing threshold to compare.
 
-    `kind` is relu, jump, gated or topk; `centred`: b_dec is taken off the input; `threshold` of jump, the weights' own
-    if left out; `normalized`: each position is brought to mean 0 and standard deviation 1 first.
+    `kind` is relu, jump, gated or topk; `centred`: b_dec is subtracted from the input; `threshold` of jump, by default
+    the weights' own; `normalized`: each position is first scaled to mean 0 and standard deviation 1.
     """
     w = {name: value.astype(np.float64) for name, value in weights.tensors.items()}
     inputs = hidden.astype(np.float64)
@@ -226,7 +226,7 @@ Encoded = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Layout:
-    """`centred` and `normalized` are what its library does to inputs, as in `encode`."""
+    """`centred` and `normalized` are the library's input transformations, as in `encode`."""
 
     write: Callable[[Path, Weights], Path]
     encode: Callable[[Weights, np.ndarray], Encoded]

@@ -1,4 +1,4 @@
-"""HTML read as strictly as tests want it: every tag closed in its order, every id once."""
+"""A strict HTML parser for tests: tags are closed in order, ids are unique."""
 
 from html.parser import HTMLParser
 from typing import ClassVar
@@ -10,7 +10,7 @@ class Page(HTMLParser):
     """A flat list of (tag, attributes, text up to the next tag), and which tags are still open.
 
     Raises:
-        AssertionError: a tag is closed that is not the one opened last.
+        AssertionError: a closing tag does not match the last open tag.
     """
 
     VOID: ClassVar = {"meta", "link", "input", "circle", "path", "line", "br", "img"}
@@ -54,7 +54,7 @@ class Page(HTMLParser):
 
 
 def inline_code(page: Page) -> list[str]:
-    """What a policy without inline scripts and styles would block, or needs `eval`."""
+    """Elements that a policy without inline scripts and styles blocks, or that need `eval`."""
     found = []
     for tag, has, text in page.elements:
         for name, value in has.items():

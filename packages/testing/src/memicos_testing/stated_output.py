@@ -20,13 +20,13 @@ _STRING_OR_ANYTHING = re.compile(rf'"(?:[^"\\]|\\.)*"|{ANYTHING}')
 
 @dataclass(frozen=True)
 class Number:
-    """A number of the stated JSON, as it is written."""
+    """A number of the stated JSON, as text."""
 
     text: str
 
 
 def json_differences(stated: str, printed: str) -> list[str]:
-    """Where the JSON that was printed is not the stated one; empty if it is."""
+    """Differences between the printed and the stated JSON; empty if they agree."""
     return list(_different(_elided_json(stated), json.loads(printed), "$"))
 
 

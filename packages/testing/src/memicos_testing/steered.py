@@ -23,7 +23,7 @@ INDEPENDENT: dict[Method, Callable[[torch.Tensor, float], plain_model.Change]] =
 def logits_of(model: LanguageModel, rows: list[Row], steps: int) -> tuple[torch.Tensor, torch.Tensor, list[list[int]]]:
     """Logits of the prompts' positions (B, T, V), of the tokens written after them (B, steps, V), and those tokens.
 
-    The last position of the prompts and all that follow are a generation's own, prefilled and then cached.
+    The last prompt position and all later positions come from a generation, prefilled and then cached.
     """
     with apply_steering([steering_plan(model, row.steers) for row in rows]), torch.inference_mode():
         prompts = model.hf(torch.tensor([list(row.ids) for row in rows])).logits

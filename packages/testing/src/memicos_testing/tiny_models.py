@@ -44,7 +44,7 @@ def tiny_model(folder: Path, architecture: str, tokenizer: Path) -> Path:
     model: Any = AutoModelForCausalLM.from_config(CONFIGS[architecture]())
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            # norms other than 1, so that it shows on which side of a norm a hook is
+            # norms other than 1, so that values before and after a norm differ
             centre = float(
                 ("norm" in name or "ln_" in name) and name.endswith("weight") and not architecture.startswith("gemma2")
             )

@@ -30,7 +30,7 @@ PIECE_SHARE = 0.7
 LONGEST_START = 7
 """Largest number of letters of a common beginning."""
 AROUND_SHARE, AROUND_LIFT = 0.5, 3.0
-"""The word before or behind is named if it has at least this share, and this many times its usual share."""
+"""The word before or after is named if it has at least this share, and this many times its usual share."""
 FIRST_SHARE = 0.25
 """First tokens of contexts are named if they have at least this share of the weight."""
 PLACE_SHARE, PLACE_LIFT = 0.9, 2.0

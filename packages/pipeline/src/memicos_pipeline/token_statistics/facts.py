@@ -14,7 +14,7 @@ from memicos_pipeline.token_statistics.text import DIGITS, Text
 SOON = 16
 """Number of tokens within which a word counts as soon after another."""
 FIRST_ALONE = 0.75
-"""A feature with at least this share of its weight on first tokens of contexts (behind BOS) is about these alone."""
+"""A feature with at least this share of its weight on first tokens of contexts (after BOS) is about these alone."""
 
 Shares = list[tuple[int, float]]
 """Numbers of words, tokens or others with their shares of a feature's weight, largest first."""
@@ -32,7 +32,7 @@ class Corpus:
 
     @cached_property
     def next_tokens(self) -> np.ndarray:
-        """(P,) id of the token behind each position in its context, -1 at the end."""
+        """(P,) id of the token after each position in its context, -1 at the end."""
         following = np.append(self.text.tokens[1:], -1)
         following[self.width - 1 :: self.width] = -1
         return following

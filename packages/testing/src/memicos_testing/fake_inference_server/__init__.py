@@ -1,4 +1,4 @@
-"""A server that speaks the inference contract by plain JSON, and fails on demand."""
+"""A fake inference server that implements the contract with plain JSON and fails on demand."""
 
 from memicos_testing.fake_inference_server.bodies import BOS, END, FEATURES, UNTESTED, tokens_of, value_of
 from memicos_testing.fake_inference_server.server import FakeInferenceServer

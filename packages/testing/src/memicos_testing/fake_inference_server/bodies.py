@@ -17,7 +17,7 @@ def tokens_of(text: str) -> list[str]:
 
 
 def value_of(source: str, index: int, token: str) -> float:
-    """What a feature does on a token: nothing on three of four, up to 16 on the others; 100 on BOS."""
+    """Activation of a feature on a token: 0 on three of four tokens, up to 16 on the others, 100 on BOS."""
     if token == BOS:
         return 100.0
     number = crc32(f"{source}/{index}/{token.strip()}".encode())

@@ -1,8 +1,8 @@
-"""A server that speaks the inference contract by plain JSON, and fails on demand.
+"""A fake inference server that implements the contract with plain JSON and fails on demand.
 
-Its "model" is arithmetic that tests can redo: tokens are words, `value_of` says what a feature does on one, and a
-completion counts its tokens. The bodies are written out here, not made by the server's own models: a client that reads
-them wrongly is noticed.
+Its "model" is arithmetic that tests can repeat: tokens are words, `value_of` gives a feature's activation on a token,
+and a completion numbers its tokens. The bodies are written out here instead of built from the server's own models, so
+that tests detect a client that parses them incorrectly.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ from memicos_testing.fake_inference_server.bodies import (
 
 @dataclass
 class FakeInferenceServer:
-    """What it answers can be changed at any time; `seen` has the bodies it was sent, by path, `clients` for whom, and
-    `requests` in which requests of theirs."""
+    """Every field can be changed at any time. `seen` has the path and body of each request, `clients` the header
+    X-Client-ID and `requests` the header X-Request-ID."""
 
     model: str = "small"
     sources: tuple[str, ...] = ("1-res", "2-res", "3-res")
@@ -44,17 +44,17 @@ class FakeInferenceServer:
     token_limit: int = 50
     max_num_results: int = 1000
     refusal: tuple[int, dict[str, Any], dict[str, str]] | None = None
-    """(status, body, headers) in place of every answer under /v1 but capabilities."""
+    """(status, body, headers) of every response under /v1 except capabilities."""
     delay: float = 0.0
-    """Seconds before an answer, and between frames."""
+    """Seconds before a response, and between frames."""
     health_delay: float = 0.0
-    """Seconds before /health is answered."""
+    """Seconds before the response to /health."""
     break_after: int | None = None
-    """Frames after which a stream is cut off without an end."""
+    """Frames after which a stream's connection breaks."""
     end_after: int | None = None
-    """Frames after which a stream ends without having said all."""
+    """Frames after which a stream ends early, without an error."""
     error_after: int | None = None
-    """Frames after which a stream says what ended it: `stream_error`."""
+    """Frames after which a stream ends with the event `stream_error`."""
     stream_error: dict[str, Any] = field(
         default_factory=lambda: {"error": "No memory is left; ask for fewer tokens.", "cause": "out_of_memory"}
     )
@@ -67,7 +67,7 @@ class FakeInferenceServer:
     streams_closed: int = 0
     """Streams whose client disconnected before the end."""
     calls_closed: int = 0
-    """Calls without a stream whose client disconnected before the answer."""
+    """Calls without a stream whose client disconnected before the response."""
     frames_sent: int = 0
 
     def app(self) -> Starlette:
@@ -84,11 +84,11 @@ class FakeInferenceServer:
         return Starlette(routes=routes)
 
     def reset(self) -> None:
-        """As it was at first."""
+        """Restore the initial state."""
         vars(self).update(vars(FakeInferenceServer()))
 
     def bodies(self, path: str) -> list[dict[str, Any]]:
-        return [body for one, body in self.seen if one == path]
+        return [body for seen_path, body in self.seen if seen_path == path]
 
     def _refused(self, request: Request) -> Response | None:
         if self.secret is not None and request.headers.get("x-secret-key") != self.secret:
@@ -185,14 +185,14 @@ class FakeInferenceServer:
         if any(not 0 <= i < len(tokens) for i in chosen):
             message = f"sort_by_token_indexes: {chosen} are not all positions of {len(tokens)} tokens"
             return JSONResponse({"error": message, "cause": "invalid_request"}, 400)
-        found = []
+        features = []
         for source in body["selected_sources"] or self.sources:
             for index in range(FEATURES):
                 values = [value_of(source, index, token) for token in tokens]
                 strongest = max(range(start, len(tokens)), key=values.__getitem__)
                 if values[strongest] == 0:
                     continue
-                found.append(
+                features.append(
                     {
                         "source": source,
                         "index": index,
@@ -202,10 +202,10 @@ class FakeInferenceServer:
                         "max_value_index": strongest,
                     }
                 )
-        found.sort(key=lambda one: -(one["sum_values"] if chosen else one["max_value"]))
+        features.sort(key=lambda feature: -(feature["sum_values"] if chosen else feature["max_value"]))
         return JSONResponse(
             {
-                "activations": found[: body["num_results"]],
+                "activations": features[: body["num_results"]],
                 "tokens": tokens,
                 "counts": None,
                 "tokens_is_special": [token == BOS for token in tokens],
@@ -315,7 +315,7 @@ class FakeInferenceServer:
         return [{"token": f" {kind.lower()}{i}", "logprob": -0.5, "top_logprobs": [other]} for i in range(n)]
 
     def _delta(self, body: dict[str, Any], frame: Any, n: int) -> dict[str, Any]:
-        """What frame `n` adds to the one before, computed by cutting off the beginning that both share."""
+        """The text that frame `n` adds to the previous frame, found by removing their common prefix."""
         outputs = []
         for before, after in zip(frame(n - 1)["outputs"], frame(n)["outputs"], strict=True):
             completion = after["completion"].removeprefix(before["completion"])

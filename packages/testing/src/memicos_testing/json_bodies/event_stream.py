@@ -1,4 +1,4 @@
-"""Server-sent events as they are on the wire, read strictly; and a client that does not read them."""
+"""A strict parser of server-sent events, and a client that does not read its stream."""
 
 import json
 import socket
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 
 def events(text: str) -> list[tuple[str, Any]]:
-    """Name ("message" where there is none) and JSON of each event of a stream that has ended."""
+    """Name (default "message") and JSON of each event of a complete stream."""
     assert text.endswith("\n\n"), text[-200:]
     return [_event(one) for one in text.removesuffix("\n\n").split("\n\n")]
 
@@ -22,7 +22,7 @@ def _event(text: str) -> tuple[str, Any]:
 
 
 def ask_and_stop(url: str, body: dict[str, Any]) -> socket.socket:
-    """A connection over which `body` was posted to `url`, and nothing is read; little fits in between."""
+    """A connection that has posted `body` to `url` and reads nothing; its receive buffer is small."""
     place = urlsplit(url)
     stopped = socket.socket()
     stopped.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -34,7 +34,7 @@ def ask_and_stop(url: str, body: dict[str, Any]) -> socket.socket:
 
 
 def body_of(answer: bytes) -> str:
-    """The text of a chunked answer as it came over its connection."""
+    """Decode the body of a raw chunked HTTP response."""
     rest, whole = answer.partition(b"\r\n\r\n")[2], b""
     while rest:
         size, _, rest = rest.partition(b"\r\n")

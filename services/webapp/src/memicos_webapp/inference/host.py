@@ -15,6 +15,7 @@ from memicos_inference_client.api.health import health
 from memicos_inference_client.models import CapabilitiesResponse, HealthResponse
 
 from memicos_webapp.errors import Fault, Unavailable
+from memicos_webapp.inference import status_messages
 from memicos_webapp.inference.errors import (
     UNPARSEABLE,
     InferenceDown,
@@ -161,7 +162,7 @@ class Host:
     async def _current_status(self) -> Status:
         if self.config.secret_variable and not self.secret:
             fault = SecretMissing(self.name, self.config.secret_variable)
-            return Status("refused", f"{self.config.secret_variable} is not set", fault)
+            return Status("refused", status_messages.secret_missing(self.config.secret_variable), fault)
         try:
             return await self._fetch_status()
         except TimeoutError:
@@ -170,9 +171,9 @@ class Host:
         except httpx.HTTPError as error:
             fault = connection_failure(self.url, error, self.read_seconds)
             down = isinstance(fault, InferenceDown)
-            return Status("down", "inference is not running" if down else fault.message, fault)
+            return Status("down", status_messages.NOT_RUNNING if down else fault.message, fault)
         except WrongSecret as fault:
-            return Status("refused", "inference refuses the secret", fault)
+            return Status("refused", status_messages.WRONG_SECRET, fault)
         except Fault as fault:
             return Status("down", fault.message, fault)
         except UNPARSEABLE:
@@ -185,18 +186,17 @@ class Host:
         if not isinstance(response.parsed, HealthResponse):
             raise unreadable(self.url)
         if response.parsed.state == "failed":
-            message = f"could not load its model: {response.parsed.progress}"
+            message = status_messages.load_failed(response.parsed)
             return Status("down", f"inference {message}", Unavailable(f"Inference {message}", retry_after=60))
         if not response.parsed.ready:
             # a server that starts anew may run another model
             self._capabilities_at = float("-inf")
-            percent = round(100 * response.parsed.progress_fraction)
-            progress = f"loading, {percent} %: {response.parsed.progress}"
+            progress = status_messages.loading(response.parsed)
             return Status("loading", f"inference is {progress}", InferenceLoading(progress))
         # its load includes this webapp's calls, which are counted as they begin and end
         load = response.parsed.load
         self._other_load = max(0, load - self._calls) if isinstance(load, int) else 0
-        return Status("ready", "inference ready", None, await self._current_capabilities())
+        return Status("ready", status_messages.READY, None, await self._current_capabilities())
 
     async def _current_capabilities(self) -> CapabilitiesResponse:
         """The known capabilities where they are recent, or where a busy server does not answer with new ones."""

@@ -248,7 +248,7 @@ async function run() {
   let failed = "";
   try {
     const [url, body] = request(promptText);
-    const response = await fetch(url, {
+    const response = await fetch(`${document.documentElement.dataset.root ?? ""}${url}`, {
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
       body: JSON.stringify(body),
