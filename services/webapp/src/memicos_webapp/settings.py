@@ -24,6 +24,12 @@ class Settings(ServiceSettings):
         env_prefix="MEMICOS_", env_file=".env", extra="ignore", populate_by_name=True, frozen=True
     )
 
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Path of the site that pages and API are below, such as /memicos, behind a reverse proxy that "
+        "passes it on with or without this prefix; unset: the site is memicos alone.",
+    )
     host: str = Field(
         default="127.0.0.1",
         description="Address to bind. Beyond loopback writes need the owner's session or an API key.",
