@@ -37,7 +37,7 @@ setup: .venv/.ok ## create .venv from requirements.lock (other commands run it t
 	$(UV) pip install -q -p .venv -c requirements.lock $(TOOLS) $(foreach m,$(MEMBERS),-e "$(m)")
 	@touch $@
 
-doctor: ## say what this machine lacks for memicos, and the command that mends it
+doctor: ## list what memicos needs and this machine lacks, with the commands that install it
 	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.doctor
 
 ##@ Servers in the virtual environment
@@ -122,7 +122,7 @@ webapp-localhost-build: init-env ## build webapp and autointerp
 webapp-localhost-run: init-env ## run PostgreSQL, webapp and autointerp with an empty database
 	$(STACK) up webapp
 
-webapp-localhost-down: ## stop them, and inference and autointerp of the commands below; data is kept
+webapp-localhost-down: ## stop all services of the commands above and below; data is kept
 	$(STACK) down webapp
 
 webapp-localhost-logs: ## follow their logs
@@ -164,10 +164,10 @@ db-restore: setup ## restore a backup into an empty database (FILE=backup.dump)
 
 ##@ Contracts
 
-openapi: setup ## write schemas/openapi/*.yaml from the services (ONLY=inference for one of them)
+openapi: setup ## write schemas/openapi/*.yaml from the services (ONLY=inference for one)
 	$(BIN)/python scripts/contracts.py openapi $(ONLY)
 
-clients: setup ## write packages/clients from schemas/openapi, TypeScript where Node is installed (ONLY=inference for one of them)
+clients: setup ## write packages/clients from schemas/openapi, TypeScript where Node is installed (ONLY=inference for one)
 	$(BIN)/python scripts/contracts.py clients $(ONLY)
 
 configuration: setup ## write docs/configuration.md from the settings classes

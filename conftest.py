@@ -1,4 +1,4 @@
-"""What every test run shares: skipped tests are counted aloud, and `--no-skips` (CI) fails on them."""
+"""Options of every test run: skipped tests are reported with a count, and `--no-skips` (CI) fails on them."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--no-skips", action="store_true", help="fail where a test was skipped")
+    parser.addoption("--no-skips", action="store_true", help="fail if a test was skipped")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -69,7 +69,7 @@ class Resources:
 @dataclass
 class Report:
     answers: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     resident: list[int] = field(default_factory=list)
 
 
@@ -161,25 +161,25 @@ def request(subject: Subject, draw: random.Random) -> tuple[str, dict[str, Any]]
 
 def invalid(body: dict[str, Any], draw: random.Random) -> dict[str, Any]:
     """A body that the server has to refuse."""
-    wrong = {"model": 7, "prompt": 7, "prompts": 7, "text": 7}
-    return draw.choice((body | {"model": "nobody's", "prompts": []}, {"source_set": "a"}, body | wrong))
+    mistyped = {"model": 7, "prompt": 7, "prompts": 7, "text": 7}
+    return draw.choice((body | {"model": "nobody's", "prompts": []}, {"source_set": "a"}, body | mistyped))
 
 
 async def complete_request(
     http: httpx.AsyncClient, path: str, body: dict[str, Any], draw: random.Random, report: Report
 ) -> None:
     """Read the response to its end; wait briefly if the server is busy."""
-    answer = await http.post(path, json=body)
-    report.answers[str(answer.status_code)] += 1
-    if answer.status_code == 200 and body.get("stream"):
-        if "event: error" in answer.text or '"finished"' not in answer.text.rstrip().rpartition("\n\n")[2]:
-            report.wrong.append(f"a stream did not complete: {answer.text[-300:]}")
-    elif answer.status_code == 503:
-        if answer.json()["cause"] != "busy" or "retry-after" not in answer.headers:
-            report.wrong.append(f"503: {answer.text[:300]}")
+    response = await http.post(path, json=body)
+    report.answers[str(response.status_code)] += 1
+    if response.status_code == 200 and body.get("stream"):
+        if "event: error" in response.text or '"finished"' not in response.text.rstrip().rpartition("\n\n")[2]:
+            report.problems.append(f"a stream did not complete: {response.text[-300:]}")
+    elif response.status_code == 503:
+        if response.json()["cause"] != "busy" or "retry-after" not in response.headers:
+            report.problems.append(f"503: {response.text[:300]}")
         await asyncio.sleep(draw.uniform(0, 0.1))
-    elif answer.status_code != 200:
-        report.wrong.append(f"{path} {answer.status_code}: {answer.text[:300]}")
+    elif response.status_code != 200:
+        report.problems.append(f"{path} {response.status_code}: {response.text[:300]}")
 
 
 async def disrupt(
@@ -193,8 +193,8 @@ async def disrupt(
                 await http.post(path, json=body)
         report.answers["disconnected"] += 1
     elif way == 1:
-        async with http.stream("POST", path, json=body) as answer:
-            async for _ in answer.aiter_bytes(chunk_size=64):
+        async with http.stream("POST", path, json=body) as response:
+            async for _ in response.aiter_bytes(chunk_size=64):
                 if draw.random() < 0.2:
                     break
         report.answers["disconnected in a response"] += 1
@@ -202,15 +202,15 @@ async def disrupt(
         await _half_a_request(str(http.base_url), path, json.dumps(body).encode())
         report.answers["disconnected in a request"] += 1
     else:
-        answer = await http.post(path, json=invalid(body, draw))
-        report.answers[f"invalid: {answer.status_code}"] += 1
-        if answer.status_code not in (400, 422, 503):
-            report.wrong.append(f"an invalid request to {path} got {answer.status_code}: {answer.text[:300]}")
+        response = await http.post(path, json=invalid(body, draw))
+        report.answers[f"invalid: {response.status_code}"] += 1
+        if response.status_code not in (400, 422, 503):
+            report.problems.append(f"an invalid request to {path} got {response.status_code}: {response.text[:300]}")
 
 
 async def _half_a_request(url: str, path: str, body: bytes) -> None:
-    place = urlsplit(url)
-    _, writer = await asyncio.open_connection(place.hostname, place.port)
+    target = urlsplit(url)
+    _, writer = await asyncio.open_connection(target.hostname, target.port)
     head = (
         f"POST {path} HTTP/1.1\r\nHost: soak\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
@@ -277,10 +277,12 @@ async def run_clients(url: str, process: psutil.Process, subject: Subject, n: in
                 kind = draw.random()
                 if kind < 0.1:
                     path, body, expected = draw.choice(known)
-                    answer = await http.post(path, json=body)
-                    report.answers[f"known: {answer.status_code}"] += 1
-                    if answer.status_code != 503 and not alike(answer.json(), expected, 1e-3, 1e-2):
-                        report.wrong.append(f"{path} of {body}: differs from the single request: {answer.text[:300]}")
+                    response = await http.post(path, json=body)
+                    report.answers[f"known: {response.status_code}"] += 1
+                    if response.status_code != 503 and not alike(response.json(), expected, 1e-3, 1e-2):
+                        report.problems.append(
+                            f"{path} of {body}: differs from the single request: {response.text[:300]}"
+                        )
                 elif kind < 0.35:
                     await disrupt(http, *request(subject, draw), draw, report)
                 else:
@@ -335,8 +337,8 @@ async def streams(url: str, subject: Subject) -> float:
                 "seed": random.randrange(10**6),
                 "stream": True,
             }
-            answer = await http.post("/v1/steer/completion", json=body)
-            assert answer.status_code == 200, answer.text
+            response = await http.post("/v1/steer/completion", json=body)
+            assert response.status_code == 200, response.text
 
         begun = time.perf_counter()
         await asyncio.gather(*(read_stream(number) for number in range(8)))
@@ -354,28 +356,28 @@ async def soak(subject: Subject, n: int) -> list[str]:
             await run_clients(url, process, subject, n, report)
             seconds = time.monotonic() - begun
             after = await settled(http, process, before)
-            free = statistics.median([await streams(url, subject) for _ in range(3)])
+            alone = statistics.median([await streams(url, subject) for _ in range(3)])
             async with stopped_client(url, subject):
-                held = statistics.median([await streams(url, subject) for _ in range(3)])
+                beside_stopped = statistics.median([await streams(url, subject) for _ in range(3)])
             end = await settled(http, process, before)
-    each = ", ".join(f"{name}: {count}" for name, count in sorted(report.answers.items()))
-    print(f"{subject.name}: {n} requests in {seconds:.0f} s ({each})")
+    counts = ", ".join(f"{name}: {count}" for name, count in sorted(report.answers.items()))
+    print(f"{subject.name}: {n} requests in {seconds:.0f} s ({counts})")
     middle = statistics.median(report.resident[len(report.resident) // 4 : len(report.resident) // 2])
     last = statistics.median(report.resident[-len(report.resident) // 4 :])
     print(f"memory {middle / 2**20:.0f} MiB in the second quarter, {last / 2**20:.0f} MiB in the last")
     print(f"before: {before}\nafter:  {after}\nend:    {end}")
-    print(f"8 streams {free:.2f} s; beside a stopped client {held:.2f} s", flush=True)
-    wrong = list(report.wrong)
+    print(f"8 streams {alone:.2f} s; beside a stopped client {beside_stopped:.2f} s", flush=True)
+    problems = list(report.problems)
     if last - middle > max(ALLOWED_GROWTH * middle, ALLOWED_BYTES):
-        wrong.append(f"memory grew by {(last - middle) / 2**20:.0f} MiB")
+        problems.append(f"memory grew by {(last - middle) / 2**20:.0f} MiB")
     for name, now in (("after", after), ("end", end)):
         if now.rows or now.waiting or now.tasks > before.tasks or now.files > before.files:
-            wrong.append(f"leak: {name} {now}, before {before}")
+            problems.append(f"leak: {name} {now}, before {before}")
         if now.threads > before.threads + THREADS_TO_COME:
-            wrong.append(f"threads: {now.threads}, {before.threads} before")
-    if held > 2 * free + 1:
-        wrong.append("a stopped client delays others")
-    return wrong
+            problems.append(f"threads: {now.threads}, {before.threads} before")
+    if beside_stopped > 2 * alone + 1:
+        problems.append("a stopped client delays others")
+    return problems
 
 
 def main() -> None:
@@ -383,14 +385,14 @@ def main() -> None:
     parser.add_argument("--small", type=int, default=10_000, help="number of requests to the small model")
     parser.add_argument("--demo", type=int, default=500, help="number of requests to the demo's model")
     arguments = parser.parse_args()
-    wrong: list[str] = []
+    problems: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         if arguments.small:
-            wrong += asyncio.run(soak(small_subject(Path(folder)), arguments.small))
+            problems += asyncio.run(soak(small_subject(Path(folder)), arguments.small))
         if arguments.demo:
-            wrong += asyncio.run(soak(demo_subject(), arguments.demo))
-    if wrong:
-        sys.exit("\n".join([f"{len(wrong)} problems:", *wrong[:20]]))
+            problems += asyncio.run(soak(demo_subject(), arguments.demo))
+    if problems:
+        sys.exit("\n".join([f"{len(problems)} problems:", *problems[:20]]))
     print("No leaks.")
 
 

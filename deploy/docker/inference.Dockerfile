@@ -1,11 +1,12 @@
 # For the classic builder and for BuildKit. Build from the root of the repository:
 #   docker build -f deploy/docker/inference.Dockerfile -t memicos/inference .
-FROM python:3.11-slim-bookworm AS manifests
-# the pyproject.toml files alone: dependencies are installed again when one of them changes, not when code does
-COPY packages /all/packages
-COPY services /all/services
-RUN cd /all && mkdir /manifests && find . -name pyproject.toml | while read -r file; do \
-    mkdir -p "/manifests/${file%/*}" && cp "$file" "/manifests/$file"; done
+FROM python:3.11-slim-bookworm AS requirements
+WORKDIR /build
+# a file apart: dependencies are installed again when it changes, not whenever code or a pyproject.toml does
+COPY packages packages
+COPY services services
+COPY deploy/docker/install.sh deploy/docker/members.py deploy/docker/
+RUN sh deploy/docker/install.sh requirements 'memicos-inference[gguf]'
 
 FROM python:3.11-slim-bookworm AS dependencies
 WORKDIR /build
@@ -15,8 +16,8 @@ RUN sh deploy/docker/install.sh tools
 # index of torch's CPU builds; empty: pip's own indexes, which must then have such a build
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN sh deploy/docker/install.sh torch cpu
-COPY --from=manifests /manifests ./
-RUN sh deploy/docker/install.sh dependencies 'memicos-inference[gguf]'
+COPY --from=requirements /requirements.txt ./
+RUN sh deploy/docker/install.sh dependencies
 
 FROM dependencies AS code
 COPY packages packages

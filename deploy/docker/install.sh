@@ -2,7 +2,8 @@
 # Steps of the image builds, run in the folder that has requirements.lock and the members' pyproject.toml files:
 #   install.sh tools                 /opt/build: uv and hatchling in the locked versions
 #   install.sh torch cpu|cuda        /opt/memicos: torch from the package index $TORCH_INDEX
-#   install.sh dependencies MEMBER   /opt/memicos: what the member needs from the package index, in the locked versions
+#   install.sh requirements MEMBER   /requirements.txt: what the member needs from the package index
+#   install.sh dependencies          /opt/memicos: that, in the locked versions
 #   install.sh code MEMBER           /opt/code: the member and the members that it needs
 set -eu
 here=$(dirname "$0")
@@ -40,10 +41,12 @@ torch)
         ;;
     esac
     ;;
+requirements)
+    python3 "$here/members.py" requirements "$@" >/requirements.txt
+    ;;
 dependencies)
     make_venv --without-pip
-    python3 "$here/members.py" requirements "$@" >/tmp/requirements.txt
-    /opt/build/bin/uv pip install -q --no-cache -p /opt/memicos -c requirements.lock -r /tmp/requirements.txt
+    /opt/build/bin/uv pip install -q --no-cache -p /opt/memicos -c requirements.lock -r requirements.txt
     # the code is a layer of its own, so that a change of it does not write the dependencies again
     for packages in /opt/memicos/lib/python3*/site-packages; do echo /opt/code >"$packages/memicos-code.pth"; done
     compile /opt/memicos/lib

@@ -1,6 +1,8 @@
 """Builds, starts and stops the docker compose stacks: what `make webapp-demo-run` and its like run.
 
-    stack.py build|up|down|logs STACK
+    stack.py build|up|down|logs STACK [--env-file FILE]
+
+COMPOSE_PROJECT_NAME in the environment replaces the stack's own project, so that two of them run side by side.
 
 Before a stack is started, what it needs is checked: docker, compose, the env file, the config, the port. Every problem
 is one line with what to do. Standard library only, as it runs before anything is installed.
@@ -17,9 +19,9 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.error import HTTPError, URLError
+from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 HERE = Path(__file__).resolve().parent
@@ -28,7 +30,6 @@ sys.path.insert(0, str(ROOT / "packages/cli/src"))
 
 from memicos_cli import env_file, stack_env  # noqa: E402  (needs the path above, as nothing is installed)
 
-ENV_FILE = HERE / ".env"
 CONFIGS = ".env.inference."
 OLDEST_COMPOSE = (1, 29)
 """The first docker-compose that waits for a service that ends (`service_completed_successfully`)."""
@@ -61,7 +62,7 @@ class Stack:
 
 
 STACKS = {
-    "demo": Stack("memicos-demo", ("compose.demo.yaml",), "MEMICOS", 3000),
+    "demo": Stack("memicos-demo", ("compose.demo.yaml",), "MEMICOS", 3000, path="/smollm2-135m-it/15-res-4k/0"),
     "webapp": Stack("memicos", ("compose.yaml",), "MEMICOS", 3000),
     "inference": Stack(
         "memicos", ("compose.inference.yaml", "compose.inference-port.yaml"), "INFERENCE", 5002, path="/health"
@@ -121,16 +122,16 @@ def find_compose() -> list[str]:
     return ["docker-compose"]
 
 
-def read_environment() -> dict[str, str]:
+def read_environment(file: Path) -> dict[str, str]:
     """The env file's values, which the environment overrides.
 
     Raises:
         StackError: the env file is missing, or not complete.
     """
-    reason = stack_env.refusal(ENV_FILE)
+    reason = stack_env.refusal(file)
     if reason:
         raise StackError(reason)
-    assignments = env_file.parse(ENV_FILE.read_text(encoding="utf-8"))
+    assignments = env_file.parse(file.read_text(encoding="utf-8"))
     return {**{item.name: item.value for item in assignments}, **os.environ}
 
 
@@ -184,10 +185,11 @@ class Compose:
 
     command: list[str]
     stack: Stack
+    env_file: Path
 
     def line(self, *arguments: str) -> list[str]:
         files = [part for file in self.stack.files for part in ("-f", str(HERE / file))]
-        return [*self.command, "-p", self.stack.project, "--env-file", str(ENV_FILE), *files, *arguments]
+        return [*self.command, "-p", self.stack.project, "--env-file", str(self.env_file), *files, *arguments]
 
     def call(self, *arguments: str) -> int:
         """Exit status; the output goes where this program's goes."""
@@ -215,12 +217,12 @@ def last_line(container: dict) -> str:
     return lines[-1].strip() if lines else "it wrote nothing"
 
 
-def find_failure(containers: list[dict]) -> str | None:
+def find_failure(containers: list[dict], file: Path) -> str | None:
     """Why the stack does not start: a service that ended with an error, or ends again and again."""
     for container in containers:
         state, name = container["State"], service_name(container)
         if state.get("OOMKilled"):
-            return f"{name} was killed for its memory limit: raise {memory_variable(name)} in {ENV_FILE}"
+            return f"{name} was killed for its memory limit: raise {memory_variable(name)} in {file}"
         ended = state["Status"] == "exited" and state["ExitCode"] != 0
         if ended or container.get("RestartCount", 0) > RESTARTS:
             return f"{name} ended with exit status {state['ExitCode']}: {last_line(container)}"
@@ -243,13 +245,11 @@ def state_of_inference(containers: list[dict]) -> str | None:
 
 
 def answers(host: str, port: int, path: str) -> bool:
-    """Whether something answers there."""
+    """Whether it is answered there, and not with an error."""
     local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
     try:
         with urlopen(Request(f"http://{local}:{port}{path}", headers={"Host": "localhost"}), timeout=10):
             return True
-    except HTTPError:
-        return True
     except (URLError, OSError):
         return False
 
@@ -267,7 +267,7 @@ def wait(compose: Compose, starting: subprocess.Popen[bytes], host: str, port: i
             served = True
             print(f"serves after {time.monotonic() - started_at:.0f} s: http://{host}:{port}", flush=True)
         containers = compose.containers()
-        failure = find_failure(containers)
+        failure = find_failure(containers, compose.env_file)
         if failure:
             raise StackError(failure)
         if ended:
@@ -281,7 +281,7 @@ def wait(compose: Compose, starting: subprocess.Popen[bytes], host: str, port: i
         time.sleep(POLL_SECONDS)
 
 
-def up(stack: Stack, services: tuple[str, ...]) -> None:
+def up(stack: Stack, file: Path) -> None:
     """Build what has changed, start the stack, wait until it serves.
 
     Raises:
@@ -289,15 +289,15 @@ def up(stack: Stack, services: tuple[str, ...]) -> None:
     """
     find_docker()
     command = find_compose()
-    environment = read_environment()
+    environment = read_environment(file)
     if stack.needs_config:
         check_config(environment)
     host, port = address(stack, environment)
     check_port(stack, host, port)
-    compose = Compose(command, stack)
-    if compose.call("build", *services) != 0:
+    compose = Compose(command, stack, file)
+    if compose.call("build", *stack.services) != 0:
         raise StackError("an image could not be built; the lines above say why")
-    starting = subprocess.Popen(compose.line("up", "-d", *services), env=compose.environment())
+    starting = subprocess.Popen(compose.line("up", "-d", *stack.services), env=compose.environment())
     try:
         wait(compose, starting, host, port)
     finally:
@@ -310,15 +310,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The docker compose stacks.")
     parser.add_argument("command", choices=["build", "up", "down", "logs"])
     parser.add_argument("stack", choices=sorted(STACKS))
+    parser.add_argument("--env-file", type=Path, default=HERE / ".env")
     arguments = parser.parse_args()
     stack = STACKS[arguments.stack]
+    stack = replace(stack, project=os.environ.get("COMPOSE_PROJECT_NAME") or stack.project)
     try:
         if arguments.command == "up":
-            up(stack, stack.services)
+            up(stack, arguments.env_file)
             return 0
         find_docker()
-        compose = Compose(find_compose(), stack)
-        read_environment()
+        compose = Compose(find_compose(), stack, arguments.env_file)
+        read_environment(arguments.env_file)
         if arguments.command == "build":
             return compose.call("build", *stack.services)
         if arguments.command == "logs":

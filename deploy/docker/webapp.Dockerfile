@@ -1,19 +1,20 @@
 # For the classic builder and for BuildKit. Build from the root of the repository:
 #   docker build -f deploy/docker/webapp.Dockerfile -t memicos/webapp .
-FROM python:3.11-slim-bookworm AS manifests
-# the pyproject.toml files alone: dependencies are installed again when one of them changes, not when code does
-COPY packages /all/packages
-COPY services /all/services
-RUN cd /all && mkdir /manifests && find . -name pyproject.toml | while read -r file; do \
-    mkdir -p "/manifests/${file%/*}" && cp "$file" "/manifests/$file"; done
+FROM python:3.11-slim-bookworm AS requirements
+WORKDIR /build
+# a file apart: dependencies are installed again when it changes, not whenever code or a pyproject.toml does
+COPY packages packages
+COPY services services
+COPY deploy/docker/install.sh deploy/docker/members.py deploy/docker/
+RUN sh deploy/docker/install.sh requirements memicos-webapp
 
 FROM python:3.11-slim-bookworm AS dependencies
 WORKDIR /build
 COPY requirements.lock ./
 COPY deploy/docker/install.sh deploy/docker/members.py deploy/docker/
 RUN sh deploy/docker/install.sh tools
-COPY --from=manifests /manifests ./
-RUN sh deploy/docker/install.sh dependencies memicos-webapp
+COPY --from=requirements /requirements.txt ./
+RUN sh deploy/docker/install.sh dependencies
 
 FROM dependencies AS code
 COPY packages packages

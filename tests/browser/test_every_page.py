@@ -97,7 +97,8 @@ def test_the_api_page_documents_every_route(page: Page, webapp_url: str) -> None
     page.goto(f"{webapp_url}/api-doc")
     document = page.request.get(f"{webapp_url}/api/openapi.json").json()
     shown = [
-        (one.locator(".method").inner_text(), one.locator("h3").inner_text()) for one in page.locator("details").all()
+        (operation.locator(".method").inner_text(), operation.locator("h3").inner_text())
+        for operation in page.locator("details").all()
     ]
     assert sorted(shown) == sorted(
         (method.upper(), path) for path, methods in document["paths"].items() for method in methods
@@ -144,9 +145,9 @@ def test_contrast_of_every_text_is_aa(
     page = watched(color_scheme=scheme)
     for path in PAGES:
         open_page(page, webapp_url + path)
-        found = page.evaluate(CONTRASTS)
-        assert len(found) > 5
-        for name, ink, paper, size in found:
+        violations = page.evaluate(CONTRASTS)
+        assert len(violations) > 5
+        for name, ink, paper, size in violations:
             light, dark = sorted((luminance(ink), luminance(paper)), reverse=True)
             needed = 3 if size >= 24 else 4.5
             assert (light + 0.05) / (dark + 0.05) >= needed, (scheme, path, name, ink, paper)
@@ -164,8 +165,8 @@ def test_axe_finds_no_violation(
         open_page(page, webapp_url + path)
         page.evaluate(AXE)
         result = page.evaluate("options => axe.run(options)", options)
-        found = [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in result["violations"]]
-        assert found == [], (path, found)
+        violations = [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in result["violations"]]
+        assert violations == [], (path, violations)
         assert "color-contrast" in {rule["id"] for rule in result["passes"]}, path
 
 
@@ -194,8 +195,8 @@ CONTROLS = """() => {
 """Colours of every field: border, surroundings, background and placeholder."""
 
 
-def contrast(one: list[float], other: list[float]) -> float:
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+def contrast(operation: list[float], other: list[float]) -> float:
+    light, dark = sorted((luminance(operation), luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 

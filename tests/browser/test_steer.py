@@ -33,7 +33,7 @@ def test_both_columns_stream_side_by_side(page: Page, webapp_url: str, inference
     assert column(page, "Steered").strip() == words("steered", 20)
     assert column(page, "Default").strip() == words("default", 20)
     expect(default.locator(".out .prompt")).to_have_text("Once upon")
-    boxes = [one.bounding_box() for one in (default, steered)]
+    boxes = [item.bounding_box() for item in (default, steered)]
     assert boxes[0] and boxes[1] and boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] < boxes[1]["x"]
     # the address is the whole experiment
     expect(page).to_have_url(re.compile(r"feature=1-res%2F5%4020&prompt=Once\+upon&n_tokens=20"))
@@ -120,7 +120,7 @@ def test_each_method_keeps_a_strength_of_its_own(page: Page, webapp_url: str, in
         "the component along the decoder direction of 3-res/1 multiplied by 0 at every position"
     )
     sent = inference.bodies("/v1/steer/completion")[-1]
-    assert [one["strength"] for one in sent["features"]] == [3, 0] and sent["steer_method"] == "ORTHOGONAL_DECOMP"
+    assert [item["strength"] for item in sent["features"]] == [3, 0] and sent["steer_method"] == "ORTHOGONAL_DECOMP"
     method.select_option(label="Simple additive")
     expect(numbers.nth(0)).to_have_value("18")
     expect(numbers.nth(1)).to_have_value("94")
@@ -212,13 +212,13 @@ def test_a_chat_goes_on_in_both_columns(page: Page, webapp_url: str, inference: 
     page.get_by_role("button", name="Chat", exact=True).click()
     page.get_by_label("Tokens", exact=True).fill("3")
     prompt = page.get_by_label("prompt")
-    for turn, said in enumerate(("Hello", "And then?")):
-        prompt.fill(said)
+    for turn, message in enumerate(("Hello", "And then?")):
+        prompt.fill(message)
         prompt.press("Enter")
         for name in ("Default", "Steered"):
             region = page.get_by_role("region", name=name)
             expect(region.locator(".turn")).to_have_count(2 * turn + 2)
-            expect(region.locator(".turn.you .content").last).to_have_text(said)
+            expect(region.locator(".turn.you .content").last).to_have_text(message)
             expect(region.locator(".turn.it .content").last).to_have_text(words(name.lower(), 3))
         expect(prompt).to_have_value("")
     # each column has its own history

@@ -36,9 +36,9 @@ async def response_to(url: str, name: str) -> Any:
     """The response to a case; for a batch, that of its first prompt."""
     path, body = CASES[name]
     async with httpx.AsyncClient(base_url=url, timeout=600) as http:
-        answer = await http.post(f"/v1/{path}", json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["results"][0] if "prompts" in body else answer.json()
+        response = await http.post(f"/v1/{path}", json=body)
+    assert response.status_code == 200, response.text
+    return response.json()["results"][0] if "prompts" in body else response.json()
 
 
 def near(value: Any) -> Any:
@@ -47,58 +47,60 @@ def near(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["all", "all, in a batch"])
 async def test_all(url: str, name: str) -> None:
-    answer = await response_to(url, name)
-    found = answer["activations"]
-    assert [(one["index"], one["max_value_index"]) for one in found] == [(index, at) for index, _, at in ALL]
-    assert [one["max_value"] for one in found] == near([value for _, value, _ in ALL])
-    assert found[2]["values"][1:] == near([3.085, 33.58, 15.50, 15.78])
-    assert answer["tokens"] == TOKENS and {one["source"] for one in found} == {"7-res-jb"}
+    response = await response_to(url, name)
+    results = response["activations"]
+    assert [(item["index"], item["max_value_index"]) for item in results] == [(index, at) for index, _, at in ALL]
+    assert [item["max_value"] for item in results] == near([value for _, value, _ in ALL])
+    assert results[2]["values"][1:] == near([3.085, 33.58, 15.50, 15.78])
+    assert response["tokens"] == TOKENS and {item["source"] for item in results} == {"7-res-jb"}
 
 
 async def test_all_of_features_that_are_not_strongest_on_bos(url: str) -> None:
     path, body = CASES["all"]
     named = {"feature_filter": [index for index, _, _ in NOT_ON_BOS], "ignore_bos": False}
     async with httpx.AsyncClient(base_url=url, timeout=600) as http:
-        found = (await http.post(f"/v1/{path}", json=body | named)).json()["activations"]
-    assert [(one["index"], one["max_value_index"]) for one in found] == [(index, at) for index, _, at in NOT_ON_BOS]
-    assert [one["max_value"] for one in found] == near([value for _, value, _ in NOT_ON_BOS])
-    assert found[1]["values"] == near([0, 0, 3.799, 6.367, 8.833])
+        results = (await http.post(f"/v1/{path}", json=body | named)).json()["activations"]
+    assert [(item["index"], item["max_value_index"]) for item in results] == [
+        (index, at) for index, _, at in NOT_ON_BOS
+    ]
+    assert [item["max_value"] for item in results] == near([value for _, value, _ in NOT_ON_BOS])
+    assert results[1]["values"] == near([0, 0, 3.799, 6.367, 8.833])
 
 
 @pytest.mark.parametrize("name", ["single", "single, in a batch"])
 async def test_single(url: str, name: str) -> None:
-    answer = await response_to(url, name)
-    assert answer["activation"]["values"] == near([134.7197, 0.0517, 0, 0, 0])
-    assert (answer["activation"]["max_value"], answer["activation"]["max_value_index"]) == (near(134.7197), 0)
-    assert answer["tokens"] == TOKENS
+    response = await response_to(url, name)
+    assert response["activation"]["values"] == near([134.7197, 0.0517, 0, 0, 0])
+    assert (response["activation"]["max_value"], response["activation"]["max_value_index"]) == (near(134.7197), 0)
+    assert response["tokens"] == TOKENS
 
 
 @pytest.mark.parametrize("name", ["single of a vector", "single of a vector, in a batch"])
 async def test_single_of_a_vector(url: str, name: str) -> None:
     """gpt2's tokenizer does not prepend BOS."""
-    answer = await response_to(url, name)
-    assert answer["activation"]["values"] == pytest.approx([5.414, 3.238, 1.946, 1.672], abs=0.05)
-    assert answer["tokens"] == TOKENS[1:]
+    response = await response_to(url, name)
+    assert response["activation"]["values"] == pytest.approx([5.414, 3.238, 1.946, 1.672], abs=0.05)
+    assert response["tokens"] == TOKENS[1:]
 
 
 @pytest.mark.parametrize("name", ["top-k", "top-k, in a batch", "top-k with BOS", "top-k with BOS, in a batch"])
 async def test_topk(url: str, name: str) -> None:
     """Positions count from BOS, excluded or not: they index `tokens`."""
-    answer = await response_to(url, name)
+    response = await response_to(url, name)
     first = 0 if "with BOS" in name else 1
-    assert [row["token_position"] for row in answer["results"]] == list(range(first, 5))
-    assert [row["token"] for row in answer["results"]] == TOKENS[first:]
-    for row, expected in zip(answer["results"], TOP_K[first:], strict=True):
-        found = [(one["feature_index"], one["activation_value"]) for one in row["top_features"]]
-        assert [index for index, _ in found] == [index for index, _ in expected]
-        assert [value for _, value in found] == near([value for _, value in expected])
+    assert [row["token_position"] for row in response["results"]] == list(range(first, 5))
+    assert [row["token"] for row in response["results"]] == TOKENS[first:]
+    for row, expected in zip(response["results"], TOP_K[first:], strict=True):
+        results = [(item["feature_index"], item["activation_value"]) for item in row["top_features"]]
+        assert [index for index, _ in results] == [index for index, _ in expected]
+        assert [value for _, value in results] == near([value for _, value in expected])
 
 
 async def test_source(url: str) -> None:
     """Known values of each feature; BOS is excluded."""
-    answer = await response_to(url, "source")
-    active = {int(index): dict(map(tuple, pairs)) for index, pairs in answer["activeFeatures"].items()}
-    assert answer["tokens"] == TOKENS and 0 not in {position for pairs in active.values() for position in pairs}
+    response = await response_to(url, "source")
+    active = {int(index): dict(map(tuple, pairs)) for index, pairs in response["activeFeatures"].items()}
+    assert response["tokens"] == TOKENS and 0 not in {position for pairs in active.values() for position in pairs}
     for position, row in enumerate(TOP_K[1:], start=1):
         for index, value in row:
             assert active[index][position] == near(value)
@@ -112,9 +114,9 @@ async def test_source(url: str) -> None:
 )
 async def test_completions(url: str, name: str, steered: str) -> None:
     """A vector of equal numbers changes only the mean of the residual stream, which gpt2's LayerNorm removes."""
-    found = {one["type"]: one for one in (await response_to(url, name))["outputs"]}
-    assert found["DEFAULT"]["output"] == PROMPT + DEFAULT
-    assert found["STEERED"]["output"] == PROMPT + steered
+    results = {item["type"]: item for item in (await response_to(url, name))["outputs"]}
+    assert results["DEFAULT"]["output"] == PROMPT + DEFAULT
+    assert results["STEERED"]["output"] == PROMPT + steered
 
 
 @pytest.mark.parametrize(
@@ -126,11 +128,11 @@ async def test_completions(url: str, name: str, steered: str) -> None:
 )
 async def test_chats(url: str, name: str, steered: str) -> None:
     """gpt2 has no chat template: ChatML is used."""
-    answer = await response_to(url, name)
-    found = {one["type"]: one for one in answer["outputs"]}
-    assert answer["input"]["raw"] == CHAT
-    assert found["DEFAULT"]["raw"] == CHAT + "<|im_end|>\n<|"
-    assert found["STEERED"]["raw"] == CHAT + steered
+    response = await response_to(url, name)
+    results = {item["type"]: item for item in response["outputs"]}
+    assert response["input"]["raw"] == CHAT
+    assert results["DEFAULT"]["raw"] == CHAT + "<|im_end|>\n<|"
+    assert results["STEERED"]["raw"] == CHAT + steered
 
 
 async def test_a_vector_that_overflows_float16(url: str) -> None:
@@ -139,18 +141,18 @@ async def test_a_vector_that_overflows_float16(url: str) -> None:
 
 
 async def test_logprobs(url: str) -> None:
-    for one in (await response_to(url, "log-probabilities"))["outputs"]:
-        assert len(one["logprobs"]) == 5
-        assert all(len(token["top_logprobs"]) == 2 for token in one["logprobs"])
+    for item in (await response_to(url, "log-probabilities"))["outputs"]:
+        assert len(item["logprobs"]) == 5
+        assert all(len(token["top_logprobs"]) == 2 for token in item["logprobs"])
 
 
 @pytest.mark.parametrize(("name", "norm"), [("encoder", 1.9834), ("next encoder", 1.9098)])
 async def test_encoder_columns(url: str, name: str, norm: float) -> None:
-    answer = await response_to(url, name)
-    assert len(answer["vector"]) == 768 and answer["hookName"] == "blocks.7.hook_resid_pre"
-    assert np.linalg.norm(answer["vector"]) == pytest.approx(norm, abs=1e-3)
+    response = await response_to(url, name)
+    assert len(response["vector"]) == 768 and response["hookName"] == "blocks.7.hook_resid_pre"
+    assert np.linalg.norm(response["vector"]) == pytest.approx(norm, abs=1e-3)
     if name == "encoder":
-        assert answer["vector"][:3] == pytest.approx([1.1268e-05, 0.130311, 0.023656], abs=1e-4)
+        assert response["vector"][:3] == pytest.approx([1.1268e-05, 0.130311, 0.023656], abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -161,16 +163,16 @@ async def test_encoder_columns(url: str, name: str, norm: float) -> None:
     ],
 )
 async def test_cosines(url: str, name: str, expected: list[tuple[int, float]]) -> None:
-    found = (await response_to(url, name))["topk_decoder_cossim_features"]
-    assert [one["feature"]["index"] for one in found] == [index for index, _ in expected]
-    assert [one["cosine_similarity"] for one in found] == pytest.approx([value for _, value in expected], abs=1e-5)
+    results = (await response_to(url, name))["topk_decoder_cossim_features"]
+    assert [item["feature"]["index"] for item in results] == [index for index, _ in expected]
+    assert [item["cosine_similarity"] for item in results] == pytest.approx([value for _, value in expected], abs=1e-5)
 
 
 @pytest.mark.parametrize("name", REFUSED)
 async def test_what_is_refused(url: str, name: str) -> None:
     path, body, words = REFUSED[name]
     async with httpx.AsyncClient(base_url=url, timeout=600) as http:
-        answer = await http.post(f"/v1/{path}", json=body)
-    assert answer.status_code == 400 and words in answer.json()["error"]
+        response = await http.post(f"/v1/{path}", json=body)
+    assert response.status_code == 400 and words in response.json()["error"]
     if words == "Text too long: ":
-        assert "6001 tokens, max is 500" in answer.json()["error"]
+        assert "6001 tokens, max is 500" in response.json()["error"]

@@ -118,8 +118,8 @@ def problems(file: Path) -> list[str]:
         if assignment.name in values:
             messages.append(where + assignment.name + " is set a second time")
         values[assignment.name] = assignment
-        ours = assignment.name.startswith(PREFIXES) and not assignment.name.startswith(FAMILIES)
-        if ours and assignment.name not in known:
+        prefixed = assignment.name.startswith(PREFIXES) and not assignment.name.startswith(FAMILIES)
+        if prefixed and assignment.name not in known:
             messages.append(where + unknown_name(assignment.name, known))
     for name in SECRETS:
         if name not in values:

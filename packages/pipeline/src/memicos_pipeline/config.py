@@ -72,12 +72,12 @@ class CorpusConfig(_Strict):
 
 
 class DashboardConfig(_Strict):
-    """`[dashboard]`: how much is stored of each feature. The table may be left out."""
+    """`[dashboard]`: how much is stored of each feature. The table is optional."""
 
     top_examples: int = Field(default=12, ge=1, description="strongest distinct examples")
     # group numbers are stored in 8 bits
     quantile_groups: int = Field(
-        default=5, ge=1, le=127, description="equal intervals of activation values, each with examples of its own"
+        default=5, ge=1, le=127, description="equal intervals of activation values, each with its own examples"
     )
     examples_per_group: int = Field(default=4, ge=1, description="examples of each interval")
     histogram_bins: int = Field(default=50, ge=2, description="bins of the activation and logit histograms")

@@ -43,8 +43,8 @@ def known_names(settings: type[BaseSettings]) -> frozenset[str]:
 
 def unknown(names: Iterable[str], known: frozenset[str]) -> list[str]:
     """The names with a prefix of memicos that no service reads."""
-    ours = (name for name in names if name.upper().startswith(PREFIXES) and not name.upper().startswith(FAMILIES))
-    return [name for name in ours if name.upper() not in known]
+    prefixed = (name for name in names if name.upper().startswith(PREFIXES) and not name.upper().startswith(FAMILIES))
+    return [name for name in prefixed if name.upper() not in known]
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

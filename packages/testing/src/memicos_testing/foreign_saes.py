@@ -91,7 +91,7 @@ def _save(path: Path, tensors: dict[str, np.ndarray]) -> None:
     save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path)
 
 
-def _said(weights: Weights) -> dict[str, Any]:
+def _recipe(weights: Weights) -> dict[str, Any]:
     return {"hook_name": f"blocks.{weights.layer}.hook_resid_post", "prepend_bos": True, "context_size": 64}
 
 
@@ -101,7 +101,7 @@ def write_saelens(folder: Path, weights: Weights) -> Path:
     _save(folder / "sae_weights.safetensors", {name: weights.tensors[name] for name in names})
     d_in, d_sae = weights.W_enc.shape
     own = {"architecture": "jumprelu", "d_in": d_in, "d_sae": d_sae, "dtype": "float32", "device": "cpu"}
-    config = own | {"apply_b_dec_to_input": False, "metadata": _said(weights) | {"sae_lens_version": "6.54.0"}}
+    config = own | {"apply_b_dec_to_input": False, "metadata": _recipe(weights) | {"sae_lens_version": "6.54.0"}}
     write_json(folder / "cfg.json", config)
     return folder
 
@@ -118,16 +118,16 @@ def write_dictionary_learning(folder: Path, weights: Weights, dict_class: str = 
     w = weights.tensors
     linear = {"encoder.weight": w["W_enc"].T, "decoder.weight": w["W_dec"].T}
     same = {name: w[name] for name in ("W_enc", "b_enc", "W_dec", "b_dec")}
-    one = {"threshold": np.float32(0.7) * np.ones((), np.float32), "k": np.array(K, np.int32)}
+    top_k = {"threshold": np.float32(0.7) * np.ones((), np.float32), "k": np.array(K, np.int32)}
     stored = {
         "AutoEncoder": linear | {"encoder.bias": w["b_enc"], "bias": w["b_dec"]},
         "AutoEncoderNew": linear | {"encoder.bias": w["b_enc"], "decoder.bias": w["b_dec"]},
         "GatedAutoEncoder": linear
         | {"decoder_bias": w["b_dec"], "r_mag": w["r_mag"], "gate_bias": w["b_gate"], "mag_bias": w["b_mag"]},
         "JumpReluAutoEncoder": same | {"threshold": w["threshold"]},
-        "AutoEncoderTopK": linear | {"encoder.bias": w["b_enc"], "b_dec": w["b_dec"]} | one,
-        "BatchTopKSAE": linear | {"encoder.bias": w["b_enc"], "b_dec": w["b_dec"]} | one,
-        "MatryoshkaBatchTopKSAE": same | one | {"group_sizes": np.array([len(w["b_enc"])])},
+        "AutoEncoderTopK": linear | {"encoder.bias": w["b_enc"], "b_dec": w["b_dec"]} | top_k,
+        "BatchTopKSAE": linear | {"encoder.bias": w["b_enc"], "b_dec": w["b_dec"]} | top_k,
+        "MatryoshkaBatchTopKSAE": same | top_k | {"group_sizes": np.array([len(w["b_enc"])])},
     }
     folder.mkdir(parents=True)
     torch.save(_torch(stored[dict_class]), folder / "ae.pt")
@@ -158,7 +158,7 @@ def write_openai(folder: Path, weights: Weights, activation: str = "TopK") -> Pa
         state["activation_state_dict"] = {"k": K, "postact_fn": "ReLU"}
     folder.mkdir(parents=True)
     torch.save(state, folder / f"{weights.layer}.pt")
-    write_json(folder / "memicos.json", _said(weights))
+    write_json(folder / "memicos.json", _recipe(weights))
     return folder
 
 
@@ -174,7 +174,7 @@ def write_sparsify(folder: Path, weights: Weights) -> Path:
     return module
 
 
-def write_tensors(folder: Path, weights: Weights, architecture: str = "standard", **said: Any) -> Path:
+def write_tensors(folder: Path, weights: Weights, architecture: str = "standard", **settings: Any) -> Path:
     w = weights.tensors
     names = {"W_enc": "enc.weight", "b_enc": "enc.bias", "W_dec": "dec", "b_dec": "dec.bias"}
     stored = {"enc.weight": w["W_enc"].T, "enc.bias": w["b_enc"], "dec": w["W_dec"], "dec.bias": w["b_dec"]}
@@ -184,7 +184,7 @@ def write_tensors(folder: Path, weights: Weights, architecture: str = "standard"
         del names["b_enc"]
     _save(folder / "model.safetensors", stored)
     mapping = {"file": "model.safetensors", "architecture": architecture, "tensors": names, "transposed": ["W_enc"]}
-    write_json(folder / "memicos.json", _said(weights) | {"weights": mapping | said})
+    write_json(folder / "memicos.json", _recipe(weights) | {"weights": mapping | settings})
     return folder
 
 

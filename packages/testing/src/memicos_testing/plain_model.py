@@ -48,10 +48,10 @@ def attention(hf: Any, ids: Sequence[int], layer: int) -> tuple[np.ndarray, np.n
         module = hf.model.layers[layer].self_attn
         values, mixed, n_heads = module.v_proj, module.o_proj, hf.config.num_key_value_heads
         own = slice(None)
-    found: dict[str, torch.Tensor] = {}
+    captured: dict[str, torch.Tensor] = {}
     handles = [
-        values.register_forward_hook(lambda _module, _args, output: found.__setitem__("v", output[0, :, own])),
-        mixed.register_forward_pre_hook(lambda _module, args: found.__setitem__("z", args[0][0])),
+        values.register_forward_hook(lambda _module, _args, output: captured.__setitem__("v", output[0, :, own])),
+        mixed.register_forward_pre_hook(lambda _module, args: captured.__setitem__("z", args[0][0])),
     ]
     usual = hf.config._attn_implementation
     hf.set_attn_implementation("eager")  # other attention implementations return no pattern
@@ -62,8 +62,8 @@ def attention(hf: Any, ids: Sequence[int], layer: int) -> tuple[np.ndarray, np.n
         hf.set_attn_implementation(usual)
         for handle in handles:
             handle.remove()
-    v = found["v"].reshape(len(ids), n_heads, -1)
-    return patterns[layer][0].double().numpy(), v.double().numpy(), found["z"].double().numpy()
+    v = captured["v"].reshape(len(ids), n_heads, -1)
+    return patterns[layer][0].double().numpy(), v.double().numpy(), captured["z"].double().numpy()
 
 
 def attributed(folder: Path, pattern: np.ndarray, values: np.ndarray, index: int, target: int) -> np.ndarray:
@@ -104,8 +104,8 @@ def encode(folder: Path, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def counted(hidden: np.ndarray, ignored: Sequence[int], norm_cut: float | None) -> np.ndarray:
     """Boolean (T,): the positions that a recipe does not ignore."""
-    found = ~np.isin(np.arange(len(hidden)), ignored)
-    return found if norm_cut is None else found & (np.linalg.norm(hidden, axis=-1) <= norm_cut)
+    unignored = ~np.isin(np.arange(len(hidden)), ignored)
+    return unignored if norm_cut is None else unignored & (np.linalg.norm(hidden, axis=-1) <= norm_cut)
 
 
 def logits(

@@ -142,10 +142,10 @@ def write_extras(folder: Path, ignored_positions: list[int], norm_cut: float | N
 def hidden_on_sample(layer: int) -> np.ndarray:
     """Residual stream (T, D) after `layer` on SAMPLE, without BOS."""
     model, tokenizer = _converted()
-    found: list[torch.Tensor] = []
+    captured: list[torch.Tensor] = []
 
     def keep(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
-        found.append(output)
+        captured.append(output)
 
     handle = model.model.layers[layer].register_forward_hook(keep)
     try:
@@ -154,7 +154,7 @@ def hidden_on_sample(layer: int) -> np.ndarray:
             model(torch.tensor([ids[: model.config.max_position_embeddings]]))
     finally:
         handle.remove()
-    return found[0][0, 1:].double().numpy()
+    return captured[0][0, 1:].double().numpy()
 
 
 @cache

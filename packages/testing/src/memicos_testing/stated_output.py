@@ -1,6 +1,6 @@
 """Compares what a command printed with the output that a document states.
 
-`…` stands for anything: in a line of text, a line of its own (any number of lines), an element of a JSON array (any
+`…` matches anything: part of a line of text, a whole line (any number of lines), an element of a JSON array (any
 number of them), a field of a JSON object (any further fields), or a part of a JSON string. Numbers agree if they are
 equal at the precision that the document prints, up to `REL_TOLERANCE`: the last digits differ between machines.
 """

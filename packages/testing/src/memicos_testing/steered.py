@@ -1,4 +1,4 @@
-"""The engine's steered logits, compared with plain transformers with hooks of its own."""
+"""The engine's steered logits, compared with plain transformers and PyTorch hooks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,12 +28,12 @@ def logits_of(model: LanguageModel, rows: list[Row], steps: int) -> tuple[torch.
     with apply_steering([steering_plan(model, row.steers) for row in rows]), torch.inference_mode():
         prompts = model.hf(torch.tensor([list(row.ids) for row in rows])).logits
     writing = Generation(model, rows, steps, Sampling(), ANY_BYTES)
-    found = []
+    step_logits = []
     decoder = new_decoder(model, writing)
     while not writing.done:
         decoder.advance()
-        found.append(logits_now(writing))
-    return prompts, torch.stack(found, dim=1), writing.ids
+        step_logits.append(logits_now(writing))
+    return prompts, torch.stack(step_logits, dim=1), writing.ids
 
 
 def logits_now(writing: Generation) -> torch.Tensor:

@@ -50,8 +50,8 @@ def tiny_model(folder: Path, architecture: str, tokenizer: Path) -> Path:
             )
             parameter.normal_(centre, 0.3)
     model.save_pretrained(folder)
-    found: Any = AutoTokenizer.from_pretrained(tokenizer)
+    loaded_tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer)
     if architecture == "qwen2":
-        found.bos_token = None
-    found.save_pretrained(folder)
+        loaded_tokenizer.bos_token = None
+    loaded_tokenizer.save_pretrained(folder)
     return folder

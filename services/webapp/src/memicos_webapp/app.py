@@ -76,7 +76,7 @@ PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
     background_cleanup.lifespan,
     first_start.lifespan,
 )
-"""What folders open at start and close at the end (`async with part(app)`); `app.state.database` is there."""
+"""Context managers of feature folders, entered at start-up and left at shutdown, after `app.state.database` is set."""
 
 
 class _App(FastAPI):

@@ -45,7 +45,7 @@ class BadInput(Fault):
 
 
 class Unauthenticated(Fault):
-    """What should prove an account is not valid."""
+    """The credentials of a request are not valid."""
 
     status = 401
 
@@ -59,7 +59,7 @@ class NotFound(Fault):
 
 
 class Conflict(Fault):
-    """What is to be made exists already."""
+    """The entry to be created exists already."""
 
     status = 409
 

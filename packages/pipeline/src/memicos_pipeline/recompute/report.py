@@ -38,7 +38,7 @@ def recompute(
 ) -> bool:
     """Compare the values that a webapp shows with values computed here; return whether they agree.
 
-    Weights are read from `model` and `sae_location`, or from where the recipe says. `report` receives one line of the
+    Weights are read from `model` and `sae_location`, or from the recipe's location. `report` receives one line of the
     comparison at a time; `tolerance` is the largest relative difference that counts as agreement.
 
     Raises:

@@ -87,7 +87,7 @@ class Describer:
             named & ~classes.weak & classes.grammar,
             named & classes.weak,
         ):
-            # a group of classes only where none of its own is named; then the largest share, then the first
+            # a group only if none of its classes is named; then the largest share, then the first
             covered = {classes.parents[i] for i in np.flatnonzero(candidates)}
             rest = [i for i in np.flatnonzero(candidates).tolist() if i not in covered]
             if rest:

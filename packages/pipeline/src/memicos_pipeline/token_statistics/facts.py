@@ -63,7 +63,7 @@ class Corpus:
 class Facts:
     """Shares of one feature's weight.
 
-    `active` is the number of its activations. `first` is the share on first tokens of contexts; these are left out of
+    `active` is the number of its activations. `first` is the share on first tokens of contexts; these are excluded from
     the other shares if it is below FIRST_ALONE.
 
     `words`, `before` and `after` are numbers of Text.keys, `stems` of Text.stems, `forms` of Text.forms; `strongest`

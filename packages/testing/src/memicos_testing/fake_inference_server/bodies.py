@@ -91,7 +91,7 @@ def capabilities_body(
 
 
 def recipe_body(model: str, source: str) -> dict[str, Any]:
-    """The recipe of a source as responses have it."""
+    """The recipe of a source in responses."""
     return {
         "model": model,
         "weights": "arithmetic",

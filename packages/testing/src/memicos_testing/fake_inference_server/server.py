@@ -80,7 +80,7 @@ class FakeInferenceServer:
             "steer/completion-chat": self.chat,
         }
         routes = [Route("/health", self.health), Route("/v1/capabilities", self.capabilities)]
-        routes += [Route(f"/v1/{path}", self._guarded(answer), methods=["POST"]) for path, answer in posts.items()]
+        routes += [Route(f"/v1/{path}", self._guarded(handler), methods=["POST"]) for path, handler in posts.items()]
         return Starlette(routes=routes)
 
     def reset(self) -> None:
@@ -96,7 +96,7 @@ class FakeInferenceServer:
             return JSONResponse(body, 401)
         return None
 
-    def _guarded(self, answer: Any) -> Any:
+    def _guarded(self, handler: Any) -> Any:
         async def endpoint(request: Request) -> Response:
             if refused := self._refused(request):
                 return refused
@@ -117,7 +117,7 @@ class FakeInferenceServer:
             if count > self.token_limit:
                 message = f"Text too long: {count} tokens, max is {self.token_limit}"
                 return JSONResponse({"error": message, "cause": "invalid_request"}, 400)
-            return await answer(body)
+            return await handler(body)
 
         return endpoint
 
@@ -267,12 +267,12 @@ class FakeInferenceServer:
         def frame(n: int) -> dict[str, Any]:
             outputs = []
             for kind in body["types"]:
-                words = "".join(f" {kind.lower()}{i}" for i in range(n))
+                completion = "".join(f" {kind.lower()}{i}" for i in range(n))
                 outputs.append(
                     {
                         "type": kind,
-                        "output": body["prompt"] + words,
-                        "completion": words,
+                        "output": body["prompt"] + completion,
+                        "completion": completion,
                         "token_ids": list(range(n)),
                         "finished": "length" if n == body["n_completion_tokens"] else None,
                         "logprobs": self._logprobs(kind, n) if body["n_logprobs"] else None,
@@ -288,13 +288,13 @@ class FakeInferenceServer:
         def frame(n: int) -> dict[str, Any]:
             outputs = []
             for kind in body["types"]:
-                words = "".join(f" {kind.lower()}{i}" for i in range(n)).strip()
+                completion = "".join(f" {kind.lower()}{i}" for i in range(n)).strip()
                 outputs.append(
                     {
                         "type": kind,
-                        "chat_template": [*body["prompt"], {"role": "assistant", "content": words}],
-                        "raw": self._raw(body["prompt"]) + words + (END if n == total else ""),
-                        "completion": words,
+                        "chat_template": [*body["prompt"], {"role": "assistant", "content": completion}],
+                        "raw": self._raw(body["prompt"]) + completion + (END if n == total else ""),
+                        "completion": completion,
                         "token_ids": list(range(n)),
                         "finished": "length" if n == body["n_completion_tokens"] else None,
                         "logprobs": self._logprobs(kind, n) if body["n_logprobs"] else None,

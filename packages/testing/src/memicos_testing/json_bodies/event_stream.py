@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 def events(text: str) -> list[tuple[str, Any]]:
     """Name (default "message") and JSON of each event of a complete stream."""
     assert text.endswith("\n\n"), text[-200:]
-    return [_event(one) for one in text.removesuffix("\n\n").split("\n\n")]
+    return [_event(block) for block in text.removesuffix("\n\n").split("\n\n")]
 
 
 def _event(text: str) -> tuple[str, Any]:
@@ -23,19 +23,19 @@ def _event(text: str) -> tuple[str, Any]:
 
 def ask_and_stop(url: str, body: dict[str, Any]) -> socket.socket:
     """A connection that has posted `body` to `url` and reads nothing; its receive buffer is small."""
-    place = urlsplit(url)
+    target = urlsplit(url)
     stopped = socket.socket()
     stopped.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-    stopped.connect((place.hostname, place.port))
+    stopped.connect((target.hostname, target.port))
     content = json.dumps(body).encode()
-    head = f"POST {place.path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    head = f"POST {target.path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n"
     stopped.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
     return stopped
 
 
-def body_of(answer: bytes) -> str:
+def body_of(response: bytes) -> str:
     """Decode the body of a raw chunked HTTP response."""
-    rest, whole = answer.partition(b"\r\n\r\n")[2], b""
+    rest, whole = response.partition(b"\r\n\r\n")[2], b""
     while rest:
         size, _, rest = rest.partition(b"\r\n")
         whole, rest = whole + rest[: int(size, 16)], rest[int(size, 16) + 2 :]

@@ -1,4 +1,4 @@
-"""`memicos owner-link` and `memicos api-key`: make what proves to be the owner."""
+"""`memicos owner-link` and `memicos api-key`: make credentials of the owner."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Checks of what a request sends as proof of an account: a session cookie or an API key."""
+"""Checks of the credentials in a request: a session cookie or an API key."""
 
 from datetime import UTC, datetime
 

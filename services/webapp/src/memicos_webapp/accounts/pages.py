@@ -55,7 +55,7 @@ async def account_page(request: Request, database: DatabaseDep, identity: Identi
 
 @router.get(service.SIGN_IN_PATH)
 async def sign_in_page(request: Request) -> Response:
-    """A form that a script fills from the address. Whatever fetches the address ahead of a person uses no link up."""
+    """A form that a script fills from the address, so that a prefetch of the address does not use the link up."""
     return render(request, "accounts/sign_in.html", headers=NO_STORE)
 
 
@@ -82,7 +82,7 @@ async def sign_in(
 
 @router.post("/account/sign-out")
 async def sign_out(request: Request, database: DatabaseDep, identity: IdentityDep) -> Response:
-    """End the session; without one, as where it has expired, only the cookie goes."""
+    """End the session. Without a valid one, for example after it expired, only delete the cookie."""
     if identity.session_id is not None:
         await require_write(request, identity)
         await service.revoke_session(database, _session_account(identity), identity.session_id)

@@ -1,4 +1,4 @@
-"""Who sends a request: the local owner on loopback; beyond it the account of a session or an API key, or nobody."""
+"""The identity of a request: the local owner on loopback; else the account of a session or API key, or anonymous."""
 
 from typing import Annotated
 

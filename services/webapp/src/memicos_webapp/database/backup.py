@@ -88,7 +88,7 @@ def backup(url: str, file: Path) -> None:
 
 
 def restore(url: str, file: Path) -> None:
-    """Restore a backup into an empty database, all of it or nothing, and migrate it.
+    """Restore a backup into an empty database, completely or not at all, and migrate it.
 
     Raises:
         DatabaseError: the file is no backup or one of a newer memicos, or the database is not empty.

@@ -33,7 +33,7 @@ def reset_database(
 
     def reset(url: str) -> None:
         if not yes:
-            # refused where nobody can answer
+            # without an answer on standard input this aborts
             typer.confirm(f"Delete all data of {shown_url(url)}?", abort=True, err=True)
         asyncio.run(backup.reset(url))
         if not empty:

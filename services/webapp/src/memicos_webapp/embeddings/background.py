@@ -1,7 +1,7 @@
 """Embeds explanations in the background of the server: at start, after an import, after a new explanation.
 
 An attempt that fails, with any error, is logged and repeated after a pause that doubles up to
-`MAX_PAUSE_SECONDS`; `BackgroundEmbedder.status` tells pages and `/health` about it.
+`MAX_PAUSE_SECONDS`; `BackgroundEmbedder.status` reports it to pages and `/health`.
 """
 
 import asyncio
@@ -140,7 +140,7 @@ def pause_while_loading(hosts: Hosts, longest: float) -> Pause:
     """Waits while an inference server loads its model, which needs the processors that embedding would take.
 
     Args:
-        longest: After so many seconds of loading, embedding goes on beside it.
+        longest: Seconds of loading after which embedding continues beside it.
     """
     since: float | None = None
 

@@ -44,7 +44,7 @@ async def embed_missing(url: str, embedders: EmbedderRegistry, pause: Pause = no
     """Embed explanations that have no vector of their source's active embedder; returns how many.
 
     Sources without an active embedder get the preferred one. Sources whose embedder is not configured here are left as
-    they are. Several processes may call this at once: they take turns.
+    they are. Several processes may call this at once: a lock lets one run at a time.
 
     Raises:
         EmbedderError: an embedder failed. Vectors of committed batches stay.

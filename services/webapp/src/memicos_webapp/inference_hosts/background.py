@@ -1,4 +1,4 @@
-"""Keeps the inference hosts up to date in the background: which there are, and their states."""
+"""Keeps the inference hosts up to date in the background: their list and their states."""
 
 import asyncio
 import contextlib

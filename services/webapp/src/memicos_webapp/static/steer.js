@@ -159,12 +159,12 @@ function describeRun(body) {
     : body.steer_special_tokens
       ? "at every position, the chat template’s special tokens included"
       : "at every position but the special tokens of the conversation so far";
-  const same = !chat || JSON.stringify(body.defaultChatMessages) === JSON.stringify(body.steeredChatMessages);
+  const sameConversation = !chat || JSON.stringify(body.defaultChatMessages) === JSON.stringify(body.steeredChatMessages);
   const label = form.elements.steer_method.querySelector(`[value="${body.steer_method}"]`).textContent;
   caption.textContent = [
     `Steered, ${label.toLowerCase()}: ${parts.join(" and ")}${additive ? " added" : ""} ${positions}.`,
-    `Default: the same ${same ? "prompt, " : ""}seed and settings without it` +
-      (same ? ", as two rows of one batch." : ", each column with its own conversation."),
+    `Default: the same ${sameConversation ? "prompt, " : ""}seed and settings without it` +
+      (sameConversation ? ", as two rows of one batch." : ", each column with its own conversation."),
     caption.dataset.origin,
   ].join(" ");
 }

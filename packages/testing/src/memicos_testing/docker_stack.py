@@ -1,0 +1,112 @@
+"""Stacks of deploy/docker on a real engine, in a compose project and on ports of their own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from memicos_testing.servers import free_port
+
+ROOT = Path(__file__).parents[4]
+DOCKER = ROOT / "deploy/docker"
+PROJECT = "memicos-test"
+BUILD_SECONDS = 3600
+"""Longest build of the images."""
+SUMMARY: list[str] = []
+"""Lines that are printed when all tests have run."""
+
+
+def measure(what: str, value: str) -> None:
+    SUMMARY.append(f"{what:<58} {value}")
+
+
+def run(*command: str, seconds: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A finished command, whatever its exit status."""
+    variables = {**os.environ, **environment}
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=ROOT, env=variables, timeout=seconds
+    )
+
+
+def output(*command: str, seconds: float = 120, **environment: str) -> str:
+    """What a command wrote; it must succeed."""
+    done = run(*command, seconds=seconds, **environment)
+    assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def eventually(check: Callable[[], Any], seconds: float, every: float = 0.5) -> Any:
+    """What `check` gives as soon as it is true; a failed request counts as not yet."""
+    end, last = time.monotonic() + seconds, "nothing"
+    while time.monotonic() < end:
+        try:
+            if value := check():
+                return value
+        except httpx.HTTPError as error:
+            last = repr(error)
+        time.sleep(every)
+    raise AssertionError(f"not within {seconds} s; last error: {last}")
+
+
+@dataclass
+class Stack:
+    """A stack as the make commands run it, in a project and on a port of its own."""
+
+    name: str
+    files: tuple[str, ...]
+    project: str = PROJECT
+    port: int = field(default_factory=free_port)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {
+            "COMPOSE_PROJECT_NAME": self.project,
+            "MEMICOS_PORT": str(self.port),
+            "INFERENCE_PORT": str(self.port),
+            "AUTOINTERP_PORT": str(self.port),
+            **self.environment,
+        }
+
+    def make(self, target: str, seconds: float = BUILD_SECONDS) -> subprocess.CompletedProcess[str]:
+        return run("make", target, seconds=seconds, **self.variables)
+
+    def program(self, *arguments: str, seconds: float = BUILD_SECONDS) -> subprocess.CompletedProcess[str]:
+        """stack.py, as the make commands call it."""
+        command = [sys.executable, str(DOCKER / "stack.py"), *arguments]
+        return run(*command, seconds=seconds, **self.variables)
+
+    def compose(self, *arguments: str, seconds: float = 600) -> str:
+        files = [part for file in self.files for part in ("-f", str(DOCKER / file))]
+        env_file = self.environment.get("TEST_ENV_FILE", str(DOCKER / ".env"))
+        command = ["docker-compose", "-p", self.project, "--env-file", env_file, *files, *arguments]
+        return output(*command, seconds=seconds, **self.variables)
+
+    def container(self, service: str) -> dict[str, Any]:
+        """docker's description of a service's container."""
+        (identifier,) = self.compose("ps", "-q", service).split()
+        return json.loads(output("docker", "inspect", identifier))[0]
+
+    def logs(self, service: str) -> str:
+        done = run("docker", "logs", self.container(service)["Id"])
+        return done.stdout + done.stderr
+
+    def remove(self) -> None:
+        """Delete containers, networks and volumes of the project."""
+        filters = ("--filter", f"label=com.docker.compose.project={self.project}")
+        for identifier in output("docker", "ps", "-aq", *filters).split():
+            run("docker", "rm", "-f", identifier)
+        for kind in ("volume", "network"):
+            for identifier in output("docker", kind, "ls", "-q", *filters).split():
+                run("docker", kind, "rm", identifier)

@@ -1,0 +1,150 @@
+"""stack.py refuses what cannot start, each time with one line that says what to do; stand-ins take docker's place."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from memicos_testing.servers import free_port
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = ROOT / "deploy/docker/stack.py"
+RUNNING = """#!/bin/sh
+case "$1" in compose) echo "docker: 'compose' is not a docker command." >&2; exit 1 ;; esac
+"""
+NOT_RUNNING = """#!/bin/sh
+echo "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?" >&2
+exit 1
+"""
+NOT_ALLOWED = """#!/bin/sh
+echo "permission denied while trying to connect to the Docker daemon socket" >&2
+exit 1
+"""
+
+
+def compose(version: str) -> str:
+    """A docker-compose of some version, which cannot do anything else."""
+    return f'#!/bin/sh\n[ "$1" = version ] && echo {version} || {{ echo "it was called: $*" >&2; exit 17; }}\n'
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("sh", "env"):
+        (folder / name).symlink_to(f"/bin/{name}")
+    return folder
+
+
+def install(folder: Path, name: str, text: str) -> None:
+    file = folder / name
+    file.write_text(text)
+    file.chmod(0o755)
+
+
+@pytest.fixture
+def env_file(tmp_path: Path) -> Path:
+    file = tmp_path / "stack.env"
+    names = ("POSTGRES_PASSWORD", "INFERENCE_SECRET", "AUTOINTERP_SECRET", "GRAFANA_PASSWORD")
+    file.write_text("".join(f"{name}={index}123456789abcdef0123456789\n" for index, name in enumerate(names)))
+    return file
+
+
+def refusal(programs: Path, env_file: Path, stack: str = "demo", **environment: str) -> str:
+    """The one line that `up` ends with."""
+    variables = {"PATH": str(programs), "MEMICOS_PORT": str(free_port()), "INFERENCE_PORT": str(free_port())}
+    done = subprocess.run(
+        [sys.executable, PROGRAM, "up", stack, "--env-file", str(env_file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**variables, **environment},
+    )
+    assert done.returncode == 1 and done.stdout == "", done
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith(f"{stack}: "), done.stderr
+    return done.stderr
+
+
+def test_no_docker(programs: Path, env_file: Path) -> None:
+    line = refusal(programs, env_file)
+    assert "docker is not installed" in line and "https://docs.docker.com" in line and "make demo" in line
+
+
+@pytest.mark.parametrize(
+    ("docker", "advice"), [(NOT_RUNNING, "systemctl start docker"), (NOT_ALLOWED, "usermod -aG docker")]
+)
+def test_an_engine_that_cannot_be_reached(programs: Path, env_file: Path, docker: str, advice: str) -> None:
+    install(programs, "docker", docker)
+    assert advice in refusal(programs, env_file)
+
+
+def test_no_compose(programs: Path, env_file: Path) -> None:
+    install(programs, "docker", RUNNING)
+    assert "docker compose is not installed" in refusal(programs, env_file)
+
+
+@pytest.mark.parametrize("version", ["1.25.5", "1.28.6"])
+def test_an_old_compose(programs: Path, env_file: Path, version: str) -> None:
+    install(programs, "docker", RUNNING)
+    install(programs, "docker-compose", compose(version))
+    line = refusal(programs, env_file)
+    assert f"docker-compose {version} is too old" in line and "1.29 or newer" in line
+
+
+@pytest.fixture
+def docker(programs: Path) -> Path:
+    """A folder with an engine that runs and a docker-compose that is new enough."""
+    install(programs, "docker", RUNNING)
+    install(programs, "docker-compose", compose("1.29.2"))
+    return programs
+
+
+def test_no_env_file(docker: Path, tmp_path: Path) -> None:
+    line = refusal(docker, tmp_path / "absent.env")
+    assert "there is no" in line and "make init-env" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("POSTGRES_PASSWORD=0123456789abcdef0123\nINFERENCE_SEC", "line 2 is not NAME=value"),
+        ("POSTGRES_PASSWORD=0123456789abcdef0123\n", "INFERENCE_SECRET is missing"),
+        ("POSTGRES_PASSWORD=\n", "fewer than 16 characters"),
+    ],
+)
+def test_a_half_written_env_file(docker: Path, tmp_path: Path, text: str, problem: str) -> None:
+    file = tmp_path / "half.env"
+    file.write_text(text)
+    line = refusal(docker, file)
+    assert problem in line and "0123456789abcdef" not in line
+
+
+def test_an_unknown_config_and_none(docker: Path, env_file: Path) -> None:
+    line = refusal(docker, env_file, "inference", MODEL_SOURCESET="gpt5.res")
+    assert "there is no config gpt5.res" in line and "gpt2-small.res-jb" in line
+    assert "MODEL_SOURCESET is not set" in refusal(docker, env_file, "inference")
+
+
+def test_a_port_that_is_taken_or_is_none(docker: Path, env_file: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        line = refusal(docker, env_file, MEMICOS_PORT=str(port))
+    assert f"127.0.0.1:{port} cannot be published" in line and f"MEMICOS_PORT={port + 1}" in line
+    assert "is not a port" in refusal(docker, env_file, MEMICOS_PORT="many")
+
+
+def test_where_all_is_right_compose_is_called_with_the_files_of_the_stack(docker: Path, env_file: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, PROGRAM, "build", "inference-gpu", "--env-file", str(env_file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": str(docker), "MODEL_SOURCESET": "gpt2-small.res-jb", "HOME": os.environ.get("HOME", "/")},
+    )
+    assert done.returncode == 17
+    files = [f"-f {PROGRAM.parent / name}" for name in ("compose.inference.yaml", "compose.inference-port.yaml")]
+    assert " ".join(files) in done.stderr and "compose.gpu.yaml" in done.stderr and "-p memicos " in done.stderr
