@@ -33,7 +33,7 @@ def nginx() -> str:
 def read_settings(database_url: str, inference_url: str) -> Settings:
     """Settings of the webapp below /memicos, whatever the environment says."""
     values: dict[str, Any] = {"database_url": database_url, "inference_url": inference_url, "root_path": "/memicos"}
-    return Settings(_env_file=None, **values)  # pyright: ignore[reportCallIssue]
+    return Settings(**{**values, "_env_file": None})
 
 
 def make_certificate(certificate: Path, key: Path) -> None:
@@ -49,9 +49,7 @@ async def sites(
     """Addresses of the example by http and https, and the certificate."""
     certificate, key = tmp_path / "site.pem", tmp_path / "site.key"
     make_certificate(certificate, key)
-    settings = Settings(
-        _env_file=None, database_url=loaded_url, root_path="/memicos", inference_url=served_inference.url
-    )  # pyright: ignore
+    settings = read_settings(loaded_url, served_inference.url)
     async with running(create_app(settings)) as webapp:
         http, https = free_port(), free_port()
         text = EXAMPLE.read_text()
