@@ -5,21 +5,21 @@ MEMBERS := packages/cli packages/service_kit packages/autointerp packages/datase
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client packages/clients/memicos-client \
 	services/webapp[embedded] services/inference services/autointerp
 TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest pytest-asyncio pytest-xdist playwright axe-playwright-python \
-	glassllm psutil python-dotenv schemathesis neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
-# the services that need no torch, and what their tests use
+	glassllm psutil watchfiles python-dotenv schemathesis neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
+# the services that need no torch, and the packages that their tests use
 LIGHT := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \
 	packages/clients/memicos-client services/webapp[embedded] services/autointerp
 LIGHT_TOOLS := pytest pytest-asyncio pytest-xdist schemathesis neuronpedia neuronpedia-autointerp-client
 UV := .venv/bin/uv
 BIN := .venv/bin
-# uv reads no pip configuration: pass on where pip was told to find wheels (empty elsewhere)
+# uv reads no pip configuration: pass on pip's index settings (empty if there are none)
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 # torch takes twice as long to import where Python may not keep what it compiled
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-# every target but the files that mark an environment as installed
+# every target except the files that mark an environment as installed
 .PHONY: $(shell sed -n 's/^\([a-z][a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## list the commands
@@ -27,41 +27,78 @@ help: ## list the commands
 
 ##@ Start here
 
-demo: setup ## look inside a small model in the browser: database, three servers, data; Ctrl-C ends all
+demo: setup ## run the demo: database, three servers and data of a small model; Ctrl-C stops it
 	@$(BIN)/python demo/run.py
 
-setup: .venv/.ok ## make .venv from requirements.lock (demo and test call it themselves)
+setup: .venv/.ok ## create .venv from requirements.lock (other commands run it themselves)
 
 .venv/.ok: requirements.lock $(foreach m,$(MEMBERS),$(firstword $(subst [, ,$(m)))/pyproject.toml)
 	@test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q "$$(grep '^uv==' requirements.lock)"; }
 	$(UV) pip install -q -p .venv -c requirements.lock $(TOOLS) $(foreach m,$(MEMBERS),-e "$(m)")
 	@touch $@
 
+doctor: ## list what memicos needs and this machine lacks, with the commands that install it
+	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.doctor
+
 ##@ Servers in the virtual environment
 
-webapp-localhost-dev: setup ## run the webapp alone (settings from the environment or .env, docs/webapp.md)
-	@$(BIN)/python -m memicos_webapp
+# The packages of each single service; nothing is installed where all packages are installed already.
+CLIENTS := packages/clients
+NEEDS_webapp := services/webapp[embedded] packages/cli packages/service_kit packages/dataset packages/embeddings \
+	$(CLIENTS)/memicos-inference-client $(CLIENTS)/memicos-autointerp-client
+NEEDS_inference := services/inference packages/cli packages/service_kit packages/engine
+NEEDS_autointerp := services/autointerp packages/service_kit packages/autointerp
+INSTALL_TARGETS := .venv/.webapp .venv/.inference .venv/.autointerp
 
-inference-list-configs: setup ## list the models that inference has a config for (.env.inference.<model>.<set>)
+$(INSTALL_TARGETS): .venv/.%: requirements.lock $(wildcard packages/*/pyproject.toml services/*/pyproject.toml)
+	@if ! $(MAKE) -q .venv/.ok 2>/dev/null; then \
+		test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q "$$(grep '^uv==' requirements.lock)"; }; \
+		$(UV) pip install -q -p .venv -c requirements.lock watchfiles $(foreach m,$(NEEDS_$*),-e "$(m)"); \
+	fi
+	@touch $@
+
+# Restarts a server when a Python file changes; NO_RELOAD=1 runs it once.
+CODE := $(wildcard packages/*/src services/*/src)
+run_dev = $(if $(NO_RELOAD),$(BIN)/python -m $(1),$(BIN)/watchfiles --filter python --sigint-timeout 20 "$(BIN)/python -m $(1)" $(CODE))
+
+webapp-localhost-install: .venv/.webapp ## install the webapp alone, without torch
+
+webapp-localhost-dev: webapp-localhost-install ## run the webapp alone, restarted when code changes (NO_RELOAD=1: no restart)
+	@$(call run_dev,memicos_webapp)
+
+inference-list-configs: inference-localhost-install ## list the models that inference has a config for (.env.inference.<model>.<set>)
 	@$(BIN)/python -m memicos_inference --list-configs
 
-inference-localhost-dev: setup ## run inference alone (MODEL_SOURCESET=gpt2-small.res-jb, docs/inference.md)
-	@test -n "$(MODEL_SOURCESET)" || { echo "name a config: make inference-localhost-dev MODEL_SOURCESET=…, one of"; $(MAKE) -s inference-list-configs; exit 1; }
-	@$(BIN)/python -m memicos_inference --env-file .env.inference.$(MODEL_SOURCESET)
+inference-localhost-install: .venv/.inference ## install inference alone, with torch
 
-inference-add-sae: setup ## check an SAE of yours and have it served (SPEC=path:/data/mine MODEL_SOURCESET=…, docs/own-sae.md)
+inference-localhost-dev: inference-localhost-install ## run inference alone, restarted when code changes (MODEL_SOURCESET=gpt2-small.res-jb; NO_RELOAD=1: no restart)
+	@test -n "$(MODEL_SOURCESET)" || { echo "name a config: make inference-localhost-dev MODEL_SOURCESET=…, one of"; $(MAKE) -s inference-list-configs; exit 1; }
+	@$(call run_dev,memicos_inference --env-file .env.inference.$(MODEL_SOURCESET))
+
+inference-add-sae: setup ## check your own SAE and add it to an env file (SPEC=path:/data/mine MODEL_SOURCESET=…, docs/own-sae.md)
 	@test -n "$(SPEC)" -a -n "$(MODEL_SOURCESET)$(MODEL)" || { echo "say what to add, and for which model: make inference-add-sae SPEC=path:/data/mine MODEL_SOURCESET=… (or MODEL=<hub id or folder> for a new env file; FORCE=1: whatever its figures are). MODEL_SOURCESET is one of"; $(MAKE) -s inference-list-configs; exit 1; }
 	@$(BIN)/memicos sae add "$(SPEC)" $(if $(MODEL_SOURCESET),--env-file ".env.inference.$(MODEL_SOURCESET)",--model "$(MODEL)") $(if $(FORCE),--force)
 
-selftest: setup ## prove the numbers of a model and its sources (MODEL_SOURCESET=gpt2-small.res-jb)
+selftest: setup ## compare a model and its sources with reference values (MODEL_SOURCESET=gpt2-small.res-jb)
 	@$(BIN)/memicos selftest --env-file .env.inference.$(MODEL_SOURCESET)
 
-autointerp-localhost-dev: setup ## run autointerp alone (ENV_FILE=… for its settings, docs/autointerp.md)
-	$(BIN)/python -m memicos_autointerp $(if $(ENV_FILE),--env-file $(ENV_FILE))
+autointerp-localhost-install: .venv/.autointerp ## install autointerp alone, without torch
+
+autointerp-localhost-dev: autointerp-localhost-install ## run autointerp alone, restarted when code changes (ENV_FILE=… for its settings; NO_RELOAD=1: no restart)
+	@$(call run_dev,memicos_autointerp $(if $(ENV_FILE),--env-file $(ENV_FILE)))
+
+doc-webapp-localhost: ## show the interactive API page of the running webapp
+	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.api_pages webapp
+
+doc-inference-localhost: ## show the interactive API page of inference
+	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.api_pages inference
+
+doc-autointerp-localhost: ## show the interactive API page of autointerp
+	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.api_pages autointerp
 
 ##@ Servers in docker
 
-init-env: ## write deploy/docker/.env once, with random secrets; a file that exists is checked and left as it is
+init-env: ## create deploy/docker/.env with random secrets; an existing file is checked, not changed
 	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.stack_env write
 
 # Docker. The stacks are in deploy/docker, docs/deploy.md describes them. STACK checks what they need before they start.
@@ -70,7 +107,7 @@ STACK = @$(PYTHON) deploy/docker/stack.py
 webapp-demo-build: init-env ## build the demo's images
 	$(STACK) build demo
 
-webapp-demo-run: init-env ## run the whole demo until webapp-demo-down
+webapp-demo-run: init-env ## run the whole demo in the background
 	$(STACK) up demo
 
 webapp-demo-down: ## stop the demo; its data is kept
@@ -85,7 +122,7 @@ webapp-localhost-build: init-env ## build webapp and autointerp
 webapp-localhost-run: init-env ## run PostgreSQL, webapp and autointerp with an empty database
 	$(STACK) up webapp
 
-webapp-localhost-down: ## stop them, and inference and autointerp of the commands below; data is kept
+webapp-localhost-down: ## stop all services of the commands above and below; data is kept
 	$(STACK) down webapp
 
 webapp-localhost-logs: ## follow their logs
@@ -100,7 +137,7 @@ inference-localhost-run: init-env ## run inference on a model (MODEL_SOURCESET=g
 inference-localhost-build-gpu: init-env ## build inference for CUDA (MODEL_SOURCESET=…)
 	$(STACK) build inference-gpu
 
-inference-localhost-run-gpu: init-env ## run it on an NVIDIA GPU (MODEL_SOURCESET=…)
+inference-localhost-run-gpu: init-env ## run inference on an NVIDIA GPU (MODEL_SOURCESET=…)
 	$(STACK) up inference-gpu
 
 autointerp-localhost-build: init-env ## build autointerp
@@ -109,18 +146,34 @@ autointerp-localhost-build: init-env ## build autointerp
 autointerp-localhost-run: init-env ## run autointerp alone, on port 5003
 	$(STACK) up autointerp
 
+##@ The database: DATABASE_URL, or else the embedded one
+
+db-migrate: setup ## migrate the database to the newest revision (the webapp does this when it starts)
+	@$(BIN)/memicos db migrate
+
+db-reset: setup ## delete everything in the database (YES=1: no confirmation)
+	@$(BIN)/memicos db reset $(if $(YES),--yes)
+
+db-backup: setup ## write the whole database to a file (FILE=backup.dump)
+	@test -n "$(FILE)" || { echo "name the file to write: make db-backup FILE=backup.dump"; exit 1; }
+	@$(BIN)/memicos db backup "$(FILE)"
+
+db-restore: setup ## restore a backup into an empty database (FILE=backup.dump)
+	@test -n "$(FILE)" || { echo "name the file to restore: make db-restore FILE=backup.dump"; exit 1; }
+	@$(BIN)/memicos db restore "$(FILE)"
+
 ##@ Contracts
 
-openapi: setup ## write schemas/openapi/*.yaml from the services (ONLY=inference for one of them)
+openapi: setup ## write schemas/openapi/*.yaml from the services (ONLY=inference for one)
 	$(BIN)/python scripts/contracts.py openapi $(ONLY)
 
-clients: setup ## write packages/clients from schemas/openapi (ONLY=inference for one of them)
+clients: setup ## write packages/clients from schemas/openapi, TypeScript where Node is installed (ONLY=inference for one)
 	$(BIN)/python scripts/contracts.py clients $(ONLY)
 
 configuration: setup ## write docs/configuration.md from the settings classes
 	$(BIN)/python scripts/configuration.py write
 
-contracts: setup ## fail where documents or clients are not what the services give now
+contracts: setup ## fail if OpenAPI documents or clients differ from what the services generate
 	$(BIN)/python scripts/contracts.py check $(ONLY)
 
 ##@ Tests and checks
@@ -128,7 +181,7 @@ contracts: setup ## fail where documents or clients are not what the services gi
 # Two processes. Those of tests/ that start the whole stack need the machine for themselves.
 BESIDE := -n 2 --dist worksteal
 
-test: test-light ## run every test (browser tests need Chromium); PYTEST_ARGS=… is passed on
+test: test-light ## run all tests (browser tests need Chromium); PYTEST_ARGS=… is passed to pytest
 	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) --ignore packages/service_kit --ignore packages/autointerp --ignore packages/embeddings packages services/inference
 	$(BIN)/pytest $(PYTEST_ARGS) tests
 
@@ -142,16 +195,16 @@ test-light: .venv-light/.ok ## test webapp and autointerp in an environment with
 	.venv-light/bin/pytest $(BESIDE) $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests \
 		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
 
-test-slow: setup ## the short form of `make fuzz`: more random requests to inference than `make test` makes
-	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_fuzz.py
+test-slow: setup ## run a short `make fuzz`, with more random requests to inference than `make test`
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
-test-hub: setup ## compare with known values of gpt2-small; needs the hub or its cache (HF_HOME), no part of `make test`
+test-hub: setup ## compare inference with known values of gpt2-small; needs the hub or its cache (HF_HOME); not in `make test`
 	$(BIN)/pytest $(PYTEST_ARGS) tests/hub_network
 
-fuzz: setup ## ask inference at random for long, by its contract (FUZZ_EXAMPLES=… requests an operation and kind)
-	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_fuzz.py
+fuzz: setup ## send random requests to inference for a long time (FUZZ_EXAMPLES=… requests for each operation and kind)
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_contract_fuzz.py
 
-soak: setup ## ask inference for long, by many who leave in the middle, and see that nothing stays behind (SMALL=…, DEMO=… requests)
+soak: setup ## load-test inference with many clients, some of which disconnect; fail if it leaks (SMALL=…, DEMO=… requests)
 	$(BIN)/python scripts/soak.py --small $(or $(SMALL),10000) --demo $(or $(DEMO),500)
 
 check: setup contracts migrations visibility ## lint, formatting, types, import rules, contracts, migrations, visibility, settings
@@ -161,20 +214,24 @@ check: setup contracts migrations visibility ## lint, formatting, types, import 
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-migrations: setup ## fail where the tables' models are not what the migrations make
+migrations: setup ## fail if the table models differ from the migrated database
 	$(BIN)/python -m memicos_webapp.database.check
 
-visibility: setup ## fail where stored data could be read past catalog/visibility.py
+visibility: setup ## fail if code reads stored data without catalog/visibility.py
 	$(BIN)/python scripts/check_visibility.py
 
-format: setup ## put imports and formatting right
+format: setup ## sort imports and format the code
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-test-stack: setup ## run the stacks on a real docker engine: start, use, kill, stop; no part of `make test`
+test-stack: setup ## run the stacks on a real docker engine: start, use, kill, stop; not in `make test`
 	$(BIN)/pytest $(PYTEST_ARGS) -s tests/stack
 
 ##@ Releases
+
+release: ## set one version everywhere, date the CHANGELOG entry, commit and tag (VERSION=1.2.0)
+	@test -n "$(VERSION)" || { echo "name the version: make release VERSION=1.2.0"; exit 1; }
+	@$(PYTHON) scripts/release.py "$(VERSION)"
 
 lock: ## resolve requirements.in into requirements.lock (UPGRADE=--upgrade for newer versions)
 	UV_FIND_LINKS= $(UV) pip compile -q --universal -p 3.11 --no-annotate --no-header $(UPGRADE) requirements.in -o requirements.lock

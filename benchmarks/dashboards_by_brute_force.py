@@ -1,7 +1,8 @@
-"""Dashboards of random demo features, computed again over the whole corpus and compared with the committed dataset.
+"""Recompute the dashboards of random demo features over the whole corpus and compare them with the shipped dataset.
 
-Plain transformers and numpy only: the contexts' token ids are read from the dataset, everything else from the model's
-and the SAEs' weights. About 15 minutes on 2 cores: all 8,192 contexts go through the model to block 23.
+Prints the differences of each feature, and the largest of all. Uses plain transformers and numpy only: the token ids of
+the contexts come from the dataset, everything else from the weights of the model and the SAEs. Takes about 15 minutes
+on 2 cores, because all 8,192 contexts run through the model up to block 23.
 """
 
 import argparse
@@ -28,25 +29,28 @@ def weights(source: str) -> dict[str, np.ndarray]:
 
 @torch.inference_mode()
 def activations(
-    model: Any, ids: np.ndarray, wanted: dict[str, list[int]]
+    model: Any, ids: np.ndarray, indices: dict[str, list[int]]
 ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """Values (N, T, features) of the wanted features of each source, and how many tokens count."""
-    saes = {source: weights(source) for source in wanted}
-    values = {source: np.zeros((*ids.shape, len(features)), np.float32) for source, features in wanted.items()}
-    counted = dict.fromkeys(wanted, 0)
-    model.model.layers = model.model.layers[: max(LAYERS[source] for source in wanted) + 1]
-    model.model.norm = torch.nn.Identity()  # so that the last hidden state is the residual stream too
+    """Values (N, T, features) of the features `indices` of each source, and the number of tokens that count.
+
+    A token counts unless it is at position 0 or its norm exceeds the cut of the source.
+    """
+    saes = {source: weights(source) for source in indices}
+    values = {source: np.zeros((*ids.shape, len(features)), np.float32) for source, features in indices.items()}
+    counted = dict.fromkeys(indices, 0)
+    model.model.layers = model.model.layers[: max(LAYERS[source] for source in indices) + 1]
+    model.model.norm = torch.nn.Identity()  # so that the last hidden state is the unnormalised residual stream
     for first in range(0, len(ids), 8):
         states = model.model(torch.tensor(ids[first : first + 8]), output_hidden_states=True).hidden_states
-        for source, features in wanted.items():
+        for source, features in indices.items():
             hidden = states[LAYERS[source] + 1].numpy()
             counts = np.linalg.norm(hidden, axis=-1) <= NORM_CUTS[source]
             counts[:, 0] = False
             counted[source] += int(counts.sum())
             sae = saes[source]
-            before = hidden @ sae["W_enc"][:, features] + sae["b_enc"][features]
-            kept = (before > sae["threshold"][features]) & counts[..., None]
-            values[source][first : first + 8] = np.where(kept, np.maximum(before, 0), 0)
+            pre_activations = hidden @ sae["W_enc"][:, features] + sae["b_enc"][features]
+            active = (pre_activations > sae["threshold"][features]) & counts[..., None]
+            values[source][first : first + 8] = np.where(active, np.maximum(pre_activations, 0), 0)
         if first % 800 == 0:
             print(f"{first} of {len(ids)} contexts", flush=True)
     return values, counted
@@ -55,7 +59,7 @@ def activations(
 def compare(
     row: dict[str, Any], values: np.ndarray, counted: int, effects: np.ndarray, cosines: np.ndarray
 ) -> dict[str, float]:
-    """The largest relative or absolute difference of each part of a dashboard."""
+    """The largest relative or absolute difference of each part of a dashboard, by its name."""
     active = values[values > 0]
     top = float(active.max())
     shown = np.zeros((len(row["example_contexts"]), values.shape[1]), np.float32)
@@ -71,7 +75,7 @@ def compare(
         "values of examples": relative(shown, values[row["example_contexts"]]),
         "strongest example": relative(np.array(peaks[:1]), strongest[:1]),
         "order of examples": float(max(np.diff(peaks).max(initial=0), 0)),
-        # repeated snippets are left out of the examples, nothing else is
+        # examples omit repeated snippets and nothing else
         "stronger contexts left out": int(
             (strongest > peaks[-1] * 1.001).sum() - (np.array(peaks) > peaks[-1] * 1.001).sum()
         ),
@@ -97,17 +101,17 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sources", nargs="+", choices=list(LAYERS), default=list(LAYERS))
-    arguments = parser.parse_args()
-    draw = random.Random(arguments.seed)
-    wanted: dict[str, list[int]] = {source: [] for source in arguments.sources}
-    for _ in range(arguments.features):
-        wanted[draw.choice(arguments.sources)].append(draw.randrange(4096))
+    args = parser.parse_args()
+    generator = random.Random(args.seed)
+    indices: dict[str, list[int]] = {source: [] for source in args.sources}
+    for _ in range(args.features):
+        indices[generator.choice(args.sources)].append(generator.randrange(4096))
     ids = np.array(pq.read_table(ROOT / "demo/dataset/corpus/contexts-00000.parquet")["token_ids"].to_pylist())
     model: Any = AutoModelForCausalLM.from_pretrained(ROOT / ".data/models/smollm2-135m-it", dtype=torch.float32).eval()
     readout = model.lm_head.weight.detach().numpy() * model.model.norm.weight.detach().numpy()
-    values, counted = activations(model, ids, wanted)
+    values, counted = activations(model, ids, indices)
     worst: dict[str, float] = {}
-    for source, features in wanted.items():
+    for source, features in indices.items():
         decoder = weights(source)["W_dec"]
         unit = decoder / np.linalg.norm(decoder, axis=1, keepdims=True)
         rows = pq.read_table(ROOT / "demo/dataset" / source / "features-00000.parquet").take(features).to_pylist()
@@ -115,9 +119,9 @@ def main() -> None:
             assert row["index"] == index
             cosines = unit @ unit[index]
             cosines[index] = -2
-            found = compare(row, values[source][..., column], counted[source], readout @ decoder[index], cosines)
-            print(f"{source}/{index}: " + ", ".join(f"{name} {value:.2g}" for name, value in found.items()))
-            worst = {name: max(value, worst.get(name, 0)) for name, value in found.items()}
+            differences = compare(row, values[source][..., column], counted[source], readout @ decoder[index], cosines)
+            print(f"{source}/{index}: " + ", ".join(f"{name} {value:.2g}" for name, value in differences.items()))
+            worst = {name: max(value, worst.get(name, 0)) for name, value in differences.items()}
     print("worst: " + ", ".join(f"{name} {value:.2g}" for name, value in worst.items()))
 
 

@@ -1,7 +1,8 @@
-"""How long a dashboard and a search by meaning take, with `make demo` running beside.
+"""Time the feature page and the search by meaning of a running webapp (`make demo`).
 
-The client is a process of its own over loopback, on one kept-alive connection. Every request asks for another feature
-or another query; nothing is warmed up but the connection. Three rounds, medians.
+Prints the medians of three rounds of the server's time (Server-Timing) and the client's, the 95th percentile and the
+largest body. The client is a separate process over loopback with one kept-alive connection. Every request has another
+feature or query; only the connection is warmed up.
 """
 
 import argparse
@@ -40,27 +41,29 @@ SHAPES = (
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Milliseconds as the client sees them and as the server says in Server-Timing, and the body's bytes."""
+class Sample:
+    """Milliseconds measured by the client and by the server (Server-Timing), and bytes of the body."""
 
     client: float
     server: float
     size: int
 
 
-def ask(client: httpx.Client, method: str, path: str, **more: Any) -> Answer:
-    begun = time.perf_counter()
-    answer = client.request(method, path, **more)
-    took = 1000 * (time.perf_counter() - begun)
-    answer.raise_for_status()
-    return Answer(took, float(answer.headers["Server-Timing"].rpartition("dur=")[2]), len(answer.content))
+def request(client: httpx.Client, method: str, path: str, **options: Any) -> Sample:
+    start = time.perf_counter()
+    response = client.request(method, path, **options)
+    milliseconds = 1000 * (time.perf_counter() - start)
+    response.raise_for_status()
+    server = float(response.headers["Server-Timing"].rpartition("dur=")[2])
+    return Sample(milliseconds, server, len(response.content))
 
 
-def line(name: str, rounds: list[list[Answer]]) -> str:
-    server = statistics.median(statistics.median(answer.server for answer in one) for one in rounds)
-    client = statistics.median(statistics.median(answer.client for answer in one) for one in rounds)
-    times = sorted(answer.server for one in rounds for answer in one)
-    largest = max(answer.size for one in rounds for answer in one)
+def summary(name: str, rounds: list[list[Sample]]) -> str:
+    """One printed line: medians over rounds, p95, largest body."""
+    server = statistics.median(statistics.median(sample.server for sample in samples) for samples in rounds)
+    client = statistics.median(statistics.median(sample.client for sample in samples) for samples in rounds)
+    times = sorted(sample.server for samples in rounds for sample in samples)
+    largest = max(sample.size for samples in rounds for sample in samples)
     p95 = times[int(0.95 * len(times))]
     return f"{name}: server {server:.1f} ms (p95 {p95:.1f}), client {client:.1f} ms, at most {largest:,} bytes"
 
@@ -70,30 +73,30 @@ def main() -> None:
     parser.add_argument("--webapp", default="http://127.0.0.1:3000")
     parser.add_argument("--model", default="smollm2-135m-it")
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    draw = random.Random(arguments.seed)
-    features = [f"/{arguments.model}/{source}/{index}" for source in SOURCES for index in draw.sample(range(4096), 200)]
-    draw.shuffle(features)
+    args = parser.parse_args()
+    generator = random.Random(args.seed)
+    features = [f"/{args.model}/{source}/{index}" for source in SOURCES for index in generator.sample(range(4096), 200)]
+    generator.shuffle(features)
     queries = [shape.format(a, b) for shape in SHAPES for a in SUBJECTS for b in SUBJECTS if a != b]
-    draw.shuffle(queries)
-    with httpx.Client(base_url=arguments.webapp, timeout=60) as client:
-        ask(client, "GET", "/")
-        pages = [[ask(client, "GET", features.pop()) for _ in range(100)] for _ in range(3)]
-        print(line("dashboard", pages))
-        found = [
-            [ask(client, "GET", "/search-explanations", params={"q": queries.pop()}) for _ in range(50)]
+    generator.shuffle(queries)
+    with httpx.Client(base_url=args.webapp, timeout=60) as client:
+        request(client, "GET", "/")
+        pages = [[request(client, "GET", features.pop()) for _ in range(100)] for _ in range(3)]
+        print(summary("dashboard", pages))
+        searches = [
+            [request(client, "GET", "/search-explanations", params={"q": queries.pop()}) for _ in range(50)]
             for _ in range(3)
         ]
-        print(line("search by meaning, page", found))
-        body = {"modelId": arguments.model}
-        answers = [
+        print(summary("search by meaning, page", searches))
+        body = {"modelId": args.model}
+        api_searches = [
             [
-                ask(client, "POST", "/api/explanation/search-model", json=body | {"query": queries.pop()})
+                request(client, "POST", "/api/explanation/search-model", json=body | {"query": queries.pop()})
                 for _ in range(50)
             ]
             for _ in range(3)
         ]
-        print(line("search by meaning, JSON", answers))
+        print(summary("search by meaning, JSON", api_searches))
 
 
 if __name__ == "__main__":

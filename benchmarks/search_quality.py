@@ -1,9 +1,9 @@
-"""Does search by meaning find what it is asked for? Eight one-word queries over the demo's dataset.
+"""Precision of the search by meaning, for eight one-word queries over the demo's dataset.
 
-The dataset is imported into a PostgreSQL of its own, its explanations get their vectors, and each query goes through
-the webapp's own `POST /api/explanation/search-model`. A result is right when at least 6 of the feature's 10 strongest
-examples fire on the class asked for: patterns below, which share nothing with the lexicon that explanations are
-written with, must match at the token. Random features are judged the same way.
+Imports the dataset into a temporary PostgreSQL, embeds its explanations and sends each query to the webapp's
+`POST /api/explanation/search-model`. A result is right when at least 6 of the feature's 10 strongest examples fire on
+the class of the query: a pattern below, independent of the lexicon that wrote the explanations, must match at the
+token. Prints for each query the number of right results among the first 10, beside that of random features.
 
     python benchmarks/search_quality.py
 """
@@ -32,7 +32,7 @@ from memicos_webapp.settings import Settings
 RESULTS, RIGHT_RESULTS, RIGHT_AT_RANDOM = 10, 6, 2
 EXAMPLES, RIGHT_EXAMPLES = 10, 6
 DRAWS = 200
-"""Draws of 10 random features, for their mean; the first one is the one that is judged."""
+"""Draws of 10 random features whose mean is printed; the limit RIGHT_AT_RANDOM applies to the first draw."""
 
 MONTH = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
 WEEKDAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?"
@@ -74,8 +74,8 @@ wedding\w* siblings? twins? ancest\w+ descend\w+ offspring kin\w* household\w* h
 NEGATION = r"""not no never none nor neither cannot nothing nobody nowhere without ain['’]t \w+n['’]t"""
 
 
-def _any_of(words: str, flags: int = re.IGNORECASE) -> re.Pattern[str]:
-    return re.compile(rf"(?<![\w])(?:{'|'.join(words.split())})(?![\w])", flags)
+def _any_of(alternatives: str, flags: int = re.IGNORECASE) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w])(?:{'|'.join(alternatives.split())})(?![\w])", flags)
 
 
 _CODE_LINE = re.compile(
@@ -84,9 +84,9 @@ _CODE_LINE = re.compile(
     |^[^\n]*(?:self\.|\w\([\w"'*)]|\w[ ]=[ ]|__\w+__|::=|->|</|/>|[{}]|\w\["?'?\w)[^\n]*$""",
     re.MULTILINE | re.VERBOSE,
 )
-"""A line of source: a statement, a call, an assignment, an attribute, markup or grammar in it."""
+"""A line of source code: it has a statement, call, assignment, attribute, markup or grammar."""
 CODE_LINES = 3
-"""Code is where the line at the token is one, or where so many lines of the context are."""
+"""A token is in code if its own line is a line of code, or this many lines of its context are."""
 
 PATTERNS = {
     "numbers": re.compile(rf"\d[\d.,]*|{_any_of(NUMBER_WORDS).pattern}", re.IGNORECASE),
@@ -115,7 +115,7 @@ class Examples:
     of_feature: dict[tuple[str, int], list[tuple[str, int, int]]]
 
     def fires_on(self, feature: tuple[str, int], pattern: re.Pattern[str]) -> int:
-        """Number of examples in which the pattern matches at the token, blanks around it left out."""
+        """Number of examples in which the pattern matches at the token, ignoring blanks around it."""
         return sum(_at(pattern, *example) for example in self.of_feature[feature])
 
 
@@ -125,7 +125,7 @@ def _at(pattern: re.Pattern[str], text: str, start: int, end: int) -> bool:
     piece = text[start:end]
     if piece.strip():
         start, end = start + len(piece) - len(piece.lstrip()), end - (len(piece) - len(piece.rstrip()))
-    return any(found.start() < end and start < found.end() for found in pattern.finditer(text))
+    return any(match.start() < end and start < match.end() for match in pattern.finditer(text))
 
 
 def read_examples(folder: Path, manifest: Manifest) -> Examples:
@@ -133,26 +133,26 @@ def read_examples(folder: Path, manifest: Manifest) -> Examples:
     for batch in read.vocabulary(folder, manifest):
         strings.update((row["token_id"], row["token"]) for row in batch.to_pylist())
     contexts = [row["token_ids"] for batch in read.contexts(folder, manifest) for row in batch.to_pylist()]
-    found: dict[tuple[str, int], list[tuple[str, int, int]]] = {}
+    examples: dict[tuple[str, int], list[tuple[str, int, int]]] = {}
     names = ["index", "example_groups", "example_contexts", "example_positions"]
     for source in manifest.source_set.sources:
         for batch in read.features(folder, source):
             for row in batch.select(names).to_pylist():
-                places = zip(*(row[name] for name in names[1:]), strict=True)
-                top = [(context, position) for group, context, position in places if group == 0]
-                found[source.id, row["index"]] = [_spell(contexts[c], p, strings) for c, p in top[:EXAMPLES]]
-    return Examples(found)
+                columns = zip(*(row[name] for name in names[1:]), strict=True)
+                top = [(context, position) for group, context, position in columns if group == 0]
+                examples[source.id, row["index"]] = [_spell(contexts[c], p, strings) for c, p in top[:EXAMPLES]]
+    return Examples(examples)
 
 
 def _spell(ids: list[int], position: int, strings: dict[int, str]) -> tuple[str, int, int]:
-    before = "".join(strings[i] for i in ids[1:position])
+    prefix = "".join(strings[i] for i in ids[1:position])
     token = strings[ids[position]]
-    after = "".join(strings[i] for i in ids[position + 1 :])
-    return before + token + after, len(before), len(before) + len(token)
+    suffix = "".join(strings[i] for i in ids[position + 1 :])
+    return prefix + token + suffix, len(prefix), len(prefix) + len(token)
 
 
-async def ask(folder: Path, manifest: Manifest) -> dict[str, list[tuple[str, int, str]]]:
-    """The first results of each query: source, index, explanation."""
+async def run_queries(folder: Path, manifest: Manifest) -> dict[str, list[tuple[str, int, str]]]:
+    """The first RESULTS results (source, index, explanation) of each query."""
     with tempfile.TemporaryDirectory() as data, embedded(Path(data) / "postgres") as url:
         settings = Settings(_env_file=None, database_url=url, embed_every_seconds=0)  # pyright: ignore[reportCallIssue]
         await migrate(url)
@@ -166,39 +166,39 @@ async def ask(folder: Path, manifest: Manifest) -> dict[str, list[tuple[str, int
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
         ):
-            answers = {}
+            results = {}
             for query in PATTERNS:
                 body = {"query": query, "modelId": manifest.model.id}
                 response = await client.post("/api/explanation/search-model", json=body)
                 response.raise_for_status()
-                hits = response.json()["results"][:RESULTS]
-                answers[query] = [(hit["layer"], int(hit["index"]), hit["description"]) for hit in hits]
-            return answers
+                rows = response.json()["results"][:RESULTS]
+                results[query] = [(row["layer"], int(row["index"]), row["description"]) for row in rows]
+            return results
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", type=Path, default=Path("demo/dataset"))
     parser.add_argument("--verbose", action="store_true", help="print every result")
-    arguments = parser.parse_args()
-    manifest = read.read_manifest(arguments.dataset)
-    examples = read_examples(arguments.dataset, manifest)
-    answers = asyncio.run(ask(arguments.dataset, manifest))
+    args = parser.parse_args()
+    manifest = read.read_manifest(args.dataset)
+    examples = read_examples(args.dataset, manifest)
+    results = asyncio.run(run_queries(args.dataset, manifest))
     generator = random.Random(0)
     draws = [generator.sample(sorted(examples.of_feature), RESULTS) for _ in range(DRAWS)]
     failed = False
     print(f"{'query':12} right of {RESULTS}   random {RESULTS} (mean of {DRAWS} draws)")
-    for query, hits in answers.items():
+    for query, rows in results.items():
         pattern = PATTERNS[query]
-        counts = [examples.fires_on((source, index), pattern) for source, index, _ in hits]
+        counts = [examples.fires_on((source, index), pattern) for source, index, _ in rows]
         right = sum(count >= RIGHT_EXAMPLES for count in counts)
-        judged = {key: examples.fires_on(key, pattern) >= RIGHT_EXAMPLES for draw in draws for key in draw}
-        at_random = [sum(judged[key] for key in draw) for draw in draws]
-        good = right >= RIGHT_RESULTS and at_random[0] <= RIGHT_AT_RANDOM
-        failed |= not good
-        print(f"{query:12} {right:11}   {at_random[0]:9} ({sum(at_random) / DRAWS:.2f}) {'' if good else '  FAILED'}")
-        if arguments.verbose:
-            for (source, index, text), count in zip(hits, counts, strict=True):
+        is_right = {key: examples.fires_on(key, pattern) >= RIGHT_EXAMPLES for draw in draws for key in draw}
+        at_random = [sum(is_right[key] for key in draw) for draw in draws]
+        passed = right >= RIGHT_RESULTS and at_random[0] <= RIGHT_AT_RANDOM
+        failed |= not passed
+        print(f"{query:12} {right:11}   {at_random[0]:9} ({sum(at_random) / DRAWS:.2f}) {'' if passed else '  FAILED'}")
+        if args.verbose:
+            for (source, index, text), count in zip(rows, counts, strict=True):
                 print(f"    {count:2} of {EXAMPLES}  {source}/{index}: {text}")
     sys.exit(failed)
 

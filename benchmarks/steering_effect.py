@@ -1,13 +1,13 @@
-"""Whether steering with a feature makes its own tokens likelier, and whether DEFAULT is the model as it is.
+"""Effect of steering on the tokens that a feature promotes, and equality of DEFAULT text with the unsteered model.
 
-Effect: for 50 random features of a source, by how much the probability mass of its top 10 positive logits (W_dec
-through the final norm's gain and the unembedding) rises at a position of a few ordinary sentences, steered
-(SIMPLE_ADDITIVE, all positions) against not: the geometric mean over positions. A feature is moved where that is at
-least 3. The ratio of the arithmetic means is printed as well: there the few positions decide at which the tokens were
-likely already. The strength is a factor times the median norm of the residual stream there. No feature of these sources
-is dead (demo/sources/README.md), so all are drawn from.
+Effect: for 50 random features of each source, the probability mass of the feature's top 10 positive logits (W_dec
+through the final norm's gain and the unembedding) with steering (SIMPLE_ADDITIVE, all positions), divided by that
+without, at each position of a few sentences. Printed: the share of features whose geometric mean over positions
+is at least 3, and the same by the ratio of arithmetic means, which is dominated by the few positions where the tokens
+were likely already. The strength is a factor times the median norm of the residual stream at the hook. All features are
+sampled, because none of these sources' is dead (demo/sources/README.md).
 
-Greedy: for 20 prompts the DEFAULT row of a STEERED + DEFAULT batch against `transformers.generate`, 32 tokens each.
+Greedy: for 20 prompts, the DEFAULT row of a STEERED + DEFAULT batch against `transformers.generate`, 32 tokens each.
 """
 
 import argparse
@@ -78,14 +78,14 @@ def median_norm(model: LanguageModel, source: Source, prompts: list[list[int]]) 
 def masses(
     model: LanguageModel, source: Source, features: list[int], strength: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mass (features, positions) of each feature's best tokens, unsteered and steered, over all sentences."""
+    """Probability mass (features, positions) of each feature's top tokens, without and with steering."""
     hf: Any = model.hf
     unembedding = hf.lm_head.weight.detach() * hf.model.norm.weight.detach()
-    best = [(unembedding @ source.decoder_row(index).detach()).topk(N_TOKENS).indices for index in features]
+    top_tokens = [(unembedding @ source.decoder_row(index).detach()).topk(N_TOKENS).indices for index in features]
     before, after = [], []
     for ids in (model.token_ids(text, prepend_bos=True) for text in SENTENCES):
         plain = probabilities(model, ids, [[]])[0]
-        before.append(torch.stack([plain[:, tokens].sum(-1) for tokens in best]))
+        before.append(torch.stack([plain[:, tokens].sum(-1) for tokens in top_tokens]))
         steered = []
         for start in range(0, len(features), ROWS):
             steers = [
@@ -94,7 +94,7 @@ def masses(
             ]
             steered += [
                 row[:, tokens].sum(-1)
-                for row, tokens in zip(probabilities(model, ids, steers), best[start : start + ROWS], strict=True)
+                for row, tokens in zip(probabilities(model, ids, steers), top_tokens[start : start + ROWS], strict=True)
             ]
         after.append(torch.stack(steered))
     return torch.cat(before, dim=1), torch.cat(after, dim=1)
@@ -126,10 +126,10 @@ def greedy(model: LanguageModel, n: int) -> None:
     for i, text in enumerate(BEGINNINGS):
         ids = model.token_ids(text, prepend_bos=True)
         steer = SteeringVector(source.hook_name, source.decoder_row(i), 170)
-        writing = Generation(model, [Row(ids, [steer]), Row(ids)], n, Sampling(), 10**10)
-        generate(model, writing)
+        run = Generation(model, [Row(ids, [steer]), Row(ids)], n, Sampling(), 10**10)
+        generate(model, run)
         tokens = torch.tensor([ids])
-        found = hf.generate(
+        output = hf.generate(
             tokens,
             attention_mask=torch.ones_like(tokens),
             max_new_tokens=n,
@@ -137,13 +137,13 @@ def greedy(model: LanguageModel, n: int) -> None:
             return_dict_in_generate=True,
             output_logits=True,
         )
-        theirs = found.sequences[0, len(ids) :].tolist()
-        changed += writing.ids[0] != theirs
-        if writing.ids[1] == theirs:
+        reference = output.sequences[0, len(ids) :].tolist()
+        changed += run.ids[0] != reference
+        if run.ids[1] == reference:
             equal += 1
             continue
-        at = next(j for j, (a, b) in enumerate(zip(writing.ids[1], theirs, strict=False)) if a != b)
-        first, second = found.logits[at][0].topk(2).values
+        at = next(j for j, (a, b) in enumerate(zip(run.ids[1], reference, strict=False)) if a != b)
+        first, second = output.logits[at][0].topk(2).values
         ties += (first - second).item() < 1e-3
     print(
         f"greedy, {len(BEGINNINGS)} prompts x {n} tokens: DEFAULT token-equal to transformers.generate for {equal}, "
@@ -154,8 +154,8 @@ def greedy(model: LanguageModel, n: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--factors", type=float, nargs="+", default=[0.5, 1.0, 1.5], help="of the median norm")
-    parser.add_argument("--seed", type=int, default=0, help="of the drawn features")
-    arguments = parser.parse_args()
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random features")
+    args = parser.parse_args()
     language_model = load_model("smollm2-135m-it", str(MODEL))
     greedy(language_model, 32)
-    effect(language_model, arguments.factors, arguments.seed)
+    effect(language_model, args.factors, args.seed)

@@ -1,16 +1,16 @@
-"""At which share of the residual stream's norm steering becomes visible, and at which it breaks the text.
+"""Visible effect and broken text by steering strength, as a share of the residual stream's norm.
 
 For random features of each source and strengths from 0.15 to 1.5 times the median norm of the residual stream there
 (SIMPLE_ADDITIVE), or factors of the component (ORTHOGONAL_DECOMP), texts are generated as the steer page does it by
 default: temperature 0.5, frequency penalty 1, seed 16. Printed for each strength:
 
-- promoted tokens: share of the generated tokens that are among the feature's 50 most promoted ones (top positive
-  logits), beside the same share in the unsteered text of the same prompt;
+- promoted tokens: share of the generated tokens that are among the feature's top 50 positive logits, and the same
+  share in the unsteered text of the same prompt;
 - changed: share of texts that differ from the unsteered one;
 - broken: share of texts in which one token makes up a quarter or more, or whose mean log-probability per token in the
   unsteered model is below -6 (fluent text has about -2).
 
-`--show` prints a text of each strength as well.
+`--show N` also prints the texts of the first N features at each strength.
 """
 
 import argparse
@@ -38,55 +38,56 @@ BROKEN_SHARE = 0.25
 BROKEN_LOGPROB = -6.0
 
 
-def texts(
+def completions(
     model: LanguageModel, prompt: list[int], steers: list[list[SteeringVector]], n_tokens: int
 ) -> list[list[int]]:
-    """Token ids of one completion for each list of directions, and of an unsteered one at the end."""
-    rows = [Row(prompt, tuple(one)) for one in steers] + [Row(prompt)]
+    """Token ids of one completion for each list of steering vectors, and of an unsteered one last."""
+    rows = [Row(prompt, tuple(vectors)) for vectors in steers] + [Row(prompt)]
     run = Generation(model, rows, n_tokens, Sampling(temperature=0.5, freq_penalty=1.0, seed=16), 10**10)
     generate(model, run)
     return run.ids
 
 
 @torch.inference_mode()
-def mean_logprobs(model: LanguageModel, prompt: list[int], completions: list[list[int]]) -> list[float]:
-    """Mean log-probability of each completion's tokens in the unsteered model."""
-    longest = max(map(len, completions))
-    ids = torch.tensor([[*prompt, *tokens, *[0] * (longest - len(tokens))] for tokens in completions])
+def mean_logprobs(model: LanguageModel, prompt: list[int], texts: list[list[int]]) -> list[float]:
+    """Mean log-probability of the tokens of each of `texts` in the unsteered model."""
+    longest = max(map(len, texts))
+    ids = torch.tensor([[*prompt, *tokens, *[0] * (longest - len(tokens))] for tokens in texts])
     logits = torch.cat([model.hf(part).logits[:, len(prompt) - 1 : -1] for part in ids.split(16)])
-    of_tokens = logits.log_softmax(-1).gather(-1, ids[:, len(prompt) :, None])[..., 0]
-    return [values[: len(tokens)].mean().item() for values, tokens in zip(of_tokens, completions, strict=True)]
+    logprobs = logits.log_softmax(-1).gather(-1, ids[:, len(prompt) :, None])[..., 0]
+    return [values[: len(tokens)].mean().item() for values, tokens in zip(logprobs, texts, strict=True)]
 
 
 def repeats(tokens: list[int]) -> bool:
+    """Whether one token makes up BROKEN_SHARE of the text."""
     return bool(tokens) and Counter(tokens).most_common(1)[0][1] / len(tokens) >= BROKEN_SHARE
 
 
-def share(tokens: list[int], chosen: set[int]) -> float:
-    return sum(token in chosen for token in tokens) / max(len(tokens), 1)
+def share(tokens: list[int], promoted: set[int]) -> float:
+    return sum(token in promoted for token in tokens) / max(len(tokens), 1)
 
 
-def measure(model: LanguageModel, source: Source, method: Method, arguments: argparse.Namespace) -> None:
+def measure(model: LanguageModel, source: Source, method: Method, args: argparse.Namespace) -> None:
     hf: Any = model.hf
     unembedding = hf.lm_head.weight.detach() * hf.model.norm.weight.detach()
     norm = median_norm(model, source, [model.token_ids(text, prepend_bos=True) for text in SENTENCES])
-    generator = torch.Generator().manual_seed(arguments.seed)
-    features = torch.randperm(source.d_sae, generator=generator)[: arguments.features].tolist()
+    generator = torch.Generator().manual_seed(args.seed)
+    features = torch.randperm(source.d_sae, generator=generator)[: args.features].tolist()
     promoted = [set((unembedding @ source.decoder_row(i).detach()).topk(TOP).indices.tolist()) for i in features]
     print(
-        f"{source.id}, {method}: median norm {norm:.0f}, {len(features)} features, {arguments.prompts} prompts",
+        f"{source.id}, {method}: median norm {norm:.0f}, {len(features)} features, {args.prompts} prompts",
         flush=True,
     )
     unit = norm if method == "SIMPLE_ADDITIVE" else 1.0
     totals = {factor: Counter[str]() for factor in FACTORS[method]}
-    for text in PROMPTS[: arguments.prompts]:
+    for text in PROMPTS[: args.prompts]:
         prompt = model.token_ids(text, prepend_bos=True)
         pairs = [(factor, number) for factor in FACTORS[method] for number in range(len(features))]
         steers = [
             [SteeringVector(source.steer_hook, source.decoder_row(features[number]), factor * unit, method)]
             for factor, number in pairs
         ]
-        *steered, plain = texts(model, prompt, steers, arguments.tokens)
+        *steered, plain = completions(model, prompt, steers, args.tokens)
         fluency = mean_logprobs(model, prompt, steered)
         for (factor, number), tokens, logprob in zip(pairs, steered, fluency, strict=True):
             totals[factor] += Counter(
@@ -98,7 +99,7 @@ def measure(model: LanguageModel, source: Source, method: Method, arguments: arg
             )
             totals[factor]["promoted"] += share(tokens, promoted[number])  # pyright: ignore[reportArgumentType]
             totals[factor]["before"] += share(plain, promoted[number])  # pyright: ignore[reportArgumentType]
-            if number < arguments.show:
+            if number < args.show:
                 print(f"    {factor:g} {features[number]}: {model.decode(tokens)!r}")
     for factor, total in totals.items():
         count = total["texts"]
@@ -114,14 +115,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--features", type=int, default=12)
     parser.add_argument("--tokens", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=0, help="of the drawn features")
-    parser.add_argument("--show", type=int, default=0, help="texts to print at each strength")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random features")
+    parser.add_argument("--show", type=int, default=0, help="number of texts to print at each strength")
     parser.add_argument("--methods", nargs="+", choices=list(FACTORS), default=list(FACTORS))
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
-    parser.add_argument("--prompts", type=int, default=len(PROMPTS), help="how many of the prompts")
-    chosen = parser.parse_args()
+    parser.add_argument("--prompts", type=int, default=len(PROMPTS), help="number of prompts")
+    options = parser.parse_args()
     language_model = load_model("smollm2-135m-it", str(MODEL))
-    for name in chosen.sources:
+    for name in options.sources:
         folder = Path(ROOT) / "demo/sources" / name
-        for chosen_method in chosen.methods:
-            measure(language_model, load_source(folder, name), chosen_method, chosen)
+        for chosen_method in options.methods:
+            measure(language_model, load_source(folder, name), chosen_method, options)

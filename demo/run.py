@@ -1,7 +1,8 @@
 """`make demo`: runs PostgreSQL, the three servers and the import of the demo's dataset, until Ctrl-C.
 
 Order: check that ports are free, start PostgreSQL, start the webapp (which migrates the database), import the dataset.
-At the same time the model is downloaded (the first time) and inference loads it, while pages say "loading".
+At the same time the model is downloaded (the first time) and inference loads it, while pages say "loading". Where an
+earlier run has imported the dataset, autointerp and the import, which then changes nothing, wait for inference.
 """
 
 import argparse
@@ -12,8 +13,8 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Coroutine
-from contextlib import nullcontext
+from collections.abc import Coroutine, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +25,11 @@ from memicos_webapp.database.embedded import DatabaseError, embedded
 from supervisor import SIGNALS, Console, Program, Stop, Supervisor, run_until_stopped
 
 ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / ".data"
+"""The data folder where MEMICOS_DATA is not set; env files in the repository name the demo's model in it."""
 POLL_SECONDS = 0.1
+DEFER_SECONDS = 60
+"""Longest delay of programs that wait until inference is ready."""
 WARNINGS = re.compile(r"\b(WARNING|ERROR|FATAL|PANIC):")
 
 
@@ -39,7 +44,7 @@ class Server:
 
     @property
     def local_host(self) -> str:
-        """The host by which this machine connects to it."""
+        """The host name for connections from this machine."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
 
     @property
@@ -106,6 +111,18 @@ def configured(server: Server, environment: dict[str, str]) -> Server:
     return replace(server, host=host, port=int(port))
 
 
+def model_setting(inference_config: Path, data: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """CUSTOM_HF_MODEL_ID in the folder `data`, where the env file names a folder in the default data folder.
+
+    Empty where `data` is the default, or the model is set in the environment or elsewhere in the env file.
+    """
+    model = dotenv_values(inference_config).get("CUSTOM_HF_MODEL_ID")
+    if not model or "CUSTOM_HF_MODEL_ID" in environment or data == DATA:
+        return {}
+    folder = Path(os.path.normpath(ROOT / model))
+    return {"CUSTOM_HF_MODEL_ID": str(data / folder.relative_to(DATA))} if folder.is_relative_to(DATA) else {}
+
+
 def read_options() -> Options:
     """Read options from the command line, the environment and `.env`.
 
@@ -138,11 +155,15 @@ def read_options() -> Options:
     # a line for each request would hide the demo's own lines
     environment.setdefault("MEMICOS_LOG_REQUESTS", "0")
     environment.setdefault("INFERENCE_LOG_REQUESTS", "0")
+    data = Path(os.path.normpath(ROOT / environment.get("MEMICOS_DATA", DATA)))
+    config = arguments.inference_config.resolve()
+    if not arguments.no_model:
+        environment |= model_setting(config, data, environment)
     return Options(
-        data=ROOT / environment.get("MEMICOS_DATA", ".data"),
+        data=data,
         dataset=arguments.dataset.resolve(),
         first_page=first_page(arguments.dataset),
-        inference_config=arguments.inference_config.resolve(),
+        inference_config=config,
         fetch_model=not arguments.no_model,
         environment=environment,
         webapp=webapp,
@@ -170,6 +191,7 @@ class Demo:
         self.console = console
         self.supervisor = supervisor
         self.started_at = started_at
+        self.inference_ready = asyncio.Event()
 
     def say(self, text: str) -> None:
         self.console.say("demo", text)
@@ -192,7 +214,7 @@ class Demo:
         await run_together(*parts)
 
     async def serve_webapp(self) -> None:
-        """Run the webapp, and, once it serves, the import and autointerp: it starts faster alone."""
+        """Run the webapp, and, once it serves, the import and autointerp: the webapp starts faster alone."""
         await run_together(
             self.supervisor.serve(self.program("webapp", "-m", "memicos_webapp")),
             self.import_dataset(),
@@ -206,12 +228,13 @@ class Demo:
         # an earlier run has imported it: no need to wait for this import
         if imported_before := status == 200:
             self.say(f"pages are served {self.elapsed()}: open {webapp.url}")
-        # sources that the user added to the demo's set stay
+            await self.until_inference_ready()
+        # keeps sources that the user added to the demo's set
         command = ("-m", "memicos_webapp.datasets.load", "--keep-missing", self.options.dataset)
         await self.supervisor.finish(self.program("import", *command))
         status, _ = await first_answer(webapp, page)
         if status != 200:
-            self.say(f"{webapp.url}{page} is answered with status {status}; the webapp's lines say why")
+            self.say(f"{webapp.url}{page} is answered with status {status}; see the webapp's lines")
         elif not imported_before:
             self.say(f"pages are served {self.elapsed()}: open {webapp.url}")
 
@@ -224,9 +247,16 @@ class Demo:
         await run_together(self.supervisor.keep(inference), self.announce_inference())
 
     async def serve_autointerp(self) -> None:
-        """Run autointerp once the webapp answers."""
-        await first_answer(self.options.webapp, "/")
+        """Run autointerp once the webapp answers, and once inference is ready where pages are there already."""
+        status, _ = await first_answer(self.options.webapp, self.options.first_page)
+        if status == 200:
+            await self.until_inference_ready()
         await self.supervisor.keep(self.program("autointerp", "-m", "memicos_autointerp"))
+
+    async def until_inference_ready(self) -> None:
+        """Wait until inference has loaded, at most DEFER_SECONDS, so that it has all processors."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.inference_ready.wait(), DEFER_SECONDS)
 
     async def announce_inference(self) -> None:
         """Print a line when inference is ready.
@@ -242,6 +272,7 @@ class Demo:
                 raise Stop(f"inference could not load the model: {health.get('progress')}")
             ready = health.get("ready", False)
             await asyncio.sleep(POLL_SECONDS)
+        self.inference_ready.set()
         self.say(f"inference is ready {self.elapsed()}: your own text, search by text and steering work now")
 
     async def watch_postgres(self) -> None:
@@ -296,11 +327,11 @@ def main() -> int:
     try:
         options = read_options()
         folder = options.data / "postgres"
-        given = options.database_url
-        with nullcontext(given) if given else embedded(folder) as url:
+        database_url = options.database_url
+        with nullcontext(database_url) if database_url else embedded(folder) as url:
             if received:
                 return 128 + received[0]
-            console.say("postgres", "DATABASE_URL is used" if given else f"runs in {folder}")
+            console.say("postgres", "DATABASE_URL is used" if database_url else f"runs in {folder}")
             supervisor = Supervisor(console, ROOT)
             demo = Demo(options, url, console, supervisor, started_at)
             status = asyncio.run(run_until_stopped(supervisor, demo.run))

@@ -38,7 +38,7 @@ COLOURS = {
 
 
 class Stop(Exception):
-    """Ends all programs; the message says why."""
+    """Ends all programs; the message states the reason."""
 
 
 class Console:
@@ -73,7 +73,7 @@ class Running:
     process: asyncio.subprocess.Process
     relay: asyncio.Task[None]
     last: str = ""
-    """Its last line, which usually says why it ended."""
+    """Its last line, which usually states why it ended."""
 
 
 def describe_exit(code: int) -> str:

@@ -1,9 +1,9 @@
-"""`make visibility`: fail where the webapp's code can read stored data past `memicos_webapp.catalog.visibility`.
+"""`make visibility`: fail if the webapp's code can read stored data without `memicos_webapp.catalog.visibility`.
 
 1. The column `current_load_id` is named in the modules of ALLOWED only, and in `flip` of `datasets/load_states.py`.
 2. Every function of a `repository.py` that reads or changes rows over an `AsyncSession` has a parameter whose
-   annotation names one of PASSES: a viewer, or what a statement of that module gave.
-3. `asyncpg`, whose connections see everything, is imported in the folders of BACKGROUND only: no request gets one.
+   annotation names one of PASSES: a viewer, or a result of that module's statements.
+3. `asyncpg`, whose connections read all rows, is imported in the folders of BACKGROUND only, not by requests.
 """
 
 import ast
@@ -41,7 +41,7 @@ def _names(node: ast.AST) -> set[str]:
 
 def _annotations(function: Function) -> set[str]:
     arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
-    return {name for one in arguments if one.annotation for name in _names(one.annotation)}
+    return {name for argument in arguments if argument.annotation for name in _names(argument.annotation)}
 
 
 def _uses_column(node: ast.AST) -> bool:
@@ -104,18 +104,18 @@ def _connection_problems(name: str, tree: ast.Module) -> Iterator[str]:
 
 def problems(root: Path) -> list[str]:
     """One line for each violation under `root`, with file and line."""
-    found: list[str] = []
+    lines: list[str] = []
     for file in sorted(root.rglob("*.py")):
         name = file.relative_to(root).as_posix()
         tree = ast.parse(file.read_text(), file.name)
         for check in (_column_problems, _repository_problems, _connection_problems):
-            found += check(name, tree)
-    return found
+            lines += check(name, tree)
+    return lines
 
 
 def main() -> None:
-    if found := problems(ROOT):
-        sys.exit("\n".join(found))
+    if lines := problems(ROOT):
+        sys.exit("\n".join(lines))
     sys.stdout.write("Stored data is read through catalog/visibility.py only.\n")
 
 

@@ -1,7 +1,7 @@
 """docs/configuration.md: a table of each service's settings, written from its settings class.
 
 python scripts/configuration.py write    write the tables, and the list of names that services know
-python scripts/configuration.py check    fail where either differs from the settings classes
+python scripts/configuration.py check    fail if either differs from the settings classes
 """
 
 import sys
@@ -45,7 +45,7 @@ BINARY_UNITS = ((1024**3, "GiB"), (1024**2, "MiB"))
 
 
 def type_text(name: str, field: FieldInfo) -> str:
-    """Type, unit and range of a setting, for people."""
+    """Type, unit and range of a setting, as text."""
     annotation = _without_optional(field.annotation)
     if get_origin(annotation) is Literal:
         return "one of " + ", ".join(_code(value) if value else "empty" for value in get_args(annotation))
@@ -58,8 +58,8 @@ def type_text(name: str, field: FieldInfo) -> str:
     unit = UNITS.get(name.rpartition("_")[2])
     kind = NUMBER_TYPES[annotation]
     bounds = [
-        f"{words} {getattr(constraint, key):g}"
-        for key, words in BOUNDS
+        f"{relation} {getattr(constraint, key):g}"
+        for key, relation in BOUNDS
         for constraint in field.metadata
         if hasattr(constraint, key)
     ]
@@ -109,7 +109,7 @@ def _cell(text: str) -> str:
 
 
 def document_text(text: str) -> str:
-    """The document with the tables as the settings classes are now.
+    """The document with tables of the current settings classes.
 
     Raises:
         ValueError: it lacks the marks around a table.
@@ -147,7 +147,7 @@ def main() -> int:
             file.write_text(text, encoding="utf-8")
         else:
             print(*differences(str(file.relative_to(ROOT)), committed, text), sep="\n")
-            print("put it right with `make configuration`")
+            print("update it with `make configuration`")
             stale += 1
     return 1 if stale else 0
 

@@ -1,10 +1,10 @@
-"""The contracts between services: OpenAPI documents out of the services, clients out of the documents.
+"""The contracts between services: OpenAPI documents of the services, and clients generated from the documents.
 
     python scripts/contracts.py openapi     write schemas/openapi/*.yaml
     python scripts/contracts.py clients     write the packages in packages/clients from them
-    python scripts/contracts.py check       fail where either is not what the code gives now
+    python scripts/contracts.py check       fail if either differs from what the code generates
 
-Names of services may follow the command. The services are imported, nothing is loaded or opened.
+Names of services may follow the command. The services are imported; no model or database is opened.
 """
 
 import argparse
@@ -19,12 +19,13 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import openapi_python_client
+import typescript_client
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +37,7 @@ STOCK_CALLS = re.compile(r"{% if parsed_responses %}\n(?:async )?def (?:sync|asy
 STOCK_TIMEOUT = "_timeout: httpx.Timeout | None = field(default=None,"
 STOCK_TIMEOUT_TEXT = "``timeout``: The maximum amount of a time a request can take. API functions will raise"
 CONNECT_SECONDS, READ_SECONDS = 10, 600
-"""Default time-outs of the clients, in seconds: a generation may be silent while it waits its turn and runs."""
+"""Default time-outs of the clients, in seconds: a generation may send nothing while it waits and runs."""
 METHODS = ("get", "put", "post", "delete", "patch", "head", "options")
 
 
@@ -77,7 +78,7 @@ SERVICES = (
 
 
 class ContractError(Exception):
-    """The document of a service cannot become a client as it is."""
+    """No client can be generated from a service's document."""
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -89,7 +90,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 
 
 def event_fields(media: dict[str, Any]) -> dict[str, str]:
-    """The request's field that asks for the events of each name: `x-event-fields`, or `stream_<name>s`."""
+    """The request field that enables the events of each name: `x-event-fields`, or `stream_<name>s`."""
     named = media.get("x-event-fields", {})
     names = [name for name in media.get("x-events", {}) if name not in ("message", "error")]
     return {name: named.get(name, f"stream_{name}s") for name in names}
@@ -103,7 +104,7 @@ def request_fields(document: dict[str, Any], operation: dict[str, Any]) -> set[s
 
 
 def current_document(service: Service) -> dict[str, Any]:
-    """The document the service's code gives now, checked for what the generator would pass over silently."""
+    """The document of the service's current code, checked for constructs that the generator ignores silently."""
     document = importlib.import_module(service.module).create_app().openapi()
     ids = Counter(operation["operationId"] for _, operation in operations(document))
     twice = [name for name, count in ids.items() if count > 1]
@@ -115,7 +116,7 @@ def current_document(service: Service) -> dict[str, Any]:
             if "text/event-stream" not in content:
                 continue
             if status != "200" or "application/json" not in content:
-                raise ContractError(f"{service.name}: {place}: events stand beside application/json in the 200 answer")
+                raise ContractError(f"{service.name}: {place}: events need application/json beside them, for 200")
             events = content["text/event-stream"].get("x-events", {})
             if "message" not in events or not all("$ref" in schema for schema in events.values()):
                 raise ContractError(f"{service.name}: {place}: x-events names the schema of each event")
@@ -136,7 +137,7 @@ def generate(service: Service, target: Path) -> None:
     document = yaml.safe_load(service.yaml.read_text())
     generated_from = copy.deepcopy(document)
     for _, operation in operations(generated_from):
-        # with it, functions would refuse a client without a secret, and a server may have none
+        # otherwise functions refuse a client without a secret, which a server may not need
         operation.pop("security", None)
         accept_index_as_text_or_number(operation.get("parameters", []))
     accept_request_index_as_text_or_number(generated_from)
@@ -197,7 +198,7 @@ def _collect_schemas(document: dict[str, Any], node: Any, names: set[str]) -> No
 
 
 def _adapt_stock_templates(templates: Path) -> None:
-    """Writes the generator's own templates with what memicos changes in them.
+    """Writes the generator's own templates with memicos' changes.
 
     Raises:
         ContractError: If a release of the generator no longer has the text that is replaced.
@@ -217,7 +218,7 @@ def _adapt_stock_templates(templates: Path) -> None:
 
 
 def _write_package_init(document: dict[str, Any], target: Path) -> None:
-    """Re-exports clients, calls, models and errors from the package, so that one import line serves."""
+    """Re-exports clients, calls, models and errors from the package, so that one import line is enough."""
     calls = {operation["operationId"]: operation["tags"][0] for _, operation in operations(document)}
     models = _exported(target / "models" / "__init__.py")
     raised = [name for name in _exported(target / "errors.py") if name[0].isupper()]
@@ -272,16 +273,16 @@ def files(folder: Path) -> dict[str, str]:
     }
 
 
-def differences(name: str, committed: str, current: str, most: int = 40) -> list[str]:
+def differences(name: str, committed: str, current: str, limit: int = 40) -> list[str]:
     lines = difflib.unified_diff(
         committed.splitlines(), current.splitlines(), f"{name} (committed)", f"{name} (now)", lineterm=""
     )
     shown = list(lines)
-    return shown if len(shown) <= most else [*shown[:most], f"… {len(shown) - most} more lines"]
+    return shown if len(shown) <= limit else [*shown[:limit], f"… {len(shown) - limit} more lines"]
 
 
 def write_client(service: Service) -> None:
-    """Brings the package up to date file by file, so that what imports it meanwhile finds it whole."""
+    """Updates the package file by file, so that it can be imported at any time."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / service.package
         generate(service, target)
@@ -295,14 +296,14 @@ def write_client(service: Service) -> None:
 
 
 def check(service: Service) -> list[str]:
-    """What differs, as lines to print; empty where document and client are up to date."""
+    """Differences, as lines to print; empty if document and client are up to date."""
     name = f"schemas/openapi/{service.document}"
     if not service.yaml.exists():
-        return [f"{name} is missing", "put it right with `make openapi clients`"]
+        return [f"{name} is missing", "write it with `make openapi clients`"]
     committed, current = service.yaml.read_text(), as_yaml(current_document(service))
     if committed != current:
         shown = differences(name, committed, current)
-        return [*shown, "the contract changed; if it should, write it down with `make openapi clients`"]
+        return [*shown, "the contract changed; if this is intended, run `make openapi clients`"]
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / service.package
         generate(service, target)
@@ -318,21 +319,44 @@ def check(service: Service) -> list[str]:
     return [
         *shown,
         f"{len(changed)} files differ: {', '.join(changed)}",
-        "put them right with `make clients`",
+        "update them with `make clients`",
     ]
+
+
+def write_typescript(services: Iterable[Service]) -> None:
+    """Write the TypeScript types of services; without Node, print that they were not written."""
+    try:
+        for service in services:
+            text = typescript_client.types(service.yaml)
+            typescript_client.file_of(service.name).write_text(text, encoding="utf-8")
+    except typescript_client.NodeError as error:
+        print(f"contracts: TYPESCRIPT WAS NOT WRITTEN, packages/clients/typescript is as before: {error}")
+
+
+def check_typescript(services: Iterable[Service]) -> list[str]:
+    """Differences in the TypeScript types; without Node, print that they were not checked."""
+    try:
+        for service in services:
+            file = typescript_client.file_of(service.name)
+            committed = file.read_text(encoding="utf-8") if file.exists() else ""
+            if committed != (current := typescript_client.types(service.yaml)):
+                shown = differences(f"typescript/{file.name}", committed, current)
+                return [*shown, "update it with `make clients`"]
+    except typescript_client.NodeError as error:
+        print(f"contracts: TYPESCRIPT WAS NOT CHECKED: {error}")
+    return []
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="OpenAPI documents and clients of the services.")
     parser.add_argument("command", choices=("openapi", "clients", "check"))
-    parser.add_argument("names", nargs="*", metavar="service", help="inference, autointerp, webapp; all without")
+    parser.add_argument("names", nargs="*", metavar="service", help="inference, autointerp or webapp; default: all")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - {service.name for service in SERVICES}:
         parser.error(f"no service {', '.join(sorted(unknown))}")
     stale = 0
-    for service in SERVICES:
-        if arguments.names and service.name not in arguments.names:
-            continue
+    services = [service for service in SERVICES if not arguments.names or service.name in arguments.names]
+    for service in services:
         try:
             if arguments.command == "openapi":
                 service.yaml.parent.mkdir(parents=True, exist_ok=True)
@@ -345,6 +369,11 @@ def main() -> int:
         except ContractError as error:
             print(f"contracts: {error}")
             return 1
+    if arguments.command == "clients":
+        write_typescript(services)
+    elif arguments.command == "check" and (lines := check_typescript(services)):
+        print("contracts: typescript:", *lines, sep="\n")
+        stale += 1
     return 1 if stale else 0
 
 

@@ -1,8 +1,8 @@
-"""Pictures of every page of a running demo, light and dark, 1280 and 390 pixels wide, to be looked at.
+"""Screenshots of every page of a running demo, light and dark, 1280 and 390 pixels wide, for visual review.
 
     python scripts/screenshots.py --out FOLDER [--webapp http://127.0.0.1:3000] [name …]
 
-Fails where a page is wider than its window or the console shows an error.
+Fails if a page is wider than its window or the console shows an error.
 """
 
 import argparse
@@ -36,7 +36,7 @@ PAGES = {
 
 
 def settle(page: Page, name: str) -> None:
-    """Wait for what a page fetches after it is there; the steer page writes a text first."""
+    """Wait until the page's later requests are complete; run a completion on the steer page first."""
     if name == "steer":
         page.get_by_role("button", name="Completion", exact=True).click()
         page.get_by_label("prompt").fill("The meeting will be held on")
@@ -52,7 +52,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--webapp", default="http://127.0.0.1:3000")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("names", nargs="*", choices=[*PAGES, []], help="all without")
+    parser.add_argument("names", nargs="*", choices=[*PAGES, []], help="pages; default: all")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     problems: list[str] = []
@@ -63,19 +63,21 @@ def main() -> int:
                 context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
                 for name in arguments.names or PAGES:
                     page = context.new_page()
-                    told: list[str] = []
-                    page.on("console", lambda message, told=told: told.append(f"{message.type}: {message.text}"))
+                    messages: list[str] = []
+                    page.on("console", lambda message, to=messages: to.append(f"{message.type}: {message.text}"))
                     page.goto(arguments.webapp + PAGES[name])
                     settle(page, name)
                     page.screenshot(path=arguments.out / f"{name}-{scheme}-{width}.png", full_page=True)
                     wide = page.evaluate("document.documentElement.scrollWidth")
                     if wide > width:
                         problems.append(f"{name} at {width}: {wide} pixels wide")
-                    problems += [f"{name}: {line}" for line in told if line.startswith("error") and name != "missing"]
+                    problems += [
+                        f"{name}: {line}" for line in messages if line.startswith("error") and name != "missing"
+                    ]
                     page.close()
                 context.close()
         browser.close()
-    print(*problems or ["nothing is too wide, no console errors"], sep="\n")
+    print(*problems or ["no page is too wide; no console errors"], sep="\n")
     return 1 if problems else 0
 
 

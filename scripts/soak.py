@@ -1,8 +1,9 @@
-"""Ask an inference server for long, by many at once, some of whom leave in the middle; then see what stays behind.
+"""Load-test an inference server with many concurrent clients, some of which disconnect, and check for leaks.
 
-`make soak`: 10,000 requests of the small model (glassllm, 0.85M parameters) and 500 of the demo's, each on a server of
-its own with tight limits. Answers have to be what they are alone; afterwards no row, thread, task or file may be left,
-and memory has to be flat. One client is stopped (SIGSTOP) in the middle of a stream, and may hold nobody up.
+`make soak`: 10,000 requests of the small model (glassllm, 0.85M parameters) and 500 of the demo's, each on a
+separate server with tight limits. Responses must equal those of single requests; afterwards no row, thread, task or
+open file may remain, and memory must not grow. One client is stopped (SIGSTOP) in the middle of a stream and must not
+delay other clients.
 """
 
 import argparse
@@ -33,17 +34,17 @@ ROOT = Path(__file__).resolve().parent.parent
 WORDS = "Alice Rabbit sat bank of the a and Queen tea Hatter said ran hole clock cat smile garden rose key".split()  # noqa: SIM905
 CLIENTS = 24
 CHECKS = 20
-"""How often memory is read."""
+"""Number of memory readings."""
 ALLOWED_GROWTH, ALLOWED_BYTES = 0.03, 24 * 2**20
-"""From the second quarter to the last; the larger of the two. What malloc keeps varies by some megabytes."""
+"""Accepted growth from the second quarter to the last, the larger of the two: malloc's reserve varies by megabytes."""
 
 THREADS_TO_COME = 2
-"""The event loop's pool for /metrics grows as far as several ask at once."""
+"""The thread pool for /metrics grows with the number of concurrent requests."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to be asked: the environment of its server, the sources of one set, and tokens of a text at most."""
+    """A model under test: its server's environment, the sources of one set, and the largest completion in tokens."""
 
     name: str
     env: dict[str, str]
@@ -54,8 +55,8 @@ class Subject:
 
 
 @dataclass
-class Left:
-    """What the server holds at some time."""
+class Resources:
+    """The server's resources at one time."""
 
     rows: float
     waiting: float
@@ -68,7 +69,7 @@ class Left:
 @dataclass
 class Report:
     answers: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     resident: list[int] = field(default_factory=list)
 
 
@@ -113,7 +114,7 @@ def server(subject: Subject) -> Iterator[tuple[str, psutil.Process]]:
         url, begun = f"http://127.0.0.1:{port}", time.monotonic()
         while not _ready(url):
             if process.poll() is not None or time.monotonic() - begun > 300:
-                sys.exit("soak: the server did not come up")
+                sys.exit("soak: the server did not start")
             time.sleep(0.2)
         yield url, psutil.Process(process.pid)
     finally:
@@ -129,7 +130,7 @@ def _ready(url: str) -> bool:
 
 
 def request(subject: Subject, draw: random.Random) -> tuple[str, dict[str, Any]]:
-    """One of all kinds, of one of many prompts."""
+    """A random request with a random prompt."""
     prompt = " ".join(draw.choices(WORDS, k=draw.randrange(2, 30)))
     source, index = draw.choice(subject.sources), draw.randrange(subject.features)
     base = {"model": subject.name, "prompt": prompt}
@@ -158,54 +159,58 @@ def request(subject: Subject, draw: random.Random) -> tuple[str, dict[str, Any]]
     )
 
 
-def spoilt(body: dict[str, Any], draw: random.Random) -> dict[str, Any]:
-    """A body that has to be refused."""
-    wrong = {"model": 7, "prompt": 7, "prompts": 7, "text": 7}
-    return draw.choice((body | {"model": "nobody's", "prompts": []}, {"source_set": "a"}, body | wrong))
+def invalid(body: dict[str, Any], draw: random.Random) -> dict[str, Any]:
+    """A body that the server has to refuse."""
+    mistyped = {"model": 7, "prompt": 7, "prompts": 7, "text": 7}
+    return draw.choice((body | {"model": "nobody's", "prompts": []}, {"source_set": "a"}, body | mistyped))
 
 
-async def polite(http: httpx.AsyncClient, path: str, body: dict[str, Any], draw: random.Random, report: Report) -> None:
-    """Reads to the end, and waits a little where the server is busy."""
-    answer = await http.post(path, json=body)
-    report.answers[str(answer.status_code)] += 1
-    if answer.status_code == 200 and body.get("stream"):
-        if "event: error" in answer.text or '"finished"' not in answer.text.rstrip().rpartition("\n\n")[2]:
-            report.wrong.append(f"a stream did not end well: {answer.text[-300:]}")
-    elif answer.status_code == 503:
-        if answer.json()["cause"] != "busy" or "retry-after" not in answer.headers:
-            report.wrong.append(f"503: {answer.text[:300]}")
+async def complete_request(
+    http: httpx.AsyncClient, path: str, body: dict[str, Any], draw: random.Random, report: Report
+) -> None:
+    """Read the response to its end; wait briefly if the server is busy."""
+    response = await http.post(path, json=body)
+    report.answers[str(response.status_code)] += 1
+    if response.status_code == 200 and body.get("stream"):
+        if "event: error" in response.text or '"finished"' not in response.text.rstrip().rpartition("\n\n")[2]:
+            report.problems.append(f"a stream did not complete: {response.text[-300:]}")
+    elif response.status_code == 503:
+        if response.json()["cause"] != "busy" or "retry-after" not in response.headers:
+            report.problems.append(f"503: {response.text[:300]}")
         await asyncio.sleep(draw.uniform(0, 0.1))
-    elif answer.status_code != 200:
-        report.wrong.append(f"{path} {answer.status_code}: {answer.text[:300]}")
+    elif response.status_code != 200:
+        report.problems.append(f"{path} {response.status_code}: {response.text[:300]}")
 
 
-async def rude(http: httpx.AsyncClient, path: str, body: dict[str, Any], draw: random.Random, report: Report) -> None:
-    """Leaves at some time, in the middle of a stream or of its own request, or sends what has to be refused."""
+async def disrupt(
+    http: httpx.AsyncClient, path: str, body: dict[str, Any], draw: random.Random, report: Report
+) -> None:
+    """Disconnect while waiting, in a stream or in the request itself, or send an invalid body."""
     way = draw.randrange(4)
     if way == 0:
         with suppress(TimeoutError):
             async with asyncio.timeout(draw.uniform(0, 0.2)):
                 await http.post(path, json=body)
-        report.answers["left"] += 1
+        report.answers["disconnected"] += 1
     elif way == 1:
-        async with http.stream("POST", path, json=body) as answer:
-            async for _ in answer.aiter_bytes(chunk_size=64):
+        async with http.stream("POST", path, json=body) as response:
+            async for _ in response.aiter_bytes(chunk_size=64):
                 if draw.random() < 0.2:
                     break
-        report.answers["left in an answer"] += 1
+        report.answers["disconnected in a response"] += 1
     elif way == 2:
         await _half_a_request(str(http.base_url), path, json.dumps(body).encode())
-        report.answers["left in its request"] += 1
+        report.answers["disconnected in a request"] += 1
     else:
-        answer = await http.post(path, json=spoilt(body, draw))
-        report.answers[f"spoilt: {answer.status_code}"] += 1
-        if answer.status_code not in (400, 422, 503):
-            report.wrong.append(f"a spoilt request of {path} was answered {answer.status_code}: {answer.text[:300]}")
+        response = await http.post(path, json=invalid(body, draw))
+        report.answers[f"invalid: {response.status_code}"] += 1
+        if response.status_code not in (400, 422, 503):
+            report.problems.append(f"an invalid request to {path} got {response.status_code}: {response.text[:300]}")
 
 
 async def _half_a_request(url: str, path: str, body: bytes) -> None:
-    place = urlsplit(url)
-    _, writer = await asyncio.open_connection(place.hostname, place.port)
+    target = urlsplit(url)
+    _, writer = await asyncio.open_connection(target.hostname, target.port)
     head = (
         f"POST {path} HTTP/1.1\r\nHost: soak\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
@@ -215,37 +220,37 @@ async def _half_a_request(url: str, path: str, body: bytes) -> None:
     await writer.wait_closed()
 
 
-async def look(http: httpx.AsyncClient, process: psutil.Process) -> Left:
+async def measure(http: httpx.AsyncClient, process: psutil.Process) -> Resources:
     text = (await http.get("/metrics")).text
-    found = {
+    metrics = {
         (sample.name.removeprefix("memicos_inference_"), *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-    waiting = sum(found["waiting", kind] for kind in ("new", "capture", "text", "answer"))
+    waiting = sum(metrics["waiting", kind] for kind in ("new", "capture", "text", "answer"))
     with process.oneshot():
-        return Left(
-            found[("rows",)],
+        return Resources(
+            metrics[("rows",)],
             waiting,
-            found[("tasks",)],
+            metrics[("tasks",)],
             process.num_threads(),
             process.num_fds(),
             process.memory_info().rss,
         )
 
 
-async def settled(http: httpx.AsyncClient, process: psutil.Process, before: Left) -> Left:
-    """As it was before, or as it is after a while; idle threads of the event loop's pool stay."""
+async def settled(http: httpx.AsyncClient, process: psutil.Process, before: Resources) -> Resources:
+    """Wait, at most 30 s, until the resources are those of `before`; idle pool threads may remain."""
     for _ in range(60):
-        now = await look(http, process)
+        now = await measure(http, process)
         if not now.rows and not now.waiting and now.tasks <= before.tasks and now.files <= before.files:
             break
         await asyncio.sleep(0.5)
-    return await look(http, process)
+    return await measure(http, process)
 
 
 async def known_answers(http: httpx.AsyncClient, subject: Subject) -> list[tuple[str, dict[str, Any], Any]]:
-    """Requests for activations with what is answered alone."""
+    """Activation requests with the responses of an idle server."""
     draw, known = random.Random(1), []
     while len(known) < 12:
         path, body = request(subject, draw)
@@ -254,39 +259,41 @@ async def known_answers(http: httpx.AsyncClient, subject: Subject) -> list[tuple
     return known
 
 
-async def ask(url: str, process: psutil.Process, subject: Subject, n: int, report: Report) -> None:
+async def run_clients(url: str, process: psutil.Process, subject: Subject, n: int, report: Report) -> None:
     from memicos_testing.json_bodies.same_json import alike
 
-    left = n
+    remaining = n
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         known = await known_answers(http, subject)
 
     async def client(number: int) -> None:
-        nonlocal left
+        nonlocal remaining
         draw = random.Random(number)
         async with httpx.AsyncClient(base_url=url, timeout=60, headers={"X-Client-ID": str(number)}) as http:
-            while left > 0:
-                left -= 1
-                if left % max(1, n // CHECKS) == 0:
+            while remaining > 0:
+                remaining -= 1
+                if remaining % max(1, n // CHECKS) == 0:
                     report.resident.append(process.memory_info().rss)
                 kind = draw.random()
                 if kind < 0.1:
-                    path, body, alone = draw.choice(known)
-                    answer = await http.post(path, json=body)
-                    report.answers[f"known: {answer.status_code}"] += 1
-                    if answer.status_code != 503 and not alike(answer.json(), alone, 1e-3, 1e-2):
-                        report.wrong.append(f"{path} of {body}: not what it is alone: {answer.text[:300]}")
+                    path, body, expected = draw.choice(known)
+                    response = await http.post(path, json=body)
+                    report.answers[f"known: {response.status_code}"] += 1
+                    if response.status_code != 503 and not alike(response.json(), expected, 1e-3, 1e-2):
+                        report.problems.append(
+                            f"{path} of {body}: differs from the single request: {response.text[:300]}"
+                        )
                 elif kind < 0.35:
-                    await rude(http, *request(subject, draw), draw, report)
+                    await disrupt(http, *request(subject, draw), draw, report)
                 else:
-                    await polite(http, *request(subject, draw), draw, report)
+                    await complete_request(http, *request(subject, draw), draw, report)
 
     await asyncio.gather(*(client(number) for number in range(CLIENTS)))
 
 
 @asynccontextmanager
 async def stopped_client(url: str, subject: Subject) -> AsyncIterator[None]:
-    """A process that reads a little of a stream of many bytes, and then is stopped; killed at the end."""
+    """A process that reads the start of a long stream and is then stopped; killed at the end."""
     body = {
         "model": subject.name,
         "prompt": "Alice sat",
@@ -316,10 +323,10 @@ async def stopped_client(url: str, subject: Subject) -> AsyncIterator[None]:
 
 
 async def streams(url: str, subject: Subject) -> float:
-    """Seconds of eight streams at once, read to their end."""
+    """Duration in seconds of eight concurrent streams."""
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
 
-        async def one(number: int) -> None:
+        async def read_stream(number: int) -> None:
             body = {
                 "model": subject.name,
                 "prompt": f"Alice {number}",
@@ -330,63 +337,63 @@ async def streams(url: str, subject: Subject) -> float:
                 "seed": random.randrange(10**6),
                 "stream": True,
             }
-            answer = await http.post("/v1/steer/completion", json=body)
-            assert answer.status_code == 200, answer.text
+            response = await http.post("/v1/steer/completion", json=body)
+            assert response.status_code == 200, response.text
 
         begun = time.perf_counter()
-        await asyncio.gather(*(one(number) for number in range(8)))
+        await asyncio.gather(*(read_stream(number) for number in range(8)))
         return time.perf_counter() - begun
 
 
 async def soak(subject: Subject, n: int) -> list[str]:
-    """What is wrong; nothing is printed of what is right but figures."""
+    """Run all checks and return the problems; print figures."""
     report = Report()
     with server(subject) as (url, process):
         async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-            await ask(url, process, subject, max(50, n // 20), Report())  # pools and caches fill
-            before = await settled(http, process, await look(http, process))
+            await run_clients(url, process, subject, max(50, n // 20), Report())  # warm-up: fills pools and caches
+            before = await settled(http, process, await measure(http, process))
             begun = time.monotonic()
-            await ask(url, process, subject, n, report)
+            await run_clients(url, process, subject, n, report)
             seconds = time.monotonic() - begun
             after = await settled(http, process, before)
-            free = statistics.median([await streams(url, subject) for _ in range(3)])
+            alone = statistics.median([await streams(url, subject) for _ in range(3)])
             async with stopped_client(url, subject):
-                held = statistics.median([await streams(url, subject) for _ in range(3)])
+                beside_stopped = statistics.median([await streams(url, subject) for _ in range(3)])
             end = await settled(http, process, before)
-    each = ", ".join(f"{name}: {count}" for name, count in sorted(report.answers.items()))
-    print(f"{subject.name}: {n} requests in {seconds:.0f} s ({each})")
+    counts = ", ".join(f"{name}: {count}" for name, count in sorted(report.answers.items()))
+    print(f"{subject.name}: {n} requests in {seconds:.0f} s ({counts})")
     middle = statistics.median(report.resident[len(report.resident) // 4 : len(report.resident) // 2])
     last = statistics.median(report.resident[-len(report.resident) // 4 :])
     print(f"memory {middle / 2**20:.0f} MiB in the second quarter, {last / 2**20:.0f} MiB in the last")
     print(f"before: {before}\nafter:  {after}\nend:    {end}")
-    print(f"8 streams {free:.2f} s; beside a stopped client {held:.2f} s", flush=True)
-    wrong = list(report.wrong)
+    print(f"8 streams {alone:.2f} s; beside a stopped client {beside_stopped:.2f} s", flush=True)
+    problems = list(report.problems)
     if last - middle > max(ALLOWED_GROWTH * middle, ALLOWED_BYTES):
-        wrong.append(f"memory grew by {(last - middle) / 2**20:.0f} MiB")
+        problems.append(f"memory grew by {(last - middle) / 2**20:.0f} MiB")
     for name, now in (("after", after), ("end", end)):
         if now.rows or now.waiting or now.tasks > before.tasks or now.files > before.files:
-            wrong.append(f"left behind: {name} {now}, before {before}")
+            problems.append(f"leak: {name} {now}, before {before}")
         if now.threads > before.threads + THREADS_TO_COME:
-            wrong.append(f"threads: {now.threads}, {before.threads} before")
-    if held > 2 * free + 1:
-        wrong.append("a stopped client holds others up")
-    return wrong
+            problems.append(f"threads: {now.threads}, {before.threads} before")
+    if beside_stopped > 2 * alone + 1:
+        problems.append("a stopped client delays others")
+    return problems
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", type=int, default=10_000, help="requests of the small model")
-    parser.add_argument("--demo", type=int, default=500, help="requests of the demo's model")
-    given = parser.parse_args()
-    wrong: list[str] = []
+    parser.add_argument("--small", type=int, default=10_000, help="number of requests to the small model")
+    parser.add_argument("--demo", type=int, default=500, help="number of requests to the demo's model")
+    arguments = parser.parse_args()
+    problems: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        if given.small:
-            wrong += asyncio.run(soak(small_subject(Path(folder)), given.small))
-        if given.demo:
-            wrong += asyncio.run(soak(demo_subject(), given.demo))
-    if wrong:
-        sys.exit("\n".join([f"{len(wrong)} wrong:", *wrong[:20]]))
-    print("Nothing is left behind.")
+        if arguments.small:
+            problems += asyncio.run(soak(small_subject(Path(folder)), arguments.small))
+        if arguments.demo:
+            problems += asyncio.run(soak(demo_subject(), arguments.demo))
+    if problems:
+        sys.exit("\n".join([f"{len(problems)} problems:", *problems[:20]]))
+    print("No leaks.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A real Chromium. Where none is installed, tests that need it are skipped aloud.
+"""A real Chromium, and Node. If one is not installed, tests that need it are skipped and reported.
 
 page         a fresh page of the module's Chromium, 1280 wide; what it logs as an error, such as a violation of the
              content security policy, fails the test at its end
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import typescript_client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -21,7 +22,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
             if CHROMIUM is None:
                 reason = "no Chromium is installed: apt-get install chromium"
-                item.add_marker(pytest.mark.skip(reason=reason))  # noqa: TID251 (counted aloud; CI installs one)
+                item.add_marker(pytest.mark.skip(reason=reason))  # noqa: TID251 (reported; CI installs one)
+        if "typescript_package" in getattr(item, "fixturenames", ()) and typescript_client.node_major() is None:
+            reason = "no Node is installed: apt-get install nodejs npm"
+            item.add_marker(pytest.mark.skip(reason=reason))  # noqa: TID251 (reported; CI installs one)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +45,7 @@ def watched(browser: Browser) -> Iterator[Watched]:
     problems: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
-        # an answer of an error status is logged by the browser too; whether it is right, each test says itself
+        # the browser also logs responses with an error status; each test checks these itself
         if message.type == "error" and "Failed to load resource" not in message.text:
             problems.append(message.text)
 

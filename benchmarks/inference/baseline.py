@@ -1,7 +1,7 @@
-"""What these benchmarks share: the bare computation, the server in a process of its own, and fresh prompts.
+"""Shared by these benchmarks: the baseline computation, a server in its own process, and prompts.
 
-The floor is plain transformers (sdpa, float32) cut after the last needed layer, bare encodes in torch, and
-`transformers.generate`; no library of ours.
+The baseline is plain transformers (sdpa, float32) cut after the last needed layer, SAE encodes in plain torch, and
+`transformers.generate`. It uses no code of memicos.
 """
 
 import json
@@ -31,32 +31,35 @@ NAME = "smollm2-135m-it"
 MODEL = ROOT / ".data/models" / NAME
 SOURCES = {7: "7-res-4k", 15: "15-res-4k", 23: "23-res-4k"}
 LAYERS = {"single": [15], "all": list(SOURCES)}
-"""What each kind of request needs."""
+"""Layers of the sources that each kind of capture request reads."""
 ENV_FILE = ROOT / f".env.inference.{NAME}.res-4k"
-WRITTEN = 32
-"""Tokens of a steered text."""
+STEERED_TOKENS = 32
+"""Tokens of a steered completion."""
 NO_CACHES = {"INFERENCE_TEXT_CACHE_BYTES": "0", "INFERENCE_RESIDUAL_CACHE_BYTES": "0"}
 
 
-def single(text: str, draw: random.Random) -> tuple[str, dict[str, Any]]:
-    body = {"model": NAME, "prompt": text, "source": SOURCES[15], "index": draw.randrange(4096)}
+def single_request(text: str, generator: random.Random) -> tuple[str, dict[str, Any]]:
+    body = {"model": NAME, "prompt": text, "source": SOURCES[15], "index": generator.randrange(4096)}
     return "/v1/activation/single", body
 
 
-def strongest(text: str, draw: random.Random) -> tuple[str, dict[str, Any]]:
+def all_request(text: str, generator: random.Random) -> tuple[str, dict[str, Any]]:
     return "/v1/activation/all", {"model": NAME, "prompt": text, "source_set": "res-4k", "num_results": 25}
 
 
-def steered(text: str, draw: random.Random) -> tuple[str, dict[str, Any]]:
-    feature = {"model": NAME, "source": SOURCES[15], "index": draw.randrange(4096), "strength": 100}
+def steer_request(text: str, generator: random.Random) -> tuple[str, dict[str, Any]]:
+    feature = {"model": NAME, "source": SOURCES[15], "index": generator.randrange(4096), "strength": 100}
     body = {"model": NAME, "prompt": text, "types": ["STEERED", "DEFAULT"], "features": [feature], "temperature": 0}
-    return "/v1/steer/completion", body | {"n_completion_tokens": WRITTEN, "seed": draw.randrange(10**6)}
+    return "/v1/steer/completion", body | {"n_completion_tokens": STEERED_TOKENS, "seed": generator.randrange(10**6)}
 
 
-KINDS = {"single": single, "all": strongest, "steer": steered}
+KINDS = {"single": single_request, "all": all_request, "steer": steer_request}
+"""Builders of a request (path, body) from a prompt and a random generator, by kind."""
 
 
-class Floor:
+class Baseline:
+    """The demo's model in plain transformers and its SAEs as plain tensors."""
+
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
         self.tokenizer = AutoTokenizer.from_pretrained(MODEL)
@@ -64,12 +67,12 @@ class Floor:
         self.model = model.eval().to(device)
         self.blocks = list(self.model.model.layers)
         self.saes = {
-            layer: {name: value.float().to(device) for name, value in load_file(weights(layer)).items()}
+            layer: {name: value.float().to(device) for name, value in load_file(weights_file(layer)).items()}
             for layer in SOURCES
         }
 
-    def padded(self, texts: Sequence[str], side: str = "right") -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids after BOS and mask (B, T)."""
+    def tokenize(self, texts: Sequence[str], side: str = "right") -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids with BOS in front, and attention mask, both (B, T), padded on `side`."""
         bos: Any = self.tokenizer.bos_token_id
         rows = [[bos, *self.tokenizer(text, add_special_tokens=False)["input_ids"]] for text in texts]
         longest = max(map(len, rows))
@@ -80,62 +83,64 @@ class Floor:
         return torch.tensor(ids, device=self.device), torch.tensor(mask, device=self.device)
 
     @torch.inference_mode()
-    def read(self, texts: Sequence[str], layers: Sequence[int]) -> list[torch.Tensor]:
-        """Feature values (B, T, F) of each layer's source, in one batch."""
-        ids, mask = self.padded(texts)
+    def encode_prompts(self, texts: Sequence[str], layers: Sequence[int]) -> list[torch.Tensor]:
+        """Feature values (B, T, F) of the source of each layer, from one forward pass."""
+        ids, mask = self.tokenize(texts)
         self.model.model.layers = torch.nn.ModuleList(self.blocks[: max(layers) + 1])
-        found: dict[int, torch.Tensor] = {}
+        captured: dict[int, torch.Tensor] = {}
 
-        def keep(layer: int) -> Callable[..., None]:
+        def store(layer: int) -> Callable[..., None]:
             def hook(_module: object, _inputs: object, output: torch.Tensor | tuple[torch.Tensor]) -> None:
-                found[layer] = output if isinstance(output, torch.Tensor) else output[0]
+                captured[layer] = output if isinstance(output, torch.Tensor) else output[0]
 
             return hook
 
-        handles = [self.blocks[layer].register_forward_hook(keep(layer)) for layer in layers]
+        handles = [self.blocks[layer].register_forward_hook(store(layer)) for layer in layers]
         self.model.model(input_ids=ids, attention_mask=mask if len(texts) > 1 else None, use_cache=False)
         for handle in handles:
             handle.remove()
-        values = [self.encode(layer, found[layer]) for layer in layers]
-        self.finish()
+        values = [self.encode(layer, captured[layer]) for layer in layers]
+        self.synchronize()
         return values
 
     def encode(self, layer: int, hidden: torch.Tensor) -> torch.Tensor:
         sae = self.saes[layer]
-        before = hidden @ sae["W_enc"] + sae["b_enc"]
-        return torch.relu(before) * (before > sae["threshold"])
+        pre_activations = hidden @ sae["W_enc"] + sae["b_enc"]
+        return torch.relu(pre_activations) * (pre_activations > sae["threshold"])
 
     @torch.inference_mode()
-    def write(self, texts: Sequence[str], n_tokens: int = WRITTEN) -> tuple[int, int]:
-        """`transformers.generate`, greedy: steps, and tokens of all rows."""
+    def generate(self, texts: Sequence[str], n_tokens: int = STEERED_TOKENS) -> tuple[int, int]:
+        """Run `transformers.generate`, greedy. Returns the number of steps, and of the new tokens of all rows."""
         self.model.model.layers = torch.nn.ModuleList(self.blocks)
-        ids, mask = self.padded(texts, side="left")
-        found = self.model.generate(ids, attention_mask=mask, max_new_tokens=n_tokens, do_sample=False)
-        self.finish()
-        return found.shape[1] - ids.shape[1], found[:, ids.shape[1] :].numel()
+        ids, mask = self.tokenize(texts, side="left")
+        output = self.model.generate(ids, attention_mask=mask, max_new_tokens=n_tokens, do_sample=False)
+        self.synchronize()
+        return output.shape[1] - ids.shape[1], output[:, ids.shape[1] :].numel()
 
-    def finish(self) -> None:
+    def synchronize(self) -> None:
         if self.device.startswith("cuda"):
             torch.cuda.synchronize()
 
 
-def folder(layer: int) -> Path:
+def source_folder(layer: int) -> Path:
     return ROOT / "demo/sources" / SOURCES[layer]
 
 
-def weights(layer: int) -> Path:
-    return folder(layer) / "sae_weights.safetensors"
+def weights_file(layer: int) -> Path:
+    return source_folder(layer) / "sae_weights.safetensors"
 
 
 @dataclass
 class Server:
+    """A running server, and the seconds from its start until it was ready."""
+
     url: str
     process: psutil.Process
     start_seconds: float
 
     @property
-    def resident(self) -> int:
-        """Bytes."""
+    def resident_bytes(self) -> int:
+        """Resident memory of the process in bytes."""
         return self.process.memory_info().rss
 
 
@@ -143,11 +148,14 @@ class Server:
 def server(
     device: str = "cpu", env: dict[str, str] | None = None, root: Path = ROOT, python: Path = Path(sys.executable)
 ) -> Iterator[Server]:
-    """A ready server of the checkout `root`: the demo's model and sources, caches off unless `env` sets them."""
+    """Run the server of the checkout `root` on the demo's model and sources, without caches unless `env` sets them.
+
+    Yields it once it is ready; stops it at the end.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    begun = time.perf_counter()
+    start = time.perf_counter()
     process = subprocess.Popen(
         [python, "-m", "memicos_inference", "--env-file", str(root / ENV_FILE.name)],
         cwd=root,
@@ -157,10 +165,12 @@ def server(
     url = f"http://127.0.0.1:{port}"
     try:
         while not _ready(url):
-            if process.poll() is not None or time.perf_counter() - begun > 300:
-                sys.exit("the server did not come up; run it alone to see why: make demo, then docs/inference.md")
+            if process.poll() is not None or time.perf_counter() - start > 300:
+                sys.exit(
+                    "the server did not become ready within 300 s; run it alone to see its log (docs/inference.md)"
+                )
             time.sleep(0.2)
-        yield Server(url, psutil.Process(process.pid), time.perf_counter() - begun)
+        yield Server(url, psutil.Process(process.pid), time.perf_counter() - start)
     finally:
         process.terminate()
         process.wait(30)
@@ -174,52 +184,55 @@ def _ready(url: str) -> bool:
 
 
 def prompts(tokenizer: Any, tokens: int, seed: int) -> Iterator[str]:
-    """Texts of about `tokens` tokens, each another window of the shipped corpus."""
+    """Yield texts of about `tokens` tokens: random windows of the demo's corpus."""
     contexts = pq.read_table(ROOT / "demo/dataset/corpus/contexts-00000.parquet", columns=["token_ids"])
     ids = [token for context in contexts.column(0).to_pylist() for token in context[1:]]
-    draw = random.Random(seed)
+    generator = random.Random(seed)
     while True:
-        start = draw.randrange(len(ids) - tokens)
-        yield tokenizer.decode(ids[start : start + tokens])
+        first = generator.randrange(len(ids) - tokens)
+        yield tokenizer.decode(ids[first : first + tokens])
 
 
-def seconds(work: Callable[..., object], *arguments: object) -> float:
-    begun = time.perf_counter()
-    work(*arguments)
-    return time.perf_counter() - begun
+def seconds(function: Callable[..., object], *args: object) -> float:
+    """Seconds that a call takes."""
+    start = time.perf_counter()
+    function(*args)
+    return time.perf_counter() - start
 
 
 @dataclass
 class Rounds:
-    """Samples of the floor and of ours that were taken in turn, three rounds of them."""
+    """Pairs of seconds (baseline, server), measured alternately, in three rounds."""
 
     samples: list[list[tuple[float, float]]] = field(default_factory=list)
 
     def median(self) -> tuple[float, float]:
-        """Of the medians of each round."""
-        each = [[statistics.median(column) for column in zip(*one, strict=True)] for one in self.samples]
-        floor, ours = (statistics.median(column) for column in zip(*each, strict=True))
-        return floor, ours
+        """Median over the rounds of the medians of each round: (baseline, server)."""
+        medians = [[statistics.median(column) for column in zip(*pairs, strict=True)] for pairs in self.samples]
+        baseline, server = (statistics.median(column) for column in zip(*medians, strict=True))
+        return baseline, server
 
 
-def in_turn(floor: Callable[[], float], ours: Callable[[], float], number: int, warm: int = 2) -> Rounds:
-    """`number` samples of each a round, the first `warm` of them thrown away."""
+def alternate(baseline: Callable[[], float], server: Callable[[], float], number: int, warm_up: int = 2) -> Rounds:
+    """Three rounds of `number` alternate samples of each, after `warm_up` that are discarded."""
     rounds = Rounds()
     for _ in range(3):
-        pairs = [(floor(), ours()) for _ in range(number + warm)]
-        rounds.samples.append(pairs[warm:])
+        pairs = [(baseline(), server()) for _ in range(number + warm_up)]
+        rounds.samples.append(pairs[warm_up:])
     return rounds
 
 
-def arguments(description: str | None, **more: Any) -> Namespace:
+def parse_args(description: str | None, **options: dict[str, Any]) -> Namespace:
+    """Arguments of a benchmark: --device, --raw and `options`, by name with their argparse settings."""
     parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu", help="of floor and server: cpu, cuda")
+    parser.add_argument("--device", default="cpu", help="of baseline and server: cpu, cuda")
     parser.add_argument("--raw", type=Path, help="write every sample here, as JSON")
-    for name, options in more.items():
-        parser.add_argument(f"--{name}", **options)
+    for name, settings in options.items():
+        parser.add_argument(f"--{name}", **settings)
     return parser.parse_args()
 
 
-def keep(raw: Path | None, samples: object) -> None:
+def save_samples(raw: Path | None, samples: object) -> None:
+    """Write the samples as JSON where --raw was given."""
     if raw:
         raw.write_text(json.dumps(samples))

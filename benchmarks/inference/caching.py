@@ -1,30 +1,43 @@
-"""What the two caches save: a strength that moves on one prompt, and feature after feature of one prompt.
+"""Time saved by the two caches: steering one prompt at several strengths, and several features of one prompt.
 
-A server with caches and one without answer in turn; three rounds, medians.
+Prints for each the median time of a request at a server without caches and at one with them, and their ratio.
+Requests alternate between the two servers, in three rounds.
 """
 
 import random
 from collections.abc import Callable
 
 import httpx
-from baseline import NO_CACHES, WRITTEN, Floor, arguments, in_turn, keep, prompts, seconds, server, single, steered
+from baseline import (
+    NO_CACHES,
+    STEERED_TOKENS,
+    Baseline,
+    alternate,
+    parse_args,
+    prompts,
+    save_samples,
+    seconds,
+    server,
+    single_request,
+    steer_request,
+)
 
 
 def main() -> None:
-    given = arguments(__doc__)
-    texts, draw, raw = prompts(Floor().tokenizer, 64, seed=3), random.Random(0), {}
-    on = dict.fromkeys(NO_CACHES, str(256 * 2**20))
-    with server(given.device) as without, server(given.device, on) as cached:
+    args = parse_args(__doc__)
+    texts, generator, samples = prompts(Baseline().tokenizer, 64, seed=3), random.Random(0), {}
+    caches = dict.fromkeys(NO_CACHES, str(256 * 2**20))
+    with server(args.device) as uncached, server(args.device, caches) as cached:
 
-        def slider(url: str) -> Callable[[], float]:
-            """Seconds of one strength among several on one prompt, the first left out."""
+        def several_strengths(url: str) -> Callable[[], float]:
+            """Seconds of a steer request at the next of several strengths on one prompt; the first is not timed."""
             strengths = iter(())
             body: dict[str, object] = {}
 
-            def moved() -> float:
+            def sample() -> float:
                 nonlocal strengths, body
                 if (strength := next(strengths, None)) is None:
-                    path, body = steered(next(texts), draw)
+                    path, body = steer_request(next(texts), generator)
                     body |= {"seed": 1}
                     client.post(url + path, json=body).raise_for_status()
                     strengths = iter((20, 40, 60, 80, 120))
@@ -32,27 +45,31 @@ def main() -> None:
                 body["features"] = [body["features"][0] | {"strength": strength}]  # pyright: ignore[reportIndexIssue]
                 return seconds(lambda: client.post(f"{url}/v1/steer/completion", json=body).raise_for_status())
 
-            return moved
+            return sample
 
-        def another_feature(url: str) -> Callable[[], float]:
+        def several_features(url: str) -> Callable[[], float]:
+            """Seconds of a request for a random feature of one prompt."""
             text = next(texts)
 
-            def asked() -> float:
-                path, body = single(text, draw)
+            def sample() -> float:
+                path, body = single_request(text, generator)
                 return seconds(lambda: client.post(url + path, json=body).raise_for_status())
 
-            return asked
+            return sample
 
         with httpx.Client(timeout=300) as client:
-            for what, work, number in (
-                (f"a strength that moves, {WRITTEN} tokens", slider, 5),
-                ("another feature of a prompt of 64 tokens", another_feature, 10),
+            for title, make_sample, number in (
+                (f"another strength on the same prompt, {STEERED_TOKENS} tokens", several_strengths, 5),
+                ("another feature of a prompt of 64 tokens", several_features, 10),
             ):
-                rounds = in_turn(work(without.url), work(cached.url), number, warm=1)
-                raw[what] = rounds.samples
+                rounds = alternate(make_sample(uncached.url), make_sample(cached.url), number, warm_up=1)
+                samples[title] = rounds.samples
                 slow, fast = rounds.median()
-                print(f"{what}: {1000 * slow:.0f} ms, kept {1000 * fast:.0f} ms, {fast / slow:.2f}x", flush=True)
-    keep(given.raw, raw)
+                print(
+                    f"{title}: without cache {1000 * slow:.0f} ms, with {1000 * fast:.0f} ms, {fast / slow:.2f}x",
+                    flush=True,
+                )
+    save_samples(args.raw, samples)
 
 
 if __name__ == "__main__":

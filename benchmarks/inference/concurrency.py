@@ -1,6 +1,8 @@
-"""Many clients at once: requests a second against plain torch in batches of 16, and streams beside captures.
+"""Many clients at once: requests per second against plain torch in batches of 16, and streams during captures.
 
-The clients are another process, over loopback. Floor and server take turns; fresh prompts and features every time.
+Prints for each kind of request the rates of baseline and server and their ratio, then for two streams that run during
+captures the gaps between their frames and the latency of /health. The clients run in another process, over loopback;
+measurements of baseline and server alternate; every request has a new prompt and feature.
 """
 
 import argparse
@@ -11,109 +13,126 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
-from baseline import KINDS, LAYERS, WRITTEN, Floor, arguments, keep, prompts, seconds, server, single, steered
+from baseline import (
+    KINDS,
+    LAYERS,
+    STEERED_TOKENS,
+    Baseline,
+    parse_args,
+    prompts,
+    save_samples,
+    seconds,
+    server,
+    single_request,
+    steer_request,
+)
 
-CLIENTS, WRITERS, WORDS, ASKED, LARGE = 16, 8, 64, 128, 4
+CAPTURE_CLIENTS, STEER_CLIENTS = 16, 8
+PROMPT_TOKENS, REQUESTS = 64, 128
+STREAM_SECONDS = 40
+LARGE_PROMPTS = 4
+"""Prompts of a request to /v1/activation/raw whose response has about 80 MiB."""
 
 
-async def asked(url: str, kind: str, clients: int, texts: list[str], seed: int) -> dict[str, Any]:
-    """Each client asks one after another until there are no more texts."""
-    draw, left, latencies, tokens = random.Random(seed), list(texts), [], 0
+async def send_requests(url: str, kind: str, clients: int, texts: list[str], seed: int) -> dict[str, Any]:
+    """Send one request for each text, `clients` at a time: seconds in all, latencies, and generated tokens."""
+    generator, remaining, latencies, tokens = random.Random(seed), list(texts), [], 0
 
     async def client() -> None:
         nonlocal tokens
         async with httpx.AsyncClient(base_url=url, timeout=600) as http:
-            while left:
-                path, body = KINDS[kind](left.pop(), draw)
-                begun = time.perf_counter()
-                answer = await http.post(path, json=body)
-                answer.raise_for_status()
-                latencies.append(time.perf_counter() - begun)
+            while remaining:
+                path, body = KINDS[kind](remaining.pop(), generator)
+                start = time.perf_counter()
+                response = await http.post(path, json=body)
+                response.raise_for_status()
+                latencies.append(time.perf_counter() - start)
                 if kind == "steer":
-                    tokens += sum(len(one["token_ids"]) for one in answer.json()["outputs"])
+                    tokens += sum(len(output["token_ids"]) for output in response.json()["outputs"])
 
-    begun = time.perf_counter()
+    start = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(clients)))
-    return {"seconds": time.perf_counter() - begun, "latencies": latencies, "tokens": tokens}
+    return {"seconds": time.perf_counter() - start, "latencies": latencies, "tokens": tokens}
 
 
-async def beside(url: str, texts: list[str], seconds: float) -> dict[str, Any]:
-    """16 clients capture while two streams are read: gaps between a stream's frames, and how long /health takes.
+async def stream_during_captures(url: str, texts: list[str], seconds: float) -> dict[str, Any]:
+    """Gaps between the frames of two streams, and latencies of /health, while 16 clients capture.
 
-    In the last quarter one of them asks for answers of a hundred megabytes as well.
+    In the last quarter of `seconds` one client requests responses of about 80 MiB as well; `large` has its figures.
     """
-    draw, ended, gaps, healths, captures = random.Random(0), asyncio.Event(), [], [], 0
-    large: dict[str, Any] = {"gaps": [], "healths": [], "bytes": 0, "answers": 0}
-    large_begun = asyncio.Event()
+    generator, ended, gaps, healths, captures = random.Random(0), asyncio.Event(), [], [], 0
+    large: dict[str, Any] = {"gaps": [], "healths": [], "bytes": 0, "responses": 0}
+    large_started = asyncio.Event()
 
     async def capture() -> None:
         nonlocal captures
         async with httpx.AsyncClient(base_url=url, timeout=600) as http:
             while not ended.is_set():
-                path, body = single(draw.choice(texts), draw)
+                path, body = single_request(generator.choice(texts), generator)
                 (await http.post(path, json=body)).raise_for_status()
                 captures += 1
 
     async def stream() -> None:
         async with httpx.AsyncClient(base_url=url, timeout=600) as http:
             while not ended.is_set():
-                path, body = steered(draw.choice(texts), draw)
+                path, body = steer_request(generator.choice(texts), generator)
                 body |= {"stream": True, "n_completion_tokens": 64}
                 last = None
-                async with http.stream("POST", path, json=body) as answer:
-                    async for line in answer.aiter_lines():
+                async with http.stream("POST", path, json=body) as response:
+                    async for line in response.aiter_lines():
                         if line.startswith("data: "):
                             now = time.perf_counter()
-                            into = large["gaps"] if large_begun.is_set() else gaps
-                            into.extend([now - last] if last is not None else [])
+                            samples = large["gaps"] if large_started.is_set() else gaps
+                            samples.extend([now - last] if last is not None else [])
                             last = now
 
     async def health() -> None:
         async with httpx.AsyncClient(base_url=url, timeout=60) as http:
             while not ended.is_set():
-                begun = time.perf_counter()
+                start = time.perf_counter()
                 await http.get("/health")
-                (large["healths"] if large_begun.is_set() else healths).append(time.perf_counter() - begun)
+                (large["healths"] if large_started.is_set() else healths).append(time.perf_counter() - start)
                 await asyncio.sleep(0.05)
 
-    tasks = [asyncio.create_task(one) for one in (*(capture() for _ in range(CLIENTS)), stream(), stream(), health())]
+    clients = (*(capture() for _ in range(CAPTURE_CLIENTS)), stream(), stream(), health())
+    tasks = [asyncio.create_task(client) for client in clients]
     await asyncio.sleep(0.75 * seconds)
-    captured = captures / (0.75 * seconds)
-    large_begun.set()
+    captures_per_second = captures / (0.75 * seconds)
+    large_started.set()
     async with httpx.AsyncClient(base_url=url, timeout=600) as http:
-        until = time.perf_counter() + 0.25 * seconds
-        while time.perf_counter() < until:
-            # read as it comes, so that this process answers its own clock
-            body = {"prompts": texts[:LARGE], "type": "all_tokens"}
-            async with http.stream("POST", "/v1/activation/raw", json=body) as answer:
-                large["bytes"] = sum([len(part) async for part in answer.aiter_bytes()])
-            large["answers"] += 1
+        deadline = time.perf_counter() + 0.25 * seconds
+        while time.perf_counter() < deadline:
+            # read in chunks: parsing it whole would delay the other clients, which share this event loop
+            body = {"prompts": texts[:LARGE_PROMPTS], "type": "all_tokens"}
+            async with http.stream("POST", "/v1/activation/raw", json=body) as response:
+                large["bytes"] = sum([len(chunk) async for chunk in response.aiter_bytes()])
+            large["responses"] += 1
     ended.set()
     await asyncio.gather(*tasks)
-    return {"gaps": gaps, "healths": healths, "captures": captured, "large": large}
+    return {"gaps": gaps, "healths": healths, "captures": captures_per_second, "large": large}
 
 
-def in_its_own_process(*arguments: str, texts: list[str]) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--client", *arguments]
-    done = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+def run_clients(*args: str, texts: list[str]) -> dict[str, Any]:
+    """Result of `send_requests` or `stream_during_captures` in a process of its own."""
+    command = [sys.executable, __file__, "--client", *args]
+    process = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True, check=True)
+    return json.loads(process.stdout)
 
 
-def captured(floor: Floor, texts: list[str], layers: list[int]) -> float:
-    """Prompts a second in batches of 16, padded on the right."""
+def captures_per_second(baseline: Baseline, texts: list[str], layers: list[int]) -> float:
+    """Prompts per second of the baseline in batches of 16, padded on the right."""
     batches = [texts[first : first + 16] for first in range(0, len(texts), 16)]
-    return len(texts) / sum(seconds(floor.read, batch, layers) for batch in batches)
+    return len(texts) / sum(seconds(baseline.encode_prompts, batch, layers) for batch in batches)
 
 
-def generated(floor: Floor, texts: list[str]) -> float:
-    """Tokens a second of `transformers.generate` in one batch."""
-    begun = time.perf_counter()
-    _, written = floor.write(texts)
-    return written / (time.perf_counter() - begun)
+def tokens_per_second(baseline: Baseline, texts: list[str]) -> float:
+    """Tokens per second of `transformers.generate` in one batch."""
+    start = time.perf_counter()
+    _, n_tokens = baseline.generate(texts)
+    return n_tokens / (time.perf_counter() - start)
 
 
 def quantile(samples: list[float], share: float) -> float:
@@ -121,62 +140,75 @@ def quantile(samples: list[float], share: float) -> float:
 
 
 def main() -> None:
-    given = arguments(__doc__, client={"nargs": "+", "help": argparse.SUPPRESS})
-    if given.client:
-        url, kind, clients, seed = given.client
+    args = parse_args(__doc__, client={"nargs": "+", "help": argparse.SUPPRESS})
+    if args.client:
+        url, kind, clients, seed = args.client
         texts = json.load(sys.stdin)
-        work: Callable[..., Awaitable[dict[str, Any]]] = beside if kind == "beside" else asked
-        values = (url, texts, float(clients)) if kind == "beside" else (url, kind, int(clients), texts, int(seed))
-        print(json.dumps(asyncio.run(work(*values))))  # pyright: ignore[reportArgumentType]
+        if kind == "streams":
+            result = asyncio.run(stream_during_captures(url, texts, STREAM_SECONDS))
+        else:
+            result = asyncio.run(send_requests(url, kind, int(clients), texts, int(seed)))
+        print(json.dumps(result))
         return
-    floor, raw = Floor(given.device), []
-    with server(given.device) as served:
+    baseline, samples = Baseline(args.device), []
+    with server(args.device) as served:
         url = served.url
         for kind, layers in LAYERS.items():
-            texts = prompts(floor.tokenizer, WORDS, seed=len(kind))
+            texts = prompts(baseline.tokenizer, PROMPT_TOKENS, seed=len(kind))
             rounds = []
-            # sources are loaded, and compared with their records, when they are first used
-            in_its_own_process(url, kind, "1", "0", texts=[next(texts) for _ in range(2)])
+            # the first use of a source loads it and compares it with its record
+            run_clients(url, kind, "1", "0", texts=[next(texts) for _ in range(2)])
             for number in range(3):
-                asked_for = [next(texts) for _ in range(ASKED)]
-                bare = captured(floor, asked_for, layers)
-                found = in_its_own_process(url, kind, str(CLIENTS), str(number), texts=asked_for)
-                rounds.append((bare, ASKED / found["seconds"]))
-                raw.append({"kind": kind, "floor": bare, **found})
-            bottom, ours = (statistics.median(column) for column in zip(*rounds, strict=True))
+                batch = [next(texts) for _ in range(REQUESTS)]
+                baseline_rate = captures_per_second(baseline, batch, layers)
+                result = run_clients(url, kind, str(CAPTURE_CLIENTS), str(number), texts=batch)
+                rounds.append((baseline_rate, REQUESTS / result["seconds"]))
+                samples.append({"kind": kind, "baseline": baseline_rate, **result})
+            baseline_rate, rate = (statistics.median(column) for column in zip(*rounds, strict=True))
             print(
-                f"{kind}, {CLIENTS} clients: floor {bottom:.1f}/s, served {ours:.1f}/s, {ours / bottom:.2f}x",
+                f"{kind}, {CAPTURE_CLIENTS} clients: baseline {baseline_rate:.1f}/s, server {rate:.1f}/s, "
+                f"{rate / baseline_rate:.2f}x",
                 flush=True,
             )
         rounds = []
         for number in range(3):
-            texts = prompts(floor.tokenizer, 16, seed=number)
-            asked_for = [next(texts) for _ in range(16)]
-            bare = generated(floor, asked_for)
-            many = in_its_own_process(url, "steer", str(WRITERS), "1", texts=asked_for)
-            one = in_its_own_process(url, "steer", "1", "2", texts=asked_for[:2])
-            rounds.append((bare, many["tokens"] / many["seconds"], one["tokens"] / one["seconds"]))
-            raw.append({"kind": "steer", "floor": bare, "many": many, "one": one})
-        bottom, many, one = (statistics.median(column) for column in zip(*rounds, strict=True))
+            texts = prompts(baseline.tokenizer, 16, seed=number)
+            batch = [next(texts) for _ in range(16)]
+            baseline_rate = tokens_per_second(baseline, batch)
+            concurrent = run_clients(url, "steer", str(STEER_CLIENTS), "1", texts=batch)
+            sequential = run_clients(url, "steer", "1", "2", texts=batch[:2])
+            rounds.append(
+                (
+                    baseline_rate,
+                    concurrent["tokens"] / concurrent["seconds"],
+                    sequential["tokens"] / sequential["seconds"],
+                )
+            )
+            samples.append(
+                {"kind": "steer", "baseline": baseline_rate, "concurrent": concurrent, "sequential": sequential}
+            )
+        baseline_rate, rate, sequential_rate = (statistics.median(column) for column in zip(*rounds, strict=True))
         print(
-            f"steering, {WRITERS} clients, STEERED and DEFAULT, {WRITTEN} tokens: floor {bottom:.1f} tokens/s, served "
-            f"{many:.1f}, {many / bottom:.2f}x; one by one {one:.1f}, {many / one:.2f}x",
+            f"steering, {STEER_CLIENTS} clients, STEERED and DEFAULT, {STEERED_TOKENS} tokens: baseline "
+            f"{baseline_rate:.1f} tokens/s, server {rate:.1f}, {rate / baseline_rate:.2f}x; one client "
+            f"{sequential_rate:.1f}, {rate / sequential_rate:.2f}x",
             flush=True,
         )
-        texts = prompts(floor.tokenizer, WORDS, seed=9)
-        found = in_its_own_process(url, "beside", "40", "0", texts=[next(texts) for _ in range(400)])
-        raw.append({"kind": "beside", **found})
-        large = found["large"]
-        for what, part in (
-            (f"{CLIENTS} clients on single ({found['captures']:.1f}/s) beside 2 streams", found),
-            (f"the same with {large['answers']} answers of {large['bytes'] / 2**20:.0f} MiB", large),
+        texts = prompts(baseline.tokenizer, PROMPT_TOKENS, seed=9)
+        result = run_clients(url, "streams", "0", "0", texts=[next(texts) for _ in range(400)])
+        samples.append({"kind": "streams", **result})
+        large = result["large"]
+        for title, latencies in (
+            (f"{CAPTURE_CLIENTS} clients on single ({result['captures']:.1f}/s) beside 2 streams", result),
+            (f"the same with {large['responses']} responses of {large['bytes'] / 2**20:.0f} MiB", large),
         ):
             print(
-                f"{what}: gap p95 {quantile(part['gaps'], 0.95):.2f} s, max {max(part['gaps']):.2f} s; /health p99 "
-                f"{1000 * quantile(part['healths'], 0.99):.0f} ms, max {1000 * max(part['healths']):.0f} ms",
+                f"{title}: gap p95 {quantile(latencies['gaps'], 0.95):.2f} s, max {max(latencies['gaps']):.2f} s; "
+                f"/health p99 {1000 * quantile(latencies['healths'], 0.99):.0f} ms, "
+                f"max {1000 * max(latencies['healths']):.0f} ms",
                 flush=True,
             )
-    keep(given.raw, raw)
+    save_samples(args.raw, samples)
 
 
 if __name__ == "__main__":

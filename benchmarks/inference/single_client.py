@@ -1,75 +1,83 @@
-"""What the server adds to the bare computation where nobody else asks: one feature, all features, steered text.
+"""Latency of the server for a single client, against the same computation in plain torch.
 
-Floor and server take turns on fresh prompts of the same lengths, so that noise of the machine meets both. Steering is
-STEERED and DEFAULT against one `transformers.generate` of batch 2, by the step: a text may end before its last token.
+Prints the medians of baseline and server, and their ratio, for the activations of one feature, those of all features,
+and a steered completion. Measurements of baseline and server alternate on new prompts of the same length, so that noise
+of the machine affects both. Steering (STEERED and DEFAULT) is compared with `transformers.generate` of batch 2 by the
+step, because a text may end before its last token.
 """
 
 import random
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import httpx
-from baseline import KINDS, LAYERS, Floor, arguments, in_turn, keep, prompts, seconds, server
+from baseline import KINDS, LAYERS, Baseline, alternate, parse_args, prompts, save_samples, seconds, server
 
 
 def main() -> None:
-    given = arguments(__doc__, tokens={"type": int, "nargs": "+", "default": [16, 64, 127]})
-    floor, draw, raw = Floor(given.device), random.Random(0), []
-    with server(given.device) as served, httpx.Client(base_url=served.url, timeout=300) as client:
+    args = parse_args(__doc__, tokens={"type": int, "nargs": "+", "default": [16, 64, 127]})
+    baseline, generator, samples = Baseline(args.device), random.Random(0), []
+    with server(args.device) as served, httpx.Client(base_url=served.url, timeout=300) as client:
 
-        def asked(kind: str, text: str) -> Any:
-            path, body = KINDS[kind](text, draw)
-            answer = client.post(path, json=body)
-            answer.raise_for_status()
-            return answer
+        def send(kind: str, text: str) -> httpx.Response:
+            path, body = KINDS[kind](text, generator)
+            return client.post(path, json=body).raise_for_status()
 
-        for tokens in given.tokens:
-            texts = prompts(floor.tokenizer, tokens, seed=tokens)
+        for tokens in args.tokens:
+            texts = prompts(baseline.tokenizer, tokens, seed=tokens)
             for kind, layers in LAYERS.items():
-                bare, ours = reading(floor, asked, kind, layers, texts)
-                rounds = in_turn(bare, ours, 20)
-                raw.append({"kind": kind, "tokens": tokens, "rounds": rounds.samples})
-                show(f"{tokens} tokens, {kind}", *rounds.median())
-        texts = prompts(floor.tokenizer, 16, seed=1)
+                baseline_sample, server_sample = capture_samples(baseline, send, kind, layers, texts)
+                rounds = alternate(baseline_sample, server_sample, 20)
+                samples.append({"kind": kind, "tokens": tokens, "rounds": rounds.samples})
+                print_medians(f"{tokens} tokens, {kind}", *rounds.median())
+        texts = prompts(baseline.tokenizer, 16, seed=1)
 
-        def generated() -> float:
+        def baseline_step() -> float:
             text, steps = next(texts), 0
 
             def run() -> None:
                 nonlocal steps
-                steps, _ = floor.write([text, text])
+                steps, _ = baseline.generate([text, text])
 
             return seconds(run) / steps
 
-        def steered() -> float:
+        def server_step() -> float:
             text, steps = next(texts), 0
 
             def run() -> None:
                 nonlocal steps
-                steps = max(len(one["token_ids"]) for one in asked("steer", text).json()["outputs"])
+                steps = max(len(output["token_ids"]) for output in send("steer", text).json()["outputs"])
 
             return seconds(run) / steps
 
-        rounds = in_turn(generated, steered, 6, warm=1)
-        raw.append({"kind": "steer", "rounds": rounds.samples})
-        show("steering, STEERED and DEFAULT, a step", *rounds.median())
-    keep(given.raw, raw)
+        rounds = alternate(baseline_step, server_step, 6, warm_up=1)
+        samples.append({"kind": "steer", "rounds": rounds.samples})
+        print_medians("steering, STEERED and DEFAULT, a step", *rounds.median())
+    save_samples(args.raw, samples)
 
 
-def reading(
-    floor: Floor, asked: Callable[[str, str], Any], kind: str, layers: list[int], texts: Any
+def capture_samples(
+    baseline: Baseline,
+    send: Callable[[str, str], httpx.Response],
+    kind: str,
+    layers: list[int],
+    texts: Iterator[str],
 ) -> tuple[Callable[[], float], Callable[[], float]]:
-    def bare() -> float:
-        return seconds(floor.read, [next(texts)], layers)
+    """Functions that measure the seconds of one capture by the baseline and by the server."""
 
-    def ours() -> float:
-        return seconds(asked, kind, next(texts))
+    def baseline_sample() -> float:
+        return seconds(baseline.encode_prompts, [next(texts)], layers)
 
-    return bare, ours
+    def server_sample() -> float:
+        return seconds(send, kind, next(texts))
+
+    return baseline_sample, server_sample
 
 
-def show(what: str, floor: float, ours: float) -> None:
-    print(f"{what}: floor {1000 * floor:.1f} ms, served {1000 * ours:.1f} ms, {ours / floor:.2f}x", flush=True)
+def print_medians(title: str, baseline: float, server: float) -> None:
+    print(
+        f"{title}: baseline {1000 * baseline:.1f} ms, server {1000 * server:.1f} ms, {server / baseline:.2f}x",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Gaps between the tokens of two streams, with and without the load of a source that takes seconds to read.
+"""Gaps between the frames of two streams, with and without a source being loaded at the same time.
 
-The server is another process, over the small test model; reading 2-small takes SECONDS longer than it does.
+Prints the median, the 95th percentile and the maximum of the gaps in ms, as JSON. The server runs in another process on
+the small test model; reading the weights of COLD takes SECONDS longer than it really does.
 """
 
 import argparse
@@ -21,7 +22,7 @@ NAME, COLD, STREAMS, TOKENS, SECONDS, ROUNDS = "glassllm-en", "2-small", 2, 100,
 
 
 def serve(port: int, folder: Path) -> None:
-    """The server process: loads of COLD sleep first."""
+    """Run the server; loading COLD sleeps for SECONDS first."""
     import uvicorn
     from memicos_engine.sources import source_candidates
     from memicos_inference.app import create_app
@@ -31,12 +32,12 @@ def serve(port: int, folder: Path) -> None:
     model = small_model(folder / NAME)
     for layer in (1, 2):
         small_sae(folder / "sources" / f"{layer}-small", layer, 96, seed=layer)
-    real = source_candidates.with_load_errors
+    original = source_candidates.with_load_errors
 
     def slow(candidate: Any, read: Any, selection: Any) -> Any:
         if candidate.id == COLD and read is candidate.load:
             time.sleep(SECONDS)
-        return real(candidate, read, selection)
+        return original(candidate, read, selection)
 
     source_candidates.with_load_errors = slow
     settings = Settings(
@@ -54,7 +55,7 @@ def serve(port: int, folder: Path) -> None:
 
 
 async def stream_gaps(http: httpx.AsyncClient, seed: int, ended: asyncio.Event) -> list[float]:
-    """Seconds between the frames of streams that are read one after another until `ended`."""
+    """Seconds between the frames of a stream; streams follow one another until `ended` is set."""
     gaps: list[float] = []
     while not ended.is_set():
         last = None
@@ -64,15 +65,15 @@ async def stream_gaps(http: httpx.AsyncClient, seed: int, ended: asyncio.Event) 
             "types": ["DEFAULT"],
             "features": [],
             "n_completion_tokens": TOKENS,
-            # hot, so that no EOS ends it early
+            # high, so that EOS is unlikely to end the text early
             "temperature": 50,
             "seed": seed,
             "stream": True,
             "stream_deltas": True,
         }
-        async with http.stream("POST", "/v1/steer/completion", json=body) as answer:
-            answer.raise_for_status()
-            async for line in answer.aiter_lines():
+        async with http.stream("POST", "/v1/steer/completion", json=body) as response:
+            response.raise_for_status()
+            async for line in response.aiter_lines():
                 if line.startswith("data: "):
                     now = time.perf_counter()
                     gaps.extend([now - last] if last is not None else [])
@@ -124,9 +125,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", type=int, metavar="PORT", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.serve:
-        return serve(arguments.serve, arguments.folder)
+    args = parser.parse_args()
+    if args.serve:
+        return serve(args.serve, args.folder)
     with socket.socket() as probe, tempfile.TemporaryDirectory() as folder:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

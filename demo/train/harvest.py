@@ -19,7 +19,7 @@ import torch
 LAYERS = (7, 15, 23)
 WIDTH = 576
 WINDOW = 127
-"""Tokens of a window, BOS left out; a BOS token precedes each window, and its residual is not stored."""
+"""Tokens of a window without BOS; a BOS token precedes each window, and its residual is not stored."""
 BOS = 1
 BATCH = 16
 WINDOWS_PER_FILE = 3500
@@ -48,7 +48,7 @@ def windows(groups: dict[str, list[str]], tokenizer: Any, seed: int) -> list[lis
         for start in range(0, len(texts), 256):
             for encoded in tokenizer(texts[start : start + 256], add_special_tokens=False)["input_ids"]:
                 ids += encoded + separator
-        # a last window that fits exactly is left out, as in the run that made the demo's SAEs
+        # a last window that fits exactly is dropped, as in the run that trained the demo's SAEs
         cut = [ids[start : start + WINDOW] for start in range(0, len(ids) - WINDOW, WINDOW)]
         rng.shuffle(cut)
         selected += cut[: WINDOWS_PER_COLLECTION if name in COLLECTIONS else WINDOWS_PER_FILE]

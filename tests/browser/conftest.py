@@ -1,19 +1,20 @@
 """A real webapp for the browser of tests/conftest.py.
 
-webapp_url   a webapp with the small dataset on a free port, in its own process and its own data folder
-inference    the inference server's double behind it, as it was at first
-provider     the language model's provider behind its autointerp server
+webapp_url   a webapp with the small dataset on a free port, in its own process and data folder
+public_url   a webapp on the same database, bound to a public address
+read_only_url   a read-only webapp on the same database
+inference    its fake inference server, reset to the initial state
+provider     the fake LLM provider of its autointerp server
 """
 
-import importlib.util
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx
@@ -23,8 +24,7 @@ from memicos_autointerp.settings import Settings as AutointerpSettings
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider
 from memicos_testing.servers import free_port, in_thread
-
-ROOT = Path(__file__).parents[2]
+from memicos_testing.small_dataset import write_dataset
 
 
 @pytest.fixture(scope="session")
@@ -61,16 +61,6 @@ def autointerp_url(running_provider: LlmProvider) -> Iterator[str]:
         yield url
 
 
-def webapp_support() -> ModuleType:
-    """The webapp's own test support, for its small dataset."""
-    path = ROOT / "services" / "webapp" / "tests" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("webapp_conftest", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -84,29 +74,54 @@ def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 60) ->
 
 
 @pytest.fixture(scope="session")
-def webapp_url(served_inference: tuple[str, FakeInferenceServer], autointerp_url: str) -> Iterator[str]:
-    # not in pytest's folder: run by root, PostgreSQL has another user, and the next pytest would shut it out
+def webapp_environment(
+    served_inference: tuple[str, FakeInferenceServer], autointerp_url: str
+) -> Iterator[dict[str, str]]:
+    """Environment of programs on a database with the small dataset and its vectors."""
+    # outside pytest's folder: under root, PostgreSQL runs as another user, which the next pytest would lock out
     with tempfile.TemporaryDirectory() as folder:
         dataset = Path(folder) / "dataset"
-        webapp_support()._write_dataset(dataset)
-        port = free_port()
+        write_dataset(dataset)
         environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
         environment |= {
             "MEMICOS_DATA": f"{folder}/data",
-            "MEMICOS_PORT": str(port),
             "MEMICOS_INFERENCE_STATUS_SECONDS": "0",
             "INFERENCE_URL": served_inference[0],
             "AUTOINTERP_URL": autointerp_url,
         }
-        # its vectors are there before the first test searches
         for command in (["datasets.load", str(dataset)], ["embeddings.embed"]):
             module = [sys.executable, "-m", f"memicos_webapp.{command[0]}", *command[1:]]
             subprocess.run(module, env=environment, check=True, capture_output=True)
-        process = subprocess.Popen([sys.executable, "-m", "memicos_webapp"], env=environment)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_for(url, process)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(30)
+        yield environment
+
+
+@contextmanager
+def webapp(environment: dict[str, str]) -> Iterator[str]:
+    """The URL of a webapp in a separate process."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "memicos_webapp"], env={**environment, "MEMICOS_PORT": str(port)})
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(url, process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def webapp_url(webapp_environment: dict[str, str]) -> Iterator[str]:
+    with webapp(webapp_environment) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def public_url(webapp_environment: dict[str, str]) -> Iterator[str]:
+    with webapp(webapp_environment | {"MEMICOS_HOST": "0.0.0.0"}) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def read_only_url(webapp_environment: dict[str, str]) -> Iterator[str]:
+    with webapp(webapp_environment | {"MEMICOS_READ_ONLY": "1"}) as url:
+        yield url

@@ -1,4 +1,4 @@
-"""The dashboard and the way to it, by mouse and by keys."""
+"""The dashboard and the navigation to it, by mouse and keyboard."""
 
 import re
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def test_three_views_of_an_example(page: Page, webapp_url: str) -> None:
         return len(first.inner_text())
 
     snippet = length()
-    # whole texts are fetched when they are asked for
+    # whole texts are fetched on demand
     expect(page.locator(".example .far")).to_have_count(0)
     page.get_by_text("Full", exact=True).click()
     expect(page.locator(".example .far").first).to_be_visible()
@@ -128,7 +128,7 @@ def test_own_text_is_shaded_and_stays_in_the_address(
     expect(page).to_have_url(f"{webapp_url}/small/1-res/5?defaulttesttext=the+whale+rose")
     page.reload()
     expect(result.locator("i.max")).to_have_text(" whale")
-    # what is wrong is said in the result's place
+    # the error is shown in place of the result
     page.get_by_label("Your text").fill("word " * 60)
     page.get_by_role("button", name="Run").click()
     expect(result.get_by_role("alert")).to_contain_text("Text too long: 62 tokens, max is 50. Shorten it")
@@ -139,7 +139,7 @@ def test_own_text_waits_while_inference_loads(page: Page, webapp_url: str, infer
     page.goto(f"{webapp_url}/small/1-res/5?defaulttesttext=the+whale")
     expect(page.locator("#test-result")).to_contain_text("loading, 50 %: reading weights")
     inference.state = "ready"
-    # it asks again by itself
+    # it retries automatically
     expect(page.locator("#test-result i.max")).to_have_text(" whale")
     expect(page.get_by_text("inference ready")).to_be_visible()
 
@@ -161,7 +161,7 @@ def test_explanations_are_generated_chosen_as_label_and_deleted(
     expect(status).to_have_text("Explanation by some/model added.")
     explanations = page.locator("#explanations .explanation")
     expect(explanations).to_have_count(2)
-    # it is the label by choice only
+    # it becomes the label by choice only
     expect(heading).to_have_text(default)
     expect(explanations.first).to_contain_text(default)
     form.get_by_role("button", name="Generate explanation").click()
@@ -171,7 +171,7 @@ def test_explanations_are_generated_chosen_as_label_and_deleted(
     expect(explanations.first).to_contain_text("the sea")
     page.reload()
     expect(heading).to_have_text("the sea")
-    # a dataset's explanation cannot be deleted; the own one only after a confirmation
+    # a dataset's explanation cannot be deleted; the user's own only after a confirmation
     expect(page.get_by_role("button", name="Delete the explanation")).to_have_count(1)
     questions: list[str] = []
 
@@ -200,7 +200,7 @@ def test_the_embed_code_is_copied(page: Page, webapp_url: str) -> None:
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     code = page.evaluate("navigator.clipboard.readText()")
     assert code.startswith("<iframe ") and f"{webapp_url}/small/2-res/5?embed=true" in code
-    # all of it can be seen
+    # all of it is visible
     box = page.get_by_label("HTML that shows this dashboard in another page")
     assert box.evaluate("e => e.scrollHeight <= e.clientHeight && e.scrollWidth <= e.clientWidth")
 
@@ -224,7 +224,7 @@ def test_an_embedded_dashboard_has_no_navigation(page: Page, webapp_url: str, in
 
 
 def tops(page: Page, *names: str) -> list[float]:
-    """Where the sections of these headings begin, in pixels from the top of the page."""
+    """Positions of the sections with these headings, in pixels from the top of the page."""
     headings = [page.get_by_role("heading", level=2, name=re.compile(f"^{name}")) for name in names]
     return [heading.evaluate("e => e.getBoundingClientRect().top + scrollY") for heading in headings]
 

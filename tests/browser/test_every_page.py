@@ -30,6 +30,8 @@ PAGES = (
     "/small/steer?mode=chat",
     "/jump?to=7",
     "/api-doc",
+    "/account",
+    "/account/sign-in",
     "/nope",
 )
 
@@ -39,7 +41,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 
 
 def open_page(page: Page, address: str) -> None:
-    """Go there, and wait for what the page asks for by itself."""
+    """Open the page and wait for the requests that it makes."""
     page.goto(address)
     expect(page.locator(".htmx-request")).to_have_count(0)
 
@@ -78,7 +80,7 @@ def test_the_page_is_usable_by_keyboard_alone(page: Page, webapp_url: str) -> No
     page.goto(f"{webapp_url}/small/2-res/5")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
-    # every place that is reached shows that it is (the jump box and the tabs do it around the field)
+    # every focused element has a visible outline (the jump box and the tabs draw it around the field)
     seen = []
     while page.evaluate("document.activeElement !== document.body"):
         seen.append(page.evaluate("document.activeElement.id"))
@@ -95,7 +97,8 @@ def test_the_api_page_documents_every_route(page: Page, webapp_url: str) -> None
     page.goto(f"{webapp_url}/api-doc")
     document = page.request.get(f"{webapp_url}/api/openapi.json").json()
     shown = [
-        (one.locator(".method").inner_text(), one.locator("h3").inner_text()) for one in page.locator("details").all()
+        (operation.locator(".method").inner_text(), operation.locator("h3").inner_text())
+        for operation in page.locator("details").all()
     ]
     assert sorted(shown) == sorted(
         (method.upper(), path) for path, methods in document["paths"].items() for method in methods
@@ -132,7 +135,7 @@ CONTRASTS = """() => {
   }
   return found;
 }"""
-"""[class, ink, paper, size] of every text that is seen; inks and papers as they are after mixing."""
+"""[class, text colour, background, size] of every visible text; colours after blending."""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -142,9 +145,9 @@ def test_contrast_of_every_text_is_aa(
     page = watched(color_scheme=scheme)
     for path in PAGES:
         open_page(page, webapp_url + path)
-        found = page.evaluate(CONTRASTS)
-        assert len(found) > 5
-        for name, ink, paper, size in found:
+        violations = page.evaluate(CONTRASTS)
+        assert len(violations) > 5
+        for name, ink, paper, size in violations:
             light, dark = sorted((luminance(ink), luminance(paper)), reverse=True)
             needed = 3 if size >= 24 else 4.5
             assert (light + 0.05) / (dark + 0.05) >= needed, (scheme, path, name, ink, paper)
@@ -155,15 +158,15 @@ def test_contrast_of_every_text_is_aa(
 def test_axe_finds_no_violation(
     watched: Watched, webapp_url: str, inference: FakeInferenceServer, scheme: str, width: int
 ) -> None:
-    # the other theme changes colours alone
+    # the other theme changes only colours
     options = {"runOnly": RULES if scheme == "light" else COLOUR_RULES, "resultTypes": ["violations"]}
     page = watched(color_scheme=scheme, viewport={"width": width, "height": 900})
     for path in PAGES:
         open_page(page, webapp_url + path)
         page.evaluate(AXE)
         result = page.evaluate("options => axe.run(options)", options)
-        found = [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in result["violations"]]
-        assert found == [], (path, found)
+        violations = [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in result["violations"]]
+        assert violations == [], (path, violations)
         assert "color-contrast" in {rule["id"] for rule in result["passes"]}, path
 
 
@@ -189,11 +192,11 @@ CONTROLS = """() => {
     };
   });
 }"""
-"""Colours of every field: of its border, of what is around and inside it, and of its placeholder."""
+"""Colours of every field: border, surroundings, background and placeholder."""
 
 
-def contrast(one: list[float], other: list[float]) -> float:
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+def contrast(operation: list[float], other: list[float]) -> float:
+    light, dark = sorted((luminance(operation), luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 

@@ -87,13 +87,13 @@ def test_the_ranking_is_chosen_and_no_source_is_refused(
     page.get_by_role("link", name="Rank by share of the maximum activation").click()
     expect(results.first.locator(".example-value")).to_contain_text("%")
     expect(page.get_by_role("combobox", name="Rank by")).to_have_value("share")
-    asked = len(inference.seen)
+    request_count = len(inference.seen)
     for box in page.get_by_role("group", name="Sources").get_by_role("checkbox").all():
         box.uncheck()
     page.get_by_role("button", name="Run").click()
     expect(page.get_by_role("alert")).to_have_text("No source is chosen: choose at least one to search in.")
     expect(results).to_have_count(0)
-    assert len(inference.seen) == asked
+    assert len(inference.seen) == request_count
     page.get_by_role("checkbox", name="2-res").check()
     page.get_by_role("button", name="Run").click()
     expect(results.first).to_be_visible()

@@ -1,4 +1,4 @@
-"""Steering: both columns stream, stop where they are told to, and the address holds everything."""
+"""Steering: both columns stream and can be stopped, and the address holds the whole experiment."""
 
 import re
 
@@ -24,7 +24,7 @@ def test_both_columns_stream_side_by_side(page: Page, webapp_url: str, inference
     page.get_by_label("prompt").press("Control+Enter")
     default, steered = (page.get_by_role("region", name=name) for name in ("Default", "Steered"))
     expect(steered.locator(".answer")).to_contain_text("steered2")
-    # while it grows, neither waits for the other
+    # both columns grow without waiting for each other
     assert 0 <= abs(len(column(page, "Default").split()) - len(column(page, "Steered").split())) <= 1
     assert "steered19" not in column(page, "Steered")
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
@@ -33,7 +33,7 @@ def test_both_columns_stream_side_by_side(page: Page, webapp_url: str, inference
     assert column(page, "Steered").strip() == words("steered", 20)
     assert column(page, "Default").strip() == words("default", 20)
     expect(default.locator(".out .prompt")).to_have_text("Once upon")
-    boxes = [one.bounding_box() for one in (default, steered)]
+    boxes = [item.bounding_box() for item in (default, steered)]
     assert boxes[0] and boxes[1] and boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] < boxes[1]["x"]
     # the address is the whole experiment
     expect(page).to_have_url(re.compile(r"feature=1-res%2F5%4020&prompt=Once\+upon&n_tokens=20"))
@@ -120,7 +120,7 @@ def test_each_method_keeps_a_strength_of_its_own(page: Page, webapp_url: str, in
         "the component along the decoder direction of 3-res/1 multiplied by 0 at every position"
     )
     sent = inference.bodies("/v1/steer/completion")[-1]
-    assert [one["strength"] for one in sent["features"]] == [3, 0] and sent["steer_method"] == "ORTHOGONAL_DECOMP"
+    assert [item["strength"] for item in sent["features"]] == [3, 0] and sent["steer_method"] == "ORTHOGONAL_DECOMP"
     method.select_option(label="Simple additive")
     expect(numbers.nth(0)).to_have_value("18")
     expect(numbers.nth(1)).to_have_value("94")
@@ -140,7 +140,7 @@ def test_the_caption_says_what_was_done(page: Page, webapp_url: str, inference: 
 
 
 def test_a_default_is_no_wreck_and_zero_is_marked(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
-    """The marks of a slider are where its thumb is for that strength."""
+    """A slider's marks are at the thumb's positions for their strengths."""
     page.goto(f"{webapp_url}/small/steer?feature=1-res/5")
     slider, scale = page.get_by_role("slider"), page.locator("svg.scale:not([hidden])")
     expect(scale.locator("text.mark")).to_have_text("0")
@@ -212,20 +212,20 @@ def test_a_chat_goes_on_in_both_columns(page: Page, webapp_url: str, inference: 
     page.get_by_role("button", name="Chat", exact=True).click()
     page.get_by_label("Tokens", exact=True).fill("3")
     prompt = page.get_by_label("prompt")
-    for turn, said in enumerate(("Hello", "And then?")):
-        prompt.fill(said)
+    for turn, message in enumerate(("Hello", "And then?")):
+        prompt.fill(message)
         prompt.press("Enter")
         for name in ("Default", "Steered"):
             region = page.get_by_role("region", name=name)
             expect(region.locator(".turn")).to_have_count(2 * turn + 2)
-            expect(region.locator(".turn.you .content").last).to_have_text(said)
+            expect(region.locator(".turn.you .content").last).to_have_text(message)
             expect(region.locator(".turn.it .content").last).to_have_text(words(name.lower(), 3))
         expect(prompt).to_have_value("")
     # each column has its own history
     sent = {tuple(body["types"]): body["prompt"] for body in inference.bodies("/v1/steer/completion-chat")[1:]}
     assert sent["STEERED",][1]["content"] == words("steered", 3)
     assert sent["DEFAULT",][1]["content"] == words("default", 3)
-    # the address has the conversation: it goes on where it was
+    # the address has the conversation: it continues after a reload
     page.reload()
     for turn in (2, 3):
         for name in ("Default", "Steered"):
@@ -291,7 +291,7 @@ def test_what_goes_wrong_is_said(page: Page, webapp_url: str, inference: FakeInf
     prompt.fill("word " * 60)
     prompt.press("Control+Enter")
     expect(note).to_contain_text("Text too long: 62 tokens, max is 50. Shorten it")
-    # there is no answer, and nothing that looks like one
+    # there is no response, and no placeholder of one
     expect(page.get_by_role("region", name="Steered").locator(".out")).to_have_text("")
     expect(note).to_have_attribute("role", "alert")
     inference.error_after = 2

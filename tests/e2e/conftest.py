@@ -1,9 +1,9 @@
 """The whole stack.
 
 demo         the running demo: its URLs and its lines so far
-provider     the language model that it explains features with
-start        starts another one with some environment; every one is ended
-data         a data folder for it
+provider     the fake LLM provider of the running demo
+start        starts another demo with the given environment; all are stopped
+data         a data folder for a demo
 """
 
 import subprocess
@@ -26,7 +26,7 @@ def model_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def start(model_folder: Path) -> Iterator[Start]:
-    """Starts `make demo`'s program with some environment; every one is ended."""
+    """Starts `make demo`'s program with the given environment; all are stopped."""
     running: list[Demo] = []
 
     def start(data: Path, *arguments: str, **more: str) -> Demo:
@@ -60,7 +60,7 @@ def start(model_folder: Path) -> Iterator[Start]:
 
 @pytest.fixture(scope="session")
 def provider() -> Iterator[LlmProvider]:
-    """The language model that the running demo explains features with."""
+    """The fake LLM provider of the running demo."""
     with LlmProvider() as provider:
         yield provider
 

@@ -1,4 +1,4 @@
-"""Sub-commands of `memicos` that inference and webapp contribute, each once as a program."""
+"""Sub-commands of `memicos` that inference and webapp contribute, each run once as a program."""
 
 import subprocess
 import sys

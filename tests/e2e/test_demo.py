@@ -1,4 +1,4 @@
-"""`make demo` as one program: what it says, and how it ends."""
+"""`make demo` as one program: its output and its exit."""
 
 import signal
 import socket
@@ -80,7 +80,7 @@ def test_inference_that_is_killed_comes_again(start: Start, data: Path) -> None:
     (inference,) = [p for p in demo.family() if "memicos_inference" in p.cmdline()]
     inference.kill()
     demo.wait_for("inference was ended by SIGKILL: it is restarted")
-    # pages have been there all the time
+    # pages were served all the time
     assert httpx.get(f"{demo.webapp}/smollm2-135m-it/15-res-4k/0", timeout=60).status_code == 200
     (again,) = [p for p in demo.family() if "memicos_inference" in p.cmdline()]
     assert again.pid != inference.pid

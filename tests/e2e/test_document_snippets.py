@@ -1,8 +1,8 @@
-"""Every Python, sh and console block of README.md and docs/*.md runs against the demo, or says why it does not.
+"""Every Python, sh and console block of README.md and docs/*.md runs against the demo, or a marker states why not.
 
 Blocks run in the order of a document, in a folder that looks like a clone of the repository and can be written to. The
-Python of a document is one program, so that a later block can go on with names, and with the body of a statement, of an
-earlier one. Ports 3000, 5002 and 5003 are those of the running demo.
+Python of a document is one program, so that a later block can use names of an earlier one and continue its
+statement. Ports 3000, 5002 and 5003 are those of the running demo.
 """
 
 import os
@@ -61,7 +61,7 @@ collections = [
 
 @dataclass(frozen=True)
 class Workspace:
-    """A clone's files in a folder of its own, and what the documents' addresses and folders are in this test."""
+    """A folder with a clone's files, and this test's replacements for the documents' addresses and folders."""
 
     folder: Path
     variables: dict[str, str]
@@ -73,7 +73,7 @@ class Workspace:
         return text
 
     def run(self, *command: str) -> str:
-        """What the command prints; a status other than 0 fails the test."""
+        """The command's output; a status other than 0 fails the test."""
         process = subprocess.Popen(
             command,
             cwd=self.folder,
@@ -93,7 +93,7 @@ class Workspace:
         return printed
 
     def shell(self, script: str) -> str:
-        """What the script prints; a command that fails, in a pipe too, fails the test."""
+        """The script's output; a failing command, also in a pipe, fails the test."""
         return self.run("bash", "-euo", "pipefail", "-c", self.adapt(script))
 
 

@@ -39,6 +39,6 @@ def test_home_feature_own_text_search_steer(page: Page, demo: Demo) -> None:
         if page.locator("#stop").is_hidden() and default and steered:
             break
         page.wait_for_timeout(50)
-    # both grow, and side by side: there are moments with a part of each
+    # both columns grow concurrently: at some moments each has a part
     assert len({default for default, _ in lengths}) > 3 and len({steered for _, steered in lengths}) > 3
     assert any(0 < default < max(lengths)[0] and steered > 0 for default, steered in lengths)

@@ -1,6 +1,6 @@
-"""The real gpt2-small with 7-res-jb from the hub or its cache; `make test-hub`, no part of `make test`.
+"""The real gpt2-small with 7-res-jb from the hub or its cache; `make test-hub`, not in `make test`.
 
-url   an inference server over them; where they can't be had every test fails with the reason
+url   an inference server over them; if they are unavailable every test fails with the reason
 """
 
 import asyncio

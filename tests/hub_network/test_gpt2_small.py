@@ -1,11 +1,10 @@
-"""The values that the field's known server gives for gpt2-small and 7-res-jb, from ours over HTTP.
+"""Our server's values for gpt2-small and 7-res-jb over HTTP, compared with Neuronpedia's.
 
-They were computed in float16 there; 0.1 or a thousandth is between that and float32. Where our rules are others:
-`all` with `ignore_bos` leaves position 0 out before it ranks, and there features that are strongest at it were left out
-after; positions of `topk-by-token` count from the BOS; ORTHOGONAL_DECOMP by a vector that is not of length 1 is a
-projection here and was none there. And adding a vector of 1000s a hundred times overflows float16: the known text
-("!!!!!!!!!!") is the first token of the vocabulary, which is first among numbers that are none. In float32 there is
-something to read, and no known value.
+The known values are in float16; 0.1 or a thousandth covers the difference from float32. Different rules here:
+`all` with `ignore_bos` excludes position 0 before ranking, the known server drops features that are strongest at it
+afterwards; positions of `topk-by-token` count from the BOS; ORTHOGONAL_DECOMP by a vector that is not of length 1 is a
+projection here, not there. Adding a vector of 1000s a hundred times overflows float16: the known text
+("!!!!!!!!!!") is the first token of the vocabulary, the argmax of NaN logits. float32 gives text without a known value.
 """
 
 from typing import Any
@@ -21,7 +20,7 @@ REFUSED = refused(WHERE)
 TOKENS = ["<|endoftext|>", "Hello", ",", " world", "!"]
 ALL = [(16653, 46.48, 1), (13715, 43.22, 1), (2494, 33.58, 2), (22763, 26.63, 3), (13413, 25.00, 4)]
 NOT_ON_BOS = [(16653, 46.4813, 1), (11553, 8.8328, 4), (9810, 8.0957, 1), (14806, 6.7890, 2), (16488, 6.3486, 3)]
-"""The strongest of those that are stronger elsewhere than on BOS."""
+"""The strongest features whose maximum is not on BOS."""
 TOP_K = [
     [(9663, 941.2), (14519, 631.7), (8598, 608.9)],
     [(16653, 46.48), (13715, 43.22), (20750, 22.14)],
@@ -33,13 +32,13 @@ DEFAULT = "\n\nI'm a programmer and I'm a"
 CHAT = f"<|im_start|>user\n{PROMPT}<|im_end|>\n<|im_start|>assistant\n"
 
 
-async def asked(url: str, name: str) -> Any:
-    """The answer to a case; of a batch that of its first prompt."""
+async def response_to(url: str, name: str) -> Any:
+    """The response to a case; for a batch, that of its first prompt."""
     path, body = CASES[name]
     async with httpx.AsyncClient(base_url=url, timeout=600) as http:
-        answer = await http.post(f"/v1/{path}", json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["results"][0] if "prompts" in body else answer.json()
+        response = await http.post(f"/v1/{path}", json=body)
+    assert response.status_code == 200, response.text
+    return response.json()["results"][0] if "prompts" in body else response.json()
 
 
 def near(value: Any) -> Any:
@@ -48,58 +47,60 @@ def near(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["all", "all, in a batch"])
 async def test_all(url: str, name: str) -> None:
-    answer = await asked(url, name)
-    found = answer["activations"]
-    assert [(one["index"], one["max_value_index"]) for one in found] == [(index, at) for index, _, at in ALL]
-    assert [one["max_value"] for one in found] == near([value for _, value, _ in ALL])
-    assert found[2]["values"][1:] == near([3.085, 33.58, 15.50, 15.78])
-    assert answer["tokens"] == TOKENS and {one["source"] for one in found} == {"7-res-jb"}
+    response = await response_to(url, name)
+    results = response["activations"]
+    assert [(item["index"], item["max_value_index"]) for item in results] == [(index, at) for index, _, at in ALL]
+    assert [item["max_value"] for item in results] == near([value for _, value, _ in ALL])
+    assert results[2]["values"][1:] == near([3.085, 33.58, 15.50, 15.78])
+    assert response["tokens"] == TOKENS and {item["source"] for item in results} == {"7-res-jb"}
 
 
 async def test_all_of_features_that_are_not_strongest_on_bos(url: str) -> None:
     path, body = CASES["all"]
     named = {"feature_filter": [index for index, _, _ in NOT_ON_BOS], "ignore_bos": False}
     async with httpx.AsyncClient(base_url=url, timeout=600) as http:
-        found = (await http.post(f"/v1/{path}", json=body | named)).json()["activations"]
-    assert [(one["index"], one["max_value_index"]) for one in found] == [(index, at) for index, _, at in NOT_ON_BOS]
-    assert [one["max_value"] for one in found] == near([value for _, value, _ in NOT_ON_BOS])
-    assert found[1]["values"] == near([0, 0, 3.799, 6.367, 8.833])
+        results = (await http.post(f"/v1/{path}", json=body | named)).json()["activations"]
+    assert [(item["index"], item["max_value_index"]) for item in results] == [
+        (index, at) for index, _, at in NOT_ON_BOS
+    ]
+    assert [item["max_value"] for item in results] == near([value for _, value, _ in NOT_ON_BOS])
+    assert results[1]["values"] == near([0, 0, 3.799, 6.367, 8.833])
 
 
 @pytest.mark.parametrize("name", ["single", "single, in a batch"])
 async def test_single(url: str, name: str) -> None:
-    answer = await asked(url, name)
-    assert answer["activation"]["values"] == near([134.7197, 0.0517, 0, 0, 0])
-    assert (answer["activation"]["max_value"], answer["activation"]["max_value_index"]) == (near(134.7197), 0)
-    assert answer["tokens"] == TOKENS
+    response = await response_to(url, name)
+    assert response["activation"]["values"] == near([134.7197, 0.0517, 0, 0, 0])
+    assert (response["activation"]["max_value"], response["activation"]["max_value_index"]) == (near(134.7197), 0)
+    assert response["tokens"] == TOKENS
 
 
 @pytest.mark.parametrize("name", ["single of a vector", "single of a vector, in a batch"])
 async def test_single_of_a_vector(url: str, name: str) -> None:
-    """gpt2's tokenizer puts no BOS in front."""
-    answer = await asked(url, name)
-    assert answer["activation"]["values"] == pytest.approx([5.414, 3.238, 1.946, 1.672], abs=0.05)
-    assert answer["tokens"] == TOKENS[1:]
+    """gpt2's tokenizer does not prepend BOS."""
+    response = await response_to(url, name)
+    assert response["activation"]["values"] == pytest.approx([5.414, 3.238, 1.946, 1.672], abs=0.05)
+    assert response["tokens"] == TOKENS[1:]
 
 
 @pytest.mark.parametrize("name", ["top-k", "top-k, in a batch", "top-k with BOS", "top-k with BOS, in a batch"])
 async def test_topk(url: str, name: str) -> None:
-    """Positions count from the BOS, left out or not: they are places in `tokens`."""
-    answer = await asked(url, name)
+    """Positions count from BOS, excluded or not: they index `tokens`."""
+    response = await response_to(url, name)
     first = 0 if "with BOS" in name else 1
-    assert [row["token_position"] for row in answer["results"]] == list(range(first, 5))
-    assert [row["token"] for row in answer["results"]] == TOKENS[first:]
-    for row, expected in zip(answer["results"], TOP_K[first:], strict=True):
-        found = [(one["feature_index"], one["activation_value"]) for one in row["top_features"]]
-        assert [index for index, _ in found] == [index for index, _ in expected]
-        assert [value for _, value in found] == near([value for _, value in expected])
+    assert [row["token_position"] for row in response["results"]] == list(range(first, 5))
+    assert [row["token"] for row in response["results"]] == TOKENS[first:]
+    for row, expected in zip(response["results"], TOP_K[first:], strict=True):
+        results = [(item["feature_index"], item["activation_value"]) for item in row["top_features"]]
+        assert [index for index, _ in results] == [index for index, _ in expected]
+        assert [value for _, value in results] == near([value for _, value in expected])
 
 
 async def test_source(url: str) -> None:
-    """What is known of each feature from the others; BOS is left out."""
-    answer = await asked(url, "source")
-    active = {int(index): dict(map(tuple, pairs)) for index, pairs in answer["activeFeatures"].items()}
-    assert answer["tokens"] == TOKENS and 0 not in {position for pairs in active.values() for position in pairs}
+    """Known values of each feature; BOS is excluded."""
+    response = await response_to(url, "source")
+    active = {int(index): dict(map(tuple, pairs)) for index, pairs in response["activeFeatures"].items()}
+    assert response["tokens"] == TOKENS and 0 not in {position for pairs in active.values() for position in pairs}
     for position, row in enumerate(TOP_K[1:], start=1):
         for index, value in row:
             assert active[index][position] == near(value)
@@ -112,10 +113,10 @@ async def test_source(url: str) -> None:
     [("additive", " the world, the world, the world, the"), ("orthogonal", " Hy" * 10), ("orthogonal vector", DEFAULT)],
 )
 async def test_completions(url: str, name: str, steered: str) -> None:
-    """The mean of the residual stream, which a vector of equal numbers points along, is nothing that gpt2 reads."""
-    found = {one["type"]: one for one in (await asked(url, name))["outputs"]}
-    assert found["DEFAULT"]["output"] == PROMPT + DEFAULT
-    assert found["STEERED"]["output"] == PROMPT + steered
+    """A vector of equal numbers changes only the mean of the residual stream, which gpt2's LayerNorm removes."""
+    results = {item["type"]: item for item in (await response_to(url, name))["outputs"]}
+    assert results["DEFAULT"]["output"] == PROMPT + DEFAULT
+    assert results["STEERED"]["output"] == PROMPT + steered
 
 
 @pytest.mark.parametrize(
@@ -126,32 +127,32 @@ async def test_completions(url: str, name: str, steered: str) -> None:
     ],
 )
 async def test_chats(url: str, name: str, steered: str) -> None:
-    """gpt2 has no template: it is ChatML."""
-    answer = await asked(url, name)
-    found = {one["type"]: one for one in answer["outputs"]}
-    assert answer["input"]["raw"] == CHAT
-    assert found["DEFAULT"]["raw"] == CHAT + "<|im_end|>\n<|"
-    assert found["STEERED"]["raw"] == CHAT + steered
+    """gpt2 has no chat template: ChatML is used."""
+    response = await response_to(url, name)
+    results = {item["type"]: item for item in response["outputs"]}
+    assert response["input"]["raw"] == CHAT
+    assert results["DEFAULT"]["raw"] == CHAT + "<|im_end|>\n<|"
+    assert results["STEERED"]["raw"] == CHAT + steered
 
 
 async def test_a_vector_that_overflows_float16(url: str) -> None:
-    steered = (await asked(url, "additive vector"))["outputs"][0]
+    steered = (await response_to(url, "additive vector"))["outputs"][0]
     assert steered["type"] == "STEERED" and len(steered["token_ids"]) == 10
 
 
 async def test_logprobs(url: str) -> None:
-    for one in (await asked(url, "log-probabilities"))["outputs"]:
-        assert len(one["logprobs"]) == 5
-        assert all(len(token["top_logprobs"]) == 2 for token in one["logprobs"])
+    for item in (await response_to(url, "log-probabilities"))["outputs"]:
+        assert len(item["logprobs"]) == 5
+        assert all(len(token["top_logprobs"]) == 2 for token in item["logprobs"])
 
 
 @pytest.mark.parametrize(("name", "norm"), [("encoder", 1.9834), ("next encoder", 1.9098)])
 async def test_encoder_columns(url: str, name: str, norm: float) -> None:
-    answer = await asked(url, name)
-    assert len(answer["vector"]) == 768 and answer["hookName"] == "blocks.7.hook_resid_pre"
-    assert np.linalg.norm(answer["vector"]) == pytest.approx(norm, abs=1e-3)
+    response = await response_to(url, name)
+    assert len(response["vector"]) == 768 and response["hookName"] == "blocks.7.hook_resid_pre"
+    assert np.linalg.norm(response["vector"]) == pytest.approx(norm, abs=1e-3)
     if name == "encoder":
-        assert answer["vector"][:3] == pytest.approx([1.1268e-05, 0.130311, 0.023656], abs=1e-4)
+        assert response["vector"][:3] == pytest.approx([1.1268e-05, 0.130311, 0.023656], abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -162,16 +163,16 @@ async def test_encoder_columns(url: str, name: str, norm: float) -> None:
     ],
 )
 async def test_cosines(url: str, name: str, expected: list[tuple[int, float]]) -> None:
-    found = (await asked(url, name))["topk_decoder_cossim_features"]
-    assert [one["feature"]["index"] for one in found] == [index for index, _ in expected]
-    assert [one["cosine_similarity"] for one in found] == pytest.approx([value for _, value in expected], abs=1e-5)
+    results = (await response_to(url, name))["topk_decoder_cossim_features"]
+    assert [item["feature"]["index"] for item in results] == [index for index, _ in expected]
+    assert [item["cosine_similarity"] for item in results] == pytest.approx([value for _, value in expected], abs=1e-5)
 
 
 @pytest.mark.parametrize("name", REFUSED)
 async def test_what_is_refused(url: str, name: str) -> None:
     path, body, words = REFUSED[name]
     async with httpx.AsyncClient(base_url=url, timeout=600) as http:
-        answer = await http.post(f"/v1/{path}", json=body)
-    assert answer.status_code == 400 and words in answer.json()["error"]
+        response = await http.post(f"/v1/{path}", json=body)
+    assert response.status_code == 400 and words in response.json()["error"]
     if words == "Text too long: ":
-        assert "6001 tokens, max is 500" in answer.json()["error"]
+        assert "6001 tokens, max is 500" in response.json()["error"]

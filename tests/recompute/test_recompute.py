@@ -30,7 +30,7 @@ from typer.testing import CliRunner, Result
 SOURCES = {"1-res": "jumprelu", "2-res": "topk", "3-res": "gated"}
 TEXT = SAMPLE[:150] + ' It\'s "quoted".'
 NORM_CUT = 42.0
-"""Of 3-res: a fifth of positions lie above it."""
+"""Norm cut of 3-res: a fifth of positions exceed it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         sae_sets=("res",),
         device="cpu",
     )
-    # not in pytest's folder: run by root, PostgreSQL has another user, and the next pytest would shut it out
+    # outside pytest's folder: under root, PostgreSQL runs as another user, which the next pytest would lock out
     with (
         tempfile.TemporaryDirectory() as data,
         embedded(Path(data) / "postgres") as database,
@@ -99,11 +99,13 @@ def test_examples_agree(stack: Stack, source: str) -> None:
         assert result.exit_code == 0, result.output
         lines = result.output.splitlines()
         assert lines[-1].startswith("agrees within 0.001: worst relative difference ")
-        # a dataset keeps 15 bits of its values, so they are nearer than that
+        # a dataset keeps 15 bits of its values, so the difference is smaller
         assert float(lines[-1].split("difference ")[1].split()[0]) < 1e-4
         shown = [line.split() for line in lines if line.startswith("example ")]
         examples = stack.feature(source, index)["activations"]
-        assert [float(parts[2]) for parts in shown] == pytest.approx([one["maxValue"] for one in examples], rel=1e-4)
+        assert [float(parts[2]) for parts in shown] == pytest.approx(
+            [example["maxValue"] for example in examples], rel=1e-4
+        )
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -116,14 +118,14 @@ def test_a_text_agrees(stack: Stack, source: str) -> None:
 
 
 def test_the_maximum_of_a_text_is_the_one_on_the_page(stack: Stack) -> None:
-    """Position 0 is ignored: of these features its value is larger than every value that counts."""
+    """Position 0 is ignored: these features have a larger value there than at any counted position."""
     with_larger_bos = 0
     for source in SOURCES:
         for index in stack.live(source, 48):
             body = {"feature": {"modelId": "glass", "source": source, "index": index}, "customText": TEXT}
-            answer = httpx.post(f"{stack.webapp}/api/activation/new", json=body).raise_for_status().json()
-            counting = [v for i, v in enumerate(answer["values"]) if i not in answer["ignoredPositions"]]
-            if max(answer["values"]) <= max(counting) or max(counting) == 0:
+            response = httpx.post(f"{stack.webapp}/api/activation/new", json=body).raise_for_status().json()
+            counting = [v for i, v in enumerate(response["values"]) if i not in response["ignoredPositions"]]
+            if max(response["values"]) <= max(counting) or max(counting) == 0:
                 continue
             with_larger_bos += 1
             page = httpx.post(f"{stack.webapp}/glass/{source}/{index}/test", data={"text": TEXT}).raise_for_status()
@@ -158,14 +160,16 @@ def test_without_options_weights_are_where_the_demo_has_them(
 
 def test_a_value_that_was_altered_is_found(stack: Stack) -> None:
     (index,) = stack.live("1-res")
-    one = 'SET "values"[$1::int] = "values"[$1::int] * $2::real WHERE index = $3'
+    assignment = 'SET "values"[$1::int] = "values"[$1::int] * $2::real WHERE index = $3'
     of_source = "AND load_id = (SELECT current_load_id FROM source WHERE name = '1-res')"
-    lengths = [sum(value > 0 for value in one["values"]) for one in stack.feature("1-res", index)["activations"]]
+    lengths = [
+        sum(value > 0 for value in example["values"]) for example in stack.feature("1-res", index)["activations"]
+    ]
     for factor, status in ((1.002, 1), (1.0005, 0)):
         # the last value of the second example in the feature's row
-        stack.execute(f"UPDATE feature {one} {of_source}", sum(lengths[:2]), factor, index)
+        stack.execute(f"UPDATE feature {assignment} {of_source}", sum(lengths[:2]), factor, index)
         result = recompute(stack, "1-res", index)
-        stack.execute(f"UPDATE feature {one} {of_source}", sum(lengths[:2]), 1 / factor, index)
+        stack.execute(f"UPDATE feature {assignment} {of_source}", sum(lengths[:2]), 1 / factor, index)
         assert result.exit_code == status, result.output
         if status:
             assert "does not agree: example 2, by more than 0.001" in result.output

@@ -9,7 +9,7 @@ import pytest
 from memicos_cli import main
 from typer.testing import CliRunner
 
-WEBAPP_COMMANDS = ("import", "owner-link", "api-key", "embed", "hosts")
+WEBAPP_COMMANDS = ("import", "db", "owner-link", "api-key", "embed", "hosts")
 COMMANDS = ["generate", "recompute", "sae", "model", "selftest", *WEBAPP_COMMANDS]
 
 
@@ -28,7 +28,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_package_contributes_its_commands() -> None:
     installed = main.installed_commands()
-    assert list(installed) == COMMANDS
+    assert list(installed) == [*COMMANDS, "doctor"]
     assert list(installed["sae"].members) == ["add"] and list(installed["model"].members) == ["check"]
     shown = CliRunner().invoke(main.app, ["--help"])
     assert shown.exit_code == 0 and all(name in shown.stdout for name in COMMANDS)

@@ -202,20 +202,20 @@ def test_what_nothing_says_is_asked_for_with_the_line_to_write(weights: Weights,
     (folder / "memicos.json").unlink()
     with pytest.raises(RecipeError) as error:
         read_local_info(folder, "5-some")
-    assert "nothing says hook_name and prepend_bos and context_size" in str(error.value)
+    assert "missing hook_name and prepend_bos and context_size" in str(error.value)
     assert '{"hook_name": "blocks.5.hook_resid_post", "prepend_bos": true, "context_size": 128}' in str(error.value)
     folder = write_gemma_scope(tmp_path / "gemma", weights)
     (folder / "memicos.json").unlink()
-    with pytest.raises(RecipeError, match=r"nothing says hook_name\. Write a memicos"):
+    with pytest.raises(RecipeError, match=r"missing hook_name\. Write a memicos"):
         read_local_info(folder, "5-some")
     folder = write_dictionary_learning(tmp_path / "dictionary", weights)
     config = json.loads((folder / "config.json").read_text())
     config["trainer"]["submodule_name"] = "resid_posterior"
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(RecipeError, match="nothing says hook_name"):
+    with pytest.raises(RecipeError, match="missing hook_name"):
         read_local_info(folder, "5-some")
     folder = write_sparsify(tmp_path / "run", weights)
-    with pytest.raises(RecipeError, match="nothing says hook_name"):
+    with pytest.raises(RecipeError, match="missing hook_name"):
         read_local_info(folder.rename(tmp_path / "layers.5.router"), "5-some")
 
 
@@ -353,5 +353,5 @@ def test_a_folder_without_a_source_names_the_formats(weights: Weights, tmp_path:
         read_local_info(folder, "5-some", "gemma-scope")
     two = write_openai(tmp_path / "two", weights)
     shutil.copy(two / "5.pt", two / "6.pt")
-    with pytest.raises(SourceError, match="has 2 files of weights; a source is a folder of its own"):
+    with pytest.raises(SourceError, match="has 2 files of weights; put each source"):
         read_local_info(two, "5-some")

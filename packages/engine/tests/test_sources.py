@@ -116,7 +116,7 @@ def test_files_that_are_no_source_are_named(folder: Path, tmp_path: Path) -> Non
         read_local_info(folder, "1-small")
     (folder / "cfg.json").write_text("{}")
     file.write_bytes(whole)
-    with pytest.raises(RecipeError, match="nothing says hook_name"):
+    with pytest.raises(RecipeError, match="missing hook_name"):
         read_local_info(folder, "1-small")
     with pytest.raises(SourceError, match="there is no folder"):
         read_local_info(tmp_path / "none", "1-small")

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from memicos_dataset import checks, read
 from memicos_dataset.manifest import Manifest
 from memicos_dataset.read import contexts, explanations, features, read_manifest, verify
 from memicos_pipeline.config import ConfigError, GenerateConfig
 from memicos_pipeline.generate import generate
+from memicos_pipeline.work_folder import LOCK_NAME
 from memicos_testing.small_model import small_model, small_sae, write_extras
 from memicos_testing.tiny_generate import tiny_config
 from safetensors.torch import load_file
@@ -183,3 +185,13 @@ def test_made_again_it_is_the_same(made: Made) -> None:
     before = made.manifest.model_dump_json()
     generate(made.config, lambda line: None)
     assert read_manifest(made.config.out).model_dump_json() == before
+
+
+def test_a_second_run_in_a_work_folder_is_refused(made: Made) -> None:
+    (folder,) = [path for path in made.config.work.iterdir() if path.is_dir()]
+    with (
+        FileLock(folder / LOCK_NAME),
+        pytest.raises(ConfigError, match=f"another `memicos generate` is using {folder}"),
+    ):
+        generate(made.config, lambda line: None)
+    generate(made.config, lambda line: None)

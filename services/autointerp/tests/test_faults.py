@@ -69,8 +69,8 @@ FAILURES = {
         "refused to answer",
     ),
     "cut off": (chat(finish_reason="length"), "truncated", "AUTOINTERP_MAX_TOKENS"),
-    "null content": (Reply(content=None), "empty", "answered with nothing"),
-    "blank content": (Reply(content=" \n"), "empty", "answered with nothing"),
+    "null content": (Reply(content=None), "empty", "gave an empty answer"),
+    "blank content": (Reply(content=" \n"), "empty", "gave an empty answer"),
     "no marker": (Reply(content="It likes the sea."), "unreadable", "no line that begins with EXPLANATION"),
     "essay": (
         Reply(content="EXPLANATION: " + "sea " * 200),

@@ -1,4 +1,4 @@
-"""Sources added and removed while the server runs: who may, from where, and that nothing half is left."""
+"""Sources added and removed while the server runs: permissions, allowed folders, and all or none of an entry."""
 
 import asyncio
 import shutil

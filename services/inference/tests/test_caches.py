@@ -1,4 +1,4 @@
-"""What is kept of earlier requests: texts unsteered and activations, the same numbers for less work."""
+"""Caches of unsteered texts and of activations: equal numbers for fewer forward passes."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A conversation as the model reads it, over HTTP by our client."""
+"""`apply-chat-template` over HTTP, by our client."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a server says that it can't do: of sources, attribution, BOS and chats."""
+"""Limitations that the capabilities list: of sources, attribution, BOS and chats."""
 
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ async def test_with_a_tokenizer_that_says_no_places(serve: Serve, monkeypatch: A
 
     monkeypatch.setattr(PreTrainedTokenizerFast, "is_fast", False)
     url = await serve(sae_sets=())
-    assert "does not say where" in about(await limits(url), "answer")["apply-chat-template"]
+    assert "gives no character offsets" in about(await limits(url), "answer")["apply-chat-template"]
     async with httpx.AsyncClient(base_url=url) as http:
         body = {"messages": [{"role": "user", "content": "Hello"}]}
         answer = await http.post("/v1/apply-chat-template", json=body)

@@ -1,4 +1,4 @@
-"""Every answer with activations names the recipe that they were made by."""
+"""The recipe in every response with activations."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Request ids, and the log of requests: a line for each, which holds nothing of what was sent or answered."""
+"""Request ids, and the request log: one line per request, without content of requests or responses."""
 
 import asyncio
 import io

@@ -153,7 +153,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "inf": (lambda one: damaged(one, "W_dec", lambda w: w[3].fill(np.inf)), "W_dec has numbers that are not finite"),
     "bias": (lambda one: damaged(one, "b_enc", lambda w: w[3:].fill(np.nan)), "b_enc has numbers that are not finite"),
     "truncated": (truncated, "is not a source that can be loaded"),
-    "pickle": (pickled, "holds more than tensors, and that is not read: a pickle can hold code"),
+    "pickle": (pickled, "holds other objects than tensors, which are not read because a pickle can run code"),
     "silent": (silent, "L0 is 0: no feature fires at any of"),
     "loud": (loud, "more than half of the 80 features fire"),
     "empty": (lambda one: one.mkdir(), "holds no source, nor does a folder in it"),
@@ -315,7 +315,7 @@ def test_a_source_that_changes_after_it_was_added_is_stopped(add: Add, model_fol
 
 def test_neurons_are_added(add: Add, model_folder: Path, tmp_path: Path) -> None:
     status, said, _ = add("neurons", "--model", str(model_folder))
-    assert status == 0 and said.count("nothing is expected of them") == 4
+    assert status == 0 and said.count("there are no expected values") == 4
     assert read(tmp_path / f".env.inference.{NAME}.neurons").sae_sets == ("neurons",)
 
 

@@ -172,7 +172,7 @@ async def test_no_memory_is_said(serve: Serve) -> None:
     async with httpx.AsyncClient(base_url=await serve(selftest_bytes=1000)) as http:
         found = await selftest(http)
         (blocks,) = [check for check in found["checks"] if check["name"] == "blocks"]
-        assert blocks["passed"] is None and "1,000 are allowed" in blocks["words"]
+        assert blocks["passed"] is None and "the limit is 1,000" in blocks["words"]
         assert found["state"] == "passed" and await answered(http, "/v1/activation/single", SINGLE)
 
 

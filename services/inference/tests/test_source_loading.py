@@ -1,4 +1,4 @@
-"""Weights of sources are read beside the model's thread: streams and other requests go on during a load."""
+"""Weights of sources are read outside the model's thread: streams and other requests go on during a load."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Streams: deltas that make up the answer, how many bytes they take, readers that are slow, and how a stream breaks."""
+"""Streams: deltas that add up to the response, their size, slow readers, and how a stream ends early."""
 
 import asyncio
 import copy

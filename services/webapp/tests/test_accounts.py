@@ -11,11 +11,13 @@ from contextlib import asynccontextmanager
 import asyncpg
 import httpx
 import pytest
+from memicos_client import ChooseLabelRequest, Client, Unauthorized, choose_explanation_as_label
 from memicos_testing.html_page import Page
 from memicos_testing.servers import Start
 from memicos_webapp.accounts import service
 from memicos_webapp.accounts.identity import OWNER_ID
 from memicos_webapp.accounts.rows import Scope
+from memicos_webapp.accounts.view import browser_name
 from memicos_webapp.database.engine import Database
 from memicos_webapp.settings import Settings
 
@@ -130,6 +132,8 @@ async def test_links_and_sessions_expire(started: Start, own_url: str) -> None:
         assert (await client.post(LABEL, json=CHOICE, headers=ORIGIN)).status_code == 200
         await connection.execute("UPDATE session SET expires_at = now() - interval '1 second'")
         assert (await client.post(LABEL, json=CHOICE, headers=ORIGIN)).status_code == 403
+        answer = await client.post("/account/sign-out", headers=ORIGIN)
+        assert answer.status_code == 303 and not client.cookies
 
 
 async def test_only_hashes_of_tokens_are_stored(beyond: httpx.AsyncClient, own_url: str) -> None:
@@ -230,6 +234,22 @@ async def test_settings_of_the_server_are_the_owners(
     assert (await beyond.delete(f"{path}/second", headers=ORIGIN)).status_code == (200 if status == 200 else 404)
 
 
+@pytest.mark.parametrize(
+    ("user_agent", "name"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0 Safari/537.36",
+         "Chrome on Linux"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 Version/18 Safari/605",
+         "Safari on macOS"),
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:143.0) Gecko/20100101 Firefox/143.0", "Firefox on Windows"),
+        ("curl/8.5", "curl/8.5"),
+        ("", "unknown browser"),
+    ],
+)  # fmt: skip
+def test_names_of_browsers(user_agent: str, name: str) -> None:
+    assert browser_name(user_agent) == name
+
+
 async def test_keys_expire_and_note_their_use(beyond: httpx.AsyncClient, own_url: str) -> None:
     key = {"X-Api-Key": await new_key(own_url, "write", days=0.5)}
     assert (await beyond.post(LABEL, json=CHOICE, headers=key)).status_code == 200
@@ -265,6 +285,17 @@ async def test_an_explanation_by_a_key_is_the_owners(beyond: httpx.AsyncClient, 
         number = await connection.fetchval("SELECT max(id) FROM explanation")
     key = {"X-Api-Key": await new_key(own_url, "write")}
     assert (await beyond.post(f"/api/explanation/{number}/delete", headers=key)).status_code == 200
+
+
+async def test_the_python_client_writes_with_a_key(beyond: httpx.AsyncClient, own_url: str) -> None:
+    args = {"transport": beyond._transport}
+    headers = {"X-Api-Key": await new_key(own_url, "write")}
+    async with Client("http://localhost", headers=headers, httpx_args=args) as client:
+        chosen = await choose_explanation_as_label.asyncio(1, client=client, body=ChooseLabelRequest(chosen=True))
+        assert chosen.explanations
+    async with Client("http://localhost", headers={"X-Api-Key": "memicos_x"}, httpx_args=args) as client:
+        with pytest.raises(Unauthorized, match="unknown, expired or revoked"):
+            await choose_explanation_as_label.asyncio(1, client=client, body=ChooseLabelRequest(chosen=True))
 
 
 async def test_commands_list_and_revoke_keys(own_url: str) -> None:

@@ -11,6 +11,7 @@ from memicos_embeddings.embedder import MINILM, OPENAI, EmbedderError, Vectors
 from memicos_embeddings.minilm import MiniLmEmbedder
 from memicos_embeddings.openai_embedder import OpenAiEmbedder
 from memicos_embeddings.registry import EmbedderRegistry
+from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.llm_provider import LlmProvider, Reply, embedding
 from memicos_testing.servers import Start
 from memicos_webapp.database.engine import Database
@@ -236,6 +237,32 @@ async def test_health_has_the_state_of_the_embedder(
     async with started(own_url, embed_every_seconds=0) as client:
         health = (await client.get("/health")).json()
         assert health["status"] == "healthy" and health["embedder"]["state"] == "disabled"
+
+
+async def test_embedding_waits_while_inference_loads(
+    own_url: str, started: Start, inference: FakeInferenceServer, database: asyncpg.Connection
+) -> None:
+    inference.state = "loading"
+    settings = {"embed_every_seconds": 0.1, "inference_poll_seconds": 0.1}
+    async with started(own_url, **settings) as client:
+        # the embedder may have begun before the first check ended: from then on it waits before each batch
+        async with asyncio.timeout(20):
+            while (await client.get("/health")).json()["inference"][0]["state"] != "loading":  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await database.execute("TRUNCATE embedding_minilm")
+        await asyncio.sleep(1.5)
+        assert await count(database) == 0
+        inference.state = "ready"
+        async with asyncio.timeout(30):
+            while await count(database) < 180:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    # for ever it does not wait
+    await database.execute("TRUNCATE embedding_minilm")
+    inference.state = "loading"
+    async with started(own_url, **settings, embed_wait_seconds=0.5):
+        async with asyncio.timeout(30):
+            while await count(database) < 180:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
 
 class BrokenEncoder:

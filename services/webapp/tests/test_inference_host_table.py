@@ -194,3 +194,22 @@ async def test_the_command_changes_the_hosts_of_a_running_webapp(started: Start,
         assert again.returncode == 1 and again.stderr.startswith("hosts: There is no inference host 'gpu'")
         bad = await run("add", "gpu", "ftp://host")
         assert bad.returncode == 1 and "must begin with http" in bad.stderr and "Traceback" not in bad.stderr
+
+
+async def test_a_read_only_webapp_uses_hosts_and_writes_none(
+    started: Start, own_url: str, inference: FakeInferenceServer
+) -> None:
+    connection = await asyncpg.connect(own_url)
+    try:
+        await connection.execute("INSERT INTO inference_host (name, url) VALUES ('gpu', 'http://127.0.0.1:9')")
+        name = await connection.fetchval("SELECT current_database()")
+        await connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    finally:
+        await connection.close()
+    async with started(own_url, read_only=True) as client:
+        assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
+        health = (await client.get("/health")).json()
+        assert [host["name"] for host in health["inference"]] == ["default", "gpu"]
+        answer = await client.patch(f"{HOSTS}/gpu", json={"enabled": False})
+        assert answer.status_code == 403 and "READ_ONLY" in answer.text
+    assert [row[0] for row in await stored(own_url)] == ["gpu"]

@@ -14,6 +14,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
     other: dict[str, Any] = {
         "MEMICOS_HOST": "::1",
         "MEMICOS_DATA": "there",
+        "MEMICOS_ROOT_PATH": "/other",
         "MEMICOS_EMBEDDER": "minilm",
         "MEMICOS_LOG_FORMAT": "json",
         "MEMICOS_INFERENCE_HOSTS": "other=http://other",

@@ -138,7 +138,7 @@ async def _request(
         max_retries=options.retries,
     )
     parameters: dict[str, Any] = (
-        # OpenAI's reasoning models refuse max_tokens; many other servers know nothing else
+        # OpenAI's reasoning models refuse max_tokens; many other servers support only max_tokens
         {"max_completion_tokens": options.max_tokens}
         if endpoint.host == "api.openai.com"
         else {"max_tokens": options.max_tokens}
@@ -174,7 +174,7 @@ def _parse(response: object, endpoint: Endpoint, options: ProviderOptions) -> Co
     if text is not None and not isinstance(text, str):
         raise _malformed(endpoint)
     if not text or not text.strip():
-        raise ProviderError("empty", f"The model behind {endpoint.host} answered with nothing.")
+        raise ProviderError("empty", f"The model behind {endpoint.host} gave an empty answer.")
     model = body.get("model")
     return Completion(text, model if isinstance(model, str) and model else endpoint.model, _usage(body))
 
@@ -232,6 +232,6 @@ def remove_key(key: str, text: str) -> str:
     """`text` on one line, cut to MAX_DETAIL_CHARACTERS, with every word that holds a piece of the key replaced."""
     size = min(KEY_PIECE_CHARACTERS, len(key))
     pieces = {key[start : start + size] for start in range(len(key) - size + 1)}
-    words = ("[…]" if any(piece in word for piece in pieces) else word for word in text.split())
-    line = " ".join(words)
+    safe_words = ("[…]" if any(piece in word for piece in pieces) else word for word in text.split())
+    line = " ".join(safe_words)
     return line if len(line) <= MAX_DETAIL_CHARACTERS else line[:MAX_DETAIL_CHARACTERS] + "…"

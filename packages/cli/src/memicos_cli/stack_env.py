@@ -55,13 +55,13 @@ OPTIONS = (
 
 SHORTEST_SECRET = 16
 PREFIXES = ("MEMICOS_", "INFERENCE_", "AUTOINTERP_")
-"""Names that begin so are ours: one that nothing reads is a mistake."""
+"""Prefixes of memicos' variables: a name with one of them that nothing reads is a mistake."""
 FAMILIES = ("INFERENCE_SECRET_",)
-"""Beginnings of names that end with a word of the user's, the name of an inference host."""
+"""Prefixes of names that end with a name chosen by the user, that of an inference host."""
 
 
 def fresh_text() -> str:
-    """A new file: every secret with 256 random bits, and a comment for what may be set besides."""
+    """A new file: every secret with 256 random bits, and a commented-out line for each optional setting."""
     lines = [
         "# The docker compose stack's settings and secrets, written once by `make init-env`. Keep it to yourself:",
         "# git ignores it. PostgreSQL keeps the password of its first start; change both or neither.",
@@ -101,7 +101,7 @@ def write(file: Path) -> bool:
 
 
 def problems(file: Path) -> list[str]:
-    """What is wrong with a file, one line each, with the line's number where there is one and without any value."""
+    """The problems of a file, one line each: with the line's number where there is one, and without any value."""
     try:
         assignments = parse(file.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
@@ -110,23 +110,23 @@ def problems(file: Path) -> list[str]:
         return [str(error.strerror)]
     except EnvFileError as error:
         return [str(error)]
-    found = []
+    messages = []
     values = {}
     known = known_names(file.parent)
     for assignment in assignments:
         where = f"line {assignment.line}: "
         if assignment.name in values:
-            found.append(where + assignment.name + " is set a second time")
+            messages.append(where + assignment.name + " is set a second time")
         values[assignment.name] = assignment
-        ours = assignment.name.startswith(PREFIXES) and not assignment.name.startswith(FAMILIES)
-        if ours and assignment.name not in known:
-            found.append(where + unknown_name(assignment.name, known))
+        prefixed = assignment.name.startswith(PREFIXES) and not assignment.name.startswith(FAMILIES)
+        if prefixed and assignment.name not in known:
+            messages.append(where + unknown_name(assignment.name, known))
     for name in SECRETS:
         if name not in values:
-            found.append(f"{name} is missing: add the line {name}=<at least {SHORTEST_SECRET} random characters>")
+            messages.append(f"{name} is missing: add the line {name}=<at least {SHORTEST_SECRET} random characters>")
         elif len(values[name].value) < SHORTEST_SECRET:
-            found.append(f"line {values[name].line}: {name} has fewer than {SHORTEST_SECRET} characters")
-    return found
+            messages.append(f"line {values[name].line}: {name} has fewer than {SHORTEST_SECRET} characters")
+    return messages
 
 
 def known_names(folder: Path) -> set[str]:
@@ -150,11 +150,13 @@ def refusal(file: Path) -> str | None:
     """Why a stack cannot be started with this file, as one line; None where it can."""
     if not file.is_file():
         return f"there is no {file}: run make init-env"
-    found = problems(file)
-    if not found:
+    messages = problems(file)
+    if not messages:
         return None
-    mend = "Mend it, or delete it and run make init-env (a database made with the old password needs that password)"
-    return f"{file} cannot be used: {'; '.join(found)}. {mend}."
+    advice = (
+        "Correct it, or delete it and run make init-env (a database made with the old password needs that password)"
+    )
+    return f"{file} cannot be used: {'; '.join(messages)}. {advice}."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -165,10 +167,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     file = options.file
     if options.command == "write":
         try:
-            written = write(file)
+            created = write(file)
         except OSError as error:
             return _fail(f"{file} cannot be written: {error.strerror}.")
-        if written:
+        if created:
             print(f"wrote {file} with new random secrets (readable by you only)")
             return 0
     reason = refusal(file)
@@ -177,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if stat.S_IMODE(file.stat().st_mode) & 0o077:
         print(f"warning: other users may read {file}: chmod 600 {file}", file=sys.stderr)
     if options.command == "write":
-        print(f"{file} is there already and complete; it was left as it is")
+        print(f"{file} exists and is complete; it was not changed")
     return 0
 
 

@@ -1,5 +1,5 @@
 """Text embedders: a text becomes a vector of unit length, so that the dot product of two vectors is their cosine.
 
 `registry.open_registry` makes the embedders that a program is configured for; `minilm` and `openai_embedder` are the
-two there are. Importing this package loads neither onnxruntime nor openai: they are imported at the first use.
+two implementations. Importing this package loads neither onnxruntime nor openai: they are imported at the first use.
 """

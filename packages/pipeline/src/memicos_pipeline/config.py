@@ -31,7 +31,7 @@ class ModelConfig(_Strict):
     name: str = Field(description="name on pages")
     folder: str = Field(description="local folder in Hugging Face's layout, or a hub id")
     dtype: str = Field(
-        pattern="^(float32|float16|bfloat16)$", description="what the model computes in: float32, float16 or bfloat16"
+        pattern="^(float32|float16|bfloat16)$", description="dtype of the model: float32, float16 or bfloat16"
     )
     chat: bool = Field(description="whether the model is a chat model")
     license: str = Field(description="licence of the weights")
@@ -72,12 +72,12 @@ class CorpusConfig(_Strict):
 
 
 class DashboardConfig(_Strict):
-    """`[dashboard]`: how much is stored of each feature. The table may be left out."""
+    """`[dashboard]`: how much is stored of each feature. The table is optional."""
 
     top_examples: int = Field(default=12, ge=1, description="strongest distinct examples")
     # group numbers are stored in 8 bits
     quantile_groups: int = Field(
-        default=5, ge=1, le=127, description="equal intervals of activation values, each with examples of its own"
+        default=5, ge=1, le=127, description="equal intervals of activation values, each with its own examples"
     )
     examples_per_group: int = Field(default=4, ge=1, description="examples of each interval")
     histogram_bins: int = Field(default=50, ge=2, description="bins of the activation and logit histograms")

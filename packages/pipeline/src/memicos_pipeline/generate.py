@@ -24,7 +24,7 @@ from memicos_pipeline.dataset_writer import corpus_files, explanation_file, feat
 from memicos_pipeline.harvest import Activations, harvest, read_activations
 from memicos_pipeline.preparation import GenerateInputs, prepare
 from memicos_pipeline.residual_norm import residual_norm
-from memicos_pipeline.work_folder import work_folder
+from memicos_pipeline.work_folder import lock_work_folder, work_folder
 
 ReportLine = Callable[[str], None]
 
@@ -37,21 +37,22 @@ def generate(config: GenerateConfig, report: ReportLine, harvest_only: bool = Fa
 
     Raises:
         ConfigError, CorpusError, OSError: as `prepare`; `config.out` is unchanged.
+        ConfigError: another run is using the work folder.
     """
     if finish_interrupted(config.out):
         report(f"{config.out}: completed the replacement that an earlier run was killed in")
     inputs = prepare(config)
     source_folders = [config.source_set.folder / source.id for source in inputs.sources]
     work = work_folder(config.work, inputs.model.hf, source_folders, inputs.contexts.token_ids)
-    work.mkdir(parents=True, exist_ok=True)
-    report(f"activations in {work}")
-    harvest(inputs.model, inputs.sources, inputs.contexts.token_ids, work, report)
-    if harvest_only:
-        return
-    folder = staging_folder(config.out)
-    shutil.rmtree(folder, ignore_errors=True)
-    manifest = write_dataset(config, inputs, work, folder, report)
-    publish(config.out)
+    with lock_work_folder(work):
+        report(f"activations in {work}")
+        harvest(inputs.model, inputs.sources, inputs.contexts.token_ids, work, report)
+        if harvest_only:
+            return
+        folder = staging_folder(config.out)
+        shutil.rmtree(folder, ignore_errors=True)
+        manifest = write_dataset(config, inputs, work, folder, report)
+        publish(config.out)
     size = sum(entry.bytes for entry in manifest.files())
     report(f"{config.out}: {len(manifest.files())} files, {size / 2**20:.1f} MiB")
 

@@ -48,7 +48,7 @@ def harvest(
 ) -> None:
     """Run all contexts (N, T) through the model once and store each source's activations.
 
-    Progress is recorded after each batch; after an interruption the next run continues behind the last recorded one.
+    Progress is recorded after each batch; after an interruption the next run continues after the last recorded one.
     """
     done = _progress(work)
     start, started_at = done["contexts"], time.monotonic()

@@ -8,7 +8,7 @@ from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import Source
 
 SAMPLE = 64
-"""Contexts, spread over the corpus, that are run for it."""
+"""Number of contexts, evenly spread over the corpus, that the norm is measured on."""
 BATCH = 8
 
 

@@ -1,19 +1,23 @@
-"""The folder of harvested activations, named by everything that they depend on."""
+"""The folder of harvested activations, named by everything that they depend on, and its lock."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from memicos_engine.selftest import reconstruction_record
 
+from memicos_pipeline.config import ConfigError
 from memicos_pipeline.harvest import FORMAT_VERSION
 
 _NOT_WEIGHTS = {"_name_or_path", "transformers_version"}
 """Keys of a model's configuration that change no activation."""
+LOCK_NAME = "generate.lock"
 
 
 def work_folder(parent: Path, model: torch.nn.Module, sources: Sequence[Path], token_ids: np.ndarray) -> Path:
@@ -27,13 +31,34 @@ def work_folder(parent: Path, model: torch.nn.Module, sources: Sequence[Path], t
     _add_model(key, model)
     for folder in sources:
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
-            # a record of what the SAE gave on a known text does not change what it gives
+            # a record of the SAE's outputs on a known text does not change its outputs
             if path.name == reconstruction_record.FILE_NAME:
                 continue
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256")
             key.update(f"\n{folder.name}/{path.name} {digest.hexdigest()}".encode())
     return parent / key.hexdigest()[:12]
+
+
+@contextmanager
+def lock_work_folder(folder: Path) -> Iterator[None]:
+    """Make a work folder and hold its lock; the system releases the lock of a process that is killed.
+
+    Raises:
+        ConfigError: another process holds the lock.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_NAME, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ConfigError(
+            f"another `memicos generate` is using {folder}: wait until it ends, or set another folder as `work`"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _add_model(key: "hashlib._Hash", model: Any) -> None:

@@ -39,7 +39,7 @@ class ServiceError(Exception):
 
 @dataclass(frozen=True)
 class ErrorReport:
-    """One error as the client is told of it."""
+    """An error as it is reported to the client; `make_response` turns it into a response."""
 
     status: int
     message: str
@@ -53,7 +53,7 @@ Describe = Callable[[Request, Sequence[Any]], str]
 
 
 def unexpected_error_message() -> str:
-    """What the client is told of a fault of the server: only the id under which the traceback is logged."""
+    """The message for an internal error: it has only the request's id, under which the traceback is logged."""
     return f"Something failed on our side. It has been logged as {request_id()}."
 
 

@@ -68,8 +68,8 @@ class SecretAndSizeGuard:
 
     def _refusal(self, path: str, headers: Headers) -> ErrorReport | None:
         if self._secret is not None and path not in self._open_paths:
-            given = headers.get("x-secret-key", "").encode("latin-1")
-            if not hmac.compare_digest(given, self._secret):
+            sent_secret = headers.get("x-secret-key", "").encode("latin-1")
+            if not hmac.compare_digest(sent_secret, self._secret):
                 return ErrorReport(401, WRONG_SECRET, "wrong_secret")
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._body_bytes:

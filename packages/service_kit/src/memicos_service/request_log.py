@@ -72,7 +72,7 @@ class RequestObserver:
 
 
 class RequestLog:
-    """The middleware. It stands outside all others, so that refused requests are logged too."""
+    """The middleware. It is the outermost one, so that refused requests are logged too."""
 
     def __init__(self, app: ASGIApp, logger: logging.Logger, observer: RequestObserver) -> None:
         self.app = app

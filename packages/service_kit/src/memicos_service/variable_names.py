@@ -1,4 +1,4 @@
-"""Names of environment variables: which ones memicos reads, and what is said of those that nothing reads.
+"""Names of environment variables: which ones memicos reads, and messages about unknown ones.
 
 In an env file an unknown name is a mistake and is refused. The process environment is not the user's alone
 (Kubernetes and docker links add `INFERENCE_PORT=tcp://…` and `INFERENCE_SERVICE_HOST` for a service named
@@ -17,10 +17,9 @@ from pydantic import AliasChoices
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
 PREFIXES = ("MEMICOS_", "INFERENCE_", "AUTOINTERP_")
-"""Variables whose names begin so are ours."""
+"""Prefixes of the names of memicos' variables."""
 FAMILIES = ("INFERENCE_SECRET_",)
-"""Beginnings of names that end with a word of the user's: the secret of the inference host `gpt2` is in
-INFERENCE_SECRET_GPT2."""
+"""Prefixes of names whose rest the user chooses: INFERENCE_SECRET_GPT2 has the secret of the inference host `gpt2`."""
 KNOWN_NAMES_FILE = "known_variables.txt"
 """Variables of every service, one per line, written by `make configuration`: a service is installed without the others,
 and an env file may be for several."""
@@ -43,18 +42,18 @@ def known_names(settings: type[BaseSettings]) -> frozenset[str]:
 
 
 def unknown(names: Iterable[str], known: frozenset[str]) -> list[str]:
-    """The names with a prefix of ours that nothing reads."""
-    ours = (name for name in names if name.upper().startswith(PREFIXES) and not name.upper().startswith(FAMILIES))
-    return [name for name in ours if name.upper() not in known]
+    """The names with a prefix of memicos that no service reads."""
+    prefixed = (name for name in names if name.upper().startswith(PREFIXES) and not name.upper().startswith(FAMILIES))
+    return [name for name in prefixed if name.upper() not in known]
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like an unknown one; None where none is like it."""
+    """The known name most similar to an unknown one; None where no name is similar."""
     return next(iter(difflib.get_close_matches(name.upper(), sorted(known), n=1)), None)
 
 
 def refusal(name: str, known: frozenset[str]) -> str:
-    """What is said of an unknown name in an env file."""
+    """The error message for an unknown name in an env file."""
     near = nearest(name, known)
     return f"nothing reads {name}" + (f"; the nearest name is {near}" if near else "")
 
@@ -65,29 +64,31 @@ def is_service_link(name: str, value: str | None) -> bool:
 
 
 def warning(settings: type[BaseSettings], environment: Mapping[str, str]) -> str | None:
-    """What of the process environment is ignored, as one line without values; None where nothing is."""
+    """One line that names the environment variables that are ignored, without values; None if there are none."""
     known = known_names(settings)
-    links = sorted(name for name, value in environment.items() if name in known and is_service_link(name, value))
-    strangers = []
+    service_links = sorted(
+        name for name, value in environment.items() if name in known and is_service_link(name, value)
+    )
+    unknown_names = []
     for name in sorted(unknown(environment, known)):
         near = nearest(name, known)
-        strangers.append(f"{name} (nearest name: {near})" if near else name)
+        unknown_names.append(f"{name} (nearest name: {near})" if near else name)
     parts = []
-    if links:
-        parts.append(f"{', '.join(links)}: the address of a service (tcp://…) is not a port")
-    if strangers:
-        parts.append(f"nothing reads {', '.join(strangers)}")
+    if service_links:
+        parts.append(f"{', '.join(service_links)}: the address of a service (tcp://…) is not a port")
+    if unknown_names:
+        parts.append(f"nothing reads {', '.join(unknown_names)}")
     return f"environment variables are ignored: {'; '.join(parts)}" if parts else None
 
 
 def warn_of_environment(log: logging.Logger, settings: type[BaseSettings]) -> None:
-    """Log one warning that names the variables of ours that are ignored; for a program's start."""
+    """Log one warning that names the ignored variables with a prefix of memicos; called when a program starts."""
     if text := warning(settings, os.environ):
         log.warning("%s", text)
 
 
 class ServiceSettings(BaseSettings):
-    """Base class of a service's settings: an orchestrator's `…_PORT=tcp://…` is as if it were not set."""
+    """Base class of a service's settings: `…_PORT=tcp://…`, set by an orchestrator, counts as unset."""
 
     @classmethod
     def settings_customise_sources(

@@ -1,4 +1,4 @@
-"""Statements on the webapp's database, past the webapp."""
+"""SQL statements on the webapp's database, without the webapp."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,7 +33,7 @@ async def fetch(url: str, sql: str, *values: object) -> list[asyncpg.Record]:
 
 
 async def shown_rows(url: str) -> list[tuple[object, ...]]:
-    """What readers see: sources with their current loads, texts and numbers of features."""
+    """The rows that readers see: sources with their current loads, texts and numbers of features."""
     rows = await fetch(
         url,
         """SELECT source.model_id, source.name, source.layer, load.id, load.state, load.corpus_id,

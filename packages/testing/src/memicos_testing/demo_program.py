@@ -1,4 +1,4 @@
-"""The demo as `make demo` runs it, on free ports and in a data folder of its own."""
+"""The demo as `make demo` runs it, on free ports and in a separate data folder."""
 
 import os
 import re
@@ -21,7 +21,7 @@ START_SECONDS = 240
 
 @dataclass
 class Demo:
-    """`make demo` in a process of its own; `lines` grows while it runs."""
+    """`make demo` in a subprocess; `lines` grows while it runs."""
 
     process: subprocess.Popen[str]
     webapp: str
@@ -31,7 +31,7 @@ class Demo:
     lines: list[str] = field(default_factory=list)
 
     def wait_for(self, pattern: str, seconds: float = START_SECONDS) -> str:
-        """The first line that `pattern` is found in."""
+        """The first line that matches `pattern`."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             for line in self.lines:
@@ -53,7 +53,15 @@ class Demo:
 
 
 def environment(data: Path, **more: str) -> dict[str, str]:
-    left_out = ("DATABASE_URL", "OPENAI_API_KEY", "AUTOINTERP_API_KEY", "SECRET", "INFERENCE_URL", "AUTOINTERP_URL")
+    left_out = {
+        "DATABASE_URL",
+        "OPENAI_API_KEY",
+        "AUTOINTERP_API_KEY",
+        "SECRET",
+        "INFERENCE_URL",
+        "AUTOINTERP_URL",
+        "MEMICOS_INFERENCE_HOSTS",
+    }
     return {name: value for name, value in os.environ.items() if name not in left_out} | {
         "MEMICOS_DATA": str(data),
         "MEMICOS_PORT": str(free_port()),
@@ -65,7 +73,7 @@ def environment(data: Path, **more: str) -> dict[str, str]:
 
 @contextmanager
 def data_folder() -> Iterator[Path]:
-    """Not in pytest's own folder: another pytest shuts that to the user that PostgreSQL runs as."""
+    """A folder outside pytest's: another pytest run makes that one inaccessible to PostgreSQL's user."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
@@ -74,7 +82,7 @@ Start = Callable[..., Demo]
 
 
 def alive(processes: Iterable[psutil.Process], seconds: float = 10) -> list[psutil.Process]:
-    """Those that still run after `seconds`; one that only waits to be reaped has ended."""
+    """The processes that still run after `seconds`; a zombie has ended."""
     end = time.monotonic() + seconds
     left = list(processes)
     while left and time.monotonic() < end:

@@ -24,11 +24,11 @@ NOT_RUN = (
     "runs this test",
     "is an outline",
 )
-"""The reasons for which a block may stay unexecuted."""
+"""The accepted reasons for not running a block."""
 
 RUNNABLE = ("python", "sh", "console")
 PROMPT = "$ "
-"""Begins a command in a console block; the lines after it are its output."""
+"""Prefix of a command in a console block; the lines after it are its output."""
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\S*)$")
 _MARKER = re.compile(r"^ *<!-- not run: (?P<reasons>.+) -->$")
@@ -47,7 +47,7 @@ class Block:
     reasons: tuple[str, ...]
     """Why it is not run; empty if it is."""
     output: "Block | None" = None
-    """The block that follows it with nothing but its fence between, if that is `json` or `text`: its output."""
+    """The block that directly follows it, if that is `json` or `text`: its output."""
 
     @property
     def place(self) -> str:

@@ -1,4 +1,4 @@
-"""Activations of the small dataset's features on one text, computed apart from the webapp."""
+"""Activations of the small dataset's features on one text, computed without the webapp."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ SOURCES = ("1-res", "2-res", "3-res")
 
 
 def largest_activations(dataset: Path) -> dict[tuple[str, int], float]:
-    """The largest activation of each feature, as the dataset's files have it."""
+    """The largest activation of each feature in the dataset's files."""
     columns = ["index", "max_activation"]
     return {
         (source, row["index"]): row["max_activation"]
@@ -27,7 +27,7 @@ def largest_activations(dataset: Path) -> dict[tuple[str, int], float]:
 
 
 def shares(dataset: Path, by: Any) -> list[tuple[float, str, str]]:
-    """(share, source, index) of every feature with one, largest first, from the dataset and the fake's arithmetic."""
+    """(share, source, index) of every feature with a positive share, largest first, by the fake server's arithmetic."""
     computed = [
         (by(values(source, index)) / largest, source, str(index))
         for (source, index), largest in largest_activations(dataset).items()
@@ -41,6 +41,6 @@ def values(source: str, index: int) -> list[float]:
 
 
 def ranked(sources: tuple[str, ...], by: Any) -> list[float]:
-    """What the strongest features are ranked by, strongest first, by the double's arithmetic."""
+    """Positive ranking scores of all features, largest first, by the fake server's arithmetic."""
     scores = [by(values(source, index)) for source in sources for index in range(FEATURES)]
     return sorted((score for score in scores if score > 0), reverse=True)

@@ -1,4 +1,4 @@
-"""Explanations of the small dataset: an autointerp server's settings, requests, and what the database has."""
+"""Explanations of the small dataset: an autointerp server's settings, requests, and the rows in the database."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""SAEs in the layouts of other libraries, written with numpy, torch and safetensors alone, and what they compute.
+"""SAEs in the layouts of other libraries, written with numpy, torch and safetensors only, and their values.
 
 Each writer puts random weights into a folder as its library does; `encode` is that library's formula in float64, times
-the length of each direction where that is folded into the values (everywhere but in top-k).
+the length of each direction where it is folded into the values (in all except top-k).
 """
 
 import json
@@ -16,14 +16,14 @@ from safetensors.numpy import save_file
 
 K = 8
 AXES = 40
-"""Of `fitted_weights`, which has twice as many features."""
+"""Principal axes of `fitted_weights`, which has twice as many features."""
 CLOSE = 1e-3
-"""Pre-activations nearer than this to where a feature begins to fire, relative to their size, are not compared."""
+"""Pre-activations within this relative distance of the firing threshold are not compared."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Random weights by SAELens' names, and the layer that they are for."""
+    """Random weights under SAELens' names, and their layer."""
 
     layer: int
     tensors: dict[str, np.ndarray]
@@ -55,8 +55,8 @@ def random_weights(layer: int, d_in: int, d_sae: int, seed: int = 0, d_out: int 
 
 
 def fitted_weights(layer: int, hidden: np.ndarray, centred: bool = False, normalized: bool = False) -> Weights:
-    """Weights that reconstruct `hidden` (T, D): its principal axes, each way. `centred` and `normalized` as `encode`'s,
-    for the library that they are written for.
+    """Weights that reconstruct `hidden` (T, D): its principal axes in both directions. `centred` and `normalized`
+    are as in `encode`, for the library that the weights are written for.
     """
     inputs = hidden.astype(np.float64)
     if normalized:
@@ -91,7 +91,7 @@ def _save(path: Path, tensors: dict[str, np.ndarray]) -> None:
     save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path)
 
 
-def _said(weights: Weights) -> dict[str, Any]:
+def _recipe(weights: Weights) -> dict[str, Any]:
     return {"hook_name": f"blocks.{weights.layer}.hook_resid_post", "prepend_bos": True, "context_size": 64}
 
 
@@ -101,7 +101,7 @@ def write_saelens(folder: Path, weights: Weights) -> Path:
     _save(folder / "sae_weights.safetensors", {name: weights.tensors[name] for name in names})
     d_in, d_sae = weights.W_enc.shape
     own = {"architecture": "jumprelu", "d_in": d_in, "d_sae": d_sae, "dtype": "float32", "device": "cpu"}
-    config = own | {"apply_b_dec_to_input": False, "metadata": _said(weights) | {"sae_lens_version": "6.54.0"}}
+    config = own | {"apply_b_dec_to_input": False, "metadata": _recipe(weights) | {"sae_lens_version": "6.54.0"}}
     write_json(folder / "cfg.json", config)
     return folder
 
@@ -118,16 +118,16 @@ def write_dictionary_learning(folder: Path, weights: Weights, dict_class: str = 
     w = weights.tensors
     linear = {"encoder.weight": w["W_enc"].T, "decoder.weight": w["W_dec"].T}
     same = {name: w[name] for name in ("W_enc", "b_enc", "W_dec", "b_dec")}
-    one = {"threshold": np.float32(0.7) * np.ones((), np.float32), "k": np.array(K, np.int32)}
+    top_k = {"threshold": np.float32(0.7) * np.ones((), np.float32), "k": np.array(K, np.int32)}
     stored = {
         "AutoEncoder": linear | {"encoder.bias": w["b_enc"], "bias": w["b_dec"]},
         "AutoEncoderNew": linear | {"encoder.bias": w["b_enc"], "decoder.bias": w["b_dec"]},
         "GatedAutoEncoder": linear
         | {"decoder_bias": w["b_dec"], "r_mag": w["r_mag"], "gate_bias": w["b_gate"], "mag_bias": w["b_mag"]},
         "JumpReluAutoEncoder": same | {"threshold": w["threshold"]},
-        "AutoEncoderTopK": linear | {"encoder.bias": w["b_enc"], "b_dec": w["b_dec"]} | one,
-        "BatchTopKSAE": linear | {"encoder.bias": w["b_enc"], "b_dec": w["b_dec"]} | one,
-        "MatryoshkaBatchTopKSAE": same | one | {"group_sizes": np.array([len(w["b_enc"])])},
+        "AutoEncoderTopK": linear | {"encoder.bias": w["b_enc"], "b_dec": w["b_dec"]} | top_k,
+        "BatchTopKSAE": linear | {"encoder.bias": w["b_enc"], "b_dec": w["b_dec"]} | top_k,
+        "MatryoshkaBatchTopKSAE": same | top_k | {"group_sizes": np.array([len(w["b_enc"])])},
     }
     folder.mkdir(parents=True)
     torch.save(_torch(stored[dict_class]), folder / "ae.pt")
@@ -158,12 +158,12 @@ def write_openai(folder: Path, weights: Weights, activation: str = "TopK") -> Pa
         state["activation_state_dict"] = {"k": K, "postact_fn": "ReLU"}
     folder.mkdir(parents=True)
     torch.save(state, folder / f"{weights.layer}.pt")
-    write_json(folder / "memicos.json", _said(weights))
+    write_json(folder / "memicos.json", _recipe(weights))
     return folder
 
 
 def write_sparsify(folder: Path, weights: Weights) -> Path:
-    """Into `folder`/layers.N, which is given back."""
+    """Write into `folder`/layers.N and return that folder."""
     w = weights.tensors
     tensors = {"encoder.weight": w["W_enc"].T, "encoder.bias": w["b_enc"], "W_dec": w["W_dec"], "b_dec": w["b_dec"]}
     module = folder / f"layers.{weights.layer}"
@@ -174,7 +174,7 @@ def write_sparsify(folder: Path, weights: Weights) -> Path:
     return module
 
 
-def write_tensors(folder: Path, weights: Weights, architecture: str = "standard", **said: Any) -> Path:
+def write_tensors(folder: Path, weights: Weights, architecture: str = "standard", **settings: Any) -> Path:
     w = weights.tensors
     names = {"W_enc": "enc.weight", "b_enc": "enc.bias", "W_dec": "dec", "b_dec": "dec.bias"}
     stored = {"enc.weight": w["W_enc"].T, "enc.bias": w["b_enc"], "dec": w["W_dec"], "dec.bias": w["b_dec"]}
@@ -184,7 +184,7 @@ def write_tensors(folder: Path, weights: Weights, architecture: str = "standard"
         del names["b_enc"]
     _save(folder / "model.safetensors", stored)
     mapping = {"file": "model.safetensors", "architecture": architecture, "tensors": names, "transposed": ["W_enc"]}
-    write_json(folder / "memicos.json", _said(weights) | {"weights": mapping | said})
+    write_json(folder / "memicos.json", _recipe(weights) | {"weights": mapping | settings})
     return folder
 
 
@@ -196,10 +196,10 @@ def encode(
     threshold: np.ndarray | float | None = None,
     normalized: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Values (T, F) for `hidden` (T, D), and which are too near to where they begin to fire to compare.
+    """Values (T, F) for `hidden` (T, D), and a mask of those too near the firing threshold to compare.
 
-    `kind` is relu, jump, gated or topk; `centred`: b_dec is taken off the input; `threshold` of jump, the weights' own
-    if left out; `normalized`: each position is brought to mean 0 and standard deviation 1 first.
+    `kind` is relu, jump, gated or topk; `centred`: b_dec is subtracted from the input; `threshold` of jump, by default
+    the weights' own; `normalized`: each position is first scaled to mean 0 and standard deviation 1.
     """
     w = {name: value.astype(np.float64) for name, value in weights.tensors.items()}
     inputs = hidden.astype(np.float64)
@@ -226,7 +226,7 @@ Encoded = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Layout:
-    """`centred` and `normalized` are what its library does to inputs, as in `encode`."""
+    """`centred` and `normalized` are the library's input transformations, as in `encode`."""
 
     write: Callable[[Path, Weights], Path]
     encode: Callable[[Weights, np.ndarray], Encoded]

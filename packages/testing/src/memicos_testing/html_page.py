@@ -1,4 +1,4 @@
-"""HTML read as strictly as tests want it: every tag closed in its order, every id once."""
+"""A strict HTML parser for tests: tags are closed in order, ids are unique."""
 
 from html.parser import HTMLParser
 from typing import ClassVar
@@ -10,7 +10,7 @@ class Page(HTMLParser):
     """A flat list of (tag, attributes, text up to the next tag), and which tags are still open.
 
     Raises:
-        AssertionError: a tag is closed that is not the one opened last.
+        AssertionError: a closing tag does not match the last open tag.
     """
 
     VOID: ClassVar = {"meta", "link", "input", "circle", "path", "line", "br", "img"}
@@ -42,11 +42,11 @@ class Page(HTMLParser):
 
     def find(self, tag: str, **attributes: str) -> list[tuple[Attributes, str]]:
         """Elements with these words in their attributes (`class_` for class), with their text up to the next tag."""
-        wanted = {name.rstrip("_"): value for name, value in attributes.items()}
+        expected = {name.rstrip("_"): value for name, value in attributes.items()}
         return [
             (has, "".join(text))
             for name, has, text in self.elements
-            if name == tag and all(value in (has.get(key) or "").split() for key, value in wanted.items())
+            if name == tag and all(value in (has.get(key) or "").split() for key, value in expected.items())
         ]
 
     def text(self) -> str:
@@ -54,8 +54,8 @@ class Page(HTMLParser):
 
 
 def inline_code(page: Page) -> list[str]:
-    """What a policy without inline scripts and styles would block, or needs `eval`."""
-    found = []
+    """Elements that a policy without inline scripts and styles blocks, or that need `eval`."""
+    violations = []
     for tag, has, text in page.elements:
         for name, value in has.items():
             value = (value or "").strip().lower()
@@ -64,7 +64,7 @@ def inline_code(page: Page) -> list[str]:
             # htmx evaluates these
             evaluated = name in ("hx-vals", "hx-headers") and value.startswith("js:")
             if inline or address or evaluated:
-                found.append(f"<{tag} {name}={value}>")
+                violations.append(f"<{tag} {name}={value}>")
         if tag == "style" or (tag == "script" and (not has.get("src") or "".join(text).strip())):
-            found.append(f"<{tag}>")
-    return found
+            violations.append(f"<{tag}>")
+    return violations

@@ -1,4 +1,4 @@
-"""Requests with known answers for gpt2-small and 7-res-jb, for any model and source of which the same can be asked."""
+"""Requests with known answers for gpt2-small and 7-res-jb, usable with any other model and source."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ FEATURE, STRENGTH, MULTIPLIER = 5, 10.0, 10.0
 
 @dataclass(frozen=True)
 class Where:
-    """What is asked; `width` is that of the residual stream, `hook` where vectors steer."""
+    """Model and source of the requests. `width` is that of the residual stream; vectors steer at `hook`."""
 
     model: str
     source: str
@@ -86,7 +86,7 @@ def cases(where: Where) -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def refused(where: Where) -> dict[str, tuple[str, dict[str, Any], str]]:
-    """Path, body and what the 400 answer says, by name."""
+    """Path, body and expected text of the 400 response, by name."""
     good = cases(where)
     too_long = "Text too long: "
     exactly_one = "exactly one of features or vectors must be provided"

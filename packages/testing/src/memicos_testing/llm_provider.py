@@ -1,7 +1,7 @@
 """A local HTTP server that speaks OpenAI's chat completions and embeddings, and fails on demand.
 
     with LlmProvider() as provider:
-        provider.script(Reply(status=429), Reply(content="EXPLANATION: months"))   # one a request
+        provider.script(Reply(status=429), Reply(content="EXPLANATION: months"))   # one per request
         ...                                                                        # call provider.base_url
         assert provider.requests[0].headers["authorization"] == "Bearer k"
 
@@ -22,12 +22,12 @@ from types import TracebackType
 from typing import Any, Self
 
 SERVER_KEY = "sk-server-0123456789abcdef"
-"""A key to give to servers under test."""
+"""The API key of servers under test."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. `body` replaces the whole JSON (bytes: as they are); `fields` are put into the choice."""
+    """One response. `body` replaces the whole JSON (bytes are sent unchanged); `fields` are added to the choice."""
 
     content: str | None = "EXPLANATION: the sea"
     status: int = 200
@@ -40,7 +40,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Received:
-    """A request; names of headers in lower case."""
+    """A request; header names are in lower case."""
 
     path: str
     headers: dict[str, str]
@@ -74,7 +74,7 @@ class LlmProvider:
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def script(self, *replies: Reply) -> None:
-        """What the next requests get, one each; then `default` again."""
+        """Set the responses to the next requests, one each; later requests get `default`."""
         self._script.extend(replies)
 
     def reset(self) -> None:
@@ -127,7 +127,7 @@ class LlmProvider:
             handler.end_headers()
             handler.wfile.write(sent)
         except (BrokenPipeError, ConnectionResetError):
-            # the caller gave up meanwhile, as tests of time-outs want
+            # the client disconnected, as in tests of time-outs
             handler.close_connection = True
 
     def _payload(self, path: str, body: Any, reply: Reply) -> Any:

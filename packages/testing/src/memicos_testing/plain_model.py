@@ -1,4 +1,4 @@
-"""What tests compare with: plain transformers and numpy, and nothing of memicos."""
+"""Reference values for tests, by plain transformers and numpy, without memicos."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -11,10 +11,10 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM
 
 Change = Callable[[torch.Tensor], torch.Tensor]
-"""From activations (1, T, D) to what takes their place."""
+"""Maps activations (1, T, D) to their replacement."""
 
 Place = int | tuple[str, str]
-"""A layer of a Llama, after which the residual stream is meant (-1: the embeddings), or a module by its path:
+"""The residual stream after a layer of a Llama (-1: the embeddings), or a module by its path:
 ("input", "model.layers.0.mlp.down_proj") or ("output", …)."""
 
 
@@ -23,7 +23,7 @@ def load(folder: Path) -> Any:
 
 
 def residuals(hf: Any, ids: Sequence[int], layers: Sequence[int]) -> dict[int, np.ndarray]:
-    """The residual stream (T, D) after each of `layers`, float64. The last layer's is caught before the final norm."""
+    """The residual stream (T, D) after each of `layers`, float64. The last layer's is read before the final norm."""
     before_norm: list[torch.Tensor] = []
     handle = hf.model.norm.register_forward_pre_hook(lambda _module, args: before_norm.append(args[0]))
     try:
@@ -36,25 +36,25 @@ def residuals(hf: Any, ids: Sequence[int], layers: Sequence[int]) -> dict[int, n
 
 
 def attention(hf: Any, ids: Sequence[int], layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of one layer's attention the pattern (heads, T, T), the values (T, heads of values, d_head) and what its heads
-    mix from both, side by side (T, heads * d_head); float64. For Llama's kind of model and GPT-2.
+    """One layer's attention pattern (heads, T, T), values (T, value heads, d_head) and concatenated head outputs
+    (T, heads * d_head), float64. For Llama-like models and GPT-2.
     """
     if hasattr(hf, "transformer"):
         module = hf.transformer.h[layer].attn
         width = hf.config.n_embd
         values, mixed, n_heads = module.c_attn, module.c_proj, hf.config.n_head
-        own = slice(2 * width, 3 * width)  # behind queries and keys
+        own = slice(2 * width, 3 * width)  # after queries and keys
     else:
         module = hf.model.layers[layer].self_attn
         values, mixed, n_heads = module.v_proj, module.o_proj, hf.config.num_key_value_heads
         own = slice(None)
-    found: dict[str, torch.Tensor] = {}
+    captured: dict[str, torch.Tensor] = {}
     handles = [
-        values.register_forward_hook(lambda _module, _args, output: found.__setitem__("v", output[0, :, own])),
-        mixed.register_forward_pre_hook(lambda _module, args: found.__setitem__("z", args[0][0])),
+        values.register_forward_hook(lambda _module, _args, output: captured.__setitem__("v", output[0, :, own])),
+        mixed.register_forward_pre_hook(lambda _module, args: captured.__setitem__("z", args[0][0])),
     ]
     usual = hf.config._attn_implementation
-    hf.set_attn_implementation("eager")  # the others form no pattern
+    hf.set_attn_implementation("eager")  # other attention implementations return no pattern
     try:
         with torch.inference_mode():
             patterns = hf(torch.tensor([list(ids)]), output_attentions=True).attentions
@@ -62,8 +62,8 @@ def attention(hf: Any, ids: Sequence[int], layer: int) -> tuple[np.ndarray, np.n
         hf.set_attn_implementation(usual)
         for handle in handles:
             handle.remove()
-    v = found["v"].reshape(len(ids), n_heads, -1)
-    return patterns[layer][0].double().numpy(), v.double().numpy(), found["z"].double().numpy()
+    v = captured["v"].reshape(len(ids), n_heads, -1)
+    return patterns[layer][0].double().numpy(), v.double().numpy(), captured["z"].double().numpy()
 
 
 def attributed(folder: Path, pattern: np.ndarray, values: np.ndarray, index: int, target: int) -> np.ndarray:
@@ -81,7 +81,7 @@ def attributed(folder: Path, pattern: np.ndarray, values: np.ndarray, index: int
 
 
 def encode(folder: Path, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Activations (T, F) of the SAE in `folder`, and which of them are too near a threshold to compare.
+    """Activations (T, F) of the SAE in `folder`, and a mask of those too near a threshold to compare.
 
     Near is within 1e-3 x max(1, threshold), and zero for architectures without thresholds.
     """
@@ -104,8 +104,8 @@ def encode(folder: Path, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def counted(hidden: np.ndarray, ignored: Sequence[int], norm_cut: float | None) -> np.ndarray:
     """Boolean (T,): the positions that a recipe does not ignore."""
-    found = ~np.isin(np.arange(len(hidden)), ignored)
-    return found if norm_cut is None else found & (np.linalg.norm(hidden, axis=-1) <= norm_cut)
+    unignored = ~np.isin(np.arange(len(hidden)), ignored)
+    return unignored if norm_cut is None else unignored & (np.linalg.norm(hidden, axis=-1) <= norm_cut)
 
 
 def logits(
@@ -138,7 +138,7 @@ def _changing(hf: Any, place: Place, change: Change) -> Any:
 def greedy(
     hf: Any, ids: Sequence[int], n_tokens: int, changes: Mapping[int, Change] | Mapping[Place, Change] | None = None
 ) -> list[int]:
-    """Tokens written one by one from whole uncached runs, until EOS (3); fails where two are too near to tell."""
+    """Greedy tokens of whole uncached runs, until EOS (3); fails if the two largest logits nearly tie."""
     written: list[int] = []
     for _ in range(n_tokens):
         last = logits(hf, [*ids, *written], changes)[-1]
@@ -162,11 +162,11 @@ def scaled(vector: torch.Tensor, strength: float) -> Change:
     return lambda hidden: hidden @ matrix
 
 
-def capped(vector: torch.Tensor, most: float) -> Change:
-    """The component of h along v replaced by `most` where it exceeds that."""
+def capped(vector: torch.Tensor, limit: float) -> Change:
+    """Limit the component of h along v to `limit`."""
     unit = vector / vector.norm()
     across = torch.eye(len(vector)) - torch.outer(unit, unit)
-    return lambda hidden: torch.where((hidden @ unit > most)[..., None], hidden @ across + most * unit, hidden)
+    return lambda hidden: torch.where((hidden @ unit > limit)[..., None], hidden @ across + limit * unit, hidden)
 
 
 def in_turn(*changes: Change) -> Change:

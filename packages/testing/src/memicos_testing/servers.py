@@ -12,10 +12,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 Serve = Callable[..., Awaitable[str]]
-"""Starts a server with some settings and gives its URL."""
+"""Starts a server with the given settings and returns its URL."""
 
 Start = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
-"""Starts an application over a database with some settings, and gives a client of it."""
+"""Starts an application over a database with the given settings and returns its client."""
 
 
 def free_port() -> int:
@@ -26,9 +26,9 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def running(app: ASGIApp, lifespan: Literal["auto", "off"] = "auto") -> AsyncIterator[str]:
-    """Serves `app` in this event loop; gives its URL once it has started, and ends it.
+    """Serve `app` in this event loop; yield its URL when it has started, and stop it afterwards.
 
-    `lifespan` is off for an application that was started already.
+    `lifespan` is off for an application that is already started.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
@@ -48,7 +48,7 @@ async def running(app: ASGIApp, lifespan: Literal["auto", "off"] = "auto") -> As
 
 @contextmanager
 def in_thread(app: ASGIApp) -> Iterator[str]:
-    """`app` on a free port, in an event loop of its own, for tests whose calls block theirs."""
+    """Serve `app` on a free port in a separate event loop, for tests with blocking calls."""
     url, started, end = "", threading.Event(), asyncio.Event()
 
     async def serve() -> None:

@@ -29,7 +29,7 @@ BOS = "<|bos|>"
 def _corpus(rng: np.random.Generator, count: int) -> tuple[list[str], list[list[int]], list[int]]:
     """Vocabulary, contexts of token ids (BOS first) and the document of each context."""
     words = {name: [f" {word}" for word in text.split(" ") if word] for name, text in TEXTS.items()}
-    # a NUL, markup and a token that only logits have: what pages and the database must bear
+    # a NUL, markup and a token that only logits have: pages and the database must accept them
     vocabulary = [BOS, *dict.fromkeys(itertools.chain(*words.values())), "\0", "<b>&", " whales"]
     ids = {token: i for i, token in enumerate(vocabulary)}
     contexts, documents = [], []
@@ -183,7 +183,7 @@ def write_dataset(
                 sae_config={"architecture": "jumprelu", "d_in": 16, "d_sae": features},
                 counted_tokens=contexts * (CONTEXT_SIZE - 1),
                 dead_features=sum(label is None for label in labels),
-                # of the second layer it is not known
+                # unknown for the second layer
                 residual_norm=None if layer == 2 else 40.0 * layer,
                 logit_effect="decoder row through the final norm's gain and the unembedding",
                 features=[write_table(folder, f"{name}/features-00000.parquet", table)],

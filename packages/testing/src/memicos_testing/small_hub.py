@@ -1,7 +1,7 @@
-"""The few routes of the hub that loading uses, over local folders, and its refusals on demand.
+"""A fake hub: the routes that loading uses, over local folders, and error responses on demand.
 
-`published` writes what `gpt2-small.res-jb` is made of at a hundredth of the size: a GPT-2 with random weights and SAEs
-as their authors put them there, in the format of SAELens before 6.0.
+`published` writes the repositories of `gpt2-small.res-jb` at a hundredth of the size: a GPT-2 with random weights, and
+SAEs in their authors' layout, the format of SAELens before 6.0.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ WIDTH, FEATURES, LAYERS = 32, 96, 2
 class SmallHub:
     """Serves `<folder>/<owner>/<name>/...` as repositories, all at revision `commit`.
 
-    `refusals` are by repository: how each is refused.
+    `refusals` has the kind of refusal by repository.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,7 +59,7 @@ class SmallHub:
             "limited": (429, {"Retry-After": "120"}),
             "down": (502, {}),
             "bad token": (401, {"X-Error-Message": "Invalid credentials in Authorization header"}),
-            # what a gated repository contains is public, its files are not
+            # the file list of a gated repository is public, its files are not
             "gated": (200, {}) if meta else (401, {"X-Error-Code": "GatedRepo"}),
         }
         status, headers = answers.get(how, (200, {}))
@@ -97,7 +97,7 @@ def _etag(file: Path) -> str:
 
 @contextmanager
 def asked_at(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch):
-    """Has huggingface_hub, in this process, ask the hub at `url` and keep what it gets in `cache`."""
+    """Make huggingface_hub in this process use the hub at `url` and the cache folder `cache`."""
     with monkeypatch.context() as patch:
         patch.setattr(constants, "ENDPOINT", url)
         patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
@@ -137,7 +137,7 @@ def _gpt2(folder: Path) -> None:
     )
     GPT2LMHeadModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    # a second copy in another format, as many repositories have one
+    # a second copy in another format, as in many repositories
     (folder / "onnx").mkdir()
     (folder / "onnx" / "model.safetensors").write_bytes(b"not asked for")
 
@@ -148,7 +148,7 @@ def _sae(folder: Path, layer: int) -> None:
     weights = {
         "W_enc": rng.normal(size=(WIDTH, FEATURES)),
         "b_enc": rng.normal(size=FEATURES),
-        # of any length: what is served has directions of length 1
+        # of any length: the server normalises directions to length 1
         "W_dec": rng.normal(size=(FEATURES, WIDTH)) * rng.uniform(0.5, 2, size=(FEATURES, 1)),
         "b_dec": rng.normal(size=WIDTH),
     }

@@ -133,19 +133,19 @@ def without_bos(folder: Path, target: Path) -> Path:
 
 
 def write_extras(folder: Path, ignored_positions: list[int], norm_cut: float | None) -> None:
-    """The part of a recipe that SAELens' cfg.json has no field for."""
+    """The recipe's fields that SAELens' cfg.json lacks."""
     extras = {"ignored_positions": ignored_positions, "norm_cut": norm_cut}
     (folder / "memicos.json").write_text(json.dumps(extras), encoding="utf-8")
 
 
 @cache
 def hidden_on_sample(layer: int) -> np.ndarray:
-    """Residual stream (T, D) after `layer` on SAMPLE, BOS left out."""
+    """Residual stream (T, D) after `layer` on SAMPLE, without BOS."""
     model, tokenizer = _converted()
-    found: list[torch.Tensor] = []
+    captured: list[torch.Tensor] = []
 
     def keep(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
-        found.append(output)
+        captured.append(output)
 
     handle = model.model.layers[layer].register_forward_hook(keep)
     try:
@@ -154,7 +154,7 @@ def hidden_on_sample(layer: int) -> np.ndarray:
             model(torch.tensor([ids[: model.config.max_position_embeddings]]))
     finally:
         handle.remove()
-    return found[0][0, 1:].double().numpy()
+    return captured[0][0, 1:].double().numpy()
 
 
 @cache
@@ -170,10 +170,10 @@ def _converted() -> tuple[Any, PreTrainedTokenizerFast]:
         return same(parameter).T.contiguous()
 
     def half_split(weight: torch.Tensor, n_heads: int) -> torch.Tensor:
-        """Rows from glassllm's rotary order, pairs side by side, to Llama's, halves of a head."""
+        """Reorder rows from glassllm's rotary layout (adjacent pairs) to Llama's (halves of a head)."""
         return weight.view(n_heads, d_head // 2, 2, -1).transpose(1, 2).reshape(n_heads * d_head, -1)
 
-    model: Any = LlamaForCausalLM(  # transformers' types hide what a loaded model has
+    model: Any = LlamaForCausalLM(  # transformers' types lack the attributes of a loaded model
         LlamaConfig(
             vocab_size=config.vocab_size,
             hidden_size=config.d_model,
@@ -230,7 +230,7 @@ def _check(glass: Any, glass_tokenizer: Any, model: Any, tokenizer: PreTrainedTo
     sentence = SAMPLE[:105]
     ids = glass_tokenizer.encode(sentence)
     if ids != tokenizer.encode(sentence, add_special_tokens=False):
-        raise AssertionError("the converted tokenizer cuts differently")
+        raise AssertionError("the converted tokenizer splits the text differently")
     with torch.inference_mode():
         ours = model(torch.tensor([ids])).logits[0].numpy()
     difference = np.abs(glass.forward(ids).data[0] - ours).max()

@@ -1,6 +1,6 @@
 """Compares what a command printed with the output that a document states.
 
-`…` stands for anything: in a line of text, a line of its own (any number of lines), an element of a JSON array (any
+`…` matches anything: part of a line of text, a whole line (any number of lines), an element of a JSON array (any
 number of them), a field of a JSON object (any further fields), or a part of a JSON string. Numbers agree if they are
 equal at the precision that the document prints, up to `REL_TOLERANCE`: the last digits differ between machines.
 """
@@ -20,13 +20,13 @@ _STRING_OR_ANYTHING = re.compile(rf'"(?:[^"\\]|\\.)*"|{ANYTHING}')
 
 @dataclass(frozen=True)
 class Number:
-    """A number of the stated JSON, as it is written."""
+    """A number of the stated JSON, as text."""
 
     text: str
 
 
 def json_differences(stated: str, printed: str) -> list[str]:
-    """Where the JSON that was printed is not the stated one; empty if it is."""
+    """Differences between the printed and the stated JSON; empty if they agree."""
     return list(_different(_elided_json(stated), json.loads(printed), "$"))
 
 

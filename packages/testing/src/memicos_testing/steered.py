@@ -1,4 +1,4 @@
-"""The engine's steered logits, compared with plain transformers with hooks of its own."""
+"""The engine's steered logits, compared with plain transformers and PyTorch hooks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,17 +23,17 @@ INDEPENDENT: dict[Method, Callable[[torch.Tensor, float], plain_model.Change]] =
 def logits_of(model: LanguageModel, rows: list[Row], steps: int) -> tuple[torch.Tensor, torch.Tensor, list[list[int]]]:
     """Logits of the prompts' positions (B, T, V), of the tokens written after them (B, steps, V), and those tokens.
 
-    The last position of the prompts and all that follow are a generation's own, prefilled and then cached.
+    The last prompt position and all later positions come from a generation, prefilled and then cached.
     """
     with apply_steering([steering_plan(model, row.steers) for row in rows]), torch.inference_mode():
         prompts = model.hf(torch.tensor([list(row.ids) for row in rows])).logits
     writing = Generation(model, rows, steps, Sampling(), ANY_BYTES)
-    found = []
+    step_logits = []
     decoder = new_decoder(model, writing)
     while not writing.done:
         decoder.advance()
-        found.append(logits_now(writing))
-    return prompts, torch.stack(found, dim=1), writing.ids
+        step_logits.append(logits_now(writing))
+    return prompts, torch.stack(step_logits, dim=1), writing.ids
 
 
 def logits_now(writing: Generation) -> torch.Tensor:

@@ -10,7 +10,7 @@ from memicos_testing.small_model import SAMPLE
 
 
 def tiny_config(folder: Path, sources: Sequence[str], size: int, count: int) -> GenerateConfig:
-    """Of `count` contexts of `size` tokens; writes the corpus.
+    """A configuration with `count` contexts of `size` tokens; writes the corpus.
 
     The model is in `folder`/model, sources are in `folder`/saes, the dataset will be in `folder`/out.
     """

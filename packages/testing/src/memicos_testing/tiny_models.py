@@ -44,14 +44,14 @@ def tiny_model(folder: Path, architecture: str, tokenizer: Path) -> Path:
     model: Any = AutoModelForCausalLM.from_config(CONFIGS[architecture]())
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            # norms other than 1, so that it shows on which side of a norm a hook is
+            # norms other than 1, so that values before and after a norm differ
             centre = float(
                 ("norm" in name or "ln_" in name) and name.endswith("weight") and not architecture.startswith("gemma2")
             )
             parameter.normal_(centre, 0.3)
     model.save_pretrained(folder)
-    found: Any = AutoTokenizer.from_pretrained(tokenizer)
+    loaded_tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer)
     if architecture == "qwen2":
-        found.bos_token = None
-    found.save_pretrained(folder)
+        loaded_tokenizer.bos_token = None
+    loaded_tokenizer.save_pretrained(folder)
     return folder

@@ -20,7 +20,7 @@ log = logging.getLogger("memicos_inference")
 
 def _warn_if_open(settings: Settings) -> None:
     if not is_loopback(settings.host) and settings.secret is None:
-        log.warning("open to whoever reaches %s: set INFERENCE_SECRET", settings.host)
+        log.warning("every client that can connect to %s is served: set INFERENCE_SECRET", settings.host)
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
     _warn_if_open(settings)
     with suppress(KeyboardInterrupt):
         server.Server(create_app(settings)).run(sockets=[listener])
-    # the model's thread may be inside torch, which does not bear being taken down around it
+    # torch may crash when the interpreter shuts down while the model's thread runs it
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Puts the inference server together."""
+"""The FastAPI application of the inference server."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ from pydantic.json_schema import models_json_schema
 
 from memicos_inference import model_loading
 from memicos_inference.activation import api as activation_api
-from memicos_inference.activation import raw_api as raw_api
+from memicos_inference.activation import raw_api
 from memicos_inference.admin import api as admin_api
 from memicos_inference.chat_template import api as chat_api
 from memicos_inference.gauges import Gauges
@@ -27,8 +27,8 @@ from memicos_inference.settings import Settings, read
 from memicos_inference.status import api as status_api
 from memicos_inference.steering import api as steering_api
 from memicos_inference.steering.schemas import SteerDelta
-from memicos_inference.tokenization import api as tokens_api
-from memicos_inference.vectors import api as util_api
+from memicos_inference.tokenization import api as tokenization_api
+from memicos_inference.vectors import api as vectors_api
 from memicos_inference.verification.guard import require_verified
 from memicos_inference.verification.state import Verification
 
@@ -52,11 +52,13 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 class _App(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """FastAPI knows nothing of what only events hold."""
+        """FastAPI's document, and the models that only events contain."""
         document = super().openapi()
-        _, found = models_json_schema([(SteerDelta, "serialization")], ref_template="#/components/schemas/{model}")
+        _, definitions = models_json_schema(
+            [(SteerDelta, "serialization")], ref_template="#/components/schemas/{model}"
+        )
         schemas = document["components"]["schemas"]
-        document["components"]["schemas"] = dict(sorted((found["$defs"] | schemas).items()))
+        document["components"]["schemas"] = dict(sorted((definitions["$defs"] | schemas).items()))
         return document
 
 
@@ -79,9 +81,9 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application; `settings` are read from the environment where none are given.
+    """The application. `settings` default to those of the environment.
 
-    Nothing is loaded before it starts; then the model loads in its own thread while /health answers.
+    Nothing is loaded before it starts; then the model loads in a thread while /health already responds.
     """
     app = _App(
         title="memicos inference",
@@ -112,7 +114,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     docs_page.install(app)
     app.include_router(status_api.health_router)
     app.include_router(status_api.router, responses={code: ERRORS[code] for code in (401, 503)})
-    for api in (tokens_api, chat_api, activation_api, raw_api, steering_api, util_api):
+    for api in (tokenization_api, chat_api, activation_api, raw_api, steering_api, vectors_api):
         own = {code: ERRORS[code] for code in ERRORS if code not in (403, 404)}
         app.include_router(api.router, responses=own, dependencies=[Depends(require_verified)])
     app.include_router(admin_api.router, responses=ERRORS)

@@ -1,4 +1,4 @@
-"""Env files `.env.inference.<model>.<set>`: the known ones, their settings, and their list of source sets changed."""
+"""Env files `.env.inference.<model>.<set>`: list them, read their settings, and change their list of source sets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from memicos_inference.settings import Settings, json_list, read
 
 PREFIX = ".env.inference."
 TOKEN_LIMIT = 1024
-"""Of a file that is written anew; the setting's own default is short for looking at texts."""
+"""TOKEN_LIMIT in a new env file; the default of the setting is short for dashboards and texts."""
 _SETS = "SAE_SETS"
 _PLAIN = re.compile(r"[\w./:@+-]+")
 _ASSIGNED = re.compile(
@@ -27,7 +27,7 @@ _ASSIGNED = re.compile(
     (?P<rest>(?:[^\S\r\n]+\#[^\r\n]*)?[^\S\r\n]*(?:\r\n|\n|\r)?)""",
     re.VERBOSE | re.DOTALL,
 )
-"""An assignment as dotenv reads it, quotes, comment and line end included."""
+"""An assignment of SAE_SETS as dotenv reads it, with quotes, comment and line end."""
 
 
 def known(folder: Path) -> list[Path]:
@@ -35,14 +35,18 @@ def known(folder: Path) -> list[Path]:
 
 
 def show(folder: Path) -> None:
-    """Each known config with the first line of its comment."""
+    """Print each known config with the first line of its comment."""
     for file in known(folder):
         first = file.read_text(encoding="utf-8").partition("\n")[0]
         print(f"{file.name.removeprefix(PREFIX):<60} {first.lstrip('# ')}")  # noqa: T201
 
 
 def settings_of(env_file: Path | None) -> Settings:
-    """Those of the environment and the file; ends the program with one line where they cannot be used."""
+    """Settings of the environment and the file.
+
+    Raises:
+        SystemExit: with one line, where they are invalid or there is no such file.
+    """
     if env_file and not env_file.is_file():
         names = [file.name.removeprefix(PREFIX) for file in known(env_file.parent)]
         listed = f" Known there: {', '.join(names)}." if names and env_file.name.startswith(PREFIX) else ""
@@ -68,26 +72,26 @@ def server_settings(env_file: Path | None) -> Settings:
 
 
 def text_of(env_file: Path) -> str:
-    """With the line ends that it has."""
+    """The text of the file with its line ends unchanged."""
     with env_file.open(encoding="utf-8", newline="") as file:
         return file.read()
 
 
 def sets_of(text: str) -> tuple[str, ...]:
-    """The source sets that an env file names by itself; none where it leaves them out.
+    """The source sets that an env file names; () where it names none.
 
     Raises:
-        ValueError: they are no list.
+        ValueError: the value is not a JSON list of strings.
     """
     value = dotenv_values(stream=StringIO(text)).get(_SETS)
     return json_list(value) if value else ()
 
 
 def with_sets(text: str, sets: Sequence[str]) -> str:
-    """An env file's text with these source sets in place of its own, all else kept.
+    """The text of an env file with its source sets replaced by `sets`, and nothing else changed.
 
     Raises:
-        ValueError: an env file cannot hold them.
+        ValueError: an env file cannot contain the value, because dotenv would expand it.
     """
     parts = [(line.key, line.original.string) for line in parse_stream(StringIO(text))]
     last = max((number for number, (key, _) in enumerate(parts) if key == _SETS), default=None)
@@ -95,10 +99,11 @@ def with_sets(text: str, sets: Sequence[str]) -> str:
         gap = "" if not text or text.endswith(("\n", "\r")) else "\n"
         new = f"{text}{gap}{_line(sets)}\n"
     else:
-        found = _ASSIGNED.fullmatch(parts[last][1])
-        assert found is not None
-        changed = found["name"] + _line(sets).removeprefix(_SETS) + found["rest"]
-        new = "".join([*(one for _, one in parts[:last]), changed, *(one for _, one in parts[last + 1 :])])
+        match = _ASSIGNED.fullmatch(parts[last][1])
+        assert match is not None
+        assignment = match["name"] + _line(sets).removeprefix(_SETS) + match["rest"]
+        lines = [line for _, line in parts]
+        new = "".join([*lines[:last], assignment, *lines[last + 1 :]])
     if sets_of(new) != tuple(sets):
         raise ValueError(f"an env file cannot hold {', '.join(sets)}: ${{…}} in it would be replaced")
     return new

@@ -1,4 +1,4 @@
-"""What the model's thread holds once the model is loaded, and the checks that every request passes."""
+"""The loaded model with its sources and caches, and the checks of requests against it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,18 @@ if TYPE_CHECKING:  # torch is imported in the model's thread, not with the route
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """`names` are the ids that requests may give as `model`; the first is the model's own.
+    """The model, its sources and its caches. Belongs to the model's thread.
 
-    `decoder` writes the texts of all requests; `texts` and `residuals` are what is kept of earlier ones.
+    Attributes:
+        settings: settings that it was loaded with.
+        accepted_names: ids that requests may give as `model`; the first is the model's own.
+        weights: origin of the weights: a hub id or a folder.
+        model: the language model.
+        source_cache: the sources; weights of those in memory.
+        decoder: generates the texts of all requests in one batch.
+        text_cache: unsteered texts of earlier requests.
+        activation_cache: activations of earlier requests.
+        verification: results of the self-test; None where nothing is verified, as in commands.
     """
 
     settings: Settings
@@ -37,7 +46,7 @@ class LoadedModel:
 
     @property
     def caches(self) -> dict[str, Cache]:
-        """By name."""
+        """The caches by the name that metrics use."""
         return {"texts": self.text_cache, "residuals": self.activation_cache}
 
     @property
@@ -49,16 +58,17 @@ class LoadedModel:
             raise BadInput(f"Unsupported model '{name}': this server runs {' = '.join(self.accepted_names)}.")
 
     def check_room(self, source_ids: Sequence[str]) -> None:
-        """Sources that one request uses are in memory together."""
-        most, most_bytes = self.settings.max_loaded_saes, self.settings.sae_bytes
-        if len(source_ids) > most:
+        """Raises BadInput where the sources of one request exceed what may be in memory together."""
+        max_sources, max_bytes = self.settings.max_loaded_saes, self.settings.sae_bytes
+        if len(source_ids) > max_sources:
             raise BadInput(
-                f"Number of requested SAEs ({len(source_ids)}) exceeds the maximum allowed ({most}, MAX_LOADED_SAES)."
+                f"Number of requested SAEs ({len(source_ids)}) exceeds the maximum allowed "
+                f"({max_sources}, MAX_LOADED_SAES)."
             )
-        if (nbytes := self.source_cache.nbytes(source_ids)) > most_bytes:
+        if (nbytes := self.source_cache.nbytes(source_ids)) > max_bytes:
             raise BadInput(
                 f"The {len(source_ids)} requested SAEs take {nbytes:,} bytes of memory together; at most "
-                f"{most_bytes:,} are given (INFERENCE_SAE_BYTES). Ask for fewer at a time."
+                f"{max_bytes:,} are available (INFERENCE_SAE_BYTES). Request fewer at a time."
             )
 
     def source_info(self, source_id: str) -> SourceInfo:
@@ -72,63 +82,63 @@ class LoadedModel:
         return self.source_cache.info(source_id)
 
     def check_current(self, info: SourceInfo) -> None:
-        """Raises BadInput where the source was removed, or replaced by another, since `info` was read."""
+        """Raises BadInput where the source was removed or replaced since `info` was read."""
         if self.source_info(info.id) is not info:
             raise BadInput(f"Source {info.id} was replaced while this request ran. Send the request again.")
 
     def _check_known(self, source_id: str) -> None:
         if source_id not in self.source_cache:
             known = self.source_cache.ids
-            some = ", ".join(known[:6]) + (f" and {len(known) - 6} others" if len(known) > 6 else "")
-            raise BadInput(f"Unknown source '{source_id}': this server has {some or 'no sources'}.")
+            examples = ", ".join(known[:6]) + (f" and {len(known) - 6} others" if len(known) > 6 else "")
+            raise BadInput(f"Unknown source '{source_id}': this server has {examples or 'no sources'}.")
 
     @property
     def prepend_bos(self) -> bool:
-        """Whether prompts get a BOS: as the sources were trained, or as the tokenizer does without sources."""
+        """Whether BOS is prepended to prompts: as the sources were trained; without sources, as the tokenizer does."""
         return self.source_cache.prepend_bos if self.source_cache.ids else self.model.tokenizer_prepends_bos
 
     def prompts(self, texts: Sequence[str], prepend_bos: bool) -> list[list[int]]:
-        """Token ids of one text or several, within the limits of each and of all together."""
-        most, budget = self.settings.max_prompts, self.settings.batch_tokens
+        """Token ids of each text. Raises BadInput where a text, or all together, exceed the limits."""
+        max_prompts, budget = self.settings.max_prompts, self.settings.batch_tokens
         if not texts:
             raise BadInput("At least one prompt is required.")
-        if len(texts) > most:
-            raise BadInput(f"Batch size {len(texts)} exceeds maximum of {most} (INFERENCE_MAX_PROMPTS).")
-        places = [f" (prompts.{number})" if len(texts) > 1 else "" for number in range(len(texts))]
-        found = [self.ids(text, prepend_bos, place) for text, place in zip(texts, places, strict=True)]
-        longest = max(len(ids) for ids in found)
-        if len(found) > 1 and len(found) * longest > budget:
+        if len(texts) > max_prompts:
+            raise BadInput(f"Batch size {len(texts)} exceeds maximum of {max_prompts} (INFERENCE_MAX_PROMPTS).")
+        suffixes = [f" (prompts.{number})" if len(texts) > 1 else "" for number in range(len(texts))]
+        prompts = [self.ids(text, prepend_bos, suffix) for text, suffix in zip(texts, suffixes, strict=True)]
+        n, longest = len(prompts), max(len(ids) for ids in prompts)
+        if n > 1 and n * longest > budget:
             raise BadInput(
-                f"{len(found)} prompts, the longest of {longest} tokens, are {len(found) * longest} tokens when padded "
+                f"{n} prompts, the longest of {longest} tokens, are {n * longest} tokens when padded "
                 f"to one length; at most {budget} run together (INFERENCE_BATCH_TOKENS). Send fewer at a time, those "
                 "of about one length together."
             )
-        return found
+        return prompts
 
-    def ids(self, text: str, prepend_bos: bool, place: str = "") -> list[int]:
-        """Token ids within the limit. `place` says in an error which text it was."""
+    def ids(self, text: str, prepend_bos: bool, suffix: str = "") -> list[int]:
+        """Token ids of a text. `suffix` names the text in errors. Raises BadInput for none or too many tokens."""
         ids = self.model.token_ids(text, prepend_bos)
-        self.check_length(ids, place)
+        self.check_length(ids, suffix)
         if not ids:
-            raise BadInput(f"The prompt is empty: it has no tokens{place}.")
+            raise BadInput(f"The prompt is empty: it has no tokens{suffix}.")
         return ids
 
     @property
-    def most_tokens(self) -> int:
-        """Of a prompt."""
+    def max_prompt_tokens(self) -> int:
+        """Largest number of tokens of a prompt."""
         return min(self.settings.token_limit, self.model.max_context)
 
-    def check_length(self, ids: list[int], place: str = "") -> None:
-        if len(ids) > self.most_tokens:
-            raise BadInput(f"Text too long: {len(ids)} tokens, max is {self.most_tokens}{place}")
+    def check_length(self, ids: list[int], suffix: str = "") -> None:
+        if len(ids) > self.max_prompt_tokens:
+            raise BadInput(f"Text too long: {len(ids)} tokens, max is {self.max_prompt_tokens}{suffix}")
 
     def check_values(self, count: int) -> None:
-        """Whether an answer may have so many activations."""
-        most = self.settings.max_values
-        if count > most:
+        """Raises BadInput where a response would have more than INFERENCE_MAX_VALUES activations."""
+        limit = self.settings.max_values
+        if count > limit:
             raise BadInput(
-                f"The answer would have {count} activations; at most {most} are sent (INFERENCE_MAX_VALUES). "
-                "Ask for less at a time."
+                f"The response would have {count} activations; at most {limit} are sent (INFERENCE_MAX_VALUES). "
+                "Request fewer at a time."
             )
 
 

@@ -1,4 +1,4 @@
-"""Loads what the settings name. Runs in the model's thread; torch is imported here and not before."""
+"""Loads the model and its sources by the settings. Runs in the model's thread, and imports torch there."""
 
 from __future__ import annotations
 
@@ -25,43 +25,43 @@ if TYPE_CHECKING:
     from memicos_engine.sources.source_specs import SourceSelection
 
 IMPORTED = 0.2
-"""Share of the loading that is done when torch is imported."""
+"""Fraction of the loading that is done when torch is imported."""
 
 log = logging.getLogger(__name__)
 
 
 def load_model(settings: Settings, report: ProgressCallback) -> LoadedModel:
-    """The model, and what its sources are; they are loaded when asked for.
+    """Load the model, and the metadata of its sources; weights of sources are loaded on first use.
 
-    A source that cannot be read, or does not fit the model, is left out and told: the others are served.
+    A source that cannot be read or does not fit the model is logged and left out; the others are served.
 
     Raises:
-        LoadError: with what was wrong, where, and what to do.
+        LoadError: the model, or all sources, cannot be loaded. The message has the reason and what to do.
     """
     report("importing torch", 0.0)
-    _no_pickles()
+    _forbid_pickles()
     from memicos_engine.generation.decoder import Decoder
     from memicos_engine.sources.source_selection import select_sources
 
     if settings.hf_token:
-        # SAELens takes no token, huggingface_hub finds it here
+        # SAELens takes no token; huggingface_hub reads this variable
         os.environ["HF_TOKEN"] = settings.hf_token.get_secret_value()
     device = pick_device(settings.device)
-    place = model_names.locate_weights(settings.models)
-    want = source_selection(settings, device)
-    choice = select_sources(want, report)
-    # before the weights are fetched: what is wrong with the settings shows early
-    stored, broken = read_source_info(choice.candidates, want, report)
-    if broken and not stored and not choice.include_neurons:
-        raise LoadError(next(iter(broken.values())))
-    model = _model(settings, place, device, report)
+    location = model_names.locate_weights(settings.models)
+    selection = source_selection(settings, device)
+    choice = select_sources(selection, report)
+    # before the weights are fetched, so that wrong settings are reported early
+    entries, errors = read_source_info(choice.candidates, selection, report)
+    if errors and not entries and not choice.include_neurons:
+        raise LoadError(next(iter(errors.values())))
+    model = _model(settings, location, device, report)
     if choice.include_neurons:
-        stored += neurons(model, want)
-    source_cache = _source_cache(settings, model, stored, broken)
+        entries += neurons(model, selection)
+    source_cache = _source_cache(settings, model, entries, errors)
     return LoadedModel(
         settings=settings,
-        accepted_names=model_names.accepted_model_names(settings.models, choice.registry_models, place),
-        weights=place.display_name,
+        accepted_names=model_names.accepted_model_names(settings.models, choice.registry_models, location),
+        weights=location.display_name,
         model=model,
         source_cache=source_cache,
         decoder=Decoder(model, settings.max_rows, settings.kv_bytes),
@@ -71,6 +71,7 @@ def load_model(settings: Settings, report: ProgressCallback) -> LoadedModel:
 
 
 def source_selection(settings: Settings, device: str) -> SourceSelection:
+    """The sources that the settings name."""
     from memicos_engine.sources.source_specs import SourceSelection
 
     return SourceSelection(
@@ -86,28 +87,33 @@ def source_selection(settings: Settings, device: str) -> SourceSelection:
 
 
 def read_source_info(
-    candidates: Sequence[SourceCandidate], wanted: SourceSelection, report: ProgressCallback
+    candidates: Sequence[SourceCandidate], selection: SourceSelection, report: ProgressCallback
 ) -> tuple[list[CacheEntry], dict[str, str]]:
-    """Each source with what is known of it without its weights; and why others cannot be read, by id."""
+    """Read the metadata of each source, without weights. Returns entries, and by id the errors of other sources."""
     from memicos_engine.sources.source_cache import CacheEntry
     from memicos_engine.sources.source_candidates import with_load_errors
 
-    stored: list[CacheEntry] = []
-    broken: dict[str, str] = {}
-    for number, one in enumerate(candidates):
-        report(f"reading what {one.id} is ({number + 1} of {len(candidates)})", IMPORTED)
+    entries: list[CacheEntry] = []
+    errors: dict[str, str] = {}
+    for number, candidate in enumerate(candidates, 1):
+        report(f"reading the configuration of {candidate.id} ({number} of {len(candidates)})", IMPORTED)
         try:
-            facts = with_load_errors(one, one.read_info, wanted)
+            info = with_load_errors(candidate, candidate.read_info, selection)
         except LoadError as error:
-            broken[one.id] = str(error)
+            errors[candidate.id] = str(error)
         else:
-            load = partial(with_load_errors, one, one.load, wanted)
-            stored.append(CacheEntry(facts, facts.nbytes(wanted.dtype), one.location, load, one.folder, one.weights))
-    return stored, broken
+            load = partial(with_load_errors, candidate, candidate.load, selection)
+            nbytes = info.nbytes(selection.dtype)
+            entries.append(CacheEntry(info, nbytes, candidate.location, load, candidate.folder, candidate.weights))
+    return entries, errors
 
 
-def neurons(model: LanguageModel, wanted: SourceSelection) -> list[CacheEntry]:
-    """The model's own neurons, a source a layer; they take no memory."""
+def neurons(model: LanguageModel, selection: SourceSelection) -> list[CacheEntry]:
+    """The model's own neurons, one source per layer; they take no memory.
+
+    Raises:
+        LoadError: the model's neurons cannot be captured.
+    """
     from memicos_engine.selftest.compatibility import neuron_sources
     from memicos_engine.sources.source_cache import CacheEntry
 
@@ -116,14 +122,16 @@ def neurons(model: LanguageModel, wanted: SourceSelection) -> list[CacheEntry]:
     except InvalidRequestError as error:
         raise LoadError(f"{model.id} has no neurons to serve (neurons in SAE_SETS): {error}") from error
     return [
-        CacheEntry(one, 0, f"neurons of {model.id}", lambda one=one: one) for one in sources if wanted.includes(one.id)
+        CacheEntry(source, 0, f"neurons of {model.id}", lambda source=source: source)
+        for source in sources
+        if selection.includes(source.id)
     ]
 
 
 def split_compatible(
-    settings: Settings, model: LanguageModel, stored: Sequence[CacheEntry]
+    settings: Settings, model: LanguageModel, entries: Sequence[CacheEntry]
 ) -> tuple[list[CacheEntry], dict[str, str]]:
-    """Those that fit the model, and why others do not, by id.
+    """Entries that fit the model, and by id the reasons why others do not.
 
     Raises:
         LoadError: the model does not run.
@@ -131,56 +139,56 @@ def split_compatible(
     from memicos_engine.selftest.compatibility import find_incompatible
 
     try:
-        wrong = find_incompatible(model, [one.info for one in stored])
+        incompatible = find_incompatible(model, [entry.info for entry in entries])
     except RuntimeError as error:
         raise LoadError(
-            f"{model.id} does not run in {settings.model_dtype} on {model.device}: {_words(error)}. "
+            f"{model.id} does not run in {settings.model_dtype} on {model.device}: {_error_line(error)}. "
             "Set MODEL_DTYPE=float32."
         ) from error
-    return [one for one in stored if one.info.id not in wrong], wrong
+    return [entry for entry in entries if entry.info.id not in incompatible], incompatible
 
 
 def _source_cache(
-    settings: Settings, model: LanguageModel, stored: Sequence[CacheEntry], broken: dict[str, str]
+    settings: Settings, model: LanguageModel, entries: Sequence[CacheEntry], errors: dict[str, str]
 ) -> SourceCache:
     """Raises LoadError where there are sources and none of them can be served."""
     from memicos_engine.sources.source_cache import SourceCache
 
-    good, wrong = split_compatible(settings, model, stored)
-    broken = broken | wrong
-    if broken and not good:
-        raise LoadError(next(iter(broken.values())))
-    for words in broken.values():
-        log.error("%s", words)
-    return SourceCache(good, settings.max_loaded_saes, settings.sae_bytes, broken)
+    compatible, incompatible = split_compatible(settings, model, entries)
+    errors = errors | incompatible
+    if errors and not compatible:
+        raise LoadError(next(iter(errors.values())))
+    for message in errors.values():
+        log.error("%s", message)
+    return SourceCache(compatible, settings.max_loaded_saes, settings.sae_bytes, errors)
 
 
-def pick_device(wanted: str) -> str:
-    """The device of `DEVICE`; auto takes cuda, then mps, then cpu.
+def pick_device(name: str) -> str:
+    """The device of the setting `DEVICE`; for auto the first that exists of cuda, mps and cpu.
 
     Raises:
-        LoadError: it isn't there.
+        LoadError: there is no such device.
     """
     import torch
 
     cuda, mps = torch.cuda.device_count(), torch.backends.mps.is_available()
-    if wanted == "auto":
+    if name == "auto":
         return "cuda" if cuda else "mps" if mps else "cpu"
-    kind, _, number = wanted.partition(":")
+    kind, _, number = name.partition(":")
     if (kind == "cuda" and int(number or 0) >= cuda) or (kind == "mps" and not mps):
-        there = [f"cuda:{one}" for one in range(cuda)] + (["mps"] if mps else []) + ["cpu"]
-        raise LoadError(f"There is no device {wanted} (DEVICE) that torch can use here, only {', '.join(there)}.")
-    return wanted
+        available = [f"cuda:{index}" for index in range(cuda)] + (["mps"] if mps else []) + ["cpu"]
+        raise LoadError(f"There is no device {name} (DEVICE) that torch can use here, only {', '.join(available)}.")
+    return name
 
 
-def _no_pickles() -> None:
-    """Some of SAELens' loaders call torch.load and leave `weights_only` to its default, which a variable can undo."""
+def _forbid_pickles() -> None:
+    """Make torch.load refuse pickles: some loaders of SAELens do not pass `weights_only`."""
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
 
 
 def _model(
-    settings: Settings, place: model_names.WeightsLocation, device: str, report: ProgressCallback
+    settings: Settings, location: model_names.WeightsLocation, device: str, report: ProgressCallback
 ) -> LanguageModel:
     from memicos_engine.model.language_model import load_model
     from safetensors import SafetensorError
@@ -188,72 +196,72 @@ def _model(
 
     logging.disable_progress_bar()
     token = settings.hf_token.get_secret_value() if settings.hf_token else None
-    folder = place.folder
+    folder = location.folder
     if folder is None:
-        assert place.repo is not None
-        report(f"fetching {place.repo}", IMPORTED)
-        folder = hub.fetch(place.repo, token, report, IMPORTED)
-    where = f"{place.display_name} ({place.setting})"
-    _check_files(folder, where)
-    report(f"loading {place.display_name}", IMPORTED)
+        assert location.repo is not None
+        report(f"fetching {location.repo}", IMPORTED)
+        folder = hub.fetch(location.repo, token, report, IMPORTED)
+    description = f"{location.display_name} ({location.setting})"
+    _check_files(folder, description)
+    report(f"loading {location.display_name}", IMPORTED)
     try:
-        model = load_model(settings.model_id or place.display_name, str(folder), device, settings.model_dtype)
-    except _no_memory() as error:
-        raise LoadError(_too_large(where, device, "MODEL_DTYPE")) from error
+        model = load_model(settings.model_id or location.display_name, str(folder), device, settings.model_dtype)
+    except _memory_errors() as error:
+        raise LoadError(_too_large(description, device, "MODEL_DTYPE")) from error
     except (OSError, ValueError, LookupError, ImportError, RuntimeError, AttributeError, SafetensorError) as error:
-        raise LoadError(f"{where} is not a model that can be loaded: {_words(error)}") from error
-    return model if place.folder else replace(model, origin=place.display_name)
+        raise LoadError(f"{description} is not a model that can be loaded: {_error_line(error)}") from error
+    return model if location.folder else replace(model, origin=location.display_name)
 
 
-def load_outline(place: model_names.WeightsLocation, folder: Path) -> LanguageModel:
+def load_outline(location: model_names.WeightsLocation, folder: Path) -> LanguageModel:
     """The model in `folder` without its weights.
 
     Raises:
-        LoadError: it is none that could be served.
+        LoadError: the folder has no model that could be served.
     """
-    _no_pickles()
+    _forbid_pickles()
     from memicos_engine.model.language_model import load_model_outline
 
-    where = f"{place.display_name} ({place.setting})"
-    _check_layout(folder, where)
+    description = f"{location.display_name} ({location.setting})"
+    _check_layout(folder, description)
     try:
-        return load_model_outline(place.display_name, str(folder))
+        return load_model_outline(location.display_name, str(folder))
     except (OSError, ValueError, LookupError, ImportError, RuntimeError, AttributeError) as error:
-        raise LoadError(f"{where} is not a model that can be loaded: {_words(error)}") from error
+        raise LoadError(f"{description} is not a model that can be loaded: {_error_line(error)}") from error
 
 
-def _check_layout(folder: Path, where: str) -> None:
+def _check_layout(folder: Path, description: str) -> None:
     if not (folder / "config.json").is_file():
-        raise LoadError(f"{where} has no config.json: it is not a model in the hub's layout.")
+        raise LoadError(f"{description} has no config.json: it is not a model in the hub's layout.")
 
 
-def _check_files(folder: Path, where: str) -> None:
-    """Whether the folder has what a model needs, its weights being whole safetensors."""
+def _check_files(folder: Path, description: str) -> None:
+    """Raises LoadError where the folder has no config.json or no complete weights as safetensors."""
     from safetensors import SafetensorError, safe_open
 
-    _check_layout(folder, where)
+    _check_layout(folder, description)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        raise LoadError(f"{where} has no weights as safetensors; other formats are not read.")
+        raise LoadError(f"{description} has no weights as safetensors; other formats are not read.")
     for file in weights:
         try:
             with safe_open(file, framework="pt"):
                 pass
         except (SafetensorError, OSError) as error:
-            raise LoadError(f"{file.name} of {where} is damaged: {error}. Fetch it again.") from error
+            raise LoadError(f"{file.name} of {description} is damaged: {error}. Fetch it again.") from error
 
 
-def _no_memory() -> tuple[type[BaseException], ...]:
+def _memory_errors() -> tuple[type[BaseException], ...]:
     import torch
 
     return (torch.OutOfMemoryError, MemoryError)
 
 
-def _too_large(what: str, device: str, settings: str) -> str:
-    return f"{what} does not fit into the memory of {device}. Set {settings}, or use a larger device."
+def _too_large(description: str, device: str, settings: str) -> str:
+    return f"{description} does not fit into the memory of {device}. Set {settings}, or use a larger device."
 
 
-def _words(error: BaseException) -> str:
+def _error_line(error: BaseException) -> str:
     from memicos_engine.sources.source_candidates import one_line
 
     return one_line(error)

@@ -17,9 +17,9 @@ Names = Annotated[tuple[str, ...], NoDecode]
 
 
 class Settings(ServiceSettings):
-    """Settings of the server: the keys of the field's known env files, and `INFERENCE_X` for those of our own.
+    """Settings of the server. Names without the prefix `INFERENCE_` are those of the env files known in the field.
 
-    Relative paths are relative to the folder that the server is started in. An empty value is the same as none.
+    Relative paths are relative to the working directory. An empty value is the same as an unset one.
     """
 
     model_config = SettingsConfigDict(
@@ -45,7 +45,7 @@ class Settings(ServiceSettings):
     custom_hf_model_id: str | None = Field(
         default=None,
         validation_alias="CUSTOM_HF_MODEL_ID",
-        description="Where its weights come from: a hub id or a local folder, where that is another place.",
+        description="Hub id or local folder that its weights are read from, if another one.",
     )
     sae_sets: Names = Field(
         default=("res-jb",),
@@ -56,12 +56,12 @@ class Settings(ServiceSettings):
     include_sae: Names = Field(
         default=(),
         validation_alias="INCLUDE_SAE",
-        description="JSON list of regular expressions: only source ids that one of them is found in.",
+        description="JSON list of regular expressions: only source ids that match one of them are served.",
     )
     exclude_sae: Names = Field(
         default=(),
         validation_alias="EXCLUDE_SAE",
-        description="JSON list of regular expressions: no source ids that one of them is found in.",
+        description="JSON list of regular expressions: source ids that match one of them are not served.",
     )
     sae_folder: Path | None = Field(
         default=None,
@@ -81,17 +81,19 @@ class Settings(ServiceSettings):
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         description="auto, cpu, mps, cuda or cuda:N; auto takes cuda, then mps, then cpu.",
     )
-    token_limit: int = Field(default=200, ge=1, validation_alias="TOKEN_LIMIT", description="Most tokens of a prompt.")
+    token_limit: int = Field(
+        default=200, ge=1, validation_alias="TOKEN_LIMIT", description="Largest number of tokens of a prompt."
+    )
     max_loaded_saes: int = Field(
         default=300,
         ge=1,
         validation_alias="MAX_LOADED_SAES",
-        description="Most SAEs in memory; the one used longest ago makes room for another.",
+        description="Largest number of SAEs in memory; the least recently used one is evicted for another.",
     )
     secret: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices("INFERENCE_SECRET", "SECRET"),
-        description="What requests send as X-SECRET-KEY; unset: the server is open to whoever reaches it.",
+        description="Secret that requests send as X-SECRET-KEY; unset: every client that can connect is served.",
     )
     hf_token: SecretStr | None = Field(
         default=None, validation_alias="HF_TOKEN", description="Token for gated models of the hub."
@@ -101,14 +103,14 @@ class Settings(ServiceSettings):
         default=8 * 1024**3,
         ge=1,
         validation_alias="INFERENCE_SAE_BYTES",
-        description="Most memory of the SAEs that are loaded at a time; the one used longest ago makes room.",
+        description="Memory for SAEs, in bytes; the least recently used ones are evicted.",
     )
 
     sae_roots: Names = Field(
         default=(),
         validation_alias="INFERENCE_SAE_ROOTS",
-        description="JSON list of folders, and of repositories as hf:owner or hf:owner/name, that sources may be "
-        "added from while the server runs; [] forbids it.",
+        description="JSON list of folders, and of repositories as hf:owner or hf:owner/name, from which sources may be "
+        "added while the server runs; []: none.",
     )
 
     host: str = Field(default="127.0.0.1", validation_alias="INFERENCE_HOST", description="Address to bind.")
@@ -117,140 +119,146 @@ class Settings(ServiceSettings):
         default=1024,
         ge=1,
         validation_alias="INFERENCE_MAX_COMPLETION_TOKENS",
-        description="Most tokens that a request may have generated.",
+        description="Largest number of tokens that a request may generate.",
     )
     kv_bytes: int = Field(
         default=2 * 1024**3,
         ge=1,
         validation_alias="INFERENCE_KV_BYTES",
-        description="Memory for keys and values of all generations that run at a time.",
+        description="Memory for keys and values of all running generations, in bytes.",
     )
     text_cache_bytes: int = Field(
         default=16 * 1024**2,
         ge=0,
         validation_alias="INFERENCE_TEXT_CACHE_BYTES",
-        description="Memory for texts that were written unsteered, which are not written again; 0 keeps none.",
+        description="Memory of the cache of unsteered texts, in bytes; 0: no cache.",
     )
     residual_cache_bytes: int = Field(
         default=256 * 1024**2,
         ge=0,
         validation_alias="INFERENCE_RESIDUAL_CACHE_BYTES",
-        description="Memory, of the model's device, for activations of earlier prompts; 0 keeps none.",
+        description="Device memory of the cache of activations of earlier prompts, in bytes; 0: no cache.",
     )
     max_rows: int = Field(
         default=32,
         ge=1,
         validation_alias="INFERENCE_MAX_ROWS",
-        description="Texts that are written at a time, STEERED and DEFAULT being two; others wait.",
+        description="Largest number of texts generated at a time, STEERED and DEFAULT being two; others wait.",
     )
     slice_tokens: int = Field(
         default=192,
         ge=1,
         validation_alias="INFERENCE_SLICE_TOKENS",
-        description="Most tokens of prompts that are run between two tokens of texts that are being written; eight "
-        "times as many while none is.",
+        description="Largest number of prompt tokens that are run between two tokens of the texts that are being "
+        "generated; eight times as many while none is.",
     )
     wait_seconds: float = Field(
         default=60,
         gt=0,
         allow_inf_nan=False,
         validation_alias="INFERENCE_WAIT_SECONDS",
-        description="Longest that a request waits for its turn; after that it is answered 503.",
+        description="Longest time that a request waits for the model; then the response is 503.",
     )
     max_waiting: int = Field(
         default=64,
         ge=1,
         validation_alias="INFERENCE_MAX_WAITING",
-        description="Requests that may wait for the model; more are answered 503.",
+        description="Largest number of requests that wait for the model; the response to others is 503.",
     )
     max_prompts: int = Field(
         default=64,
         ge=1,
         validation_alias="INFERENCE_MAX_PROMPTS",
-        description="Most prompts of a request that takes several.",
+        description="Largest number of prompts of a request that takes several.",
     )
     batch_tokens: int = Field(
         default=4096,
         ge=1,
         validation_alias="INFERENCE_BATCH_TOKENS",
-        description="Most tokens of several prompts, each padded to the longest; one alone may have TOKEN_LIMIT.",
+        description="Largest number of tokens of several prompts, each padded to the longest; TOKEN_LIMIT for one.",
     )
     capture_bytes: int = Field(
         default=2 * 1024**3,
         ge=1,
         validation_alias="INFERENCE_CAPTURE_BYTES",
-        description="Memory for activations of all requests from their capture until their answers; a request that "
-        "needs more alone is refused, others wait.",
+        description="Memory for activations of all requests from capture to response, in bytes; a request that needs "
+        "more alone is refused, others wait.",
     )
     max_values: int = Field(
         default=5_000_000,
         ge=1,
         validation_alias="INFERENCE_MAX_VALUES",
-        description="Most activations of an answer.",
+        description="Largest number of activations in a response.",
     )
     max_hooks: int = Field(
         default=64,
         ge=1,
         validation_alias="INFERENCE_MAX_HOOKS",
-        description="Most hook points that a request of /v1/activation/raw may name.",
+        description="Largest number of hook points of a request to /v1/activation/raw.",
     )
     max_num_results: int = Field(
         default=1000,
         ge=1,
         validation_alias="INFERENCE_MAX_NUM_RESULTS",
-        description="Most results of /v1/activation/all and of /v1/util/sae-topk-by-decoder-cossim.",
+        description="Largest number of results of /v1/activation/all and /v1/util/sae-topk-by-decoder-cossim.",
     )
     max_top_k: int = Field(
         default=100,
         ge=1,
         validation_alias="INFERENCE_MAX_TOP_K",
-        description="Most features a token of /v1/activation/topk-by-token.",
+        description="Largest number of features per token of /v1/activation/topk-by-token.",
     )
     max_steered: int = Field(
         default=64,
         ge=1,
         validation_alias="INFERENCE_MAX_STEERED",
-        description="Most features or vectors of a steering request.",
+        description="Largest number of features or vectors of a steering request.",
     )
     selftest_seconds: float = Field(
         default=10,
         ge=0,
         allow_inf_nan=False,
         validation_alias="INFERENCE_SELFTEST_SECONDS",
-        description="After so long no further check begins of those that are run at the start; 0 runs none, nor any "
-        "of a source.",
+        description="Time limit of the self-test at the start: no check begins after it; 0: no self-test, also none "
+        "of sources.",
     )
     selftest_bytes: int = Field(
         default=1024**3,
         ge=1,
         validation_alias="INFERENCE_SELFTEST_BYTES",
-        description="Memory on the CPU for a float32 copy of a block; larger ones are not compared at the start.",
+        description="CPU memory for a float32 copy of a block in the self-test at the start; larger ones are skipped.",
     )
     probes: Path = Field(
         default=Path(".data/probes"),
         validation_alias="INFERENCE_PROBES",
-        description="Folder of what sources gave on the probe's text when they were added; the self-test compares.",
+        description="Folder of the metrics recorded when sources were added, which the self-test compares with.",
+    )
+    selftest_results: Path = Field(
+        default=Path(".data/selftest"),
+        validation_alias="INFERENCE_SELFTEST_RESULTS",
+        description="Folder of passed results of the self-test. The next start with the same weights, code, libraries "
+        "and hardware runs only its cheap part.",
     )
     allow_unverified: bool = Field(
         default=False,
         validation_alias="ALLOW_UNVERIFIED",
-        description="1 answers requests that depend on a check which failed.",
+        description="1: answer requests although they depend on a check that failed.",
     )
     log_format: LogFormat = Field(
         default="text",
         validation_alias="INFERENCE_LOG_FORMAT",
-        description="text, or json: an object a line, for programs.",
+        description="text, or json: one object per line.",
     )
     log_requests: bool = Field(
         default=True,
         validation_alias="INFERENCE_LOG_REQUESTS",
-        description="0 logs of requests only those that failed on our side.",
+        description="0: log only requests that failed with an internal error.",
     )
     body_bytes: int = Field(
         default=4_000_000,
         gt=0,
         validation_alias="INFERENCE_BODY_BYTES",
-        description="Largest request body.",
+        description="Largest request body, in bytes.",
     )
 
     @property
@@ -280,14 +288,14 @@ class Settings(ServiceSettings):
 
 
 def json_list(value: str) -> tuple[str, ...]:
-    """Raises ValueError where it is something else."""
+    """Parse a JSON list of strings. Raises ValueError for anything else."""
     try:
-        found = json.loads(value)
+        items = json.loads(value)
     except ValueError:
-        found = None
-    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        items = None
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise ValueError('should be a JSON list of strings, for example ["res-jb"]')
-    return tuple(found)
+    return tuple(items)
 
 
 def read(env_file: Path | None = None) -> Settings:

@@ -12,7 +12,7 @@ from memicos_service.variable_names import warn_of_environment
 
 from memicos_webapp.app import create_app
 from memicos_webapp.database.embedded import DatabaseError, embedded
-from memicos_webapp.database.migrate import migrate
+from memicos_webapp.database.migrate import prepare
 from memicos_webapp.settings import Settings, read
 
 log = logging.getLogger("memicos_webapp")
@@ -32,7 +32,7 @@ def main() -> None:
     try:
         # opened here, so that a database error is one line; the application uses the running one
         with nullcontext(url) if url else embedded(settings.data / "postgres") as url:
-            asyncio.run(migrate(url))
+            asyncio.run(prepare(url, settings.read_only))
             settings = settings.model_copy(update={"database_url": url})
             config = server.server_config(create_app(settings), graceful_seconds=5)
             log.info("http://%s:%d", settings.host, settings.port)

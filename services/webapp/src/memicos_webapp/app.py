@@ -19,7 +19,7 @@ from memicos_webapp.api_doc import pages as api_doc_pages
 from memicos_webapp.catalog import pages as catalog_pages
 from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.engine import Database
-from memicos_webapp.database.migrate import migrate
+from memicos_webapp.database.migrate import prepare
 from memicos_webapp.datasets import background as background_cleanup
 from memicos_webapp.embeddings import background as background_embedder
 from memicos_webapp.explanation_search import api as search_api
@@ -37,6 +37,7 @@ from memicos_webapp.inference_hosts import api as inference_hosts_api
 from memicos_webapp.inference_hosts import background as background_inference
 from memicos_webapp.security import middleware
 from memicos_webapp.security.body_checks import check_body_text
+from memicos_webapp.security.sub_path import SubPath
 from memicos_webapp.settings import Settings
 from memicos_webapp.steering import api as steering_api
 from memicos_webapp.steering import pages as steering_pages
@@ -75,7 +76,7 @@ PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
     background_cleanup.lifespan,
     first_start.lifespan,
 )
-"""What folders open at start and close at the end (`async with part(app)`); `app.state.database` is there."""
+"""Context managers of feature folders, entered at start-up and left at shutdown, after `app.state.database` is set."""
 
 
 class _App(FastAPI):
@@ -93,7 +94,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
         url = settings.database_url or stack.enter_context(embedded(settings.data / "postgres"))
-        await migrate(url)
+        await prepare(url, settings.read_only)
         app.state.database = Database(url, settings)
         stack.push_async_callback(app.state.database.close)
         for part in PARTS:
@@ -137,4 +138,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router, prefix="/api")
     for router in PAGES:
         app.include_router(router, include_in_schema=False, dependencies=[Depends(errors.not_api)])
+    if root_path := app.state.settings.root_path:
+        app.servers = [{"url": root_path}]
+        app.add_middleware(SubPath, root_path=root_path)
     return app

@@ -45,7 +45,7 @@ class BadInput(Fault):
 
 
 class Unauthenticated(Fault):
-    """What should prove an account is not valid."""
+    """The credentials of a request are not valid."""
 
     status = 401
 
@@ -59,7 +59,7 @@ class NotFound(Fault):
 
 
 class Conflict(Fault):
-    """What is to be made exists already."""
+    """The entry to be created exists already."""
 
     status = 409
 
@@ -210,6 +210,10 @@ async def _database(request: Request, error: Exception) -> Response:
             400,
             "A text or number in the request is invalid: NUL characters and numbers out of range are refused.",
         )
+    # insufficient_privilege, read_only_sql_transaction
+    if state in ("42501", "25006"):
+        log.warning("the database refused a write: %s", error.orig)
+        return error_response(request, 403, "The database takes no writes from this server: its role may only read.")
     if state == "57014":
         return error_response(request, 503, "The database took too long; narrow the request and try again.")
     if error.connection_invalidated or isinstance(error.orig, OSError):

@@ -24,6 +24,12 @@ class Settings(ServiceSettings):
         env_prefix="MEMICOS_", env_file=".env", extra="ignore", populate_by_name=True, frozen=True
     )
 
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Path of the site that pages and API are below, such as /memicos, behind a reverse proxy that "
+        "passes it on with or without this prefix; unset: the site is memicos alone.",
+    )
     host: str = Field(
         default="127.0.0.1",
         description="Address to bind. Beyond loopback writes need the owner's session or an API key.",
@@ -181,6 +187,11 @@ class Settings(ServiceSettings):
         ge=0,
         description="How often the server looks for explanations without a vector; 0: never.",
     )
+    embed_wait_seconds: float = Field(
+        default=120,
+        ge=0,
+        description="How long embedding waits at most while an inference server loads its model.",
+    )
     queries_remembered: int = Field(default=1000, ge=1, description="Queries whose vectors are kept in memory.")
     paid_queries_per_visitor_hour: int = Field(
         default=300,
@@ -281,6 +292,14 @@ def variable(field: str) -> str:
 def at_most(field: str) -> str:
     """A limit that is a setting, as descriptions of the API say it."""
     return f"at most {Settings.model_fields[field].default:g} (setting {variable(field)})"
+
+
+def read_for_writing(program: str) -> Settings:
+    """The settings for a program that changes the database; ends it with one line where they are read-only."""
+    settings = read(program)
+    if settings.read_only:
+        sys.exit(f"{program}: MEMICOS_READ_ONLY is set, so nothing is written; run it without")
+    return settings
 
 
 def read(program: str) -> Settings:

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from memicos_webapp import formatting
 from memicos_webapp.accounts.identity import known_identity, write_problem
+from memicos_webapp.security.sub_path import prefix_links
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -58,4 +59,4 @@ def render(
         embed=request.query_params.get("embed") == "true",
         **{"identity": identity, "write_problem": write_problem(settings, identity), **context},
     )
-    return HTMLResponse(html, status_code, headers)
+    return HTMLResponse(prefix_links(html, settings.root_path), status_code, headers)

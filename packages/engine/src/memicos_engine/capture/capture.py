@@ -69,8 +69,8 @@ class CaptureRequest:
 def capture_nbytes(model: LanguageModel, requests: Sequence[CaptureRequest]) -> int:
     """Memory of the activations of `requests` captured together: every prompt at the hooks of all requests.
 
-    Exact for hooks in the plain module. Of others, which only the bridge runs, the width is not known before the run:
-    the largest width of the model is taken, and every position, because the bridge keeps them all.
+    Exact for hooks in the plain module. For hooks that only the bridge runs it is an upper bound: their width is not
+    known before the run, so the model's largest width is assumed, at every position, because the bridge keeps all.
     """
     names = list(dict.fromkeys(name for request in requests for name in request.hook_names))
     config = model.hf.config.get_text_config(decoder=True)
@@ -102,9 +102,9 @@ def capture_in_slices(
 ) -> Generator[list[CapturedActivations] | None, None, None]:
     """Run the model up to the deepest hook of all requests; yields None between slices, the results at the end.
 
-    A slice has at most `max_tokens()` tokens, padding included, asked for when the slice begins: prompts of about one
-    length together, or a part of a longer prompt. Hooks outside the plain module, and attention patterns, need whole
-    prompts.
+    A slice has at most `max_tokens()` tokens, padding included; `max_tokens` is called when the slice begins. It holds
+    prompts of about one length, or a part of a longer prompt. Hooks outside the plain module, and attention patterns,
+    need whole prompts.
 
     Raises: as `capture`.
     """
@@ -192,7 +192,7 @@ def can_split_prompts(model: LanguageModel, names: Sequence[str]) -> bool:
 def _next_group(
     candidates: Sequence[int], rows: Sequence[tuple[CaptureRequest, Sequence[int]]], max_tokens: int
 ) -> list[int]:
-    """The first `candidates`, by ascending length, that padded have at most `max_tokens`; at least one."""
+    """The first `candidates`, by ascending length, whose padded size is at most `max_tokens`; at least one."""
     n = 1
     while n < len(candidates) and (n + 1) * len(rows[candidates[n]][1]) <= max_tokens:
         n += 1

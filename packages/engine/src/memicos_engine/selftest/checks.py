@@ -45,6 +45,7 @@ class CheckResult:
     """`measured` is the error, None if nothing was compared; `detail` says what was compared, or why nothing was.
 
     `affects` are the capabilities that are unreliable if the check fails; with `source` only for that source.
+    `measured_at`: time (ISO 8601, UTC) at which an earlier start measured it; None if this start did.
     """
 
     name: str
@@ -53,6 +54,7 @@ class CheckResult:
     detail: str
     affects: tuple[Capability, ...] = ALL_CAPABILITIES
     source: str | None = None
+    measured_at: str | None = None
 
     @property
     def passed(self) -> bool | None:

@@ -3,9 +3,10 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 
 import torch
 
@@ -28,12 +29,18 @@ def short_limits(seconds: float, memory: int) -> CheckLimits:
 
 
 def check_model(
-    model: LanguageModel, hook_names: Sequence[str], limits: CheckLimits = FULL_LIMITS
+    model: LanguageModel,
+    hook_names: Sequence[str],
+    limits: CheckLimits = FULL_LIMITS,
+    remembered: Mapping[str, CheckResult] = MappingProxyType({}),
 ) -> Iterator[CheckResult]:
     """Run the checks of the model one by one. `hook_names` are the hook points of its sources.
 
     A check that raises counts as failed. A check counts as not compared if the time is over, memory is short or the
     architecture is not supported.
+
+    Args:
+        remembered: Results of an earlier start, by the name of the check, which is not run again.
     """
     end = math.inf if limits.seconds is None else time.monotonic() + limits.seconds
     planned: list[tuple[str, tuple[Capability, ...], Callable[[], CheckResult]]] = [
@@ -46,10 +53,21 @@ def check_model(
     ]
     for name, needed_by, check in planned:
         unknown = CheckResult(name, None, tolerance_for(model.dtype), "", needed_by)
-        if time.monotonic() > end:
+        if name in remembered:
+            yield remembered[name]
+        elif time.monotonic() > end:
             yield replace(unknown, detail=f"skipped: the time limit of {limits.seconds:g} s is reached")
         else:
             yield _guarded(unknown, check)
+
+
+def check_model_quickly(model: LanguageModel, limits: CheckLimits) -> Iterator[CheckResult]:
+    """The cheap part of the checks, which runs at every start: the embedding, and the weights and output of a block."""
+    one_block = replace(limits, blocks=1)
+    cheap = (("embedding", checks.check_embedding), ("blocks", checks.check_blocks), ("weights", checks.check_weights))
+    for name, check in cheap:
+        unknown = CheckResult(name, None, tolerance_for(model.dtype), "")
+        yield _guarded(unknown, partial(check, model, one_block))
 
 
 def check_source(

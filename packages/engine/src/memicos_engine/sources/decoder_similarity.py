@@ -1,4 +1,4 @@
-"""Which features of a source point the way that a direction does."""
+"""Features of a source whose decoder rows are most similar to a direction."""
 
 import torch
 
@@ -22,12 +22,12 @@ def most_similar(source: Source, direction: torch.Tensor, limit: int) -> list[tu
         raise InvalidRequestError(
             f"The direction has {len(direction)} numbers; those of source {source.id} have {rows.shape[1]}."
         )
-    wanted = direction.to(rows.device).double()
-    if not wanted.any() or not wanted.isfinite().all():
-        raise InvalidRequestError("The direction is zero or not finite: it points nowhere.")
-    wanted /= wanted.abs().max()  # squares of large numbers are none
-    unit = (wanted / wanted.norm()).float()
-    cosines = torch.cat([_cosines(some.float(), unit) for some in rows.split(_ROWS_AT_A_TIME)])
+    target = direction.to(rows.device).double()
+    if not target.any() or not target.isfinite().all():
+        raise InvalidRequestError("The direction is zero or not finite.")
+    target /= target.abs().max()  # avoids overflow in the squares of large numbers
+    unit = (target / target.norm()).float()
+    cosines = torch.cat([_cosines(chunk.float(), unit) for chunk in rows.split(_ROWS_AT_A_TIME)])
     order = cosines.sort(descending=True, stable=True).indices[:limit]
     return [
         (index, cosine)
@@ -37,6 +37,6 @@ def most_similar(source: Source, direction: torch.Tensor, limit: int) -> list[tu
 
 
 def _cosines(rows: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
-    """(n,) for `rows` (n, D); minus infinity where a row has no direction."""
-    found = rows @ unit / rows.norm(dim=1)
-    return torch.where(found.isfinite(), found, -torch.inf)
+    """Cosines (n,) of `rows` (n, D) with `unit`; minus infinity for a row of length 0."""
+    cosines = rows @ unit / rows.norm(dim=1)
+    return torch.where(cosines.isfinite(), cosines, -torch.inf)

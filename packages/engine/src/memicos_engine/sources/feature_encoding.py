@@ -1,4 +1,4 @@
-"""A few features of a source at the cost of a few, not of all."""
+"""Encode selected features of a source without encoding all of them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,15 +21,15 @@ def encode_features(source: Source, hidden: torch.Tensor, indices: Sequence[int]
     architecture = source.architecture
     if not isinstance(source, SaeSource) or architecture not in {*_THRESHOLD, *_PLAIN, "gated"}:
         return source.encode(hidden)[..., list(indices)]
-    sae: Any = source.sae  # types know what every architecture has
-    chosen = torch.as_tensor(indices, dtype=torch.long, device=sae.W_enc.device)
-    weights = sae.W_enc[:, chosen]
+    sae: Any = source.sae  # SAELens' types lack the attributes of single architectures
+    columns = torch.as_tensor(indices, dtype=torch.long, device=sae.W_enc.device)
+    weights = sae.W_enc[:, columns]
     inputs = sae.process_sae_in(hidden)
     if architecture == "gated":
-        gate = inputs @ weights + sae.b_gate[chosen]
-        magnitude = inputs @ (weights * sae.r_mag[chosen].exp()) + sae.b_mag[chosen]
+        gate = inputs @ weights + sae.b_gate[columns]
+        magnitude = inputs @ (weights * sae.r_mag[columns].exp()) + sae.b_mag[columns]
         return magnitude.relu() * (gate > 0)
-    before = inputs @ weights + sae.b_enc[chosen]
+    pre_activations = inputs @ weights + sae.b_enc[columns]
     if architecture in _THRESHOLD:
-        return before.relu() * (before > sae.threshold[chosen])
-    return before.relu()
+        return pre_activations.relu() * (pre_activations > sae.threshold[columns])
+    return pre_activations.relu()

@@ -1,4 +1,4 @@
-"""How text becomes the activations that a source was trained on."""
+"""Recipe of a source: hook, context and tokenization that give the activations that it was trained on."""
 
 import json
 import re
@@ -14,11 +14,12 @@ FILE_NAME = "memicos.json"
 
 @dataclass(frozen=True)
 class Recipe:
-    """`ignored_positions` and tokens whose norm at the hook exceeds `norm_cut` mean nothing to the source.
+    """How to run text so that its activations are those that a source was trained on.
 
-    `hook_name_out` is where a transcoder's output belongs; None for a source that reconstructs its own input.
-    `normalize_activations` is what is done to activations before they are encoded, by SAELens' names; with
-    expected_average_only_in they are multiplied by `norm_scaling_factor`.
+    Feature values are not defined at `ignored_positions` and at tokens whose norm at the hook exceeds `norm_cut`.
+    `hook_name_out` is the hook that a transcoder reconstructs; None for a source that reconstructs its own input.
+    `normalize_activations` is SAELens' name of the normalisation before encoding; with expected_average_only_in,
+    activations are multiplied by `norm_scaling_factor`.
     """
 
     hook_name: str
@@ -33,11 +34,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class RecipeOverrides:
-    """What `memicos.json` beside a source's weights says; None where it says nothing.
+    """Fields of the `memicos.json` in a source's folder; None where a field is absent or null.
 
-    It stands over what the source's own files say. `set` is the part of the source's id after the layer,
-    `norm_scaling_factor` what activations are multiplied by where the SAE was trained on normalised ones, `weights`
-    the mapping of `formats/tensors.py`.
+    They override the source's own files. `set` is the part of the source's id after the layer, `norm_scaling_factor`
+    the factor of activations for an SAE trained on normalised ones, `weights` the mapping of `formats/tensors.py`.
     """
 
     set: str | None = None
@@ -71,7 +71,7 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "prepend_bos": (lambda value: isinstance(value, bool), "true or false"),
     "context_size": (lambda value: _is_count(value) and value > 0, "a whole number above 0"),
     "ignored_positions": (
-        lambda value: isinstance(value, list) and all(_is_count(one) for one in value),
+        lambda value: isinstance(value, list) and all(_is_count(position) for position in value),
         "a list of positions",
     ),
     "norm_cut": _NUMBER,
@@ -81,10 +81,10 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def read_overrides(folder: Path) -> RecipeOverrides:
-    """What `memicos.json` in a source's folder says, all of it optional; null is the same as nothing.
+    """Read the `memicos.json` of a source's folder. The file and all of its fields are optional.
 
     Raises:
-        RecipeError: the file is there and is not what it should be.
+        RecipeError: the file is not JSON, or has an unknown field or an invalid value.
     """
     path = folder / FILE_NAME
     if not path.exists():
@@ -95,45 +95,49 @@ def read_overrides(folder: Path) -> RecipeOverrides:
         raise RecipeError(f"{path}: expected a JSON object ({error})") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: expected a JSON object")
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name, value in content.items():
         if name not in _FIELDS:
             raise RecipeError(f'{path}: expected no "{name}"; there are {", ".join(_FIELDS)}')
-        good, words = _FIELDS[name]
-        if value is not None and not good(value):
-            raise RecipeError(f'{path}: expected {words} as "{name}", not {json.dumps(value)[:80]}')
-        found[name] = tuple(value) if name == "ignored_positions" and value is not None else value
-    return RecipeOverrides(**found)
+        is_valid, expected = _FIELDS[name]
+        if value is not None and not is_valid(value):
+            raise RecipeError(f'{path}: expected {expected} as "{name}", not {json.dumps(value)[:80]}')
+        fields[name] = tuple(value) if name == "ignored_positions" and value is not None else value
+    return RecipeOverrides(**fields)
 
 
 REQUIRED_FIELDS: dict[str, Any] = {"hook_name": "blocks.5.hook_resid_post", "prepend_bos": True, "context_size": 128}
-"""What a recipe needs, with the line to write where nothing says it."""
+"""Fields that every recipe needs, with example values for the error message."""
 
 
-def resolve_recipe(extras: RecipeOverrides, said: Mapping[str, Any], assumed: Mapping[str, Any], where: str) -> Recipe:
-    """The recipe of the source at `where`: from its memicos.json, else from its own files, else from its format.
+def resolve_recipe(
+    overrides: RecipeOverrides, metadata: Mapping[str, Any], defaults: Mapping[str, Any], location: str
+) -> Recipe:
+    """The recipe of the source at `location`: each field from `overrides`, else `metadata`, else `defaults`.
+
+    `metadata` is that of the source's own configuration, `defaults` those of its format.
 
     Raises:
-        RecipeError: none of them says the hook, whether BOS is in front, or the size of a context.
+        RecipeError: none of them gives the hook, prepend_bos or the context size.
     """
-    known: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name in REQUIRED_FIELDS:
-        values = (getattr(extras, name), said.get(name), assumed.get(name))
-        known[name] = next((value for value in values if value is not None), None)
-    missing = {name: REQUIRED_FIELDS[name] for name, value in known.items() if value is None}
+        values = (getattr(overrides, name), metadata.get(name), defaults.get(name))
+        fields[name] = next((value for value in values if value is not None), None)
+    missing = {name: REQUIRED_FIELDS[name] for name, value in fields.items() if value is None}
     if missing:
         raise RecipeError(
-            f"{where}: nothing says {' and '.join(missing)}. Write a {FILE_NAME} beside the weights, for example "
+            f"{location}: missing {' and '.join(missing)}. Write a {FILE_NAME} beside the weights, for example "
             f"{json.dumps(missing)}"
         )
-    prepend_bos = bool(known["prepend_bos"])
-    ignored = extras.ignored_positions
+    prepend_bos = bool(fields["prepend_bos"])
+    ignored = overrides.ignored_positions
     return Recipe(
-        hook_name=str(known["hook_name"]),
+        hook_name=str(fields["hook_name"]),
         prepend_bos=prepend_bos,
-        context_size=int(known["context_size"]),
-        # a BOS in front says nothing about the text, trained on or not
+        context_size=int(fields["context_size"]),
+        # feature values at BOS do not depend on the text, whether it was trained on or not
         ignored_positions=ignored if ignored is not None else (0,) if prepend_bos else (),
-        norm_cut=extras.norm_cut,
-        hook_name_out=extras.hook_name_out or said.get("hook_name_out"),
+        norm_cut=overrides.norm_cut,
+        hook_name_out=overrides.hook_name_out or metadata.get("hook_name_out"),
     )

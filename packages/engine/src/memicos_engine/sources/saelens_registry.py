@@ -1,4 +1,4 @@
-"""SAELens' directory of published SAEs, by neuronpedia's ids `<model>/<layer>-<set>`."""
+"""Lookup in SAELens' directory of published SAEs by Neuronpedia ids, `<model>/<layer>-<set>`."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class PublishedSae:
 
 @cache
 def hub_models() -> dict[str, str]:
-    """What each of neuronpedia's models is called in the releases' `model`: a hub id or TransformerLens' name."""
+    """The `model` of the releases, a hub id or a TransformerLens name, by Neuronpedia model id."""
     return {model: entry.model for entry in _releases() for model in _models(entry)}
 
 
 def recorded_metrics(release: str, sae_id: str) -> dict[str, float]:
-    """`l0` and `explained_variance` of an SAE as SAELens' directory has them, those that it has."""
+    """`l0` and `explained_variance` of an SAE in SAELens' directory, where they are recorded."""
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
     entry = get_pretrained_saes_directory()[release]
     l0, explained = entry.expected_l0.get(sae_id), entry.expected_var_explained.get(sae_id)
-    # it fills in 0 and 1 for what is not known
+    # the directory has 0 and 1 as defaults for unknown values
     return {
         name: float(value)
         for name, value in (("l0", l0), ("explained_variance", explained))
@@ -44,31 +44,31 @@ def recorded_metrics(release: str, sae_id: str) -> dict[str, float]:
 
 @cache
 def published_saes(model: str) -> dict[str, list[PublishedSae]]:
-    """The SAEs of one of neuronpedia's models by their set, which is what follows the first `-` of the id."""
-    found: dict[str, list[PublishedSae]] = {}
+    """The SAEs of a Neuronpedia model, by set: the part of the source id after its first `-`."""
+    by_set: dict[str, list[PublishedSae]] = {}
     for entry in _releases():
         for sae_id, name in entry.neuronpedia_id.items():
             owner, _, source_id = (name or "").partition("/")
             if owner == model:
-                one = PublishedSae(source_id, entry.release, sae_id, entry.repo_id, entry.saes_map[sae_id])
-                found.setdefault(source_id.partition("-")[2], []).append(one)
-    return found
+                sae = PublishedSae(source_id, entry.release, sae_id, entry.repo_id, entry.saes_map[sae_id])
+                by_set.setdefault(source_id.partition("-")[2], []).append(sae)
+    return by_set
 
 
 def matching_models(names: Sequence[str]) -> list[str]:
-    """Models of the directory that are one of `names`: by their id, by their hub id, or without `-it`."""
+    """Ids of the directory's models that match one of `names` by id or hub id, with or without the suffix `-it`."""
     from memicos_engine.model.model_names import hub_id
 
-    known = hub_models()
+    models = hub_models()
     by_hub_id: dict[str, list[str]] = {}
-    for model, name in known.items():
+    for model, name in models.items():
         by_hub_id.setdefault(hub_id(name) or name, []).append(model)
-    found: list[str] = []
+    matches: list[str] = []
     for name in names:
-        for one in (name, name.removesuffix("-it")):
-            found += [one] if one in known else []
-            found += by_hub_id.get(hub_id(one) or "", [])
-    return list(dict.fromkeys(found))
+        for variant in (name, name.removesuffix("-it")):
+            matches += [variant] if variant in models else []
+            matches += by_hub_id.get(hub_id(variant) or "", [])
+    return list(dict.fromkeys(matches))
 
 
 def _releases() -> list[PretrainedSAELookup]:

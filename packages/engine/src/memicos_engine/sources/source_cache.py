@@ -1,4 +1,4 @@
-"""The sources of a model, of which some are in memory."""
+"""The sources of a model, with an LRU cache of their weights."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -70,7 +70,12 @@ class SourceCache:
         return self.entry(source_id).info
 
     def entry(self, source_id: str) -> CacheEntry:
-        """Raises: LoadError where the source is unavailable, KeyError where there is none of that id."""
+        """The entry of a source.
+
+        Raises:
+            LoadError: the source is unavailable.
+            KeyError: no source has that id.
+        """
         if source_id in self.unavailable:
             raise LoadError(self.unavailable[source_id])
         return self._entries[source_id]
@@ -93,8 +98,8 @@ class SourceCache:
         """The source, loaded in this thread where it is not in memory.
 
         Raises:
-            KeyError: there is none of that id.
-            LoadError: it cannot be loaded. Others still can.
+            KeyError: no source has that id.
+            LoadError: it cannot be loaded; other sources still can.
         """
         entry = self.entry(source_id)
         source = self.cached(source_id)
@@ -112,10 +117,10 @@ class SourceCache:
         return source
 
     def make_room(self, entry: CacheEntry, keep: Collection[str] = ()) -> bool:
-        """Evict the least recently used sources until `entry` can be loaded; False where only `keep` are left.
+        """Evict the least recently used sources, except `keep`, until `entry` fits. Returns False where it does not.
 
         Raises:
-            LoadError: it takes more memory than all sources may.
+            LoadError: it takes more memory than all sources together are allowed.
         """
         if entry.nbytes > self._max_bytes:
             raise LoadError(
@@ -132,19 +137,19 @@ class SourceCache:
         return True
 
     def put(self, entry: CacheEntry, source: Source) -> bool:
-        """Keep a source that was loaded; False where `entry` was removed or replaced meanwhile."""
+        """Store a loaded source. Returns False where `entry` has been removed or replaced since."""
         if self._entries.get(entry.info.id) is not entry:
             return False
         self._loaded[entry.info.id] = source
         return True
 
     def add(self, entry: CacheEntry) -> None:
-        """Replaces an unavailable source of the same id."""
+        """Add a source, or replace the one of the same id."""
         self.unavailable.pop(entry.info.id, None)
         self._entries[entry.info.id] = entry
 
     def remove(self, source_id: str) -> None:
-        """Raises KeyError where there is none of that id."""
+        """Remove a source and its weights. Raises KeyError where no source has that id."""
         if self.unavailable.pop(source_id, None) is None:
             del self._entries[source_id]
         self._loaded.pop(source_id, None)

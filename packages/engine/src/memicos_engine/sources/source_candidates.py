@@ -111,87 +111,97 @@ def one_line(error: BaseException) -> str:
 
 
 def _folder_candidates(
-    spec: SourceSpec, folder: Path, name: str, repo: str | None, wanted: SourceSelection
+    spec: SourceSpec, folder: Path, name: str, repo: str | None, selection: SourceSelection
 ) -> Iterator[SourceCandidate]:
     """The source in `folder`, or those in its sub-folders, by layer. `name` is the default name of the set."""
     try:
         folders = [folder] if _is_source(folder, spec.format) else []
         if not folders and folder.is_dir():
-            folders = [one for one in folder.iterdir() if one.is_dir() and _is_source(one, spec.format)]
+            folders = [child for child in folder.iterdir() if child.is_dir() and _is_source(child, spec.format)]
         name = read_overrides(folder).set or name
     except (RecipeError, OSError) as error:
         yield unreadable_candidate(spec.text, folder, repo, error)
         return
     if not folders:
-        words = "holds no source, nor does a folder in it" if folder.is_dir() else "is no folder"
-        forms = [form for form in FORMATS.values() if spec.format in (None, form.name)]
-        known = "; ".join(f"{form.name} ({form.files})" for form in forms)
-        yield unreadable_candidate(spec.text, folder, repo, SourceError(f"{folder} {words}. Formats: {known}"))
-    named = f"hf:{spec.name}" if repo else folder.resolve().name
+        problem = "holds no source, nor does a folder in it" if folder.is_dir() else "is no folder"
+        formats = [file_format for file_format in FORMATS.values() if spec.format in (None, file_format.name)]
+        descriptions = "; ".join(f"{file_format.name} ({file_format.files})" for file_format in formats)
+        yield unreadable_candidate(spec.text, folder, repo, SourceError(f"{folder} {problem}. Formats: {descriptions}"))
+    weights = f"hf:{spec.name}" if repo else folder.resolve().name
     candidates = [
-        _folder_candidate(one, spec, name, repo, wanted, named if one == folder else f"{named}/{one.name}")
-        for one in folders
+        _folder_candidate(
+            source, spec, name, repo, selection, weights if source == folder else f"{weights}/{source.name}"
+        )
+        for source in folders
     ]
-    yield from sorted(candidates, key=lambda one: _sort_key(one.id))
+    yield from sorted(candidates, key=lambda candidate: _sort_key(candidate.id))
 
 
-def _is_source(folder: Path, form: str | None) -> bool:
+def _is_source(folder: Path, format_name: str | None) -> bool:
+    """Whether the folder holds a source, one that cannot be read included."""
     try:
-        extras = read_overrides(folder)
-        return any(one.find_weights(folder, extras) for one in FORMATS.values() if form in (None, one.name))
+        overrides = read_overrides(folder)
+        return any(
+            candidate.find_weights(folder, overrides)
+            for candidate in FORMATS.values()
+            if format_name in (None, candidate.name)
+        )
     except (RecipeError, SourceError):
         return True  # reading it will report the error
 
 
 def _folder_candidate(
-    folder: Path, spec: SourceSpec, set_name: str, repo: str | None, wanted: SourceSelection, weights: str
+    folder: Path, spec: SourceSpec, set_name: str, repo: str | None, selection: SourceSelection, weights: str
 ) -> SourceCandidate:
-    place = f"{folder} ({spec.text})"
+    location = f"{folder} ({spec.text})"
     try:
-        facts = read_local_info(folder, "", spec.format)
-        source_id = _source_id(folder, facts, set_name)
+        info = read_local_info(folder, "", spec.format)
+        source_id = _source_id(folder, info, set_name)
     except (RecipeError, SourceError, OSError) as error:
-        return unreadable_candidate(place, folder, repo, error)
-    facts = replace(facts, id=source_id)
-    load = partial(load_source, folder, source_id, wanted.device, wanted.dtype, spec.format)
-    return SourceCandidate(source_id, place, folder, repo, lambda: facts, load, weights)
+        return unreadable_candidate(location, folder, repo, error)
+    info = replace(info, id=source_id)
+    load = partial(load_source, folder, source_id, selection.device, selection.dtype, spec.format)
+    return SourceCandidate(source_id, location, folder, repo, lambda: info, load, weights)
 
 
-def _source_id(folder: Path, facts: SourceInfo, set_name: str) -> str:
+def _source_id(folder: Path, info: SourceInfo, set_name: str) -> str:
     """`<layer>-<set>`. The set is that of memicos.json, else the folder's name after `<layer>-`, else `set_name`."""
-    layer = "e" if facts.hook_name.startswith("hook_embed") else str(facts.layer)
-    own = read_overrides(folder).set
-    if own is None and (found := _SOURCE_ID.fullmatch(folder.name)) and folder.name.startswith(f"{layer}-"):
-        own = found.group(1)
-    return f"{layer}-{own or _INVALID_IN_SET_NAME.sub('-', set_name)}"
+    layer = "e" if info.hook_name.startswith("hook_embed") else str(info.layer)
+    set_override = read_overrides(folder).set
+    if set_override is None and (match := _SOURCE_ID.fullmatch(folder.name)) and folder.name.startswith(f"{layer}-"):
+        set_override = match.group(1)
+    return f"{layer}-{set_override or _INVALID_IN_SET_NAME.sub('-', set_name)}"
 
 
-def unreadable_candidate(place: str, folder: Path | None, repo: str | None, error: Exception) -> SourceCandidate:
-    def raised() -> SourceInfo:
+def unreadable_candidate(location: str, folder: Path | None, repo: str | None, error: Exception) -> SourceCandidate:
+    """A candidate whose `read_info` and `load` raise `error`."""
+
+    def read_info() -> SourceInfo:
         raise error
 
-    def unloadable() -> Source:
+    def load() -> Source:
         raise error
 
-    return SourceCandidate(place, place, folder, repo, raised, unloadable, place)
+    return SourceCandidate(location, location, folder, repo, read_info, load, location)
 
 
-def _set_candidates(spec: SourceSpec, wanted: SourceSelection) -> tuple[list[SourceCandidate], str | None]:
+def _set_candidates(spec: SourceSpec, selection: SourceSelection) -> tuple[list[SourceCandidate], str | None]:
     local = [
-        one for one in _local_folders(wanted.folder) if _set_name(one) == spec.name and _is_source(one, spec.format)
+        folder
+        for folder in _local_folders(selection.folder)
+        if _set_name(folder) == spec.name and _is_source(folder, spec.format)
     ]
     if local:
-        return [
-            _local_candidate(one, spec.format, wanted) for one in sorted(local, key=lambda one: _sort_key(one.name))
-        ], None
-    candidates = saelens_registry.matching_models(wanted.models)
-    owner = next((one for one in candidates if spec.name in saelens_registry.published_saes(one)), None)
+        local.sort(key=lambda folder: _sort_key(folder.name))
+        return [_local_candidate(folder, spec.format, selection) for folder in local], None
+    models = saelens_registry.matching_models(selection.models)
+    owner = next((model for model in models if spec.name in saelens_registry.published_saes(model)), None)
     if owner is None:
-        raise LoadError(_unknown_set_message(spec.name, candidates, wanted))
+        raise LoadError(_unknown_set_message(spec.name, models, selection))
     if spec.format:
         raise LoadError(f"{spec.text}: SAELens' directory knows the format of its sets; leave @{spec.format} out.")
-    published = sorted(saelens_registry.published_saes(owner)[spec.name], key=lambda one: _sort_key(one.source_id))
-    return [_registry_candidate(one, wanted) for one in published], owner
+    published = sorted(saelens_registry.published_saes(owner)[spec.name], key=lambda sae: _sort_key(sae.source_id))
+    return [_registry_candidate(sae, selection) for sae in published], owner
 
 
 def _local_folders(folder: Path | None) -> list[Path]:
@@ -207,19 +217,20 @@ def _set_name(folder: Path) -> str:
     return folder.name.partition("-")[2]
 
 
-def _local_candidate(folder: Path, form: str | None, wanted: SourceSelection) -> SourceCandidate:
+def _local_candidate(folder: Path, format_name: str | None, selection: SourceSelection) -> SourceCandidate:
     """A source of SAE_FOLDER: the name of its folder is its id."""
     name = folder.name
-    load = partial(load_source, folder, name, wanted.device, wanted.dtype, form)
-    return SourceCandidate(name, str(folder), folder, None, partial(read_local_info, folder, name, form), load, name)
+    load = partial(load_source, folder, name, selection.device, selection.dtype, format_name)
+    read_info = partial(read_local_info, folder, name, format_name)
+    return SourceCandidate(name, str(folder), folder, None, read_info, load, name)
 
 
-def _registry_candidate(one: saelens_registry.PublishedSae, wanted: SourceSelection) -> SourceCandidate:
-    which = (one.release, one.sae_id, one.source_id)
-    load = partial(load_pretrained, *which, wanted.device, wanted.dtype)
-    place = f"{one.repo} ({one.release}, {one.sae_id})"
-    weights = f"hf:{one.repo}/{one.path}"
-    return SourceCandidate(one.source_id, place, None, one.repo, partial(read_pretrained_info, *which), load, weights)
+def _registry_candidate(sae: saelens_registry.PublishedSae, selection: SourceSelection) -> SourceCandidate:
+    key = (sae.release, sae.sae_id, sae.source_id)
+    load = partial(load_pretrained, *key, selection.device, selection.dtype)
+    location = f"{sae.repo} ({sae.release}, {sae.sae_id})"
+    weights = f"hf:{sae.repo}/{sae.path}"
+    return SourceCandidate(sae.source_id, location, None, sae.repo, partial(read_pretrained_info, *key), load, weights)
 
 
 def _sort_key(source_id: str) -> tuple[int, str]:
@@ -228,18 +239,19 @@ def _sort_key(source_id: str) -> tuple[int, str]:
     return (int(layer) if layer.isdecimal() else -1, source_id)
 
 
-def _unknown_set_message(name: str, candidates: Sequence[str], wanted: SourceSelection) -> str:
-    local = {_set_name(one) for one in _local_folders(wanted.folder) if _is_source(one, None)}
-    known = [f"SAE_FOLDER has {abbreviated_list(sorted(local))}"] if wanted.folder else []
-    known += [
-        f"SAELens' directory has for {one}: {abbreviated_list(sorted(saelens_registry.published_saes(one)))}"
-        for one in candidates
+def _unknown_set_message(name: str, models: Sequence[str], selection: SourceSelection) -> str:
+    local = {_set_name(folder) for folder in _local_folders(selection.folder) if _is_source(folder, None)}
+    available = [f"SAE_FOLDER has {abbreviated_list(sorted(local))}"] if selection.folder else []
+    available += [
+        f"SAELens' directory has for {model}: {abbreviated_list(sorted(saelens_registry.published_saes(model)))}"
+        for model in models
     ]
-    if not candidates:
-        known.append(f"SAELens' directory has no sources for {next(iter(wanted.models), 'this model')}")
-    return f"There is no source set {name} (SAE_SETS). {'. '.join(known)}."
+    if not models:
+        available.append(f"SAELens' directory has no sources for {next(iter(selection.models), 'this model')}")
+    return f"There is no source set {name} (SAE_SETS). {'. '.join(available)}."
 
 
 def abbreviated_list(names: Sequence[str]) -> str:
+    """The first MAX_LISTED_NAMES names, and how many more there are."""
     more = len(names) - MAX_LISTED_NAMES
     return (", ".join(names[:MAX_LISTED_NAMES]) or "nothing") + (f" and {more} others" if more > 0 else "")

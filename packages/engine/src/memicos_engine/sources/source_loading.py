@@ -51,7 +51,7 @@ def load_source(
 ) -> SaeSource:
     """Load a source from a local folder.
 
-    Raises: as `local_facts`.
+    Raises: as `read_local_info`.
     """
     with _as_source_error(folder):
         overrides = read_overrides(folder)
@@ -67,10 +67,10 @@ def read_pretrained_info(release: str, sae_id: str, source_id: str) -> SourceInf
         RecipeError: the hook is not given.
         OSError: the hub cannot be reached or refuses; huggingface_hub's errors derive from it.
     """
-    where = f"{release} {sae_id}"
-    with _as_source_error(where):
+    location = f"{release} {sae_id}"
+    with _as_source_error(location):
         config = load_sae_config_from_huggingface(release, sae_id)
-        recipe = resolve_recipe(RecipeOverrides(), config["metadata"], saelens.FORMAT.recipe_defaults, where)
+        recipe = resolve_recipe(RecipeOverrides(), config["metadata"], saelens.FORMAT.recipe_defaults, location)
         normalized = config.get("normalize_activations", "none")
         factor = get_norm_scaling_factor(release, sae_id) if normalized == "expected_average_only_in" else None
         recipe = replace(recipe, normalize_activations=normalized, norm_scaling_factor=factor)
@@ -95,10 +95,10 @@ def load_pretrained(
 ) -> SaeSource:
     """Load a source of SAELens' directory from the hub or its cache.
 
-    Raises: as `pretrained_facts`.
+    Raises: as `read_pretrained_info`.
     """
-    where = f"{release} {sae_id}"
-    with _as_source_error(where):
+    location = f"{release} {sae_id}"
+    with _as_source_error(location):
         sae = SAE.from_pretrained(release, sae_id, device=device, dtype="float32")
         recipe = read_pretrained_info(release, sae_id, source_id).recipe
         return replace(make_source(sae, source_id, recipe, dtype), **saelens_registry.recorded_metrics(release, sae_id))
@@ -147,7 +147,7 @@ def _open_sae(
     widths = _tensor_widths(tensors)
     for name in widths:
         if config.get(name, widths[name]) != widths[name]:
-            raise SourceError(f"its weights have {name} {widths[name]}, and its configuration says {config[name]}")
+            raise SourceError(f"its weights have {name} {widths[name]}, but its configuration has {config[name]}")
     config = {**widths, **config, "device": device, "dtype": "float32"}
     config["metadata"] = {**config["metadata"], "hook_name": recipe.hook_name, "hook_name_out": recipe.hook_name_out}
     normalized = config.get("normalize_activations", "none")
@@ -158,7 +158,7 @@ def _open_sae(
             '(norm_scaling_factor). Write a memicos.json beside the weights, for example {"norm_scaling_factor": 0.31}'
         )
     if normalized == "covariance_whitening":
-        raise SourceError("it was trained on whitened activations, and that is not folded into its weights")
+        raise SourceError("it was trained on whitened activations, which needs the whitening folded into its weights")
     if "transcoder" in architecture and recipe.hook_name_out is None:
         raise RecipeError(
             f"{folder}: the hook of its output is not given (hook_name_out). Write a memicos.json beside the "
@@ -177,13 +177,13 @@ def _open_sae(
 
 def _tensor_widths(tensors: dict[str, Any]) -> dict[str, int]:
     """d_in, d_sae and d_out from the shapes of the weights: some configurations lack them."""
-    found = {}
+    by_name = {}
     for name, widths in (("W_enc", ("d_in", "d_sae")), ("W_dec", ("d_sae", "d_out"))):
         if name in tensors:
             if tensors[name].ndim != 2:
-                raise SourceError(f"its {name} has {tensors[name].ndim} axes, and not 2")
-            found = {**dict(zip(widths, tensors[name].shape, strict=True)), **found}
-    return found
+                raise SourceError(f"its {name} has {tensors[name].ndim} axes instead of 2")
+            by_name = {**dict(zip(widths, tensors[name].shape, strict=True)), **by_name}
+    return by_name
 
 
 def _sae_info(source_id: str, sae: SAE[Any], recipe: Recipe) -> SourceInfo:
@@ -213,19 +213,19 @@ def _unit_directions(architecture: str, rescaled: bool) -> bool:
 
 
 def _layer(recipe: Recipe) -> int:
-    found = _LAYER.match(recipe.hook_name)
-    return int(found.group(1)) if found else 0
+    match = _LAYER.match(recipe.hook_name)
+    return int(match.group(1)) if match else 0
 
 
 @contextmanager
-def _as_source_error(where: object) -> Iterator[None]:
+def _as_source_error(location: object) -> Iterator[None]:
     """Convert errors about a source's files to SourceError; errors of the hub and of a full device pass."""
     try:
         yield
     except (RecipeError, EntryNotFoundError, HfHubHTTPError, torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except KeyError as error:
-        raise SourceError(f"{where} is not a source that can be loaded: {error} is missing") from error
+        raise SourceError(f"{location} is not a source that can be loaded: {error} is missing") from error
     except (
         SourceError,
         FileNotFoundError,
@@ -237,4 +237,4 @@ def _as_source_error(where: object) -> Iterator[None]:
         AttributeError,
         EOFError,
     ) as error:
-        raise SourceError(f"{where} is not a source that can be loaded: {error}") from error
+        raise SourceError(f"{location} is not a source that can be loaded: {error}") from error

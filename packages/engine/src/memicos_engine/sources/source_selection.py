@@ -22,7 +22,7 @@ class SelectedSources:
     """Sources found for a SourceSelection.
 
     `registry_models` are the models of SAELens' directory that own the sets; `include_neurons` says that the model's
-    own MLP neurons were asked for.
+    own MLP neurons are selected.
     """
 
     candidates: list[SourceCandidate]
@@ -48,8 +48,8 @@ def select_sources(selection: SourceSelection, on_progress: hub.ProgressCallback
         except LoadError as error:
             candidates.append(unreadable_candidate(spec.text, None, spec.repo, error))
             continue
-        found, owner = find_candidates(spec, selection, folder)
-        candidates += found
+        spec_candidates, owner = find_candidates(spec, selection, folder)
+        candidates += spec_candidates
         owners += [owner] if owner else []
     # an unreadable source is always reported: its id is unknown
     kept = [

@@ -66,23 +66,23 @@ def parse_spec(text: str) -> SourceSpec:
     Raises:
         LoadError: the entry has an unknown format, or is not of a known kind.
     """
-    name, at, form = text.rpartition("@")
-    if not at or "/" in form:
-        name, form = text, ""
-    elif form not in FORMATS:
-        raise LoadError(f"{text}: there is no format {form}, only {', '.join(FORMATS)}.")
+    name, at, format_name = text.rpartition("@")
+    if not at or "/" in format_name:
+        name, format_name = text, ""
+    elif format_name not in FORMATS:
+        raise LoadError(f"{text}: there is no format {format_name}, only {', '.join(FORMATS)}.")
     kind, colon, rest = name.partition(":")
     if colon and kind == "path" and rest:
-        return SourceSpec(text, "path", rest, form or None)
+        return SourceSpec(text, "path", rest, format_name or None)
     if colon and kind == "hf":
         parts = rest.strip("/").split("/")
         if len(parts) < 2 or not _REPO.fullmatch("/".join(parts[:2])) or any(part in ("", ".", "..") for part in parts):
             raise LoadError(
                 f"{text}: after hf: comes a repository of the hub, as hf:owner/name or hf:owner/name/folder."
             )
-        return SourceSpec(text, "hf", "/".join(parts), form or None)
+        return SourceSpec(text, "hf", "/".join(parts), format_name or None)
     if colon or not name:
         raise LoadError(
             f"{text!r} is no source set: there are a set's name, path:<folder>, hf:<owner>/<name>, neurons."
         )
-    return SourceSpec(text, "neurons" if name == NEURON_ARCHITECTURE else "set", name, form or None)
+    return SourceSpec(text, "neurons" if name == NEURON_ARCHITECTURE else "set", name, format_name or None)

@@ -1,1 +1,1 @@
-"""What a dataset holds of each feature: statistics, examples, logit effects, similar and correlated features."""
+"""A feature's entries in a dataset: statistics, examples, logit effects, similar and correlated features."""

@@ -9,7 +9,7 @@ from memicos_pipeline.dashboards.ranking import largest
 def correlated_features(
     matrix: sparse.csr_matrix, counted: int, count: int, chunk: int = 1024
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices and Pearson correlations (F, min(count, F - 1)) of activations (tokens, F), a feature itself left out.
+    """Indices and Pearson correlations (F, min(count, F - 1)) of activations (tokens, F), excluding the feature itself.
 
     Correlations are over `counted` tokens; rows of tokens that do not count must be empty. A feature that never
     varies correlates with nothing: its entries are NaN.

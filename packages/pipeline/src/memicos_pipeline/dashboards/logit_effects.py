@@ -29,7 +29,7 @@ def logit_effects(
     """Direct effect of each decoder row (F, D) on the logits through `gain` (D,) and `unembedding` (V, D).
 
     The `count` largest and smallest effects of each row are listed. The final norm's division by the residual's own
-    size is left out: it scales all logits of a position alike.
+    size is ignored: it scales all logits of a position alike.
     """
     parts: list[tuple[np.ndarray, ...]] = []
     weights = (unembedding * gain).T.copy()

@@ -6,7 +6,7 @@ from memicos_pipeline.dashboards.ranking import largest
 
 
 def decoder_neighbours(decoder: np.ndarray, count: int, chunk: int = 1024) -> tuple[np.ndarray, np.ndarray]:
-    """Indices and cosines (F, min(count, F - 1)) of the decoder rows nearest to each row of (F, D), itself left out.
+    """Indices and cosines (F, min(count, F - 1)) of the decoder rows nearest to each row of (F, D), excluding itself.
 
     A row of length 0 has no direction: its own cosines are NaN, and it is no other row's neighbour.
     """

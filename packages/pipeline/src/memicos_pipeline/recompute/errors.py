@@ -2,7 +2,7 @@
 
 
 class RecomputeError(ValueError):
-    """Nothing can be compared; the message says why in one line."""
+    """Nothing can be compared; the message states the reason in one line."""
 
 
 def in_a_line(error: BaseException) -> str:

@@ -38,7 +38,7 @@ def recompute(
 ) -> bool:
     """Compare the values that a webapp shows with values computed here; return whether they agree.
 
-    Weights are read from `model` and `sae_location`, or from where the recipe says. `report` receives one line of the
+    Weights are read from `model` and `sae_location`, or from the recipe's location. `report` receives one line of the
     comparison at a time; `tolerance` is the largest relative difference that counts as agreement.
 
     Raises:
@@ -83,7 +83,7 @@ def _compare_texts(
         wrong_positions: list[int] = []
         if shown.text is not None:
             wrong_positions = compare.misplaced(text.ignored, counts, edge, tolerance)
-            # an own text has values at every position, those that do not count included
+            # an own text has values at every position, including those that do not count
             counts, edge = np.ones_like(counts), np.full_like(edge, np.inf)
         result = compare.difference(text.values, values, counts, edge, tolerance)
         line = _maximum_columns(text, np.where(counts, values.values, 0.0)) + f"  {result.worst:.1e}"
@@ -126,12 +126,12 @@ def _neuron(hidden: np.ndarray, index: int) -> sae.Values:
     return sae.Values(values, values, np.full_like(values, np.inf), np.linalg.norm(hidden, axis=1))
 
 
-def _model_location(recipe: Recipe, given: str | None) -> str:
-    """Raises RecomputeError where nothing says where the model's weights are."""
-    if given is not None:
-        if _HUB_ID.fullmatch(given) or Path(given).is_dir():
-            return given
-        raise RecomputeError(f"there is no folder {given} of a model (--model)")
+def _model_location(recipe: Recipe, location: str | None) -> str:
+    """Raises RecomputeError if neither an option nor the recipe locates the model's weights."""
+    if location is not None:
+        if _HUB_ID.fullmatch(location) or Path(location).is_dir():
+            return location
+        raise RecomputeError(f"there is no folder {location} of a model (--model)")
     if _HUB_ID.fullmatch(recipe.weights):
         return recipe.weights
     folder = DEMO_MODELS / recipe.model
@@ -143,10 +143,10 @@ def _model_location(recipe: Recipe, given: str | None) -> str:
     )
 
 
-def _sae_location(recipe: Recipe, address: FeatureAddress, given: str | None) -> str | None:
-    """Raises RecomputeError where nothing says where the SAE's weights are."""
-    if recipe.sae is None or given is not None:
-        return given
+def _sae_location(recipe: Recipe, address: FeatureAddress, location: str | None) -> str | None:
+    """Raises RecomputeError if neither an option nor the recipe locates the SAE's weights."""
+    if recipe.sae is None or location is not None:
+        return location
     if recipe.sae.weights.startswith("hf:"):
         return recipe.sae.weights
     folder = DEMO_SOURCES / address.source

@@ -19,7 +19,7 @@ from memicos_pipeline.recompute.errors import RecomputeError, in_a_line
 
 LOCAL_WEBAPP = "http://127.0.0.1:3000"
 READ_SECONDS = 180.0
-"""Longest wait for the webapp's answer: it may have to run a text."""
+"""Longest wait for the webapp's response: it may have to run a text."""
 
 T = TypeVar("T")
 
@@ -122,21 +122,21 @@ def own_text(address: FeatureAddress, text: str) -> ShownFeature:
 
 
 def _request(address: FeatureAddress, expected: type[T], call: Callable[..., Response[Any]]) -> T:
-    """The parsed answer to `call`.
+    """The parsed response to `call`.
 
     Raises:
-        RecomputeError: there is none, or it is an error; the message says what the webapp answered.
+        RecomputeError: there is none, or it is an error; the message includes the webapp's response.
     """
     try:
         with Client(address.base, timeout=httpx.Timeout(READ_SECONDS, connect=10)) as client:
-            answer = call(client=client)
+            response = call(client=client)
     except httpx.HTTPError as error:
         raise RecomputeError(f"{address.base} does not answer ({in_a_line(error)}); is it a running webapp?") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         # what the generated client raises on JSON of another shape
         raise RecomputeError(f"{address.base} answers, but not as a memicos of this version") from error
-    if isinstance(answer.parsed, expected):
-        return answer.parsed
-    if isinstance(answer.parsed, ErrorBody):
-        raise RecomputeError(f"{address.base}: {answer.parsed.message}")
-    raise RecomputeError(f"{address.base} answers with status {answer.status_code:d}: {answer.content[:200]!r}")
+    if isinstance(response.parsed, expected):
+        return response.parsed
+    if isinstance(response.parsed, ErrorBody):
+        raise RecomputeError(f"{address.base}: {response.parsed.message}")
+    raise RecomputeError(f"{address.base} answers with status {response.status_code:d}: {response.content[:200]!r}")

@@ -1,7 +1,7 @@
 """Explanations by counting (method `token-statistics`), without a language model.
 
 An explanation describes what a feature's strongest activations have in common: the words that they are on, the class of
-these words (lexicon.toml), the words before and behind, the collection, and promoted tokens that fit.
+these words (lexicon.toml), the words before and after, the collection, and promoted tokens that fit.
 """
 
 from collections.abc import Sequence

@@ -66,7 +66,7 @@ def find_classes(text: Text, width: int) -> Classes:
         columns[name] = _listed(text, entry["words"].split())
     code = _code_contexts(text, width)
     columns["code"] = code & (columns["code"] | _has_key(text, _KEYWORDS.split()) | _matches(text, _CODE_MARK, MARK))
-    # Python's None is no negation
+    # Python's None is not a negation
     columns["negation"] &= ~(code & np.array([form == "None" for form in text.forms])[text.words])
     _add_numbers(text, columns, labels, parent)
     strong = len(columns)
@@ -131,7 +131,7 @@ def _code_contexts(text: Text, width: int) -> np.ndarray:
 
 def _add_numbers(text: Text, columns: dict[str, np.ndarray], labels: dict[str, str], parent: dict[str, str]) -> None:
     digits = text.kinds == DIGITS
-    # isdecimal, not isdigit: "²" is a digit to the latter, and no number to int()
+    # isdecimal, not isdigit: isdigit accepts "²", which int() rejects
     year = np.array([len(key) == 4 and key.isdecimal() and 1000 <= int(key) < 2100 for key in text.keys])[text.folded]
     day = np.array([key.isdecimal() and len(key) < 3 and 0 < int(key) <= 31 for key in text.keys])[text.folded]
     month = columns["month"]

@@ -30,7 +30,7 @@ PIECE_SHARE = 0.7
 LONGEST_START = 7
 """Largest number of letters of a common beginning."""
 AROUND_SHARE, AROUND_LIFT = 0.5, 3.0
-"""The word before or behind is named if it has at least this share, and this many times its usual share."""
+"""The word before or after is named if it has at least this share, and this many times its usual share."""
 FIRST_SHARE = 0.25
 """First tokens of contexts are named if they have at least this share of the weight."""
 PLACE_SHARE, PLACE_LIFT = 0.9, 2.0
@@ -87,7 +87,7 @@ class Describer:
             named & ~classes.weak & classes.grammar,
             named & classes.weak,
         ):
-            # a group of classes only where none of its own is named; then the largest share, then the first
+            # a group only if none of its classes is named; then the largest share, then the first
             covered = {classes.parents[i] for i in np.flatnonzero(candidates)}
             rest = [i for i in np.flatnonzero(candidates).tolist() if i not in covered]
             if rest:

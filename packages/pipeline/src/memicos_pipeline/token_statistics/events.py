@@ -8,7 +8,7 @@ from scipy import sparse
 STRONGEST = 100
 """Largest number of a feature's activations that its explanation is about, strongest first."""
 FLOOR = 0.5
-"""Activations below this share of the strongest one are left out."""
+"""Activations below this share of the strongest one are ignored."""
 SHOWN = 12
 """This many of the strongest, each of another context, have half of the weight: a dashboard shows them first."""
 PER_CONTEXT = 3

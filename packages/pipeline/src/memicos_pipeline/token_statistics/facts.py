@@ -14,7 +14,7 @@ from memicos_pipeline.token_statistics.text import DIGITS, Text
 SOON = 16
 """Number of tokens within which a word counts as soon after another."""
 FIRST_ALONE = 0.75
-"""A feature with at least this share of its weight on first tokens of contexts (behind BOS) is about these alone."""
+"""A feature with at least this share of its weight on first tokens of contexts (after BOS) is about these alone."""
 
 Shares = list[tuple[int, float]]
 """Numbers of words, tokens or others with their shares of a feature's weight, largest first."""
@@ -32,7 +32,7 @@ class Corpus:
 
     @cached_property
     def next_tokens(self) -> np.ndarray:
-        """(P,) id of the token behind each position in its context, -1 at the end."""
+        """(P,) id of the token after each position in its context, -1 at the end."""
         following = np.append(self.text.tokens[1:], -1)
         following[self.width - 1 :: self.width] = -1
         return following
@@ -63,7 +63,7 @@ class Corpus:
 class Facts:
     """Shares of one feature's weight.
 
-    `active` is the number of its activations. `first` is the share on first tokens of contexts; these are left out of
+    `active` is the number of its activations. `first` is the share on first tokens of contexts; these are excluded from
     the other shares if it is below FIRST_ALONE.
 
     `words`, `before` and `after` are numbers of Text.keys, `stems` of Text.stems, `forms` of Text.forms; `strongest`

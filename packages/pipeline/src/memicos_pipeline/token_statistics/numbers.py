@@ -28,7 +28,7 @@ def digit_head(facts: Facts, text: Text, label: str) -> str:
         what.append("single digits")
     elif placed and index < len(ORDINALS):
         what.append(f"the {ORDINALS[index] if index + 1 < length else 'last'} of {length} digits")
-    # a digit alone says little: two numbers that contain it are added
+    # a digit alone is uninformative: two numbers that contain it are added
     examples = [
         quoted(text.forms[form])
         for form, _ in facts.forms[:4]

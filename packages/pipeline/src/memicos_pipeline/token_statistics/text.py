@@ -27,8 +27,8 @@ class Text:
 
     `tokens` (P,) ids; `strings` of all ids; `kinds` (P,); `parts` (P,) of the word; `words` (P,) numbers into `forms`
     (spelling in the text) and, case-folded, `folded` (P,) numbers into `keys`; `stem_of` (keys,) numbers into `stems`;
-    `starts` and `ends` (P,) the positions of the word's first token and of the first token behind it; `before` and
-    `after` (P,) the positions of the last token of the word before and the first token of the word behind it in its
+    `starts` and `ends` (P,) the positions of the word's first token and of the first token after it; `before` and
+    `after` (P,) the positions of the last token of the word before and the first token of the word after it in its
     context, blanks skipped, -1 for none.
     """
 
@@ -119,7 +119,7 @@ def _number(items: list[str]) -> tuple[list[str], np.ndarray]:
 
 
 def _around(begin: np.ndarray, ends: np.ndarray, kinds: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each word, the last position of the word before it and the first of the word behind it, or -1."""
+    """For each word, the last position of the word before it and the first of the word after it, or -1."""
     count = len(begin)
     blank = kinds[begin] == SPACE
     order = np.arange(count)

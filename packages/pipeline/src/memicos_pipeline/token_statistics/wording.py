@@ -40,7 +40,7 @@ def quoted(word: str) -> str:
 
 
 def promoted_word(token: str) -> str:
-    """A promoted token in quotation marks: `'been'` for " been", and `'-ing'` for "ing", which goes on with a word."""
+    """A promoted token in quotation marks: `'been'` for " been", and `'-ing'` for "ing", which continues a word."""
     word = token.strip()
     return quoted(word if word != token or not word[:1].islower() else f"-{word}")
 

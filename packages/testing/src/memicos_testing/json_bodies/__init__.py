@@ -1,1 +1,1 @@
-"""Requests and answers as JSON: bodies that tests send, and checks of bodies that they get."""
+"""JSON bodies of requests, and checks of response bodies."""

@@ -1,4 +1,4 @@
-"""Server-sent events as they are on the wire, read strictly; and a client that does not read them."""
+"""A strict parser of server-sent events, and a client that does not read its stream."""
 
 import json
 import socket
@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 
 def events(text: str) -> list[tuple[str, Any]]:
-    """Name ("message" where there is none) and JSON of each event of a stream that has ended."""
+    """Name (default "message") and JSON of each event of a complete stream."""
     assert text.endswith("\n\n"), text[-200:]
-    return [_event(one) for one in text.removesuffix("\n\n").split("\n\n")]
+    return [_event(block) for block in text.removesuffix("\n\n").split("\n\n")]
 
 
 def _event(text: str) -> tuple[str, Any]:
@@ -22,20 +22,20 @@ def _event(text: str) -> tuple[str, Any]:
 
 
 def ask_and_stop(url: str, body: dict[str, Any]) -> socket.socket:
-    """A connection over which `body` was posted to `url`, and nothing is read; little fits in between."""
-    place = urlsplit(url)
+    """A connection that has posted `body` to `url` and reads nothing; its receive buffer is small."""
+    target = urlsplit(url)
     stopped = socket.socket()
     stopped.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-    stopped.connect((place.hostname, place.port))
+    stopped.connect((target.hostname, target.port))
     content = json.dumps(body).encode()
-    head = f"POST {place.path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    head = f"POST {target.path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n"
     stopped.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
     return stopped
 
 
-def body_of(answer: bytes) -> str:
-    """The text of a chunked answer as it came over its connection."""
-    rest, whole = answer.partition(b"\r\n\r\n")[2], b""
+def body_of(response: bytes) -> str:
+    """Decode the body of a raw chunked HTTP response."""
+    rest, whole = response.partition(b"\r\n\r\n")[2], b""
     while rest:
         size, _, rest = rest.partition(b"\r\n")
         whole, rest = whole + rest[: int(size, 16)], rest[int(size, 16) + 2 :]

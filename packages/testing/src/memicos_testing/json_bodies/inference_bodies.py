@@ -1,4 +1,4 @@
-"""A good body for each path under /v1 that takes one, for a server of the small model with the sets small and top."""
+"""A valid body for each path under /v1 that takes one, for a server of the small model with the sets small and top."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Whether JSON is what an OpenAPI document says it is, in as much of JSON Schema as our documents use."""
+"""A validator for the part of JSON Schema that our OpenAPI documents use."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,20 +15,20 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def resolved(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
-    """`schema` itself, or what it refers to."""
+    """`schema` itself, or the schema that its `$ref` names."""
     if "$ref" not in schema:
         return schema
-    found: Any = document
+    target: Any = document
     for step in schema["$ref"].removeprefix("#/").split("/"):
-        found = found[step]
-    return found
+        target = target[step]
+    return target
 
 
 def misfits(value: Any, schema: dict[str, Any], document: dict[str, Any], where: str = "") -> Iterator[str]:
-    """What in `value` is not as `schema` has it; an object's property that it does not name is a misfit."""
+    """Violations of `schema` in `value`; a property that the schema does not name is a violation."""
     schema = resolved(schema, document)
     if "anyOf" in schema:
-        each = [list(misfits(value, one, document, where)) for one in schema["anyOf"]]
+        each = [list(misfits(value, option, document, where)) for option in schema["anyOf"]]
         if all(each):
             yield from min(each, key=len)
         return
@@ -44,14 +44,14 @@ def misfits(value: Any, schema: dict[str, Any], document: dict[str, Any], where:
         items = schema.get("prefixItems")
         if items and len(items) != len(value):
             yield f"{where}: {len(value)} items"
-        for number, one in enumerate(value):
-            yield from misfits(one, items[number] if items else schema["items"], document, f"{where}.{number}")
+        for number, item in enumerate(value):
+            yield from misfits(item, items[number] if items else schema["items"], document, f"{where}.{number}")
     if isinstance(value, dict):
         properties = schema.get("properties", {})
         yield from (f"{where}: lacks {name}" for name in schema.get("required", ()) if name not in value)
-        for name, one in value.items():
+        for name, field in value.items():
             inner = properties.get(name, schema.get("additionalProperties"))
             if inner is None:
                 yield f"{where}: has {name}"
             elif inner is not True:
-                yield from misfits(one, inner, document, f"{where}.{name}")
+                yield from misfits(field, inner, document, f"{where}.{name}")

@@ -1,11 +1,11 @@
-"""Whether two answers are the same, numbers up to rounding: a row of a batch is summed in another order than alone."""
+"""Equality of two responses up to rounding: a row of a batch is summed in another order than a single request."""
 
 import math
 from typing import Any
 
 
 def alike(here: Any, there: Any, rel: float = 1e-4, least: float = 1e-4) -> bool:
-    """The same JSON, where numbers may differ by `rel` of themselves or by `least`."""
+    """Whether two JSON values are equal, with relative tolerance `rel` and absolute tolerance `least` for numbers."""
     if isinstance(here, dict) and isinstance(there, dict):
         return here.keys() == there.keys() and all(alike(here[key], there[key], rel, least) for key in here)
     if isinstance(here, list) and isinstance(there, list):

@@ -1,4 +1,4 @@
-"""Requests of steering at the webapp, and what the inference double answers to them."""
+"""Steering requests to the webapp, and the fake inference server's responses."""
 
 from typing import Any
 

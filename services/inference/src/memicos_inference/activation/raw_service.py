@@ -1,4 +1,4 @@
-"""Activations as they are. Runs in the model's thread and gives the answer's body."""
+"""Raw activations at hook points. The steps of a `CaptureJob`: they run in the model's thread and return the body."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def raw(loaded: LoadedModel, body: RawRequest) -> CaptureSteps[bytes]:
     prepend_bos = loaded.prepend_bos if body.prepend_bos is None else body.prepend_bos
     prompts = loaded.prompts(body.prompts, prepend_bos)
     last = body.type == "final_output_token"
-    # hooks whose width is known before the model runs; the others are checked after it
+    # widths of some hooks are known before the model runs; the values of the others are counted after it
     width = sum(hook_width(loaded.model, name) or 0 for name in names)
     loaded.check_values(width * (len(prompts) if last else sum(len(ids) for ids in prompts)))
-    found = yield CaptureRequest(prompts, names, last)
-    loaded.check_values(sum(hidden.numel() for captured in found for hidden in captured.values()))
+    by_prompt = yield CaptureRequest(prompts, names, last)
+    loaded.check_values(sum(hidden.numel() for captured in by_prompt for hidden in captured.values()))
     results = []
-    for ids, captured in zip(prompts, found, strict=True):
+    for ids, captured in zip(prompts, by_prompt, strict=True):
         activations = []
         for name in names:
             check_finite(captured[name], name)
@@ -46,7 +46,7 @@ def raw(loaded: LoadedModel, body: RawRequest) -> CaptureSteps[bytes]:
             yield None
         strings = loaded.model.token_strings(ids)
         results.append(RawResult.model_construct(token_strings=strings, token_ids=ids, activations=activations))
-    answer = RawResponse.model_construct(
+    response = RawResponse.model_construct(
         hook_point=body.hook_point if body.hooks is None else None,
         type=body.type,
         dtype=str(loaded.model.dtype).removeprefix("torch."),
@@ -54,11 +54,11 @@ def raw(loaded: LoadedModel, body: RawRequest) -> CaptureSteps[bytes]:
         results=results,
         recipe=recipes.model_recipe(loaded, prepend_bos),
     )
-    return (yield from json_in_chunks(answer))
+    return (yield from json_in_chunks(response))
 
 
 def _hook_names(loaded: LoadedModel, body: RawRequest) -> list[str]:
-    """What the request asks for, each once: layers ascending, hooks in the order given."""
+    """Hook points of the request without duplicates: layers ascending, hooks in the order of the request."""
     from memicos_engine.model.hook_points import check_capturable
 
     n_layers = loaded.model.n_layers
@@ -70,9 +70,9 @@ def _hook_names(loaded: LoadedModel, body: RawRequest) -> list[str]:
         return [f"blocks.{layer}.hook_resid_post" for layer in layers]
     if body.layers is not None:
         raise BadInput("Name layers or hooks, not both: a hook's name has its layer.")
-    most = loaded.settings.max_hooks
-    if len(body.hooks) > most:
-        raise BadInput(f"{len(body.hooks)} hooks; at most {most} are captured at a time (INFERENCE_MAX_HOOKS).")
+    limit = loaded.settings.max_hooks
+    if len(body.hooks) > limit:
+        raise BadInput(f"{len(body.hooks)} hooks; at most {limit} are captured at a time (INFERENCE_MAX_HOOKS).")
     for name in body.hooks:
         check_capturable(loaded.model, name)
     return list(dict.fromkeys(body.hooks))

@@ -1,7 +1,7 @@
-"""Activations on prompts. The functions that routes name run in the model's thread, say what is to be captured, and
-give the answer's body.
+"""Activations of features and vectors on prompts.
 
-A single prompt is a batch of one.
+The functions run in the model's thread as the steps of a `CaptureJob`: they yield what is to be captured and return the
+response body. A single prompt is a batch of one.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ DEFAULT_TOP_K = 5
 
 
 def single(loaded: LoadedModel, body: SingleRequest) -> CaptureSteps[bytes]:
-    (found,) = yield from _direction_activations(loaded, body, [body.prompt])
-    return (yield from json_in_chunks(found))
+    (response,) = yield from _direction_activations(loaded, body, [body.prompt])
+    return (yield from json_in_chunks(response))
 
 
 def single_batch(loaded: LoadedModel, body: SingleBatchRequest) -> CaptureSteps[bytes]:
@@ -58,8 +58,8 @@ def single_batch(loaded: LoadedModel, body: SingleBatchRequest) -> CaptureSteps[
 
 
 def top_features(loaded: LoadedModel, body: AllRequest) -> CaptureSteps[bytes]:
-    (found,) = yield from _top_features(loaded, body, [body.prompt])
-    return (yield from json_in_chunks(found))
+    (response,) = yield from _top_features(loaded, body, [body.prompt])
+    return (yield from json_in_chunks(response))
 
 
 def top_features_batch(loaded: LoadedModel, body: AllBatchRequest) -> CaptureSteps[bytes]:
@@ -68,8 +68,8 @@ def top_features_batch(loaded: LoadedModel, body: AllBatchRequest) -> CaptureSte
 
 
 def top_features_by_token(loaded: LoadedModel, body: TopkRequest) -> CaptureSteps[bytes]:
-    (found,) = yield from _top_features_by_token(loaded, body, [body.prompt])
-    return (yield from json_in_chunks(found))
+    (response,) = yield from _top_features_by_token(loaded, body, [body.prompt])
+    return (yield from json_in_chunks(response))
 
 
 def top_features_by_token_batch(loaded: LoadedModel, body: TopkBatchRequest) -> CaptureSteps[bytes]:
@@ -95,28 +95,28 @@ def _direction_activations(
         recipe = recipes.source_recipe(loaded, source)
         prompts = loaded.prompts(texts, source.recipe.prepend_bos)
         source.check_index(body.index)
-        found = yield from activations.feature_activations.steps(
+        values = yield from activations.feature_activations.steps(
             loaded.model, source, prompts, body.index, body.ignore_bos
         )
     elif body.vector is not None and body.hook is not None:
         recipe = recipes.vector_recipe(loaded, body.hook)
         prompts = loaded.prompts(texts, loaded.model.tokenizer_prepends_bos)
-        found = yield from activations.vector_activations.steps(loaded.model, body.hook, body.vector, prompts)
+        values = yield from activations.vector_activations.steps(loaded.model, body.hook, body.vector, prompts)
     else:
         raise BadInput("source goes with index, and vector with hook: one of the two is missing.")
     return [
         SingleResponse.model_construct(
             activation=SingleActivation.model_construct(
-                values=reading.values,
-                max_value=reading.max_value,
-                max_value_index=reading.max_position,
-                **_attribution_fields(reading.dfa),
+                values=prompt_values.values,
+                max_value=prompt_values.max_value,
+                max_value_index=prompt_values.max_position,
+                **_attribution_fields(prompt_values.dfa),
             ),
             **_token_fields(loaded, ids),
-            ignored_positions=reading.ignored,
+            ignored_positions=prompt_values.ignored,
             recipe=recipe,
         )
-        for ids, reading in zip(prompts, found, strict=True)
+        for ids, prompt_values in zip(prompts, values, strict=True)
     ]
 
 
@@ -130,57 +130,60 @@ def _top_features(loaded: LoadedModel, body: SourceSetRequest, texts: Sequence[s
     limit = DEFAULT_RESULTS if body.num_results is None else body.num_results
     if limit > loaded.settings.max_num_results:
         raise BadInput(
-            f"num_results is {limit}; at most {loaded.settings.max_num_results} are given (INFERENCE_MAX_NUM_RESULTS)."
+            f"num_results is {limit}; at most {loaded.settings.max_num_results} are returned "
+            "(INFERENCE_MAX_NUM_RESULTS)."
         )
     sources = [loaded.source_info(source_id) for source_id in source_ids]
     if len({source.recipe.prepend_bos for source in sources}) > 1:
-        raise BadInput("Some of these sources were trained with BOS and some without: ask for them apart.")
+        raise BadInput("Some of these sources were trained with BOS and some without: request them separately.")
     prompts = loaded.prompts(texts, sources[0].recipe.prepend_bos)
     if body.feature_filter is not None:  # the number of results is known before the model runs
         loaded.check_values(min(limit, len(set(body.feature_filter))) * sum(len(ids) for ids in prompts))
     ranking = (limit, body.sort_by_token_indexes, body.ignore_bos, body.feature_filter)
-    found = yield from activations.top_features.steps(loaded.model, sources, prompts, *ranking)
-    loaded.check_values(sum(len(one.features) * len(ids) for ids, one in zip(prompts, found, strict=True)))
-    of_sources = [recipes.source_recipe(loaded, source) for source in sources]
+    results = yield from activations.top_features.steps(loaded.model, sources, prompts, *ranking)
+    loaded.check_values(sum(len(result.features) * len(ids) for ids, result in zip(prompts, results, strict=True)))
+    source_recipes = [recipes.source_recipe(loaded, source) for source in sources]
     return [
         AllResponse.model_construct(
             activations=[
                 FeatureActivation.model_construct(
-                    source=hit.source,
-                    index=hit.index,
-                    values=hit.values,
-                    sum_values=hit.score if body.sort_by_token_indexes else None,
-                    max_value=hit.max_value,
-                    max_value_index=hit.max_position,
-                    **_attribution_fields(hit.dfa),
+                    source=feature.source,
+                    index=feature.index,
+                    values=feature.values,
+                    sum_values=feature.score if body.sort_by_token_indexes else None,
+                    max_value=feature.max_value,
+                    max_value_index=feature.max_position,
+                    **_attribution_fields(feature.dfa),
                 )
-                for hit in one.features
+                for feature in result.features
             ],
             **_token_fields(loaded, ids),
-            counts=one.counts,
+            counts=result.counts,
             sources=[
                 SourcePositions.model_construct(source=source.id, ignored_positions=ignored, recipe=recipe)
-                for source, ignored, recipe in zip(sources, one.ignored, of_sources, strict=True)
+                for source, ignored, recipe in zip(sources, result.ignored, source_recipes, strict=True)
             ],
         )
-        for ids, one in zip(prompts, found, strict=True)
+        for ids, result in zip(prompts, results, strict=True)
     ]
 
 
 def _selected_sources(loaded: LoadedModel, source_set: str, selected: Sequence[str]) -> list[str]:
-    """Source ids of the request, each once, in the order given; all of the set where none is named."""
-    of_set = [source_id for source_id in loaded.source_cache.ids if source_set_of(source_id) == source_set]
-    if not of_set:
+    """Source ids of the request without duplicates, in its order; all of the set where it names none."""
+    ids_of_set = [source_id for source_id in loaded.source_cache.ids if source_set_of(source_id) == source_set]
+    if not ids_of_set:
         known = sorted({source_set_of(source_id) for source_id in loaded.source_cache.ids})
         raise BadInput(f"Invalid source set '{source_set}': this server has {', '.join(known) or 'no sources'}.")
-    chosen = list(dict.fromkeys(selected)) or of_set
-    for source_id in chosen:
+    source_ids = list(dict.fromkeys(selected)) or ids_of_set
+    for source_id in source_ids:
         if source_id in loaded.source_cache.unavailable:
-            loaded.source_info(source_id)  # raises, with why it cannot be had
-        if source_id not in of_set:
-            raise BadInput(f"Unknown source '{source_id}' in source set '{source_set}', which has {', '.join(of_set)}.")
-    loaded.check_room(chosen)
-    return chosen
+            loaded.source_info(source_id)  # raises an error with the reason
+        if source_id not in ids_of_set:
+            raise BadInput(
+                f"Unknown source '{source_id}' in source set '{source_set}', which has {', '.join(ids_of_set)}."
+            )
+    loaded.check_room(source_ids)
+    return source_ids
 
 
 def _top_features_by_token(
@@ -192,14 +195,14 @@ def _top_features_by_token(
     source = loaded.source_info(body.source)
     k = DEFAULT_TOP_K if body.top_k is None else body.top_k
     if k > loaded.settings.max_top_k:
-        raise BadInput(f"top_k is {k}; at most {loaded.settings.max_top_k} are given (INFERENCE_MAX_TOP_K).")
+        raise BadInput(f"top_k is {k}; at most {loaded.settings.max_top_k} are returned (INFERENCE_MAX_TOP_K).")
     prompts = loaded.prompts(texts, source.recipe.prepend_bos)
     recipe = recipes.source_recipe(loaded, source)
-    answers = []
+    responses = []
     by_prompt = yield from activations.top_features_by_token.steps(loaded.model, source, prompts, k)
-    for ids, found in zip(prompts, by_prompt, strict=True):
+    for ids, result in zip(prompts, by_prompt, strict=True):
         tokens, special = loaded.model.token_strings(ids), loaded.model.special_mask(ids)
-        left_out = set(found.ignored) if body.ignore_bos else set()
+        excluded = set(result.ignored) if body.ignore_bos else set()
         rows = [
             TokenFeatures.model_construct(
                 token_position=position,
@@ -209,15 +212,15 @@ def _top_features_by_token(
                     TopFeature.model_construct(feature_index=index, activation_value=value) for index, value in row
                 ],
             )
-            for position, row in enumerate(found.rows)
-            if position not in left_out
+            for position, row in enumerate(result.rows)
+            if position not in excluded
         ]
-        answers.append(
+        responses.append(
             TopkResponse.model_construct(
-                results=rows, tokens=tokens, token_ids=ids, ignored_positions=found.ignored, recipe=recipe
+                results=rows, tokens=tokens, token_ids=ids, ignored_positions=result.ignored, recipe=recipe
             )
         )
-    return answers
+    return responses
 
 
 def sparse_activations(loaded: LoadedModel, body: SourceRequest) -> CaptureSteps[bytes]:
@@ -226,15 +229,15 @@ def sparse_activations(loaded: LoadedModel, body: SourceRequest) -> CaptureSteps
     loaded.check_model(body.model)
     source = loaded.source_info(body.source)
     prompts = loaded.prompts(body.prompts, source.recipe.prepend_bos)
-    most = loaded.settings.max_values
-    found = yield from activations.sparse_activations.steps(loaded.model, source, prompts, most, body.ignore_bos)
+    limit = loaded.settings.max_values
+    by_prompt = yield from activations.sparse_activations.steps(loaded.model, source, prompts, limit, body.ignore_bos)
     results = [
         SourceResult.model_construct(
-            active_features={str(index): values for index, values in one.features.items()},
+            active_features={str(index): values for index, values in result.features.items()},
             **_token_fields(loaded, ids),
-            ignored_positions=one.ignored,
+            ignored_positions=result.ignored,
         )
-        for ids, one in zip(prompts, found, strict=True)
+        for ids, result in zip(prompts, by_prompt, strict=True)
     ]
     return (
         yield from json_in_chunks(

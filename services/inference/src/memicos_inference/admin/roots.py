@@ -1,4 +1,4 @@
-"""Who may add sources while the server runs, and from where."""
+"""Permissions to add sources while the server runs: the secret, and the allowed folders and repositories."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ HUB = "hf:"
 
 
 def check_secret(settings: Settings) -> None:
-    """That the right one is given was seen to before. Raises Forbidden where there is none."""
+    """Raises Forbidden where no secret is set. The middleware has compared the request's secret before."""
     if settings.secret is None:
-        raise Forbidden("Sources are added and removed by whoever has the secret: set INFERENCE_SECRET and restart.")
+        raise Forbidden("Adding and removing sources requires a secret: set INFERENCE_SECRET and restart.")
 
 
 def check_entry(settings: Settings, spec: SourceSpec) -> None:
-    """Raises Forbidden where a folder or repository is named that sources may not come from."""
+    """Raises Forbidden where the entry names a folder or repository that is not in INFERENCE_SAE_ROOTS."""
     if spec.kind == "path":
         _check_folder(settings, Path(spec.name).expanduser())
     if spec.kind == "hf":
         _check_repository(settings, spec.name)
 
 
-def check_candidate(settings: Settings, one: SourceCandidate) -> None:
-    """The same for a source that a set has."""
-    if one.repo is not None:
-        _check_repository(settings, one.repo)
-    elif one.folder is not None:
-        _check_folder(settings, one.folder)
+def check_candidate(settings: Settings, candidate: SourceCandidate) -> None:
+    """Raises Forbidden where a source of a set comes from a place that is not in INFERENCE_SAE_ROOTS."""
+    if candidate.repo is not None:
+        _check_repository(settings, candidate.repo)
+    elif candidate.folder is not None:
+        _check_folder(settings, candidate.folder)
 
 
 def _check_folder(settings: Settings, folder: Path) -> None:
-    """Also for what lies in the folder, and in those in it: a link leads where it leads."""
-    roots = [Path(one).expanduser().resolve() for one in settings.sae_roots if not one.startswith(HUB)]
-    for place in (folder, *folder.glob("*"), *folder.glob("*/*")):
-        found = place.resolve()
-        if not any(found.is_relative_to(root) for root in roots):
-            raise Forbidden(f"{place} is in no folder that sources may be added from (INFERENCE_SAE_ROOTS).")
+    """Check the folder and its contents to a depth of two, because links in it may lead elsewhere."""
+    roots = [Path(root).expanduser().resolve() for root in settings.sae_roots if not root.startswith(HUB)]
+    for path in (folder, *folder.glob("*"), *folder.glob("*/*")):
+        target = path.resolve()
+        if not any(target.is_relative_to(root) for root in roots):
+            raise Forbidden(f"{path} is in no folder that sources may be added from (INFERENCE_SAE_ROOTS).")
 
 
 def _check_repository(settings: Settings, name: str) -> None:
-    allowed = [one.removeprefix(HUB).strip("/") for one in settings.sae_roots if one.startswith(HUB)]
-    if not any(name == one or name.startswith(f"{one}/") for one in allowed if one):
+    allowed = [root.removeprefix(HUB).strip("/") for root in settings.sae_roots if root.startswith(HUB)]
+    if not any(name == root or name.startswith(f"{root}/") for root in allowed if root):
         raise Forbidden(f"{HUB}{name} is of no repository that sources may be added from (INFERENCE_SAE_ROOTS).")

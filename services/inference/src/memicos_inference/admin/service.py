@@ -1,4 +1,7 @@
-"""Sources that come and go. `prepare` runs in a thread of its own, the others in the model's."""
+"""Adding and removing sources while the server runs.
+
+`find_sources` runs in a worker thread, because it downloads; the other functions run in the model's thread.
+"""
 
 from __future__ import annotations
 
@@ -21,56 +24,63 @@ if TYPE_CHECKING:  # imports torch
 
 @dataclass(frozen=True)
 class FoundSources:
-    """The sources of an entry, which may be added. `neurons`: the model's own are meant."""
+    """Sources of an entry that may be added. `neurons`: the entry stands for the model's own neurons."""
 
-    stored: list[CacheEntry]
+    entries: list[CacheEntry]
     neurons: bool
-    wanted: SourceSelection
+    selection: SourceSelection
 
 
 def find_sources(settings: Settings, text: str) -> FoundSources:
-    """What the entry's sources are; fetches what is the hub's."""
+    """Read the sources of an entry; those of the hub are downloaded.
+
+    Raises:
+        BadInput: an unknown entry, or a source that cannot be read.
+        Forbidden: a folder or repository outside INFERENCE_SAE_ROOTS.
+    """
     from memicos_engine.sources import source_candidates, source_selection, source_specs
 
-    # who names a source wants it, whatever the patterns of the start are
-    wanted = replace(
+    # INCLUDE_SAE and EXCLUDE_SAE select sources at the start only
+    selection = replace(
         model_loading.source_selection(settings, model_loading.pick_device(settings.device)), include=(), exclude=()
     )
     try:
         spec = source_specs.parse_spec(text)
         roots.check_entry(settings, spec)
         candidates, _ = source_candidates.find_candidates(
-            spec, wanted, source_candidates.source_folder(spec, wanted, _unreported)
+            spec, selection, source_candidates.source_folder(spec, selection, _ignore_progress)
         )
         source_selection.check_unique_ids(candidates)
-        for one in candidates:
-            roots.check_candidate(settings, one)
-        stored, broken = model_loading.read_source_info(candidates, wanted, _unreported)
+        for candidate in candidates:
+            roots.check_candidate(settings, candidate)
+        entries, errors = model_loading.read_source_info(candidates, selection, _ignore_progress)
     except LoadError as error:
         raise BadInput(str(error)) from error
-    if broken:
-        raise BadInput(" ".join(broken.values()))
-    return FoundSources(stored, spec.kind == "neurons", wanted)
+    if errors:
+        raise BadInput(" ".join(errors.values()))
+    return FoundSources(entries, spec.kind == "neurons", selection)
 
 
 def add(loaded: LoadedModel, prepared: FoundSources) -> bytes:
-    """All of an entry's sources, or none."""
+    """Add all sources of an entry, or none. Raises BadInput where one does not fit or has an id that is in use."""
     try:
-        new = model_loading.neurons(loaded.model, prepared.wanted) if prepared.neurons else prepared.stored
-        _, wrong = model_loading.split_compatible(loaded.settings, loaded.model, new)
+        new = model_loading.neurons(loaded.model, prepared.selection) if prepared.neurons else prepared.entries
+        _, incompatible = model_loading.split_compatible(loaded.settings, loaded.model, new)
     except LoadError as error:
         raise BadInput(str(error)) from error
-    if wrong:
-        raise BadInput(" ".join(wrong.values()))
-    for one in new:
-        if one.info.id in loaded.source_cache.ids:
-            raise BadInput(f"Source {one.info.id} is served already, from {loaded.source_cache.location(one.info.id)}.")
-    for one in new:
-        loaded.source_cache.add(one)
-    return AddSourcesResponse(added=[one.info.id for one in new]).model_dump_json().encode()
+    if incompatible:
+        raise BadInput(" ".join(incompatible.values()))
+    for entry in new:
+        source_id = entry.info.id
+        if source_id in loaded.source_cache.ids:
+            raise BadInput(f"Source {source_id} is served already, from {loaded.source_cache.location(source_id)}.")
+    for entry in new:
+        loaded.source_cache.add(entry)
+    return AddSourcesResponse(added=[entry.info.id for entry in new]).model_dump_json().encode()
 
 
 def remove(loaded: LoadedModel, source_id: str) -> bytes:
+    """Remove a source and its verification. Raises a 404 Fault where there is none of that id."""
     try:
         loaded.source_cache.remove(source_id)
         if loaded.verification:
@@ -80,5 +90,5 @@ def remove(loaded: LoadedModel, source_id: str) -> bytes:
     return RemoveSourceResponse(removed=source_id).model_dump_json().encode()
 
 
-def _unreported(words: str, share: float) -> None:
-    """Who asked waits for the answer."""
+def _ignore_progress(text: str, share: float) -> None:
+    """The response reports nothing but the result."""

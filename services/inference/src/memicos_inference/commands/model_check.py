@@ -36,43 +36,43 @@ def run(model_name: str) -> int:
     """Exit status: 1, with one line on stderr, where the model called `model_name` could not be served; else 0."""
     settings = env_files.settings_of(None)
     try:
-        place = model_names.locate_weights(model_names.ModelNames(model=model_name))
-        folder = place.folder or _fetch(place, settings)
-        model = model_loading.load_outline(place, folder)
+        location = model_names.locate_weights(model_names.ModelNames(model=model_name))
+        folder = location.folder or _fetch(location, settings)
+        model = model_loading.load_outline(location, folder)
     except LoadError as error:
         print(f"refused: {error}", file=sys.stderr)
         return 1
-    owners = saelens_registry.matching_models([place.repo or folder.resolve().name])
+    owners = saelens_registry.matching_models([location.repo or folder.resolve().name])
     published = {owner: sorted(saelens_registry.published_saes(owner)) for owner in owners}
-    for name, words in _lines(model, place, folder, settings):
-        print(f"{name:<{COLUMN}} {words}")
+    for name, text in _lines(model, location, folder, settings):
+        print(f"{name:<{COLUMN}} {text}")
     for owner, sets in published.items():
         print(f"{'sources':<{COLUMN}} SAELens' directory has for {owner}: {', '.join(sets)}")
     print("\nIn an env file:\n")
-    print("\n".join(_env_lines(model, model_name, place, folder, next(iter(published.values()), []))))
+    print("\n".join(_env_lines(model, model_name, location, folder, next(iter(published.values()), []))))
     return 0
 
 
-def _fetch(place: model_names.WeightsLocation, settings: Settings) -> Path:
-    assert place.repo is not None
+def _fetch(location: model_names.WeightsLocation, settings: Settings) -> Path:
+    assert location.repo is not None
     token = settings.hf_token.get_secret_value() if settings.hf_token else None
-    return hub.fetch(place.repo, token, lambda words, share: None, 0, hub.CONFIGURATION_FILES)
+    return hub.fetch(location.repo, token, lambda text, share: None, 0, hub.CONFIGURATION_FILES)
 
 
 def _lines(
-    model: LanguageModel, place: model_names.WeightsLocation, folder: Path, settings: Settings
+    model: LanguageModel, location: model_names.WeightsLocation, folder: Path, settings: Settings
 ) -> Iterator[tuple[str, str]]:
     from memicos_engine.generation.generation import kv_cache_bytes
 
     heads = f"{model.n_layers} layers of width {model.d_model:,}, vocabulary {model.d_vocab:,}"
-    yield "model", f"{place.display_name}: {type(model.hf).__name__}, {heads}, context {model.max_context:,}"
-    parameters = sum(one.numel() for one in model.hf.parameters())
+    yield "model", f"{location.display_name}: {type(model.hf).__name__}, {heads}, context {model.max_context:,}"
+    parameters = sum(parameter.numel() for parameter in model.hf.parameters())
     yield "weights", f"{parameters:,} parameters: {_size(4 * parameters)} in float32, {_size(2 * parameters)} in 16 bit"
-    yield "", _stored(place, folder)
+    yield "", _stored(location, folder)
     numbers = kv_cache_bytes(model, 1, 1) // model.dtype.itemsize
-    most = settings.kv_bytes // (4 * numbers)
+    n_tokens = settings.kv_bytes // (4 * numbers)
     yield "keys and values", f"{4 * numbers:,} bytes a token in float32, {2 * numbers:,} in 16 bit"
-    yield "", f"INFERENCE_KV_BYTES={settings.kv_bytes} holds {most:,} tokens of float32, {2 * most:,} of 16 bit"
+    yield "", f"INFERENCE_KV_BYTES={settings.kv_bytes} holds {n_tokens:,} tokens of float32, {2 * n_tokens:,} of 16 bit"
     yield "BOS", _bos(model)
     template = "the model's own template" if model.has_chat_template else "no template: conversations are ChatML"
     yield "chat", template
@@ -82,7 +82,7 @@ def _lines(
 def _hooks(model: LanguageModel) -> Iterator[tuple[str, str]]:
     from memicos_engine.model import hook_modules, hook_points
 
-    # torch tells of what cannot be run without values, too; the answer does
+    # torch logs what cannot be run without values; the lines below report it
     logging.getLogger("torch._subclasses.fake_tensor").disabled = True
     try:
         steered = {
@@ -99,27 +99,28 @@ def _hooks(model: LanguageModel) -> Iterator[tuple[str, str]]:
     for name, reason in not_steered.items():
         yield "not steered", f"{name}: {reason}"
     reason = hook_modules.unsupported_reason(model.hf)
-    knows = f"knows {type(model.hf).__name__}: the other hooks of its bridge are captured as well"
-    yield "TransformerLens", knows if reason is None else f"{reason}: no other hooks are captured"
+    supported = f"knows {type(model.hf).__name__}: the other hooks of its bridge are captured as well"
+    yield "TransformerLens", supported if reason is None else f"{reason}: no other hooks are captured"
 
 
-def _stored(place: model_names.WeightsLocation, folder: Path) -> str:
+def _stored(location: model_names.WeightsLocation, folder: Path) -> str:
     dtype = _dtype(folder)
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         size = _json(index).get("metadata", {}).get("total_size")
         return f"stored in {dtype}" + (f", {_size(size)}" if size else "")
     files = list(folder.glob("*.safetensors"))
-    if place.folder and not files:
+    if location.folder and not files:
         return "not there as safetensors: it cannot be served from this folder as it is"
-    return f"stored in {dtype}" + (f", {_size(sum(one.stat().st_size for one in files))}" if files else "")
+    return f"stored in {dtype}" + (f", {_size(sum(file.stat().st_size for file in files))}" if files else "")
 
 
 def _dtype(folder: Path) -> str:
-    """Of the weights as they are stored; transformers' default where the configuration does not say it."""
+    """Data type of the stored weights; transformers' default where the configuration has none."""
     config = _json(folder / "config.json")
-    said = [one.get(name) for one in (config, config.get("text_config", {})) for name in ("dtype", "torch_dtype")]
-    return next((str(one) for one in said if one), "float32")
+    parts = (config, config.get("text_config", {}))
+    dtypes = [part.get(name) for part in parts for name in ("dtype", "torch_dtype")]
+    return next((str(dtype) for dtype in dtypes if dtype), "float32")
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -129,15 +130,15 @@ def _json(path: Path) -> dict[str, Any]:
 def _bos(model: LanguageModel) -> str:
     if model.bos_token_id is None:
         return "none: nothing is prepended, and position 0 is a token of the text"
-    itself = "puts it in front by itself" if model.tokenizer_prepends_bos else "does not put it in front by itself"
-    return f"{model.tokenizer.bos_token} ({model.bos_token_id}); the tokenizer {itself}, a source's recipe decides"
+    tokenizer = "puts it in front by itself" if model.tokenizer_prepends_bos else "does not put it in front by itself"
+    return f"{model.tokenizer.bos_token} ({model.bos_token_id}); the tokenizer {tokenizer}, a source's recipe decides"
 
 
 def _env_lines(
-    model: LanguageModel, given: str, place: model_names.WeightsLocation, folder: Path, sets: Sequence[str]
+    model: LanguageModel, model_name: str, location: model_names.WeightsLocation, folder: Path, sets: Sequence[str]
 ) -> list[str]:
-    location = str(place.folder.absolute()) if place.folder else given
-    name = folder.resolve().name if place.folder else given
+    path = str(location.folder.absolute()) if location.folder else model_name
+    name = folder.resolve().name if location.folder else model_name
     dtype = _dtype(folder)
     common = [
         f"MODEL_DTYPE={dtype if dtype in ('float16', 'bfloat16') else 'float32'}",
@@ -146,13 +147,13 @@ def _env_lines(
     return [
         f"# with sources of its own{', of SAELens directory or yours' if sets else ''} (memicos sae add)",
         f"MODEL_ID={name}",
-        *([f"CUSTOM_HF_MODEL_ID={location}"] if place.folder else []),
+        *([f"CUSTOM_HF_MODEL_ID={path}"] if location.folder else []),
         f"SAE_SETS='{json.dumps(sets[:1])}'",
         *common,
         "",
         f"# with sources of another model of {model.n_layers} layers of width {model.d_model:,}, its base say",
         "MODEL_ID=<the model that the sources belong to>",
-        f"{'CUSTOM_HF_MODEL_ID' if place.folder else 'OVERRIDE_MODEL_ID'}={location}",
+        f"{'CUSTOM_HF_MODEL_ID' if location.folder else 'OVERRIDE_MODEL_ID'}={path}",
         "SAE_SETS='[\"<their set>\"]'",
         *common,
     ]

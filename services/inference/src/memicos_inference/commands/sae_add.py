@@ -56,9 +56,13 @@ def sae_add(
 
 @dataclass(frozen=True)
 class Target:
-    """The env file, its text as it will be, and settings that serve what is added and nothing else.
+    """The env file to write.
 
-    `listed`: it was there before.
+    Attributes:
+        file: path of the env file.
+        text: its new text.
+        settings: settings that serve the added entry and nothing else.
+        listed: whether the file had the entry before.
     """
 
     file: Path
@@ -68,10 +72,12 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Checked:
-    facts: SourceInfo
-    probe: ReconstructionRecord
-    figures: list[MetricCheck]
+class CheckedSource:
+    """A source with its metrics on the known text, and their comparison with the expected values."""
+
+    info: SourceInfo
+    record: ReconstructionRecord
+    metrics: list[MetricCheck]
 
 
 def run(spec: str, env_file: Path | None, model: str | None, force: bool) -> int:
@@ -82,44 +88,44 @@ def run(spec: str, env_file: Path | None, model: str | None, force: bool) -> int
         if loaded.source_cache.unavailable:
             raise LoadError(_and_others(list(loaded.source_cache.unavailable.values())))
         checked = []
-        for one in _check(loaded):
-            _show(one)
-            checked.append(one)
-        _judge(checked, force)
+        for source in _check(loaded):
+            _show(source)
+            checked.append(source)
+        _refuse_mismatches(checked, force)
     except LoadError as error:
-        _say(f"refused: {error}")
+        _print_error(f"refused: {error}")
         return 1
     try:
         _write(target, loaded, checked)
     except OSError as error:
-        _say(f"cannot be written: {error}")
+        _print_error(f"cannot be written: {error}")
         return 1
     return 0
 
 
 def _target(text: str, env_file: Path | None, model: str | None) -> Target:
-    """Raises LoadError where it could not be served beside what the file has."""
+    """Raises LoadError where the entry could not be served together with those of the file."""
     settings = env_files.settings_of(env_file)
-    # imports torch, which a wrong env file must not wait for
+    # imports torch, which takes long; a wrong env file is reported before
     from memicos_engine.sources import source_selection, source_specs
 
     entry = _entry(source_specs.parse_spec(text))
     try:
         content = env_files.text_of(env_file) if env_file else ""
         before = env_files.sets_of(content)
-        listed = next((one for one in before if _entry(source_specs.parse_spec(one)) == entry), None)
+        listed = next((spec for spec in before if _entry(source_specs.parse_spec(spec)) == entry), None)
         if env_file is None:
             assert model is not None
             settings = _of_model(settings, model)
         elif not settings.models.configured:
             raise LoadError(f"{env_file} names no model: set MODEL_ID there.")
         sets = before if listed else (*before, entry)
-        wanted = model_loading.source_selection(settings, model_loading.pick_device(settings.device))
-        # all that the file will have: two sources of one id would end the server's start
-        choice = source_selection.select_sources(replace(wanted, sets=sets), _progress)
+        selection = model_loading.source_selection(settings, model_loading.pick_device(settings.device))
+        # all entries that the file will have: two sources of one id would end the server's start
+        choice = source_selection.select_sources(replace(selection, sets=sets), _progress)
         own = settings.model_copy(update={"sae_sets": (listed or entry,)})
         if env_file is None:
-            named = [one.id for one in choice.candidates if one.id != one.location]
+            named = [candidate.id for candidate in choice.candidates if candidate.id != candidate.location]
             env_file = Path(env_files.file_name(settings.model_id, source_set_of(named[0]) if named else "neurons"))
             if env_file.exists():
                 raise LoadError(f"{env_file} is there already: add to it by --env-file {env_file}.")
@@ -131,14 +137,14 @@ def _target(text: str, env_file: Path | None, model: str | None) -> Target:
 
 
 def _entry(spec: Any) -> str:
-    """As it is written: a server may be started in another folder than this."""
+    """The entry for SAE_SETS, with an absolute path: a server may be started in another folder."""
     if spec.kind != "path":
         return spec.text
     return f"path:{Path(spec.name).expanduser().absolute()}{f'@{spec.format}' if spec.format else ''}"
 
 
 def _of_model(settings: Settings, model: str) -> Settings:
-    """A folder's name is the model's id, as requests give it."""
+    """Settings for the model; the id of a local model is the name of its folder."""
     folder = Path(model).expanduser()
     if not folder.is_dir():
         names = {"model_id": model, "custom_hf_model_id": None}
@@ -147,42 +153,45 @@ def _of_model(settings: Settings, model: str) -> Settings:
     return settings.model_copy(update={**names, "override_model_id": None})
 
 
-def _check(loaded: LoadedModel) -> Iterator[Checked]:
+def _check(loaded: LoadedModel) -> Iterator[CheckedSource]:
     import torch
     from memicos_engine.errors import InvalidRequestError
     from memicos_engine.selftest.reconstruction_record import measure_reconstruction
     from memicos_engine.selftest.source_checks import check_metrics
 
-    for facts in loaded.source_cache.infos():
+    for info in loaded.source_cache.infos():
         try:
-            probe = measure_reconstruction(loaded.model, loaded.source_cache.get(facts.id))
+            record = measure_reconstruction(loaded.model, loaded.source_cache.get(info.id))
         except InvalidRequestError as error:
             raise LoadError(str(error)) from error
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise LoadError(
-                f"Source {facts.id} and its model do not fit into the memory of {loaded.model.device}. Set MODEL_DTYPE "
+                f"Source {info.id} and its model do not fit into the memory of {loaded.model.device}. Set MODEL_DTYPE "
                 "and SAE_DTYPE, or use a larger device."
             ) from error
-        yield Checked(facts, probe, check_metrics(facts, probe))
+        yield CheckedSource(info, record, check_metrics(info, record))
 
 
-def _judge(checked: list[Checked], force: bool) -> None:
-    """Raises LoadError where figures show that weights and hook do not belong together, unless forced."""
-    problems = {one.facts.id: [figure.problem for figure in one.figures if figure.problem] for one in checked}
-    found = [f"Source {source_id}: {'; '.join(those)}" for source_id, those in problems.items() if those]
-    if found and not force:
-        raise LoadError(f"{_and_others(found)}. Right weights, hook_name and model? --force adds it all the same.")
-    if found:
-        _say(f"forced, though {_and_others(found)}")
+def _refuse_mismatches(checked: list[CheckedSource], force: bool) -> None:
+    """Raises LoadError where metrics show that weights and hook do not match, unless forced."""
+    mismatches: list[str] = []
+    for source in checked:
+        problems = [metric.problem for metric in source.metrics if metric.problem]
+        if problems:
+            mismatches.append(f"Source {source.info.id}: {'; '.join(problems)}")
+    if mismatches and not force:
+        raise LoadError(f"{_and_others(mismatches)}. Right weights, hook_name and model? --force adds it all the same.")
+    if mismatches:
+        _print_error(f"forced, though {_and_others(mismatches)}")
 
 
-def _write(target: Target, loaded: LoadedModel, checked: list[Checked]) -> None:
+def _write(target: Target, loaded: LoadedModel, checked: list[CheckedSource]) -> None:
     from memicos_engine.selftest.reconstruction_record import record_path, write_record
 
     folder = target.settings.probes
-    for one in checked:
-        if math.isfinite(one.probe.explained_variance):
-            write_record(record_path(folder, loaded.weights, one.facts.id), loaded.weights, one.probe)
+    for source in checked:
+        if math.isfinite(source.record.explained_variance):
+            write_record(record_path(folder, loaded.weights, source.info.id), loaded.weights, source.record)
     print(f"recorded in {folder} for the self-test")
     if target.listed:
         print(f"{target.file} has it already")
@@ -197,18 +206,18 @@ def _write(target: Target, loaded: LoadedModel, checked: list[Checked]) -> None:
     print(f"serve it: {command}")
 
 
-def _show(one: Checked) -> None:
-    facts = one.facts
-    hook = facts.hook_name + (f" -> {facts.steer_hook}" if facts.steer_hook != facts.hook_name else "")
-    print(f"{facts.id}: {facts.architecture}, {facts.d_in:,} -> {facts.d_sae:,} features, at {hook}")
-    if not one.figures:
-        print("  the model's own neurons: nothing is expected of them")
+def _show(source: CheckedSource) -> None:
+    info = source.info
+    hook = info.hook_name + (f" -> {info.steer_hook}" if info.steer_hook != info.hook_name else "")
+    print(f"{info.id}: {info.architecture}, {info.d_in:,} -> {info.d_sae:,} features, at {hook}")
+    if not source.metrics:
+        print("  the model's own neurons: there are no expected values")
         return
     print(f"  {'':<20}{'found':>10}  expected")
-    for figure in one.figures:
-        print(f"  {figure.name:<20}{figure.value:>10}  {'NOT ' if figure.problem else ''}{figure.expected}")
-        if figure.remark:
-            print(f"  {'':<20}{'note':>10}  {figure.remark}")
+    for metric in source.metrics:
+        print(f"  {metric.name:<20}{metric.value:>10}  {'NOT ' if metric.problem else ''}{metric.expected}")
+        if metric.remark:
+            print(f"  {'':<20}{'note':>10}  {metric.remark}")
 
 
 def _and_others(reasons: list[str]) -> str:
@@ -216,11 +225,11 @@ def _and_others(reasons: list[str]) -> str:
     return reasons[0].rstrip(".") + (f" (and {more} more)" if more else "")
 
 
-def _progress(words: str, _share: float) -> None:
-    """What takes long, for whoever waits."""
+def _progress(text: str, _share: float) -> None:
+    """Print progress to a terminal only."""
     if sys.stderr.isatty():
-        _say(words)
+        _print_error(text)
 
 
-def _say(words: str) -> None:
-    print(words, file=sys.stderr)
+def _print_error(text: str) -> None:
+    print(text, file=sys.stderr)

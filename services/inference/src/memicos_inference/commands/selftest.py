@@ -41,7 +41,7 @@ def run(settings: Settings) -> int:
         SystemExit: the model or a source cannot be loaded.
     """
     try:
-        loaded = model_loading.load_model(settings, lambda words, _share: log.info("%s", words))
+        loaded = model_loading.load_model(settings, lambda text, _share: log.info("%s", text))
     except LoadError as error:
         sys.exit(f"inference: {error}")
     verification = Verification(settings)

@@ -44,11 +44,15 @@ class Fault(ServiceError):
 
 
 class BadInput(Fault):
+    """The request is invalid: 400."""
+
     def __init__(self, message: str) -> None:
         super().__init__(400, "invalid_request", message)
 
 
 class Forbidden(Fault):
+    """The settings do not allow the request: 403."""
+
     def __init__(self, message: str) -> None:
         super().__init__(403, "forbidden", message)
 

@@ -1,4 +1,4 @@
-"""What is noted about a request while it is answered, for its log line and the metrics."""
+"""Facts about a request that are collected while it runs, for its log line and the metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class RequestContext:
-    """`waited`: seconds until the model took the request. The model's thread writes the last three."""
+    """Facts about one request. The model's thread writes all but `cause`.
+
+    Attributes:
+        cause: kind of the error that the response reports.
+        waited: seconds until the model's thread began the request's work.
+        tokens_in: tokens of prompts that were run.
+        tokens_out: generated tokens.
+    """
 
     cause: Cause | None = None
     waited: float | None = None
@@ -31,5 +38,5 @@ def begin() -> RequestContext:
 
 
 def request_context() -> RequestContext:
-    """The context of the current request; outside of a request a new one, which nothing reads."""
+    """The context of the current request; outside of a request a new context that is discarded."""
     return _context.get() or RequestContext()

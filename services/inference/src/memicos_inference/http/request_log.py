@@ -1,4 +1,4 @@
-"""The request log and the request metrics of inference. Neither holds anything that a client sent."""
+"""The request log and the request metrics of inference. Neither contains content of requests or responses."""
 
 import hashlib
 import logging
@@ -20,7 +20,7 @@ _SALT = secrets.token_bytes(16)
 
 
 class _Observer(RequestObserver):
-    """Counts requests in the metrics; only internal errors are warnings, the other 5xx being normal refusals."""
+    """Counts requests in the metrics. Only internal errors are logged as warnings: other 5xx are normal refusals."""
 
     def __init__(self, metrics: Metrics, log_all: bool) -> None:
         super().__init__(log_all)
@@ -56,7 +56,7 @@ class _Observer(RequestObserver):
         if context.cause is not None:
             fields["cause"] = context.cause
         if client := Headers(scope=request.scope).get("x-client-id"):
-            # clients can be told apart, but what they call themselves is not kept
+            # a salted hash tells clients apart without logging their ids
             fields["client"] = hashlib.sha256(_SALT + client.encode()).hexdigest()[:16]
         return fields
 

@@ -1,4 +1,4 @@
-"""From work in the model's thread to an answer; a closed connection ends the work."""
+"""HTTP responses from jobs of the model's thread. A closed connection cancels the job."""
 
 import asyncio
 import ipaddress
@@ -21,8 +21,8 @@ from memicos_inference.settings import Settings
 
 log = logging.getLogger(__name__)
 
-PIECE = 2**20
-"""Bytes of an answer that are handed to the connection at a time."""
+CHUNK_BYTES = 2**20
+"""Bytes of a response body that are passed to the connection at a time."""
 
 
 class EventStream(StreamingResponse):
@@ -34,9 +34,9 @@ def scheduler_of(request: Request) -> Scheduler:
 
 
 def client_of(request: Request, settings: Settings) -> str:
-    """Who takes turns with others: whom the webapp says that it asks for, else the address.
+    """Id of the client, for fairness between clients: the header X-Client-ID, else the address.
 
-    The header is believed of who has the secret, or is on this machine: others could be somebody new each time.
+    The header counts only with the secret or from this machine: other senders could claim a new id with each request.
     """
     address = request.client.host if request.client else ""
     if settings.secret is not None or _is_loopback(address):
@@ -56,14 +56,15 @@ def _submit(request: Request, job: Job) -> PendingRequest:
 
 
 async def json_response(request: Request, job: Job) -> Response:
-    """The JSON that `job` gives."""
+    """Run `job` and respond with its JSON."""
     return await _last_body(request, _submit(request, job))
 
 
 async def generation_response(request: Request, job: GenerationJob, stream: bool) -> Response:
-    """The last JSON that `job` gives, or with `stream` each as a server-sent event, and events as they are.
+    """Run `job` and respond with its last JSON, or with `stream` with each JSON as a server-sent event.
 
-    Refusals come as errors either way: a stream begins with its first body.
+    Bodies that are `Events` already are sent as they are. An error before the first body is an error response also
+    with `stream`: the stream begins with the first body.
     """
     pending = _submit(request, job)
     if not stream:
@@ -78,26 +79,26 @@ async def generation_response(request: Request, job: GenerationJob, stream: bool
 
 
 async def _events(body: bytes, bodies: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """What ends it early is told in an event named `error`."""
+    """The events of a stream. An error that ends it early is sent as an event named `error`."""
     async with aclosing(bodies):
-        yield _framed(body)
+        yield _as_event(body)
         try:
             async for body in bodies:
-                yield _framed(body)
+                yield _as_event(body)
         except Fault as fault:
             yield _error(fault.cause, fault.message)
-        except Exception:  # the answer has begun: what is left to do is to say so in the stream
-            log.exception("a stream broke off")
+        except Exception:  # the response has begun, so that only the stream can report the error
+            log.exception("a stream ended early")
             yield _error("internal", unexpected_error_message())
 
 
-def _framed(body: bytes) -> Events:
+def _as_event(body: bytes) -> Events:
     return body if isinstance(body, Events) else event(body)
 
 
-def _error(cause: Cause, words: str) -> Events:
+def _error(cause: Cause, message: str) -> Events:
     request_context().cause = cause
-    return event(ErrorBody(error=words, cause=cause).model_dump_json().encode(), "error")
+    return event(ErrorBody(error=message, cause=cause).model_dump_json().encode(), "error")
 
 
 async def _last_body(request: Request, pending: PendingRequest) -> Response:
@@ -111,32 +112,32 @@ async def _last_body(request: Request, pending: PendingRequest) -> Response:
     body = await _unless_disconnected(request, last())
     if body is None:
         return Response(status_code=499)
-    if len(body) <= PIECE:
+    if len(body) <= CHUNK_BYTES:
         return Response(body, media_type="application/json")
     headers = {"Content-Length": str(len(body))}
-    return StreamingResponse(_pieces(body), media_type="application/json", headers=headers)
+    return StreamingResponse(_chunks(body), media_type="application/json", headers=headers)
 
 
-async def _pieces(body: bytes) -> AsyncGenerator[bytes, None]:
-    """Each is copied on its way out, and the next is when there is room for it."""
-    for first in range(0, len(body), PIECE):
-        yield body[first : first + PIECE]
+async def _chunks(body: bytes) -> AsyncGenerator[bytes, None]:
+    """Parts of the body. The server copies one part at a time, when the connection has room for it."""
+    for first in range(0, len(body), CHUNK_BYTES):
+        yield body[first : first + CHUNK_BYTES]
 
 
-async def _unless_disconnected(request: Request, coming: Any) -> Any:
-    """What `coming` gives; None, and `coming` cancelled, where the client closes the connection first."""
+async def _unless_disconnected(request: Request, awaitable: Any) -> Any:
+    """The result of `awaitable`; None where the client disconnects first, and then `awaitable` is cancelled."""
 
-    async def closed() -> None:
+    async def disconnected() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    answer = asyncio.ensure_future(coming)
-    end = asyncio.create_task(closed())
+    result = asyncio.ensure_future(awaitable)
+    disconnect = asyncio.create_task(disconnected())
     try:
-        await asyncio.wait((answer, end), return_when=asyncio.FIRST_COMPLETED)
-        return answer.result() if answer.done() else None
+        await asyncio.wait((result, disconnect), return_when=asyncio.FIRST_COMPLETED)
+        return result.result() if result.done() else None
     finally:
-        answer.cancel()
-        end.cancel()
-        # what is still running could not be closed
-        await asyncio.gather(answer, end, return_exceptions=True)
+        result.cancel()
+        disconnect.cancel()
+        # a generator that still runs cannot be closed
+        await asyncio.gather(result, disconnect, return_exceptions=True)

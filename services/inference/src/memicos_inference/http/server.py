@@ -1,4 +1,4 @@
-"""An orderly shutdown: every waiting request is answered, and no client is waited for longer than a few seconds."""
+"""An orderly shutdown: every waiting request gets a response, and no client delays the exit for long."""
 
 import asyncio
 import socket

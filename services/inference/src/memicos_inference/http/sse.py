@@ -2,10 +2,10 @@
 
 
 class Events(bytes):
-    """Events as they are sent. Where a reader is slow they are joined, while other bodies replace one another."""
+    """Encoded events. Unsent `Events` are appended to each other; any other unsent body is replaced by the next."""
 
 
 def event(data: bytes, name: str | None = None) -> Events:
-    """One event. `data` is JSON, which has no line breaks."""
+    """Encode one event. `data` is JSON without line breaks."""
     head = f"event: {name}\n".encode() if name else b""
     return Events(head + b"data: " + data + b"\n\n")

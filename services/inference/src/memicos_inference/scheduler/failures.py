@@ -13,7 +13,7 @@ from memicos_inference.http.errors import Fault, Unavailable
 log = logging.getLogger(__name__)
 
 EXIT_STATUS = 70
-"""Of a process that ends because it cannot go on (EX_SOFTWARE)."""
+"""Exit status of a process that ends on an internal error (EX_SOFTWARE)."""
 
 
 def to_api_error(error: Exception) -> Exception:

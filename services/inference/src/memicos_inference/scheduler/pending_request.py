@@ -13,10 +13,14 @@ from memicos_inference.http.sse import Events
 
 
 class PendingRequest:
-    """A request that waits for its body. `client` identifies the sender, for fairness between clients.
+    """A request that waits for its body.
 
-    What is run in `context` is logged with the id of the request. `waits` until the model's thread has taken it up;
-    `cancelled` once nobody reads the answer any more.
+    Attributes:
+        client: id of the sender, for fairness between clients.
+        since: when the request was submitted (time.monotonic).
+        context: context variables; log lines of code that runs in it have the id of the request.
+        cancelled: whether the client has disconnected, or the request was evicted.
+        waits: whether the model's thread has not begun the request yet.
     """
 
     def __init__(self, client: str) -> None:
@@ -44,7 +48,7 @@ class PendingRequest:
             self._ended, self._error = ended, error
             self._changed.set()
 
-        with suppress(RuntimeError):  # the loop is closed: nobody reads it
+        with suppress(RuntimeError):  # the event loop is closed
             self._loop.call_soon_threadsafe(receive)
 
     def fail(self, error: BaseException) -> None:
@@ -52,7 +56,7 @@ class PendingRequest:
         self.give(None, ended=True, error=error)
 
     async def bodies(self) -> AsyncGenerator[bytes, None]:
-        """The newest body, or all events since the last ones, as they come. Leaving the loop cancels the request."""
+        """Yield the newest body, or all new events, until the request ends. Closing the generator cancels it."""
         try:
             while True:
                 await self._changed.wait()

@@ -60,7 +60,7 @@ class Scheduler:
         """In the order of arrival; includes some that wait no longer."""
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
-        # the rest belongs to that thread
+        # the model's thread alone uses the following
         self._loader = SourceLoader(self._notify)
         self._sources = SourceQueue(self._loader)
         self._captures = CaptureQueue(metrics, settings, self._loader)
@@ -90,7 +90,7 @@ class Scheduler:
         self.check_ready()
         pending = PendingRequest(client)
         with self._wake:
-            self._unanswered = [one for one in self._unanswered if one.waits and not one.cancelled]
+            self._unanswered = [other for other in self._unanswered if other.waits and not other.cancelled]
             if len(self._unanswered) >= self._settings.max_waiting:
                 self._make_room(client)
             self._unanswered.append(pending)

@@ -22,6 +22,11 @@ class SelftestCheck(ApiModel):
     words: str = Field(description="What was compared, or why nothing was.")
     source: str | None = Field(description="Id of the source that was checked; null: the model.")
     endpoints: list[str] = Field(description="Prefixes of the endpoint paths that depend on this check.")
+    measured_at: str | None = Field(
+        None,
+        description="Time (ISO 8601, UTC) at which an earlier start with the same weights, code, libraries and "
+        "hardware measured it; null: this start did.",
+    )
 
 
 class Selftest(ApiModel):

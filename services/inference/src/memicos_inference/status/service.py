@@ -1,4 +1,4 @@
-"""What this server is and how far it is."""
+"""Bodies of /health and /v1/capabilities."""
 
 from math import isfinite
 
@@ -63,6 +63,7 @@ def selftest(verification: Verification) -> Selftest:
                 words=check.detail,
                 source=check.source,
                 endpoints=list(affected_paths(check)),
+                measured_at=check.measured_at,
             )
             for check in verification.checks
         ],
@@ -95,7 +96,7 @@ def capabilities(loaded: LoadedModel, verification: Verification) -> bytes:
         for source in loaded.source_cache.infos()
     ]
     limits = Limits(
-        token_limit=loaded.most_tokens,
+        token_limit=loaded.max_prompt_tokens,
         context=model.max_context,
         max_completion_tokens=settings.max_completion_tokens,
         max_prompts=settings.max_prompts,
@@ -127,7 +128,8 @@ def capabilities(loaded: LoadedModel, verification: Verification) -> bytes:
         sae_sets=list(loaded.sae_sets),
         sources=sources,
         unavailable_sources=[
-            UnavailableSource(id=one, error=why) for one, why in loaded.source_cache.unavailable.items()
+            UnavailableSource(id=source_id, error=message)
+            for source_id, message in loaded.source_cache.unavailable.items()
         ],
         steer_methods=list(steering.METHODS),
         steer_hooks=list(hook_points.steerable_hooks(model)),

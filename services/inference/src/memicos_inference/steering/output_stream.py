@@ -1,4 +1,4 @@
-"""What a row of a generation says, brought up to date as it is written."""
+"""The output of one row of a generation, updated as tokens are generated."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ if TYPE_CHECKING:
 
 
 class OutputStream:
-    """`words`: the completion; of a chat without special tokens, which `raw` has. `logprobs`: one a token, if any.
+    """Text, token ids and log-probabilities of a row. `advance` takes time by the new tokens, not by all.
 
-    A step costs what is new, not what there is.
+    Attributes:
+        kind: STEERED or DEFAULT.
+        completion: the generated text; of a chat without special tokens.
+        raw: of a chat, the generated text with special tokens.
+        ids: generated token ids.
+        logprobs: one entry per token, where log-probabilities were requested.
+        finish_reason: None while the row is being generated.
     """
 
     def __init__(
-        self, model: LanguageModel, writing: Generation, row: int, kind: SteerType, prefix: Sequence[int], chat: bool
+        self, model: LanguageModel, generation: Generation, row: int, kind: SteerType, prefix: Sequence[int], chat: bool
     ) -> None:
         from memicos_engine.generation.incremental_detokenizer import IncrementalDetokenizer
 
@@ -30,44 +36,44 @@ class OutputStream:
         self.logprobs: list[TokenLogprob] = []
         self.finish_reason: FinishReason | None = None
         self._model = model
-        self._writing = writing
+        self._generation = generation
         self._row = row
         self._text = IncrementalDetokenizer(model, prefix)
         self._raw = IncrementalDetokenizer(model, prefix) if chat else None
 
     def advance(self) -> OutputDelta | None:
-        """Take what was written since; None where nothing was."""
+        """Take over the tokens that were generated since the last call. Returns them; None where there are none."""
         start = len(self.ids)
-        ids = self._writing.ids[self._row][start:]
+        ids = self._generation.ids[self._row][start:]
         if not ids:
             return None
         self.ids += ids
-        self.finish_reason = self._writing.finish_reasons[self._row]
-        logprobs = [self._logprob(one) for one in self._writing.logprobs[self._row][start:]]
+        self.finish_reason = self._generation.finish_reasons[self._row]
+        logprobs = [self._logprob(logprob) for logprob in self._generation.logprobs[self._row][start:]]
         self.logprobs += logprobs
         ended = self.finish_reason is not None
         raw: str | None = None
         if self._raw is None:
-            words = self._text.add(ids[:-1] if self.finish_reason == "eos" else ids, ended)
+            text = self._text.add(ids[:-1] if self.finish_reason == "eos" else ids, ended)
         else:
-            words = self._text.add(self._model.remove_special(ids), ended)
+            text = self._text.add(self._model.remove_special(ids), ended)
             raw = self._raw.add(ids, ended)
             self.raw += raw
-        self.completion += words
+        self.completion += text
         return OutputDelta.model_construct(
             type=self.kind,
-            completion=words,
-            raw=None if raw == words else raw,
+            completion=text,
+            raw=None if raw == text else raw,
             token_ids=ids,
             finished=self.finish_reason,
             logprobs=logprobs or None,
         )
 
-    def _logprob(self, found: Logprob) -> TokenLogprob:
-        tokens = [found.token, *(token for token, _ in found.top)]
+    def _logprob(self, logprob: Logprob) -> TokenLogprob:
+        tokens = [logprob.token, *(token for token, _ in logprob.top)]
         own, *others = self._model.token_strings(tokens)
         top = [
-            TopLogprob.model_construct(token=text, logprob=logprob)
-            for text, (_, logprob) in zip(others, found.top, strict=True)
+            TopLogprob.model_construct(token=text, logprob=value)
+            for text, (_, value) in zip(others, logprob.top, strict=True)
         ]
-        return TokenLogprob.model_construct(token=own, logprob=found.logprob, top_logprobs=top)
+        return TokenLogprob.model_construct(token=own, logprob=logprob.logprob, top_logprobs=top)

@@ -30,23 +30,23 @@ if TYPE_CHECKING:
     from memicos_engine.generation.steering import SteeringVector
     from memicos_engine.sources.source import Source
 
-Answer = CompletionResponse | ChatResponse
+SteerResponse = CompletionResponse | ChatResponse
 
 
 def completion(loaded: LoadedModel, body: CompletionRequest) -> SourceSteps[GenerationOutput]:
     from memicos_engine.generation.generation import Row
 
-    steers = yield from _steering_vectors(loaded, body)
+    vectors = yield from _steering_vectors(loaded, body)
     ids = loaded.ids(body.prompt, loaded.prepend_bos)
     bos = int(loaded.prepend_bos and loaded.model.bos_token_id is not None)
-    rows = [Row(ids, steers if kind == "STEERED" else ()) for kind in body.types]
+    rows = [Row(ids, vectors if kind == "STEERED" else ()) for kind in body.types]
     generation = _generation(loaded, body, rows)
     prompt = loaded.model.decode(ids[bos:])
     streams = [
         OutputStream(loaded.model, generation, row, kind, ids[bos:], chat=False) for row, kind in enumerate(body.types)
     ]
 
-    def answer() -> CompletionResponse:
+    def make_response() -> CompletionResponse:
         outputs = [
             CompletionOutput.model_construct(
                 type=stream.kind,
@@ -60,7 +60,7 @@ def completion(loaded: LoadedModel, body: CompletionRequest) -> SourceSteps[Gene
         ]
         return CompletionResponse.model_construct(outputs=outputs)
 
-    return GenerationOutput(generation, _renderer(body, generation, streams, answer))
+    return GenerationOutput(generation, _renderer(body, generation, streams, make_response))
 
 
 def chat(loaded: LoadedModel, body: ChatRequest) -> SourceSteps[GenerationOutput]:
@@ -68,19 +68,19 @@ def chat(loaded: LoadedModel, body: ChatRequest) -> SourceSteps[GenerationOutput
     from memicos_engine.model import chat_template
 
     if body.is_assistant_axis:
-        raise BadInput("is_assistant_axis is not offered by this server.")
-    steers = yield from _steering_vectors(loaded, body)
+        raise BadInput("is_assistant_axis is not supported by this server.")
+    vectors = yield from _steering_vectors(loaded, body)
     messages = [{"role": message.role, "content": message.content} for message in body.prompt]
     ids = chat_template.chat_token_ids(loaded.model, messages)
     loaded.check_length(ids)
     mask = None if body.steer_special_tokens else [not special for special in loaded.model.special_mask(ids)]
-    rows = [Row(ids, steers if kind == "STEERED" else (), mask) for kind in body.types]
+    rows = [Row(ids, vectors if kind == "STEERED" else (), mask) for kind in body.types]
     generation = _generation(loaded, body, rows)
     rendered = loaded.model.decode(ids)
     chat_input = ChatInput(chat_template=list(body.prompt), raw=rendered, token_ids=ids)
     streams = [OutputStream(loaded.model, generation, row, kind, ids, chat=True) for row, kind in enumerate(body.types)]
 
-    def answer() -> ChatResponse:
+    def make_response() -> ChatResponse:
         outputs = [
             ChatOutput.model_construct(
                 type=stream.kind,
@@ -95,7 +95,7 @@ def chat(loaded: LoadedModel, body: ChatRequest) -> SourceSteps[GenerationOutput
         ]
         return ChatResponse.model_construct(outputs=outputs, input=chat_input)
 
-    return GenerationOutput(generation, _renderer(body, generation, streams, answer, chat_input))
+    return GenerationOutput(generation, _renderer(body, generation, streams, make_response, chat_input))
 
 
 def _steering_vectors(loaded: LoadedModel, body: SteerSettings) -> SourceSteps[list[SteeringVector]]:
@@ -108,25 +108,25 @@ def _steering_vectors(loaded: LoadedModel, body: SteerSettings) -> SourceSteps[l
             "Invalid request data: exactly one of features or vectors must be provided "
             "(features: [] where only DEFAULT is wanted)."
         )
-    given: Sequence[object] = body.features if body.features is not None else body.vectors or []
-    if not given and "STEERED" in body.types:
+    directions: Sequence[object] = body.features if body.features is not None else body.vectors or []
+    if not directions and "STEERED" in body.types:
         raise BadInput("STEERED needs a feature or a vector to steer with; there is none.")
-    if len(given) > loaded.settings.max_steered:
-        raise BadInput(f"{len(given)} directions; at most {loaded.settings.max_steered} are steered at a time.")
-    steers: list[SteeringVector] = []
+    if len(directions) > loaded.settings.max_steered:
+        raise BadInput(f"{len(directions)} directions; at most {loaded.settings.max_steered} are steered at a time.")
+    vectors: list[SteeringVector] = []
     for feature in body.features or []:
         loaded.check_model(feature.model)
         if feature.steering_vector is not None:
             raise BadInput(
-                "features: steering_vector is not taken, the source's decoder row is the direction; "
-                "send own directions as vectors."
+                "features: steering_vector is not supported: the source's decoder row is the direction; "
+                "send other directions as `vectors`."
             )
-        # one source at a time: the direction is copied, so that sources need not be in memory together
-        steers.append((yield SourceCall(feature.source, _direction(feature, body))))
-    for vector in body.vectors or []:
-        strength = vector.strength * body.strength_multiplier
-        steers.append(SteeringVector(vector.hook, vector.steering_vector, strength, body.steer_method))
-    return [steer.normalized() for steer in steers] if body.normalize_steering else steers
+        # one source at a time: the vector is copied, so that the sources need not be in memory together
+        vectors.append((yield SourceCall(feature.source, _direction(feature, body))))
+    for direction in body.vectors or []:
+        strength = direction.strength * body.strength_multiplier
+        vectors.append(SteeringVector(direction.hook, direction.steering_vector, strength, body.steer_method))
+    return [vector.normalized() for vector in vectors] if body.normalize_steering else vectors
 
 
 def _direction(feature: SteerFeature, body: SteerSettings) -> Callable[[Source], SteeringVector]:
@@ -167,10 +167,10 @@ def _renderer(
     body: SteerSettings,
     generation: Generation,
     streams: Sequence[OutputStream],
-    answer: Callable[[], Answer],
+    make_response: Callable[[], SteerResponse],
     chat_input: ChatInput | None = None,
 ) -> Callable[[], bytes | None]:
-    """`GenerationOutput.render` for the request: the answer, or with `stream` what is sent while it is generated."""
+    """`GenerationOutput.render` for the request: the response, or with `stream` the events so far."""
 
     def render() -> bytes | None:
         nonlocal chat_input
@@ -178,14 +178,14 @@ def _renderer(
             return None
         deltas = [delta for stream in streams if (delta := stream.advance()) is not None]
         if not body.stream_deltas:
-            return _json(answer())
-        # a chat's prompt goes with the first delta only
+            return _json(make_response())
+        # only the first delta has the prompt of a chat
         events = event(_json(SteerDelta.model_construct(outputs=deltas, input=chat_input)), DELTA)
         chat_input = None
-        return Events(events + event(_json(answer()))) if generation.done else events
+        return Events(events + event(_json(make_response()))) if generation.done else events
 
     return render
 
 
-def _json(answer: Answer | SteerDelta) -> bytes:
-    return answer.model_dump_json(exclude_none=True).encode()
+def _json(body: SteerResponse | SteerDelta) -> bytes:
+    return body.model_dump_json(exclude_none=True).encode()

@@ -1,4 +1,4 @@
-"""Tokenising."""
+"""Tokenization of a text. Runs in the model's thread and returns the response body."""
 
 from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.tokenization.schemas import TokenizeRequest, TokenizeResponse
@@ -6,14 +6,14 @@ from memicos_inference.tokenization.schemas import TokenizeRequest, TokenizeResp
 
 def tokenize(loaded: LoadedModel, body: TokenizeRequest) -> bytes:
     loaded.check_model(body.model)
-    asked = loaded.prepend_bos if body.prepend_bos is None else body.prepend_bos
-    prepend = asked and loaded.model.bos_token_id is not None
+    prepend_bos = loaded.prepend_bos if body.prepend_bos is None else body.prepend_bos
+    prepend = prepend_bos and loaded.model.bos_token_id is not None
     ids = loaded.model.token_ids(body.text, prepend)
     loaded.check_length(ids)
-    answer = TokenizeResponse(
+    response = TokenizeResponse(
         tokens=ids,
         token_strings=loaded.model.token_strings(ids),
         tokens_is_special=loaded.model.special_mask(ids),
         prepend_bos=prepend,
     )
-    return answer.model_dump_json().encode()
+    return response.model_dump_json().encode()

@@ -1,4 +1,4 @@
-"""Vectors of features, and the features nearest to a vector. The steps return the body."""
+"""Vectors of features, and the features most similar to a vector. Runs in the model's thread."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def similar_features(loaded: LoadedModel, body: CossimRequest) -> SourceSteps[by
     loaded.check_model(body.model)
     limit = loaded.settings.max_num_results
     if body.num_results > limit:
-        raise BadInput(f"num_results is {body.num_results}; at most {limit} are given (INFERENCE_MAX_NUM_RESULTS).")
+        raise BadInput(f"num_results is {body.num_results}; at most {limit} are returned (INFERENCE_MAX_NUM_RESULTS).")
     direction = yield from _direction(loaded, body)
     similar = yield SourceCall(body.source, partial(most_similar, direction=direction, limit=body.num_results))
     feature = body.feature

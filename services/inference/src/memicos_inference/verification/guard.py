@@ -1,4 +1,4 @@
-"""The dependency of every route whose answers depend on the self-test."""
+"""FastAPI dependency of the routes whose responses depend on the self-test."""
 
 from fastapi import Request
 
@@ -6,6 +6,6 @@ from memicos_inference.verification.state import Verification
 
 
 async def require_verified(request: Request) -> None:
-    """Raises Unavailable where a check failed that the endpoint depends on. Async: it needs no thread."""
+    """Raises Unavailable where a check failed that the endpoint depends on. Async: it needs no worker thread."""
     verification: Verification = request.app.state.verification
     verification.require_path(request.url.path)

@@ -1,18 +1,22 @@
-"""Results of the self-test, and the requests that are refused because of them.
+"""Results of the self-test, and refusal of requests that depend on a failed check.
 
-The model's thread writes them, requests read them.
+The model's thread writes the results; handlers of requests read them.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from memicos_engine.model.hub import ProgressCallback
 
+import memicos_inference
 from memicos_inference.http.errors import Unavailable
 from memicos_inference.settings import Settings
 from memicos_inference.verification.table import describe_check
@@ -20,6 +24,7 @@ from memicos_inference.verification.table import describe_check
 if TYPE_CHECKING:  # imports torch
     from memicos_engine.selftest.checks import CheckLimits, CheckResult
     from memicos_engine.selftest.reconstruction_record import ReconstructionRecord
+    from memicos_engine.selftest.result_cache import ResultCache
     from memicos_engine.sources.source import Source
 
     from memicos_inference.loaded_model import LoadedModel
@@ -30,11 +35,11 @@ State = Literal["waiting", "off", "passed", "failed"]
 ENDPOINTS = {"activation": "/v1/activation", "generation": "/v1/steer"}
 """Path prefixes by the capability of the engine that they need."""
 PROGRESS_FRACTION = 0.95
-"""Share of the loading that is done when the self-test begins."""
+"""Fraction of the loading that is done when the self-test begins."""
 
 
 class Verification:
-    """`state` is "waiting" until the short self-test is over, "off" where none is run."""
+    """Checks of the model and its sources. `state` is "waiting" until the short self-test ends, "off" if none runs."""
 
     def __init__(self, settings: Settings) -> None:
         self.state: State = "waiting" if settings.selftest_seconds else "off"
@@ -43,22 +48,35 @@ class Verification:
         self.checks: tuple[CheckResult, ...] = ()
         """In the order in which they were done. Replaced as a whole, so that readers need no lock."""
         self._settings = settings
+        self.storing: threading.Thread | None = None
+        """Stores the results for the next start."""
 
     def run_short(self, loaded: LoadedModel, report: ProgressCallback) -> None:
         """The checks of the model at the start. Sources are checked when they are first used."""
         from memicos_engine.selftest import runner
+        from memicos_engine.selftest.result_cache import ResultCache
 
         if self.state == "off":
             log.warning("no self-test is run: INFERENCE_SELFTEST_SECONDS is 0")
             return
         report("checking the numbers", PROGRESS_FRACTION)
-        self._run(loaded, runner.short_limits(self._settings.selftest_seconds, self._settings.selftest_bytes))
+        limits = runner.short_limits(self._settings.selftest_seconds, self._settings.selftest_bytes)
+        hook_names = [info.hook_name for info in loaded.source_cache.infos()]
+        results = ResultCache(
+            self._settings.selftest_results, loaded.model, hook_names, limits, [Path(memicos_inference.__file__).parent]
+        )
+        began = time.monotonic()
+        self._run(loaded, limits, remembered=self._remembered(loaded, results, limits))
+        self.seconds = time.monotonic() - began
+        self._remember(results)
         if self.failed and self.allowed:
             log.warning("requests that depend on a failed check are answered: ALLOW_UNVERIFIED is set")
-        log.info("self-test %s after %.1f s", self.state, self.seconds)
+        remembered = sum(check.measured_at is not None for check in self.checks)
+        note = f", {remembered} of {len(self.checks)} checks remembered" if remembered else ""
+        log.info("self-test %s after %.1f s%s", self.state, self.seconds, note)
 
     def run_full(self, loaded: LoadedModel, show: Callable[[CheckResult], None]) -> None:
-        """Every check of the model and of all sources; `show` gets each result as soon as it is there."""
+        """Run every check of the model and of all sources; `show` is called with each result."""
         from memicos_engine.selftest import runner
 
         self._run(loaded, runner.FULL_LIMITS, show)
@@ -101,16 +119,61 @@ class Verification:
             raise Unavailable(
                 "unverified",
                 f"The self-test found wrong numbers, so this is not answered: {'; '.join(map(describe_check, failed))}."
-                " ALLOW_UNVERIFIED=1 has it answered all the same.",
+                " Set ALLOW_UNVERIFIED=1 to answer all the same.",
                 60,
             )
 
-    def _run(self, loaded: LoadedModel, limits: CheckLimits, show: Callable[[CheckResult], None] | None = None) -> None:
+    def _remembered(self, loaded: LoadedModel, results: ResultCache, limits: CheckLimits) -> dict[str, CheckResult]:
+        """Results of an earlier start that are valid, if the cheap part of the checks confirms them now."""
+        from memicos_engine.selftest import runner
+
+        remembered = results.load()
+        if not remembered:
+            return {}
+        doubtful = [check for check in runner.check_model_quickly(loaded.model, limits) if check.passed is False]
+        if doubtful:
+            log.warning("the remembered self-test is not used: %s", "; ".join(map(describe_check, doubtful)))
+            self._forget(results)
+            return {}
+        return remembered
+
+    def _forget(self, results: ResultCache) -> None:
+        try:
+            results.forget()
+        except OSError as error:
+            log.warning("the remembered self-test cannot be deleted: %s", error)
+
+    def _remember(self, results: ResultCache) -> None:
+        """Store what passed, in a thread: weights that are new are hashed. A failed self-test is not remembered."""
+        if self.failed:
+            self._forget(results)
+            return
+        new = any(check.passed and check.measured_at is None for check in self.checks)
+        if not new:
+            return
+        checks = self.checks
+
+        def store() -> None:
+            try:
+                results.store(checks)
+            except OSError as error:
+                log.warning("the self-test is not remembered: %s", error)
+
+        self.storing = threading.Thread(target=store, name="selftest results", daemon=True)
+        self.storing.start()
+
+    def _run(
+        self,
+        loaded: LoadedModel,
+        limits: CheckLimits,
+        show: Callable[[CheckResult], None] | None = None,
+        remembered: Mapping[str, CheckResult] = MappingProxyType({}),
+    ) -> None:
         from memicos_engine.selftest import runner
 
         began = time.monotonic()
         hook_names = [info.hook_name for info in loaded.source_cache.infos()]
-        for check in runner.check_model(loaded.model, hook_names, limits):
+        for check in runner.check_model(loaded.model, hook_names, limits, remembered):
             self._add(check)
             if show:
                 show(check)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:  # imports torch
     from memicos_engine.selftest.checks import CheckResult
 
 HEADING = f"{'':<7}{'check':<26}{'measured':>9}{'at most':>9}  what was compared"
-"""Of the table that `table_line` makes."""
+"""Heading of the table whose lines `table_line` makes."""
 
 
 def table_line(check: CheckResult) -> str:

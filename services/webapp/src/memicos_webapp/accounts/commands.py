@@ -1,10 +1,10 @@
-"""`memicos owner-link` and `memicos api-key`: make what proves to be the owner."""
+"""`memicos owner-link` and `memicos api-key`: make credentials of the owner."""
 
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
@@ -15,8 +15,6 @@ from memicos_webapp.database.command_line import run_with_database
 from memicos_webapp.database.engine import Database
 from memicos_webapp.settings import Settings
 
-Result = TypeVar("Result")
-
 
 class ScopeOption(StrEnum):
     """Scopes of an API key (`accounts.rows.Scope`) as choices of an option."""
@@ -24,15 +22,6 @@ class ScopeOption(StrEnum):
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
-
-
-def _run(program: str, action: Callable[[Database, Settings], Awaitable[Result]]) -> Result:
-    def refuse_read_only(database: Database, settings: Settings) -> Awaitable[Result]:
-        if settings.read_only:
-            sys.exit(f"{program}: MEMICOS_READ_ONLY is set: nothing is written. Run it without.")
-        return action(database, settings)
-
-    return run_with_database(program, refuse_read_only)
 
 
 def owner_link() -> None:
@@ -45,7 +34,7 @@ def owner_link() -> None:
     async def create(database: Database, settings: Settings) -> str:
         return await service.create_link(database, settings, OWNER_ID)
 
-    sys.stdout.write(_run("owner-link", create) + "\n")
+    sys.stdout.write(run_with_database("owner-link", create) + "\n")
 
 
 def create_api_key(
@@ -69,7 +58,7 @@ def create_api_key(
     async def create(database: Database, _: Settings) -> tuple[int, str]:
         return await service.create_api_key(database, OWNER_ID, name, [each.value for each in scope], expires_days)
 
-    key_id, key = _run("api-key create", create)
+    key_id, key = run_with_database("api-key create", create)
     sys.stderr.write(f"API key {key_id}; it cannot be shown again:\n")
     sys.stdout.write(key + "\n")
 
@@ -80,7 +69,7 @@ def list_api_keys() -> None:
     async def rows(database: Database, _: Settings) -> Sequence[ApiKeyRow]:
         return await service.list_api_keys(database, OWNER_ID)
 
-    keys = _run("api-key list", rows)
+    keys = run_with_database("api-key list", rows)
     table = [("id", "name", "scopes", "state", "created", "expires", "last used")]
     table += [
         (
@@ -106,7 +95,7 @@ def revoke_api_key(key_id: Annotated[int, typer.Argument(min=1, max=2**31 - 1, h
     async def revoke(database: Database, _: Settings) -> None:
         await service.revoke_api_key(database, OWNER_ID, key_id)
 
-    _run("api-key revoke", revoke)
+    run_with_database("api-key revoke", revoke)
     sys.stdout.write(f"API key {key_id} is revoked\n")
 
 

@@ -1,4 +1,4 @@
-"""Checks of what a request sends as proof of an account: a session cookie or an API key."""
+"""Checks of the credentials in a request: a session cookie or an API key."""
 
 from datetime import UTC, datetime
 
@@ -29,10 +29,10 @@ def viewer(credential: Credential) -> Viewer:
 async def find_session(database: Database, token: str) -> Credential | None:
     """The session of a cookie; None where it has expired, is revoked or unknown: the browser is signed out."""
     async with database.snapshot() as session:
-        found = await repository.find_session(session, token_hash(token))
-    if found is not None:
-        await _note_use(database, AccountSession, found)
-    return found
+        credential = await repository.find_session(session, token_hash(token))
+    if credential is not None:
+        await _note_use(database, AccountSession, credential)
+    return credential
 
 
 async def find_api_key(database: Database, key: str) -> Credential:
@@ -42,18 +42,18 @@ async def find_api_key(database: Database, key: str) -> Credential:
         Unauthenticated: it has expired, is revoked or unknown.
     """
     async with database.snapshot() as session:
-        found = await repository.find_api_key(session, token_hash(key))
-    if found is None:
+        credential = await repository.find_api_key(session, token_hash(key))
+    if credential is None:
         raise Unauthenticated(
             "The API key in X-Api-Key is unknown, expired or revoked. `memicos api-key list` lists the keys, "
             "`memicos api-key create` makes one."
         )
-    await _note_use(database, ApiKey, found)
-    return found
+    await _note_use(database, ApiKey, credential)
+    return credential
 
 
-async def _note_use(database: Database, table: repository.Token, found: Credential) -> None:
-    last = found.last_used_at
+async def _note_use(database: Database, table: repository.Token, credential: Credential) -> None:
+    last = credential.last_used_at
     if last is None or (datetime.now(UTC) - last).total_seconds() > LAST_USED_SECONDS:
         async with database.transaction() as session:
-            await repository.set_last_used(session, table, found.id)
+            await repository.set_last_used(session, table, credential.id)

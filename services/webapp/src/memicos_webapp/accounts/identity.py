@@ -11,10 +11,10 @@ from memicos_webapp.catalog.visibility import NOBODY, Viewer
 from memicos_webapp.settings import Settings
 
 OWNER_ID = 1
-"""Account that the first migration makes."""
+"""Id of the account that the first migration makes."""
 
 LOCAL_OWNER = Viewer(OWNER_ID, frozenset({"admin"}))
-"""Whoever reaches a server that is bound to loopback owns it."""
+"""The viewer of requests to a server that is bound to loopback: its owner."""
 
 KEY_HEADER = "X-Api-Key"
 
@@ -49,7 +49,7 @@ LOCAL = Identity(LOCAL_OWNER, "local", frozenset({"admin"}))
 
 
 def identity_by_address(request: Request) -> Identity:
-    """The local owner where the server is bound to loopback and the request comes from this machine; else nobody."""
+    """The local owner where the server is bound to loopback and the request comes from this machine; else anonymous."""
     settings: Settings = request.app.state.settings
     # a reverse proxy on this machine names its client in X-Forwarded-For, which uvicorn puts here
     if settings.local_owner_active and request.client and is_loopback(request.client.host):

@@ -1,4 +1,4 @@
-"""Tables of accounts, and of what proves to be one: one-time links, browser sessions, API keys.
+"""Tables of accounts and of their credentials: one-time links, browser sessions, API keys.
 
 A token is random, and only its SHA-256 is stored: a reader of the database cannot use it.
 """
@@ -13,7 +13,7 @@ from memicos_webapp.database.base import Base
 
 
 class Account(Base):
-    """A person who may own and write things. There is one, the owner of the server, with id 1."""
+    """A user who may own and write entries. There is one, the owner of the server, with id 1."""
 
     __tablename__ = "account"
 

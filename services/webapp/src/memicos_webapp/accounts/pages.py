@@ -7,10 +7,11 @@ from fastapi.responses import RedirectResponse
 
 from memicos_webapp.accounts import service
 from memicos_webapp.accounts.identity import READ_ONLY, Identity
+from memicos_webapp.accounts.view import browser_name
 from memicos_webapp.accounts.viewer import SESSION_COOKIE, IdentityDep
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.errors import Refused
-from memicos_webapp.security.authorisation import WriteAccess
+from memicos_webapp.security.authorisation import WriteAccess, require_write
 from memicos_webapp.settings import Settings
 from memicos_webapp.templating import render
 
@@ -42,12 +43,19 @@ def _session_account(identity: Identity) -> int:
 async def account_page(request: Request, database: DatabaseDep, identity: IdentityDep) -> Response:
     account_id = identity.viewer.account_id
     detail = await service.account_detail(database, account_id) if account_id is not None else None
-    return render(request, "accounts/account.html", headers=NO_STORE, detail=detail, identity=identity)
+    return render(
+        request,
+        "accounts/account.html",
+        headers=NO_STORE,
+        detail=detail,
+        identity=identity,
+        browser_name=browser_name,
+    )
 
 
 @router.get(service.SIGN_IN_PATH)
 async def sign_in_page(request: Request) -> Response:
-    """A form that a script fills from the address. Whatever fetches the address ahead of a person uses no link up."""
+    """A form that a script fills from the address, so that a prefetch of the address does not use the link up."""
     return render(request, "accounts/sign_in.html", headers=NO_STORE)
 
 
@@ -73,8 +81,10 @@ async def sign_in(
 
 
 @router.post("/account/sign-out")
-async def sign_out(request: Request, _: WriteAccess, database: DatabaseDep, identity: IdentityDep) -> Response:
+async def sign_out(request: Request, database: DatabaseDep, identity: IdentityDep) -> Response:
+    """End the session. Without a valid one, for example after it expired, only delete the cookie."""
     if identity.session_id is not None:
+        await require_write(request, identity)
         await service.revoke_session(database, _session_account(identity), identity.session_id)
     response = _account_page()
     response.delete_cookie(SESSION_COOKIE, path=request.scope.get("root_path") or "/", httponly=True, samesite="lax")

@@ -116,7 +116,7 @@ async def list_api_keys(database: Database, account_id: int) -> Sequence[ApiKeyR
 
 
 async def revoke_api_key(database: Database, account_id: int, key_id: int) -> None:
-    """Make an API key invalid, for ever.
+    """Make an API key invalid, permanently.
 
     Raises:
         NotFound: the account has no such key that is not revoked.

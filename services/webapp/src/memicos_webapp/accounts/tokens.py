@@ -6,7 +6,7 @@ import secrets
 TOKEN_BYTES = 32
 """Random bytes of a token: too many to guess, so a fast hash without a salt is enough."""
 KEY_PREFIX = "memicos_"
-"""Start of every API key: it tells a key of memicos from one of another system, and scanners for secrets find it."""
+"""Prefix of every API key: it distinguishes them from keys of other systems, and secret scanners recognise it."""
 
 
 def new_token(prefix: str = "") -> str:

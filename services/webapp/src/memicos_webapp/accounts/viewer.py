@@ -1,4 +1,4 @@
-"""Who sends a request: the local owner on loopback; beyond it the account of a session or an API key, or nobody."""
+"""The identity of a request: the local owner on loopback; else the account of a session or API key, or anonymous."""
 
 from typing import Annotated
 
@@ -26,8 +26,8 @@ async def current_identity(request: Request) -> Identity:
         key = request.headers.get(KEY_HEADER)
         token = request.cookies.get(SESSION_COOKIE)
         if key and credentials.is_api_key(key):
-            found = await credentials.find_api_key(request.app.state.database, key)
-            identity = Identity(credentials.viewer(found), "api_key", found.scopes)
+            credential = await credentials.find_api_key(request.app.state.database, key)
+            identity = Identity(credentials.viewer(credential), "api_key", credential.scopes)
         elif token and (session := await credentials.find_session(request.app.state.database, token)):
             identity = Identity(credentials.viewer(session), "session", session.scopes, session.id)
     request.state.identity = identity

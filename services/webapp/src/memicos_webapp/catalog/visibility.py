@@ -1,10 +1,10 @@
-"""Who may read what: the only place that decides which sources, and which load of each, a viewer reads.
+"""Rules of visibility: the only module that decides which sources, and which load of each, a viewer may read.
 
 Models, releases, source sets and sources each have a visibility and an owner:
 
-public    everyone reads it; it is in listings and searches
-unlisted  whoever has its address reads it; no listing and no search has it, except those of its owner
-private   its owner reads it
+public    everyone can read it; it is in listings and searches
+unlisted  everyone who has its address can read it; only its owner sees it in listings and searches
+private   only its owner can read it
 
 A source is as visible as the narrowest of its model, its release, its source set and itself. A source without an owner
 has the owner of its source set, a source set without one that of its release. Viewers with the role `admin` read all.
@@ -34,7 +34,7 @@ STATEMENTS = 256
 
 @dataclass(frozen=True)
 class Viewer:
-    """An account, or nobody (`account_id` is None), with its roles."""
+    """An account with its roles; `account_id` is None for a visitor without an account."""
 
     account_id: int | None = None
     roles: frozenset[Role] = frozenset()
@@ -124,9 +124,9 @@ def listed_sources(viewer: Viewer, named: Level | None = None) -> Select:
     """Sources that a listing, a search or a choice shows to `viewer`, each with the fields of `SourceInfo`.
 
     Args:
-        viewer: who reads.
-        named: what the request names by its id. An unlisted model's own page lists its sources, as whoever has the
-            address may read it; other pages do not.
+        viewer: the account that reads.
+        named: what the request names by its id. The page of an unlisted model lists its sources, as everyone
+            with its address may read it; other pages do not.
     """
     statement = (
         select(*_COLUMNS)

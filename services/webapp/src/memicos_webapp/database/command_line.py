@@ -11,7 +11,7 @@ from memicos_webapp.database.embedded import DatabaseError, embedded
 from memicos_webapp.database.engine import Database
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.errors import Fault
-from memicos_webapp.settings import Settings, read
+from memicos_webapp.settings import Settings, read_for_writing
 
 Result = TypeVar("Result")
 
@@ -19,11 +19,11 @@ Result = TypeVar("Result")
 def run_with_database(program: str, action: Callable[[Database, Settings], Awaitable[Result]]) -> Result:
     """Migrate the database that the settings name and run `action` on it.
 
-    Ends the program with one line on standard error where a setting is invalid, the database cannot be used, or
-    `action` refuses its input.
+    Ends the program with one line on standard error where a setting is invalid or says read-only, the database cannot
+    be used, or `action` refuses its input.
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    settings = read(program)
+    settings = read_for_writing(program)
     url = settings.database_url
 
     async def run(url: str) -> Result:

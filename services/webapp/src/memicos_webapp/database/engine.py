@@ -33,6 +33,11 @@ def driver_url(url: str) -> str:
     return parsed.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
 
 
+def shown_url(url: str) -> str:
+    """A database's URL without its password."""
+    return make_url(url).set(password=None).render_as_string()
+
+
 class Database:
     """The connection pool, and the two kinds of transaction."""
 
@@ -56,7 +61,9 @@ class Database:
             },
         )
         reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self._write = async_sessionmaker(self.engine, expire_on_commit=False)
+        # a read-only server fails at a write that a route forgets to refuse, also with a role that may write
+        writing = self.engine.execution_options(postgresql_readonly=True) if settings.read_only else self.engine
+        self._write = async_sessionmaker(writing, expire_on_commit=False)
         self._read = async_sessionmaker(reading, expire_on_commit=False)
 
     @asynccontextmanager

@@ -1,5 +1,7 @@
 """Alembic migrations, run by the first process that starts."""
 
+import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from alembic import command
@@ -9,12 +11,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from memicos_webapp.database.connection_errors import describe
 from memicos_webapp.database.embedded import DatabaseError
 from memicos_webapp.database.engine import driver_url
+
+log = logging.getLogger(__name__)
 
 LOCK = 0x6D656D69
 """Key of the advisory lock ("memi" in ASCII): one process migrates, the others wait."""
@@ -26,20 +30,41 @@ def config() -> Config:
     return settings
 
 
+def check_revision_known(revision: str, name: str) -> None:
+    """
+    Raises:
+        DatabaseError: `name`, the database or a backup, has a revision that this memicos does not know.
+    """
+    scripts = ScriptDirectory.from_config(config())
+    if revision not in {script.revision for script in scripts.walk_revisions()}:
+        raise DatabaseError(
+            f"{name} was migrated by a newer memicos (revision {revision}, this one knows up to "
+            f"{scripts.get_current_head()}). Update memicos (git pull && make setup, or a newer image), or restore a "
+            "backup from before into another database (memicos db restore FILE)"
+        )
+
+
 def _upgrade(connection: Connection) -> None:
     scripts = ScriptDirectory.from_config(config())
     head = scripts.get_current_head()
     current = MigrationContext.configure(connection).get_current_revision()
     if current == head:
         return
-    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
-        raise DatabaseError(
-            f"the database was migrated by a newer memicos (revision {current}); "
-            "update memicos, or use another database"
-        )
+    if current is not None:
+        check_revision_known(current, "the database")
+    log.info("migrating the database from revision %s to %s", current or "none", head)
     settings = config()
     settings.attributes["connection"] = connection
     command.upgrade(settings, "head")
+
+
+async def prepare(url: str, read_only: bool) -> None:
+    """Make the database at `url` ready to be served: `migrate` it, or with `read_only` only check its revision.
+
+    Raises:
+        DatabaseError: it cannot be used, or is read-only and not of the newest revision.
+    """
+    await (_connected(url, _check_revision) if read_only else migrate(url))
 
 
 async def migrate(url: str) -> None:
@@ -48,23 +73,49 @@ async def migrate(url: str) -> None:
     Raises:
         DatabaseError: it cannot be reached, is too old, or was migrated by a newer memicos.
     """
+    await _connected(url, _migrate)
+
+
+async def _connected(url: str, action: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+    """Run `action` in a transaction.
+
+    Raises:
+        DatabaseError: the database cannot be reached, refuses a statement or is too old.
+    """
     engine = create_async_engine(driver_url(url), poolclass=NullPool)
     try:
-        await _migrate(engine)
+        async with engine.begin() as connection:
+            version = int((await connection.execute(text("SHOW server_version_num"))).scalar_one())
+            if version < 160000:
+                raise DatabaseError(f"PostgreSQL 16 or newer is needed; this is {version // 10000}")
+            await action(connection)
     except (OSError, DBAPIError) as error:
         raise DatabaseError(describe(error, url)) from error
     finally:
         await engine.dispose()
 
 
-async def _migrate(engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
-        # held to the end of the transaction
+async def _migrate(connection: AsyncConnection) -> None:
+    # held to the end of the transaction
+    if not await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": LOCK}):
+        log.info("another process migrates the database; waiting for it")
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
-        version = int((await connection.execute(text("SHOW server_version_num"))).scalar_one())
-        if version < 160000:
-            raise DatabaseError(f"PostgreSQL 16 or newer is needed; this is {version // 10000}")
-        await connection.run_sync(_upgrade)
+    await connection.run_sync(_upgrade)
+
+
+async def _check_revision(connection: AsyncConnection) -> None:
+    def current_revision(connection: Connection) -> str | None:
+        return MigrationContext.configure(connection).get_current_revision()
+
+    current = await connection.run_sync(current_revision)
+    head = ScriptDirectory.from_config(config()).get_current_head()
+    if current is not None:
+        check_revision_known(current, "the database")
+    if current != head:
+        raise DatabaseError(
+            f"the database is at revision {current or 'none'}, this memicos needs {head}, and a read-only server "
+            "(MEMICOS_READ_ONLY) migrates nothing. Run `memicos db migrate` with a role that may write"
+        )
 
 
 def differences(connection: Connection) -> list[str]:

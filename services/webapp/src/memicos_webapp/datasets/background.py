@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 async def clean_periodically(url: str, every_seconds: float, retired_seconds: float) -> None:
-    """Clean up every `every_seconds`, for ever; a failure is logged, and the next round tries again."""
+    """Clean up every `every_seconds` until cancelled; a failure is logged, and the next round tries again."""
     while True:
         await asyncio.sleep(every_seconds)
         try:
@@ -33,7 +33,7 @@ async def clean_periodically(url: str, every_seconds: float, retired_seconds: fl
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Run the clean-up while the application runs."""
     settings: Settings = app.state.settings
-    if not settings.cleanup_every_seconds:
+    if not settings.cleanup_every_seconds or settings.read_only:
         yield
         return
     cleaning = asyncio.create_task(

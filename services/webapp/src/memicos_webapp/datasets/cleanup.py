@@ -1,7 +1,7 @@
-"""Deletion of rows that no reader needs any more: of dead imports, of retired loads, and what only they used.
+"""Deletion of rows that no reader needs any more: loads of dead imports, retired loads, and rows that only they used.
 
 A staging or verified load is deleted only if its import is dead, which is known by the advisory lock that every import
-holds while it runs. So a clean-up never touches the rows of an import that is at work.
+holds while it runs. So a clean-up never deletes rows of a running import.
 """
 
 import logging
@@ -30,7 +30,7 @@ async def clean(connection: Connection, retired_seconds: float) -> Deleted:
 
     Then delete corpora without loads, and entries of the catalogue that only a dead import added.
     """
-    # rows are visible only after their import took its lock, so a lock that is missing now is gone for good
+    # rows are visible only after their import took its lock, so a lock that is missing now will not come back
     dead = await connection.fetch(
         """DELETE FROM load WHERE state IN ('staging', 'verified') AND NOT EXISTS (
              SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = $1 AND objid::bigint = import_id
@@ -61,7 +61,7 @@ async def clean(connection: Connection, retired_seconds: float) -> Deleted:
 async def _delete_unused_catalogue(connection: Connection) -> None:
     """Delete sources without loads and explanations, then sets, models and releases without sources.
 
-    Entries with an owner are kept: a person made them.
+    Entries with an owner are kept: a user made them.
     """
     await connection.execute(
         """DELETE FROM source WHERE owner_id IS NULL

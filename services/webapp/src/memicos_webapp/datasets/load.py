@@ -15,7 +15,7 @@ from memicos_webapp.database.embedded import DatabaseError, embedded
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.plan import MissingSources
 from memicos_webapp.datasets.service import ImportOptions, ImportReport, load
-from memicos_webapp.settings import read
+from memicos_webapp.settings import read_for_writing
 
 
 async def _load(folder: Path, url: str, options: ImportOptions) -> ImportReport:
@@ -35,7 +35,9 @@ def import_dataset(
         bool, typer.Option("--move-sources", help="move sources into this set that are shown in another set")
     ] = False,
 ) -> None:
-    """Import a dataset into the database that the settings name: all of it or nothing, and a second time is harmless.
+    """Import a dataset into the database that the settings name, completely or not at all.
+
+    Importing the same dataset again changes nothing.
 
     A dataset that lacks a source which its set shows is refused without --keep-missing or --retire-missing.
     docs/dataset.md describes the folder, docs/webapp.md the settings.
@@ -47,7 +49,7 @@ def import_dataset(
     )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    settings = read("import")
+    settings = read_for_writing("import")
     options = ImportOptions(missing, move_sources, settings.retired_load_seconds)
     url = settings.database_url
     try:
@@ -56,7 +58,7 @@ def import_dataset(
     except (DatasetError, DatabaseError) as error:
         sys.exit(f"import: {error}")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        sys.exit(f"import: the database refused it, pages show what they showed before: {error}")
+        sys.exit(f"import: the database refused it; pages still show the previous data: {error}")
     name = f"{report.manifest.model.id}/{report.manifest.source_set.id}"
     for note in report.notes:
         sys.stdout.write(f"{name}: {note}\n")

@@ -44,7 +44,9 @@ async def _transition(connection: Connection, load_ids: Collection[int], state: 
         [predecessor.value for predecessor in PREDECESSORS[state]],
     )
     if wrong := set(load_ids) - {row["id"] for row in rows}:
-        raise LoadStateError(f"loads {sorted(wrong)} cannot become {state.value}: they are gone or in another state")
+        raise LoadStateError(
+            f"loads {sorted(wrong)} cannot become {state.value}: they do not exist or are in another state"
+        )
 
 
 async def verify(connection: Connection, load_ids: Collection[int]) -> None:
@@ -55,8 +57,8 @@ async def verify(connection: Connection, load_ids: Collection[int]) -> None:
 async def flip(connection: Connection, load_ids: Mapping[int, int], retire: Sequence[int] = ()) -> None:
     """Show these loads (source id -> load id), and retire the sources `retire` without showing another load.
 
-    The only function that changes `source.current_load_id`. To be called in a transaction: readers see all of it at
-    once or nothing.
+    The only function that changes `source.current_load_id`. Call it in a transaction, so that readers
+    see the change of all sources at once.
     """
     source_ids = [*load_ids, *retire]
     # locked in the order of ids, so that two flips never wait for each other

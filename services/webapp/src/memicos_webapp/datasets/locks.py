@@ -1,4 +1,4 @@
-"""PostgreSQL's advisory locks of imports. A session's locks are released when it ends, however it ends."""
+"""PostgreSQL's advisory locks of imports. PostgreSQL releases a session's locks when the session ends."""
 
 from asyncpg import Connection
 
@@ -25,12 +25,12 @@ async def begin_import(connection: Connection, model_id: str, set_id: str) -> in
 
 
 async def lock_catalogue(connection: Connection) -> None:
-    """Wait for the right to change the catalogue; held until the transaction ends."""
+    """Wait for the lock on the catalogue; held until the transaction ends."""
     await connection.execute("SELECT pg_advisory_xact_lock($1)", CATALOGUE)
 
 
 async def try_lock_catalogue(connection: Connection) -> bool:
-    """Take the catalogue's lock until the transaction ends; whether it was free."""
+    """Take the lock on the catalogue if it is free; returns whether it was. Held until the transaction ends."""
     return bool(await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", CATALOGUE))
 
 
@@ -40,5 +40,5 @@ async def share_corpus(connection: Connection) -> None:
 
 
 async def try_lock_corpus(connection: Connection) -> bool:
-    """Whether no transaction is adding a corpus; if so none can until this one ends."""
+    """Returns True, and prevents others from adding a corpus until this transaction ends, if none is being added."""
     return bool(await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", CORPUS))

@@ -40,7 +40,7 @@ class CatalogueState:
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """Sources to retire, and what to tell the user."""
+    """Sources to retire, and messages for the user."""
 
     retire: list[ShownSource] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

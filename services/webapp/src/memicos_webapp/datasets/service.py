@@ -1,7 +1,7 @@
 """The steps of an import.
 
 1. Compare every file with the manifest's sha256, and decide about sources that are shown already (`plan`).
-2. Add loads in state `staging`, then copy and check texts and features under their ids. No reader looks at them.
+2. Add loads in state `staging`, then copy and check texts and features under their ids. Readers do not see them.
 3. Mark the loads as `verified`.
 4. In one transaction update the catalogue, replace the explanations that came with earlier loads, show the new loads
    and retire the old ones.
@@ -9,7 +9,7 @@
 
 Steps commit one by one. A dataset that is refused leaves `failed` loads with the reason; an import that is killed
 leaves staging loads, which the next clean-up recognises by the missing lock and deletes. Readers see what they saw
-before in both cases. Explanations that people wrote are kept.
+before in both cases. Explanations by users are kept.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import did. `loaded`: rows were copied; false where all sources showed this dataset already."""
+    """Result of an import. `loaded`: rows were copied; false where all sources showed this dataset already."""
 
     manifest: Manifest
     loaded: bool
@@ -60,7 +60,7 @@ class ImportReport:
 
 @dataclass(frozen=True)
 class _Import:
-    """An import at work: its dataset, number, options and connection."""
+    """A running import: its dataset, number, options and connection."""
 
     folder: Path
     manifest: Manifest
@@ -113,7 +113,7 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
 
 
 async def _retire_missing(run: _Import) -> list[str]:
-    """The sources show this dataset already: only sources that it lacks may change, if the options say so."""
+    """For a dataset that is shown already: retire the sources that it lacks, if the options say so."""
     if run.options.missing is MissingSources.REFUSE:
         return []
     async with run.connection.transaction():

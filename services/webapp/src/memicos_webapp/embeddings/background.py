@@ -1,7 +1,7 @@
 """Embeds explanations in the background of the server: at start, after an import, after a new explanation.
 
-An attempt that fails, with whatever error, is logged and repeated after a pause that doubles up to
-`MAX_PAUSE_SECONDS`; `BackgroundEmbedder.status` tells pages and `/health` about it.
+An attempt that fails, with any error, is logged and repeated after a pause that doubles up to
+`MAX_PAUSE_SECONDS`; `BackgroundEmbedder.status` reports it to pages and `/health`.
 """
 
 import asyncio
@@ -22,19 +22,24 @@ from memicos_webapp.database.engine import Database
 from memicos_webapp.embeddings import repository
 from memicos_webapp.embeddings.cost_limits import QueryCostLimiter
 from memicos_webapp.embeddings.repository import Coverage
-from memicos_webapp.embeddings.service import embed_missing
+from memicos_webapp.embeddings.service import Pause, embed_missing, no_pause
+from memicos_webapp.inference.hosts import Hosts
 from memicos_webapp.settings import Settings
 
 log = logging.getLogger(__name__)
 
 MAX_PAUSE_SECONDS = 600
+PAUSE_POLL_SECONDS = 0.5
 COVERAGE_SECONDS = {True: 15.0, False: 1.0}
 """How long counts of vectors are cached: when all are there, and when some are missing."""
 
 
 @dataclass(frozen=True)
 class EmbedderStatus:
-    """`disabled`: MEMICOS_EMBED_EVERY_SECONDS is 0. `failing`: the last attempts failed; `error` says why."""
+    """`disabled`: MEMICOS_EMBED_EVERY_SECONDS is 0, or the server is read-only.
+
+    `failing`: the last attempts failed; `error` says why.
+    """
 
     state: Literal["disabled", "idle", "embedding", "failing"]
     error: str | None = None
@@ -51,9 +56,12 @@ class EmbedderStatus:
 
 
 class BackgroundEmbedder:
-    """`every_seconds`: how often it looks for explanations without a vector; 0: never."""
+    """`every_seconds`: seconds between searches for missing vectors, 0 for none. `pause`: before each batch."""
 
-    def __init__(self, database: Database, embedders: EmbedderRegistry, every_seconds: float) -> None:
+    def __init__(
+        self, database: Database, embedders: EmbedderRegistry, every_seconds: float, pause: Pause = no_pause
+    ) -> None:
+        self._pause = pause
         self._database = database
         self._embedders = embedders
         self._every_seconds = every_seconds
@@ -97,7 +105,7 @@ class BackgroundEmbedder:
             self._embedding = True
             # an error is returned here, whatever its type: none may end this loop
             (outcome,) = await asyncio.gather(
-                embed_missing(self._database.url, self._embedders), return_exceptions=True
+                embed_missing(self._database.url, self._embedders, self._pause), return_exceptions=True
             )
             self._embedding = False
             pause = self._record(outcome)
@@ -128,6 +136,26 @@ class BackgroundEmbedder:
         return pause
 
 
+def pause_while_loading(hosts: Hosts, longest: float) -> Pause:
+    """Waits while an inference server loads its model, which needs the processors that embedding would take.
+
+    Args:
+        longest: Seconds of loading after which embedding continues beside it.
+    """
+    since: float | None = None
+
+    async def pause() -> None:
+        nonlocal since
+        while hosts.loading:
+            since = time.monotonic() if since is None else since
+            if time.monotonic() - since >= longest:
+                return
+            await asyncio.sleep(PAUSE_POLL_SECONDS)
+        since = None
+
+    return pause
+
+
 def embedder_config(settings: Settings) -> EmbedderConfig:
     return EmbedderConfig(
         preferred=settings.preferred_embedder,
@@ -144,10 +172,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Sets `embedders`, `query_cost_limiter` and `background_embedder` of `app.state`; the last runs until the end."""
     settings: Settings = app.state.settings
     embedders = open_registry(embedder_config(settings))
-    background = BackgroundEmbedder(app.state.database, embedders, settings.embed_every_seconds)
+    every_seconds = 0 if settings.read_only else settings.embed_every_seconds
+    pause = pause_while_loading(app.state.inference_hosts, settings.embed_wait_seconds)
+    background = BackgroundEmbedder(app.state.database, embedders, every_seconds, pause)
     app.state.embedders, app.state.background_embedder = embedders, background
     app.state.query_cost_limiter = QueryCostLimiter(settings)
-    task = asyncio.create_task(background.run()) if settings.embed_every_seconds else None
+    task = asyncio.create_task(background.run()) if every_seconds else None
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ from memicos_webapp.database.embedded import DatabaseError, embedded
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.embeddings.background import embedder_config
 from memicos_webapp.embeddings.service import embed_missing, switch_embedder
-from memicos_webapp.settings import Settings, read
+from memicos_webapp.settings import Settings, read_for_writing
 
 
 class EmbedderName(StrEnum):
@@ -45,7 +45,7 @@ def embed_explanations(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for logger in ("alembic", "httpx"):
         logging.getLogger(logger).setLevel(logging.WARNING)
-    settings = read("embed")
+    settings = read_for_writing("embed")
     if switch == EmbedderName.OPENAI and not settings.openai_api_key:
         sys.exit("embed: openai needs OPENAI_API_KEY")
     url = settings.database_url

@@ -5,7 +5,7 @@ is dropped, and built afterwards: inserting into an index takes several times as
 """
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -22,6 +22,14 @@ REBUILD_MINIMUM = 2000
 """The index is rebuilt after this many new vectors, if they are more than those that exist already."""
 
 
+Pause = Callable[[], Awaitable[None]]
+"""Awaited before each batch: returns when the next one may be embedded."""
+
+
+async def no_pause() -> None:
+    pass
+
+
 @asynccontextmanager
 async def _exclusive_connection(url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(url, server_settings={"application_name": "memicos-embed"})
@@ -32,11 +40,11 @@ async def _exclusive_connection(url: str) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
-async def embed_missing(url: str, embedders: EmbedderRegistry) -> int:
+async def embed_missing(url: str, embedders: EmbedderRegistry, pause: Pause = no_pause) -> int:
     """Embed explanations that have no vector of their source's active embedder; returns how many.
 
     Sources without an active embedder get the preferred one. Sources whose embedder is not configured here are left as
-    they are. Several processes may call this at once: they take turns.
+    they are. Several processes may call this at once: a lock lets one run at a time.
 
     Raises:
         EmbedderError: an embedder failed. Vectors of committed batches stay.
@@ -46,7 +54,7 @@ async def embed_missing(url: str, embedders: EmbedderRegistry) -> int:
         embedded = 0
         for embedder in embedders.by_key.values():
             sources = await repository.sources_of(connection, embedder.key)
-            embedded += await _embed_sources(connection, embedder, sources)
+            embedded += await _embed_sources(connection, embedder, sources, pause)
         return embedded
 
 
@@ -65,7 +73,9 @@ async def switch_embedder(url: str, embedders: EmbedderRegistry, key: str) -> in
         return embedded
 
 
-async def _embed_sources(connection: asyncpg.Connection, embedder: Embedder, sources: Sequence[int]) -> int:
+async def _embed_sources(
+    connection: asyncpg.Connection, embedder: Embedder, sources: Sequence[int], pause: Pause = no_pause
+) -> int:
     key, embedded, last_id = embedder.key, 0, 0
     missing, present = await repository.counts(connection, key, sources)
     rebuild = missing >= REBUILD_MINIMUM and missing > present
@@ -73,6 +83,7 @@ async def _embed_sources(connection: asyncpg.Connection, embedder: Embedder, sou
         log.info("embedding %d explanations with %s", missing, embedder.title)
         await repository.drop_index(connection, key)
     while missing and (batch := await repository.missing(connection, key, sources, last_id, BATCH_SIZE)):
+        await pause()
         texts = list(dict.fromkeys(text for _, text in batch))
         vectors = await embedder.embed(texts)
         row = {text: i for i, text in enumerate(texts)}

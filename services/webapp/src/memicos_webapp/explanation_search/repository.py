@@ -71,7 +71,7 @@ def _values(
 
 
 _PLANNER_SETTINGS = text(
-    # no generic plan: one query matches three rows, another six thousand
+    # no generic plan: a query matches anything from a few rows to several thousand
     """SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
               set_config('hnsw.iterative_scan', 'relaxed_order', true),
               set_config('hnsw.ef_search', :breadth, true),

@@ -39,7 +39,7 @@ EXAMPLES = 3
 
 @dataclass(frozen=True)
 class SearchResources:
-    """Parts of the application that a search uses."""
+    """Dependencies of a search."""
 
     database: Database
     embedders: EmbedderRegistry

@@ -107,9 +107,9 @@ def tabs(query: PageQuery, choices: Choices) -> list[Tab]:
         ("Model", "model", {"modelId": model}),
         ("Sources", "sources", {"modelId": model, "sources": "[]"}),
     ]
-    kept = {"q": query.q, "maxDensity": query.max_density}
+    parameters = {"q": query.q, "maxDensity": query.max_density}
     return [
-        Tab(name, link({**kept, **extra}), query.scope == scope)
+        Tab(name, link({**parameters, **extra}), query.scope == scope)
         for name, scope, extra in scopes
         if not extra or all(extra.values())
     ]

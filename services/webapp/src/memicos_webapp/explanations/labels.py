@@ -1,4 +1,4 @@
-"""Which of a feature's explanations stands for it, in SQL: the only place that decides it."""
+"""The choice of a feature's label among its explanations, in SQL: the only module that decides it."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ LABEL_ORDER: tuple[ColumnElement[Any], ...] = (
 )
 """ORDER BY of explanations; the first is the feature's label.
 
-The chosen one, if any. Then those of the dataset and of people before those that a language model generated here,
-which nobody has compared with the others. Token statistics come after other methods, older ones after newer ones.
+The chosen one, if any. Then those of the dataset and of users before those that a language model generated here,
+which no user has compared with the others. Token statistics come after other methods, older ones after newer ones.
 """
 
 

@@ -12,7 +12,7 @@ from memicos_webapp.database.base import Base
 class Explanation(Base):
     """`author_id` is null for explanations of a dataset; importing the dataset again replaces only those.
 
-    `chosen_as_label`: somebody chose it as the feature's label (`labels`); at most one of a feature.
+    `chosen_as_label`: a user chose it as the feature's label (`labels`); at most one of a feature.
     """
 
     __tablename__ = "explanation"

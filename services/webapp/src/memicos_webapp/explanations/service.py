@@ -49,7 +49,7 @@ class GeneratedExplanation:
 
 @dataclass(frozen=True)
 class ExplanationResources:
-    """Parts of the application that explanations use."""
+    """Dependencies of the functions for explanations."""
 
     database: Database
     autointerp: AutointerpClient
@@ -135,7 +135,7 @@ async def delete(resources: ExplanationResources, viewer: Viewer, explanation_id
 
     Raises:
         NotFound: the viewer can read no such explanation.
-        Refused: somebody else, or a dataset, wrote it.
+        Refused: its author is another account, or it is a dataset's.
     """
     async with resources.database.transaction() as session:
         explanation, source = await _find(session, viewer, explanation_id)

@@ -145,7 +145,7 @@ def _conditions(source: ResolvedSource, query: FeatureFilter) -> list[ColumnElem
         where.append(Feature.max_activation > 0)
     if query.words:
         terms = func.websearch_to_tsquery("english", query.words)
-        # stop words ("both", "of the") are no terms to the dictionary, and still what some features fire on
+        # the dictionary drops stop words ("both", "of the"), but some features fire on just these
         contained = Explanation.description.icontains(query.words.replace('"', "").strip(), autoescape=True)
         matches = case((func.numnode(terms) == 0, contained), else_=Explanation.description_tsvector.op("@@")(terms))
         indices = select(Explanation.index).where(Explanation.source_id == source.source_id, matches)

@@ -127,7 +127,7 @@ async def find(
 
 
 async def _unknown(session: AsyncSession, viewer: Viewer, model_id: str, source: str, index: int | str) -> NotFound:
-    """The error for an unknown model, source or index. `index` is as it stands in the address."""
+    """The error for an unknown model, source or index. `index` is as written in the address."""
     info = await catalog.source(session, viewer, model_id, source)
     if info is None:
         return await unknown_source(session, viewer, model_id, source)

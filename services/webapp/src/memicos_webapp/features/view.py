@@ -66,7 +66,7 @@ def _example(detail: FeatureDetail, stored: StoredExample, whole: bool) -> Examp
     def cut(low: int, high: int) -> list[Piece]:
         return pieces(tokens, values, feature_max, max(start, low), min(len(tokens), max(start, high)))
 
-    left = [
+    zones_left = [
         cut(0, position - MIDDLE) if whole else [],
         cut(position - MIDDLE, position - NEAR),
         cut(position - NEAR, position),
@@ -77,7 +77,7 @@ def _example(detail: FeatureDetail, stored: StoredExample, whole: bool) -> Examp
     return Example(
         value=value,
         peak=(activation_level(value, feature_max), format_value(value), token_text(tokens[position])),
-        left=tuple(markup(zone) for zone in _without_leading_blank(left)),
+        left=tuple(markup(zone) for zone in _without_leading_blank(zones_left)),
         right=tuple(
             markup(cut(position + 1 + low, position + 1 + high))
             for low, high in ((0, NEAR), (NEAR, MIDDLE), (MIDDLE, len(tokens) if whole else MIDDLE))

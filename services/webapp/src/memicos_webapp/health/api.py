@@ -17,7 +17,8 @@ class EmbedderHealth(BaseModel):
     """The background task that embeds new explanations for search by meaning."""
 
     state: Literal["disabled", "idle", "embedding", "failing"] = Field(
-        description="disabled: MEMICOS_EMBED_EVERY_SECONDS is 0; failing: the last attempt failed and is repeated"
+        description="disabled: MEMICOS_EMBED_EVERY_SECONDS is 0, or the server is read-only; failing: the last attempt "
+        "failed and is repeated"
     )
     error: str | None = Field(description="why the last attempt failed; null where it did not")
     failures: int = Field(description="attempts that have failed in a row")

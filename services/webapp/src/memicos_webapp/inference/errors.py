@@ -19,7 +19,7 @@ UNPARSEABLE = (ValueError, KeyError, TypeError, AttributeError)
 
 
 class ClientDisconnected(Fault):
-    """The webapp's own client closed the connection before the answer; nobody reads this one."""
+    """The webapp's own client closed the connection before the response; this error reaches no client."""
 
     status = 499
 
@@ -102,7 +102,7 @@ class SecretMissing(UpstreamFault):
 
 
 class InferenceFailed(UpstreamFault):
-    """The host answered that the request failed; another host is not asked, as it would most likely fail too."""
+    """The host answered that the request failed; other hosts are not tried, as they would most likely fail too."""
 
     def __init__(self, message: str) -> None:
         super().__init__(f"The inference server failed: {message}")

@@ -15,6 +15,7 @@ from memicos_inference_client.api.health import health
 from memicos_inference_client.models import CapabilitiesResponse, HealthResponse
 
 from memicos_webapp.errors import Fault, Unavailable
+from memicos_webapp.inference import status_messages
 from memicos_webapp.inference.errors import (
     UNPARSEABLE,
     InferenceDown,
@@ -57,7 +58,7 @@ class Host:
             base_url=self.url,
             headers={"X-SECRET-KEY": secret} if secret else {},
             timeout=httpx.Timeout(self.read_seconds, connect=settings.inference_connect_seconds),
-            # no proxy stands between two servers of ours
+            # the servers connect directly, without the proxy of the environment
             httpx_args={"trust_env": False, "event_hooks": {"request": [add_headers]}},
         )
         self._check_seconds = settings.inference_check_seconds
@@ -109,7 +110,7 @@ class Host:
         """The host's state, checked at most MEMICOS_INFERENCE_STATUS_SECONDS ago.
 
         One check runs at a time, for all requests. A check that takes longer than MEMICOS_INFERENCE_CHECK_WAIT_SECONDS
-        goes on in the background while requests get the last known state; only where none is known do they wait until
+        continues in the background while requests get the last known state; only where none is known do they wait until
         it ends, at most MEMICOS_INFERENCE_CHECK_SECONDS.
 
         Args:
@@ -131,7 +132,7 @@ class Host:
     def start_check(self) -> asyncio.Task[Status]:
         """The check that is running, or a new one."""
         if self._check is None:
-            # a context of its own: the check is made for no single visitor
+            # an empty context: the check is for all requests, not for one client
             self._check = asyncio.create_task(self._run_check(), context=Context())
             self._check_at = time.monotonic()
         return self._check
@@ -152,7 +153,7 @@ class Host:
             self._status = await self._current_status()
             if self._status.state == "ready" and self._failed_at < began:
                 self._failed_at = float("-inf")
-            # a call that failed meanwhile knows more than this check
+            # a call that failed meanwhile is more recent than this check
             self._status_at = time.monotonic() if self._failed_at < began else float("-inf")
             return self._status
         finally:
@@ -161,61 +162,60 @@ class Host:
     async def _current_status(self) -> Status:
         if self.config.secret_variable and not self.secret:
             fault = SecretMissing(self.name, self.config.secret_variable)
-            return Status("refused", f"{self.config.secret_variable} is not set", fault)
+            return Status("refused", status_messages.secret_missing(self.config.secret_variable), fault)
         try:
-            return await self._ask()
+            return await self._fetch_status()
         except TimeoutError:
             fault = silence(self.url, self._check_seconds, "MEMICOS_INFERENCE_CHECK_SECONDS")
             return Status("down", fault.message, fault)
         except httpx.HTTPError as error:
             fault = connection_failure(self.url, error, self.read_seconds)
             down = isinstance(fault, InferenceDown)
-            return Status("down", "inference is not running" if down else fault.message, fault)
+            return Status("down", status_messages.NOT_RUNNING if down else fault.message, fault)
         except WrongSecret as fault:
-            return Status("refused", "inference refuses the secret", fault)
+            return Status("refused", status_messages.WRONG_SECRET, fault)
         except Fault as fault:
             return Status("down", fault.message, fault)
         except UNPARSEABLE:
             fault = unreadable(self.url)
             return Status("down", fault.message, fault)
 
-    async def _ask(self) -> Status:
+    async def _fetch_status(self) -> Status:
         async with asyncio.timeout(self._check_seconds):
-            answer = await health.asyncio_detailed(client=self.client)
-        if not isinstance(answer.parsed, HealthResponse):
+            response = await health.asyncio_detailed(client=self.client)
+        if not isinstance(response.parsed, HealthResponse):
             raise unreadable(self.url)
-        if answer.parsed.state == "failed":
-            message = f"could not load its model: {answer.parsed.progress}"
+        if response.parsed.state == "failed":
+            message = status_messages.load_failed(response.parsed)
             return Status("down", f"inference {message}", Unavailable(f"Inference {message}", retry_after=60))
-        if not answer.parsed.ready:
+        if not response.parsed.ready:
             # a server that starts anew may run another model
             self._capabilities_at = float("-inf")
-            percent = round(100 * answer.parsed.progress_fraction)
-            progress = f"loading, {percent} %: {answer.parsed.progress}"
+            progress = status_messages.loading(response.parsed)
             return Status("loading", f"inference is {progress}", InferenceLoading(progress))
-        # its load includes our own calls, which are counted as they begin and end
-        load = answer.parsed.load
+        # its load includes this webapp's calls, which are counted as they begin and end
+        load = response.parsed.load
         self._other_load = max(0, load - self._calls) if isinstance(load, int) else 0
-        return Status("ready", "inference ready", None, await self._current_capabilities())
+        return Status("ready", status_messages.READY, None, await self._current_capabilities())
 
     async def _current_capabilities(self) -> CapabilitiesResponse:
         """The known capabilities where they are recent, or where a busy server does not answer with new ones."""
         if self._capabilities and time.monotonic() - self._capabilities_at <= self._capabilities_seconds:
             return self._capabilities
         try:
-            self._capabilities = await self._ask_capabilities()
+            self._capabilities = await self._fetch_capabilities()
             self._capabilities_at = time.monotonic()
         except (TimeoutError, Unavailable):
             if self._capabilities is None:
                 raise
         return self._capabilities
 
-    async def _ask_capabilities(self) -> CapabilitiesResponse:
+    async def _fetch_capabilities(self) -> CapabilitiesResponse:
         async with asyncio.timeout(self._check_seconds):
-            answer = await capabilities.asyncio_detailed(client=self.client)
-        if not isinstance(answer.parsed, CapabilitiesResponse):
-            raise refusal(self.url, answer.status_code, answer.content, answer.headers)
-        return answer.parsed
+            response = await capabilities.asyncio_detailed(client=self.client)
+        if not isinstance(response.parsed, CapabilitiesResponse):
+            raise refusal(self.url, response.status_code, response.content, response.headers)
+        return response.parsed
 
     def serves(self, status: Status, model: str, sources: list[str]) -> CapabilitiesResponse | Fault:
         """The host's capabilities where it can serve `sources` of `model` in this state, else why it cannot."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from memicos_inference_client.models import CapabilitiesResponse
 
 from memicos_webapp.errors import Fault
+from memicos_webapp.inference import status_messages
 from memicos_webapp.inference.errors import HostsNotReady, NoHosts, NotServed, no_host
 from memicos_webapp.inference.host import Host, Status
 from memicos_webapp.inference.host_config import HostConfig
@@ -53,6 +54,11 @@ class Hosts:
     @property
     def all(self) -> list[Host]:
         return list(self._hosts.values())
+
+    @property
+    def loading(self) -> bool:
+        """Whether a host is known to load its model."""
+        return any(host.last_status is not None and host.last_status.state == "loading" for host in self.all)
 
     async def replace(self, configs: Sequence[HostConfig]) -> None:
         """Use the hosts of `configs` from now on. Calls of hosts that are removed run to their end."""
@@ -117,9 +123,9 @@ class Hosts:
         try:
             choice = await self.pick(model, sources)
         except NotServed as fault:
-            return Status("down", f"no inference server has {sources[0] if sources else model} loaded", fault)
+            return Status("down", status_messages.not_loaded(sources[0] if sources else model), fault)
         except NoHosts as fault:
-            return Status("down", "no inference server is enabled", fault)
+            return Status("down", status_messages.NONE_ENABLED, fault)
         except Fault as fault:
             if len(self._hosts) > 1:
                 loading = isinstance(fault, HostsNotReady) and fault.state == "loading"

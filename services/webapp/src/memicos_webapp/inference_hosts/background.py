@@ -1,4 +1,4 @@
-"""Keeps the inference hosts up to date in the background: which there are, and their states."""
+"""Keeps the inference hosts up to date in the background: their list and their states."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Sets `app.state.inference_hosts`, and checks the hosts in the background until the end."""
     settings: Settings = app.state.settings
     hosts = Hosts(settings, service.lookup(settings))
-    await service.store_configured(app.state.database, settings)
+    if not settings.read_only:
+        await service.store_configured(app.state.database, settings)
     await service.refresh(app.state.database, settings, hosts)
     app.state.inference_hosts = hosts
     task = asyncio.create_task(_poll(app.state.database, settings, hosts)) if settings.inference_poll_seconds else None

@@ -18,7 +18,7 @@ from memicos_webapp.database.migrate import migrate
 from memicos_webapp.errors import Fault
 from memicos_webapp.inference.host_config import HostConfig
 from memicos_webapp.inference_hosts import service
-from memicos_webapp.settings import Settings, read
+from memicos_webapp.settings import Settings, read_for_writing
 
 NameArgument = Annotated[str, typer.Argument(help="name of the host: lower-case letters, digits and hyphens")]
 SecretOption = Annotated[
@@ -101,7 +101,7 @@ def _run(command: Callable[[Database, Settings], Awaitable[None]]) -> None:
         finally:
             await database.close()
 
-    settings = read("hosts")
+    settings = read_for_writing("hosts")
     url = settings.database_url
     try:
         with nullcontext(url) if url else embedded(settings.data / "postgres") as url:

@@ -92,10 +92,10 @@ def host_view(host: Host | None) -> HostView:
     status = host.last_status
     if status is None:
         return HostView("unknown", "not checked yet")
-    known = status.capabilities
-    if known is None:
+    capabilities = status.capabilities
+    if capabilities is None:
         return HostView(status.state, status.message)
-    return HostView(status.state, status.message, known.model, [source.id for source in known.sources])
+    return HostView(status.state, status.message, capabilities.model, [source.id for source in capabilities.sources])
 
 
 def host_body(row: HostRow, host: Host | None) -> InferenceHostBody:

@@ -1,4 +1,4 @@
-"""Which inference hosts there are: those of the settings, and those that the owner adds.
+"""The list of inference hosts: those of the settings, and those that the owner adds.
 
 A host that the settings name always has the settings' URL and secret variable, whatever another process stored under
 its name; the table decides only whether it is enabled.

@@ -1,4 +1,4 @@
-"""Who may change stored data, and who the settings of the server."""
+"""Authorisation of changes to stored data and to settings of the server."""
 
 from typing import Annotated
 

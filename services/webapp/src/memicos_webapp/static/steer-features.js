@@ -19,18 +19,18 @@ export function selectedFeatures(model) {
   }));
 }
 
-// Each method has a strength of its own: 94 residual units would be 94 times the component.
+// Each method has a strength of its own: 94 residual units as a factor would multiply the component by 94.
 export function setMethod(method) {
   for (const control of controls()) {
     const before = control.dataset.method;
     if (before === method) continue;
-    const kept = strengths.get(control) ?? {};
-    kept[before] = field(control).value;
-    strengths.set(control, kept);
+    const methodStrengths = strengths.get(control) ?? {};
+    methodStrengths[before] = field(control).value;
+    strengths.set(control, methodStrengths);
     const scale = JSON.parse(control.dataset.scales)[method];
     control.dataset.method = method;
     Object.assign(slider(control), { min: -scale.max, max: scale.max, step: scale.step });
-    field(control).value = kept[method] ?? scale.value;
+    field(control).value = methodStrengths[method] ?? scale.value;
     slider(control).value = field(control).value;
     for (const node of control.querySelectorAll("[data-for]")) node.toggleAttribute("hidden", node.dataset.for !== method);
     slider(control).setAttribute("aria-describedby", control.querySelector(`p[data-for="${method}"]`).id);
@@ -47,8 +47,8 @@ function updateEmptyNote() {
   document.getElementById("no-features").hidden = controls().length > 0;
 }
 
-// `changed` is called after each change, `say` shows a message, `method` gives the method of the form.
-export function start({ changed, say, method }) {
+// `changed` is called after each change, `showNote` shows a message, `method` returns the method of the form.
+export function start({ changed, showNote, method }) {
   list.addEventListener("input", (event) => {
     const control = event.target.closest(".feature-control");
     if (event.target === slider(control)) field(control).value = slider(control).value;
@@ -75,13 +75,13 @@ export function start({ changed, say, method }) {
   document.body.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target !== list) return;
     const added = controls().at(-1);
-    const same = controls().find(
+    const existing = controls().find(
       (other) => other !== added && other.dataset.source === added.dataset.source && other.dataset.index === added.dataset.index,
     );
-    if (same) {
+    if (existing) {
       added.remove();
-      say(`${same.dataset.source}/${same.dataset.index} is already here.`);
-      return slider(same).focus();
+      showNote(`${existing.dataset.source}/${existing.dataset.index} is already here.`);
+      return slider(existing).focus();
     }
     setMethod(method());
     updateEmptyNote();

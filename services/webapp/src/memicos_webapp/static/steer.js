@@ -13,7 +13,7 @@ const stopButton = document.getElementById("stop");
 const prompt = form.elements.prompt;
 const columns = { DEFAULT: column("default"), STEERED: column("steered") };
 
-let aborter = null; // of the current run
+let abortController = null; // aborts the current run
 // The conversation so far, one list for each column: they differ from the first answer on.
 let conversation = JSON.parse(form.dataset.history);
 
@@ -70,7 +70,7 @@ const updateUrl = () => history.replaceState(null, "", shareUrl());
 
 document.getElementById("share").addEventListener("click", async (event) => {
   updateUrl();
-  if (tooLong()) say("The conversation is too long for a link, which has your last message and the settings.");
+  if (tooLong()) showNote("The conversation is too long for a link, which has your last message and the settings.");
   const button = event.currentTarget;
   try {
     await navigator.clipboard.writeText(location.href);
@@ -110,12 +110,12 @@ for (const chip of document.querySelectorAll("[data-example]")) {
 }
 
 function reset() {
-  aborter?.abort();
-  aborter = null; // the aborted run changes nothing any more
+  abortController?.abort();
+  abortController = null; // so that the aborted run no longer changes the page
   setRunning(false);
   conversation = { DEFAULT: [], STEERED: [] };
   clear();
-  say("");
+  showNote("");
 }
 document.getElementById("reset").addEventListener("click", () => {
   reset();
@@ -131,14 +131,14 @@ function clear() {
   }
 }
 
-function say(text, bad = false) {
+function showNote(text, bad = false) {
   // commands in messages are between backticks
   note.replaceChildren(...text.split("`").map((part, i) => (i % 2 ? element("code", "", part) : part)));
   note.classList.toggle("bad", bad);
   note.setAttribute("role", bad ? "alert" : "status");
 }
 
-// ---- what was done
+// ---- the caption, which describes the run
 
 function featureText(feature, multiplier, additive) {
   const strength = Number((feature.strength * multiplier).toPrecision(6));
@@ -149,7 +149,7 @@ function featureText(feature, multiplier, additive) {
     : `the component along the decoder direction of ${name} multiplied by ${strength}${product}`;
 }
 
-// Says in the caption what the request does; `body` is the request as it was sent.
+// Describes the run in the caption; `body` is the request as it was sent.
 function describeRun(body) {
   const additive = body.steer_method === "SIMPLE_ADDITIVE";
   const parts = body.features.map((f) => featureText(f, body.strength_multiplier, additive));
@@ -159,17 +159,17 @@ function describeRun(body) {
     : body.steer_special_tokens
       ? "at every position, the chat template’s special tokens included"
       : "at every position but the special tokens of the conversation so far";
-  const same = !chat || JSON.stringify(body.defaultChatMessages) === JSON.stringify(body.steeredChatMessages);
+  const sameConversation = !chat || JSON.stringify(body.defaultChatMessages) === JSON.stringify(body.steeredChatMessages);
   const label = form.elements.steer_method.querySelector(`[value="${body.steer_method}"]`).textContent;
   caption.textContent = [
     `Steered, ${label.toLowerCase()}: ${parts.join(" and ")}${additive ? " added" : ""} ${positions}.`,
-    `Default: the same ${same ? "prompt, " : ""}seed and settings without it` +
-      (same ? ", as two rows of one batch." : ", each column with its own conversation."),
+    `Default: the same ${sameConversation ? "prompt, " : ""}seed and settings without it` +
+      (sameConversation ? ", as two rows of one batch." : ", each column with its own conversation."),
     caption.dataset.origin,
   ].join(" ");
 }
 
-// ---- running
+// ---- the run
 
 function message(role, content) {
   const node = element("div", `turn ${role === "user" ? "you" : "it"}`);
@@ -222,18 +222,18 @@ function append(delta, outputs, total) {
 
 async function run() {
   const promptText = prompt.value;
-  if (aborter && mode() === "chat") return say("The model is answering. Esc stops it.");
+  if (abortController && mode() === "chat") return showNote("The model is answering. Esc stops it.");
   if (!features.selectedFeatures(model).length) {
-    say("Add a feature to steer with first.", true);
+    showNote("Add a feature to steer with first.", true);
     return features.showFinder(true);
   }
   if (!promptText.trim()) {
-    say("Write something for the model first.", true);
+    showNote("Write something for the model first.", true);
     return prompt.focus();
   }
   if (!form.reportValidity()) return;
-  aborter?.abort();
-  const current = (aborter = new AbortController());
+  abortController?.abort();
+  const current = (abortController = new AbortController());
   const before = structuredClone(conversation);
   if (mode() === "chat") for (const list of Object.values(conversation)) list.push({ role: "user", content: promptText });
   updateUrl();
@@ -242,13 +242,13 @@ async function run() {
     STEERED: startColumn(columns.STEERED, promptText, conversation.STEERED),
   };
   setRunning(true);
-  say("Waiting for the model…");
+  showNote("Waiting for the model…");
   let begun = false;
   let complete = false;
   let failed = "";
   try {
     const [url, body] = request(promptText);
-    const response = await fetch(url, {
+    const response = await fetch(`${document.documentElement.dataset.root ?? ""}${url}`, {
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
       body: JSON.stringify(body),
@@ -259,7 +259,7 @@ async function run() {
     } else {
       for await (const { name, data } of events(response)) {
         if (!begun) {
-          say("Streaming. Esc stops.");
+          showNote("Streaming. Esc stops.");
           describeRun(body);
         }
         begun = true;
@@ -272,14 +272,14 @@ async function run() {
     if (error instanceof StreamError) failed = error.message;
     else if (error.name !== "AbortError") failed = `The connection broke: ${error.message}.`;
   }
-  if (aborter !== current) return; // a newer run has taken over
-  aborter = null;
+  if (abortController !== current) return; // a newer run has started
+  abortController = null;
   setRunning(false);
   for (const output of Object.values(outputs)) output.cursor.remove();
   if (mode() === "chat") finishTurn(begun ? outputs : null, before);
   if (!begun) clear();
-  if (failed) say(failed, true);
-  else say(current.signal.aborted ? "Stopped." : "");
+  if (failed) showNote(failed, true);
+  else showNote(current.signal.aborted ? "Stopped." : "");
 }
 
 // A turn without an answer is removed, so that the next request is well-formed.
@@ -308,7 +308,7 @@ form.addEventListener("submit", (event) => {
 });
 form.elements.steer_method.addEventListener("change", () => features.setMethod(method()));
 form.addEventListener("change", updateUrl);
-stopButton.addEventListener("click", () => aborter?.abort());
+stopButton.addEventListener("click", () => abortController?.abort());
 // Ctrl+Enter submits every text area's form (memicos.js); in a chat Enter alone does it as well.
 prompt.addEventListener("keydown", (event) => {
   const modified = event.shiftKey || event.ctrlKey || event.metaKey || event.altKey;
@@ -318,12 +318,12 @@ prompt.addEventListener("keydown", (event) => {
   }
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && aborter) aborter.abort();
+  if (event.key === "Escape" && abortController) abortController.abort();
 });
 document.getElementById("random-seed").addEventListener("click", () => {
   form.elements.seed.value = Math.floor(Math.random() * 1e6);
   updateUrl();
 });
 
-features.start({ changed: updateUrl, say, method });
+features.start({ changed: updateUrl, showNote, method });
 clear();

@@ -41,7 +41,7 @@ class EventStream(StreamingResponse):
 
 
 async def respond(request: Request, run: SteerRun[A], body: SteerSettings) -> EventStream | A:
-    """The answer to `body` in the form that it asks for.
+    """The answer to `body` as JSON or as events, as `body.stream` says.
 
     Raises:
         Fault: There is no complete answer; of a stream, there is no first event.

@@ -72,7 +72,7 @@ class SteerRun(Generic[A]):
     outputs: dict[OutputType, Output] = field(default_factory=dict)
 
     def add(self, event: InferenceEvent) -> SteerDelta | None:
-        """Take in an event; returns the new text, and None for an event without any."""
+        """Add an event to the outputs; returns its new text, None for an event without text."""
         if not isinstance(event, InferenceDelta):
             self.outputs |= {output.type_: _whole(output) for output in event.outputs}
             return None

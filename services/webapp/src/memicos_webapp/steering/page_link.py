@@ -135,8 +135,8 @@ def chat_link(request: Request, body: SteerChatRequest) -> str:
     else:
         history = ChatHistory(DEFAULT=columns[0], STEERED=columns[1])
     chat = history.model_dump_json()
-    kept = {"chat": chat} if len(chat) <= MAX_CHAT_CHARACTERS else {}
-    return _link(request, body, body.features, mode="chat", prompt=prompt, **kept)
+    chat_field = {"chat": chat} if len(chat) <= MAX_CHAT_CHARACTERS else {}
+    return _link(request, body, body.features, mode="chat", prompt=prompt, **chat_field)
 
 
 def _link(request: Request, body: SteerSettings, features: list[SteerFeature], mode: Mode, **fields: str) -> str:

@@ -19,8 +19,8 @@ class EmbedderHealth:
     """The background task that embeds new explanations for search by meaning.
 
     Attributes:
-        state (EmbedderHealthState): disabled: MEMICOS_EMBED_EVERY_SECONDS is 0; failing: the last attempt failed and is
-            repeated
+        state (EmbedderHealthState): disabled: MEMICOS_EMBED_EVERY_SECONDS is 0, or the server is read-only; failing:
+            the last attempt failed and is repeated
         error (None | str): why the last attempt failed; null where it did not
         failures (int): attempts that have failed in a row
         retry_in_seconds (float | None): seconds until the next attempt; null unless state is failing

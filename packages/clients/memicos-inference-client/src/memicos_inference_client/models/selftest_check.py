@@ -6,6 +6,8 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import UNSET, Unset
+
 T = TypeVar("T", bound="SelftestCheck")
 
 
@@ -21,6 +23,8 @@ class SelftestCheck:
         words (str): What was compared, or why nothing was.
         source (None | str): Id of the source that was checked; null: the model.
         endpoints (list[str]): Prefixes of the endpoint paths that depend on this check.
+        measured_at (None | str | Unset): Time (ISO 8601, UTC) at which an earlier start with the same weights, code,
+            libraries and hardware measured it; null: this start did.
     """
 
     name: str
@@ -30,6 +34,7 @@ class SelftestCheck:
     words: str
     source: None | str
     endpoints: list[str]
+    measured_at: None | str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -50,6 +55,12 @@ class SelftestCheck:
 
         endpoints = self.endpoints
 
+        measured_at: None | str | Unset
+        if isinstance(self.measured_at, Unset):
+            measured_at = UNSET
+        else:
+            measured_at = self.measured_at
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -63,6 +74,8 @@ class SelftestCheck:
                 "endpoints": endpoints,
             }
         )
+        if measured_at is not UNSET:
+            field_dict["measured_at"] = measured_at
 
         return field_dict
 
@@ -98,6 +111,15 @@ class SelftestCheck:
 
         endpoints = cast(list[str], d.pop("endpoints"))
 
+        def _parse_measured_at(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        measured_at = _parse_measured_at(d.pop("measured_at", UNSET))
+
         selftest_check = cls(
             name=name,
             passed=passed,
@@ -106,6 +128,7 @@ class SelftestCheck:
             words=words,
             source=source,
             endpoints=endpoints,
+            measured_at=measured_at,
         )
 
         selftest_check.additional_properties = d

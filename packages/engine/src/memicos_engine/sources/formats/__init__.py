@@ -1,4 +1,4 @@
-"""The layouts of files that sources come in: one module each, and the table that they are looked up in."""
+"""File formats of sources: one module for each, and the table of all."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from memicos_engine.sources.recipe import RecipeOverrides
 
 FORMATS: dict[str, Format] = {
     module.FORMAT.name: module.FORMAT
-    # in the order that a folder is tried in: what the user wrote himself comes first
+    # in the order in which they are tried; the user's own mapping (memicos.json) comes first
     for module in (tensors, sparsify, saelens, gemma_scope, dictionary_learning, openai)
 }
 
 
-def detect_format(folder: Path, extras: RecipeOverrides, name: str | None = None) -> tuple[Format, Path]:
-    """The format of a source's folder, the one of that `name` if given, and its file of weights.
+def detect_format(folder: Path, overrides: RecipeOverrides, name: str | None = None) -> tuple[Format, Path]:
+    """The format of a source's folder and its file of weights. With `name` only that format is tried.
 
     Raises:
-        SourceError: the folder is in no format, or not in that one.
+        SourceError: there is no such folder, or its files match no format or not that one.
     """
     if not folder.is_dir():
         raise SourceError(f"there is no folder {folder}")
-    for form in FORMATS.values() if name is None else (FORMATS[name],):
-        weights = form.find_weights(folder, extras)
+    for file_format in FORMATS.values() if name is None else (FORMATS[name],):
+        weights = file_format.find_weights(folder, overrides)
         if weights is not None:
-            return form, weights
-    known = "; ".join(f"{form.name}: {form.files}" for form in FORMATS.values() if name in (None, form.name))
-    raise SourceError(f"{folder} holds no source ({known})")
+            return file_format, weights
+    descriptions = "; ".join(
+        f"{file_format.name}: {file_format.files}"
+        for file_format in FORMATS.values()
+        if name in (None, file_format.name)
+    )
+    raise SourceError(f"{folder} holds no source ({descriptions})")

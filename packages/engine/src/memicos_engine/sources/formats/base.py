@@ -1,4 +1,4 @@
-"""What a format is: from files of weights to SAELens' configuration and names."""
+"""The interface of a file format: find the weights, read SAELens' configuration, convert the tensors."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from memicos_engine.errors import SourceError
 from memicos_engine.sources.recipe import RecipeOverrides
 
 StoredTensors = Mapping[str, Any]
-"""What a file of weights holds, by the names in it."""
+"""Content of a file of weights, by the names in it."""
 SaeConfig = dict[str, Any]
-"""SAELens' configuration of a source; its `metadata` has what the files say of the recipe."""
+"""SAELens' configuration of a source; its `metadata` has the recipe fields of the files."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """A layout of files that a source comes in.
+    """A file format of sources.
 
-    weights   the file of weights in a folder, None where the folder is not in this format
-    config    SAELens' configuration; widths may be left out, they are those of the tensors
-    tensors   the stored tensors by SAELens' names: W_enc (d_in, d_sae), W_dec (d_sae, d_out), b_enc, b_dec, ...;
-              also called with tensors on the meta device
-    assumed   what of the recipe holds for every source in this format, where nothing else says it
+    files            the names of its files, for messages
+    find_weights     the file of weights in a folder; None where the folder is not in this format
+    read_config      SAELens' configuration; widths may be omitted, and are then those of the tensors
+    convert_tensors  the stored tensors by SAELens' names: W_enc (d_in, d_sae), W_dec (d_sae, d_out), b_enc, b_dec, ...;
+                     also called with tensors on the meta device
+    recipe_defaults  recipe fields of every source in this format, where its files do not give them
     """
 
     name: str
@@ -38,22 +39,22 @@ class Format:
 
 
 def saelens_config(architecture: str, metadata: Mapping[str, Any], **fields: Any) -> SaeConfig:
-    """SAELens' configuration as of its version 6, activations taken as they are unless `fields` say otherwise."""
-    plain = {"apply_b_dec_to_input": False, "normalize_activations": "none", "reshape_activations": "none"}
+    """SAELens' configuration as of its version 6, without normalisation of activations unless `fields` sets it."""
+    defaults = {"apply_b_dec_to_input": False, "normalize_activations": "none", "reshape_activations": "none"}
     version = {"sae_lens_version": sae_lens.__version__}
-    return {**plain, **fields, "architecture": architecture, "metadata": {**metadata, **version}}
+    return {**defaults, **fields, "architecture": architecture, "metadata": {**metadata, **version}}
 
 
 def has_file(name: str) -> Callable[[Path, RecipeOverrides], Path | None]:
-    """`weights` of a format whose file always has the same name."""
-    return lambda folder, _extras: folder / name if (folder / name).is_file() else None
+    """`find_weights` of a format whose file of weights has a fixed name."""
+    return lambda folder, _overrides: folder / name if (folder / name).is_file() else None
 
 
 def first_stored(stored: StoredTensors, *names: str) -> Any:
-    """The stored value of the first of `names` that there is.
+    """The stored value of the first of `names` that exists.
 
     Raises:
-        SourceError: there is none of them.
+        SourceError: none of them exists.
     """
     for name in names:
         if name in stored:
@@ -66,5 +67,5 @@ def transpose(tensor: Any) -> Any:
 
 
 def expand_threshold(stored: Any, width: int) -> Any:
-    """One threshold a feature, from that or from one for all."""
+    """Thresholds (width,) from a stored threshold for each feature or a single one for all."""
     return stored.expand(width).contiguous() if stored.ndim == 0 or stored.shape == (1,) else stored

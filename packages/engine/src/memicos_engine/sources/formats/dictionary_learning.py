@@ -1,6 +1,6 @@
-"""dictionary_learning's (github.com/saprmarks/dictionary_learning): ae.pt, a state dict, and config.json.
+"""The format of dictionary_learning (github.com/saprmarks/dictionary_learning): ae.pt, a state dict, and config.json.
 
-SAELens' conversion of it reads from the hub alone, and takes every SAE for one of the residual stream.
+SAELens' own converter reads from the hub only, and assumes that every SAE is of the residual stream.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ _CLASSES: dict[str, tuple[str, bool]] = {
     "BatchTopKSAE": ("jumprelu", True),
     "MatryoshkaBatchTopKSAE": ("jumprelu", True),
 }
-"""Architecture, and whether the decoder's bias is taken off the input. Batch top-k has learnt a threshold for use."""
+"""Architecture, and whether b_dec is subtracted from the input. Batch top-k SAEs have a learnt threshold."""
 
 _HOOKS = {"resid_post": "hook_resid_post", "mlp_out": "hook_mlp_out", "attn_out": "hook_attn_out"}
 
 
-def _config(folder: Path, _extras: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
-    said = read_json(folder / "config.json")
-    trainer, buffer = said.get("trainer"), said.get("buffer") or {}
+def _config(folder: Path, _overrides: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
+    content = read_json(folder / "config.json")
+    trainer, buffer = content.get("trainer"), content.get("buffer") or {}
     if not isinstance(trainer, dict) or not isinstance(buffer, dict):
         raise SourceError(f"{folder / 'config.json'} has no trainer")
-    known = _CLASSES.get(trainer.get("dict_class", ""))
-    if known is None:
+    dict_class = _CLASSES.get(trainer.get("dict_class", ""))
+    if dict_class is None:
         raise SourceError(f"its dict_class is {trainer.get('dict_class')}; there are {', '.join(_CLASSES)}")
-    architecture, centred = known
+    architecture, centred = dict_class
     fields = {"k": int(trainer["k"])} if architecture == "topk" else {}
     metadata = {
         "model_name": trainer.get("lm_name"),
@@ -56,7 +56,7 @@ def _config(folder: Path, _extras: RecipeOverrides, _stored: StoredTensors) -> S
 
 
 def _hook(trainer: dict[str, Any], buffer: dict[str, Any]) -> str | None:
-    """From `submodule_name`, as `resid_post_layer_8`; None where it says nothing known."""
+    """The hook of `submodule_name`, such as `resid_post_layer_8`; None where the name is unknown."""
     name, layer = str(trainer.get("submodule_name")), trainer.get("layer")
     hook = next((hook for part, hook in _HOOKS.items() if re.match(rf"{part}(_|$)", name)), None)
     return f"blocks.{layer}.{hook}" if hook and isinstance(layer, int) and buffer.get("io", "out") == "out" else None
@@ -69,8 +69,8 @@ def _tensors(stored: StoredTensors, config: SaeConfig) -> dict[str, Any]:
         "b_dec": first_stored(stored, "b_dec", "bias", "decoder_bias", "decoder.bias"),
     }
     if config["architecture"] == "gated":
-        own = {"b_mag": "mag_bias", "b_gate": "gate_bias", "r_mag": "r_mag"}
-        return tensors | {name: first_stored(stored, other) for name, other in own.items()}
+        names = {"b_mag": "mag_bias", "b_gate": "gate_bias", "r_mag": "r_mag"}
+        return tensors | {name: first_stored(stored, other) for name, other in names.items()}
     tensors["b_enc"] = first_stored(stored, "b_enc", "encoder.bias")
     if config["architecture"] == "jumprelu":
         tensors["threshold"] = expand_threshold(first_stored(stored, "threshold"), len(tensors["b_enc"]))
@@ -78,7 +78,7 @@ def _tensors(stored: StoredTensors, config: SaeConfig) -> dict[str, Any]:
 
 
 FORMAT = Format(
-    # its buffer lets the tokenizer put BOS in front
+    # its activation buffer tokenizes with special tokens, BOS included
     "dictionary-learning",
     "ae.pt and config.json",
     has_file("ae.pt"),

@@ -1,4 +1,4 @@
-"""Weights in files: their names and shapes without their values, and the values. Nothing in a file is ever run."""
+"""Read shapes and tensors from files of weights. No code in a file is ever run."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from memicos_engine.errors import SourceError
 
 
 def read_shapes(path: Path) -> dict[str, Any]:
-    """What a file of weights holds, tensors on the meta device: with a shape and without values. Reads headers only.
+    """Content of a file of weights, by name, with tensors on the meta device: shapes only, read from the headers.
 
-    Raises: as `read`.
+    Raises: as `read_weights`.
     """
     if path.suffix == ".safetensors":
         with safe_open(path, framework="pt") as file:
-            return {name: _shaped(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            return {name: _meta_tensor(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     if path.suffix == ".npz":
         with ZipFile(path) as archive:
-            return {name.removesuffix(".npy"): _shaped(_npy_shape(archive, name)) for name in archive.namelist()}
-    return _torch(path, "meta")
+            return {name.removesuffix(".npy"): _meta_tensor(_npy_shape(archive, name)) for name in archive.namelist()}
+    return _read_torch(path, "meta")
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """What a file of weights holds, on the CPU, in the dtype that it is stored in.
+    """Content of a file of weights, by name, with tensors on the CPU in their stored dtype.
 
     Raises:
-        SourceError: it is not safetensors, .npz or torch's format, or holds more than numbers and text.
-        Others of the readers: it is damaged.
+        SourceError: it is not safetensors, .npz or torch's format, or holds other objects than numbers and text.
+        SafetensorError, BadZipFile, ValueError, RuntimeError: the file is damaged.
     """
     if path.suffix == ".safetensors":
         return dict(load_file(path))
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    return _torch(path, "cpu")
+    return _read_torch(path, "cpu")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Raises SourceError where the file is not there or is no JSON object."""
+    """The JSON object in a file. Raises SourceError where the file is missing or holds no JSON object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -58,7 +58,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _shaped(shape: Any) -> torch.Tensor:
+def _meta_tensor(shape: Any) -> torch.Tensor:
     return torch.empty(tuple(shape), device="meta")
 
 
@@ -68,20 +68,20 @@ def _npy_shape(archive: ZipFile, name: str) -> tuple[int, ...]:
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read_header(file)
     if dtype.hasobject:
-        raise SourceError(f"{archive.filename}: {name} is a pickle, and those are not read: they can hold code")
+        raise SourceError(f"{archive.filename}: {name} is a pickle, which is not read because it can run code")
     return shape
 
 
-def _torch(path: Path, device: str) -> dict[str, Any]:
+def _read_torch(path: Path, device: str) -> dict[str, Any]:
     try:
-        found = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(path, map_location=device, weights_only=True)
     except UnpicklingError as error:
         raise SourceError(
-            f"{path} holds more than tensors, and that is not read: a pickle can hold code. "
-            "Save its state dict alone, or as safetensors"
+            f"{path} holds other objects than tensors, which are not read because a pickle can run code. "
+            "Save its state dict alone, or use safetensors"
         ) from error
     except OSError as error:
         raise SourceError(f"{path} cannot be read ({error})") from error
-    if not isinstance(found, dict):
-        raise SourceError(f"{path} holds no state dict, but {type(found).__name__}")
-    return found
+    if not isinstance(content, dict):
+        raise SourceError(f"{path} holds no state dict, but {type(content).__name__}")
+    return content

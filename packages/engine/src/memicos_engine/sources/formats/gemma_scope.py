@@ -1,7 +1,7 @@
-"""Gemma Scope's: params.npz with W_enc, W_dec, b_enc, b_dec and threshold.
+"""The format of Gemma Scope: params.npz with W_enc, W_dec, b_enc, b_dec and threshold.
 
-The files say nothing of the hook. Where the folder's path still has the repository's name and the folders below it
-(`gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_72`), SAELens knows what it is.
+The files do not record the hook. SAELens derives it from the folder's path where that still has the repository's name
+and sub-folders (`gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_72`).
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _L0 = re.compile(r"average_l0_(\d+)$")
 _PUBLISHED = re.compile(r"(gemma-scope-[\w.-]+)(?:/snapshots/\w+)?/(.*layer_\d+.*)")
 
 
-def _config(folder: Path, extras: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
-    found = _PUBLISHED.search(folder.as_posix())
-    if "embedding" in folder.as_posix() and extras.hook_name is None:
-        raise SourceError("SAEs of Gemma's embeddings are read through SAELens' directory only: name their set")
+def _config(folder: Path, overrides: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
+    match = _PUBLISHED.search(folder.as_posix())
+    if "embedding" in folder.as_posix() and overrides.hook_name is None:
+        raise SourceError("SAEs of Gemma's embeddings can only be loaded from SAELens' directory, by their set")
     metadata: dict[str, Any] = {}
-    if found:
-        repo, path = found.groups()
+    if match:
+        repo, path = match.groups()
         transcoder = "transcoder" in repo
         if transcoder:
-            said = get_gemma_2_transcoder_config_from_hf(repo, path, "cpu")
+            config = get_gemma_2_transcoder_config_from_hf(repo, path, "cpu")
         else:
-            said = get_gemma_2_config_from_hf(repo, path, "cpu")
-        metadata = handle_config_defaulting(said)["metadata"]
+            config = get_gemma_2_config_from_hf(repo, path, "cpu")
+        metadata = handle_config_defaulting(config)["metadata"]
     if recorded := _L0.search(folder.name):
         metadata = {**metadata, "l0": int(recorded.group(1))}
-    transcoder = bool(extras.hook_name_out or metadata.get("hook_name_out"))
+    transcoder = bool(overrides.hook_name_out or metadata.get("hook_name_out"))
     return saelens_config("jumprelu_transcoder" if transcoder else "jumprelu", metadata)
 
 

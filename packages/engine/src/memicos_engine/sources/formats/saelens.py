@@ -1,4 +1,4 @@
-"""SAELens' own: cfg.json and sae_weights.safetensors, of any version, and its training checkpoints."""
+"""The format of SAELens, any version, and its training checkpoints: cfg.json and sae_weights.safetensors."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from memicos_engine.sources.recipe import RecipeOverrides
 
 WEIGHTS = "sae_weights.safetensors"
 _CHECKPOINTS = {"batchtopk", "matryoshka_batchtopk"}
-"""Architectures of training. Used, they are JumpReLU SAEs with the threshold that training has learnt."""
+"""Architectures of training checkpoints. For inference they are JumpReLU SAEs with the learnt threshold."""
 
 
-def _weights(folder: Path, _extras: RecipeOverrides) -> Path | None:
-    # named though it is not there: that is said better than an unknown format
+def _weights(folder: Path, _overrides: RecipeOverrides) -> Path | None:
+    # also where the weights are missing: that error is clearer than "unknown format"
     return folder / WEIGHTS if (folder / "cfg.json").is_file() and not (folder / "sae.safetensors").exists() else None
 
 
-def _config(folder: Path, _extras: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
+def _config(folder: Path, _overrides: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
     config = get_sae_lens_config_from_disk(folder)
-    trained_as = config.get("architecture")
-    if trained_as in _CHECKPOINTS:
+    architecture = config.get("architecture")
+    if architecture in _CHECKPOINTS:
         rescaled = config.get("rescale_acts_by_decoder_norm", True)
         config = {**config, "architecture": "jumprelu", "rescaled": rescaled}
     return handle_config_defaulting(config)
@@ -35,15 +35,15 @@ def _tensors(stored: StoredTensors, config: SaeConfig) -> dict[str, Any]:
     factor = tensors.pop("scaling_factor", None)
     if factor is not None and not factor.is_meta and not (factor == 1).all():
         raise SourceError("its scaling_factor is not folded into the weights, which SAELens no longer reads")
-    learnt = tensors.pop("topk_threshold", None)
-    if learnt is None:
+    threshold = tensors.pop("topk_threshold", None)
+    if threshold is None:
         return tensors
     if config.get("rescaled"):
         lengths = tensors["W_dec"].norm(dim=-1)
         tensors["W_enc"] = tensors["W_enc"] * lengths
         tensors["b_enc"] = tensors["b_enc"] * lengths
         tensors["W_dec"] = tensors["W_dec"] / lengths[:, None]
-    return tensors | {"threshold": expand_threshold(learnt, len(tensors["b_enc"]))}
+    return tensors | {"threshold": expand_threshold(threshold, len(tensors["b_enc"]))}
 
 
 FORMAT = Format(
@@ -52,6 +52,6 @@ FORMAT = Format(
     _weights,
     _config,
     _tensors,
-    # SAELens' defaults: older versions did not write them
+    # SAELens' defaults, which older versions do not write
     {"prepend_bos": True, "context_size": 128},
 )

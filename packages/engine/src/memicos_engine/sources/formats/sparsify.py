@@ -1,8 +1,9 @@
-"""sparsify's (github.com/EleutherAI/sparsify): cfg.json and sae.safetensors in a folder named after a module.
+"""The format of sparsify (github.com/EleutherAI/sparsify): cfg.json and sae.safetensors, in a
+folder named after a module.
 
-encode(x) = topk(relu((x - b_dec) @ encoder.weight.T + encoder.bias)); W_dec is stored with a row a latent. SAELens'
-conversion turns W_dec around, leaves b_dec where the decoder is normalised, and takes `layers.5.mlp` for the residual
-stream, so it is not used.
+encode(x) = topk(relu((x - b_dec) @ encoder.weight.T + encoder.bias)); W_dec is stored as (d_sae, d_in).
+SAELens' own converter is not used: it transposes W_dec, does not adapt b_dec where the decoder is normalised, and maps
+`layers.5.mlp` to the residual stream.
 """
 
 from __future__ import annotations
@@ -34,28 +35,28 @@ _HOOKS = {
     "attn": "attn.hook_out",
     "attention": "attn.hook_out",
 }
-"""Hook by the part of a block: sparsify reads what the module itself gives."""
+"""Hook by part of a block: sparsify trains on the output of the named module."""
 
 
-def _config(folder: Path, _extras: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
-    said = read_json(folder / "cfg.json")
+def _config(folder: Path, _overrides: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
+    config = read_json(folder / "cfg.json")
     for name in ("transcode", "skip_connection", "embed_skip", "gram_lookup"):
-        if said.get(name):
-            raise SourceError(f"its {name} is set, and SAELens has no architecture for that with top-k")
-    if said.get("activation", "topk") != "topk":
-        raise SourceError(f"its activation is {said['activation']}; topk is read")
-    beside = folder.parent / "config.json"
-    run = read_json(beside) if beside.is_file() else {}
+        if config.get(name):
+            raise SourceError(f"its {name} is set; SAELens has no top-k architecture with it")
+    if config.get("activation", "topk") != "topk":
+        raise SourceError(f"its activation is {config['activation']}; only topk is supported")
+    run_config = folder.parent / "config.json"
+    run = read_json(run_config) if run_config.is_file() else {}
     metadata = {"hook_name": _hook(folder.name), "model_name": run.get("model"), "context_size": run.get("ctx_len")}
-    return saelens_config("topk", metadata, k=int(said["k"]), apply_b_dec_to_input=True)
+    return saelens_config("topk", metadata, k=int(config["k"]), apply_b_dec_to_input=True)
 
 
 def _hook(module: str) -> str | None:
     if module == "embed_tokens":
         return "hook_embed"
-    found = _MODULE.fullmatch(module)
-    hook = _HOOKS.get(found.group(2)) if found else None
-    return f"blocks.{found.group(1)}.{hook}" if found and hook else None
+    match = _MODULE.fullmatch(module)
+    hook = _HOOKS.get(match.group(2)) if match else None
+    return f"blocks.{match.group(1)}.{hook}" if match and hook else None
 
 
 def _tensors(stored: StoredTensors, _config: SaeConfig) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def _tensors(stored: StoredTensors, _config: SaeConfig) -> dict[str, Any]:
 
 
 FORMAT = Format(
-    # its texts begin with a separator, and the tokenizer adds its own tokens; 2048 is its default
+    # its texts begin with a separator or the tokenizer's BOS; 2048 is its default context
     "sparsify",
     "cfg.json and sae.safetensors",
     has_file("sae.safetensors"),

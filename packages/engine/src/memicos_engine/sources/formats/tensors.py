@@ -1,4 +1,4 @@
-"""Plain safetensors of any names, told apart by `weights` in memicos.json:
+"""Plain safetensors with any names, mapped to SAELens' names by `weights` in memicos.json:
 
     {"hook_name": "blocks.5.hook_resid_post", "prepend_bos": true, "context_size": 128,
      "weights": {"file": "model.safetensors", "architecture": "topk", "k": 32, "apply_b_dec_to_input": true,
@@ -9,12 +9,12 @@
 file                  in the same folder
 architecture          one of ARCHITECTURES
 tensors               SAELens' names (below) to the names in the file
-transposed            which of them lie the other way round; W_enc is (d_in, d_sae), W_dec (d_sae, d_out)
+transposed            those that are stored transposed; W_enc is (d_in, d_sae), W_dec (d_sae, d_out)
 k                     of top-k
-apply_b_dec_to_input  whether b_dec is taken off the input; false if left out
-normalize_activations none (if left out), layer_norm, constant_norm_rescale or expected_average_only_in
+apply_b_dec_to_input  whether b_dec is subtracted from the input; default false
+normalize_activations none (default), layer_norm, constant_norm_rescale or expected_average_only_in
 
-A bias that is left out is zero. A threshold may be one number for all features.
+An omitted bias is zero. A threshold may be one number for all features.
 """
 
 from __future__ import annotations
@@ -55,63 +55,65 @@ _FIELDS = ("file", "architecture", "tensors", "transposed", "k", "apply_b_dec_to
 _BIASES = ("b_enc", "b_dec")
 
 
-def _weights(folder: Path, extras: RecipeOverrides) -> Path | None:
-    if extras.weights is None:
+def _weights(folder: Path, overrides: RecipeOverrides) -> Path | None:
+    if overrides.weights is None:
         return None
-    name = extras.weights.get("file")
+    name = overrides.weights.get("file")
     if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
         raise RecipeError(f'{folder / FILE_NAME}: expected the name of a .safetensors as "file" of "weights"')
     return folder / name
 
 
-def _config(folder: Path, extras: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
-    assert extras.weights is not None
-    said = extras.weights
-    problem = _problem(said)
+def _config(folder: Path, overrides: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
+    assert overrides.weights is not None
+    settings = overrides.weights
+    problem = _problem(settings)
     if problem:
         raise RecipeError(f'{folder / FILE_NAME}: expected {problem} in "weights"')
-    fields = {name: said[name] for name in ("k", "apply_b_dec_to_input", "normalize_activations") if name in said}
-    architecture = ARCHITECTURES[said["architecture"]][0]
-    mapping = {"mapping": said["tensors"], "transposed": said.get("transposed", [])}
-    needed = ("W_enc", "W_dec", "b_dec", *ARCHITECTURES[said["architecture"]][1])
+    fields = {
+        name: settings[name] for name in ("k", "apply_b_dec_to_input", "normalize_activations") if name in settings
+    }
+    architecture = ARCHITECTURES[settings["architecture"]][0]
+    mapping = {"mapping": settings["tensors"], "transposed": settings.get("transposed", [])}
+    needed = ("W_enc", "W_dec", "b_dec", *ARCHITECTURES[settings["architecture"]][1])
     return saelens_config(architecture, {}, **fields, **mapping, needed=needed)
 
 
-def _problem(said: Mapping[str, Any]) -> str | None:
-    unknown = [name for name in said if name not in _FIELDS]
+def _problem(settings: Mapping[str, Any]) -> str | None:
+    unknown = [name for name in settings if name not in _FIELDS]
     if unknown:
         return f'no "{unknown[0]}" ({", ".join(_FIELDS)} are known)'
-    if said.get("architecture") not in ARCHITECTURES:
+    if settings.get("architecture") not in ARCHITECTURES:
         return f'one of {", ".join(ARCHITECTURES)} as "architecture"'
-    tensors, transposed = said.get("tensors"), said.get("transposed", [])
+    tensors, transposed = settings.get("tensors"), settings.get("transposed", [])
     if not isinstance(tensors, dict) or not all(isinstance(name, str) for name in tensors.values()):
         return 'SAELens\' names with those in the file as "tensors"'
-    needed = ("W_enc", "W_dec", "b_dec", *ARCHITECTURES[said["architecture"]][1])
-    if lacking := [name for name in needed if name not in tensors and name not in _BIASES]:
-        return f'{lacking[0]} among the "tensors"'
-    if superfluous := [name for name in tensors if name not in needed]:
-        return f'no {superfluous[0]} among the "tensors" of {said["architecture"]}'
+    needed = ("W_enc", "W_dec", "b_dec", *ARCHITECTURES[settings["architecture"]][1])
+    if missing := [name for name in needed if name not in tensors and name not in _BIASES]:
+        return f'{missing[0]} among the "tensors"'
+    if unexpected := [name for name in tensors if name not in needed]:
+        return f'no {unexpected[0]} among the "tensors" of {settings["architecture"]}'
     if not isinstance(transposed, list) or not set(transposed) <= set(tensors):
         return 'a list of some of the "tensors" as "transposed"'
-    k = said.get("k")
-    if said["architecture"] == "topk" and (not isinstance(k, int) or isinstance(k, bool) or k < 1):
+    k = settings.get("k")
+    if settings["architecture"] == "topk" and (not isinstance(k, int) or isinstance(k, bool) or k < 1):
         return 'a whole number above 0 as "k"'
-    if not isinstance(said.get("apply_b_dec_to_input", False), bool):
+    if not isinstance(settings.get("apply_b_dec_to_input", False), bool):
         return 'true or false as "apply_b_dec_to_input"'
     return None
 
 
 def _tensors(stored: StoredTensors, config: SaeConfig) -> dict[str, Any]:
     mapping, transposed = config["mapping"], config["transposed"]
-    found = {name: first_stored(stored, other) for name, other in mapping.items()}
-    found = {name: transpose(tensor) if name in transposed else tensor for name, tensor in found.items()}
-    device, widths = found["W_enc"].device, {"b_enc": found["W_enc"].shape[-1], "b_dec": found["W_dec"].shape[-1]}
+    tensors = {name: first_stored(stored, other) for name, other in mapping.items()}
+    tensors = {name: transpose(tensor) if name in transposed else tensor for name, tensor in tensors.items()}
+    device, widths = tensors["W_enc"].device, {"b_enc": tensors["W_enc"].shape[-1], "b_dec": tensors["W_dec"].shape[-1]}
     for name, width in widths.items():
-        if name in config["needed"] and name not in found:
-            found[name] = torch.zeros(width, device=device)
-    if "threshold" in found:
-        found["threshold"] = expand_threshold(found["threshold"], widths["b_enc"])
-    return found
+        if name in config["needed"] and name not in tensors:
+            tensors[name] = torch.zeros(width, device=device)
+    if "threshold" in tensors:
+        tensors["threshold"] = expand_threshold(tensors["threshold"], widths["b_enc"])
+    return tensors
 
 
 FORMAT = Format("tensors", f'safetensors and "weights" in {FILE_NAME}', _weights, _config, _tensors)

@@ -86,6 +86,8 @@ KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "messages": CHAT,
     "chat_template_kwargs": st.just({}),
     "n_completion_tokens": st.integers(1, 3),
+    "num_results": st.integers(1, 20),
+    "top_k": st.integers(1, 20),
     "sort_by_token_indexes": st.lists(st.integers(0, 6), max_size=3),
     "is_assistant_axis": st.just(False),
     "spec": st.sampled_from(["neurons", "top"]),

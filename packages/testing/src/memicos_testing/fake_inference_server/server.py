@@ -1,8 +1,8 @@
-"""A server that speaks the inference contract by plain JSON, and fails on demand.
+"""A fake inference server that implements the contract with plain JSON and fails on demand.
 
-Its "model" is arithmetic that tests can redo: tokens are words, `value_of` says what a feature does on one, and a
-completion counts its tokens. The bodies are written out here, not made by the server's own models: a client that reads
-them wrongly is noticed.
+Its "model" is arithmetic that tests can repeat: tokens are words, `value_of` gives a feature's activation on a token,
+and a completion numbers its tokens. The bodies are written out here instead of built from the server's own models, so
+that tests detect a client that parses them incorrectly.
 """
 
 import asyncio
@@ -10,37 +10,28 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
-from zlib import crc32
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-BOS = "<|bos|>"
-END = "<|end|>"
-"""Special token at the end of a chat's raw text."""
-FEATURES = 64
-UNTESTED = {"state": "off", "allowed": False, "seconds": 0, "checks": []}
-
-
-def tokens_of(text: str) -> list[str]:
-    """BOS, then the words with the space before them."""
-    return [BOS, *(word if i == 0 else f" {word}" for i, word in enumerate(text.split(" ")))]
-
-
-def value_of(source: str, index: int, token: str) -> float:
-    """What a feature does on a token: nothing on three of four, up to 16 on the others; 100 on BOS."""
-    if token == BOS:
-        return 100.0
-    number = crc32(f"{source}/{index}/{token.strip()}".encode())
-    return 0.0 if number % 4 else 0.25 * (1 + number // 4 % 64)
+from memicos_testing.fake_inference_server.bodies import (
+    BOS,
+    END,
+    FEATURES,
+    UNTESTED,
+    capabilities_body,
+    recipe_body,
+    tokens_of,
+    value_of,
+)
 
 
 @dataclass
 class FakeInferenceServer:
-    """What it answers can be changed at any time; `seen` has the bodies it was sent, by path, `clients` for whom, and
-    `requests` in which requests of theirs."""
+    """Every field can be changed at any time. `seen` has the path and body of each request, `clients` the header
+    X-Client-ID and `requests` the header X-Request-ID."""
 
     model: str = "small"
     sources: tuple[str, ...] = ("1-res", "2-res", "3-res")
@@ -53,17 +44,17 @@ class FakeInferenceServer:
     token_limit: int = 50
     max_num_results: int = 1000
     refusal: tuple[int, dict[str, Any], dict[str, str]] | None = None
-    """(status, body, headers) in place of every answer under /v1 but capabilities."""
+    """(status, body, headers) of every response under /v1 except capabilities."""
     delay: float = 0.0
-    """Seconds before an answer, and between frames."""
+    """Seconds before a response, and between frames."""
     health_delay: float = 0.0
-    """Seconds before /health is answered."""
+    """Seconds before the response to /health."""
     break_after: int | None = None
-    """Frames after which a stream is cut off without an end."""
+    """Frames after which a stream's connection breaks."""
     end_after: int | None = None
-    """Frames after which a stream ends without having said all."""
+    """Frames after which a stream ends early, without an error."""
     error_after: int | None = None
-    """Frames after which a stream says what ended it: `stream_error`."""
+    """Frames after which a stream ends with the event `stream_error`."""
     stream_error: dict[str, Any] = field(
         default_factory=lambda: {"error": "No memory is left; ask for fewer tokens.", "cause": "out_of_memory"}
     )
@@ -76,7 +67,7 @@ class FakeInferenceServer:
     streams_closed: int = 0
     """Streams whose client disconnected before the end."""
     calls_closed: int = 0
-    """Calls without a stream whose client disconnected before the answer."""
+    """Calls without a stream whose client disconnected before the response."""
     frames_sent: int = 0
 
     def app(self) -> Starlette:
@@ -89,15 +80,15 @@ class FakeInferenceServer:
             "steer/completion-chat": self.chat,
         }
         routes = [Route("/health", self.health), Route("/v1/capabilities", self.capabilities)]
-        routes += [Route(f"/v1/{path}", self._guarded(answer), methods=["POST"]) for path, answer in posts.items()]
+        routes += [Route(f"/v1/{path}", self._guarded(handler), methods=["POST"]) for path, handler in posts.items()]
         return Starlette(routes=routes)
 
     def reset(self) -> None:
-        """As it was at first."""
+        """Restore the initial state."""
         vars(self).update(vars(FakeInferenceServer()))
 
     def bodies(self, path: str) -> list[dict[str, Any]]:
-        return [body for one, body in self.seen if one == path]
+        return [body for seen_path, body in self.seen if seen_path == path]
 
     def _refused(self, request: Request) -> Response | None:
         if self.secret is not None and request.headers.get("x-secret-key") != self.secret:
@@ -105,7 +96,7 @@ class FakeInferenceServer:
             return JSONResponse(body, 401)
         return None
 
-    def _guarded(self, answer: Any) -> Any:
+    def _guarded(self, handler: Any) -> Any:
         async def endpoint(request: Request) -> Response:
             if refused := self._refused(request):
                 return refused
@@ -126,7 +117,7 @@ class FakeInferenceServer:
             if count > self.token_limit:
                 message = f"Text too long: {count} tokens, max is {self.token_limit}"
                 return JSONResponse({"error": message, "cause": "invalid_request"}, 400)
-            return await answer(body)
+            return await handler(body)
 
         return endpoint
 
@@ -161,89 +152,11 @@ class FakeInferenceServer:
         self.checks.append("capabilities")
         if refused := self._refused(request):
             return refused
-        limits = {
-            "token_limit": self.token_limit,
-            "context": 256,
-            "max_completion_tokens": 256,
-            "max_prompts": 64,
-            "batch_tokens": 1000,
-            "capture_bytes": 2**31,
-            "max_values": 100_000,
-            "max_hooks": 64,
-            "max_num_results": self.max_num_results,
-            "max_top_k": 100,
-            "max_steered": 64,
-            "max_logprobs": 10,
-            "max_loaded_saes": 10,
-            "sae_bytes": 2**30,
-            "max_waiting": 8,
-            "body_bytes": 100_000,
-        }
-        sources = [
-            {
-                "id": source,
-                "source_set": source.split("-", 1)[1],
-                "hook": f"blocks.{source[0]}.hook_resid_post",
-                "steer_hook": f"blocks.{source[0]}.hook_resid_post",
-                "layer": int(source[0]),
-                "d_in": 16,
-                "d_sae": FEATURES,
-                "architecture": "jumprelu",
-                "prepend_bos": True,
-                "context_size": 32,
-                "ignored_positions": [0],
-                "norm_cut": None,
-                "loaded": True,
-                "recipe": self.recipe(source),
-            }
-            for source in self.sources
-        ]
-        return JSONResponse(
-            {
-                "model": self.model,
-                "accepted_models": [self.model],
-                "weights": "none",
-                "origin": "arithmetic",
-                "dtype": "float32",
-                "sae_dtype": "float32",
-                "device": "cpu",
-                "num_layers": 4,
-                "d_model": 16,
-                "d_vocab": 100,
-                "chat_template": True,
-                "sae_sets": sorted({source.split("-", 1)[1] for source in self.sources}),
-                "sources": sources,
-                "unavailable_sources": [],
-                "steer_methods": ["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"],
-                "steer_hooks": ["blocks.N.hook_resid_post"],
-                "unsteerable_hooks": [],
-                "endpoints": [],
-                "limitations": [],
-                "limits": limits,
-                "selftest": UNTESTED,
-            }
-        )
+        body = capabilities_body(self.model, self.sources, self.token_limit, self.max_num_results)
+        return JSONResponse(body)
 
     def recipe(self, source: str) -> dict[str, Any]:
-        return {
-            "model": self.model,
-            "weights": "arithmetic",
-            "dtype": "bfloat16",
-            "weight_processing": "none",
-            "prepend_bos": True,
-            "hook_name": f"blocks.{source[0]}.hook_resid_post",
-            "context_size": 32,
-            "ignored_positions": [0],
-            "norm_cut": None,
-            "sae": {
-                "weights": source,
-                "architecture": "jumprelu",
-                "dtype": "bfloat16",
-                "normalize_activations": "none",
-                "norm_scaling_factor": None,
-                "unit_directions": True,
-            },
-        }
+        return recipe_body(self.model, source)
 
     async def single(self, body: dict[str, Any]) -> Response:
         tokens = tokens_of(body["prompt"])
@@ -272,14 +185,14 @@ class FakeInferenceServer:
         if any(not 0 <= i < len(tokens) for i in chosen):
             message = f"sort_by_token_indexes: {chosen} are not all positions of {len(tokens)} tokens"
             return JSONResponse({"error": message, "cause": "invalid_request"}, 400)
-        found = []
+        features = []
         for source in body["selected_sources"] or self.sources:
             for index in range(FEATURES):
                 values = [value_of(source, index, token) for token in tokens]
                 strongest = max(range(start, len(tokens)), key=values.__getitem__)
                 if values[strongest] == 0:
                     continue
-                found.append(
+                features.append(
                     {
                         "source": source,
                         "index": index,
@@ -289,10 +202,10 @@ class FakeInferenceServer:
                         "max_value_index": strongest,
                     }
                 )
-        found.sort(key=lambda one: -(one["sum_values"] if chosen else one["max_value"]))
+        features.sort(key=lambda feature: -(feature["sum_values"] if chosen else feature["max_value"]))
         return JSONResponse(
             {
-                "activations": found[: body["num_results"]],
+                "activations": features[: body["num_results"]],
                 "tokens": tokens,
                 "counts": None,
                 "tokens_is_special": [token == BOS for token in tokens],
@@ -354,12 +267,12 @@ class FakeInferenceServer:
         def frame(n: int) -> dict[str, Any]:
             outputs = []
             for kind in body["types"]:
-                words = "".join(f" {kind.lower()}{i}" for i in range(n))
+                completion = "".join(f" {kind.lower()}{i}" for i in range(n))
                 outputs.append(
                     {
                         "type": kind,
-                        "output": body["prompt"] + words,
-                        "completion": words,
+                        "output": body["prompt"] + completion,
+                        "completion": completion,
                         "token_ids": list(range(n)),
                         "finished": "length" if n == body["n_completion_tokens"] else None,
                         "logprobs": self._logprobs(kind, n) if body["n_logprobs"] else None,
@@ -375,13 +288,13 @@ class FakeInferenceServer:
         def frame(n: int) -> dict[str, Any]:
             outputs = []
             for kind in body["types"]:
-                words = "".join(f" {kind.lower()}{i}" for i in range(n)).strip()
+                completion = "".join(f" {kind.lower()}{i}" for i in range(n)).strip()
                 outputs.append(
                     {
                         "type": kind,
-                        "chat_template": [*body["prompt"], {"role": "assistant", "content": words}],
-                        "raw": self._raw(body["prompt"]) + words + (END if n == total else ""),
-                        "completion": words,
+                        "chat_template": [*body["prompt"], {"role": "assistant", "content": completion}],
+                        "raw": self._raw(body["prompt"]) + completion + (END if n == total else ""),
+                        "completion": completion,
                         "token_ids": list(range(n)),
                         "finished": "length" if n == body["n_completion_tokens"] else None,
                         "logprobs": self._logprobs(kind, n) if body["n_logprobs"] else None,
@@ -402,7 +315,7 @@ class FakeInferenceServer:
         return [{"token": f" {kind.lower()}{i}", "logprob": -0.5, "top_logprobs": [other]} for i in range(n)]
 
     def _delta(self, body: dict[str, Any], frame: Any, n: int) -> dict[str, Any]:
-        """What frame `n` adds to the one before, computed by cutting off the beginning that both share."""
+        """The text that frame `n` adds to the previous frame, found by removing their common prefix."""
         outputs = []
         for before, after in zip(frame(n - 1)["outputs"], frame(n)["outputs"], strict=True):
             completion = after["completion"].removeprefix(before["completion"])

@@ -1,4 +1,4 @@
-"""Captures of several requests share runs of the model and of sources, and each gets what it gets alone."""
+"""Captures of several requests share forward passes and encodings, and each gets the values it gets alone."""
 
 import asyncio
 import gc

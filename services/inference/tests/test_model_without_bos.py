@@ -1,4 +1,4 @@
-"""A model whose tokenizer has no BOS, with sources that were trained with one: every endpoint, and what counts."""
+"""A model whose tokenizer has no BOS, with sources trained with one: every endpoint."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path

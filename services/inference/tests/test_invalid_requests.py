@@ -1,4 +1,4 @@
-"""What cannot be answered: each with its status, a cause for programs, and words that say what to do."""
+"""Requests that are refused: status, cause, and a message that says what to do."""
 
 import json
 from typing import Any
@@ -91,9 +91,9 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ],
     (BATCHES[0], {"index": 96}, 400, "has features 0 to 95; there is no 96"),
     (BATCHES[0], {"source": GONE, "index": GONE}, 400, "exactly one of layer/index or vector must be provided"),
-    (BATCHES[1], {"num_results": 1001}, 400, "at most 1000 are given (INFERENCE_MAX_NUM_RESULTS)"),
+    (BATCHES[1], {"num_results": 1001}, 400, "at most 1000 are returned (INFERENCE_MAX_NUM_RESULTS)"),
     (BATCHES[1], {"sort_by_token_indexes": [20]}, 400, "the shortest prompt has positions 0 to "),
-    (BATCHES[2], {"top_k": 101}, 400, "at most 100 are given (INFERENCE_MAX_TOP_K)"),
+    (BATCHES[2], {"top_k": 101}, 400, "at most 100 are returned (INFERENCE_MAX_TOP_K)"),
     (BATCHES[3], {"source": "7-small"}, 400, "Unknown source '7-small'"),
     (RAW, {"layers": [4]}, 400, "There is no layer 4: the model has layers 0 to 3"),
     (RAW, {"layers": [-1]}, 400, "There is no layer -1"),
@@ -115,7 +115,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (TEMPLATE, {"messages": [{"role": "user", "content": "\ud800"}]}, 422, "messages.0.content: "),
     (TEMPLATE, {"messages": [{"role": "user", "content": LONG}]}, 400, "tokens, max is 100"),
     (TEMPLATE, {"messages": [{"role": "user", "content": ""}] * 101}, 400, "more than the 100 tokens"),
-    (TEMPLATE, {"chat_template_kwargs": {"thinking": True}}, 400, "no chat template, and ChatML"),
+    (TEMPLATE, {"chat_template_kwargs": {"thinking": True}}, 400, "has no chat template. ChatML is used instead"),
     (TEMPLATE, {"chat_template_kwargs": 3}, 422, "chat_template_kwargs: "),
     (VECTOR_OF, {"model": "other"}, 400, "Unsupported model"),
     (VECTOR_OF, {"source": "7-small"}, 400, "Unknown source '7-small'"),
@@ -131,11 +131,11 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (NEAR, {"feature": {"model": NAME, "source": "1-small", "index": 96}}, 400, "has features 0 to 95"),
     (NEAR, {"feature": {"model": NAME, "source": "1-small", "index": -1}}, 422, "feature.index: "),
     (NEAR, {"feature": {"model": NAME, "source": "1-small"}}, 422, "feature.index: Field required"),
-    (NEAR, {"feature": GONE, "vector": [0.0] * 128}, 400, "points nowhere"),
+    (NEAR, {"feature": GONE, "vector": [0.0] * 128}, 400, "zero or not finite"),
     (NEAR, {"feature": GONE, "vector": []}, 400, "has 0 numbers; those of source 2-small have 128"),
     (NEAR, {"feature": GONE, "vector": ["a"]}, 422, "vector.0: "),
     (NEAR, {"num_results": 0}, 422, "num_results: "),
-    (NEAR, {"num_results": 1001}, 400, "num_results is 1001; at most 1000 are given (INFERENCE_MAX_NUM_RESULTS)"),
+    (NEAR, {"num_results": 1001}, 400, "num_results is 1001; at most 1000 are returned (INFERENCE_MAX_NUM_RESULTS)"),
     (NEAR, {"num_results": GONE}, 422, "num_results: Field required"),
     (STEER, {"prompt": ""}, 422, "prompt: "),
     (STEER, {"prompt": LONG}, 400, "Text too long"),
@@ -147,7 +147,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (STEER, {"features": [FEATURE | {"model": "other"}]}, 400, "Unsupported model 'other'"),
     (STEER, {"features": [FEATURE | {"source": "7-small"}]}, 400, "Unknown source '7-small'"),
     (STEER, {"features": [FEATURE | {"index": 96}]}, 400, "has features 0 to 95"),
-    (STEER, {"features": [FEATURE | {"steering_vector": [1.0]}]}, 400, "send own directions as vectors"),
+    (STEER, {"features": [FEATURE | {"steering_vector": [1.0]}]}, 400, "send other directions as `vectors`"),
     (STEER, {"features": GONE, "vectors": [VECTOR | {"steering_vector": [1.0]}]}, 400, "has 1 numbers"),
     (STEER, {"features": GONE, "vectors": [VECTOR | {"steering_vector": [0.0] * 128}], "normalize_steering": True},
      400, "is zero and has no direction"),

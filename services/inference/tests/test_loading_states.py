@@ -1,4 +1,4 @@
-"""Before the model is there, and when it cannot be."""
+"""Responses before the model is loaded, and where it cannot be loaded."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Several prompts over HTTP, by our client: each gets what it gets alone, and `source` what numpy finds."""
+"""Several prompts over HTTP, by our client: each gets its result alone, and `source` equals numpy's."""
 
 from collections.abc import Callable
 from pathlib import Path

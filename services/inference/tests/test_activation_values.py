@@ -220,7 +220,7 @@ async def test_the_sync_client_reads_the_same(url: str, client: Client) -> None:
     [
         ({"sort_by_token_indexes": [99]}, "Cannot sort by position 99"),
         ({"feature_filter": [96]}, "Source 1-small has features 0 to 95; there is no 96"),
-        ({"feature_filter": list(range(96)), "num_results": 96}, "The answer would have"),
+        ({"feature_filter": list(range(96)), "num_results": 96}, "The response would have"),
     ],
 )
 async def test_what_is_wrong_with_a_ranking_is_told_before_the_model_runs(

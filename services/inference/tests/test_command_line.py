@@ -173,7 +173,7 @@ def test_beyond_loopback_without_a_secret_is_warned_of(tmp_path: Path) -> None:
         finally:
             process.send_signal(signal.SIGTERM)
             _, log = process.communicate(timeout=20)
-        assert ("open to whoever reaches 0.0.0.0" in log) is expected
+        assert ("every client that can connect to 0.0.0.0 is served" in log) is expected
 
 
 def test_configs_are_listed_and_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Loading from local folders: what is served, and the words for each way it can fail."""
+"""Loading from local folders: what is served, and the message of each failure."""
 
 import json
 import shutil
@@ -37,7 +37,11 @@ def test_progress_is_reported_in_words_and_shares(settings: Callable[..., Any]) 
     shares = [share for _, share in said]
     assert shares == sorted(shares) and shares[0] == 0 and shares[-1] < 1
     words = [words for words, _ in said]
-    assert words[0] == "importing torch" and f"loading {NAME}" in words and "reading what 2-top is (4 of 4)" in words
+    assert (
+        words[0] == "importing torch"
+        and f"loading {NAME}" in words
+        and "reading the configuration of 2-top (4 of 4)" in words
+    )
     assert served.accepted_names == (NAME,) and served.weights == NAME and served.sae_sets == ("small", "top")
     assert served.source_cache.ids == ("1-small", "2-small", "3-small", "2-top")
     assert served.source_cache.loaded == set()
@@ -144,7 +148,7 @@ def test_sources_of_another_model_are_refused(load: Load, sources_folder: Path, 
     assert "layers 0 to 3" in with_hook("blocks.9.hook_resid_post")
     assert "Unknown hook 'blocks.1.hook_nothing'" in with_hook("blocks.1.hook_nothing")
     (folder / "cfg.json").write_text(json.dumps(config | {"d_in": 64}))
-    assert "its weights have d_in 128, and its configuration says 64" in refusal(
+    assert "its weights have d_in 128, but its configuration has 64" in refusal(
         load, sae_folder=tmp_path, sae_sets=("small",)
     )
     narrow = load_file(folder / "sae_weights.safetensors")

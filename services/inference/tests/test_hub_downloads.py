@@ -1,4 +1,4 @@
-"""Models and sources of the hub, served by a small hub on loopback: what is fetched, and words for each refusal."""
+"""Models and sources from the hub, served by a small hub on loopback: downloads, and the message of each refusal."""
 
 import asyncio
 import json
@@ -215,7 +215,7 @@ async def test_each_refusal_of_a_source_has_its_words(hub: SmallHub) -> None:
 
 
 async def test_a_name_that_no_repository_can_have(hub: SmallHub) -> None:
-    assert "no name that a repository of the hub can have" in await refusal(custom_hf_model_id="a b/c", sae_sets=())
+    assert "is not a valid name of a repository on the hub" in await refusal(custom_hf_model_id="a b/c", sae_sets=())
 
 
 async def test_sources_of_wider_activations_are_refused(hub: SmallHub, repositories: Path) -> None:

@@ -1,4 +1,4 @@
-"""Sources of all kinds served: by folder, neurons, some that cannot be had, many, within a budget of bytes."""
+"""Sources of all kinds: by folder, neurons, unavailable ones, many of them, within a budget of bytes."""
 
 import json
 import shutil
@@ -121,7 +121,7 @@ async def test_bytes_that_cannot_fit_are_refused_with_both_numbers(serve: Serve)
         refused = await http.post("/v1/activation/all", json=everything)
         assert refused.status_code == 400
         assert "3 requested SAEs take 301,056 bytes" in refused.json()["error"]
-        assert "at most 250,000 are given (INFERENCE_SAE_BYTES)" in refused.json()["error"]
+        assert "at most 250,000 are available (INFERENCE_SAE_BYTES)" in refused.json()["error"]
 
 
 def test_two_hundred_sources_start_fast_and_stay_in_the_budget_of_twenty(

@@ -1,4 +1,4 @@
-"""Answers that are serialised in parts are what they are in one piece, and others get their turn in between."""
+"""JSON in chunks equals JSON in one piece, and other work runs between chunks."""
 
 import random
 import time
@@ -92,7 +92,7 @@ def test_a_large_answer_holds_nobody_long() -> None:
     answer.model_dump_json()
     at_once = time.perf_counter() - begun
     gaps, last = [], time.perf_counter()
-    for part in chunked_json._parts(answer):
+    for part in chunked_json._chunks(answer):
         assert len(part) < 2**20
         gaps.append(time.perf_counter() - last)
         last = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Activations as they are, over HTTP by our client, against plain transformers with own hooks."""
+"""Raw activations over HTTP, by our client, against plain transformers with independent hooks."""
 
 from collections.abc import Callable
 from typing import Any

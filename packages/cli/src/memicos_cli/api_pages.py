@@ -1,0 +1,78 @@
+"""`make doc-inference-localhost` and its like: print the address of a server's interactive API page, and open it.
+
+    python -m memicos_cli.api_pages inference
+
+Standard library only, so that it runs without `.venv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import urllib.error
+import urllib.request
+import webbrowser
+from collections.abc import Sequence
+from typing import NamedTuple
+
+ANSWER_SECONDS = 5
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
+
+
+class Page(NamedTuple):
+    prefix: str
+    """`<prefix>_HOST` and `<prefix>_PORT` are where the server listens."""
+    port: int
+    path: str
+    start: str
+    """The command that starts the server."""
+
+
+PAGES = {
+    "webapp": Page("MEMICOS", 3000, "/api-doc", "make webapp-localhost-dev"),
+    "inference": Page("INFERENCE", 5002, "/docs", "make inference-localhost-dev MODEL_SOURCESET=gpt2-small.res-jb"),
+    "autointerp": Page("AUTOINTERP", 5003, "/docs", "make autointerp-localhost-dev"),
+}
+
+
+def url_of(page: Page) -> str:
+    """Address of the page on this machine."""
+    host = os.environ.get(page.prefix + "_HOST") or "127.0.0.1"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    port = os.environ.get(page.prefix + "_PORT", "")
+    # an orchestrator's tcp://… is no port
+    number = int(port) if port.isdecimal() else page.port
+    return f"http://[{host}]:{number}{page.path}" if ":" in host else f"http://{host}:{number}{page.path}"
+
+
+def problem(url: str) -> str | None:
+    """Why the page cannot be shown; None where the server answers with it."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=ANSWER_SECONDS):
+            return None
+    except urllib.error.HTTPError as error:
+        return f"{url} is answered with status {error.code}: another program has the port"
+    except OSError as error:
+        return f"nothing answers at {url} ({getattr(error, 'reason', error)})"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="api_pages", description="The interactive API page of a running server.")
+    parser.add_argument("server", choices=sorted(PAGES))
+    page = PAGES[parser.parse_args(arguments).server]
+    url = url_of(page)
+    reason = problem(url)
+    if reason:
+        print(f"{reason}. Start the server: {page.start}", file=sys.stderr)
+        return 1
+    print(url)
+    # without a display `webbrowser` would take the terminal for a text browser
+    if sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in DISPLAYS):
+        webbrowser.open(url)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

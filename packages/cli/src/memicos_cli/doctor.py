@@ -1,0 +1,273 @@
+"""`make doctor`: what this machine lacks for memicos, a line for each check, with the command that mends it.
+
+Standard library only: it runs before anything is installed. The exit status is 1 if anything that memicos needs is
+wrong; what is optional (docker, a GPU, keys, the hub) is reported and changes nothing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from memicos_cli import env_file, stack_env
+
+OLDEST_PYTHON = (3, 11)
+SERVERS = (("MEMICOS", 3000, "webapp"), ("INFERENCE", 5002, "inference"), ("AUTOINTERP", 5003, "autointerp"))
+DISK_SETTING, DEFAULT_DISK_GB = "DOCTOR_DISK_GB", 8.0
+"""Free disk space that .venv, the demo's model and its database need."""
+MEMORY_SETTING, DEFAULT_MEMORY_GB = "DOCTOR_MEMORY_GB", 3.0
+"""Free memory that the demo needs."""
+HUB_URL = "https://huggingface.co"
+COMMAND_SECONDS = 20
+OK, NOTE, WRONG = "ok", "note", "WRONG"
+DATABASE_PROGRAM = """
+import asyncio, os, sys, asyncpg
+async def main():
+    connection = await asyncpg.connect(os.environ["DATABASE_URL"].replace("+asyncpg", ""), timeout=10)
+    version = await connection.fetchval("SHOW server_version_num")
+    vector = await connection.fetchval("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'")
+    print(version, vector)
+try:
+    asyncio.run(main())
+except Exception as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+"""
+
+
+class Result(NamedTuple):
+    state: str
+    subject: str
+    text: str
+    """What is there or what is wrong, with the command that mends it."""
+
+
+class Machine(NamedTuple):
+    """What the checks look at."""
+
+    root: Path
+    """Folder of the repository."""
+    environment: Mapping[str, str]
+
+
+def check_python(machine: Machine, version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Result:
+    text = ".".join(map(str, version))
+    if tuple(version[:2]) < OLDEST_PYTHON:
+        oldest = ".".join(map(str, OLDEST_PYTHON))
+        mend = f"install {oldest} or newer (https://www.python.org/downloads), then make setup PYTHON=python{oldest}"
+        return Result(WRONG, "Python", f"{text} is too old: {mend}")
+    return Result(OK, "Python", text)
+
+
+def check_installed(machine: Machine) -> Result:
+    mark, lock = machine.root / ".venv/.ok", machine.root / "requirements.lock"
+    if not mark.exists():
+        return Result(NOTE, "versions", "nothing is installed in .venv yet: make setup (make demo does it too)")
+    if lock.exists() and mark.stat().st_mtime < lock.stat().st_mtime:
+        return Result(WRONG, "versions", ".venv is older than requirements.lock: make setup")
+    return Result(OK, "versions", ".venv is as requirements.lock says")
+
+
+def check_disk(machine: Machine) -> Result:
+    needed = _number(machine.environment, DISK_SETTING, DEFAULT_DISK_GB)
+    free = shutil.disk_usage(str(machine.root)).free / 1e9
+    if free < needed:
+        mend = "free space there, or put the repository on another disk"
+        return Result(WRONG, "disk", f"{free:.1f} GB are free at {machine.root}, {needed:g} GB are needed: {mend}")
+    return Result(OK, "disk", f"{free:.1f} GB are free")
+
+
+def check_memory(machine: Machine) -> Result:
+    needed = _number(machine.environment, MEMORY_SETTING, DEFAULT_MEMORY_GB)
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return Result(NOTE, "memory", f"cannot be read on this system; the demo needs {needed:g} GB")
+    match = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
+    free = int(match.group(1)) / 1e6 if match else 0.0
+    if free < needed:
+        mend = "end other programs, or use a smaller model (make inference-list-configs)"
+        return Result(WRONG, "memory", f"{free:.1f} GB are free, {needed:g} GB are needed: {mend}")
+    return Result(OK, "memory", f"{free:.1f} GB are free")
+
+
+def check_port(machine: Machine, prefix: str, default: int, server: str) -> Result:
+    name = f"{prefix}_PORT"
+    text = machine.environment.get(name) or str(default)
+    if text.startswith(("tcp://", "udp://")):
+        text = str(default)
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        return Result(WRONG, "ports", f"{name}={text} is not a port: set it to a number from 1 to 65535")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", int(text)))
+        except OSError as error:
+            mend = f"end the program that has it (a running {server}?), or set {name}={int(text) + 10}"
+            return Result(WRONG, "ports", f"{server} cannot listen on port {text} ({error.strerror}): {mend}")
+    return Result(OK, "ports", f"{text} is free for {server}")
+
+
+def check_stack_file(machine: Machine) -> Result:
+    file = machine.root / "deploy/docker/.env"
+    if not file.exists():
+        return Result(NOTE, "env file", "the docker stack has no secrets yet: make init-env")
+    reason = stack_env.refusal(file)
+    return Result(WRONG, "env file", reason) if reason else Result(OK, "env file", f"{file} is complete")
+
+
+def check_docker(machine: Machine) -> Result:
+    if shutil.which("docker", path=machine.environment.get("PATH")) is None:
+        return Result(
+            NOTE, "docker", "not installed; only the commands in docker need it: https://docs.docker.com/engine/install"
+        )
+    if _run(machine, "docker", "info") is None:
+        return Result(NOTE, "docker", "the engine is not running: sudo systemctl start docker, or start Docker Desktop")
+    if _run(machine, "docker", "compose", "version") is None and _run(machine, "docker-compose", "version") is None:
+        return Result(NOTE, "docker", "compose is not installed: https://docs.docker.com/compose/install")
+    return Result(OK, "docker", "engine and compose answer")
+
+
+def check_database(machine: Machine) -> Result:
+    url = machine.environment.get("DATABASE_URL")
+    if not url:
+        return Result(OK, "database", "DATABASE_URL is not set: the embedded PostgreSQL with pgvector is used")
+    python = sys.executable if importlib.util.find_spec("asyncpg") else str(machine.root / ".venv/bin/python")
+    try:
+        done = subprocess.run(
+            [python, "-c", DATABASE_PROGRAM],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_SECONDS,
+            env=dict(machine.environment),
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return Result(WRONG, "database", "DATABASE_URL cannot be tried: make setup, then make doctor again")
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["unknown"]
+        # the driver's message may repeat the URL
+        reason = lines[-1].replace(url, "DATABASE_URL")
+        if "password" in reason.lower() or "InvalidAuthorization" in reason:
+            return Result(
+                WRONG, "database", "PostgreSQL refuses the user or password of DATABASE_URL: correct them there"
+            )
+        text = f"PostgreSQL does not answer at DATABASE_URL ({reason}): start it, or correct the URL"
+        return Result(WRONG, "database", text)
+    version, vector = map(int, done.stdout.split())
+    if version < 160000:
+        return Result(WRONG, "database", f"PostgreSQL {version // 10000} is too old: install 16 or newer")
+    if not vector:
+        major = version // 10000
+        mend = f"sudo apt-get install postgresql-{major}-pgvector, or use the image pgvector/pgvector:pg{major}"
+        return Result(WRONG, "pgvector", f"PostgreSQL at DATABASE_URL has no extension vector: {mend}")
+    return Result(OK, "database", f"PostgreSQL {version // 10000} with pgvector answers")
+
+
+def check_keys(machine: Machine) -> Result:
+    missing = [name for name in stack_env.USER_KEYS if not machine.environment.get(name)]
+    if missing:
+        return Result(NOTE, "keys", f"not set: {', '.join(missing)} (docs/configuration.md says what each is for)")
+    return Result(OK, "keys", "all are set")
+
+
+def check_gpu(machine: Machine) -> Result:
+    shown = _run(machine, "nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    if not shown:
+        return Result(NOTE, "GPU", "no NVIDIA GPU answers; models run on the CPU")
+    return Result(OK, "GPU", shown.splitlines()[0])
+
+
+def check_hub(machine: Machine) -> Result:
+    url = machine.environment.get("HF_ENDPOINT") or HUB_URL
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5):
+            return Result(OK, "hub", f"{url} answers")
+    except urllib.error.HTTPError:
+        return Result(OK, "hub", f"{url} answers")
+    except (OSError, ValueError):
+        return Result(NOTE, "hub", f"{url} cannot be reached; the demo needs no hub, other models do")
+
+
+CHECKS: tuple[Callable[[Machine], Result], ...] = (
+    check_python,
+    check_installed,
+    check_disk,
+    check_memory,
+    *((lambda machine, server=server: check_port(machine, *server)) for server in SERVERS),
+    check_database,
+    check_stack_file,
+    check_docker,
+    check_keys,
+    check_gpu,
+    check_hub,
+)
+
+
+def read_environment(root: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], Result | None]:
+    """The environment over the repository's .env file, and what is wrong with that file."""
+    file = root / ".env"
+    if not file.exists():
+        return dict(environment), None
+    try:
+        values = {item.name: item.value for item in env_file.parse(file.read_text(encoding="utf-8"))}
+    except (OSError, UnicodeDecodeError) as error:
+        return dict(environment), Result(WRONG, "env file", f"{file} cannot be read ({type(error).__name__}): mend it")
+    except env_file.EnvFileError as error:
+        return dict(environment), Result(WRONG, "env file", f"{file}: {error}: complete the line, or delete it")
+    return {**values, **environment}, None
+
+
+def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        return float(environment.get(name) or default)
+    except ValueError:
+        return default
+
+
+def _run(machine: Machine, *command: str) -> str | None:
+    """Output of a command; None where it fails or does not exist."""
+    program = shutil.which(command[0], path=machine.environment.get("PATH"))
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(
+            [program, *command[1:]], capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or "ok" if done.returncode == 0 else None
+
+
+def doctor() -> None:
+    """Say what this machine lacks for memicos, and the command that mends it."""
+    raise SystemExit(run(Path.cwd(), os.environ))
+
+
+def run(root: Path, environment: Mapping[str, str]) -> int:
+    """Print a line for each check; 1 if anything that is needed is wrong."""
+    merged, problem = read_environment(root, environment)
+    machine = Machine(root, merged)
+    wrong = 0
+    if problem:
+        print(f"{problem.state:<6}{problem.subject:<10}{problem.text}")
+        wrong += 1
+    for check in CHECKS:
+        result = check(machine)
+        print(f"{result.state:<6}{result.subject:<10}{result.text}", flush=True)
+        wrong += result.state == WRONG
+    print(f"{wrong} wrong: the lines that begin with {WRONG} say how to mend it" if wrong else "nothing is wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    doctor()

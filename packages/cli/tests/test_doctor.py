@@ -1,0 +1,151 @@
+"""`make doctor` on broken set-ups: each is one line with what mends it, and the exit status is 1."""
+
+import ast
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from memicos_cli import doctor, stack_env
+from memicos_webapp.database.embedded import embedded
+
+ROOT = Path(__file__).parents[3]
+OURS = ("MEMICOS_", "INFERENCE_", "AUTOINTERP_", "DOCTOR_", "DATABASE_URL")
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """An environment in which the checks find nothing wrong, without a hub."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    ports = {}
+    for prefix in ("MEMICOS", "INFERENCE", "AUTOINTERP"):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            ports[f"{prefix}_PORT"] = str(probe.getsockname()[1])
+    return {**kept, **ports, "HF_ENDPOINT": "http://127.0.0.1:9", "DOCTOR_DISK_GB": "0.01", "DOCTOR_MEMORY_GB": "0.01"}
+
+
+def wrong(root: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The only line of a wrong set-up."""
+    assert doctor.run(root, environment) == 1
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if line.startswith("WRONG")]
+    assert lines[-1] == "1 wrong: the lines that begin with WRONG say how to mend it"
+    return line
+
+
+def test_nothing_is_wrong_without_gpu_keys_hub_and_secrets(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert doctor.run(tmp_path, {**environment, "PATH": str(tmp_path)}) == 0
+    shown = capsys.readouterr().out
+    assert all(f"note  {subject}" in shown for subject in ("GPU", "hub", "docker", "env file", "keys", "versions"))
+    assert shown.endswith("nothing is wrong\n") and "make init-env" in shown and "make setup" in shown
+
+
+def test_a_port_that_is_taken(tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        line = wrong(tmp_path, {**environment, "INFERENCE_PORT": str(port)}, capsys)
+    assert f"inference cannot listen on port {port}" in line and f"set INFERENCE_PORT={port + 10}" in line
+    assert "MEMICOS_PORT=many is not a port" in wrong(tmp_path, {**environment, "MEMICOS_PORT": "many"}, capsys)
+
+
+@pytest.mark.parametrize(("setting", "subject"), [("DOCTOR_DISK_GB", "disk"), ("DOCTOR_MEMORY_GB", "memory")])
+def test_a_full_machine(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str], setting: str, subject: str
+) -> None:
+    line = wrong(tmp_path, {**environment, setting: "1e6"}, capsys)
+    assert line.startswith(f"WRONG {subject}") and "1e+06 GB are needed: " in line
+
+
+@pytest.mark.parametrize("name", [".env", "deploy/docker/.env"])
+def test_a_half_written_env_file(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(stack_env.fresh_text() + "MEMICOS_PO")
+    line = wrong(tmp_path, environment, capsys)
+    number = len(file.read_text().splitlines())
+    assert line.startswith("WRONG env file") and f"line {number} is not NAME=value" in line
+
+
+def test_an_old_python_and_old_packages(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = doctor.check_python(doctor.Machine(tmp_path, environment), (3, 9, 2))
+    assert result.state == doctor.WRONG and "3.9.2 is too old: install 3.11 or newer" in result.text
+    for module in ("doctor", "env_file", "stack_env"):
+        ast.parse((ROOT / f"packages/cli/src/memicos_cli/{module}.py").read_text(), feature_version=(3, 8))
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/.ok").touch()
+    (tmp_path / "requirements.lock").touch()
+    os.utime(tmp_path / ".venv/.ok", (1, 1))
+    assert ".venv is older than requirements.lock: make setup" in wrong(tmp_path, environment, capsys)
+
+
+@pytest.fixture
+def refusing_server() -> Iterator[int]:
+    """The port of a server that refuses each login as PostgreSQL refuses a wrong password."""
+    fields = b'SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user "memicos"\0\0'
+    refusal = b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    if connection.recv(4096)[4:8] == b"\x04\xd2\x16\x2f":  # asks for TLS
+                        connection.sendall(b"N")
+                        connection.recv(4096)
+                    connection.sendall(refusal)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+def test_a_wrong_database_password(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str], refusing_server: int
+) -> None:
+    url = f"postgresql://memicos:hidden@127.0.0.1:{refusing_server}/memicos"
+    line = wrong(tmp_path, {**environment, "DATABASE_URL": url}, capsys)
+    assert "PostgreSQL refuses the user or password of DATABASE_URL" in line and "hidden" not in line
+
+
+def test_no_database_there(tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    line = wrong(tmp_path, {**environment, "DATABASE_URL": "postgresql://u:hidden@127.0.0.1:9/m"}, capsys)
+    assert "PostgreSQL does not answer at DATABASE_URL" in line and "hidden" not in line
+
+
+def test_a_database_with_and_without_pgvector(
+    tmp_path: Path,
+    environment: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with embedded(tmp_path / "postgres") as url:
+        values = {**environment, "DATABASE_URL": url}
+        assert doctor.run(tmp_path, values) == 0
+        assert "with pgvector answers" in capsys.readouterr().out
+        # the extension that this server is asked for is one that it does not have
+        monkeypatch.setattr(doctor, "DATABASE_PROGRAM", doctor.DATABASE_PROGRAM.replace("'vector'", "'no_such'"))
+        line = wrong(tmp_path, values, capsys)
+    assert line.startswith("WRONG pgvector") and "has no extension vector: sudo apt-get install postgresql-" in line
+
+
+def test_it_runs_without_any_package(tmp_path: Path, environment: dict[str, str]) -> None:
+    path = str(ROOT / "packages/cli/src")
+    program = f"import sys\nsys.path.insert(0, {path!r})\nfrom memicos_cli import doctor\ndoctor.doctor()"
+    command = [sys.executable, "-S", "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "ok    Python" in done.stdout, done.stderr

@@ -1,0 +1,113 @@
+"""Values and response bodies of the fake inference server."""
+
+from collections.abc import Sequence
+from typing import Any
+from zlib import crc32
+
+BOS = "<|bos|>"
+END = "<|end|>"
+"""Special token at the end of a chat's raw text."""
+FEATURES = 64
+UNTESTED = {"state": "off", "allowed": False, "seconds": 0, "checks": []}
+
+
+def tokens_of(text: str) -> list[str]:
+    """BOS, then the words with the space before them."""
+    return [BOS, *(word if i == 0 else f" {word}" for i, word in enumerate(text.split(" ")))]
+
+
+def value_of(source: str, index: int, token: str) -> float:
+    """Activation of a feature on a token: 0 on three of four tokens, up to 16 on the others, 100 on BOS."""
+    if token == BOS:
+        return 100.0
+    number = crc32(f"{source}/{index}/{token.strip()}".encode())
+    return 0.0 if number % 4 else 0.25 * (1 + number // 4 % 64)
+
+
+def capabilities_body(
+    model: str, sources_served: Sequence[str], token_limit: int, max_num_results: int
+) -> dict[str, Any]:
+    """The body of /v1/capabilities."""
+    limits = {
+        "token_limit": token_limit,
+        "context": 256,
+        "max_completion_tokens": 256,
+        "max_prompts": 64,
+        "batch_tokens": 1000,
+        "capture_bytes": 2**31,
+        "max_values": 100_000,
+        "max_hooks": 64,
+        "max_num_results": max_num_results,
+        "max_top_k": 100,
+        "max_steered": 64,
+        "max_logprobs": 10,
+        "max_loaded_saes": 10,
+        "sae_bytes": 2**30,
+        "max_waiting": 8,
+        "body_bytes": 100_000,
+    }
+    sources = [
+        {
+            "id": source,
+            "source_set": source.split("-", 1)[1],
+            "hook": f"blocks.{source[0]}.hook_resid_post",
+            "steer_hook": f"blocks.{source[0]}.hook_resid_post",
+            "layer": int(source[0]),
+            "d_in": 16,
+            "d_sae": FEATURES,
+            "architecture": "jumprelu",
+            "prepend_bos": True,
+            "context_size": 32,
+            "ignored_positions": [0],
+            "norm_cut": None,
+            "loaded": True,
+            "recipe": recipe_body(model, source),
+        }
+        for source in sources_served
+    ]
+    return {
+        "model": model,
+        "accepted_models": [model],
+        "weights": "none",
+        "origin": "arithmetic",
+        "dtype": "float32",
+        "sae_dtype": "float32",
+        "device": "cpu",
+        "num_layers": 4,
+        "d_model": 16,
+        "d_vocab": 100,
+        "chat_template": True,
+        "sae_sets": sorted({source.split("-", 1)[1] for source in sources_served}),
+        "sources": sources,
+        "unavailable_sources": [],
+        "steer_methods": ["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"],
+        "steer_hooks": ["blocks.N.hook_resid_post"],
+        "unsteerable_hooks": [],
+        "endpoints": [],
+        "limitations": [],
+        "limits": limits,
+        "selftest": UNTESTED,
+    }
+
+
+def recipe_body(model: str, source: str) -> dict[str, Any]:
+    """The recipe of a source in responses."""
+    return {
+        "model": model,
+        "weights": "arithmetic",
+        "dtype": "bfloat16",
+        "weight_processing": "none",
+        "prepend_bos": True,
+        "hook_name": f"blocks.{source[0]}.hook_resid_post",
+        "context_size": 32,
+        "ignored_positions": [0],
+        "norm_cut": None,
+        "sae": {
+            "weights": source,
+            "architecture": "jumprelu",
+            "dtype": "bfloat16",
+            "normalize_activations": "none",
+            "norm_scaling_factor": None,
+            "unit_directions": True,
+        },
+    }

@@ -1,0 +1,232 @@
+"""Results of the self-test are remembered from start to start, by what they depend on."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from memicos_engine.selftest import checks, result_cache
+from memicos_inference import model_loading
+from memicos_inference.app import _load
+from memicos_inference.settings import Settings
+from memicos_inference.status import service as status
+from memicos_inference.verification.state import Verification
+from safetensors.torch import load_file, save_file
+
+MakeSettings = Callable[..., Settings]
+MODEL_CHECKS = ["embedding", "blocks", "unembedding", "batch", "cache", "weights"]
+
+
+@pytest.fixture
+def own(settings: MakeSettings, model_folder: Path, tmp_path: Path) -> Settings:
+    """Settings over a copy of the model, with a folder of results of the test's own."""
+    shutil.copytree(model_folder, tmp_path / "model")
+    return settings(
+        custom_hf_model_id=str(tmp_path / "model"), selftest_results=tmp_path / "results", selftest_seconds=600
+    )
+
+
+def start(settings: Settings) -> Verification:
+    """The self-test of a start of a server, its results stored."""
+    verification = Verification(settings)
+    _load(settings, verification, lambda text, fraction: None)
+    if verification.storing:
+        verification.storing.join(60)
+    return verification
+
+
+def remembered(verification: Verification) -> list[str]:
+    """Names of the checks that an earlier start measured."""
+    return [check.name for check in verification.checks if check.measured_at]
+
+
+def results(settings: Settings) -> list[Path]:
+    return [path for path in settings.selftest_results.glob("*.json") if path.name != result_cache.DIGESTS]
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Any]:
+    """Arguments of the calls of a check from now on."""
+    calls: list[Any] = []
+    check = getattr(checks, name)
+
+    def count(*args: Any) -> Any:
+        calls.append(args)
+        return check(*args)
+
+    monkeypatch.setattr(checks, name, count)
+    return calls
+
+
+def test_a_second_start_runs_the_cheap_part_only(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = start(own)
+    assert first.state == "passed" and remembered(first) == []
+    expensive = [counted(monkeypatch, f"check_{name}") for name in ("unembedding", "batch", "cache")]
+    cheap = [counted(monkeypatch, f"check_{name}") for name in ("embedding", "blocks", "weights")]
+    hashed = []
+    monkeypatch.setattr(result_cache, "_file_digest", lambda path: hashed.append(path))
+    second = start(own)
+    assert second.state == "passed" and remembered(second) == MODEL_CHECKS
+    assert expensive == [[], [], []] and hashed == []
+    assert [[limits.blocks for _, limits in calls] for calls in cheap] == [[1], [1], [1]]
+    assert [(check.name, check.measured, check.detail) for check in second.checks] == [
+        (check.name, check.measured, check.detail) for check in first.checks
+    ]
+    # as /health has it
+    shown = status.selftest(second).checks
+    assert all(check.measured_at and check.measured_at.endswith("Z") for check in shown)
+    assert all(check.measured_at is None for check in status.selftest(first).checks)
+
+
+def test_changed_weights_are_tested_again(own: Settings) -> None:
+    start(own)
+    (file,) = (Path(str(own.custom_hf_model_id))).glob("*.safetensors")
+    tensors = load_file(file)
+    name = next(name for name in tensors if name.endswith("mlp.down_proj.weight"))
+    save_file({**tensors, name: tensors[name] * 1.5}, file, metadata={"format": "pt"})
+    assert remembered(start(own)) == []
+    assert remembered(start(own)) == MODEL_CHECKS and len(results(own)) == 2
+
+
+def test_a_touched_file_is_hashed_again(own: Settings) -> None:
+    start(own)
+    (file,) = (Path(str(own.custom_hf_model_id))).glob("*.safetensors")
+    os.utime(file, ns=(1, 1))
+    # its digest is not known at the start: all is tested
+    assert remembered(start(own)) == []
+    assert remembered(start(own)) == MODEL_CHECKS
+    # the same content is the same result
+    assert len(results(own)) == 1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"model_dtype": "bfloat16"}, {"selftest_bytes": 2**29}, {"sae_sets": ("small",)}], ids=str
+)
+def test_other_settings_have_results_of_their_own(own: Settings, changes: dict[str, Any]) -> None:
+    start(own)
+    other = own.model_copy(update=changes)
+    if "sae_sets" in changes:
+        # the same hooks are captured for the sources that are left
+        assert remembered(start(other)) == MODEL_CHECKS
+    else:
+        assert remembered(start(other)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("_code_digest", "other"), ("_version", "9.9"), ("_cpu_name", "Another CPU"), ("_device", {"driver": "555"})],
+)
+def test_other_code_libraries_and_hardware_are_tested_again(
+    own: Settings, monkeypatch: pytest.MonkeyPatch, name: str, value: Any
+) -> None:
+    start(own)
+    monkeypatch.setattr(result_cache, name, lambda *args: value)
+    assert remembered(start(own)) == []
+    assert remembered(start(own)) == MODEL_CHECKS
+
+
+def test_another_number_of_threads_is_tested_again(own: Settings) -> None:
+    start(own)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        assert remembered(start(own)) == []
+    finally:
+        torch.set_num_threads(threads)
+
+
+def breaking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the mask of one block ignored as soon as the model is loaded."""
+    real = model_loading.load_model
+
+    def load(settings: Settings, report: Any) -> Any:
+        loaded = real(settings, report)
+
+        def unmask(_module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+            n = kwargs["hidden_states"].shape[1]
+            return args, {**kwargs, "attention_mask": torch.zeros(1, 1, n, n)}
+
+        attention: Any = loaded.model.blocks[0].self_attn
+        attention.register_forward_pre_hook(unmask, with_kwargs=True)
+        return loaded
+
+    monkeypatch.setattr(model_loading, "load_model", load)
+
+
+def test_a_failed_result_is_not_remembered(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as broken:
+        breaking(broken)
+        assert start(own).state == "failed" and results(own) == []
+        assert start(own).state == "failed"
+    after = start(own)
+    assert after.state == "passed" and remembered(after) == []
+
+
+def test_the_cheap_part_overrules_what_is_remembered(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(own)
+    with monkeypatch.context() as broken:
+        breaking(broken)
+        failed = start(own)
+        assert failed.state == "failed" and remembered(failed) == [] and results(own) == []
+    assert remembered(start(own)) == []
+
+
+def test_checks_without_a_result_run_at_the_next_start(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any) -> Any:
+        raise torch.OutOfMemoryError
+
+    with monkeypatch.context() as short:
+        short.setattr(checks, "check_cache", refuse)
+        assert [check.name for check in start(own).checks if check.passed is None] == ["cache"]
+    second = start(own)
+    assert remembered(second) == [name for name in MODEL_CHECKS if name != "cache"]
+    assert all(check.passed for check in second.checks)
+    assert remembered(start(own)) == MODEL_CHECKS
+
+
+def damaged(path: Path, how: str) -> None:
+    text = path.read_text()
+    content = json.loads(text)
+    match how:
+        case "truncated":
+            path.write_text(text[: len(text) // 2])
+        case "empty":
+            path.write_text("")
+        case "another shape":
+            path.write_text("[1, 2]")
+        case "a changed value":
+            content["results"]["checks"][1]["measured"] = 1e-9
+            path.write_text(json.dumps(content))
+        case _:
+            path.write_bytes(b"\xff\xfe\x00")
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty", "another shape", "a changed value", "no text"])
+def test_damaged_results_are_not_used(own: Settings, how: str, caplog: pytest.LogCaptureFixture) -> None:
+    start(own)
+    (path,) = results(own)
+    damaged(path, how)
+    again = start(own)
+    assert again.state == "passed" and remembered(again) == []
+    assert f"{path.name} cannot be used" in caplog.text
+    assert remembered(start(own)) == MODEL_CHECKS
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty", "another shape", "no text"])
+def test_damaged_digests_are_not_used(own: Settings, how: str, caplog: pytest.LogCaptureFixture) -> None:
+    start(own)
+    path = own.selftest_results / result_cache.DIGESTS
+    damaged(path, how)
+    assert remembered(start(own)) == [] and f"{path.name} cannot be used" in caplog.text
+    assert remembered(start(own)) == MODEL_CHECKS
+
+
+def test_a_folder_that_cannot_be_written_stops_nothing(own: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    unwritable = own.model_copy(update={"selftest_results": tmp_path / "file" / "results"})
+    for _ in range(2):
+        verification = start(unwritable)
+        assert verification.state == "passed" and remembered(verification) == []

@@ -1,0 +1,30 @@
+"""Shapes of the account page."""
+
+BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR", "Opera"),
+    ("Firefox", "Firefox"),
+    ("FxiOS", "Firefox"),
+    ("Chrome", "Chrome"),
+    ("CriOS", "Chrome"),
+    ("Safari", "Safari"),
+)
+"""Words in a `User-Agent` and the browsers that have them: each also has the words of browsers further down."""
+SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
+
+
+def browser_name(user_agent: str) -> str:
+    """`Chrome on Linux`; a `User-Agent` of another program as it is."""
+    browser = next((name for word, name in BROWSERS if word in user_agent), None)
+    system = next((name for word, name in SYSTEMS if word in user_agent), None)
+    if browser is None:
+        return user_agent or "unknown browser"
+    return f"{browser} on {system}" if system else browser

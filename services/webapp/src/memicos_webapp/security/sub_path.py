@@ -1,0 +1,57 @@
+"""Serving below a path of a site, such as /memicos/ behind a reverse proxy (MEMICOS_ROOT_PATH).
+
+The application knows no prefix. `SubPath` takes it off a request's path and puts it in front of the addresses in
+response headers; `prefix_links` puts it in front of those in a rendered page. Both are the only places that know it.
+"""
+
+import re
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LINK_HEADERS = ("location", "hx-location", "hx-push-url", "hx-redirect", "hx-replace-url")
+_LINK = re.compile(r'(\s(?:href|src|action|formaction|poster|hx-(?:get|post|put|patch|delete|push-url))=")/(?!/)')
+"""A root-relative address in an attribute. Templates escape quotation marks of texts, so no text looks like one."""
+_COOKIE_PATH = re.compile(r"(;\s*path=)/", re.IGNORECASE)
+
+
+def prefix_links(html: str, root_path: str) -> str:
+    """A rendered page with `root_path` in front of its own addresses; addresses of other sites stay."""
+    return _LINK.sub(rf"\g<1>{root_path}/", html) if root_path else html
+
+
+class SubPath:
+    """The application below `root_path`. A proxy may pass the path whole or without the prefix."""
+
+    def __init__(self, app: ASGIApp, root_path: str) -> None:
+        self.app = app
+        self._root = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        # `app_root_path` alone is what Starlette's `base_url` reads: routes and mounts see no prefix
+        inner = {**scope, "path": self._without_prefix(scope["path"]), "app_root_path": self._root}
+
+        async def send_prefixed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name in LINK_HEADERS:
+                    value = headers.get(name, "")
+                    if value.startswith("/") and not value.startswith("//"):
+                        headers[name] = self._root + value
+                message["headers"] = [
+                    (name, self._cookie(value) if name.lower() == b"set-cookie" else value)
+                    for name, value in message["headers"]
+                ]
+            await send(message)
+
+        await self.app(inner, receive, send_prefixed)
+
+    def _without_prefix(self, path: str) -> str:
+        if path == self._root or path.startswith(self._root + "/"):
+            return path[len(self._root) :] or "/"
+        return path
+
+    def _cookie(self, value: bytes) -> bytes:
+        return _COOKIE_PATH.sub(rf"\g<1>{self._root}/", value.decode("latin-1")).encode("latin-1")

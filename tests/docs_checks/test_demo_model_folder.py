@@ -1,0 +1,34 @@
+"""`make demo` tells inference the folder in which it puts the model, whatever MEMICOS_DATA is."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ENV_FILE = ROOT / ".env.inference.smollm2-135m-it.res-4k"
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.syspath_prepend(str(ROOT / "demo"))
+    monkeypatch.delitem(sys.modules, "run", raising=False)
+    import run  # pyright: ignore[reportMissingImports]
+
+    yield run
+    sys.modules.pop("run")
+
+
+def test_the_model_is_in_the_data_folder(run: Any, tmp_path: Path) -> None:
+    expected = {"CUSTOM_HF_MODEL_ID": str(tmp_path / "models/smollm2-135m-it")}
+    assert run.model_setting(ENV_FILE, tmp_path, {}) == expected
+
+
+def test_other_settings_stay(run: Any, tmp_path: Path) -> None:
+    assert run.model_setting(ENV_FILE, ROOT / ".data", {}) == {}
+    assert run.model_setting(ENV_FILE, tmp_path, {"CUSTOM_HF_MODEL_ID": "/models/own"}) == {}
+    own = tmp_path / "own.env"
+    own.write_text("CUSTOM_HF_MODEL_ID=/models/own\n")
+    assert run.model_setting(own, tmp_path, {}) == {}

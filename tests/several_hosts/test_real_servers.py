@@ -1,0 +1,152 @@
+"""Two real inference servers with the same model behind one webapp: one is killed while it is used, and comes back."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from memicos_pipeline.generate import generate
+from memicos_testing.servers import free_port, in_thread
+from memicos_testing.small_model import small_model, small_sae, write_extras
+from memicos_testing.tiny_generate import tiny_config
+from memicos_webapp.app import create_app
+from memicos_webapp.database.embedded import embedded
+from memicos_webapp.database.migrate import migrate
+from memicos_webapp.datasets.service import load
+from memicos_webapp.settings import Settings
+
+SOURCES = ("1-res", "2-res")
+START_SECONDS = 240
+TEXT = {"feature": {"modelId": "glass", "layer": "1-res", "index": "5"}, "customText": "Alice sat by the Rabbit."}
+STEER = {
+    "modelId": "glass",
+    "prompt": "Alice sat",
+    "n_tokens": 64,
+    "features": [{"modelId": "glass", "layer": "1-res", "index": 5, "strength": 2}],
+}
+
+
+@dataclass
+class InferenceServer:
+    """An inference server in a process of its own."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        variables = {
+            "MODEL_ID": "glass",
+            "CUSTOM_HF_MODEL_ID": str(self.folder / "model"),
+            "SAE_FOLDER": str(self.folder / "saes"),
+            "SAE_SETS": '["res"]',
+            "DEVICE": "cpu",
+            "INFERENCE_PORT": str(self.port),
+            "INFERENCE_SELFTEST_RESULTS": str(self.folder / "selftest"),
+        }
+        log = (self.folder / f"inference-{self.port}.log").open("ab")
+        with log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "memicos_inference"],
+                cwd=self.folder,
+                env={**os.environ, **variables},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait(30)
+
+
+@dataclass(frozen=True)
+class Stack:
+    webapp: str
+    a: InferenceServer
+    b: InferenceServer
+
+    def states(self) -> dict[str, str]:
+        return {host["name"]: host["state"] for host in httpx.get(f"{self.webapp}/health").json()["inference"]}
+
+    def post(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        return httpx.post(f"{self.webapp}{path}", json=body, timeout=120)
+
+    def wait(self, condition: Callable[[dict[str, str]], bool], seconds: float = START_SECONDS) -> None:
+        end = time.monotonic() + seconds
+        while not condition(self.states()):
+            assert time.monotonic() < end, self.states()
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("hosts")
+    small_model(folder / "model")
+    for name in SOURCES:
+        small_sae(folder / "saes" / name, int(name[0]), 48, seed=int(name[0]))
+        write_extras(folder / "saes" / name, [0], None)
+    servers = [InferenceServer(folder, free_port()) for _ in range(2)]
+    try:
+        for server in servers:
+            server.start()
+        config = tiny_config(folder, SOURCES, 32, 24)
+        generate(config, lambda line: None)
+        # not in pytest's folder: run by root, PostgreSQL has another user, and the next pytest would shut it out
+        with tempfile.TemporaryDirectory() as data, embedded(Path(data) / "postgres") as database:
+            asyncio.run(migrate(database))
+            asyncio.run(load(config.out, database))
+            hosts = ",".join(f"{name}={server.url}" for name, server in zip("ab", servers, strict=True))
+            own: Any = {
+                "database_url": database,
+                "inference_hosts": hosts,
+                "inference_poll_seconds": 0.5,
+                "embed_every_seconds": 0,
+            }
+            with in_thread(create_app(Settings(_env_file=None, **own))) as webapp:  # pyright: ignore[reportCallIssue]
+                yield Stack(webapp, *servers)
+    finally:
+        for server in servers:
+            server.kill()
+
+
+def test_one_of_two_is_killed_while_it_is_used(stack: Stack) -> None:
+    stack.wait(lambda states: set(states.values()) == {"ready"})
+    expected = stack.post("/api/activation/new", TEXT).json()
+    with ThreadPoolExecutor(6) as pool:
+        steering = [pool.submit(stack.post, "/api/steer", STEER) for _ in range(2)]
+        calls = [pool.submit(stack.post, "/api/activation/new", TEXT) for _ in range(20)]
+        calls[5].result()
+        stack.a.kill()
+        answers = [call.result() for call in calls]
+        streams = [call.result() for call in steering]
+    # calls that were under way at the killed server were made again at the other
+    assert [answer.status_code for answer in answers] == [200] * 20
+    assert all(answer.json()["values"] == pytest.approx(expected["values"], rel=1e-4) for answer in answers)
+    # a generation that had begun is not repeated: it is whole, or says what happened
+    assert all(answer.status_code == 200 or "broke off" in answer.json()["error"] for answer in streams)
+    stack.wait(lambda states: states == {"a": "down", "b": "ready"}, 20)
+    for _ in range(3):
+        assert stack.post("/api/steer", {**STEER, "n_tokens": 2}).status_code == 200
+    # it comes back by itself when it runs again
+    stack.a.start()
+    stack.wait(lambda states: states == {"a": "ready", "b": "ready"})
+    stack.b.kill()
+    assert stack.post("/api/activation/new", TEXT).json()["values"] == pytest.approx(expected["values"], rel=1e-4)
+    stack.a.kill()
+    answer = stack.post("/api/activation/new", TEXT)
+    assert answer.status_code == 503 and answer.json()["error"].count("Inference is not running at") == 2
