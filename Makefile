@@ -181,9 +181,9 @@ contracts: setup ## fail if OpenAPI documents or clients differ from what the se
 # Two processes. Those of tests/ that start the whole stack need the machine for themselves.
 BESIDE := -n 2 --dist worksteal
 
-test: test-light ## run all tests (browser tests need Chromium); PYTEST_ARGS=… is passed to pytest
+test: test-light ## run all tests but the slow ones (browser tests need Chromium); PYTEST_ARGS=… is passed to pytest
 	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) --ignore packages/service_kit --ignore packages/autointerp --ignore packages/embeddings packages services/inference
-	$(BIN)/pytest $(PYTEST_ARGS) tests
+	$(BIN)/pytest $(PYTEST_ARGS) -m 'not slow' tests
 
 .venv-light/.ok: .venv/.ok
 	@test -x .venv-light/bin/python || $(UV) venv -q -p .venv/bin/python .venv-light
@@ -195,7 +195,8 @@ test-light: .venv-light/.ok ## test webapp and autointerp in an environment with
 	.venv-light/bin/pytest $(BESIDE) $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests \
 		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
 
-test-slow: setup ## run a short `make fuzz`, with more random requests to inference than `make test`
+test-slow: setup ## run the slow tests: installations, every command of the documents, a short `make fuzz`
+	$(BIN)/pytest $(PYTEST_ARGS) -m slow tests
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
 test-hub: setup ## compare inference with known values of gpt2-small; needs the hub or its cache (HF_HOME); not in `make test`

@@ -14,6 +14,8 @@ import httpx
 import pytest
 from memicos_testing.servers import free_port
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 OURS = ("MAKE", "MFLAGS", "MEMICOS_", "INFERENCE_", "AUTOINTERP_", "VIRTUAL_ENV", "DATABASE_URL", "DISPLAY")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}

@@ -23,6 +23,8 @@ from memicos_testing.small_model import small_model, small_sae
 from memicos_testing.stated_output import json_differences, text_differences
 from memicos_testing.tiny_generate import tiny_config
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 300
 """Longest run of one block, on a busy machine."""
 
