@@ -325,8 +325,10 @@ def main() -> int:
             return compose.call("build", *stack.services)
         if arguments.command == "logs":
             return compose.call("logs", "--follow", "--tail", "100")
-        # what other commands started in this project goes too; volumes stay
-        return compose.call("down", "--remove-orphans")
+        # what other commands started in this project goes too; volumes stay. docker-compose 1.29 refuses this option
+        # together with COMPOSE_IGNORE_ORPHANS
+        environment = {name: value for name, value in os.environ.items() if name != "COMPOSE_IGNORE_ORPHANS"}
+        return subprocess.call(compose.line("down", "--remove-orphans"), env=environment)
     except StackError as error:
         print(f"{arguments.stack}: {error}", file=sys.stderr)
         return 1
