@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from memicos_testing.known_cases import PROMPT, Where, cases, refused
+from memicos_testing.known_cases import PROMPT, RequestTarget, cases, refused
 
-WHERE = Where("gpt2-small", "7-res-jb", "res-jb", 768, "blocks.7.hook_resid_post")
+WHERE = RequestTarget("gpt2-small", "7-res-jb", "res-jb", 768, "blocks.7.hook_resid_post")
 CASES = cases(WHERE)
 REFUSED = refused(WHERE)
 TOKENS = ["<|endoftext|>", "Hello", ",", " world", "!"]

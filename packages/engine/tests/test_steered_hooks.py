@@ -50,7 +50,7 @@ MODULES["qwen2"] = MODULES["llama"]
 LAYERS = {"gpt2": "transformer.h.{}", "gpt_neox": "gpt_neox.layers.{}"}
 STRENGTHS = {"SIMPLE_ADDITIVE": 3.0, "ORTHOGONAL_DECOMP": -1.5, "PROJECTION_CAP": -1.0}
 
-Changes = dict[plain_model.Place, plain_model.Change]
+Changes = dict[plain_model.HookSite, plain_model.Change]
 
 
 def changes_at(architecture: str, layer: int, name: str, change: plain_model.Change) -> Changes:

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 from memicos_testing import plain_model
-from memicos_testing.known_cases import FEATURE, MULTIPLIER, PROMPT, STRENGTH, TOO_LONG, Where, cases, refused
+from memicos_testing.known_cases import FEATURE, MULTIPLIER, PROMPT, STRENGTH, TOO_LONG, RequestTarget, cases, refused
 from memicos_testing.small_model import NAME
 from safetensors.torch import load_file
 
 Tokenize = Callable[[str], list[int]]
 
-WHERE = Where(NAME, "1-small", "small", 128, "blocks.1.hook_resid_post")
+WHERE = RequestTarget(NAME, "1-small", "small", 128, "blocks.1.hook_resid_post")
 CASES = cases(WHERE)
 REFUSED = refused(WHERE)
 CHAT = f"<|im_start|>user\n{PROMPT}<|im_end|>\n<|im_start|>assistant\n"

@@ -15,7 +15,7 @@ from typing import IO, Any
 import httpx
 import pytest
 from memicos_testing.inference_metrics import parse_metric
-from memicos_testing.json_bodies.event_stream import ask_and_stop, events
+from memicos_testing.json_bodies.event_stream import events, post_without_reading
 from memicos_testing.json_bodies.inference_bodies import VECTOR
 from memicos_testing.servers import free_port
 from memicos_testing.small_model import NAME
@@ -112,7 +112,7 @@ def test_streams_end_in_an_error_event_and_waiting_requests_are_refused(
     url = program.url
     unread = None
     if stopped:
-        unread = ask_and_stop(f"{url}/v1/steer/completion", LONG | {"stream": True, "n_logprobs": 10})
+        unread = post_without_reading(f"{url}/v1/steer/completion", LONG | {"stream": True, "n_logprobs": 10})
         until(lambda: metric(url, "tokens_out_total").get("") == LONG["n_completion_tokens"])
         # more than the buffers of the connection hold: the response has not ended
         assert not any("/v1/steer/completion" in label for label in metric(url, "requests_total"))

@@ -120,7 +120,7 @@ async def test_vectors_are_taken_as_they_are_or_at_length_1(
     assert answer.outputs == (await completed(client, features=None, vectors=[given], types=["STEERED"])).outputs
 
 
-WITHIN: dict[str, tuple[plain_model.Place, int]] = {
+WITHIN: dict[str, tuple[plain_model.HookSite, int]] = {
     "blocks.2.hook_attn_out": (("output", "model.layers.2.self_attn"), 128),
     "blocks.2.hook_mlp_out": (("output", "model.layers.2.mlp"), 128),
     "blocks.1.attn.hook_z": (("input", "model.layers.1.self_attn.o_proj"), 128),
@@ -167,7 +167,7 @@ async def test_features_are_steered_where_their_source_writes(
         features = [{"model": NAME, "source": source, "index": 3, "strength": 20} for source in written]
         answer = await completed(client, features=features, types=["STEERED"])
     assert hooks == {"1-through": "blocks.1.hook_mlp_out", "2-heads": "blocks.2.attn.hook_z"}
-    places: dict[plain_model.Place, plain_model.Change] = {
+    places: dict[plain_model.HookSite, plain_model.Change] = {
         ("output", "model.layers.1.mlp"): plain_model.added(written["1-through"][3], 20),
         ("input", "model.layers.2.self_attn.o_proj"): plain_model.added(written["2-heads"][3], 20),
     }

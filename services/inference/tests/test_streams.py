@@ -19,7 +19,7 @@ from memicos_inference_client import Client
 from memicos_inference_client.api.steer import steer_completion
 from memicos_inference_client.models import CompletionRequest, CompletionResponse, SteerDelta
 from memicos_inference_client.sse import StreamError
-from memicos_testing.json_bodies.event_stream import ask_and_stop, body_of, events
+from memicos_testing.json_bodies.event_stream import body_of, events, post_without_reading
 from memicos_testing.servers import Serve
 from memicos_testing.small_model import NAME
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -269,7 +269,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 async def test_a_client_that_does_not_read_holds_nobody_up(wild: str, decoder: list[Decoder]) -> None:
     much = body(COMPLETION, types=["DEFAULT"], temperature=0, n_logprobs=10, stream=True, n_completion_tokens=900)
-    stopped = ask_and_stop(wild + COMPLETION, much)
+    stopped = post_without_reading(wild + COMPLETION, much)
     async with httpx.AsyncClient(base_url=wild, timeout=60) as http:
         asked = body(COMPLETION, types=["DEFAULT"], temperature=0, n_completion_tokens=100)
         alone, deltas = await asyncio.gather(
@@ -286,7 +286,7 @@ async def test_a_client_that_reads_again_gets_what_there_was(wild: str, decoder:
     asked = body(COMPLETION, types=["DEFAULT"], temperature=0, n_logprobs=10, stream=True, n_completion_tokens=150)
     for deltas in (True, False):
         decoder.clear()
-        stopped = ask_and_stop(wild + COMPLETION, asked | {"stream_deltas": deltas})
+        stopped = post_without_reading(wild + COMPLETION, asked | {"stream_deltas": deltas})
         await until(lambda: bool(decoder) and not decoder[0].n_batch_rows)
         with stopped.makefile("rb") as file:
             content = await asyncio.to_thread(file.read)

@@ -9,7 +9,7 @@ FEATURE, STRENGTH, MULTIPLIER = 5, 10.0, 10.0
 
 
 @dataclass(frozen=True)
-class Where:
+class RequestTarget:
     """Model and source of the requests. `width` is that of the residual stream; vectors steer at `hook`."""
 
     model: str
@@ -19,12 +19,12 @@ class Where:
     hook: str
 
 
-def cases(where: Where) -> dict[str, tuple[str, dict[str, Any]]]:
+def cases(target: RequestTarget) -> dict[str, tuple[str, dict[str, Any]]]:
     """Path under /v1 and body, by name."""
-    on_prompt = {"model": where.model, "prompt": PROMPT}
-    of_source = on_prompt | {"source": where.source}
-    vector = {"steering_vector": [1000.0] * where.width, "strength": STRENGTH, "hook": where.hook}
-    feature = {"model": where.model, "source": where.source, "index": FEATURE, "strength": STRENGTH}
+    on_prompt = {"model": target.model, "prompt": PROMPT}
+    of_source = on_prompt | {"source": target.source}
+    vector = {"steering_vector": [1000.0] * target.width, "strength": STRENGTH, "hook": target.hook}
+    feature = {"model": target.model, "source": target.source, "index": FEATURE, "strength": STRENGTH}
     steering = on_prompt | {
         "types": ["STEERED", "DEFAULT"],
         "n_completion_tokens": 10,
@@ -40,20 +40,20 @@ def cases(where: Where) -> dict[str, tuple[str, dict[str, Any]]]:
     orthogonal = {"steer_method": "ORTHOGONAL_DECOMP"}
     by_vector = {"features": None, "vectors": [vector]}
     of_set = on_prompt | {
-        "source_set": where.source_set,
-        "selected_sources": [where.source],
+        "source_set": target.source_set,
+        "selected_sources": [target.source],
         "sort_by_token_indexes": [],
         "num_results": 5,
         "ignore_bos": True,
     }
-    near = {"model": where.model, "source": where.source, "num_results": 3}
-    named = {"model": where.model, "source": where.source, "index": FEATURE}
+    near = {"model": target.model, "source": target.source, "num_results": 3}
+    named = {"model": target.model, "source": target.source, "index": FEATURE}
     singly = {
         "all": ("activation/all", of_set),
         "single": ("activation/single", of_source | {"index": "0"}),
         "single of a vector": (
             "activation/single",
-            on_prompt | {"vector": [0.1] * where.width, "hook": "blocks.0.hook_resid_post"},
+            on_prompt | {"vector": [0.1] * target.width, "hook": "blocks.0.hook_resid_post"},
         ),
         "top-k": ("activation/topk-by-token", of_source | {"top_k": 3, "ignore_bos": True}),
         "top-k with BOS": ("activation/topk-by-token", of_source | {"top_k": 3, "ignore_bos": False}),
@@ -69,7 +69,7 @@ def cases(where: Where) -> dict[str, tuple[str, dict[str, Any]]]:
         singly
         | batched
         | {
-            "source": ("activation/source", {"model": where.model, "source": where.source, "prompts": [PROMPT]}),
+            "source": ("activation/source", {"model": target.model, "source": target.source, "prompts": [PROMPT]}),
             "additive": ("steer/completion", steering),
             "orthogonal": ("steer/completion", steering | orthogonal),
             "additive vector": ("steer/completion", steering | by_vector),
@@ -77,17 +77,17 @@ def cases(where: Where) -> dict[str, tuple[str, dict[str, Any]]]:
             "log-probabilities": ("steer/completion", steering | {"n_logprobs": 2, "n_completion_tokens": 5}),
             "chat, additive": ("steer/completion-chat", chat),
             "chat, orthogonal": ("steer/completion-chat", chat | orthogonal),
-            "encoder": ("util/sae-vector", {"model": where.model, "source": where.source, "index": FEATURE}),
-            "next encoder": ("util/sae-vector", {"model": where.model, "source": where.source, "index": FEATURE + 1}),
+            "encoder": ("util/sae-vector", {"model": target.model, "source": target.source, "index": FEATURE}),
+            "next encoder": ("util/sae-vector", {"model": target.model, "source": target.source, "index": FEATURE + 1}),
             "near a feature": ("util/sae-topk-by-decoder-cossim", near | {"feature": named}),
-            "near a vector": ("util/sae-topk-by-decoder-cossim", near | {"vector": [1.0] * where.width}),
+            "near a vector": ("util/sae-topk-by-decoder-cossim", near | {"vector": [1.0] * target.width}),
         }
     )
 
 
-def refused(where: Where) -> dict[str, tuple[str, dict[str, Any], str]]:
+def refused(target: RequestTarget) -> dict[str, tuple[str, dict[str, Any], str]]:
     """Path, body and expected text of the 400 response, by name."""
-    good = cases(where)
+    good = cases(target)
     too_long = "Text too long: "
     exactly_one = "exactly one of features or vectors must be provided"
     vector = good["additive vector"][1]["vectors"]
@@ -104,7 +104,7 @@ def refused(where: Where) -> dict[str, tuple[str, dict[str, Any], str]]:
         "neither, chat": (chat_path, chat | {"features": None}, exactly_one),
         "feature and vector": (
             near_path,
-            near | {"vector": [1.0] * where.width},
+            near | {"vector": [1.0] * target.width},
             "exactly one of feature or vector must be provided",
         ),
         "unknown source": ("activation/topk-by-token", good["top-k"][1] | {"source": "99-none"}, "Unknown source"),

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 Change = Callable[[torch.Tensor], torch.Tensor]
 """Maps activations (1, T, D) to their replacement."""
 
-Place = int | tuple[str, str]
+HookSite = int | tuple[str, str]
 """The residual stream after a layer of a Llama (-1: the embeddings), or a module by its path:
 ("input", "model.layers.0.mlp.down_proj") or ("output", …)."""
 
@@ -109,10 +109,10 @@ def counted(hidden: np.ndarray, ignored: Sequence[int], norm_cut: float | None) 
 
 
 def logits(
-    hf: Any, ids: Sequence[int], changes: Mapping[int, Change] | Mapping[Place, Change] | None = None
+    hf: Any, ids: Sequence[int], changes: Mapping[int, Change] | Mapping[HookSite, Change] | None = None
 ) -> torch.Tensor:
-    """Logits (T, V) of one uncached run with activations changed at some places."""
-    handles = [_changing(hf, place, change) for place, change in (changes or {}).items()]
+    """Logits (T, V) of one uncached run with activations changed at some sites."""
+    handles = [_changing(hf, site, change) for site, change in (changes or {}).items()]
     try:
         with torch.inference_mode():
             return hf(torch.tensor([list(ids)])).logits[0]
@@ -121,10 +121,10 @@ def logits(
             handle.remove()
 
 
-def _changing(hf: Any, place: Place, change: Change) -> Any:
-    if isinstance(place, int):
-        place = ("output", "model.embed_tokens" if place < 0 else f"model.layers.{place}")
-    side, path = place
+def _changing(hf: Any, site: HookSite, change: Change) -> Any:
+    if isinstance(site, int):
+        site = ("output", "model.embed_tokens" if site < 0 else f"model.layers.{site}")
+    side, path = site
     module = hf.get_submodule(path)
     if side == "input":
         return module.register_forward_pre_hook(lambda _module, args: (change(args[0]), *args[1:]))
@@ -136,7 +136,7 @@ def _changing(hf: Any, place: Place, change: Change) -> Any:
 
 
 def greedy(
-    hf: Any, ids: Sequence[int], n_tokens: int, changes: Mapping[int, Change] | Mapping[Place, Change] | None = None
+    hf: Any, ids: Sequence[int], n_tokens: int, changes: Mapping[int, Change] | Mapping[HookSite, Change] | None = None
 ) -> list[int]:
     """Greedy tokens of whole uncached runs, until EOS (3); fails if the two largest logits nearly tie."""
     written: list[int] = []

@@ -46,7 +46,7 @@ def check(
     model: LanguageModel,
     hf: Any,
     rows: list[Row],
-    changes: Sequence[Mapping[int, plain_model.Change] | Mapping[plain_model.Place, plain_model.Change]],
+    changes: Sequence[Mapping[int, plain_model.Change] | Mapping[plain_model.HookSite, plain_model.Change]],
     steps: int,
 ) -> None:
     prompts, written, ids = logits_of(model, rows, steps)

@@ -120,7 +120,7 @@ def _module_changes(steers: Sequence[SteeringVector], device: torch.device) -> l
         if steer.method == "ORTHOGONAL_DECOMP":
             changes.append(partial(_scale_component, unit=unit, extra=steer.strength - 1))
         else:
-            changes.append(partial(_cap_component, unit=unit, most=steer.strength))
+            changes.append(partial(_cap_component, unit=unit, limit=steer.strength))
     if total is not None:
         changes.append(partial(_add, step=total.to(device)))
     return changes
@@ -148,8 +148,8 @@ def _scale_component(hidden: torch.Tensor, unit: torch.Tensor, extra: float) -> 
     return hidden + (extra * along[:, None] * unit).to(hidden.dtype)
 
 
-def _cap_component(hidden: torch.Tensor, unit: torch.Tensor, most: float) -> torch.Tensor:
-    above = (hidden.float() @ unit - most).clamp(min=0)
+def _cap_component(hidden: torch.Tensor, unit: torch.Tensor, limit: float) -> torch.Tensor:
+    above = (hidden.float() @ unit - limit).clamp(min=0)
     return hidden - (above[:, None] * unit).to(hidden.dtype)
 
 

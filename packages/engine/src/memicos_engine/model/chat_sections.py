@@ -113,13 +113,13 @@ def _section_starts(
 def _section_at(sections: Sequence[tuple[int, TokenSection]], first: int, end: int) -> TokenSection:
     """The section of most of the characters from `first` to `end`; the later one of a tie."""
     number = bisect_right(sections, first, key=itemgetter(0)) - 1
-    best, most = sections[number][1], 0
+    section, longest = sections[number][1], 0
     while first < end:
         until = min(end, sections[number + 1][0]) if number + 1 < len(sections) else end
-        if until - first >= most and until > first:
-            best, most = sections[number][1], until - first
+        if until - first >= longest and until > first:
+            section, longest = sections[number][1], until - first
         first, number = until, number + 1
-    return best
+    return section
 
 
 def _content_ranges(

@@ -119,13 +119,13 @@ def check_blocks(model: LanguageModel, limits: CheckLimits, end: float = math.in
             f"a block in float32 takes {reference.block_bytes(0):,} bytes; the limit is {limits.memory:,}"
         )
     ids = _ids(model, limits.positions)
-    found = capture(model, ids, None, [name.format(layer) for layer in fitting for name in (PRE, POST)])
+    captured = capture(model, ids, None, [name.format(layer) for layer in fitting for name in (PRE, POST)])
     by_block: dict[str, float] = {}
     for layer in fitting:
         if by_block and time.monotonic() > end:
             break
-        expected = reference.block(layer, found[PRE.format(layer)][0])
-        by_block[str(layer)] = relative_rms(model, found[POST.format(layer)][0], expected)
+        expected = reference.block(layer, captured[PRE.format(layer)][0])
+        by_block[str(layer)] = relative_rms(model, captured[POST.format(layer)][0], expected)
     worst, at = largest_difference(by_block)
     done = "all" if len(by_block) == model.n_layers else f"{', '.join(by_block)} of"
     detail = f"{done} {model.n_layers} blocks at {ids.shape[1]} positions; the worst is {at}"

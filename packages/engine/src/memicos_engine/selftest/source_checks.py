@@ -64,7 +64,7 @@ def _explained(info: SourceInfo, record: ReconstructionRecord) -> MetricCheck:
 
 
 def _l0(info: SourceInfo, record: ReconstructionRecord) -> MetricCheck:
-    value, most = record.l0, info.d_sae / 2
+    value, limit = record.l0, info.d_sae / 2
     if info.k is not None:
         expected = f"at most k = {info.k} of {info.d_sae:,} features"
     elif info.l0 is not None:
@@ -76,7 +76,7 @@ def _l0(info: SourceInfo, record: ReconstructionRecord) -> MetricCheck:
         problem = f"L0 is {value}"
     elif value == 0:
         problem = f"L0 is 0: no feature fires at any of {record.tokens} tokens"
-    elif value > most:
+    elif value > limit:
         problem = f"L0 is {value:.4g}: more than half of the {info.d_sae:,} features fire at a token"
     elif value < 1:
         remark = "fewer than one feature fires at a token"

@@ -21,7 +21,7 @@ def _event(text: str) -> tuple[str, Any]:
     return name, json.loads(text.removeprefix("data: "))
 
 
-def ask_and_stop(url: str, body: dict[str, Any]) -> socket.socket:
+def post_without_reading(url: str, body: dict[str, Any]) -> socket.socket:
     """A connection that has posted `body` to `url` and reads nothing; its receive buffer is small."""
     target = urlsplit(url)
     stopped = socket.socket()
