@@ -353,7 +353,7 @@ def unasked_event() -> FastAPI:
     ("create", "words"),
     [
         (two_alike, "used twice: same"),
-        (events_alone, "beside application/json"),
+        (events_alone, "need application/json beside them"),
         (nameless_frame, "x-events names the schema"),
         (unasked_event, "the request has no field stream_pieces"),
     ],
