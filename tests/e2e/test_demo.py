@@ -76,6 +76,7 @@ def test_a_server_that_dies_ends_the_others(start: Start, data: Path) -> None:
 
 def test_inference_that_is_killed_comes_again(start: Start, data: Path) -> None:
     demo = start(data)
+    demo.wait_for("pages are served")
     demo.wait_for("inference is ready")
     (inference,) = [p for p in demo.family() if "memicos_inference" in p.cmdline()]
     inference.kill()
