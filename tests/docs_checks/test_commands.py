@@ -26,6 +26,9 @@ from memicos_testing.documents import (
 OTHER_PROGRAMS = {"cd", "curl", "docker", "export", "git", "nvidia-smi", "pip", "rm"}
 """Programs of others that documents use."""
 
+ENDLESS = re.compile(r"^\s*([A-Z_]+=\S+ )*make (demo|\S+-localhost-(dev|run)|webapp-demo-run)\b", re.MULTILINE)
+"""Commands that serve until they are ended."""
+
 COMMANDS = sorted(
     {command.words: command for document in DOCUMENTS for command in commands_of(document)}.values(),
     key=lambda command: (command.document, command.line),
@@ -42,6 +45,8 @@ def block_problems(document: Path, content: str | None = None) -> list[str]:
             problems.append(f"{block.place}: {unknown} are not among the reasons {NOT_RUN}")
         if block.reasons and block.language not in RUNNABLE:
             problems.append(f"{block.place}: a block of {block.language or 'no language'} is never run; no marker")
+        if block.language == "sh" and not block.reasons and ENDLESS.search(block.text):
+            problems.append(f"{block.place}: a server runs without end; the block needs a marker")
         if block.language in ("bash", "shell", "py", "pycon"):
             problems.append(f"{block.place}: the language is one of {RUNNABLE}")
         if not block.language and block.text.startswith(PROMPT):
@@ -65,10 +70,11 @@ def test_blocks_are_run_or_marked(document: Path) -> None:
     ("content", "problem"),
     [
         ("<!-- not run: too slow -->\n```sh\nmake demo\n```\n", "not among the reasons"),
-        ("<!-- not run: needs a key -->\n\n```sh\nmake demo\n```\n", "directly above"),
-        ("<!-- Not run: not run -->\n```sh\nmake demo\n```\n", "directly above"),
+        ("<!-- not run: needs a key -->\n\n```sh\nmake help\n```\n", "directly above"),
+        ("<!-- Not run: not run -->\n```sh\nmake help\n```\n", "directly above"),
         ("<!-- not run: needs a key -->\n```json\n{}\n```\n", "never run"),
-        ("```bash\nmake demo\n```\n", "the language is"),
+        ("```bash\nmake help\n```\n", "the language is"),
+        ("```sh\nmake webapp-localhost-dev\n```\n", "without end"),
         ("```\n$ make demo\n```\n", "language console"),
         ("```console\nmake demo\n```\n", "no line begins"),
     ],
