@@ -74,7 +74,7 @@ class Report:
 
 
 def small_subject(folder: Path) -> Subject:
-    from memicos_testing.small_model import NAME, small_model, small_sae
+    from memicos_testing.models.small_model import NAME, small_model, small_sae
 
     small_model(folder / NAME)
     for layer in (1, 2, 3):

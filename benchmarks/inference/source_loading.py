@@ -27,7 +27,7 @@ def serve(port: int, folder: Path) -> None:
     from memicos_engine.sources import source_candidates
     from memicos_inference.app import create_app
     from memicos_inference.settings import Settings
-    from memicos_testing.small_model import small_model, small_sae
+    from memicos_testing.models.small_model import small_model, small_sae
 
     model = small_model(folder / NAME)
     for layer in (1, 2):

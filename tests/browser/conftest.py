@@ -24,7 +24,7 @@ from memicos_autointerp.settings import Settings as AutointerpSettings
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider
 from memicos_testing.servers import free_port, in_thread
-from memicos_testing.small_dataset import write_dataset
+from memicos_testing.webapp.small_dataset import write_dataset
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from memicos_testing.foreign_saes import fitted_weights, write_saelens
-from memicos_testing.small_model import NAME, hidden_on_sample, small_model
+from memicos_testing.models.foreign_saes import fitted_weights, write_saelens
+from memicos_testing.models.small_model import NAME, hidden_on_sample, small_model
 
 MEMICOS = Path(sys.executable).with_name("memicos")
 

@@ -19,9 +19,9 @@ import pytest
 from memicos_testing.demo_program import Demo, environment
 from memicos_testing.documents import DOCUMENTS, ROOT, Block, blocks_of, code_spans, console_steps, python_program
 from memicos_testing.llm_provider import LlmProvider, Reply
-from memicos_testing.small_model import small_model, small_sae
+from memicos_testing.models.small_model import small_model, small_sae
+from memicos_testing.models.tiny_generate import tiny_config
 from memicos_testing.stated_output import json_differences, text_differences
-from memicos_testing.tiny_generate import tiny_config
 
 pytestmark = pytest.mark.slow
 

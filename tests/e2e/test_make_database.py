@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncpg
 from memicos_testing.demo_program import data_folder
-from memicos_testing.small_dataset import write_dataset
+from memicos_testing.webapp.small_dataset import write_dataset
 from memicos_webapp.database.embedded import embedded
 
 ROOT = Path(__file__).parents[2]

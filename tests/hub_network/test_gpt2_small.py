@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from memicos_testing.known_cases import PROMPT, RequestTarget, cases, refused
+from memicos_testing.models.known_cases import PROMPT, RequestTarget, cases, refused
 
 WHERE = RequestTarget("gpt2-small", "7-res-jb", "res-jb", 768, "blocks.7.hook_resid_post")
 CASES = cases(WHERE)

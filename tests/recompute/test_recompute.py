@@ -17,9 +17,9 @@ from memicos_cli.main import app
 from memicos_inference.app import create_app as create_inference
 from memicos_inference.settings import Settings as InferenceSettings
 from memicos_pipeline.generate import generate
+from memicos_testing.models.small_model import SAMPLE, small_model, small_sae, write_extras
+from memicos_testing.models.tiny_generate import tiny_config
 from memicos_testing.servers import free_port, in_thread
-from memicos_testing.small_model import SAMPLE, small_model, small_sae, write_extras
-from memicos_testing.tiny_generate import tiny_config
 from memicos_webapp.app import create_app as create_webapp
 from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.migrate import migrate

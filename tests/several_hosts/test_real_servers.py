@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 import pytest
 from memicos_pipeline.generate import generate
+from memicos_testing.models.small_model import small_model, small_sae, write_extras
+from memicos_testing.models.tiny_generate import tiny_config
 from memicos_testing.servers import free_port, in_thread
-from memicos_testing.small_model import small_model, small_sae, write_extras
-from memicos_testing.tiny_generate import tiny_config
 from memicos_webapp.app import create_app
 from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.migrate import migrate

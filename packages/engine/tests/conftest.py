@@ -17,9 +17,9 @@ import pytest
 from memicos_engine.model.language_model import LanguageModel, load_model
 from memicos_engine.sources.source import SaeSource
 from memicos_engine.sources.source_loading import load_source
-from memicos_testing import plain_model
-from memicos_testing.small_model import small_model, small_sae, write_extras
-from memicos_testing.tiny_models import tiny_model
+from memicos_testing.models import plain_model
+from memicos_testing.models.small_model import small_model, small_sae, write_extras
+from memicos_testing.models.tiny_models import tiny_model
 
 ROOT = Path(__file__).parents[3]
 

@@ -13,7 +13,7 @@ from memicos_engine.model.language_model import LanguageModel, load_model
 from memicos_engine.sources.feature_encoding import encode_features
 from memicos_engine.sources.source import Source
 from memicos_engine.sources.source_loading import load_source
-from memicos_testing import plain_model
+from memicos_testing.models import plain_model
 
 ARCHITECTURES = ("jumprelu", "standard", "gated", "topk")
 PROMPTS = (

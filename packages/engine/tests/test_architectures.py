@@ -11,7 +11,7 @@ from memicos_engine.errors import InvalidRequestError
 from memicos_engine.sources.feature_encoding import encode_features
 from memicos_engine.sources.source import SaeSource, neuron_source
 from memicos_engine.sources.source_loading import load_source
-from memicos_testing.foreign_saes import Weights, encode, random_weights, write_json, write_saelens
+from memicos_testing.models.foreign_saes import Weights, encode, random_weights, write_json, write_saelens
 from safetensors.numpy import save_file
 
 D_IN, D_OUT, D_SAE, K = 24, 40, 64, 8

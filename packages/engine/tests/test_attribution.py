@@ -9,9 +9,9 @@ from memicos_engine.capture import activations, attribution
 from memicos_engine.model.language_model import LanguageModel, load_model
 from memicos_engine.sources.source import Source
 from memicos_engine.sources.source_loading import load_source
-from memicos_testing import plain_model
-from memicos_testing.small_hub import GPT2, published
-from memicos_testing.small_model import random_sae
+from memicos_testing.models import plain_model
+from memicos_testing.models.small_hub import GPT2, published
+from memicos_testing.models.small_model import random_sae
 
 TEXTS = ("The Queen turned angrily away from him, and said to the Knave", "Alice", "Turn them over! And she ran.")
 LAYER = 1

@@ -11,7 +11,7 @@ from memicos_engine.capture.capture import CaptureRequest, capture_in_slices, ca
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model.hook_points import check_capturable
 from memicos_engine.model.language_model import LanguageModel
-from memicos_testing import plain_model
+from memicos_testing.models import plain_model
 
 Tiny = Callable[[str], tuple[LanguageModel, Any]]
 TEXTS = (

@@ -13,7 +13,7 @@ from memicos_engine.generation.generation import Generation, Row, Sampling, kv_c
 from memicos_engine.generation.kv_cache import _RightAlignedLayer
 from memicos_engine.generation.steering import SteeringVector
 from memicos_engine.model.language_model import LanguageModel
-from memicos_testing import plain_model
+from memicos_testing.models import plain_model
 
 Tiny = Callable[[str], tuple[LanguageModel, Any]]
 ANY_BYTES = 10**10

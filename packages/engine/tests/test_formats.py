@@ -16,7 +16,7 @@ from memicos_engine.sources.formats import FORMATS
 from memicos_engine.sources.formats.tensors import ARCHITECTURES
 from memicos_engine.sources.recipe import RecipeOverrides
 from memicos_engine.sources.source_loading import load_source, read_local_info
-from memicos_testing.foreign_saes import (
+from memicos_testing.models.foreign_saes import (
     LAYOUTS,
     K,
     Weights,

@@ -15,8 +15,8 @@ from memicos_engine.generation.kv_cache import _SPARE_COLUMNS
 from memicos_engine.generation.sampling import Sampler
 from memicos_engine.generation.steering import METHODS, SteeringVector
 from memicos_engine.model.language_model import DTYPES, LanguageModel, load_model
-from memicos_testing import plain_model
-from memicos_testing.steered import logits_now
+from memicos_testing.models import plain_model
+from memicos_testing.models.steered import logits_now
 from transformer_lens.utilities.logits_utils import sample_logits
 from transformers import AutoModelForCausalLM
 

@@ -13,8 +13,8 @@ from memicos_engine.generation.decoder import generate
 from memicos_engine.generation.generation import Generation, Row, Sampling
 from memicos_engine.model import chat_template
 from memicos_engine.model.language_model import LanguageModel, load_model
-from memicos_testing import plain_model
-from memicos_testing.small_model import without_bos as without_bos_token
+from memicos_testing.models import plain_model
+from memicos_testing.models.small_model import without_bos as without_bos_token
 
 
 def changed(model: LanguageModel, **attributes: Any) -> LanguageModel:

@@ -26,7 +26,7 @@ from memicos_engine.selftest.reconstruction_record import (
 )
 from memicos_engine.selftest.source_checks import check_metrics
 from memicos_engine.sources.source import SaeSource
-from memicos_testing import plain_model
+from memicos_testing.models import plain_model
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, Qwen2Config
 

@@ -7,7 +7,7 @@ from memicos_engine.errors import LoadError
 from memicos_engine.sources.source import Source
 from memicos_engine.sources.source_cache import CacheEntry, SourceCache
 from memicos_engine.sources.source_loading import load_source, read_local_info
-from memicos_testing.small_model import small_sae
+from memicos_testing.models.small_model import small_sae
 
 
 class Library:

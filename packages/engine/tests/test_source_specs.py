@@ -11,7 +11,7 @@ from memicos_engine.sources.source_candidates import SourceCandidate, with_load_
 from memicos_engine.sources.source_loading import read_local_info
 from memicos_engine.sources.source_selection import SelectedSources, select_sources
 from memicos_engine.sources.source_specs import SourceSelection, parse_spec
-from memicos_testing.foreign_saes import (
+from memicos_testing.models.foreign_saes import (
     LAYOUTS,
     random_weights,
     write_gemma_scope,

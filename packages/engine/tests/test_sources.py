@@ -9,7 +9,7 @@ import torch
 from memicos_engine.errors import InvalidRequestError, RecipeError, SourceError
 from memicos_engine.sources.recipe import Recipe
 from memicos_engine.sources.source_loading import load_source, read_local_info
-from memicos_testing.small_model import small_sae, write_extras
+from memicos_testing.models.small_model import small_sae, write_extras
 from safetensors.numpy import load_file, save_file
 
 

@@ -11,8 +11,8 @@ from memicos_engine.generation.steering import METHODS, SteeringVector
 from memicos_engine.model.hook_modules import STEERABLE_HOOKS
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source_loading import load_source
-from memicos_testing import plain_model
-from memicos_testing.steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_now, logits_of
+from memicos_testing.models import plain_model
+from memicos_testing.models.steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_now, logits_of
 from sae_lens import SAE
 from safetensors.torch import load_file
 

@@ -13,8 +13,8 @@ from memicos_engine.generation.generation import Generation, Row, Sampling
 from memicos_engine.generation.steering import Method, SteeringVector, steering_plan
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import Source
-from memicos_testing import plain_model
-from memicos_testing.steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_now, logits_of
+from memicos_testing.models import plain_model
+from memicos_testing.models.steered import ANY_BYTES, INDEPENDENT, TOLERANCE, check, logits_now, logits_of
 
 PROMPT = "The committee met on Tuesday, and the chairman opened the session with"
 STEPS = 4

@@ -13,8 +13,8 @@ from memicos_dataset.read import contexts, explanations, features, read_manifest
 from memicos_pipeline.config import ConfigError, GenerateConfig
 from memicos_pipeline.generate import generate
 from memicos_pipeline.work_folder import LOCK_NAME
-from memicos_testing.small_model import small_model, small_sae, write_extras
-from memicos_testing.tiny_generate import tiny_config
+from memicos_testing.models.small_model import small_model, small_sae, write_extras
+from memicos_testing.models.tiny_generate import tiny_config
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 

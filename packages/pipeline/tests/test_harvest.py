@@ -14,10 +14,10 @@ from memicos_pipeline import harvest as harvesting
 from memicos_pipeline.generate import generate
 from memicos_pipeline.harvest import harvest, read_activations
 from memicos_pipeline.work_folder import work_folder
+from memicos_testing.models.small_hub import SmallHub, asked_at
+from memicos_testing.models.small_model import small_model, small_sae, write_extras
+from memicos_testing.models.tiny_generate import tiny_config
 from memicos_testing.servers import in_thread
-from memicos_testing.small_hub import SmallHub, asked_at
-from memicos_testing.small_model import small_model, small_sae, write_extras
-from memicos_testing.tiny_generate import tiny_config
 from safetensors.torch import load_file, save_file
 
 FEATURES = 70_000

@@ -16,9 +16,9 @@ from memicos_engine.sources.source_loading import load_source
 from memicos_pipeline.recompute import compare, hidden_states, sae
 from memicos_pipeline.recompute.errors import RecomputeError
 from memicos_pipeline.recompute.server_values import FeatureAddress, address
-from memicos_testing.foreign_saes import Weights, random_weights, write_gemma_scope, write_saelens
-from memicos_testing.small_model import small_model
-from memicos_testing.tiny_models import CONFIGS, tiny_model
+from memicos_testing.models.foreign_saes import Weights, random_weights, write_gemma_scope, write_saelens
+from memicos_testing.models.small_model import small_model
+from memicos_testing.models.tiny_models import CONFIGS, tiny_model
 from safetensors.numpy import save_file
 from transformers import Gemma3TextConfig, GemmaConfig, MistralConfig, Qwen3Config, SmolLM3Config
 

@@ -10,7 +10,7 @@ from memicos_engine.model.language_model import LanguageModel, load_model
 from memicos_engine.sources.recipe import Recipe
 from memicos_engine.sources.source import Source
 from memicos_pipeline.residual_norm import SAMPLE, residual_norm
-from memicos_testing.small_model import small_model
+from memicos_testing.models.small_model import small_model
 from transformers import AutoModelForCausalLM
 
 

@@ -18,9 +18,9 @@ import pytest
 from memicos_inference.app import create_app
 from memicos_inference.settings import Settings
 from memicos_inference_client import Client
-from memicos_testing import plain_model
+from memicos_testing.models import plain_model
+from memicos_testing.models.small_model import NAME, small_model, small_sae, write_extras
 from memicos_testing.servers import Serve, running
-from memicos_testing.small_model import NAME, small_model, small_sae, write_extras
 from transformers import AutoTokenizer
 
 WIDTH = 96

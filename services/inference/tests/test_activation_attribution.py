@@ -23,9 +23,9 @@ from memicos_inference_client.models import (
     SingleRequest,
     SingleResponse,
 )
-from memicos_testing import plain_model
+from memicos_testing.models import plain_model
+from memicos_testing.models.small_model import NAME, SAMPLE, random_sae
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME, SAMPLE, random_sae
 
 Tokenize = Callable[[str], list[int]]
 

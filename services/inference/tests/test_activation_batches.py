@@ -24,9 +24,9 @@ from memicos_inference_client.models import (
     TopkBatchRequest,
     TopkBatchResponse,
 )
-from memicos_testing import plain_model
+from memicos_testing.models import plain_model
+from memicos_testing.models.small_model import NAME, SAMPLE
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME, SAMPLE
 
 Tokenize = Callable[[str], list[int]]
 

@@ -9,9 +9,9 @@ import torch
 from memicos_inference_client import Client
 from memicos_inference_client.api.activation import activation_raw
 from memicos_inference_client.models import RawRequest, RawResponse
-from memicos_testing import plain_model
+from memicos_testing.models import plain_model
+from memicos_testing.models.small_model import NAME, SAMPLE
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME, SAMPLE
 
 Tokenize = Callable[[str], list[int]]
 

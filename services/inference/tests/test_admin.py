@@ -15,9 +15,9 @@ from memicos_inference.settings import Settings
 from memicos_inference_client import AuthenticatedClient
 from memicos_inference_client.api.admin import add_sources, remove_source
 from memicos_inference_client.models import AddSourcesRequest, AddSourcesResponse, RemoveSourceResponse
-from memicos_testing.foreign_saes import random_weights, write_openai, write_saelens
+from memicos_testing.models.foreign_saes import random_weights, write_openai, write_saelens
+from memicos_testing.models.small_model import NAME, small_sae
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME, small_sae
 from safetensors.torch import load_file, save_file
 
 SECRET = "open sesame"

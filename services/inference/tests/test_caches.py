@@ -11,10 +11,10 @@ from memicos_engine.capture import capture
 from memicos_engine.generation.decoder import Decoder
 from memicos_engine.generation.generation import Generation
 from memicos_engine.model.language_model import LanguageModel
-from memicos_testing import plain_model
 from memicos_testing.inference_metrics import until_rows
+from memicos_testing.models import plain_model
+from memicos_testing.models.small_model import NAME
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME
 
 TEXT: dict[str, Any] = {
     "model": NAME,

@@ -14,8 +14,8 @@ from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.scheduler.pending_request import PendingRequest
 from memicos_inference.scheduler.scheduler import Scheduler
 from memicos_testing.json_bodies.same_json import alike
+from memicos_testing.models.small_model import NAME
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME
 
 ASKED: list[tuple[str, dict[str, Any]]] = [
     ("single", {"prompt": "Alice sat on the bank", "source": "1-small", "index": 3}),

@@ -9,8 +9,8 @@ from memicos_inference_client import Client
 from memicos_inference_client.api.chat import apply_chat_template
 from memicos_inference_client.api.steer import steer_completion_chat
 from memicos_inference_client.models import ChatRequest, ChatResponse, TemplateRequest, TemplateResponse
+from memicos_testing.models.small_model import NAME
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME
 from transformers import AutoTokenizer
 
 Tokenize = Callable[[str], list[int]]

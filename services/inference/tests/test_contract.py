@@ -17,7 +17,7 @@ from memicos_inference_client import Client, models
 from memicos_inference_client.models import ErrorBody
 from memicos_testing.json_bodies.inference_bodies import BODIES, FEATURE, VECTOR
 from memicos_testing.json_bodies.openapi_schema import misfits, resolved
-from memicos_testing.small_model import NAME
+from memicos_testing.models.small_model import NAME
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = yaml.safe_load((ROOT / "schemas" / "openapi" / "inference-server.yaml").read_text())

@@ -14,8 +14,8 @@ from memicos_engine.generation.decoder import Decoder
 from memicos_inference.http.responses import client_of
 from memicos_inference.settings import Settings
 from memicos_testing.inference_metrics import until_disconnects, until_waiting
+from memicos_testing.models.small_model import NAME
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME
 from pydantic import SecretStr
 from starlette.requests import Request
 

@@ -18,8 +18,8 @@ from memicos_inference import model_loading
 from memicos_inference.app import create_app
 from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.settings import Settings, read
+from memicos_testing.models.small_hub import GPT2, RES_JB, SmallHub, asked_at, published
 from memicos_testing.servers import free_port, running
-from memicos_testing.small_hub import GPT2, RES_JB, SmallHub, asked_at, published
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 

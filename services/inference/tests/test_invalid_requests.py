@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 from memicos_testing.json_bodies.inference_bodies import BODIES, FEATURE, VECTOR
+from memicos_testing.models.small_model import NAME
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME
 
 LONG = "Alice sat. " * 60
 ONE = "activation/single"

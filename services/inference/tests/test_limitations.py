@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from memicos_testing.models.small_model import random_sae, without_bos
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import random_sae, without_bos
 
 DFA = "give dfa_values, dfa_max_value and dfa_target_index"
 ATTRIBUTED = {"single", "single-batch", "all", "all-batch"}

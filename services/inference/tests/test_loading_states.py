@@ -14,8 +14,8 @@ from memicos_engine.sources.source_cache import SourceCache
 from memicos_inference import model_loading
 from memicos_inference.app import create_app
 from memicos_inference.settings import Settings
+from memicos_testing.models.small_model import NAME
 from memicos_testing.servers import running
-from memicos_testing.small_model import NAME
 
 MakeSettings = Callable[..., Settings]
 

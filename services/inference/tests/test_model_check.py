@@ -11,8 +11,8 @@ import pytest
 from memicos_cli.main import app
 from memicos_inference import logs
 from memicos_inference.settings import Settings, read
+from memicos_testing.models.small_hub import GPT2, SmallHub, asked_at, published
 from memicos_testing.servers import free_port, running
-from memicos_testing.small_hub import GPT2, SmallHub, asked_at, published
 from safetensors import safe_open
 from transformers import DiffLlamaConfig, MixtralConfig, T5Config
 

@@ -11,7 +11,7 @@ import torch
 from memicos_engine.errors import LoadError
 from memicos_inference import model_loading
 from memicos_inference.loaded_model import LoadedModel
-from memicos_testing.small_model import NAME, small_sae
+from memicos_testing.models.small_model import NAME, small_sae
 from safetensors.torch import load_file, save_file
 
 Load = Callable[..., LoadedModel]

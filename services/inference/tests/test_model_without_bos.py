@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from memicos_testing import plain_model
 from memicos_testing.json_bodies.inference_bodies import BODIES
+from memicos_testing.models import plain_model
+from memicos_testing.models.small_model import NAME, SAMPLE, without_bos
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME, SAMPLE, without_bos
 
 TEXT = SAMPLE[:100]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from memicos_testing.models.small_model import NAME, random_sae
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME, random_sae
 from neuronpedia_inference_client.api.default_api import DefaultApi as Api
 from neuronpedia_inference_client.api_client import ApiClient
 from neuronpedia_inference_client.configuration import Configuration

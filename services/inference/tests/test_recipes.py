@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from memicos_testing.foreign_saes import random_weights, write_json, write_openai, write_tensors
 from memicos_testing.json_bodies.inference_bodies import BODIES, VECTOR
+from memicos_testing.models.foreign_saes import random_weights, write_json, write_openai, write_tensors
+from memicos_testing.models.small_model import NAME
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME
 
 MODEL = {"model": NAME, "weights": NAME, "dtype": "float32", "weight_processing": "none", "prepend_bos": True}
 SMALL = MODEL | {

@@ -9,9 +9,18 @@ import httpx
 import numpy as np
 import pytest
 import torch
-from memicos_testing import plain_model
-from memicos_testing.known_cases import FEATURE, MULTIPLIER, PROMPT, STRENGTH, TOO_LONG, RequestTarget, cases, refused
-from memicos_testing.small_model import NAME
+from memicos_testing.models import plain_model
+from memicos_testing.models.known_cases import (
+    FEATURE,
+    MULTIPLIER,
+    PROMPT,
+    STRENGTH,
+    TOO_LONG,
+    RequestTarget,
+    cases,
+    refused,
+)
+from memicos_testing.models.small_model import NAME
 from safetensors.torch import load_file
 
 Tokenize = Callable[[str], list[int]]

@@ -16,8 +16,8 @@ from memicos_inference.activation import service
 from memicos_inference.app import create_app
 from memicos_inference.settings import Settings
 from memicos_service import logs
+from memicos_testing.models.small_model import NAME
 from memicos_testing.servers import Serve, running
-from memicos_testing.small_model import NAME
 
 WORD = "Zyzzyva"
 """A word of every prompt here."""

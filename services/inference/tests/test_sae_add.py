@@ -17,10 +17,17 @@ from memicos_inference.app import create_app
 from memicos_inference.http.errors import Unavailable
 from memicos_inference.settings import Settings, read
 from memicos_inference.verification.state import Verification
-from memicos_testing import plain_model
-from memicos_testing.foreign_saes import LAYOUTS, Weights, fitted_weights, random_weights, write_openai, write_saelens
+from memicos_testing.models import plain_model
+from memicos_testing.models.foreign_saes import (
+    LAYOUTS,
+    Weights,
+    fitted_weights,
+    random_weights,
+    write_openai,
+    write_saelens,
+)
+from memicos_testing.models.small_model import NAME, hidden_on_sample, small_sae
 from memicos_testing.servers import running
-from memicos_testing.small_model import NAME, hidden_on_sample, small_sae
 from safetensors.numpy import load_file, save_file
 
 TEXT = "Alice was beginning to get very tired of sitting by her sister"

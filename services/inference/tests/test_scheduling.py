@@ -16,8 +16,8 @@ from memicos_inference_client.api.activation import activation_single
 from memicos_inference_client.api.steer import steer_completion
 from memicos_inference_client.models import CompletionRequest, SingleRequest, SingleResponse
 from memicos_testing.inference_metrics import disconnects, until_disconnects, until_rows
+from memicos_testing.models.small_model import NAME
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME
 
 LONG: dict[str, Any] = {
     "model": NAME,

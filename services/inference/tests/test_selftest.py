@@ -14,7 +14,7 @@ from memicos_engine.selftest.reconstruction_record import FILE_NAME, measure_rec
 from memicos_inference import model_loading
 from memicos_inference.commands import selftest as command
 from memicos_inference.settings import Settings
-from memicos_testing.small_model import NAME
+from memicos_testing.models.small_model import NAME
 from safetensors.torch import load_file, save_file
 
 MakeSettings = Callable[..., Settings]

@@ -17,8 +17,8 @@ import pytest
 from memicos_testing.inference_metrics import parse_metric
 from memicos_testing.json_bodies.event_stream import events, post_without_reading
 from memicos_testing.json_bodies.inference_bodies import VECTOR
+from memicos_testing.models.small_model import NAME
 from memicos_testing.servers import free_port
-from memicos_testing.small_model import NAME
 
 PROGRAM = Path(__file__).with_name("slow_servers.py")
 LONG: dict[str, Any] = {

@@ -13,9 +13,9 @@ import psutil
 import torch
 from memicos_inference import model_loading
 from memicos_inference.settings import Settings
-from memicos_testing.foreign_saes import LAYOUTS, random_weights, write_saelens
+from memicos_testing.models.foreign_saes import LAYOUTS, random_weights, write_saelens
+from memicos_testing.models.small_model import NAME, small_sae
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME, small_sae
 
 TEXT = "Alice was beginning to get very tired of sitting by her sister"
 MakeSettings = Callable[..., Settings]

@@ -14,8 +14,8 @@ from memicos_inference_client import Client
 from memicos_inference_client.api.steer import steer_completion
 from memicos_inference_client.models import CompletionRequest
 from memicos_testing.inference_metrics import metric_values, until_waiting, waiting_requests
+from memicos_testing.models.small_model import NAME
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME
 
 GENERATION: dict[str, Any] = {
     "model": NAME,

@@ -11,11 +11,11 @@ import torch
 from memicos_inference_client import Client
 from memicos_inference_client.api.steer import steer_completion, steer_completion_chat
 from memicos_inference_client.models import ChatRequest, ChatResponse, CompletionRequest, CompletionResponse
-from memicos_testing import plain_model
 from memicos_testing.json_bodies.event_stream import events
-from memicos_testing.plain_model import greedy
+from memicos_testing.models import plain_model
+from memicos_testing.models.plain_model import greedy
+from memicos_testing.models.small_model import NAME
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME
 from sae_lens import SAE
 from safetensors.torch import load_file
 from transformers import AutoTokenizer

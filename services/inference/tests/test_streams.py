@@ -20,8 +20,8 @@ from memicos_inference_client.api.steer import steer_completion
 from memicos_inference_client.models import CompletionRequest, CompletionResponse, SteerDelta
 from memicos_inference_client.sse import StreamError
 from memicos_testing.json_bodies.event_stream import body_of, events, post_without_reading
+from memicos_testing.models.small_model import NAME
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode

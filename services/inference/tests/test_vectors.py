@@ -9,8 +9,8 @@ import pytest
 from memicos_inference_client import Client
 from memicos_inference_client.api.util import util_sae_topk_by_decoder_cossim, util_sae_vector
 from memicos_inference_client.models import CossimRequest, CossimResponse, VectorRequest, VectorResponse
+from memicos_testing.models.small_model import NAME, random_sae
 from memicos_testing.servers import Serve
-from memicos_testing.small_model import NAME, random_sae
 from safetensors.numpy import load_file
 
 

@@ -27,11 +27,11 @@ import pytest
 from fastapi import FastAPI
 from memicos_autointerp.app import create_app as create_autointerp
 from memicos_dataset import manifest as m
-from memicos_testing.explanations import autointerp_settings
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.llm_provider import LlmProvider
 from memicos_testing.servers import Start, running
-from memicos_testing.small_dataset import write_dataset as write_small_dataset
+from memicos_testing.webapp.explanations import autointerp_settings
+from memicos_testing.webapp.small_dataset import write_dataset as write_small_dataset
 from memicos_webapp.app import create_app
 from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.migrate import migrate

@@ -12,8 +12,8 @@ import asyncpg
 import httpx
 import pytest
 from memicos_client import ChooseLabelRequest, Client, Unauthorized, choose_explanation_as_label
-from memicos_testing.html_page import Page
 from memicos_testing.servers import Start
+from memicos_testing.webapp.html_page import Page
 from memicos_webapp.accounts import service
 from memicos_webapp.accounts.identity import OWNER_ID
 from memicos_webapp.accounts.rows import Scope

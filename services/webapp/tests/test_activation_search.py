@@ -7,8 +7,8 @@ import httpx
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from memicos_testing.expected_activations import SOURCES, TEXT, TOKENS, ranked, shares, values
 from memicos_testing.fake_inference_server import FEATURES, FakeInferenceServer, tokens_of, value_of
+from memicos_testing.webapp.expected_activations import SOURCES, TEXT, TOKENS, ranked, shares, values
 from memicos_webapp.activation_search.share_ranking import SourceActivations, rank_by_share
 
 

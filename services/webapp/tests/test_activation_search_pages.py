@@ -9,10 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pyarrow.parquet as pq
 import pytest
-from memicos_testing.expected_activations import SOURCES, TEXT, TOKENS, ranked, shares, values
 from memicos_testing.fake_inference_server import FEATURES, FakeInferenceServer, value_of
-from memicos_testing.html_page import Page
 from memicos_testing.servers import Start
+from memicos_testing.webapp.expected_activations import SOURCES, TEXT, TOKENS, ranked, shares, values
+from memicos_testing.webapp.html_page import Page
 from memicos_webapp.formatting import format_percent, format_value
 
 

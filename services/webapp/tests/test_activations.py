@@ -7,8 +7,8 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 from memicos_testing.fake_inference_server import FakeInferenceServer, tokens_of, value_of
-from memicos_testing.html_page import Page
 from memicos_testing.servers import Start, free_port
+from memicos_testing.webapp.html_page import Page
 from memicos_webapp.formatting import format_value
 
 TEXT = "the whale rose from the sea"

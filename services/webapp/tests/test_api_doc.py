@@ -8,8 +8,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from memicos_testing.fake_inference_server import FakeInferenceServer
-from memicos_testing.html_page import Page
 from memicos_testing.servers import Start, free_port
+from memicos_testing.webapp.html_page import Page
 from memicos_webapp.api_doc.service import Reader
 
 

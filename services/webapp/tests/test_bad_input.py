@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from memicos_testing.fake_inference_server import FakeInferenceServer
-from memicos_testing.html_page import Page
+from memicos_testing.webapp.html_page import Page
 
 FEATURE = {"modelId": "small", "layer": "1-res", "index": 5}
 STEER = {

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.manifest import Manifest
-from memicos_testing.database import connected, counts, fetch, shown_rows, states
+from memicos_testing.webapp.database import connected, counts, fetch, shown_rows, states
 from memicos_webapp.datasets import load_states
 from memicos_webapp.datasets.background import clean_periodically
 from memicos_webapp.datasets.cleanup import Deleted, clean

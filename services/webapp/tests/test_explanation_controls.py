@@ -6,10 +6,10 @@ import asyncpg
 import httpx
 import pytest
 from memicos_autointerp.app import create_app as create_autointerp
-from memicos_testing.explanations import GENERATE, WHALE, autointerp_settings, body, stored
-from memicos_testing.html_page import Page
 from memicos_testing.llm_provider import LlmProvider, Reply
 from memicos_testing.servers import Start, free_port, running
+from memicos_testing.webapp.explanations import GENERATE, WHALE, autointerp_settings, body, stored
+from memicos_testing.webapp.html_page import Page
 
 
 @pytest.fixture

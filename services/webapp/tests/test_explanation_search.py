@@ -13,10 +13,10 @@ from memicos_embeddings.embedder import MINILM
 from memicos_embeddings.minilm import MiniLmEmbedder
 from memicos_embeddings.openai_embedder import OpenAiEmbedder
 from memicos_embeddings.registry import EmbedderRegistry
-from memicos_testing.database import execute
-from memicos_testing.html_page import Page
 from memicos_testing.llm_provider import LlmProvider
 from memicos_testing.servers import Start
+from memicos_testing.webapp.database import execute
+from memicos_testing.webapp.html_page import Page
 from memicos_webapp.datasets.service import load
 from memicos_webapp.embeddings.service import embed_missing
 from memicos_webapp.explanation_search.rows import Candidate

@@ -9,10 +9,10 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 from memicos_autointerp.app import create_app as create_autointerp
-from memicos_testing.explanations import GENERATE, WHALE, autointerp_settings, body, stored
-from memicos_testing.html_page import Page
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Reply
 from memicos_testing.servers import Start, free_port, running
+from memicos_testing.webapp.explanations import GENERATE, WHALE, autointerp_settings, body, stored
+from memicos_testing.webapp.html_page import Page
 from memicos_webapp.datasets.plan import MissingSources
 from memicos_webapp.datasets.service import ImportOptions, load
 from memicos_webapp.explanations.autointerp_client import AutointerpClient

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.manifest import Manifest
-from memicos_testing.database import counts, fetch, shown_rows, states
+from memicos_testing.webapp.database import counts, fetch, shown_rows, states
 from memicos_webapp.datasets.plan import MissingSources
 from memicos_webapp.datasets.service import ImportOptions, load
 

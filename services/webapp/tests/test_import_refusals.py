@@ -13,8 +13,8 @@ from memicos_dataset.errors import DatasetError
 from memicos_dataset.manifest import Manifest
 from memicos_dataset.read import read_manifest
 from memicos_dataset.write import write_table
-from memicos_testing.database import fetch, shown_rows
 from memicos_testing.servers import Start
+from memicos_testing.webapp.database import fetch, shown_rows
 from memicos_webapp.datasets.service import load
 
 

@@ -11,8 +11,8 @@ import pytest
 from fastapi import FastAPI
 from memicos_inference_client import models
 from memicos_testing.fake_inference_server import FakeInferenceServer
-from memicos_testing.html_page import Page
 from memicos_testing.servers import Start, free_port
+from memicos_testing.webapp.html_page import Page
 
 TEXT = "the whale rose"
 OWN_TEXT = {"feature": {"modelId": "small", "layer": "1-res", "index": "5"}, "customText": TEXT}

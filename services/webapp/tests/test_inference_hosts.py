@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from memicos_testing.fake_inference_server import FakeInferenceServer
-from memicos_testing.html_page import Page
 from memicos_testing.servers import Start
+from memicos_testing.webapp.html_page import Page
 
 OWN_TEXT = {"feature": {"modelId": "small", "layer": "1-res", "index": "5"}, "customText": "the whale rose"}
 PAGES = ("/small/inference", "/small/1-res/inference", "/small/steer", "/small/1-res/5", "/search?set=small/res")

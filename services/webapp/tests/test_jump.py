@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from memicos_testing.html_page import Page
+from memicos_testing.webapp.html_page import Page
 
 
 @pytest.mark.parametrize(

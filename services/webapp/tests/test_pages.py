@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi import FastAPI
 from memicos_testing.fake_inference_server import FakeInferenceServer
-from memicos_testing.html_page import Page, inline_code
+from memicos_testing.webapp.html_page import Page, inline_code
 from memicos_webapp.accounts.identity import LOCAL_OWNER
 from memicos_webapp.features import repository
 

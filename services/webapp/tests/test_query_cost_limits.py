@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
-from memicos_testing.database import execute
-from memicos_testing.html_page import Page
 from memicos_testing.llm_provider import LlmProvider
 from memicos_testing.servers import Start
+from memicos_testing.webapp.database import execute
+from memicos_testing.webapp.html_page import Page
 from memicos_webapp.datasets.service import load
 
 SEARCH_ALL = "/api/explanation/search-all"

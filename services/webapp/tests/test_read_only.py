@@ -10,8 +10,8 @@ import asyncpg
 import httpx
 import pytest
 from memicos_testing.fake_inference_server import FakeInferenceServer
-from memicos_testing.html_page import Page
 from memicos_testing.servers import Start, free_port, running
+from memicos_testing.webapp.html_page import Page
 from memicos_webapp.accounts import service
 from memicos_webapp.database.embedded import DatabaseError
 from memicos_webapp.database.engine import Database

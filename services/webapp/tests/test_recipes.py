@@ -11,8 +11,8 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 from memicos_testing.fake_inference_server import FakeInferenceServer
-from memicos_testing.html_page import Page
 from memicos_testing.servers import Start
+from memicos_testing.webapp.html_page import Page
 
 TEXT = "the whale rose, and the captain's ship sank"
 DATASET = {

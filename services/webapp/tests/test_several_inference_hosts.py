@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 from memicos_testing.fake_inference_server import FakeInferenceServer
-from memicos_testing.html_page import Page
 from memicos_testing.servers import Start, free_port, running
+from memicos_testing.webapp.html_page import Page
 
 TEXT = "the whale rose"
 OWN_TEXT = {"feature": {"modelId": "small", "layer": "1-res", "index": "5"}, "customText": TEXT}

@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from memicos_testing.fake_inference_server import FakeInferenceServer
-from memicos_testing.html_page import Page
 from memicos_testing.json_bodies.steer_bodies import TURNS, chat, completion
+from memicos_testing.webapp.html_page import Page
 
 
 async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:

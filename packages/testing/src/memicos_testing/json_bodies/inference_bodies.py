@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from memicos_testing.small_model import NAME
+from memicos_testing.models.small_model import NAME
 
 FEATURE = {"model": NAME, "source": "2-small", "index": 3, "strength": 4}
 VECTOR = {"steering_vector": [1.0] * 128, "strength": 2, "hook": "blocks.2.hook_resid_post"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from memicos_pipeline.config import GenerateConfig
 
-from memicos_testing.small_model import SAMPLE
+from memicos_testing.models.small_model import SAMPLE
 
 
 def tiny_config(folder: Path, sources: Sequence[str], size: int, count: int) -> GenerateConfig:

@@ -9,7 +9,7 @@ from memicos_engine.generation.generation import Generation, Row, Sampling
 from memicos_engine.generation.steering import Method, apply_steering, steering_plan
 from memicos_engine.model.language_model import LanguageModel
 
-from memicos_testing import plain_model
+from memicos_testing.models import plain_model
 
 ANY_BYTES = 10**10
 TOLERANCE = 1e-3
