@@ -236,7 +236,7 @@ def test_a_database_of_a_newer_version_is_one_line(demo: Stack, client: httpx.Cl
         output("docker", "restart", demo.container("webapp")["Id"])
         eventually(lambda: "migrated by a newer memicos" in demo.logs("webapp"), 60)
         lines = [line for line in demo.logs("webapp").splitlines() if "newer memicos" in line]
-        assert all(line.startswith("webapp: the database was migrated") and "update memicos" in line for line in lines)
+        assert all(line.startswith("webapp: the database was migrated") and "Update memicos" in line for line in lines)
     finally:
         restore = "UPDATE alembic_version SET version_num = (SELECT version_num FROM kept_version)"
         sql(database, f"{restore}; DROP TABLE kept_version")
