@@ -14,6 +14,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from memicos_engine.model.hook_modules import HookModules, find_hook_modules
+from memicos_engine.model.length_dependent_rope import use_text_lengths
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -23,7 +24,8 @@ class LanguageModel:
     """A loaded model.
 
     `hf` is the plain transformers model, which captures and generations run; `bridge` has the hook points that no
-    module of it has. `origin` says what the weights are, `location` where they were loaded from.
+    module of it has. `origin` says what the weights are, `location` where they were loaded from. A text longer than one
+    of `length_limits` (tokens, ascending) has other position embeddings than a shorter one, at all its positions.
     """
 
     id: str
@@ -37,6 +39,7 @@ class LanguageModel:
     d_model: int
     d_vocab: int
     max_context: int
+    length_limits: tuple[int, ...] = ()
 
     @cached_property
     def bridge(self) -> TransformerBridge:
@@ -188,4 +191,5 @@ def _language_model(model_id: str, location: str, hf: Any, tokenizer: Any, devic
         d_model=config.hidden_size,
         d_vocab=config.vocab_size,
         max_context=config.max_position_embeddings,
+        length_limits=use_text_lengths(hf),
     )
