@@ -60,7 +60,7 @@ def test_nothing_is_wider_than_the_window(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_the_theme_is_the_systems_until_one_is_chosen(watched: Watched, webapp_url: str) -> None:
+def test_the_theme_follows_the_system_until_one_is_chosen(watched: Watched, webapp_url: str) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     page = watched(color_scheme="dark")
     page.goto(webapp_url)

@@ -42,7 +42,7 @@ def test_both_columns_stream_side_by_side(page: Page, webapp_url: str, inference
     expect(page.get_by_label("Tokens", exact=True)).to_have_value("20")
 
 
-def test_escape_stops_the_work(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
+def test_escape_stops_the_generation(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     inference.delay = 0.05
     page.goto(webapp_url + STEER)
     page.get_by_label("Tokens", exact=True).fill("200")
@@ -139,7 +139,9 @@ def test_the_caption_says_what_was_done(page: Page, webapp_url: str, inference: 
     )
 
 
-def test_a_default_is_no_wreck_and_zero_is_marked(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
+def test_the_default_strength_keeps_the_text_readable_and_zero_is_marked(
+    page: Page, webapp_url: str, inference: FakeInferenceServer
+) -> None:
     """A slider's marks are at the thumb's positions for their strengths."""
     page.goto(f"{webapp_url}/small/steer?feature=1-res/5")
     slider, scale = page.get_by_role("slider"), page.locator("svg.scale:not([hidden])")
@@ -156,9 +158,7 @@ def test_a_default_is_no_wreck_and_zero_is_marked(page: Page, webapp_url: str, i
     assert clear and clear["x"] < thumb < clear["x"] + clear["width"]
 
 
-def test_headings_of_the_columns_stay_where_they_are(
-    page: Page, webapp_url: str, inference: FakeInferenceServer
-) -> None:
+def test_headings_of_the_columns_do_not_move(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     page.goto(f"{webapp_url}{STEER}&n_tokens=3&prompt=Once")
     boxes = []
     for _ in range(2):
@@ -197,7 +197,7 @@ def test_a_phone_shows_features_prompt_and_texts_in_this_order(
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_typing_cancels_the_search_before(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
+def test_typing_cancels_the_previous_search(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "/steer/find" in request.url else None)
     page.goto(f"{webapp_url}/small/steer")
@@ -207,7 +207,7 @@ def test_typing_cancels_the_search_before(page: Page, webapp_url: str, inference
     assert len(asked) == 1 and asked[0].endswith("q=whale")
 
 
-def test_a_chat_goes_on_in_both_columns(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
+def test_a_chat_continues_in_both_columns(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     page.goto(webapp_url + STEER)
     page.get_by_role("button", name="Chat", exact=True).click()
     page.get_by_label("Tokens", exact=True).fill("3")
@@ -244,7 +244,7 @@ def test_a_chat_goes_on_in_both_columns(page: Page, webapp_url: str, inference: 
     expect(page).not_to_have_url(re.compile("chat="))
 
 
-def test_reset_takes_back_what_is_being_answered(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
+def test_reset_discards_the_answer_in_progress(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     inference.delay = 0.05
     page.goto(f"{webapp_url}{STEER}&mode=chat&n_tokens=100")
     prompt = page.get_by_role("textbox", name="prompt")
@@ -285,7 +285,7 @@ def test_features_are_added_and_removed(page: Page, webapp_url: str, inference: 
     expect(page.get_by_text("No feature yet.")).to_be_visible()
 
 
-def test_what_goes_wrong_is_said(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
+def test_errors_are_shown(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     page.goto(webapp_url + STEER)
     prompt, note = page.get_by_label("prompt"), page.locator("#steer-note")
     prompt.fill("word " * 60)
@@ -307,7 +307,7 @@ def test_what_goes_wrong_is_said(page: Page, webapp_url: str, inference: FakeInf
     expect(page.get_by_role("alert").first).to_contain_text("small has no source '9-res'")
 
 
-def test_a_dashboard_leads_here(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
+def test_a_dashboard_links_to_the_steer_page(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
     page.goto(f"{webapp_url}/small/2-res/7")
     page.keyboard.press("s")
     expect(page).to_have_url(re.compile(r"/small/steer\?source=2-res&index=7&strength="))

@@ -161,7 +161,7 @@ def test_inference_dev_without_a_model_lists_the_configs(installed: Path) -> Non
     assert "there is no env file .env.inference.other. Known there: none.at-all." in unknown.stderr
 
 
-def test_a_page_of_another_program_is_not_taken_for_ours(installed: Path, tmp_path: Path) -> None:
+def test_a_page_of_another_program_is_not_mistaken_for_ours(installed: Path, tmp_path: Path) -> None:
     port = str(free_port())
     other = subprocess.Popen(
         [sys.executable, "-m", "http.server", port, "--bind", "127.0.0.1"],

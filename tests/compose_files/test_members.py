@@ -51,6 +51,6 @@ def test_every_requirement_is_locked() -> None:
 @pytest.mark.parametrize(
     ("member", "problem"), [("memicos-nothing", "no member is named"), ("memicos-webapp[nothing]", "has no extra")]
 )
-def test_a_name_that_is_wrong_is_one_line(member: str, problem: str) -> None:
+def test_an_unknown_name_is_refused_in_one_line(member: str, problem: str) -> None:
     done = run("requirements", member)
     assert done.returncode == 1 and problem in done.stderr and done.stderr.count("\n") == 1

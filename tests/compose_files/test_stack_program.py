@@ -137,7 +137,7 @@ def test_a_port_that_is_taken_or_is_none(docker: Path, env_file: Path) -> None:
     assert "is not a port" in refusal(docker, env_file, MEMICOS_PORT="many")
 
 
-def test_where_all_is_right_compose_is_called_with_the_files_of_the_stack(docker: Path, env_file: Path) -> None:
+def test_compose_is_called_with_the_files_of_the_stack(docker: Path, env_file: Path) -> None:
     done = subprocess.run(
         [sys.executable, PROGRAM, "build", "inference-gpu", "--env-file", str(env_file)],
         capture_output=True,

@@ -358,7 +358,7 @@ def unasked_event() -> FastAPI:
         (unasked_event, "the request has no field stream_pieces"),
     ],
 )
-def test_what_the_generator_would_pass_over_is_refused(
+def test_schemas_that_the_generator_would_skip_are_refused(
     create: Callable[[], FastAPI], words: str, tmp_path: Path
 ) -> None:
     with pytest.raises(contracts.ContractError, match=words):

@@ -107,7 +107,7 @@ def test_the_compiler_refuses_a_body_that_the_document_does_not_have(
     assert compiles or "'number' is not assignable to type" in done.stdout
 
 
-def test_without_node_it_is_said_aloud_and_nothing_changes(
+def test_without_node_a_message_is_printed_and_nothing_changes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

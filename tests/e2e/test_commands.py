@@ -33,7 +33,7 @@ def test_a_model_is_checked(model_folder: Path, tmp_path: Path) -> None:
     assert "blocks.N.mlp.hook_post 1,536" in lines and list(tmp_path.iterdir()) == []
 
 
-def test_what_is_refused_is_one_line_and_status_1(tmp_path: Path) -> None:
+def test_a_refusal_is_one_line_with_status_1(tmp_path: Path) -> None:
     for arguments in (("model", "check", "./gone"), ("sae", "add", "path:gone", "--env-file", "gone.env")):
         done = run(*arguments, cwd=tmp_path)
         assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1

@@ -48,12 +48,12 @@ def test_everything_binds_to_loopback(demo: Demo) -> None:
     assert listening == {"127.0.0.1"}
 
 
-def test_lines_say_who_speaks(demo: Demo) -> None:
+def test_log_lines_name_their_service(demo: Demo) -> None:
     assert all(" | " in line for line in demo.lines)
     assert {line.split("|")[0].strip() for line in demo.lines} >= {"demo", "postgres", "webapp", "inference"}
 
 
-def test_ctrl_c_leaves_nothing_behind(start: Start, data: Path) -> None:
+def test_ctrl_c_ends_every_process(start: Start, data: Path) -> None:
     demo = start(data)
     demo.wait_for("pages are served")
     family = demo.family()
@@ -63,7 +63,7 @@ def test_ctrl_c_leaves_nothing_behind(start: Start, data: Path) -> None:
     assert alive([*family, server]) == []
 
 
-def test_a_server_that_dies_ends_the_others(start: Start, data: Path) -> None:
+def test_the_end_of_one_server_ends_the_others(start: Start, data: Path) -> None:
     demo = start(data)
     demo.wait_for("pages are served")
     family = demo.family()
@@ -74,7 +74,7 @@ def test_a_server_that_dies_ends_the_others(start: Start, data: Path) -> None:
     assert alive(family) == []
 
 
-def test_inference_that_is_killed_comes_again(start: Start, data: Path) -> None:
+def test_a_killed_inference_server_is_restarted(start: Start, data: Path) -> None:
     demo = start(data)
     demo.wait_for("pages are served")
     demo.wait_for("inference is ready")
@@ -89,7 +89,7 @@ def test_inference_that_is_killed_comes_again(start: Start, data: Path) -> None:
     assert alive([inference, again]) == []
 
 
-def test_what_the_weights_are_is_said(demo: Demo) -> None:
+def test_the_origin_of_the_weights_is_printed(demo: Demo) -> None:
     origin = httpx.get(f"{demo.inference}/v1/capabilities", timeout=60).json()["origin"]
     assert "Q4_1 GGUF" in origin and "not the original" in origin
     assert "Q4_1 GGUF" in httpx.get(f"{demo.webapp}/smollm2-135m-it/15-res-4k/0", timeout=60).text

@@ -169,7 +169,7 @@ async def test_cosines(url: str, name: str, expected: list[tuple[int, float]]) -
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_what_is_refused(url: str, name: str) -> None:
+async def test_refused_requests(url: str, name: str) -> None:
     path, body, words = REFUSED[name]
     async with httpx.AsyncClient(base_url=url, timeout=600) as http:
         response = await http.post(f"/v1/{path}", json=body)

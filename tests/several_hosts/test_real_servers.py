@@ -124,7 +124,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             server.kill()
 
 
-def test_one_of_two_is_killed_while_it_is_used(stack: Stack) -> None:
+def test_one_of_two_servers_is_killed_during_requests(stack: Stack) -> None:
     stack.wait(lambda states: set(states.values()) == {"ready"})
     expected = stack.post("/api/activation/new", TEXT).json()
     with ThreadPoolExecutor(6) as pool:

@@ -38,7 +38,7 @@ def wrong(root: Path, environment: dict[str, str], capsys: pytest.CaptureFixture
     return line
 
 
-def test_nothing_is_wrong_without_gpu_keys_hub_and_secrets(
+def test_gpu_keys_hub_and_secrets_are_optional(
     tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert doctor.run(tmp_path, {**environment, "PATH": str(tmp_path)}) == 0
@@ -122,7 +122,9 @@ def test_a_wrong_database_password(
     assert "PostgreSQL refuses the user or password of DATABASE_URL" in line and "hidden" not in line
 
 
-def test_no_database_there(tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_database_at_the_address(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
     line = wrong(tmp_path, {**environment, "DATABASE_URL": "postgresql://u:hidden@127.0.0.1:9/m"}, capsys)
     assert "PostgreSQL does not answer at DATABASE_URL" in line and "hidden" not in line
 

@@ -72,13 +72,13 @@ def test_a_missing_package_names_the_extra_that_brings_it(tmp_path: Path) -> Non
     )
 
 
-def test_a_fault_of_the_code_is_not_taken_for_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_error_of_our_code_is_not_reported_as_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, entry("generate", "memicos_cli.nowhere:generate"))
     result = CliRunner().invoke(main.app, ["generate"])
     assert isinstance(result.exception, ModuleNotFoundError) and result.exception.name == "memicos_cli.nowhere"
 
 
-def test_a_package_of_others_contributes_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_third_party_package_contributes_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, entry("paths.join", "os.path:normpath"), entry("zip", "shutil:get_archive_formats"))
     assert list(main.installed_commands()) == ["paths", "zip"]
     assert CliRunner().invoke(main.app, ["zip"]).exit_code == 0

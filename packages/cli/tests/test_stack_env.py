@@ -126,7 +126,7 @@ def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
     assert "it is not UTF-8" in init_env(file, "check").stderr
 
 
-def test_a_file_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
+def test_a_file_that_others_may_read_causes_a_warning(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text(GOOD)
     file.chmod(0o644)

@@ -124,6 +124,6 @@ def test_an_incomplete_new_version_is_not_used(tmp_path: Path) -> None:
     assert (out / "rows").read_text() == "old"
 
 
-def test_a_first_version_that_was_never_complete_is_no_interrupted_replacement(tmp_path: Path) -> None:
+def test_an_incomplete_first_version_is_not_an_interrupted_replacement(tmp_path: Path) -> None:
     staging_folder(tmp_path / "out").mkdir()
     assert not finish_interrupted(tmp_path / "out") and not (tmp_path / "out").exists()

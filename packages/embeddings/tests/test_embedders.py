@@ -45,7 +45,7 @@ def local() -> MiniLmEmbedder:
     return MiniLmEmbedder(threads=2)
 
 
-def test_texts_of_like_meaning_are_near(local: MiniLmEmbedder) -> None:
+def test_texts_of_similar_meaning_have_near_vectors(local: MiniLmEmbedder) -> None:
     pairs = [
         ("digits of years and dates", "numbers and calendar days"),
         ("whales and other sea animals", "creatures of the ocean"),

@@ -105,7 +105,7 @@ def test_values_on_the_demo(demo: LanguageModel, demo_plain: Any, demo_sources: 
         assert len(found.counts) == 24 and not np.any(found.counts[:7])
 
 
-def test_strongest_merges_sources_and_leaves_ignored_positions_out(
+def test_strongest_features_of_several_sources_without_ignored_positions(
     small: LanguageModel, small_plain: Any, make_sae: Any
 ) -> None:
     ids = small.token_ids(PROMPTS[0], prepend_bos=True)
@@ -159,7 +159,7 @@ def test_ranking_by_chosen_positions(small: LanguageModel, small_plain: Any, mak
     assert {hit.score for hit in none.features} == {0.0}
 
 
-def test_named_features_are_given_though_they_do_not_fire(small: LanguageModel, make_sae: Any) -> None:
+def test_requested_features_are_returned_even_if_they_do_not_fire(small: LanguageModel, make_sae: Any) -> None:
     _, source = make_sae(2)
     ids = small.token_ids("Alice", prepend_bos=True)
     found = activations.top_features(small, [source], [ids], 10, only=[9, 3, 9, 200])[0]
@@ -185,7 +185,7 @@ def test_topk_by_token(small: LanguageModel, small_plain: Any, make_sae: Any) ->
     assert activations.top_features_by_token(small, source, [ids], 10_000)[0].rows[3] == found.rows[3][:8]
 
 
-def test_only_the_columns_asked_for_are_what_the_whole_encode_gives(make_sae: Any) -> None:
+def test_encoding_some_features_equals_the_full_encoding(make_sae: Any) -> None:
     generator = torch.Generator().manual_seed(0)
     for architecture in ARCHITECTURES:
         _, source = make_sae(1, architecture=architecture)
@@ -250,7 +250,7 @@ def test_vector_at_hooks_that_only_the_bridge_names(small: LanguageModel, small_
     assert type(small.hf.model.layers[2]) is type(block)
 
 
-def test_what_is_refused(small: LanguageModel, make_sae: Any) -> None:
+def test_refused_requests(small: LanguageModel, make_sae: Any) -> None:
     _, source = make_sae(2)
     ids = small.token_ids("Alice was here", prepend_bos=True)
     with pytest.raises(InvalidRequestError, match=r"0 to 255.*256"):
@@ -298,7 +298,7 @@ def test_numbers_that_are_not_finite_are_refused(small: LanguageModel, make_sae:
             read()
 
 
-def test_nothing_counts_in_a_prompt_of_bos_alone(small: LanguageModel, make_sae: Any) -> None:
+def test_a_prompt_of_bos_alone_has_no_counted_position(small: LanguageModel, make_sae: Any) -> None:
     _, source = make_sae(1)
     ids = small.token_ids("", prepend_bos=True)
     reading = activations.feature_activations(small, source, [ids], 4, ignore_bos=True)[0]

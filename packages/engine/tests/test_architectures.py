@@ -94,7 +94,7 @@ def test_values_columns_directions_and_reconstruction(name: str, tmp_path: Path)
     np.testing.assert_allclose(rebuilt, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_among_equals_top_k_keeps_k(tmp_path: Path) -> None:
+def test_top_k_keeps_k_of_equal_values(tmp_path: Path) -> None:
     """Exactly k fire, all that are above the k-th value among them; which of those equal to it is torch's choice."""
     weights = random_weights(5, D_IN, D_SAE)
     weights.tensors["W_enc"][:] = 0
@@ -114,7 +114,7 @@ def test_top_k_below_zero_does_not_fire(tmp_path: Path) -> None:
     assert source.encode(torch.zeros(1, D_IN)).nonzero().tolist() == [[0, 0]]
 
 
-def test_attention_heads_come_flat(tmp_path: Path) -> None:
+def test_attention_heads_are_flattened(tmp_path: Path) -> None:
     """SAELens' own would take (T, D) for (heads, d_head) and flatten it."""
     weights = random_weights(5, D_IN, D_SAE)
     folder = write_saelens(tmp_path / "some", weights)
@@ -130,7 +130,7 @@ def test_attention_heads_come_flat(tmp_path: Path) -> None:
     assert source.reconstruct(torch.tensor(hidden)[None]).shape == (1, 30, D_IN)
 
 
-def test_neurons_are_what_they_are() -> None:
+def test_neurons_as_a_source() -> None:
     source = neuron_source(3, 50, prepend_bos=True, context_size=64)
     assert (source.id, source.layer, source.hook_name) == ("3", 3, "blocks.3.mlp.hook_post")
     assert source.d_in == source.d_out == source.d_sae == 50 and source.nbytes("float32") == 0

@@ -50,7 +50,7 @@ def close(ours: Any, theirs: Any) -> bool:
 
 
 @pytest.mark.parametrize(("name", "groups"), [("glassllm", 2), ("smollm2", 3), ("gpt2", 1)])
-def test_parts_are_the_heads_patterns_times_their_values(cases: dict[str, Case], name: str, groups: int) -> None:
+def test_attribution_is_pattern_times_value_per_head(cases: dict[str, Case], name: str, groups: int) -> None:
     case = cases[name]
     for index in (0, 13, 47):
         found = activations.feature_activations(case.model, case.source, case.prompts, index, ignore_bos=True)
@@ -69,7 +69,7 @@ def test_parts_are_the_heads_patterns_times_their_values(cases: dict[str, Case],
 
 
 @pytest.mark.parametrize("name", ["glassllm", "smollm2", "gpt2"])
-def test_the_strongest_have_theirs_too(cases: dict[str, Case], name: str) -> None:
+def test_attribution_of_the_strongest_features(cases: dict[str, Case], name: str) -> None:
     case = cases[name]
     for ids, one in zip(
         case.prompts, activations.top_features(case.model, [case.source], case.prompts, 5), strict=True
@@ -82,7 +82,9 @@ def test_the_strongest_have_theirs_too(cases: dict[str, Case], name: str) -> Non
             )
 
 
-def test_other_sources_have_none_and_cost_nothing_more(cases: dict[str, Case], make_sae: Any) -> None:
+def test_sources_without_attention_have_no_attribution_and_no_extra_capture(
+    cases: dict[str, Case], make_sae: Any
+) -> None:
     case = cases["glassllm"]
     _, residual = make_sae(2, 64)
     assert not attribution.reads_attention_heads(residual) and attribution.attribution_hooks(case.model, residual) == ()

@@ -57,7 +57,7 @@ def test_every_hook_that_the_bridge_names_is_captured_or_refused(
     assert captured > 20
 
 
-def test_a_batch_is_what_plain_transformers_compute_one_by_one(
+def test_a_batch_equals_single_runs_of_plain_transformers(
     small: LanguageModel, small_plain: Any, prompts: list[list[int]]
 ) -> None:
     for ids, found in zip(
@@ -67,7 +67,9 @@ def test_a_batch_is_what_plain_transformers_compute_one_by_one(
 
 
 @pytest.mark.parametrize("architecture", ["jumprelu", "topk"])
-def test_readings(small: LanguageModel, prompts: list[list[int]], make_sae: Any, architecture: str) -> None:
+def test_feature_values_of_a_prompt(
+    small: LanguageModel, prompts: list[list[int]], make_sae: Any, architecture: str
+) -> None:
     _, first = make_sae(2, 128, architecture=architecture)
     _, second = make_sae(1, 96, architecture=architecture, seed=1, ignored=[0, 3], norm_cut=43.0)
     direction = np.random.default_rng(0).normal(size=128).tolist()
@@ -99,7 +101,7 @@ def test_readings(small: LanguageModel, prompts: list[list[int]], make_sae: Any,
         assert all(close(active[row].features[index], alone.features[index]) for index in alone.features)
 
 
-def test_firing_is_every_value_above_0_at_positions_that_count(
+def test_firing_values_are_those_above_0_at_counted_positions(
     small: LanguageModel, small_plain: Any, prompts: list[list[int]], make_sae: Any
 ) -> None:
     folder, source = make_sae(2, 128, ignored=[0, 4], norm_cut=42.0)
@@ -126,7 +128,7 @@ def test_firing_is_every_value_above_0_at_positions_that_count(
         activations.sparse_activations(small, source, prompts, total - 1, ignore_bos=False)
 
 
-def test_what_is_refused(small: LanguageModel, prompts: list[list[int]], make_sae: Any) -> None:
+def test_refused_requests(small: LanguageModel, prompts: list[list[int]], make_sae: Any) -> None:
     _, source = make_sae(2, 128)
     with pytest.raises(InvalidRequestError, match="position 1: the shortest prompt has positions 0 to 0"):
         activations.top_features(small, [source], prompts, 5, sort_positions=[1])
@@ -136,7 +138,7 @@ def test_what_is_refused(small: LanguageModel, prompts: list[list[int]], make_sa
         activations.sparse_activations(small, source, prompts, 100_000)
 
 
-def test_slices_are_as_long_as_is_said_when_they_begin(small: LanguageModel) -> None:
+def test_slice_length_is_read_at_the_start_of_each_slice(small: LanguageModel) -> None:
     """Also of rows that were there before: what is written meanwhile waits for one slice only."""
     prompts = [[2, *range(10, 10 + n)] for n in (20, 21, 22, 23, 70)]
     most, sizes = 1000, []

@@ -79,7 +79,7 @@ def test_the_models_own_template(demo: LanguageModel) -> None:
     ]
 
 
-def test_the_tokens_are_those_that_the_model_is_asked_with(demo: LanguageModel) -> None:
+def test_section_tokens_equal_the_tokens_of_a_chat_request(demo: LanguageModel) -> None:
     messages = [SYSTEM, USER, ASSISTANT, BYE]
     assert split_sections(demo, messages).ids == chat_template.chat_token_ids(demo, messages)
 
@@ -133,7 +133,7 @@ def test_a_template_that_trims_and_has_its_own_system_text(demo: LanguageModel) 
     ]
 
 
-def test_a_template_that_takes_turns_only(demo: LanguageModel) -> None:
+def test_a_template_that_requires_alternating_roles(demo: LanguageModel) -> None:
     """An assistant's turn has no header in it: the user's footer is all that is between."""
     model = changed(demo, STRICT)
     assert told(model, split_sections(model, [USER, ASSISTANT, BYE])) == [
@@ -150,7 +150,7 @@ def test_a_template_that_takes_turns_only(demo: LanguageModel) -> None:
         split_sections(model, [USER, BYE])
 
 
-def test_a_template_that_forgets_what_was_thought(demo: LanguageModel) -> None:
+def test_a_template_that_drops_earlier_reasoning(demo: LanguageModel) -> None:
     model = changed(demo, FORGETFUL)
     thought = {"role": "assistant", "content": "<think>Hm</think>Yes?"}
     assert told(model, split_sections(model, [USER, thought]))[3:] == [
@@ -171,7 +171,7 @@ def test_channels_reach_the_template(demo: LanguageModel) -> None:
 
 
 @pytest.mark.parametrize("template", ["{% for m in messages %}<{{ m.content | length }}>{% endfor %}", "<nothing>"])
-def test_contents_that_cannot_be_found_belong_to_what_is_around(demo: LanguageModel, template: str) -> None:
+def test_contents_that_cannot_be_found_belong_to_the_sections_around_them(demo: LanguageModel, template: str) -> None:
     model = changed(demo, template)
     found = told(model, split_sections(model, [USER, ASSISTANT]))
     assert [(section, message) for section, message, _ in found] == [("scaffold", None)]
@@ -206,7 +206,7 @@ def test_without_a_template_it_is_chatml(small: LanguageModel) -> None:
     ]  # fmt: skip
 
 
-def test_what_is_refused(demo: LanguageModel, small: LanguageModel) -> None:
+def test_refused_requests(demo: LanguageModel, small: LanguageModel) -> None:
     for name in ("chat_template", "tokenize", "messages", "self", "return_dict"):
         with pytest.raises(InvalidRequestError, match=f"'{name}' is not an option"):
             split_sections(demo, [USER], options={name: "x"})
@@ -226,7 +226,7 @@ def test_what_is_refused(demo: LanguageModel, small: LanguageModel) -> None:
         split_sections(demo, [USER], check=refuse)
 
 
-def test_a_tokenizer_that_does_not_say_where_its_tokens_are(demo: LanguageModel, monkeypatch: Any) -> None:
+def test_a_tokenizer_without_character_offsets_is_refused(demo: LanguageModel, monkeypatch: Any) -> None:
     monkeypatch.setattr(type(demo.tokenizer), "is_fast", False)
     with pytest.raises(InvalidRequestError, match="gives no character offsets"):
         split_sections(demo, [USER])

@@ -45,7 +45,7 @@ def same(one: Generation, other: Generation) -> bool:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_rows_that_come_and_go_write_what_they_write_alone(tiny: Tiny, architecture: str) -> None:
+def test_rows_that_join_and_leave_generate_what_they_generate_alone(tiny: Tiny, architecture: str) -> None:
     """Nine requests of two rows join at random; prompts run in slices of a few tokens, buffers grow and shrink."""
     model, _ = tiny(architecture)
     draw = random.Random(1)
@@ -89,7 +89,7 @@ def test_logits_of_a_late_row_are_those_of_plain_transformers(tiny: Tiny, archit
     assert (torch.stack(found) - expected).abs().max() < 1e-3
 
 
-def test_who_leaves_frees_rows_at_once_and_changes_nobody(tiny: Tiny) -> None:
+def test_cancelled_rows_are_removed_at_once_and_other_rows_are_unchanged(tiny: Tiny) -> None:
     model, _ = tiny("llama")
     decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
     stays, live, prompted, queued = (asked(model, number) for number in range(4))
@@ -114,7 +114,9 @@ def test_who_leaves_frees_rows_at_once_and_changes_nobody(tiny: Tiny) -> None:
 
 
 @pytest.mark.parametrize("where", ["prompts", "buffers"])
-def test_where_memory_ends_others_go_on(tiny: Tiny, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_memory_fails_one_generation_only(
+    tiny: Tiny, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As rows join: what is in the batch is as it was, even where some layers have been moved already."""
     model, _ = tiny("llama")
     decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
@@ -166,7 +168,7 @@ def test_buffers_are_no_larger_than_rows_need(small: LanguageModel) -> None:
     assert decoder.cache_nbytes < full / 2
 
 
-def test_rows_with_numbers_that_are_none_leave_nothing_behind(tiny: Tiny) -> None:
+def test_rows_with_logits_that_are_not_finite_are_removed(tiny: Tiny) -> None:
     """A row whose keys are NaN ends with its reason, beside others; who gets its place doesn't read them."""
     model, _ = tiny("llama")
     decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
@@ -188,7 +190,7 @@ def test_rows_with_numbers_that_are_none_leave_nothing_behind(tiny: Tiny) -> Non
         assert same(one, alone)
 
 
-def test_what_fits(tiny: Tiny) -> None:
+def test_limits_of_rows_and_memory(tiny: Tiny) -> None:
     model, _ = tiny("llama")
     first = asked(model, 0)
     room = kv_cache_bytes(model, 4, len(first.rows[0].ids) + 12)
@@ -204,7 +206,7 @@ def test_what_fits(tiny: Tiny) -> None:
     assert not tight.fits(asked(model, 1))
 
 
-def test_a_model_that_remembers_more_writes_one_at_a_time(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_with_other_state_runs_one_generation_at_a_time(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     model, _ = tiny("llama")
     expected = asked(model, 0)
     generate(model, expected)

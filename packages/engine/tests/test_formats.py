@@ -58,7 +58,9 @@ def assert_equal(folder: Path, expected: Callable[[np.ndarray], tuple[np.ndarray
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_each_is_recognised_and_computes_what_its_library_does(name: str, weights: Weights, tmp_path: Path) -> None:
+def test_each_format_is_recognised_and_gives_the_values_of_its_library(
+    name: str, weights: Weights, tmp_path: Path
+) -> None:
     layout = LAYOUTS[name]
     folder = layout.write(tmp_path / "some", weights)
     facts = read_local_info(folder, "5-some")
@@ -74,7 +76,7 @@ def test_each_is_recognised_and_computes_what_its_library_does(name: str, weight
     assert_equal(folder, lambda hidden: layout.encode(weights, hidden))
 
 
-def test_there_is_a_test_for_every_format_and_the_document_has_it() -> None:
+def test_every_format_is_tested_and_documented() -> None:
     assert set(LAYOUTS) == set(FORMATS)
     document = (Path(__file__).parents[3] / "docs" / "own-sae.md").read_text()
     names = [*FORMATS, *(field.name for field in fields(RecipeOverrides)), *ARCHITECTURES]
@@ -134,7 +136,7 @@ def test_a_training_checkpoint_of_saelens_is_used_with_its_threshold(
     assert_equal(folder, lambda hidden: encode(weights, hidden, "jump", threshold=least))
 
 
-def test_a_norm_to_train_on_is_folded(weights: Weights, tmp_path: Path) -> None:
+def test_the_training_norm_is_folded_into_the_weights(weights: Weights, tmp_path: Path) -> None:
     folder = write_tensors(tmp_path / "some", weights, normalize_activations="expected_average_only_in")
     with pytest.raises(RecipeError, match=r'the factor is not given .*\{"norm_scaling_factor": 0.31\}'):
         read_local_info(folder, "5-some")
@@ -182,7 +184,7 @@ def test_sparsify_by_the_name_of_its_module(module: str, hook: str, weights: Wei
     assert read_local_info(folder.rename(tmp_path / module), "5-some").hook_name == hook
 
 
-def test_memicos_json_stands_over_what_the_files_say(weights: Weights, tmp_path: Path) -> None:
+def test_memicos_json_overrides_the_files(weights: Weights, tmp_path: Path) -> None:
     folder = write_dictionary_learning(tmp_path / "some", weights)
     said = {
         "hook_name": "blocks.2.hook_mlp_out",
@@ -197,7 +199,7 @@ def test_memicos_json_stands_over_what_the_files_say(weights: Weights, tmp_path:
     assert (recipe.norm_cut, recipe.ignored_positions) == (12, (0, 3))
 
 
-def test_what_nothing_says_is_asked_for_with_the_line_to_write(weights: Weights, tmp_path: Path) -> None:
+def test_a_missing_value_is_refused_with_the_line_to_add(weights: Weights, tmp_path: Path) -> None:
     folder = write_openai(tmp_path / "openai", weights)
     (folder / "memicos.json").unlink()
     with pytest.raises(RecipeError) as error:
@@ -232,9 +234,7 @@ def test_what_nothing_says_is_asked_for_with_the_line_to_write(weights: Weights,
         ('{"norm_cut": -1}', 'expected a number above 0 as "norm_cut"'),
     ],
 )
-def test_a_memicos_json_that_says_nonsense_is_refused(
-    content: str, words: str, weights: Weights, tmp_path: Path
-) -> None:
+def test_an_invalid_memicos_json_is_refused(content: str, words: str, weights: Weights, tmp_path: Path) -> None:
     folder = write_saelens(tmp_path / "some", weights)
     (folder / "memicos.json").write_text(content)
     with pytest.raises(RecipeError) as error:
@@ -253,7 +253,7 @@ def test_a_memicos_json_that_says_nonsense_is_refused(
         ({"colour": "red"}, 'no "colour"'),
     ],
 )
-def test_a_mapping_that_says_nonsense_is_refused(
+def test_an_invalid_tensor_mapping_is_refused(
     said: dict[str, Any], words: str, weights: Weights, tmp_path: Path
 ) -> None:
     folder = write_tensors(tmp_path / "some", weights, **{})
@@ -282,7 +282,7 @@ def test_a_truncated_file_is_refused_before_its_weights_are_read(name: str, weig
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_weights_that_are_no_numbers_are_refused(name: str, tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_refused(name: str, tmp_path: Path) -> None:
     weights = random_weights(LAYER, D_IN, D_SAE)
     weights.tensors["W_dec"][3, 4] = np.nan
     folder = LAYOUTS[name].write(tmp_path / "some", weights)
@@ -320,7 +320,7 @@ def test_code_in_a_pickle_is_never_run(weights: Weights, tmp_path: Path, monkeyp
     assert marker.exists()
 
 
-def test_what_saelens_has_no_architecture_for_is_refused(weights: Weights, tmp_path: Path) -> None:
+def test_an_architecture_unknown_to_saelens_is_refused(weights: Weights, tmp_path: Path) -> None:
     folder = write_sparsify(tmp_path / "sparsify", weights)
     config = json.loads((folder / "cfg.json").read_text())
     for name, words in (("transcode", "transcode is set"), ("skip_connection", "skip_connection is set")):

@@ -120,7 +120,7 @@ def test_rows_of_different_length_are_what_each_is_alone(small: LanguageModel) -
     assert together.ids == [finished(small, [Row(ids)], 30, drawn).ids[0] for ids in prompts]
 
 
-def test_generations_that_take_turns_do_not_meet(small: LanguageModel, make_sae: Any) -> None:
+def test_interleaved_generations_do_not_affect_each_other(small: LanguageModel, make_sae: Any) -> None:
     _, source = make_sae(1)
     ids = small.token_ids("The Queen turned", prepend_bos=True)
     steers = [[SteeringVector("blocks.1.hook_resid_post", source.decoder_row(i), 25)] for i in (1, 2)]
@@ -135,7 +135,7 @@ def test_generations_that_take_turns_do_not_meet(small: LanguageModel, make_sae:
     assert [one.ids for one in writing] == expected and expected[0] != expected[1]
 
 
-def test_the_same_seed_writes_the_same(small: LanguageModel) -> None:
+def test_the_same_seed_generates_the_same_tokens(small: LanguageModel) -> None:
     ids = small.token_ids("Alice", prepend_bos=True)
     texts = [
         finished(small, [Row(ids), Row(ids)], 20, Sampling(temperature=1.0, seed=seed)).ids for seed in (1, 1, 2, -3)
@@ -144,7 +144,7 @@ def test_the_same_seed_writes_the_same(small: LanguageModel) -> None:
     assert len({tuple(text[0]) for text in texts}) == 3
 
 
-def test_tokens_are_drawn_by_their_probability() -> None:
+def test_tokens_are_sampled_by_their_probability() -> None:
     logits = torch.tensor([0.0, 1.0, 2.0, -1.0, 0.5])
     for temperature in (0.5, 1.0, 3.0):
         sampler = Sampler(Sampling(temperature=temperature, seed=0), [])
@@ -171,7 +171,7 @@ def test_frequency_penalty() -> None:
     assert written(-1.5, cold, [1, 1, 1]) == [0] * 5  # nor below 0
 
 
-def test_the_penalty_comes_off_after_the_temperature() -> None:
+def test_the_penalty_is_subtracted_after_the_temperature() -> None:
     """As TransformerLens' `sample_logits` has it, which draws from the same distribution."""
     logits = torch.tensor([3.0, 2.5, 2.0, 1.0])
     prompt = [0, 0, 1, 3]
@@ -223,7 +223,7 @@ def test_any_of_several_eos_ends_its_row(small: LanguageModel, small_folder: Pat
     assert [len(row) for row in writing.logprobs] == [at + 1, 10]
 
 
-def test_what_does_not_fit_is_refused_with_both_numbers(small: LanguageModel) -> None:
+def test_a_request_over_a_limit_is_refused_with_both_numbers(small: LanguageModel) -> None:
     ids = small.token_ids("The Queen turned", prepend_bos=True)
     room = small.max_context - len(ids)
     assert len(finished(small, [Row(ids)], room).ids[0]) <= room
@@ -239,7 +239,7 @@ def test_what_does_not_fit_is_refused_with_both_numbers(small: LanguageModel) ->
         Generation(small, [Row(ids), Row(ids)], 10, GREEDY, needed - 1)
 
 
-def test_keys_and_values_take_what_was_counted(small: LanguageModel) -> None:
+def test_keys_and_values_take_the_computed_memory(small: LanguageModel) -> None:
     ids = small.token_ids("Alice was", prepend_bos=True)
     decoder = new_decoder(small, Generation(small, [Row(ids), Row(ids)], 5, GREEDY, ANY_BYTES))
     decoder.advance()
@@ -256,7 +256,7 @@ def hooked(model: LanguageModel) -> list[str]:
     return [name for name, module in model.hf.named_modules() if module._forward_hooks or module._forward_pre_hooks]
 
 
-def test_hooks_are_gone_after_every_step_and_every_fault(
+def test_hooks_are_removed_after_every_step_and_every_error(
     small: LanguageModel, make_sae: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, source = make_sae(1)
@@ -316,7 +316,7 @@ def test_narrow_dtypes(small_folder: Path, small: LanguageModel, dtype: str) -> 
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_narrow_dtypes_write_what_transformers_writes_in_them(small_folder: Path, dtype: str) -> None:
+def test_narrow_dtypes_generate_the_tokens_of_transformers(small_folder: Path, dtype: str) -> None:
     """Greedily, as the model is and steered by a hook of the test's own, until two tokens are nearly as likely."""
     narrow = load_model("small", str(small_folder), dtype=dtype)
     hf: Any = AutoModelForCausalLM.from_pretrained(small_folder, dtype=DTYPES[dtype]).eval()

@@ -22,7 +22,7 @@ PLACED = {
 
 
 @pytest.mark.parametrize("architecture", PLACED)
-def test_what_is_placed_is_what_the_bridge_has(tiny: Any, architecture: str) -> None:
+def test_captures_at_modules_equal_those_of_the_bridge(tiny: Any, architecture: str) -> None:
     """Two rows, one of them padded."""
     model: LanguageModel = tiny(architecture)[0]
     assert {name.split(".", 2)[2] for name in model.hook_modules.by_name} == PLACED[architecture]
@@ -46,7 +46,7 @@ def test_what_is_placed_is_what_the_bridge_has(tiny: Any, architecture: str) -> 
         assert (ours[name] - expected)[real].abs().max() <= 1e-5 * expected.abs().max(), name
 
 
-def test_no_more_is_run_than_needed(tiny: Any) -> None:
+def test_the_forward_pass_ends_at_the_deepest_hook(tiny: Any) -> None:
     model, _ = tiny("llama")
     ran: list[str] = []
     block = model.hf.get_submodule("model.layers.1")
@@ -66,7 +66,7 @@ def test_no_more_is_run_than_needed(tiny: Any) -> None:
 
 
 @pytest.mark.parametrize("architecture", PLACED)
-def test_what_can_be_steered_is_what_is_placed_and_changes_something(tiny: Any, architecture: str) -> None:
+def test_steerable_hooks_are_the_located_ones_and_change_the_output(tiny: Any, architecture: str) -> None:
     model, _ = tiny(architecture)
     changeable = [name for name in STEERABLE_HOOKS if name in PLACED[architecture]]
     stream = ("blocks.N.hook_resid_pre", "blocks.N.hook_resid_post")
@@ -83,7 +83,7 @@ def test_what_can_be_steered_is_what_is_placed_and_changes_something(tiny: Any, 
             hook_points.steering_module(model, full)
 
 
-def test_what_only_some_layers_have_is_named_for_each(tiny: Any) -> None:
+def test_hooks_of_some_layers_only_are_listed_by_layer(tiny: Any) -> None:
     model, _ = tiny("qwen2")
     found = model.hook_modules.by_name
     kept = found.pop("blocks.1.hook_mlp_out")
@@ -108,14 +108,14 @@ def test_what_only_some_layers_have_is_named_for_each(tiny: Any) -> None:
         ("opt", "hook_attn_out", "not what this model adds"),
     ],
 )
-def test_why_a_hook_has_no_place(tiny: Any, architecture: str, name: str, reason: str) -> None:
+def test_the_reason_why_a_hook_has_no_module(tiny: Any, architecture: str, name: str, reason: str) -> None:
     model, _ = tiny(architecture)
     assert reason in model.hook_modules.unavailable[f"blocks.2.{name}"]
     assert reason in hook_points.unsteerable_hooks(model)[f"blocks.N.{name}"]
     assert hook_points.unsteerable_hooks(tiny("llama")[0]) == {}
 
 
-def test_what_is_not_placed_is_captured_by_the_bridge(tiny: Any) -> None:
+def test_hooks_without_a_module_are_captured_by_the_bridge(tiny: Any) -> None:
     """Granite: what attention adds is its output times the multiplier."""
     model, hf = tiny("granite")
     found: list[torch.Tensor] = []
@@ -141,7 +141,7 @@ def test_an_architecture_that_transformerlens_does_not_know(tiny: Any, monkeypat
 
 
 @pytest.mark.parametrize("architecture", PLACED)
-def test_a_model_without_weights_has_the_same_places(tiny: Any, architecture: str) -> None:
+def test_a_model_without_weights_has_the_same_hooks(tiny: Any, architecture: str) -> None:
     """All but those whose sums only weights can show to be wrong."""
     model: LanguageModel = tiny(architecture)[0]
     without = load_model_outline(architecture, model.location)

@@ -45,7 +45,7 @@ def bytewise(small: LanguageModel) -> LanguageModel:
     return with_tokenizer(small, PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>"))
 
 
-def test_every_piece_of_a_text_reads_on_from_the_one_before(demo: LanguageModel) -> None:
+def test_pieces_joined_are_the_text(demo: LanguageModel) -> None:
     ids = demo.token_ids(WRITTEN, prepend_bos=False)
     assert demo.decode(ids) == WRITTEN
     assert "\ufffd" in "".join(demo.token_strings(ids)).replace("x\ufffd!", "")  # some tokens are parts of characters
@@ -53,7 +53,7 @@ def test_every_piece_of_a_text_reads_on_from_the_one_before(demo: LanguageModel)
     assert "".join(found) == WRITTEN and all("\ufffd" not in one.replace("\ufffd!", "") for one in found)
 
 
-def test_a_character_that_stays_unfinished_comes_at_the_end(demo: LanguageModel) -> None:
+def test_an_incomplete_character_is_returned_at_the_end(demo: LanguageModel) -> None:
     ids = demo.token_ids("x\U0001f40b", prepend_bos=False)
     assert len(ids) > 2
     text = IncrementalDetokenizer(demo, [1])
@@ -78,7 +78,7 @@ def test_the_space_at_the_start_is_kept(small: LanguageModel) -> None:
     assert "".join(pieces(dropping, ids, words)) == at_once(dropping, ids, words) == " to get very tired"
 
 
-def test_bytes_in_a_row_are_read_together(bytewise: LanguageModel) -> None:
+def test_consecutive_byte_tokens_are_decoded_together(bytewise: LanguageModel) -> None:
     """The second whale's first byte would make nothing of the first whale."""
     whales = bytewise.token_ids("\U0001f40b\U0001f40b", prepend_bos=False)
     assert len(whales) == 8 and bytewise.decode(whales[:5]) == "\ufffd" * 5
@@ -89,7 +89,7 @@ def test_bytes_in_a_row_are_read_together(bytewise: LanguageModel) -> None:
 
 
 @pytest.mark.parametrize("name", ["demo", "small", "bytewise"])
-def test_pieces_of_any_tokens_are_the_whole(name: str, request: pytest.FixtureRequest) -> None:
+def test_pieces_of_random_tokens_joined_are_the_whole_text(name: str, request: pytest.FixtureRequest) -> None:
     """Tokens at random: characters broken off, bytes that are none, special tokens."""
     model: LanguageModel = request.getfixturevalue(name)
     random_ids, count = random.Random(5), len(model.tokenizer)
@@ -102,7 +102,7 @@ def test_pieces_of_any_tokens_are_the_whole(name: str, request: pytest.FixtureRe
         assert "".join(found) == at_once(model, prefix, ids) == read_on(model, prefix, ids)
 
 
-def test_a_piece_costs_the_same_however_long_the_text_is(demo: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_of_a_piece_does_not_grow_with_the_text(demo: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[int] = []
     real = LanguageModel.decode
 

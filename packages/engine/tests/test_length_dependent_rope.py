@@ -67,7 +67,7 @@ def test_captures_of_short_and_long_prompts(
 
 
 def test_captures_by_the_bridge(tiny: Tiny, prompts: list[list[int]]) -> None:
-    model, hf = tiny("phi3-longrope")
+    model, _ = tiny("phi3-longrope")
     hook = "blocks.2.hook_resid_mid"
     longest = max(map(len, prompts))
     ids = torch.tensor([[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts])

@@ -38,7 +38,7 @@ def test_special_tokens(demo: LanguageModel, small: LanguageModel) -> None:
     assert small.special_mask([0, 1, 2, 3, 500]) == [True, True, True, True, False]
 
 
-def test_what_is_known_of_the_tokenizer(demo: LanguageModel, small: LanguageModel, without_bos: LanguageModel) -> None:
+def test_tokenizer_properties(demo: LanguageModel, small: LanguageModel, without_bos: LanguageModel) -> None:
     assert demo.has_chat_template and not small.has_chat_template
     assert not demo.tokenizer_prepends_bos and not without_bos.tokenizer_prepends_bos
     assert (demo.eos_token_ids, demo.bos_token_id) == (frozenset([2]), 1)
@@ -71,7 +71,7 @@ def test_a_model_without_bos_works_everywhere(
     assert len(writing.ids[0]) == 3 and without_bos.special_mask(ids) == [False] * len(ids)
 
 
-def test_chats_are_written_with_the_template(demo: LanguageModel) -> None:
+def test_chats_are_rendered_with_the_template(demo: LanguageModel) -> None:
     ids = chat_template.chat_token_ids(
         demo,
         [
@@ -102,13 +102,13 @@ def test_chats_without_a_template_are_chatml(demo: LanguageModel) -> None:
         "{% if messages[0].role == 'system' %}{{ raise_exception('no system turn: roles must alternate') }}{% endif %}",
     ],
 )
-def test_what_the_template_refuses(demo: LanguageModel, template: str) -> None:
+def test_messages_that_the_template_refuses(demo: LanguageModel, template: str) -> None:
     strict = changed(demo, chat_template=template)
     with pytest.raises(InvalidRequestError, match="roles must alternate"):
         chat_template.chat_token_ids(strict, [{"role": "system", "content": "Hi"}])
 
 
-def test_the_bridge_shares_weights_and_leaves_the_module_alone(small: LanguageModel, small_plain: Any) -> None:
+def test_the_bridge_shares_weights_and_does_not_change_the_module(small: LanguageModel, small_plain: Any) -> None:
     ours = {parameter.data_ptr() for parameter in small.hf.parameters()}
     assert ours <= {parameter.data_ptr() for parameter in small.bridge.parameters()}
     theirs = small_plain.state_dict()

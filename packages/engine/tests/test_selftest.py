@@ -98,7 +98,7 @@ def failed(found: dict[str, CheckResult]) -> set[str]:
 
 
 @pytest.mark.parametrize(("dtype", "most"), [("float32", 2e-6), ("bfloat16", 1.2e-2)])
-def test_a_model_that_is_right_passes(model: LanguageModel, dtype: str, most: float) -> None:
+def test_a_correct_model_passes(model: LanguageModel, dtype: str, most: float) -> None:
     found = checked(load_model(model.id, model.location, dtype=dtype))
     assert list(found) == ["embedding", "blocks", "unembedding", "batch", "cache", "weights"]
     assert all(check.passed for check in found.values()), found
@@ -158,14 +158,14 @@ def test_a_cache_whose_positions_are_off_by_one_is_caught(model: LanguageModel) 
     assert failed(checked(model)) == {"cache"}
 
 
-def test_both_are_caught_in_16_bit(folders: dict[str, Path]) -> None:
+def test_wrong_mask_and_cache_are_caught_in_16_bit(folders: dict[str, Path]) -> None:
     for break_it, name in ((show_what_comes, "blocks"), (count_from_one, "cache")):
         model = load_model("llama", str(folders["llama"]), dtype="bfloat16")
         break_it(model)
         assert name in failed(checked(model))
 
 
-def test_a_window_that_is_not_heeded_is_caught(folders: dict[str, Path]) -> None:
+def test_an_ignored_sliding_window_is_caught(folders: dict[str, Path]) -> None:
     """Short texts do not show it; Gemma 2 has a window in every other block."""
 
     def widen(_module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -193,7 +193,7 @@ def test_a_corrupted_weight_is_caught(llama: LanguageModel) -> None:
     assert "model.layers.2." in found["weights"].detail
 
 
-def test_a_weight_changed_behind_the_norm_is_caught(llama: LanguageModel) -> None:
+def test_a_weight_changed_after_the_norm_is_caught(llama: LanguageModel) -> None:
     """As where someone folds the final norm into the unembedding in place."""
     head: Any = llama.hf.get_output_embeddings()
     head.register_forward_hook(lambda _module, _args, logits: logits * torch.linspace(0.9, 1.1, logits.shape[-1]))
@@ -218,7 +218,7 @@ def test_padding_that_is_not_masked_is_caught(llama: LanguageModel) -> None:
     assert failed(checked(llama)) == {"cache"}
 
 
-def test_steering_that_misses_written_tokens_is_caught(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steering_that_misses_generated_tokens_is_caught(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where a patch is applied to the prompt only."""
     whole = Decoder.step
 
@@ -232,7 +232,7 @@ def test_steering_that_misses_written_tokens_is_caught(llama: LanguageModel, mon
     assert failed(found) == {"cache"} and "steering" in found["cache"].detail
 
 
-def test_rows_of_a_batch_that_mix_are_caught(llama: LanguageModel) -> None:
+def test_mixed_up_rows_of_a_batch_are_caught(llama: LanguageModel) -> None:
     """As with a norm over the batch."""
 
     def mix(_module: Any, _args: Any, output: Any) -> Any:
@@ -244,13 +244,13 @@ def test_rows_of_a_batch_that_mix_are_caught(llama: LanguageModel) -> None:
     assert {"batch", "cache"} <= failed(checked(llama))
 
 
-def test_numbers_that_are_none_are_no_pass(llama: LanguageModel) -> None:
+def test_values_that_are_not_finite_fail(llama: LanguageModel) -> None:
     with torch.no_grad():
         llama.hf.get_parameter("model.layers.1.mlp.down_proj.weight")[0, 0] = math.nan
     assert {"blocks", "weights"} <= failed(checked(llama))
 
 
-def test_a_source_that_gives_other_figures_than_recorded_is_caught(llama: LanguageModel, make_sae: MakeSae) -> None:
+def test_a_source_with_other_metrics_than_recorded_is_caught(llama: LanguageModel, make_sae: MakeSae) -> None:
     _, source = make_sae(2, width=128)
     reconstruction_record = measure_reconstruction(llama, source)
     found = runner.check_source(llama, source.id, lambda: source, lambda: reconstruction_record)
@@ -263,7 +263,7 @@ def test_a_source_that_gives_other_figures_than_recorded_is_caught(llama: Langua
     assert unknown.passed is None and unknown.detail == "not recorded"
 
 
-def test_the_probe_is_what_numpy_makes_of_it(small_plain: Any, llama: LanguageModel, make_sae: MakeSae) -> None:
+def test_probe_metrics_equal_those_by_numpy(small_plain: Any, llama: LanguageModel, make_sae: MakeSae) -> None:
     folder, source = make_sae(1, width=128, ignored=[0], norm_cut=40.0)
     weights = load_file(folder / "sae_weights.safetensors")
     kept, features = [], []
@@ -287,7 +287,7 @@ def test_the_probe_is_what_numpy_makes_of_it(small_plain: Any, llama: LanguageMo
     assert reconstruction_record.largest_norm == pytest.approx(np.linalg.norm(hidden, axis=1).max(), rel=1e-5)
 
 
-def test_a_record_is_of_one_model_and_one_text(
+def test_a_record_belongs_to_one_model_and_one_text(
     llama: LanguageModel, make_sae: MakeSae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, source = make_sae(1, width=128)
@@ -301,7 +301,7 @@ def test_a_record_is_of_one_model_and_one_text(
     assert read_record(path, "owner/model") is None
 
 
-def test_the_demos_sources_give_what_is_recorded(
+def test_the_demos_sources_have_the_recorded_metrics(
     demo: LanguageModel, demo_sources: list[tuple[Path, SaeSource]]
 ) -> None:
     for folder, source in demo_sources:
@@ -312,7 +312,7 @@ def test_the_demos_sources_give_what_is_recorded(
         assert [one.problem or one.remark for one in check_metrics(source, recorded)] == [None] * 5
 
 
-def test_figures_of_weights_at_another_hook_are_told(demo: LanguageModel, demo_sources: Any) -> None:
+def test_weights_used_at_another_hook_fail(demo: LanguageModel, demo_sources: Any) -> None:
     _, source = demo_sources[1]
     far = measure_reconstruction(
         demo, replace(source, recipe=replace(source.recipe, hook_name="blocks.15.hook_mlp_out"))
@@ -328,7 +328,7 @@ def test_figures_of_weights_at_another_hook_are_told(demo: LanguageModel, demo_s
         measure_reconstruction(demo, replace(source, recipe=replace(source.recipe, norm_cut=1.0)))
 
 
-def test_the_short_form_says_what_it_leaves_out(llama: LanguageModel) -> None:
+def test_the_short_self_test_reports_what_it_skips(llama: LanguageModel) -> None:
     few = replace(runner.short_limits(10, 2**30), blocks=2)
     found = checked(llama, few)
     assert all(check.passed for check in found.values())
@@ -341,7 +341,9 @@ def test_the_short_form_says_what_it_leaves_out(llama: LanguageModel) -> None:
     assert failed({name: check for name, check in narrow.items() if name != "blocks"}) == set()
 
 
-def test_what_is_not_known_of_an_architecture_is_said(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsupported_part_of_an_architecture_is_reported(
+    llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(llama.hf.config, "model_type", "novel")
     with pytest.raises(CheckNotPossible, match="novel"):
         checks.check_embedding(llama, LIMITS)
@@ -349,7 +351,7 @@ def test_what_is_not_known_of_an_architecture_is_said(llama: LanguageModel, monk
     assert left_out.passed is None and "skipped: the embedding of novel is not supported" in left_out.detail
 
 
-def test_a_check_that_breaks_is_no_pass(llama: LanguageModel) -> None:
+def test_a_check_that_raises_fails(llama: LanguageModel) -> None:
     def no_kernel(*_: Any) -> None:
         raise RuntimeError("no kernel for this")
 

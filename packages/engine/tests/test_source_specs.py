@@ -59,12 +59,12 @@ def test_entries(text: str, kind: str, name: str, form: str | None) -> None:
         ("", "is no source set"),
     ],
 )
-def test_entries_that_mean_nothing(text: str, words: str) -> None:
+def test_invalid_entries(text: str, words: str) -> None:
     with pytest.raises(LoadError, match=words):
         parse_spec(text)
 
 
-def test_a_folder_is_a_source_or_holds_some(tmp_path: Path) -> None:
+def test_a_folder_is_a_source_or_contains_sources(tmp_path: Path) -> None:
     for layer in (10, 2):
         write_saelens(tmp_path / "run" / f"layer_{layer}", random_weights(layer, 8, 16))
     (tmp_path / "run" / "logs").mkdir()
@@ -79,7 +79,7 @@ def test_a_folder_is_a_source_or_holds_some(tmp_path: Path) -> None:
     assert one.read_info().id == "2-layer_2" and one.load().id == "2-layer_2"
 
 
-def test_the_set_is_what_memicos_json_says_then_what_the_folder_is_called(tmp_path: Path) -> None:
+def test_the_set_is_named_by_memicos_json_else_by_the_folder(tmp_path: Path) -> None:
     weights = random_weights(3, 8, 16)
     run = tmp_path / "my run"
     write_saelens(run / "3-res-4k__wide", weights)
@@ -96,7 +96,7 @@ def test_the_set_is_what_memicos_json_says_then_what_the_folder_is_called(tmp_pa
     assert [one.id for one in chosen(f"path:{embedding}").candidates] == ["e-embedding"]
 
 
-def test_every_format_in_one_folder_or_one_of_them_by_force(tmp_path: Path) -> None:
+def test_a_folder_with_several_formats_and_a_forced_format(tmp_path: Path) -> None:
     for layer, (name, layout) in enumerate(LAYOUTS.items()):
         if name != "sparsify":  # its folders are named by it
             layout.write(tmp_path / "all" / name, random_weights(layer, 8, 16))
@@ -120,7 +120,7 @@ def test_a_folder_of_sets(tmp_path: Path) -> None:
         chosen("ress", folder=tmp_path)
 
 
-def test_two_of_one_id_are_refused_with_both_places(tmp_path: Path) -> None:
+def test_two_sources_with_one_id_are_refused_with_both_paths(tmp_path: Path) -> None:
     one = write_saelens(tmp_path / "a" / "1-res", random_weights(1, 8, 16))
     two = write_saelens(tmp_path / "b" / "1-res", random_weights(1, 8, 16))
     with pytest.raises(LoadError) as error:
@@ -143,7 +143,7 @@ def test_patterns_and_neurons(tmp_path: Path) -> None:
     assert choice.candidates == [] and choice.include_neurons
 
 
-def test_what_cannot_be_read_is_kept_with_its_reason(tmp_path: Path) -> None:
+def test_an_unreadable_source_is_kept_with_its_reason(tmp_path: Path) -> None:
     write_saelens(tmp_path / "run" / "1", random_weights(1, 8, 16))
     broken = write_saelens(tmp_path / "run" / "2", random_weights(2, 8, 16))
     (broken / "cfg.json").write_text("{")
@@ -159,7 +159,7 @@ def test_what_cannot_be_read_is_kept_with_its_reason(tmp_path: Path) -> None:
     assert "Formats: gemma-scope (params.npz)" in reason(forced)
 
 
-def test_figures_that_are_recorded_come_with_a_source(tmp_path: Path) -> None:
+def test_recorded_metrics_are_loaded_with_a_source(tmp_path: Path) -> None:
     assert saelens_registry.recorded_metrics("gpt2-small-res-jb", "blocks.0.hook_resid_pre") == {
         "l0": 10.0,
         "explained_variance": 0.999,

@@ -72,7 +72,7 @@ def changes_at(architecture: str, layer: int, name: str, change: plain_model.Cha
 
 
 @pytest.mark.parametrize("architecture", MODULES)
-def test_every_place_by_every_method(tiny: Any, architecture: str) -> None:
+def test_every_steerable_hook_by_every_method(tiny: Any, architecture: str) -> None:
     """Rows of one batch: each hook by each method, in the middle layer; and one that is not steered."""
     model, hf = tiny(architecture)
     ids = model.token_ids("The Queen turned angrily away from him", prepend_bos=True)
@@ -91,7 +91,7 @@ def test_every_place_by_every_method(tiny: Any, architecture: str) -> None:
     assert ((written[1:] - written[0]).abs().amax((1, 2)) > 5 * TOLERANCE).all()
 
 
-def test_places_of_one_block_at_once(tiny: Any) -> None:
+def test_several_hooks_of_one_block_at_once(tiny: Any) -> None:
     """All of a block's and its neighbours' places; several at one; each change sees what those before it left."""
     model, hf = tiny("llama")
     ids = model.token_ids("The Queen turned angrily away from him", prepend_bos=True)
@@ -123,7 +123,7 @@ def test_places_of_one_block_at_once(tiny: Any) -> None:
 
 
 @pytest.mark.parametrize("name", STEERABLE_HOOKS)
-def test_a_vector_and_its_negative_change_nothing(small: LanguageModel, name: str) -> None:
+def test_a_vector_and_its_negative_cancel(small: LanguageModel, name: str) -> None:
     ids = small.token_ids("Alice was beginning", prepend_bos=True)
     full = f"blocks.2.{name}"
     vector = torch.randn(small.hook_modules.by_name[full][1], generator=torch.Generator().manual_seed(0))

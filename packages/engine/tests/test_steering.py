@@ -77,7 +77,7 @@ def test_several_features_at_once(
     check(demo, demo_plain, rows, changes, STEPS)
 
 
-def test_a_vector_and_its_negative_change_nothing(small: LanguageModel) -> None:
+def test_a_vector_and_its_negative_cancel(small: LanguageModel) -> None:
     ids = small.token_ids("Alice was beginning", prepend_bos=True)
     vector = torch.randn(128, generator=torch.Generator().manual_seed(0))
     for first, second in ((1, 1), (1, 2)):  # one place under one name, and under two
@@ -94,7 +94,7 @@ def test_a_vector_and_its_negative_change_nothing(small: LanguageModel) -> None:
     ("hook", "layer"),
     [("0.hook_resid_pre", -1), ("0.hook_resid_post", 0), ("3.hook_resid_pre", 2), ("3.hook_resid_post", 3)],
 )
-def test_every_place_in_the_residual_stream(
+def test_steering_at_every_residual_hook(
     small: LanguageModel, small_plain: Any, hook: str, layer: int, method: Method
 ) -> None:
     ids = small.token_ids("The Queen turned angrily away", prepend_bos=True)
@@ -139,7 +139,7 @@ def test_normalized(small: LanguageModel) -> None:
         steer.strength = 1.0  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_what_is_refused(small: LanguageModel) -> None:
+def test_refused_requests(small: LanguageModel) -> None:
     ids = small.token_ids("Alice", prepend_bos=True)
 
     def start(hook: str, width: int) -> None:
@@ -176,7 +176,9 @@ def test_what_is_refused(small: LanguageModel) -> None:
         SteeringVector("blocks.1.hook_resid_post", [1.0], 1.0, "OTHER")  # pyright: ignore[reportArgumentType]
 
 
-def test_a_features_best_tokens_become_likelier(demo: LanguageModel, demo_sources: list[tuple[Path, Source]]) -> None:
+def test_steering_raises_the_probability_of_the_promoted_tokens(
+    demo: LanguageModel, demo_sources: list[tuple[Path, Source]]
+) -> None:
     """A small part of benchmarks/steering_effect.py: 8 features of the highest layer, at the residual's own norm."""
     _, source = demo_sources[2]
     ids = demo.token_ids("I went to the door and saw that there was", prepend_bos=True)

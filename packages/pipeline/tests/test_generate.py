@@ -181,7 +181,7 @@ def test_a_dataset_can_be_imported(made: Made) -> None:
             checks.check_explanations(batch, features.indices)
 
 
-def test_made_again_it_is_the_same(made: Made) -> None:
+def test_a_repeated_run_gives_the_same_bytes(made: Made) -> None:
     before = made.manifest.model_dump_json()
     generate(made.config, lambda line: None)
     assert read_manifest(made.config.out).model_dump_json() == before

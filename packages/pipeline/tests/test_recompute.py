@@ -208,14 +208,14 @@ HERE = FeatureAddress("http://127.0.0.1:3000", "m", "1-res", 5)
         ),
     ],
 )
-def test_addresses(text: str, expected: FeatureAddress) -> None:
+def test_valid_addresses(text: str, expected: FeatureAddress) -> None:
     assert address(text) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["", "5", "m/1-res", "m/1-res/x", "m/1-res/5/6", "ftp://a/m/1-res/5", "http:///m/1-res/5"]
 )
-def test_what_is_no_address(text: str) -> None:
+def test_invalid_addresses(text: str) -> None:
     with pytest.raises(RecomputeError, match="is no"):
         address(text)
 

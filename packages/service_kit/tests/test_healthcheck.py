@@ -48,7 +48,7 @@ def url() -> Iterator[str]:
         ("/failed", (False, "failed: no memory")),
     ],
 )
-def test_the_state_is_told(url: str, path: str, expected: tuple[bool, str]) -> None:
+def test_the_state_is_printed(url: str, path: str, expected: tuple[bool, str]) -> None:
     assert check(url + path) == expected
 
 

@@ -73,7 +73,7 @@ def test_a_port_in_use_names_its_process() -> None:
     assert str(caught.value).endswith("Set KIT_PORT or KIT_HOST.")
 
 
-def test_bind_listens_only_where_told() -> None:
+def test_bind_listens_on_the_configured_address_only() -> None:
     for listen in (False, True):
         bound = server.bind("127.0.0.1", 0, program="program", variables=("KIT_PORT",), listen=listen)
         with bound, socket.socket() as client:

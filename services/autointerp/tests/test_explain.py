@@ -66,7 +66,7 @@ async def test_usage_is_null_where_the_provider_does_not_count(serve: Serve, pro
     assert answer.model == "own-model"
 
 
-async def test_a_lost_attempt_is_repeated(serve: Serve, provider: LlmProvider) -> None:
+async def test_a_failed_attempt_is_repeated(serve: Serve, provider: LlmProvider) -> None:
     provider.script(Reply(status=503), Reply(drop=True))
     answer = await ask(await serve(retries=2))
     assert isinstance(answer, ExplainResponse)
@@ -74,6 +74,6 @@ async def test_a_lost_attempt_is_repeated(serve: Serve, provider: LlmProvider) -
 
 
 @pytest.mark.parametrize(("key", "has_key"), [(SERVER_KEY, True), (None, False)])
-async def test_health_tells_the_model_and_whether_there_is_a_key(serve: Serve, key: str | None, has_key: bool) -> None:
+async def test_health_reports_the_model_and_whether_a_key_is_set(serve: Serve, key: str | None, has_key: bool) -> None:
     async with Client(await serve(api_key=key, secret="cat")) as client:
         assert await health.asyncio(client=client) == HealthResponse("healthy", "own-model", has_key)

@@ -94,7 +94,7 @@ async def test_a_failure_of_the_provider_names_its_cause(name: str, url: str, pr
     assert len(provider.requests) == 1
 
 
-async def test_a_provider_that_is_not_there(serve: Serve) -> None:
+async def test_an_unreachable_provider(serve: Serve) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         answer = await post(await serve(base_url=f"http://127.0.0.1:{closed.getsockname()[1]}/v1"))

@@ -29,7 +29,7 @@ async def test_without_a_key_there_is_a_clear_503(serve: Serve, provider: LlmPro
     assert not provider.requests
 
 
-async def test_a_key_of_the_request_takes_the_place_of_the_servers(serve: Serve, provider: LlmProvider) -> None:
+async def test_a_key_of_the_request_replaces_the_key_of_the_server(serve: Serve, provider: LlmProvider) -> None:
     assert (await post(await serve(), api_key=OWN)).status_code == 200
     assert (await post(await serve(api_key=None), api_key=OWN)).status_code == 200
     assert sent_keys(provider) == [f"Bearer {OWN}"] * 2
@@ -74,7 +74,7 @@ async def test_another_endpoint_must_be_allowed_and_gets_the_requests_key(serve:
         "openrouter.ai/api/v1",
     ],
 )
-async def test_no_other_endpoint_is_asked(serve: Serve, base_url: str) -> None:
+async def test_no_other_endpoint_gets_a_request(serve: Serve, base_url: str) -> None:
     url = await serve(allowed_base_urls="https://openrouter.ai/api/v1")
     answer = await post(url, base_url=base_url, api_key=OWN, model="m")
     assert answer.status_code == 400
@@ -86,7 +86,7 @@ async def test_two_keys_are_refused(serve: Serve) -> None:
     assert (answer.status_code, "not both" in answer.json()["error"]) == (400, True)
 
 
-async def test_the_librarys_environment_goes_to_no_endpoint(
+async def test_environment_variables_of_the_library_are_not_sent(
     serve: Serve, provider: LlmProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Internal: hidden-word")
@@ -96,7 +96,7 @@ async def test_the_librarys_environment_goes_to_no_endpoint(
     assert "hidden-word" not in str(provider.requests[0].headers)
 
 
-async def test_a_providers_cookie_stays_with_its_request(serve: Serve, provider: LlmProvider) -> None:
+async def test_a_cookie_of_the_provider_is_not_sent_with_other_requests(serve: Serve, provider: LlmProvider) -> None:
     provider.script(Reply(headers={"Set-Cookie": "session=abc; Path=/"}))
     url = await serve()
     await post(url)
@@ -135,7 +135,7 @@ async def test_an_invalid_request_is_not_echoed(serve: Serve, caplog: pytest.Log
     assert OWN not in " ".join(r.getMessage() for r in caplog.records if r.name != "httpcore.http11")
 
 
-def test_words_with_a_piece_of_the_key_are_left_out() -> None:
+def test_words_with_a_part_of_the_key_are_removed() -> None:
     assert remove_key("sk-abcdefgh", "key sk-abcd*** of\n you (abcdefgh) is wrong") == "key […] of you […] is wrong"
     assert remove_key("none", "there is none") == "there is […]"
     assert remove_key("sk-abcdefgh", "plain words") == "plain words"

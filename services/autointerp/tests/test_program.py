@@ -29,7 +29,7 @@ def last_words(process: subprocess.Popen[str]) -> str:
     return line
 
 
-def test_it_serves_what_the_env_file_says_and_ends_when_told(tmp_path: Path) -> None:
+def test_the_program_serves_the_env_file_and_ends_on_sigterm(tmp_path: Path) -> None:
     port = free_port()
     env_file = tmp_path / "autointerp.env"
     env_file.write_text(f"AUTOINTERP_PORT={port}\nAUTOINTERP_MODEL=from-file\nAUTOINTERP_TEMPERATURE=\nOTHER=1\n")
@@ -50,7 +50,7 @@ def test_it_serves_what_the_env_file_says_and_ends_when_told(tmp_path: Path) -> 
         assert process.wait(10) == 0
 
 
-def test_what_is_wrong_at_start_is_one_line(tmp_path: Path) -> None:
+def test_an_error_at_start_is_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.env"
     broken.write_text("AUTOINTERP_MODEL=some\nAUTOINTERP_PORT 5003\n")
     with socket.socket() as taken:

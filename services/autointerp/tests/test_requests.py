@@ -37,7 +37,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-async def test_bad_requests_say_what_is_wrong_and_where(name: str, url: str, provider: LlmProvider) -> None:
+async def test_bad_requests_name_the_error_and_the_field(name: str, url: str, provider: LlmProvider) -> None:
     body, words = BAD[name]
     answer = await post(url, json=body)
     assert answer.status_code == 422

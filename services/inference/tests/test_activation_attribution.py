@@ -85,7 +85,7 @@ async def test_all_and_its_batch(client: Client, folder: Path, hf: Any, tokenize
         assert {found.source for found in alone.activations} == {"1-mixed", "2-mixed"}
 
 
-async def test_null_elsewhere(client: Client) -> None:
+async def test_attribution_is_null_for_other_sources(client: Client) -> None:
     for values in ({"source": "2-mixed", "index": 7}, {"vector": [1.0] * 128, "hook": "blocks.1.attn.hook_z"}):
         body = SingleRequest.from_dict({"model": NAME, "prompt": PROMPTS[0]} | values)
         answer = await activation_single.asyncio(client=client, body=body)

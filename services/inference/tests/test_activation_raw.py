@@ -70,13 +70,13 @@ async def test_other_hooks(client: Client, hf: Any, tokenize: Tokenize) -> None:
                 same(part.values, expected if kind == "all_tokens" else expected[-1:])
 
 
-async def test_bos_as_the_sources_were_trained_unless_told(client: Client, tokenize: Tokenize) -> None:
+async def test_bos_is_prepended_as_in_training_unless_the_request_sets_it(client: Client, tokenize: Tokenize) -> None:
     for asked, first in ((None, 2), (True, 2), (False, tokenize(PROMPTS[1])[1])):
         answer = await raw(client, layers=[1], prepend_bos=asked)
         assert answer.results[1].token_ids[0] == first
 
 
-async def test_a_wider_dtype_has_exactly_the_models_numbers(serve: Serve) -> None:
+async def test_a_wider_dtype_has_exactly_the_values_of_the_model(serve: Serve) -> None:
     async with Client(await serve(model_dtype="bfloat16", sae_sets=())) as client:
         answer = await raw(client, layers=[1])
     assert answer.dtype == "bfloat16"

@@ -130,7 +130,7 @@ async def test_all_ranks_every_source_by_its_maximum(client: Client, encoded: An
     ]
 
 
-async def test_all_gives_25_unless_told(client: Client) -> None:
+async def test_all_returns_25_by_default(client: Client) -> None:
     assert len((await strongest(client)).activations) == 25
     assert len((await strongest(client, num_results=None)).activations) == 25
     everything = await strongest(client, num_results=1000)
@@ -148,7 +148,7 @@ async def test_all_ranks_by_the_sum_at_chosen_positions(client: Client, encoded:
             same([one.sum_values], values[chosen, one.index].sum()[None])
 
 
-async def test_all_of_chosen_features_also_where_they_are_silent(client: Client, encoded: Any) -> None:
+async def test_all_of_chosen_features_includes_those_that_do_not_fire(client: Client, encoded: Any) -> None:
     values, near, _ = encoded["1-small"]
     silent = int(np.flatnonzero(values[1:].max(0) == 0)[0])
     wanted = sorted({silent, 3, 50})
@@ -159,7 +159,7 @@ async def test_all_of_chosen_features_also_where_they_are_silent(client: Client,
     assert {one.index: one.max_value for one in answer.activations}[silent] == 0
 
 
-async def test_all_counts_what_fires_by_layer(client: Client, encoded: Any) -> None:
+async def test_all_counts_firing_features_by_layer(client: Client, encoded: Any) -> None:
     answer = await strongest(client, selected_sources=["1-small", "3-small"])
     counts = np.asarray(answer.counts)
     assert counts.shape == (4, len(answer.tokens)) and not counts[[0, 2]].any()
@@ -194,7 +194,9 @@ async def test_topk_is_the_strongest_features_of_each_token(client: Client, enco
             assert answer.token_ids == tokenize(TEXT)
 
 
-async def test_tokenize_as_the_sources_were_trained_unless_told(client: Client, tokenize: Tokenize) -> None:
+async def test_tokenize_prepends_bos_as_in_training_unless_the_request_sets_it(
+    client: Client, tokenize: Tokenize
+) -> None:
     for asked, bos in ((None, True), (True, True), (False, False)):
         body = TokenizeRequest(model=NAME, text=TEXT, prepend_bos=asked)
         answer = await tokenize_route.asyncio(client=client, body=body)
@@ -223,7 +225,7 @@ async def test_the_sync_client_reads_the_same(url: str, client: Client) -> None:
         ({"feature_filter": list(range(96)), "num_results": 96}, "The response would have"),
     ],
 )
-async def test_what_is_wrong_with_a_ranking_is_told_before_the_model_runs(
+async def test_an_invalid_ranking_is_refused_before_the_model_runs(
     serve: Serve, change: dict[str, Any], message: str
 ) -> None:
     url = await serve(max_values=50, sae_sets=("small",), selftest_seconds=0)

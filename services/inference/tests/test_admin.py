@@ -47,7 +47,7 @@ async def ids(http: httpx.AsyncClient) -> list[str]:
     return [one["id"] for one in (await http.get("/v1/capabilities")).json()["sources"]]
 
 
-async def test_sources_come_and_go(serve: Serve, allowed: Path) -> None:
+async def test_sources_are_added_and_removed(serve: Serve, allowed: Path) -> None:
     async with asking(serve, sae_sets=("small",), sae_roots=(str(allowed),), include_sae=("small",)) as http:
         before = await ids(http)
         assert await add(http, f"path:{allowed}") == (200, {"added": ["1-mine", "2-allowed"]})
@@ -79,7 +79,7 @@ async def test_our_client_both_ways(serve: Serve, allowed: Path) -> None:
         assert await remove_source.asyncio("1-mine", client=client) == RemoveSourceResponse(removed="1-mine")
 
 
-async def test_only_with_a_secret_that_is_set_and_given(serve: Serve, allowed: Path) -> None:
+async def test_admin_routes_need_a_secret_that_is_set_and_sent(serve: Serve, allowed: Path) -> None:
     url = await serve(sae_sets=("small",), sae_roots=(str(allowed),))
     async with httpx.AsyncClient(base_url=url) as http:
         status, answer = await add(http, f"path:{allowed}")
@@ -94,7 +94,7 @@ async def test_only_with_a_secret_that_is_set_and_given(serve: Serve, allowed: P
         assert await ids(http) == ["1-small", "2-small", "3-small"]
 
 
-async def test_only_from_the_roots(serve: Serve, allowed: Path, tmp_path: Path) -> None:
+async def test_sources_are_added_from_the_allowed_roots_only(serve: Serve, allowed: Path, tmp_path: Path) -> None:
     outside = small_sae(tmp_path / "outside" / "1-theirs", 1, 16)
     beside = small_sae(tmp_path / "allowed-not" / "1-theirs", 1, 16)
     (allowed / "link").symlink_to(outside, target_is_directory=True)
@@ -127,7 +127,7 @@ async def test_only_from_the_roots(serve: Serve, allowed: Path, tmp_path: Path) 
         assert (await add(http, f"path:{allowed}/1-mine"))[0] == 403
 
 
-async def test_the_checks_of_the_start_hold_and_all_or_none_is_added(serve: Serve, allowed: Path) -> None:
+async def test_sources_are_checked_as_at_start_and_added_all_or_none(serve: Serve, allowed: Path) -> None:
     async with asking(serve, sae_sets=("small",), sae_roots=(str(allowed),)) as http:
         before = await ids(http)
 
@@ -155,7 +155,7 @@ async def test_the_checks_of_the_start_hold_and_all_or_none_is_added(serve: Serv
         assert (await http.get("/health")).json()["ready"]
 
 
-async def test_a_source_that_was_unavailable_is_put_right(serve: Serve, allowed: Path) -> None:
+async def test_an_unavailable_source_is_replaced_by_a_corrected_one(serve: Serve, allowed: Path) -> None:
     config = allowed / "1-mine" / "cfg.json"
     whole = config.read_text()
     config.write_text("{")
@@ -169,7 +169,7 @@ async def test_a_source_that_was_unavailable_is_put_right(serve: Serve, allowed:
         assert found["unavailable_sources"] == [] and await ids(http) == ["2-topk", "1-mine"]
 
 
-async def test_a_source_that_was_put_right_and_added_again_is_checked_again(
+async def test_a_corrected_source_added_again_is_checked_again(
     serve: Serve, settings: Callable[..., Settings], allowed: Path
 ) -> None:
     """Its weights were changed after the record of them was written; the check belongs to those weights."""

@@ -64,7 +64,7 @@ def _stronger(strength: float, **changed: Any) -> dict[str, Any]:
     return TEXT | {"features": [TEXT["features"][0] | {"strength": strength}]} | changed
 
 
-async def test_a_strength_that_moves_writes_one_row(serve: Serve, runs: Runs) -> None:
+async def test_a_changed_strength_generates_the_steered_row_only(serve: Serve, runs: Runs) -> None:
     url = await serve(text_cache_bytes=KEPT, selftest_seconds=0)
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
 
@@ -102,7 +102,7 @@ async def test_a_strength_that_moves_writes_one_row(serve: Serve, runs: Runs) ->
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_text_that_is_known_whole_takes_no_step(serve: Serve, runs: Runs, stream: bool) -> None:
+async def test_a_cached_complete_text_needs_no_step(serve: Serve, runs: Runs, stream: bool) -> None:
     url = await serve(text_cache_bytes=KEPT, selftest_seconds=0)
     body = TEXT | {"types": ["DEFAULT"], "features": [], "stream": stream}
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
@@ -117,7 +117,7 @@ async def test_a_text_that_is_known_whole_takes_no_step(serve: Serve, runs: Runs
             assert second.json() == first.json()
 
 
-async def test_what_a_client_left_is_no_text(serve: Serve, runs: Runs) -> None:
+async def test_a_cancelled_text_is_not_cached(serve: Serve, runs: Runs) -> None:
     url = await serve(text_cache_bytes=KEPT, selftest_seconds=0)
     body = TEXT | {"n_completion_tokens": 90, "stream": True}
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
@@ -181,7 +181,7 @@ async def test_bytes_are_bounded(serve: Serve, runs: Runs) -> None:
         assert await runs_of(long) == 1 and await runs_of(long) == 1 and await runs_of(asked[0]) == 0
 
 
-async def test_a_text_that_was_complete_is_kept_of_one_that_was_left(
+async def test_a_complete_row_of_a_cancelled_request_is_cached(
     serve: Serve, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where a strength is moved while the last one is still being written: DEFAULT ended, STEERED did not."""

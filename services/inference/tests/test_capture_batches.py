@@ -83,7 +83,7 @@ async def _at_once(url: str, gate: Gate, asked: list[tuple[str, dict[str, Any]]]
         return await asyncio.gather(*tasks)
 
 
-async def test_each_gets_what_it_gets_alone(url: str, gate: Gate) -> None:
+async def test_batched_requests_get_the_results_of_single_ones(url: str, gate: Gate) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         alone = [await _post(http, *one) for one in ASKED]
     gate.runs.clear()
@@ -96,7 +96,7 @@ async def test_each_gets_what_it_gets_alone(url: str, gate: Gate) -> None:
     assert shared["1-small"] >= 4 and shared["2-small"] >= 3 and shared["2-top"] == 1
 
 
-async def test_no_more_sources_are_in_memory_than_may_be(
+async def test_sources_in_memory_stay_within_the_limit(
     serve: Serve, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Requests that wait hold no weights: one that left the shelf is gone."""

@@ -42,7 +42,7 @@ def templated(model_folder: Path, hf: Any, tmp_path_factory: pytest.TempPathFact
     return folder
 
 
-async def test_every_token_has_its_place(serve: Serve, templated: Path, tokenize: Tokenize) -> None:
+async def test_every_token_has_its_section(serve: Serve, templated: Path, tokenize: Tokenize) -> None:
     async with Client(await serve(custom_hf_model_id=str(templated), sae_sets=())) as client:
         answer = await applied(client, model=NAME)
         loud = await applied(client, chat_template_kwargs={"loud": True})
@@ -70,7 +70,7 @@ async def test_every_token_has_its_place(serve: Serve, templated: Path, tokenize
     }
 
 
-async def test_it_is_what_a_chat_is_steered_from(client: Client) -> None:
+async def test_the_rendered_chat_is_the_prompt_of_steering(client: Client) -> None:
     """Without a template of the model's that is ChatML."""
     answer = await applied(client)
     assert answer.template == "chatml"

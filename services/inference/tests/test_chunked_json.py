@@ -63,7 +63,7 @@ def _answers(draw: random.Random) -> list[Any]:
 
 
 @pytest.mark.parametrize("part", [1, 2, 7, 40, 100_000])
-def test_in_parts_as_in_one_piece(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_joined_are_the_json_document(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_json, "CHUNK_VALUES", part)
     monkeypatch.setattr(chunked_json, "TURN_SECONDS", 0)
     draw = random.Random(part)
@@ -81,7 +81,7 @@ def test_in_parts_as_in_one_piece(part: int, monkeypatch: pytest.MonkeyPatch) ->
             assert turns >= 1
 
 
-def test_a_large_answer_holds_nobody_long() -> None:
+def test_a_large_response_does_not_block_the_event_loop() -> None:
     rows = [[0.1234567] * 500 for _ in range(2000)]
     raw = RawActivation.model_construct(layer=1, hook="h", token_indices=[], values=rows)
     result = RawResult.model_construct(token_strings=[], token_ids=[], activations=[raw])

@@ -54,7 +54,7 @@ def first_health(process: subprocess.Popen[str], url: str) -> dict[str, object]:
     raise AssertionError("the server did not come up")
 
 
-def test_health_answers_before_torch_is_there_and_it_ends_when_told(tmp_path: Path) -> None:
+def test_health_responds_before_torch_is_imported_and_sigterm_ends_the_server(tmp_path: Path) -> None:
     port = free_port()
     env_file = tmp_path / "some.env"
     env_file.write_text(f"# a comment\nMODEL_ID=some\nCUSTOM_HF_MODEL_ID={tmp_path}/none\nINFERENCE_PORT=1\nSECRET=\n")
@@ -94,7 +94,7 @@ def test_the_log_can_be_json(tmp_path: Path) -> None:
     assert request["request_id"] == "mine" and request["status"] in (422, 503)
 
 
-def test_small_answers_are_not_held_back(tmp_path: Path) -> None:
+def test_small_responses_are_not_delayed(tmp_path: Path) -> None:
     """A server whose connections keep Nagle's algorithm takes 40 ms for each."""
     port = free_port()
     process = start(MODEL_ID="some", CUSTOM_HF_MODEL_ID=str(tmp_path / "none"), INFERENCE_PORT=str(port))
@@ -118,7 +118,7 @@ def test_torch_is_not_imported_with_the_routes() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_what_is_wrong_at_start_is_one_line(tmp_path: Path) -> None:
+def test_an_error_at_start_is_one_line(tmp_path: Path) -> None:
     broken, foreign = tmp_path / "broken.env", tmp_path / "foreign.env"
     broken.write_text("MODEL_ID=some\nTOKEN_LIMIT 100\n")
     foreign.write_bytes(b"MODEL_ID=\xff\xfe\n")
@@ -158,7 +158,7 @@ def test_what_is_wrong_at_start_is_one_line(tmp_path: Path) -> None:
     assert "INFERENCE_PORT: Input should be less than or equal to 65535" in number
 
 
-def test_beyond_loopback_without_a_secret_is_warned_of(tmp_path: Path) -> None:
+def test_listening_beyond_loopback_without_a_secret_causes_a_warning(tmp_path: Path) -> None:
     for secret, expected in (("", True), ("open sesame", False)):
         port = free_port()
         process = start(
@@ -217,7 +217,7 @@ def test_bad_settings_are_refused(name: str, value: str, monkeypatch: pytest.Mon
     assert error.value.errors()[0]["loc"][0] == name
 
 
-def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "some.env"
     file.write_text('TOKEN_LIMIT=7\nMODEL_DTYPE=bf16\nSAE_SETS=\'["a", "b"]\'\nSECRET=from file\n')
     monkeypatch.setenv("TOKEN_LIMIT", "9")

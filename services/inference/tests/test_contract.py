@@ -177,7 +177,7 @@ async def test_our_client_both_ways(url: str, client: Client, method: str, path:
 
 
 @pytest.mark.parametrize("path", FIELDS)
-async def test_every_field_does_something(url: str, path: str) -> None:
+async def test_every_field_has_an_effect(url: str, path: str) -> None:
     properties = schema_of(path)["properties"]
     answer_schema = POSTS[path]["responses"]["200"]["content"]["application/json"]["schema"]
     known: dict[str, str] = {}

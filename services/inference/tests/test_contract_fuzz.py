@@ -168,13 +168,13 @@ async def place(operation: Any, url: str, serve: Serve) -> str:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
-async def test_requests_that_fit(operation: Any, place: str) -> None:
+async def test_valid_requests(operation: Any, place: str) -> None:
     seen = await asyncio.to_thread(_run, at_home(operation), place)
     assert seen[200], f"nothing got past the door: {seen}"
 
 
 @pytest.mark.parametrize("operation", WITH_BODY.values(), ids=WITH_BODY)
-async def test_requests_that_do_not_fit(operation: Any, place: str) -> None:
+async def test_invalid_requests(operation: Any, place: str) -> None:
     cases = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
     seen = await asyncio.to_thread(_run, cases, place)
     assert not seen[200], seen

@@ -121,7 +121,7 @@ async def test_the_shipped_config_runs_as_a_program(
     np.testing.assert_allclose(single["activation"]["values"], values[:, 5], rtol=1e-3, atol=1e-3)
 
 
-async def test_only_what_is_needed_is_fetched_and_once(hub: SmallHub) -> None:
+async def test_only_the_needed_files_are_fetched_and_once(hub: SmallHub) -> None:
     served = await load()
     assert served.accepted_names == ("gpt2-small", GPT2) and served.weights == served.model.origin == GPT2
     assert served.source_cache.ids == ("0-res-jb", "1-res-jb")
@@ -148,7 +148,7 @@ async def test_short_names_and_the_three_ids(hub: SmallHub) -> None:
     assert not [path for path in hub.seen if "Llama" in path]
 
 
-async def test_what_was_fetched_runs_without_the_hub(hub: SmallHub, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_fetched_files_are_used_without_the_hub(hub: SmallHub, monkeypatch: pytest.MonkeyPatch) -> None:
     await load()
     hub.seen.clear()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -180,7 +180,7 @@ async def test_a_folder_in_the_hubs_cache_layout_runs(
         ("bad token", f"The hub refuses HF_TOKEN for {GPT2} (status 401)"),
     ],
 )
-async def test_each_refusal_of_the_model_has_its_words(hub: SmallHub, how: str, words: str) -> None:
+async def test_each_refusal_of_the_model_has_its_message(hub: SmallHub, how: str, words: str) -> None:
     hub.refusals[GPT2] = how
     assert words in await refusal(sae_sets=())
 
@@ -202,7 +202,7 @@ async def test_an_unreachable_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert "HF_HUB_OFFLINE forbids to fetch it" in await refusal(sae_sets=())
 
 
-async def test_each_refusal_of_a_source_has_its_words(hub: SmallHub) -> None:
+async def test_each_refusal_of_a_source_has_its_message(hub: SmallHub) -> None:
     """And comes before the model is fetched."""
     hub.refusals[RES_JB] = "missing"
     assert f"Source 0-res-jb: The hub has no repository {RES_JB}" in await refusal()
@@ -214,7 +214,7 @@ async def test_each_refusal_of_a_source_has_its_words(hub: SmallHub) -> None:
     assert not [path for path in hub.seen if GPT2 in path]
 
 
-async def test_a_name_that_no_repository_can_have(hub: SmallHub) -> None:
+async def test_an_impossible_repository_name(hub: SmallHub) -> None:
     assert "is not a valid name of a repository on the hub" in await refusal(custom_hf_model_id="a b/c", sae_sets=())
 
 
@@ -247,7 +247,7 @@ async def test_only_the_named_folder_is_fetched(hub: SmallHub) -> None:
     assert fetched and not [path for path in fetched if "blocks.1" in path]
 
 
-async def test_a_repository_that_cannot_be_had_leaves_the_others(hub: SmallHub) -> None:
+async def test_an_unavailable_repository_does_not_affect_the_others(hub: SmallHub) -> None:
     served = await load(sae_sets=("res-jb", "hf:nobody/nothing"))
     assert served.source_cache.ids == ("0-res-jb", "1-res-jb")
     assert "The hub has no repository nobody/nothing" in served.source_cache.unavailable["hf:nobody/nothing"]

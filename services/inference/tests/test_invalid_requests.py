@@ -198,7 +198,7 @@ def check(answer: httpx.Response, status: int, cause: str, words: str) -> None:
     assert len(body["error"]) < 500
 
 
-async def test_the_bodies_are_good(url: str) -> None:
+async def test_the_valid_bodies_are_accepted(url: str) -> None:
     for path, body in BODIES.items():
         answer = await post(url, path, json.dumps(body))
         assert answer.status_code == 200, answer.text
@@ -225,7 +225,7 @@ async def test_deltas_need_a_stream(url: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", BODIES)
-async def test_what_is_not_json(url: str, path: str) -> None:
+async def test_bodies_that_are_not_json(url: str, path: str) -> None:
     check(await post(url, path, "{"), 400, "invalid_request", "not valid JSON")
     check(await post(url, path, b"\xff\xfe"), 400, "invalid_request", "")
     check(await post(url, path, ""), 422, "invalid_request", "")
@@ -236,7 +236,7 @@ async def test_what_is_not_json(url: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-async def test_numbers_that_are_none(url: str, number: str) -> None:
+async def test_numbers_that_are_not_finite(url: str, number: str) -> None:
     for field in ("temperature", "strength_multiplier", "freq_penalty"):
         body = json.dumps(BODIES[STEER] | {field: 7.5}).replace("7.5", number)
         check(await post(url, STEER, body), 422, "invalid_request", f"{field}: ")
@@ -261,7 +261,7 @@ async def test_an_empty_prompt_is_bos_alone(url: str) -> None:
     assert (await post(url, "tokenize", json.dumps(changed("tokenize", {"text": ""})))).json()["tokens"] == [2]
 
 
-async def test_an_answer_has_no_more_values_than_may_be_sent(serve: Serve) -> None:
+async def test_a_response_over_the_limit_of_values_is_refused(serve: Serve) -> None:
     url = await serve(max_values=50, sae_sets=("small",))
     words = "activations; at most 50 are sent (INFERENCE_MAX_VALUES)"
     check(await post(url, ALL, json.dumps(BODIES[ALL])), 400, "invalid_request", words)
@@ -278,7 +278,7 @@ async def test_paths_and_methods(url: str) -> None:
         check(await http.get("/v1/tokenize"), 405, "not_found", "does not take GET")
 
 
-async def test_a_secret_guards_all_but_health(serve: Serve) -> None:
+async def test_every_route_except_health_needs_the_secret(serve: Serve) -> None:
     url = await serve(secret="open sesame", sae_sets=())
     body = json.dumps({"model": NAME, "text": "Alice"})
     for headers in ({}, {"X-SECRET-KEY": "open"}, {"x-secret-key": ""}):

@@ -23,7 +23,7 @@ def about(found: list[dict[str, str]], words: str) -> dict[str, str]:
     return {one["endpoint"].rpartition("/")[2]: one["why"] for one in found if words in one["cannot"]}
 
 
-async def test_of_residual_sources_without_a_template(url: str) -> None:
+async def test_residual_sources_without_a_template(url: str) -> None:
     found = await limits(url)
     assert about(found, DFA).keys() == ATTRIBUTED
     assert "only a source at attention heads (attn.hook_z)" in about(found, DFA)["single"]
@@ -33,7 +33,7 @@ async def test_of_residual_sources_without_a_template(url: str) -> None:
     assert about(found, "add or remove sources").keys() == {"sources"}
 
 
-async def test_of_attention_sources(serve: Serve, tmp_path: Path) -> None:
+async def test_attention_sources(serve: Serve, tmp_path: Path) -> None:
     random_sae(tmp_path / "1-mixed", "blocks.1.attn.hook_z", 128, 20)
     both = {"sae_folder": tmp_path, "sae_sets": ("mixed",)}
     assert about(await limits(await serve(**both)), DFA) == {}
@@ -57,7 +57,7 @@ async def test_without_bos(serve: Serve, model_folder: Path, tmp_path: Path) -> 
     assert found["tokenize"] == "the tokenizer has none"
 
 
-async def test_with_a_tokenizer_that_says_no_places(serve: Serve, monkeypatch: Any) -> None:
+async def test_a_tokenizer_without_offsets(serve: Serve, monkeypatch: Any) -> None:
     from transformers import PreTrainedTokenizerFast
 
     monkeypatch.setattr(PreTrainedTokenizerFast, "is_fast", False)

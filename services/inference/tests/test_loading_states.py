@@ -35,7 +35,7 @@ async def until(http: httpx.AsyncClient, state: str) -> dict[str, Any]:
     raise AssertionError(health)
 
 
-async def test_while_it_loads(settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_responses_while_the_model_loads(settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     go, real = threading.Event(), model_loading.load_model
 
     def slow(values: Settings, report: Any) -> Any:
@@ -75,7 +75,9 @@ async def test_while_it_loads(settings: MakeSettings, monkeypatch: pytest.Monkey
         go.set()
 
 
-async def test_when_loading_failed_the_process_stays_and_says_why(settings: MakeSettings, tmp_path: Path) -> None:
+async def test_after_a_failed_load_the_process_stays_and_reports_the_reason(
+    settings: MakeSettings, tmp_path: Path
+) -> None:
     async with served(settings(custom_hf_model_id=str(tmp_path / "none"))) as http:
         health = await until(http, "failed")
         assert not health["ready"] and "There is no folder" in health["progress"]
@@ -85,7 +87,7 @@ async def test_when_loading_failed_the_process_stays_and_says_why(settings: Make
         assert body["cause"] == "load_failed" and "There is no folder" in body["error"]
 
 
-async def test_a_failure_nobody_foresaw(settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unexpected_error(settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(values: Settings, report: Any) -> Any:
         raise ZeroDivisionError("by zero")
 
@@ -144,7 +146,7 @@ async def test_capabilities(settings: MakeSettings) -> None:
     }
 
 
-async def test_origin_is_what_the_folder_says(settings: MakeSettings, model_folder: Path, tmp_path: Path) -> None:
+async def test_origin_is_read_from_the_folder(settings: MakeSettings, model_folder: Path, tmp_path: Path) -> None:
     import shutil
 
     folder = shutil.copytree(model_folder, tmp_path / "copy")
@@ -157,7 +159,7 @@ async def test_origin_is_what_the_folder_says(settings: MakeSettings, model_fold
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("fault", ["device", "ours"])
-async def test_what_cannot_go_on_ends_the_process(
+async def test_an_unrecoverable_error_ends_the_process(
     fault: str, settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A supervisor starts it anew; a server that stays up without its thread would answer nobody."""

@@ -65,7 +65,7 @@ async def until(http: httpx.AsyncClient, true: Callable[[Counts], bool]) -> Coun
     raise AssertionError(found.samples)
 
 
-async def test_what_known_requests_count(serve: Serve, tokenize: Callable[[str], list[int]]) -> None:
+async def test_metrics_of_known_requests(serve: Serve, tokenize: Callable[[str], list[int]]) -> None:
     url = await serve(sae_sets=("small",))
     short, long = (len(tokenize(prompt)) for prompt in PROMPTS)
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
@@ -114,7 +114,7 @@ async def test_what_known_requests_count(serve: Serve, tokenize: Callable[[str],
     assert found("process_resident_memory_bytes") > 1e8
 
 
-async def test_padding_and_slices_are_told_apart(serve: Serve, tokenize: Callable[[str], list[int]]) -> None:
+async def test_padding_and_slices_are_counted_apart(serve: Serve, tokenize: Callable[[str], list[int]]) -> None:
     url = await serve(slice_tokens=1, sae_sets=("small",))  # 8 tokens at a time while nothing is written
     long = len(tokenize(PROMPTS[1]))
     slices = -(-long // 8)
@@ -129,7 +129,9 @@ async def test_padding_and_slices_are_told_apart(serve: Serve, tokenize: Callabl
     assert found("wait_seconds_count", kind="capture") == found("wait_seconds_count", kind="text") == 1
 
 
-async def test_what_is_there_now_who_left_and_who_was_refused(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_gauges_and_counts_of_cancelled_and_refused_requests(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A step that is held: what is being written and what waits can be seen, also by an answer of /metrics."""
     held, go = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -184,7 +186,7 @@ async def test_errors_in_a_stream_are_counted(serve: Serve, monkeypatch: pytest.
     assert found("requests_total", endpoint="/v1/steer/completion", status="500") == 1
 
 
-async def test_it_answers_while_the_model_loads_without_a_secret_and_of_each_application_alone(
+async def test_metrics_are_served_while_the_model_loads_without_a_secret_and_per_application(
     settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = asyncio.Event()
@@ -214,7 +216,7 @@ async def test_it_answers_while_the_model_loads_without_a_secret_and_of_each_app
     assert of_other("refusals_total", cause="loading") == of_other("refusals_total", cause="wrong_secret") == 0
 
 
-async def test_nothing_of_what_is_sent_is_in_it(url: str) -> None:
+async def test_metrics_have_no_content_of_requests(url: str) -> None:
     word = "Zyzzyva"
     async with httpx.AsyncClient(base_url=url, timeout=60, headers={"X-Client-ID": word}) as http:
         for path, body in (
@@ -247,7 +249,7 @@ async def test_caches_are_counted(serve: Serve) -> None:
     assert found("tokens_out_total") == 7 * 4
 
 
-async def test_the_dashboard_reads_what_there_is(url: str) -> None:
+async def test_the_dashboard_uses_existing_metrics(url: str) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         await http.post("/v1/activation/single", json=CAPTURE)
         await http.post("/v1/steer/completion", json=WRITE | {"stream": True})

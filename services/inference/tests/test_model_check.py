@@ -51,7 +51,7 @@ def configured(folder: Path, model_folder: Path, config: Any) -> Path:
     return folder
 
 
-def test_a_model_as_it_is_stored(check: Check, model_folder: Path, tmp_path: Path) -> None:
+def test_a_stored_model(check: Check, model_folder: Path, tmp_path: Path) -> None:
     with safe_open(model_folder / "model.safetensors", framework="np") as file:
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     numbers = sum(int(rows) * (int(rest[0]) if rest else 1) for rows, *rest in shapes.values())
@@ -78,7 +78,7 @@ def test_a_model_as_it_is_stored(check: Check, model_folder: Path, tmp_path: Pat
     assert f"CUSTOM_HF_MODEL_ID={model_folder}" in own[1] and "4 layers of width 128" in own[1]
 
 
-def test_weights_are_not_needed_and_their_lack_is_said(check: Check, model_folder: Path, tmp_path: Path) -> None:
+def test_weights_are_not_needed_and_their_absence_is_reported(check: Check, model_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "no-weights"
     shutil.copytree(model_folder, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     status, said, _ = check(str(folder))
@@ -91,7 +91,7 @@ def test_weights_are_not_needed_and_their_lack_is_said(check: Check, model_folde
     assert "stored in bfloat16, 123 MB" in said and "MODEL_DTYPE=bfloat16" in said
 
 
-def test_what_transformerlens_does_not_know_is_said(check: Check, model_folder: Path, tmp_path: Path) -> None:
+def test_a_model_unknown_to_transformerlens_is_reported(check: Check, model_folder: Path, tmp_path: Path) -> None:
     sizes: dict[str, Any] = {"vocab_size": 1024, "hidden_size": 32, "intermediate_size": 56, "num_hidden_layers": 2}
     heads: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2}
     unknown = configured(tmp_path / "unknown", model_folder, DiffLlamaConfig(**sizes, **heads))
@@ -103,7 +103,7 @@ def test_what_transformerlens_does_not_know_is_said(check: Check, model_folder: 
     assert (status, problem) == (0, "") and "without them this model does not run" in said
 
 
-def test_what_could_not_be_served_is_refused(check: Check, model_folder: Path, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_served_is_refused(check: Check, model_folder: Path, tmp_path: Path) -> None:
     assert f"There is no folder {tmp_path}/gone" in refusal(check, f"{tmp_path}/gone")
     assert "nonsense (MODEL_ID) is neither a folder nor a hub id" in refusal(check, "nonsense")
     (tmp_path / "empty").mkdir()
@@ -122,7 +122,7 @@ def test_what_could_not_be_served_is_refused(check: Check, model_folder: Path, t
     assert not marker.exists()
 
 
-async def test_of_the_hub_only_what_is_small_is_fetched(
+async def test_only_small_files_are_fetched_from_the_hub(
     check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub = SmallHub(published(tmp_path / "hub"))

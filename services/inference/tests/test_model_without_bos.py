@@ -22,7 +22,7 @@ async def http(serve: Serve, model_folder: Path, tmp_path: Path) -> AsyncIterato
         yield http
 
 
-async def test_every_endpoint_answers_and_the_first_token_counts(
+async def test_every_endpoint_responds_and_the_first_token_counts(
     http: httpx.AsyncClient, hf: Any, tokenize: Callable[[str], list[int]], sources_folder: Path
 ) -> None:
     for path, body in BODIES.items():

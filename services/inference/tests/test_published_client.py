@@ -188,7 +188,7 @@ async def test_steer_completion_chat(api: Api) -> None:
         assert [turn.role for turn in one.chat_template] == ["user", "assistant"]
 
 
-async def test_refusals_reach_it(api: Api) -> None:
+async def test_the_client_gets_the_errors(api: Api) -> None:
     request = SteerCompletionRequest(prompt=PROMPT, **SAMPLING)
     with pytest.raises(ApiException) as refused:
         await call(api.steer_completion_post, request)
@@ -199,7 +199,7 @@ async def test_refusals_reach_it(api: Api) -> None:
         await call(api.tokenize_post, request)
 
 
-async def test_its_key_is_our_secret(serve: Serve) -> None:
+async def test_the_key_of_the_client_is_our_secret(serve: Serve) -> None:
     url = await serve(secret="open sesame", sae_sets=())
     request = TokenizePostRequest(model=NAME, text=PROMPT)
     for key, status in (("open sesame", 200), ("wrong", 401)):

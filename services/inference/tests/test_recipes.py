@@ -36,17 +36,17 @@ async def asked(url: str, path: str, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", ["single", "topk-by-token", "source"])
-async def test_of_a_source(url: str, path: str) -> None:
+async def test_recipe_of_a_source(url: str, path: str) -> None:
     assert (await asked(url, path))["recipe"] == SMALL
 
 
 @pytest.mark.parametrize("path", ["single-batch", "topk-by-token-batch"])
-async def test_of_each_of_several_prompts(url: str, path: str) -> None:
+async def test_recipes_of_several_prompts(url: str, path: str) -> None:
     assert [one["recipe"] for one in (await asked(url, path))["results"]] == [SMALL, SMALL]
 
 
 @pytest.mark.parametrize("path", ["all", "all-batch"])
-async def test_of_each_of_several_sources(url: str, path: str) -> None:
+async def test_recipes_of_several_sources(url: str, path: str) -> None:
     answer = await asked(url, path)
     for one in answer.get("results", [answer]):
         found = {source["source"]: source["recipe"] for source in one["sources"]}
@@ -58,7 +58,7 @@ async def test_of_each_of_several_sources(url: str, path: str) -> None:
         }
 
 
-async def test_of_a_vector_and_of_activations_as_they_are(url: str) -> None:
+async def test_recipes_of_a_vector_and_of_raw_activations(url: str) -> None:
     body = {"model": NAME, "prompt": "Alice", "vector": VECTOR["steering_vector"], "hook": VECTOR["hook"]}
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         answer = (await http.post("/v1/activation/single", json=body)).json()
@@ -77,7 +77,7 @@ async def test_capabilities_have_the_recipes_of_all_sources(url: str) -> None:
     assert found["2-top"]["sae"]["architecture"] == "topk" and not found["2-top"]["sae"]["unit_directions"]
 
 
-async def test_what_is_done_to_activations_first_is_named(serve: Serve, tmp_path: Path) -> None:
+async def test_recipes_name_the_preprocessing_of_activations(serve: Serve, tmp_path: Path) -> None:
     write_openai(tmp_path / "a" / "3-own", random_weights(3, 128, 40))
     scaled = write_tensors(
         tmp_path / "b" / "1-scaled", random_weights(1, 128, 40), normalize_activations="expected_average_only_in"

@@ -180,7 +180,7 @@ async def test_cosines(url: str, weights: dict[str, torch.Tensor], name: str) ->
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_what_is_refused(url: str, tokenize: Tokenize, name: str) -> None:
+async def test_refused_requests(url: str, tokenize: Tokenize, name: str) -> None:
     path, body, words = REFUSED[name]
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         answer = await http.post(f"/v1/{path}", json=body)

@@ -106,7 +106,7 @@ def _bytes(given: str | bytes) -> bytes:
     return given if isinstance(given, bytes) else given.encode()
 
 
-async def test_each_request_has_a_line_without_what_was_sent(url: str, log: Log) -> None:
+async def test_each_request_is_logged_without_its_content(url: str, log: Log) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60, headers={"X-Client-ID": f"client {WORD}"}) as http:
         asked: list[tuple[str, dict[str, Any], int]] = [
             ("/v1/activation/single", CAPTURE, 200),
@@ -161,7 +161,9 @@ async def _tokens(url: str, text: Any) -> list[int]:
         return (await http.post("/v1/tokenize", json={"model": NAME, "text": text})).json()["tokens"]
 
 
-async def test_a_fault_of_ours_can_be_found_by_its_id(url: str, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_internal_error_is_logged_with_its_request_id(
+    url: str, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any, **__: Any) -> Any:
         logging.getLogger("some.library").warning("this will not go well")
         raise RuntimeError("the reason")
@@ -209,7 +211,7 @@ async def test_two_requests_at_once_keep_their_ids(url: str, log: Log, monkeypat
     assert len(said) == 16 and all(line["event"].split()[1] == line["request_id"] for line in said)
 
 
-async def test_request_lines_can_be_left_out(serve: Serve, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_request_lines_can_be_switched_off(serve: Serve, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     url = await serve(sae_sets=("small",), log_requests=False)
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         assert (await http.post("/v1/activation/single", json=CAPTURE)).status_code == 200
@@ -220,7 +222,7 @@ async def test_request_lines_can_be_left_out(serve: Serve, log: Log, monkeypatch
     assert [line["status"] for line in log.of_requests()] == [500]
 
 
-async def test_a_refusal_before_the_routes_has_a_line(tmp_path: Path, log: Log) -> None:
+async def test_a_request_refused_before_routing_is_logged(tmp_path: Path, log: Log) -> None:
     settings = Settings(model_id="some", custom_hf_model_id=str(tmp_path / "none"), secret="open", body_bytes=100)  # pyright: ignore
     async with running(create_app(settings)) as url, httpx.AsyncClient(base_url=url) as http:
         await http.post("/v1/activation/single", json=CAPTURE)
@@ -231,7 +233,7 @@ async def test_a_refusal_before_the_routes_has_a_line(tmp_path: Path, log: Log) 
     ]
 
 
-def test_long_messages_are_cut_and_odd_ones_are_one_object(log: Log) -> None:
+def test_long_messages_are_cut_and_unusual_ones_are_one_json_object(log: Log) -> None:
     logger = logging.getLogger("some.library")
     logger.error("x" * 100_000)
     logger.warning('a "quoted"\nline', extra={"field": "a b\n=", "color_message": "c"})

@@ -62,7 +62,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(one.relative_to(folder)): one.read_bytes() for one in folder.rglob("*") if one.is_file()}
 
 
-async def test_every_format_is_added_and_served_with_its_own_numbers(
+async def test_every_format_is_added_and_served_with_the_right_values(
     add: Add, model_folder: Path, hf: Any, tokenize: Any, tmp_path: Path
 ) -> None:
     layer, file = 2, f".env.inference.{NAME}.saelens"
@@ -169,7 +169,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_does_not_fit_is_refused_in_one_line_and_nothing_is_written(
+def test_a_source_that_does_not_fit_is_refused_in_one_line_and_nothing_is_written(
     name: str, add: Add, model_folder: Path, tmp_path: Path
 ) -> None:
     write, words = REFUSED[name]
@@ -186,14 +186,14 @@ def test_what_does_not_fit_is_refused_in_one_line_and_nothing_is_written(
     assert files(tmp_path) == before
 
 
-def test_a_pickle_runs_where_it_is_read_as_one(tmp_path: Path) -> None:
+def test_a_malicious_pickle_would_run_if_it_were_unpickled(tmp_path: Path) -> None:
     """The proof above can fail."""
     pickled(tmp_path / "1-mine")
     pickle.loads((tmp_path / "1-mine" / "1.pt").read_bytes())  # noqa: S301
     assert (tmp_path / "it ran").exists()
 
 
-def test_forced_it_is_added_and_the_reason_still_said(add: Add, model_folder: Path, tmp_path: Path) -> None:
+def test_a_forced_source_is_added_with_a_warning(add: Add, model_folder: Path, tmp_path: Path) -> None:
     moved(tmp_path / "1-mine", "blocks.1.hook_attn_out")
     status, said, problem = add("path:1-mine", "--model", str(model_folder), "--force")
     assert status == 0 and "NOT well above 0" in said
@@ -218,7 +218,7 @@ def test_all_sources_of_an_entry_or_none(add: Add, model_folder: Path, tmp_path:
     assert read(tmp_path / f".env.inference.{NAME}.run").sae_sets == (f"path:{tmp_path}/run",)
 
 
-def test_figures_are_beside_what_is_expected(add: Add, model_folder: Path, tmp_path: Path) -> None:
+def test_measured_metrics_are_shown_beside_the_expected_ones(add: Add, model_folder: Path, tmp_path: Path) -> None:
     """What files say of themselves, where they do."""
     for name, folder in (("openai", "topk"), ("gemma-scope", "average_l0_72"), ("saelens", "1-cut")):
         LAYOUTS[name].write(tmp_path / "run" / folder, fitted(name, 1))
@@ -235,7 +235,7 @@ def test_figures_are_beside_what_is_expected(add: Add, model_folder: Path, tmp_p
     assert said.count("silent features") == 3
 
 
-def test_an_env_file_keeps_what_it_has(add: Add, model_folder: Path, tmp_path: Path) -> None:
+def test_an_env_file_keeps_its_other_lines(add: Add, model_folder: Path, tmp_path: Path) -> None:
     small_sae(tmp_path / "saes" / "1-first", 1, 32)
     write_saelens(tmp_path / "2-mine", fitted("saelens", 2))
     file = tmp_path / ".env.inference.my.set"
@@ -261,7 +261,7 @@ def test_an_env_file_keeps_what_it_has(add: Add, model_folder: Path, tmp_path: P
     assert file.read_bytes() == expected.encode()
 
 
-def test_what_the_server_would_not_serve_is_refused(add: Add, model_folder: Path, tmp_path: Path) -> None:
+def test_a_source_that_the_server_would_not_serve_is_refused(add: Add, model_folder: Path, tmp_path: Path) -> None:
     small_sae(tmp_path / "saes" / "1-mine", 1, 32)
     write_saelens(tmp_path / "1-mine", fitted("saelens", 1))
     model = f"MODEL_ID={NAME}\nCUSTOM_HF_MODEL_ID={model_folder}\nSAE_FOLDER={tmp_path}/saes\n"
@@ -293,7 +293,7 @@ def test_what_the_server_would_not_serve_is_refused(add: Add, model_folder: Path
     assert files(tmp_path) == before
 
 
-def test_a_source_that_changes_after_it_was_added_is_stopped(add: Add, model_folder: Path, tmp_path: Path) -> None:
+def test_a_source_changed_after_it_was_added_is_not_served(add: Add, model_folder: Path, tmp_path: Path) -> None:
     folder = write_saelens(tmp_path / "1-mine", fitted("saelens", 1))
     assert add("path:1-mine", "--model", str(model_folder))[0] == 0
     settings = read(tmp_path / f".env.inference.{NAME}.mine")
@@ -339,7 +339,7 @@ def test_neurons_are_added(add: Add, model_folder: Path, tmp_path: Path) -> None
         ("#SAE_SETS='[]'\n", "#SAE_SETS='[]'\nSAE_SETS=NEW\n"),
     ],
 )
-def test_the_list_is_replaced_and_nothing_else(text: str, expected: str) -> None:
+def test_only_the_list_of_sources_is_replaced(text: str, expected: str) -> None:
     sets = ("a", 'path:/data/it\'s "mine" \\ é#1')
     new = env_files.with_sets(text, sets)
     assert env_files.sets_of(new) == sets

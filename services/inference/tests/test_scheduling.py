@@ -141,7 +141,7 @@ async def test_a_reader_that_leaves_a_stream_frees_it(url: str, client: Client, 
     assert steps.taken <= taken + 2
 
 
-async def test_more_than_may_wait_are_refused_and_the_others_served(serve: Serve, steps: Steps) -> None:
+async def test_requests_over_the_queue_limit_are_refused_and_the_others_served(serve: Serve, steps: Steps) -> None:
     # the self-test takes steps too
     url = await serve(max_waiting=2, max_rows=1, sae_sets=("small",), selftest_seconds=0)
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
@@ -216,7 +216,7 @@ async def test_health_answers_while_the_model_is_busy(url: str, steps: Steps) ->
         assert (await long).status_code == 200
 
 
-async def test_sources_leave_memory_and_come_back(serve: Serve) -> None:
+async def test_sources_are_evicted_and_loaded_again(serve: Serve) -> None:
     url = await serve(max_loaded_saes=2, sae_sets=("small",))
 
     async def loaded(http: httpx.AsyncClient) -> list[str]:

@@ -81,7 +81,7 @@ async def answered(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> 
     return False
 
 
-async def test_a_model_that_is_right(url: str) -> None:
+async def test_a_correct_model(url: str) -> None:
     async with httpx.AsyncClient(base_url=url) as http:
         found = await selftest(http)
         assert found["state"] == "passed" and not found["allowed"] and 0 < found["seconds"] < 10
@@ -92,7 +92,7 @@ async def test_a_model_that_is_right(url: str) -> None:
         assert await answered(http, "/v1/activation/single", SINGLE)
 
 
-async def test_a_wrong_mask_stops_what_runs_the_model(
+async def test_a_wrong_mask_stops_every_capability(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     breaking(monkeypatch, show_what_comes)
@@ -118,7 +118,7 @@ async def test_a_broken_cache_stops_generation_alone(serve: Serve, monkeypatch: 
         assert not await answered(http, "/v1/steer/completion", STEER)
 
 
-async def test_unverified_numbers_can_be_had(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unverified_results_are_returned_when_allowed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     breaking(monkeypatch, count_from_one)
     async with httpx.AsyncClient(base_url=await serve(allow_unverified=True)) as http:
         found = await selftest(http)
@@ -145,7 +145,7 @@ def recorded(sources_folder: Path, tmp_path: Path, settings: MakeSettings) -> Pa
     return folder
 
 
-async def test_a_source_that_changed_is_stopped_alone(serve: Serve, recorded: Path) -> None:
+async def test_only_the_changed_source_is_stopped(serve: Serve, recorded: Path) -> None:
     async with httpx.AsyncClient(base_url=await serve(sae_folder=recorded)) as http:
         assert (await selftest(http))["state"] == "passed"
         assert await answered(http, "/v1/activation/single", SINGLE)
@@ -161,14 +161,14 @@ async def test_a_source_that_changed_is_stopped_alone(serve: Serve, recorded: Pa
         assert of_sources["3-small"]["passed"] is None and of_sources["3-small"]["words"] == "not recorded"
 
 
-async def test_none_is_run_where_it_is_off(serve: Serve, recorded: Path) -> None:
+async def test_no_check_runs_when_the_self_test_is_off(serve: Serve, recorded: Path) -> None:
     async with httpx.AsyncClient(base_url=await serve(sae_folder=recorded, selftest_seconds=0)) as http:
         assert await answered(http, "/v1/activation/single", {**SINGLE, "source": "2-small"})
         found = await selftest(http)
         assert found["state"] == "off" and found["checks"] == []
 
 
-async def test_no_memory_is_said(serve: Serve) -> None:
+async def test_a_lack_of_memory_is_reported(serve: Serve) -> None:
     async with httpx.AsyncClient(base_url=await serve(selftest_bytes=1000)) as http:
         found = await selftest(http)
         (blocks,) = [check for check in found["checks"] if check["name"] == "blocks"]
@@ -189,7 +189,7 @@ def test_the_full_form_in_the_terminal(
     assert capsys.readouterr().out.splitlines()[-1] == "Nothing failed."
 
 
-async def test_a_record_that_is_none_is_no_pass(serve: Serve, recorded: Path) -> None:
+async def test_an_invalid_record_does_not_pass(serve: Serve, recorded: Path) -> None:
     (recorded / "1-small" / "probe.json").write_text(json.dumps({"l0": 3}))
     async with httpx.AsyncClient(base_url=await serve(sae_folder=recorded)) as http:
         assert not await answered(http, "/v1/activation/single", SINGLE)

@@ -165,7 +165,7 @@ def test_a_failed_result_is_not_remembered(own: Settings, monkeypatch: pytest.Mo
     assert after.state == "passed" and remembered(after) == []
 
 
-def test_the_cheap_part_overrules_what_is_remembered(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cheap_part_overrides_remembered_results(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     start(own)
     with monkeypatch.context() as broken:
         breaking(broken)
@@ -224,7 +224,7 @@ def test_damaged_digests_are_not_used(own: Settings, how: str, caplog: pytest.Lo
     assert remembered(start(own)) == MODEL_CHECKS
 
 
-def test_a_folder_that_cannot_be_written_stops_nothing(own: Settings, tmp_path: Path) -> None:
+def test_a_read_only_folder_does_not_stop_the_server(own: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     unwritable = own.model_copy(update={"selftest_results": tmp_path / "file" / "results"})
     for _ in range(2):

@@ -80,7 +80,7 @@ async def test_neurons(serve: Serve, hf: Any, tokenize: Any) -> None:
         assert wrong.status_code == 400 and "has features 0 to 340" in wrong.json()["error"]
 
 
-async def test_a_source_that_cannot_be_had_leaves_the_others(serve: Serve, tmp_path: Path) -> None:
+async def test_an_unavailable_source_does_not_affect_the_others(serve: Serve, tmp_path: Path) -> None:
     for layer in (1, 2, 3):
         small_sae(tmp_path / f"{layer}-small", layer, 16)
     config = json.loads((tmp_path / "2-small" / "cfg.json").read_text())
@@ -112,7 +112,7 @@ async def test_a_source_that_cannot_be_had_leaves_the_others(serve: Serve, tmp_p
         assert (await http.post("/v1/activation/single", json=body("3-small"))).status_code == 200
 
 
-async def test_bytes_that_cannot_fit_are_refused_with_both_numbers(serve: Serve) -> None:
+async def test_sources_over_the_memory_limit_are_refused_with_both_numbers(serve: Serve) -> None:
     url = await serve(sae_sets=("small",), sae_bytes=250_000)
     async with httpx.AsyncClient(base_url=url) as http:
         for source in ("1-small", "2-small", "3-small", "1-small"):

@@ -75,7 +75,7 @@ async def http(serve: Serve, loads: Loads) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.mark.parametrize(("path", "body"), COLD_REQUESTS, ids=["capture", "vector", "generation"])
-async def test_streams_and_other_requests_go_on_while_a_source_is_loaded(
+async def test_streams_and_other_requests_run_while_a_source_is_loaded(
     http: httpx.AsyncClient, loads: Loads, path: str, body: dict[str, Any]
 ) -> None:
     warm = {"model": NAME, "prompt": "Alice sat", "source": "1-small", "index": 3}
@@ -94,7 +94,7 @@ async def test_streams_and_other_requests_go_on_while_a_source_is_loaded(
     assert loads.threads == ["sources"]
 
 
-async def test_no_thread_stays_behind_after_a_load(http: httpx.AsyncClient, loads: Loads) -> None:
+async def test_no_thread_remains_after_a_load(http: httpx.AsyncClient, loads: Loads) -> None:
     """A second thread with OpenMP threads of its own would slow every later forward pass down."""
     loads.go.set()
     path, body = COLD_REQUESTS[0]
@@ -106,7 +106,7 @@ async def test_no_thread_stays_behind_after_a_load(http: httpx.AsyncClient, load
             assert not thread.is_alive()
 
 
-async def test_one_load_serves_all_that_wait_for_it_and_its_failure_fails_all(
+async def test_one_load_serves_all_waiting_requests_and_its_failure_fails_them(
     http: httpx.AsyncClient, loads: Loads
 ) -> None:
     loads.error = LoadError("Source 2-small: the disk is gone")
@@ -124,7 +124,7 @@ async def test_one_load_serves_all_that_wait_for_it_and_its_failure_fails_all(
     assert [answer.status_code for answer in answers] == [200, 200, 200] and len(loads.threads) == 2
 
 
-async def test_a_client_that_leaves_during_a_load_leaves_nothing_behind(http: httpx.AsyncClient, loads: Loads) -> None:
+async def test_a_request_cancelled_during_a_load_is_cleaned_up(http: httpx.AsyncClient, loads: Loads) -> None:
     tasks = [asyncio.create_task(http.post(path, json=body)) for path, body in COLD_REQUESTS]
     await until_waiting(http, source=2, answer=1)
     for task in tasks:

@@ -69,7 +69,7 @@ def changes(
 @pytest.mark.parametrize(
     ("method", "multiplier"), [("SIMPLE_ADDITIVE", 1.5), ("ORTHOGONAL_DECOMP", 1.5), ("PROJECTION_CAP", -3)]
 )
-async def test_both_types_as_plain_transformers_write_them(
+async def test_both_types_equal_plain_transformers(
     client: Client, hf: Any, tokenize: Tokenize, direction: Any, method: str, multiplier: float
 ) -> None:
     answer = await completed(client, steer_method=method, strength_multiplier=multiplier)
@@ -91,7 +91,7 @@ async def test_the_output_is_prompt_and_completion_without_bos(client: Client, m
 
 
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 0.9, "freq_penalty": 0.3}])
-async def test_types_come_in_the_order_asked_for_and_alone(client: Client, sampling: dict[str, Any]) -> None:
+async def test_types_are_returned_alone_and_in_the_requested_order(client: Client, sampling: dict[str, Any]) -> None:
     """Each is drawn from the seed anew: what is beside it changes nothing."""
     both = await completed(client, **sampling)
     turned = await completed(client, types=["DEFAULT", "STEERED"], **sampling)
@@ -103,7 +103,7 @@ async def test_types_come_in_the_order_asked_for_and_alone(client: Client, sampl
     assert steered == both.outputs[0]
 
 
-async def test_vectors_are_taken_as_they_are_or_at_length_1(
+async def test_vectors_are_used_unchanged_or_normalized(
     client: Client, hf: Any, tokenize: Tokenize, direction: Any
 ) -> None:
     vector = 4 * direction("2-small", 11)
@@ -143,7 +143,7 @@ async def test_vectors_within_blocks(client: Client, hf: Any, tokenize: Tokenize
     assert sum(written != default for written in found.values()) >= 4
 
 
-async def test_a_vector_and_its_negative_change_nothing(client: Client) -> None:
+async def test_a_vector_and_its_negative_cancel(client: Client) -> None:
     vector = torch.randn(128, generator=torch.Generator().manual_seed(0)).tolist()
     for hook in ("blocks.2.hook_resid_post", "blocks.2.hook_resid_mid"):
         given = [{"steering_vector": vector, "strength": strength, "hook": hook} for strength in (8, -8)]
@@ -153,7 +153,7 @@ async def test_a_vector_and_its_negative_change_nothing(client: Client) -> None:
         assert one.token_ids != default.token_ids
 
 
-async def test_features_are_steered_where_their_source_writes(
+async def test_features_are_steered_at_the_output_hook_of_their_source(
     serve: Serve, hf: Any, tokenize: Tokenize, tmp_path: Path
 ) -> None:
     """A transcoder's at its output, those of a source of attention heads in all heads at once."""
@@ -237,7 +237,7 @@ async def test_a_seed_repeats_and_another_differs(client: Client) -> None:
     assert sampled[0] == sampled[1] != sampled[2]
 
 
-async def test_every_frame_of_a_stream_is_the_answer_so_far(client: Client) -> None:
+async def test_every_frame_of_a_stream_is_the_response_so_far(client: Client) -> None:
     """A reader that is slower than the model gets fewer frames, never older ones."""
     whole = await completed(client)
     request = CompletionRequest.from_dict(body())
@@ -297,7 +297,7 @@ async def test_a_chat_without_template_is_chatml(client: Client, hf: Any, tokeni
         assert one.chat_template[-1].content == one.completion
 
 
-async def test_a_template_of_the_model_is_used_and_its_special_tokens_may_stay_unsteered(
+async def test_the_chat_template_is_used_and_special_tokens_can_stay_unsteered(
     serve: Serve, model_folder: Path, hf: Any, direction: Any, tmp_path: Path
 ) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model_folder)

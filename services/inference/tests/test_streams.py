@@ -117,7 +117,7 @@ def wanted(whole: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", [COMPLETION, CHAT])
-async def test_deltas_make_up_the_answer_and_it_stands_at_the_end(wild: str, path: str) -> None:
+async def test_deltas_joined_are_the_response_and_the_last_event_has_it(wild: str, path: str) -> None:
     said, ends = "", set()
     async with httpx.AsyncClient(base_url=wild, timeout=60) as http:
         for seed in range(6):
@@ -171,7 +171,7 @@ async def test_a_slow_reader_misses_no_delta_and_no_error() -> None:
     assert [one async for one in work.bodies()] == [b"12"]
 
 
-async def test_by_our_client(url: str, client: Client) -> None:
+async def test_streams_with_the_generated_client(url: str, client: Client) -> None:
     asked = CompletionRequest.from_dict(body(COMPLETION))
     whole = await steer_completion.asyncio(client=client, body=asked)
     found = [one async for one in steer_completion.astream_deltas(client=client, body=asked)]
@@ -199,7 +199,7 @@ FAULTS: list[tuple[Exception, str, str]] = [
 
 @pytest.mark.parametrize("deltas", [False, True])
 @pytest.mark.parametrize(("fault", "cause", "words"), FAULTS, ids=[cause for _, cause, _ in FAULTS])
-async def test_what_ends_a_stream_is_an_event_of_its_own(
+async def test_an_error_that_ends_a_stream_is_an_event(
     url: str,
     client: Client,
     fault: Exception,
@@ -267,7 +267,7 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_client_that_does_not_read_holds_nobody_up(wild: str, decoder: list[Decoder]) -> None:
+async def test_a_client_that_does_not_read_does_not_delay_others(wild: str, decoder: list[Decoder]) -> None:
     much = body(COMPLETION, types=["DEFAULT"], temperature=0, n_logprobs=10, stream=True, n_completion_tokens=900)
     stopped = post_without_reading(wild + COMPLETION, much)
     async with httpx.AsyncClient(base_url=wild, timeout=60) as http:
@@ -282,7 +282,7 @@ async def test_a_client_that_does_not_read_holds_nobody_up(wild: str, decoder: l
     assert decoder[0].generations == []
 
 
-async def test_a_client_that_reads_again_gets_what_there_was(wild: str, decoder: list[Decoder]) -> None:
+async def test_a_client_that_resumes_reading_misses_nothing(wild: str, decoder: list[Decoder]) -> None:
     asked = body(COMPLETION, types=["DEFAULT"], temperature=0, n_logprobs=10, stream=True, n_completion_tokens=150)
     for deltas in (True, False):
         decoder.clear()

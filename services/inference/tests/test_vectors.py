@@ -38,7 +38,7 @@ async def similar(client: Client, **values: Any) -> CossimResponse:
     return answer
 
 
-async def test_the_vector_is_the_encoder_column_unless_the_decoder_row_is_asked_for(
+async def test_the_vector_is_the_encoder_column_by_default_and_the_decoder_row_on_request(
     client: Client, sources_folder: Path
 ) -> None:
     for source in ("2-small", "2-top"):
@@ -52,7 +52,7 @@ async def test_the_vector_is_the_encoder_column_unless_the_decoder_row_is_asked_
             assert answer.which == "decoder"
 
 
-async def test_the_encoder_is_the_one_that_values_come_from(client: Client, serve: Serve, tmp_path: Path) -> None:
+async def test_the_encoder_column_gives_the_feature_values(client: Client, serve: Serve, tmp_path: Path) -> None:
     """Where decoder rows are not of length 1 their length is in the column: values are in units of the activation."""
     from safetensors.numpy import save_file
 

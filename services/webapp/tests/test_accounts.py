@@ -83,7 +83,7 @@ async def sign_in(client: httpx.AsyncClient, url: str) -> httpx.Response:
     return answer
 
 
-async def test_a_link_signs_one_browser_in_once(beyond: httpx.AsyncClient, own_url: str) -> None:
+async def test_a_link_signs_in_one_browser_once(beyond: httpx.AsyncClient, own_url: str) -> None:
     assert (await beyond.post(LABEL, json=CHOICE)).status_code == 403
     token = await new_link(own_url)
     # previews of a chat and virus scanners fetch addresses ahead of people
@@ -220,7 +220,7 @@ async def test_scopes_of_keys(beyond: httpx.AsyncClient, own_url: str, scopes: t
 
 
 @pytest.mark.parametrize(("scopes", "status"), [((), 403), (("read", "write"), 403), (("admin",), 200)])
-async def test_settings_of_the_server_are_the_owners(
+async def test_only_the_owner_changes_settings_of_the_server(
     beyond: httpx.AsyncClient, own_url: str, scopes: tuple[Scope, ...], status: int
 ) -> None:
     path, body = "/api/admin/inference-hosts", {"name": "second", "url": "http://127.0.0.1:9"}
@@ -277,7 +277,7 @@ async def test_keys_of_other_systems_only_read(beyond: httpx.AsyncClient, client
         assert (await client.get("/api/feature/small/1-res/5", headers={"X-Api-Key": name})).status_code == 200
 
 
-async def test_an_explanation_by_a_key_is_the_owners(beyond: httpx.AsyncClient, own_url: str) -> None:
+async def test_an_explanation_by_a_key_belongs_to_the_owner(beyond: httpx.AsyncClient, own_url: str) -> None:
     async with connected(own_url) as connection:
         await connection.execute(
             "INSERT INTO explanation (source_id, index, description, method, author_id) VALUES (1, 5, 'x', 'human', 1)"
@@ -337,7 +337,7 @@ async def test_the_link_is_logged_until_the_owner_has_signed_in(
     assert "/account/sign-in" in caplog.text and not any(secret in caplog.text for secret in secrets)
 
 
-async def test_pages_say_who_one_is_and_hide_what_is_refused(beyond: httpx.AsyncClient, own_url: str) -> None:
+async def test_pages_show_the_account_and_hide_refused_actions(beyond: httpx.AsyncClient, own_url: str) -> None:
     visitor = Page((await beyond.get("/small/1-res/5")).text)
     assert [text for _, text in visitor.find("a", href="/account")] == ["Visitor", "sign in"]
     assert not visitor.find("form", id="explain")
@@ -360,12 +360,14 @@ async def test_pages_say_who_one_is_and_hide_what_is_refused(beyond: httpx.Async
         ({"local_owner": False}, 403),
     ],
 )
-async def test_who_is_the_local_owner(started: Start, own_url: str, settings: dict[str, object], status: int) -> None:
+async def test_which_visitors_are_the_local_owner(
+    started: Start, own_url: str, settings: dict[str, object], status: int
+) -> None:
     async with started(own_url, **settings) as client:
         assert (await client.post(LABEL, json=CHOICE)).status_code == status
 
 
-async def test_what_a_proxy_forwards_is_not_of_the_local_owner(started: Start, own_url: str) -> None:
+async def test_a_forwarded_request_is_not_the_local_owners(started: Start, own_url: str) -> None:
     async with started(own_url) as client:
         transport = httpx.ASGITransport(client._transport.app, client=("203.0.113.7", 1))  # pyright: ignore
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as forwarded:

@@ -194,7 +194,7 @@ async def test_dense_features_are_left_out_before_the_limit(
     assert kept[0] == kept[1] == (await search_all(client))["result"]
 
 
-async def test_an_inference_server_that_gives_fewer_results(
+async def test_an_inference_server_that_returns_fewer_results(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
     inference.max_num_results = 5

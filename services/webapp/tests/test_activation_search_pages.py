@@ -25,7 +25,7 @@ async def get(client: httpx.AsyncClient, path: str, **query: Any) -> Page:
 
 
 @pytest.mark.parametrize("path", ["/search", "/search-topk-by-token"])
-async def test_the_page_names_a_source_that_there_is_not(client: httpx.AsyncClient, path: str) -> None:
+async def test_the_page_names_an_unknown_source(client: httpx.AsyncClient, path: str) -> None:
     page = await get(client, path, modelId="small", sourceSet="res", q=TEXT, selectedLayers="9-res")
     assert "small/res has no source 9-res; it has 1-res, 2-res, 3-res." in page.text()
     assert not page.find("div", id="results")
@@ -110,7 +110,7 @@ async def test_an_empty_database_has_nothing_to_search(fresh_url: str, started: 
             assert answer.status_code == 404 and "No features have been imported yet" in answer.text
 
 
-async def test_what_a_feature_is_ranked_by_is_shown(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
+async def test_the_ranking_value_is_shown(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     text = " ".join(f"w{i}" for i in range(48))
     # of a text this long each result shows a part
     for position in (1, 48):
@@ -177,7 +177,7 @@ async def test_another_sets_sources_are_offered(client: httpx.AsyncClient) -> No
     assert [has["value"] for has, _ in page.find("input", type="radio")] == list(SOURCES)
 
 
-async def test_while_inference_loads_results_ask_again(
+async def test_results_are_requested_again_while_inference_loads(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
     inference.state = "loading"
@@ -205,7 +205,7 @@ async def test_while_inference_loads_results_ask_again(
         ("/search/sources?set=nope/nope", 200, ""),
     ],
 )
-async def test_what_is_wrong_with_an_address_is_said(
+async def test_errors_in_an_address_are_shown(
     client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, status: int, words: str
 ) -> None:
     answer = await client.get(path, headers={"HX-Request": "true"} if "results" in path else {})

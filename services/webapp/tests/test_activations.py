@@ -20,7 +20,7 @@ def body(**changes: Any) -> dict[str, Any]:
     return {"feature": {"modelId": "small", "layer": "1-res", "index": "5"}, "customText": TEXT, **changes}
 
 
-async def test_the_values_are_inferences_own(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
+async def test_values_equal_those_of_inference(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     answer = await client.post("/api/activation/new", json=body())
     found = answer.json()
     assert found["tokens"] == tokens_of(TEXT) and found["values"] == VALUES
@@ -50,7 +50,9 @@ async def test_every_known_name_of_a_feature(
         assert answer.json()["values"] == VALUES
 
 
-async def test_a_list_is_answered_with_a_list(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
+async def test_a_list_of_requests_gets_a_list_of_results(
+    client: httpx.AsyncClient, inference: FakeInferenceServer
+) -> None:
     found = (await client.post("/api/activation/new", json=body(customText=["a b", TEXT]))).json()
     assert [one["tokens"] for one in found] == [tokens_of("a b"), tokens_of(TEXT)]
 
@@ -130,12 +132,12 @@ async def test_levels_are_shares_of_the_features_maximum(
         assert f"share of the feature’s maximum activation, {format_value(maximum[index])}" in page.text()
 
 
-async def test_without_scripts_the_box_answers_with_a_page(client: httpx.AsyncClient) -> None:
+async def test_without_scripts_the_form_leads_to_a_page(client: httpx.AsyncClient) -> None:
     page = Page((await client.post("/small/1-res/5/test", data={"text": TEXT})).text)
     assert page.find("header", class_="top") and page.find("i")
 
 
-async def test_a_text_on_which_it_is_silent(client: httpx.AsyncClient) -> None:
+async def test_a_text_on_which_the_feature_does_not_fire(client: httpx.AsyncClient) -> None:
     word = next(f"w{i}" for i in range(99) if not value_of("1-res", 5, f"w{i}"))
     page = Page((await client.post("/small/1-res/5/test", data={"text": word}, headers=HTMX)).text)
     assert "not active on this text" in page.text() and not page.find("i")
@@ -146,7 +148,7 @@ async def test_markup_in_the_text_is_text(client: httpx.AsyncClient) -> None:
     assert "<b>" not in answer.text and "&lt;b&gt;" in answer.text
 
 
-async def test_while_inference_loads_the_box_asks_again_by_itself(
+async def test_the_box_repeats_its_request_while_inference_loads(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
     inference.state = "loading"
@@ -156,7 +158,7 @@ async def test_while_inference_loads_the_box_asks_again_by_itself(
     assert has["hx-trigger"] == "load delay:2s" and "Inference is loading" in page.text() + text
 
 
-async def test_while_inference_is_down_the_box_asks_again_by_itself(started: Start, loaded_url: str) -> None:
+async def test_the_box_repeats_its_request_while_inference_is_down(started: Start, loaded_url: str) -> None:
     async with started(loaded_url, inference_url=f"http://127.0.0.1:{free_port()}") as client:
         answer = await client.post("/small/1-res/5/test", data={"text": "a"}, headers=HTMX)
     page = Page(answer.text)
@@ -181,7 +183,7 @@ async def test_while_inference_is_down_the_box_asks_again_by_itself(started: Sta
         ),
     ],
 )
-async def test_what_is_wrong_is_said_in_the_boxes_place(
+async def test_errors_are_shown_in_place_of_the_box(
     client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, text: str, status: int, words: str
 ) -> None:
     answer = await client.post(path, data={"text": text}, headers=HTMX)

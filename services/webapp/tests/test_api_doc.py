@@ -95,7 +95,7 @@ async def test_every_field_of_every_object_is_there(client: httpx.AsyncClient, a
         ("steer_chat", "defaultChatMessages", "1 or more entries"),
     ],
 )
-async def test_limits_and_defaults_are_said(app: FastAPI, operation: str, field: str, words: str) -> None:
+async def test_limits_and_defaults_are_documented(app: FastAPI, operation: str, field: str, words: str) -> None:
     found = Reader(app.openapi(), "http://localhost", {}).documentation()
     (one,) = [one for several in found.tags.values() for one in several if one.id == operation]
     (note,) = [each.note for each in one.body if each.name == field]

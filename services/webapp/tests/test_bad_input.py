@@ -99,7 +99,7 @@ def refused(answer: httpx.Response, what: object) -> None:
 
 
 @pytest.mark.parametrize("path", BODIES)
-async def test_every_field_with_every_nonsense(
+async def test_every_field_with_invalid_values(
     client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
 ) -> None:
     body = BODIES[path]
@@ -119,7 +119,7 @@ async def test_no_route_is_forgotten(app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("path", BODIES)
-async def test_bodies_that_are_none(client: httpx.AsyncClient, path: str) -> None:
+async def test_missing_bodies(client: httpx.AsyncClient, path: str) -> None:
     valid = json.dumps(BODIES[path])
     bodies = [
         b"", b"{", b"null", b"[]", b"1", b'"x"', b"{}", b"\xff\xfe{", b'{"a": \xff}', b"[" * 50_000, b"{" * 50_000,
@@ -148,7 +148,7 @@ JSON = {"Content-Type": "application/json"}
         (b'{"query": "whale", "a": {"\\u0000": 1}}', "A name in a has a NUL character"),
     ],
 )
-async def test_what_is_no_text_is_named(client: httpx.AsyncClient, content: bytes, words: str) -> None:
+async def test_a_value_that_is_not_text_is_named(client: httpx.AsyncClient, content: bytes, words: str) -> None:
     answer = await client.post("/api/explanation/search-all", content=content, headers=JSON)
     assert answer.status_code == 400 and words in answer.json()["error"]
     # whole pairs are text
@@ -172,7 +172,7 @@ async def test_what_is_no_text_is_named(client: httpx.AsyncClient, content: byte
         ("explanation/search", b'{"query": "whale", "modelId": "small", "layers": 1}', 422, "layers must be a list."),
     ],
 )  # fmt: skip
-async def test_what_is_wrong_with_a_body_is_said_in_words(
+async def test_errors_in_a_body_have_readable_messages(
     client: httpx.AsyncClient, path: str, content: bytes, status: int, words: str
 ) -> None:
     answer = await client.post(f"/api/{path}", content=content, headers=JSON)
@@ -209,7 +209,7 @@ PATHS = {
 """What every route that is read takes."""
 
 
-async def test_addresses_made_of_nonsense(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
+async def test_invalid_paths(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     for name in NAMES:
         text = quote(name, safe="%") if name in ("%", "%25") else quote(name, safe="")
         for address in (
@@ -228,7 +228,7 @@ async def test_addresses_made_of_nonsense(client: httpx.AsyncClient, inference: 
             assert (await client.post(address, data={"text": "a"})).status_code < 500, address
 
 
-async def test_queries_made_of_nonsense(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
+async def test_invalid_queries(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     for path, takes in PATHS.items():
         for query in QUERIES:
             if query.split("=")[0] not in f"{takes} {ANY}".split():
@@ -240,13 +240,13 @@ async def test_queries_made_of_nonsense(client: httpx.AsyncClient, inference: Fa
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST", "OPTIONS"])
-async def test_methods_that_nothing_takes(client: httpx.AsyncClient, method: str) -> None:
+async def test_unsupported_methods(client: httpx.AsyncClient, method: str) -> None:
     for path in PATHS:
         answer = await client.request(method, path)
         assert answer.status_code in (200, 303, 307, 400, 404, 405, 422), (method, path)
 
 
-async def test_forms_made_of_nonsense(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
+async def test_invalid_forms(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     for path in ("/small/1-res/5/test", "/small/1-res/15/explain"):
         for content, kind in (
             (b"", "application/x-www-form-urlencoded"),

@@ -18,13 +18,13 @@ async def refusal(url: str) -> str:
     return str(refused.value)
 
 
-async def test_nothing_listens() -> None:
+async def test_no_server_at_the_address() -> None:
     line = await refusal("postgresql://someone:hidden@127.0.0.1:1/memicos")
     assert "Nothing accepts connections at 127.0.0.1:1" in line and "DATABASE_URL" in line
     assert "hidden" not in line
 
 
-async def test_a_host_that_is_unknown() -> None:
+async def test_an_unknown_host() -> None:
     line = await refusal("postgresql://someone:hidden@no-such-host.invalid/memicos")
     assert "No machine is known by the name in DATABASE_URL (no-such-host.invalid:5432)" in line
 

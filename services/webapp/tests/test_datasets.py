@@ -39,7 +39,7 @@ async def test_every_row_arrives(loaded_url: str, small_dataset: Path) -> None:
         assert row["value_positions"] == [p for positions in expected["value_positions"] for p in positions]
 
 
-async def test_contexts_carry_tokens_and_signs_for_nul(loaded_url: str, small_dataset: Path) -> None:
+async def test_contexts_have_tokens_and_replacements_for_nul(loaded_url: str, small_dataset: Path) -> None:
     expected = pq.read_table(small_dataset / "corpus" / "contexts.parquet").to_pylist()
     rows = await fetch(loaded_url, "SELECT * FROM context ORDER BY number")
     assert [row["token_ids"] for row in rows] == [row["token_ids"] for row in expected]
@@ -65,7 +65,7 @@ async def test_the_same_dataset_again_does_nothing(fresh_url: str, small_dataset
     assert await fetch(fresh_url, "SELECT id, current_load_id FROM source ORDER BY id") == before
 
 
-async def test_a_changed_dataset_replaces_the_old_one_and_keeps_what_people_wrote(
+async def test_a_changed_dataset_replaces_the_old_one_and_keeps_user_content(
     fresh_url: str, small_dataset: Path, tmp_path: Path, write_dataset: Callable[..., Manifest]
 ) -> None:
     await load(small_dataset, fresh_url)
@@ -225,7 +225,7 @@ async def test_a_killed_import_changes_nothing_and_is_cleaned_up(
     assert await states(fresh_url) == ["shown"] * (6 if folder == "new" else 3)
 
 
-async def test_a_clean_up_leaves_an_import_at_work_alone(
+async def test_a_clean_up_does_not_touch_a_running_import(
     fresh_url: str, tmp_path: Path, write_dataset: Callable[..., Manifest]
 ) -> None:
     for seed, name in enumerate(("slow", "dead", "quick")):

@@ -77,7 +77,7 @@ async def count(database: asyncpg.Connection) -> int:
     return int(await database.fetchval("SELECT count(*) FROM embedding_minilm") or 0)
 
 
-async def test_work_that_is_stopped_goes_on(
+async def test_interrupted_work_is_continued(
     database: asyncpg.Connection, own_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedding_service, "BATCH_SIZE", 20)
@@ -101,7 +101,7 @@ async def test_equal_texts_are_embedded_once(database: asyncpg.Connection, own_u
     assert len(embedder.texts) == len(set(embedder.texts)) == 59
 
 
-async def test_two_at_once_take_turns(database: asyncpg.Connection, own_url: str) -> None:
+async def test_two_embedders_at_once_take_turns(database: asyncpg.Connection, own_url: str) -> None:
     done = await asyncio.gather(*(embed_missing(own_url, registry(FakeEmbedder())) for _ in range(2)))
     assert sorted(done) == [0, 180]
 
@@ -119,7 +119,7 @@ async def test_the_index_is_built_after_many_vectors_also_by_the_next_run(
     assert await has_index(database)
 
 
-async def test_an_explanation_deleted_meanwhile_is_left_out(database: asyncpg.Connection, own_url: str) -> None:
+async def test_an_explanation_deleted_meanwhile_is_skipped(database: asyncpg.Connection, own_url: str) -> None:
     class Deleting(FakeEmbedder):
         async def embed(self, texts: Sequence[str]) -> Vectors:
             await database.execute("DELETE FROM explanation WHERE index = 5")
@@ -129,7 +129,7 @@ async def test_an_explanation_deleted_meanwhile_is_left_out(database: asyncpg.Co
     assert await count(database) == 177
 
 
-async def test_a_switch_is_seen_when_it_is_complete(
+async def test_a_change_of_embedder_is_visible_once_it_is_complete(
     database: asyncpg.Connection, own_url: str, running_provider: LlmProvider
 ) -> None:
     await embed_missing(own_url, registry(FakeEmbedder()))

@@ -84,7 +84,7 @@ async def test_meaning_is_the_cosine_of_query_and_explanation(client: httpx.Asyn
     assert by_meaning == sorted(by_meaning, reverse=True)
 
 
-async def test_words_are_found_also_where_meaning_is_far(client: httpx.AsyncClient) -> None:
+async def test_matching_words_are_found_even_with_distant_vectors(client: httpx.AsyncClient) -> None:
     found = await search(client, query="Ishmael")
     assert places(found)[0][2] == 2 and found["results"][0]["matchedBy"] == ["meaning", "words"]
     # words are stemmed as English is, and any of them will do
@@ -145,7 +145,7 @@ async def test_scopes(client: httpx.AsyncClient) -> None:
     }  # fmt: skip
 
 
-async def test_filters_stand_before_the_limit(searched_url: str, started: Start, small_dataset: Path) -> None:
+async def test_filters_are_applied_before_the_limit(searched_url: str, started: Start, small_dataset: Path) -> None:
     table = pq.read_table(small_dataset / "3-res" / "features-00000.parquet").to_pylist()
     live = [row for row in table if row["max_activation"] > 0]
     dense = sorted(row["index"] for row in live if row["density"] > 0.07)
@@ -161,7 +161,7 @@ async def test_filters_stand_before_the_limit(searched_url: str, started: Start,
     assert all(one["neuron"]["frac_nonzero"] > 0 for one in found["results"])
 
 
-async def test_pages_follow_one_another(client: httpx.AsyncClient) -> None:
+async def test_result_pages_are_consecutive(client: httpx.AsyncClient) -> None:
     seen, offset = [], 0
     while True:
         found = await search(client, query="the law", offset=offset)
@@ -302,7 +302,7 @@ def shown(page: Page) -> list[str]:
     return [has["href"] or "" for has, _ in page.find("a", class_="result-link")]
 
 
-async def test_the_page_shows_what_the_api_finds(client: httpx.AsyncClient) -> None:
+async def test_the_page_shows_the_results_of_the_api(client: httpx.AsyncClient) -> None:
     for path in ("/search-explanations", "/search-explanations/"):
         page = await get(client, path, q="whale")
         assert shown(page) == [f"/{'/'.join(map(str, one))}" for one in places(await search(client, query="whale"))]
@@ -315,7 +315,7 @@ async def test_the_page_shows_what_the_api_finds(client: httpx.AsyncClient) -> N
     assert second.find("a", rel="prev")
 
 
-async def test_where_to_search(client: httpx.AsyncClient) -> None:
+async def test_the_choice_of_sources(client: httpx.AsyncClient) -> None:
     sources = json.dumps(["1-res", "3-res"])
     page = await get(client, "/search-explanations", q="whale", modelId="small", sources=sources)
     assert {href.rsplit("/", 1)[0] for href in shown(page)} == {"/small/1-res", "/small/3-res"}
@@ -328,7 +328,7 @@ async def test_where_to_search(client: httpx.AsyncClient) -> None:
     assert {href.rsplit("/", 1)[0] for href in shown(page)} == {"/other/1-res"}
 
 
-async def test_while_one_types_results_come_alone(client: httpx.AsyncClient) -> None:
+async def test_search_as_you_type_returns_the_results_alone(client: httpx.AsyncClient) -> None:
     headers = {"HX-Request": "true", "HX-Target": "results"}
     page = await get(client, "/search-explanations", headers, q="whale")
     assert shown(page) and not page.find("h1") and not page.find("form")
@@ -358,9 +358,7 @@ async def test_without_a_query_it_suggests_some(client: httpx.AsyncClient) -> No
         ("q=" + "x" * 201, 400, "The query has 201 characters"),
     ],
 )
-async def test_what_is_wrong_with_an_address_is_said(
-    client: httpx.AsyncClient, query: str, status: int, words: str
-) -> None:
+async def test_errors_in_an_address_are_shown(client: httpx.AsyncClient, query: str, status: int, words: str) -> None:
     answer = await client.get(f"/search-explanations?{query}")
     page = Page(answer.text)
     assert answer.status_code == status and words in page.text() and page.find("header", class_="top")

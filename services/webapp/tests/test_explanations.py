@@ -27,7 +27,9 @@ async def client(explanation_client: httpx.AsyncClient) -> httpx.AsyncClient:
     return explanation_client
 
 
-async def test_it_is_stored_and_answered(client: httpx.AsyncClient, own_url: str, provider: LlmProvider) -> None:
+async def test_an_explanation_is_stored_and_returned(
+    client: httpx.AsyncClient, own_url: str, provider: LlmProvider
+) -> None:
     answer = await client.post(GENERATE, json=body())
     assert answer.status_code == 200, answer.text
     found = answer.json()["explanation"]
@@ -129,7 +131,7 @@ async def test_bad_requests(
     assert await stored(own_url) == [] and provider.requests == []
 
 
-async def test_what_fails_at_the_provider_is_no_explanation(
+async def test_a_failure_of_the_provider_stores_no_explanation(
     client: httpx.AsyncClient, own_url: str, provider: LlmProvider
 ) -> None:
     faults = [
@@ -152,7 +154,7 @@ async def test_what_fails_at_the_provider_is_no_explanation(
     assert (await client.post(GENERATE, json=body())).status_code == 200
 
 
-async def test_a_nul_in_the_answer_is_written_as_a_sign(
+async def test_a_nul_in_the_response_is_replaced(
     client: httpx.AsyncClient, own_url: str, provider: LlmProvider
 ) -> None:
     provider.script(Reply(content="EXPLANATION: NUL \0 bytes"))
@@ -200,7 +202,7 @@ async def test_an_import_while_the_language_model_runs(
     assert not await stored(own_url)
 
 
-async def test_it_is_found_by_meaning_at_once(
+async def test_a_new_explanation_is_found_by_meaning_at_once(
     own_url: str, started: Start, autointerp_url: str, provider: LlmProvider
 ) -> None:
     urls = {"autointerp_url": autointerp_url, "autointerp_secret": "theirs"}
@@ -268,7 +270,7 @@ async def test_only_the_local_owner_explains(
     assert provider.requests == []
 
 
-async def test_other_sites_cannot_ask(client: httpx.AsyncClient, provider: LlmProvider) -> None:
+async def test_other_sites_cannot_request_explanations(client: httpx.AsyncClient, provider: LlmProvider) -> None:
     for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
         assert (await client.post(GENERATE, json=body(), headers=headers)).status_code == 403
         assert (await client.post("/small/1-res/5/explain", headers=headers)).status_code == 403

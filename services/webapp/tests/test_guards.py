@@ -79,7 +79,7 @@ async def test_changes_asked_for_by_other_sites_are_refused(headers: dict[str, s
         ({"host": "0.0.0.0", "allowed_hosts": "memicos.example"}, "10.0.0.1", 403),
     ],
 )
-async def test_only_known_names_are_answered(settings: dict[str, object], host: str, status: int) -> None:
+async def test_only_allowed_host_names_get_a_response(settings: dict[str, object], host: str, status: int) -> None:
     async with client_of(**settings) as client:
         answer = await client.get("/api/openapi.json", headers={"Host": host})
     assert answer.status_code == status
@@ -119,7 +119,7 @@ async def test_bad_bodies(content: bytes, status: int, words: str) -> None:
             assert answer.status_code == status and words in answer.json()["error"]
 
 
-async def test_an_unforeseen_fault_tells_nothing_of_itself() -> None:
+async def test_an_unexpected_error_reveals_no_details() -> None:
     async with client_of() as client:
         answer = await client.post("/api/fail")
     assert answer.status_code == 500 and "secret" not in answer.text and answer.json()["error"]
@@ -157,7 +157,7 @@ async def start(**environment: str) -> tuple[int | None, list[str]]:
     return process.returncode, errors.decode().splitlines()
 
 
-async def test_what_prevents_a_start_is_one_line() -> None:
+async def test_an_error_that_prevents_the_start_is_one_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -45,7 +45,7 @@ async def test_every_call_works(client: httpx.AsyncClient, inference: FakeInfere
         assert answer.status_code == 200, answer.text
 
 
-async def test_down(started: Start, loaded_url: str, path: str) -> None:
+async def test_state_down(started: Start, loaded_url: str, path: str) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     async with started(loaded_url, inference_url=url) as client:
         answer = await client.post(path, json=CALLS[path])
@@ -59,7 +59,7 @@ async def test_down(started: Start, loaded_url: str, path: str) -> None:
     assert page.elements[0][1]["hx-get"] == "/small/1-res/inference"
 
 
-async def test_loading(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
+async def test_state_loading(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.state, inference.fraction, inference.progress = "loading", 0.42, "reading weights"
     answer = await client.post(path, json=CALLS[path])
     assert answer.status_code == 503 and answer.headers["retry-after"] == "3"
@@ -69,7 +69,7 @@ async def test_loading(client: httpx.AsyncClient, inference: FakeInferenceServer
     assert page.elements[0][1]["hx-trigger"] == "load delay:2s"
 
 
-async def test_ready(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
+async def test_state_ready(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     page = Page((await client.get("/small/1-res/inference")).text)
     assert page.text() == "inference ready" and "hx-get" not in page.elements[0][1]
 
@@ -82,7 +82,7 @@ async def test_a_model_that_could_not_be_loaded(
     assert answer.status_code == 503 and "could not load its model: there is no folder 1-res" in answer.json()["error"]
 
 
-async def test_another_secret(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
+async def test_a_wrong_secret(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.secret = "theirs"
     # what is known of the server is from before: the call itself is refused, then its status is
     for _ in range(2):
@@ -97,7 +97,9 @@ async def test_the_secret_is_sent(started: Start, loaded_url: str, inference: Fa
         assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
 
 
-async def test_visitors_are_told_apart_and_not_named(app: FastAPI, inference: FakeInferenceServer, path: str) -> None:
+async def test_visitors_are_distinguished_without_names(
+    app: FastAPI, inference: FakeInferenceServer, path: str
+) -> None:
     names: list[str | None] = []
     for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1"):
         inference.clients.clear()
@@ -116,7 +118,9 @@ async def test_a_server_of_another_kind(client: httpx.AsyncClient, inference: Fa
     assert answer.status_code == 502 and "not as an inference server of this version" in answer.json()["error"]
 
 
-async def test_answers_of_another_shape(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
+async def test_responses_of_another_schema(
+    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
+) -> None:
     inference.refusal = (200, {"unexpected": True}, {})
     answer = await client.post(path, json=CALLS[path])
     assert answer.status_code == 502 and "not as an inference server of this version" in answer.json()["error"]
@@ -133,7 +137,7 @@ async def test_answers_of_another_shape(client: httpx.AsyncClient, inference: Fa
         (500, 502, "The inference server failed: no such prompt"),
     ],
 )
-async def test_refusals(
+async def test_refused_requests_of_inference(
     client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, status: int, answered: int, words: str
 ) -> None:
     inference.refusal = (status, {"error": "no such prompt", "cause": "internal"}, {"Retry-After": "7"})
@@ -144,9 +148,7 @@ async def test_refusals(
         assert answer.headers["retry-after"] == "7"
 
 
-async def test_numbers_that_the_server_does_not_vouch_for(
-    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
-) -> None:
+async def test_unverified_results(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.refusal = (503, {"error": "The self-test found", "cause": "unverified"}, {})
     answer = await client.post(path, json=CALLS[path])
     assert (answer.status_code, answer.json()["error"]) == (503, "Inference does not answer: The self-test found")
@@ -158,7 +160,9 @@ async def test_a_text_over_the_limit(client: httpx.AsyncClient, inference: FakeI
     assert answer.status_code == 400 and "tokens, max is 1" in answer.json()["error"]
 
 
-async def test_what_no_server_has_loaded(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
+async def test_a_model_that_no_server_has_loaded(
+    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
+) -> None:
     inference.sources = ("3-res",)
     for message in ("small/1-res", "the model small"):
         answer = await client.post(path, json=CALLS[path])
@@ -172,7 +176,7 @@ async def test_what_no_server_has_loaded(client: httpx.AsyncClient, inference: F
         inference.state = "ready"
 
 
-async def test_a_server_that_stays_silent(started: Start, loaded_url: str, inference: FakeInferenceServer) -> None:
+async def test_a_server_that_never_responds(started: Start, loaded_url: str, inference: FakeInferenceServer) -> None:
     inference.delay = 5
     async with started(loaded_url, inference_read_seconds=0.3) as client:
         answers = await asyncio.gather(*(client.post(path, json=body) for path, body in CALLS.items()))
@@ -198,7 +202,7 @@ async def test_no_connection_to_the_database_is_held_meanwhile(
             inference.seen.clear()
 
 
-async def test_a_state_is_believed_for_a_while(started: Start, loaded_url: str, inference: FakeInferenceServer) -> None:
+async def test_a_state_is_cached_for_a_time(started: Start, loaded_url: str, inference: FakeInferenceServer) -> None:
     async with started(loaded_url, inference_status_seconds=60) as client:
         assert Page((await client.get("/small/inference")).text).text() == "inference ready"
         inference.state = "loading"
@@ -220,7 +224,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-async def test_the_double_speaks_the_contract(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
+async def test_the_fake_server_follows_the_contract(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     """Its bodies are written by hand: they have every field of the generated models, and no other."""
     for path, body in CALLS.items():
         await client.post(path, json=body)

@@ -124,9 +124,7 @@ async def test_a_disabled_host_of_the_settings_stays_disabled(started: Start, ow
         ({"secretVariable": "INFERENCE_SECRET_UNSET"}, "no variable INFERENCE_SECRET_UNSET"),
     ],
 )
-async def test_what_cannot_be_a_host_is_refused(
-    started: Start, own_url: str, changes: dict[str, Any], words: str
-) -> None:
+async def test_an_invalid_host_is_refused(started: Start, own_url: str, changes: dict[str, Any], words: str) -> None:
     async with started(own_url) as client:
         answer = await client.post(HOSTS, json={"name": "gpu", "url": "http://host", **changes})
         assert answer.status_code == 400 and words in answer.json()["error"], answer.text
@@ -134,7 +132,9 @@ async def test_what_cannot_be_a_host_is_refused(
         assert await names(client) == ["default"]
 
 
-async def test_what_the_settings_decide_and_what_is_unknown(started: Start, own_url: str) -> None:
+async def test_hosts_of_the_settings_are_not_changed_and_unknown_hosts_are_refused(
+    started: Start, own_url: str
+) -> None:
     async with started(own_url) as client:
         answer = await client.post(HOSTS, json={"name": "default", "url": "http://host"})
         assert answer.status_code == 409 and "named default already" in answer.json()["error"]

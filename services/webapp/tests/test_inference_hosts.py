@@ -35,7 +35,7 @@ async def timed(client: httpx.AsyncClient, path: str) -> tuple[float, httpx.Resp
     return time.monotonic() - began, answer
 
 
-async def test_a_server_that_never_answers_holds_no_page_up(started: Start, loaded_url: str, hanging_url: str) -> None:
+async def test_a_server_that_never_responds_delays_no_page(started: Start, loaded_url: str, hanging_url: str) -> None:
     async with started(loaded_url, inference_url=hanging_url, inference_check_seconds=0.5) as client:
         # nothing is known yet: pages wait for one check together, not one after another
         began = time.monotonic()
@@ -81,7 +81,7 @@ async def test_a_source_added_to_a_running_server_is_found(
         assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
 
 
-async def test_sources_and_limits_are_asked_for_again_after_a_time(
+async def test_sources_and_limits_are_requested_again_after_a_time(
     started: Start, loaded_url: str, inference: FakeInferenceServer
 ) -> None:
     limits = {"inference_status_seconds": 0, "inference_capabilities_seconds": 0.05}

@@ -88,7 +88,7 @@ async def test_an_index_alone_on_other_pages_lists_the_sources(client: httpx.Asy
     assert "/search-explanations?q=7" in answer.text
 
 
-async def test_what_is_in_each_source_of_a_set_is_listed(client: httpx.AsyncClient) -> None:
+async def test_an_index_in_a_set_lists_its_sources(client: httpx.AsyncClient) -> None:
     answer = await client.get("/jump?to=res/7")
     assert links(answer) == ["/small/1-res/7", "/small/2-res/7", "/small/3-res/7"]
     # no source has it: the page of the search by meaning

@@ -131,7 +131,7 @@ async def test_search_token_by_token(
     check_neurons([one["feature"] for row in answer.json()["results"] for one in row["topFeatures"]], new_dataset)
 
 
-async def test_a_page_is_of_one_load(app: FastAPI, own_url: str, small_dataset: Path, new_dataset: Path) -> None:
+async def test_a_page_shows_one_load(app: FastAPI, own_url: str, small_dataset: Path, new_dataset: Path) -> None:
     async with app.state.database.snapshot() as session:
         source, row = await features.get(session, LOCAL_OWNER, "small", "1-res", 5)
         await load(new_dataset, own_url)

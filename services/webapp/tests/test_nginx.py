@@ -86,7 +86,9 @@ async def first_answer(client: httpx.AsyncClient, url: str) -> httpx.Response:
     raise AssertionError("nginx does not listen")
 
 
-async def test_everything_is_right_below_the_path(sites: tuple[str, str, Path], inference: FakeInferenceServer) -> None:
+async def test_pages_files_streams_and_links_below_the_path(
+    sites: tuple[str, str, Path], inference: FakeInferenceServer
+) -> None:
     http, https, certificate = sites
     context = ssl.create_default_context(cafile=str(certificate))
     async with httpx.AsyncClient(verify=context, trust_env=False, timeout=30) as client:

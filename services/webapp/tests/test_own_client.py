@@ -94,7 +94,7 @@ async def test_index_is_a_number_or_text(client: Client) -> None:
         assert answer.steered == " steered0 steered1 steered2"
 
 
-async def test_what_ends_a_stream_early_is_raised(client: Client, inference: FakeInferenceServer) -> None:
+async def test_an_error_event_of_a_stream_is_raised(client: Client, inference: FakeInferenceServer) -> None:
     inference.error_after = 2
     body = SteerRequest(model_id="small", prompt="Once", features=[FEATURE], n_tokens=3)
     with pytest.raises(StreamError, match="No memory is left"):

@@ -47,7 +47,7 @@ def check_headers(answer: httpx.Response) -> None:
 
 
 @pytest.mark.parametrize("path", [*PATHS, *OTHERS, *FAULTY])
-async def test_pages_are_whole_and_need_no_inline_code(
+async def test_pages_are_valid_and_need_no_inline_code(
     client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
 ) -> None:
     answer = await client.get(path)
@@ -81,7 +81,7 @@ async def test_titles_tell_pages_apart(client: httpx.AsyncClient, inference: Fak
 
 
 @pytest.mark.parametrize("path", FRAGMENTS)
-async def test_fragments_are_whole(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
+async def test_fragments_are_valid(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     answer = await client.get(path, headers={"HX-Request": "true"})
     assert answer.status_code == 200
     check_headers(answer)
@@ -89,7 +89,7 @@ async def test_fragments_are_whole(client: httpx.AsyncClient, inference: FakeInf
     assert page.open == [] and inline_code(page) == [] and not page.find("h1")
 
 
-async def test_headers_of_what_is_no_page(client: httpx.AsyncClient, app: FastAPI) -> None:
+async def test_headers_of_other_responses(client: httpx.AsyncClient, app: FastAPI) -> None:
     for path in ("/api/feature/small/1-res/3", "/api/openapi.json", "/api/nope", "/jump?to=small", "/steer"):
         check_headers(await client.get(path))
     page = Page((await client.get("/")).text)
@@ -99,7 +99,7 @@ async def test_headers_of_what_is_no_page(client: httpx.AsyncClient, app: FastAP
         assert answer.status_code == 200 and "immutable" in answer.headers["cache-control"], file
 
 
-async def test_errors_of_static_files_are_not_kept(client: httpx.AsyncClient) -> None:
+async def test_errors_of_static_files_are_not_cached(client: httpx.AsyncClient) -> None:
     missing = await client.get("/static/nothing.css")
     refused = await client.post("/static/memicos.css")
     assert (missing.status_code, refused.status_code) == (404, 405)
@@ -112,7 +112,7 @@ async def test_a_trailing_slash_makes_no_difference(client: httpx.AsyncClient, p
     assert (await client.get(path.rstrip("/") + "/")).status_code == 200
 
 
-async def test_every_link_of_the_catalogue_leads_somewhere(client: httpx.AsyncClient) -> None:
+async def test_every_link_of_the_catalogue_has_a_target(client: httpx.AsyncClient) -> None:
     for path in PATHS:
         page = await get(client, path)
         for has, _ in page.find("a"):
@@ -240,7 +240,7 @@ async def test_htmx_gets_the_table_alone(client: httpx.AsyncClient) -> None:
     assert page.find("table") and page.find("p", role="status") and not page.find("h1")
 
 
-async def test_a_wrong_filter_is_said_where_the_table_was(client: httpx.AsyncClient) -> None:
+async def test_an_invalid_filter_is_shown_in_place_of_the_table(client: httpx.AsyncClient) -> None:
     page = await get(client, "/small/1-res")
     (form,) = [has for has, _ in page.find("form") if has.get("hx-get") == "/small/1-res"]
     assert (form["hx-target"], form["hx-swap"]) == ("#features", "innerHTML"), "the place must outlive an error"
@@ -269,9 +269,7 @@ async def test_a_wrong_filter_is_said_where_the_table_was(client: httpx.AsyncCli
         ("/a/b/c/d", 404, "There is nothing at /a/b/c/d. Pages are /{model}, /{model}/{source set},"),
     ],
 )
-async def test_errors_say_what_is_wrong_on_a_page(
-    client: httpx.AsyncClient, path: str, status: int, words: str
-) -> None:
+async def test_pages_show_errors(client: httpx.AsyncClient, path: str, status: int, words: str) -> None:
     page = await get(client, path, status)
     assert words in page.text() and page.find("header", class_="top")
 

@@ -92,7 +92,7 @@ async def test_steering() -> None:
     assert answer["STEERED"]["chatTemplate"] == [*turns, {"role": "assistant", "content": "steered0 steered1"}]
 
 
-async def test_what_is_unknown_is_raised() -> None:
+async def test_unknown_names_raise_errors() -> None:
     with pytest.raises(requests.exceptions.HTTPError, match="404"):
         await asyncio.to_thread(FeatureRequest().get, "small", "2-res", 64)
     with pytest.raises(requests.exceptions.HTTPError, match="1 to 4 are taken at once"):

@@ -93,7 +93,7 @@ async def test_everything_that_reads_works_and_every_write_is_refused(
     assert await contents(own_url) == before
 
 
-async def test_a_session_is_nobody_on_a_read_only_server(started: Start, own_url: str, reader_url: str) -> None:
+async def test_a_session_has_no_effect_on_a_read_only_server(started: Start, own_url: str, reader_url: str) -> None:
     settings = Settings(_env_file=None, database_url=own_url)  # pyright: ignore[reportCallIssue]
     database = Database(own_url, settings)
     _, key = await service.create_api_key(database, 1, "a key", ["admin"], None)

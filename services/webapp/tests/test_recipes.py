@@ -51,7 +51,7 @@ async def test_examples_have_the_datasets_recipe_and_token_ids(client: httpx.Asy
         assert one["tokenIds"] == contexts[int(one["dataIndex"])] and len(one["tokenIds"]) == len(one["values"])
 
 
-async def test_a_text_that_is_run_has_inferences_recipe(
+async def test_a_tested_text_has_the_recipe_of_inference(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
     feature = {"modelId": "small", "layer": "2-res", "index": 5}
@@ -74,7 +74,7 @@ async def test_searches_have_both(client: httpx.AsyncClient, inference: FakeInfe
     assert found["results"] and found["exampleRecipes"] == {"small/2-res": DATASET}
 
 
-async def test_what_a_manifest_says_of_the_sae_is_shown(own_url: str, started: Start) -> None:
+async def test_the_sae_facts_of_a_manifest_are_shown(own_url: str, started: Start) -> None:
     said = DATASET["sae"] | {"normalize_activations": "layer_norm", "unit_directions": False}
     connection = await asyncpg.connect(own_url)
     await connection.execute("UPDATE load SET recipe = recipe || $1::jsonb", json.dumps({"sae": said}))

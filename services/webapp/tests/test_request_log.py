@@ -80,7 +80,9 @@ async def test_a_request_has_its_id_or_gets_one(client: httpx.AsyncClient) -> No
 
 
 @pytest.mark.parametrize("path", ["/api/activation/new", "/api/steer"])
-async def test_inference_is_told(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
+async def test_the_request_id_is_sent_to_inference(
+    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
+) -> None:
     body = OWN_TEXT if "activation" in path else STEER
     answer = await client.post(path, json=body, headers={"X-Request-ID": "mine"})
     assert answer.status_code == 200 and set(inference.requests) == {"mine"}
@@ -89,9 +91,7 @@ async def test_inference_is_told(client: httpx.AsyncClient, inference: FakeInfer
     assert set(inference.requests) == {answer.headers["x-request-id"]}
 
 
-async def test_each_request_has_a_line_without_what_was_sent(
-    url: str, inference: FakeInferenceServer, log: Log
-) -> None:
+async def test_each_request_is_logged_without_its_content(url: str, inference: FakeInferenceServer, log: Log) -> None:
     asked: list[tuple[str, str, Any, int]] = [
         ("/", "/", None, 200),
         ("/{model}/{source}/{index}", f"/small/1-res/5?defaulttesttext={WORD}", None, 200),
@@ -129,7 +129,9 @@ async def test_each_request_has_a_line_without_what_was_sent(
     )
 
 
-async def test_a_fault_of_ours_can_be_found_by_its_id(url: str, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_internal_error_is_logged_with_its_request_id(
+    url: str, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any, **__: Any) -> Any:
         raise RuntimeError("the reason")
 
@@ -147,7 +149,7 @@ async def test_a_fault_of_ours_can_be_found_by_its_id(url: str, log: Log, monkey
         assert traceback["logger"] == "uvicorn.error" and "RuntimeError: the reason" in traceback["exception"]
 
 
-async def test_what_a_statement_was_given_is_not_logged(app: FastAPI) -> None:
+async def test_parameters_of_statements_are_not_logged(app: FastAPI) -> None:
     from sqlalchemy import text
     from sqlalchemy.exc import DBAPIError
 
@@ -157,7 +159,7 @@ async def test_what_a_statement_was_given_is_not_logged(app: FastAPI) -> None:
     assert WORD not in str(caught.value)
 
 
-async def test_request_lines_can_be_left_out(started: Start, loaded_url: str, log: Log) -> None:
+async def test_request_lines_can_be_switched_off(started: Start, loaded_url: str, log: Log) -> None:
     async with started(loaded_url, log_requests=False) as client:
         assert (await client.get("/")).status_code == 200
         assert (await client.get("/none")).status_code == 404

@@ -194,7 +194,7 @@ async def test_a_host_that_is_down_or_loading_gets_no_request(started: Start, lo
             assert page.elements[0][1]["hx-trigger"] == "load delay:2s"
 
 
-async def test_what_no_host_has_is_said_with_the_hosts_asked(pair: Pair) -> None:
+async def test_a_model_that_no_host_has_is_reported_with_the_hosts(pair: Pair) -> None:
     pair.a.model, pair.b.sources = "gpt2", ("2-res",)
     answer = await pair.own_text()
     assert answer.status_code == 503

@@ -15,7 +15,7 @@ async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> di
     return answer.json()
 
 
-async def test_a_completion_is_answered_without_its_prompt(
+async def test_a_completion_is_returned_without_its_prompt(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
     found = await post(client, "/api/steer", completion())
@@ -30,7 +30,7 @@ async def test_a_completion_is_answered_without_its_prompt(
     assert found["id"] is None and found["limit"] is None and "error" not in found
 
 
-async def test_what_inference_is_asked(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
+async def test_requests_to_inference(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     body = completion(
         features=[FEATURE, {"modelId": "small", "source": "3-res", "index": "7", "strength": -3}],
         temperature=0,
@@ -55,7 +55,7 @@ async def test_what_inference_is_asked(client: httpx.AsyncClient, inference: Fak
     assert {name: sent[name] for name in expected} == expected
 
 
-async def test_a_chat_is_answered_with_both_conversations(
+async def test_a_chat_is_returned_with_both_conversations(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
     found = await post(client, "/api/steer-chat", chat(steer_special_tokens=False, seed=3))
@@ -145,7 +145,7 @@ async def test_bad_prompts(
     assert answer.status_code == 422 and message in answer.json()["error"]
 
 
-async def test_no_finite_number_no_steering(client: httpx.AsyncClient) -> None:
+async def test_numbers_that_are_not_finite_are_refused_by_steering(client: httpx.AsyncClient) -> None:
     body = json.dumps(completion()).replace("20.5", "Infinity")
     answer = await client.post("/api/steer", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422 and "finite number" in answer.json()["error"]

@@ -120,7 +120,7 @@ async def test_a_dashboards_link_steers_with_it(client: httpx.AsyncClient, infer
         ("&".join(f"feature=1-res/{i}" for i in range(17)), "18 features were named; at most 16 can be used at once."),
     ],
 )
-async def test_what_is_wrong_with_an_address_is_said_and_the_rest_works(
+async def test_errors_in_an_address_are_shown_and_the_rest_works(
     client: httpx.AsyncClient, inference: FakeInferenceServer, query: str, message: str
 ) -> None:
     page = await get(client, f"/small/steer?{query}&feature=3-res/1@5")
@@ -140,7 +140,7 @@ async def test_what_is_wrong_with_an_address_is_said_and_the_rest_works(
         ("1.2.3", None, "“1.2.3” is not a strength; 1-res/5"),
     ],
 )
-async def test_a_strength_that_cannot_be_is_said_and_put_right(
+async def test_an_invalid_strength_is_reported_and_corrected(
     client: httpx.AsyncClient, inference: FakeInferenceServer, strength: str, shown: str | None, message: str
 ) -> None:
     page = await get(client, f"/small/steer?source=1-res&index=5&strength={strength}")
@@ -149,7 +149,7 @@ async def test_a_strength_that_cannot_be_is_said_and_put_right(
     assert strengths(page) == {"1-res/5": shown or usual}
 
 
-async def test_features_are_found_by_words_index_and_place(client: httpx.AsyncClient) -> None:
+async def test_features_are_found_by_words_index_and_source(client: httpx.AsyncClient) -> None:
     async def found(query: str) -> list[str]:
         page = Page((await client.get("/small/steer/find", params={"q": query})).text)
         assert page.open == []
@@ -245,7 +245,7 @@ async def test_the_fragment_of_one_feature(client: httpx.AsyncClient) -> None:
         assert answer.status_code == status and "alert" in answer.text
 
 
-async def test_steer_leads_to_a_model(client: httpx.AsyncClient) -> None:
+async def test_steer_redirects_to_a_model(client: httpx.AsyncClient) -> None:
     answer = await client.get("/steer?feature=1-res/5")
     assert (answer.status_code, answer.headers["location"]) == (307, "/small/steer?feature=1-res/5")
     answer = await client.get("/nope/steer")

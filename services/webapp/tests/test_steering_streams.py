@@ -43,7 +43,7 @@ async def frames(url: str, path: str, body: dict[str, Any]) -> list[dict[str, An
 
 
 @pytest.mark.parametrize("path", ["/api/steer", "/api/steer/"])
-async def test_every_event_is_the_whole_answer_so_far(url: str, inference: FakeInferenceServer, path: str) -> None:
+async def test_every_event_is_the_whole_response_so_far(url: str, inference: FakeInferenceServer, path: str) -> None:
     found = await frames(url, path, completion())
     assert [frame["STEERED"] for frame in found] == [words("steered", n) for n in (1, 2, 3, 4, 4)]
     assert [frame["tokens"]["DEFAULT"] for frame in found] == [1, 2, 3, 4, 4]
@@ -52,7 +52,7 @@ async def test_every_event_is_the_whole_answer_so_far(url: str, inference: FakeI
 
 
 @pytest.mark.parametrize(("asked", "counts"), [({}, [0, 0, 0, 0, 4]), ({"frame_logprobs": True}, [1, 2, 3, 4, 4])])
-async def test_log_probabilities_are_in_the_last_event_unless_asked_for_in_all(
+async def test_log_probabilities_are_in_the_last_event_by_default(
     url: str, inference: FakeInferenceServer, asked: dict[str, Any], counts: list[int]
 ) -> None:
     found = await frames(url, "/api/steer", completion(**asked))
@@ -88,7 +88,7 @@ def joined(deltas: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return outputs
 
 
-async def test_deltas_are_the_completion_in_parts_and_the_answer_ends_them(
+async def test_deltas_are_parts_of_the_completion_and_the_response_follows(
     url: str, client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
     found = await named(url, "/api/steer", completion(delta=True))
@@ -207,7 +207,7 @@ ENDS: list[tuple[dict[str, Any], int, str]] = [
 
 @pytest.mark.parametrize(("path", "body"), BOTH)
 @pytest.mark.parametrize(("how", "status", "message"), ENDS)
-async def test_what_ends_a_stream_early_is_an_event_of_its_own(
+async def test_an_error_that_ends_a_stream_early_is_an_event(
     url: str,
     client: httpx.AsyncClient,
     inference: FakeInferenceServer,
@@ -229,7 +229,7 @@ async def test_what_ends_a_stream_early_is_an_event_of_its_own(
 
 
 @pytest.mark.parametrize(("path", "body"), BOTH)
-async def test_a_fault_of_ours_in_the_middle_is_logged_and_said(
+async def test_an_internal_error_within_a_stream_is_logged_and_reported(
     url: str,
     inference: FakeInferenceServer,
     path: str,
@@ -251,7 +251,7 @@ async def test_a_fault_of_ours_in_the_middle_is_logged_and_said(
 
 
 @pytest.mark.parametrize(("path", "body"), BOTH)
-async def test_what_is_wrong_before_the_first_event_is_no_stream(
+async def test_an_error_before_the_first_event_is_a_plain_response(
     client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, body: dict[str, Any]
 ) -> None:
     inference.token_limit = 1

@@ -78,7 +78,7 @@ async def test_cookies_and_headers_of_htmx() -> None:
     }
 
 
-def test_texts_and_other_sites_are_left_as_they_are() -> None:
+def test_texts_and_links_to_other_sites_are_unchanged() -> None:
     html = '<a href="/small" title="x">href=&#34;/small</a><a href="//cdn/x"></a><a href="https://a/b">/small</a>'
     assert prefix_links(html, "/memicos") == html.replace('<a href="/small"', '<a href="/memicos/small"')
     assert prefix_links(html, "") == html

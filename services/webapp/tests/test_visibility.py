@@ -165,7 +165,7 @@ async def ask(client: httpx.AsyncClient, method: str, probe: Probe) -> tuple[int
 
 @pytest.mark.parametrize("visibility", ["public", "unlisted", "private"])
 @pytest.mark.parametrize("level", LEVELS)
-async def test_who_reads_what(
+async def test_visibility_matrix(
     client: httpx.AsyncClient, app: FastAPI, hidden_url: str, level: Level, visibility: str
 ) -> None:
     await change(hidden_url, level, visibility, OWNER.account_id)
@@ -192,7 +192,7 @@ async def test_who_reads_what(
     assert not wrong, "\n".join(wrong)
 
 
-async def test_what_is_public_beside_it_stays_readable(
+async def test_public_items_beside_private_ones_stay_readable(
     client: httpx.AsyncClient, app: FastAPI, hidden_url: str, inference: FakeInferenceServer
 ) -> None:
     await change(hidden_url, "source", "private", OWNER.account_id)
@@ -207,7 +207,7 @@ async def test_what_is_public_beside_it_stays_readable(
 @pytest.mark.parametrize(
     ("owned", "private"), [("release", "source_set"), ("release", "source"), ("source_set", "source")]
 )
-async def test_a_thing_without_an_owner_has_that_of_what_holds_it(
+async def test_an_item_without_an_owner_inherits_one(
     client: httpx.AsyncClient, app: FastAPI, hidden_url: str, owned: Level, private: Level
 ) -> None:
     await change(hidden_url, owned, "public", OWNER.account_id)
@@ -229,7 +229,7 @@ async def test_a_thing_without_an_owner_has_that_of_what_holds_it(
 
 
 @pytest.mark.parametrize("level", LEVELS)
-async def test_the_owner_of_one_does_not_read_what_another_keeps_private(
+async def test_an_owner_does_not_read_private_items_of_another(
     client: httpx.AsyncClient, app: FastAPI, hidden_url: str, level: Level
 ) -> None:
     await change(hidden_url, level, "private", OTHER.account_id)
@@ -294,7 +294,7 @@ READS = (
 
 @pytest.mark.parametrize("visibility", ["public", "unlisted", "private"])
 @pytest.mark.parametrize("level", LEVELS)
-async def test_who_reads_what_by_session_and_key_beyond_loopback(
+async def test_visibility_matrix_by_session_and_key_beyond_loopback(
     client: httpx.AsyncClient,
     hidden_url: str,
     started: Start,
