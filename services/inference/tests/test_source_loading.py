@@ -139,6 +139,25 @@ async def test_a_request_cancelled_during_a_load_is_cleaned_up(http: httpx.Async
     assert (await http.post(path, json=body)).status_code == 200 and len(loads.threads) == 1
 
 
+async def test_a_request_that_waits_too_long_for_a_source_is_ended(serve: Serve, loads: Loads) -> None:
+    url = await serve(sae_sets=("small",), wait_seconds=0.4, selftest_seconds=0)
+    async with httpx.AsyncClient(base_url=url, timeout=20) as http:
+        # no other request wakes the model's thread
+        answers = await asyncio.gather(*(http.post(path, json=body) for path, body in COLD_REQUESTS))
+        for answer in answers:
+            assert answer.status_code == 503 and answer.json()["cause"] == "busy"
+            assert "was not loaded within 0.4 seconds (INFERENCE_WAIT_SECONDS)" in answer.json()["error"]
+            assert int(answer.headers["retry-after"]) > 0
+        assert await waiting_requests(http) == {}
+        assert await metric_values(http, "capture_bytes") == {"": 0}
+        # the load goes on, and later requests use it
+        loads.go.set()
+        async with asyncio.timeout(20):
+            while (await http.post(COLD_REQUESTS[1][0], json=COLD_REQUESTS[1][1])).status_code != 200:
+                pass
+        assert len(loads.threads) == 1
+
+
 async def test_captured_activations_stay_within_their_budget(serve: Serve, loads: Loads) -> None:
     """While one request waits for its source with activations in memory, another waits to be captured."""
     body = {"model": NAME, "prompt": "Alice sat on the bank", "source": COLD, "index": 3}
