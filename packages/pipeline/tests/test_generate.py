@@ -1,6 +1,7 @@
 """A tiny corpus through glassllm and two SAEs; every number of the dataset is computed again by plain means."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,18 @@ def test_a_repeated_run_gives_the_same_bytes(made: Made) -> None:
     before = made.manifest.model_dump_json()
     generate(made.config, lambda line: None)
     assert read_manifest(made.config.out).model_dump_json() == before
+
+
+def test_a_second_run_that_writes_the_same_dataset_is_refused(made: Made, tmp_path: Path) -> None:
+    """Also from another work folder."""
+    out = tmp_path / "dataset"
+    ours = made.config.model_copy(update={"out": out, "work": tmp_path / "work"})
+    with (
+        FileLock(tmp_path / ".dataset.lock"),
+        pytest.raises(ConfigError, match=f"another `memicos generate` is writing {out}"),
+    ):
+        generate(ours, lambda line: None)
+    assert not out.exists() and not (tmp_path / "work").exists()
 
 
 def test_a_second_run_in_a_work_folder_is_refused(made: Made) -> None:
