@@ -157,8 +157,8 @@ class Settings(ServiceSettings):
         gt=0,
         allow_inf_nan=False,
         validation_alias="INFERENCE_WAIT_SECONDS",
-        description="Longest time that a request waits for the model, or for the load of a source; then the response is "
-        "503.",
+        description="Longest time that a request waits for the model, or for the load of a source; then the response "
+        "is 503.",
     )
     max_waiting: int = Field(
         default=64,

@@ -261,7 +261,7 @@ class Scheduler:
         return max(0.0, min(starts) + self._settings.wait_seconds - time.monotonic()) if starts else None
 
     def _drop(self, loaded: LoadedModel) -> None:
-        """Drop cancelled work; fail work that has waited longer than INFERENCE_WAIT_SECONDS for the model or a source."""
+        """Drop cancelled work; fail work that has waited for the model or a source over INFERENCE_WAIT_SECONDS."""
         self._generations.drop_cancelled(loaded)
         self._captures.drop_cancelled()
         oldest = time.monotonic() - self._settings.wait_seconds
