@@ -21,6 +21,7 @@ from pathlib import Path
 import ports
 import psutil
 from dotenv import dotenv_values
+from memicos_cli import service_links
 from memicos_webapp.database.embedded import DatabaseError, embedded
 from supervisor import SIGNALS, Console, Program, Stop, Supervisor, run_until_stopped
 
@@ -123,7 +124,7 @@ def model_setting(inference_config: Path, data: Path, environment: Mapping[str, 
     return {"CUSTOM_HF_MODEL_ID": str(data / folder.relative_to(DATA))} if folder.is_relative_to(DATA) else {}
 
 
-def read_options() -> Options:
+def read_options(console: Console) -> Options:
     """Read options from the command line, the environment and `.env`.
 
     Raises:
@@ -140,7 +141,9 @@ def read_options() -> Options:
     parser.add_argument("--no-model", action="store_true", help="do not fetch the demo's model")
     arguments = parser.parse_args()
     from_file = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
-    environment = from_file | os.environ
+    environment = from_file | service_links.without(os.environ)
+    if warning := service_links.warning(os.environ):
+        console.say("demo", warning)
     servers = [configured(server, environment) for server in SERVERS]
     checks = [ports.port_problem(s.name, s.host, s.port, f"{s.prefix}_PORT") for s in servers]
     taken = [problem for problem in checks if problem]
@@ -325,7 +328,7 @@ def main() -> int:
     record_signals(received)
     console = Console(width=len("autointerp"))
     try:
-        options = read_options()
+        options = read_options(console)
         folder = options.data / "postgres"
         database_url = options.database_url
         with nullcontext(database_url) if database_url else embedded(folder) as url:

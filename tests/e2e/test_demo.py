@@ -38,6 +38,14 @@ def test_a_folder_without_a_dataset_is_one_line(start: Start, data: Path, tmp_pa
     assert str(tmp_path) in line
 
 
+def test_a_port_that_an_orchestrator_set_is_ignored(start: Start, data: Path, tmp_path: Path) -> None:
+    demo = start(data, "--dataset", str(tmp_path), INFERENCE_PORT="tcp://10.0.0.7:5002")
+    demo.wait_for("INFERENCE_PORT in the environment: ignored")
+    # then the default port is checked, and the folder that has no dataset
+    demo.wait_for("port 5002, which inference needs|manifest")
+    assert demo.process.wait(30) == 1
+
+
 def test_everything_binds_to_loopback(demo: Demo) -> None:
     listening = {
         connection.laddr.ip

@@ -57,6 +57,20 @@ def test_a_port_that_is_taken(tmp_path: Path, environment: dict[str, str], capsy
     assert "MEMICOS_PORT=many is not a port" in wrong(tmp_path, {**environment, "MEMICOS_PORT": "many"}, capsys)
 
 
+def test_a_port_that_an_orchestrator_set_is_ignored(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {**environment, "INFERENCE_PORT": "tcp://10.0.0.7:5002"}
+    doctor.run(tmp_path, values)
+    shown = capsys.readouterr().out
+    assert shown.startswith("note  ports     INFERENCE_PORT in the environment: ignored")
+    assert "5002 is free for inference" in shown or "inference cannot listen on port 5002" in shown
+    # in an env file it is a mistake
+    del values["INFERENCE_PORT"]
+    (tmp_path / ".env").write_text("INFERENCE_PORT=tcp://10.0.0.7:5002\n")
+    assert "INFERENCE_PORT=tcp://10.0.0.7:5002 is not a port" in wrong(tmp_path, values, capsys)
+
+
 @pytest.mark.parametrize(("setting", "subject"), [("DOCTOR_DISK_GB", "disk"), ("DOCTOR_MEMORY_GB", "memory")])
 def test_a_full_machine(
     tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str], setting: str, subject: str
@@ -82,7 +96,7 @@ def test_an_old_python_and_old_packages(
 ) -> None:
     result = doctor.check_python(doctor.Machine(tmp_path, environment), (3, 9, 2))
     assert result.state == doctor.WRONG and "3.9.2 is too old: install 3.11 or newer" in result.text
-    for module in ("doctor", "env_file", "stack_env"):
+    for module in ("doctor", "env_file", "service_links", "stack_env"):
         ast.parse((ROOT / f"packages/cli/src/memicos_cli/{module}.py").read_text(), feature_version=(3, 8))
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv/.ok").touch()

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from memicos_cli import env_file, stack_env
+from memicos_cli import env_file, service_links, stack_env
 
 OLDEST_PYTHON = (3, 11)
 SERVERS = (("MEMICOS", 3000, "webapp"), ("INFERENCE", 5002, "inference"), ("AUTOINTERP", 5003, "autointerp"))
@@ -103,8 +103,6 @@ def check_memory(machine: Machine) -> Result:
 def check_port(machine: Machine, prefix: str, default: int, server: str) -> Result:
     name = f"{prefix}_PORT"
     text = machine.environment.get(name) or str(default)
-    if text.startswith(("tcp://", "udp://")):
-        text = str(default)
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         return Result(WRONG, "ports", f"{name}={text} is not a port: set it to a number from 1 to 65535")
     with socket.socket() as probe:
@@ -216,6 +214,7 @@ CHECKS: tuple[Callable[[Machine], Result], ...] = (
 def read_environment(root: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], Result | None]:
     """The environment over the repository's .env file, and what is wrong with that file."""
     file = root / ".env"
+    environment = service_links.without(environment)
     if not file.exists():
         return dict(environment), None
     try:
@@ -258,6 +257,8 @@ def run(root: Path, environment: Mapping[str, str]) -> int:
     merged, problem = read_environment(root, environment)
     machine = Machine(root, merged)
     wrong = 0
+    if warning := service_links.warning(environment):
+        print(f"{NOTE:<6}{'ports':<10}{warning}")
     if problem:
         print(f"{problem.state:<6}{problem.subject:<10}{problem.text}")
         wrong += 1
