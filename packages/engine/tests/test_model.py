@@ -12,9 +12,10 @@ from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation.decoder import generate
 from memicos_engine.generation.generation import Generation, Row, Sampling
 from memicos_engine.model import chat_template
-from memicos_engine.model.language_model import LanguageModel, load_model
+from memicos_engine.model.language_model import DEFAULT_MAX_CONTEXT, LanguageModel, load_model, max_context
 from memicos_testing.models import plain_model
 from memicos_testing.models.small_model import without_bos as without_bos_token
+from transformers import BloomConfig, LlamaConfig, MambaConfig, MptConfig
 
 
 def changed(model: LanguageModel, **attributes: Any) -> LanguageModel:
@@ -45,6 +46,40 @@ def test_tokenizer_properties(demo: LanguageModel, small: LanguageModel, without
     prepending = changed(small)
     prepending.tokenizer.__class__ = type("Prepending", (type(small.tokenizer),), {"__call__": _with_bos})
     assert prepending.tokenizer_prepends_bos
+
+
+def test_eos_is_the_union_of_all_places(demo: LanguageModel, small: LanguageModel) -> None:
+    """Generation config, configuration, tokenizer, and the end of turn of the chat template."""
+    hf = copy.copy(demo.hf)
+    hf.config = copy.deepcopy(demo.hf.config)
+    hf.generation_config = copy.deepcopy(demo.hf.generation_config)
+    hf.config.eos_token_id = 7
+    hf.generation_config.eos_token_id = [8, 9]
+    template = "{% for turn in messages %}{{ turn.content }}<file_sep>\n{% endfor %}"
+    scattered = replace(changed(demo, eos_token="<repo_name>", chat_template=template), hf=hf)
+    names = ("<repo_name>", "<file_sep>")
+    added: Any = demo.tokenizer.convert_tokens_to_ids(list(names))
+    assert scattered.eos_token_ids == {7, 8, 9, *added}
+    refusing = changed(small, chat_template="{{ raise_exception('no') }}")
+    assert refusing.eos_token_ids == small.eos_token_ids == {3}
+
+
+def test_a_token_without_an_embedding_row_is_refused(small: LanguageModel) -> None:
+    tokenizer = copy.deepcopy(small.tokenizer)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[PAD]"]})
+    padded = replace(small, tokenizer=tokenizer)
+    assert padded.tokens_without_embedding == {"[PAD]": 1024} and small.tokens_without_embedding == {}
+    with pytest.raises(InvalidRequestError, match=r"The token '\[PAD\]' \(id 1024\) has no embedding row"):
+        padded.token_ids("Alice [PAD] sat", prepend_bos=True)
+    with pytest.raises(InvalidRequestError, match="has no embedding row"):
+        chat_template.chat_token_ids(padded, [{"role": "user", "content": "Hi [PAD]"}])
+
+
+def test_context_of_configurations_without_max_position_embeddings() -> None:
+    assert max_context(BloomConfig.from_dict({"seq_length": 4096})) == 4096
+    assert max_context(MptConfig(max_seq_len=512)) == 512
+    assert max_context(MambaConfig()) == DEFAULT_MAX_CONTEXT
+    assert max_context(LlamaConfig(max_position_embeddings=64)) == 64
 
 
 def _with_bos(tokenizer: Any, text: str, **_: Any) -> dict[str, list[int]]:

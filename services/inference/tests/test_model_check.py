@@ -14,7 +14,7 @@ from memicos_inference.settings import Settings, read
 from memicos_testing.models.small_hub import GPT2, SmallHub, asked_at, published
 from memicos_testing.servers import free_port, running
 from safetensors import safe_open
-from transformers import DiffLlamaConfig, MixtralConfig, T5Config
+from transformers import AutoTokenizer, BloomConfig, DiffLlamaConfig, Gemma3Config, MixtralConfig, T5Config
 
 Check = Callable[[str], tuple[int, str, str]]
 
@@ -120,6 +120,38 @@ def test_a_model_that_cannot_be_served_is_refused(check: Check, model_folder: Pa
     (other / "config.json").write_text("{")
     assert "other (MODEL_ID) is not a model that can be loaded" in refusal(check, str(other))
     assert not marker.exists()
+
+
+def test_tokens_without_an_embedding_row_are_warned_of(check: Check, model_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "padded"
+    shutil.copytree(model_folder, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[PAD]"]})
+    tokenizer.save_pretrained(folder)
+    status, said, _ = check(str(folder))
+    assert status == 0 and "no embedding row for [PAD] (1024): texts with such a token are refused" in said
+
+
+def test_the_text_part_of_a_multimodal_model(check: Check, model_folder: Path, tmp_path: Path) -> None:
+    text = {
+        "num_hidden_layers": 2,
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_attention_heads": 4,
+        "head_dim": 16,
+    }
+    text |= {"num_key_value_heads": 2, "vocab_size": 1024, "max_position_embeddings": 256, "sliding_window": 16}
+    vision = {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 2}
+    vision |= {"image_size": 28, "patch_size": 14}
+    config = Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4)
+    status, said, _ = check(str(configured(tmp_path / "gemma3", model_folder, config)))
+    assert status == 0 and "Gemma3ForConditionalGeneration, 2 layers of width 64" in said and "context 256" in said
+
+
+def test_a_model_without_a_stated_context(check: Check, model_folder: Path, tmp_path: Path) -> None:
+    config = BloomConfig(vocab_size=1024, hidden_size=32, n_layer=2, n_head=4)
+    status, said, _ = check(str(configured(tmp_path / "bloom", model_folder, config)))
+    assert status == 0 and "BloomForCausalLM, 2 layers" in said and "context 2,048" in said
 
 
 async def test_only_small_files_are_fetched_from_the_hub(
