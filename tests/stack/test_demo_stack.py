@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from memicos_testing.docker_stack import ROOT, TAG, Stack, eventually, measure, output, run
+from memicos_testing.docker_stack import ROOT, TAG, Stack, env_value, eventually, measure, output, run
 
 FEATURE = {"modelId": "smollm2-135m-it", "layer": "15-res-4k", "index": "87"}
 DASHBOARD = "/smollm2-135m-it/15-res-4k/87"
@@ -30,16 +30,10 @@ def steer(client: httpx.Client, tokens: int = 16) -> httpx.Response:
     return client.post("/api/steer", json=body)
 
 
-def secret(name: str) -> str:
-    """A value of the stack's env file."""
-    lines = (ROOT / "deploy/docker/.env").read_text().splitlines()
-    return next(line.partition("=")[2] for line in lines if line.startswith(f"{name}="))
-
-
 def sql(database: str, statement: str) -> str:
     """A statement's rows, in the database's container."""
     command = ("psql", "-h", "127.0.0.1", "-U", "memicos", "-d", "memicos", "-Atc", statement)
-    return output("docker", "exec", "-e", f"PGPASSWORD={secret('POSTGRES_PASSWORD')}", database, *command)
+    return output("docker", "exec", "-e", f"PGPASSWORD={env_value('POSTGRES_PASSWORD')}", database, *command)
 
 
 def in_image(image: str, *command: str) -> str:

@@ -58,6 +58,12 @@ def eventually(check: Callable[[], Any], seconds: float, every: float = 0.5) -> 
     raise AssertionError(f"not within {seconds} s; last error: {last}")
 
 
+def env_value(name: str) -> str:
+    """A value of the stacks' env file."""
+    lines = (DOCKER / ".env").read_text().splitlines()
+    return next(line.partition("=")[2] for line in lines if line.startswith(f"{name}="))
+
+
 @dataclass
 class Stack:
     """A stack as the make commands run it, in a project and on a port of its own."""
