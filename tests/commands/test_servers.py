@@ -60,14 +60,14 @@ def make(checkout: Path, *arguments: str, **environment: str) -> "subprocess.Com
 def installed(checkout: Path) -> Path:
     """The checkout after the three install commands, each checked; those without torch come first."""
     for service in ("autointerp", "webapp"):
-        result = make(checkout, f"{service}-localhost-install")
-        assert result.returncode == 0, result.stderr
+        done = make(checkout, f"{service}-localhost-install")
+        assert done.returncode == 0, done.stderr
         probe = f"import memicos_{service}.app, importlib.util, sys; sys.exit(bool(importlib.util.find_spec('torch')))"
         assert (
             subprocess.run([checkout / ".venv/bin/python", "-c", probe], env=ENVIRONMENT, check=False).returncode == 0
         )
-    result = make(checkout, "inference-localhost-install")
-    assert result.returncode == 0, result.stderr
+    done = make(checkout, "inference-localhost-install")
+    assert done.returncode == 0, done.stderr
     probe = "import memicos_inference.app, memicos_inference.model_loading, torch, transformer_lens, sae_lens"
     assert imports(checkout, probe)
     return checkout
@@ -134,15 +134,15 @@ def changed_code(checkout: Path, service: str) -> Iterator[None]:
 def test_dev_serves_restarts_when_code_changes_and_shows_its_api_page(installed: Path, service: str) -> None:
     with dev(installed, service) as url:
         port = {f"{PREFIXES[service]}_PORT": url.rpartition(":")[2]}
-        result = make(installed, f"doc-{service}-localhost", **port)
-        assert result.returncode == 0 and result.stdout == f"{url}{DOCS[service]}\n"
+        shown = make(installed, f"doc-{service}-localhost", **port)
+        assert shown.returncode == 0 and shown.stdout == f"{url}{DOCS[service]}\n"
         page = httpx.get(url + DOCS[service])
         assert page.status_code == 200 and "://" not in page.text.replace(url, "").split("<body")[0]
         with changed_code(installed, service):
             assert wait_for_version(url + OPENAPI[service], "9.")
-    after_stop = make(installed, f"doc-{service}-localhost", **port)
-    assert after_stop.returncode != 0 and f"nothing answers at {url}" in after_stop.stderr
-    assert f"Start the server: make {service}-localhost-dev" in after_stop.stderr
+    gone = make(installed, f"doc-{service}-localhost", **port)
+    assert gone.returncode != 0 and f"nothing answers at {url}" in gone.stderr
+    assert f"Start the server: make {service}-localhost-dev" in gone.stderr
 
 
 def test_no_reload_runs_the_code_of_the_start(installed: Path) -> None:
@@ -154,28 +154,30 @@ def test_no_reload_runs_the_code_of_the_start(installed: Path) -> None:
 
 
 def test_inference_dev_without_a_model_lists_the_configs(installed: Path) -> None:
-    result = make(installed, "inference-localhost-dev")
-    assert result.returncode != 0 and "name a config" in result.stdout and "none.at-all" in result.stdout
-    unknown = make(installed, "inference-localhost-dev", "MODEL_SOURCESET=other", "NO_RELOAD=1")
-    assert unknown.returncode != 0
-    assert "there is no env file .env.inference.other. Known there: none.at-all." in unknown.stderr
+    done = make(installed, "inference-localhost-dev")
+    assert done.returncode != 0 and "name a config" in done.stdout and "none.at-all" in done.stdout
+    for options in (["NO_RELOAD=1"], []):
+        # with the reload too: no code change could mend a wrong name
+        unknown = make(installed, "inference-localhost-dev", "MODEL_SOURCESET=other", *options)
+        assert unknown.returncode != 0
+        assert "there is no env file .env.inference.other. Known there: none.at-all." in unknown.stderr
 
 
 def test_a_page_of_another_program_is_not_mistaken_for_ours(installed: Path, tmp_path: Path) -> None:
     port = str(free_port())
-    other_program = subprocess.Popen(
+    other = subprocess.Popen(
         [sys.executable, "-m", "http.server", port, "--bind", "127.0.0.1"],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        result = make(installed, "doc-autointerp-localhost", AUTOINTERP_PORT=port)
+        done = make(installed, "doc-autointerp-localhost", AUTOINTERP_PORT=port)
         end = time.monotonic() + 20
-        while "status 404" not in result.stderr and time.monotonic() < end:
+        while "status 404" not in done.stderr and time.monotonic() < end:
             time.sleep(0.1)
-            result = make(installed, "doc-autointerp-localhost", AUTOINTERP_PORT=port)
-        assert result.returncode != 0 and "another program has the port" in result.stderr
+            done = make(installed, "doc-autointerp-localhost", AUTOINTERP_PORT=port)
+        assert done.returncode != 0 and "another program has the port" in done.stderr
     finally:
-        other_program.kill()
-        other_program.wait()
+        other.kill()
+        other.wait()

@@ -55,16 +55,16 @@ def env_file(tmp_path: Path) -> Path:
 def refusal(programs: Path, env_file: Path, stack: str = "demo", **environment: str) -> str:
     """The one line that `up` ends with."""
     variables = {"PATH": str(programs), "MEMICOS_PORT": str(free_port()), "INFERENCE_PORT": str(free_port())}
-    result = subprocess.run(
+    done = subprocess.run(
         [sys.executable, PROGRAM, "up", stack, "--env-file", str(env_file)],
         capture_output=True,
         text=True,
         check=False,
         env={**variables, **environment},
     )
-    assert result.returncode == 1 and result.stdout == "", result
-    assert result.stderr.count("\n") == 1 and result.stderr.startswith(f"{stack}: "), result.stderr
-    return result.stderr
+    assert done.returncode == 1 and done.stdout == "", done
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith(f"{stack}: "), done.stderr
+    return done.stderr
 
 
 def test_no_docker(programs: Path, env_file: Path) -> None:
@@ -128,23 +128,38 @@ def test_an_unknown_config_and_none(docker: Path, env_file: Path) -> None:
 
 
 def test_a_port_that_is_taken_or_is_none(docker: Path, env_file: Path) -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        port = listener.getsockname()[1]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
         line = refusal(docker, env_file, MEMICOS_PORT=str(port))
     assert f"127.0.0.1:{port} cannot be published" in line and f"MEMICOS_PORT={port + 1}" in line
     assert "is not a port" in refusal(docker, env_file, MEMICOS_PORT="many")
 
 
 def test_compose_is_called_with_the_files_of_the_stack(docker: Path, env_file: Path) -> None:
-    result = subprocess.run(
+    done = subprocess.run(
         [sys.executable, PROGRAM, "build", "inference-gpu", "--env-file", str(env_file)],
         capture_output=True,
         text=True,
         check=False,
         env={"PATH": str(docker), "MODEL_SOURCESET": "gpt2-small.res-jb", "HOME": os.environ.get("HOME", "/")},
     )
-    assert result.returncode == 17
+    assert done.returncode == 17
     files = [f"-f {PROGRAM.parent / name}" for name in ("compose.inference.yaml", "compose.inference-port.yaml")]
-    assert " ".join(files) in result.stderr and "compose.gpu.yaml" in result.stderr and "-p memicos " in result.stderr
+    assert " ".join(files) in done.stderr and "compose.gpu.yaml" in done.stderr and "-p memicos " in done.stderr
+
+
+def test_a_port_that_an_orchestrator_set_is_ignored_and_not_passed_on(docker: Path, env_file: Path) -> None:
+    script = '#!/bin/sh\n[ "$1" = version ] && echo 1.29.2 || { echo "port: ${INFERENCE_PORT-unset}" >&2; exit 17; }\n'
+    install(docker, "docker-compose", script)
+    done = subprocess.run(
+        [sys.executable, PROGRAM, "build", "demo", "--env-file", str(env_file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": str(docker), "INFERENCE_PORT": "tcp://10.0.0.7:5002"},
+    )
+    assert done.returncode == 17
+    assert done.stderr.startswith("demo: INFERENCE_PORT in the environment: ignored")
+    assert done.stderr.endswith("port: unset\n")

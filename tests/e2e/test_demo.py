@@ -1,12 +1,16 @@
 """`make demo` as one program: its output and its exit."""
 
+import shutil
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import psutil
-from memicos_testing.demo_program import Demo, Start, alive
+import pytest
+from memicos_testing.demo_program import ROOT, Demo, Start, alive, environment
 
 
 def test_a_taken_port_is_named_with_its_listener(start: Start, data: Path) -> None:
@@ -36,6 +40,42 @@ def test_a_folder_without_a_dataset_is_one_line(start: Start, data: Path, tmp_pa
     line = demo.wait_for("manifest")
     assert demo.process.wait(30) == 1
     assert str(tmp_path) in line
+
+
+def test_a_port_that_an_orchestrator_set_is_ignored(start: Start, data: Path, tmp_path: Path) -> None:
+    demo = start(data, "--dataset", str(tmp_path), INFERENCE_PORT="tcp://10.0.0.7:5002")
+    demo.wait_for("INFERENCE_PORT in the environment: ignored")
+    # then the default port is checked, and the folder that has no dataset
+    demo.wait_for("port 5002, which inference needs|manifest")
+    assert demo.process.wait(30) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"MEMICOS_HOST=127.0.0.1\nMEMICOS_PO", "line 2 of {} is not NAME=value"),
+        (b"MEMICOS_PROT=3000\n", "line 1 of {}: nothing reads MEMICOS_PROT; the nearest name is MEMICOS_PORT"),
+        (b"MEMICOS_HOST=\xff\n", "{} cannot be read: it is not UTF-8"),
+    ],
+)
+def test_a_bad_env_file_is_one_line_before_anything_starts(tmp_path: Path, content: bytes, problem: str) -> None:
+    (tmp_path / "demo").mkdir()
+    for program in (ROOT / "demo").glob("*.py"):
+        shutil.copy(program, tmp_path / "demo")
+    (tmp_path / ".env").write_bytes(content)
+    command = [sys.executable, str(tmp_path / "demo/run.py")]
+    variables = environment(tmp_path / "data")
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1 and done.stderr == ""
+    assert done.stdout == f"demo       | {problem.format(tmp_path / '.env')}\n"
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_data_folder_that_cannot_be_written_is_one_line(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "a-file").touch()
+    demo = start(tmp_path / "a-file" / "data")
+    demo.wait_for("the data folder .* cannot be used .* set MEMICOS_DATA to another folder")
+    assert demo.process.wait(30) == 1 and len(demo.lines) == 1
 
 
 def test_everything_binds_to_loopback(demo: Demo) -> None:

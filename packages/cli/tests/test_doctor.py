@@ -1,17 +1,20 @@
 """`make doctor` on broken set-ups: each is one line with what mends it, and the exit status is 1."""
 
 import ast
+import asyncio
 import os
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from memicos_cli import doctor, stack_env
 from memicos_webapp.database.embedded import embedded
+from memicos_webapp.database.migrate import migrate
 
 ROOT = Path(__file__).parents[3]
 OURS = ("MEMICOS_", "INFERENCE_", "AUTOINTERP_", "DOCTOR_", "DATABASE_URL")
@@ -63,6 +66,20 @@ def test_a_port_that_is_taken(tmp_path: Path, environment: dict[str, str], capsy
     assert "MEMICOS_PORT=many is not a port" in wrong(tmp_path, {**environment, "MEMICOS_PORT": "many"}, capsys)
 
 
+def test_a_port_that_an_orchestrator_set_is_ignored(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {**environment, "INFERENCE_PORT": "tcp://10.0.0.7:5002"}
+    doctor.run(tmp_path, values)
+    shown = capsys.readouterr().out
+    assert shown.startswith("note  ports     INFERENCE_PORT in the environment: ignored")
+    assert "5002 is free for inference" in shown or "inference cannot listen on port 5002" in shown
+    # in an env file it is a mistake
+    del values["INFERENCE_PORT"]
+    (tmp_path / ".env").write_text("INFERENCE_PORT=tcp://10.0.0.7:5002\n")
+    assert "INFERENCE_PORT=tcp://10.0.0.7:5002 is not a port" in wrong(tmp_path, values, capsys)
+
+
 @pytest.mark.parametrize(("setting", "subject"), [("DOCTOR_DISK_GB", "disk"), ("DOCTOR_MEMORY_GB", "memory")])
 def test_a_full_machine(
     tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str], setting: str, subject: str
@@ -88,7 +105,7 @@ def test_an_old_python_and_old_packages(
 ) -> None:
     result = doctor.check_python(doctor.Machine(tmp_path, environment), (3, 9, 2))
     assert result.state == doctor.WRONG and "3.9.2 is too old: install 3.11 or newer" in result.text
-    for module in ("doctor", "env_file", "stack_env"):
+    for module in ("doctor", "env_file", "service_links", "stack_env"):
         ast.parse((ROOT / f"packages/cli/src/memicos_cli/{module}.py").read_text(), feature_version=(3, 8))
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv/.ok").touch()
@@ -149,6 +166,56 @@ def test_a_database_with_and_without_pgvector(
         monkeypatch.setattr(doctor, "DATABASE_PROGRAM", doctor.DATABASE_PROGRAM.replace("'vector'", "'no_such'"))
         line = wrong(tmp_path, values, capsys)
     assert line.startswith("WRONG pgvector") and "has no extension vector: sudo apt-get install postgresql-" in line
+
+
+def test_a_database_of_a_newer_memicos(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    versions = tmp_path / doctor.MIGRATIONS
+    versions.mkdir(parents=True)
+    files = list((ROOT / doctor.MIGRATIONS).glob("*.py"))
+    assert all(f'\nrevision = "{file.name.partition("_")[0]}"\n' in file.read_text() for file in files)
+    names = [file.name for file in files]
+    for name in names:
+        (versions / name).touch()
+    with embedded(tmp_path / "postgres") as url:
+        asyncio.run(migrate(url))
+        values = {**environment, "DATABASE_URL": url}
+        assert doctor.run(tmp_path, values) == 0
+        capsys.readouterr()
+        (versions / max(names)).unlink()
+        line = wrong(tmp_path, values, capsys)
+    assert line.startswith("WRONG database") and "migrated by a newer memicos (revision " in line
+    assert "git pull && make setup" in line
+
+
+@pytest.mark.parametrize("data", ["a-file", "a-file/data", "/proc/data"])
+def test_a_data_folder_that_cannot_be_written(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str], data: str
+) -> None:
+    (tmp_path / "a-file").touch()
+    line = wrong(tmp_path, {**environment, "MEMICOS_DATA": data}, capsys)
+    assert line.startswith("WRONG data") and "or set MEMICOS_DATA to another folder" in line
+
+
+@pytest.mark.parametrize(("status", "shown"), [(404, "ok    hub"), (503, "note  hub")])
+def test_what_is_known_of_the_hub(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str], status: int, shown: str
+) -> None:
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_error(status)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{hub.server_port}"
+        assert doctor.run(tmp_path, {**environment, "HF_ENDPOINT": url}) == 0
+        hub.shutdown()
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if " hub " in line]
+    assert line.startswith(shown) and ("no download was tried" if status == 404 else "status 503") in line
 
 
 def test_it_runs_without_any_package(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from memicos_engine.errors import LoadError
+from memicos_engine.model import memory
 from memicos_inference import model_loading
 from memicos_inference.loaded_model import LoadedModel
 from memicos_testing.models.small_model import NAME, small_sae
@@ -20,7 +21,7 @@ Load = Callable[..., LoadedModel]
 @pytest.fixture
 def load(settings: Callable[..., Any]) -> Load:
     def from_settings(**values: Any) -> LoadedModel:
-        return model_loading.load_model(settings(**values), lambda step, share: None)
+        return model_loading.load_model(settings(**values), lambda words, share: None)
 
     return from_settings
 
@@ -32,15 +33,15 @@ def refusal(load: Load, **values: Any) -> str:
 
 
 def test_progress_is_reported_with_step_and_fraction(settings: Callable[..., Any]) -> None:
-    progress: list[tuple[str, float]] = []
-    served = model_loading.load_model(settings(), lambda step, share: progress.append((step, share)))
-    shares = [share for _, share in progress]
+    said: list[tuple[str, float]] = []
+    served = model_loading.load_model(settings(), lambda words, share: said.append((words, share)))
+    shares = [share for _, share in said]
     assert shares == sorted(shares) and shares[0] == 0 and shares[-1] < 1
-    steps = [step for step, _ in progress]
+    words = [words for words, _ in said]
     assert (
-        steps[0] == "importing torch"
-        and f"loading {NAME}" in steps
-        and "reading the configuration of 2-top (4 of 4)" in steps
+        words[0] == "importing torch"
+        and f"loading {NAME}" in words
+        and "reading the configuration of 2-top (4 of 4)" in words
     )
     assert served.accepted_names == (NAME,) and served.weights == NAME and served.sae_sets == ("small", "top")
     assert served.source_cache.ids == ("1-small", "2-small", "3-small", "2-top")
@@ -50,16 +51,16 @@ def test_progress_is_reported_with_step_and_fraction(settings: Callable[..., Any
 def test_patterns_choose_sources(load: Load) -> None:
     served = load(include_sae=("^[12]-", "3-small"), exclude_sae=("^1", "top$"))
     assert served.source_cache.ids == ("2-small", "3-small")
-    message = refusal(load, include_sae=("^7-",))
-    assert "No source is left by INCLUDE_SAE=['^7-']" in message and "1-small" in message
+    words = refusal(load, include_sae=("^7-",))
+    assert "No source is left by INCLUDE_SAE=['^7-']" in words and "1-small" in words
 
 
 def test_a_variant_is_a_set_of_its_own(load: Load, sources_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(sources_folder / "1-small", tmp_path / "1-small__again")
     shutil.copytree(sources_folder / "1-small", tmp_path / "1-small")
     assert load(sae_folder=tmp_path, sae_sets=("small",)).source_cache.ids == ("1-small",)
-    loaded = load(sae_folder=tmp_path, sae_sets=("small", "small__again"))
-    assert loaded.source_cache.ids == ("1-small", "1-small__again") and loaded.sae_sets == ("small",)
+    both = load(sae_folder=tmp_path, sae_sets=("small", "small__again"))
+    assert both.source_cache.ids == ("1-small", "1-small__again") and both.sae_sets == ("small",)
 
 
 def test_a_model_runs_without_sources(load: Load) -> None:
@@ -77,15 +78,15 @@ def test_a_missing_model_name_is_reported(load: Load, tmp_path: Path) -> None:
     assert "set MODEL_ID" in refusal(load, model_id="", custom_hf_model_id=None)
     none = str(tmp_path / "none")
     assert f"There is no folder {none} (CUSTOM_HF_MODEL_ID)" in refusal(load, custom_hf_model_id=none)
-    message = refusal(load, model_id="gpt-nonsense", custom_hf_model_id=None, sae_sets=())
-    assert "gpt-nonsense (MODEL_ID) is neither a folder nor a hub id" in message
+    words = refusal(load, model_id="gpt-nonsense", custom_hf_model_id=None, sae_sets=())
+    assert "gpt-nonsense (MODEL_ID) is neither a folder nor a hub id" in words
     assert "There is no folder" in refusal(load, sae_folder=tmp_path / "none")
 
 
 def test_an_unknown_set_lists_the_known(load: Load, sources_folder: Path) -> None:
-    message = refusal(load, sae_sets=("res-jb",))
-    assert "There is no source set res-jb (SAE_SETS)" in message and "SAE_FOLDER has small, top" in message
-    assert f"SAELens' directory has no sources for {NAME}" in message
+    words = refusal(load, sae_sets=("res-jb",))
+    assert "There is no source set res-jb (SAE_SETS)" in words and "SAE_FOLDER has small, top" in words
+    assert f"SAELens' directory has no sources for {NAME}" in words
     assert "res-jb, res_fs" in refusal(load, model_id="gpt2-small", sae_sets=("res-jbb",), sae_folder=None)
 
 
@@ -105,13 +106,15 @@ def test_a_missing_device_is_refused(load: Load, monkeypatch: pytest.MonkeyPatch
 def test_damaged_model_files_are_named(load: Load, model_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(model_folder, tmp_path / "broken")
     weights = folder / "model.safetensors"
-    content = weights.read_bytes()
-    weights.write_bytes(content[:-100])
-    message = refusal(load, custom_hf_model_id=str(folder))
-    assert "model.safetensors of broken (CUSTOM_HF_MODEL_ID) is damaged" in message and str(tmp_path) not in message
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    words = refusal(load, custom_hf_model_id=str(folder))
+    assert "model.safetensors of broken (CUSTOM_HF_MODEL_ID) is damaged" in words and str(tmp_path) not in words
+    weights.write_bytes(b"\xff" * 16)
+    assert "is damaged" in refusal(load, custom_hf_model_id=str(folder))
     weights.unlink()
     assert "no weights as safetensors" in refusal(load, custom_hf_model_id=str(folder))
-    weights.write_bytes(content)
+    weights.write_bytes(whole)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "unheard-of"}))
     assert "broken (CUSTOM_HF_MODEL_ID) is not a model that can be loaded" in refusal(
@@ -154,17 +157,17 @@ def test_sources_of_another_model_are_refused(load: Load, sources_folder: Path, 
     narrow = load_file(folder / "sae_weights.safetensors")
     narrow |= {"W_enc": narrow["W_enc"][:64], "W_dec": narrow["W_dec"][:, :64], "b_dec": narrow["b_dec"][:64]}
     save_file({name: tensor.contiguous() for name, tensor in narrow.items()}, folder / "sae_weights.safetensors")
-    message = refusal(load, sae_folder=tmp_path, sae_sets=("small",))
-    assert "takes activations of width 64, but blocks.1.hook_resid_post of" in message and "has 128" in message
+    words = refusal(load, sae_folder=tmp_path, sae_sets=("small",))
+    assert "takes activations of width 64, but blocks.1.hook_resid_post of" in words and "has 128" in words
 
 
 def test_damaged_sources_are_named(load: Load, tmp_path: Path) -> None:
     folder = small_sae(tmp_path / "1-small", 1, 16)
     weights = folder / "sae_weights.safetensors"
-    content = weights.read_bytes()
-    weights.write_bytes(content[:-10])
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-10])
     assert f"Source 1-small: {folder} is not a source" in refusal(load, sae_folder=tmp_path, sae_sets=("small",))
-    weights.write_bytes(content)
+    weights.write_bytes(whole)
     (folder / "cfg.json").write_text("{")
     assert "Source 1-small" in refusal(load, sae_folder=tmp_path, sae_sets=("small",))
 
@@ -201,3 +204,40 @@ def test_weights_without_a_needed_tensor_are_refused(load: Load, model_folder: P
     del tensors["model.layers.2.mlp.up_proj.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     assert "lacking (CUSTOM_HF_MODEL_ID)" in refusal(load, custom_hf_model_id=str(folder))
+
+
+def write_huge_weights(folder: Path, terabytes: float) -> None:
+    """Replace the weights by a file with a valid header that takes no disk space."""
+    rows = int(terabytes * 1024**4 / 4 / 1024)
+    tensor = {"dtype": "F32", "shape": [rows, 1024], "data_offsets": [0, rows * 4096]}
+    header = json.dumps({"lm_head.weight": tensor}).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + rows * 4096)
+
+
+def test_a_model_larger_than_the_memory_is_refused_before_its_weights_are_read(
+    load: Load, model_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(model_folder, tmp_path / "huge")
+    write_huge_weights(folder, 2)
+    message = refusal(load, custom_hf_model_id=str(folder))
+    assert "huge (CUSTOM_HF_MODEL_ID) does not fit into memory: it needs 2048.00 GiB in float32" in message
+    assert "GiB are available in the " in message and "INFERENCE_MEMORY_CHECK=0" in message and "\n" not in message
+    assert "set MODEL_DTYPE=bfloat16" in message
+    unchecked = refusal(load, custom_hf_model_id=str(folder), memory_check=False)
+    assert "huge (CUSTOM_HF_MODEL_ID) does not fit into the memory of cpu" in unchecked
+    message = refusal(load, custom_hf_model_id=str(folder), model_dtype="bfloat16")
+    assert "it needs 1024.00 GiB in bfloat16" in message and "MODEL_DTYPE" not in message
+
+
+def test_the_largest_source_counts_and_the_check_can_be_switched_off(
+    load: Load, monkeypatch: pytest.MonkeyPatch, model_folder: Path
+) -> None:
+    weights = memory.weight_bytes(model_folder, torch.float32)
+    limit = memory.AvailableMemory(weights + 1000, memory.CONTAINER)
+    monkeypatch.setattr(memory, "available_on_host", lambda: limit)
+    message = refusal(load)
+    assert "raise the container's memory limit (INFERENCE_MEMORY in deploy/docker/.env)" in message
+    assert load(sae_sets=(), sae_folder=None).source_cache.ids == ()
+    assert load(memory_check=False).source_cache.ids
