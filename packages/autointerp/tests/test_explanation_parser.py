@@ -49,12 +49,12 @@ def test_the_phrase_is_read_from_the_answer(answer: str, phrase: str) -> None:
 
 
 @pytest.mark.parametrize("answer", ["It is about months.", "EXPLANATION:", "EXPLANATION: **", "no EXPLANATION"])
-def test_an_answer_without_a_phrase_is_no_explanation(answer: str) -> None:
+def test_a_response_without_the_phrase_is_an_error(answer: str) -> None:
     with pytest.raises(ProviderError) as caught:
         parse_explanation(answer, 100)
     assert caught.value.cause == "unreadable"
 
 
-def test_an_essay_is_no_explanation() -> None:
+def test_a_response_that_is_too_long_is_an_error() -> None:
     with pytest.raises(ProviderError, match="101 characters, more than 100"):
         parse_explanation("EXPLANATION: " + "x" * 101, 100)

@@ -1,4 +1,4 @@
-"""Parse the answer of a language model: the phrase after the label EXPLANATION, without Markdown, quotes and brackets."""
+"""Parse a language model's answer: the phrase after the label EXPLANATION, without Markdown, quotes and brackets."""
 
 import re
 
