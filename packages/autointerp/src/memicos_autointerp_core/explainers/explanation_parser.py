@@ -54,7 +54,7 @@ def _phrase(text: str, label: re.Match[str]) -> str:
     lines = (line.strip().removeprefix(">") for line in paragraph.split("\n"))
     phrase = " ".join(" ".join(lines).split())
     for opening in reversed(_DECORATION.findall(label["before"])):
-        closing = _CLOSING.get(opening, opening)
+        closing = str(_CLOSING.get(opening, opening))
         if closing in label["between"]:
             continue
         if phrase.startswith(closing):  # `**EXPLANATION:** phrase`
