@@ -33,6 +33,7 @@ def nginx() -> str:
 def read_settings(database_url: str, inference_url: str) -> Settings:
     """Settings of the webapp below /memicos, whatever the environment says."""
     values: dict[str, Any] = {"database_url": database_url, "inference_url": inference_url, "root_path": "/memicos"}
+    values["trusted_proxies"] = "127.0.0.1"
     return Settings(**{**values, "_env_file": None})
 
 

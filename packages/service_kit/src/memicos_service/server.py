@@ -65,7 +65,15 @@ def _listening_process(port: int) -> str:
 
 
 def server_config(app: ASGIApp, graceful_seconds: int) -> uvicorn.Config:
-    """uvicorn's configuration: our own logs instead of its own, and a limit on how long a shutdown waits."""
+    """uvicorn's configuration: our own logs instead of its own, and a limit on how long a shutdown waits.
+
+    uvicorn itself reads no forwarding header: by default it would trust every process of this machine.
+    """
     return uvicorn.Config(
-        app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=graceful_seconds
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=graceful_seconds,
     )

@@ -32,7 +32,10 @@ async def running(app: ASGIApp, lifespan: Literal["auto", "off"] = "auto") -> As
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, lifespan=lifespan, log_config=None, timeout_graceful_shutdown=5))
+        config = uvicorn.Config(
+            app, lifespan=lifespan, log_config=None, proxy_headers=False, timeout_graceful_shutdown=5
+        )
+        server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             while not server.started:

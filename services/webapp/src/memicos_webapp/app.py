@@ -37,6 +37,7 @@ from memicos_webapp.inference_hosts import api as inference_hosts_api
 from memicos_webapp.inference_hosts import background as background_inference
 from memicos_webapp.security import middleware
 from memicos_webapp.security.body_checks import check_body_text
+from memicos_webapp.security.proxy_headers import ProxyHeaders, parse_networks
 from memicos_webapp.security.sub_path import SubPath
 from memicos_webapp.settings import Settings
 from memicos_webapp.steering import api as steering_api
@@ -140,5 +141,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router, include_in_schema=False, dependencies=[Depends(errors.not_api)])
     if root_path := app.state.settings.root_path:
         app.servers = [{"url": root_path}]
-        app.add_middleware(SubPath, root_path=root_path)
+    app.add_middleware(SubPath, root_path=root_path)
+    # outermost: everything below sees the client's address, scheme and host
+    app.add_middleware(ProxyHeaders, trusted=parse_networks(app.state.settings.trusted_proxies))
     return app

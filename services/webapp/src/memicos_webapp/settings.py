@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import SettingsConfigDict
 
 from memicos_webapp.inference.host_config import parse_hosts
+from memicos_webapp.security.proxy_headers import ROOT_PATH_PATTERN, parse_networks
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """Names by which a browser reaches its own machine."""
@@ -26,9 +27,14 @@ class Settings(ServiceSettings):
 
     root_path: str = Field(
         default="",
-        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        pattern=ROOT_PATH_PATTERN,
         description="Path of the site that pages and API are below, such as /memicos, behind a reverse proxy that "
-        "passes it on with or without this prefix; unset: the site is memicos alone.",
+        "passes it on with or without this prefix; unset: X-Forwarded-Prefix of a trusted proxy, else none.",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Addresses and networks (CIDR) of reverse proxies, separated by commas, whose X-Forwarded-For, "
+        "-Proto, -Host and -Prefix count; nobody else's do. Where set, every write needs a session or an API key.",
     )
     host: str = Field(
         default="127.0.0.1",
@@ -69,12 +75,19 @@ class Settings(ServiceSettings):
         default="",
         pattern=r"^(https?://[^/?#]+[^?#]*)?$",
         description="Address under which people open this server, for the owner's sign-in link. Empty: "
-        "http://localhost with the port.",
+        "http://localhost with MEMICOS_PUBLISHED_PORT or else MEMICOS_PORT, and MEMICOS_ROOT_PATH.",
+    )
+    published_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port of the host that leads to this server where it is not MEMICOS_PORT, as for a container.",
     )
     local_owner: bool = Field(
         default=True,
-        description="Requests of this machine are the owner's where the server is bound to loopback and "
-        "MEMICOS_ALLOWED_HOSTS names no other host. 0: they need a session or an API key too, as behind a proxy.",
+        description="Requests of this machine are the owner's where the server is bound to loopback , "
+        "MEMICOS_ALLOWED_HOSTS names no other host, MEMICOS_TRUSTED_PROXIES is unset and they have no forwarding "
+        "header. 0: they need a session or an API key too.",
     )
     read_only: bool = Field(
         default=False,
@@ -246,6 +259,17 @@ class Settings(ServiceSettings):
     def _empty_is_unset(cls, value: Any) -> Any:
         return service_settings.empty_is_unset(value)
 
+    @field_validator("published_port", mode="before")
+    @classmethod
+    def _no_port(cls, value: Any) -> Any:
+        return service_settings.empty_is_unset(value)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _valid_proxies(cls, value: str) -> str:
+        parse_networks(value)
+        return value
+
     @field_validator("inference_hosts")
     @classmethod
     def _valid_hosts(cls, value: str) -> str:
@@ -269,12 +293,14 @@ class Settings(ServiceSettings):
     @property
     def local_owner_active(self) -> bool:
         """Whether requests of this machine are the owner's: no other machine can send any, not even by a proxy."""
-        return self.local_owner and self.loopback and set(self.hosts) <= LOOPBACK_NAMES
+        local_names = set(self.hosts) <= LOOPBACK_NAMES
+        return self.local_owner and self.loopback and local_names and not parse_networks(self.trusted_proxies)
 
     @property
     def public_address(self) -> str:
         """The address for links, without a slash at its end."""
-        return self.public_url.rstrip("/") or f"http://localhost:{self.port}"
+        local = f"http://localhost:{self.published_port or self.port}{self.root_path}"
+        return self.public_url.rstrip("/") or local
 
     @property
     def hosts(self) -> list[str]:

@@ -59,4 +59,4 @@ def render(
         embed=request.query_params.get("embed") == "true",
         **{"identity": identity, "write_problem": write_problem(settings, identity), **context},
     )
-    return HTMLResponse(prefix_links(html, settings.root_path), status_code, headers)
+    return HTMLResponse(prefix_links(html, request.scope.get("app_root_path", "")), status_code, headers)

@@ -8,6 +8,7 @@ from memicos_service.server import is_loopback
 
 from memicos_webapp.accounts.rows import Scope
 from memicos_webapp.catalog.visibility import NOBODY, Viewer
+from memicos_webapp.security.proxy_headers import is_forwarded
 from memicos_webapp.settings import Settings
 
 OWNER_ID = 1
@@ -49,10 +50,13 @@ LOCAL = Identity(LOCAL_OWNER, "local", frozenset({"admin"}))
 
 
 def identity_by_address(request: Request) -> Identity:
-    """The local owner where the server is bound to loopback and the request comes from this machine; else anonymous."""
+    """The local owner where the server is bound to loopback and the request comes from this machine; else anonymous.
+
+    A request with a forwarding header came through a proxy, perhaps from another machine: it is never the local owner's.
+    """
     settings: Settings = request.app.state.settings
-    # a reverse proxy on this machine names its client in X-Forwarded-For, which uvicorn puts here
-    if settings.local_owner_active and request.client and is_loopback(request.client.host):
+    from_here = request.client is not None and is_loopback(request.client.host)
+    if settings.local_owner_active and from_here and not is_forwarded(request.headers):
         return LOCAL
     return ANONYMOUS
 

@@ -1,4 +1,4 @@
-"""Serving below a path of a site, such as /memicos/ behind a reverse proxy (MEMICOS_ROOT_PATH).
+"""Serving below a path of a site, such as /memicos/ behind a reverse proxy (MEMICOS_ROOT_PATH, X-Forwarded-Prefix).
 
 The application knows no prefix. `SubPath` takes it off a request's path and puts it in front of the addresses in
 response headers; `prefix_links` puts it in front of those in a rendered page. Both are the only places that know it.
@@ -8,6 +8,8 @@ import re
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from memicos_webapp.security.proxy_headers import PREFIX_KEY
 
 LINK_HEADERS = ("location", "hx-location", "hx-push-url", "hx-redirect", "hx-replace-url")
 _LINK = re.compile(r'(\s(?:href|src|action|formaction|poster|hx-(?:get|post|put|patch|delete|push-url))=")/(?!/)')
@@ -21,17 +23,21 @@ def prefix_links(html: str, root_path: str) -> str:
 
 
 class SubPath:
-    """The application below `root_path`. A proxy may pass the path whole or without the prefix."""
+    """The application below `root_path`, or else below the prefix that a trusted proxy names.
+
+    A proxy may pass the path whole or without the prefix.
+    """
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:
         self.app = app
         self._root = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        root = self._root or scope.get(PREFIX_KEY, "")
+        if scope["type"] != "http" or not root:
             return await self.app(scope, receive, send)
         # `app_root_path` alone is what Starlette's `base_url` reads: routes and mounts see no prefix
-        inner = {**scope, "path": self._without_prefix(scope["path"]), "app_root_path": self._root}
+        inner = {**scope, "path": _without_prefix(scope["path"], root), "app_root_path": root}
 
         async def send_prefixed(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -39,19 +45,21 @@ class SubPath:
                 for name in LINK_HEADERS:
                     value = headers.get(name, "")
                     if value.startswith("/") and not value.startswith("//"):
-                        headers[name] = self._root + value
+                        headers[name] = root + value
                 message["headers"] = [
-                    (name, self._cookie(value) if name.lower() == b"set-cookie" else value)
+                    (name, _cookie(value, root) if name.lower() == b"set-cookie" else value)
                     for name, value in message["headers"]
                 ]
             await send(message)
 
         await self.app(inner, receive, send_prefixed)
 
-    def _without_prefix(self, path: str) -> str:
-        if path == self._root or path.startswith(self._root + "/"):
-            return path[len(self._root) :] or "/"
-        return path
 
-    def _cookie(self, value: bytes) -> bytes:
-        return _COOKIE_PATH.sub(rf"\g<1>{self._root}/", value.decode("latin-1")).encode("latin-1")
+def _without_prefix(path: str, root: str) -> str:
+    if path == root or path.startswith(root + "/"):
+        return path[len(root) :] or "/"
+    return path
+
+
+def _cookie(value: bytes, root: str) -> bytes:
+    return _COOKIE_PATH.sub(rf"\g<1>{root}/", value.decode("latin-1")).encode("latin-1")
