@@ -47,7 +47,7 @@ def create_api_key(
         ),
     ] = [ScopeOption.READ],  # noqa: B006 (Typer copies it)
     expires_days: Annotated[
-        float | None, typer.Option(min=0.001, max=3650, help="days until it expires; without, it does not")
+        float | None, typer.Option(min=0.001, max=service.KEY_DAYS, help="days until it expires; without, it does not")
     ] = None,
 ) -> None:
     """Make an API key of the owner and print it. It is stored as a hash: it cannot be shown again.

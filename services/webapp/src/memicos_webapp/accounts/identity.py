@@ -52,7 +52,7 @@ LOCAL = Identity(LOCAL_OWNER, "local", frozenset({"admin"}))
 def identity_by_address(request: Request) -> Identity:
     """The local owner where the server is bound to loopback and the request comes from this machine; else anonymous.
 
-    A request with a forwarding header came through a proxy, perhaps from another machine: it is never the local owner's.
+    A request with a forwarding header may come from another machine, through a proxy: it is not the local owner's.
     """
     settings: Settings = request.app.state.settings
     from_here = request.client is not None and is_loopback(request.client.host)

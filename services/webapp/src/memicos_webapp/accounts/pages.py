@@ -7,9 +7,10 @@ from fastapi.responses import RedirectResponse
 
 from memicos_webapp.accounts import service
 from memicos_webapp.accounts.identity import READ_ONLY, Identity
-from memicos_webapp.accounts.view import browser_name
+from memicos_webapp.accounts.rows import Scope
+from memicos_webapp.accounts.view import SCOPES, browser_name
 from memicos_webapp.accounts.viewer import SESSION_COOKIE, IdentityDep
-from memicos_webapp.database.engine import DatabaseDep
+from memicos_webapp.database.engine import Database, DatabaseDep
 from memicos_webapp.errors import Refused
 from memicos_webapp.security.authorisation import WriteAccess, require_write
 from memicos_webapp.settings import Settings
@@ -39,8 +40,9 @@ def _session_account(identity: Identity) -> int:
     return account_id
 
 
-@router.get(PAGE)
-async def account_page(request: Request, database: DatabaseDep, identity: IdentityDep) -> Response:
+async def _render_account(
+    request: Request, database: Database, identity: Identity, new_key: str | None = None
+) -> Response:
     account_id = identity.viewer.account_id
     detail = await service.account_detail(database, account_id) if account_id is not None else None
     return render(
@@ -50,7 +52,39 @@ async def account_page(request: Request, database: DatabaseDep, identity: Identi
         detail=detail,
         identity=identity,
         browser_name=browser_name,
+        scopes=SCOPES,
+        name_characters=service.KEY_NAME_CHARACTERS,
+        max_days=service.KEY_DAYS,
+        new_key=new_key,
     )
+
+
+@router.get(PAGE)
+async def account_page(request: Request, database: DatabaseDep, identity: IdentityDep) -> Response:
+    return await _render_account(request, database, identity)
+
+
+@router.get("/account/api-keys")
+async def reload_of_new_key() -> Response:
+    """The address of the page with a new key, opened again without the form."""
+    return _account_page()
+
+
+@router.post("/account/api-keys")
+async def create_api_key(
+    _: WriteAccess,
+    request: Request,
+    database: DatabaseDep,
+    identity: IdentityDep,
+    name: Annotated[str, Form(max_length=1000)],
+    scope: Annotated[list[Scope], Form()],
+    expires_days: Annotated[str, Form(max_length=20)] = "",
+) -> Response:
+    """Make an API key and show it on the account's page, once. An empty `expires_days`: it does not expire."""
+    account_id = _session_account(identity)
+    days = service.parse_key_days(expires_days)
+    new_key = (await service.create_api_key(database, account_id, name, scope, days))[1]
+    return await _render_account(request, database, identity, new_key)
 
 
 @router.get(service.SIGN_IN_PATH)
@@ -61,12 +95,18 @@ async def sign_in_page(request: Request) -> Response:
 
 @router.post(service.SIGN_IN_PATH)
 async def sign_in(
-    request: Request, database: DatabaseDep, token: Annotated[str, Form(max_length=TOKEN_CHARACTERS)]
+    request: Request,
+    database: DatabaseDep,
+    identity: IdentityDep,
+    token: Annotated[str, Form(max_length=TOKEN_CHARACTERS)],
 ) -> Response:
     settings: Settings = request.app.state.settings
     if settings.read_only:
         raise Refused(READ_ONLY)
     new = await service.sign_in(database, settings, token, request.headers.get("user-agent", ""))
+    if identity.session_id is not None and identity.viewer.account_id is not None:
+        # this browser's earlier session: its cookie is replaced
+        await service.end_session(database, identity.viewer.account_id, identity.session_id)
     response = _account_page()
     response.set_cookie(
         SESSION_COOKIE,

@@ -16,6 +16,8 @@ SIGN_IN_PATH = "/account/sign-in"
 USER_AGENT_CHARACTERS = 200
 EXPIRED_SESSION_KEPT = timedelta(days=30)
 KEY_NAME_CHARACTERS = 100
+KEY_DAYS = 3650
+"""Longest time until an API key expires, in days."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,26 @@ async def revoke_session(database: Database, account_id: int, session_id: int) -
     async with database.transaction() as session:
         if not await repository.revoke(session, AccountSession, account_id, session_id):
             raise NotFound(f"There is no session {session_id} here.")
+
+
+async def end_session(database: Database, account_id: int, session_id: int) -> None:
+    """End a session of the account; one that another request has just ended stays so."""
+    async with database.transaction() as session:
+        await repository.revoke(session, AccountSession, account_id, session_id)
+
+
+def parse_key_days(text: str) -> float | None:
+    """Days until an API key expires, as a form sends them; None for an empty text: it does not expire.
+
+    Raises:
+        BadInput: it is no number from 1 to `KEY_DAYS`.
+    """
+    text = text.strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= KEY_DAYS):
+        raise BadInput(f"An API key expires after 1 to {KEY_DAYS} days, not {text!r}; leave it empty for never.")
+    return int(text)
 
 
 async def create_api_key(

@@ -1,5 +1,14 @@
 """Shapes of the account page."""
 
+from memicos_webapp.accounts.rows import Scope
+
+SCOPES: tuple[tuple[Scope, str], ...] = (
+    ("read", "read what the owner reads"),
+    ("write", "also generate and delete explanations, choose labels"),
+    ("admin", "everything that the owner may do"),
+)
+"""Scopes of an API key, with what each allows."""
+
 BROWSERS = (
     ("Edg", "Edge"),
     ("OPR", "Opera"),

@@ -7,6 +7,7 @@
 5. Every response has a content security policy without inline scripts and styles.
 """
 
+import re
 import time
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,6 +24,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-src 'self'; frame-ancestors {}"
 )
+NOT_EMBEDDED = re.compile(r"/account(/|$)")
+"""Pages whose buttons change sessions and keys: another site's frame could make the owner click them unseen."""
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 CACHEABLE_STATUSES = {200, 206, 304}
 """Responses of `/static` that browsers may keep for a year; an error would hide a file that appears later."""
@@ -62,6 +65,7 @@ class Guard:
         if is_head:
             scope["method"] = "GET"
         embed = parse_qs(scope["query_string"].decode("latin-1")).get("embed") == ["true"]
+        embed = embed and not NOT_EMBEDDED.match(scope["path"])
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
