@@ -48,7 +48,7 @@ def bytewise(small: LanguageModel) -> LanguageModel:
 def test_every_piece_of_a_text_reads_on_from_the_one_before(demo: LanguageModel) -> None:
     ids = demo.token_ids(WRITTEN, prepend_bos=False)
     assert demo.decode(ids) == WRITTEN
-    assert "\ufffd" in "".join(demo.token_strings(ids)).replace("x\ufffd!", "")  # some tokens are parts of characters
+    assert "" in demo.token_strings(ids)  # some tokens are parts of characters
     found = pieces(demo, demo.token_ids("Once", prepend_bos=True), ids)
     assert "".join(found) == WRITTEN and all("\ufffd" not in one.replace("\ufffd!", "") for one in found)
 
