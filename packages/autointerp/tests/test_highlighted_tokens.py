@@ -62,3 +62,9 @@ def test_an_answer_without_a_phrase_is_no_explanation(answer: str) -> None:
 def test_an_essay_is_no_explanation() -> None:
     with pytest.raises(ProviderError, match="101 characters, more than 100"):
         explainer.parse_explanation("EXPLANATION: " + "x" * 101, 100)
+
+
+def test_a_character_of_several_tokens_is_marked_once_if_any_of_them_is_strong() -> None:
+    assert line(["a", "", "", "今", "日"], [0, 0, 5, 0, 0]) == "a<<今>>日"
+    assert line(["a", "", "今", "", "日"], [0, 5, 0, 0, 5]) == "a<<今日>>"
+    assert line(["a", "", "今"], [5, 0, 0]) == "<<a>>今"
