@@ -73,6 +73,7 @@ inference-localhost-install: .venv/.inference ## install inference alone, with t
 
 inference-localhost-dev: inference-localhost-install ## run inference alone, restarted when code changes (MODEL_SOURCESET=gpt2-small.res-jb; NO_RELOAD=1: no restart)
 	@test -n "$(MODEL_SOURCESET)" || { echo "name a config: make inference-localhost-dev MODEL_SOURCESET=…, one of"; $(MAKE) -s inference-list-configs; exit 1; }
+	@test -f ".env.inference.$(MODEL_SOURCESET)" || exec $(BIN)/python -m memicos_inference --env-file ".env.inference.$(MODEL_SOURCESET)"
 	@$(call run_dev,memicos_inference --env-file .env.inference.$(MODEL_SOURCESET))
 
 inference-add-sae: setup ## check your own SAE and add it to an env file (SPEC=path:/data/mine MODEL_SOURCESET=…, docs/own-sae.md)
@@ -80,6 +81,7 @@ inference-add-sae: setup ## check your own SAE and add it to an env file (SPEC=p
 	@$(BIN)/memicos sae add "$(SPEC)" $(if $(MODEL_SOURCESET),--env-file ".env.inference.$(MODEL_SOURCESET)",--model "$(MODEL)") $(if $(FORCE),--force)
 
 selftest: setup ## compare a model and its sources with reference values (MODEL_SOURCESET=gpt2-small.res-jb)
+	@test -n "$(MODEL_SOURCESET)" || { echo "name a config: make selftest MODEL_SOURCESET=…, one of"; $(MAKE) -s inference-list-configs; exit 1; }
 	@$(BIN)/memicos selftest --env-file .env.inference.$(MODEL_SOURCESET)
 
 autointerp-localhost-install: .venv/.autointerp ## install autointerp alone, without torch

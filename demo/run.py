@@ -21,7 +21,10 @@ from pathlib import Path
 import ports
 import psutil
 from dotenv import dotenv_values
+from memicos_cli import service_links
+from memicos_service.settings import check_env_file
 from memicos_webapp.database.embedded import DatabaseError, embedded
+from pydantic_settings import BaseSettings
 from supervisor import SIGNALS, Console, Program, Stop, Supervisor, run_until_stopped
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -123,11 +126,11 @@ def model_setting(inference_config: Path, data: Path, environment: Mapping[str, 
     return {"CUSTOM_HF_MODEL_ID": str(data / folder.relative_to(DATA))} if folder.is_relative_to(DATA) else {}
 
 
-def read_options() -> Options:
+def read_options(console: Console) -> Options:
     """Read options from the command line, the environment and `.env`.
 
     Raises:
-        Stop: an option cannot be used, or a port is taken.
+        Stop: an option or `.env` cannot be used, or a port is taken.
     """
     parser = argparse.ArgumentParser(prog="demo/run.py", description="The demo, until Ctrl-C.")
     parser.add_argument("--dataset", type=Path, default=ROOT / "demo/dataset", help="folder to import")
@@ -139,8 +142,16 @@ def read_options() -> Options:
     )
     parser.add_argument("--no-model", action="store_true", help="do not fetch the demo's model")
     arguments = parser.parse_args()
-    from_file = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
-    environment = from_file | os.environ
+    env_file = ROOT / ".env"
+    if env_file.is_file():
+        try:
+            check_env_file(env_file, BaseSettings)
+        except ValueError as error:
+            raise Stop(str(error)) from error
+    from_file = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+    environment = from_file | service_links.without(os.environ)
+    if warning := service_links.warning(os.environ):
+        console.say("demo", warning)
     servers = [configured(server, environment) for server in SERVERS]
     checks = [ports.port_problem(s.name, s.host, s.port, f"{s.prefix}_PORT") for s in servers]
     taken = [problem for problem in checks if problem]
@@ -325,7 +336,7 @@ def main() -> int:
     record_signals(received)
     console = Console(width=len("autointerp"))
     try:
-        options = read_options()
+        options = read_options(console)
         folder = options.data / "postgres"
         database_url = options.database_url
         with nullcontext(database_url) if database_url else embedded(folder) as url:

@@ -243,7 +243,7 @@ async def run_until_stopped(supervisor: Supervisor, work: Callable[[], Awaitable
         pass
     except Stop as stop:
         if signalled not in done:
-            console.say("demo", f"{stop}. Stopping the others")
+            console.say("demo", f"{str(stop).removesuffix('.')}. Stopping the others")
     finally:
         await supervisor.stop(kill_now)
     return status

@@ -21,7 +21,7 @@ from transformers import AutoTokenizer
 ROUNDS = 5
 SEQUENTIAL = {"single": 20, "all": 20, "steer": 4}
 """Requests of one client in a round."""
-CLIENTS = {"single": (16, 64), "all": (16, 64), "steer": (8, 8)}
+CLIENTS = {"single": (16, 64), "all": (16, 64), "steer": (8, 24)}
 """Clients at once, and their requests in a round."""
 Request = tuple[str, dict[str, object]]
 

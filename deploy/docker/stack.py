@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT / "packages/cli/src"))
 
-from memicos_cli import env_file, stack_env  # noqa: E402  (needs the path above, as nothing is installed)
+from memicos_cli import env_file, service_links, stack_env  # noqa: E402  (needs the path above, as nothing is installed)
 
 CONFIGS = ".env.inference."
 OLDEST_COMPOSE = (1, 29)
@@ -132,7 +132,7 @@ def read_environment(file: Path) -> dict[str, str]:
     if reason:
         raise StackError(reason)
     assignments = env_file.parse(file.read_text(encoding="utf-8"))
-    return {**{item.name: item.value for item in assignments}, **os.environ}
+    return {**{item.name: item.value for item in assignments}, **service_links.without(os.environ)}
 
 
 def check_config(environment: dict[str, str]) -> None:
@@ -197,7 +197,7 @@ class Compose:
 
     def environment(self) -> dict[str, str]:
         # stacks of a project are started by several commands: each knows only its own services
-        return {**os.environ, "COMPOSE_IGNORE_ORPHANS": "1"}
+        return {**service_links.without(os.environ), "COMPOSE_IGNORE_ORPHANS": "1"}
 
     def containers(self) -> list[dict]:
         """What docker knows of the containers of this stack."""
@@ -276,6 +276,8 @@ def wait(compose: Compose, starting: subprocess.Popen[bytes], host: str, port: i
         if inference and inference != reported:
             print(f"inference, after {time.monotonic() - started_at:.0f} s: {inference}", flush=True)
             reported = inference
+        if inference and inference.startswith("failed"):
+            raise StackError(f"inference cannot load its model: {inference.partition(': ')[2]}")
         if served and ended == 0 and inference in (None, "ready"):
             return
         time.sleep(POLL_SECONDS)
@@ -313,6 +315,8 @@ def main() -> int:
     parser.add_argument("--env-file", type=Path, default=HERE / ".env")
     arguments = parser.parse_args()
     stack = STACKS[arguments.stack]
+    if warning := service_links.warning(os.environ):
+        print(f"{arguments.stack}: {warning}", file=sys.stderr)
     stack = replace(stack, project=os.environ.get("COMPOSE_PROJECT_NAME") or stack.project)
     try:
         if arguments.command == "up":
@@ -327,7 +331,8 @@ def main() -> int:
             return compose.call("logs", "--follow", "--tail", "100")
         # what other commands started in this project goes too; volumes stay. docker-compose 1.29 refuses this option
         # together with COMPOSE_IGNORE_ORPHANS
-        environment = {name: value for name, value in os.environ.items() if name != "COMPOSE_IGNORE_ORPHANS"}
+        environment = service_links.without(os.environ)
+        environment.pop("COMPOSE_IGNORE_ORPHANS", None)
         return subprocess.call(compose.line("down", "--remove-orphans"), env=environment)
     except StackError as error:
         print(f"{arguments.stack}: {error}", file=sys.stderr)

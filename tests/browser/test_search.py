@@ -6,7 +6,7 @@ from memicos_testing.fake_inference_server import FakeInferenceServer
 from playwright.sync_api import Page, expect
 
 
-def test_results_change_while_one_types(page: Page, webapp_url: str) -> None:
+def test_results_change_while_typing(page: Page, webapp_url: str) -> None:
     page.goto(f"{webapp_url}/search-explanations")
     field = page.get_by_role("searchbox", name="Search explanations", exact=True)
     expect(field).to_be_focused()

@@ -137,7 +137,7 @@ def test_a_port_that_is_taken_or_is_none(docker: Path, env_file: Path) -> None:
     assert "is not a port" in refusal(docker, env_file, MEMICOS_PORT="many")
 
 
-def test_where_all_is_right_compose_is_called_with_the_files_of_the_stack(docker: Path, env_file: Path) -> None:
+def test_compose_is_called_with_the_files_of_the_stack(docker: Path, env_file: Path) -> None:
     done = subprocess.run(
         [sys.executable, PROGRAM, "build", "inference-gpu", "--env-file", str(env_file)],
         capture_output=True,
@@ -148,3 +148,18 @@ def test_where_all_is_right_compose_is_called_with_the_files_of_the_stack(docker
     assert done.returncode == 17
     files = [f"-f {PROGRAM.parent / name}" for name in ("compose.inference.yaml", "compose.inference-port.yaml")]
     assert " ".join(files) in done.stderr and "compose.gpu.yaml" in done.stderr and "-p memicos " in done.stderr
+
+
+def test_a_port_that_an_orchestrator_set_is_ignored_and_not_passed_on(docker: Path, env_file: Path) -> None:
+    script = '#!/bin/sh\n[ "$1" = version ] && echo 1.29.2 || { echo "port: ${INFERENCE_PORT-unset}" >&2; exit 17; }\n'
+    install(docker, "docker-compose", script)
+    done = subprocess.run(
+        [sys.executable, PROGRAM, "build", "demo", "--env-file", str(env_file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": str(docker), "INFERENCE_PORT": "tcp://10.0.0.7:5002"},
+    )
+    assert done.returncode == 17
+    assert done.stderr.startswith("demo: INFERENCE_PORT in the environment: ignored")
+    assert done.stderr.endswith("port: unset\n")

@@ -26,7 +26,7 @@ def test_operations_have_one_tag_and_a_summary(document: dict[str, Any]) -> None
         assert operation.get("summary"), place
 
 
-def test_bodies_and_answers_are_named_and_errors_alike(document: dict[str, Any]) -> None:
+def test_bodies_and_responses_are_named_and_errors_share_one_schema(document: dict[str, Any]) -> None:
     assert "HTTPValidationError" not in document["components"]["schemas"]
     for place, operation in contracts.operations(document):
         contents = [response["content"] for response in operation["responses"].values() if "content" in response]
@@ -43,7 +43,7 @@ def test_bodies_and_answers_are_named_and_errors_alike(document: dict[str, Any])
                 assert schema["$ref"].endswith("/ErrorBody"), f"{place}: {status}"
 
 
-def test_operations_with_a_body_say_how_they_refuse_it(document: dict[str, Any]) -> None:
+def test_operations_with_a_body_document_its_errors(document: dict[str, Any]) -> None:
     for place, operation in contracts.operations(document):
         if "requestBody" in operation:
             assert {"400", "413", "422"} <= operation["responses"].keys(), place

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import configuration
 import pytest
-from memicos_cli import stack_env
+from memicos_cli import doctor, stack_env
 from memicos_service.variable_names import FAMILIES, PREFIXES, field_variables, known_names
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
@@ -16,6 +16,15 @@ def test_the_tables_are_those_of_the_settings_classes() -> None:
     committed = configuration.DOCUMENT.read_text()
     assert configuration.document_text(committed) == committed, "run `make configuration`"
     assert configuration.NAMES.read_text() == configuration.names_text(), "run `make configuration`"
+
+
+def test_the_settings_of_doctor_are_documented_with_their_defaults() -> None:
+    committed = configuration.DOCUMENT.read_text()
+    for name, default in (
+        (doctor.DISK_SETTING, doctor.DEFAULT_DISK_GB),
+        (doctor.MEMORY_SETTING, doctor.DEFAULT_MEMORY_GB),
+    ):
+        assert f"`{name}` ({default:g})" in committed
 
 
 def test_a_setting_that_changes_is_drift(monkeypatch: pytest.MonkeyPatch) -> None:

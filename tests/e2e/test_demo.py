@@ -1,19 +1,23 @@
 """`make demo` as one program: its output and its exit."""
 
+import shutil
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import psutil
-from memicos_testing.demo_program import Demo, Start, alive
+import pytest
+from memicos_testing.demo_program import ROOT, Demo, Start, alive, environment
 
 
 def test_a_taken_port_is_named_with_its_listener(start: Start, data: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         demo = start(data, INFERENCE_PORT=str(port))
         line = demo.wait_for(f"port {port}")
         assert demo.process.wait(30) == 1
@@ -38,6 +42,42 @@ def test_a_folder_without_a_dataset_is_one_line(start: Start, data: Path, tmp_pa
     assert str(tmp_path) in line
 
 
+def test_a_port_that_an_orchestrator_set_is_ignored(start: Start, data: Path, tmp_path: Path) -> None:
+    demo = start(data, "--dataset", str(tmp_path), INFERENCE_PORT="tcp://10.0.0.7:5002")
+    demo.wait_for("INFERENCE_PORT in the environment: ignored")
+    # then the default port is checked, and the folder that has no dataset
+    demo.wait_for("port 5002, which inference needs|manifest")
+    assert demo.process.wait(30) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"MEMICOS_HOST=127.0.0.1\nMEMICOS_PO", "line 2 of {} is not NAME=value"),
+        (b"MEMICOS_PROT=3000\n", "line 1 of {}: nothing reads MEMICOS_PROT; the nearest name is MEMICOS_PORT"),
+        (b"MEMICOS_HOST=\xff\n", "{} cannot be read: it is not UTF-8"),
+    ],
+)
+def test_a_bad_env_file_is_one_line_before_anything_starts(tmp_path: Path, content: bytes, problem: str) -> None:
+    (tmp_path / "demo").mkdir()
+    for program in (ROOT / "demo").glob("*.py"):
+        shutil.copy(program, tmp_path / "demo")
+    (tmp_path / ".env").write_bytes(content)
+    command = [sys.executable, str(tmp_path / "demo/run.py")]
+    variables = environment(tmp_path / "data")
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1 and done.stderr == ""
+    assert done.stdout == f"demo       | {problem.format(tmp_path / '.env')}\n"
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_data_folder_that_cannot_be_written_is_one_line(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "a-file").touch()
+    demo = start(tmp_path / "a-file" / "data")
+    demo.wait_for("the data folder .* cannot be used .* set MEMICOS_DATA to another folder")
+    assert demo.process.wait(30) == 1 and len(demo.lines) == 1
+
+
 def test_everything_binds_to_loopback(demo: Demo) -> None:
     listening = {
         connection.laddr.ip
@@ -48,12 +88,12 @@ def test_everything_binds_to_loopback(demo: Demo) -> None:
     assert listening == {"127.0.0.1"}
 
 
-def test_lines_say_who_speaks(demo: Demo) -> None:
+def test_log_lines_name_their_service(demo: Demo) -> None:
     assert all(" | " in line for line in demo.lines)
     assert {line.split("|")[0].strip() for line in demo.lines} >= {"demo", "postgres", "webapp", "inference"}
 
 
-def test_ctrl_c_leaves_nothing_behind(start: Start, data: Path) -> None:
+def test_ctrl_c_ends_every_process(start: Start, data: Path) -> None:
     demo = start(data)
     demo.wait_for("pages are served")
     family = demo.family()
@@ -63,7 +103,7 @@ def test_ctrl_c_leaves_nothing_behind(start: Start, data: Path) -> None:
     assert alive([*family, server]) == []
 
 
-def test_a_server_that_dies_ends_the_others(start: Start, data: Path) -> None:
+def test_the_end_of_one_server_ends_the_others(start: Start, data: Path) -> None:
     demo = start(data)
     demo.wait_for("pages are served")
     family = demo.family()
@@ -74,7 +114,7 @@ def test_a_server_that_dies_ends_the_others(start: Start, data: Path) -> None:
     assert alive(family) == []
 
 
-def test_inference_that_is_killed_comes_again(start: Start, data: Path) -> None:
+def test_a_killed_inference_server_is_restarted(start: Start, data: Path) -> None:
     demo = start(data)
     demo.wait_for("pages are served")
     demo.wait_for("inference is ready")
@@ -83,13 +123,13 @@ def test_inference_that_is_killed_comes_again(start: Start, data: Path) -> None:
     demo.wait_for("inference was ended by SIGKILL: it is restarted")
     # pages were served all the time
     assert httpx.get(f"{demo.webapp}/smollm2-135m-it/15-res-4k/0", timeout=60).status_code == 200
-    (again,) = [p for p in demo.family() if "memicos_inference" in p.cmdline()]
-    assert again.pid != inference.pid
+    (restarted,) = [p for p in demo.family() if "memicos_inference" in p.cmdline()]
+    assert restarted.pid != inference.pid
     assert demo.end(signal.SIGINT) == 0
-    assert alive([inference, again]) == []
+    assert alive([inference, restarted]) == []
 
 
-def test_what_the_weights_are_is_said(demo: Demo) -> None:
+def test_the_origin_of_the_weights_is_printed(demo: Demo) -> None:
     origin = httpx.get(f"{demo.inference}/v1/capabilities", timeout=60).json()["origin"]
     assert "Q4_1 GGUF" in origin and "not the original" in origin
     assert "Q4_1 GGUF" in httpx.get(f"{demo.webapp}/smollm2-135m-it/15-res-4k/0", timeout=60).text

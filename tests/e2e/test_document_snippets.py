@@ -70,8 +70,8 @@ class Workspace:
     replacements: dict[str, str]
 
     def adapt(self, text: str) -> str:
-        for here, there in self.replacements.items():
-            text = re.sub(here, there, text)
+        for original, replacement in self.replacements.items():
+            text = re.sub(original, replacement, text)
         return text
 
     def run(self, *command: str) -> str:

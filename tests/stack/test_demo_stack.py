@@ -74,9 +74,9 @@ def test_steering(client: httpx.Client) -> None:
 
 def test_search_by_meaning_and_by_own_text(client: httpx.Client) -> None:
     def vectors_are_there() -> list[object]:
-        found = client.post("/api/explanation/search-all", json={"query": "numbers and dates"})
-        assert found.status_code == 200, found.text
-        return found.json()["results"]
+        response = client.post("/api/explanation/search-all", json={"query": "numbers and dates"})
+        assert response.status_code == 200, response.text
+        return response.json()["results"]
 
     assert eventually(vectors_are_there, 120)
     body = {
@@ -114,13 +114,13 @@ def test_a_container_is_not_root_and_cannot_change_its_files(demo: Stack, servic
     assert run("docker", "exec", identifier, "touch", "/tmp/x").returncode == 0
 
 
-def test_the_database_reaches_nothing_outside(demo: Stack) -> None:
+def test_the_database_cannot_reach_other_networks(demo: Stack) -> None:
     (network,) = demo.container("database")["NetworkSettings"]["Networks"]
     assert json.loads(output("docker", "network", "inspect", network))[0]["Internal"] is True
 
 
 @pytest.mark.parametrize("image", ["webapp", "autointerp", "inference"])
-def test_an_image_has_no_secret_no_weights_and_nothing_it_does_not_need(demo: Stack, image: str) -> None:
+def test_an_image_has_no_secret_no_weights_and_no_needless_package(demo: Stack, image: str) -> None:
     described = json.loads(output("docker", "image", "inspect", f"memicos/{image}:latest"))[0]
     assert described["Config"]["User"] == "memicos" and described["Config"]["Healthcheck"]
     values = [line.partition("=")[2] for line in (ROOT / "deploy/docker/.env").read_text().splitlines() if "=" in line]
@@ -185,7 +185,7 @@ def in_use(demo: Stack) -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_main_process_that_is_killed_comes_again(demo: Stack, client: httpx.Client, service: str) -> None:
+def test_a_killed_main_process_is_restarted(demo: Stack, client: httpx.Client, service: str) -> None:
     before = demo.container(service)
     with in_use(demo) as statuses:
         eventually(lambda: 200 in statuses, 60)
@@ -222,8 +222,8 @@ def test_data_is_kept(demo: Stack, client: httpx.Client) -> None:
         if line.startswith(("serves after", "inference, after")):
             measure("make webapp-demo-run, warm", line)
     measure("make webapp-demo-run, warm, in all", f"{time.monotonic() - began:.0f} s")
-    again = client.get(f"/api/feature{DASHBOARD}").json()
-    assert again == feature
+    after_restart = client.get(f"/api/feature{DASHBOARD}").json()
+    assert after_restart == feature
     assert "is loaded already" in eventually(lambda: demo.logs("import"), 30)
     assert steer(client).status_code == 200
 

@@ -12,23 +12,23 @@ def line(tokens: list[str], values: list[float]) -> str:
     return explainer.mark_tokens(ActivatingText(tokens=tokens, values=values), SHARE, ("<<", ">>"))
 
 
-def test_tokens_above_the_share_are_marked_and_neighbours_share_marks() -> None:
+def test_tokens_above_the_share_are_marked_and_adjacent_ones_together() -> None:
     tokens = ["On", " the", " 4", " March", " 1861", ".", " Then"]
     assert line(tokens, [0, 1, 7, 10, 6.1, 6.0, 9]) == "On the<< 4 March 1861>>.<< Then>>"
 
 
-def test_one_token_is_marked_and_a_silent_text_is_not() -> None:
+def test_one_token_is_marked_and_a_text_without_activation_is_not() -> None:
     assert line([" whale"], [0.5]) == "<< whale>>"
     assert line(["a", "b"], [0.0, 0.0]) == "ab"
     # 0.6 times a negative maximum would lie above it: nothing may be marked
     assert line(["a", "b"], [-1.0, -2.0]) == "ab"
 
 
-def test_a_text_stays_on_its_line() -> None:
+def test_line_breaks_of_a_text_are_escaped() -> None:
     assert line(["def", "\n", "\r\n", "x"], [0, 1, 0, 0]) == "def<<\\n>>\\r\\nx"
 
 
-def test_marks_are_a_pair_that_no_text_contains() -> None:
+def test_the_marker_pair_occurs_in_no_text() -> None:
     texts = [ActivatingText(tokens=["cout", " <", "<", " x"], values=[1, 0, 0, 0])]
     system, user = explainer.build_messages(texts, SHARE)
     assert user == "1. [[cout]] << x"
@@ -53,13 +53,13 @@ def test_the_phrase_is_read_from_the_answer(answer: str, phrase: str) -> None:
 
 
 @pytest.mark.parametrize("answer", ["It is about months.", "EXPLANATION:", "EXPLANATION: **", "no EXPLANATION"])
-def test_an_answer_without_a_phrase_is_no_explanation(answer: str) -> None:
+def test_a_response_without_the_phrase_is_an_error(answer: str) -> None:
     with pytest.raises(ProviderError) as caught:
         explainer.parse_explanation(answer, 100)
     assert caught.value.cause == "unreadable"
 
 
-def test_an_essay_is_no_explanation() -> None:
+def test_a_response_that_is_too_long_is_an_error() -> None:
     with pytest.raises(ProviderError, match="101 characters, more than 100"):
         explainer.parse_explanation("EXPLANATION: " + "x" * 101, 100)
 

@@ -88,7 +88,7 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path.write_text(json.dumps(content))
 
 
-def test_what_is_written_is_read(dataset: Path) -> None:
+def test_a_written_dataset_is_read_back(dataset: Path) -> None:
     manifest = read_manifest(dataset)
     verify(dataset, manifest)
     (batch,) = contexts(dataset, manifest)
@@ -98,7 +98,7 @@ def test_what_is_written_is_read(dataset: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (lambda c: c.update(version=2), "version"),
         (lambda c: c.update(format="other"), "format"),
@@ -109,9 +109,9 @@ def test_what_is_written_is_read(dataset: Path) -> None:
         (lambda c: c.update(extra=1), "extra"),
     ],
 )
-def test_a_wrong_manifest_is_refused(dataset: Path, change: Callable[[dict[str, Any]], object], words: str) -> None:
+def test_a_wrong_manifest_is_refused(dataset: Path, change: Callable[[dict[str, Any]], object], message: str) -> None:
     changed(dataset, change)
-    with pytest.raises(DatasetError, match=words) as refused:
+    with pytest.raises(DatasetError, match=message) as refused:
         read_manifest(dataset)
     assert refused.value.path == dataset / m.FILE_NAME
 
@@ -158,7 +158,7 @@ def test_the_same_rows_give_the_same_bytes(dataset: Path) -> None:
     assert write_table(dataset, "corpus/vocabulary.parquet", table) == read_manifest(dataset).corpus.vocabulary
 
 
-def test_the_demo_is_whole() -> None:
+def test_the_demo_dataset_is_complete() -> None:
     manifest = read_manifest(DEMO)
     verify(DEMO, manifest)
     assert sum(entry.bytes for entry in manifest.files()) <= 16 * 2**20
@@ -176,7 +176,7 @@ def test_the_demo_is_whole() -> None:
         assert full >= 0.85 * 4096
 
 
-def test_labels_and_titles_of_the_demo_are_written_as_people_write_them() -> None:
+def test_labels_and_titles_of_the_demo_are_readable() -> None:
     manifest = read_manifest(DEMO)
     for source in manifest.source_set.sources:
         labels = [text for batch in explanations(DEMO, source) for text in batch.column("description").to_pylist()]

@@ -37,23 +37,25 @@ def with_tokenizer(model: LanguageModel, tokenizer: Any) -> LanguageModel:
 @pytest.fixture(scope="module")
 def bytewise(small: LanguageModel) -> LanguageModel:
     """A tokenizer of SentencePiece's kind: what is not in its vocabulary is written in tokens of single bytes."""
-    words = ["<unk>", "\u2581", "\u2581a", "b", "\u2581cat", "ç", "\ufffd", *(f"<0x{i:02X}>" for i in range(256))]
-    bpe = models.BPE({word: i for i, word in enumerate(words)}, [], unk_token="<unk>", byte_fallback=True)
+    vocabulary = ["<unk>", "\u2581", "\u2581a", "b", "\u2581cat", "ç", "\ufffd", *(f"<0x{i:02X}>" for i in range(256))]
+    bpe = models.BPE({word: i for i, word in enumerate(vocabulary)}, [], unk_token="<unk>", byte_fallback=True)
     tokenizer = Tokenizer(bpe)
     steps = [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     tokenizer.decoder = decoders.Sequence(steps)  # pyright: ignore[reportAttributeAccessIssue]
     return with_tokenizer(small, PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>"))
 
 
-def test_every_piece_of_a_text_reads_on_from_the_one_before(demo: LanguageModel) -> None:
+def test_pieces_joined_are_the_text(demo: LanguageModel) -> None:
     ids = demo.token_ids(WRITTEN, prepend_bos=False)
     assert demo.decode(ids) == WRITTEN
     assert "" in demo.token_strings(ids)  # some tokens are parts of characters
-    found = pieces(demo, demo.token_ids("Once", prepend_bos=True), ids)
-    assert "".join(found) == WRITTEN and all("\ufffd" not in one.replace("\ufffd!", "") for one in found)
+    joined_pieces = pieces(demo, demo.token_ids("Once", prepend_bos=True), ids)
+    assert "".join(joined_pieces) == WRITTEN and all(
+        "\ufffd" not in item.replace("\ufffd!", "") for item in joined_pieces
+    )
 
 
-def test_a_character_that_stays_unfinished_comes_at_the_end(demo: LanguageModel) -> None:
+def test_an_incomplete_character_is_returned_at_the_end(demo: LanguageModel) -> None:
     ids = demo.token_ids("x\U0001f40b", prepend_bos=False)
     assert len(ids) > 2
     text = IncrementalDetokenizer(demo, [1])
@@ -73,12 +75,12 @@ def test_the_space_at_the_start_is_kept(small: LanguageModel) -> None:
     tokenizer.backend_tokenizer.decoder = decoders.Sequence(steps)
     dropping = with_tokenizer(small, tokenizer)
     ids = small.token_ids("Alice was beginning", prepend_bos=True)
-    words = small.token_ids(" to get very tired", prepend_bos=False)
-    assert dropping.decode(words) == "to get very tired"
-    assert "".join(pieces(dropping, ids, words)) == at_once(dropping, ids, words) == " to get very tired"
+    word_ids = small.token_ids(" to get very tired", prepend_bos=False)
+    assert dropping.decode(word_ids) == "to get very tired"
+    assert "".join(pieces(dropping, ids, word_ids)) == at_once(dropping, ids, word_ids) == " to get very tired"
 
 
-def test_bytes_in_a_row_are_read_together(bytewise: LanguageModel) -> None:
+def test_consecutive_byte_tokens_are_decoded_together(bytewise: LanguageModel) -> None:
     """The second whale's first byte would make nothing of the first whale."""
     whales = bytewise.token_ids("\U0001f40b\U0001f40b", prepend_bos=False)
     assert len(whales) == 8 and bytewise.decode(whales[:5]) == "\ufffd" * 5
@@ -89,20 +91,20 @@ def test_bytes_in_a_row_are_read_together(bytewise: LanguageModel) -> None:
 
 
 @pytest.mark.parametrize("name", ["demo", "small", "bytewise"])
-def test_pieces_of_any_tokens_are_the_whole(name: str, request: pytest.FixtureRequest) -> None:
+def test_pieces_of_random_tokens_joined_are_the_whole_text(name: str, request: pytest.FixtureRequest) -> None:
     """Tokens at random: characters broken off, bytes that are none, special tokens."""
     model: LanguageModel = request.getfixturevalue(name)
     random_ids, count = random.Random(5), len(model.tokenizer)
     broken = [i for i in range(count) if "\ufffd" in model.decode([i])]
     for _ in range(150):
-        some = broken if broken and random_ids.random() < 0.5 else range(count)
-        ids = [random_ids.choice(random_ids.choice([some, range(count)])) for _ in range(60)]
+        candidate_ids = broken if broken and random_ids.random() < 0.5 else range(count)
+        ids = [random_ids.choice(random_ids.choice([candidate_ids, range(count)])) for _ in range(60)]
         prefix = model.token_ids("b" if name == "bytewise" else "Once upon", prepend_bos=False)
-        found = pieces(model, prefix, ids)
-        assert "".join(found) == at_once(model, prefix, ids) == read_on(model, prefix, ids)
+        joined_pieces = pieces(model, prefix, ids)
+        assert "".join(joined_pieces) == at_once(model, prefix, ids) == read_on(model, prefix, ids)
 
 
-def test_a_piece_costs_the_same_however_long_the_text_is(demo: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_of_a_piece_does_not_grow_with_the_text(demo: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[int] = []
     real = LanguageModel.decode
 

@@ -12,9 +12,10 @@ from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation.decoder import generate
 from memicos_engine.generation.generation import Generation, Row, Sampling
 from memicos_engine.model import chat_template
-from memicos_engine.model.language_model import LanguageModel, load_model
+from memicos_engine.model.language_model import DEFAULT_MAX_CONTEXT, LanguageModel, load_model, max_context
 from memicos_testing.models import plain_model
 from memicos_testing.models.small_model import without_bos as without_bos_token
+from transformers import BloomConfig, LlamaConfig, MambaConfig, MptConfig
 
 
 def changed(model: LanguageModel, **attributes: Any) -> LanguageModel:
@@ -38,13 +39,47 @@ def test_special_tokens(demo: LanguageModel, small: LanguageModel) -> None:
     assert small.special_mask([0, 1, 2, 3, 500]) == [True, True, True, True, False]
 
 
-def test_what_is_known_of_the_tokenizer(demo: LanguageModel, small: LanguageModel, without_bos: LanguageModel) -> None:
+def test_tokenizer_properties(demo: LanguageModel, small: LanguageModel, without_bos: LanguageModel) -> None:
     assert demo.has_chat_template and not small.has_chat_template
     assert not demo.tokenizer_prepends_bos and not without_bos.tokenizer_prepends_bos
     assert (demo.eos_token_ids, demo.bos_token_id) == (frozenset([2]), 1)
     prepending = changed(small)
     prepending.tokenizer.__class__ = type("Prepending", (type(small.tokenizer),), {"__call__": _with_bos})
     assert prepending.tokenizer_prepends_bos
+
+
+def test_eos_is_the_union_of_all_places(demo: LanguageModel, small: LanguageModel) -> None:
+    """Generation config, configuration, tokenizer, and the end of turn of the chat template."""
+    hf = copy.copy(demo.hf)
+    hf.config = copy.deepcopy(demo.hf.config)
+    hf.generation_config = copy.deepcopy(demo.hf.generation_config)
+    hf.config.eos_token_id = 7
+    hf.generation_config.eos_token_id = [8, 9]
+    template = "{% for turn in messages %}{{ turn.content }}<file_sep>\n{% endfor %}"
+    scattered = replace(changed(demo, eos_token="<repo_name>", chat_template=template), hf=hf)
+    names = ("<repo_name>", "<file_sep>")
+    added: Any = demo.tokenizer.convert_tokens_to_ids(list(names))
+    assert scattered.eos_token_ids == {7, 8, 9, *added}
+    refusing = changed(small, chat_template="{{ raise_exception('no') }}")
+    assert refusing.eos_token_ids == small.eos_token_ids == {3}
+
+
+def test_a_token_without_an_embedding_row_is_refused(small: LanguageModel) -> None:
+    tokenizer = copy.deepcopy(small.tokenizer)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[PAD]"]})
+    padded = replace(small, tokenizer=tokenizer)
+    assert padded.tokens_without_embedding == {"[PAD]": 1024} and small.tokens_without_embedding == {}
+    with pytest.raises(InvalidRequestError, match=r"The token '\[PAD\]' \(id 1024\) has no embedding row"):
+        padded.token_ids("Alice [PAD] sat", prepend_bos=True)
+    with pytest.raises(InvalidRequestError, match="has no embedding row"):
+        chat_template.chat_token_ids(padded, [{"role": "user", "content": "Hi [PAD]"}])
+
+
+def test_context_of_configurations_without_max_position_embeddings() -> None:
+    assert max_context(BloomConfig.from_dict({"seq_length": 4096})) == 4096
+    assert max_context(MptConfig(max_seq_len=512)) == 512
+    assert max_context(MambaConfig()) == DEFAULT_MAX_CONTEXT
+    assert max_context(LlamaConfig(max_position_embeddings=64)) == 64
 
 
 def _with_bos(tokenizer: Any, text: str, **_: Any) -> dict[str, list[int]]:
@@ -71,7 +106,7 @@ def test_a_model_without_bos_works_everywhere(
     assert len(writing.ids[0]) == 3 and without_bos.special_mask(ids) == [False] * len(ids)
 
 
-def test_chats_are_written_with_the_template(demo: LanguageModel) -> None:
+def test_chats_are_rendered_with_the_template(demo: LanguageModel) -> None:
     ids = chat_template.chat_token_ids(
         demo,
         [
@@ -102,14 +137,14 @@ def test_chats_without_a_template_are_chatml(demo: LanguageModel) -> None:
         "{% if messages[0].role == 'system' %}{{ raise_exception('no system turn: roles must alternate') }}{% endif %}",
     ],
 )
-def test_what_the_template_refuses(demo: LanguageModel, template: str) -> None:
+def test_messages_that_the_template_refuses(demo: LanguageModel, template: str) -> None:
     strict = changed(demo, chat_template=template)
     with pytest.raises(InvalidRequestError, match="roles must alternate"):
         chat_template.chat_token_ids(strict, [{"role": "system", "content": "Hi"}])
 
 
-def test_the_bridge_shares_weights_and_leaves_the_module_alone(small: LanguageModel, small_plain: Any) -> None:
-    ours = {parameter.data_ptr() for parameter in small.hf.parameters()}
-    assert ours <= {parameter.data_ptr() for parameter in small.bridge.parameters()}
-    theirs = small_plain.state_dict()
-    assert all(torch.equal(value, theirs[name]) for name, value in small.hf.state_dict().items())
+def test_the_bridge_shares_weights_and_does_not_change_the_module(small: LanguageModel, small_plain: Any) -> None:
+    pointers = {parameter.data_ptr() for parameter in small.hf.parameters()}
+    assert pointers <= {parameter.data_ptr() for parameter in small.bridge.parameters()}
+    plain_weights = small_plain.state_dict()
+    assert all(torch.equal(value, plain_weights[name]) for name, value in small.hf.state_dict().items())

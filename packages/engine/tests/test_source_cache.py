@@ -39,7 +39,7 @@ def library(tmp_path: Path) -> Library:
     return Library(tmp_path)
 
 
-def test_the_one_used_longest_ago_leaves(library: Library) -> None:
+def test_the_least_recently_used_source_is_evicted(library: Library) -> None:
     shelf = SourceCache([library.stored(layer) for layer in (0, 1, 2)], max_loaded=2, max_bytes=10**9)
     assert shelf.ids == ("0-small", "1-small", "2-small") and shelf.loaded == frozenset() and shelf.prepend_bos
     assert [facts.layer for facts in shelf.infos()] == [0, 1, 2]
@@ -59,7 +59,7 @@ def test_the_one_used_longest_ago_leaves(library: Library) -> None:
         SourceCache([], max_loaded=0, max_bytes=1)
 
 
-def test_bytes_are_a_limit_of_their_own(library: Library) -> None:
+def test_bytes_are_limited_apart_from_the_number(library: Library) -> None:
     """Two of 16 features fit; one of 32 takes the room of two, one of 64 has none."""
     widths = {0: 16, 1: 16, 2: 32, 3: 64}
     stored = [library.stored(layer, width) for layer, width in widths.items()]
@@ -78,7 +78,7 @@ def test_bytes_are_a_limit_of_their_own(library: Library) -> None:
     assert shelf.loaded == {"0-small"}
 
 
-def test_what_cannot_be_had_is_said_and_others_go_on(library: Library) -> None:
+def test_a_source_that_fails_to_load_is_reported_and_others_are_served(library: Library) -> None:
     good, bad = library.stored(0), library.stored(1)
     (library.folder / "1-small" / "sae_weights.safetensors").write_bytes(b"")
     shelf = SourceCache([good, bad], max_loaded=2, max_bytes=10**9, unavailable={"2-small": "its folder is gone"})
@@ -90,7 +90,7 @@ def test_what_cannot_be_had_is_said_and_others_go_on(library: Library) -> None:
     assert shelf.get("0-small").id == "0-small" and shelf.loaded == {"0-small"}
 
 
-def test_sources_come_and_go(library: Library) -> None:
+def test_sources_are_added_and_removed(library: Library) -> None:
     shelf = SourceCache(
         [library.stored(0)], max_loaded=2, max_bytes=10**9, unavailable={"1-small": "its folder is gone"}
     )

@@ -22,7 +22,7 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
     return load_file(folder / "sae_weights.safetensors")
 
 
-def test_facts_need_no_weights_and_agree_with_the_source(folder: Path) -> None:
+def test_source_info_is_read_without_weights_and_agrees_with_the_source(folder: Path) -> None:
     source = load_source(folder, "1-small")
     # headers are read, values are not
     unknown = {name: np.full_like(value, np.nan) for name, value in weights(folder).items()}
@@ -33,7 +33,7 @@ def test_facts_need_no_weights_and_agree_with_the_source(folder: Path) -> None:
     assert all(getattr(source, name) == value for name, value in vars(facts).items())
 
 
-def test_extras_stand_over_the_defaults(folder: Path) -> None:
+def test_memicos_json_overrides_the_defaults(folder: Path) -> None:
     write_extras(folder, [0, 3], 12.5)
     for facts in (read_local_info(folder, "1-small"), load_source(folder, "1-small")):
         assert (facts.recipe.ignored_positions, facts.recipe.norm_cut) == ((0, 3), 12.5)
@@ -41,7 +41,7 @@ def test_extras_stand_over_the_defaults(folder: Path) -> None:
     assert read_local_info(folder, "1-small").recipe.ignored_positions == ()
 
 
-def test_without_bos_nothing_is_ignored(folder: Path) -> None:
+def test_without_bos_no_position_is_ignored(folder: Path) -> None:
     config = json.loads((folder / "cfg.json").read_text())
     config["metadata"]["prepend_bos"] = False
     (folder / "cfg.json").write_text(json.dumps(config))
@@ -49,7 +49,7 @@ def test_without_bos_nothing_is_ignored(folder: Path) -> None:
     assert not recipe.prepend_bos and recipe.ignored_positions == ()
 
 
-def test_unit_directions_are_left_as_they_are_stored(folder: Path) -> None:
+def test_unit_directions_are_not_rescaled(folder: Path) -> None:
     stored = {name: value.astype(np.float16) for name, value in weights(folder).items()}
     save_file(stored, folder / "sae_weights.safetensors")
     source = load_source(folder, "1-small")
@@ -76,7 +76,7 @@ def test_folding_gives_unit_directions_and_the_same_reconstruction(tmp_path: Pat
         np.testing.assert_allclose(values, expected, atol=1e-3, rtol=1e-3)
 
 
-def test_top_k_is_not_folded_where_that_would_change_who_wins(tmp_path: Path) -> None:
+def test_top_k_is_not_folded_where_that_would_change_the_selection(tmp_path: Path) -> None:
     folder = small_sae(tmp_path / "1-small", layer=1, width=64, architecture="topk")
     stored = weights(folder)
     save_file(stored | {"W_dec": stored["W_dec"] * 3}, folder / "sae_weights.safetensors")
@@ -84,13 +84,13 @@ def test_top_k_is_not_folded_where_that_would_change_who_wins(tmp_path: Path) ->
     assert source.decoder_row(0).norm().item() == pytest.approx(3, rel=1e-4)
 
 
-def test_dtype_is_the_one_asked_for(folder: Path) -> None:
+def test_weights_are_loaded_in_the_requested_dtype(folder: Path) -> None:
     source = load_source(folder, "1-small", dtype="bfloat16")
     assert source.decoder_row(0).dtype == torch.bfloat16
     assert source.encode(torch.zeros(2, source.d_in)).dtype == torch.bfloat16
 
 
-def test_an_index_outside_is_refused_with_the_range(folder: Path) -> None:
+def test_an_index_out_of_range_is_refused_with_the_range(folder: Path) -> None:
     source = load_source(folder, "1-small")
     source.check_index(0)
     source.check_index(63)
@@ -99,10 +99,10 @@ def test_an_index_outside_is_refused_with_the_range(folder: Path) -> None:
             source.check_index(index)
 
 
-def test_files_that_are_no_source_are_named(folder: Path, tmp_path: Path) -> None:
+def test_files_that_are_not_a_source_are_named(folder: Path, tmp_path: Path) -> None:
     file = folder / "sae_weights.safetensors"
-    whole, config = file.read_bytes(), (folder / "cfg.json").read_text()
-    file.write_bytes(whole[: len(whole) // 2])
+    content, config = file.read_bytes(), (folder / "cfg.json").read_text()
+    file.write_bytes(content[: len(content) // 2])
     with pytest.raises(SourceError, match="1-small"):
         load_source(folder, "1-small")
     save_file({"W_dec": np.zeros((64, 3), np.float32)}, file)
@@ -115,7 +115,7 @@ def test_files_that_are_no_source_are_named(folder: Path, tmp_path: Path) -> Non
     with pytest.raises(SourceError, match="1-small"):
         read_local_info(folder, "1-small")
     (folder / "cfg.json").write_text("{}")
-    file.write_bytes(whole)
+    file.write_bytes(content)
     with pytest.raises(RecipeError, match="missing hook_name"):
         read_local_info(folder, "1-small")
     with pytest.raises(SourceError, match="there is no folder"):

@@ -91,28 +91,10 @@ def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerFast:
     return KINDS[request.param]()
 
 
-FRAGMENTS = st.sampled_from(
-    [
-        " ",
-        "  ",
-        "\n",
-        "\n\n",
-        "\t",
-        "\r\n",
-        "\u2028",
-        "the",
-        " the",
-        "Once",
-        "cat",
-        ".",
-        ",",
-        " isn't",
-        "x",
-        "1,000",
-        "<s>",
-    ]
-    + ["今日", "は", "한국어", "🐋", "\U0001f469\u200d\U0001f467", "e\u0301", "\u0301", "é", "नि", "\ufffd"]
-)
+SPACES = (" ", "  ", "\n", "\n\n", "\t", "\r\n", "\u2028")
+WORDS = ("the", " the", "Once", "cat", ".", ",", " isn't", "x", "1,000", "<s>")
+SCRIPTS = ("今日", "は", "한국어", "🐋", "\U0001f469\u200d\U0001f467", "e\u0301", "\u0301", "é", "नि", "\ufffd")
+FRAGMENTS = st.sampled_from((*SPACES, *WORDS, *SCRIPTS))
 TEXTS = st.lists(FRAGMENTS | st.characters(exclude_categories=["Cs"]), max_size=60).map("".join)
 PROFILE = settings(max_examples=150, deadline=None)
 

@@ -28,9 +28,9 @@ def test_lists_are_as_long_as_there_are_features() -> None:
     assert decoder_neighbours(decoder[:1], 10)[0].shape == (1, 0)
 
 
-def test_a_row_without_direction_is_nobodys_neighbour() -> None:
+def test_a_row_without_direction_is_never_a_neighbour() -> None:
     decoder = np.array([[1.0, 0], [0, 0], [1, 1]])
     indices, cosines = decoder_neighbours(decoder, 10)
     assert np.isnan(cosines[1]).all()
-    for row, other in ((0, 2), (2, 0)):
-        assert indices[row][~np.isnan(cosines[row])].tolist() == [other]
+    for row, neighbour in ((0, 2), (2, 0)):
+        assert indices[row][~np.isnan(cosines[row])].tolist() == [neighbour]

@@ -65,15 +65,15 @@ def test_a_bad_value_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_port_in_use_names_its_process() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         with pytest.raises(SystemExit) as caught:
             server.bind("127.0.0.1", port, program="program", variables=("KIT_PORT", "KIT_HOST"))
     assert str(caught.value).startswith(f"program: cannot listen on 127.0.0.1:{port}: it is held by process ")
     assert str(caught.value).endswith("Set KIT_PORT or KIT_HOST.")
 
 
-def test_bind_listens_only_where_told() -> None:
+def test_bind_listens_on_the_configured_address_only() -> None:
     for listen in (False, True):
         bound = server.bind("127.0.0.1", 0, program="program", variables=("KIT_PORT",), listen=listen)
         with bound, socket.socket() as client:

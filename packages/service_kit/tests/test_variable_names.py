@@ -50,7 +50,7 @@ def test_an_unknown_name_in_an_env_file_is_refused_with_the_nearest_one(
     assert "\n" not in str(caught.value)
 
 
-def test_names_of_this_service_of_others_and_of_nobody_in_particular_are_read(tmp_path: Path) -> None:
+def test_known_names_of_every_service_and_unprefixed_names_are_accepted(tmp_path: Path) -> None:
     file = env_file(
         tmp_path,
         "INFERENCE_PORT=7\nOWN=x\nMEMICOS_PORT=1\nAUTOINTERP_API_KEY=k\nHF_HOME=/h\nmemicosx=1\nINFERENCE_SECRET_GPT2=s\n",
@@ -72,7 +72,7 @@ def test_the_class_own_env_file_is_checked_too(tmp_path: Path, monkeypatch: pyte
         service_settings.read(WithFile)
 
 
-def test_an_injected_address_is_no_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_injected_address_is_not_used_as_a_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kubernetes sets it for a service named `inference`; the env file, or the default, is used."""
     monkeypatch.setenv("INFERENCE_PORT", "tcp://10.0.0.7:5002")
     assert service_settings.read(Settings).port == 5002

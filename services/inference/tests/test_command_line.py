@@ -18,11 +18,11 @@ from pydantic import ValidationError
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "memicos_inference"]
 ALIASES = {
-    name: [str(one) for one in getattr(field.validation_alias, "choices", [field.validation_alias])]
+    name: [str(alias) for alias in getattr(field.validation_alias, "choices", [field.validation_alias])]
     for name, field in Settings.model_fields.items()
 }
 """The variables that set each field, the documented one first."""
-NAMES = {one for names in ALIASES.values() for one in names}
+NAMES = {alias for names in ALIASES.values() for alias in names}
 CLEAN = {name: value for name, value in os.environ.items() if name not in NAMES}
 
 
@@ -38,9 +38,9 @@ def start(*arguments: str, cwd: Path | None = None, **environment: str) -> subpr
 
 
 def last_words(process: subprocess.Popen[str]) -> str:
-    _, words = process.communicate(timeout=60)
+    _, error_output = process.communicate(timeout=60)
     assert process.returncode == 1
-    (line,) = words.splitlines()
+    (line,) = error_output.splitlines()
     return line
 
 
@@ -54,7 +54,7 @@ def first_health(process: subprocess.Popen[str], url: str) -> dict[str, object]:
     raise AssertionError("the server did not come up")
 
 
-def test_health_answers_before_torch_is_there_and_it_ends_when_told(tmp_path: Path) -> None:
+def test_health_responds_before_torch_is_imported_and_sigterm_ends_the_server(tmp_path: Path) -> None:
     port = free_port()
     env_file = tmp_path / "some.env"
     env_file.write_text(f"# a comment\nMODEL_ID=some\nCUSTOM_HF_MODEL_ID={tmp_path}/none\nINFERENCE_PORT=1\nSECRET=\n")
@@ -94,7 +94,7 @@ def test_the_log_can_be_json(tmp_path: Path) -> None:
     assert request["request_id"] == "mine" and request["status"] in (422, 503)
 
 
-def test_small_answers_are_not_held_back(tmp_path: Path) -> None:
+def test_small_responses_are_not_delayed(tmp_path: Path) -> None:
     """A server whose connections keep Nagle's algorithm takes 40 ms for each."""
     port = free_port()
     process = start(MODEL_ID="some", CUSTOM_HF_MODEL_ID=str(tmp_path / "none"), INFERENCE_PORT=str(port))
@@ -118,14 +118,14 @@ def test_torch_is_not_imported_with_the_routes() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_what_is_wrong_at_start_is_one_line(tmp_path: Path) -> None:
+def test_an_error_at_start_is_one_line(tmp_path: Path) -> None:
     broken, foreign = tmp_path / "broken.env", tmp_path / "foreign.env"
     broken.write_text("MODEL_ID=some\nTOKEN_LIMIT 100\n")
     foreign.write_bytes(b"MODEL_ID=\xff\xfe\n")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         processes = [
             start(MODEL_ID="some", INFERENCE_PORT=str(port)),
             start(MODEL_ID="some", INFERENCE_PORT=str(free_port()), INFERENCE_HOST="192.0.2.1"),
@@ -140,7 +140,7 @@ def test_what_is_wrong_at_start_is_one_line(tmp_path: Path) -> None:
             start(MODEL_ID="some", DEVICE="gpu"),
             start(MODEL_ID="some", INFERENCE_PORT="70000"),
         ]
-        held, address, none, none_known, known, malformed, encoding, no_model, sets, pattern, device, number = map(
+        held, address, none, none_known, listed, malformed, encoding, no_model, sets, pattern, device, number = map(
             last_words, processes
         )
     assert f"cannot listen on 127.0.0.1:{port}: it is held by process {os.getpid()} (" in held
@@ -148,7 +148,7 @@ def test_what_is_wrong_at_start_is_one_line(tmp_path: Path) -> None:
     assert "cannot listen on 192.0.2.1:" in address
     assert "there is no env file" in none and "Known" not in none
     assert "there is no env file" in none_known and "Known" not in none_known
-    assert "gpt2-small.res-jb, smollm2-135m-it.res-4k" in known
+    assert "gpt2-small.res-jb, smollm2-135m-it.res-4k" in listed
     assert "line 2 of" in malformed and "is not NAME=value" in malformed
     assert "foreign.env cannot be read: it is not UTF-8" in encoding
     assert "MODEL_ID is not set" in no_model
@@ -158,7 +158,7 @@ def test_what_is_wrong_at_start_is_one_line(tmp_path: Path) -> None:
     assert "INFERENCE_PORT: Input should be less than or equal to 65535" in number
 
 
-def test_beyond_loopback_without_a_secret_is_warned_of(tmp_path: Path) -> None:
+def test_listening_beyond_loopback_without_a_secret_causes_a_warning(tmp_path: Path) -> None:
     for secret, expected in (("", True), ("open sesame", False)):
         port = free_port()
         process = start(
@@ -217,7 +217,7 @@ def test_bad_settings_are_refused(name: str, value: str, monkeypatch: pytest.Mon
     assert error.value.errors()[0]["loc"][0] == name
 
 
-def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "some.env"
     file.write_text('TOKEN_LIMIT=7\nMODEL_DTYPE=bf16\nSAE_SETS=\'["a", "b"]\'\nSECRET=from file\n')
     monkeypatch.setenv("TOKEN_LIMIT", "9")

@@ -60,7 +60,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_what_is_kept_does_not_keep_others_from_the_model(serve: Serve) -> None:
+async def test_cached_results_do_not_block_other_requests(serve: Serve) -> None:
     """Many loop over one prompt, whose activations are kept; another prompt still gets its run."""
     url = await serve(residual_cache_bytes=2**20, wait_seconds=5, sae_sets=("small",))
     ended, counts = asyncio.Event(), [0] * 8
@@ -75,8 +75,8 @@ async def test_what_is_kept_does_not_keep_others_from_the_model(serve: Serve) ->
         loops = [asyncio.create_task(loop(number)) for number in range(8)]
         await until(lambda: min(counts) > 2)
         for number in range(3):
-            answer = await http.post("/v1/activation/single", json=SINGLE | {"prompt": f"Rabbit {number}"})
-            assert answer.status_code == 200, answer.text
+            response = await http.post("/v1/activation/single", json=SINGLE | {"prompt": f"Rabbit {number}"})
+            assert response.status_code == 200, response.text
         ended.set()
         await asyncio.gather(*loops)
 
@@ -111,13 +111,13 @@ async def test_a_full_queue_evicts_requests_of_the_client_with_most(serve: Serve
     ("address", "secret", "client"),
     [("127.0.0.1", None, "ann"), ("::1", None, "ann"), ("10.0.0.7", "s", "ann"), ("10.0.0.7", None, "10.0.0.7")],
 )
-def test_client_ids_are_believed_on_loopback_or_with_the_secret(address: str, secret: str | None, client: str) -> None:
+def test_client_ids_are_accepted_on_loopback_or_with_the_secret(address: str, secret: str | None, client: str) -> None:
     """The webapp, on this machine or with the secret; anyone else could be somebody new each time."""
     scope = {"type": "http", "client": (address, 5), "headers": [(b"x-client-id", b"ann")]}
     assert client_of(Request(scope), Settings(secret=SecretStr(secret) if secret else None)) == client
 
 
-async def test_where_the_machine_has_no_memory_the_server_goes_on(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_server_survives_running_out_of_memory(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any, **__: Any) -> Any:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
 
@@ -126,8 +126,8 @@ async def test_where_the_machine_has_no_memory_the_server_goes_on(url: str, monk
             patch.setattr(capture, "_capture_by_modules", full)
             patch.setattr(torch, "tensor", full)
             for path, body in (("activation/single", SINGLE), ("steer/completion", LONG)):
-                answer = await http.post(f"/v1/{path}", json=body)
-                assert answer.status_code == 503 and answer.json()["cause"] == "out_of_memory", answer.text
+                response = await http.post(f"/v1/{path}", json=body)
+                assert response.status_code == 503 and response.json()["cause"] == "out_of_memory", response.text
         assert (await http.post("/v1/activation/single", json=SINGLE)).status_code == 200
         assert (await http.post("/v1/steer/completion", json=LONG)).status_code == 200
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from memicos_engine.errors import LoadError
+from memicos_engine.model import memory
 from memicos_inference import model_loading
 from memicos_inference.loaded_model import LoadedModel
 from memicos_testing.models.small_model import NAME, small_sae
@@ -31,7 +32,7 @@ def refusal(load: Load, **values: Any) -> str:
     return str(error.value)
 
 
-def test_progress_is_reported_in_words_and_shares(settings: Callable[..., Any]) -> None:
+def test_progress_is_reported_with_step_and_fraction(settings: Callable[..., Any]) -> None:
     said: list[tuple[str, float]] = []
     served = model_loading.load_model(settings(), lambda words, share: said.append((words, share)))
     shares = [share for _, share in said]
@@ -67,13 +68,13 @@ def test_a_model_runs_without_sources(load: Load) -> None:
     assert served.source_cache.ids == () and not served.prepend_bos
 
 
-def test_dtypes_are_the_settings(load: Load) -> None:
+def test_dtypes_follow_the_settings(load: Load) -> None:
     served = load(model_dtype="bfloat16", sae_dtype="float16", sae_sets=("small",))
     assert served.model.dtype == torch.bfloat16
     assert served.source_cache.get("1-small").decoder_row(0).dtype == torch.float16
 
 
-def test_what_names_no_model_is_said(load: Load, tmp_path: Path) -> None:
+def test_a_missing_model_name_is_reported(load: Load, tmp_path: Path) -> None:
     assert "set MODEL_ID" in refusal(load, model_id="", custom_hf_model_id=None)
     none = str(tmp_path / "none")
     assert f"There is no folder {none} (CUSTOM_HF_MODEL_ID)" in refusal(load, custom_hf_model_id=none)
@@ -89,7 +90,7 @@ def test_an_unknown_set_lists_the_known(load: Load, sources_folder: Path) -> Non
     assert "res-jb, res_fs" in refusal(load, model_id="gpt2-small", sae_sets=("res-jbb",), sae_folder=None)
 
 
-def test_a_device_that_is_not_there_is_refused(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_device_is_refused(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     for device in ("cuda", "cuda:1", "mps"):
@@ -109,6 +110,8 @@ def test_damaged_model_files_are_named(load: Load, model_folder: Path, tmp_path:
     weights.write_bytes(whole[:-100])
     words = refusal(load, custom_hf_model_id=str(folder))
     assert "model.safetensors of broken (CUSTOM_HF_MODEL_ID) is damaged" in words and str(tmp_path) not in words
+    weights.write_bytes(b"\xff" * 16)
+    assert "is damaged" in refusal(load, custom_hf_model_id=str(folder))
     weights.unlink()
     assert "no weights as safetensors" in refusal(load, custom_hf_model_id=str(folder))
     weights.write_bytes(whole)
@@ -121,7 +124,7 @@ def test_damaged_model_files_are_named(load: Load, model_folder: Path, tmp_path:
     assert "has no config.json" in refusal(load, custom_hf_model_id=str(folder))
 
 
-def test_a_model_that_brings_its_own_code_is_refused(load: Load, model_folder: Path, tmp_path: Path) -> None:
+def test_a_model_with_its_own_code_is_refused(load: Load, model_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(model_folder, tmp_path / "own-code")
     config = json.loads((folder / "config.json").read_text()) | {
         "model_type": "own",
@@ -169,7 +172,7 @@ def test_damaged_sources_are_named(load: Load, tmp_path: Path) -> None:
     assert "Source 1-small" in refusal(load, sae_folder=tmp_path, sae_sets=("small",))
 
 
-def test_a_source_that_is_damaged_later_is_said_when_asked_for(load: Load, tmp_path: Path) -> None:
+def test_a_source_damaged_later_is_reported_when_requested(load: Load, tmp_path: Path) -> None:
     for layer in (1, 2):
         small_sae(tmp_path / f"{layer}-small", layer, 16)
     served = load(sae_folder=tmp_path, sae_sets=("small",), max_loaded_saes=1)
@@ -179,7 +182,7 @@ def test_a_source_that_is_damaged_later_is_said_when_asked_for(load: Load, tmp_p
     assert served.source_cache.get("1-small").id == "1-small"
 
 
-def test_pickles_are_never_read(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_pickles_are_never_loaded(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Even where the environment tells torch to."""
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", raising=False)
@@ -195,9 +198,46 @@ def test_pickles_are_never_read(load: Load, monkeypatch: pytest.MonkeyPatch, tmp
     assert not (tmp_path / "it ran").exists()
 
 
-def test_weights_that_lack_a_tensor_are_refused(load: Load, model_folder: Path, tmp_path: Path) -> None:
+def test_weights_without_a_needed_tensor_are_refused(load: Load, model_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(model_folder, tmp_path / "lacking")
     tensors = load_file(folder / "model.safetensors")
     del tensors["model.layers.2.mlp.up_proj.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     assert "lacking (CUSTOM_HF_MODEL_ID)" in refusal(load, custom_hf_model_id=str(folder))
+
+
+def write_huge_weights(folder: Path, terabytes: float) -> None:
+    """Replace the weights by a file with a valid header that takes no disk space."""
+    rows = int(terabytes * 1024**4 / 4 / 1024)
+    tensor = {"dtype": "F32", "shape": [rows, 1024], "data_offsets": [0, rows * 4096]}
+    header = json.dumps({"lm_head.weight": tensor}).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + rows * 4096)
+
+
+def test_a_model_larger_than_the_memory_is_refused_before_its_weights_are_read(
+    load: Load, model_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(model_folder, tmp_path / "huge")
+    write_huge_weights(folder, 2)
+    message = refusal(load, custom_hf_model_id=str(folder))
+    assert "huge (CUSTOM_HF_MODEL_ID) does not fit into memory: it needs 2048.00 GiB in float32" in message
+    assert "GiB are available in the " in message and "INFERENCE_MEMORY_CHECK=0" in message and "\n" not in message
+    assert "set MODEL_DTYPE=bfloat16" in message
+    unchecked = refusal(load, custom_hf_model_id=str(folder), memory_check=False)
+    assert "huge (CUSTOM_HF_MODEL_ID) does not fit into the memory of cpu" in unchecked
+    message = refusal(load, custom_hf_model_id=str(folder), model_dtype="bfloat16")
+    assert "it needs 1024.00 GiB in bfloat16" in message and "MODEL_DTYPE" not in message
+
+
+def test_the_largest_source_counts_and_the_check_can_be_switched_off(
+    load: Load, monkeypatch: pytest.MonkeyPatch, model_folder: Path
+) -> None:
+    weights = memory.weight_bytes(model_folder, torch.float32)
+    limit = memory.AvailableMemory(weights + 1000, memory.CONTAINER)
+    monkeypatch.setattr(memory, "available_on_host", lambda: limit)
+    message = refusal(load)
+    assert "raise the container's memory limit (INFERENCE_MEMORY in deploy/docker/.env)" in message
+    assert load(sae_sets=(), sae_folder=None).source_cache.ids == ()
+    assert load(memory_check=False).source_cache.ids

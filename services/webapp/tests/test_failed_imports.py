@@ -51,13 +51,13 @@ async def test_a_failed_import_stays_until_its_source_is_shown(
     assert page.count(REASON) == 1 and "/small/res" in page
 
 
-async def test_nobody_else_sees_it(refused: str, started: Start) -> None:
+async def test_other_visitors_do_not_see_failed_imports(refused: str, started: Start) -> None:
     async with started(refused, host="0.0.0.0", allowed_hosts="localhost") as client:
         page = await client.get("/")
         assert page.status_code == 200 and REASON not in page.text and "Failed imports" not in page.text
 
 
-async def test_an_account_sees_those_of_its_own_sources(refused: str) -> None:
+async def test_an_account_sees_failed_imports_of_its_own_sources(refused: str) -> None:
     connection = await asyncpg.connect(refused)
     try:
         await connection.execute("INSERT INTO account (name) VALUES ('owner'), ('other')")

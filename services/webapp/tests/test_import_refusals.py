@@ -92,7 +92,7 @@ async def test_page_and_api_leave_out_the_same_examples_of_an_older_import(own_u
         assert f"({len(top)} of " in page.text
 
 
-async def test_the_command_says_in_one_line_what_is_wrong(fresh_url: str, tmp_path: Path) -> None:
+async def test_the_command_prints_one_line_on_error(fresh_url: str, tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "memicos_webapp.datasets.load", str(tmp_path),
         env={**os.environ, "DATABASE_URL": fresh_url}, stderr=asyncio.subprocess.PIPE,

@@ -86,7 +86,9 @@ async def first_answer(client: httpx.AsyncClient, url: str) -> httpx.Response:
     raise AssertionError("nginx does not listen")
 
 
-async def test_everything_is_right_below_the_path(sites: tuple[str, str, Path], inference: FakeInferenceServer) -> None:
+async def test_pages_files_streams_and_links_below_the_path(
+    sites: tuple[str, str, Path], inference: FakeInferenceServer
+) -> None:
     http, https, certificate = sites
     context = ssl.create_default_context(cafile=str(certificate))
     async with httpx.AsyncClient(verify=context, trust_env=False, timeout=30) as client:
@@ -106,9 +108,9 @@ async def test_everything_is_right_below_the_path(sites: tuple[str, str, Path], 
             inference.delay = 0.2
             body = {"modelId": "small", "prompt": "Once", "n_tokens": 6, "features": [FEATURE], "stream": True}
             arrived = []
-            async with client.stream("POST", f"{site}/memicos/api/steer", json=body) as answer:
-                assert answer.status_code == 200
-                async for chunk in answer.aiter_raw():
+            async with client.stream("POST", f"{site}/memicos/api/steer", json=body) as response:
+                assert response.status_code == 200
+                async for chunk in response.aiter_raw():
                     arrived.append((time.monotonic(), chunk))
             inference.reset()
             assert arrived[-1][0] - arrived[0][0] > 0.4, "the stream was buffered"

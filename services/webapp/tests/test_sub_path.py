@@ -19,14 +19,14 @@ async def test_every_link_of_every_page_stays_below_the_path(started: Start, loa
         pages = 0
         while waiting and pages < 60:
             address = waiting.popleft()
-            answer = await client.get(address)
-            assert answer.status_code < 400 or answer.status_code in (404, 405, 503), address
-            if location := answer.headers.get("location"):
+            response = await client.get(address)
+            assert response.status_code < 400 or response.status_code in (404, 405, 503), address
+            if location := response.headers.get("location"):
                 assert location.startswith("/memicos/"), address
-            if "text/html" not in answer.headers.get("content-type", ""):
+            if "text/html" not in response.headers.get("content-type", ""):
                 continue
             pages += 1
-            for link in LINK.findall(answer.text):
+            for link in LINK.findall(response.text):
                 if link.startswith(("http://", "https://", "#", "data:")) and not link.startswith(SITE):
                     continue
                 target = urldefrag(urljoin(SITE + address, link.replace("&amp;", "&"))).url.removeprefix(SITE)
@@ -78,7 +78,7 @@ async def test_cookies_and_headers_of_htmx() -> None:
     }
 
 
-def test_texts_and_other_sites_are_left_as_they_are() -> None:
+def test_texts_and_links_to_other_sites_are_unchanged() -> None:
     html = '<a href="/small" title="x">href=&#34;/small</a><a href="//cdn/x"></a><a href="https://a/b">/small</a>'
     assert prefix_links(html, "/memicos") == html.replace('<a href="/small"', '<a href="/memicos/small"')
     assert prefix_links(html, "") == html

@@ -16,6 +16,8 @@ import webbrowser
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from memicos_cli import service_links
+
 ANSWER_SECONDS = 5
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
@@ -40,9 +42,11 @@ def url_of(page: Page) -> str:
     """Address of the page on this machine."""
     host = os.environ.get(page.prefix + "_HOST") or "127.0.0.1"
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    port = os.environ.get(page.prefix + "_PORT", "")
-    # an orchestrator's tcp://… is no port
-    number = int(port) if port.isdecimal() else page.port
+    environment = service_links.without(os.environ)
+    port = environment.get(page.prefix + "_PORT") or str(page.port)
+    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+        sys.exit(f"{page.prefix}_PORT={port} is not a port (1 to 65535)")
+    number = int(port)
     return f"http://[{host}]:{number}{page.path}" if ":" in host else f"http://{host}:{number}{page.path}"
 
 

@@ -13,13 +13,14 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from memicos_cli import env_file, stack_env
+from memicos_cli import env_file, service_links, stack_env
 
 OLDEST_PYTHON = (3, 11)
 SERVERS = (("MEMICOS", 3000, "webapp"), ("INFERENCE", 5002, "inference"), ("AUTOINTERP", 5003, "autointerp"))
@@ -28,6 +29,8 @@ DISK_SETTING, DEFAULT_DISK_GB = "DOCTOR_DISK_GB", 8.0
 MEMORY_SETTING, DEFAULT_MEMORY_GB = "DOCTOR_MEMORY_GB", 3.0
 """Free memory that the demo needs."""
 HUB_URL = "https://huggingface.co"
+MIGRATIONS = "services/webapp/src/memicos_webapp/database/migrations/versions"
+"""Folder of the migrations: `<revision>_<what>.py`."""
 COMMAND_SECONDS = 20
 OK, NOTE, WRONG = "ok", "note", "WRONG"
 DATABASE_PROGRAM = """
@@ -36,7 +39,9 @@ async def main():
     connection = await asyncpg.connect(os.environ["DATABASE_URL"].replace("+asyncpg", ""), timeout=10)
     version = await connection.fetchval("SHOW server_version_num")
     vector = await connection.fetchval("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'")
-    print(version, vector)
+    migrated = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
+    revision = await connection.fetchval("SELECT version_num FROM alembic_version") if migrated else None
+    print(version, vector, revision or "none")
 try:
     asyncio.run(main())
 except Exception as error:
@@ -86,6 +91,18 @@ def check_disk(machine: Machine) -> Result:
     return Result(OK, "disk", f"{free:.1f} GB are free")
 
 
+def check_data(machine: Machine) -> Result:
+    folder = machine.root / (machine.environment.get("MEMICOS_DATA") or ".data")
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=str(existing)):
+            pass
+    except OSError as error:
+        mend = f"sudo chown -R $USER {existing}, or set MEMICOS_DATA to another folder"
+        return Result(WRONG, "data", f"{folder} cannot be written ({error.strerror}): {mend}")
+    return Result(OK, "data", f"{folder} can be written")
+
+
 def check_memory(machine: Machine) -> Result:
     needed = _number(machine.environment, MEMORY_SETTING, DEFAULT_MEMORY_GB)
     try:
@@ -103,8 +120,6 @@ def check_memory(machine: Machine) -> Result:
 def check_port(machine: Machine, prefix: str, default: int, server: str) -> Result:
     name = f"{prefix}_PORT"
     text = machine.environment.get(name) or str(default)
-    if text.startswith(("tcp://", "udp://")):
-        text = str(default)
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         return Result(WRONG, "ports", f"{name}={text} is not a port: set it to a number from 1 to 65535")
     with socket.socket() as probe:
@@ -163,13 +178,19 @@ def check_database(machine: Machine) -> Result:
             )
         text = f"PostgreSQL does not answer at DATABASE_URL ({reason}): start it, or correct the URL"
         return Result(WRONG, "database", text)
-    version, vector = map(int, done.stdout.split())
+    numbers, revision = done.stdout.split()[:2], done.stdout.split()[2]
+    version, vector = map(int, numbers)
     if version < 160000:
         return Result(WRONG, "database", f"PostgreSQL {version // 10000} is too old: install 16 or newer")
     if not vector:
         major = version // 10000
         mend = f"sudo apt-get install postgresql-{major}-pgvector, or use the image pgvector/pgvector:pg{major}"
         return Result(WRONG, "pgvector", f"PostgreSQL at DATABASE_URL has no extension vector: {mend}")
+    known = sorted(file.name.partition("_")[0] for file in (machine.root / MIGRATIONS).glob("[0-9]*.py"))
+    if known and revision != "none" and revision not in known:
+        mend = "git pull && make setup, or restore a backup from before into another database"
+        text = f"the database was migrated by a newer memicos (revision {revision}, this one knows up to {known[-1]})"
+        return Result(WRONG, "database", f"{text}: {mend}")
     return Result(OK, "database", f"PostgreSQL {version // 10000} with pgvector answers")
 
 
@@ -191,9 +212,11 @@ def check_hub(machine: Machine) -> Result:
     url = machine.environment.get("HF_ENDPOINT") or HUB_URL
     try:
         with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5):
-            return Result(OK, "hub", f"{url} answers")
-    except urllib.error.HTTPError:
-        return Result(OK, "hub", f"{url} answers")
+            return Result(OK, "hub", f"{url} answers; no download was tried")
+    except urllib.error.HTTPError as error:
+        if error.code >= 500:
+            return Result(NOTE, "hub", f"{url} answers with status {error.code}: try again later")
+        return Result(OK, "hub", f"{url} answers; no download was tried")
     except (OSError, ValueError):
         return Result(NOTE, "hub", f"{url} cannot be reached; the demo needs no hub, other models do")
 
@@ -202,6 +225,7 @@ CHECKS: tuple[Callable[[Machine], Result], ...] = (
     check_python,
     check_installed,
     check_disk,
+    check_data,
     check_memory,
     *((lambda machine, server=server: check_port(machine, *server)) for server in SERVERS),
     check_database,
@@ -216,6 +240,7 @@ CHECKS: tuple[Callable[[Machine], Result], ...] = (
 def read_environment(root: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], Result | None]:
     """The environment over the repository's .env file, and what is wrong with that file."""
     file = root / ".env"
+    environment = service_links.without(environment)
     if not file.exists():
         return dict(environment), None
     try:
@@ -258,6 +283,8 @@ def run(root: Path, environment: Mapping[str, str]) -> int:
     merged, problem = read_environment(root, environment)
     machine = Machine(root, merged)
     wrong = 0
+    if warning := service_links.warning(environment):
+        print(f"{NOTE:<6}{'ports':<10}{warning}")
     if problem:
         print(f"{problem.state:<6}{problem.subject:<10}{problem.text}")
         wrong += 1

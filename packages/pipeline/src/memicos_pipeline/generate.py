@@ -24,7 +24,7 @@ from memicos_pipeline.dataset_writer import corpus_files, explanation_file, feat
 from memicos_pipeline.harvest import Activations, harvest, read_activations
 from memicos_pipeline.preparation import GenerateInputs, prepare
 from memicos_pipeline.residual_norm import residual_norm
-from memicos_pipeline.work_folder import lock_work_folder, work_folder
+from memicos_pipeline.work_folder import lock_dataset, lock_work_folder, work_folder
 
 ReportLine = Callable[[str], None]
 
@@ -37,8 +37,13 @@ def generate(config: GenerateConfig, report: ReportLine, harvest_only: bool = Fa
 
     Raises:
         ConfigError, CorpusError, OSError: as `prepare`; `config.out` is unchanged.
-        ConfigError: another run is using the work folder.
+        ConfigError: another run is using the work folder, or writes the same dataset.
     """
+    with lock_dataset(config.out):
+        _generate(config, report, harvest_only)
+
+
+def _generate(config: GenerateConfig, report: ReportLine, harvest_only: bool) -> None:
     if finish_interrupted(config.out):
         report(f"{config.out}: completed the replacement that an earlier run was killed in")
     inputs = prepare(config)

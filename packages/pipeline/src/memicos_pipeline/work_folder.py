@@ -42,19 +42,37 @@ def work_folder(parent: Path, model: torch.nn.Module, sources: Sequence[Path], t
 
 @contextmanager
 def lock_work_folder(folder: Path) -> Iterator[None]:
-    """Make a work folder and hold its lock; the system releases the lock of a process that is killed.
-
-    Raises:
-        ConfigError: another process holds the lock.
-    """
+    """Make a work folder and hold its lock. Raises ConfigError where another process holds it."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK_NAME, timeout=0)
+    with _hold(
+        folder / LOCK_NAME,
+        f"another `memicos generate` is using {folder}: wait until it ends, or set another folder as `work`",
+    ):
+        yield
+
+
+@contextmanager
+def lock_dataset(folder: Path) -> Iterator[None]:
+    """Hold the lock of the dataset that is written to `folder`. Raises ConfigError where another process holds it.
+
+    The lock's file is beside the folder, which is replaced as a whole.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _hold(
+        folder.with_name(f".{folder.name}.lock"),
+        f"another `memicos generate` is writing {folder}: wait until it ends, or set another folder as `out`",
+    ):
+        yield
+
+
+@contextmanager
+def _hold(path: Path, message: str) -> Iterator[None]:
+    """Hold the lock file `path`; the system releases the lock of a process that is killed."""
+    lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
-        raise ConfigError(
-            f"another `memicos generate` is using {folder}: wait until it ends, or set another folder as `work`"
-        ) from error
+        raise ConfigError(message) from error
     try:
         yield
     finally:

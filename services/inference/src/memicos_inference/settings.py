@@ -81,6 +81,11 @@ class Settings(ServiceSettings):
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         description="auto, cpu, mps, cuda or cuda:N; auto takes cuda, then mps, then cpu.",
     )
+    memory_check: bool = Field(
+        default=True,
+        validation_alias="INFERENCE_MEMORY_CHECK",
+        description="0: load the model even if its weights and its largest source need more memory than is available.",
+    )
     token_limit: int = Field(
         default=200, ge=1, validation_alias="TOKEN_LIMIT", description="Largest number of tokens of a prompt."
     )
@@ -157,7 +162,8 @@ class Settings(ServiceSettings):
         gt=0,
         allow_inf_nan=False,
         validation_alias="INFERENCE_WAIT_SECONDS",
-        description="Longest time that a request waits for the model; then the response is 503.",
+        description="Longest time that a request waits for the model, or for the load of a source; then the response "
+        "is 503.",
     )
     max_waiting: int = Field(
         default=64,

@@ -65,7 +65,7 @@ def mark_tokens(text: ActivatingText, highlight_share: float, marks: tuple[str, 
         largest = max(largest, value)
         if not token:
             continue
-        strong = largest > threshold
+        strong = largest > max(threshold, 0)
         largest = 0.0
         if strong != inside:
             pieces.append(marks[0] if strong else marks[1])

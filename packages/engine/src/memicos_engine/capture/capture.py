@@ -15,6 +15,7 @@ from memicos_engine.generation.kv_cache import supports_row_batching
 from memicos_engine.model.hook_modules import HookModule
 from memicos_engine.model.hook_points import find_hook_module, has_position_axis, hook_width, layer_of
 from memicos_engine.model.language_model import LanguageModel
+from memicos_engine.model.length_dependent_rope import text_lengths
 
 
 class _AllHooksReached(Exception):
@@ -40,10 +41,11 @@ def capture(
         InvalidRequestError: a hook point that this model's bridge does not run.
     """
     names = list(dict.fromkeys(hook_names))
+    lengths = None if mask is None else mask.sum(-1)
     if any(find_hook_module(model, name) is None for name in names):
-        captured = _capture_by_bridge(model, ids, mask, names)
+        captured = _capture_by_bridge(model, ids, mask, names, lengths)
         return {name: _select_positions(hidden, at) for name, hidden in captured.items()}
-    return _capture_by_modules(model, ids, mask, names, at)
+    return _capture_by_modules(model, ids, mask, names, at, lengths)
 
 
 CapturedActivations = list[dict[str, torch.Tensor]]
@@ -173,7 +175,7 @@ def _capture_in_parts(
             position = ((ends - 1)[:, None] == columns).nonzero(as_tuple=True)
             rows.append(position[0])
         inputs = _continuation_inputs(cache, part, done)
-        parts.append(_capture_by_modules(model, part, None, names, position, inputs))
+        parts.append(_capture_by_modules(model, part, None, names, position, ends, inputs))
         on_batch(BatchStats(len(part), part.numel(), part.numel()))
         done += part.shape[1]
     if not last:
@@ -219,9 +221,14 @@ def _capture_by_modules(
     mask: torch.Tensor | None,
     names: Sequence[str],
     positions: Positions,
+    lengths: torch.Tensor | None,
     inputs: Mapping[str, Any] | None = None,
 ) -> dict[str, torch.Tensor]:
-    """As `capture`, for hooks in the plain module. `inputs` continues a prompt: see `_continuation_inputs`."""
+    """As `capture`, for hooks in the plain module.
+
+    `lengths` (B,) are those of the whole prompts, None if `ids` are whole and not padded. `inputs` continues a prompt:
+    see `_continuation_inputs`.
+    """
     by_name = {name: module for name in names if (module := find_hook_module(model, name)) is not None}
     modules = set(by_name.values())
     captured: dict[HookModule, torch.Tensor] = {}
@@ -233,7 +240,8 @@ def _capture_by_modules(
 
     handles = [handle for module in modules for handle in module.add_hook(partial(keep, module))]
     try:
-        model.hf.base_model(input_ids=ids, attention_mask=mask, use_cache=inputs is not None, **(inputs or {}))
+        with text_lengths(lengths):
+            model.hf.base_model(input_ids=ids, attention_mask=mask, use_cache=inputs is not None, **(inputs or {}))
     except _AllHooksReached:
         pass
     finally:
@@ -249,18 +257,20 @@ def _continuation_inputs(cache: DynamicCache, ids: torch.Tensor, n: int) -> dict
 
 
 def _capture_by_bridge(
-    model: LanguageModel, ids: torch.Tensor, mask: torch.Tensor | None, names: list[str]
+    model: LanguageModel, ids: torch.Tensor, mask: torch.Tensor | None, names: list[str], lengths: torch.Tensor | None
 ) -> dict[str, torch.Tensor]:
     layers = [layer for name in names if (layer := layer_of(name)) is not None]
     stop = max(layers) + 1 if len(layers) == len(names) else None
-    _, cache = model.bridge.run_with_cache(
-        ids,
-        return_cache_object=False,
-        names_filter=names,
-        stop_at_layer=stop,
-        attention_mask=mask,
-        return_type=None,
-    )
+    bridge = model.bridge
+    with text_lengths(lengths):
+        _, cache = bridge.run_with_cache(
+            ids,
+            return_cache_object=False,
+            names_filter=names,
+            stop_at_layer=stop,
+            attention_mask=mask,
+            return_type=None,
+        )
     for name in names:
         if cache.get(name) is None:
             raise InvalidRequestError(f"Hook '{name}' is not run in this model.")

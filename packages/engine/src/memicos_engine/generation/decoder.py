@@ -6,15 +6,16 @@ in `generate` only.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from transformers import Cache, DynamicCache
 
 from memicos_engine.capture.batch_stats import BatchStats, StatsCallback, ignore_stats
 from memicos_engine.errors import InvalidRequestError
-from memicos_engine.generation.generation import Generation, Row, kv_cache_bytes
+from memicos_engine.generation.generation import Generation, kv_cache_bytes
 from memicos_engine.generation.kv_cache import (
     BatchCache,
     RightAlignedCache,
@@ -24,6 +25,7 @@ from memicos_engine.generation.kv_cache import (
 )
 from memicos_engine.generation.steering import apply_steering
 from memicos_engine.model.language_model import LanguageModel
+from memicos_engine.model.length_dependent_rope import text_lengths
 
 
 @dataclass
@@ -33,10 +35,21 @@ class _BatchRow:
     generation: Generation
     row: int
 
+    @property
+    def ids(self) -> list[int]:
+        """The prompt and the tokens generated so far."""
+        return [*self.generation.rows[self.row].ids, *self.generation.ids[self.row]]
+
+    @property
+    def mask(self) -> list[bool] | None:
+        """Where `ids` are steered; None: at all of them. Generated tokens are."""
+        mask = self.generation.rows[self.row].mask
+        return None if mask is None else [*mask, *[True] * len(self.generation.ids[self.row])]
+
 
 @dataclass
 class _PrefillBatch:
-    """Rows whose prompts (B, T), padded on the left, are prefilled up to column `done`.
+    """Rows whose tokens (B, T), padded on the left, are prefilled up to column `done`.
 
     `where` (B, T) marks the positions that are steered; None: all.
     """
@@ -55,6 +68,9 @@ class Decoder:
 
     The batch has at most `max_rows` rows, whose keys and values take at most `kv_bytes`; a single generation may exceed
     both. A model with another state than keys and values runs one generation at a time.
+
+    Where a row's text grows beyond one of the model's `length_limits`, its keys and values are computed again: the row
+    leaves the batch and is prefilled with its whole text.
     """
 
     def __init__(self, model: LanguageModel, max_rows: int, kv_bytes: int) -> None:
@@ -65,16 +81,16 @@ class Decoder:
         self._cache: BatchCache = (
             RightAlignedCache(model.hf.config, model.device) if self._shared else SingleGenerationCache(model.device)
         )
-        self._waiting: list[Generation] = []
+        self._waiting: list[list[_BatchRow]] = []
+        """Rows to prefill; those of one list together."""
         self._prefill: _PrefillBatch | None = None
         self._batch: list[_BatchRow] = []
 
     @property
     def generations(self) -> list[Generation]:
         """Generations that have joined and are neither done nor cancelled."""
-        rows = [*self._batch, *(self._prefill.rows if self._prefill else [])]
-        joined = dict.fromkeys([*(row.generation for row in rows), *self._waiting])
-        return [generation for generation in joined if not generation.done]
+        rows = [*self._batch, *(self._prefill.rows if self._prefill else []), *chain(*self._waiting)]
+        return [generation for generation in _generations(rows) if not generation.done]
 
     @property
     def n_batch_rows(self) -> int:
@@ -84,7 +100,7 @@ class Decoder:
     @property
     def batch_generations(self) -> list[Generation]:
         """Generations with rows in the batch."""
-        return list(dict.fromkeys(row.generation for row in self._batch))
+        return _generations(self._batch)
 
     @property
     def cache_nbytes(self) -> int:
@@ -98,9 +114,8 @@ class Decoder:
 
     @property
     def prefill_generations(self) -> list[Generation]:
-        """Generations whose prompts are being prefilled, or wait for it."""
-        rows = self._prefill.rows if self._prefill else []
-        return list(dict.fromkeys(row.generation for row in rows)) or list(self._waiting)
+        """Generations whose rows are being prefilled, or wait for it."""
+        return _generations(self._prefill.rows if self._prefill else chain(*self._waiting))
 
     def fits(self, new: Generation) -> bool:
         """Whether `new` may join now: the limits of rows and memory hold with it."""
@@ -117,14 +132,13 @@ class Decoder:
         return kv_cache_bytes(self._model, n_rows, longest + remaining) <= self._kv_bytes
 
     def join(self, new: Generation) -> None:
-        self._waiting.append(new)
+        self._waiting.append([_BatchRow(new, row) for row in new.unfinished_rows])
 
     @torch.inference_mode()
     def leave(self, generation: Generation) -> None:
         """Cancel a generation and remove its rows from the batch."""
         generation.cancelled = True
-        if generation in self._waiting:
-            self._waiting.remove(generation)
+        self._waiting = [rows for rows in self._waiting if rows[0].generation is not generation]
         if self._prefill and all(row.generation.done for row in self._prefill.rows):
             self._prefill = None
         for index in reversed(range(len(self._batch))):
@@ -135,17 +149,18 @@ class Decoder:
     def prefill(self, max_tokens: int, on_batch: StatsCallback = ignore_stats) -> list[Generation]:
         """Run a slice of prompts of at most `max_tokens` tokens, padding included, but at least one column.
 
-        Returns the generations that got their first tokens.
+        Returns the generations that got a token.
         """
         if self._prefill is None:
-            self._prefill = self._next_prompts(max_tokens)
+            self._prefill = self._next_prefill(max_tokens)
         now = self._prefill
         end = now.ids.shape[1]
         if self._shared:
             end = min(end, now.done + max(1, max_tokens // len(now.ids)))
         columns = slice(now.done, end)
         where = None if now.where is None else now.where[:, columns]
-        with apply_steering([row.generation.steering[row.row] for row in now.rows], where):
+        steering = [row.generation.steering[row.row] for row in now.rows]
+        with apply_steering(steering, where), text_lengths(now.mask.sum(-1)):
             output = self._model.hf(
                 input_ids=now.ids[:, columns],
                 attention_mask=now.mask[:, :end],
@@ -176,7 +191,8 @@ class Decoder:
         tokens = [row.generation.ids[row.row][-1] for row in self._batch]
         device = self._model.device
         mask = self._cache.begin()
-        with apply_steering([row.generation.steering[row.row] for row in self._batch]):
+        lengths = [length + 1 for length in self._cache.lengths]
+        with apply_steering([row.generation.steering[row.row] for row in self._batch]), text_lengths(lengths):
             output = self._model.hf(
                 input_ids=torch.tensor(tokens, device=device)[:, None],
                 attention_mask=mask,
@@ -193,32 +209,33 @@ class Decoder:
         """Prefill all waiting prompts; if there are none, generate one token per row."""
         return self.prefill(sys.maxsize) if self.has_prefill else self.step()
 
-    def _next_prompts(self, max_tokens: int) -> _PrefillBatch:
-        """The first waiting generations with at most `max_tokens` prompt tokens when padded; at least one."""
-        chosen: list[Generation] = []
-        for generation in self._waiting:
-            rows = _unfinished_rows([*chosen, generation])
-            if chosen and len(rows) * max(len(row.ids) for row in rows) > max_tokens:
+    def _next_prefill(self, max_tokens: int) -> _PrefillBatch:
+        """The first waiting rows with at most `max_tokens` tokens when padded; at least those of one list."""
+        n_lists = 1
+        while n_lists < len(self._waiting):
+            rows = list(chain(*self._waiting[: n_lists + 1]))
+            if len(rows) * max(len(row.ids) for row in rows) > max_tokens:
                 break
-            chosen.append(generation)
-        rows = _unfinished_rows(chosen)
-        longest = max(len(row.ids) for row in rows)
-        pads = [longest - len(row.ids) for row in rows]
+            n_lists += 1
+        rows = list(chain(*self._waiting[:n_lists]))
+        ids = [row.ids for row in rows]
+        pads = [max(map(len, ids)) - len(tokens) for tokens in ids]
         device = self._model.device
+        masks = [row.mask for row in rows]
         where = None
-        if any(row.mask is not None for row in rows):
-            steered_at = [row.mask if row.mask is not None else [True] * len(row.ids) for row in rows]
-            where = _pad_left(steered_at, pads, device).bool()
-        prompts = _PrefillBatch(
-            rows=[_BatchRow(generation, row) for generation in chosen for row in generation.unfinished_rows],
+        if any(mask is not None for mask in masks):
+            steered = [mask or [True] * len(tokens) for mask, tokens in zip(masks, ids, strict=True)]
+            where = _pad_left(steered, pads, device).bool()
+        batch = _PrefillBatch(
+            rows=rows,
             pads=pads,
-            ids=_pad_left([row.ids for row in rows], pads, device),
-            mask=_pad_left([[1] * len(row.ids) for row in rows], pads, device),
+            ids=_pad_left(ids, pads, device),
+            mask=_pad_left([[1] * len(tokens) for tokens in ids], pads, device),
             where=where,
             cache=DynamicCache(config=self._model.hf.config),
         )
-        del self._waiting[: len(chosen)]
-        return prompts
+        del self._waiting[:n_lists]
+        return batch
 
     def _accept(self, first: int, logits: torch.Tensor) -> list[Generation]:
         """Append a token from `logits` (rows, V) to the batch's rows from `first` on; remove rows that are complete."""
@@ -233,7 +250,19 @@ class Decoder:
             row = self._batch[index]
             if row.generation.done or row.generation.finish_reasons[row.row] is not None:
                 self._remove(index)
-        return list(dict.fromkeys(row.generation for row in rows))
+        self._requeue_rows_at_limit()
+        return _generations(rows)
+
+    def _requeue_rows_at_limit(self) -> None:
+        """Let the rows whose next token exceeds one of the model's length limits be prefilled again."""
+        limits = self._model.length_limits
+        at_limit = [index for index, length in enumerate(self._cache.lengths) if length in limits]
+        if at_limit and not self._shared:  # that cache takes rows only while it has none
+            at_limit = list(range(len(self._batch)))
+        rows = [self._batch[index] for index in at_limit]
+        for index in reversed(at_limit):
+            self._remove(index)
+        self._waiting += [[row for row in rows if row.generation is generation] for generation in _generations(rows)]
 
     def _remove(self, index: int) -> None:
         """Remove a row from the batch; the last row moves to its index."""
@@ -243,8 +272,8 @@ class Decoder:
             self._batch[index] = last
 
 
-def _unfinished_rows(generations: Sequence[Generation]) -> list[Row]:
-    return [generation.rows[row] for generation in generations for row in generation.unfinished_rows]
+def _generations(rows: Iterable[_BatchRow]) -> list[Generation]:
+    return list(dict.fromkeys(row.generation for row in rows))
 
 
 def _pad_left(

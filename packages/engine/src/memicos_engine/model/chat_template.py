@@ -4,11 +4,10 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from memicos_engine.errors import InvalidRequestError
-from memicos_engine.model.language_model import LanguageModel
+from memicos_engine.model.language_model import TEMPLATE_ERRORS, LanguageModel
 
 _RESERVED_OPTIONS = {"messages", *inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters} - {
     "tools",
@@ -16,9 +15,6 @@ _RESERVED_OPTIONS = {"messages", *inspect.signature(PreTrainedTokenizerBase.appl
     "kwargs",
 }
 """Arguments of apply_chat_template that this module sets; they are not variables of a template."""
-
-_TEMPLATE_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
-"""Errors that a template raises on values it doesn't expect."""
 
 
 def chat_token_ids(model: LanguageModel, messages: Sequence[Mapping[str, str]]) -> list[int]:
@@ -63,6 +59,6 @@ def render_chat(
         )
         assert isinstance(text, str)
         text.encode()  # options may contain an unpaired surrogate
-    except _TEMPLATE_ERRORS as error:
+    except TEMPLATE_ERRORS as error:
         raise InvalidRequestError(f"The model's chat template rejects these messages: {error}") from error
     return text

@@ -9,13 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.initialization import no_init_weights
 
+from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model.hook_modules import HookModules, find_hook_modules
+from memicos_engine.model.length_dependent_rope import use_text_lengths
 from memicos_engine.model.token_strings import decode_all, sequence_strings, single_strings
 
+DEFAULT_MAX_CONTEXT = 2048
+"""Largest number of tokens of a text for models whose configuration states none (Mamba, RWKV, ...)."""
+_CONTEXT_FIELDS = ("max_position_embeddings", "max_seq_len", "seq_length", "max_sequence_length")
+"""Fields of configurations that state the largest number of tokens (MPT: max_seq_len; BLOOM: seq_length)."""
+TEMPLATE_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""Errors that a chat template raises on values it doesn't expect."""
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -24,7 +34,8 @@ class LanguageModel:
     """A loaded model.
 
     `hf` is the plain transformers model, which captures and generations run; `bridge` has the hook points that no
-    module of it has. `origin` says what the weights are, `location` where they were loaded from.
+    module of it has. `origin` says what the weights are, `location` where they were loaded from. A text longer than one
+    of `length_limits` (tokens, ascending) has other position embeddings than a shorter one, at all its positions.
     """
 
     id: str
@@ -38,6 +49,7 @@ class LanguageModel:
     d_model: int
     d_vocab: int
     max_context: int
+    length_limits: tuple[int, ...] = ()
 
     @cached_property
     def bridge(self) -> TransformerBridge:
@@ -77,14 +89,32 @@ class LanguageModel:
 
     @cached_property
     def eos_token_ids(self) -> frozenset[int]:
-        """Ids that end a generation: those of the generation config, else the tokenizer's."""
-        config = self.hf.generation_config
-        ids: Any = config.eos_token_id if config is not None else None
-        if ids is None:
-            ids = self.tokenizer.eos_token_id
-        if ids is None:
-            return frozenset()
-        return frozenset([ids] if isinstance(ids, int) else ids)
+        """Ids that end a generation: those of the generation config, of the configuration and of the tokenizer, and the
+        end-of-turn token of the chat template. Published models often state that token in one of these places only.
+        """
+        places: tuple[Any, ...] = (
+            self.hf.generation_config,
+            self.hf.config.get_text_config(decoder=True),
+            self.tokenizer,
+        )
+        stated = [getattr(place, "eos_token_id", None) for place in places]
+        stated.append(self._end_of_turn_id)
+        return frozenset(i for ids in stated if ids is not None for i in ([ids] if isinstance(ids, int) else ids))
+
+    @property
+    def _end_of_turn_id(self) -> int | None:
+        """The first special token that the chat template writes after a content of the assistant; None without one."""
+        if not self.has_chat_template:
+            return None
+        content = "one two three"
+        chat = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": content}]
+        try:
+            text = self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=False)
+        except TEMPLATE_ERRORS:
+            return None
+        _, found, after = str(text).rpartition(content)
+        ids: Any = self.tokenizer(after, add_special_tokens=False)["input_ids"] if found else []
+        return next((i for i in ids if i in self._special_ids), None)
 
     @cached_property
     def tokenizer_prepends_bos(self) -> bool:
@@ -102,11 +132,37 @@ class LanguageModel:
         return frozenset(self.tokenizer.all_special_ids) | {i for i, token in added.items() if token.special}
 
     def token_ids(self, text: str, prepend_bos: bool) -> list[int]:
-        """Ids of `text` without the tokenizer's automatic special tokens, after BOS if `prepend_bos` and it has one."""
+        """Ids of `text` without the tokenizer's automatic special tokens, after BOS if `prepend_bos` and it has one.
+
+        Raises:
+            InvalidRequestError: the text has a token without an embedding row.
+        """
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportAssignmentType]
+        self.check_embedded(ids)
         if prepend_bos and self.bos_token_id is not None:
             return [self.bos_token_id, *ids]
         return ids
+
+    def check_embedded(self, ids: Sequence[int]) -> None:
+        """Raises InvalidRequestError where an id has no embedding row: the model cannot run it."""
+        if (without_row := next((i for i in ids if i >= self.n_embeddings), None)) is not None:
+            token = self.tokenizer.convert_ids_to_tokens(without_row)
+            raise InvalidRequestError(
+                f"The token {token!r} (id {without_row}) has no embedding row: this model has {self.n_embeddings} rows"
+                ". Leave it out of the text."
+            )
+
+    @cached_property
+    def n_embeddings(self) -> int:
+        """Number of rows of the embedding matrix; the tokenizer may have more tokens."""
+        embedding: Any = self.hf.get_input_embeddings()
+        return embedding.weight.shape[0]
+
+    @property
+    def tokens_without_embedding(self) -> dict[str, int]:
+        """Tokens of the tokenizer that have no embedding row, with their ids in ascending order."""
+        vocabulary = self.tokenizer.get_vocab().items()
+        return dict(sorted((pair for pair in vocabulary if pair[1] >= self.n_embeddings), key=lambda pair: pair[1]))
 
     def token_strings(self, ids: Sequence[int]) -> list[str]:
         """What each token of a sequence adds to its text; joined, they are `decode(ids)`.
@@ -176,9 +232,17 @@ def load_model_outline(model_id: str, location: str, dtype: str = "float32") -> 
     """
     tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
     config = AutoConfig.from_pretrained(location, trust_remote_code=False)
-    with FakeTensorMode():
+    # some classes cannot initialise weights that have no values
+    with FakeTensorMode(), no_init_weights():
         hf = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype], trust_remote_code=False).eval()
+        hf.tie_weights()  # initialisation would do it
     return _language_model(model_id, location, hf, tokenizer, "cpu", dtype)
+
+
+def max_context(config: Any) -> int:
+    """Largest number of tokens that a configuration states; DEFAULT_MAX_CONTEXT where it states none."""
+    stated = (getattr(config, name, None) for name in _CONTEXT_FIELDS)
+    return next((length for length in stated if isinstance(length, int) and length > 0), DEFAULT_MAX_CONTEXT)
 
 
 def _language_model(model_id: str, location: str, hf: Any, tokenizer: Any, device: str, dtype: str) -> LanguageModel:
@@ -194,5 +258,6 @@ def _language_model(model_id: str, location: str, hf: Any, tokenizer: Any, devic
         n_layers=config.num_hidden_layers,
         d_model=config.hidden_size,
         d_vocab=config.vocab_size,
-        max_context=config.max_position_embeddings,
+        max_context=max_context(config),
+        length_limits=use_text_lengths(hf),
     )

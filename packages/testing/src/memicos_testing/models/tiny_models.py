@@ -14,6 +14,8 @@ from transformers import (
     GraniteConfig,
     LlamaConfig,
     OPTConfig,
+    Phi3Config,
+    PhimoeConfig,
     Qwen2Config,
 )
 
@@ -26,6 +28,15 @@ _USUAL: dict[str, Any] = _SAME | {
     "max_position_embeddings": 64,
 }
 _GROUPED: dict[str, Any] = _USUAL | {"num_key_value_heads": 2}
+LONGROPE_LIMIT = 24
+"""Tokens of the longest text with the short frequencies of the models with longrope."""
+_LONGROPE_LIMIT: dict[str, Any] = {"original_max_position_embeddings": LONGROPE_LIMIT}
+_LONGROPE: dict[str, Any] = _LONGROPE_LIMIT | {
+    "rope_type": "longrope",
+    "rope_theta": 10_000.0,
+    "short_factor": [1.0, 1.0, 1.5, 2.0],
+    "long_factor": [1.0, 4.0, 16.0, 64.0],
+}
 CONFIGS: dict[str, Callable[[], Any]] = {
     "llama": lambda: LlamaConfig(**_GROUPED),
     "gpt2": lambda: GPT2Config(**_SAME, n_embd=32, n_inner=56, n_layer=3, n_head=4, n_positions=64),
@@ -34,6 +45,14 @@ CONFIGS: dict[str, Callable[[], Any]] = {
     "gemma2-near": lambda: Gemma2Config(**_GROUPED, head_dim=16, sliding_window=6),
     "qwen2": lambda: Qwen2Config(**_GROUPED),
     "granite": lambda: GraniteConfig(**_GROUPED, residual_multiplier=0.3),
+    "phi3-longrope": lambda: Phi3Config(**_GROUPED, rope_parameters=_LONGROPE, **_LONGROPE_LIMIT),
+    "llama-longrope": lambda: LlamaConfig(**_GROUPED, rope_parameters=_LONGROPE),
+    "phimoe-longrope": lambda: PhimoeConfig(
+        **_GROUPED,
+        num_local_experts=4,
+        rope_parameters=_LONGROPE | {"short_mscale": 1.1, "long_mscale": 1.3},
+        **_LONGROPE_LIMIT,
+    ),
     "opt": lambda: OPTConfig(**_SAME, hidden_size=32, ffn_dim=56, num_hidden_layers=3, num_attention_heads=4),
 }
 

@@ -76,6 +76,10 @@ def _lines(
     yield "BOS", _bos(model)
     template = "the model's own template" if model.has_chat_template else "no template: conversations are ChatML"
     yield "chat", template
+    if tokens := model.tokens_without_embedding:
+        named = ", ".join(f"{token} ({i})" for token, i in list(tokens.items())[:4])
+        more = f" and {len(tokens) - 4} more" if len(tokens) > 4 else ""
+        yield "warning", f"no embedding row for {named}{more}: texts with such a token are refused"
     yield from _hooks(model)
 
 

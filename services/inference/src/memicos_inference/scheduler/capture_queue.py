@@ -150,6 +150,10 @@ class CaptureQueue:
         """End the tasks that wait for a source which cannot be loaded."""
         self._fail([operation.task for operation in self._operations if operation.source_id == source_id], error)
 
+    def fail_waiting_for_source(self, since: float, error: Exception) -> None:
+        """End the tasks that have waited for a source since before `since` (time.monotonic)."""
+        self._fail([operation.task for operation in self._operations if operation.since < since], error)
+
     def capture(self, loaded: LoadedModel, max_tokens: Callable[[], int]) -> None:
         """Run a slice of at most `max_tokens` tokens."""
         from memicos_engine.capture.capture import capture_in_slices

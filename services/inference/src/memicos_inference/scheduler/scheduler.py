@@ -156,7 +156,10 @@ class Scheduler:
         self.progress = Progress("ready", "ready", 1.0)
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._stopping or self._arrived or self._runnable(loaded))
+                # wakes without an event where a waiting request reaches INFERENCE_WAIT_SECONDS
+                self._wake.wait_for(
+                    lambda: self._stopping or self._arrived or self._runnable(loaded), self._seconds_to_expiry()
+                )
                 if self._stopping:
                     break
             try:
@@ -250,11 +253,26 @@ class Scheduler:
         self._metrics.record_start(pending, "direct", 0)
         pending.give(body, ended=True)
 
+    def _seconds_to_expiry(self) -> float | None:
+        """Seconds until the first waiting request has waited INFERENCE_WAIT_SECONDS; None where none waits."""
+        waiting = (*self._captures.waiting, *self._generations.waiting)
+        starts = [task.pending.since for task in waiting]
+        starts += [since for _, since in (*self._captures.uses, *self._sources.uses)]
+        return max(0.0, min(starts) + self._settings.wait_seconds - time.monotonic()) if starts else None
+
     def _drop(self, loaded: LoadedModel) -> None:
-        """Drop cancelled work; fail work that has waited for the model longer than INFERENCE_WAIT_SECONDS."""
+        """Drop cancelled work; fail work that has waited for the model or a source over INFERENCE_WAIT_SECONDS."""
         self._generations.drop_cancelled(loaded)
         self._captures.drop_cancelled()
         oldest = time.monotonic() - self._settings.wait_seconds
+        not_loaded = Unavailable(
+            "busy",
+            f"A source that this request uses was not loaded within {self._settings.wait_seconds:g} seconds "
+            "(INFERENCE_WAIT_SECONDS). Its load goes on; try again later.",
+            10,
+        )
+        self._captures.fail_waiting_for_source(oldest, not_loaded)
+        self._sources.fail_waiting(oldest, not_loaded)
         for queue in (self._captures.waiting, self._generations.waiting):
             for task in [task for task in queue if task.pending.cancelled or task.pending.since < oldest]:
                 queue.remove(task)  # pyright: ignore[reportArgumentType]

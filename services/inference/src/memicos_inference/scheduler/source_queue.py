@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # imports torch
     from memicos_inference.scheduler.source_loader import SourceLoader
 
 
-@dataclass
+@dataclass(eq=False)
 class SourceTask:
     """Steps that have yielded `call`. `finish` takes what they return."""
 
@@ -62,7 +62,13 @@ class SourceQueue:
 
     def fail(self, source_id: str, error: Exception) -> None:
         """End the tasks that wait for a source which cannot be loaded."""
-        failed = [task for task in self.waiting if task.call.source_id == source_id]
+        self._end([task for task in self.waiting if task.call.source_id == source_id], error)
+
+    def fail_waiting(self, since: float, error: Exception) -> None:
+        """End the tasks that have waited for a source since before `since` (time.monotonic)."""
+        self._end([task for task in self.waiting if task.since < since], error)
+
+    def _end(self, failed: list[SourceTask], error: Exception) -> None:
         self.waiting = [task for task in self.waiting if task not in failed]
         for task in failed:
             _fail(task.pending, error)

