@@ -1,7 +1,5 @@
-"""Explainer `highlighted-tokens`: marked tokens of the prompt, and parsing of the answer."""
+"""Explainer `highlighted-tokens`: marked tokens of the prompt."""
 
-import pytest
-from memicos_autointerp_core.errors import ProviderError
 from memicos_autointerp_core.explainers import highlighted_tokens as explainer
 from memicos_autointerp_core.explainers.interface import ActivatingText
 
