@@ -1,4 +1,4 @@
-"""Sources: what is known without weights, folding, indices."""
+"""Sources: info without weights, folding, index checks."""
 
 import json
 from pathlib import Path

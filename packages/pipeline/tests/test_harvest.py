@@ -69,7 +69,7 @@ def test_the_folder_depends_on_all_that_activations_depend_on(
         return work_folder(tmp_path, hf, [sae], tokens).name
 
     first = name()
-    # the same model at another place
+    # the same model in another folder
     elsewhere = shutil.copytree(model_folder, tmp_path / "copy")
     assert name(load_model("other name", str(elsewhere)).hf) == first
     seen = {first, name(tokens=ids[:1]), name(tokens=ids.reshape(3, 2))}
