@@ -23,7 +23,10 @@ from memicos_testing.documents import (
     python_program,
 )
 
-OTHER_PROGRAMS = {"cd", "curl", "docker", "export", "git", "nvidia-smi", "pip", "rm"}
+OTHER_PROGRAMS = {
+    *("brew", "cat", "cd", "curl", "docker", "export", "git", "nvidia-smi", "pip", "rm", "sudo", "wsl", "xcode-select"),
+    "pytest",
+}
 """Programs of others that documents use."""
 
 ENDLESS = re.compile(r"^\s*([A-Z_]+=\S+ )*make (demo|\S+-localhost-(dev|run)|webapp-demo-run)\b", re.MULTILINE)
@@ -90,6 +93,12 @@ def test_blocks_continue_one_another_at_the_lines_of_the_document() -> None:
     assert program == ["", "", "with open('x') as file:", "    pass", "", "", "", "", "    print(file)"]
 
 
+def test_lines_of_a_here_document_are_no_commands(tmp_path: Path) -> None:
+    document = tmp_path / "some.md"
+    document.write_text("```sh\npython - <<'END'\nframe(1)\nEND\nmake a <<'X'\nb\nX\nrm c\n```\n")
+    assert [command.words for command in commands_of(document)] == [("python",), ("make", "a"), ("rm", "c")]
+
+
 def command_problem(command: Command) -> str | None:
     program, *arguments = command.words
     name = Path(program).name
@@ -131,6 +140,8 @@ def _memicos_problem(arguments: list[str]) -> str | None:
 
 
 def _python_problem(arguments: list[str]) -> str | None:
+    if not arguments:
+        return None  # a program on standard input
     if arguments[0] == "-m":
         return None if importlib.util.find_spec(arguments[1]) else f"no module {arguments[1]}"
     if arguments[0].startswith("-"):

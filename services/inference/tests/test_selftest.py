@@ -1,8 +1,10 @@
 """A failed check of the self-test is named, and requests that depend on it are refused. Faults are real ones."""
 
+import asyncio
 import json
 import logging
 import shutil
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -166,6 +168,29 @@ async def test_no_check_runs_when_the_self_test_is_off(serve: Serve, recorded: P
         assert await answered(http, "/v1/activation/single", {**SINGLE, "source": "2-small"})
         report = await selftest(http)
         assert report["state"] == "off" and report["checks"] == []
+
+
+async def test_checks_left_out_for_time_run_while_no_request_is_handled(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "memicos_inference"):
+        url = await serve(selftest_seconds=1e-9, selftest_idle_seconds=0.5)
+    assert all(f"self-test: {name}: skipped: the time limit" in caplog.text for name in MODEL_CHECKS)
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        end = time.monotonic() + 60
+        # /v1/capabilities would be a request that the model's thread handles
+        while any(check["passed"] is None for check in (await http.get("/health")).json()["selftest"]["checks"]):
+            assert time.monotonic() < end
+            await asyncio.sleep(0.1)
+        found = await selftest(http)
+        assert found["state"] == "passed" and [check["name"] for check in found["checks"]] == MODEL_CHECKS
+        assert await answered(http, "/v1/activation/single", SINGLE)
+
+
+async def test_checks_left_out_for_time_stay_so_without_an_idle_time(serve: Serve) -> None:
+    async with httpx.AsyncClient(base_url=await serve(selftest_seconds=1e-9, selftest_idle_seconds=0)) as http:
+        await asyncio.sleep(1)
+        assert all(check["passed"] is None for check in (await selftest(http))["checks"])
 
 
 async def test_a_lack_of_memory_is_reported(serve: Serve) -> None:

@@ -12,6 +12,7 @@ import torch
 from memicos_engine.selftest import checks, result_cache
 from memicos_inference import model_loading
 from memicos_inference.app import _load
+from memicos_inference.http.errors import Unavailable
 from memicos_inference.settings import Settings
 from memicos_inference.status import service as status
 from memicos_inference.verification.state import Verification
@@ -185,6 +186,41 @@ def test_checks_without_a_result_run_at_the_next_start(own: Settings, monkeypatc
     assert remembered(second) == [name for name in MODEL_CHECKS if name != "cache"]
     assert all(check.passed for check in second.checks)
     assert remembered(start(own)) == MODEL_CHECKS
+
+
+def short_of_time(settings: Settings) -> Settings:
+    return settings.model_copy(update={"selftest_seconds": 1e-9})
+
+
+def test_checks_left_out_for_time_run_later_and_are_remembered(own: Settings) -> None:
+    hurried = short_of_time(own)
+    verification = Verification(hurried)
+    loaded = _load(hurried, verification, lambda text, fraction: None)
+    assert [check.passed for check in verification.checks] == [None] * len(MODEL_CHECKS)
+    assert verification.storing is None
+    left = [verification.run_left_out(loaded) for _ in MODEL_CHECKS]
+    assert left == [True] * (len(MODEL_CHECKS) - 1) + [False]
+    assert not verification.run_left_out(loaded)
+    assert [check.name for check in verification.checks] == MODEL_CHECKS
+    assert all(check.passed for check in verification.checks) and verification.state == "passed"
+    assert verification.storing is not None
+    verification.storing.join(60)
+    assert remembered(start(hurried)) == MODEL_CHECKS
+
+
+def test_a_check_that_fails_later_stops_its_endpoints_and_nothing_is_remembered(
+    own: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hurried = short_of_time(own)
+    verification = Verification(hurried)
+    breaking(monkeypatch)
+    loaded = _load(hurried, verification, lambda text, fraction: None)
+    assert verification.state == "passed"
+    while verification.run_left_out(loaded):
+        pass
+    assert verification.state == "failed" and results(own) == []
+    with pytest.raises(Unavailable, match="The self-test found wrong numbers"):
+        verification.require_path("/v1/activation/single")
 
 
 def damaged(path: Path, damage: str) -> None:

@@ -228,6 +228,14 @@ class Settings(ServiceSettings):
         description="Time limit of the self-test at the start: no check begins after it; 0: no self-test, also none "
         "of sources.",
     )
+    selftest_idle_seconds: float = Field(
+        default=5,
+        ge=0,
+        allow_inf_nan=False,
+        validation_alias="INFERENCE_SELFTEST_IDLE_SECONDS",
+        description="A check that the time limit left out is run when no request has been handled for this long; 0: at "
+        "the next start.",
+    )
     selftest_bytes: int = Field(
         default=1024**3,
         ge=1,
