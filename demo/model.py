@@ -9,6 +9,7 @@ import argparse
 import copy
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -101,3 +102,6 @@ if __name__ == "__main__":
         print(ensure_model(parser.parse_args().data))
     except ModelError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        user = f"user {os.getuid()}" if hasattr(os, "getuid") else "this user"
+        sys.exit(f"error: {error}. The folder of --data must be writable for {user}, with 1 GB free.")

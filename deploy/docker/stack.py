@@ -276,6 +276,8 @@ def wait(compose: Compose, starting: subprocess.Popen[bytes], host: str, port: i
         if inference and inference != reported:
             print(f"inference, after {time.monotonic() - started_at:.0f} s: {inference}", flush=True)
             reported = inference
+        if inference and inference.startswith("failed"):
+            raise StackError(f"inference cannot load its model: {inference.partition(': ')[2]}")
         if served and ended == 0 and inference in (None, "ready"):
             return
         time.sleep(POLL_SECONDS)

@@ -238,10 +238,10 @@ def test_a_phone_shows_explanation_logits_and_histograms_before_the_examples(
 ) -> None:
     page = watched(viewport={"width": 390, "height": 844}, has_touch=True)
     page.goto(f"{webapp_url}/small/2-res/5")
-    shown = tops(page, *SECTIONS, *RELATED)
-    assert shown == sorted(shown)
+    positions = tops(page, *SECTIONS, *RELATED)
+    assert positions == sorted(positions)
     # the first three before two screens have passed
-    assert shown[2] < 2 * 844
+    assert positions[2] < 2 * 844
 
 
 @pytest.mark.parametrize("width", [540, 1280])
@@ -250,8 +250,8 @@ def test_an_embedded_dashboard_is_in_the_order_of_reading(
 ) -> None:
     page = watched(viewport={"width": width, "height": 600})
     page.goto(f"{webapp_url}/small/2-res/5?embed=true")
-    shown = tops(page, *SECTIONS)
-    assert shown == sorted(shown)
+    positions = tops(page, *SECTIONS)
+    assert positions == sorted(positions)
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -268,11 +268,11 @@ def test_the_order_of_the_document_is_the_order_of_reading(
     )
     assert len(positions) >= 7
     # in each column from top to bottom
-    for column in {left for left, _ in positions}:
-        rows = [top for left, top in positions if left == column]
+    for column in {x for x, _ in positions}:
+        rows = [top for x, top in positions if x == column]
         assert rows == sorted(rows)
     if width == 390:
-        assert len({left for left, _ in positions}) == 1
+        assert len({x for x, _ in positions}) == 1
 
 
 def test_a_menu_closes_on_escape_and_on_a_click_outside(page: Page, webapp_url: str) -> None:

@@ -96,11 +96,11 @@ def test_the_page_is_usable_by_keyboard_alone(page: Page, webapp_url: str) -> No
 def test_the_api_page_documents_every_route(page: Page, webapp_url: str) -> None:
     page.goto(f"{webapp_url}/api-doc")
     document = page.request.get(f"{webapp_url}/api/openapi.json").json()
-    shown = [
+    routes_shown = [
         (operation.locator(".method").inner_text(), operation.locator("h3").inner_text())
         for operation in page.locator("details").all()
     ]
-    assert sorted(shown) == sorted(
+    assert sorted(routes_shown) == sorted(
         (method.upper(), path) for path, methods in document["paths"].items() for method in methods
     )
     details = page.locator("#generate_explanation")

@@ -13,11 +13,11 @@ Watched = Callable[..., Page]
 
 def owner_link(environment: dict[str, str], url: str) -> str:
     """A link of `memicos owner-link` for the server at `url`."""
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", "from memicos_cli.main import app; app()", "owner-link"],
         env=environment | {"MEMICOS_PUBLIC_URL": url}, check=True, capture_output=True, text=True,
     )  # fmt: skip
-    return done.stdout.strip()
+    return result.stdout.strip()
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -12,7 +12,7 @@ def column(page: Page, name: str) -> str:
     return page.get_by_role("region", name=name).locator(".answer").last.inner_text()
 
 
-def words(kind: str, count: int) -> str:
+def numbered_words(kind: str, count: int) -> str:
     return " ".join(f"{kind}{i}" for i in range(count))
 
 
@@ -30,8 +30,8 @@ def test_both_columns_stream_side_by_side(page: Page, webapp_url: str, inference
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
     expect(steered.locator(".tokens")).to_have_text("20 of 20", timeout=15_000)
     expect(page.get_by_role("button", name="Run")).to_be_visible()
-    assert column(page, "Steered").strip() == words("steered", 20)
-    assert column(page, "Default").strip() == words("default", 20)
+    assert column(page, "Steered").strip() == numbered_words("steered", 20)
+    assert column(page, "Default").strip() == numbered_words("default", 20)
     expect(default.locator(".out .prompt")).to_have_text("Once upon")
     boxes = [item.bounding_box() for item in (default, steered)]
     assert boxes[0] and boxes[1] and boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] < boxes[1]["x"]
@@ -53,9 +53,9 @@ def test_escape_stops_the_generation(page: Page, webapp_url: str, inference: Fak
     expect(page.get_by_text("Stopped.")).to_be_visible()
     expect(page.get_by_role("button", name="Run")).to_be_visible()
     page.wait_for_timeout(500)
-    sent, shown = inference.frames_sent, column(page, "Steered")
+    sent, column_texts = inference.frames_sent, column(page, "Steered")
     page.wait_for_timeout(300)
-    assert inference.frames_sent == sent < 100 and column(page, "Steered") == shown
+    assert inference.frames_sent == sent < 100 and column(page, "Steered") == column_texts
 
 
 def test_ctrl_enter_sends_once(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
@@ -71,7 +71,7 @@ def test_ctrl_enter_sends_once(page: Page, webapp_url: str, inference: FakeInfer
             expect(page.get_by_role("button", name="Run")).to_be_visible()
             page.wait_for_timeout(300)
             assert len(inference.bodies(f"/v1/steer/{kind}")) == 1, (mode, key)
-            assert column(page, "Steered").strip() == words("steered", 3)
+            assert column(page, "Steered").strip() == numbered_words("steered", 3)
             if mode == "chat":
                 expect(steered.locator(".turn")).to_have_count(2)
                 expect(page).to_have_url(re.compile(r"chat=%7B%22DEFAULT%22%3A%5B%7B%22role%22%3A%22user%22"))
@@ -198,13 +198,13 @@ def test_a_phone_shows_features_prompt_and_texts_in_this_order(
 
 
 def test_typing_cancels_the_previous_search(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if "/steer/find" in request.url else None)
+    queries: list[str] = []
+    page.on("request", lambda request: queries.append(request.url) if "/steer/find" in request.url else None)
     page.goto(f"{webapp_url}/small/steer")
     page.get_by_role("button", name="Add by meaning or index").click()
     page.get_by_role("searchbox", name="words of an explanation, or an index").press_sequentially("whale", delay=20)
     expect(page.get_by_role("button", name="2-res/5")).to_be_visible()
-    assert len(asked) == 1 and asked[0].endswith("q=whale")
+    assert len(queries) == 1 and queries[0].endswith("q=whale")
 
 
 def test_a_chat_continues_in_both_columns(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
@@ -219,24 +219,24 @@ def test_a_chat_continues_in_both_columns(page: Page, webapp_url: str, inference
             region = page.get_by_role("region", name=name)
             expect(region.locator(".turn")).to_have_count(2 * turn + 2)
             expect(region.locator(".turn.you .content").last).to_have_text(message)
-            expect(region.locator(".turn.it .content").last).to_have_text(words(name.lower(), 3))
+            expect(region.locator(".turn.it .content").last).to_have_text(numbered_words(name.lower(), 3))
         expect(prompt).to_have_value("")
     # each column has its own history
     sent = {tuple(body["types"]): body["prompt"] for body in inference.bodies("/v1/steer/completion-chat")[1:]}
-    assert sent["STEERED",][1]["content"] == words("steered", 3)
-    assert sent["DEFAULT",][1]["content"] == words("default", 3)
+    assert sent["STEERED",][1]["content"] == numbered_words("steered", 3)
+    assert sent["DEFAULT",][1]["content"] == numbered_words("default", 3)
     # the address has the conversation: it continues after a reload
     page.reload()
     for turn in (2, 3):
         for name in ("Default", "Steered"):
             region = page.get_by_role("region", name=name)
             expect(region.locator(".turn")).to_have_count(2 * turn)
-            expect(region.locator(".turn.it .content").last).to_have_text(words(name.lower(), 3))
+            expect(region.locator(".turn.it .content").last).to_have_text(numbered_words(name.lower(), 3))
         prompt.fill("Go on")
         prompt.press("Enter")
     steered = page.get_by_role("region", name="Steered")
     expect(steered.locator(".turn")).to_have_count(8)
-    expect(steered.locator(".turn.it .content").last).to_have_text(words("steered", 3))
+    expect(steered.locator(".turn.it .content").last).to_have_text(numbered_words("steered", 3))
     sent = {tuple(body["types"]): body["prompt"] for body in inference.bodies("/v1/steer/completion-chat")}
     assert [turn["content"] for turn in sent["STEERED",]][::2] == ["Hello", "And then?", "Go on", "Go on"]
     expect(prompt).to_have_value("")
@@ -260,7 +260,7 @@ def test_reset_discards_the_answer_in_progress(page: Page, webapp_url: str, infe
     prompt.fill("Again")
     prompt.press("Enter")
     expect(steered.locator(".turn")).to_have_count(2)
-    expect(steered.locator(".turn.it .content").last).to_have_text(words("steered", 3))
+    expect(steered.locator(".turn.it .content").last).to_have_text(numbered_words("steered", 3))
     assert [turn["content"] for turn in inference.bodies("/v1/steer/completion-chat")[-1]["prompt"]] == ["Again"]
 
 

@@ -53,10 +53,10 @@ def test_every_target_has_a_line_of_help() -> None:
 
 def test_every_command_of_the_readme_exists_and_every_command_is_in_it() -> None:
     table = (ROOT / "README.md").read_text().partition("## Commands")[2].partition("\n## ")[0]
-    named = {
+    readme_commands = {
         name
         for line in re.findall(r"`make ([^`]*)`", table)
         for name in line.split()
         if re.fullmatch(r"[a-z][a-z-]*", name)
     }
-    assert named == set(re.findall(r"^  make (\S+)", help_text(), re.MULTILINE))
+    assert readme_commands == set(re.findall(r"^  make (\S+)", help_text(), re.MULTILINE))

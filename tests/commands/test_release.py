@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "GIT_"))},
-    **{f"GIT_{role}_{what}": "test@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+    **{f"GIT_{role}_{field}": "test@example.org" for role in ("AUTHOR", "COMMITTER") for field in ("NAME", "EMAIL")},
 }
 
 
@@ -35,28 +35,31 @@ def make_release(folder: Path, version: str) -> "subprocess.CompletedProcess[str
 
 def versions(folder: Path) -> dict[str, str]:
     """The version that each place has, read without the patterns of scripts/release.py."""
-    found = {}
+    found_versions = {}
     for file in sorted(folder.glob("[ps]*/**/pyproject.toml")):
-        found[str(file.relative_to(folder))] = tomllib.loads(file.read_text())["project"]["version"]
+        found_versions[str(file.relative_to(folder))] = tomllib.loads(file.read_text())["project"]["version"]
     for file in (folder / "schemas/openapi").glob("*.yaml"):
-        found[file.name] = yaml.safe_load(file.read_text())["info"]["version"]
+        found_versions[file.name] = yaml.safe_load(file.read_text())["info"]["version"]
     for service in ("webapp", "inference", "autointerp"):
         text = (folder / f"services/{service}/src/memicos_{service}/app.py").read_text()
-        found[service] = re.findall(r'version="(.*?)"', text)[0]
+        found_versions[service] = re.findall(r'version="(.*?)"', text)[0]
     typescript = folder / "packages/clients/typescript"
     lock = json.loads((typescript / "package-lock.json").read_text())
-    found["package.json"] = json.loads((typescript / "package.json").read_text())["version"]
-    found["package-lock.json"], found["package-lock.json root"] = lock["version"], lock["packages"][""]["version"]
+    found_versions["package.json"] = json.loads((typescript / "package.json").read_text())["version"]
+    found_versions["package-lock.json"], found_versions["package-lock.json root"] = (
+        lock["version"],
+        lock["packages"][""]["version"],
+    )
     for file in (folder / "deploy/docker").glob("*.yaml"):
         for tag in re.findall(r"image: memicos/\S+:\$\{MEMICOS_VERSION:-(.*?)\}", file.read_text()):
-            found[f"image in {file.name}"] = tag
-    return found
+            found_versions[f"image in {file.name}"] = tag
+    return found_versions
 
 
 def test_one_version_everywhere_with_entry_commit_and_tag(clone: Path) -> None:
     assert len(versions(clone)) > 20
-    done = make_release(clone, "7.8.9")
-    assert done.returncode == 0, done.stderr
+    result = make_release(clone, "7.8.9")
+    assert result.returncode == 0, result.stderr
     assert set(versions(clone).values()) == {"7.8.9"}
     changelog = (clone / "CHANGELOG.md").read_text()
     assert re.search(r"## Unreleased\n\n## 7\.8\.9 \(\d{4}-\d\d-\d\d\)\n\n- ", changelog)
@@ -64,8 +67,8 @@ def test_one_version_everywhere_with_entry_commit_and_tag(clone: Path) -> None:
     assert run(clone, "git", "log", "-1", "--format=%s").stdout == "Release 7.8.9\n"
     assert run(clone, "git", "describe", "--exact-match").stdout == "v7.8.9\n"
 
-    again = make_release(clone, "7.8.9")
-    assert again.returncode != 0 and "7.8.9 is not newer than 7.8.9, which is released" in again.stderr
+    repeated = make_release(clone, "7.8.9")
+    assert repeated.returncode != 0 and "7.8.9 is not newer than 7.8.9, which is released" in repeated.stderr
     older = make_release(clone, "7.8.8")
     assert older.returncode != 0 and "not newer" in older.stderr
     empty = make_release(clone, "7.9.0")
@@ -75,8 +78,11 @@ def test_one_version_everywhere_with_entry_commit_and_tag(clone: Path) -> None:
 
 def test_a_candidate_comes_before_its_version(clone: Path) -> None:
     assert make_release(clone, "7.0.0rc1").returncode == 0
-    found = versions(clone)
-    assert found["package.json"] == found["package-lock.json"] == "7.0.0-rc.1" and found["webapp"] == "7.0.0rc1"
+    versions_by_file = versions(clone)
+    assert (
+        versions_by_file["package.json"] == versions_by_file["package-lock.json"] == "7.0.0-rc.1"
+        and versions_by_file["webapp"] == "7.0.0rc1"
+    )
     assert release.parse_version("7.0.0rc1") < release.parse_version("7.0.0rc2") < release.parse_version("7.0.0")
 
 

@@ -27,11 +27,11 @@ PORTS = {
 
 def services(file: Path) -> dict[str, dict[str, Any]]:
     """The services of a file, with what they extend filled in."""
-    found: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text())["services"]
-    for name, service in found.items():
+    services_by_name: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text())["services"]
+    for name, service in services_by_name.items():
         if base := service.get("extends"):
-            found[name] = services(file.with_name(base["file"]))[base["service"]] | service
-    return found
+            services_by_name[name] = services(file.with_name(base["file"]))[base["service"]] | service
+    return services_by_name
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)

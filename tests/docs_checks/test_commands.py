@@ -23,7 +23,10 @@ from memicos_testing.documents import (
     python_program,
 )
 
-OTHER_PROGRAMS = {"cd", "curl", "docker", "export", "git", "nvidia-smi", "pip", "rm"}
+OTHER_PROGRAMS = {
+    *("brew", "cat", "cd", "curl", "docker", "export", "git", "nvidia-smi", "pip", "rm", "sudo", "wsl", "xcode-select"),
+    "pytest",
+}
 """Programs of others that documents use."""
 
 ENDLESS = re.compile(r"^\s*([A-Z_]+=\S+ )*make (demo|\S+-localhost-(dev|run)|webapp-demo-run)\b", re.MULTILINE)
@@ -80,14 +83,20 @@ def test_blocks_are_run_or_marked(document: Path) -> None:
     ],
 )
 def test_a_block_that_is_neither_is_found(content: str, problem: str) -> None:
-    (found,) = block_problems(Path("some.md"), content)
-    assert problem in found
+    (reported,) = block_problems(Path("some.md"), content)
+    assert problem in reported
 
 
 def test_blocks_continue_one_another_at_the_lines_of_the_document() -> None:
     content = "Text.\n```python\nwith open('x') as file:\n    pass\n```\nMore.\n\n```python\n    print(file)\n```\n"
     program = python_program(blocks_of(Path("some.md"), content)).splitlines()
     assert program == ["", "", "with open('x') as file:", "    pass", "", "", "", "", "    print(file)"]
+
+
+def test_lines_of_a_here_document_are_no_commands(tmp_path: Path) -> None:
+    document = tmp_path / "some.md"
+    document.write_text("```sh\npython - <<'END'\nframe(1)\nEND\nmake a <<'X'\nb\nX\nrm c\n```\n")
+    assert [command.words for command in commands_of(document)] == [("python",), ("make", "a"), ("rm", "c")]
 
 
 def command_problem(command: Command) -> str | None:
@@ -104,33 +113,35 @@ def command_problem(command: Command) -> str | None:
 
 def _make_problem(arguments: list[str]) -> str | None:
     variables = {**os.environ, "UV_FIND_LINKS": ""}
-    done = subprocess.run(["make", "-n", *arguments], cwd=ROOT, env=variables, capture_output=True, text=True)
-    if done.returncode:
-        return done.stderr
+    result = subprocess.run(["make", "-n", *arguments], cwd=ROOT, env=variables, capture_output=True, text=True)
+    if result.returncode:
+        return result.stderr
     makefile = (ROOT / "Makefile").read_text()
-    given = [word.partition("=")[0] for word in arguments if "=" in word]
-    unused = [name for name in given if f"$({name}" not in makefile and f"(or $({name})" not in makefile]
+    variable_names = [word.partition("=")[0] for word in arguments if "=" in word]
+    unused = [name for name in variable_names if f"$({name}" not in makefile and f"(or $({name})" not in makefile]
     return f"the Makefile has no variable {unused}" if unused else None
 
 
 def _memicos_problem(arguments: list[str]) -> str | None:
     command: Any = typer.main.get_command(app)
     context = command.make_context("memicos", [], resilient_parsing=True)
-    words = list(arguments)
-    while words and hasattr(command, "get_command") and not words[0].startswith(("-", "…")):
-        found = command.get_command(context, words[0])
-        if found is None:
-            return f"memicos has no command {words[0]}"
-        command = found
-        words.pop(0)
-    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)} | {
+    arguments_left = list(arguments)
+    while arguments_left and hasattr(command, "get_command") and not arguments_left[0].startswith(("-", "…")):
+        found_command = command.get_command(context, arguments_left[0])
+        if found_command is None:
+            return f"memicos has no command {arguments_left[0]}"
+        command = found_command
+        arguments_left.pop(0)
+    options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)} | {
         "--help"
     }
-    unknown = [word for word in words if word.startswith("--") and word.partition("=")[0] not in known]
+    unknown = [word for word in arguments_left if word.startswith("--") and word.partition("=")[0] not in options]
     return f"{command.name} has no option {unknown}" if unknown else None
 
 
 def _python_problem(arguments: list[str]) -> str | None:
+    if not arguments:
+        return None  # a program on standard input
     if arguments[0] == "-m":
         return None if importlib.util.find_spec(arguments[1]) else f"no module {arguments[1]}"
     if arguments[0].startswith("-"):
@@ -149,7 +160,7 @@ def test_command_exists(command: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ("make", "no-such-target"),
         ("make", "fuzz", "NO_SUCH=1"),
@@ -160,5 +171,5 @@ def test_command_exists(command: Command) -> None:
         ("frobnicate",),
     ],
 )
-def test_a_command_that_does_not_exist_is_found(words: tuple[str, ...]) -> None:
-    assert command_problem(Command(Path("some.md"), 1, words))
+def test_a_command_that_does_not_exist_is_found(arguments: tuple[str, ...]) -> None:
+    assert command_problem(Command(Path("some.md"), 1, arguments))

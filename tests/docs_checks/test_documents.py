@@ -21,8 +21,8 @@ def test_links_have_targets(document: Path) -> None:
 def test_commands_exist(document: Path) -> None:
     # in code only: "make sure" in a sentence is none
     spans = re.findall(r"`make ([^`]+)`|^make ([^#\n]+)", document.read_text(), re.M)
-    named = {word for pair in spans for span in pair for word in span.split() if re.fullmatch(r"[a-z-]+", word)}
-    assert named <= TARGETS
+    command_names = {word for pair in spans for span in pair for word in span.split() if re.fullmatch(r"[a-z-]+", word)}
+    assert command_names <= TARGETS
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -41,9 +41,9 @@ def test_the_cuda_recipe_is_that_of_the_lock() -> None:
 
 
 def test_readme_lists_every_command() -> None:
-    named = set(re.findall(r"`make ([a-z-]+)", (ROOT / "README.md").read_text()))
-    named |= {"clients"} if "make openapi clients" in (ROOT / "README.md").read_text() else set()
-    assert named >= TARGETS
+    command_names = set(re.findall(r"`make ([a-z-]+)", (ROOT / "README.md").read_text()))
+    command_names |= {"clients"} if "make openapi clients" in (ROOT / "README.md").read_text() else set()
+    assert command_names >= TARGETS
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -14,10 +14,10 @@ from memicos_testing.demo_program import ROOT, Demo, Start, alive, environment
 
 
 def test_a_taken_port_is_named_with_its_listener(start: Start, data: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         demo = start(data, INFERENCE_PORT=str(port))
         line = demo.wait_for(f"port {port}")
         assert demo.process.wait(30) == 1
@@ -123,10 +123,10 @@ def test_a_killed_inference_server_is_restarted(start: Start, data: Path) -> Non
     demo.wait_for("inference was ended by SIGKILL: it is restarted")
     # pages were served all the time
     assert httpx.get(f"{demo.webapp}/smollm2-135m-it/15-res-4k/0", timeout=60).status_code == 200
-    (again,) = [p for p in demo.family() if "memicos_inference" in p.cmdline()]
-    assert again.pid != inference.pid
+    (restarted,) = [p for p in demo.family() if "memicos_inference" in p.cmdline()]
+    assert restarted.pid != inference.pid
     assert demo.end(signal.SIGINT) == 0
-    assert alive([inference, again]) == []
+    assert alive([inference, restarted]) == []
 
 
 def test_the_origin_of_the_weights_is_printed(demo: Demo) -> None:

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from memicos_testing.demo_program import Demo, environment
+from memicos_testing.demo_program import Demo, data_folder, environment
 from memicos_testing.documents import DOCUMENTS, ROOT, Block, blocks_of, code_spans, console_steps, python_program
 from memicos_testing.llm_provider import LlmProvider, Reply
 from memicos_testing.models.small_model import small_model, small_sae
 from memicos_testing.models.tiny_generate import tiny_config
 from memicos_testing.stated_output import json_differences, text_differences
+from memicos_webapp.database.embedded import embedded
 
 pytestmark = pytest.mark.slow
 
@@ -70,8 +71,8 @@ class Workspace:
     replacements: dict[str, str]
 
     def adapt(self, text: str) -> str:
-        for here, there in self.replacements.items():
-            text = re.sub(here, there, text)
+        for original, replacement in self.replacements.items():
+            text = re.sub(original, replacement, text)
         return text
 
     def run(self, *command: str) -> str:
@@ -100,7 +101,16 @@ class Workspace:
 
 
 @pytest.fixture(scope="module")
-def workspace(demo: Demo, provider: LlmProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+def own_database() -> Iterator[str]:
+    """An empty PostgreSQL, for the documents' database of the reader."""
+    with data_folder() as folder, embedded(folder / "postgres") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def workspace(
+    demo: Demo, provider: LlmProvider, own_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Workspace]:
     folder = tmp_path_factory.mktemp("clone")
     for path in ROOT.iterdir():
         if path.name.startswith(".env"):
@@ -126,6 +136,7 @@ def workspace(demo: Demo, provider: LlmProvider, tmp_path_factory: pytest.TempPa
     replacements = {
         rf"(?:localhost|127\.0\.0\.1):{port}\b": url.removeprefix("http://") for port, url in addresses.items()
     }
+    replacements[r"postgresql://memicos:the-password@127\.0\.0\.1:5432/memicos"] = f"'{own_database}'"
     provider.default = Reply(content="EXPLANATION: ships and whales")
     yield Workspace(folder, variables, {**replacements, r"(?<![\w.])/data/mine\b": str(folder / "data" / "mine")})
     provider.reset()

@@ -14,12 +14,12 @@ from memicos_webapp.database.embedded import embedded
 ROOT = Path(__file__).parents[2]
 
 
-def make(data: Path, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+def make(data: Path, *arguments: str, response: str = "") -> subprocess.CompletedProcess[str]:
     left_out = ("DATABASE_URL", "MAKEFLAGS", "MAKELEVEL", "MEMICOS_READ_ONLY")
     environment = {name: value for name, value in os.environ.items() if name not in left_out}
     return subprocess.run(
         ["make", "-s", *arguments], cwd=ROOT, env=environment | {"MEMICOS_DATA": str(data)},
-        input=answer, capture_output=True, text=True, check=False,
+        input=response, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
@@ -40,8 +40,8 @@ def features(data: Path) -> int:
 def test_a_database_is_migrated_backed_up_reset_and_restored() -> None:
     with data_folder() as folder:
         data, dataset, file = folder / "data", folder / "dataset", folder / "before.dump"
-        done = make(data, "db-migrate")
-        assert done.returncode == 0 and "newest revision" in done.stdout, done.stderr
+        result = make(data, "db-migrate")
+        assert result.returncode == 0 and "newest revision" in result.stdout, result.stderr
         assert features(data) == 0
         write_dataset(dataset)
         program = [sys.executable, "-m", "memicos_webapp.datasets.load", str(dataset)]
@@ -53,7 +53,7 @@ def test_a_database_is_migrated_backed_up_reset_and_restored() -> None:
         assert unnamed.returncode != 0 and "make db-backup FILE=backup.dump" in unnamed.stdout
         assert make(data, "db-backup", f"FILE={file}").returncode == 0 and file.stat().st_size > 10_000
 
-        assert make(data, "db-reset", answer="n\n").returncode != 0
+        assert make(data, "db-reset", response="n\n").returncode != 0
         assert features(data) == loaded
         assert make(data, "db-reset", "YES=1").returncode == 0
         assert features(data) == 0

@@ -57,9 +57,9 @@ async def test_all(url: str, name: str) -> None:
 
 async def test_all_of_features_that_are_not_strongest_on_bos(url: str) -> None:
     path, body = CASES["all"]
-    named = {"feature_filter": [index for index, _, _ in NOT_ON_BOS], "ignore_bos": False}
+    filter_options = {"feature_filter": [index for index, _, _ in NOT_ON_BOS], "ignore_bos": False}
     async with httpx.AsyncClient(base_url=url, timeout=600) as http:
-        results = (await http.post(f"/v1/{path}", json=body | named)).json()["activations"]
+        results = (await http.post(f"/v1/{path}", json=body | filter_options)).json()["activations"]
     assert [(item["index"], item["max_value_index"]) for item in results] == [
         (index, at) for index, _, at in NOT_ON_BOS
     ]
@@ -170,9 +170,9 @@ async def test_cosines(url: str, name: str, expected: list[tuple[int, float]]) -
 
 @pytest.mark.parametrize("name", REFUSED)
 async def test_refused_requests(url: str, name: str) -> None:
-    path, body, words = REFUSED[name]
+    path, body, message = REFUSED[name]
     async with httpx.AsyncClient(base_url=url, timeout=600) as http:
         response = await http.post(f"/v1/{path}", json=body)
-    assert response.status_code == 400 and words in response.json()["error"]
-    if words == "Text too long: ":
+    assert response.status_code == 400 and message in response.json()["error"]
+    if message == "Text too long: ":
         assert "6001 tokens, max is 500" in response.json()["error"]

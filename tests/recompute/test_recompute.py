@@ -101,9 +101,9 @@ def test_examples_agree(stack: Stack, source: str) -> None:
         assert lines[-1].startswith("agrees within 0.001: worst relative difference ")
         # a dataset keeps 15 bits of its values, so the difference is smaller
         assert float(lines[-1].split("difference ")[1].split()[0]) < 1e-4
-        shown = [line.split() for line in lines if line.startswith("example ")]
+        example_lines = [line.split() for line in lines if line.startswith("example ")]
         examples = stack.feature(source, index)["activations"]
-        assert [float(parts[2]) for parts in shown] == pytest.approx(
+        assert [float(parts[2]) for parts in example_lines] == pytest.approx(
             [example["maxValue"] for example in examples], rel=1e-4
         )
 
@@ -129,13 +129,13 @@ def test_the_maximum_of_a_text_is_the_one_on_the_page(stack: Stack) -> None:
                 continue
             with_larger_bos += 1
             page = httpx.post(f"{stack.webapp}/glass/{source}/{index}/test", data={"text": TEXT}).raise_for_status()
-            shown = re.search(r'max <b class="num">([^<]+)</b>', page.text)
+            maximum = re.search(r'max <b class="num">([^<]+)</b>', page.text)
             result = recompute(stack, source, index, "--text", TEXT)
             assert result.exit_code == 0, result.output
             (line,) = [line.split() for line in result.output.splitlines() if line.startswith("your text")]
             assert float(line[2]) == pytest.approx(max(counting), rel=1e-4)
             assert float(line[3]) == pytest.approx(max(counting), rel=1e-3)
-            assert shown and float(shown[1].replace(",", "")) == pytest.approx(max(counting), rel=1e-2)
+            assert maximum and float(maximum[1].replace(",", "")) == pytest.approx(max(counting), rel=1e-2)
             break
     assert with_larger_bos
 

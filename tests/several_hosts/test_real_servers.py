@@ -132,13 +132,13 @@ def test_one_of_two_servers_is_killed_during_requests(stack: Stack) -> None:
         calls = [pool.submit(stack.post, "/api/activation/new", TEXT) for _ in range(20)]
         calls[5].result()
         stack.a.kill()
-        answers = [call.result() for call in calls]
+        responses = [call.result() for call in calls]
         streams = [call.result() for call in steering]
     # calls that were under way at the killed server were made again at the other
-    assert [answer.status_code for answer in answers] == [200] * 20
-    assert all(answer.json()["values"] == pytest.approx(expected["values"], rel=1e-4) for answer in answers)
+    assert [response.status_code for response in responses] == [200] * 20
+    assert all(response.json()["values"] == pytest.approx(expected["values"], rel=1e-4) for response in responses)
     # a generation that had begun is not repeated: it is whole, or says what happened
-    assert all(answer.status_code == 200 or "broke off" in answer.json()["error"] for answer in streams)
+    assert all(response.status_code == 200 or "broke off" in response.json()["error"] for response in streams)
     stack.wait(lambda states: states == {"a": "down", "b": "ready"}, 20)
     for _ in range(3):
         assert stack.post("/api/steer", {**STEER, "n_tokens": 2}).status_code == 200
@@ -148,5 +148,5 @@ def test_one_of_two_servers_is_killed_during_requests(stack: Stack) -> None:
     stack.b.kill()
     assert stack.post("/api/activation/new", TEXT).json()["values"] == pytest.approx(expected["values"], rel=1e-4)
     stack.a.kill()
-    answer = stack.post("/api/activation/new", TEXT)
-    assert answer.status_code == 503 and answer.json()["error"].count("Inference is not running at") == 2
+    response = stack.post("/api/activation/new", TEXT)
+    assert response.status_code == 503 and response.json()["error"].count("Inference is not running at") == 2

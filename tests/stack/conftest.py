@@ -21,9 +21,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def engine() -> None:
     """A docker engine; without one these tests have nothing to run on."""
-    done = run("docker", "info")
-    if done.returncode != 0:
-        pytest.exit(f"make test-stack needs a docker engine: {done.stderr.strip()}", returncode=1)
+    result = run("docker", "info")
+    if result.returncode != 0:
+        pytest.exit(f"make test-stack needs a docker engine: {result.stderr.strip()}", returncode=1)
     output("make", "init-env")
 
 
@@ -37,10 +37,12 @@ def demo() -> Iterator[Stack]:
     assert built.returncode == 0, built.stderr[-4000:]
     measure("make webapp-demo-build (cold where no layer is cached)", f"{time.monotonic() - began:.0f} s")
     began = time.monotonic()
-    done = stack.make("webapp-demo-run")
+    result = stack.make("webapp-demo-run")
     try:
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:] + stack.compose("logs", "--tail", "20")
-        for line in done.stdout.splitlines():
+        assert result.returncode == 0, (
+            result.stdout[-3000:] + result.stderr[-3000:] + stack.compose("logs", "--tail", "20")
+        )
+        for line in result.stdout.splitlines():
             if line.startswith(("serves after", "inference, after")):
                 measure("make webapp-demo-run, clean state", line)
         measure("make webapp-demo-run, clean state, in all", f"{time.monotonic() - began:.0f} s")

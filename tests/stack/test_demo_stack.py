@@ -74,9 +74,9 @@ def test_steering(client: httpx.Client) -> None:
 
 def test_search_by_meaning_and_by_own_text(client: httpx.Client) -> None:
     def vectors_are_there() -> list[object]:
-        found = client.post("/api/explanation/search-all", json={"query": "numbers and dates"})
-        assert found.status_code == 200, found.text
-        return found.json()["results"]
+        response = client.post("/api/explanation/search-all", json={"query": "numbers and dates"})
+        assert response.status_code == 200, response.text
+        return response.json()["results"]
 
     assert eventually(vectors_are_there, 120)
     body = {
@@ -222,8 +222,8 @@ def test_data_is_kept(demo: Stack, client: httpx.Client) -> None:
         if line.startswith(("serves after", "inference, after")):
             measure("make webapp-demo-run, warm", line)
     measure("make webapp-demo-run, warm, in all", f"{time.monotonic() - began:.0f} s")
-    again = client.get(f"/api/feature{DASHBOARD}").json()
-    assert again == feature
+    after_restart = client.get(f"/api/feature{DASHBOARD}").json()
+    assert after_restart == feature
     assert "is loaded already" in eventually(lambda: demo.logs("import"), 30)
     assert steer(client).status_code == 200
 

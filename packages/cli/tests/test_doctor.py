@@ -23,13 +23,19 @@ OURS = ("MEMICOS_", "INFERENCE_", "AUTOINTERP_", "DOCTOR_", "DATABASE_URL")
 @pytest.fixture
 def environment() -> dict[str, str]:
     """An environment in which the checks find nothing wrong, without a hub."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    environment_without_ours = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     ports = {}
     for prefix in ("MEMICOS", "INFERENCE", "AUTOINTERP"):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             ports[f"{prefix}_PORT"] = str(probe.getsockname()[1])
-    return {**kept, **ports, "HF_ENDPOINT": "http://127.0.0.1:9", "DOCTOR_DISK_GB": "0.01", "DOCTOR_MEMORY_GB": "0.01"}
+    return {
+        **environment_without_ours,
+        **ports,
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "DOCTOR_DISK_GB": "0.01",
+        "DOCTOR_MEMORY_GB": "0.01",
+    }
 
 
 def wrong(root: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -45,16 +51,16 @@ def test_gpu_keys_hub_and_secrets_are_optional(
     tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert doctor.run(tmp_path, {**environment, "PATH": str(tmp_path)}) == 0
-    shown = capsys.readouterr().out
-    assert all(f"note  {subject}" in shown for subject in ("GPU", "hub", "docker", "env file", "keys", "versions"))
-    assert shown.endswith("nothing is wrong\n") and "make init-env" in shown and "make setup" in shown
+    output = capsys.readouterr().out
+    assert all(f"note  {subject}" in output for subject in ("GPU", "hub", "docker", "env file", "keys", "versions"))
+    assert output.endswith("nothing is wrong\n") and "make init-env" in output and "make setup" in output
 
 
 def test_a_port_that_is_taken(tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         line = wrong(tmp_path, {**environment, "INFERENCE_PORT": str(port)}, capsys)
     assert f"inference cannot listen on port {port}" in line and f"set INFERENCE_PORT={port + 10}" in line
     assert "MEMICOS_PORT=many is not a port" in wrong(tmp_path, {**environment, "MEMICOS_PORT": "many"}, capsys)
@@ -216,5 +222,5 @@ def test_it_runs_without_any_package(tmp_path: Path, environment: dict[str, str]
     path = str(ROOT / "packages/cli/src")
     program = f"import sys\nsys.path.insert(0, {path!r})\nfrom memicos_cli import doctor\ndoctor.doctor()"
     command = [sys.executable, "-S", "-c", program]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "ok    Python" in done.stdout, done.stderr
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0 and "ok    Python" in result.stdout, result.stderr

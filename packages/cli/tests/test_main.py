@@ -30,8 +30,8 @@ def test_every_package_contributes_its_commands() -> None:
     installed = main.installed_commands()
     assert list(installed) == [*COMMANDS, "doctor"]
     assert list(installed["sae"].members) == ["add"] and list(installed["model"].members) == ["check"]
-    shown = CliRunner().invoke(main.app, ["--help"])
-    assert shown.exit_code == 0 and all(name in shown.stdout for name in COMMANDS)
+    help_result = CliRunner().invoke(main.app, ["--help"])
+    assert help_result.exit_code == 0 and all(name in help_result.stdout for name in COMMANDS)
 
 
 @pytest.mark.parametrize("arguments", [[], ["sae", "add"], ["model", "check"], *([name] for name in COMMANDS)])
@@ -40,15 +40,15 @@ def test_help_imports_no_torch(arguments: list[str]) -> None:
         f"import sys\nfrom memicos_cli.main import app\ntry:\n    app({[*arguments, '--help']})\n"
         "finally:\n    print({'torch', 'transformers', 'sae_lens'} & set(sys.modules), file=sys.stderr)"
     )
-    done = run(code)
-    assert done.returncode == 0 and "Usage: " in done.stdout and done.stderr.strip() == "set()"
+    result = run(code)
+    assert result.returncode == 0 and "Usage: " in result.stdout and result.stderr.strip() == "set()"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_that_is_not_installed_names_its_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch)
-    shown = CliRunner().invoke(main.app, ["--help"])
-    assert shown.exit_code == 0 and " selftest " not in shown.stdout
+    help_result = CliRunner().invoke(main.app, ["--help"])
+    assert help_result.exit_code == 0 and " selftest " not in help_result.stdout
     result = CliRunner().invoke(main.app, [name, "--help"])
     extra = {"generate": "generate", "recompute": "recompute", **dict.fromkeys(WEBAPP_COMMANDS, "webapp")}.get(
         name, "inference"
@@ -62,11 +62,11 @@ def test_a_command_that_is_not_installed_names_its_extra(name: str, monkeypatch:
 def test_a_missing_package_names_the_extra_that_brings_it(tmp_path: Path) -> None:
     """`memicos generate` of an environment with memicos-pipeline and without torch."""
     config = Path(__file__).parents[3] / "demo" / "generate.toml"
-    done = run(
+    result = run(
         f"import sys\nsys.modules['torch'] = None\nfrom memicos_cli.main import app\napp(['generate', {str(config)!r}])"
     )
-    assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr == (
+    assert result.returncode == 2 and result.stdout == ""
+    assert result.stderr == (
         "error: memicos generate needs memicos[generate]: there is no package torch. "
         "Install it: pip install 'memicos[generate]'\n"
     )

@@ -50,8 +50,8 @@ def test_a_file_that_exists_is_never_overwritten(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     init_env(file)
     before = file.read_bytes(), file.stat().st_mtime_ns
-    again = init_env(file)
-    assert again.returncode == 0 and "was not changed" in again.stdout
+    second_run = init_env(file)
+    assert second_run.returncode == 0 and "was not changed" in second_run.stdout
     assert (file.read_bytes(), file.stat().st_mtime_ns) == before
     dangling = tmp_path / "link"
     dangling.symlink_to(tmp_path / "elsewhere")
@@ -67,8 +67,8 @@ def test_an_interruption_leaves_no_half_written_file(tmp_path: Path) -> None:
             f"import os, signal\nos.{call} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\nsys.exit",
             1,
         )
-        done = subprocess.run([sys.executable, "-c", program, "write", str(file)], capture_output=True, check=False)
-        assert done.returncode == -signal.SIGKILL
+        result = subprocess.run([sys.executable, "-c", program, "write", str(file)], capture_output=True, check=False)
+        assert result.returncode == -signal.SIGKILL
         if file.exists():
             assert call == "unlink" and stack_env.problems(file) == []
     assert file.exists()
@@ -85,9 +85,9 @@ def test_two_at_once_agree_on_one_file(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    done = init_env(tmp_path / "none" / ".env")
-    assert done.returncode == 1
-    assert done.stderr == f"init-env: {tmp_path}/none/.env cannot be written: No such file or directory.\n"
+    result = init_env(tmp_path / "none" / ".env")
+    assert result.returncode == 1
+    assert result.stderr == f"init-env: {tmp_path}/none/.env cannot be written: No such file or directory.\n"
 
 
 GOOD = "".join(f"{name}={'r4nd0m-' * 4}\n" for name in stack_env.SECRETS)
@@ -111,9 +111,9 @@ def test_a_wrong_file_is_refused_with_its_line_and_without_its_values(tmp_path: 
     file = tmp_path / ".env"
     file.write_text(text)
     for command in ("write", "check"):
-        done = init_env(file, command)
-        assert done.returncode == 1 and not done.stdout
-        (line,) = done.stderr.splitlines()
+        result = init_env(file, command)
+        assert result.returncode == 1 and not result.stdout
+        (line,) = result.stderr.splitlines()
         assert line.startswith(f"init-env: {file} cannot be used: ") and problem in line
         assert "r4nd0m" not in line and "another-one" not in line
     assert file.read_text() == text
@@ -130,8 +130,8 @@ def test_a_file_that_others_may_read_causes_a_warning(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text(GOOD)
     file.chmod(0o644)
-    done = init_env(file, "check")
-    assert done.returncode == 0 and f"chmod 600 {file}" in done.stderr
+    result = init_env(file, "check")
+    assert result.returncode == 0 and f"chmod 600 {file}" in result.stderr
 
 
 def test_names_that_a_compose_file_reads_are_known(tmp_path: Path) -> None:
@@ -168,8 +168,8 @@ def test_git_ignores_the_file_and_make_writes_it(tmp_path: Path) -> None:
     for part in ("Makefile", "packages"):
         (tmp_path / part).symlink_to(ROOT / part)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    done = subprocess.run(
+    result = subprocess.run(
         ["make", "-s", "init-env"], cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
     )
-    assert done.returncode == 0 and "wrote deploy/docker/.env" in done.stdout, done.stderr
+    assert result.returncode == 0 and "wrote deploy/docker/.env" in result.stdout, result.stderr
     assert stack_env.problems(tmp_path / "deploy/docker/.env") == []

@@ -52,7 +52,7 @@ def feature(index: int) -> dict[str, Any]:
     }
 
 
-def whole() -> Rows:
+def valid_rows() -> Rows:
     return {
         "documents": [{"document": 0, "title": "t", "collection": "book"}],
         "vocabulary": [{"token_id": i, "token": "abc"[i]} for i in range(3)],
@@ -125,16 +125,16 @@ def check(folder: Path, manifest: m.Manifest) -> None:
     for batch in read.context_batches(folder, manifest, 1):
         contexts.check(batch)
     assert contexts.lengths.tolist() == [3, 2]
-    (one,) = manifest.source_set.sources
-    features = checks.FeatureCheck(one, contexts.lengths, vocabulary.token_ids)
-    for batch in read.feature_batches(folder, one, 1):
+    (source_entry,) = manifest.source_set.sources
+    features = checks.FeatureCheck(source_entry, contexts.lengths, vocabulary.token_ids)
+    for batch in read.feature_batches(folder, source_entry, 1):
         features.check(batch)
-    for batch in read.explanation_batches(folder, one, 1):
+    for batch in read.explanation_batches(folder, source_entry, 1):
         checks.check_explanations(batch, features.indices)
 
 
 def test_a_whole_dataset_passes(tmp_path: Path) -> None:
-    check(tmp_path, write(tmp_path, whole()))
+    check(tmp_path, write(tmp_path, valid_rows()))
 
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -193,7 +193,7 @@ NAN, INFINITE = float("nan"), float("inf")
 def test_a_broken_row_is_named(
     tmp_path: Path, name: str, row: int, changes: dict[str, Any], column: str, problem: str
 ) -> None:
-    rows = whole()
+    rows = valid_rows()
     rows[name][row] |= changes
     manifest = write(tmp_path, rows)
     if (name, changes.get("context")) == ("contexts", 1):
@@ -220,7 +220,7 @@ def test_a_broken_row_is_named(
 def test_a_manifest_that_contradicts_itself_is_refused(
     tmp_path: Path, change: Callable[[m.Manifest], object], problem: str
 ) -> None:
-    manifest = write(tmp_path, whole())
+    manifest = write(tmp_path, valid_rows())
     change(manifest)
     with pytest.raises(DatasetError, match=problem):
         checks.check_manifest(tmp_path, manifest)

@@ -45,10 +45,10 @@ def test_a_reader_always_finds_a_dataset(tmp_path: Path) -> None:
     out = tmp_path / "out"
     write(staging_folder(out), "0")
     publish(out)
-    missing, done = [], threading.Event()
+    missing, finished = [], threading.Event()
 
     def read() -> None:
-        while not done.is_set():
+        while not finished.is_set():
             if not (out / FILE_NAME).exists():
                 missing.append(1)
 
@@ -57,7 +57,7 @@ def test_a_reader_always_finds_a_dataset(tmp_path: Path) -> None:
     for version in range(200):
         write(staging_folder(out), str(version))
         publish(out)
-    done.set()
+    finished.set()
     reader.join()
     assert missing == []
 
@@ -98,9 +98,9 @@ def test_killed_at_any_step_it_is_completed(tmp_path: Path, way: str) -> None:
         write(staging_folder(out), "new")
         process = subprocess.run([sys.executable, "-c", KILLED, str(out), way, str(steps)], env=os.environ)
         assert process.returncode in (0, -signal.SIGKILL)
-        there = out.exists()
-        assert finish_interrupted(out) is not there
-        assert there or way == "renames"
+        exists = out.exists()
+        assert finish_interrupted(out) is not exists
+        assert exists or way == "renames"
         assert (out / "rows").read_text() == (out / FILE_NAME).read_text()
         # the next run
         if staging_folder(out).exists():

@@ -98,7 +98,7 @@ def test_a_written_dataset_is_read_back(dataset: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (lambda c: c.update(version=2), "version"),
         (lambda c: c.update(format="other"), "format"),
@@ -109,9 +109,9 @@ def test_a_written_dataset_is_read_back(dataset: Path) -> None:
         (lambda c: c.update(extra=1), "extra"),
     ],
 )
-def test_a_wrong_manifest_is_refused(dataset: Path, change: Callable[[dict[str, Any]], object], words: str) -> None:
+def test_a_wrong_manifest_is_refused(dataset: Path, change: Callable[[dict[str, Any]], object], message: str) -> None:
     changed(dataset, change)
-    with pytest.raises(DatasetError, match=words) as refused:
+    with pytest.raises(DatasetError, match=message) as refused:
         read_manifest(dataset)
     assert refused.value.path == dataset / m.FILE_NAME
 

@@ -60,8 +60,8 @@ def test_texts_of_similar_meaning_have_near_vectors(local: MiniLmEmbedder) -> No
 
 def test_a_text_has_the_same_vector_alone_and_among_others(local: MiniLmEmbedder) -> None:
     texts = ["short", "a text that is a good deal longer than the others " * 3, "", "word " * 400, "¿qué? 数字 🐳"]
-    together = local.encode(texts)
-    for text, vector in zip(texts, together, strict=True):
+    batch_vectors = local.encode(texts)
+    for text, vector in zip(texts, batch_vectors, strict=True):
         # int8 activations are scaled over a batch: near, not equal
         assert local.encode([text])[0] @ vector > 0.98
     assert local.encode([]).shape == (0, 384)
@@ -100,8 +100,8 @@ async def remote(running_provider: LlmProvider) -> AsyncIterator[OpenAiEmbedder]
 
 async def test_vectors_of_the_provider(remote: OpenAiEmbedder, running_provider: LlmProvider) -> None:
     texts = [f"text {i}" for i in range(300)]
-    found = await remote.embed(texts)
-    assert found == pytest.approx(np.array([embedding(text, 256) for text in texts]), abs=1e-5)
+    vectors = await remote.embed(texts)
+    assert vectors == pytest.approx(np.array([embedding(text, 256) for text in texts]), abs=1e-5)
     first, second = running_provider.requests
     assert (len(first.body["input"]), len(second.body["input"])) == (256, 44)
     assert first.body["model"] == "text-embedding-3-large" and first.body["dimensions"] == 256
@@ -115,7 +115,7 @@ def answer(*rows: list[float], index: Sequence[int] | None = None) -> Reply:
 
 
 @pytest.mark.parametrize(
-    ("reply", "words"),
+    ("reply", "message"),
     [
         (Reply(status=401), "refused the key: check OPENAI_API_KEY"),
         (Reply(status=403), "the key may not use it"),
@@ -132,10 +132,10 @@ def answer(*rows: list[float], index: Sequence[int] | None = None) -> Reply:
     ],
 )
 async def test_faults_of_the_provider(
-    remote: OpenAiEmbedder, running_provider: LlmProvider, reply: Reply, words: str
+    remote: OpenAiEmbedder, running_provider: LlmProvider, reply: Reply, message: str
 ) -> None:
     running_provider.default = reply
-    with pytest.raises(EmbedderError, match=words) as caught:
+    with pytest.raises(EmbedderError, match=message) as caught:
         await remote.embed(["a"])
     assert KEY not in caught.value.message
 

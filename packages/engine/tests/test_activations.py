@@ -28,15 +28,15 @@ DEMO_PROMPTS = (
 NEAR_SHARE = 1e-3
 
 
-def agrees(ours: np.ndarray, theirs: np.ndarray, near: np.ndarray) -> None:
+def agrees(actual: np.ndarray, expected: np.ndarray, near: np.ndarray) -> None:
     """|a - b| <= 1e-3 max(1, |b|), but for entries near a threshold, which are fewer than 1 in 1,000."""
-    off = np.abs(ours - theirs) > 1e-3 * np.maximum(1, np.abs(theirs))
+    off = np.abs(actual - expected) > 1e-3 * np.maximum(1, np.abs(expected))
     assert not (off & ~near).any(), f"{(off & ~near).sum()} of {off.size} values differ"
     assert (off & near).mean() < NEAR_SHARE
 
 
 def check_strongest(
-    found: activations.RankedFeatures,
+    ranked: activations.RankedFeatures,
     sources: list[Source],
     expected: list[np.ndarray],
     taking_part: list[np.ndarray],
@@ -46,13 +46,13 @@ def check_strongest(
     by_id = {source.id: (values, part) for source, values, part in zip(sources, expected, taking_part, strict=True)}
     maxima = np.concatenate([values[part].max(0) for values, part in by_id.values()])
     best = np.sort(maxima[maxima > 0])[::-1][:limit]
-    assert np.allclose([hit.score for hit in found.features], best, rtol=1e-3, atol=1e-3)
-    for hit in found.features:
+    assert np.allclose([hit.score for hit in ranked.features], best, rtol=1e-3, atol=1e-3)
+    for hit in ranked.features:
         values, part = by_id[hit.source]
         assert hit.max_value == hit.score == pytest.approx(values[part, hit.index].max(), rel=1e-3, abs=1e-3)
         assert part[hit.max_position] and hit.values[hit.max_position] == hit.max_value
         assert np.allclose(hit.values, values[:, hit.index], rtol=1e-3, atol=1e-3)
-    assert len({(hit.source, hit.index) for hit in found.features}) == len(found.features)
+    assert len({(hit.source, hit.index) for hit in ranked.features}) == len(ranked.features)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -64,10 +64,10 @@ def test_values_on_the_small_model(
     for prompt in PROMPTS:
         ids = small.token_ids(prompt, prepend_bos=True)
         expected, near = plain_model.encode(folder, plain_model.residuals(small_plain, ids, [layer])[layer])
-        whole = activations.top_features(small, [source], [ids], source.d_sae, only=range(source.d_sae))[0]
-        assert [hit.index for hit in sorted(whole.features, key=lambda hit: hit.index)] == list(range(source.d_sae))
-        ours = np.array([hit.values for hit in sorted(whole.features, key=lambda hit: hit.index)]).T
-        agrees(ours, expected, near)
+        full = activations.top_features(small, [source], [ids], source.d_sae, only=range(source.d_sae))[0]
+        assert [hit.index for hit in sorted(full.features, key=lambda hit: hit.index)] == list(range(source.d_sae))
+        actual = np.array([hit.values for hit in sorted(full.features, key=lambda hit: hit.index)]).T
+        agrees(actual, expected, near)
         for index in (0, 17, source.d_sae - 1):
             reading = activations.feature_activations(small, source, [ids], index, ignore_bos=False)[0]
             agrees(np.array(reading.values), expected[:, index], near[:, index])
@@ -86,11 +86,11 @@ def test_values_on_the_demo(demo: LanguageModel, demo_plain: Any, demo_sources: 
             values, near = plain_model.encode(folder, hidden[source.layer])
             recipe = json.loads((folder / "memicos.json").read_text())
             part = plain_model.counted(hidden[source.layer], recipe["ignored_positions"], recipe["norm_cut"])
-            ours = np.zeros_like(values)
+            actual = np.zeros_like(values)
             for hit in every.features:
                 if hit.source == source.id:
-                    ours[:, hit.index] = hit.values
-            agrees(ours, values, near)
+                    actual[:, hit.index] = hit.values
+            agrees(actual, values, near)
             index = int(rng.choice(np.flatnonzero(values.max(0) > 0)))
             reading = activations.feature_activations(demo, source, [ids], index, ignore_bos=True)[0]
             agrees(np.array(reading.values), values[:, index], near[:, index])
@@ -99,10 +99,10 @@ def test_values_on_the_demo(demo: LanguageModel, demo_plain: Any, demo_sources: 
             assert np.abs(np.array(every.counts[source.layer]) - (values > 0).sum(-1)).max() <= 1
             expected.append(values)
             parts.append(part)
-        found = activations.top_features(demo, sources, [ids], 40)[0]
-        check_strongest(found, sources, expected, parts, 40)
-        assert found.ignored == [np.flatnonzero(~part).tolist() for part in parts]
-        assert len(found.counts) == 24 and not np.any(found.counts[:7])
+        ranked = activations.top_features(demo, sources, [ids], 40)[0]
+        check_strongest(ranked, sources, expected, parts, 40)
+        assert ranked.ignored == [np.flatnonzero(~part).tolist() for part in parts]
+        assert len(ranked.counts) == 24 and not np.any(ranked.counts[:7])
 
 
 def test_strongest_features_of_several_sources_without_ignored_positions(
@@ -111,23 +111,25 @@ def test_strongest_features_of_several_sources_without_ignored_positions(
     ids = small.token_ids(PROMPTS[0], prepend_bos=True)
     hidden = plain_model.residuals(small_plain, ids, [2])[2]
     cut = float(np.sort(np.linalg.norm(hidden[1:], axis=-1))[-3])
-    made = [
+    sources_list = [
         make_sae(2, 128, ignored=[0, 5, 900], norm_cut=cut),
         make_sae(1, 300, architecture="standard", seed=1),
         make_sae(2, 64, architecture="topk", seed=2, ignored=[]),
     ]
-    sources = [source for _, source in made]
+    sources = [source for _, source in sources_list]
     expected, parts = [], []
-    for (folder, source), (ignored, norm_cut) in zip(made, [([0, 5], cut), ([0], None), ([], None)], strict=True):
-        here = plain_model.residuals(small_plain, ids, [source.layer])[source.layer]
-        expected.append(plain_model.encode(folder, here)[0])
-        parts.append(plain_model.counted(here, ignored, norm_cut))
+    for (folder, source), (ignored, norm_cut) in zip(
+        sources_list, [([0, 5], cut), ([0], None), ([], None)], strict=True
+    ):
+        residual = plain_model.residuals(small_plain, ids, [source.layer])[source.layer]
+        expected.append(plain_model.encode(folder, residual)[0])
+        parts.append(plain_model.counted(residual, ignored, norm_cut))
     assert (~parts[0]).sum() == 2 + 2  # positions 0 and 5, and two above the cut
     for limit in (1, 10, 10_000):
-        found = activations.top_features(small, sources, [ids], limit)[0]
-        check_strongest(found, sources, expected, parts, limit)
-        assert found.ignored == [np.flatnonzero(~part).tolist() for part in parts]
-    assert {hit.source for hit in found.features} == {source.id for source in sources}
+        ranked = activations.top_features(small, sources, [ids], limit)[0]
+        check_strongest(ranked, sources, expected, parts, limit)
+        assert ranked.ignored == [np.flatnonzero(~part).tolist() for part in parts]
+    assert {hit.source for hit in ranked.features} == {source.id for source in sources}
     everywhere = [np.ones(len(ids), dtype=bool)] * 3
     check_strongest(
         activations.top_features(small, sources, [ids], 30, ignore_bos=False)[0],
@@ -137,18 +139,18 @@ def test_strongest_features_of_several_sources_without_ignored_positions(
         limit=30,
     )
     active = [(values > 0).sum(-1) for values in expected]
-    assert found.counts[0] == [0] * len(ids)
-    assert found.counts[1] == active[1].tolist() and found.counts[2] == (active[0] + active[2]).tolist()
+    assert ranked.counts[0] == [0] * len(ids)
+    assert ranked.counts[1] == active[1].tolist() and ranked.counts[2] == (active[0] + active[2]).tolist()
 
 
 def test_ranking_by_chosen_positions(small: LanguageModel, small_plain: Any, make_sae: Any) -> None:
     folder, source = make_sae(1)
     ids = small.token_ids(PROMPTS[1], prepend_bos=True)
     values, _ = plain_model.encode(folder, plain_model.residuals(small_plain, ids, [1])[1])
-    found = activations.top_features(small, [source], [ids], 20, sort_positions=[3, 4, 3, 0])[0]
+    ranked = activations.top_features(small, [source], [ids], 20, sort_positions=[3, 4, 3, 0])[0]
     sums = values[[3, 4]].sum(0)  # 0 does not count, 3 counts once
-    assert np.allclose([hit.score for hit in found.features], np.sort(sums)[::-1][:20], rtol=1e-3, atol=1e-3)
-    for hit in found.features:
+    assert np.allclose([hit.score for hit in ranked.features], np.sort(sums)[::-1][:20], rtol=1e-3, atol=1e-3)
+    for hit in ranked.features:
         assert hit.score == pytest.approx(sums[hit.index], rel=1e-3)
         assert hit.max_value == pytest.approx(values[1:, hit.index].max(), rel=1e-3)
     with_bos = activations.top_features(small, [source], [ids], 20, sort_positions=[0], ignore_bos=False)[0]
@@ -162,9 +164,9 @@ def test_ranking_by_chosen_positions(small: LanguageModel, small_plain: Any, mak
 def test_requested_features_are_returned_even_if_they_do_not_fire(small: LanguageModel, make_sae: Any) -> None:
     _, source = make_sae(2)
     ids = small.token_ids("Alice", prepend_bos=True)
-    found = activations.top_features(small, [source], [ids], 10, only=[9, 3, 9, 200])[0]
-    assert sorted(hit.index for hit in found.features) == [3, 9, 200]
-    assert min(hit.max_value for hit in found.features) == 0
+    ranked = activations.top_features(small, [source], [ids], 10, only=[9, 3, 9, 200])[0]
+    assert sorted(hit.index for hit in ranked.features) == [3, 9, 200]
+    assert min(hit.max_value for hit in ranked.features) == 0
     assert len(activations.top_features(small, [source], [ids], 2, only=[9, 3, 200])[0].features) == 2
     assert activations.top_features(small, [source], [ids], 10, only=[])[0].features == []
     with pytest.raises(InvalidRequestError, match=r"0 to 255.*256"):
@@ -176,13 +178,13 @@ def test_topk_by_token(small: LanguageModel, small_plain: Any, make_sae: Any) ->
         folder, source = make_sae(2, architecture=architecture, ignored=[0, 2])
         ids = small.token_ids(PROMPTS[0], prepend_bos=True)
         values, _ = plain_model.encode(folder, plain_model.residuals(small_plain, ids, [2])[2])
-        found = activations.top_features_by_token(small, source, [ids], 12)[0]
-        assert found.ignored == [0, 2] and len(found.rows) == len(ids)
-        for row, expected in zip(found.rows, values, strict=True):
+        by_token = activations.top_features_by_token(small, source, [ids], 12)[0]
+        assert by_token.ignored == [0, 2] and len(by_token.rows) == len(ids)
+        for row, expected in zip(by_token.rows, values, strict=True):
             best = np.sort(expected[expected > 0])[::-1][:12]
             assert np.allclose([value for _, value in row], best, rtol=1e-3, atol=1e-3)
             assert all(value == pytest.approx(expected[index], rel=1e-3, abs=1e-3) for index, value in row)
-    assert activations.top_features_by_token(small, source, [ids], 10_000)[0].rows[3] == found.rows[3][:8]
+    assert activations.top_features_by_token(small, source, [ids], 10_000)[0].rows[3] == by_token.rows[3][:8]
 
 
 def test_encoding_some_features_equals_the_full_encoding(make_sae: Any) -> None:
@@ -191,9 +193,9 @@ def test_encoding_some_features_equals_the_full_encoding(make_sae: Any) -> None:
         _, source = make_sae(1, architecture=architecture)
         source.sae.cfg.apply_b_dec_to_input = True
         hidden = source.sae.b_dec.detach() * 2 + 8 * torch.randn(50, 128, generator=generator)
-        whole = source.encode(hidden)
-        assert (whole > 0).any()
-        assert torch.allclose(encode_features(source, hidden, [3, 250, 3]), whole[:, [3, 250, 3]], atol=1e-4)
+        full = source.encode(hidden)
+        assert (full > 0).any()
+        assert torch.allclose(encode_features(source, hidden, [3, 250, 3]), full[:, [3, 250, 3]], atol=1e-4)
 
 
 def test_vector(small: LanguageModel, small_plain: Any) -> None:
@@ -220,13 +222,13 @@ def test_vector_at_hooks_that_only_the_bridge_names(small: LanguageModel, small_
     """The last layer's attention and MLP outputs, its heads and its neurons, caught by own hooks on plain modules."""
     ids = small.token_ids(PROMPTS[0], prepend_bos=True)
     block = small_plain.model.layers[2]
-    found: dict[str, torch.Tensor] = {}
+    captured: dict[str, torch.Tensor] = {}
 
     def into(name: str, module: torch.nn.Module, before: bool = False) -> Any:
         if before:
-            return module.register_forward_pre_hook(lambda _m, args: found.__setitem__(name, args[0][0]))
+            return module.register_forward_pre_hook(lambda _m, args: captured.__setitem__(name, args[0][0]))
         first = lambda output: (output[0] if isinstance(output, tuple) else output)[0]  # noqa: E731
-        return module.register_forward_hook(lambda _m, _a, output: found.__setitem__(name, first(output)))
+        return module.register_forward_hook(lambda _m, _a, output: captured.__setitem__(name, first(output)))
 
     handles = [
         into("hook_mlp_out", block.mlp),
@@ -242,7 +244,7 @@ def test_vector_at_hooks_that_only_the_bridge_names(small: LanguageModel, small_
         for handle in handles:
             handle.remove()
     rng = np.random.default_rng(2)
-    for name, hidden in found.items():
+    for name, hidden in captured.items():
         vector = rng.normal(size=hidden.shape[-1])
         reading = activations.vector_activations(small, f"blocks.2.{name}", vector.tolist(), [ids])[0]
         assert np.allclose(reading.values, hidden.numpy() @ vector, rtol=1e-3, atol=1e-3), name
@@ -319,9 +321,9 @@ def test_narrow_dtypes(
         folder, source = make_sae(2, architecture=architecture, dtype=sae_dtype)
         exact = load_source(folder, "2-exact")
         top = activations.top_features(small, [exact], [ids], 3)[0].features
-        found = {hit.index: hit for hit in activations.top_features(narrow, [source], [ids], 30)[0].features}
+        by_index = {hit.index: hit for hit in activations.top_features(narrow, [source], [ids], 30)[0].features}
         for hit in top:
-            assert found[hit.index].max_value == pytest.approx(hit.max_value, rel=0.1)
+            assert by_index[hit.index].max_value == pytest.approx(hit.max_value, rel=0.1)
             reading = activations.feature_activations(narrow, source, [ids], hit.index, ignore_bos=True)[0]
             assert reading.max_value == pytest.approx(hit.max_value, rel=0.1)
         assert activations.top_features_by_token(narrow, source, [ids], 3)[0].rows[4]

@@ -61,20 +61,20 @@ CASES: dict[str, tuple[str, tuple[str, ...], dict[str, Any], dict[str, Any]]] = 
 
 @pytest.mark.parametrize("name", CASES)
 def test_values_columns_directions_and_reconstruction(name: str, tmp_path: Path) -> None:
-    architecture, names, said, how = CASES[name]
+    architecture, names, options, format_options = CASES[name]
     d_out = D_OUT if "transcoder" in architecture else D_IN
     weights = random_weights(5, D_IN, D_SAE, d_out=d_out)
-    if "threshold" in how:
-        weights.tensors["threshold"] = np.array([how["threshold"]], np.float32)
-    source = write(tmp_path / "some", weights, architecture, names, **said)
+    if "threshold" in format_options:
+        weights.tensors["threshold"] = np.array([format_options["threshold"]], np.float32)
+    source = write(tmp_path / "some", weights, architecture, names, **options)
     hidden = np.random.default_rng(2).normal(size=(30, D_IN)).astype(np.float32) * 2
-    values, near = encode(weights, hidden, **how)
+    values, near = encode(weights, hidden, **format_options)
 
-    found = source.encode(torch.tensor(hidden)).numpy()
-    np.testing.assert_allclose(np.where(near, 0, found), np.where(near, 0, values), rtol=1e-4, atol=1e-4)
+    encoded = source.encode(torch.tensor(hidden)).numpy()
+    np.testing.assert_allclose(np.where(near, 0, encoded), np.where(near, 0, values), rtol=1e-4, atol=1e-4)
     assert 0.02 < (values > 0).mean() < 0.98
-    few = encode_features(source, torch.tensor(hidden), CHOSEN).numpy()
-    np.testing.assert_allclose(few, found[:, CHOSEN], rtol=1e-4, atol=1e-4)
+    chosen_values = encode_features(source, torch.tensor(hidden), CHOSEN).numpy()
+    np.testing.assert_allclose(chosen_values, encoded[:, CHOSEN], rtol=1e-4, atol=1e-4)
 
     folded = architecture != "topk"
     rows = weights.W_dec.astype(np.float64) / (weights.lengths[:, None] if folded else 1)
@@ -85,10 +85,10 @@ def test_values_columns_directions_and_reconstruction(name: str, tmp_path: Path)
     assert (source.d_in, source.d_out, source.d_sae) == (D_IN, d_out, D_SAE)
     assert source.steer_hook == ("blocks.5.hook_mlp_out" if "transcoder" in architecture else source.hook_name)
 
-    expected = found @ rows + weights.b_dec
+    expected = encoded @ rows + weights.b_dec
     if "skip" in architecture:
         expected = expected + hidden @ weights.W_skip.T
-    if how.get("normalized"):
+    if format_options.get("normalized"):
         expected = expected * hidden.std(-1, ddof=1, keepdims=True) + hidden.mean(-1, keepdims=True)
     rebuilt = source.reconstruct(torch.tensor(hidden)).numpy()
     np.testing.assert_allclose(rebuilt, expected, rtol=1e-3, atol=1e-3)
@@ -125,8 +125,8 @@ def test_attention_heads_are_flattened(tmp_path: Path) -> None:
     hidden = np.random.default_rng(2).normal(size=(30, D_IN)).astype(np.float32) * 2
     values, near = encode(weights, hidden, "jump")
     source = load_source(folder, "5-some")
-    found = source.encode(torch.tensor(hidden)[None]).numpy()[0]
-    np.testing.assert_allclose(np.where(near, 0, found), np.where(near, 0, values), rtol=1e-4, atol=1e-4)
+    encoded = source.encode(torch.tensor(hidden)[None]).numpy()[0]
+    np.testing.assert_allclose(np.where(near, 0, encoded), np.where(near, 0, values), rtol=1e-4, atol=1e-4)
     assert source.reconstruct(torch.tensor(hidden)[None]).shape == (1, 30, D_IN)
 
 

@@ -45,16 +45,16 @@ def cases(
     }
 
 
-def close(ours: Any, theirs: Any) -> bool:
-    return np.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * max(1.0, float(np.abs(theirs).max())))
+def close(actual: Any, expected: Any) -> bool:
+    return np.allclose(actual, expected, rtol=1e-3, atol=1e-3 * max(1.0, float(np.abs(expected).max())))
 
 
 @pytest.mark.parametrize(("name", "groups"), [("glassllm", 2), ("smollm2", 3), ("gpt2", 1)])
 def test_attribution_is_pattern_times_value_per_head(cases: dict[str, Case], name: str, groups: int) -> None:
     case = cases[name]
     for index in (0, 13, 47):
-        found = activations.feature_activations(case.model, case.source, case.prompts, index, ignore_bos=True)
-        for ids, reading in zip(case.prompts, found, strict=True):
+        results = activations.feature_activations(case.model, case.source, case.prompts, index, ignore_bos=True)
+        for ids, reading in zip(case.prompts, results, strict=True):
             pattern, values, heads = plain_model.attention(case.hf, ids, LAYER)
             assert pattern.shape[0] == groups * values.shape[1]
             assert close(reading.values, plain_model.encode(case.folder, heads)[0][:, index])
@@ -71,11 +71,11 @@ def test_attribution_is_pattern_times_value_per_head(cases: dict[str, Case], nam
 @pytest.mark.parametrize("name", ["glassllm", "smollm2", "gpt2"])
 def test_attribution_of_the_strongest_features(cases: dict[str, Case], name: str) -> None:
     case = cases[name]
-    for ids, one in zip(
+    for ids, result in zip(
         case.prompts, activations.top_features(case.model, [case.source], case.prompts, 5), strict=True
     ):
         pattern, values, _ = plain_model.attention(case.hf, ids, LAYER)
-        for hit in one.features:
+        for hit in result.features:
             assert hit.dfa is not None and hit.dfa.target == hit.max_position
             assert close(
                 hit.dfa.values, plain_model.attributed(case.folder, pattern, values, hit.index, hit.max_position)
@@ -89,5 +89,5 @@ def test_sources_without_attention_have_no_attribution_and_no_extra_capture(
     _, residual = make_sae(2, 64)
     assert not attribution.reads_attention_heads(residual) and attribution.attribution_hooks(case.model, residual) == ()
     assert activations.feature_activations(case.model, residual, case.prompts, 3, ignore_bos=True)[0].dfa is None
-    both = activations.top_features(case.model, [residual, case.source], case.prompts, 200)[0].features
-    assert {hit.source: hit.dfa is None for hit in both} == {residual.id: True, case.source.id: False}
+    ranked = activations.top_features(case.model, [residual, case.source], case.prompts, 200)[0].features
+    assert {hit.source: hit.dfa is None for hit in ranked} == {residual.id: True, case.source.id: False}

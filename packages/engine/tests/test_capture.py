@@ -28,17 +28,17 @@ def prompts(small: LanguageModel) -> list[list[int]]:
     return [small.token_ids(text, prepend_bos=True) for text in TEXTS]
 
 
-def close(ours: Any, theirs: Any) -> bool:
-    return np.allclose(ours, theirs, rtol=CLOSE, atol=CLOSE)
+def close(actual: Any, expected: Any) -> bool:
+    return np.allclose(actual, expected, rtol=CLOSE, atol=CLOSE)
 
 
 @pytest.mark.parametrize("hook", ["blocks.2.hook_resid_post", "blocks.3.hook_mlp_out", "blocks.2.attn.hook_pattern"])
 def test_activations(small: LanguageModel, prompts: list[list[int]], hook: str) -> None:
     batch = capture_together(small, [CaptureRequest(prompts, [hook])])[0]
-    for ids, found in zip(prompts, batch, strict=True):
-        alone = capture_together(small, [CaptureRequest([ids], [hook])])[0][0][hook]
-        assert found[hook].shape == alone.shape and len(ids) in alone.shape
-        assert close(found[hook], alone)
+    for ids, captured in zip(prompts, batch, strict=True):
+        single = capture_together(small, [CaptureRequest([ids], [hook])])[0][0][hook]
+        assert captured[hook].shape == single.shape and len(ids) in single.shape
+        assert close(captured[hook], single)
 
 
 def test_every_hook_that_the_bridge_names_is_captured_or_refused(
@@ -49,8 +49,10 @@ def test_every_hook_that_the_bridge_names_is_captured_or_refused(
     for name in names:
         try:
             check_capturable(small, name)
-            for ids, found in zip(prompts, capture_together(small, [CaptureRequest(prompts, [name])])[0], strict=True):
-                assert found[name].shape[0] == len(ids) and found[name].dim() == 2, name
+            for ids, tensors in zip(
+                prompts, capture_together(small, [CaptureRequest(prompts, [name])])[0], strict=True
+            ):
+                assert tensors[name].shape[0] == len(ids) and tensors[name].dim() == 2, name
             captured += 1
         except InvalidRequestError as refusal:
             assert "one vector per position" in str(refusal) or "not run" in str(refusal)
@@ -60,10 +62,10 @@ def test_every_hook_that_the_bridge_names_is_captured_or_refused(
 def test_a_batch_equals_single_runs_of_plain_transformers(
     small: LanguageModel, small_plain: Any, prompts: list[list[int]]
 ) -> None:
-    for ids, found in zip(
+    for ids, captured in zip(
         prompts, capture_together(small, [CaptureRequest(prompts, ["blocks.1.hook_resid_post"])])[0], strict=True
     ):
-        assert close(found["blocks.1.hook_resid_post"], plain_model.residuals(small_plain, ids, [1])[1])
+        assert close(captured["blocks.1.hook_resid_post"], plain_model.residuals(small_plain, ids, [1])[1])
 
 
 @pytest.mark.parametrize("architecture", ["jumprelu", "topk"])
@@ -79,26 +81,26 @@ def test_feature_values_of_a_prompt(
     by_token = activations.top_features_by_token(small, second, prompts, 4)
     active = activations.sparse_activations(small, second, prompts, 100_000)
     for row, ids in enumerate(prompts):
-        for found, alone in (
+        for batched, single in (
             (features[row], activations.feature_activations(small, second, [ids], 5, ignore_bos=True)[0]),
             (vectors[row], activations.vector_activations(small, "blocks.1.hook_mlp_out", direction, [ids])[0]),
         ):
-            assert len(found.values) == len(ids) and close(found.values, alone.values)
-            assert (found.max_position, found.ignored) == (alone.max_position, alone.ignored)
-        alone = activations.top_features(small, [first, second], [ids], 30)[0]
+            assert len(batched.values) == len(ids) and close(batched.values, single.values)
+            assert (batched.max_position, batched.ignored) == (single.max_position, single.ignored)
+        single = activations.top_features(small, [first, second], [ids], 30)[0]
         assert [(hit.source, hit.index, hit.max_position) for hit in best[row].features] == [
-            (hit.source, hit.index, hit.max_position) for hit in alone.features
+            (hit.source, hit.index, hit.max_position) for hit in single.features
         ]
-        assert all(close(a.values, b.values) for a, b in zip(best[row].features, alone.features, strict=True))
-        assert (best[row].counts, best[row].ignored) == (alone.counts, alone.ignored)
-        alone = activations.top_features_by_token(small, second, [ids], 4)[0]
-        assert [[index for index, _ in one] for one in by_token[row].rows] == [
-            [index for index, _ in one] for one in alone.rows
+        assert all(close(a.values, b.values) for a, b in zip(best[row].features, single.features, strict=True))
+        assert (best[row].counts, best[row].ignored) == (single.counts, single.ignored)
+        single = activations.top_features_by_token(small, second, [ids], 4)[0]
+        assert [[index for index, _ in item] for item in by_token[row].rows] == [
+            [index for index, _ in item] for item in single.rows
         ]
-        assert close([v for one in by_token[row].rows for _, v in one], [v for one in alone.rows for _, v in one])
-        alone = activations.sparse_activations(small, second, [ids], 100_000)[0]
-        assert active[row].ignored == alone.ignored and active[row].features.keys() == alone.features.keys()
-        assert all(close(active[row].features[index], alone.features[index]) for index in alone.features)
+        assert close([v for item in by_token[row].rows for _, v in item], [v for item in single.rows for _, v in item])
+        single = activations.sparse_activations(small, second, [ids], 100_000)[0]
+        assert active[row].ignored == single.ignored and active[row].features.keys() == single.features.keys()
+        assert all(close(active[row].features[index], single.features[index]) for index in single.features)
 
 
 def test_firing_values_are_those_above_0_at_counted_positions(
@@ -106,23 +108,23 @@ def test_firing_values_are_those_above_0_at_counted_positions(
 ) -> None:
     folder, source = make_sae(2, 128, ignored=[0, 4], norm_cut=42.0)
     everywhere = activations.sparse_activations(small, source, prompts, 100_000, ignore_bos=False)
-    for ids, found, whole in zip(
+    for ids, firing, firing_everywhere in zip(
         prompts, activations.sparse_activations(small, source, prompts, 100_000), everywhere, strict=True
     ):
         hidden = plain_model.residuals(small_plain, ids, [2])[2]
         values, near = plain_model.encode(folder, hidden)
         counted = plain_model.counted(hidden, [0, 4], 42.0)
-        assert found.ignored == whole.ignored == np.flatnonzero(~counted).tolist()
-        for one, part in ((found, counted), (whole, np.ones_like(counted))):
+        assert firing.ignored == firing_everywhere.ignored == np.flatnonzero(~counted).tolist()
+        for activations_of_prompt, part in ((firing, counted), (firing_everywhere, np.ones_like(counted))):
             dense = np.zeros_like(values)
-            for index, pairs in one.features.items():
+            for index, pairs in activations_of_prompt.features.items():
                 assert pairs == sorted(pairs) and pairs
                 for position, value in pairs:
                     dense[position, index] = value
             off = np.abs(dense - values * part[:, None]) > 1e-3 * np.maximum(1, values)
             assert not (off & ~near).any()
-        assert list(found.features) == sorted(found.features)
-    total = sum(len(pairs) for one in everywhere for pairs in one.features.values())
+        assert list(firing.features) == sorted(firing.features)
+    total = sum(len(pairs) for activations_of_prompt in everywhere for pairs in activations_of_prompt.features.values())
     assert activations.sparse_activations(small, source, prompts, total, ignore_bos=False) == everywhere
     with pytest.raises(InvalidRequestError, match=f"more than {total - 1} values"):
         activations.sparse_activations(small, source, prompts, total - 1, ignore_bos=False)
@@ -141,24 +143,26 @@ def test_refused_requests(small: LanguageModel, prompts: list[list[int]], make_s
 def test_slice_length_is_read_at_the_start_of_each_slice(small: LanguageModel) -> None:
     """Also of rows that were there before: what is written meanwhile waits for one slice only."""
     prompts = [[2, *range(10, 10 + n)] for n in (20, 21, 22, 23, 70)]
-    most, sizes = 1000, []
-    wanted = [CaptureRequest(prompts, ["blocks.1.hook_resid_post"])]
-    slices = capture_in_slices(small, wanted, lambda: most, lambda ran: sizes.append(ran.padded))
-    most = 50
-    while (found := next(slices)) is None:
-        most = 25
+    slice_tokens, sizes = 1000, []
+    requests = [CaptureRequest(prompts, ["blocks.1.hook_resid_post"])]
+    slices = capture_in_slices(small, requests, lambda: slice_tokens, lambda ran: sizes.append(ran.padded))
+    slice_tokens = 50
+    while (sliced := next(slices)) is None:
+        slice_tokens = 25
     assert sizes == [44, 23, 24, 25, 25, 21]
-    whole = capture_together(small, wanted)
-    for here, there in zip(found[0], whole[0], strict=True):
-        (one,), (other,) = here.values(), there.values()
-        assert one.shape == other.shape and torch.allclose(one, other, atol=1e-4)
+    unsliced = capture_together(small, requests)
+    for sliced_tensors, unsliced_tensors in zip(sliced[0], unsliced[0], strict=True):
+        (sliced_values,), (unsliced_values,) = sliced_tensors.values(), unsliced_tensors.values()
+        assert sliced_values.shape == unsliced_values.shape and torch.allclose(
+            sliced_values, unsliced_values, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("hook", ["blocks.0.hook_resid_pre", "blocks.0.hook_resid_post"])
 def test_a_part_of_a_prompt_has_its_own_positions(tiny: Tiny, hook: str) -> None:
     """Where positions are learned, also before any layer has run that would remember how many came before."""
     model, _ = tiny("gpt2")
-    wanted = [CaptureRequest([[2, *range(10, 40)]], [hook])]
-    *_, parts = capture_in_slices(model, wanted, lambda: 7)
-    (whole,) = capture_together(model, wanted)
-    assert parts is not None and torch.allclose(parts[0][0][hook], whole[0][hook], atol=1e-5)
+    requests = [CaptureRequest([[2, *range(10, 40)]], [hook])]
+    *_, parts = capture_in_slices(model, requests, lambda: 7)
+    (unsplit,) = capture_together(model, requests)
+    assert parts is not None and torch.allclose(parts[0][0][hook], unsplit[0][hook], atol=1e-5)

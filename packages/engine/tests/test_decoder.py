@@ -26,7 +26,9 @@ def steer(model: LanguageModel, number: int) -> SteeringVector:
     return SteeringVector("blocks.1.hook_resid_post", vector, 0.5)
 
 
-def asked(model: LanguageModel, number: int, n_tokens: int = 12, sampling: Sampling | None = None) -> Generation:
+def new_generation(
+    model: LanguageModel, number: int, n_tokens: int = 12, sampling: Sampling | None = None
+) -> Generation:
     """A steered row and a plain one, whose prompts differ in length."""
     ids = model.token_ids(TEXTS[number % len(TEXTS)], prepend_bos=True)
     shorter = ids[: max(1, len(ids) - number % 3)]
@@ -36,11 +38,11 @@ def asked(model: LanguageModel, number: int, n_tokens: int = 12, sampling: Sampl
     return Generation(model, rows, n_tokens, sampling or drawn, ANY_BYTES)
 
 
-def same(one: Generation, other: Generation) -> bool:
-    assert one.ids == other.ids and one.finish_reasons == other.finish_reasons
-    for mine, theirs in zip(one.logits, other.logits, strict=True):
-        assert mine is not None and theirs is not None
-        assert (mine - theirs).abs().max() < 1e-3
+def equal_generations(left: Generation, right: Generation) -> bool:
+    assert left.ids == right.ids and left.finish_reasons == right.finish_reasons
+    for left_logits, right_logits in zip(left.logits, right.logits, strict=True):
+        assert left_logits is not None and right_logits is not None
+        assert (left_logits - right_logits).abs().max() < 1e-3
     return True
 
 
@@ -49,8 +51,8 @@ def test_rows_that_join_and_leave_generate_what_they_generate_alone(tiny: Tiny, 
     """Nine requests of two rows join at random; prompts run in slices of a few tokens, buffers grow and shrink."""
     model, _ = tiny(architecture)
     draw = random.Random(1)
-    waiting = [asked(model, number, n_tokens=draw.randint(2, 30)) for number in range(9)]
-    all_of_them, together = list(waiting), 0
+    waiting = [new_generation(model, number, n_tokens=draw.randint(2, 30)) for number in range(9)]
+    all_of_them, largest_batch = list(waiting), 0
     decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
     while waiting or decoder.generations:
         if waiting and decoder.fits(waiting[0]) and draw.random() < 0.4:
@@ -58,13 +60,13 @@ def test_rows_that_join_and_leave_generate_what_they_generate_alone(tiny: Tiny, 
         if decoder.has_prefill:
             decoder.prefill(draw.choice((1, 3, 7)))
         if decoder.n_batch_rows:
-            together = max(together, decoder.n_batch_rows)
+            largest_batch = max(largest_batch, decoder.n_batch_rows)
             decoder.step()
-    assert together > 4
-    for number, one in enumerate(all_of_them):
-        alone = asked(model, number, n_tokens=one.n_tokens)
-        generate(model, alone)
-        assert same(one, alone)
+    assert largest_batch > 4
+    for number, generation in enumerate(all_of_them):
+        expected = new_generation(model, number, n_tokens=generation.n_tokens)
+        generate(model, expected)
+        assert equal_generations(generation, expected)
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma2-near"])
@@ -72,27 +74,27 @@ def test_logits_of_a_late_row_are_those_of_plain_transformers(tiny: Tiny, archit
     """Joined to a longer one that has been written for a while, and outlives it."""
     model, hf = tiny(architecture)
     decoder = Decoder(model, max_rows=4, kv_bytes=ANY_BYTES)
-    decoder.join(asked(model, 0, n_tokens=10))
+    decoder.join(new_generation(model, 0, n_tokens=10))
     for _ in range(6):
         decoder.advance()
     late = Generation(model, [Row(model.token_ids("Bob", True))], 25, Sampling(), ANY_BYTES)
     late.eos = frozenset()
     decoder.join(late)
-    found = []
+    logits_of_step = []
     while not late.done:
         before = len(late.ids[0])
         decoder.advance()
         if len(late.ids[0]) > before:
             assert late.logits[0] is not None
-            found.append(late.logits[0])
+            logits_of_step.append(late.logits[0])
     expected = plain_model.logits(hf, [*late.rows[0].ids, *late.ids[0][:-1]])[len(late.rows[0].ids) - 1 :]
-    assert (torch.stack(found) - expected).abs().max() < 1e-3
+    assert (torch.stack(logits_of_step) - expected).abs().max() < 1e-3
 
 
 def test_cancelled_rows_are_removed_at_once_and_other_rows_are_unchanged(tiny: Tiny) -> None:
     model, _ = tiny("llama")
     decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
-    stays, live, prompted, queued = (asked(model, number) for number in range(4))
+    stays, live, prompted, queued = (new_generation(model, number) for number in range(4))
     decoder.join(live)  # first, so that the others' rows take the places of its own
     decoder.join(stays)
     decoder.advance()
@@ -101,26 +103,26 @@ def test_cancelled_rows_are_removed_at_once_and_other_rows_are_unchanged(tiny: T
     decoder.prefill(2)
     decoder.join(queued)
     assert decoder.n_batch_rows == 4 and len(decoder.generations) == 4
-    for gone in (live, prompted, queued):
-        decoder.leave(gone)
-        assert gone.done and gone not in decoder.generations
+    for cancelled in (live, prompted, queued):
+        decoder.leave(cancelled)
+        assert cancelled.done and cancelled not in decoder.generations
     assert decoder.n_batch_rows == 2 and not decoder.has_prefill
     while decoder.generations:
         decoder.advance()
-    alone = asked(model, 0)
-    generate(model, alone)
-    assert same(stays, alone)
-    assert all(len(gone.ids[0]) < 12 for gone in (live, prompted, queued))
+    expected = new_generation(model, 0)
+    generate(model, expected)
+    assert equal_generations(stays, expected)
+    assert all(len(cancelled.ids[0]) < 12 for cancelled in (live, prompted, queued))
 
 
-@pytest.mark.parametrize("where", ["prompts", "buffers"])
+@pytest.mark.parametrize("failing_step", ["prompts", "buffers"])
 def test_running_out_of_memory_fails_one_generation_only(
-    tiny: Tiny, where: str, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, failing_step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As rows join: what is in the batch is as it was, even where some layers have been moved already."""
     model, _ = tiny("llama")
     decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
-    stays, fails = (asked(model, number, n_tokens=20) for number in range(2))
+    stays, fails = (new_generation(model, number, n_tokens=20) for number in range(2))
     decoder.join(stays)
     decoder.advance()
     decoder.step()
@@ -138,7 +140,7 @@ def test_running_out_of_memory_fails_one_generation_only(
 
     decoder.join(fails)
     with monkeypatch.context() as patch:
-        if where == "buffers":
+        if failing_step == "buffers":
             patch.setattr(_RightAlignedLayer, "resize", full)
         else:
             patch.setattr(decoders, "_pad_left", none_left)
@@ -148,17 +150,19 @@ def test_running_out_of_memory_fails_one_generation_only(
     decoder.leave(fails)
     while decoder.generations:
         decoder.advance()
-    alone = asked(model, 0, n_tokens=20)
-    generate(model, alone)
-    assert same(stays, alone)
+    expected = new_generation(model, 0, n_tokens=20)
+    generate(model, expected)
+    assert equal_generations(stays, expected)
 
 
 def test_buffers_are_no_larger_than_rows_need(small: LanguageModel) -> None:
     decoder = Decoder(small, max_rows=40, kv_bytes=ANY_BYTES)
-    many = [asked(small, number, n_tokens=2 if number else 80, sampling=Sampling()) for number in range(10)]
-    for one in many:
-        one.eos = frozenset()
-        decoder.join(one)
+    generations = [
+        new_generation(small, number, n_tokens=2 if number else 80, sampling=Sampling()) for number in range(10)
+    ]
+    for generation in generations:
+        generation.eos = frozenset()
+        decoder.join(generation)
     decoder.advance()
     full = decoder.cache_nbytes
     while len(decoder.batch_generations) > 1:
@@ -172,51 +176,51 @@ def test_rows_with_logits_that_are_not_finite_are_removed(tiny: Tiny) -> None:
     """A row whose keys are NaN ends with its reason, beside others; who gets its place doesn't read them."""
     model, _ = tiny("llama")
     decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
-    beside, broken = asked(model, 0, n_tokens=20), asked(model, 2, n_tokens=20)
+    beside, broken = new_generation(model, 0, n_tokens=20), new_generation(model, 2, n_tokens=20)
     decoder.join(beside)
     decoder.join(broken)
     decoder.advance()
-    nothing: Any = {place: [lambda hidden: hidden * torch.nan] for place in beside.steering[0]}
-    broken.steering = [nothing, nothing]
+    nan_hooks: Any = {place: [lambda hidden: hidden * torch.nan] for place in beside.steering[0]}
+    broken.steering = [nan_hooks, nan_hooks]
     decoder.step()
     assert isinstance(broken.error, InvalidRequestError) and broken not in decoder.generations
-    later = asked(model, 1)
+    later = new_generation(model, 1)
     decoder.join(later)
     while decoder.generations:
         decoder.advance()
-    for number, one, n in ((0, beside, 20), (1, later, 12)):
-        alone = asked(model, number, n_tokens=n)
-        generate(model, alone)
-        assert same(one, alone)
+    for number, generation, n in ((0, beside, 20), (1, later, 12)):
+        expected = new_generation(model, number, n_tokens=n)
+        generate(model, expected)
+        assert equal_generations(generation, expected)
 
 
 def test_limits_of_rows_and_memory(tiny: Tiny) -> None:
     model, _ = tiny("llama")
-    first = asked(model, 0)
+    first = new_generation(model, 0)
     room = kv_cache_bytes(model, 4, len(first.rows[0].ids) + 12)
     decoder = Decoder(model, max_rows=4, kv_bytes=room)
     assert decoder.fits(first)  # alone it always does
     decoder.join(first)
-    assert decoder.fits(asked(model, 1))
-    assert not decoder.fits(asked(model, 1, n_tokens=30))
-    decoder.join(asked(model, 1))
-    assert not decoder.fits(asked(model, 2))
+    assert decoder.fits(new_generation(model, 1))
+    assert not decoder.fits(new_generation(model, 1, n_tokens=30))
+    decoder.join(new_generation(model, 1))
+    assert not decoder.fits(new_generation(model, 2))
     tight = Decoder(model, max_rows=8, kv_bytes=room - 1)
-    tight.join(asked(model, 0))
-    assert not tight.fits(asked(model, 1))
+    tight.join(new_generation(model, 0))
+    assert not tight.fits(new_generation(model, 1))
 
 
 def test_a_model_with_other_state_runs_one_generation_at_a_time(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     model, _ = tiny("llama")
-    expected = asked(model, 0)
+    expected = new_generation(model, 0)
     generate(model, expected)
     monkeypatch.setattr(decoders, "supports_row_batching", lambda config: False)
     decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
     for _ in range(2):
-        one = asked(model, 0)
-        assert decoder.fits(one)
-        decoder.join(one)
-        assert not decoder.fits(asked(model, 1))
+        generation = new_generation(model, 0)
+        assert decoder.fits(generation)
+        decoder.join(generation)
+        assert not decoder.fits(new_generation(model, 1))
         while decoder.generations:
             decoder.advance()
-        assert same(one, expected)
+        assert equal_generations(generation, expected)

@@ -52,9 +52,9 @@ def assert_equal(folder: Path, expected: Callable[[np.ndarray], tuple[np.ndarray
     source = load_source(folder, "5-some")
     hidden = np.random.default_rng(1).normal(size=(40, source.d_in)).astype(np.float32) * 3
     values, near = expected(hidden)
-    found = source.encode(torch.tensor(hidden)).numpy()
+    encoded = source.encode(torch.tensor(hidden)).numpy()
     assert 0.02 < (values > 0).mean() < 0.98 and near.mean() < 0.05
-    np.testing.assert_allclose(np.where(near, 0, found), np.where(near, 0, values), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(np.where(near, 0, encoded), np.where(near, 0, values), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -71,8 +71,11 @@ def test_each_format_is_recognised_and_gives_the_values_of_its_library(
     assert facts.recipe.ignored_positions == (0,) and facts.recipe.hook_name_out is None
     source = load_source(folder, "5-some")
     assert vars(source) | vars(facts) == vars(source)
-    kept = sum(tensor.numel() * 4 for tensor in source.sae.parameters())
-    assert kept <= facts.nbytes("float32") <= 1.1 * kept and facts.nbytes("bfloat16") == facts.nbytes("float32") / 2
+    stored_bytes = sum(tensor.numel() * 4 for tensor in source.sae.parameters())
+    assert (
+        stored_bytes <= facts.nbytes("float32") <= 1.1 * stored_bytes
+        and facts.nbytes("bfloat16") == facts.nbytes("float32") / 2
+    )
     assert_equal(folder, lambda hidden: layout.encode(weights, hidden))
 
 
@@ -97,7 +100,7 @@ def test_openai_without_top_k_is_not_normalised(weights: Weights, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("architecture", "said", "how"),
+    ("architecture", "options", "format_options"),
     [
         ("jumprelu", {}, {"kind": "jump"}),
         ("gated", {"apply_b_dec_to_input": True}, {"kind": "gated", "centred": True}),
@@ -105,10 +108,10 @@ def test_openai_without_top_k_is_not_normalised(weights: Weights, tmp_path: Path
     ],
 )
 def test_named_tensors(
-    architecture: str, said: dict[str, Any], how: dict[str, Any], weights: Weights, tmp_path: Path
+    architecture: str, options: dict[str, Any], format_options: dict[str, Any], weights: Weights, tmp_path: Path
 ) -> None:
-    folder = write_tensors(tmp_path / "some", weights, architecture, **said)
-    assert_equal(folder, lambda hidden: encode(weights, hidden, **how))
+    folder = write_tensors(tmp_path / "some", weights, architecture, **options)
+    assert_equal(folder, lambda hidden: encode(weights, hidden, **format_options))
 
 
 def test_biases_left_out_are_zero(weights: Weights, tmp_path: Path) -> None:
@@ -186,14 +189,14 @@ def test_sparsify_by_the_name_of_its_module(module: str, hook: str, weights: Wei
 
 def test_memicos_json_overrides_the_files(weights: Weights, tmp_path: Path) -> None:
     folder = write_dictionary_learning(tmp_path / "some", weights)
-    said = {
+    content = {
         "hook_name": "blocks.2.hook_mlp_out",
         "prepend_bos": False,
         "context_size": 99,
         "norm_cut": 12,
         "ignored_positions": [0, 3],
     }
-    (folder / "memicos.json").write_text(json.dumps(said))
+    (folder / "memicos.json").write_text(json.dumps(content))
     recipe = read_local_info(folder, "2-some").recipe
     assert (recipe.hook_name, recipe.prepend_bos, recipe.context_size) == ("blocks.2.hook_mlp_out", False, 99)
     assert (recipe.norm_cut, recipe.ignored_positions) == (12, (0, 3))
@@ -222,7 +225,7 @@ def test_a_missing_value_is_refused_with_the_line_to_add(weights: Weights, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         ("[]", "expected a JSON object"),
         ("{", "expected a JSON object"),
@@ -234,16 +237,16 @@ def test_a_missing_value_is_refused_with_the_line_to_add(weights: Weights, tmp_p
         ('{"norm_cut": -1}', 'expected a number above 0 as "norm_cut"'),
     ],
 )
-def test_an_invalid_memicos_json_is_refused(content: str, words: str, weights: Weights, tmp_path: Path) -> None:
+def test_an_invalid_memicos_json_is_refused(content: str, message: str, weights: Weights, tmp_path: Path) -> None:
     folder = write_saelens(tmp_path / "some", weights)
     (folder / "memicos.json").write_text(content)
     with pytest.raises(RecipeError) as error:
         read_local_info(folder, "5-some")
-    assert words in str(error.value) and "memicos.json" in str(error.value)
+    assert message in str(error.value) and "memicos.json" in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("mapping", "message"),
     [
         ({"file": "../model.safetensors"}, 'the name of a .safetensors as "file"'),
         ({"architecture": "linear"}, "one of standard, topk, jumprelu"),
@@ -254,14 +257,14 @@ def test_an_invalid_memicos_json_is_refused(content: str, words: str, weights: W
     ],
 )
 def test_an_invalid_tensor_mapping_is_refused(
-    said: dict[str, Any], words: str, weights: Weights, tmp_path: Path
+    mapping: dict[str, Any], message: str, weights: Weights, tmp_path: Path
 ) -> None:
     folder = write_tensors(tmp_path / "some", weights, **{})
     content = json.loads((folder / "memicos.json").read_text())
-    (folder / "memicos.json").write_text(json.dumps(content | {"weights": content["weights"] | said}))
+    (folder / "memicos.json").write_text(json.dumps(content | {"weights": content["weights"] | mapping}))
     with pytest.raises(RecipeError) as error:
         read_local_info(folder, "5-some")
-    assert words in str(error.value)
+    assert message in str(error.value)
 
 
 def test_a_tensor_that_is_not_in_the_file_is_named(weights: Weights, tmp_path: Path) -> None:
@@ -275,7 +278,7 @@ def test_a_tensor_that_is_not_in_the_file_is_named(weights: Weights, tmp_path: P
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_truncated_file_is_refused_before_its_weights_are_read(name: str, weights: Weights, tmp_path: Path) -> None:
     folder = LAYOUTS[name].write(tmp_path / "some", weights)
-    (file,) = [one for one in folder.iterdir() if one.suffix in (".safetensors", ".npz", ".pt")]
+    (file,) = [file for file in folder.iterdir() if file.suffix in (".safetensors", ".npz", ".pt")]
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(SourceError, match="is not a source that can be loaded"):
         read_local_info(folder, "5-some")
@@ -323,9 +326,9 @@ def test_code_in_a_pickle_is_never_run(weights: Weights, tmp_path: Path, monkeyp
 def test_an_architecture_unknown_to_saelens_is_refused(weights: Weights, tmp_path: Path) -> None:
     folder = write_sparsify(tmp_path / "sparsify", weights)
     config = json.loads((folder / "cfg.json").read_text())
-    for name, words in (("transcode", "transcode is set"), ("skip_connection", "skip_connection is set")):
+    for name, message in (("transcode", "transcode is set"), ("skip_connection", "skip_connection is set")):
         (folder / "cfg.json").write_text(json.dumps(config | {name: True}))
-        with pytest.raises(SourceError, match=words):
+        with pytest.raises(SourceError, match=message):
             read_local_info(folder, "5-some")
     (folder / "cfg.json").write_text(json.dumps(config | {"activation": "groupmax"}))
     with pytest.raises(SourceError, match="activation is groupmax"):

@@ -59,7 +59,7 @@ def continued(hf: Any, prompts: Sequence[Sequence[int]], n: int) -> list[tuple[l
     longest = max(len(ids) for ids in prompts)
     tokens = torch.tensor([[0] * (longest - len(ids)) + list(ids) for ids in prompts])
     mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts])
-    found = hf.generate(
+    generated = hf.generate(
         tokens,
         attention_mask=mask,
         max_new_tokens=n,
@@ -69,20 +69,20 @@ def continued(hf: Any, prompts: Sequence[Sequence[int]], n: int) -> list[tuple[l
     )
     eos = hf.generation_config.eos_token_id
     rows = []
-    for row, written in enumerate(found.sequences[:, longest:].tolist()):
-        end = written.index(eos) + 1 if eos in written else len(written)
-        rows.append((written[:end], [logits[row] for logits in found.logits[:end]]))
+    for row, row_ids in enumerate(generated.sequences[:, longest:].tolist()):
+        end = row_ids.index(eos) + 1 if eos in row_ids else len(row_ids)
+        rows.append((row_ids[:end], [logits[row] for logits in generated.logits[:end]]))
     return rows
 
 
-def check_greedy(ours: list[int], theirs: list[int], logits: list[torch.Tensor]) -> None:
+def check_greedy(actual: list[int], expected_ids: list[int], logits: list[torch.Tensor]) -> None:
     """Token-equal; or the first difference is a tie within 1e-3."""
-    for mine, expected, here in zip(ours, theirs, logits, strict=False):
-        if mine != expected:
-            first, second = here.topk(2).values
+    for actual_id, expected, row_logits in zip(actual, expected_ids, logits, strict=False):
+        if actual_id != expected:
+            first, second = row_logits.topk(2).values
             assert first - second < 1e-3
             return
-    assert len(ours) == len(theirs)
+    assert len(actual) == len(expected_ids)
 
 
 def test_default_is_what_transformers_generates(demo: LanguageModel, demo_plain: Any, demo_sources: Any) -> None:
@@ -113,11 +113,11 @@ def test_default_beside_steered_on_the_small_model(small: LanguageModel, small_p
 
 def test_rows_of_different_length_are_what_each_is_alone(small: LanguageModel) -> None:
     prompts = [small.token_ids(text, prepend_bos=True) for text in ("Alice", BEGINNINGS[1], "The Queen turned")]
-    together = finished(small, [Row(ids) for ids in prompts], 30)
-    assert together.ids == [finished(small, [Row(ids)], 30).ids[0] for ids in prompts]
+    batched = finished(small, [Row(ids) for ids in prompts], 30)
+    assert batched.ids == [finished(small, [Row(ids)], 30).ids[0] for ids in prompts]
     drawn = Sampling(temperature=0.9, seed=5)
-    together = finished(small, [Row(ids) for ids in prompts], 30, drawn)
-    assert together.ids == [finished(small, [Row(ids)], 30, drawn).ids[0] for ids in prompts]
+    batched = finished(small, [Row(ids) for ids in prompts], 30, drawn)
+    assert batched.ids == [finished(small, [Row(ids)], 30, drawn).ids[0] for ids in prompts]
 
 
 def test_interleaved_generations_do_not_affect_each_other(small: LanguageModel, make_sae: Any) -> None:
@@ -127,12 +127,12 @@ def test_interleaved_generations_do_not_affect_each_other(small: LanguageModel, 
     expected = [finished(small, [Row(ids, steer)], 10).ids for steer in steers]
     reading = activations.feature_activations(small, source, [ids], 7, True)[0]
     writing = [Generation(small, [Row(ids, steer)], 10, GREEDY, ANY_BYTES) for steer in steers]
-    decoders = [new_decoder(small, one) for one in writing]
+    decoders = [new_decoder(small, generation) for generation in writing]
     while not writing[0].done:
         for decoder in decoders:
             decoder.advance()
         assert activations.feature_activations(small, source, [ids], 7, True)[0] == reading
-    assert [one.ids for one in writing] == expected and expected[0] != expected[1]
+    assert [generation.ids for generation in writing] == expected and expected[0] != expected[1]
 
 
 def test_the_same_seed_generates_the_same_tokens(small: LanguageModel) -> None:
@@ -159,16 +159,16 @@ def test_frequency_penalty() -> None:
     logits = torch.tensor([5.0, 4.0, 2.4, 0.0])
     cold = 1e-6
 
-    def written(penalty: float, temperature: float, prompt: list[int]) -> list[int]:
+    def generated_ids(penalty: float, temperature: float, prompt: list[int]) -> list[int]:
         """The penalty in units of logits."""
         sampler = Sampler(Sampling(temperature=temperature, freq_penalty=penalty / (temperature or 1)), prompt)
         return [sampler.choose(logits) for _ in range(5)]
 
-    assert written(0, cold, [0, 0, 0]) == [0] * 5
-    assert written(0.7, cold, []) == [0, 0, 1, 0, 1]  # 5, 4.3, (3.6) 4, 3.6, (2.9) 3.3
-    assert written(1.5, cold, [0, 0, 1]) == [1, 2, 0, 1, 2]  # the prompt counts
-    assert written(1.5, 0, [0, 0, 1]) == [0] * 5  # not without temperature
-    assert written(-1.5, cold, [1, 1, 1]) == [0] * 5  # nor below 0
+    assert generated_ids(0, cold, [0, 0, 0]) == [0] * 5
+    assert generated_ids(0.7, cold, []) == [0, 0, 1, 0, 1]  # 5, 4.3, (3.6) 4, 3.6, (2.9) 3.3
+    assert generated_ids(1.5, cold, [0, 0, 1]) == [1, 2, 0, 1, 2]  # the prompt counts
+    assert generated_ids(1.5, 0, [0, 0, 1]) == [0] * 5  # not without temperature
+    assert generated_ids(-1.5, cold, [1, 1, 1]) == [0] * 5  # nor below 0
 
 
 def test_the_penalty_is_subtracted_after_the_temperature() -> None:
@@ -178,10 +178,10 @@ def test_the_penalty_is_subtracted_after_the_temperature() -> None:
     n = 3000
     drawn = [Sampler(Sampling(temperature=2.0, freq_penalty=0.6, seed=i), prompt).choose(logits) for i in range(n)]
     torch.manual_seed(0)
-    theirs = sample_logits(logits.repeat(n, 1), temperature=2.0, freq_penalty=0.6, tokens=torch.tensor([prompt] * n))
+    sampled = sample_logits(logits.repeat(n, 1), temperature=2.0, freq_penalty=0.6, tokens=torch.tensor([prompt] * n))
     expected = (logits / 2 - 0.6 * torch.tensor([2.0, 1, 0, 1])).softmax(-1)
-    for found in (torch.tensor(drawn), theirs):
-        assert (torch.bincount(found, minlength=4) / n - expected).abs().max() < 0.03
+    for sample in (torch.tensor(drawn), sampled):
+        assert (torch.bincount(sample, minlength=4) / n - expected).abs().max() < 0.03
 
 
 def test_logprobs(small: LanguageModel, small_plain: Any) -> None:
@@ -194,23 +194,23 @@ def test_logprobs(small: LanguageModel, small_plain: Any) -> None:
         logits = plain_model.logits(small_plain, [*ids, *tokens[:-1]], changes)[len(ids) - 1 :]
         expected = logits.log_softmax(-1)
         assert [item.token for item in writing.logprobs[row]] == tokens
-        for item, here in zip(writing.logprobs[row], expected, strict=True):
-            assert item.logprob == pytest.approx(here[item.token].item(), abs=1e-3)
-            assert [p for _, p in item.top] == pytest.approx(here.topk(4).values.tolist(), abs=1e-3)
-            assert [here[t].item() for t, _ in item.top] == pytest.approx([p for _, p in item.top], abs=1e-3)
+        for item, expected_row in zip(writing.logprobs[row], expected, strict=True):
+            assert item.logprob == pytest.approx(expected_row[item.token].item(), abs=1e-3)
+            assert [p for _, p in item.top] == pytest.approx(expected_row.topk(4).values.tolist(), abs=1e-3)
+            assert [expected_row[t].item() for t, _ in item.top] == pytest.approx([p for _, p in item.top], abs=1e-3)
     assert finished(small, [Row(ids)], 3).logprobs == [[]]
 
 
 def test_any_of_several_eos_ends_its_row(small: LanguageModel, small_folder: Path, tmp_path: Path) -> None:
-    ids, other = (small.token_ids(text, prepend_bos=True) for text in ("The Queen turned", "Alice was"))
-    free = finished(small, [Row(ids), Row(other)], 10).ids
+    ids, other_ids = (small.token_ids(text, prepend_bos=True) for text in ("The Queen turned", "Alice was"))
+    free = finished(small, [Row(ids), Row(other_ids)], 10).ids
     stop = next(token for token in free[0] if token not in free[1])
     at = free[0].index(stop)
     shutil.copytree(small_folder, tmp_path / "model")
     (tmp_path / "model" / "generation_config.json").write_text(f'{{"eos_token_id": [3, {stop}]}}')
     model = load_model("small", str(tmp_path / "model"))
     assert model.eos_token_ids == {3, stop}
-    writing = Generation(model, [Row(ids), Row(other)], 10, Sampling(n_logprobs=1), ANY_BYTES)
+    writing = Generation(model, [Row(ids), Row(other_ids)], 10, Sampling(n_logprobs=1), ANY_BYTES)
     steps = 0
     decoder = new_decoder(model, writing)
     while not writing.done:
@@ -327,9 +327,9 @@ def test_narrow_dtypes_generate_the_tokens_of_transformers(small_folder: Path, d
     compared = 0
     for text in BEGINNINGS[:3]:
         ids = narrow.token_ids(text, prepend_bos=True)
-        for given in ([], steers):
+        for steering in ([], steers):
             handles = []
-            if given:
+            if steering:
                 added = (4 * step).to(hf.dtype), (3 * neurons).to(hf.dtype)
                 handles.append(block.register_forward_hook(lambda _m, _a, out, add=added[0]: out + add))
                 handles.append(mlp.register_forward_pre_hook(lambda _m, args, add=added[1]: args[0] + add))
@@ -338,10 +338,12 @@ def test_narrow_dtypes_generate_the_tokens_of_transformers(small_folder: Path, d
             finally:
                 for handle in handles:
                     handle.remove()
-            ours = finished(narrow, [Row(ids, given)], 24).ids[0]
-            same = next((i for i, pair in enumerate(zip(ours, expected, strict=False)) if pair[0] != pair[1]), None)
-            if same is not None:
-                first, second = logits[same].float().topk(2).values
+            actual = finished(narrow, [Row(ids, steering)], 24).ids[0]
+            first_difference = next(
+                (i for i, pair in enumerate(zip(actual, expected, strict=False)) if pair[0] != pair[1]), None
+            )
+            if first_difference is not None:
+                first, second = logits[first_difference].float().topk(2).values
                 assert first - second <= 4 * torch.finfo(hf.dtype).eps * first.abs()
-            compared += len(expected) if same is None else same
+            compared += len(expected) if first_difference is None else first_difference
     assert compared > 100

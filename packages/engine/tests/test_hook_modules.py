@@ -35,15 +35,15 @@ def test_captures_at_modules_equal_those_of_the_bridge(tiny: Any, architecture: 
     mask = torch.ones_like(ids)
     mask[1, 6:] = 0
     real = mask.bool()
-    ours = capture(model, ids, mask, names)
-    alone = {name: capture(model, ids, mask, [name])[name] for name in names}
+    captured = capture(model, ids, mask, names)
+    single = {name: capture(model, ids, mask, [name])[name] for name in names}
     assert "bridge" not in vars(model)
-    _, theirs = model.bridge.run_with_cache(ids, names_filter=names, attention_mask=mask, return_type=None)
+    _, bridge_values = model.bridge.run_with_cache(ids, names_filter=names, attention_mask=mask, return_type=None)
     for name in names:
-        expected = theirs[name].flatten(2)
-        assert torch.equal(ours[name], alone[name]), name
-        assert ours[name].shape == expected.shape, name
-        assert (ours[name] - expected)[real].abs().max() <= 1e-5 * expected.abs().max(), name
+        expected = bridge_values[name].flatten(2)
+        assert torch.equal(captured[name], single[name]), name
+        assert captured[name].shape == expected.shape, name
+        assert (captured[name] - expected)[real].abs().max() <= 1e-5 * expected.abs().max(), name
 
 
 def test_the_forward_pass_ends_at_the_deepest_hook(tiny: Any) -> None:
@@ -85,8 +85,8 @@ def test_steerable_hooks_are_the_located_ones_and_change_the_output(tiny: Any, a
 
 def test_hooks_of_some_layers_only_are_listed_by_layer(tiny: Any) -> None:
     model, _ = tiny("qwen2")
-    found = model.hook_modules.by_name
-    kept = found.pop("blocks.1.hook_mlp_out")
+    modules = model.hook_modules.by_name
+    removed_module = modules.pop("blocks.1.hook_mlp_out")
     try:
         assert hook_points.steerable_hooks(model)[-4:] == (
             "blocks.0.hook_mlp_out",
@@ -95,7 +95,7 @@ def test_hooks_of_some_layers_only_are_listed_by_layer(tiny: Any) -> None:
             "blocks.N.mlp.hook_post",
         )
     finally:
-        found["blocks.1.hook_mlp_out"] = kept
+        modules["blocks.1.hook_mlp_out"] = removed_module
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_the_reason_why_a_hook_has_no_module(tiny: Any, architecture: str, name:
 def test_hooks_without_a_module_are_captured_by_the_bridge(tiny: Any) -> None:
     """Granite: what attention adds is its output times the multiplier."""
     model, hf = tiny("granite")
-    found: list[torch.Tensor] = []
-    handle = hf.model.layers[1].self_attn.register_forward_hook(lambda _m, _a, output: found.append(output[0]))
+    captured: list[torch.Tensor] = []
+    handle = hf.model.layers[1].self_attn.register_forward_hook(lambda _m, _a, output: captured.append(output[0]))
     try:
         hf(torch.tensor([[2, 5, 6, 7]]))
     finally:
@@ -127,7 +127,7 @@ def test_hooks_without_a_module_are_captured_by_the_bridge(tiny: Any) -> None:
     name = "blocks.1.hook_attn_out"
     hook_points.check_capturable(model, name)
     ours = capture(model, torch.tensor([[2, 5, 6, 7]]), None, [name, "blocks.1.hook_resid_post"])[name]
-    assert torch.allclose(ours, 0.3 * found[0], atol=1e-5)
+    assert torch.allclose(ours, 0.3 * captured[0], atol=1e-5)
 
 
 def test_an_architecture_that_transformerlens_does_not_know(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,8 +136,10 @@ def test_an_architecture_that_transformerlens_does_not_know(tiny: Any, monkeypat
 
     model, _ = tiny("llama")
     monkeypatch.setattr(hook_modules, "determine_architecture_from_hf_config", unknown)
-    found = hook_modules.find_hook_modules(model.hf, model.blocks, [2, 5])
-    assert found.by_name == {} and set(found.unavailable.values()) == {"TransformerLens does not know LlamaForCausalLM"}
+    modules = hook_modules.find_hook_modules(model.hf, model.blocks, [2, 5])
+    assert modules.by_name == {} and set(modules.unavailable.values()) == {
+        "TransformerLens does not know LlamaForCausalLM"
+    }
 
 
 @pytest.mark.parametrize("architecture", PLACED)
@@ -147,8 +149,8 @@ def test_a_model_without_weights_has_the_same_hooks(tiny: Any, architecture: str
     without = load_model_outline(architecture, model.location)
     facts = ("n_layers", "d_model", "d_vocab", "max_context", "bos_token_id", "has_chat_template")
     assert all(getattr(without, name) == getattr(model, name) for name in facts)
-    count = sum(one.numel() for one in without.hf.parameters())
-    assert count == sum(one.numel() for one in model.hf.parameters())
+    count = sum(parameter.numel() for parameter in without.hf.parameters())
+    assert count == sum(parameter.numel() for parameter in model.hf.parameters())
     widths = {name: width for name, (_, width) in model.hook_modules.by_name.items()}
     foreseen = {name: width for name, (_, width) in without.hook_modules.by_name.items()}
     unseen = set(foreseen) - set(widths)

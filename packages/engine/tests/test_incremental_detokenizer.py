@@ -37,8 +37,8 @@ def with_tokenizer(model: LanguageModel, tokenizer: Any) -> LanguageModel:
 @pytest.fixture(scope="module")
 def bytewise(small: LanguageModel) -> LanguageModel:
     """A tokenizer of SentencePiece's kind: what is not in its vocabulary is written in tokens of single bytes."""
-    words = ["<unk>", "\u2581", "\u2581a", "b", "\u2581cat", "ç", "\ufffd", *(f"<0x{i:02X}>" for i in range(256))]
-    bpe = models.BPE({word: i for i, word in enumerate(words)}, [], unk_token="<unk>", byte_fallback=True)
+    vocabulary = ["<unk>", "\u2581", "\u2581a", "b", "\u2581cat", "ç", "\ufffd", *(f"<0x{i:02X}>" for i in range(256))]
+    bpe = models.BPE({word: i for i, word in enumerate(vocabulary)}, [], unk_token="<unk>", byte_fallback=True)
     tokenizer = Tokenizer(bpe)
     steps = [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     tokenizer.decoder = decoders.Sequence(steps)  # pyright: ignore[reportAttributeAccessIssue]
@@ -49,8 +49,10 @@ def test_pieces_joined_are_the_text(demo: LanguageModel) -> None:
     ids = demo.token_ids(WRITTEN, prepend_bos=False)
     assert demo.decode(ids) == WRITTEN
     assert "\ufffd" in "".join(demo.token_strings(ids)).replace("x\ufffd!", "")  # some tokens are parts of characters
-    found = pieces(demo, demo.token_ids("Once", prepend_bos=True), ids)
-    assert "".join(found) == WRITTEN and all("\ufffd" not in one.replace("\ufffd!", "") for one in found)
+    joined_pieces = pieces(demo, demo.token_ids("Once", prepend_bos=True), ids)
+    assert "".join(joined_pieces) == WRITTEN and all(
+        "\ufffd" not in item.replace("\ufffd!", "") for item in joined_pieces
+    )
 
 
 def test_an_incomplete_character_is_returned_at_the_end(demo: LanguageModel) -> None:
@@ -73,9 +75,9 @@ def test_the_space_at_the_start_is_kept(small: LanguageModel) -> None:
     tokenizer.backend_tokenizer.decoder = decoders.Sequence(steps)
     dropping = with_tokenizer(small, tokenizer)
     ids = small.token_ids("Alice was beginning", prepend_bos=True)
-    words = small.token_ids(" to get very tired", prepend_bos=False)
-    assert dropping.decode(words) == "to get very tired"
-    assert "".join(pieces(dropping, ids, words)) == at_once(dropping, ids, words) == " to get very tired"
+    word_ids = small.token_ids(" to get very tired", prepend_bos=False)
+    assert dropping.decode(word_ids) == "to get very tired"
+    assert "".join(pieces(dropping, ids, word_ids)) == at_once(dropping, ids, word_ids) == " to get very tired"
 
 
 def test_consecutive_byte_tokens_are_decoded_together(bytewise: LanguageModel) -> None:
@@ -95,11 +97,11 @@ def test_pieces_of_random_tokens_joined_are_the_whole_text(name: str, request: p
     random_ids, count = random.Random(5), len(model.tokenizer)
     broken = [i for i in range(count) if "\ufffd" in model.decode([i])]
     for _ in range(150):
-        some = broken if broken and random_ids.random() < 0.5 else range(count)
-        ids = [random_ids.choice(random_ids.choice([some, range(count)])) for _ in range(60)]
+        candidate_ids = broken if broken and random_ids.random() < 0.5 else range(count)
+        ids = [random_ids.choice(random_ids.choice([candidate_ids, range(count)])) for _ in range(60)]
         prefix = model.token_ids("b" if name == "bytewise" else "Once upon", prepend_bos=False)
-        found = pieces(model, prefix, ids)
-        assert "".join(found) == at_once(model, prefix, ids) == read_on(model, prefix, ids)
+        joined_pieces = pieces(model, prefix, ids)
+        assert "".join(joined_pieces) == at_once(model, prefix, ids) == read_on(model, prefix, ids)
 
 
 def test_time_of_a_piece_does_not_grow_with_the_text(demo: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,5 +19,5 @@ assert "no_such_package_anywhere" not in sys.modules
 
 
 def test_wandb_is_imported_when_it_is_used() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr

@@ -74,8 +74,8 @@ def test_captures_by_the_bridge(tiny: Tiny, prompts: list[list[int]]) -> None:
     mask = torch.tensor([[1] * len(prompt) + [0] * (longest - len(prompt)) for prompt in prompts])
     batch = capture(model, ids, mask, [hook])[hook]
     for row, prompt in enumerate(prompts):
-        alone = capture(model, torch.tensor([prompt]), None, [hook])[hook][0]
-        assert_close(batch[row, : len(prompt)], alone)
+        expected = capture(model, torch.tensor([prompt]), None, [hook])[hook][0]
+        assert_close(batch[row, : len(prompt)], expected)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -111,8 +111,8 @@ def _last_logits(hf: Any, row: Row, generated: Sequence[int], step: torch.Tensor
     ids = [*row.ids, *generated]
     if not row.steers:
         return plain_model.logits(hf, ids)[-1]
-    where = torch.tensor([*(row.mask or []), *[True] * len(generated)])[:, None]
-    return plain_model.logits(hf, ids, {1: lambda hidden: hidden + where * step})[-1]
+    steered_positions = torch.tensor([*(row.mask or []), *[True] * len(generated)])[:, None]
+    return plain_model.logits(hf, ids, {1: lambda hidden: hidden + steered_positions * step})[-1]
 
 
 def test_tokens_are_those_of_transformers_generate(tiny: Tiny) -> None:

@@ -144,7 +144,7 @@ def test_messages_that_the_template_refuses(demo: LanguageModel, template: str) 
 
 
 def test_the_bridge_shares_weights_and_does_not_change_the_module(small: LanguageModel, small_plain: Any) -> None:
-    ours = {parameter.data_ptr() for parameter in small.hf.parameters()}
-    assert ours <= {parameter.data_ptr() for parameter in small.bridge.parameters()}
-    theirs = small_plain.state_dict()
-    assert all(torch.equal(value, theirs[name]) for name, value in small.hf.state_dict().items())
+    pointers = {parameter.data_ptr() for parameter in small.hf.parameters()}
+    assert pointers <= {parameter.data_ptr() for parameter in small.bridge.parameters()}
+    plain_weights = small_plain.state_dict()
+    assert all(torch.equal(value, plain_weights[name]) for name, value in small.hf.state_dict().items())

@@ -65,7 +65,7 @@ CONFIGS = {
 @pytest.fixture(scope="module")
 def folders(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A folder of each architecture, of random weights but for glassllm's."""
-    made = {"llama": small_folder}
+    folders_by_name = {"llama": small_folder}
     for name, config in CONFIGS.items():
         folder = tmp_path_factory.mktemp(name)
         for file in small_folder.glob("tokenizer*"):
@@ -73,8 +73,8 @@ def folders(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
         torch.manual_seed(0)
         config.vocab_size = VOCABULARY
         AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-        made[name] = folder
-    return made
+        folders_by_name[name] = folder
+    return folders_by_name
 
 
 @pytest.fixture(params=["llama", *CONFIGS])
@@ -92,28 +92,30 @@ def checked(model: LanguageModel, limits: CheckLimits = LIMITS) -> dict[str, Che
     return {check.name: check for check in runner.check_model(model, [], limits)}
 
 
-def failed(found: dict[str, CheckResult]) -> set[str]:
-    assert all(check.passed is not None for check in found.values()), found
-    return {name for name, check in found.items() if check.passed is False}
+def failed(results: dict[str, CheckResult]) -> set[str]:
+    assert all(check.passed is not None for check in results.values()), results
+    return {name for name, check in results.items() if check.passed is False}
 
 
-@pytest.mark.parametrize(("dtype", "most"), [("float32", 2e-6), ("bfloat16", 1.2e-2)])
-def test_a_correct_model_passes(model: LanguageModel, dtype: str, most: float) -> None:
-    found = checked(load_model(model.id, model.location, dtype=dtype))
-    assert list(found) == ["embedding", "blocks", "unembedding", "batch", "cache", "weights"]
-    assert all(check.passed for check in found.values()), found
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-6), ("bfloat16", 1.2e-2)])
+def test_a_correct_model_passes(model: LanguageModel, dtype: str, tolerance: float) -> None:
+    results = checked(load_model(model.id, model.location, dtype=dtype))
+    assert list(results) == ["embedding", "blocks", "unembedding", "batch", "cache", "weights"]
+    assert all(check.passed for check in results.values()), results
     # there is room to the tolerance
-    assert max(check.measured or 0 for check in found.values()) < most
+    assert max(check.measured or 0 for check in results.values()) < tolerance
 
 
 def test_the_reference_is_transformers_own_eager_model(model: LanguageModel) -> None:
     """Blocks, mask, positions, embedding and unembedding of the reference in a row are the whole model."""
     ids = list(range(5, 45))
-    whole: Any = AutoModelForCausalLM.from_pretrained(model.location, attn_implementation="eager", dtype=torch.float32)
+    eager_model: Any = AutoModelForCausalLM.from_pretrained(
+        model.location, attn_implementation="eager", dtype=torch.float32
+    )
     with torch.inference_mode():
-        expected = whole(torch.tensor([ids])).logits[0]
+        expected = eager_model(torch.tensor([ids])).logits[0]
     reference = Float32Reference(model)
-    hidden = reference.embedded(whole.get_input_embeddings().weight.detach()[ids])
+    hidden = reference.embedded(eager_model.get_input_embeddings().weight.detach()[ids])
     for layer in range(model.n_layers):
         hidden = reference.block(layer, hidden)
     torch.testing.assert_close(
@@ -188,9 +190,9 @@ def test_a_corrupted_weight_is_caught(llama: LanguageModel) -> None:
     weight = next(p for p in llama.blocks[2].parameters() if p.ndim == 2)
     with torch.no_grad():
         weight[3, 5] += 1e-3
-    found = checked(llama)
-    assert failed(found) == {"weights"}
-    assert "model.layers.2." in found["weights"].detail
+    results = checked(llama)
+    assert failed(results) == {"weights"}
+    assert "model.layers.2." in results["weights"].detail
 
 
 def test_a_weight_changed_after_the_norm_is_caught(llama: LanguageModel) -> None:
@@ -220,16 +222,16 @@ def test_padding_that_is_not_masked_is_caught(llama: LanguageModel) -> None:
 
 def test_steering_that_misses_generated_tokens_is_caught(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where a patch is applied to the prompt only."""
-    whole = Decoder.step
+    original_step = Decoder.step
 
     def prompt_only(self: Any) -> Any:
-        for one in self.generations:
-            one.steering = [{} for _ in one.rows]
-        return whole(self)
+        for generation in self.generations:
+            generation.steering = [{} for _ in generation.rows]
+        return original_step(self)
 
     monkeypatch.setattr(Decoder, "step", prompt_only)
-    found = checked(llama)
-    assert failed(found) == {"cache"} and "steering" in found["cache"].detail
+    results = checked(llama)
+    assert failed(results) == {"cache"} and "steering" in results["cache"].detail
 
 
 def test_mixed_up_rows_of_a_batch_are_caught(llama: LanguageModel) -> None:
@@ -253,12 +255,12 @@ def test_values_that_are_not_finite_fail(llama: LanguageModel) -> None:
 def test_a_source_with_other_metrics_than_recorded_is_caught(llama: LanguageModel, make_sae: MakeSae) -> None:
     _, source = make_sae(2, width=128)
     reconstruction_record = measure_reconstruction(llama, source)
-    found = runner.check_source(llama, source.id, lambda: source, lambda: reconstruction_record)
-    assert found.passed and found.measured == 0 and found.source == source.id
+    results = runner.check_source(llama, source.id, lambda: source, lambda: reconstruction_record)
+    assert results.passed and results.measured == 0 and results.source == source.id
     with torch.no_grad():
         source.sae.W_enc[:, 7] *= 3
-    found = runner.check_source(llama, source.id, lambda: source, lambda: reconstruction_record)
-    assert found.passed is False and "recorded" in found.detail
+    results = runner.check_source(llama, source.id, lambda: source, lambda: reconstruction_record)
+    assert results.passed is False and "recorded" in results.detail
     unknown = runner.check_source(llama, source.id, lambda: source, lambda: None)
     assert unknown.passed is None and unknown.detail == "not recorded"
 
@@ -266,14 +268,14 @@ def test_a_source_with_other_metrics_than_recorded_is_caught(llama: LanguageMode
 def test_probe_metrics_equal_those_by_numpy(small_plain: Any, llama: LanguageModel, make_sae: MakeSae) -> None:
     folder, source = make_sae(1, width=128, ignored=[0], norm_cut=40.0)
     weights = load_file(folder / "sae_weights.safetensors")
-    kept, features = [], []
+    hidden_states, features = [], []
     for text in probe_texts():
         ids = llama.token_ids(text, prepend_bos=True)[:128]
         hidden = plain_model.residuals(small_plain, ids, [1])[1]
         counted = plain_model.counted(hidden, [0], 40.0)
-        kept.append(hidden[counted])
+        hidden_states.append(hidden[counted])
         features.append(plain_model.encode(folder, hidden)[0][counted])
-    hidden, active = np.concatenate(kept), np.concatenate(features)
+    hidden, active = np.concatenate(hidden_states), np.concatenate(features)
     rebuilt = active @ weights["W_dec"].astype(np.float64) + weights["b_dec"]
     reconstruction_record = measure_reconstruction(llama, source)
     assert (
@@ -291,12 +293,12 @@ def test_a_record_belongs_to_one_model_and_one_text(
     llama: LanguageModel, make_sae: MakeSae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, source = make_sae(1, width=128)
-    found = measure_reconstruction(llama, source)
+    measured = measure_reconstruction(llama, source)
     path = record_path(tmp_path / "probes", "owner/model", "../1-some")
     assert path.parent == tmp_path / "probes" and path != record_path(tmp_path / "probes", "owner", "model/../1-some")
     assert read_record(path, "owner/model") is None
-    write_record(path, "owner/model", found)
-    assert read_record(path, "owner/model") == found and read_record(path, "owner/model-it") is None
+    write_record(path, "owner/model", measured)
+    assert read_record(path, "owner/model") == measured and read_record(path, "owner/model-it") is None
     monkeypatch.setattr(reconstruction_record, "probe_texts", lambda: ("another",))
     assert read_record(path, "owner/model") is None
 
@@ -309,31 +311,31 @@ def test_the_demos_sources_have_the_recorded_metrics(
         assert recorded is not None
         check = runner.check_source(demo, source.id, lambda source=source: source, lambda recorded=recorded: recorded)
         assert check.passed, check
-        assert [one.problem or one.remark for one in check_metrics(source, recorded)] == [None] * 5
+        assert [check.problem or check.remark for check in check_metrics(source, recorded)] == [None] * 5
 
 
 def test_weights_used_at_another_hook_fail(demo: LanguageModel, demo_sources: Any) -> None:
     _, source = demo_sources[1]
-    far = measure_reconstruction(
+    shifted = measure_reconstruction(
         demo, replace(source, recipe=replace(source.recipe, hook_name="blocks.15.hook_mlp_out"))
     )
-    (problem,) = [one.problem for one in check_metrics(source, far) if one.problem]
+    (problem,) = [check.problem for check in check_metrics(source, shifted) if check.problem]
     assert "explained variance is -" in problem
     sinks = measure_reconstruction(
         demo, replace(source, recipe=replace(source.recipe, ignored_positions=(), norm_cut=None))
     )
-    problem, *_ = [one.problem or "" for one in check_metrics(source, sinks)]
+    problem, *_ = [check.problem or "" for check in check_metrics(source, sinks)]
     assert "explained variance is -" in problem and "a few tokens decide (norms up to 2" in problem
     with pytest.raises(InvalidRequestError, match="its recipe ignores every token"):
         measure_reconstruction(demo, replace(source, recipe=replace(source.recipe, norm_cut=1.0)))
 
 
 def test_the_short_self_test_reports_what_it_skips(llama: LanguageModel) -> None:
-    few = replace(runner.short_limits(10, 2**30), blocks=2)
-    found = checked(llama, few)
-    assert all(check.passed for check in found.values())
-    assert found["blocks"].detail.startswith("0, 3 of 4 blocks at 24 positions")
-    assert found["weights"].detail.startswith("18 of 38 tensors")
+    limits = replace(runner.short_limits(10, 2**30), blocks=2)
+    results = checked(llama, limits)
+    assert all(check.passed for check in results.values())
+    assert results["blocks"].detail.startswith("0, 3 of 4 blocks at 24 positions")
+    assert results["weights"].detail.startswith("18 of 38 tensors")
     late = checked(llama, runner.short_limits(0, 2**30))
     assert all(check.passed is None and "time limit of 0 s is reached" in check.detail for check in late.values())
     narrow = checked(llama, runner.short_limits(10, 1000))
@@ -356,6 +358,6 @@ def test_a_check_that_raises_fails(llama: LanguageModel) -> None:
         raise RuntimeError("no kernel for this")
 
     llama.blocks[1].register_forward_hook(no_kernel)
-    found = checked(llama)
-    assert {"blocks", "unembedding", "batch", "cache"} == failed(found)
-    assert found["blocks"].detail == "could not be compared: RuntimeError: no kernel for this"
+    results = checked(llama)
+    assert {"blocks", "unembedding", "batch", "cache"} == failed(results)
+    assert results["blocks"].detail == "could not be compared: RuntimeError: no kernel for this"

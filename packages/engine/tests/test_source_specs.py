@@ -22,12 +22,12 @@ from memicos_testing.models.foreign_saes import (
 
 
 def chosen(*sets: str, **wanted: object) -> SelectedSources:
-    return select_sources(SourceSelection(sets=sets, models=("some",), **wanted), lambda words, share: None)  # pyright: ignore[reportArgumentType]
+    return select_sources(SourceSelection(sets=sets, models=("some",), **wanted), lambda message, share: None)  # pyright: ignore[reportArgumentType]
 
 
-def reason(one: SourceCandidate) -> str:
+def reason(candidate: SourceCandidate) -> str:
     with pytest.raises(LoadError) as error:
-        with_load_errors(one, one.read_info, SourceSelection((), ()))
+        with_load_errors(candidate, candidate.read_info, SourceSelection((), ()))
     return str(error.value)
 
 
@@ -49,7 +49,7 @@ def test_entries(text: str, kind: str, name: str, form: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("res-jb@zip", "there is no format zip, only tensors, sparsify, saelens"),
         ("hf:gpt2", "hf:owner/name"),
@@ -59,8 +59,8 @@ def test_entries(text: str, kind: str, name: str, form: str | None) -> None:
         ("", "is no source set"),
     ],
 )
-def test_invalid_entries(text: str, words: str) -> None:
-    with pytest.raises(LoadError, match=words):
+def test_invalid_entries(text: str, message: str) -> None:
+    with pytest.raises(LoadError, match=message):
         parse_spec(text)
 
 
@@ -70,13 +70,13 @@ def test_a_folder_is_a_source_or_contains_sources(tmp_path: Path) -> None:
     (tmp_path / "run" / "logs").mkdir()
     choice = chosen(f"path:{tmp_path}/run")
     assert (
-        [one.id for one in choice.candidates] == ["2-run", "10-run"]
+        [candidate.id for candidate in choice.candidates] == ["2-run", "10-run"]
         and choice.registry_models == []
         and not choice.include_neurons
     )
-    (one,) = chosen(f"path:{tmp_path}/run/layer_2").candidates
-    assert one.id == "2-layer_2" and str(tmp_path / "run" / "layer_2") in one.location
-    assert one.read_info().id == "2-layer_2" and one.load().id == "2-layer_2"
+    (candidate,) = chosen(f"path:{tmp_path}/run/layer_2").candidates
+    assert candidate.id == "2-layer_2" and str(tmp_path / "run" / "layer_2") in candidate.location
+    assert candidate.read_info().id == "2-layer_2" and candidate.load().id == "2-layer_2"
 
 
 def test_the_set_is_named_by_memicos_json_else_by_the_folder(tmp_path: Path) -> None:
@@ -85,15 +85,15 @@ def test_the_set_is_named_by_memicos_json_else_by_the_folder(tmp_path: Path) -> 
     write_saelens(run / "3-res-4k__wide", weights)
     write_saelens(run / "4-res-4k", weights)
     gemma = write_gemma_scope(run / "named", weights)
-    said = json.loads((gemma / "memicos.json").read_text())
-    (gemma / "memicos.json").write_text(json.dumps(said | {"set": "own"}))
+    content = json.loads((gemma / "memicos.json").read_text())
+    (gemma / "memicos.json").write_text(json.dumps(content | {"set": "own"}))
     # a folder of another layer is no id
-    assert [one.id for one in chosen(f"path:{run}").candidates] == ["3-my-run", "3-own", "3-res-4k__wide"]
+    assert [candidate.id for candidate in chosen(f"path:{run}").candidates] == ["3-my-run", "3-own", "3-res-4k__wide"]
     (run / "memicos.json").write_text('{"set": "other"}')
-    assert [one.id for one in chosen(f"path:{run}").candidates] == ["3-other", "3-own", "3-res-4k__wide"]
+    assert [candidate.id for candidate in chosen(f"path:{run}").candidates] == ["3-other", "3-own", "3-res-4k__wide"]
     embedding = write_gemma_scope(tmp_path / "embedding", weights)
     (embedding / "memicos.json").write_text('{"hook_name": "hook_embed"}')
-    assert [one.id for one in chosen(f"path:{embedding}").candidates] == ["e-embedding"]
+    assert [candidate.id for candidate in chosen(f"path:{embedding}").candidates] == ["e-embedding"]
 
 
 def test_a_folder_with_several_formats_and_a_forced_format(tmp_path: Path) -> None:
@@ -102,11 +102,11 @@ def test_a_folder_with_several_formats_and_a_forced_format(tmp_path: Path) -> No
             layout.write(tmp_path / "all" / name, random_weights(layer, 8, 16))
     write_sparsify(tmp_path / "all", random_weights(9, 8, 16))
     (tmp_path / "all" / "config.json").unlink()
-    assert [one.id for one in chosen(f"path:{tmp_path}/all").candidates] == [
+    assert [candidate.id for candidate in chosen(f"path:{tmp_path}/all").candidates] == [
         f"{layer}-all" for layer in (0, 1, 2, 3, 5, 9)
     ]
-    (one,) = chosen(f"path:{tmp_path}/all@openai").candidates
-    assert one.id == "3-all"
+    (candidate,) = chosen(f"path:{tmp_path}/all@openai").candidates
+    assert candidate.id == "3-all"
 
 
 def test_a_folder_of_sets(tmp_path: Path) -> None:
@@ -114,29 +114,29 @@ def test_a_folder_of_sets(tmp_path: Path) -> None:
     write_saelens(tmp_path / "1-res", random_weights(1, 8, 16))
     write_openai(tmp_path / "2-res", random_weights(2, 8, 16))
     write_saelens(tmp_path / "2-other", random_weights(2, 8, 16))
-    assert [one.id for one in chosen("res", folder=tmp_path).candidates] == ["1-res", "2-res"]
-    assert [one.id for one in chosen("res@openai", folder=tmp_path).candidates] == ["2-res"]
+    assert [candidate.id for candidate in chosen("res", folder=tmp_path).candidates] == ["1-res", "2-res"]
+    assert [candidate.id for candidate in chosen("res@openai", folder=tmp_path).candidates] == ["2-res"]
     with pytest.raises(LoadError, match="SAE_FOLDER has other, res"):
         chosen("ress", folder=tmp_path)
 
 
 def test_two_sources_with_one_id_are_refused_with_both_paths(tmp_path: Path) -> None:
-    one = write_saelens(tmp_path / "a" / "1-res", random_weights(1, 8, 16))
+    source_folder = write_saelens(tmp_path / "a" / "1-res", random_weights(1, 8, 16))
     two = write_saelens(tmp_path / "b" / "1-res", random_weights(1, 8, 16))
     with pytest.raises(LoadError) as error:
-        chosen(f"path:{one}", f"path:{two}")
-    assert str(one) in str(error.value) and str(two) in str(error.value) and "id 1-res" in str(error.value)
+        chosen(f"path:{source_folder}", f"path:{two}")
+    assert str(source_folder) in str(error.value) and str(two) in str(error.value) and "id 1-res" in str(error.value)
     with pytest.raises(LoadError, match="id 1-res"):
-        chosen(f"path:{two.parent}", "res", folder=one.parent)
+        chosen(f"path:{two.parent}", "res", folder=source_folder.parent)
     shutil.rmtree(two)
-    assert len(chosen(f"path:{one}").candidates) == 1
+    assert len(chosen(f"path:{source_folder}").candidates) == 1
 
 
 def test_patterns_and_neurons(tmp_path: Path) -> None:
     for layer in (1, 2):
         write_saelens(tmp_path / "run" / str(layer), random_weights(layer, 8, 16))
     entry = f"path:{tmp_path}/run"
-    assert [one.id for one in chosen(entry, include=("^2-",)).candidates] == ["2-run"]
+    assert [candidate.id for candidate in chosen(entry, include=("^2-",)).candidates] == ["2-run"]
     with pytest.raises(LoadError, match="No source is left"):
         chosen(entry, include=("^9",))
     choice = chosen(entry, "neurons", include=(r"^\d$",))
@@ -173,8 +173,8 @@ def test_recorded_metrics_are_loaded_with_a_source(tmp_path: Path) -> None:
     config = json.loads((folder / "cfg.json").read_text())
     config["metadata"] |= {"l0": 40.5, "explained_variance": 0.8}
     (folder / "cfg.json").write_text(json.dumps(config))
-    found = {name: read_local_info(tmp_path / name, "1-some") for name in ("average_l0_72", "topk", "own")}
-    assert {name: (one.k, one.l0, one.explained_variance) for name, one in found.items()} == {
+    infos = {name: read_local_info(tmp_path / name, "1-some") for name in ("average_l0_72", "topk", "own")}
+    assert {name: (item.k, item.l0, item.explained_variance) for name, item in infos.items()} == {
         "average_l0_72": (None, 72.0, None),
         "topk": (8, None, None),
         "own": (None, 40.5, 0.8),

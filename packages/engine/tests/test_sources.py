@@ -101,8 +101,8 @@ def test_an_index_out_of_range_is_refused_with_the_range(folder: Path) -> None:
 
 def test_files_that_are_not_a_source_are_named(folder: Path, tmp_path: Path) -> None:
     file = folder / "sae_weights.safetensors"
-    whole, config = file.read_bytes(), (folder / "cfg.json").read_text()
-    file.write_bytes(whole[: len(whole) // 2])
+    content, config = file.read_bytes(), (folder / "cfg.json").read_text()
+    file.write_bytes(content[: len(content) // 2])
     with pytest.raises(SourceError, match="1-small"):
         load_source(folder, "1-small")
     save_file({"W_dec": np.zeros((64, 3), np.float32)}, file)
@@ -115,7 +115,7 @@ def test_files_that_are_not_a_source_are_named(folder: Path, tmp_path: Path) -> 
     with pytest.raises(SourceError, match="1-small"):
         read_local_info(folder, "1-small")
     (folder / "cfg.json").write_text("{}")
-    file.write_bytes(whole)
+    file.write_bytes(content)
     with pytest.raises(RecipeError, match="missing hook_name"):
         read_local_info(folder, "1-small")
     with pytest.raises(SourceError, match="there is no folder"):

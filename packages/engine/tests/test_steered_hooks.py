@@ -87,8 +87,8 @@ def test_every_steerable_hook_by_every_method(tiny: Any, architecture: str) -> N
             rows.append(Row(ids, [SteeringVector(full, vector, STRENGTHS[method], method)]))
             changes.append(changes_at(architecture, 1, name, INDEPENDENT[method](vector, STRENGTHS[method])))
     check(model, hf, rows, changes, 5)
-    _, written, _ = logits_of(model, rows, 1)
-    assert ((written[1:] - written[0]).abs().amax((1, 2)) > 5 * TOLERANCE).all()
+    _, actual, _ = logits_of(model, rows, 1)
+    assert ((actual[1:] - actual[0]).abs().amax((1, 2)) > 5 * TOLERANCE).all()
 
 
 def test_several_hooks_of_one_block_at_once(tiny: Any) -> None:
@@ -128,8 +128,10 @@ def test_a_vector_and_its_negative_cancel(small: LanguageModel, name: str) -> No
     full = f"blocks.2.{name}"
     vector = torch.randn(small.hook_modules.by_name[full][1], generator=torch.Generator().manual_seed(0))
     steers = [SteeringVector(full, vector, 20), SteeringVector(full, -vector, 20)]
-    none, both, one = (logits_of(small, [Row(ids, given)], 5)[1] for given in ([], steers, steers[:1]))
-    assert torch.equal(both, none) and (one - none).abs().max() > 0.1
+    none, both_steered, first_steered = (
+        logits_of(small, [Row(ids, steering)], 5)[1] for steering in ([], steers, steers[:1])
+    )
+    assert torch.equal(both_steered, none) and (first_steered - none).abs().max() > 0.1
 
 
 def test_on_a_real_model(demo: LanguageModel, demo_plain: Any) -> None:
@@ -149,22 +151,24 @@ def test_masked_positions_are_not_steered_and_generated_ones_are(tiny: Any) -> N
     """In the shorter row of a batch, which is padded; positions of GPT-2 are learned ones."""
     model, hf = tiny("gpt2")
     ids = model.token_ids("The Queen turned", prepend_bos=True)
-    other = model.token_ids("Alice was beginning to get very tired", prepend_bos=True)
+    other_ids = model.token_ids("Alice was beginning to get very tired", prepend_bos=True)
     vector = torch.randn(32, generator=torch.Generator().manual_seed(3))
     mask = [i not in (0, 2) for i in range(len(ids))]
     for name in ("hook_resid_mid", "hook_mlp_out"):
         steer = SteeringVector(f"blocks.1.{name}", vector, 3)
-        writing = Generation(model, [Row(ids, [steer], mask), Row(other)], 5, Sampling(), ANY_BYTES)
-        found = []
+        writing = Generation(model, [Row(ids, [steer], mask), Row(other_ids)], 5, Sampling(), ANY_BYTES)
+        captured = []
         decoder = new_decoder(model, writing)
         while not writing.done:
             decoder.advance()
-            found.append(logits_now(writing)[0])
+            captured.append(logits_now(writing)[0])
         tokens = writing.ids[0][:-1]
-        kept = torch.tensor([*mask, *[True] * len(tokens)])[None, :, None]
-        spared = changes_at("gpt2", 1, name, lambda hidden, kept=kept: torch.where(kept, hidden + 3 * vector, hidden))
+        steered_positions = torch.tensor([*mask, *[True] * len(tokens)])[None, :, None]
+        spared = changes_at(
+            "gpt2", 1, name, lambda hidden, kept=steered_positions: torch.where(kept, hidden + 3 * vector, hidden)
+        )
         expected = plain_model.logits(hf, [*ids, *tokens], spared)[len(ids) - 1 :]
-        assert (torch.stack(found)[: len(expected)] - expected).abs().max() <= TOLERANCE
+        assert (torch.stack(captured)[: len(expected)] - expected).abs().max() <= TOLERANCE
         everywhere = plain_model.logits(hf, [*ids, *tokens], changes_at("gpt2", 1, name, plain_model.added(vector, 3)))
         assert (everywhere[len(ids) - 1 :] - expected).abs().max() > 0.01
 
@@ -177,10 +181,10 @@ def test_a_transcoder_and_a_source_of_heads(small: LanguageModel, small_plain: A
         ("standard", "blocks.2.attn.hook_z", None),
     ]
     rows, changes = [], []
-    for architecture, reads, writes in cases:
+    for architecture, input_hook, writes in cases:
         folder = tmp_path / architecture
         config = {"architecture": architecture, "d_in": 128, "d_sae": 40, "dtype": "float32", "device": "cpu"}
-        metadata = {"hook_name": reads, "hook_name_out": writes, "prepend_bos": True, "context_size": 128}
+        metadata = {"hook_name": input_hook, "hook_name_out": writes, "prepend_bos": True, "context_size": 128}
         extra = {"d_out": 128} if writes else {}
         sae = SAE.from_dict({**config, **extra, "apply_b_dec_to_input": False, "metadata": metadata})
         generator = torch.Generator().manual_seed(5)
@@ -189,7 +193,7 @@ def test_a_transcoder_and_a_source_of_heads(small: LanguageModel, small_plain: A
                 parameter.normal_(generator=generator)
         sae.save_model(folder)
         source = load_source(folder, f"1-{architecture}")
-        assert (source.hook_name, source.steer_hook) == (reads, writes or reads)
+        assert (source.hook_name, source.steer_hook) == (input_hook, writes or input_hook)
         row = load_file(folder / "sae_weights.safetensors")["W_dec"][7]
         unit = row / row.norm()
         assert torch.allclose(source.decoder_row(7), unit, atol=1e-6)

@@ -83,10 +83,10 @@ def test_a_vector_and_its_negative_cancel(small: LanguageModel) -> None:
     for first, second in ((1, 1), (1, 2)):  # one place under one name, and under two
         hooks = f"blocks.{first}.hook_resid_post", f"blocks.{second}.hook_resid_{'post' if second == first else 'pre'}"
         steers = [SteeringVector(hooks[0], vector, 40), SteeringVector(hooks[1], -vector, 40)]
-        _, both, _ = logits_of(small, [Row(ids, steers)], 5)
+        _, both_steered, _ = logits_of(small, [Row(ids, steers)], 5)
         _, none, _ = logits_of(small, [Row(ids)], 5)
-        _, one, _ = logits_of(small, [Row(ids, steers[:1])], 5)
-        assert torch.equal(both, none) and (one - none).abs().max() > 0.1
+        _, first_steered, _ = logits_of(small, [Row(ids, steers[:1])], 5)
+        assert torch.equal(both_steered, none) and (first_steered - none).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("method", steering.METHODS)
@@ -110,22 +110,22 @@ def test_masked_positions_are_not_steered_and_generated_ones_are(small: Language
     steer = SteeringVector("blocks.1.hook_resid_post", vector, 30)
     short = small.token_ids("Alice", prepend_bos=True)
     writing = Generation(small, [Row(ids, [steer], mask), Row(short), Row(short, [steer])], 6, Sampling(), ANY_BYTES)
-    found = []
+    captured = []
     decoder = new_decoder(small, writing)
     while not writing.done:
         decoder.advance()
-        found.append(logits_now(writing))
+        captured.append(logits_now(writing))
 
-    def where(steered: list[bool], generated: int) -> plain_model.Change:
-        kept = torch.tensor(steered + [True] * generated)[None, :, None]
-        return lambda hidden: torch.where(kept, hidden + 30 * vector, hidden)
+    def steer_at(steered: list[bool], generated: int) -> plain_model.Change:
+        steered_positions = torch.tensor(steered + [True] * generated)[None, :, None]
+        return lambda hidden: torch.where(steered_positions, hidden + 30 * vector, hidden)
 
     for row, steered in ((0, mask), (1, None), (2, [True] * len(short))):
         prompt, tokens = (ids, short, short)[row], writing.ids[row][:-1]
-        changes = {} if steered is None else {1: where(steered, len(tokens))}
+        changes = {} if steered is None else {1: steer_at(steered, len(tokens))}
         expected = plain_model.logits(small_plain, [*prompt, *tokens], changes)[len(prompt) - 1 :]
-        ours = torch.stack([logits[row] for logits in found[: len(tokens) + 1]])
-        assert (ours - expected).abs().max() <= TOLERANCE
+        actual = torch.stack([logits[row] for logits in captured[: len(tokens) + 1]])
+        assert (actual - expected).abs().max() <= TOLERANCE
 
 
 def test_normalized(small: LanguageModel) -> None:
@@ -187,7 +187,7 @@ def test_steering_raises_the_probability_of_the_promoted_tokens(
     features = torch.randperm(source.d_sae, generator=torch.Generator().manual_seed(1))[:8].tolist()
     best = [(unembedding @ source.decoder_row(index)).topk(10).indices for index in features]
     rows = [Row(ids), *(Row(ids, [SteeringVector(source.hook_name, source.decoder_row(i), 370)]) for i in features)]
-    _, written, _ = logits_of(demo, rows, 1)
-    probabilities = written[:, 0].softmax(-1)
+    _, actual, _ = logits_of(demo, rows, 1)
+    probabilities = actual[:, 0].softmax(-1)
     rises = [probabilities[1 + i, tokens].sum() / probabilities[0, tokens].sum() for i, tokens in enumerate(best)]
     assert sum(rise >= 3 for rise in rises) >= 7

@@ -35,7 +35,7 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def generated_dataset(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("generate")
     small_model(folder / "model")
     for name, layer in SOURCES.items():
@@ -59,17 +59,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(config, manifest, ids, values, saes, model)
 
 
-def rows_of(made: Made, name: str) -> list[dict[str, Any]]:
-    (source,) = [source for source in made.manifest.source_set.sources if source.id == name]
-    return [row for batch in features(made.config.out, source) for row in batch.to_pylist()]
+def rows_of(generated_dataset: Made, name: str) -> list[dict[str, Any]]:
+    (source,) = [source for source in generated_dataset.manifest.source_set.sources if source.id == name]
+    return [row for batch in features(generated_dataset.config.out, source) for row in batch.to_pylist()]
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_statistics(made: Made, name: str) -> None:
-    rows = rows_of(made, name)
+def test_statistics(generated_dataset: Made, name: str) -> None:
+    rows = rows_of(generated_dataset, name)
     assert [row["index"] for row in rows] == list(range(WIDTH))
     for row in rows:
-        values = made.values[name][..., row["index"]]
+        values = generated_dataset.values[name][..., row["index"]]
         active = values[values > 0]
         assert row["active_tokens"] == len(active)
         assert row["density"] == pytest.approx(len(active) / (COUNT * (SIZE - 1)), rel=1e-3)
@@ -90,11 +90,11 @@ def _edges(top: float, groups: int) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_examples(made: Made, name: str) -> None:
-    for row in rows_of(made, name):
-        values = made.values[name][..., row["index"]]
+def test_examples(generated_dataset: Made, name: str) -> None:
+    for row in rows_of(generated_dataset, name):
+        values = generated_dataset.values[name][..., row["index"]]
         peaks = []
-        for group, context, position, positions, shown in zip(
+        for group, context, position, positions, activation_values in zip(
             row["example_groups"],
             row["example_contexts"],
             row["example_positions"],
@@ -103,7 +103,7 @@ def test_examples(made: Made, name: str) -> None:
             strict=True,
         ):
             dense = np.zeros(SIZE)
-            dense[positions] = shown
+            dense[positions] = activation_values
             assert np.allclose(dense, values[context], rtol=1e-3, atol=1e-3)
             low, high = (0, np.inf) if group == 0 else _edges(values.max(), 5)[group - 1]
             assert low * (1 - 1e-3) < values[context, position] <= high * (1 + 1e-3)
@@ -118,33 +118,42 @@ def test_examples(made: Made, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_directions(made: Made, name: str) -> None:
-    decoder = made.saes[name]["W_dec"]
+def test_directions(generated_dataset: Made, name: str) -> None:
+    decoder = generated_dataset.saes[name]["W_dec"]
     decoder = decoder / np.linalg.norm(decoder, axis=1, keepdims=True)
-    gain = made.model.model.norm.weight.detach().numpy()
-    effects = made.saes[name]["W_dec"] @ (gain[:, None] * made.model.lm_head.weight.detach().numpy().T)
+    gain = generated_dataset.model.model.norm.weight.detach().numpy()
+    effects = generated_dataset.saes[name]["W_dec"] @ (
+        gain[:, None] * generated_dataset.model.lm_head.weight.detach().numpy().T
+    )
     cosines = decoder @ decoder.T - 2 * np.eye(WIDTH)
-    flat = made.values[name][:, 1:].reshape(-1, WIDTH)
-    for row in rows_of(made, name):
+    flat = generated_dataset.values[name][:, 1:].reshape(-1, WIDTH)
+    for row in rows_of(generated_dataset, name):
         index = row["index"]
-        for sign, ids, shown in (
+        for sign, ids, logit_values in (
             (1, row["positive_token_ids"], row["positive_logits"]),
             (-1, row["negative_token_ids"], row["negative_logits"]),
         ):
-            assert np.allclose(effects[index][ids], shown, rtol=1e-3, atol=1e-4)
-            assert np.allclose(np.sort(sign * effects[index])[::-1][:10], sign * np.array(shown), rtol=1e-3, atol=1e-4)
+            assert np.allclose(effects[index][ids], logit_values, rtol=1e-3, atol=1e-4)
+            assert np.allclose(
+                np.sort(sign * effects[index])[::-1][:10], sign * np.array(logit_values), rtol=1e-3, atol=1e-4
+            )
         assert np.allclose(np.sort(cosines[index])[::-1][:10], row["neighbour_cosines"], rtol=1e-3, atol=1e-3)
         assert index not in row["neighbour_indices"]
-        for other, pearson in zip(row["correlated_indices"], row["correlated_pearson"], strict=True):
-            assert np.corrcoef(flat[:, index], flat[:, other])[0, 1] == pytest.approx(pearson, abs=2e-3)
+        for neighbour, pearson in zip(row["correlated_indices"], row["correlated_pearson"], strict=True):
+            assert np.corrcoef(flat[:, index], flat[:, neighbour])[0, 1] == pytest.approx(pearson, abs=2e-3)
 
 
-def test_every_live_feature_is_explained(made: Made) -> None:
-    for source in made.manifest.source_set.sources:
-        said = [row for batch in explanations(made.config.out, source) for row in batch.to_pylist()]
-        assert all(row["method"] == "token-statistics" and row["model"] is None and row["description"] for row in said)
-        live = {row["index"] for row in rows_of(made, source.id) if row["active_tokens"]}
-        assert live <= {row["index"] for row in said}
+def test_every_live_feature_is_explained(generated_dataset: Made) -> None:
+    for source in generated_dataset.manifest.source_set.sources:
+        explanation_rows = [
+            row for batch in explanations(generated_dataset.config.out, source) for row in batch.to_pylist()
+        ]
+        assert all(
+            row["method"] == "token-statistics" and row["model"] is None and row["description"]
+            for row in explanation_rows
+        )
+        live = {row["index"] for row in rows_of(generated_dataset, source.id) if row["active_tokens"]}
+        assert live <= {row["index"] for row in explanation_rows}
 
 
 @pytest.mark.parametrize(
@@ -155,16 +164,18 @@ def test_every_live_feature_is_explained(made: Made) -> None:
     ],
 )
 def test_sources_that_do_not_fit_are_refused_before_the_harvest(
-    made: Made, change: dict[str, Any], problem: str
+    generated_dataset: Made, change: dict[str, Any], problem: str
 ) -> None:
-    config = made.config.model_copy(update={"source_set": made.config.source_set.model_copy(update=change)})
+    config = generated_dataset.config.model_copy(
+        update={"source_set": generated_dataset.config.source_set.model_copy(update=change)}
+    )
     with pytest.raises(ConfigError, match=problem):
         generate(config, lambda line: None)
 
 
-def test_a_dataset_can_be_imported(made: Made) -> None:
+def test_a_dataset_can_be_imported(generated_dataset: Made) -> None:
     """Every rule that the importer checks holds."""
-    manifest, out = made.manifest, made.config.out
+    manifest, out = generated_dataset.manifest, generated_dataset.config.out
     checks.check_manifest(out, manifest)
     documents, vocabulary = checks.DocumentCheck(manifest), checks.VocabularyCheck()
     for batch in read.document_batches(out, manifest):
@@ -182,29 +193,29 @@ def test_a_dataset_can_be_imported(made: Made) -> None:
             checks.check_explanations(batch, features.indices)
 
 
-def test_a_repeated_run_gives_the_same_bytes(made: Made) -> None:
-    before = made.manifest.model_dump_json()
-    generate(made.config, lambda line: None)
-    assert read_manifest(made.config.out).model_dump_json() == before
+def test_a_repeated_run_gives_the_same_bytes(generated_dataset: Made) -> None:
+    before = generated_dataset.manifest.model_dump_json()
+    generate(generated_dataset.config, lambda line: None)
+    assert read_manifest(generated_dataset.config.out).model_dump_json() == before
 
 
-def test_a_second_run_that_writes_the_same_dataset_is_refused(made: Made, tmp_path: Path) -> None:
+def test_a_second_run_that_writes_the_same_dataset_is_refused(generated_dataset: Made, tmp_path: Path) -> None:
     """Also from another work folder."""
     out = tmp_path / "dataset"
-    ours = made.config.model_copy(update={"out": out, "work": tmp_path / "work"})
+    config = generated_dataset.config.model_copy(update={"out": out, "work": tmp_path / "work"})
     with (
         FileLock(tmp_path / ".dataset.lock"),
         pytest.raises(ConfigError, match=f"another `memicos generate` is writing {out}"),
     ):
-        generate(ours, lambda line: None)
+        generate(config, lambda line: None)
     assert not out.exists() and not (tmp_path / "work").exists()
 
 
-def test_a_second_run_in_a_work_folder_is_refused(made: Made) -> None:
-    (folder,) = [path for path in made.config.work.iterdir() if path.is_dir()]
+def test_a_second_run_in_a_work_folder_is_refused(generated_dataset: Made) -> None:
+    (folder,) = [path for path in generated_dataset.config.work.iterdir() if path.is_dir()]
     with (
         FileLock(folder / LOCK_NAME),
         pytest.raises(ConfigError, match=f"another `memicos generate` is using {folder}"),
     ):
-        generate(made.config, lambda line: None)
-    generate(made.config, lambda line: None)
+        generate(generated_dataset.config, lambda line: None)
+    generate(generated_dataset.config, lambda line: None)

@@ -32,5 +32,5 @@ def test_a_row_without_direction_is_never_a_neighbour() -> None:
     decoder = np.array([[1.0, 0], [0, 0], [1, 1]])
     indices, cosines = decoder_neighbours(decoder, 10)
     assert np.isnan(cosines[1]).all()
-    for row, other in ((0, 2), (2, 0)):
-        assert indices[row][~np.isnan(cosines[row])].tolist() == [other]
+    for row, neighbour in ((0, 2), (2, 0)):
+        assert indices[row][~np.isnan(cosines[row])].tolist() == [neighbour]

@@ -51,8 +51,14 @@ def scaled(folder: Path, weights: Weights) -> Path:
 def old(folder: Path, weights: Weights) -> Path:
     """A cfg.json as SAELens wrote it before version 6."""
     saelens(folder, weights, "standard")
-    said = {"d_in": D_IN, "d_sae": D_SAE, "dtype": "float32", "device": "cpu", "hook_point": "blocks.1.hook_resid_post"}
-    (folder / "cfg.json").write_text(json.dumps(said | {"context_size": 64, "model_name": "some/model"}))
+    config = {
+        "d_in": D_IN,
+        "d_sae": D_SAE,
+        "dtype": "float32",
+        "device": "cpu",
+        "hook_point": "blocks.1.hook_resid_post",
+    }
+    (folder / "cfg.json").write_text(json.dumps(config | {"context_size": 64, "model_name": "some/model"}))
     return folder
 
 
@@ -111,10 +117,10 @@ def test_values_of_an_sae(name: str, dtype: str, tmp_path: Path) -> None:
     own = sae.read(folder, recipe_of(source, dtype))
     everywhere, never = np.ones(30, bool), np.full(30, np.inf)
     for index in range(D_SAE):
-        found = sae.encode(own, at_hook, index)
-        assert np.all((found.values == 0) | (found.values == found.fired))
+        encoded = sae.encode(own, at_hook, index)
+        assert np.all((encoded.values == 0) | (encoded.values == encoded.fired))
         within = compare.TOLERANCES[dtype]
-        result = compare.difference(expected[:, index], found, everywhere, never, within)
+        result = compare.difference(expected[:, index], encoded, everywhere, never, within)
         assert result.worst <= within / (50 if dtype == "float32" else 1)
 
 
@@ -153,36 +159,49 @@ def test_activations_at_hooks(architecture: str, tmp_path: Path, monkeypatch: py
             hidden_states.activations(own, hook, IDS), expected[hook][0].numpy(), rtol=1e-5, atol=1e-5
         ), hook
     assert architecture in ("granite", "opt") or len(places) >= 7
-    for hook, words in (("blocks.0.hook_q", "is not covered"), ("blocks.3.hook_resid_post", "has layers 0 to 2")):
-        with pytest.raises(RecomputeError, match=words):
+    for hook, message in (("blocks.0.hook_q", "is not covered"), ("blocks.3.hook_resid_post", "has layers 0 to 2")):
+        with pytest.raises(RecomputeError, match=message):
             hidden_states.activations(own, hook, IDS)
     with pytest.raises(RecomputeError, match="has no token 1024"):
         hidden_states.activations(own, hooks[0], [2, 1024])
 
 
 def values(*numbers: float, fired: float = 5.0, margin: float = 5.0) -> sae.Values:
-    given = np.array(numbers, dtype=np.float64)
-    return sae.Values(given, np.full_like(given, fired), np.full_like(given, margin), np.full_like(given, 50.0))
+    stored_values = np.array(numbers, dtype=np.float64)
+    return sae.Values(
+        stored_values,
+        np.full_like(stored_values, fired),
+        np.full_like(stored_values, margin),
+        np.full_like(stored_values, 50.0),
+    )
 
 
-def apart(shown: list[float], found: sae.Values, edge: float = np.inf, counts: bool = True) -> float:
-    n = len(shown)
-    return compare.difference(np.array(shown), found, np.full(n, counts), np.full(n, edge), 1e-3).worst
+def largest_difference(stored: list[float], recomputed: sae.Values, edge: float = np.inf, counts: bool = True) -> float:
+    n = len(stored)
+    return compare.difference(np.array(stored), recomputed, np.full(n, counts), np.full(n, edge), 1e-3).worst
 
 
 def test_differences() -> None:
-    assert apart([5, 0, 10], values(5, 0, 10)) == 0
-    assert apart([5, 0, 10], values(5, 0, 10.1)) == pytest.approx(0.1 / 10.1)
-    assert apart([5], values(0)) == apart([0], values(5)) == 1
+    assert largest_difference([5, 0, 10], values(5, 0, 10)) == 0
+    assert largest_difference([5, 0, 10], values(5, 0, 10.1)) == pytest.approx(0.1 / 10.1)
+    assert largest_difference([5], values(0)) == largest_difference([0], values(5)) == 1
     # below a hundredth of what such activations could give, differences are shares of that
-    assert apart([0.002], values(0.001)) == pytest.approx(0.001 / 0.5)
+    assert largest_difference([0.002], values(0.001)) == pytest.approx(0.001 / 0.5)
     # where firing hangs on rounding, both are right; where it counts, and nothing else
-    assert apart([5, 0], values(5, 5, margin=1e-4)) == apart([5, 0], values(0, 0, margin=-1e-4)) == 0
-    assert apart([4], values(5, margin=1e-4)) == pytest.approx(0.2)
-    assert apart([5], values(5, margin=1e-4), counts=False) == 1
+    assert (
+        largest_difference([5, 0], values(5, 5, margin=1e-4))
+        == largest_difference([5, 0], values(0, 0, margin=-1e-4))
+        == 0
+    )
+    assert largest_difference([4], values(5, margin=1e-4)) == pytest.approx(0.2)
+    assert largest_difference([5], values(5, margin=1e-4), counts=False) == 1
     # so it is with the norm cut
-    assert apart([5, 0], values(5, 5), edge=1e-4) == apart([5, 0], values(5, 5), edge=-1e-4, counts=False) == 0
-    assert np.isnan(apart([np.nan], values(5)))
+    assert (
+        largest_difference([5, 0], values(5, 5), edge=1e-4)
+        == largest_difference([5, 0], values(5, 5), edge=-1e-4, counts=False)
+        == 0
+    )
+    assert np.isnan(largest_difference([np.nan], values(5)))
 
 
 def test_positions_that_a_dataset_leaves_out() -> None:

@@ -96,7 +96,7 @@ async def client(observer: Observer) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def written() -> Iterator[io.StringIO]:
+def log_output() -> Iterator[io.StringIO]:
     stream = io.StringIO()
     handler = logs.make_handler("json", stream)
     root = logging.getLogger()
@@ -113,8 +113,8 @@ def written() -> Iterator[io.StringIO]:
         logger.setLevel(level)
 
 
-def lines(written: io.StringIO, logger: str) -> list[dict[str, Any]]:
-    return [line for line in map(json.loads, written.getvalue().splitlines()) if line["logger"] == logger]
+def lines(log_output: io.StringIO, logger: str) -> list[dict[str, Any]]:
+    return [line for line in map(json.loads, log_output.getvalue().splitlines()) if line["logger"] == logger]
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ def lines(written: io.StringIO, logger: str) -> list[dict[str, Any]]:
     ],
 )
 async def test_bad_bodies(client: httpx.AsyncClient, content: bytes, status: int, cause: str, message: str) -> None:
-    answer = await client.post("/body/x", content=content, headers={"Content-Type": "application/json"})
-    assert answer.status_code == status
-    assert answer.json() == {"error": message, "cause": cause}
+    response = await client.post("/body/x", content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code == status
+    assert response.json() == {"error": message, "cause": cause}
 
 
 async def test_a_chunked_body_over_the_limit_is_refused(client: httpx.AsyncClient) -> None:
@@ -149,8 +149,8 @@ async def test_a_chunked_body_over_the_limit_is_refused(client: httpx.AsyncClien
         for _ in range(3):
             yield b" " * 50
 
-    answer = await client.post("/body/x", content=chunks(), headers={"Content-Type": "application/json"})
-    assert (answer.status_code, answer.json()["error"]) == (413, "The body has more than 100 bytes.")
+    response = await client.post("/body/x", content=chunks(), headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json()["error"]) == (413, "The body has more than 100 bytes.")
 
 
 async def test_errors_of_the_service_and_of_routing(client: httpx.AsyncClient) -> None:
@@ -166,23 +166,23 @@ async def test_errors_of_the_service_and_of_routing(client: httpx.AsyncClient) -
 @pytest.mark.parametrize("secret", ["", "ca", "dog", "cät"])
 async def test_the_secret_is_needed_except_for_open_paths(client: httpx.AsyncClient, secret: str) -> None:
     headers = {b"X-SECRET-KEY": secret.encode("latin-1")}
-    answer = await client.get("/events", headers=headers)
-    assert answer.status_code == 401
-    assert answer.json() == {"error": "Invalid or missing X-SECRET-KEY header", "cause": "wrong_secret"}
+    response = await client.get("/events", headers=headers)
+    assert response.status_code == 401
+    assert response.json() == {"error": "Invalid or missing X-SECRET-KEY header", "cause": "wrong_secret"}
     assert (await client.get("/open", headers=headers)).status_code == 200
 
 
 async def test_request_ids_are_kept_where_valid(client: httpx.AsyncClient) -> None:
-    for given in ("abc", "~" * 128):
-        answer = await client.get("/open", headers={"X-Request-ID": given})
-        assert answer.headers["x-request-id"] == answer.json()["id"] == given
-    for given in ("", "a b", "x" * 129):
-        answer = await client.get("/open", headers={"X-Request-ID": given})
-        assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+    for request_id in ("abc", "~" * 128):
+        response = await client.get("/open", headers={"X-Request-ID": request_id})
+        assert response.headers["x-request-id"] == response.json()["id"] == request_id
+    for request_id in ("", "a b", "x" * 129):
+        response = await client.get("/open", headers={"X-Request-ID": request_id})
+        assert re.fullmatch("[0-9a-f]{32}", response.headers["x-request-id"])
 
 
 async def test_each_request_is_logged_by_its_route_alone(
-    client: httpx.AsyncClient, observer: Observer, written: io.StringIO
+    client: httpx.AsyncClient, observer: Observer, log_output: io.StringIO
 ) -> None:
     await client.post("/body/word", json={"name": "secretive", "number": 1}, headers={"X-Request-ID": "one"})
     await client.get("/events")
@@ -190,29 +190,29 @@ async def test_each_request_is_logged_by_its_route_alone(
     broken = await client.post("/body/broken", json={"name": "a", "number": 1}, headers={"X-Request-ID": "two"})
     assert broken.json()["error"] == "Something failed on our side. It has been logged as two."
     assert broken.headers["x-request-id"] == "two"
-    found = lines(written, "kit.requests")
-    assert [(line["route"], line["status"], line["level"]) for line in found] == [
+    records = lines(log_output, "kit.requests")
+    assert [(line["route"], line["status"], line["level"]) for line in records] == [
         ("/body/{kind}", 200, "info"),
         ("/events", 200, "info"),
         ("other", 404, "info"),
         ("/body/{kind}", 500, "warning"),
     ]
-    assert "secretive" not in written.getvalue() and "/word" not in written.getvalue()
-    (traceback,) = [line for line in lines(written, "uvicorn.error") if "exception" in line]
+    assert "secretive" not in log_output.getvalue() and "/word" not in log_output.getvalue()
+    (traceback,) = [line for line in lines(log_output, "uvicorn.error") if "exception" in line]
     assert traceback["request_id"] == "two" and "RuntimeError: the reason" in traceback["exception"]
     assert [request.crashed for request in observer.requests] == [False, False, False, True]
     # the first event only, and of streams only
     assert len(observer.first_events) == 1
 
 
-async def test_without_log_all_only_failures_are_logged(written: io.StringIO) -> None:
+async def test_without_log_all_only_failures_are_logged(log_output: io.StringIO) -> None:
     async with running(build(Observer(log_all=False))) as url, httpx.AsyncClient(base_url=url, headers=SECRET) as http:
         await http.get("/events")
         await http.get("/none")
         await http.post("/body/refused", json={"name": "a", "number": 1})
-        assert lines(written, "kit.requests") == []
+        assert lines(log_output, "kit.requests") == []
         await http.post("/body/broken", json={"name": "a", "number": 1})
-    assert [line["status"] for line in lines(written, "kit.requests")] == [500]
+    assert [line["status"] for line in lines(log_output, "kit.requests")] == [500]
 
 
 async def test_a_client_that_leaves_is_logged_as_499(observer: Observer) -> None:
@@ -244,8 +244,27 @@ async def test_the_api_page_loads_nothing_from_elsewhere(client: httpx.AsyncClie
     loaded = re.findall(r'(?:src|href)="([^"]*)"', page.text)
     assert len(loaded) == 4 and "<script>" not in page.text
     for address in loaded:
-        answer = await client.get(httpx.URL(page.url).join(address))
-        assert (answer.status_code, answer.content != b"") == (200, True), address
+        response = await client.get(httpx.URL(page.url).join(address))
+        assert (response.status_code, response.content != b"") == (200, True), address
     assert 'url: "openapi.json"' in (await client.get("/docs/start.js")).text
     assert (await client.get("/docs/__init__.py")).status_code == 404
     assert not [path for path in (await client.get("/openapi.json")).json()["paths"] if path.startswith("/docs")]
+
+
+async def test_the_connection_is_closed_after_an_unexpected_error_and_the_response_says_so() -> None:
+    """A client that is not told sends its next request on a connection that the server has closed."""
+    app = build(Observer())
+    async with running(app) as url:
+        host, port = url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        body = b'{"name": "a", "number": 1}'
+        head = f"POST /body/broken HTTP/1.1\r\nHost: {host}\r\nX-SECRET-KEY: cat\r\nContent-Type: application/json\r\n"
+        writer.write(head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        response = await asyncio.wait_for(reader.read(), 10)  # until the server closes the connection
+        writer.close()
+        assert response.startswith(b"HTTP/1.1 500") and b"\r\nconnection: close\r\n" in response.lower()
+        async with httpx.AsyncClient(base_url=url, headers=SECRET) as client:
+            for _ in range(30):
+                failed = await client.post("/body/broken", json={"name": "a", "number": 1})
+                assert failed.status_code == 500
+                assert (await client.get("/open")).status_code == 200

@@ -61,8 +61,8 @@ def test_another_response_is_not_healthy(url: str, path: str) -> None:
 def test_the_program_ends_with_a_status_and_a_line(url: str) -> None:
     def run(address: str) -> tuple[int, str, str]:
         command = [sys.executable, "-m", "memicos_service.healthcheck", address]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout, done.stderr
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        return result.returncode, result.stdout, result.stderr
 
     assert run(f"{url}/ready") == (0, "ready\n", "")
     assert run(f"{url}/failed") == (1, "failed: no memory\n", "")

@@ -65,8 +65,8 @@ def test_a_bad_value_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_port_in_use_names_its_process() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         with pytest.raises(SystemExit) as caught:
             server.bind("127.0.0.1", port, program="program", variables=("KIT_PORT", "KIT_HOST"))
     assert str(caught.value).startswith(f"program: cannot listen on 127.0.0.1:{port}: it is held by process ")

@@ -22,20 +22,20 @@ SEA = [
 
 async def ask(url: str, **values: object) -> ExplainResponse | ErrorBody:
     async with Client(url) as client:
-        answer = await explain_default.asyncio(
+        response = await explain_default.asyncio(
             client=client, body=ExplainRequest.from_dict({"activations": [a.to_dict() for a in SEA]} | values)
         )
-    assert answer is not None
-    return answer
+    assert response is not None
+    return response
 
 
 async def test_an_explanation_with_method_model_and_usage(serve: Serve, provider: LlmProvider) -> None:
-    answer = await ask(await serve())
-    assert isinstance(answer, ExplainResponse)
-    assert answer.explanation == "the sea"
-    assert answer.method == "highlighted-tokens"
-    assert answer.model == "own-model-2026-01-01"
-    assert answer.usage and (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (321, 12)
+    response = await ask(await serve())
+    assert isinstance(response, ExplainResponse)
+    assert response.explanation == "the sea"
+    assert response.method == "highlighted-tokens"
+    assert response.model == "own-model-2026-01-01"
+    assert response.usage and (response.usage.prompt_tokens, response.usage.completion_tokens) == (321, 12)
 
     (request,) = provider.requests
     assert request.path == "/v1/chat/completions"
@@ -60,16 +60,16 @@ async def test_settings_reach_the_provider(serve: Serve, provider: LlmProvider) 
 async def test_usage_is_null_where_the_provider_does_not_count(serve: Serve, provider: LlmProvider) -> None:
     message = {"role": "assistant", "content": "EXPLANATION: x"}
     provider.script(Reply(body={"choices": [{"message": message, "finish_reason": "stop"}]}))
-    answer = await ask(await serve())
-    assert isinstance(answer, ExplainResponse)
-    assert answer.usage is None
-    assert answer.model == "own-model"
+    response = await ask(await serve())
+    assert isinstance(response, ExplainResponse)
+    assert response.usage is None
+    assert response.model == "own-model"
 
 
 async def test_a_failed_attempt_is_repeated(serve: Serve, provider: LlmProvider) -> None:
     provider.script(Reply(status=503), Reply(drop=True))
-    answer = await ask(await serve(retries=2))
-    assert isinstance(answer, ExplainResponse)
+    response = await ask(await serve(retries=2))
+    assert isinstance(response, ExplainResponse)
     assert len(provider.requests) == 3
 
 

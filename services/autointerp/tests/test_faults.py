@@ -82,14 +82,14 @@ FAILURES = {
 
 @pytest.mark.parametrize("name", FAILURES)
 async def test_a_failure_of_the_provider_names_its_cause(name: str, url: str, provider: LlmProvider) -> None:
-    reply, cause, words = FAILURES[name]
+    reply, cause, message = FAILURES[name]
     provider.script(reply)
-    answer = await post(url)
-    assert answer.status_code == 502
-    body = answer.json()
+    response = await post(url)
+    assert response.status_code == 502
+    body = response.json()
     assert set(body) == {"error", "cause"}
     assert body["cause"] == cause
-    assert words in body["error"]
+    assert message in body["error"]
     # without retries nothing is asked twice, and a redirect is not followed
     assert len(provider.requests) == 1
 
@@ -97,25 +97,25 @@ async def test_a_failure_of_the_provider_names_its_cause(name: str, url: str, pr
 async def test_an_unreachable_provider(serve: Serve) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        answer = await post(await serve(base_url=f"http://127.0.0.1:{closed.getsockname()[1]}/v1"))
-    assert (answer.status_code, answer.json()["cause"]) == (502, "unreachable")
+        response = await post(await serve(base_url=f"http://127.0.0.1:{closed.getsockname()[1]}/v1"))
+    assert (response.status_code, response.json()["cause"]) == (502, "unreachable")
 
 
 async def test_one_slow_answer_times_out(serve: Serve, provider: LlmProvider) -> None:
     provider.default = Reply(delay=5)
     started = time.monotonic()
-    answer = await post(await serve(timeout_seconds=0.3))
-    assert (answer.status_code, answer.json()["cause"]) == (502, "timeout")
-    assert "AUTOINTERP_TIMEOUT_SECONDS" in answer.json()["error"]
+    response = await post(await serve(timeout_seconds=0.3))
+    assert (response.status_code, response.json()["cause"]) == (502, "timeout")
+    assert "AUTOINTERP_TIMEOUT_SECONDS" in response.json()["error"]
     assert time.monotonic() - started < 3
 
 
 async def test_all_attempts_together_have_a_deadline(serve: Serve, provider: LlmProvider) -> None:
     provider.default = Reply(status=429, headers={"Retry-After": "30"})
     started = time.monotonic()
-    answer = await post(await serve(retries=5, deadline_seconds=0.5))
-    assert (answer.status_code, answer.json()["cause"]) == (502, "timeout")
-    assert "AUTOINTERP_DEADLINE_SECONDS" in answer.json()["error"]
+    response = await post(await serve(retries=5, deadline_seconds=0.5))
+    assert (response.status_code, response.json()["cause"]) == (502, "timeout")
+    assert "AUTOINTERP_DEADLINE_SECONDS" in response.json()["error"]
     assert time.monotonic() - started < 5
 
 

@@ -23,9 +23,9 @@ def sent_keys(provider: LlmProvider) -> list[str]:
 
 
 async def test_without_a_key_there_is_a_clear_503(serve: Serve, provider: LlmProvider) -> None:
-    answer = await post(await serve(api_key=None), openrouter_key="")
-    assert (answer.status_code, answer.json()["cause"]) == (503, "no_key")
-    assert "AUTOINTERP_API_KEY" in answer.json()["error"]
+    response = await post(await serve(api_key=None), openrouter_key="")
+    assert (response.status_code, response.json()["cause"]) == (503, "no_key")
+    assert "AUTOINTERP_API_KEY" in response.json()["error"]
     assert not provider.requests
 
 
@@ -41,13 +41,13 @@ async def test_an_openrouter_key_goes_to_openrouter_only(serve: Serve, provider:
     assert sent_keys(provider) == [f"Bearer {OWN}"]
     assert provider.requests[0].body["model"] == "a/b"
 
-    answer = await post(url, openrouter_key=OWN, model="a/b", base_url=OTHER)
-    assert (answer.status_code, "OpenRouter only" in answer.json()["error"]) == (400, True)
+    response = await post(url, openrouter_key=OWN, model="a/b", base_url=OTHER)
+    assert (response.status_code, "OpenRouter only" in response.json()["error"]) == (400, True)
     # the server's model belongs to the server's endpoint
-    answer = await post(url, openrouter_key=OWN)
-    assert (answer.status_code, "Name a model" in answer.json()["error"]) == (400, True)
-    answer = await post(await serve(openrouter_url=None), openrouter_key=OWN, model="a/b")
-    assert (answer.status_code, "AUTOINTERP_OPENROUTER_URL" in answer.json()["error"]) == (400, True)
+    response = await post(url, openrouter_key=OWN)
+    assert (response.status_code, "Name a model" in response.json()["error"]) == (400, True)
+    response = await post(await serve(openrouter_url=None), openrouter_key=OWN, model="a/b")
+    assert (response.status_code, "AUTOINTERP_OPENROUTER_URL" in response.json()["error"]) == (400, True)
     assert len(provider.requests) == 1
 
 
@@ -57,8 +57,8 @@ async def test_another_endpoint_must_be_allowed_and_gets_the_requests_key(serve:
     assert (await post(url, base_url=provider.base_url + "/", api_key=OWN, model="m")).status_code == 200
     assert sent_keys(provider) == [f"Bearer {OWN}"] * 2
 
-    answer = await post(url, base_url=provider.base_url, model="m")
-    assert (answer.status_code, "needs an api_key" in answer.json()["error"]) == (400, True)
+    response = await post(url, base_url=provider.base_url, model="m")
+    assert (response.status_code, "needs an api_key" in response.json()["error"]) == (400, True)
     assert len(provider.requests) == 2
 
 
@@ -76,14 +76,14 @@ async def test_another_endpoint_must_be_allowed_and_gets_the_requests_key(serve:
 )
 async def test_no_other_endpoint_gets_a_request(serve: Serve, base_url: str) -> None:
     url = await serve(allowed_base_urls="https://openrouter.ai/api/v1")
-    answer = await post(url, base_url=base_url, api_key=OWN, model="m")
-    assert answer.status_code == 400
-    assert "base_url" in answer.json()["error"]
+    response = await post(url, base_url=base_url, api_key=OWN, model="m")
+    assert response.status_code == 400
+    assert "base_url" in response.json()["error"]
 
 
 async def test_two_keys_are_refused(serve: Serve) -> None:
-    answer = await post(await serve(), api_key=OWN, openrouter_key=OWN)
-    assert (answer.status_code, "not both" in answer.json()["error"]) == (400, True)
+    response = await post(await serve(), api_key=OWN, openrouter_key=OWN)
+    assert (response.status_code, "not both" in response.json()["error"]) == (400, True)
 
 
 async def test_environment_variables_of_the_library_are_not_sent(
@@ -115,13 +115,13 @@ async def test_no_key_is_logged_or_sent_back(
         echo = f'Incorrect key: {key}, "{key}", Bearer {key}; {half} and {key[8:]}. Was it pasted whole?'
         provider.script(Reply(status=status, body={"error": {"message": echo, "code": key}, "key": key}))
         async with httpx.AsyncClient(headers={"X-SECRET-KEY": "a-shared-secret-word"}) as client:
-            answer = await client.post(
+            response = await client.post(
                 f"{url}/v1/explain/default", json={"activations": ACTIVATIONS, "model": key, **values}
             )
-        assert answer.status_code == 502
+        assert response.status_code == 502
         # what the test itself sends is not the server's log
         logged = " ".join(r.getMessage() for r in caplog.records if r.name != "httpcore.http11")
-        for text in (answer.text, logged):
+        for text in (response.text, logged):
             assert not any(key[i : i + 8] in text for i in range(len(key) - 7))
             assert "shared-secret" not in text
     assert "provider" in {record.name.rsplit(".", 1)[-1] for record in caplog.records}
@@ -129,9 +129,9 @@ async def test_no_key_is_logged_or_sent_back(
 
 async def test_an_invalid_request_is_not_echoed(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    answer = await post(await serve(), api_key=OWN, openrouter_key=[OWN], base_url=5)
-    assert answer.status_code == 422
-    assert OWN not in answer.text
+    response = await post(await serve(), api_key=OWN, openrouter_key=[OWN], base_url=5)
+    assert response.status_code == 422
+    assert OWN not in response.text
     assert OWN not in " ".join(r.getMessage() for r in caplog.records if r.name != "httpcore.http11")
 
 

@@ -23,9 +23,9 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 
 
 def last_words(process: subprocess.Popen[str]) -> str:
-    _, words = process.communicate(timeout=60)
+    _, error_output = process.communicate(timeout=60)
     assert process.returncode == 1
-    (line,) = words.splitlines()
+    (line,) = error_output.splitlines()
     return line
 
 
@@ -37,14 +37,14 @@ def test_the_program_serves_the_env_file_and_ends_on_sigterm(tmp_path: Path) -> 
     try:
         for _ in range(200):
             try:
-                answer = httpx.get(f"http://127.0.0.1:{port}/health")
+                response = httpx.get(f"http://127.0.0.1:{port}/health")
                 break
             except httpx.ConnectError:
                 assert process.poll() is None
                 time.sleep(0.05)
         else:
             raise AssertionError("the server did not come up")
-        assert answer.json() == {"status": "healthy", "model": "from-file", "has_key": False}
+        assert response.json() == {"status": "healthy", "model": "from-file", "has_key": False}
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
@@ -53,11 +53,11 @@ def test_the_program_serves_the_env_file_and_ends_on_sigterm(tmp_path: Path) -> 
 def test_an_error_at_start_is_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.env"
     broken.write_text("AUTOINTERP_MODEL=some\nAUTOINTERP_PORT 5003\n")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
         processes = (
-            start(AUTOINTERP_PORT=str(taken.getsockname()[1])),
+            start(AUTOINTERP_PORT=str(listener.getsockname()[1])),
             start("--env-file", str(tmp_path / "none.env")),
             start("--env-file", str(broken)),
             start(AUTOINTERP_BASE_URL="https://user:hidden@api.openai.com/v1"),

@@ -38,45 +38,45 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 async def test_bad_requests_name_the_error_and_the_field(name: str, url: str, provider: LlmProvider) -> None:
-    body, words = BAD[name]
-    answer = await post(url, json=body)
-    assert answer.status_code == 422
-    assert answer.json()["cause"] == "invalid_request"
-    assert words in answer.json()["error"]
+    body, message = BAD[name]
+    response = await post(url, json=body)
+    assert response.status_code == 422
+    assert response.json()["cause"] == "invalid_request"
+    assert message in response.json()["error"]
     assert not provider.requests
 
 
 async def test_malformed_and_infinite_bodies(url: str) -> None:
-    answer = await post(url, content=b'{"activations": [', headers={"Content-Type": "application/json"})
-    assert (answer.status_code, "not valid JSON" in answer.json()["error"]) == (400, True)
+    response = await post(url, content=b'{"activations": [', headers={"Content-Type": "application/json"})
+    assert (response.status_code, "not valid JSON" in response.json()["error"]) == (400, True)
     infinite = b'{"activations": [{"tokens": ["a"], "values": [Infinity]}]}'
-    answer = await post(url, content=infinite, headers={"Content-Type": "application/json"})
-    assert answer.status_code in (400, 422)
+    response = await post(url, content=infinite, headers={"Content-Type": "application/json"})
+    assert response.status_code in (400, 422)
 
 
 async def test_limits_are_named(serve: Serve) -> None:
     url = await serve(max_activations=2, max_characters=10, body_bytes=1000)
-    answer = await post(url, json={"activations": GOOD["activations"] * 3})
-    assert (answer.status_code, "AUTOINTERP_MAX_ACTIVATIONS" in answer.json()["error"]) == (400, True)
-    answer = await post(url, json={"activations": [{"tokens": ["x" * 11], "values": [1]}]})
-    assert (answer.status_code, "AUTOINTERP_MAX_CHARACTERS" in answer.json()["error"]) == (400, True)
-    answer = await post(url, content=b" " * 1001)
-    assert (answer.status_code, answer.json()["cause"]) == (413, "too_large")
+    response = await post(url, json={"activations": GOOD["activations"] * 3})
+    assert (response.status_code, "AUTOINTERP_MAX_ACTIVATIONS" in response.json()["error"]) == (400, True)
+    response = await post(url, json={"activations": [{"tokens": ["x" * 11], "values": [1]}]})
+    assert (response.status_code, "AUTOINTERP_MAX_CHARACTERS" in response.json()["error"]) == (400, True)
+    response = await post(url, content=b" " * 1001)
+    assert (response.status_code, response.json()["cause"]) == (413, "too_large")
 
     async def pieces():
         for _ in range(20):
             yield b" " * 100
 
-    answer = await post(url, content=pieces(), headers={"Content-Type": "application/json"})
-    assert (answer.status_code, answer.json()["cause"]) == (413, "too_large")
+    response = await post(url, content=pieces(), headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json()["cause"]) == (413, "too_large")
 
 
 @pytest.mark.parametrize(("secret", "status"), [("cat", 200), ("dog", 401), ("", 401), (None, 401), ("ca", 401)])
 async def test_the_secret(serve: Serve, secret: str | None, status: int) -> None:
-    answer = await post(await serve(secret="cat"), secret, json=GOOD)
-    assert answer.status_code == status
+    response = await post(await serve(secret="cat"), secret, json=GOOD)
+    assert response.status_code == status
     if status == 401:
-        assert answer.json() == {"error": "Invalid or missing X-SECRET-KEY header", "cause": "wrong_secret"}
+        assert response.json() == {"error": "Invalid or missing X-SECRET-KEY header", "cause": "wrong_secret"}
 
 
 async def test_unknown_paths_and_methods(url: str) -> None:

@@ -52,15 +52,17 @@ async def test_single_and_its_batch(client: Client, folder: Path, hf: Any, token
     body = SingleBatchRequest.from_dict(values | {"prompts": PROMPTS})
     batch = await activation_single_batch.asyncio(client=client, body=body)
     assert isinstance(batch, SingleBatchResponse)
-    for text, one in zip(PROMPTS, batch.results, strict=True):
-        alone = await activation_single.asyncio(client=client, body=SingleRequest.from_dict(values | {"prompt": text}))
-        assert isinstance(alone, SingleResponse)
+    for text, result in zip(PROMPTS, batch.results, strict=True):
+        single = await activation_single.asyncio(client=client, body=SingleRequest.from_dict(values | {"prompt": text}))
+        assert isinstance(single, SingleResponse)
         pattern, heads_values, _ = plain_model.attention(hf, tokenize(text), 1)
-        for found in (one.activation, alone.activation):
-            assert found.dfa_target_index == found.max_value_index and found.dfa_values
-            expected = plain_model.attributed(folder / "1-mixed", pattern, heads_values, 7, found.max_value_index)
-            assert np.allclose(found.dfa_values, expected, rtol=1e-3, atol=1e-3)
-            assert found.dfa_max_value == max(found.dfa_values) and len(found.dfa_values) == len(found.values)
+        for activation in (result.activation, single.activation):
+            assert activation.dfa_target_index == activation.max_value_index and activation.dfa_values
+            expected = plain_model.attributed(folder / "1-mixed", pattern, heads_values, 7, activation.max_value_index)
+            assert np.allclose(activation.dfa_values, expected, rtol=1e-3, atol=1e-3)
+            assert activation.dfa_max_value == max(activation.dfa_values) and len(activation.dfa_values) == len(
+                activation.values
+            )
 
 
 async def test_all_and_its_batch(client: Client, folder: Path, hf: Any, tokenize: Tokenize) -> None:
@@ -68,26 +70,26 @@ async def test_all_and_its_batch(client: Client, folder: Path, hf: Any, tokenize
     body = AllBatchRequest.from_dict(values | {"prompts": PROMPTS})
     batch = await activation_all_batch.asyncio(client=client, body=body)
     assert isinstance(batch, AllBatchResponse)
-    for text, one in zip(PROMPTS, batch.results, strict=True):
-        alone = await activation_all.asyncio(client=client, body=AllRequest.from_dict(values | {"prompt": text}))
-        assert isinstance(alone, AllResponse)
+    for text, result in zip(PROMPTS, batch.results, strict=True):
+        single = await activation_all.asyncio(client=client, body=AllRequest.from_dict(values | {"prompt": text}))
+        assert isinstance(single, AllResponse)
         pattern, heads_values, _ = plain_model.attention(hf, tokenize(text), 1)
-        for found in (*one.activations, *alone.activations):
-            if found.source == "2-mixed":
-                assert found.dfa_values is found.dfa_max_value is found.dfa_target_index is None
+        for activation in (*result.activations, *single.activations):
+            if activation.source == "2-mixed":
+                assert activation.dfa_values is activation.dfa_max_value is activation.dfa_target_index is None
                 continue
-            assert found.dfa_target_index == found.max_value_index and found.dfa_values
+            assert activation.dfa_target_index == activation.max_value_index and activation.dfa_values
             expected = plain_model.attributed(
-                folder / "1-mixed", pattern, heads_values, found.index, found.max_value_index
+                folder / "1-mixed", pattern, heads_values, activation.index, activation.max_value_index
             )
-            assert np.allclose(found.dfa_values, expected, rtol=1e-3, atol=1e-3)
-            assert found.dfa_max_value == max(found.dfa_values)
-        assert {found.source for found in alone.activations} == {"1-mixed", "2-mixed"}
+            assert np.allclose(activation.dfa_values, expected, rtol=1e-3, atol=1e-3)
+            assert activation.dfa_max_value == max(activation.dfa_values)
+        assert {activation.source for activation in single.activations} == {"1-mixed", "2-mixed"}
 
 
 async def test_attribution_is_null_for_other_sources(client: Client) -> None:
     for values in ({"source": "2-mixed", "index": 7}, {"vector": [1.0] * 128, "hook": "blocks.1.attn.hook_z"}):
         body = SingleRequest.from_dict({"model": NAME, "prompt": PROMPTS[0]} | values)
-        answer = await activation_single.asyncio(client=client, body=body)
-        assert isinstance(answer, SingleResponse)
-        assert answer.activation.dfa_values is answer.activation.dfa_target_index is None
+        response = await activation_single.asyncio(client=client, body=body)
+        assert isinstance(response, SingleResponse)
+        assert response.activation.dfa_values is response.activation.dfa_target_index is None

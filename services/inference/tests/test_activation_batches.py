@@ -34,27 +34,27 @@ PROMPTS = [SAMPLE[:150], "Alice", SAMPLE[200:260]]
 CLOSE = 1e-4
 
 
-def alike(ours: Any, theirs: Any) -> None:
+def alike(actual: Any, expected: Any) -> None:
     """Answers of the same form, numbers within 1e-4."""
-    assert type(ours) is type(theirs), (ours, theirs)
-    if isinstance(ours, dict):
-        assert ours.keys() == theirs.keys()
-        for name in ours:
-            alike(ours[name], theirs[name])
-    elif isinstance(ours, list):
-        assert len(ours) == len(theirs)
-        for one, other in zip(ours, theirs, strict=True):
-            alike(one, other)
+    assert type(actual) is type(expected), (actual, expected)
+    if isinstance(actual, dict):
+        assert actual.keys() == expected.keys()
+        for name in actual:
+            alike(actual[name], expected[name])
+    elif isinstance(actual, list):
+        assert len(actual) == len(expected)
+        for actual_item, expected_item in zip(actual, expected, strict=True):
+            alike(actual_item, expected_item)
     else:
-        assert ours == (pytest.approx(theirs, rel=CLOSE, abs=CLOSE) if isinstance(ours, float) else theirs)
+        assert actual == (pytest.approx(expected, rel=CLOSE, abs=CLOSE) if isinstance(actual, float) else expected)
 
 
-async def alone(url: str, path: str, values: dict[str, Any]) -> list[Any]:
+async def single_results(url: str, path: str, values: dict[str, Any]) -> list[Any]:
     """The answers that the single endpoint gives for each of PROMPTS."""
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        answers = [await http.post(f"/v1/activation/{path}", json=values | {"prompt": text}) for text in PROMPTS]
-    assert [answer.status_code for answer in answers] == [200] * len(PROMPTS)
-    return [answer.json() for answer in answers]
+        responses = [await http.post(f"/v1/activation/{path}", json=values | {"prompt": text}) for text in PROMPTS]
+    assert [response.status_code for response in responses] == [200] * len(PROMPTS)
+    return [response.json() for response in responses]
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,11 @@ async def alone(url: str, path: str, values: dict[str, Any]) -> list[Any]:
 )
 async def test_single_batch(url: str, client: Client, values: dict[str, Any]) -> None:
     body = SingleBatchRequest.from_dict({"model": NAME, "prompts": PROMPTS} | values)
-    answer = await activation_single_batch.asyncio(client=client, body=body)
-    assert isinstance(answer, SingleBatchResponse), answer
-    alike([one.to_dict() for one in answer.results], await alone(url, "single", {"model": NAME} | values))
+    response = await activation_single_batch.asyncio(client=client, body=body)
+    assert isinstance(response, SingleBatchResponse), response
+    alike(
+        [result.to_dict() for result in response.results], await single_results(url, "single", {"model": NAME} | values)
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,19 +87,22 @@ async def test_single_batch(url: str, client: Client, values: dict[str, Any]) ->
 )
 async def test_all_batch(url: str, client: Client, values: dict[str, Any]) -> None:
     values = {"model": NAME, "source_set": "small"} | values
-    answer = await activation_all_batch.asyncio(
+    response = await activation_all_batch.asyncio(
         client=client, body=AllBatchRequest.from_dict(values | {"prompts": PROMPTS})
     )
-    assert isinstance(answer, AllBatchResponse), answer
-    alike([one.to_dict() for one in answer.results], await alone(url, "all", values))
+    assert isinstance(response, AllBatchResponse), response
+    alike([result.to_dict() for result in response.results], await single_results(url, "all", values))
 
 
 @pytest.mark.parametrize("values", [{"source": "3-small"}, {"source": "2-top", "top_k": 2, "ignore_bos": False}])
 async def test_topk_by_token_batch(url: str, client: Client, values: dict[str, Any]) -> None:
     body = TopkBatchRequest.from_dict({"model": NAME, "prompts": PROMPTS} | values)
-    answer = await activation_topk_by_token_batch.asyncio(client=client, body=body)
-    assert isinstance(answer, TopkBatchResponse), answer
-    alike([one.to_dict() for one in answer.results], await alone(url, "topk-by-token", {"model": NAME} | values))
+    response = await activation_topk_by_token_batch.asyncio(client=client, body=body)
+    assert isinstance(response, TopkBatchResponse), response
+    alike(
+        [result.to_dict() for result in response.results],
+        await single_results(url, "topk-by-token", {"model": NAME} | values),
+    )
 
 
 @pytest.mark.parametrize(("source", "cut"), [("2-small", None), ("3-small", 42.0)])
@@ -106,18 +111,18 @@ async def test_source_is_every_value_above_0(
     client: Client, hf: Any, tokenize: Tokenize, sources_folder: Path, source: str, cut: float | None, ignore_bos: bool
 ) -> None:
     body = SourceRequest(prompts=PROMPTS, model=NAME, source=source, ignore_bos=ignore_bos)
-    answer = await activation_source.asyncio(client=client, body=body)
-    assert isinstance(answer, SourceResponse), answer
+    response = await activation_source.asyncio(client=client, body=body)
+    assert isinstance(response, SourceResponse), response
     layer = int(source[0])
-    for text, one in zip(PROMPTS, answer.results, strict=True):
+    for text, result in zip(PROMPTS, response.results, strict=True):
         hidden = plain_model.residuals(hf, tokenize(text), [layer])[layer]
         values, near = plain_model.encode(sources_folder / source, hidden)
         counted = plain_model.counted(hidden, [0], cut)
-        assert one.ignored_positions == np.flatnonzero(~counted).tolist()
-        assert one.token_ids == tokenize(text) and one.tokens_is_special == [True] + [False] * (len(hidden) - 1)
-        assert "".join(one.tokens[1:]) == text
+        assert result.ignored_positions == np.flatnonzero(~counted).tolist()
+        assert result.token_ids == tokenize(text) and result.tokens_is_special == [True] + [False] * (len(hidden) - 1)
+        assert "".join(result.tokens[1:]) == text
         dense = np.zeros_like(values)
-        for index, pairs in one.active_features.additional_properties.items():
+        for index, pairs in result.active_features.additional_properties.items():
             for position, value in pairs:
                 assert isinstance(position, int) and value > 0
                 dense[position, int(index)] = value
@@ -137,5 +142,5 @@ async def test_64_prompts_under_the_budget_and_one_over_it(serve: Serve) -> None
         assert f"10 prompts, the longest of {n} tokens, are {10 * n} tokens" in long.json()["error"]
         assert "at most 256 run together (INFERENCE_BATCH_TOKENS)" in long.json()["error"] and long.status_code == 400
         # a prompt alone is padded to nothing
-        alone = await http.post("/v1/activation/single-batch", json=values | {"prompts": [PROMPTS[0]]})
-        assert alone.status_code == 200
+        single_prompt = await http.post("/v1/activation/single-batch", json=values | {"prompts": [PROMPTS[0]]})
+        assert single_prompt.status_code == 200

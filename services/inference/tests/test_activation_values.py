@@ -33,32 +33,35 @@ TEXT = SAMPLE[:150]
 def encoded(hf: Any, tokenize: Tokenize, sources_folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """By source: values (T, F) on TEXT, which of them are too near a threshold, and the positions that count (T,)."""
     hidden = plain_model.residuals(hf, tokenize(TEXT), [1, 2, 3])
-    found = {}
+    expected_values = {}
     for name in ("1-small", "2-small", "3-small", "2-top"):
-        here = hidden[int(name[0])]
+        residual = hidden[int(name[0])]
         cut = 42.0 if name == "3-small" else None
-        found[name] = (*plain_model.encode(sources_folder / name, here), plain_model.counted(here, [0], cut))
-    return found
+        expected_values[name] = (
+            *plain_model.encode(sources_folder / name, residual),
+            plain_model.counted(residual, [0], cut),
+        )
+    return expected_values
 
 
-def same(values: Any, expected: np.ndarray, near: np.ndarray | None = None) -> None:
-    there = np.asarray(values)
-    off = np.abs(there - expected) > 1e-3 * np.maximum(1, np.abs(expected))
+def assert_close(values: Any, expected: np.ndarray, near: np.ndarray | None = None) -> None:
+    actual = np.asarray(values)
+    off = np.abs(actual - expected) > 1e-3 * np.maximum(1, np.abs(expected))
     assert not (off if near is None else off & ~near).any()
 
 
 async def single(client: Client, **values: Any) -> SingleResponse:
     body = SingleRequest.from_dict({"model": NAME, "prompt": TEXT} | values)
-    answer = await activation_single.asyncio(client=client, body=body)
-    assert isinstance(answer, SingleResponse), answer
-    return answer
+    response = await activation_single.asyncio(client=client, body=body)
+    assert isinstance(response, SingleResponse), response
+    return response
 
 
 async def strongest(client: Client, **values: Any) -> AllResponse:
     body = AllRequest.from_dict({"model": NAME, "prompt": TEXT, "source_set": "small"} | values)
-    answer = await activation_all.asyncio(client=client, body=body)
-    assert isinstance(answer, AllResponse), answer
-    return answer
+    response = await activation_all.asyncio(client=client, body=body)
+    assert isinstance(response, AllResponse), response
+    return response
 
 
 @pytest.mark.parametrize("source", ["1-small", "3-small", "2-top"])
@@ -67,19 +70,24 @@ async def test_single_is_the_feature_at_every_position(
 ) -> None:
     values, near, counted = encoded[source]
     for index in (0, 17, 95):
-        answer = await single(client, source=source, index=str(index))
-        same(answer.activation.values, values[:, index], near[:, index])
-        assert answer.activation.max_value_index == np.argmax(answer.activation.values)
-        assert answer.activation.max_value == max(answer.activation.values)
-        assert answer.token_ids == tokenize(TEXT)
-        assert answer.tokens[0] == "<bos>" and answer.tokens_is_special == [True] + [False] * (len(answer.tokens) - 1)
-        assert "".join(answer.tokens[1:]) == TEXT
-        assert answer.ignored_positions == np.flatnonzero(~counted).tolist()
+        response = await single(client, source=source, index=str(index))
+        assert_close(response.activation.values, values[:, index], near[:, index])
+        assert response.activation.max_value_index == np.argmax(response.activation.values)
+        assert response.activation.max_value == max(response.activation.values)
+        assert response.token_ids == tokenize(TEXT)
+        assert response.tokens[0] == "<bos>" and response.tokens_is_special == [True] + [False] * (
+            len(response.tokens) - 1
+        )
+        assert "".join(response.tokens[1:]) == TEXT
+        assert response.ignored_positions == np.flatnonzero(~counted).tolist()
 
-        left = await single(client, source=source, index=index, ignore_bos=True)
-        assert left.activation.values == answer.activation.values
-        kept = np.where(counted, np.asarray(answer.activation.values), -np.inf)
-        assert left.activation.max_value_index == np.argmax(kept) and left.activation.max_value == kept.max()
+        without_bos = await single(client, source=source, index=index, ignore_bos=True)
+        assert without_bos.activation.values == response.activation.values
+        counted_values = np.where(counted, np.asarray(response.activation.values), -np.inf)
+        assert (
+            without_bos.activation.max_value_index == np.argmax(counted_values)
+            and without_bos.activation.max_value == counted_values.max()
+        )
 
 
 async def test_the_norm_cut_leaves_out_more_than_bos(encoded: Any) -> None:
@@ -90,22 +98,22 @@ async def test_single_of_a_vector_has_no_bos(client: Client, hf: Any, tokenize: 
     ids = tokenize(TEXT)[1:]
     vector = np.random.default_rng(3).normal(size=128)
     for hook, layer in (("blocks.2.hook_resid_post", 2), ("blocks.3.hook_resid_pre", 2)):
-        answer = await single(client, vector=vector.tolist(), hook=hook)
-        same(answer.activation.values, plain_model.residuals(hf, ids, [layer])[layer] @ vector)
-        assert answer.token_ids == ids and answer.ignored_positions == []
-        assert answer.activation.max_value_index == np.argmax(answer.activation.values)
+        response = await single(client, vector=vector.tolist(), hook=hook)
+        assert_close(response.activation.values, plain_model.residuals(hf, ids, [layer])[layer] @ vector)
+        assert response.token_ids == ids and response.ignored_positions == []
+        assert response.activation.max_value_index == np.argmax(response.activation.values)
 
 
 async def test_single_of_a_vector_at_another_hook(client: Client, hf: Any, tokenize: Tokenize) -> None:
     import torch
 
-    ids, found = tokenize(TEXT)[1:], []
-    handle = hf.model.layers[1].mlp.register_forward_hook(lambda _module, _args, output: found.append(output))
+    ids, actual = tokenize(TEXT)[1:], []
+    handle = hf.model.layers[1].mlp.register_forward_hook(lambda _module, _args, output: actual.append(output))
     with torch.inference_mode():
         hf(torch.tensor([ids]))
     handle.remove()
-    answer = await single(client, vector=[0.1] * 128, hook="blocks.1.hook_mlp_out")
-    same(answer.activation.values, found[0][0].double().numpy().sum(-1) * 0.1)
+    response = await single(client, vector=[0.1] * 128, hook="blocks.1.hook_mlp_out")
+    assert_close(response.activation.values, actual[0][0].double().numpy().sum(-1) * 0.1)
 
 
 @pytest.mark.parametrize("ignore_bos", [True, False])
@@ -113,19 +121,23 @@ async def test_all_ranks_every_source_by_its_maximum(client: Client, encoded: An
     expected = []
     for source in ("1-small", "2-small", "3-small"):
         values, _, counted = encoded[source]
-        kept = values if not ignore_bos else np.where(counted[:, None], values, 0)
-        expected += [(peak, source, index) for index, peak in enumerate(kept.max(0)) if peak > 0]
-    expected.sort(key=lambda one: -one[0])
-    answer = await strongest(client, num_results=40, ignore_bos=ignore_bos)
-    assert len(answer.activations) == 40
-    same([one.max_value for one in answer.activations], np.array([peak for peak, _, _ in expected[:40]]))
-    for one in answer.activations:
-        values, near, counted = encoded[one.source]
-        same(one.values, values[:, one.index], near[:, one.index])
-        kept = np.asarray(one.values) if not ignore_bos else np.where(counted, one.values, -np.inf)
-        assert one.max_value == kept.max() and one.max_value_index == np.argmax(kept)
-        assert one.sum_values is None
-    assert [(one.source, one.ignored_positions) for one in answer.sources] == [
+        counted_values = values if not ignore_bos else np.where(counted[:, None], values, 0)
+        expected += [(peak, source, index) for index, peak in enumerate(counted_values.max(0)) if peak > 0]
+    expected.sort(key=lambda entry: -entry[0])
+    response = await strongest(client, num_results=40, ignore_bos=ignore_bos)
+    assert len(response.activations) == 40
+    assert_close(
+        [activation.max_value for activation in response.activations], np.array([peak for peak, _, _ in expected[:40]])
+    )
+    for activation in response.activations:
+        values, near, counted = encoded[activation.source]
+        assert_close(activation.values, values[:, activation.index], near[:, activation.index])
+        counted_values = (
+            np.asarray(activation.values) if not ignore_bos else np.where(counted, activation.values, -np.inf)
+        )
+        assert activation.max_value == counted_values.max() and activation.max_value_index == np.argmax(counted_values)
+        assert activation.sum_values is None
+    assert [(source.source, source.ignored_positions) for source in response.sources] == [
         (source, np.flatnonzero(~encoded[source][2]).tolist()) for source in ("1-small", "2-small", "3-small")
     ]
 
@@ -134,35 +146,40 @@ async def test_all_returns_25_by_default(client: Client) -> None:
     assert len((await strongest(client)).activations) == 25
     assert len((await strongest(client, num_results=None)).activations) == 25
     everything = await strongest(client, num_results=1000)
-    assert 25 < len(everything.activations) < 3 * 96 and min(one.max_value for one in everything.activations) > 0
+    assert (
+        25 < len(everything.activations) < 3 * 96
+        and min(activation.max_value for activation in everything.activations) > 0
+    )
 
 
 async def test_all_ranks_by_the_sum_at_chosen_positions(client: Client, encoded: Any) -> None:
     values, near, _ = encoded["2-small"]
     chosen = [4, 9, 11]
-    answer = await strongest(client, selected_sources=["2-small"], sort_by_token_indexes=[*chosen, 4], num_results=1000)
-    sums = [one.sum_values for one in answer.activations]
+    response = await strongest(
+        client, selected_sources=["2-small"], sort_by_token_indexes=[*chosen, 4], num_results=1000
+    )
+    sums = [activation.sum_values for activation in response.activations]
     assert sums == sorted(sums, key=lambda value: -(value or 0)) and sums[0] and sums[0] > 0
-    for one in answer.activations:
-        if not near[chosen, one.index].any():
-            same([one.sum_values], values[chosen, one.index].sum()[None])
+    for activation in response.activations:
+        if not near[chosen, activation.index].any():
+            assert_close([activation.sum_values], values[chosen, activation.index].sum()[None])
 
 
 async def test_all_of_chosen_features_includes_those_that_do_not_fire(client: Client, encoded: Any) -> None:
     values, near, _ = encoded["1-small"]
     silent = int(np.flatnonzero(values[1:].max(0) == 0)[0])
-    wanted = sorted({silent, 3, 50})
-    answer = await strongest(client, selected_sources=["1-small"], feature_filter=[50, 3, silent, 3])
-    assert sorted(one.index for one in answer.activations) == wanted
-    for one in answer.activations:
-        same(one.values, values[:, one.index], near[:, one.index])
-    assert {one.index: one.max_value for one in answer.activations}[silent] == 0
+    expected_indices = sorted({silent, 3, 50})
+    response = await strongest(client, selected_sources=["1-small"], feature_filter=[50, 3, silent, 3])
+    assert sorted(activation.index for activation in response.activations) == expected_indices
+    for activation in response.activations:
+        assert_close(activation.values, values[:, activation.index], near[:, activation.index])
+    assert {activation.index: activation.max_value for activation in response.activations}[silent] == 0
 
 
 async def test_all_counts_firing_features_by_layer(client: Client, encoded: Any) -> None:
-    answer = await strongest(client, selected_sources=["1-small", "3-small"])
-    counts = np.asarray(answer.counts)
-    assert counts.shape == (4, len(answer.tokens)) and not counts[[0, 2]].any()
+    response = await strongest(client, selected_sources=["1-small", "3-small"])
+    counts = np.asarray(response.counts)
+    assert counts.shape == (4, len(response.tokens)) and not counts[[0, 2]].any()
     for layer, source in ((1, "1-small"), (3, "3-small")):
         values, near, _ = encoded[source]
         assert (np.abs(counts[layer] - (values > 0).sum(1)) <= near.sum(1)).all()
@@ -175,36 +192,36 @@ async def test_topk_is_the_strongest_features_of_each_token(client: Client, enco
             body = TopkRequest.from_dict(
                 {"model": NAME, "prompt": TEXT, "source": source, "top_k": 6, "ignore_bos": ignore_bos}
             )
-            answer = await activation_topk_by_token.asyncio(client=client, body=body)
-            assert isinstance(answer, TopkResponse), answer
-            kept = np.flatnonzero(counted) if ignore_bos else np.arange(len(values))
-            assert [one.token_position for one in answer.results] == kept.tolist()
-            for one in answer.results:
-                row = values[one.token_position]
-                assert one.token == answer.tokens[one.token_position]
-                got = [top.activation_value for top in one.top_features]
-                assert got == sorted(got, reverse=True) and len({top.feature_index for top in one.top_features}) == len(
-                    got
-                )
-                if not near[one.token_position].any():
+            response = await activation_topk_by_token.asyncio(client=client, body=body)
+            assert isinstance(response, TopkResponse), response
+            positions = np.flatnonzero(counted) if ignore_bos else np.arange(len(values))
+            assert [result.token_position for result in response.results] == positions.tolist()
+            for result in response.results:
+                row = values[result.token_position]
+                assert result.token == response.tokens[result.token_position]
+                values_of_token = [top.activation_value for top in result.top_features]
+                assert values_of_token == sorted(values_of_token, reverse=True) and len(
+                    {top.feature_index for top in result.top_features}
+                ) == len(values_of_token)
+                if not near[result.token_position].any():
                     best = np.sort(row[row > 0])[::-1][:6]
-                    assert len(got) == len(best)
-                    same(got, best)
-                    same(got, row[[top.feature_index for top in one.top_features]])
-            assert answer.token_ids == tokenize(TEXT)
+                    assert len(values_of_token) == len(best)
+                    assert_close(values_of_token, best)
+                    assert_close(values_of_token, row[[top.feature_index for top in result.top_features]])
+            assert response.token_ids == tokenize(TEXT)
 
 
 async def test_tokenize_prepends_bos_as_in_training_unless_the_request_sets_it(
     client: Client, tokenize: Tokenize
 ) -> None:
-    for asked, bos in ((None, True), (True, True), (False, False)):
-        body = TokenizeRequest(model=NAME, text=TEXT, prepend_bos=asked)
-        answer = await tokenize_route.asyncio(client=client, body=body)
-        assert isinstance(answer, TokenizeResponse)
-        assert answer.tokens == (tokenize(TEXT) if bos else tokenize(TEXT)[1:])
-        assert answer.prepend_bos is bos
-        assert "".join(answer.token_strings[bos:]) == TEXT
-        assert answer.tokens_is_special == [True] * bos + [False] * (len(answer.tokens) - bos)
+    for requested, bos in ((None, True), (True, True), (False, False)):
+        body = TokenizeRequest(model=NAME, text=TEXT, prepend_bos=requested)
+        response = await tokenize_route.asyncio(client=client, body=body)
+        assert isinstance(response, TokenizeResponse)
+        assert response.tokens == (tokenize(TEXT) if bos else tokenize(TEXT)[1:])
+        assert response.prepend_bos is bos
+        assert "".join(response.token_strings[bos:]) == TEXT
+        assert response.tokens_is_special == [True] * bos + [False] * (len(response.tokens) - bos)
 
 
 async def test_the_sync_client_reads_the_same(url: str, client: Client) -> None:
@@ -212,9 +229,9 @@ async def test_the_sync_client_reads_the_same(url: str, client: Client) -> None:
 
     body = SingleRequest.from_dict({"model": NAME, "prompt": TEXT, "source": "1-small", "index": 3})
     with Client(url) as sync_client:
-        answer = await asyncio.to_thread(activation_single.sync, client=sync_client, body=body)
-    assert isinstance(answer, SingleResponse)
-    assert answer == await activation_single.asyncio(client=client, body=body)
+        response = await asyncio.to_thread(activation_single.sync, client=sync_client, body=body)
+    assert isinstance(response, SingleResponse)
+    assert response == await activation_single.asyncio(client=client, body=body)
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,12 @@ async def asking(serve: Serve, **values: Any) -> AsyncIterator[httpx.AsyncClient
 
 
 async def add(http: httpx.AsyncClient, spec: str, **options: Any) -> tuple[int, Any]:
-    answer = await http.post("/v1/admin/sources", json={"spec": spec}, **options)
-    return answer.status_code, answer.json()
+    response = await http.post("/v1/admin/sources", json={"spec": spec}, **options)
+    return response.status_code, response.json()
 
 
 async def ids(http: httpx.AsyncClient) -> list[str]:
-    return [one["id"] for one in (await http.get("/v1/capabilities")).json()["sources"]]
+    return [source["id"] for source in (await http.get("/v1/capabilities")).json()["sources"]]
 
 
 async def test_sources_are_added_and_removed(serve: Serve, allowed: Path) -> None:
@@ -54,14 +54,14 @@ async def test_sources_are_added_and_removed(serve: Serve, allowed: Path) -> Non
         assert await ids(http) == [*before, "1-mine", "2-allowed"]
         request = {"model": NAME, "prompt": "Alice was", "source": "1-mine", "index": 3}
         assert (await http.post("/v1/activation/single", json=request)).status_code == 200
-        status, answer = await add(http, f"path:{allowed}/1-mine")
-        assert status == 400 and "Source 1-mine is served already, from" in answer["error"]
-        gone = await http.delete("/v1/admin/sources/1-mine")
-        assert gone.status_code == 200 and gone.json() == {"removed": "1-mine"}
+        status, response = await add(http, f"path:{allowed}/1-mine")
+        assert status == 400 and "Source 1-mine is served already, from" in response["error"]
+        deleted = await http.delete("/v1/admin/sources/1-mine")
+        assert deleted.status_code == 200 and deleted.json() == {"removed": "1-mine"}
         assert await ids(http) == [*before, "2-allowed"]
         assert (await http.post("/v1/activation/single", json=request)).status_code == 400
-        gone = await http.delete("/v1/admin/sources/1-mine")
-        assert gone.status_code == 404 and gone.json()["cause"] == "not_found"
+        deleted = await http.delete("/v1/admin/sources/1-mine")
+        assert deleted.status_code == 404 and deleted.json()["cause"] == "not_found"
         assert (await add(http, f"path:{allowed}/1-mine"))[0] == 200
         assert await add(http, "neurons") == (200, {"added": ["0", "1", "2", "3"]})
 
@@ -72,24 +72,24 @@ async def test_our_client_both_ways(serve: Serve, allowed: Path) -> None:
     client = AuthenticatedClient(url, SECRET, prefix="", auth_header_name="X-SECRET-KEY")
     for _ in range(2):
         assert await add_sources.asyncio(client=client, body=body) == AddSourcesResponse(added=["1-mine"])
-        found = await asyncio.to_thread(remove_source.sync, "1-mine", client=client)
-        assert found == RemoveSourceResponse(removed="1-mine")
-        found = await asyncio.to_thread(add_sources.sync, client=client, body=body)
-        assert found == AddSourcesResponse(added=["1-mine"])
+        removed = await asyncio.to_thread(remove_source.sync, "1-mine", client=client)
+        assert removed == RemoveSourceResponse(removed="1-mine")
+        removed = await asyncio.to_thread(add_sources.sync, client=client, body=body)
+        assert removed == AddSourcesResponse(added=["1-mine"])
         assert await remove_source.asyncio("1-mine", client=client) == RemoveSourceResponse(removed="1-mine")
 
 
 async def test_admin_routes_need_a_secret_that_is_set_and_sent(serve: Serve, allowed: Path) -> None:
     url = await serve(sae_sets=("small",), sae_roots=(str(allowed),))
     async with httpx.AsyncClient(base_url=url) as http:
-        status, answer = await add(http, f"path:{allowed}")
-        assert status == 403 and answer["cause"] == "forbidden" and "set INFERENCE_SECRET" in answer["error"]
-        gone = await http.delete("/v1/admin/sources/1-small")
-        assert gone.status_code == 403 and "1-small" in await ids(http)
+        status, response = await add(http, f"path:{allowed}")
+        assert status == 403 and response["cause"] == "forbidden" and "set INFERENCE_SECRET" in response["error"]
+        refused_delete = await http.delete("/v1/admin/sources/1-small")
+        assert refused_delete.status_code == 403 and "1-small" in await ids(http)
     async with asking(serve, sae_sets=("small",), sae_roots=(str(allowed),)) as http:
         for headers in ({"X-SECRET-KEY": "wrong"}, {"X-SECRET-KEY": ""}):
-            status, answer = await add(http, f"path:{allowed}", headers=headers)
-            assert status == 401 and answer["cause"] == "wrong_secret"
+            status, response = await add(http, f"path:{allowed}", headers=headers)
+            assert status == 401 and response["cause"] == "wrong_secret"
             assert (await http.delete("/v1/admin/sources/1-small", headers=headers)).status_code == 401
         assert await ids(http) == ["1-small", "2-small", "3-small"]
 
@@ -118,9 +118,9 @@ async def test_sources_are_added_from_the_allowed_roots_only(serve: Serve, allow
     ]
     async with asking(serve, sae_sets=(), sae_roots=(str(allowed), "hf:owner", "hf:some/repository")) as http:
         for spec in specs:
-            status, answer = await add(http, spec)
-            assert status == (400 if spec == "hf:owner" else 403), (spec, answer)
-            assert spec == "hf:owner" or "INFERENCE_SAE_ROOTS" in answer["error"]
+            status, response = await add(http, spec)
+            assert status == (400 if spec == "hf:owner" else 403), (spec, response)
+            assert spec == "hf:owner" or "INFERENCE_SAE_ROOTS" in response["error"]
         assert await ids(http) == []
         assert (await add(http, f"path:{allowed}/1-mine"))[0] == 200
     async with asking(serve, sae_sets=()) as http:
@@ -132,10 +132,10 @@ async def test_sources_are_checked_as_at_start_and_added_all_or_none(serve: Serv
         before = await ids(http)
 
         async def refused(spec: str) -> str:
-            status, answer = await add(http, spec)
-            assert status == 400 and answer["cause"] == "invalid_request", answer
+            status, response = await add(http, spec)
+            assert status == 400 and response["cause"] == "invalid_request", response
             assert await ids(http) == before
-            return answer["error"]
+            return response["error"]
 
         write_saelens(allowed / "3-narrow", random_weights(3, 64, 16))
         assert "takes activations of width 64" in await refused(f"path:{allowed}")
@@ -157,16 +157,16 @@ async def test_sources_are_checked_as_at_start_and_added_all_or_none(serve: Serv
 
 async def test_an_unavailable_source_is_replaced_by_a_corrected_one(serve: Serve, allowed: Path) -> None:
     config = allowed / "1-mine" / "cfg.json"
-    whole = config.read_text()
+    content = config.read_text()
     config.write_text("{")
     url = {"sae_folder": allowed, "sae_sets": ("mine", f"path:{allowed}/topk"), "sae_roots": (str(allowed),)}
     async with asking(serve, **url) as http:
         (broken,) = (await http.get("/v1/capabilities")).json()["unavailable_sources"]
         assert broken["id"] == "1-mine" and await ids(http) == ["2-topk"]
-        config.write_text(whole)
+        config.write_text(content)
         assert await add(http, "mine") == (200, {"added": ["1-mine"]})
-        found = (await http.get("/v1/capabilities")).json()
-        assert found["unavailable_sources"] == [] and await ids(http) == ["2-topk", "1-mine"]
+        capabilities = (await http.get("/v1/capabilities")).json()
+        assert capabilities["unavailable_sources"] == [] and await ids(http) == ["2-topk", "1-mine"]
 
 
 async def test_a_corrected_source_added_again_is_checked_again(
@@ -196,9 +196,9 @@ async def test_a_corrected_source_added_again_is_checked_again(
         assert await state() == "passed"
         file.write_bytes(right)
         assert (await add(http, f"path:{folder}"))[0] == 200
-        answer = await http.post("/v1/activation/single", json=request)
-        assert answer.status_code == 200, answer.text
+        response = await http.post("/v1/activation/single", json=request)
+        assert response.status_code == 200, response.text
         (check,) = [
-            one for one in (await http.get("/health")).json()["selftest"]["checks"] if one["source"] == "1-mine"
+            check for check in (await http.get("/health")).json()["selftest"]["checks"] if check["source"] == "1-mine"
         ]
         assert check["passed"] and await state() == "passed"

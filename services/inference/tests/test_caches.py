@@ -55,9 +55,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
     yield runs
 
 
-def _outputs(answer: httpx.Response) -> dict[str, Any]:
-    assert answer.status_code == 200, answer.text
-    return {one["type"]: one for one in answer.json()["outputs"]}
+def _outputs(response: httpx.Response) -> dict[str, Any]:
+    assert response.status_code == 200, response.text
+    return {output["type"]: output for output in response.json()["outputs"]}
 
 
 def _stronger(strength: float, **changed: Any) -> dict[str, Any]:
@@ -97,8 +97,8 @@ async def test_a_changed_strength_generates_the_steered_row_only(serve: Serve, r
         assert set(runs.rows) == {1} and longer["DEFAULT"]["token_ids"][:12] == first["DEFAULT"]["token_ids"]
         # nothing is drawn at temperature 0: neither seed nor penalty counts
         still = await ask(TEXT | {"temperature": 0})
-        again = await ask(_stronger(3.0, temperature=0, seed=99, freq_penalty=1))
-        assert set(runs.rows) == {1} and again["DEFAULT"] == still["DEFAULT"]
+        repeated = await ask(_stronger(3.0, temperature=0, seed=99, freq_penalty=1))
+        assert set(runs.rows) == {1} and repeated["DEFAULT"] == still["DEFAULT"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -121,12 +121,12 @@ async def test_a_cancelled_text_is_not_cached(serve: Serve, runs: Runs) -> None:
     url = await serve(text_cache_bytes=KEPT, selftest_seconds=0)
     body = TEXT | {"n_completion_tokens": 90, "stream": True}
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        async with http.stream("POST", "/v1/steer/completion", json=body) as answer:
-            await anext(answer.aiter_lines())
+        async with http.stream("POST", "/v1/steer/completion", json=body) as response:
+            await anext(response.aiter_lines())
         await until_rows(http, 0)
         runs.rows.clear()
-        whole = _outputs(await http.post("/v1/steer/completion", json=body | {"stream": False}))
-        assert max(runs.rows) == 2 and len(whole["DEFAULT"]["token_ids"]) == 90
+        expected_outputs = _outputs(await http.post("/v1/steer/completion", json=body | {"stream": False}))
+        assert max(runs.rows) == 2 and len(expected_outputs["DEFAULT"]["token_ids"]) == 90
 
 
 async def test_a_repeated_prompt_does_not_run_the_model(
@@ -139,17 +139,17 @@ async def test_a_repeated_prompt_does_not_run_the_model(
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
 
         async def values(path: str, **asked: Any) -> Any:
-            answer = await http.post(f"/v1/activation/{path}", json={"model": NAME, "prompt": prompt} | asked)
-            assert answer.status_code == 200, answer.text
-            return answer.json()
+            response = await http.post(f"/v1/activation/{path}", json={"model": NAME, "prompt": prompt} | asked)
+            assert response.status_code == 200, response.text
+            return response.json()
 
         await values("single", source="2-small", index=3)
         assert runs.captured == [len(ids)]
         hidden = plain_model.residuals(hf, ids, [2])[2]
         for index in (4, 40):
-            found = (await values("single", source="2-small", index=index))["activation"]["values"]
+            values_of_feature = (await values("single", source="2-small", index=index))["activation"]["values"]
             exact = plain_model.encode(sources_folder / "2-small", hidden)[0][:, index]
-            assert np.allclose(found, exact, atol=1e-4)
+            assert np.allclose(values_of_feature, exact, atol=1e-4)
         tokens = (await values("topk-by-token", source="2-top"))["results"]
         assert len(tokens) == len(ids) - 1 and runs.captured == [len(ids)]
         # a layer that was not captured; another text; the same text without BOS
@@ -163,7 +163,7 @@ async def test_a_repeated_prompt_does_not_run_the_model(
 
 
 async def test_bytes_are_bounded(serve: Serve, runs: Runs) -> None:
-    asked = [f"Alice sat on bank {number}" for number in range(40)]
+    prompts = [f"Alice sat on bank {number}" for number in range(40)]
     url = await serve(residual_cache_bytes=40_000, selftest_seconds=0)
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
 
@@ -173,12 +173,12 @@ async def test_bytes_are_bounded(serve: Serve, runs: Runs) -> None:
             assert (await http.post("/v1/activation/single", json=body)).status_code == 200
             return len(runs.captured) - before
 
-        assert [await runs_of(one) for one in asked] == [1] * 40
+        assert [await runs_of(prompt) for prompt in prompts] == [1] * 40
         # used last are kept, used longest ago are gone
-        assert await runs_of(asked[-1]) == 0 and await runs_of(asked[0]) == 1
+        assert await runs_of(prompts[-1]) == 0 and await runs_of(prompts[0]) == 1
         # one that takes more than its part is not kept, and pushes nobody out
         long = "Alice " * 60
-        assert await runs_of(long) == 1 and await runs_of(long) == 1 and await runs_of(asked[0]) == 0
+        assert await runs_of(long) == 1 and await runs_of(long) == 1 and await runs_of(prompts[0]) == 0
 
 
 async def test_a_complete_row_of_a_cancelled_request_is_cached(
@@ -186,23 +186,23 @@ async def test_a_complete_row_of_a_cancelled_request_is_cached(
 ) -> None:
     """As where a strength is moved while the last one is still being written: DEFAULT ended, STEERED did not."""
     url = await serve(text_cache_bytes=KEPT, selftest_seconds=0)
-    both = _stronger(30.0, temperature=0, n_completion_tokens=90)
+    both_changed = _stronger(30.0, temperature=0, n_completion_tokens=90)
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        found = _outputs(await http.post("/v1/steer/completion", json=both))
-        ids = {kind: one["token_ids"] for kind, one in found.items()}
+        both_outputs = _outputs(await http.post("/v1/steer/completion", json=both_changed))
+        ids = {kind: output["token_ids"] for kind, output in both_outputs.items()}
         end = next(token for token in ids["DEFAULT"] if token not in ids["STEERED"])
         # from now on a text ends there
         monkeypatch.setattr(LanguageModel, "eos_token_ids", property(lambda _: frozenset({end})))
-        both |= {"seed": 1, "n_logprobs": 1}
+        both_changed |= {"seed": 1, "n_logprobs": 1}
         outputs: dict[str, Any] = {}
-        async with http.stream("POST", "/v1/steer/completion", json=both | {"stream": True}) as answer:
-            async for line in answer.aiter_lines():
+        async with http.stream("POST", "/v1/steer/completion", json=both_changed | {"stream": True}) as response:
+            async for line in response.aiter_lines():
                 if line.startswith("data: "):
-                    outputs = {one["type"]: one for one in json.loads(line[6:])["outputs"]}
+                    outputs = {output["type"]: output for output in json.loads(line[6:])["outputs"]}
                     if outputs["DEFAULT"].get("finished"):
                         break
         assert outputs["DEFAULT"]["finished"] == "eos" and not outputs["STEERED"].get("finished")
         await until_rows(http, 0)
         runs.rows.clear()
-        again = _outputs(await http.post("/v1/steer/completion", json=both))
-        assert again["DEFAULT"] == outputs["DEFAULT"] and set(runs.rows) == {1}
+        repeated = _outputs(await http.post("/v1/steer/completion", json=both_changed))
+        assert repeated["DEFAULT"] == outputs["DEFAULT"] and set(runs.rows) == {1}

@@ -44,11 +44,11 @@ class Gate:
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate = Gate()
-    begun, submit, computed = Scheduler._round, Scheduler.submit, batched_ops.run_operations
+    original_round, submit, computed = Scheduler._round, Scheduler.submit, batched_ops.run_operations
 
     def held_round(self: Scheduler, served: LoadedModel) -> None:
         assert gate.go.wait(30)
-        begun(self, served)
+        original_round(self, served)
 
     def counted_submit(self: Scheduler, *given: Any) -> PendingRequest:
         gate.submitted += 1
@@ -70,13 +70,13 @@ async def _post(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> htt
     return await http.post(f"/v1/activation/{path}", json={"model": NAME} | body)
 
 
-async def _at_once(url: str, gate: Gate, asked: list[tuple[str, dict[str, Any]]]) -> list[httpx.Response]:
+async def _at_once(url: str, gate: Gate, requests: list[tuple[str, dict[str, Any]]]) -> list[httpx.Response]:
     gate.go.clear()
     before = gate.submitted
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        tasks = [asyncio.create_task(_post(http, *one)) for one in asked]
+        tasks = [asyncio.create_task(_post(http, *request)) for request in requests]
         for _ in range(3000):
-            if gate.submitted >= before + len(asked):
+            if gate.submitted >= before + len(requests):
                 break
             await asyncio.sleep(0.01)
         gate.go.set()
@@ -85,14 +85,14 @@ async def _at_once(url: str, gate: Gate, asked: list[tuple[str, dict[str, Any]]]
 
 async def test_batched_requests_get_the_results_of_single_ones(url: str, gate: Gate) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        alone = [await _post(http, *one) for one in ASKED]
+        expected = [await _post(http, *request) for request in ASKED]
     gate.runs.clear()
-    together = await _at_once(url, gate, ASKED)
-    for one, here, there in zip(ASKED, together, alone, strict=True):
-        assert here.status_code == there.status_code, here.text
-        assert alike(here.json(), there.json()), one
+    batched = await _at_once(url, gate, ASKED)
+    for request, batched_response, single_response in zip(ASKED, batched, expected, strict=True):
+        assert batched_response.status_code == single_response.status_code, batched_response.text
+        assert alike(batched_response.json(), single_response.json()), request
     # as many requests as share a source share a run of it, until one needs it after another
-    shared = {source: max(n for found, n in gate.runs if found == source) for source, _ in gate.runs}
+    shared = {source: max(n for source_of_run, n in gate.runs if source_of_run == source) for source, _ in gate.runs}
     assert shared["1-small"] >= 4 and shared["2-small"] >= 3 and shared["2-top"] == 1
 
 
@@ -101,28 +101,28 @@ async def test_sources_in_memory_stay_within_the_limit(
 ) -> None:
     """Requests that wait hold no weights: one that left the shelf is gone."""
     url = await serve(max_loaded_saes=1, sae_sets=("small", "top"), selftest_seconds=0)
-    most = 0
+    peak = 0
     computed: Callable[..., Any] = batched_ops.run_operations
 
     def loaded() -> int:
-        return sum(isinstance(one, SaeSource) for one in gc.get_objects())
+        return sum(isinstance(candidate, SaeSource) for candidate in gc.get_objects())
 
     def watched(source: Source, needed: Any) -> Any:
-        nonlocal most
-        most = max(most, loaded())
+        nonlocal peak
+        peak = max(peak, loaded())
         return computed(source, needed)
 
     monkeypatch.setattr(batched_ops, "run_operations", watched)
-    asked = [
+    requests = [
         ("topk-by-token", {"prompt": f"Alice {number}", "source": source})
         for number in range(4)
         for source in ("1-small", "2-small", "3-small", "2-top")
     ]
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        assert (await _post(http, *asked[0])).status_code == 200
+        assert (await _post(http, *requests[0])).status_code == 200
         gc.collect()  # of servers of earlier tests
-        most = one = loaded()  # of this server, with those of others in this process
-        assert [answer.status_code for answer in await _at_once(url, gate, asked)] == [200] * len(asked)
+        peak = baseline = loaded()  # of this server, with those of others in this process
+        assert [response.status_code for response in await _at_once(url, gate, requests)] == [200] * len(requests)
         steered = {
             "model": NAME,
             "prompt": "Alice",
@@ -135,6 +135,6 @@ async def test_sources_in_memory_stay_within_the_limit(
             "temperature": 0,
         }
         assert (await http.post("/v1/steer/completion", json=steered)).status_code == 200
-    assert most == one
+    assert peak == baseline
     # each is loaded once for all who wait for it
     assert [source for source, n in gate.runs if n == 4].count("2-small") == 1

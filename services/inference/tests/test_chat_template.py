@@ -27,9 +27,9 @@ TEMPLATE = (
 
 async def applied(client: Client, **values: Any) -> TemplateResponse:
     body = TemplateRequest.from_dict({"messages": MESSAGES} | values)
-    answer = await apply_chat_template.asyncio(client=client, body=body)
-    assert isinstance(answer, TemplateResponse), answer
-    return answer
+    response = await apply_chat_template.asyncio(client=client, body=body)
+    assert isinstance(response, TemplateResponse), response
+    return response
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +44,18 @@ def templated(model_folder: Path, hf: Any, tmp_path_factory: pytest.TempPathFact
 
 async def test_every_token_has_its_section(serve: Serve, templated: Path, tokenize: Tokenize) -> None:
     async with Client(await serve(custom_hf_model_id=str(templated), sae_sets=())) as client:
-        answer = await applied(client, model=NAME)
+        response = await applied(client, model=NAME)
         loud = await applied(client, chat_template_kwargs={"loud": True})
         closed = await applied(client, add_generation_prompt=False)
-    whole = "user: Who is Alice?<eos><eos>assistant: A girl.<eos>"
-    assert answer.template == "model" and answer.prompt == f"<bos>{whole}assistant:"
-    assert loud.prompt == answer.prompt + "!" and closed.prompt == f"<bos>{whole}"
-    assert answer.tokens == tokenize(f"{whole}assistant:")
-    assert [span.position for span in answer.spans] == list(range(len(answer.tokens)))
-    assert [span.token_id for span in answer.spans] == answer.tokens
-    assert "".join(span.token_str for span in answer.spans) == answer.prompt
+    expected_text = "user: Who is Alice?<eos><eos>assistant: A girl.<eos>"
+    assert response.template == "model" and response.prompt == f"<bos>{expected_text}assistant:"
+    assert loud.prompt == response.prompt + "!" and closed.prompt == f"<bos>{expected_text}"
+    assert response.tokens == tokenize(f"{expected_text}assistant:")
+    assert [span.position for span in response.spans] == list(range(len(response.tokens)))
+    assert [span.token_id for span in response.spans] == response.tokens
+    assert "".join(span.token_str for span in response.spans) == response.prompt
     parts: dict[tuple[str, int | None], str] = {}
-    for span in answer.spans:
+    for span in response.spans:
         parts[span.section, span.message_index] = parts.get((span.section, span.message_index), "") + span.token_str
         message = None if span.message_index is None else MESSAGES[span.message_index]
         assert span.role == (message and message["role"]) and span.channel == (message and message.get("channel"))
@@ -72,9 +72,9 @@ async def test_every_token_has_its_section(serve: Serve, templated: Path, tokeni
 
 async def test_the_rendered_chat_is_the_prompt_of_steering(client: Client) -> None:
     """Without a template of the model's that is ChatML."""
-    answer = await applied(client)
-    assert answer.template == "chatml"
+    response = await applied(client)
+    assert response.template == "chatml"
     request = {"model": NAME, "prompt": MESSAGES, "types": ["DEFAULT"], "features": [], "n_completion_tokens": 1}
     chat = await steer_completion_chat.asyncio(client=client, body=ChatRequest.from_dict(request | {"temperature": 0}))
     assert isinstance(chat, ChatResponse)
-    assert chat.input_.token_ids == answer.tokens and answer.prompt.startswith("<|im_start|>user\nWho is Alice?")
+    assert chat.input_.token_ids == response.tokens and response.prompt.startswith("<|im_start|>user\nWho is Alice?")

@@ -68,15 +68,15 @@ def test_chunks_joined_are_the_json_document(part: int, monkeypatch: pytest.Monk
     monkeypatch.setattr(chunked_json, "TURN_SECONDS", 0)
     draw = random.Random(part)
     for _ in range(5):
-        for answer in _answers(draw):
-            steps = chunked_json.json_in_chunks(answer)
+        for response in _answers(draw):
+            steps = chunked_json.json_in_chunks(response)
             turns = 0
             while True:
                 try:
                     next(steps)
                     turns += 1
                 except StopIteration as end:
-                    assert end.value == answer.model_dump_json(by_alias=True).encode()
+                    assert end.value == response.model_dump_json(by_alias=True).encode()
                     break
             assert turns >= 1
 
@@ -85,14 +85,14 @@ def test_a_large_response_does_not_block_the_event_loop() -> None:
     rows = [[0.1234567] * 500 for _ in range(2000)]
     raw = RawActivation.model_construct(layer=1, hook="h", token_indices=[], values=rows)
     result = RawResult.model_construct(token_strings=[], token_ids=[], activations=[raw])
-    answer = RawResponse.model_construct(
+    response = RawResponse.model_construct(
         hook_point=None, type="values", dtype="float32", device="cpu", results=[result], recipe=None
     )
-    begun = time.perf_counter()
-    answer.model_dump_json()
-    at_once = time.perf_counter() - begun
+    started = time.perf_counter()
+    response.model_dump_json()
+    at_once = time.perf_counter() - started
     gaps, last = [], time.perf_counter()
-    for part in chunked_json._chunks(answer):
+    for part in chunked_json._chunks(response):
         assert len(part) < 2**20
         gaps.append(time.perf_counter() - last)
         last = time.perf_counter()

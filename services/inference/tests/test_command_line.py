@@ -18,11 +18,11 @@ from pydantic import ValidationError
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "memicos_inference"]
 ALIASES = {
-    name: [str(one) for one in getattr(field.validation_alias, "choices", [field.validation_alias])]
+    name: [str(alias) for alias in getattr(field.validation_alias, "choices", [field.validation_alias])]
     for name, field in Settings.model_fields.items()
 }
 """The variables that set each field, the documented one first."""
-NAMES = {one for names in ALIASES.values() for one in names}
+NAMES = {alias for names in ALIASES.values() for alias in names}
 CLEAN = {name: value for name, value in os.environ.items() if name not in NAMES}
 
 
@@ -38,9 +38,9 @@ def start(*arguments: str, cwd: Path | None = None, **environment: str) -> subpr
 
 
 def last_words(process: subprocess.Popen[str]) -> str:
-    _, words = process.communicate(timeout=60)
+    _, error_output = process.communicate(timeout=60)
     assert process.returncode == 1
-    (line,) = words.splitlines()
+    (line,) = error_output.splitlines()
     return line
 
 
@@ -122,10 +122,10 @@ def test_an_error_at_start_is_one_line(tmp_path: Path) -> None:
     broken, foreign = tmp_path / "broken.env", tmp_path / "foreign.env"
     broken.write_text("MODEL_ID=some\nTOKEN_LIMIT 100\n")
     foreign.write_bytes(b"MODEL_ID=\xff\xfe\n")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         processes = [
             start(MODEL_ID="some", INFERENCE_PORT=str(port)),
             start(MODEL_ID="some", INFERENCE_PORT=str(free_port()), INFERENCE_HOST="192.0.2.1"),
@@ -140,7 +140,7 @@ def test_an_error_at_start_is_one_line(tmp_path: Path) -> None:
             start(MODEL_ID="some", DEVICE="gpu"),
             start(MODEL_ID="some", INFERENCE_PORT="70000"),
         ]
-        held, address, none, none_known, known, malformed, encoding, no_model, sets, pattern, device, number = map(
+        held, address, none, none_known, listed, malformed, encoding, no_model, sets, pattern, device, number = map(
             last_words, processes
         )
     assert f"cannot listen on 127.0.0.1:{port}: it is held by process {os.getpid()} (" in held
@@ -148,7 +148,7 @@ def test_an_error_at_start_is_one_line(tmp_path: Path) -> None:
     assert "cannot listen on 192.0.2.1:" in address
     assert "there is no env file" in none and "Known" not in none
     assert "there is no env file" in none_known and "Known" not in none_known
-    assert "gpt2-small.res-jb, smollm2-135m-it.res-4k" in known
+    assert "gpt2-small.res-jb, smollm2-135m-it.res-4k" in listed
     assert "line 2 of" in malformed and "is not NAME=value" in malformed
     assert "foreign.env cannot be read: it is not UTF-8" in encoding
     assert "MODEL_ID is not set" in no_model

@@ -22,12 +22,12 @@ from memicos_testing.models.small_model import NAME
 ROOT = Path(__file__).parents[3]
 DOCUMENT = yaml.safe_load((ROOT / "schemas" / "openapi" / "inference-server.yaml").read_text())
 OPERATIONS = {
-    (method, path): one
+    (method, path): operation
     for path, item in DOCUMENT["paths"].items()
-    for method, one in item.items()
+    for method, operation in item.items()
     if not path.startswith("/v1/admin/")  # what they do depends on what was done before: test_admin.py
 }
-POSTS = {path.removeprefix("/v1/"): one for (method, path), one in OPERATIONS.items() if method == "post"}
+POSTS = {path.removeprefix("/v1/"): operation for (method, path), operation in OPERATIONS.items() if method == "post"}
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ def test_the_tables_have_every_operation_and_every_field() -> None:
 
 async def test_capabilities_list_every_operation(url: str) -> None:
     async with httpx.AsyncClient(base_url=url) as http:
-        found = (await http.get("/v1/capabilities")).json()
-    assert sorted(path.removeprefix("/v1/") for path in found["endpoints"]) == sorted([*POSTS, "admin/sources"])
+        capabilities = (await http.get("/v1/capabilities")).json()
+    assert sorted(path.removeprefix("/v1/") for path in capabilities["endpoints"]) == sorted([*POSTS, "admin/sources"])
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
@@ -159,38 +159,38 @@ async def test_our_client_both_ways(url: str, client: Client, method: str, path:
     if method == "post":
         name = path.removeprefix("/v1/")
         values["body"] = getattr(models, schema_of(name)["title"]).from_dict(BODIES[name])
-    answer = await module.asyncio(**values)
-    assert answer is not None and not isinstance(answer, ErrorBody), answer
+    response = await module.asyncio(**values)
+    assert response is not None and not isinstance(response, ErrorBody), response
     with Client(url) as sync_client:
         blocking = await asyncio.to_thread(module.sync_detailed, **values | {"client": sync_client})
-    assert blocking.status_code == 200 and blocking.parsed == answer
-    assert (await module.asyncio_detailed(**values)).parsed == answer
+    assert blocking.status_code == 200 and blocking.parsed == response
+    assert (await module.asyncio_detailed(**values)).parsed == response
     content = operation["responses"]["200"]["content"]
-    assert list(misfits(answer.to_dict(), content["application/json"]["schema"], DOCUMENT)) == []
+    assert list(misfits(response.to_dict(), content["application/json"]["schema"], DOCUMENT)) == []
     if "text/event-stream" in content:
         frames = [frame async for frame in module.astream(**values)]
         with Client(url) as sync_client:
-            same = await asyncio.to_thread(lambda: list(module.stream(**values | {"client": sync_client})))
-        assert frames[-1] == same[-1] == answer
+            sync_frames = await asyncio.to_thread(lambda: list(module.stream(**values | {"client": sync_client})))
+        assert frames[-1] == sync_frames[-1] == response
         deltas = [frame async for frame in module.astream_deltas(**values)]
-        assert deltas[-1] == answer and all(isinstance(frame, models.SteerDelta) for frame in deltas[:-1])
+        assert deltas[-1] == response and all(isinstance(frame, models.SteerDelta) for frame in deltas[:-1])
 
 
 @pytest.mark.parametrize("path", FIELDS)
 async def test_every_field_has_an_effect(url: str, path: str) -> None:
     properties = schema_of(path)["properties"]
     answer_schema = POSTS[path]["responses"]["200"]["content"]["application/json"]["schema"]
-    known: dict[str, str] = {}
+    operation_names: dict[str, str] = {}
 
     async def good(http: httpx.AsyncClient, body: dict[str, Any]) -> str:
         """The JSON of the answer, of a stream its last."""
-        asked = json.dumps(body)
-        if asked not in known:
-            answer = await http.post(f"/v1/{path}", json=body)
-            assert answer.status_code == 200, answer.text
-            known[asked] = answer.text.strip().rpartition("data: ")[2]
-            assert list(misfits(json.loads(known[asked]), answer_schema, DOCUMENT)) == []
-        return known[asked]
+        content = json.dumps(body)
+        if content not in operation_names:
+            response = await http.post(f"/v1/{path}", json=body)
+            assert response.status_code == 200, response.text
+            operation_names[content] = response.text.strip().rpartition("data: ")[2]
+            assert list(misfits(json.loads(operation_names[content]), answer_schema, DOCUMENT)) == []
+        return operation_names[content]
 
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         for name, change in FIELDS[path].items():
@@ -199,5 +199,5 @@ async def test_every_field_has_an_effect(url: str, path: str) -> None:
             if isinstance(change.effect, int):
                 assert (await http.post(f"/v1/{path}", json=changed)).status_code == change.effect, name
             else:
-                same = await good(http, base) == await good(http, changed)
-                assert same == (change.effect == "same"), name
+                unchanged = await good(http, base) == await good(http, changed)
+                assert unchanged == (change.effect == "same"), name

@@ -49,9 +49,9 @@ SECRET = "open sesame"
 
 schema = schemathesis.openapi.from_dict(CONTRACT)
 OPERATIONS: dict[str, Any] = {}
-for found in schema.get_all_operations():
-    assert isinstance(found, Ok)
-    OPERATIONS[found.ok().label] = found.ok()
+for schema_operation in schema.get_all_operations():
+    assert isinstance(schema_operation, Ok)
+    OPERATIONS[schema_operation.ok().label] = schema_operation.ok()
 WITH_BODY = {label: operation for label, operation in OPERATIONS.items() if operation.body}
 
 FEATURE = st.fixed_dictionaries(
@@ -77,7 +77,7 @@ KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "vector": VECTOR,
     "index": st.integers(0, 100),
     "feature": FEATURE,
-    "features": st.lists(st.builds(lambda one, c: one | {"strength": c}, FEATURE, STRENGTH), max_size=3),
+    "features": st.lists(st.builds(lambda item, c: item | {"strength": c}, FEATURE, STRENGTH), max_size=3),
     "vectors": st.lists(
         st.fixed_dictionaries({"steering_vector": VECTOR, "hook": HOOK, "strength": STRENGTH}), min_size=1, max_size=2
     ),
@@ -113,9 +113,9 @@ def at_home(draw: st.DrawFn, operation: Any) -> Case:
     if isinstance(case.body, dict) and draw(st.integers(0, 3)):
         case.body = {key: _known(draw, key, value) for key, value in case.body.items()}
         if groups := EITHER.get(operation.label):
-            kept = draw(st.sampled_from(groups))
+            chosen_group = draw(st.sampled_from(groups))
             case.body = {key: value for key, value in case.body.items() if key not in sum(groups, ())}
-            case.body |= {key: draw(KNOWN[key]) for key in kept}
+            case.body |= {key: draw(KNOWN[key]) for key in chosen_group}
     if case.path_parameters and draw(st.integers(0, 3)):
         case.path_parameters = {key: _known(draw, key, value) for key, value in case.path_parameters.items()}
     return case
@@ -129,12 +129,12 @@ def _known(draw: st.DrawFn, key: str, value: Any) -> Any:
 
 def _check_events(case: Case, text: str) -> None:
     """Each event has the schema of its name; the last is a whole answer, or says why there is none."""
-    answers = CONTRACT["paths"][case.path][case.method.lower()]["responses"]["200"]["content"]
-    schemas = answers["text/event-stream"]["x-events"]
-    found = events(text)
-    for name, data in found:
+    responses = CONTRACT["paths"][case.path][case.method.lower()]["responses"]["200"]["content"]
+    schemas = responses["text/event-stream"]["x-events"]
+    parsed_events = events(text)
+    for name, data in parsed_events:
         jsonschema_rs.validate(schemas[name] | {"components": CONTRACT["components"]}, data)
-    assert found[-1][0] in ("message", "error")
+    assert parsed_events[-1][0] in ("message", "error")
 
 
 def _run(cases: st.SearchStrategy[Case], url: str) -> Counter[int]:

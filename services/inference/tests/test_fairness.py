@@ -75,8 +75,8 @@ async def test_cached_results_do_not_block_other_requests(serve: Serve) -> None:
         loops = [asyncio.create_task(loop(number)) for number in range(8)]
         await until(lambda: min(counts) > 2)
         for number in range(3):
-            answer = await http.post("/v1/activation/single", json=SINGLE | {"prompt": f"Rabbit {number}"})
-            assert answer.status_code == 200, answer.text
+            response = await http.post("/v1/activation/single", json=SINGLE | {"prompt": f"Rabbit {number}"})
+            assert response.status_code == 200, response.text
         ended.set()
         await asyncio.gather(*loops)
 
@@ -126,8 +126,8 @@ async def test_the_server_survives_running_out_of_memory(url: str, monkeypatch: 
             patch.setattr(capture, "_capture_by_modules", full)
             patch.setattr(torch, "tensor", full)
             for path, body in (("activation/single", SINGLE), ("steer/completion", LONG)):
-                answer = await http.post(f"/v1/{path}", json=body)
-                assert answer.status_code == 503 and answer.json()["cause"] == "out_of_memory", answer.text
+                response = await http.post(f"/v1/{path}", json=body)
+                assert response.status_code == 503 and response.json()["cause"] == "out_of_memory", response.text
         assert (await http.post("/v1/activation/single", json=SINGLE)).status_code == 200
         assert (await http.post("/v1/steer/completion", json=LONG)).status_code == 200
 

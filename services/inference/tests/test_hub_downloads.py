@@ -58,7 +58,7 @@ async def hub(
 async def load(**values: Any) -> LoadedModel:
     own = {"model_id": GPT2, "include_sae": ("^[01]-res-jb$",)}
     settings = Settings(**own | values)
-    return await asyncio.to_thread(model_loading.load_model, settings, lambda words, share: None)
+    return await asyncio.to_thread(model_loading.load_model, settings, lambda step, share: None)
 
 
 async def refusal(**values: Any) -> str:
@@ -171,7 +171,7 @@ async def test_a_folder_in_the_hubs_cache_layout_runs(
 
 
 @pytest.mark.parametrize(
-    ("how", "words"),
+    ("fault", "message"),
     [
         ("missing", f"The hub has no repository {GPT2}, or it is private"),
         ("gated", f"{GPT2} is gated: accept its licence at http"),
@@ -180,24 +180,24 @@ async def test_a_folder_in_the_hubs_cache_layout_runs(
         ("bad token", f"The hub refuses HF_TOKEN for {GPT2} (status 401)"),
     ],
 )
-async def test_each_refusal_of_the_model_has_its_message(hub: SmallHub, how: str, words: str) -> None:
-    hub.refusals[GPT2] = how
-    assert words in await refusal(sae_sets=())
+async def test_each_refusal_of_the_model_has_its_message(hub: SmallHub, fault: str, message: str) -> None:
+    hub.refusals[GPT2] = fault
+    assert message in await refusal(sae_sets=())
 
 
 async def test_a_gated_model_with_a_token_that_has_no_access(hub: SmallHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "")
     hub.refusals[GPT2] = "gated"
-    words = await refusal(sae_sets=(), hf_token="hf_secret")
-    assert f"{GPT2} is gated, and the account of HF_TOKEN has no access" in words and "hf_secret" not in words
+    message = await refusal(sae_sets=(), hf_token="hf_secret")
+    assert f"{GPT2} is gated, and the account of HF_TOKEN has no access" in message and "hf_secret" not in message
     assert hub.tokens == {"hf_secret"}
 
 
 async def test_an_unreachable_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
     with asked_at(nobody, tmp_path, monkeypatch):
-        words = await refusal(sae_sets=())
-        assert f"{GPT2} is not in the cache, and the hub cannot be reached at {nobody}" in words
+        message = await refusal(sae_sets=())
+        assert f"{GPT2} is not in the cache, and the hub cannot be reached at {nobody}" in message
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         assert "HF_HUB_OFFLINE forbids to fetch it" in await refusal(sae_sets=())
 
@@ -209,8 +209,8 @@ async def test_each_refusal_of_a_source_has_its_message(hub: SmallHub) -> None:
     hub.refusals[RES_JB] = "gated"
     assert f"Source 0-res-jb: {RES_JB} is gated" in await refusal()
     hub.refusals.clear()
-    words = await refusal(include_sae=("^7-",))
-    assert f"Source 7-res-jb: {RES_JB} is on the hub, but lacks a file that is needed: blocks.7" in words
+    message = await refusal(include_sae=("^7-",))
+    assert f"Source 7-res-jb: {RES_JB} is on the hub, but lacks a file that is needed: blocks.7" in message
     assert not [path for path in hub.seen if GPT2 in path]
 
 
@@ -220,13 +220,13 @@ async def test_an_impossible_repository_name(hub: SmallHub) -> None:
 
 async def test_sources_of_wider_activations_are_refused(hub: SmallHub, repositories: Path) -> None:
     file = repositories / RES_JB / "blocks.0.hook_resid_pre" / "cfg.json"
-    whole = file.read_text()
-    file.write_text(json.dumps(json.loads(whole) | {"d_in": 768}))
+    content = file.read_text()
+    file.write_text(json.dumps(json.loads(content) | {"d_in": 768}))
     try:
-        words = await refusal(include_sae=("^0-",))
+        message = await refusal(include_sae=("^0-",))
     finally:
-        file.write_text(whole)
-    assert "takes activations of width 768, but blocks.0.hook_resid_pre" in words and "has 32" in words
+        file.write_text(content)
+    assert "takes activations of width 768, but blocks.0.hook_resid_pre" in message and "has 32" in message
 
 
 async def test_folders_of_a_repository(hub: SmallHub) -> None:
@@ -265,15 +265,15 @@ async def test_a_repository_is_added_while_the_server_runs(hub: SmallHub, reposi
                 break
             await asyncio.sleep(0.05)
         spec = f"hf:{RES_JB}/blocks.1.hook_resid_pre"
-        answer = await http.post("/v1/admin/sources", json={"spec": spec})
-        assert (answer.status_code, answer.json()) == (200, {"added": ["1-blocks.1.hook_resid_pre"]})
-        answer = await http.post("/v1/admin/sources", json={"spec": "hf:jbloom/nothing"})
-        assert answer.status_code == 400 and "The hub has no repository jbloom/nothing" in answer.json()["error"]
-        answer = await http.post("/v1/admin/sources", json={"spec": "hf:jb/nothing"})
-        assert answer.status_code == 403
+        response = await http.post("/v1/admin/sources", json={"spec": spec})
+        assert (response.status_code, response.json()) == (200, {"added": ["1-blocks.1.hook_resid_pre"]})
+        response = await http.post("/v1/admin/sources", json={"spec": "hf:jbloom/nothing"})
+        assert response.status_code == 400 and "The hub has no repository jbloom/nothing" in response.json()["error"]
+        response = await http.post("/v1/admin/sources", json={"spec": "hf:jb/nothing"})
+        assert response.status_code == 403
         # of SAELens' directory: the repository that it names is what counts
         status = [
-            (await http.post("/v1/admin/sources", json={"spec": one})).status_code for one in ("res_fs768-jb", "x")
+            (await http.post("/v1/admin/sources", json={"spec": spec})).status_code for spec in ("res_fs768-jb", "x")
         ]
         assert 400 in status
 
@@ -297,7 +297,7 @@ def test_the_shipped_configs_name_sources_that_are_known(monkeypatch: pytest.Mon
     for config, (n_sources, model, weights) in expected.items():
         settings = read(ROOT / f".env.inference.{config}")
         choice = source_selection.select_sources(
-            model_loading.source_selection(settings, "cpu"), lambda words, share: None
+            model_loading.source_selection(settings, "cpu"), lambda step, share: None
         )
         place = model_names.locate_weights(settings.models)
         assert len(choice.candidates) == n_sources and place.display_name == weights

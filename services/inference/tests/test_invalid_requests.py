@@ -74,9 +74,9 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (TOPK, {"source": GONE}, 422, "source: Field required"),
     (TOPK, {"prompt": LONG}, 400, "Text too long"),
     *[
-        (path, change, status, words)
+        (path, change, status, message)
         for path in (*BATCHES, RAW)
-        for change, status, words in [
+        for change, status, message in [
             ({"model": "other"}, 400, "Unsupported model"),
             ({"prompts": []}, 400, "At least one prompt is required"),
             ({"prompts": ["a"] * 65}, 400, "Batch size 65 exceeds maximum of 64 (INFERENCE_MAX_PROMPTS)"),
@@ -190,38 +190,38 @@ async def post(url: str, path: str, content: str | bytes, **headers: str) -> htt
         return await http.post(f"/v1/{path}", content=content, headers={"Content-Type": "application/json", **headers})
 
 
-def check(answer: httpx.Response, status: int, cause: str, words: str) -> None:
-    body = answer.json()
+def check(response: httpx.Response, status: int, cause: str, message: str) -> None:
+    body = response.json()
     assert set(body) == {"error", "cause"}, body
-    assert (answer.status_code, body["cause"]) == (status, cause), body
-    assert words in body["error"], body
+    assert (response.status_code, body["cause"]) == (status, cause), body
+    assert message in body["error"], body
     assert len(body["error"]) < 500
 
 
 async def test_the_valid_bodies_are_accepted(url: str) -> None:
     for path, body in BODIES.items():
-        answer = await post(url, path, json.dumps(body))
-        assert answer.status_code == 200, answer.text
+        response = await post(url, path, json.dumps(body))
+        assert response.status_code == 200, response.text
 
 
-@pytest.mark.parametrize(("path", "change", "status", "words"), REFUSED)
-async def test_bad_values(url: str, path: str, change: dict[str, Any], status: int, words: str) -> None:
-    answer = await post(url, path, json.dumps(changed(path, change)))
-    check(answer, status, "invalid_request", words)
+@pytest.mark.parametrize(("path", "change", "status", "message"), REFUSED)
+async def test_bad_values(url: str, path: str, change: dict[str, Any], status: int, message: str) -> None:
+    response = await post(url, path, json.dumps(changed(path, change)))
+    check(response, status, "invalid_request", message)
     if path.startswith("steer/"):
         # a stream is refused in the same way, before it begins
         check(
             await post(url, path, json.dumps(changed(path, change | {"stream": True}))),
             status,
             "invalid_request",
-            words,
+            message,
         )
 
 
 @pytest.mark.parametrize("path", [STEER, CHAT])
 async def test_deltas_need_a_stream(url: str, path: str) -> None:
-    answer = await post(url, path, json.dumps(changed(path, {"stream_deltas": True})))
-    check(answer, 422, "invalid_request", "stream_deltas is about a stream: set stream to true as well")
+    response = await post(url, path, json.dumps(changed(path, {"stream_deltas": True})))
+    check(response, 422, "invalid_request", "stream_deltas is about a stream: set stream to true as well")
 
 
 @pytest.mark.parametrize("path", BODIES)
@@ -249,11 +249,11 @@ async def test_numbers_that_are_not_finite(url: str, number: str) -> None:
 async def test_an_empty_prompt_is_bos_alone(url: str) -> None:
     """Where the sources were trained with BOS there is a position; a vector on no token has none."""
     for path in (ONE, ALL, TOPK):
-        answer = await post(url, path, json.dumps(changed(path, {"prompt": ""})))
-        assert answer.status_code == 200 and answer.json()["tokens"] == ["<bos>"]
+        response = await post(url, path, json.dumps(changed(path, {"prompt": ""})))
+        assert response.status_code == 200 and response.json()["tokens"] == ["<bos>"]
     for path in BATCHES:
-        answer = await post(url, path, json.dumps(changed(path, {"prompts": ["", "Alice"]})))
-        assert answer.status_code == 200 and answer.json()["results"][0]["tokens"] == ["<bos>"]
+        response = await post(url, path, json.dumps(changed(path, {"prompts": ["", "Alice"]})))
+        assert response.status_code == 200 and response.json()["results"][0]["tokens"] == ["<bos>"]
     vector = {"source": GONE, "index": GONE, "vector": [1.0] * 128, "hook": "blocks.1.hook_resid_post", "prompt": ""}
     batch = changed(BATCHES[0], vector | {"prompts": ["Alice", ""]})
     check(await post(url, BATCHES[0], json.dumps(batch)), 400, "invalid_request", "has no tokens (prompts.1)")
@@ -263,8 +263,8 @@ async def test_an_empty_prompt_is_bos_alone(url: str) -> None:
 
 async def test_a_response_over_the_limit_of_values_is_refused(serve: Serve) -> None:
     url = await serve(max_values=50, sae_sets=("small",))
-    words = "activations; at most 50 are sent (INFERENCE_MAX_VALUES)"
-    check(await post(url, ALL, json.dumps(BODIES[ALL])), 400, "invalid_request", words)
+    message = "activations; at most 50 are sent (INFERENCE_MAX_VALUES)"
+    check(await post(url, ALL, json.dumps(BODIES[ALL])), 400, "invalid_request", message)
     for change in ({"layers": [1]}, {"layers": GONE, "hooks": ["blocks.1.hook_mlp_out"]}):
         raw = json.dumps(changed(RAW, change))
         check(await post(url, RAW, raw), 400, "invalid_request", "would have 256 activations; at most 50")
@@ -301,5 +301,5 @@ async def test_large_bodies_are_not_read(serve: Serve) -> None:
             yield b" " * 100
 
     async with httpx.AsyncClient(base_url=url) as http:
-        answer = await http.post("/v1/tokenize", content=pieces(), headers={"Content-Type": "application/json"})
-    check(answer, 413, "too_large", "more than 1000 bytes")
+        response = await http.post("/v1/tokenize", content=pieces(), headers={"Content-Type": "application/json"})
+    check(response, 413, "too_large", "more than 1000 bytes")

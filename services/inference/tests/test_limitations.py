@@ -13,48 +13,52 @@ ATTRIBUTED = {"single", "single-batch", "all", "all-batch"}
 
 async def limits(url: str) -> list[dict[str, str]]:
     async with httpx.AsyncClient(base_url=url) as http:
-        found = (await http.get("/v1/capabilities")).json()
-    assert {one["endpoint"] for one in found["limitations"]} <= set(found["endpoints"])
-    return found["limitations"]
+        capabilities = (await http.get("/v1/capabilities")).json()
+    assert {limitation["endpoint"] for limitation in capabilities["limitations"]} <= set(capabilities["endpoints"])
+    return capabilities["limitations"]
 
 
-def about(found: list[dict[str, str]], words: str) -> dict[str, str]:
+def about(limitations: list[dict[str, str]], text: str) -> dict[str, str]:
     """Endpoints, by the last part of their path, that can't do what `words` say, with the reason."""
-    return {one["endpoint"].rpartition("/")[2]: one["why"] for one in found if words in one["cannot"]}
+    return {
+        limitation["endpoint"].rpartition("/")[2]: limitation["why"]
+        for limitation in limitations
+        if text in limitation["cannot"]
+    }
 
 
 async def test_residual_sources_without_a_template(url: str) -> None:
-    found = await limits(url)
-    assert about(found, DFA).keys() == ATTRIBUTED
-    assert "only a source at attention heads (attn.hook_z)" in about(found, DFA)["single"]
-    assert about(found, "it is ChatML").keys() == {"apply-chat-template", "completion-chat"}
-    assert about(found, "is_assistant_axis").keys() == {"completion-chat"}
-    assert about(found, "BOS") == about(found, "take features") == {}
-    assert about(found, "add or remove sources").keys() == {"sources"}
+    limitations = await limits(url)
+    assert about(limitations, DFA).keys() == ATTRIBUTED
+    assert "only a source at attention heads (attn.hook_z)" in about(limitations, DFA)["single"]
+    assert about(limitations, "it is ChatML").keys() == {"apply-chat-template", "completion-chat"}
+    assert about(limitations, "is_assistant_axis").keys() == {"completion-chat"}
+    assert about(limitations, "BOS") == about(limitations, "take features") == {}
+    assert about(limitations, "add or remove sources").keys() == {"sources"}
 
 
 async def test_attention_sources(serve: Serve, tmp_path: Path) -> None:
     random_sae(tmp_path / "1-mixed", "blocks.1.attn.hook_z", 128, 20)
-    both = {"sae_folder": tmp_path, "sae_sets": ("mixed",)}
-    assert about(await limits(await serve(**both)), DFA) == {}
+    options = {"sae_folder": tmp_path, "sae_sets": ("mixed",)}
+    assert about(await limits(await serve(**options)), DFA) == {}
     random_sae(tmp_path / "2-mixed", "blocks.2.hook_resid_post", 128, 20)
-    found = about(await limits(await serve(**both, max_loaded_saes=1)), DFA)
-    assert found.keys() == ATTRIBUTED and found["all"].endswith(": 1-mixed")
-    found = await limits(await serve(**both, max_loaded_saes=1))
-    assert about(found, "more than 1 sources at a time").keys() == {"all", "all-batch"}
+    by_endpoint = about(await limits(await serve(**options, max_loaded_saes=1)), DFA)
+    assert by_endpoint.keys() == ATTRIBUTED and by_endpoint["all"].endswith(": 1-mixed")
+    by_endpoint = await limits(await serve(**options, max_loaded_saes=1))
+    assert about(by_endpoint, "more than 1 sources at a time").keys() == {"all", "all-batch"}
 
 
 async def test_without_sources(serve: Serve) -> None:
-    found = await limits(await serve(sae_sets=()))
-    assert "topk-by-token" in about(found, "answer") and about(found, DFA) == {}
-    assert about(found, "take features").keys() == {"single", "single-batch", "completion", "completion-chat"}
+    limitations = await limits(await serve(sae_sets=()))
+    assert "topk-by-token" in about(limitations, "answer") and about(limitations, DFA) == {}
+    assert about(limitations, "take features").keys() == {"single", "single-batch", "completion", "completion-chat"}
 
 
 async def test_without_bos(serve: Serve, model_folder: Path, tmp_path: Path) -> None:
     url = await serve(custom_hf_model_id=str(without_bos(model_folder, tmp_path)))
-    found = about(await limits(url), "prepend BOS")
-    assert {"tokenize", "raw", "single", "source", "completion"} <= found.keys()
-    assert found["tokenize"] == "the tokenizer has none"
+    by_endpoint = about(await limits(url), "prepend BOS")
+    assert {"tokenize", "raw", "single", "source", "completion"} <= by_endpoint.keys()
+    assert by_endpoint["tokenize"] == "the tokenizer has none"
 
 
 async def test_a_tokenizer_without_offsets(serve: Serve, monkeypatch: Any) -> None:
@@ -65,5 +69,5 @@ async def test_a_tokenizer_without_offsets(serve: Serve, monkeypatch: Any) -> No
     assert "gives no character offsets" in about(await limits(url), "answer")["apply-chat-template"]
     async with httpx.AsyncClient(base_url=url) as http:
         body = {"messages": [{"role": "user", "content": "Hello"}]}
-        answer = await http.post("/v1/apply-chat-template", json=body)
-    assert answer.status_code == 400 and "gives no character offsets" in answer.json()["error"]
+        response = await http.post("/v1/apply-chat-template", json=body)
+    assert response.status_code == 400 and "gives no character offsets" in response.json()["error"]

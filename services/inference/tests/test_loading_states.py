@@ -58,19 +58,19 @@ async def test_responses_while_the_model_loads(settings: MakeSettings, monkeypat
                 "load": 0,
                 "selftest": {"state": "waiting", "allowed": False, "seconds": 0, "checks": []},
             }
-            for answer in (
+            for response in (
                 await http.get("/v1/capabilities"),
                 await http.post("/v1/tokenize", json={"model": NAME, "text": "Alice"}),
             ):
-                assert answer.status_code == 503 and int(answer.headers["retry-after"]) > 0
-                body = answer.json()
+                assert response.status_code == 503 and int(response.headers["retry-after"]) > 0
+                body = response.json()
                 assert body["cause"] == "loading" and "not loaded yet: fetching the moon" in body["error"]
             # what is wrong with a request does not depend on the model
             assert (await http.post("/v1/tokenize", content="{")).status_code in (400, 422)
             go.set()
             await until(http, "ready")
-            answer = await http.post("/v1/tokenize", json={"model": NAME, "text": "Alice"})
-            assert answer.status_code == 200
+            response = await http.post("/v1/tokenize", json={"model": NAME, "text": "Alice"})
+            assert response.status_code == 200
     finally:
         go.set()
 
@@ -81,9 +81,9 @@ async def test_after_a_failed_load_the_process_stays_and_reports_the_reason(
     async with served(settings(custom_hf_model_id=str(tmp_path / "none"))) as http:
         health = await until(http, "failed")
         assert not health["ready"] and "There is no folder" in health["progress"]
-        answer = await http.post("/v1/tokenize", json={"model": NAME, "text": "Alice"})
-        assert answer.status_code == 503 and answer.headers["retry-after"]
-        body = answer.json()
+        response = await http.post("/v1/tokenize", json={"model": NAME, "text": "Alice"})
+        assert response.status_code == 503 and response.headers["retry-after"]
+        body = response.json()
         assert body["cause"] == "load_failed" and "There is no folder" in body["error"]
 
 
@@ -100,13 +100,13 @@ async def test_a_source_that_cannot_be_loaded_later(settings: MakeSettings, monk
     async with served(settings(sae_sets=("small",))) as http:
         await until(http, "ready")
 
-        def gone(*_: Any) -> Any:
+        def missing(*_: Any) -> Any:
             raise LoadError("Source 1-small: its folder is gone")
 
-        monkeypatch.setattr(SourceCache, "make_room", gone)
+        monkeypatch.setattr(SourceCache, "make_room", missing)
         body = {"model": NAME, "prompt": "Alice", "source": "1-small", "index": 0}
-        answer = await http.post("/v1/activation/single", json=body)
-        assert answer.status_code == 503 and answer.json() == {
+        response = await http.post("/v1/activation/single", json=body)
+        assert response.status_code == 503 and response.json() == {
             "error": "Source 1-small: its folder is gone",
             "cause": "load_failed",
         }
@@ -115,19 +115,22 @@ async def test_a_source_that_cannot_be_loaded_later(settings: MakeSettings, monk
 async def test_capabilities(settings: MakeSettings) -> None:
     async with served(settings(token_limit=500, max_top_k=7)) as http:
         await until(http, "ready")
-        found = (await http.get("/v1/capabilities")).json()
-    assert found["model"] == NAME and found["accepted_models"] == [NAME]
-    assert found["weights"] == NAME and found["dtype"] == found["sae_dtype"] == "float32"
-    assert (found["num_layers"], found["d_model"], found["d_vocab"]) == (4, 128, 1024)
-    assert found["sae_sets"] == ["small", "top"] and not found["chat_template"]
+        capabilities = (await http.get("/v1/capabilities")).json()
+    assert capabilities["model"] == NAME and capabilities["accepted_models"] == [NAME]
+    assert capabilities["weights"] == NAME and capabilities["dtype"] == capabilities["sae_dtype"] == "float32"
+    assert (capabilities["num_layers"], capabilities["d_model"], capabilities["d_vocab"]) == (4, 128, 1024)
+    assert capabilities["sae_sets"] == ["small", "top"] and not capabilities["chat_template"]
     # what can't fit the context is no limit that helps
-    assert found["limits"]["token_limit"] == found["limits"]["context"] == 128 and found["limits"]["max_top_k"] == 7
-    assert found["steer_methods"] == ["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP", "PROJECTION_CAP"]
+    assert (
+        capabilities["limits"]["token_limit"] == capabilities["limits"]["context"] == 128
+        and capabilities["limits"]["max_top_k"] == 7
+    )
+    assert capabilities["steer_methods"] == ["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP", "PROJECTION_CAP"]
     names = ("hook_resid_pre", "hook_resid_post", "hook_resid_mid", "hook_attn_out", "hook_mlp_out")
     within = ("attn.hook_z", "mlp.hook_post")
-    assert found["steer_hooks"] == [f"blocks.N.{name}" for name in (*names, *within)]
-    assert found["unsteerable_hooks"] == []
-    cut = next(source for source in found["sources"] if source["id"] == "3-small")
+    assert capabilities["steer_hooks"] == [f"blocks.N.{name}" for name in (*names, *within)]
+    assert capabilities["unsteerable_hooks"] == []
+    cut = next(source for source in capabilities["sources"] if source["id"] == "3-small")
     assert cut.pop("recipe")["hook_name"] == cut["hook"]  # all of it: test_recipes.py
     assert cut == {
         "id": "3-small",
@@ -153,8 +156,8 @@ async def test_origin_is_read_from_the_folder(settings: MakeSettings, model_fold
     (folder / "memicos.json").write_text('{"origin": "glassllm, converted"}')
     async with served(settings(custom_hf_model_id=str(folder), sae_sets=())) as http:
         await until(http, "ready")
-        found = (await http.get("/v1/capabilities")).json()
-    assert found["origin"] == "glassllm, converted" and found["weights"] == "copy"
+        capabilities = (await http.get("/v1/capabilities")).json()
+    assert capabilities["origin"] == "glassllm, converted" and capabilities["weights"] == "copy"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -183,12 +186,12 @@ async def test_an_unrecoverable_error_ends_the_process(
         monkeypatch.setattr("os._exit", end)
         monkeypatch.setattr(Decoder, "prefill" if fault == "device" else "fits", broken)
         body = {"model": NAME, "prompt": "Alice", "types": ["DEFAULT"], "features": [], "n_completion_tokens": 2}
-        asked = asyncio.create_task(http.post("/v1/steer/completion", json=body | {"temperature": 0}))
+        task = asyncio.create_task(http.post("/v1/steer/completion", json=body | {"temperature": 0}))
         await asyncio.wait_for(ended.wait(), 20)
-        asked.cancel()
-        await asyncio.gather(asked, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         monkeypatch.undo()
     assert statuses == [70]
-    (record,) = [one for one in caplog.records if one.levelname == "CRITICAL"]
-    words = record.getMessage()
-    assert "this server ends" in words and ("device is broken" in words) == (fault == "device")
+    (record,) = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    message = record.getMessage()
+    assert "this server ends" in message and ("device is broken" in message) == (fault == "device")

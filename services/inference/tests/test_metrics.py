@@ -50,19 +50,19 @@ class Counts:
 
 
 async def counts(http: httpx.AsyncClient) -> Counts:
-    answer = await http.get("/metrics")
-    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    return Counts(answer.text)
+    response = await http.get("/metrics")
+    assert response.status_code == 200 and response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return Counts(response.text)
 
 
 async def until(http: httpx.AsyncClient, true: Callable[[Counts], bool]) -> Counts:
-    found = await counts(http)
+    samples = await counts(http)
     for _ in range(200):
-        if true(found):
-            return found
+        if true(samples):
+            return samples
         await asyncio.sleep(0.02)
-        found = await counts(http)
-    raise AssertionError(found.samples)
+        samples = await counts(http)
+    raise AssertionError(samples.samples)
 
 
 async def test_metrics_of_known_requests(serve: Serve, tokenize: Callable[[str], list[int]]) -> None:
@@ -82,36 +82,39 @@ async def test_metrics_of_known_requests(serve: Serve, tokenize: Callable[[str],
         assert (await http.post("/v1/activation/single", json={"model": NAME})).status_code == 422
         for path in ("/v1/none", "/Alice/sat", "/v1/activation/single/x"):
             assert (await http.get(path)).status_code == 404
-        found = await counts(http)
+        samples = await counts(http)
 
-    one, two, steer = "/v1/activation/single", "/v1/activation/single-batch", "/v1/steer/completion"
-    answered = {(one, "200"): 1, (one, "400"): 1, (one, "422"): 1, (two, "200"): 1, (steer, "200"): 2}
+    single, two, steer = "/v1/activation/single", "/v1/activation/single-batch", "/v1/steer/completion"
+    answered = {(single, "200"): 1, (single, "400"): 1, (single, "422"): 1, (two, "200"): 1, (steer, "200"): 2}
     for (endpoint, status), number in answered.items():
-        assert found("requests_total", endpoint=endpoint, status=status) == number
-    assert found("requests_total", endpoint="other", status="404") == 3
-    assert found("request_seconds_count", endpoint=one) == 3
-    assert found("stream_first_byte_seconds_count", endpoint=steer) == 1
-    first, whole = found("stream_first_byte_seconds_sum", endpoint=steer), found("request_seconds_sum", endpoint=steer)
-    assert 0 < first < whole
-    assert found("refusals_total", cause="invalid_request") == 2 and found("refusals_total", cause="not_found") == 3
-    assert found("refusals_total", cause="internal") == 0
+        assert samples("requests_total", endpoint=endpoint, status=status) == number
+    assert samples("requests_total", endpoint="other", status="404") == 3
+    assert samples("request_seconds_count", endpoint=single) == 3
+    assert samples("stream_first_byte_seconds_count", endpoint=steer) == 1
+    first, total = (
+        samples("stream_first_byte_seconds_sum", endpoint=steer),
+        samples("request_seconds_sum", endpoint=steer),
+    )
+    assert 0 < first < total
+    assert samples("refusals_total", cause="invalid_request") == 2 and samples("refusals_total", cause="not_found") == 3
+    assert samples("refusals_total", cause="internal") == 0
 
-    assert [found("wait_seconds_count", kind=kind) for kind in ("capture", "text", "direct")] == [2, 2, 1]
-    assert found("tokens_in_total", kind="capture") == short + (short + long)
-    assert found("run_prompts_count", kind="capture") == 2 and found("run_prompts_sum", kind="capture") == 3
-    assert found("run_tokens_sum", kind="capture") == short + 2 * long
+    assert [samples("wait_seconds_count", kind=kind) for kind in ("capture", "text", "direct")] == [2, 2, 1]
+    assert samples("tokens_in_total", kind="capture") == short + (short + long)
+    assert samples("run_prompts_count", kind="capture") == 2 and samples("run_prompts_sum", kind="capture") == 3
+    assert samples("run_tokens_sum", kind="capture") == short + 2 * long
     # STEERED and DEFAULT are a row each; the first token of a row is its prompt's run's
-    assert found("tokens_in_total", kind="text") == found("run_tokens_sum", kind="text") == 2 * 2 * long
-    assert found("run_prompts_count", kind="text") == 2 and found("run_prompts_sum", kind="text") == 4
-    assert found("tokens_out_total") == 2 * 2 * 7
-    assert found("step_rows_count") == 2 * 6 and found("step_rows_sum") == 2 * 2 * 6
-    assert found("step_rows_bucket", le="1.0") == 0 and found("step_rows_bucket", le="2.0") == 12
+    assert samples("tokens_in_total", kind="text") == samples("run_tokens_sum", kind="text") == 2 * 2 * long
+    assert samples("run_prompts_count", kind="text") == 2 and samples("run_prompts_sum", kind="text") == 4
+    assert samples("tokens_out_total") == 2 * 2 * 7
+    assert samples("step_rows_count") == 2 * 6 and samples("step_rows_sum") == 2 * 2 * 6
+    assert samples("step_rows_bucket", le="1.0") == 0 and samples("step_rows_bucket", le="2.0") == 12
 
-    assert found("sources_loaded") == 1 and found("sources_loaded_limit") == 300
+    assert samples("sources_loaded") == 1 and samples("sources_loaded_limit") == 300
     # encoder and decoder of 96 features of width 128 in float32, and little beside them
-    assert 1 < found("sources_loaded_bytes") / (4 * 2 * 128 * 96) < 1.05
-    assert found("rows") == found("kv_bytes") == 0 and found("selftest_failed_checks") == 0
-    assert found("process_resident_memory_bytes") > 1e8
+    assert 1 < samples("sources_loaded_bytes") / (4 * 2 * 128 * 96) < 1.05
+    assert samples("rows") == samples("kv_bytes") == 0 and samples("selftest_failed_checks") == 0
+    assert samples("process_resident_memory_bytes") > 1e8
 
 
 async def test_padding_and_slices_are_counted_apart(serve: Serve, tokenize: Callable[[str], list[int]]) -> None:
@@ -122,11 +125,11 @@ async def test_padding_and_slices_are_counted_apart(serve: Serve, tokenize: Call
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         assert (await http.post("/v1/activation/single", json=CAPTURE | {"prompt": PROMPTS[1]})).status_code == 200
         assert (await http.post("/v1/steer/completion", json=WRITE | {"types": ["DEFAULT"]})).status_code == 200
-        found = await counts(http)
+        samples = await counts(http)
     for kind in ("capture", "text"):
-        assert found("run_prompts_count", kind=kind) == slices, kind
-        assert found("tokens_in_total", kind=kind) == found("run_tokens_sum", kind=kind) == long
-    assert found("wait_seconds_count", kind="capture") == found("wait_seconds_count", kind="text") == 1
+        assert samples("run_prompts_count", kind=kind) == slices, kind
+        assert samples("tokens_in_total", kind=kind) == samples("run_tokens_sum", kind=kind) == long
+    assert samples("wait_seconds_count", kind="capture") == samples("wait_seconds_count", kind="text") == 1
 
 
 async def test_gauges_and_counts_of_cancelled_and_refused_requests(
@@ -148,27 +151,29 @@ async def test_gauges_and_counts_of_cancelled_and_refused_requests(
         first = asyncio.create_task(http.post("/v1/steer/completion", json=WRITE))
         await held.wait()
         waiting = [asyncio.create_task(http.post("/v1/activation/single", json=CAPTURE)) for _ in range(2)]
-        now = await until(http, lambda found: found("waiting", kind="new") == 2)
+        now = await until(http, lambda samples: samples("waiting", kind="new") == 2)
         assert now("rows") == 2 and now("rows_limit") == 2 and now("waiting_limit") == 2
         # 4 layers, 2 heads of 32, keys and values in float32, of two rows
         assert now("kv_bytes") > 0 and now("kv_bytes") % (2 * 4 * 2 * 32 * 4 * 2) == 0
         assert (await http.post("/v1/activation/single", json=CAPTURE)).status_code == 503
         waiting[0].cancel()
-        await until(http, lambda found: found("requests_total", endpoint="/v1/activation/single", status="499") == 1)
+        await until(
+            http, lambda samples: samples("requests_total", endpoint="/v1/activation/single", status="499") == 1
+        )
         go.set()
         assert (await first).status_code == (await waiting[1]).status_code == 200
         async with http.stream("POST", "/v1/steer/completion", json=WRITE | {"stream": True}) as stream:
             async for _ in stream.aiter_lines():
                 break
-        left = await until(
-            http, lambda found: found("requests_total", endpoint="/v1/steer/completion", status="499") == 1
+        after_cancel = await until(
+            http, lambda samples: samples("requests_total", endpoint="/v1/steer/completion", status="499") == 1
         )
-        done = await until(http, lambda found: found("rows") == 0)
-    assert left("requests_total", endpoint="/v1/steer/completion", status="200") == 1
-    assert left("requests_total", endpoint="/v1/activation/single", status="503") == 1
-    assert left("refusals_total", cause="busy") == 1
+        idle = await until(http, lambda samples: samples("rows") == 0)
+    assert after_cancel("requests_total", endpoint="/v1/steer/completion", status="200") == 1
+    assert after_cancel("requests_total", endpoint="/v1/activation/single", status="503") == 1
+    assert after_cancel("refusals_total", cause="busy") == 1
     # of the three captures one has gone and one was refused
-    assert done("wait_seconds_count", kind="capture") == 1 and done("kv_bytes") == 0
+    assert idle("wait_seconds_count", kind="capture") == 1 and idle("kv_bytes") == 0
 
 
 async def test_errors_in_a_stream_are_counted(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,9 +186,9 @@ async def test_errors_in_a_stream_are_counted(serve: Serve, monkeypatch: pytest.
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         assert (await http.post("/v1/steer/completion", json=WRITE | {"stream": True})).status_code == 200
         assert (await http.post("/v1/steer/completion", json=WRITE)).status_code == 500
-        found = await counts(http)
-    assert found("refusals_total", cause="internal") == 2
-    assert found("requests_total", endpoint="/v1/steer/completion", status="500") == 1
+        samples = await counts(http)
+    assert samples("refusals_total", cause="internal") == 2
+    assert samples("requests_total", endpoint="/v1/steer/completion", status="500") == 1
 
 
 async def test_metrics_are_served_while_the_model_loads_without_a_secret_and_per_application(
@@ -206,12 +211,13 @@ async def test_metrics_are_served_while_the_model_loads_without_a_secret_and_per
         assert (await http.post("/v1/activation/single", json=CAPTURE)).status_code == 401
         secret = {"X-SECRET-KEY": "open sesame"}
         assert (await http.post("/v1/activation/single", json=CAPTURE, headers=secret)).status_code == 503
-        found, of_other = await counts(http), await counts(http_of_other)
+        samples, of_other = await counts(http), await counts(http_of_other)
         go.set()
-        await until(http, lambda found: found("model_state", state="failed") == 1)
-    assert found("model_state", state="loading") == 1 and ("rows", ()) not in found.samples
+        await until(http, lambda samples: samples("model_state", state="failed") == 1)
+    assert samples("model_state", state="loading") == 1 and ("rows", ()) not in samples.samples
     assert (
-        found("requests_total", endpoint="other", status="401") == 1 and found("refusals_total", cause="loading") == 1
+        samples("requests_total", endpoint="other", status="401") == 1
+        and samples("refusals_total", cause="loading") == 1
     )
     assert of_other("refusals_total", cause="loading") == of_other("refusals_total", cause="wrong_secret") == 0
 
@@ -241,12 +247,12 @@ async def test_caches_are_counted(serve: Serve) -> None:
             feature = WRITE["features"][0] | {"strength": strength}
             assert (await http.post("/v1/activation/single", json=CAPTURE | {"index": index})).status_code == 200
             assert (await http.post("/v1/steer/completion", json=WRITE | {"features": [feature]})).status_code == 200
-        found = await counts(http)
+        samples = await counts(http)
     for cache in ("texts", "residuals"):
-        assert found("cache_hits_total", cache=cache) == 2 and found("cache_misses_total", cache=cache) == 1
-        assert 0 < found("cache_bytes", cache=cache) < 2**20
+        assert samples("cache_hits_total", cache=cache) == 2 and samples("cache_misses_total", cache=cache) == 1
+        assert 0 < samples("cache_bytes", cache=cache) < 2**20
     # what is kept is not written again: 3 times the steered text, once the other
-    assert found("tokens_out_total") == 7 * 4
+    assert samples("tokens_out_total") == 7 * 4
 
 
 async def test_the_dashboard_uses_existing_metrics(url: str) -> None:
@@ -254,7 +260,7 @@ async def test_the_dashboard_uses_existing_metrics(url: str) -> None:
         await http.post("/v1/activation/single", json=CAPTURE)
         await http.post("/v1/steer/completion", json=WRITE | {"stream": True})
         text = (await http.get("/metrics")).text
-    there = set(re.findall(r"^# HELP (\S+)", text, re.M)) | set(re.findall(r"^([a-z_]+)[{ ]", text, re.M))
+    exported_names = set(re.findall(r"^# HELP (\S+)", text, re.M)) | set(re.findall(r"^([a-z_]+)[{ ]", text, re.M))
     dashboard = json.loads(DASHBOARD.read_text())
     panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
     read = {
@@ -263,13 +269,13 @@ async def test_the_dashboard_uses_existing_metrics(url: str) -> None:
         for target in panel["targets"]
         for name in re.findall(r"\b(?:memicos|process|python)_[a-z_]+", target["expr"])
     }
-    assert read <= there, read - there
+    assert read <= exported_names, read - exported_names
     # and shows all that is our own, but how a bucket came about
-    ours = {name for name in re.findall(r"^# HELP (memicos_\S+)", text, re.M) if not name.endswith("_created")}
-    shown = {name.removesuffix("_bucket").removesuffix("_count").removesuffix("_sum") for name in read}
-    assert ours <= shown, ours - shown
+    own_names = {name for name in re.findall(r"^# HELP (memicos_\S+)", text, re.M) if not name.endswith("_created")}
+    dashboard_names = {name.removesuffix("_bucket").removesuffix("_count").removesuffix("_sum") for name in read}
+    assert own_names <= dashboard_names, own_names - dashboard_names
     assert dashboard["schemaVersion"] >= 39
     assert all(target["datasource"]["uid"] == "${datasource}" for panel in panels for target in panel["targets"])
-    variables = {one["name"]: one for one in dashboard["templating"]["list"]}
+    variables = {item["name"]: item for item in dashboard["templating"]["list"]}
     assert variables["datasource"]["type"] == "datasource" and variables["datasource"]["query"] == "prometheus"
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])

@@ -30,15 +30,15 @@ def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     def run(model: str) -> tuple[int, str, str]:
         capsys.readouterr()
         status = app(["model", "check", model], standalone_mode=False)
-        said, problem = capsys.readouterr()
-        return status, said, problem
+        output, problem = capsys.readouterr()
+        return status, output, problem
 
     return run
 
 
 def refusal(check: Check, model: str) -> str:
-    status, said, problem = check(model)
-    assert (status, said) == (1, "")
+    status, output, problem = check(model)
+    assert (status, output) == (1, "")
     (line,) = problem.splitlines()
     assert line.startswith("refused: ")
     return line
@@ -54,12 +54,12 @@ def configured(folder: Path, model_folder: Path, config: Any) -> Path:
 def test_a_stored_model(check: Check, model_folder: Path, tmp_path: Path) -> None:
     with safe_open(model_folder / "model.safetensors", framework="np") as file:
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-    numbers = sum(int(rows) * (int(rest[0]) if rest else 1) for rows, *rest in shapes.values())
+    numbers = sum(int(rows) * (int(dimensions[0]) if dimensions else 1) for rows, *dimensions in shapes.values())
     keys = shapes["model.layers.0.self_attn.k_proj.weight"][0]
     neurons = shapes["model.layers.0.mlp.up_proj.weight"][0]
-    status, said, problem = check(str(model_folder))
+    status, output, problem = check(str(model_folder))
     assert (status, problem) == (0, "")
-    lines = [" ".join(line.split()) for line in said.splitlines()]
+    lines = [" ".join(line.split()) for line in output.splitlines()]
     assert "model glassllm-en: LlamaForCausalLM, 4 layers of width 128, vocabulary 1,024, context 128" in lines
     sizes = f"{4 * numbers / 1e6:.2f} MB in float32, {2 * numbers / 1e6:.2f} MB in 16 bit"
     assert f"weights {numbers:,} parameters: {sizes}" in lines
@@ -71,7 +71,7 @@ def test_a_stored_model(check: Check, model_folder: Path, tmp_path: Path) -> Non
     assert "blocks.N.hook_resid_mid 128" in lines and f"blocks.N.mlp.hook_post {neurons}" in lines
     assert any(line.startswith("TransformerLens knows LlamaForCausalLM") for line in lines)
     # its lines are an env file of that model
-    own = said.split("In an env file:")[1].split("# with sources of another model")
+    own = output.split("In an env file:")[1].split("# with sources of another model")
     (tmp_path / "own.env").write_text(own[0])
     settings = read(tmp_path / "own.env")
     assert settings.models.configured == ("glassllm-en", str(model_folder)) and settings.token_limit == 128
@@ -81,26 +81,26 @@ def test_a_stored_model(check: Check, model_folder: Path, tmp_path: Path) -> Non
 def test_weights_are_not_needed_and_their_absence_is_reported(check: Check, model_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "no-weights"
     shutil.copytree(model_folder, folder, ignore=shutil.ignore_patterns("*.safetensors"))
-    status, said, _ = check(str(folder))
-    assert status == 0 and "not there as safetensors: it cannot be served" in said
+    status, output, _ = check(str(folder))
+    assert status == 0 and "not there as safetensors: it cannot be served" in output
     index = {"metadata": {"total_size": 123_000_000}, "weight_map": {}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
-    said = check(str(folder))[1]
-    assert "stored in bfloat16, 123 MB" in said and "MODEL_DTYPE=bfloat16" in said
+    output = check(str(folder))[1]
+    assert "stored in bfloat16, 123 MB" in output and "MODEL_DTYPE=bfloat16" in output
 
 
 def test_a_model_unknown_to_transformerlens_is_reported(check: Check, model_folder: Path, tmp_path: Path) -> None:
     sizes: dict[str, Any] = {"vocab_size": 1024, "hidden_size": 32, "intermediate_size": 56, "num_hidden_layers": 2}
     heads: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2}
     unknown = configured(tmp_path / "unknown", model_folder, DiffLlamaConfig(**sizes, **heads))
-    status, said, _ = check(str(unknown))
-    assert status == 0 and "TransformerLens does not know DiffLlamaForCausalLM: no other hooks are captured" in said
-    assert "blocks.N.hook_resid_post" in said and "blocks.N.hook_mlp_out: TransformerLens does not know" in said
+    status, output, _ = check(str(unknown))
+    assert status == 0 and "TransformerLens does not know DiffLlamaForCausalLM: no other hooks are captured" in output
+    assert "blocks.N.hook_resid_post" in output and "blocks.N.hook_mlp_out: TransformerLens does not know" in output
     experts = configured(tmp_path / "experts", model_folder, MixtralConfig(**sizes, **heads, num_local_experts=4))
-    status, said, problem = check(str(experts))
-    assert (status, problem) == (0, "") and "without them this model does not run" in said
+    status, output, problem = check(str(experts))
+    assert (status, problem) == (0, "") and "without them this model does not run" in output
 
 
 def test_a_model_that_cannot_be_served_is_refused(check: Check, model_folder: Path, tmp_path: Path) -> None:
@@ -128,8 +128,8 @@ def test_tokens_without_an_embedding_row_are_warned_of(check: Check, model_folde
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.add_special_tokens({"additional_special_tokens": ["[PAD]"]})
     tokenizer.save_pretrained(folder)
-    status, said, _ = check(str(folder))
-    assert status == 0 and "no embedding row for [PAD] (1024): texts with such a token are refused" in said
+    status, output, _ = check(str(folder))
+    assert status == 0 and "no embedding row for [PAD] (1024): texts with such a token are refused" in output
 
 
 def test_the_text_part_of_a_multimodal_model(check: Check, model_folder: Path, tmp_path: Path) -> None:
@@ -144,14 +144,14 @@ def test_the_text_part_of_a_multimodal_model(check: Check, model_folder: Path, t
     vision = {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 2}
     vision |= {"image_size": 28, "patch_size": 14}
     config = Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4)
-    status, said, _ = check(str(configured(tmp_path / "gemma3", model_folder, config)))
-    assert status == 0 and "Gemma3ForConditionalGeneration, 2 layers of width 64" in said and "context 256" in said
+    status, output, _ = check(str(configured(tmp_path / "gemma3", model_folder, config)))
+    assert status == 0 and "Gemma3ForConditionalGeneration, 2 layers of width 64" in output and "context 256" in output
 
 
 def test_a_model_without_a_stated_context(check: Check, model_folder: Path, tmp_path: Path) -> None:
     config = BloomConfig(vocab_size=1024, hidden_size=32, n_layer=2, n_head=4)
-    status, said, _ = check(str(configured(tmp_path / "bloom", model_folder, config)))
-    assert status == 0 and "BloomForCausalLM, 2 layers" in said and "context 2,048" in said
+    status, output, _ = check(str(configured(tmp_path / "bloom", model_folder, config)))
+    assert status == 0 and "BloomForCausalLM, 2 layers" in output and "context 2,048" in output
 
 
 async def test_only_small_files_are_fetched_from_the_hub(
@@ -160,16 +160,16 @@ async def test_only_small_files_are_fetched_from_the_hub(
     hub = SmallHub(published(tmp_path / "hub"))
     async with running(hub.app()) as url:
         with asked_at(url, tmp_path / "cache", monkeypatch):
-            status, said, _ = await asyncio.to_thread(check, "gpt2-small")
-            assert status == 0 and f"{GPT2}: GPT2LMHeadModel, 2 layers of width 32" in said
-            assert "SAELens' directory has for gpt2-small: " in said and "res-jb" in said
-            assert "MODEL_ID=gpt2-small\nSAE_SETS=" in said and "OVERRIDE_MODEL_ID=gpt2-small" in said
+            status, output, _ = await asyncio.to_thread(check, "gpt2-small")
+            assert status == 0 and f"{GPT2}: GPT2LMHeadModel, 2 layers of width 32" in output
+            assert "SAELens' directory has for gpt2-small: " in output and "res-jb" in output
+            assert "MODEL_ID=gpt2-small\nSAE_SETS=" in output and "OVERRIDE_MODEL_ID=gpt2-small" in output
             assert not [path for path in hub.seen if path.endswith("safetensors")]
-            for how, words in (("gated", "is gated: accept its licence"), ("missing", "The hub has no repository")):
-                hub.refusals["owner/other"] = how
+            for fault, message in (("gated", "is gated: accept its licence"), ("missing", "The hub has no repository")):
+                hub.refusals["owner/other"] = fault
                 (hub.folder / "owner" / "other").mkdir(parents=True, exist_ok=True)
                 (hub.folder / "owner" / "other" / "config.json").write_text("{}")
-                assert words in await asyncio.to_thread(refusal, check, "owner/other")
+                assert message in await asyncio.to_thread(refusal, check, "owner/other")
     with asked_at(f"http://127.0.0.1:{free_port()}", tmp_path / "none", monkeypatch):
         assert "the hub cannot be reached" in await asyncio.to_thread(refusal, check, "owner/other")
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from memicos_engine.errors import LoadError
+from memicos_engine.model import memory
 from memicos_inference import model_loading
 from memicos_inference.loaded_model import LoadedModel
 from memicos_testing.models.small_model import NAME, small_sae
@@ -109,6 +110,8 @@ def test_damaged_model_files_are_named(load: Load, model_folder: Path, tmp_path:
     weights.write_bytes(whole[:-100])
     words = refusal(load, custom_hf_model_id=str(folder))
     assert "model.safetensors of broken (CUSTOM_HF_MODEL_ID) is damaged" in words and str(tmp_path) not in words
+    weights.write_bytes(b"\xff" * 16)
+    assert "is damaged" in refusal(load, custom_hf_model_id=str(folder))
     weights.unlink()
     assert "no weights as safetensors" in refusal(load, custom_hf_model_id=str(folder))
     weights.write_bytes(whole)
@@ -201,3 +204,40 @@ def test_weights_without_a_needed_tensor_are_refused(load: Load, model_folder: P
     del tensors["model.layers.2.mlp.up_proj.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     assert "lacking (CUSTOM_HF_MODEL_ID)" in refusal(load, custom_hf_model_id=str(folder))
+
+
+def write_huge_weights(folder: Path, terabytes: float) -> None:
+    """Replace the weights by a file with a valid header that takes no disk space."""
+    rows = int(terabytes * 1024**4 / 4 / 1024)
+    tensor = {"dtype": "F32", "shape": [rows, 1024], "data_offsets": [0, rows * 4096]}
+    header = json.dumps({"lm_head.weight": tensor}).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + rows * 4096)
+
+
+def test_a_model_larger_than_the_memory_is_refused_before_its_weights_are_read(
+    load: Load, model_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(model_folder, tmp_path / "huge")
+    write_huge_weights(folder, 2)
+    message = refusal(load, custom_hf_model_id=str(folder))
+    assert "huge (CUSTOM_HF_MODEL_ID) does not fit into memory: it needs 2048.00 GiB in float32" in message
+    assert "GiB are available in the " in message and "INFERENCE_MEMORY_CHECK=0" in message and "\n" not in message
+    assert "set MODEL_DTYPE=bfloat16" in message
+    unchecked = refusal(load, custom_hf_model_id=str(folder), memory_check=False)
+    assert "huge (CUSTOM_HF_MODEL_ID) does not fit into the memory of cpu" in unchecked
+    message = refusal(load, custom_hf_model_id=str(folder), model_dtype="bfloat16")
+    assert "it needs 1024.00 GiB in bfloat16" in message and "MODEL_DTYPE" not in message
+
+
+def test_the_largest_source_counts_and_the_check_can_be_switched_off(
+    load: Load, monkeypatch: pytest.MonkeyPatch, model_folder: Path
+) -> None:
+    weights = memory.weight_bytes(model_folder, torch.float32)
+    limit = memory.AvailableMemory(weights + 1000, memory.CONTAINER)
+    monkeypatch.setattr(memory, "available_on_host", lambda: limit)
+    message = refusal(load)
+    assert "raise the container's memory limit (INFERENCE_MEMORY in deploy/docker/.env)" in message
+    assert load(sae_sets=(), sae_folder=None).source_cache.ids == ()
+    assert load(memory_check=False).source_cache.ids

@@ -26,9 +26,9 @@ async def test_every_endpoint_responds_and_the_first_token_counts(
     http: httpx.AsyncClient, hf: Any, tokenize: Callable[[str], list[int]], sources_folder: Path
 ) -> None:
     for path, body in BODIES.items():
-        answer = await http.post(path, json=body)
-        assert answer.status_code == 200, (path, answer.text)
-        assert "<bos>" not in answer.text, path
+        response = await http.post(path, json=body)
+        assert response.status_code == 200, (path, response.text)
+        assert "<bos>" not in response.text, path
     ids = tokenize(TEXT)[1:]
 
     async def ask(path: str, **body: Any) -> Any:
@@ -46,7 +46,9 @@ async def test_every_endpoint_responds_and_the_first_token_counts(
     best = await ask("activation/all-batch", prompts=[TEXT, "Alice"], source_set="small", num_results=1000)
     second = best["results"][0]["sources"][1]
     assert (second["source"], second["ignored_positions"], second["recipe"]["ignored_positions"]) == ("2-small", [], [])
-    assert {one["index"] for one in best["results"][0]["activations"] if one["source"] == "2-small"} >= {index}
+    assert {
+        activation["index"] for activation in best["results"][0]["activations"] if activation["source"] == "2-small"
+    } >= {index}
     rows = (await ask("activation/topk-by-token", prompt=TEXT, source="2-small"))["results"]
     assert [row["token_position"] for row in rows] == list(range(len(ids)))
     sparse = (await ask("activation/source", prompts=[TEXT], source="2-small"))["results"][0]["activeFeatures"]
@@ -57,8 +59,8 @@ async def test_every_endpoint_responds_and_the_first_token_counts(
 
 async def test_an_empty_prompt_has_no_position(http: httpx.AsyncClient) -> None:
     for path in ("activation/single", "activation/all", "activation/topk-by-token"):
-        answer = await http.post(path, json=BODIES[path] | {"prompt": ""})
-        assert answer.status_code == 400 and "The prompt is empty" in answer.json()["error"]
+        response = await http.post(path, json=BODIES[path] | {"prompt": ""})
+        assert response.status_code == 400 and "The prompt is empty" in response.json()["error"]
     for path in ("activation/source", "activation/all-batch", "activation/raw"):
-        answer = await http.post(path, json=BODIES[path] | {"prompts": ["Alice", ""]})
-        assert answer.status_code == 400 and "no tokens (prompts.1)" in answer.json()["error"]
+        response = await http.post(path, json=BODIES[path] | {"prompts": ["Alice", ""]})
+        assert response.status_code == 400 and "no tokens (prompts.1)" in response.json()["error"]

@@ -64,12 +64,12 @@ async def call(method: Callable[..., Any], body: Any) -> Any:
 
 async def test_activation_single(api: Api) -> None:
     request = ActivationSinglePostRequest(prompt=PROMPT, model=NAME, source="2-small", index="11")
-    answer = await call(api.activation_single_post, request)
-    assert len(answer.activation.values) == len(answer.tokens) and answer.tokens[0] == "<bos>"
-    assert answer.activation.max_value == max(answer.activation.values)
+    response = await call(api.activation_single_post, request)
+    assert len(response.activation.values) == len(response.tokens) and response.tokens[0] == "<bos>"
+    assert response.activation.max_value == max(response.activation.values)
     hook = "blocks.2.hook_resid_post"
     request = ActivationSinglePostRequest(prompt=PROMPT, model=NAME, vector=[0.1] * 128, hook=hook)
-    assert len((await call(api.activation_single_post, request)).tokens) == len(answer.tokens) - 1
+    assert len((await call(api.activation_single_post, request)).tokens) == len(response.tokens) - 1
 
 
 async def test_activation_all(api: Api) -> None:
@@ -82,25 +82,25 @@ async def test_activation_all(api: Api) -> None:
         ignore_bos=True,
         num_results=7,
     )
-    answer = await call(api.activation_all_post, request)
-    assert len(answer.activations) == 7 and len(answer.counts) == 3
-    best = answer.activations[0]
+    response = await call(api.activation_all_post, request)
+    assert len(response.activations) == 7 and len(response.counts) == 3
+    best = response.activations[0]
     single = ActivationSinglePostRequest(prompt=PROMPT, model=NAME, source=best.source, index=str(best.index))
     assert (await call(api.activation_single_post, single)).activation.values == pytest.approx(best.values, abs=1e-3)
 
 
 async def test_activation_topk_by_token(api: Api) -> None:
     request = ActivationTopkByTokenPostRequest(prompt=PROMPT, model=NAME, source="2-small", top_k=3, ignore_bos=True)
-    answer = await call(api.activation_topk_by_token_post, request)
-    assert [one.token_position for one in answer.results] == list(range(1, len(answer.tokens)))
-    assert all(len(one.top_features) <= 3 for one in answer.results)
+    response = await call(api.activation_topk_by_token_post, request)
+    assert [result.token_position for result in response.results] == list(range(1, len(response.tokens)))
+    assert all(len(result.top_features) <= 3 for result in response.results)
 
 
 async def test_batches(api: Api) -> None:
     single = ActivationSingleBatchPostRequest(prompts=PROMPTS, model=NAME, source="2-small", index="11")
-    for one in (await call(api.activation_single_batch_post, single)).results:
-        assert len(one.activation.values) == len(one.tokens) == len(one.tokens_is_special)
-        assert one.activation.dfa_values is None
+    for result in (await call(api.activation_single_batch_post, single)).results:
+        assert len(result.activation.values) == len(result.tokens) == len(result.tokens_is_special)
+        assert result.activation.dfa_values is None
     strongest = ActivationAllBatchPostRequest(
         prompts=PROMPTS,
         model=NAME,
@@ -110,12 +110,14 @@ async def test_batches(api: Api) -> None:
         ignore_bos=True,
         num_results=4,
     )
-    assert [len(one.activations) for one in (await call(api.activation_all_batch_post, strongest)).results] == [4] * 3
+    assert [len(result.activations) for result in (await call(api.activation_all_batch_post, strongest)).results] == [
+        4
+    ] * 3
     topk = ActivationTopkByTokenBatchPostRequest(
         prompts=PROMPTS, model=NAME, source="2-small", top_k=2, ignore_bos=True
     )
-    for one in (await call(api.activation_topk_by_token_batch_post, topk)).results:
-        assert [row.token_position for row in one.results] == list(range(1, len(one.tokens)))
+    for result in (await call(api.activation_topk_by_token_batch_post, topk)).results:
+        assert [row.token_position for row in result.results] == list(range(1, len(result.tokens)))
 
 
 async def test_attribution(serve: Serve, tmp_path: Path) -> None:
@@ -123,49 +125,55 @@ async def test_attribution(serve: Serve, tmp_path: Path) -> None:
     url = await serve(sae_folder=tmp_path, sae_sets=("heads",))
     with ApiClient(Configuration(host=f"{url}/v1")) as client:
         request = ActivationSinglePostRequest(prompt=PROMPT, model=NAME, source="1-heads", index="11")
-        found = (await call(Api(client).activation_single_post, request)).activation
-    assert found.dfa_target_index == found.max_value_index and found.dfa_max_value == max(found.dfa_values)
-    assert len(found.dfa_values) == len(found.values)
+        activation = (await call(Api(client).activation_single_post, request)).activation
+    assert activation.dfa_target_index == activation.max_value_index and activation.dfa_max_value == max(
+        activation.dfa_values
+    )
+    assert len(activation.dfa_values) == len(activation.values)
 
 
 async def test_activation_source(api: Api) -> None:
     request = ActivationSourcePostRequest(prompts=PROMPTS, model=NAME, source="2-small")
-    answer = await call(api.activation_source_post, request)
+    response = await call(api.activation_source_post, request)
     single = ActivationSingleBatchPostRequest(prompts=PROMPTS, model=NAME, source="2-small", index="11")
-    for one, dense in zip(answer.results, (await call(api.activation_single_batch_post, single)).results, strict=True):
-        found = {int(position): value for position, value in one.active_features.get("11", [])}
+    for result, dense in zip(
+        response.results, (await call(api.activation_single_batch_post, single)).results, strict=True
+    ):
+        values_by_position = {int(position): value for position, value in result.active_features.get("11", [])}
         values = dense.activation.values
-        assert found == pytest.approx({i: value for i, value in enumerate(values) if value > 0 and i > 0}, abs=1e-3)
-    assert any(one.active_features for one in answer.results)
+        assert values_by_position == pytest.approx(
+            {i: value for i, value in enumerate(values) if value > 0 and i > 0}, abs=1e-3
+        )
+    assert any(result.active_features for result in response.results)
 
 
 async def test_sae_vector(api: Api) -> None:
-    answer = await call(api.util_sae_vector_post, UtilSaeVectorPostRequest(model=NAME, source="2-small", index=11))
-    assert len(answer.vector) == 128 and answer.hook_name == "blocks.2.hook_resid_post"
+    response = await call(api.util_sae_vector_post, UtilSaeVectorPostRequest(model=NAME, source="2-small", index=11))
+    assert len(response.vector) == 128 and response.hook_name == "blocks.2.hook_resid_post"
 
 
 async def test_sae_topk_by_decoder_cossim(api: Api) -> None:
     feature = NPFeature(model=NAME, source="2-small", index=11)
     request = UtilSaeTopkByDecoderCossimPostRequest(feature=feature, model=NAME, source="2-small", num_results=3)
-    answer = await call(api.util_sae_topk_by_decoder_cossim_post, request)
-    found = answer.topk_decoder_cossim_features
-    assert answer.feature == found[0].feature == feature and found[0].cosine_similarity == pytest.approx(1)
+    response = await call(api.util_sae_topk_by_decoder_cossim_post, request)
+    neighbours = response.topk_decoder_cossim_features
+    assert response.feature == neighbours[0].feature == feature and neighbours[0].cosine_similarity == pytest.approx(1)
     request = UtilSaeTopkByDecoderCossimPostRequest(vector=[1.0] * 128, model=NAME, source="2-small", num_results=3)
     assert len((await call(api.util_sae_topk_by_decoder_cossim_post, request)).topk_decoder_cossim_features) == 3
 
 
 async def test_tokenize(api: Api) -> None:
-    answer = await call(api.tokenize_post, TokenizePostRequest(model=NAME, text=PROMPT, prepend_bos=False))
-    assert "".join(answer.token_strings) == PROMPT and not answer.prepend_bos
+    response = await call(api.tokenize_post, TokenizePostRequest(model=NAME, text=PROMPT, prepend_bos=False))
+    assert "".join(response.token_strings) == PROMPT and not response.prepend_bos
 
 
 async def test_steer_completion(api: Api) -> None:
     request = SteerCompletionRequest(prompt=PROMPT, features=[FEATURE], n_logprobs=2, **SAMPLING)
-    answer = await call(api.steer_completion_post, request)
-    assert [one.type for one in answer.outputs] == ["STEERED", "DEFAULT"]
-    for one in answer.outputs:
-        assert one.output.startswith(PROMPT) and len(one.output) > len(PROMPT)
-        assert len(one.logprobs) == 6 and len(one.logprobs[0].top_logprobs) == 2
+    response = await call(api.steer_completion_post, request)
+    assert [output.type for output in response.outputs] == ["STEERED", "DEFAULT"]
+    for output in response.outputs:
+        assert output.output.startswith(PROMPT) and len(output.output) > len(PROMPT)
+        assert len(output.logprobs) == 6 and len(output.logprobs[0].top_logprobs) == 2
     vector = NPSteerVector(steering_vector=[1] * 128, strength=2, hook="blocks.1.hook_resid_pre")
     request = SteerCompletionRequest(prompt=PROMPT, vectors=[vector], **SAMPLING)
     assert len((await call(api.steer_completion_post, request)).outputs) == 2
@@ -181,11 +189,11 @@ async def test_steer_completion_chat(api: Api) -> None:
         steer_special_tokens=True,
         **SAMPLING,
     )
-    answer = await call(api.steer_completion_chat_post, request)
-    assert [one.type for one in answer.outputs] == ["STEERED", "DEFAULT"]
-    for one in answer.outputs:
-        assert one.raw.startswith(answer.input.raw)
-        assert [turn.role for turn in one.chat_template] == ["user", "assistant"]
+    response = await call(api.steer_completion_chat_post, request)
+    assert [output.type for output in response.outputs] == ["STEERED", "DEFAULT"]
+    for output in response.outputs:
+        assert output.raw.startswith(response.input.raw)
+        assert [turn.role for turn in output.chat_template] == ["user", "assistant"]
 
 
 async def test_the_client_gets_the_errors(api: Api) -> None:
@@ -207,7 +215,7 @@ async def test_the_key_of_the_client_is_our_secret(serve: Serve) -> None:
         with ApiClient(configuration) as client:
             try:
                 await call(Api(client).tokenize_post, request)
-                found = 200
+                statuses = 200
             except ApiException as error:
-                found = error.status
-        assert found == status
+                statuses = error.status
+        assert statuses == status

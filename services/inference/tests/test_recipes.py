@@ -28,30 +28,30 @@ SMALL = MODEL | {
 }
 
 
-async def asked(url: str, path: str, **changes: Any) -> dict[str, Any]:
+async def post_case(url: str, path: str, **changes: Any) -> dict[str, Any]:
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        answer = await http.post(f"/v1/activation/{path}", json=BODIES[f"activation/{path}"] | changes)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+        response = await http.post(f"/v1/activation/{path}", json=BODIES[f"activation/{path}"] | changes)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 @pytest.mark.parametrize("path", ["single", "topk-by-token", "source"])
 async def test_recipe_of_a_source(url: str, path: str) -> None:
-    assert (await asked(url, path))["recipe"] == SMALL
+    assert (await post_case(url, path))["recipe"] == SMALL
 
 
 @pytest.mark.parametrize("path", ["single-batch", "topk-by-token-batch"])
 async def test_recipes_of_several_prompts(url: str, path: str) -> None:
-    assert [one["recipe"] for one in (await asked(url, path))["results"]] == [SMALL, SMALL]
+    assert [result["recipe"] for result in (await post_case(url, path))["results"]] == [SMALL, SMALL]
 
 
 @pytest.mark.parametrize("path", ["all", "all-batch"])
 async def test_recipes_of_several_sources(url: str, path: str) -> None:
-    answer = await asked(url, path)
-    for one in answer.get("results", [answer]):
-        found = {source["source"]: source["recipe"] for source in one["sources"]}
-        assert found["2-small"] == SMALL
-        assert found["3-small"] == SMALL | {
+    response = await post_case(url, path)
+    for item in response.get("results", [response]):
+        recipes = {source["source"]: source["recipe"] for source in item["sources"]}
+        assert recipes["2-small"] == SMALL
+        assert recipes["3-small"] == SMALL | {
             "hook_name": "blocks.3.hook_resid_post",
             "norm_cut": 42.0,
             "sae": SMALL["sae"] | {"weights": "3-small"},
@@ -61,20 +61,20 @@ async def test_recipes_of_several_sources(url: str, path: str) -> None:
 async def test_recipes_of_a_vector_and_of_raw_activations(url: str) -> None:
     body = {"model": NAME, "prompt": "Alice", "vector": VECTOR["steering_vector"], "hook": VECTOR["hook"]}
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        answer = (await http.post("/v1/activation/single", json=body)).json()
+        response = (await http.post("/v1/activation/single", json=body)).json()
     # this tokenizer puts no BOS in front by itself
     at = {"hook_name": VECTOR["hook"], "context_size": None, "ignored_positions": [], "norm_cut": None, "sae": None}
-    assert answer["recipe"] == MODEL | at | {"prepend_bos": False}
-    assert (await asked(url, "raw"))["recipe"] == MODEL
-    assert (await asked(url, "raw", prepend_bos=False))["recipe"] == MODEL | {"prepend_bos": False}
+    assert response["recipe"] == MODEL | at | {"prepend_bos": False}
+    assert (await post_case(url, "raw"))["recipe"] == MODEL
+    assert (await post_case(url, "raw", prepend_bos=False))["recipe"] == MODEL | {"prepend_bos": False}
 
 
 async def test_capabilities_have_the_recipes_of_all_sources(url: str) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        found = {one["id"]: one["recipe"] for one in (await http.get("/v1/capabilities")).json()["sources"]}
-    assert found["2-small"] == SMALL
+        recipes = {source["id"]: source["recipe"] for source in (await http.get("/v1/capabilities")).json()["sources"]}
+    assert recipes["2-small"] == SMALL
     # lengths of directions are folded into values where that changes no choice of the k strongest
-    assert found["2-top"]["sae"]["architecture"] == "topk" and not found["2-top"]["sae"]["unit_directions"]
+    assert recipes["2-top"]["sae"]["architecture"] == "topk" and not recipes["2-top"]["sae"]["unit_directions"]
 
 
 async def test_recipes_name_the_preprocessing_of_activations(serve: Serve, tmp_path: Path) -> None:
@@ -82,13 +82,13 @@ async def test_recipes_name_the_preprocessing_of_activations(serve: Serve, tmp_p
     scaled = write_tensors(
         tmp_path / "b" / "1-scaled", random_weights(1, 128, 40), normalize_activations="expected_average_only_in"
     )
-    said = json.loads((scaled / "memicos.json").read_text())
-    write_json(scaled / "memicos.json", said | {"norm_scaling_factor": 0.31})
+    content = json.loads((scaled / "memicos.json").read_text())
+    write_json(scaled / "memicos.json", content | {"norm_scaling_factor": 0.31})
     url = await serve(sae_sets=(f"path:{tmp_path / 'a'}", f"path:{tmp_path / 'b'}", "neurons"))
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         sources = (await http.get("/v1/capabilities")).json()["sources"]
-    found = {one["id"]: one["recipe"]["sae"] for one in sources}
-    assert found["3-own"] | {"weights": ""} == {
+    sae_facts = {source["id"]: source["recipe"]["sae"] for source in sources}
+    assert sae_facts["3-own"] | {"weights": ""} == {
         "weights": "",
         "architecture": "topk",
         "dtype": "float32",
@@ -96,8 +96,8 @@ async def test_recipes_name_the_preprocessing_of_activations(serve: Serve, tmp_p
         "norm_scaling_factor": None,
         "unit_directions": False,
     }
-    assert found["3-own"]["weights"] == "a/3-own"
-    one = found["1-scaled"]
-    assert (one["normalize_activations"], one["norm_scaling_factor"]) == ("expected_average_only_in", 0.31)
-    assert one["unit_directions"]
-    assert found["2"] is None
+    assert sae_facts["3-own"]["weights"] == "a/3-own"
+    scaled = sae_facts["1-scaled"]
+    assert (scaled["normalize_activations"], scaled["norm_scaling_factor"]) == ("expected_average_only_in", 0.31)
+    assert scaled["unit_directions"]
+    assert sae_facts["2"] is None

@@ -31,13 +31,13 @@ REFUSED = refused(WHERE)
 CHAT = f"<|im_start|>user\n{PROMPT}<|im_end|>\n<|im_start|>assistant\n"
 
 
-async def asked(url: str, name: str) -> Any:
+async def response_to(url: str, name: str) -> Any:
     """The answer to a case; of a batch that of its first prompt."""
     path, body = CASES[name]
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        answer = await http.post(f"/v1/{path}", json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["results"][0] if "prompts" in body else answer.json()
+        response = await http.post(f"/v1/{path}", json=body)
+    assert response.status_code == 200, response.text
+    return response.json()["results"][0] if "prompts" in body else response.json()
 
 
 def near(value: Any) -> Any:
@@ -52,9 +52,9 @@ def weights(sources_folder: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def values(hf: Any, tokenize: Tokenize, sources_folder: Path) -> np.ndarray:
     """(T, F) on the prompt with BOS; fails where one is too near its threshold to tell."""
-    found, close = plain_model.encode(sources_folder / "1-small", plain_model.residuals(hf, tokenize(PROMPT), [1])[1])
+    encoded, close = plain_model.encode(sources_folder / "1-small", plain_model.residuals(hf, tokenize(PROMPT), [1])[1])
     assert not close.any()
-    return found
+    return encoded
 
 
 @pytest.fixture(scope="module")
@@ -73,64 +73,68 @@ def changes(weights: dict[str, torch.Tensor]) -> dict[str, dict[int, plain_model
 async def test_all(url: str, values: np.ndarray, name: str) -> None:
     peaks, at = values[1:].max(0), values[1:].argmax(0) + 1
     best = np.argsort(-peaks, kind="stable")[:5]
-    found = (await asked(url, name))["activations"]
-    assert [(one["index"], one["max_value_index"]) for one in found] == [(i, at[i]) for i in best]
-    assert [one["max_value"] for one in found] == near(peaks[best].tolist())
-    for one in found:
-        assert one["values"] == near(values[:, one["index"]].tolist()) and one["source"] == "1-small"
+    activations = (await response_to(url, name))["activations"]
+    assert [(activation["index"], activation["max_value_index"]) for activation in activations] == [
+        (i, at[i]) for i in best
+    ]
+    assert [activation["max_value"] for activation in activations] == near(peaks[best].tolist())
+    for activation in activations:
+        assert (
+            activation["values"] == near(values[:, activation["index"]].tolist()) and activation["source"] == "1-small"
+        )
 
 
 @pytest.mark.parametrize("name", ["single", "single, in a batch"])
 async def test_single(url: str, tokenize: Tokenize, values: np.ndarray, name: str) -> None:
-    answer = await asked(url, name)
-    assert answer["activation"]["values"] == near(values[:, 0].tolist())
-    assert answer["activation"]["max_value_index"] == values[:, 0].argmax()
-    assert answer["token_ids"] == tokenize(PROMPT) and "".join(answer["tokens"]) == "<bos>" + PROMPT
+    response = await response_to(url, name)
+    assert response["activation"]["values"] == near(values[:, 0].tolist())
+    assert response["activation"]["max_value_index"] == values[:, 0].argmax()
+    assert response["token_ids"] == tokenize(PROMPT) and "".join(response["tokens"]) == "<bos>" + PROMPT
 
 
 @pytest.mark.parametrize("name", ["single of a vector", "single of a vector, in a batch"])
 async def test_single_of_a_vector(url: str, hf: Any, tokenize: Tokenize, name: str) -> None:
     ids = tokenize(PROMPT)[1:]
-    answer = await asked(url, name)
+    response = await response_to(url, name)
     expected = 0.1 * plain_model.residuals(hf, ids, [0])[0].sum(-1)
-    assert answer["activation"]["values"] == near(expected.tolist()) and answer["token_ids"] == ids
+    assert response["activation"]["values"] == near(expected.tolist()) and response["token_ids"] == ids
 
 
 @pytest.mark.parametrize("name", ["top-k", "top-k, in a batch", "top-k with BOS", "top-k with BOS, in a batch"])
 async def test_topk(url: str, values: np.ndarray, name: str) -> None:
     first = 0 if "with BOS" in name else 1
-    rows = (await asked(url, name))["results"]
+    rows = (await response_to(url, name))["results"]
     assert [row["token_position"] for row in rows] == list(range(first, len(values)))
-    for row, here in zip(rows, values[first:], strict=True):
-        best = [i for i in np.argsort(-here, kind="stable")[:3] if here[i] > 0]
-        found = row["top_features"]
-        assert [one["feature_index"] for one in found] == best
-        assert [one["activation_value"] for one in found] == near(here[best].tolist())
+    for row, row_values in zip(rows, values[first:], strict=True):
+        best = [i for i in np.argsort(-row_values, kind="stable")[:3] if row_values[i] > 0]
+        top_features = row["top_features"]
+        assert [feature["feature_index"] for feature in top_features] == best
+        assert [feature["activation_value"] for feature in top_features] == near(row_values[best].tolist())
 
 
 async def test_source(url: str, values: np.ndarray) -> None:
-    active = (await asked(url, "source"))["activeFeatures"]
-    found = {(position, int(index)): value for index, pairs in active.items() for position, value in pairs}
+    active = (await response_to(url, "source"))["activeFeatures"]
+    values_by_position = {(position, int(index)): value for index, pairs in active.items() for position, value in pairs}
     expected = {(t, i): value for (t, i), value in np.ndenumerate(values) if value > 0 and t > 0}
-    assert found == near(expected)
+    assert values_by_position == near(expected)
 
 
 @pytest.mark.parametrize("name", ["additive", "orthogonal", "additive vector", "orthogonal vector"])
 async def test_completions(url: str, hf: Any, tokenize: Tokenize, changes: Any, name: str) -> None:
     ids = tokenize(PROMPT)
-    found = {one["type"]: one for one in (await asked(url, name))["outputs"]}
-    assert found["DEFAULT"]["token_ids"] == plain_model.greedy(hf, ids, 10)
-    assert found["STEERED"]["token_ids"] == plain_model.greedy(hf, ids, 10, changes[name])
-    for one in found.values():
-        assert one["output"] == PROMPT + one["completion"]
+    outputs = {output["type"]: output for output in (await response_to(url, name))["outputs"]}
+    assert outputs["DEFAULT"]["token_ids"] == plain_model.greedy(hf, ids, 10)
+    assert outputs["STEERED"]["token_ids"] == plain_model.greedy(hf, ids, 10, changes[name])
+    for item in outputs.values():
+        assert item["output"] == PROMPT + item["completion"]
 
 
 @pytest.mark.parametrize("name", ["additive", "orthogonal"])
 async def test_chats(url: str, hf: Any, tokenize: Tokenize, changes: Any, name: str) -> None:
     """glassllm has no template: it is ChatML, with no BOS beside it."""
     ids = tokenize(CHAT)[1:]
-    answer = await asked(url, f"chat, {name}")
-    found = {one["type"]: one for one in answer["outputs"]}
+    response = await response_to(url, f"chat, {name}")
+    outputs = {output["type"]: output for output in response["outputs"]}
     special = torch.tensor([[token < 4 for token in ids]])[..., None]
 
     def spared(change: plain_model.Change) -> plain_model.Change:
@@ -143,18 +147,20 @@ async def test_chats(url: str, hf: Any, tokenize: Tokenize, changes: Any, name: 
 
         return sparing
 
-    assert answer["input"]["token_ids"] == ids
-    assert found["DEFAULT"]["token_ids"] == plain_model.greedy(hf, ids, 10)
+    assert response["input"]["token_ids"] == ids
+    assert outputs["DEFAULT"]["token_ids"] == plain_model.greedy(hf, ids, 10)
     steering = {layer: spared(change) for layer, change in changes[name].items()}
-    assert found["STEERED"]["token_ids"] == plain_model.greedy(hf, ids, 10, steering)
+    assert outputs["STEERED"]["token_ids"] == plain_model.greedy(hf, ids, 10, steering)
 
 
 async def test_logprobs(url: str, hf: Any, tokenize: Tokenize, changes: Any) -> None:
-    for one, how in zip((await asked(url, "log-probabilities"))["outputs"], (changes["additive"], None), strict=True):
-        assert len(one["logprobs"]) == 5
+    for output, steering in zip(
+        (await response_to(url, "log-probabilities"))["outputs"], (changes["additive"], None), strict=True
+    ):
+        assert len(output["logprobs"]) == 5
         ids = tokenize(PROMPT)
-        for token, chosen in zip(one["logprobs"], one["token_ids"], strict=True):
-            expected = plain_model.logits(hf, ids, how)[-1].log_softmax(-1)
+        for token, chosen in zip(output["logprobs"], output["token_ids"], strict=True):
+            expected = plain_model.logits(hf, ids, steering)[-1].log_softmax(-1)
             assert token["logprob"] == near(expected[chosen].item())
             top = [alternative["logprob"] for alternative in token["top_logprobs"]]
             assert top == near(expected.topk(2).values.tolist())
@@ -163,9 +169,9 @@ async def test_logprobs(url: str, hf: Any, tokenize: Tokenize, changes: Any) -> 
 
 @pytest.mark.parametrize(("name", "index"), [("encoder", FEATURE), ("next encoder", FEATURE + 1)])
 async def test_encoder_columns(url: str, weights: dict[str, torch.Tensor], name: str, index: int) -> None:
-    answer = await asked(url, name)
-    assert answer["vector"] == near(weights["W_enc"][:, index].tolist())
-    assert answer["hookName"] == "blocks.1.hook_resid_post"
+    response = await response_to(url, name)
+    assert response["vector"] == near(weights["W_enc"][:, index].tolist())
+    assert response["hookName"] == "blocks.1.hook_resid_post"
 
 
 @pytest.mark.parametrize("name", ["near a feature", "near a vector"])
@@ -174,16 +180,16 @@ async def test_cosines(url: str, weights: dict[str, torch.Tensor], name: str) ->
     direction = rows[FEATURE] if name == "near a feature" else np.ones(128)
     cosines = rows @ direction / np.linalg.norm(rows, axis=1) / np.linalg.norm(direction)
     best = np.argsort(-cosines)[:3]
-    found = (await asked(url, name))["topk_decoder_cossim_features"]
-    assert [one["feature"]["index"] for one in found] == best.tolist()
-    assert [one["cosine_similarity"] for one in found] == pytest.approx(cosines[best].tolist(), abs=1e-5)
+    neighbours = (await response_to(url, name))["topk_decoder_cossim_features"]
+    assert [item["feature"]["index"] for item in neighbours] == best.tolist()
+    assert [item["cosine_similarity"] for item in neighbours] == pytest.approx(cosines[best].tolist(), abs=1e-5)
 
 
 @pytest.mark.parametrize("name", REFUSED)
 async def test_refused_requests(url: str, tokenize: Tokenize, name: str) -> None:
-    path, body, words = REFUSED[name]
+    path, body, message = REFUSED[name]
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        answer = await http.post(f"/v1/{path}", json=body)
-    assert answer.status_code == 400 and words in answer.json()["error"]
-    if words == "Text too long: ":
-        assert f"{len(tokenize(TOO_LONG))} tokens, max is 100" in answer.json()["error"]
+        response = await http.post(f"/v1/{path}", json=body)
+    assert response.status_code == 400 and message in response.json()["error"]
+    if message == "Text too long: ":
+        assert f"{len(tokenize(TOO_LONG))} tokens, max is 100" in response.json()["error"]

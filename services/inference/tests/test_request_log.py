@@ -54,25 +54,25 @@ class Log:
     async def line_of(self, request_id: str) -> dict[str, Any]:
         """Of a request whose client does not see the end."""
         for _ in range(200):
-            if found := [line for line in self.of_requests() if line["request_id"] == request_id]:
-                return found[0]
+            if request_lines := [line for line in self.of_requests() if line["request_id"] == request_id]:
+                return request_lines[0]
             await asyncio.sleep(0.02)
         raise AssertionError(self.text)
 
 
 @pytest.fixture
 def log() -> Iterator[Log]:
-    found, root = Log(), logging.getLogger()
+    captured_log, root = Log(), logging.getLogger()
     level = root.level
-    for handler in found.handlers:
+    for handler in captured_log.handlers:
         root.addHandler(handler)
     root.setLevel(logging.INFO)
     # the tests' own client and server, which the program does not have or does not let speak
     names = ("httpx", "uvicorn.access")
     for name in names:
         logging.getLogger(name).setLevel(logging.WARNING)
-    yield found
-    for handler in found.handlers:
+    yield captured_log
+    for handler in captured_log.handlers:
         root.removeHandler(handler)
     root.setLevel(level)
     for name in names:
@@ -82,10 +82,10 @@ def log() -> Iterator[Log]:
 async def test_a_request_has_its_id_or_gets_one(url: str) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
 
-        async def id_of(given: str | bytes, body: dict[str, Any] = CAPTURE, path: str = "activation/single") -> str:
-            answer = await http.post(f"/v1/{path}", json=body, headers=[(b"x-request-id", _bytes(given))])
-            (found,) = answer.headers.get_list("x-request-id")
-            return found
+        async def id_of(sent_id: str | bytes, body: dict[str, Any] = CAPTURE, path: str = "activation/single") -> str:
+            response = await http.post(f"/v1/{path}", json=body, headers=[(b"x-request-id", _bytes(sent_id))])
+            (response_id,) = response.headers.get_list("x-request-id")
+            return response_id
 
         for sane in ("abc-1", "!", "~" * 128, "a/b=c;d"):
             assert await id_of(sane) == sane
@@ -98,17 +98,17 @@ async def test_a_request_has_its_id_or_gets_one(url: str) -> None:
             ("steer/completion", WRITE | {"stream": True}),
         ):
             assert await id_of("mine", body, path) == "mine"
-        made = {(await http.get("/health")).headers["x-request-id"] for _ in range(3)}
-        assert len(made) == 3
+        generated_ids = {(await http.get("/health")).headers["x-request-id"] for _ in range(3)}
+        assert len(generated_ids) == 3
 
 
-def _bytes(given: str | bytes) -> bytes:
-    return given if isinstance(given, bytes) else given.encode()
+def _bytes(sent_id: str | bytes) -> bytes:
+    return sent_id if isinstance(sent_id, bytes) else sent_id.encode()
 
 
 async def test_each_request_is_logged_without_its_content(url: str, log: Log) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60, headers={"X-Client-ID": f"client {WORD}"}) as http:
-        asked: list[tuple[str, dict[str, Any], int]] = [
+        requests: list[tuple[str, dict[str, Any], int]] = [
             ("/v1/activation/single", CAPTURE, 200),
             ("/v1/tokenize", {"model": NAME, "text": WORD}, 200),
             ("/v1/steer/completion", WRITE, 200),
@@ -118,29 +118,29 @@ async def test_each_request_is_logged_without_its_content(url: str, log: Log) ->
             ("/v1/activation/single", CAPTURE | {"prompt": f"{WORD} " * 500}, 400),
             (f"/{WORD}", {}, 404),
         ]
-        for number, (path, body, status) in enumerate(asked):
-            answer = await http.post(path, json=body, headers={"X-Request-ID": f"r{number}"})
-            assert answer.status_code == status, answer.text
+        for number, (path, body, status) in enumerate(requests):
+            response = await http.post(path, json=body, headers={"X-Request-ID": f"r{number}"})
+            assert response.status_code == status, response.text
         await http.get("/health")
         await http.get("/metrics")
         leaving = http.stream("POST", "/v1/steer/completion", json=WRITE | {"stream": True, "n_completion_tokens": 60})
         async with leaving as stream:
             async for _ in stream.aiter_lines():
                 break
-        left = await log.line_of(stream.headers["x-request-id"])
+        cancelled_line = await log.line_of(stream.headers["x-request-id"])
     assert WORD.lower() not in log.text.lower()
     lines = log.of_requests()
-    assert [line["request_id"] for line in lines[:-1]] == [f"r{number}" for number in range(len(asked))]
-    assert [line["status"] for line in lines[:-1]] == [status for _, _, status in asked]
-    assert {line["level"] for line in lines} == {"info"} and left["status"] == 499
-    routes = [path if status != 404 else "other" for path, _, status in asked]
+    assert [line["request_id"] for line in lines[:-1]] == [f"r{number}" for number in range(len(requests))]
+    assert [line["status"] for line in lines[:-1]] == [status for _, _, status in requests]
+    assert {line["level"] for line in lines} == {"info"} and cancelled_line["status"] == 499
+    routes = [path if status != 404 else "other" for path, _, status in requests]
     assert [line["route"] for line in lines[:-1]] == routes
     assert len({line["client"] for line in lines}) == 1
-    capture, tokenized, written, streamed, refused, *_ = lines
+    capture, tokenized, generated, streamed, refused, *_ = lines
     tokens = len(await _tokens(url, CAPTURE["prompt"]))
     assert capture["tokens_in"] == tokens and capture["tokens_out"] == 0 and capture["method"] == "POST"
-    assert written["tokens_in"] == streamed["tokens_in"] == tokens
-    assert written["tokens_out"] == streamed["tokens_out"] == 4 and 0 < left["tokens_out"] < 60
+    assert generated["tokens_in"] == streamed["tokens_in"] == tokens
+    assert generated["tokens_out"] == streamed["tokens_out"] == 4 and 0 < cancelled_line["tokens_out"] < 60
     assert 0 <= capture["waited_seconds"] <= capture["seconds"]
     assert "tokens_in" not in tokenized and "waited_seconds" in tokenized
     assert refused["cause"] == "invalid_request" and "cause" not in capture
@@ -148,7 +148,7 @@ async def test_each_request_is_logged_without_its_content(url: str, log: Log) ->
     line = re.search(r"^INFO memicos_inference\.requests: request (.*request_id=r2)$", log.text, re.M)
     assert line
     pairs = dict(pair.split("=") for pair in line[1].split())
-    assert pairs == {key: str(written[key]) for key in pairs} and pairs.keys() == written.keys() - {
+    assert pairs == {key: str(generated[key]) for key in pairs} and pairs.keys() == generated.keys() - {
         "event",
         "level",
         "logger",
@@ -194,9 +194,9 @@ async def test_two_requests_at_once_keep_their_ids(url: str, log: Log, monkeypat
 
     def single(served: Any, body: Any) -> Any:
         logging.getLogger("some.library").warning("index %d begins", body.index)
-        found = yield from real(served, body)
+        result = yield from real(served, body)
         logging.getLogger("some.library").warning("index %d ends", body.index)
-        return found
+        return result
 
     monkeypatch.setattr(service, "single", single)
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
@@ -207,8 +207,8 @@ async def test_two_requests_at_once_keep_their_ids(url: str, log: Log, monkeypat
             )
 
         await asyncio.gather(*map(ask, range(8)))
-    said = [line for line in log.lines if line["logger"] == "some.library"]
-    assert len(said) == 16 and all(line["event"].split()[1] == line["request_id"] for line in said)
+    library_lines = [line for line in log.lines if line["logger"] == "some.library"]
+    assert len(library_lines) == 16 and all(line["event"].split()[1] == line["request_id"] for line in library_lines)
 
 
 async def test_request_lines_can_be_switched_off(serve: Serve, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +237,7 @@ def test_long_messages_are_cut_and_unusual_ones_are_one_json_object(log: Log) ->
     logger = logging.getLogger("some.library")
     logger.error("x" * 100_000)
     logger.warning('a "quoted"\nline', extra={"field": "a b\n=", "color_message": "c"})
-    long, odd = log.lines
+    long, unusual = log.lines
     assert len(long["event"]) < 21_000 and long["event"].endswith("(100,000 characters)") and "request_id" not in long
-    assert odd["event"] == 'a "quoted"\nline' and odd["field"] == "a b\n=" and "color_message" not in odd
+    assert unusual["event"] == 'a "quoted"\nline' and unusual["field"] == "a b\n=" and "color_message" not in unusual
     assert 'field="a b\\n="' in log.text

@@ -47,8 +47,8 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     def run(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
         status = app(["sae", "add", *arguments], standalone_mode=False)
-        said, problem = capsys.readouterr()
-        return status, said, problem
+        output, problem = capsys.readouterr()
+        return status, output, problem
 
     return run
 
@@ -59,7 +59,7 @@ def fitted(name: str, layer: int) -> Weights:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(one.relative_to(folder)): one.read_bytes() for one in folder.rglob("*") if one.is_file()}
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 async def test_every_format_is_added_and_served_with_the_right_values(
@@ -67,14 +67,14 @@ async def test_every_format_is_added_and_served_with_the_right_values(
 ) -> None:
     layer, file = 2, f".env.inference.{NAME}.saelens"
     weights = {name: fitted(name, layer) for name in LAYOUTS}
-    for number, (name, one) in enumerate(weights.items()):
-        LAYOUTS[name].write(tmp_path / "saes" / name, one)
-        where = ("--env-file", file) if number else ("--model", str(model_folder))
-        status, said, problem = add(f"path:saes/{name}", *where)
-        assert (status, problem) == (0, ""), (name, said, problem)
-        assert f"80 features, at blocks.{layer}.hook_resid_post" in said
-        assert f"written to {file}: SAE_SETS is" in said and f"path:{tmp_path}/saes/{name}" in said
-        assert f"serve it: make inference-localhost-dev MODEL_SOURCESET={NAME}.saelens" in said
+    for number, (name, source_weights) in enumerate(weights.items()):
+        LAYOUTS[name].write(tmp_path / "saes" / name, source_weights)
+        target_options = ("--env-file", file) if number else ("--model", str(model_folder))
+        status, output, problem = add(f"path:saes/{name}", *target_options)
+        assert (status, problem) == (0, ""), (name, output, problem)
+        assert f"80 features, at blocks.{layer}.hook_resid_post" in output
+        assert f"written to {file}: SAE_SETS is" in output and f"path:{tmp_path}/saes/{name}" in output
+        assert f"serve it: make inference-localhost-dev MODEL_SOURCESET={NAME}.saelens" in output
     settings = read(Path(file))
     assert len(settings.sae_sets) == len(LAYOUTS) and settings.model_id == NAME and settings.token_limit == 1024
     assert len(list((tmp_path / ".data" / "probes").iterdir())) == len(LAYOUTS)
@@ -88,16 +88,16 @@ async def test_every_format_is_added_and_served_with_the_right_values(
         while not (health := (await http.get("/health")).json())["ready"]:
             assert health["state"] != "failed", health["progress"]
             await asyncio.sleep(0.02)
-        for name, one in weights.items():
-            values, near = LAYOUTS[name].encode(one, hidden)
+        for name, source_weights in weights.items():
+            values, near = LAYOUTS[name].encode(source_weights, hidden)
             index = int(np.where(near, 0, values).sum(0).argmax())
             body = {"model": NAME, "prompt": TEXT, "source": f"{layer}-{name}", "index": index}
-            answer = await http.post("/v1/activation/single", json=body)
-            assert answer.status_code == 200, answer.text
-            found = answer.json()["activation"]["values"]
-            assert max(found) > 1
+            response = await http.post("/v1/activation/single", json=body)
+            assert response.status_code == 200, response.text
+            actual = response.json()["activation"]["values"]
+            assert max(actual) > 1
             np.testing.assert_allclose(
-                np.where(near[:, index], 0, found), np.where(near, 0, values)[:, index], rtol=1e-3, atol=1e-3
+                np.where(near[:, index], 0, actual), np.where(near, 0, values)[:, index], rtol=1e-3, atol=1e-3
             )
         checks = (await http.get("/health")).json()["selftest"]["checks"]
         of_sources = [check for check in checks if check["source"]]
@@ -152,19 +152,25 @@ def loud(folder: Path) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "width": (lambda one: write_saelens(one, random_weights(1, 64, 32)), "takes activations of width 64, but blocks.1"),
-    "hook": (lambda one: moved(one, "blocks.1.hook_nothing"), "Unknown hook 'blocks.1.hook_nothing'"),
-    "layer": (lambda one: moved(one, "blocks.7.hook_resid_post"), "the model has layers 0 to 3"),
-    "other": (lambda one: moved(one, "blocks.1.hook_attn_out"), "explained variance is -"),
-    "nan": (lambda one: damaged(one, "W_dec", lambda w: w[3].fill(np.nan)), "W_dec has numbers that are not finite"),
-    "inf": (lambda one: damaged(one, "W_dec", lambda w: w[3].fill(np.inf)), "W_dec has numbers that are not finite"),
-    "bias": (lambda one: damaged(one, "b_enc", lambda w: w[3:].fill(np.nan)), "b_enc has numbers that are not finite"),
+    "width": (
+        lambda folder: write_saelens(folder, random_weights(1, 64, 32)),
+        "takes activations of width 64, but blocks.1",
+    ),
+    "hook": (lambda item: moved(item, "blocks.1.hook_nothing"), "Unknown hook 'blocks.1.hook_nothing'"),
+    "layer": (lambda item: moved(item, "blocks.7.hook_resid_post"), "the model has layers 0 to 3"),
+    "other": (lambda item: moved(item, "blocks.1.hook_attn_out"), "explained variance is -"),
+    "nan": (lambda item: damaged(item, "W_dec", lambda w: w[3].fill(np.nan)), "W_dec has numbers that are not finite"),
+    "inf": (lambda item: damaged(item, "W_dec", lambda w: w[3].fill(np.inf)), "W_dec has numbers that are not finite"),
+    "bias": (
+        lambda item: damaged(item, "b_enc", lambda w: w[3:].fill(np.nan)),
+        "b_enc has numbers that are not finite",
+    ),
     "truncated": (truncated, "is not a source that can be loaded"),
     "pickle": (pickled, "holds other objects than tensors, which are not read because a pickle can run code"),
     "silent": (silent, "L0 is 0: no feature fires at any of"),
     "loud": (loud, "more than half of the 80 features fire"),
-    "empty": (lambda one: one.mkdir(), "holds no source, nor does a folder in it"),
-    "gone": (lambda one: None, "is no folder"),
+    "empty": (lambda item: item.mkdir(), "holds no source, nor does a folder in it"),
+    "gone": (lambda item: None, "is no folder"),
 }
 
 
@@ -172,17 +178,19 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
 def test_a_source_that_does_not_fit_is_refused_in_one_line_and_nothing_is_written(
     name: str, add: Add, model_folder: Path, tmp_path: Path
 ) -> None:
-    write, words = REFUSED[name]
+    write, message = REFUSED[name]
     write(tmp_path / "1-mine")
     env_file = tmp_path / "some.env"
     env_file.write_text(f"MODEL_ID={NAME}\nCUSTOM_HF_MODEL_ID={model_folder}\n")
     before = files(tmp_path)
     # a new file is as little written as one that is there
-    where = ("--model", str(model_folder)) if name in ("other", "nan", "empty") else ("--env-file", str(env_file))
-    status, _, said = add("path:1-mine", *where)
+    target_options = (
+        ("--model", str(model_folder)) if name in ("other", "nan", "empty") else ("--env-file", str(env_file))
+    )
+    status, _, error_output = add("path:1-mine", *target_options)
     assert status == 1
-    (line,) = said.splitlines()
-    assert line.startswith("refused: ") and words in line, line
+    (line,) = error_output.splitlines()
+    assert line.startswith("refused: ") and message in line, line
     assert files(tmp_path) == before
 
 
@@ -195,8 +203,8 @@ def test_a_malicious_pickle_would_run_if_it_were_unpickled(tmp_path: Path) -> No
 
 def test_a_forced_source_is_added_with_a_warning(add: Add, model_folder: Path, tmp_path: Path) -> None:
     moved(tmp_path / "1-mine", "blocks.1.hook_attn_out")
-    status, said, problem = add("path:1-mine", "--model", str(model_folder), "--force")
-    assert status == 0 and "NOT well above 0" in said
+    status, output, problem = add("path:1-mine", "--model", str(model_folder), "--force")
+    assert status == 0 and "NOT well above 0" in output
     assert problem.startswith("forced, though Source 1-mine: explained variance is -") and problem.count("\n") == 1
     assert (tmp_path / f".env.inference.{NAME}.mine").exists()
     # what does not fit by its shapes is not to be had by force
@@ -209,12 +217,12 @@ def test_all_sources_of_an_entry_or_none(add: Add, model_folder: Path, tmp_path:
         write_saelens(tmp_path / "run" / f"{layer}-run", fitted("saelens", layer))
     truncated(tmp_path / "run" / "2-run")
     before = files(tmp_path)
-    status, _, said = add("path:run", "--model", str(model_folder))
-    assert status == 1 and "Source" in said and "run/2-run is not a source that can be loaded" in said
+    status, _, error_output = add("path:run", "--model", str(model_folder))
+    assert status == 1 and "Source" in error_output and "run/2-run is not a source that can be loaded" in error_output
     assert files(tmp_path) == before
     shutil.rmtree(tmp_path / "run" / "2-run")
-    status, said, _ = add("path:run", "--model", str(model_folder))
-    assert status == 0 and "0-run: jumprelu" in said and "1-run: jumprelu" in said
+    status, error_output, _ = add("path:run", "--model", str(model_folder))
+    assert status == 0 and "0-run: jumprelu" in error_output and "1-run: jumprelu" in error_output
     assert read(tmp_path / f".env.inference.{NAME}.run").sae_sets == (f"path:{tmp_path}/run",)
 
 
@@ -226,13 +234,15 @@ def test_measured_metrics_are_shown_beside_the_expected_ones(add: Add, model_fol
     (tmp_path / "run" / "topk" / "memicos.json").write_text(
         json.dumps(json.loads((tmp_path / "run" / "topk" / "memicos.json").read_text()) | {"set": "topk"})
     )
-    status, said, problem = add("path:run", "--model", str(model_folder))
+    status, output, problem = add("path:run", "--model", str(model_folder))
     assert status == 0, problem
-    parts = {part.partition(":")[0]: part for part in f"\n{said}".split("\n1-")}
+    parts = {part.partition(":")[0]: part for part in f"\n{output}".split("\n1-")}
     assert "at most k = 8 of 80 features" in parts["topk"]
     assert "72 is recorded, on other text" in parts["run"]
-    assert "up to 25, its norm cut" in parts["cut"] and "many are left out: is the norm cut that of this hook?" in said
-    assert said.count("silent features") == 3
+    assert (
+        "up to 25, its norm cut" in parts["cut"] and "many are left out: is the norm cut that of this hook?" in output
+    )
+    assert output.count("silent features") == 3
 
 
 def test_an_env_file_keeps_its_other_lines(add: Add, model_folder: Path, tmp_path: Path) -> None:
@@ -247,17 +257,19 @@ def test_an_env_file_keeps_its_other_lines(add: Add, model_folder: Path, tmp_pat
     file.chmod(0o600)
     link = tmp_path / "link.env"
     link.symlink_to(file)
-    status, said, problem = add("path:2-mine", "--env-file", "link.env")
+    status, output, problem = add("path:2-mine", "--env-file", "link.env")
     assert (status, problem) == (0, "")
-    assert "serve it: python -m memicos_inference --env-file link.env" in said and "sesame" not in said
+    assert "serve it: python -m memicos_inference --env-file link.env" in output and "sesame" not in output
     expected = text.replace('["first"]', f'["first", "path:{tmp_path}/2-mine"]')
     assert file.read_bytes() == expected.encode() and link.is_symlink() and file.stat().st_mode & 0o777 == 0o600
     assert read(file).sae_sets == ("first", f"path:{tmp_path}/2-mine")
-    assert not [one for one in tmp_path.iterdir() if one.name.startswith(".") and one.name not in (file.name, ".data")]
+    assert not [
+        item for item in tmp_path.iterdir() if item.name.startswith(".") and item.name not in (file.name, ".data")
+    ]
     # however it is written, and whatever is named: once
-    for again in ("path:2-mine", f"path:{tmp_path}/2-mine", "first"):
-        status, said, _ = add(again, "--env-file", str(file))
-        assert status == 0 and f"{file} has it already" in said
+    for spec in ("path:2-mine", f"path:{tmp_path}/2-mine", "first"):
+        status, output, _ = add(spec, "--env-file", str(file))
+        assert status == 0 and f"{file} has it already" in output
     assert file.read_bytes() == expected.encode()
 
 
@@ -271,7 +283,7 @@ def test_a_source_that_the_server_would_not_serve_is_refused(add: Add, model_fol
     (tmp_path / "malformed.env").write_text(model + "SAE_SETS=mine\n")
     (tmp_path / f".env.inference.{NAME}.mine").write_text("")
     before = files(tmp_path)
-    for spec, where, words in (
+    for spec, target_options, message in (
         ("path:1-mine", ("--env-file", "same.env"), "Two sources have the id 1-mine"),
         ("path:1-mine", ("--env-file", "chosen.env"), "No source is left by INCLUDE_SAE=['^2-']"),
         ("path:1-mine", ("--env-file", "none.env"), "none.env names no model: set MODEL_ID there"),
@@ -284,12 +296,15 @@ def test_a_source_that_the_server_would_not_serve_is_refused(add: Add, model_fol
         ("path:1-mine@zip", ("--env-file", "none.env"), "there is no format zip"),
         ("theirs", ("--env-file", "same.env"), "There is no source set theirs (SAE_SETS)"),
     ):
-        status, said, problem = add(spec, *where)
-        assert (status, said) == (1, "") and problem.startswith("refused: ") and words in problem, problem
+        status, output, problem = add(spec, *target_options)
+        assert (status, output) == (1, "") and problem.startswith("refused: ") and message in problem, problem
         assert problem.count("\n") == 1
-    for where, words in (("gone.env", "there is no env file gone.env"), ("malformed.env", "should be a JSON list")):
-        with pytest.raises(SystemExit, match=words):
-            add("path:1-mine", "--env-file", where)
+    for target_options, message in (
+        ("gone.env", "there is no env file gone.env"),
+        ("malformed.env", "should be a JSON list"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            add("path:1-mine", "--env-file", target_options)
     assert files(tmp_path) == before
 
 
@@ -299,7 +314,7 @@ def test_a_source_changed_after_it_was_added_is_not_served(add: Add, model_folde
     settings = read(tmp_path / f".env.inference.{NAME}.mine")
 
     def used() -> None:
-        served = model_loading.load_model(settings, lambda words, share: None)
+        served = model_loading.load_model(settings, lambda step, share: None)
         verification = Verification(settings)
         for _ in verification.check_source_steps(served, served.source_cache.get("1-mine")):
             pass
@@ -321,8 +336,8 @@ def test_a_source_changed_after_it_was_added_is_not_served(add: Add, model_folde
 
 
 def test_neurons_are_added(add: Add, model_folder: Path, tmp_path: Path) -> None:
-    status, said, _ = add("neurons", "--model", str(model_folder))
-    assert status == 0 and said.count("there are no expected values") == 4
+    status, output, _ = add("neurons", "--model", str(model_folder))
+    assert status == 0 and output.count("there are no expected values") == 4
     assert read(tmp_path / f".env.inference.{NAME}.neurons").sae_sets == ("neurons",)
 
 

@@ -85,11 +85,11 @@ async def until_submitted(steps: Steps, number: int) -> None:
 async def test_a_capture_runs_between_two_steps(client: Client, steps: Steps) -> None:
     async with aclosing(steer_completion.astream(client=client, body=CompletionRequest.from_dict(LONG))) as frames:
         await anext(frames)
-        answer = await activation_single.asyncio(client=client, body=SingleRequest.from_dict(SHORT))
-        assert isinstance(answer, SingleResponse)
+        response = await activation_single.asyncio(client=client, body=SingleRequest.from_dict(SHORT))
+        assert isinstance(response, SingleResponse)
         assert 0 < steps.taken < 95
-        rest = [frame async for frame in frames]
-    assert rest[-1].outputs[0].finished == "length" and steps.taken == 100
+        remaining_frames = [frame async for frame in frames]
+    assert remaining_frames[-1].outputs[0].finished == "length" and steps.taken == 100
 
 
 async def test_two_generations_advance_in_turn(client: Client, steps: Steps) -> None:
@@ -117,28 +117,28 @@ async def test_a_client_that_leaves_frees_its_generation_within_a_step(
     async with httpx.AsyncClient(base_url=url) as http:
         task = asyncio.create_task(http.post("/v1/steer/completion", json=LONG | {"stream": stream}))
         await asyncio.to_thread(steps.reached.wait)
-        left = await disconnects(http)
+        cancelled_at = await disconnects(http)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await until_disconnects(http, left + 1)
+        await until_disconnects(http, cancelled_at + 1)
         steps.go.set()
-        answer = await activation_single.asyncio(client=client, body=SingleRequest.from_dict(SHORT))
-        assert isinstance(answer, SingleResponse)
+        response = await activation_single.asyncio(client=client, body=SingleRequest.from_dict(SHORT))
+        assert isinstance(response, SingleResponse)
         await until_rows(http, 0)
     assert steps.taken <= 2
 
 
 async def test_a_reader_that_leaves_a_stream_frees_it(url: str, client: Client, steps: Steps) -> None:
     async with httpx.AsyncClient(base_url=url) as http:
-        left = await disconnects(http)
+        cancelled_at = await disconnects(http)
         async with aclosing(steer_completion.astream(client=client, body=CompletionRequest.from_dict(LONG))) as frames:
             await anext(frames)
             steps.go.clear()
-        taken = steps.taken
-        await until_disconnects(http, left + 1)
+        steps_before = steps.taken
+        await until_disconnects(http, cancelled_at + 1)
         steps.go.set()
         await until_rows(http, 0)
-    assert steps.taken <= taken + 2
+    assert steps.taken <= steps_before + 2
 
 
 async def test_requests_over_the_queue_limit_are_refused_and_the_others_served(serve: Serve, steps: Steps) -> None:
@@ -161,8 +161,8 @@ async def test_requests_over_the_queue_limit_are_refused_and_the_others_served(s
         late = asyncio.create_task(http.post("/v1/activation/single", json=SHORT))
         await until_submitted(steps, 4)
         steps.go.set()
-        answers = await asyncio.gather(first, waiting[1], late)
-    assert [answer.status_code for answer in answers] == [200, 200, 200]
+        responses = await asyncio.gather(first, waiting[1], late)
+    assert [response.status_code for response in responses] == [200, 200, 200]
 
 
 async def test_a_generation_waits_for_memory_and_one_that_can_never_fit_is_refused(serve: Serve, steps: Steps) -> None:
@@ -170,33 +170,33 @@ async def test_a_generation_waits_for_memory_and_one_that_can_never_fit_is_refus
     position = 2 * 4 * 2 * 32 * 4
     url = await serve(kv_bytes=90 * position, sae_sets=("small",), selftest_seconds=0)
 
-    async def written(http: httpx.AsyncClient, n_tokens: int) -> httpx.Response:
+    async def complete(http: httpx.AsyncClient, n_tokens: int) -> httpx.Response:
         return await http.post("/v1/steer/completion", json=LONG | {"n_completion_tokens": n_tokens})
 
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        refused = await written(http, 100)
+        refused = await complete(http, 100)
         assert refused.status_code == 400
         assert f"need {position * 102:,} bytes; {position * 90:,} are available" in refused.json()["error"]
 
         steps.go.clear()
-        first = asyncio.create_task(written(http, 40))
+        first = asyncio.create_task(complete(http, 40))
         await asyncio.to_thread(steps.reached.wait)
-        second = asyncio.create_task(written(http, 60))
+        second = asyncio.create_task(complete(http, 60))
         await until_submitted(steps, 3)
-        third = asyncio.create_task(written(http, 5))
+        third = asyncio.create_task(complete(http, 5))
         await until_submitted(steps, 4)
         steps.go.set()
-        answers = await asyncio.gather(first, second, third)
-        assert [answer.status_code for answer in answers] == [200, 200, 200] and steps.taken == 105
+        responses = await asyncio.gather(first, second, third)
+        assert [response.status_code for response in responses] == [200, 200, 200] and steps.taken == 105
         # the third would fit beside the first, but does not overtake the second
         assert steps.sizes == [40] * 40 + [60] * 60 + [5] * 5
 
         # and one that leaves hands its memory back
         steps.go.clear()
         steps.reached.clear()
-        fourth = asyncio.create_task(written(http, 40))
+        fourth = asyncio.create_task(complete(http, 40))
         await asyncio.to_thread(steps.reached.wait)
-        fifth = asyncio.create_task(written(http, 60))
+        fifth = asyncio.create_task(complete(http, 60))
         await until_submitted(steps, 6)
         fourth.cancel()
         await asyncio.gather(fourth, return_exceptions=True)
@@ -232,6 +232,6 @@ async def test_sources_are_evicted_and_loaded_again(serve: Serve) -> None:
         assert (await http.post("/v1/activation/single", json=SHORT | {"source": "2-small"})).status_code == 200
         assert (await http.post("/v1/activation/single", json=SHORT)).json() == first
         everything = {"model": NAME, "prompt": "Alice", "source_set": "small"}
-        answer = await http.post("/v1/activation/all", json=everything)
-        assert answer.status_code == 400
-        assert "Number of requested SAEs (3) exceeds the maximum allowed (2" in answer.json()["error"]
+        response = await http.post("/v1/activation/all", json=everything)
+        assert response.status_code == 400
+        assert "Number of requested SAEs (3) exceeds the maximum allowed (2" in response.json()["error"]

@@ -1,8 +1,10 @@
 """What the self-test finds is named, and what depends on it is not answered. Models and sources are broken for real."""
 
+import asyncio
 import json
 import logging
 import shutil
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -66,26 +68,26 @@ def count_from_one(model: Any) -> None:
 
 async def selftest(http: httpx.AsyncClient) -> dict[str, Any]:
     """As /health has it; /v1/capabilities has the same."""
-    found = (await http.get("/health")).json()["selftest"]
-    assert (await http.get("/v1/capabilities")).json()["selftest"] == found
-    return found
+    selftest_state = (await http.get("/health")).json()["selftest"]
+    assert (await http.get("/v1/capabilities")).json()["selftest"] == selftest_state
+    return selftest_state
 
 
 async def answered(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> bool:
     """Whether it is; where not, the refusal is the self-test's."""
-    answer = await http.post(path, json=body)
-    if answer.status_code == 200:
+    response = await http.post(path, json=body)
+    if response.status_code == 200:
         return True
-    assert answer.status_code == 503 and answer.json()["cause"] == "unverified", answer.text
-    assert "ALLOW_UNVERIFIED=1" in answer.json()["error"] and int(answer.headers["retry-after"]) > 0
+    assert response.status_code == 503 and response.json()["cause"] == "unverified", response.text
+    assert "ALLOW_UNVERIFIED=1" in response.json()["error"] and int(response.headers["retry-after"]) > 0
     return False
 
 
 async def test_a_correct_model(url: str) -> None:
     async with httpx.AsyncClient(base_url=url) as http:
-        found = await selftest(http)
-        assert found["state"] == "passed" and not found["allowed"] and 0 < found["seconds"] < 10
-        checks = {check["name"]: check for check in found["checks"] if check["source"] is None}
+        report = await selftest(http)
+        assert report["state"] == "passed" and not report["allowed"] and 0 < report["seconds"] < 10
+        checks = {check["name"]: check for check in report["checks"] if check["source"] is None}
         assert list(checks) == MODEL_CHECKS
         assert all(check["passed"] and check["measured"] <= check["tolerance"] <= 1e-3 for check in checks.values())
         assert checks["blocks"]["endpoints"] == ["/v1/activation", "/v1/steer"]
@@ -100,9 +102,9 @@ async def test_a_wrong_mask_stops_every_capability(
         url = await serve()
     assert any("self-test failed: blocks" in record.getMessage() for record in caplog.records)
     async with httpx.AsyncClient(base_url=url) as http:
-        found = await selftest(http)
-        failed = {check["name"]: check for check in found["checks"] if check["passed"] is False}
-        assert found["state"] == "failed" and "blocks" in failed
+        report = await selftest(http)
+        failed = {check["name"]: check for check in report["checks"] if check["passed"] is False}
+        assert report["state"] == "failed" and "blocks" in failed
         blocks = failed["blocks"]
         assert blocks["measured"] > blocks["tolerance"] and "the worst is 1" in blocks["words"]
         assert not await answered(http, "/v1/activation/single", SINGLE)
@@ -121,8 +123,8 @@ async def test_a_broken_cache_stops_generation_alone(serve: Serve, monkeypatch: 
 async def test_unverified_results_are_returned_when_allowed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     breaking(monkeypatch, count_from_one)
     async with httpx.AsyncClient(base_url=await serve(allow_unverified=True)) as http:
-        found = await selftest(http)
-        assert found["state"] == "failed" and found["allowed"]
+        report = await selftest(http)
+        assert report["state"] == "failed" and report["allowed"]
         assert await answered(http, "/v1/steer/completion", STEER)
 
 
@@ -131,7 +133,7 @@ def recorded(sources_folder: Path, tmp_path: Path, settings: MakeSettings) -> Pa
     """The sources with their records; the weights of 2-small were changed after that."""
     folder = tmp_path / "sources"
     shutil.copytree(sources_folder, folder)
-    served = model_loading.load_model(settings(), lambda words, share: None)
+    served = model_loading.load_model(settings(), lambda step, share: None)
     for name in ("1-small", "2-small"):
         write_record(
             folder / name / FILE_NAME,
@@ -153,9 +155,9 @@ async def test_only_the_changed_source_is_stopped(serve: Serve, recorded: Path) 
         assert not await answered(http, "/v1/activation/single", {**SINGLE, "source": "2-small"})
         feature = {"model": NAME, "source": "2-small", "index": 5, "strength": 1}
         assert not await answered(http, "/v1/steer/completion", {**STEER, "features": [feature]})
-        found = await selftest(http)
-        of_sources = {check["source"]: check for check in found["checks"] if check["source"]}
-        assert found["state"] == "failed"
+        report = await selftest(http)
+        of_sources = {check["source"]: check for check in report["checks"] if check["source"]}
+        assert report["state"] == "failed"
         assert of_sources["1-small"]["passed"] and of_sources["1-small"]["measured"] < 1e-4
         assert of_sources["2-small"]["passed"] is False and "recorded" in of_sources["2-small"]["words"]
         assert of_sources["3-small"]["passed"] is None and of_sources["3-small"]["words"] == "not recorded"
@@ -164,16 +166,39 @@ async def test_only_the_changed_source_is_stopped(serve: Serve, recorded: Path) 
 async def test_no_check_runs_when_the_self_test_is_off(serve: Serve, recorded: Path) -> None:
     async with httpx.AsyncClient(base_url=await serve(sae_folder=recorded, selftest_seconds=0)) as http:
         assert await answered(http, "/v1/activation/single", {**SINGLE, "source": "2-small"})
+        report = await selftest(http)
+        assert report["state"] == "off" and report["checks"] == []
+
+
+async def test_checks_left_out_for_time_run_while_no_request_is_handled(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "memicos_inference"):
+        url = await serve(selftest_seconds=1e-9, selftest_idle_seconds=0.5)
+    assert all(f"self-test: {name}: skipped: the time limit" in caplog.text for name in MODEL_CHECKS)
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        end = time.monotonic() + 60
+        # /v1/capabilities would be a request that the model's thread handles
+        while any(check["passed"] is None for check in (await http.get("/health")).json()["selftest"]["checks"]):
+            assert time.monotonic() < end
+            await asyncio.sleep(0.1)
         found = await selftest(http)
-        assert found["state"] == "off" and found["checks"] == []
+        assert found["state"] == "passed" and [check["name"] for check in found["checks"]] == MODEL_CHECKS
+        assert await answered(http, "/v1/activation/single", SINGLE)
+
+
+async def test_checks_left_out_for_time_stay_so_without_an_idle_time(serve: Serve) -> None:
+    async with httpx.AsyncClient(base_url=await serve(selftest_seconds=1e-9, selftest_idle_seconds=0)) as http:
+        await asyncio.sleep(1)
+        assert all(check["passed"] is None for check in (await selftest(http))["checks"])
 
 
 async def test_a_lack_of_memory_is_reported(serve: Serve) -> None:
     async with httpx.AsyncClient(base_url=await serve(selftest_bytes=1000)) as http:
-        found = await selftest(http)
-        (blocks,) = [check for check in found["checks"] if check["name"] == "blocks"]
+        report = await selftest(http)
+        (blocks,) = [check for check in report["checks"] if check["name"] == "blocks"]
         assert blocks["passed"] is None and "the limit is 1,000" in blocks["words"]
-        assert found["state"] == "passed" and await answered(http, "/v1/activation/single", SINGLE)
+        assert report["state"] == "passed" and await answered(http, "/v1/activation/single", SINGLE)
 
 
 def test_the_full_form_in_the_terminal(

@@ -12,6 +12,7 @@ import torch
 from memicos_engine.selftest import checks, result_cache
 from memicos_inference import model_loading
 from memicos_inference.app import _load
+from memicos_inference.http.errors import Unavailable
 from memicos_inference.settings import Settings
 from memicos_inference.status import service as status
 from memicos_inference.verification.state import Verification
@@ -76,8 +77,8 @@ def test_a_second_start_runs_the_cheap_part_only(own: Settings, monkeypatch: pyt
         (check.name, check.measured, check.detail) for check in first.checks
     ]
     # as /health has it
-    shown = status.selftest(second).checks
-    assert all(check.measured_at and check.measured_at.endswith("Z") for check in shown)
+    checks = status.selftest(second).checks
+    assert all(check.measured_at and check.measured_at.endswith("Z") for check in checks)
     assert all(check.measured_at is None for check in status.selftest(first).checks)
 
 
@@ -107,12 +108,12 @@ def test_a_touched_file_is_hashed_again(own: Settings) -> None:
 )
 def test_other_settings_have_results_of_their_own(own: Settings, changes: dict[str, Any]) -> None:
     start(own)
-    other = own.model_copy(update=changes)
+    other_settings = own.model_copy(update=changes)
     if "sae_sets" in changes:
         # the same hooks are captured for the sources that are left
-        assert remembered(start(other)) == MODEL_CHECKS
+        assert remembered(start(other_settings)) == MODEL_CHECKS
     else:
-        assert remembered(start(other)) == []
+        assert remembered(start(other_settings)) == []
 
 
 @pytest.mark.parametrize(
@@ -187,10 +188,45 @@ def test_checks_without_a_result_run_at_the_next_start(own: Settings, monkeypatc
     assert remembered(start(own)) == MODEL_CHECKS
 
 
-def damaged(path: Path, how: str) -> None:
+def short_of_time(settings: Settings) -> Settings:
+    return settings.model_copy(update={"selftest_seconds": 1e-9})
+
+
+def test_checks_left_out_for_time_run_later_and_are_remembered(own: Settings) -> None:
+    hurried = short_of_time(own)
+    verification = Verification(hurried)
+    loaded = _load(hurried, verification, lambda text, fraction: None)
+    assert [check.passed for check in verification.checks] == [None] * len(MODEL_CHECKS)
+    assert verification.storing is None
+    left = [verification.run_left_out(loaded) for _ in MODEL_CHECKS]
+    assert left == [True] * (len(MODEL_CHECKS) - 1) + [False]
+    assert not verification.run_left_out(loaded)
+    assert [check.name for check in verification.checks] == MODEL_CHECKS
+    assert all(check.passed for check in verification.checks) and verification.state == "passed"
+    assert verification.storing is not None
+    verification.storing.join(60)
+    assert remembered(start(hurried)) == MODEL_CHECKS
+
+
+def test_a_check_that_fails_later_stops_its_endpoints_and_nothing_is_remembered(
+    own: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hurried = short_of_time(own)
+    verification = Verification(hurried)
+    breaking(monkeypatch)
+    loaded = _load(hurried, verification, lambda text, fraction: None)
+    assert verification.state == "passed"
+    while verification.run_left_out(loaded):
+        pass
+    assert verification.state == "failed" and results(own) == []
+    with pytest.raises(Unavailable, match="The self-test found wrong numbers"):
+        verification.require_path("/v1/activation/single")
+
+
+def damaged(path: Path, damage: str) -> None:
     text = path.read_text()
     content = json.loads(text)
-    match how:
+    match damage:
         case "truncated":
             path.write_text(text[: len(text) // 2])
         case "empty":
@@ -204,22 +240,22 @@ def damaged(path: Path, how: str) -> None:
             path.write_bytes(b"\xff\xfe\x00")
 
 
-@pytest.mark.parametrize("how", ["truncated", "empty", "another shape", "a changed value", "no text"])
-def test_damaged_results_are_not_used(own: Settings, how: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("damage", ["truncated", "empty", "another shape", "a changed value", "no text"])
+def test_damaged_results_are_not_used(own: Settings, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     start(own)
     (path,) = results(own)
-    damaged(path, how)
-    again = start(own)
-    assert again.state == "passed" and remembered(again) == []
+    damaged(path, damage)
+    restarted = start(own)
+    assert restarted.state == "passed" and remembered(restarted) == []
     assert f"{path.name} cannot be used" in caplog.text
     assert remembered(start(own)) == MODEL_CHECKS
 
 
-@pytest.mark.parametrize("how", ["truncated", "empty", "another shape", "no text"])
-def test_damaged_digests_are_not_used(own: Settings, how: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("damage", ["truncated", "empty", "another shape", "no text"])
+def test_damaged_digests_are_not_used(own: Settings, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     start(own)
     path = own.selftest_results / result_cache.DIGESTS
-    damaged(path, how)
+    damaged(path, damage)
     assert remembered(start(own)) == [] and f"{path.name} cannot be used" in caplog.text
     assert remembered(start(own)) == MODEL_CHECKS
 

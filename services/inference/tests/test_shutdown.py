@@ -96,9 +96,9 @@ class Reader(threading.Thread):
         self.status, self.headers, self.text = 0, httpx.Headers(), ""
 
     def run(self) -> None:
-        with httpx.stream("POST", f"{self.url}/v1/steer/completion", json=self.body, timeout=60) as answer:
-            self.status, self.headers = answer.status_code, answer.headers
-            for piece in answer.iter_text():
+        with httpx.stream("POST", f"{self.url}/v1/steer/completion", json=self.body, timeout=60) as response:
+            self.status, self.headers = response.status_code, response.headers
+            for piece in response.iter_text():
                 self.text += piece
 
 

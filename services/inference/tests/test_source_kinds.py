@@ -31,22 +31,26 @@ async def test_folders_of_other_libraries_by_path(serve: Serve, hf: Any, tokeniz
     weights = {
         name: random_weights(layer, D_MODEL, 64, seed=layer) for layer, name in enumerate(("gemma-scope", "openai"))
     }
-    for name, one in weights.items():
-        LAYOUTS[name].write(run / name, one)
+    for name, source_weights in weights.items():
+        LAYOUTS[name].write(run / name, source_weights)
     url = await serve(sae_folder=None, sae_sets=(f"path:{run}",))
     ids = tokenize(TEXT)
     with torch.inference_mode():
         states = hf(torch.tensor([ids]), output_hidden_states=True).hidden_states
     async with httpx.AsyncClient(base_url=url) as http:
         listed = (await http.get("/v1/capabilities")).json()
-        assert [one["id"] for one in listed["sources"]] == ["0-run", "1-run"] and listed["sae_sets"] == ["run"]
-        for name, one in weights.items():
-            values, near = LAYOUTS[name].encode(one, states[one.layer + 1][0].numpy())
+        assert [source_weights["id"] for source_weights in listed["sources"]] == ["0-run", "1-run"] and listed[
+            "sae_sets"
+        ] == ["run"]
+        for name, source_weights in weights.items():
+            values, near = LAYOUTS[name].encode(source_weights, states[source_weights.layer + 1][0].numpy())
             index = int((values > 0).sum(0).argmax())
-            answer = (await http.post("/v1/activation/single", json=body(f"{one.layer}-run", index))).json()
-            found = np.where(near[:, index], 0, answer["activation"]["values"])
-            np.testing.assert_allclose(found, np.where(near, 0, values)[:, index], rtol=1e-3, atol=1e-3)
-            assert answer["token_ids"] == ids
+            response = (
+                await http.post("/v1/activation/single", json=body(f"{source_weights.layer}-run", index))
+            ).json()
+            expected = np.where(near[:, index], 0, response["activation"]["values"])
+            np.testing.assert_allclose(expected, np.where(near, 0, values)[:, index], rtol=1e-3, atol=1e-3)
+            assert response["token_ids"] == ids
 
 
 async def test_neurons(serve: Serve, hf: Any, tokenize: Any) -> None:
@@ -61,18 +65,18 @@ async def test_neurons(serve: Serve, hf: Any, tokenize: Any) -> None:
     expected = seen[0][0].numpy()
     async with httpx.AsyncClient(base_url=url) as http:
         sources = (await http.get("/v1/capabilities")).json()["sources"]
-        assert [(one["id"], one["source_set"], one["architecture"]) for one in sources] == [
+        assert [(source["id"], source["source_set"], source["architecture"]) for source in sources] == [
             ("1", "neurons", "neurons"),
             ("2", "neurons", "neurons"),
         ]
         assert sources[0]["hook"] == "blocks.1.mlp.hook_post" and sources[0]["d_sae"] == expected.shape[1]
-        answer = (await http.post("/v1/activation/single", json=body("2", 7))).json()
-        assert answer["token_ids"] == ids
-        np.testing.assert_allclose(answer["activation"]["values"], expected[:, 7], rtol=1e-3, atol=1e-4)
+        response = (await http.post("/v1/activation/single", json=body("2", 7))).json()
+        assert response["token_ids"] == ids
+        np.testing.assert_allclose(response["activation"]["values"], expected[:, 7], rtol=1e-3, atol=1e-4)
         request = {"model": NAME, "prompt": TEXT, "source": "2", "top_k": 3, "ignore_bos": False}
         row = (await http.post("/v1/activation/topk-by-token", json=request)).json()["results"][4]["top_features"]
         best = np.argsort(-expected[4])[:3]
-        assert [one["feature_index"] for one in row] == best.tolist()
+        assert [item["feature_index"] for item in row] == best.tolist()
         request = {"model": NAME, "prompt": TEXT, "source_set": "neurons", "selected_sources": ["2"]}
         hit = (await http.post("/v1/activation/all", json=request)).json()["activations"][0]
         assert hit["index"] == int(expected.max(0).argmax())
@@ -87,12 +91,12 @@ async def test_an_unavailable_source_does_not_affect_the_others(serve: Serve, tm
     hook = config["metadata"] | {"hook_name": "blocks.2.hook_nothing"}
     (tmp_path / "2-small" / "cfg.json").write_text(json.dumps(config | {"metadata": hook}))
     weights = tmp_path / "3-small" / "sae_weights.safetensors"
-    whole = weights.read_bytes()
+    content = weights.read_bytes()
     url = await serve(sae_folder=tmp_path, sae_sets=("small", f"path:{tmp_path}/gone"))
     async with httpx.AsyncClient(base_url=url) as http:
         listed = (await http.get("/v1/capabilities")).json()
-        assert [one["id"] for one in listed["sources"]] == ["1-small", "3-small"]
-        reasons = {one["id"]: one["error"] for one in listed["unavailable_sources"]}
+        assert [source["id"] for source in listed["sources"]] == ["1-small", "3-small"]
+        reasons = {source["id"]: source["error"] for source in listed["unavailable_sources"]}
         assert "Unknown hook 'blocks.2.hook_nothing'" in reasons["2-small"]
         assert "gone is no folder" in reasons[f"path:{tmp_path}/gone"]
         health = (await http.get("/health")).json()
@@ -103,12 +107,12 @@ async def test_an_unavailable_source_does_not_affect_the_others(serve: Serve, tm
         refused = await http.post("/v1/activation/all", json=chosen)
         assert refused.status_code == 503 and refused.json()["error"] == reasons["2-small"]
         # one that breaks after the start
-        weights.write_bytes(whole[:-10])
+        weights.write_bytes(content[:-10])
         refused = await http.post("/v1/activation/single", json=body("3-small"))
         assert refused.status_code == 503 and "Source 3-small" in refused.json()["error"]
         assert (await http.post("/v1/activation/single", json=body("1-small"))).status_code == 200
         # and is there again when it is put right
-        weights.write_bytes(whole)
+        weights.write_bytes(content)
         assert (await http.post("/v1/activation/single", json=body("3-small"))).status_code == 200
 
 
@@ -132,12 +136,12 @@ def test_two_hundred_sources_start_fast_and_stay_in_the_budget_of_twenty(
         # hard links, so that the test writes little
         shutil.copytree(first, tmp_path / f"1-many{number}", copy_function=_link)
     names = ("many", *(f"many{number}" for number in range(1, 200)))
-    one = 256 * (2 * D_MODEL + 4) * 4 + D_MODEL * 4
+    source_bytes = 256 * (2 * D_MODEL + 4) * 4 + D_MODEL * 4
     process = psutil.Process()
-    served = model_loading.load_model(settings(sae_folder=tmp_path, sae_sets=names), lambda words, share: None)
+    served = model_loading.load_model(settings(sae_folder=tmp_path, sae_sets=names), lambda step, share: None)
     began = time.process_time()
     served = model_loading.load_model(
-        settings(sae_folder=tmp_path, sae_sets=names, sae_bytes=20 * one), lambda words, share: None
+        settings(sae_folder=tmp_path, sae_sets=names, sae_bytes=20 * source_bytes), lambda words, share: None
     )
     seconds = time.process_time() - began
     assert len(served.source_cache.ids) == 200 and served.source_cache.loaded == frozenset()
@@ -146,10 +150,10 @@ def test_two_hundred_sources_start_fast_and_stay_in_the_budget_of_twenty(
     before = process.memory_info().rss
     for source_id in served.source_cache.ids:
         served.source_cache.get(source_id)
-        assert served.source_cache.nbytes(served.source_cache.loaded) <= 20 * one
+        assert served.source_cache.nbytes(served.source_cache.loaded) <= 20 * source_bytes
     assert len(served.source_cache.loaded) == 20 and served.source_cache.ids[-1] in served.source_cache.loaded
     grown = process.memory_info().rss - before
-    assert grown < 40 * one, grown
+    assert grown < 40 * source_bytes, grown
 
 
 def _link(source: str, target: str) -> str:

@@ -85,8 +85,8 @@ async def test_streams_and_other_requests_run_while_a_source_is_loaded(
     async with Client(str(http.base_url)) as client:
         request = CompletionRequest.from_dict(GENERATION)
         async with aclosing(steer_completion.astream(client=client, body=request)) as frames:
-            answers = [frame async for frame in frames]
-    assert answers[-1].outputs[0].finished == "length"  # pyright: ignore[reportAttributeAccessIssue]
+            responses = [frame async for frame in frames]
+    assert responses[-1].outputs[0].finished == "length"  # pyright: ignore[reportAttributeAccessIssue]
     assert (await http.post("/v1/activation/single", json=warm)).json() == before.json()
     assert not cold.done()
     loads.go.set()
@@ -114,14 +114,14 @@ async def test_one_load_serves_all_waiting_requests_and_its_failure_fails_them(
     await asyncio.to_thread(loads.begun.wait, 20)
     await until_waiting(http, source=2, answer=1)
     loads.go.set()
-    for answer in await asyncio.gather(*tasks):
-        assert answer.status_code == 503
-        assert answer.json() == {"error": "Source 2-small: the disk is gone", "cause": "load_failed"}
+    for response in await asyncio.gather(*tasks):
+        assert response.status_code == 503
+        assert response.json() == {"error": "Source 2-small: the disk is gone", "cause": "load_failed"}
     assert len(loads.threads) == 1
     # a later request tries again
     loads.error = None
-    answers = await asyncio.gather(*(http.post(path, json=body) for path, body in COLD_REQUESTS))
-    assert [answer.status_code for answer in answers] == [200, 200, 200] and len(loads.threads) == 2
+    responses = await asyncio.gather(*(http.post(path, json=body) for path, body in COLD_REQUESTS))
+    assert [response.status_code for response in responses] == [200, 200, 200] and len(loads.threads) == 2
 
 
 async def test_a_request_cancelled_during_a_load_is_cleaned_up(http: httpx.AsyncClient, loads: Loads) -> None:
@@ -143,11 +143,11 @@ async def test_a_request_that_waits_too_long_for_a_source_is_ended(serve: Serve,
     url = await serve(sae_sets=("small",), wait_seconds=0.4, selftest_seconds=0)
     async with httpx.AsyncClient(base_url=url, timeout=20) as http:
         # no other request wakes the model's thread
-        answers = await asyncio.gather(*(http.post(path, json=body) for path, body in COLD_REQUESTS))
-        for answer in answers:
-            assert answer.status_code == 503 and answer.json()["cause"] == "busy"
-            assert "was not loaded within 0.4 seconds (INFERENCE_WAIT_SECONDS)" in answer.json()["error"]
-            assert int(answer.headers["retry-after"]) > 0
+        responses = await asyncio.gather(*(http.post(path, json=body) for path, body in COLD_REQUESTS))
+        for response in responses:
+            assert response.status_code == 503 and response.json()["cause"] == "busy"
+            assert "was not loaded within 0.4 seconds (INFERENCE_WAIT_SECONDS)" in response.json()["error"]
+            assert int(response.headers["retry-after"]) > 0
         assert await waiting_requests(http) == {}
         assert await metric_values(http, "capture_bytes") == {"": 0}
         # the load goes on, and later requests use it
@@ -173,7 +173,7 @@ async def test_captured_activations_stay_within_their_budget(serve: Serve, loads
         await until_waiting(http, answer=1, capture=1)
         assert await metric_values(http, "capture_bytes") == {"": nbytes}
         loads.go.set()
-        assert [answer.status_code for answer in await asyncio.gather(first, second)] == [200, 200]
+        assert [response.status_code for response in await asyncio.gather(first, second)] == [200, 200]
         assert await metric_values(http, "capture_bytes") == {"": 0}
 
 

@@ -49,9 +49,9 @@ def body(**values: Any) -> dict[str, Any]:
 
 
 async def completed(client: Client, **values: Any) -> CompletionResponse:
-    answer = await steer_completion.asyncio(client=client, body=CompletionRequest.from_dict(body(**values)))
-    assert isinstance(answer, CompletionResponse), answer
-    return answer
+    response = await steer_completion.asyncio(client=client, body=CompletionRequest.from_dict(body(**values)))
+    assert isinstance(response, CompletionResponse), response
+    return response
 
 
 def changes(
@@ -62,7 +62,10 @@ def changes(
         "ORTHOGONAL_DECOMP": plain_model.scaled,
         "PROJECTION_CAP": plain_model.capped,
     }[method]
-    first, second, third = (kind(direction(one["source"], one["index"]), one["strength"] * factor) for one in FEATURES)
+    first, second, third = (
+        kind(direction(source_feature["source"], source_feature["index"]), source_feature["strength"] * factor)
+        for source_feature in FEATURES
+    )
     return {1: first, 3: plain_model.in_turn(second, third)}
 
 
@@ -72,8 +75,8 @@ def changes(
 async def test_both_types_equal_plain_transformers(
     client: Client, hf: Any, tokenize: Tokenize, direction: Any, method: str, multiplier: float
 ) -> None:
-    answer = await completed(client, steer_method=method, strength_multiplier=multiplier)
-    steered, default = answer.outputs
+    response = await completed(client, steer_method=method, strength_multiplier=multiplier)
+    steered, default = response.outputs
     assert (steered.type_, default.type_) == ("STEERED", "DEFAULT")
     ids = tokenize(PROMPT)
     assert default.token_ids == greedy(hf, ids, N_TOKENS)
@@ -83,41 +86,41 @@ async def test_both_types_equal_plain_transformers(
 
 async def test_the_output_is_prompt_and_completion_without_bos(client: Client, model_folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    for one in (await completed(client)).outputs:
-        assert one.output == PROMPT + one.completion
-        assert one.completion == tokenizer.decode(one.token_ids) or one.finished == "eos"
-        assert len(one.token_ids) == N_TOKENS or one.finished == "eos"
-        assert one.finished in ("length", "eos")
+    for output in (await completed(client)).outputs:
+        assert output.output == PROMPT + output.completion
+        assert output.completion == tokenizer.decode(output.token_ids) or output.finished == "eos"
+        assert len(output.token_ids) == N_TOKENS or output.finished == "eos"
+        assert output.finished in ("length", "eos")
 
 
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 0.9, "freq_penalty": 0.3}])
 async def test_types_are_returned_alone_and_in_the_requested_order(client: Client, sampling: dict[str, Any]) -> None:
     """Each is drawn from the seed anew: what is beside it changes nothing."""
-    both = await completed(client, **sampling)
+    both_types = await completed(client, **sampling)
     turned = await completed(client, types=["DEFAULT", "STEERED"], **sampling)
-    assert [one.type_ for one in turned.outputs] == ["DEFAULT", "STEERED"]
-    assert turned.outputs[::-1] == both.outputs
-    (alone,) = (await completed(client, types=["DEFAULT"], features=[], **sampling)).outputs
-    assert alone == both.outputs[1]
+    assert [output.type_ for output in turned.outputs] == ["DEFAULT", "STEERED"]
+    assert turned.outputs[::-1] == both_types.outputs
+    (default_only,) = (await completed(client, types=["DEFAULT"], features=[], **sampling)).outputs
+    assert default_only == both_types.outputs[1]
     (steered,) = (await completed(client, types=["STEERED"], **sampling)).outputs
-    assert steered == both.outputs[0]
+    assert steered == both_types.outputs[0]
 
 
 async def test_vectors_are_used_unchanged_or_normalized(
     client: Client, hf: Any, tokenize: Tokenize, direction: Any
 ) -> None:
     vector = 4 * direction("2-small", 11)
-    given = {"steering_vector": vector.tolist(), "strength": 0.5, "hook": "blocks.2.hook_resid_post"}
+    steering = {"steering_vector": vector.tolist(), "strength": 0.5, "hook": "blocks.2.hook_resid_post"}
     for normalize, strength in ((False, 2.0), (True, 0.5)):
-        answer = await completed(
-            client, features=None, vectors=[given], normalize_steering=normalize, types=["STEERED"]
+        response = await completed(
+            client, features=None, vectors=[steering], normalize_steering=normalize, types=["STEERED"]
         )
         expected = greedy(hf, tokenize(PROMPT), N_TOKENS, {2: plain_model.added(vector / vector.norm(), strength)})
-        assert answer.outputs[0].token_ids == expected
+        assert response.outputs[0].token_ids == expected
     # the same point of the stream by its other name
-    before = given | {"hook": "blocks.3.hook_resid_pre"}
-    answer = await completed(client, features=None, vectors=[before], types=["STEERED"])
-    assert answer.outputs == (await completed(client, features=None, vectors=[given], types=["STEERED"])).outputs
+    before = steering | {"hook": "blocks.3.hook_resid_pre"}
+    response = await completed(client, features=None, vectors=[before], types=["STEERED"])
+    assert response.outputs == (await completed(client, features=None, vectors=[steering], types=["STEERED"])).outputs
 
 
 WITHIN: dict[str, tuple[plain_model.HookSite, int]] = {
@@ -132,24 +135,26 @@ WITHIN: dict[str, tuple[plain_model.HookSite, int]] = {
 
 async def test_vectors_within_blocks(client: Client, hf: Any, tokenize: Tokenize) -> None:
     ids = tokenize(PROMPT)
-    found = {}
+    texts_by_hook = {}
     for i, (hook, (place, width)) in enumerate(WITHIN.items()):
         vector = torch.randn(width, generator=torch.Generator().manual_seed(i))
-        given = {"steering_vector": vector.tolist(), "strength": 5, "hook": hook}
-        answer = await completed(client, features=None, vectors=[given], types=["STEERED"])
-        found[hook] = answer.outputs[0].token_ids
-        assert found[hook] == greedy(hf, ids, N_TOKENS, {place: plain_model.added(vector, 5)}), hook
+        steering = {"steering_vector": vector.tolist(), "strength": 5, "hook": hook}
+        response = await completed(client, features=None, vectors=[steering], types=["STEERED"])
+        texts_by_hook[hook] = response.outputs[0].token_ids
+        assert texts_by_hook[hook] == greedy(hf, ids, N_TOKENS, {place: plain_model.added(vector, 5)}), hook
     default = greedy(hf, ids, N_TOKENS)
-    assert sum(written != default for written in found.values()) >= 4
+    assert sum(text != default for text in texts_by_hook.values()) >= 4
 
 
 async def test_a_vector_and_its_negative_cancel(client: Client) -> None:
     vector = torch.randn(128, generator=torch.Generator().manual_seed(0)).tolist()
     for hook in ("blocks.2.hook_resid_post", "blocks.2.hook_resid_mid"):
-        given = [{"steering_vector": vector, "strength": strength, "hook": hook} for strength in (8, -8)]
-        steered, default = (await completed(client, features=None, vectors=given, n_logprobs=1)).outputs
+        vectors_of_both_signs = [
+            {"steering_vector": vector, "strength": strength, "hook": hook} for strength in (8, -8)
+        ]
+        steered, default = (await completed(client, features=None, vectors=vectors_of_both_signs, n_logprobs=1)).outputs
         assert steered.token_ids == default.token_ids and steered.completion == default.completion
-        (one, _) = (await completed(client, features=None, vectors=given[:1])).outputs
+        (one, _) = (await completed(client, features=None, vectors=vectors_of_both_signs[:1])).outputs
         assert one.token_ids != default.token_ids
 
 
@@ -157,25 +162,27 @@ async def test_features_are_steered_at_the_output_hook_of_their_source(
     serve: Serve, hf: Any, tokenize: Tokenize, tmp_path: Path
 ) -> None:
     """A transcoder's at its output, those of a source of attention heads in all heads at once."""
-    written = {
+    expected_texts = {
         "1-through": random_source(tmp_path / "1-through", "blocks.1.mlp.hook_in", "blocks.1.hook_mlp_out"),
         "2-heads": random_source(tmp_path / "2-heads", "blocks.2.attn.hook_z"),
     }
     url = await serve(sae_folder=tmp_path, sae_sets=("through", "heads"))
     async with Client(url) as client, httpx.AsyncClient(base_url=url) as http:
-        hooks = {one["id"]: one["steer_hook"] for one in (await http.get("/v1/capabilities")).json()["sources"]}
-        features = [{"model": NAME, "source": source, "index": 3, "strength": 20} for source in written]
-        answer = await completed(client, features=features, types=["STEERED"])
+        hooks = {
+            source["id"]: source["steer_hook"] for source in (await http.get("/v1/capabilities")).json()["sources"]
+        }
+        features = [{"model": NAME, "source": source, "index": 3, "strength": 20} for source in expected_texts]
+        response = await completed(client, features=features, types=["STEERED"])
     assert hooks == {"1-through": "blocks.1.hook_mlp_out", "2-heads": "blocks.2.attn.hook_z"}
     places: dict[plain_model.HookSite, plain_model.Change] = {
-        ("output", "model.layers.1.mlp"): plain_model.added(written["1-through"][3], 20),
-        ("input", "model.layers.2.self_attn.o_proj"): plain_model.added(written["2-heads"][3], 20),
+        ("output", "model.layers.1.mlp"): plain_model.added(expected_texts["1-through"][3], 20),
+        ("input", "model.layers.2.self_attn.o_proj"): plain_model.added(expected_texts["2-heads"][3], 20),
     }
     ids = tokenize(PROMPT)
-    assert answer.outputs[0].token_ids == greedy(hf, ids, N_TOKENS, places) != greedy(hf, ids, N_TOKENS)
+    assert response.outputs[0].token_ids == greedy(hf, ids, N_TOKENS, places) != greedy(hf, ids, N_TOKENS)
 
 
-def random_source(folder: Path, reads: str, writes: str | None = None) -> torch.Tensor:
+def random_source(folder: Path, input_hook: str, writes: str | None = None) -> torch.Tensor:
     """Write one of 40 features in SAELens' format, a transcoder where it `writes` elsewhere; returns its directions."""
     config: dict[str, Any] = {
         "architecture": "transcoder" if writes else "standard",
@@ -184,7 +191,7 @@ def random_source(folder: Path, reads: str, writes: str | None = None) -> torch.
         "dtype": "float32",
         "device": "cpu",
         "apply_b_dec_to_input": False,
-        "metadata": {"hook_name": reads, "hook_name_out": writes, "prepend_bos": True, "context_size": 128},
+        "metadata": {"hook_name": input_hook, "hook_name_out": writes, "prepend_bos": True, "context_size": 128},
     }
     sae = SAE.from_dict(config | ({"d_out": 128} if writes else {}))
     with torch.no_grad():
@@ -216,14 +223,14 @@ async def test_a_model_without_bos(
 
 
 async def test_logprobs_are_the_models(client: Client, hf: Any, tokenize: Tokenize) -> None:
-    answer = await completed(client, n_logprobs=3, types=["DEFAULT"], temperature=0.7)
-    (one,) = answer.outputs
+    response = await completed(client, n_logprobs=3, types=["DEFAULT"], temperature=0.7)
+    (output,) = response.outputs
     ids = tokenize(PROMPT)
-    assert one.logprobs and len(one.logprobs) == len(one.token_ids)
-    expected = plain_model.logits(hf, [*ids, *one.token_ids])[len(ids) - 1 : -1].log_softmax(-1)
-    for position, (token, got) in enumerate(zip(one.token_ids, one.logprobs, strict=True)):
-        assert got.logprob == pytest.approx(expected[position, token].item(), abs=1e-3)
-        assert [top.logprob for top in got.top_logprobs] == pytest.approx(
+    assert output.logprobs and len(output.logprobs) == len(output.token_ids)
+    expected = plain_model.logits(hf, [*ids, *output.token_ids])[len(ids) - 1 : -1].log_softmax(-1)
+    for position, (token, logprob) in enumerate(zip(output.token_ids, output.logprobs, strict=True)):
+        assert logprob.logprob == pytest.approx(expected[position, token].item(), abs=1e-3)
+        assert [top.logprob for top in logprob.top_logprobs] == pytest.approx(
             expected[position].topk(3).values.tolist(), abs=1e-3
         )
     assert not (await completed(client)).outputs[0].logprobs
@@ -239,17 +246,19 @@ async def test_a_seed_repeats_and_another_differs(client: Client) -> None:
 
 async def test_every_frame_of_a_stream_is_the_response_so_far(client: Client) -> None:
     """A reader that is slower than the model gets fewer frames, never older ones."""
-    whole = await completed(client)
+    full_response = await completed(client)
     request = CompletionRequest.from_dict(body())
     frames = [frame async for frame in steer_completion.astream(client=client, body=request)]
-    assert frames[-1] == whole and len(frames) > 1
-    numbers = [max(len(one.token_ids) for one in frame.outputs) for frame in frames]
-    assert numbers == sorted(set(numbers)) and numbers[-1] == max(len(one.token_ids) for one in whole.outputs)
+    assert frames[-1] == full_response and len(frames) > 1
+    numbers = [max(len(output.token_ids) for output in frame.outputs) for frame in frames]
+    assert numbers == sorted(set(numbers)) and numbers[-1] == max(
+        len(output.token_ids) for output in full_response.outputs
+    )
     for number, frame in zip(numbers, frames, strict=True):
-        for one, last in zip(frame.outputs, whole.outputs, strict=True):
-            assert one.token_ids == last.token_ids[:number]
-            assert last.output.startswith(one.output) and one.output == PROMPT + one.completion
-            assert (one.finished == last.finished) == (number >= len(last.token_ids))
+        for output, last in zip(frame.outputs, full_response.outputs, strict=True):
+            assert output.token_ids == last.token_ids[:number]
+            assert last.output.startswith(output.output) and output.output == PROMPT + output.completion
+            assert (output.finished == last.finished) == (number >= len(last.token_ids))
 
 
 async def test_streams_by_the_sync_client(url: str, client: Client) -> None:
@@ -262,10 +271,10 @@ async def test_streams_by_the_sync_client(url: str, client: Client) -> None:
 
 async def test_frames_are_plain_server_sent_events(url: str) -> None:
     async with httpx.AsyncClient(base_url=url) as http:
-        answer = await http.post("/v1/steer/completion", json=body(stream=True))
-    assert answer.headers["content-type"].startswith("text/event-stream")
-    assert answer.headers["cache-control"] == "no-store"
-    assert {name for name, _ in events(answer.text)} == {"message"}
+        response = await http.post("/v1/steer/completion", json=body(stream=True))
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.headers["cache-control"] == "no-store"
+    assert {name for name, _ in events(response.text)} == {"message"}
 
 
 CHAT = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Who is Alice?"}]
@@ -273,28 +282,28 @@ RENDERED = "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\nWho is Al
 
 
 async def chatted(client: Client, **values: Any) -> ChatResponse:
-    answer = await steer_completion_chat.asyncio(
+    response = await steer_completion_chat.asyncio(
         client=client, body=ChatRequest.from_dict(body(prompt=CHAT, types=["STEERED", "DEFAULT"]) | values)
     )
-    assert isinstance(answer, ChatResponse), answer
-    return answer
+    assert isinstance(response, ChatResponse), response
+    return response
 
 
 async def test_a_chat_without_template_is_chatml(client: Client, hf: Any, tokenize: Tokenize, direction: Any) -> None:
     """glassllm has no template; its prompt has no BOS then, as the template is all there is."""
-    answer = await chatted(client)
+    response = await chatted(client)
     ids = tokenize(RENDERED)[1:]
-    assert answer.input_.token_ids == ids
-    assert [one.to_dict() for one in answer.input_.chat_template] == [
-        {"content": one["content"], "role": one["role"]} for one in CHAT
+    assert response.input_.token_ids == ids
+    assert [item.to_dict() for item in response.input_.chat_template] == [
+        {"content": item["content"], "role": item["role"]} for item in CHAT
     ]
-    steered, default = answer.outputs
+    steered, default = response.outputs
     assert default.token_ids == greedy(hf, ids, N_TOKENS)
     assert steered.token_ids == greedy(hf, ids, N_TOKENS, changes(direction, "SIMPLE_ADDITIVE"))
-    for one in answer.outputs:
-        assert one.raw.startswith(answer.input_.raw)
-        assert [turn.role for turn in one.chat_template] == ["system", "user", "assistant"]
-        assert one.chat_template[-1].content == one.completion
+    for output in response.outputs:
+        assert output.raw.startswith(response.input_.raw)
+        assert [turn.role for turn in output.chat_template] == ["system", "user", "assistant"]
+        assert output.chat_template[-1].content == output.completion
 
 
 async def test_the_chat_template_is_used_and_special_tokens_can_stay_unsteered(
@@ -321,25 +330,27 @@ async def test_the_chat_template_is_used_and_special_tokens_can_stay_unsteered(
     special = torch.tensor([[token in (2, 3) for token in ids]])[..., None]
     assert special.sum() == 3
 
-    def logprobs(answer: ChatResponse) -> list[float]:
-        found = answer.outputs[0].logprobs
-        assert found
-        return [top.logprob for top in found[0].top_logprobs]
+    def logprobs(response: ChatResponse) -> list[float]:
+        logprobs_of_output = response.outputs[0].logprobs
+        assert logprobs_of_output
+        return [top.logprob for top in logprobs_of_output[0].top_logprobs]
 
     steering = changes(direction, "SIMPLE_ADDITIVE")
     sparing = {
         layer: (lambda hidden, change=change: torch.where(special, hidden, change(hidden)))
         for layer, change in steering.items()
     }
-    for answer, how in ((everywhere, steering), (spared, sparing)):
-        expected = plain_model.logits(hf, ids, how)[-1].log_softmax(-1).topk(10).values
-        assert logprobs(answer) == pytest.approx(expected.tolist(), abs=1e-3)
+    for response, applied_steering in ((everywhere, steering), (spared, sparing)):
+        expected = plain_model.logits(hf, ids, applied_steering)[-1].log_softmax(-1).topk(10).values
+        assert logprobs(response) == pytest.approx(expected.tolist(), abs=1e-3)
     assert logprobs(everywhere) != pytest.approx(logprobs(spared), abs=1e-2)
 
 
 async def test_frames_of_a_chat(client: Client) -> None:
-    whole = await chatted(client)
+    full_response = await chatted(client)
     request = ChatRequest.from_dict(body(prompt=CHAT))
     frames = [frame async for frame in steer_completion_chat.astream(client=client, body=request)]
-    assert frames[-1] == whole and 1 < len(frames) <= max(len(one.token_ids) for one in whole.outputs)
-    assert all(frame.input_ == whole.input_ for frame in frames)
+    assert frames[-1] == full_response and 1 < len(frames) <= max(
+        len(output.token_ids) for output in full_response.outputs
+    )
+    assert all(frame.input_ == full_response.input_ for frame in frames)

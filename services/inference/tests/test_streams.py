@@ -48,7 +48,9 @@ def wild_tokenizer(size: int) -> PreTrainedTokenizerFast:
         a[i:] + letter + b[:j] for letter in (b"", *map(bytes, zip(range(97, 123)))) for a, i in cuts for b, j in cuts
     ]
     letters = bytes_to_unicode()
-    words = ["".join(letters[byte] for byte in one) for one in [*(bytes([i]) for i in range(256)), *mixed]]
+    words = [
+        "".join(letters[byte] for byte in token_bytes) for token_bytes in [*(bytes([i]) for i in range(256)), *mixed]
+    ]
     vocabulary = list(dict.fromkeys([*SPECIAL, *words]))[:size]
     tokenizer: Any = Tokenizer(models.BPE({word: i for i, word in enumerate(vocabulary)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -80,23 +82,25 @@ def body(path: str, **values: Any) -> dict[str, Any]:
     return HOT | {"prompt": PROMPTS[path]} | values
 
 
-async def streamed(http: httpx.AsyncClient, path: str, asked: dict[str, Any]) -> list[tuple[str, Any]]:
-    answer = await http.post(path, json=asked | {"stream": True})
-    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/event-stream"), answer.text
-    return events(answer.text)
+async def streamed(http: httpx.AsyncClient, path: str, request_body: dict[str, Any]) -> list[tuple[str, Any]]:
+    response = await http.post(path, json=request_body | {"stream": True})
+    assert response.status_code == 200 and response.headers["content-type"].startswith("text/event-stream"), (
+        response.text
+    )
+    return events(response.text)
 
 
 def joined(deltas: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """By type what deltas amount to, as a reader would put it together."""
-    found: dict[str, dict[str, Any]] = {}
-    for one in (output for delta in deltas for output in delta["outputs"]):
-        so_far = found.setdefault(one["type"], {"completion": "", "token_ids": [], "logprobs": [], "finished": None})
-        assert so_far["finished"] is None and one["token_ids"]
-        so_far["completion"] += one["completion"]
-        so_far["token_ids"] += one["token_ids"]
-        so_far["logprobs"] += one.get("logprobs", [])
-        so_far["finished"] = one.get("finished")
-    return found
+    outputs: dict[str, dict[str, Any]] = {}
+    for item in (output for delta in deltas for output in delta["outputs"]):
+        so_far = outputs.setdefault(item["type"], {"completion": "", "token_ids": [], "logprobs": [], "finished": None})
+        assert so_far["finished"] is None and item["token_ids"]
+        so_far["completion"] += item["completion"]
+        so_far["token_ids"] += item["token_ids"]
+        so_far["logprobs"] += item.get("logprobs", [])
+        so_far["finished"] = item.get("finished")
+    return outputs
 
 
 def raw_texts(deltas: list[dict[str, Any]]) -> dict[str, str]:
@@ -109,34 +113,35 @@ def raw_texts(deltas: list[dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def wanted(whole: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def expected_outputs(full_response: dict[str, Any]) -> dict[str, dict[str, Any]]:
     keys = ("completion", "token_ids", "finished")
     return {
-        one["type"]: {"logprobs": one.get("logprobs", [])} | {key: one[key] for key in keys} for one in whole["outputs"]
+        output["type"]: {"logprobs": output.get("logprobs", [])} | {key: output[key] for key in keys}
+        for output in full_response["outputs"]
     }
 
 
 @pytest.mark.parametrize("path", [COMPLETION, CHAT])
 async def test_deltas_joined_are_the_response_and_the_last_event_has_it(wild: str, path: str) -> None:
-    said, ends = "", set()
+    text, ends = "", set()
     async with httpx.AsyncClient(base_url=wild, timeout=60) as http:
         for seed in range(6):
-            asked = body(path, seed=seed, n_logprobs=seed % 3)
-            whole = (await http.post(path, json=asked)).json()
-            found = await streamed(http, path, asked | {"stream_deltas": True})
-            assert [name for name, _ in found] == ["delta"] * (len(found) - 1) + ["message"] and len(found) > 2
-            assert found[-1][1] == whole == (await streamed(http, path, asked))[-1][1]
-            deltas = [delta for _, delta in found[:-1]]
-            assert joined(deltas) == wanted(whole)
+            request_body = body(path, seed=seed, n_logprobs=seed % 3)
+            full_response = (await http.post(path, json=request_body)).json()
+            received = await streamed(http, path, request_body | {"stream_deltas": True})
+            assert [name for name, _ in received] == ["delta"] * (len(received) - 1) + ["message"] and len(received) > 2
+            assert received[-1][1] == full_response == (await streamed(http, path, request_body))[-1][1]
+            deltas = [delta for _, delta in received[:-1]]
+            assert joined(deltas) == expected_outputs(full_response)
             if path == CHAT:
-                assert [delta.get("input") for delta in deltas] == [whole["input"]] + [None] * (len(deltas) - 1)
-                assert raw_texts(deltas) == {one["type"]: one["raw"] for one in whole["outputs"]}
-            for one in whole["outputs"]:
-                ends.add(one["finished"])
-                said += one["raw"] if path == CHAT else one["completion"]
-                assert path != CHAT or one["chat_template"][-1]["content"] == one["completion"]
-                assert path != CHAT or "<turn" not in one["completion"]
-    assert ends == {"eos", "length"} and all(char in said for char in ("\U0001f3fd", "鯨", "\ufffd", "<turn"))
+                assert [delta.get("input") for delta in deltas] == [full_response["input"]] + [None] * (len(deltas) - 1)
+                assert raw_texts(deltas) == {output["type"]: output["raw"] for output in full_response["outputs"]}
+            for output in full_response["outputs"]:
+                ends.add(output["finished"])
+                text += output["raw"] if path == CHAT else output["completion"]
+                assert path != CHAT or output["chat_template"][-1]["content"] == output["completion"]
+                assert path != CHAT or "<turn" not in output["completion"]
+    assert ends == {"eos", "length"} and all(char in text for char in ("\U0001f3fd", "鯨", "\ufffd", "<turn"))
 
 
 async def test_the_bytes_of_deltas_grow_with_the_tokens(wild: str) -> None:
@@ -145,10 +150,12 @@ async def test_the_bytes_of_deltas_grow_with_the_tokens(wild: str) -> None:
     async with httpx.AsyncClient(base_url=wild, timeout=60) as http:
         for deltas in (True, False):
             for number in (64, 128, 256):
-                asked = body(COMPLETION, types=["DEFAULT"], temperature=0, n_completion_tokens=number, stream=True)
-                answer = await http.post(COMPLETION, json=asked | {"stream_deltas": deltas})
-                assert len(events(answer.text)[-1][1]["outputs"][0]["token_ids"]) == number
-                sizes.setdefault(deltas, []).append(len(answer.content))
+                request_body = body(
+                    COMPLETION, types=["DEFAULT"], temperature=0, n_completion_tokens=number, stream=True
+                )
+                response = await http.post(COMPLETION, json=request_body | {"stream_deltas": deltas})
+                assert len(events(response.text)[-1][1]["outputs"][0]["token_ids"]) == number
+                sizes.setdefault(deltas, []).append(len(response.content))
     assert all(later < 2.2 * before for before, later in itertools.pairwise(sizes[True])), sizes
     assert sizes[False][-1] > 5 * sizes[True][-1] and sizes[False][-1] > 3 * sizes[False][-2], sizes
 
@@ -159,32 +166,32 @@ async def test_a_slow_reader_misses_no_delta_and_no_error() -> None:
         work.give(event(b"%d" % number, "delta"))
     work.give(None, ended=True, error=ValueError("late"))
     await asyncio.sleep(0)
-    found = work.bodies()
-    assert await anext(found) == b"".join(b"event: delta\ndata: %d\n\n" % number for number in range(3))
+    chunks = work.bodies()
+    assert await anext(chunks) == b"".join(b"event: delta\ndata: %d\n\n" % number for number in range(3))
     with pytest.raises(ValueError, match="late"):
-        await anext(found)
+        await anext(chunks)
     # bodies replace one another
     work = PendingRequest("someone")
     work.give(b"1")
     work.give(b"12", ended=True)
     await asyncio.sleep(0)
-    assert [one async for one in work.bodies()] == [b"12"]
+    assert [chunk async for chunk in work.bodies()] == [b"12"]
 
 
 async def test_streams_with_the_generated_client(url: str, client: Client) -> None:
-    asked = CompletionRequest.from_dict(body(COMPLETION))
-    whole = await steer_completion.asyncio(client=client, body=asked)
-    found = [one async for one in steer_completion.astream_deltas(client=client, body=asked)]
-    assert found[-1] == whole
-    deltas = found[:-1]
-    assert all(isinstance(one, SteerDelta) for one in deltas)
-    assert joined([one.to_dict() for one in deltas]) == wanted(found[-1].to_dict())
+    request_body = CompletionRequest.from_dict(body(COMPLETION))
+    full_response = await steer_completion.asyncio(client=client, body=request_body)
+    received = [delta async for delta in steer_completion.astream_deltas(client=client, body=request_body)]
+    assert received[-1] == full_response
+    deltas = received[:-1]
+    assert all(isinstance(item, SteerDelta) for item in deltas)
+    assert joined([item.to_dict() for item in deltas]) == expected_outputs(received[-1].to_dict())
 
     def read() -> list[SteerDelta | CompletionResponse]:
         with Client(url) as blocking:
-            return list(steer_completion.stream_deltas(client=blocking, body=asked))
+            return list(steer_completion.stream_deltas(client=blocking, body=request_body))
 
-    assert (await asyncio.to_thread(read))[-1] == whole
+    assert (await asyncio.to_thread(read))[-1] == full_response
 
 
 # ---- what ends a stream early
@@ -198,13 +205,13 @@ FAULTS: list[tuple[Exception, str, str]] = [
 
 
 @pytest.mark.parametrize("deltas", [False, True])
-@pytest.mark.parametrize(("fault", "cause", "words"), FAULTS, ids=[cause for _, cause, _ in FAULTS])
+@pytest.mark.parametrize(("fault", "cause", "message"), FAULTS, ids=[cause for _, cause, _ in FAULTS])
 async def test_an_error_that_ends_a_stream_is_an_event(
     url: str,
     client: Client,
     fault: Exception,
     cause: str,
-    words: str,
+    message: str,
     deltas: bool,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -212,33 +219,33 @@ async def test_an_error_that_ends_a_stream_is_an_event(
     real = Decoder.step
 
     def step(self: Decoder) -> list[Generation]:
-        for one in self.generations:
-            if len(one.ids[0]) == 3:
+        for generation in self.generations:
+            if len(generation.ids[0]) == 3:
                 if not isinstance(fault, InvalidRequestError):
                     raise fault
-                one.error = fault  # as where a row of several cannot go on
+                generation.error = fault  # as where a row of several cannot go on
         return real(self)
 
     monkeypatch.setattr(Decoder, "step", step)
-    asked = body(COMPLETION, stream=True, stream_deltas=deltas)
+    request_body = body(COMPLETION, stream=True, stream_deltas=deltas)
     # words of a fault of ours name the id
     async with httpx.AsyncClient(base_url=url, headers={"X-Request-ID": "same"}) as http:
-        *before, (name, error) = events((await http.post(COMPLETION, json=asked)).text)
+        *before, (name, error) = events((await http.post(COMPLETION, json=request_body)).text)
         plainly = await http.post(COMPLETION, json=body(COMPLETION))
     assert (
-        name == "error" and error.keys() == {"error", "cause"} and error["cause"] == cause and words in error["error"]
+        name == "error" and error.keys() == {"error", "cause"} and error["cause"] == cause and message in error["error"]
     )
-    assert before and {one for one, _ in before} == {"delta" if deltas else "message"}
+    assert before and {item for item, _ in before} == {"delta" if deltas else "message"}
     assert "fault of ours" not in error["error"]
     logged = [record for record in caplog.records if record.exc_info and record.exc_info[1] is fault]
-    assert bool([one for one in logged if one.name.startswith("memicos_inference")]) == (cause == "internal")
+    assert bool([item for item in logged if item.name.startswith("memicos_inference")]) == (cause == "internal")
     assert cause != "out_of_memory" or int(plainly.headers["retry-after"]) > 0
     assert plainly.json() == error and plainly.status_code == {"internal": 500, "invalid_request": 400}.get(cause, 503)
 
     function = steer_completion.astream_deltas if deltas else steer_completion.astream
-    named = client.with_headers({"X-Request-ID": "same"})
+    client_with_id = client.with_headers({"X-Request-ID": "same"})
     with pytest.raises(StreamError) as raised:
-        async for _ in function(client=named, body=CompletionRequest.from_dict(body(COMPLETION))):
+        async for _ in function(client=client_with_id, body=CompletionRequest.from_dict(body(COMPLETION))):
             pass
     assert (raised.value.error, raised.value.cause) == (error["error"], cause)
 
@@ -268,14 +275,14 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def test_a_client_that_does_not_read_does_not_delay_others(wild: str, decoder: list[Decoder]) -> None:
-    much = body(COMPLETION, types=["DEFAULT"], temperature=0, n_logprobs=10, stream=True, n_completion_tokens=900)
-    stopped = post_without_reading(wild + COMPLETION, much)
+    large_body = body(COMPLETION, types=["DEFAULT"], temperature=0, n_logprobs=10, stream=True, n_completion_tokens=900)
+    stopped = post_without_reading(wild + COMPLETION, large_body)
     async with httpx.AsyncClient(base_url=wild, timeout=60) as http:
-        asked = body(COMPLETION, types=["DEFAULT"], temperature=0, n_completion_tokens=100)
-        alone, deltas = await asyncio.gather(
-            streamed(http, COMPLETION, asked), streamed(http, COMPLETION, asked | {"stream_deltas": True})
+        request_body = body(COMPLETION, types=["DEFAULT"], temperature=0, n_completion_tokens=100)
+        single, deltas = await asyncio.gather(
+            streamed(http, COMPLETION, request_body), streamed(http, COMPLETION, request_body | {"stream_deltas": True})
         )
-    assert alone[-1] == deltas[-1] and len(deltas) > 90
+    assert single[-1] == deltas[-1] and len(deltas) > 90
     assert decoder[0].n_batch_rows == 1  # that of the stopped client goes on
     stopped.close()
     await until(lambda: not decoder[0].n_batch_rows)
@@ -283,17 +290,19 @@ async def test_a_client_that_does_not_read_does_not_delay_others(wild: str, deco
 
 
 async def test_a_client_that_resumes_reading_misses_nothing(wild: str, decoder: list[Decoder]) -> None:
-    asked = body(COMPLETION, types=["DEFAULT"], temperature=0, n_logprobs=10, stream=True, n_completion_tokens=150)
+    request_body = body(
+        COMPLETION, types=["DEFAULT"], temperature=0, n_logprobs=10, stream=True, n_completion_tokens=150
+    )
     for deltas in (True, False):
         decoder.clear()
-        stopped = post_without_reading(wild + COMPLETION, asked | {"stream_deltas": deltas})
+        stopped = post_without_reading(wild + COMPLETION, request_body | {"stream_deltas": deltas})
         await until(lambda: bool(decoder) and not decoder[0].n_batch_rows)
         with stopped.makefile("rb") as file:
             content = await asyncio.to_thread(file.read)
         stopped.close()
-        found = events(body_of(content))
-        assert len(found[-1][1]["outputs"][0]["token_ids"]) == 150
+        received = events(body_of(content))
+        assert len(received[-1][1]["outputs"][0]["token_ids"]) == 150
         if deltas:
-            assert joined([one for name, one in found if name == "delta"]) == wanted(found[-1][1])
+            assert joined([item for name, item in received if name == "delta"]) == expected_outputs(received[-1][1])
         else:
-            assert len(found) < 140  # the others were replaced before they could be sent
+            assert len(received) < 140  # the others were replaced before they could be sent

@@ -15,8 +15,8 @@ from safetensors.numpy import load_file
 
 
 def weights(folder: Path, source: str) -> dict[str, np.ndarray]:
-    found = load_file(folder / source / "sae_weights.safetensors")
-    return {name: value.astype(np.float64) for name, value in found.items()}
+    tensors = load_file(folder / source / "sae_weights.safetensors")
+    return {name: value.astype(np.float64) for name, value in tensors.items()}
 
 
 def nearest(rows: np.ndarray, direction: np.ndarray, limit: int) -> list[tuple[int, float]]:
@@ -26,16 +26,16 @@ def nearest(rows: np.ndarray, direction: np.ndarray, limit: int) -> list[tuple[i
 
 async def vector(client: Client, **values: Any) -> VectorResponse:
     body = VectorRequest.from_dict({"model": NAME} | values)
-    answer = await util_sae_vector.asyncio(client=client, body=body)
-    assert isinstance(answer, VectorResponse), answer
-    return answer
+    response = await util_sae_vector.asyncio(client=client, body=body)
+    assert isinstance(response, VectorResponse), response
+    return response
 
 
 async def similar(client: Client, **values: Any) -> CossimResponse:
     body = CossimRequest.from_dict({"model": NAME, "num_results": 5} | values)
-    answer = await util_sae_topk_by_decoder_cossim.asyncio(client=client, body=body)
-    assert isinstance(answer, CossimResponse), answer
-    return answer
+    response = await util_sae_topk_by_decoder_cossim.asyncio(client=client, body=body)
+    assert isinstance(response, CossimResponse), response
+    return response
 
 
 async def test_the_vector_is_the_encoder_column_by_default_and_the_decoder_row_on_request(
@@ -44,12 +44,12 @@ async def test_the_vector_is_the_encoder_column_by_default_and_the_decoder_row_o
     for source in ("2-small", "2-top"):
         stored = weights(sources_folder, source)
         for index in (0, 95):
-            answer = await vector(client, source=source, index=index)
-            assert answer.vector == pytest.approx(stored["W_enc"][:, index].tolist(), abs=1e-6)
-            assert (answer.hook_name, answer.which) == ("blocks.2.hook_resid_post", "encoder")
-            answer = await vector(client, source=source, index=index, which="decoder")
-            assert answer.vector == pytest.approx(stored["W_dec"][index].tolist(), abs=1e-6)
-            assert answer.which == "decoder"
+            response = await vector(client, source=source, index=index)
+            assert response.vector == pytest.approx(stored["W_enc"][:, index].tolist(), abs=1e-6)
+            assert (response.hook_name, response.which) == ("blocks.2.hook_resid_post", "encoder")
+            response = await vector(client, source=source, index=index, which="decoder")
+            assert response.vector == pytest.approx(stored["W_dec"][index].tolist(), abs=1e-6)
+            assert response.which == "decoder"
 
 
 async def test_the_encoder_column_gives_the_feature_values(client: Client, serve: Serve, tmp_path: Path) -> None:
@@ -68,28 +68,32 @@ async def test_the_encoder_column_gives_the_feature_values(client: Client, serve
     assert np.linalg.norm(row) == pytest.approx(1) and np.allclose(row * 3, stored["W_dec"][39], atol=1e-6)
 
 
-@pytest.mark.parametrize("asked", ["2-small", "1-small"])
-async def test_features_near_a_feature(client: Client, sources_folder: Path, asked: str) -> None:
+@pytest.mark.parametrize("source_id", ["2-small", "1-small"])
+async def test_features_near_a_feature(client: Client, sources_folder: Path, source_id: str) -> None:
     """Of its own source, where it is the nearest itself, or of another one."""
-    direction = weights(sources_folder, asked)["W_dec"][11]
+    direction = weights(sources_folder, source_id)["W_dec"][11]
     expected = nearest(weights(sources_folder, "2-small")["W_dec"], direction, 5)
-    answer = await similar(client, feature={"model": NAME, "source": asked, "index": 11}, source="2-small")
-    assert answer.feature and answer.feature.to_dict() == {"model": NAME, "source": asked, "index": 11}
-    found = answer.topk_decoder_cossim_features
-    assert [one.feature.index for one in found] == [index for index, _ in expected]
-    assert [one.cosine_similarity for one in found] == pytest.approx([cosine for _, cosine in expected], abs=1e-5)
-    assert all((one.feature.source, one.feature.model) == ("2-small", NAME) for one in found)
-    assert (found[0].feature.index == 11 and found[0].cosine_similarity == pytest.approx(1)) == (asked == "2-small")
+    response = await similar(client, feature={"model": NAME, "source": source_id, "index": 11}, source="2-small")
+    assert response.feature and response.feature.to_dict() == {"model": NAME, "source": source_id, "index": 11}
+    neighbours = response.topk_decoder_cossim_features
+    assert [item.feature.index for item in neighbours] == [index for index, _ in expected]
+    assert [item.cosine_similarity for item in neighbours] == pytest.approx(
+        [cosine for _, cosine in expected], abs=1e-5
+    )
+    assert all((item.feature.source, item.feature.model) == ("2-small", NAME) for item in neighbours)
+    assert (neighbours[0].feature.index == 11 and neighbours[0].cosine_similarity == pytest.approx(1)) == (
+        source_id == "2-small"
+    )
 
 
 async def test_features_near_a_vector(client: Client, sources_folder: Path) -> None:
     direction = np.random.default_rng(4).normal(size=128)
     rows = weights(sources_folder, "2-top")["W_dec"]
     for scale in (1.0, 1e-200, 1e200):
-        answer = await similar(client, vector=(direction * scale).tolist(), source="2-top", num_results=200)
+        response = await similar(client, vector=(direction * scale).tolist(), source="2-top", num_results=200)
         expected = nearest(rows, direction, 200)
-        assert answer.feature is None and len(answer.topk_decoder_cossim_features) == 96
-        cosines = [one.cosine_similarity for one in answer.topk_decoder_cossim_features]
+        assert response.feature is None and len(response.topk_decoder_cossim_features) == 96
+        cosines = [feature.cosine_similarity for feature in response.topk_decoder_cossim_features]
         assert cosines == pytest.approx([cosine for _, cosine in expected], abs=1e-5)
 
 
@@ -108,11 +112,11 @@ async def test_widths_must_agree_and_rows_of_length_0_are_left_out(serve: Serve,
             body = {"model": NAME, "source": "2-mixed", "num_results": 100} | values
             return await http.post("/v1/util/sae-topk-by-decoder-cossim", json=body)
 
-        answer = await ask(feature={"model": NAME, "source": "1-mixed", "index": 3})
-        assert answer.status_code == 400
-        assert "has 128 numbers; those of source 2-mixed have 341" in answer.json()["error"]
-        answer = await ask(feature={"model": NAME, "source": "2-mixed", "index": 7})
-        assert answer.status_code == 400 and "zero or not finite" in answer.json()["error"]
-        answer = await ask(vector=[1.0] * 341)
-        found = {one["feature"]["index"] for one in answer.json()["topk_decoder_cossim_features"]}
-        assert found == set(range(40)) - {7}
+        response = await ask(feature={"model": NAME, "source": "1-mixed", "index": 3})
+        assert response.status_code == 400
+        assert "has 128 numbers; those of source 2-mixed have 341" in response.json()["error"]
+        response = await ask(feature={"model": NAME, "source": "2-mixed", "index": 7})
+        assert response.status_code == 400 and "zero or not finite" in response.json()["error"]
+        response = await ask(vector=[1.0] * 341)
+        indices = {feature["feature"]["index"] for feature in response.json()["topk_decoder_cossim_features"]}
+        assert indices == set(range(40)) - {7}

@@ -78,9 +78,9 @@ async def beyond(started: Start, own_url: str) -> AsyncIterator[httpx.AsyncClien
 
 
 async def sign_in(client: httpx.AsyncClient, url: str) -> httpx.Response:
-    answer = await client.post("/account/sign-in", data={"token": await new_link(url)}, headers=ORIGIN)
-    assert answer.status_code == 303, answer.text
-    return answer
+    response = await client.post("/account/sign-in", data={"token": await new_link(url)}, headers=ORIGIN)
+    assert response.status_code == 303, response.text
+    return response
 
 
 async def test_a_link_signs_in_one_browser_once(beyond: httpx.AsyncClient, own_url: str) -> None:
@@ -90,36 +90,40 @@ async def test_a_link_signs_in_one_browser_once(beyond: httpx.AsyncClient, own_u
     for _ in range(2):
         page = Page((await beyond.get("/account/sign-in")).text)
         assert page.find("form", action="/account/sign-in")
-    answer = await beyond.post("/account/sign-in", data={"token": token}, headers=ORIGIN)
-    assert answer.status_code == 303 and answer.headers["location"] == "/account"
-    cookie = answer.headers["set-cookie"]
+    response = await beyond.post("/account/sign-in", data={"token": token}, headers=ORIGIN)
+    assert response.status_code == 303 and response.headers["location"] == "/account"
+    cookie = response.headers["set-cookie"]
     assert cookie.startswith("memicos_session=") and {"HttpOnly", "SameSite=lax", "Path=/"} <= set(cookie.split("; "))
     assert "Secure" not in cookie and "Max-Age=2592000" in cookie
     assert (await beyond.post(LABEL, json=CHOICE, headers=ORIGIN)).status_code == 200
     beyond.cookies.clear()
-    again = await beyond.post("/account/sign-in", data={"token": token}, headers=ORIGIN)
-    assert again.status_code == 403 and "memicos owner-link" in again.text and "set-cookie" not in again.headers
+    second_use = await beyond.post("/account/sign-in", data={"token": token}, headers=ORIGIN)
+    assert (
+        second_use.status_code == 403
+        and "memicos owner-link" in second_use.text
+        and "set-cookie" not in second_use.headers
+    )
 
 
 async def test_a_whole_link_can_be_pasted(beyond: httpx.AsyncClient, own_url: str) -> None:
     pasted = f" https://memicos.example/account/sign-in#{await new_link(own_url)}\n"
-    answer = await beyond.post("/account/sign-in", data={"token": pasted}, headers=ORIGIN)
-    assert answer.status_code == 303
+    response = await beyond.post("/account/sign-in", data={"token": pasted}, headers=ORIGIN)
+    assert response.status_code == 303
 
 
 async def test_behind_tls_the_cookie_is_secure(beyond: httpx.AsyncClient, own_url: str) -> None:
-    answer = await beyond.post(
+    response = await beyond.post(
         "https://localhost/account/sign-in",
         data={"token": await new_link(own_url)},
         headers={"Sec-Fetch-Site": "same-origin"},
     )
-    assert answer.status_code == 303 and "Secure" in answer.headers["set-cookie"].split("; ")
+    assert response.status_code == 303 and "Secure" in response.headers["set-cookie"].split("; ")
 
 
 @pytest.mark.parametrize("token", ["", "x", "é\ud800".encode("utf-8", "replace").decode(), "a" * 3000])
 async def test_a_bad_link_is_refused(beyond: httpx.AsyncClient, token: str) -> None:
-    answer = await beyond.post("/account/sign-in", data={"token": token}, headers=ORIGIN)
-    assert answer.status_code in (403, 422) and "set-cookie" not in answer.headers
+    response = await beyond.post("/account/sign-in", data={"token": token}, headers=ORIGIN)
+    assert response.status_code in (403, 422) and "set-cookie" not in response.headers
 
 
 async def test_links_and_sessions_expire(started: Start, own_url: str) -> None:
@@ -132,8 +136,8 @@ async def test_links_and_sessions_expire(started: Start, own_url: str) -> None:
         assert (await client.post(LABEL, json=CHOICE, headers=ORIGIN)).status_code == 200
         await connection.execute("UPDATE session SET expires_at = now() - interval '1 second'")
         assert (await client.post(LABEL, json=CHOICE, headers=ORIGIN)).status_code == 403
-        answer = await client.post("/account/sign-out", headers=ORIGIN)
-        assert answer.status_code == 303 and not client.cookies
+        response = await client.post("/account/sign-out", headers=ORIGIN)
+        assert response.status_code == 303 and not client.cookies
 
 
 async def test_only_hashes_of_tokens_are_stored(beyond: httpx.AsyncClient, own_url: str) -> None:
@@ -168,22 +172,22 @@ async def test_a_session_writes_only_from_pages_of_this_server(
 ) -> None:
     await sign_in(beyond, own_url)
     for path in (LABEL, "/account/sign-out"):
-        answer = await beyond.post(path, json=CHOICE, headers=headers)
-        assert answer.status_code == (303 if status == 200 and path != LABEL else status)
+        response = await beyond.post(path, json=CHOICE, headers=headers)
+        assert response.status_code == (303 if status == 200 and path != LABEL else status)
 
 
 async def test_signing_out_ends_the_session(beyond: httpx.AsyncClient, own_url: str) -> None:
     await sign_in(beyond, own_url)
     stolen = {"Cookie": f"memicos_session={beyond.cookies['memicos_session']}"}
-    answer = await beyond.post("/account/sign-out", headers=ORIGIN)
-    assert answer.status_code == 303 and not beyond.cookies
+    response = await beyond.post("/account/sign-out", headers=ORIGIN)
+    assert response.status_code == 303 and not beyond.cookies
     refused = await beyond.post(LABEL, json=CHOICE, headers=ORIGIN | stolen)
     assert refused.status_code == 403
 
 
 async def test_a_session_revokes_another_and_a_key(beyond: httpx.AsyncClient, own_url: str) -> None:
     await sign_in(beyond, own_url)
-    other = {"Cookie": f"memicos_session={beyond.cookies['memicos_session']}"}
+    other_cookie = {"Cookie": f"memicos_session={beyond.cookies['memicos_session']}"}
     beyond.cookies.clear()
     await sign_in(beyond, own_url)
     key = await new_key(own_url, "write")
@@ -196,7 +200,7 @@ async def test_a_session_revokes_another_and_a_key(beyond: httpx.AsyncClient, ow
     text = (await beyond.get("/account")).text
     assert session_path not in text and key_path not in text
     async with httpx.AsyncClient(transport=beyond._transport, base_url="http://localhost") as client:
-        assert (await client.post(LABEL, json=CHOICE, headers=ORIGIN | other)).status_code == 403
+        assert (await client.post(LABEL, json=CHOICE, headers=ORIGIN | other_cookie)).status_code == 403
         assert (await client.post(LABEL, json=CHOICE, headers={"X-Api-Key": key})).status_code == 401
 
 
@@ -212,10 +216,10 @@ async def test_a_key_changes_no_sessions(beyond: httpx.AsyncClient, own_url: str
 )
 async def test_scopes_of_keys(beyond: httpx.AsyncClient, own_url: str, scopes: tuple[Scope, ...], status: int) -> None:
     key = await new_key(own_url, *scopes)
-    answer = await beyond.post(LABEL, json=CHOICE, headers={"X-Api-Key": key})
-    assert answer.status_code == status
+    response = await beyond.post(LABEL, json=CHOICE, headers={"X-Api-Key": key})
+    assert response.status_code == status
     if status == 403:
-        assert "--scope write" in answer.json()["error"]
+        assert "--scope write" in response.json()["error"]
     assert (await beyond.get("/api/feature/small/1-res/5", headers={"X-Api-Key": key})).status_code == 200
 
 
@@ -260,18 +264,18 @@ async def test_keys_expire_and_note_their_use(beyond: httpx.AsyncClient, own_url
         )
         assert row and tuple(row) == (True, True)
         await connection.execute("UPDATE api_key SET expires_at = now() - interval '1 second'")
-    for answer in (
+    for response in (
         await beyond.post(LABEL, json=CHOICE, headers=key),
         await beyond.get("/api/feature/small/1-res/5", headers=key),
     ):
-        assert answer.status_code == 401 and "unknown, expired or revoked" in answer.json()["error"]
+        assert response.status_code == 401 and "unknown, expired or revoked" in response.json()["error"]
 
 
 async def test_keys_of_other_systems_only_read(beyond: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
     key = {"X-Api-Key": "sk-of-another-system"}
     assert (await beyond.get("/api/feature/small/1-res/5", headers=key)).status_code == 200
-    answer = await beyond.post(LABEL, json=CHOICE, headers=key)
-    assert answer.status_code == 401 and "memicos api-key create" in answer.json()["error"]
+    response = await beyond.post(LABEL, json=CHOICE, headers=key)
+    assert response.status_code == 401 and "memicos api-key create" in response.json()["error"]
     # on loopback keys mean nothing, not even one that looks like ours
     for name in ("sk-of-another-system", "memicos_unknown"):
         assert (await client.get("/api/feature/small/1-res/5", headers={"X-Api-Key": name})).status_code == 200
@@ -327,8 +331,8 @@ async def test_the_link_is_logged_until_the_owner_has_signed_in(
         link = LINK.search(caplog.text)
         assert link and "works once, within 15 minutes" in caplog.text
         caplog.clear()
-        answer = await client.post("/account/sign-in", data={"token": link[1]}, headers=ORIGIN)
-        assert answer.status_code == 303
+        response = await client.post("/account/sign-in", data={"token": link[1]}, headers=ORIGIN)
+        assert response.status_code == 303
         await client.post(LABEL, json=CHOICE, headers=ORIGIN)
         secrets = (link[1], client.cookies["memicos_session"])
     caplog.set_level(logging.DEBUG)

@@ -19,42 +19,42 @@ def densities(dataset: Path, source: str) -> dict[int, float]:
 
 async def search_all(client: httpx.AsyncClient, **changes: Any) -> dict[str, Any]:
     body = {"modelId": "small", "sourceSet": "res", "text": TEXT, **changes}
-    answer = await client.post("/api/search-all", json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = await client.post("/api/search-all", json=body)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 async def test_the_strongest_features_of_all_sources(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
-    found = await search_all(client)
-    assert found["tokens"] == TOKENS and found["sortIndexes"] == []
-    assert len(found["result"]) == 50
-    assert [one["maxValue"] for one in found["result"]] == ranked(SOURCES, lambda one: max(one[1:]))[:50]
-    for one in found["result"]:
-        assert one["values"] == values(one["layer"], int(one["index"]))
-        assert one["values"][one["maxValueIndex"]] == one["maxValue"] and one["maxValueIndex"] > 0
-        neuron = one["neuron"]
-        assert (neuron["modelId"], neuron["layer"], neuron["index"]) == ("small", one["layer"], one["index"])
+    results = await search_all(client)
+    assert results["tokens"] == TOKENS and results["sortIndexes"] == []
+    assert len(results["result"]) == 50
+    assert [result["maxValue"] for result in results["result"]] == ranked(SOURCES, lambda item: max(item[1:]))[:50]
+    for result in results["result"]:
+        assert result["values"] == values(result["layer"], int(result["index"]))
+        assert result["values"][result["maxValueIndex"]] == result["maxValue"] and result["maxValueIndex"] > 0
+        neuron = result["neuron"]
+        assert (neuron["modelId"], neuron["layer"], neuron["index"]) == ("small", result["layer"], result["index"])
         assert len(neuron["pos_str"]) == 10
         if neuron["maxActApprox"]:
             assert neuron["explanations"][0]["typeName"] == "token-statistics"
             (example,) = neuron["activations"]
             assert example["maxValue"] == pytest.approx(neuron["maxActApprox"])
     # BOS counts where it is asked for
-    found = await search_all(client, ignoreBos=False)
-    assert {one["maxValue"] for one in found["result"]} == {100}
+    results = await search_all(client, ignoreBos=False)
+    assert {result["maxValue"] for result in results["result"]} == {100}
 
 
 async def test_ranked_by_chosen_tokens(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
-    found = await search_all(client, sortIndexes=[6, 2], numResults=7)
-    assert found["sortIndexes"] == [6, 2]
-    assert [one["sumValues"] for one in found["result"]] == ranked(SOURCES, lambda one: one[2] + one[6])[:7]
+    results = await search_all(client, sortIndexes=[6, 2], numResults=7)
+    assert results["sortIndexes"] == [6, 2]
+    assert [result["sumValues"] for result in results["result"]] == ranked(SOURCES, lambda item: item[2] + item[6])[:7]
     # features that are silent there are no results, though they fire elsewhere
-    found = await search_all(client, sortIndexes=[2], numResults=100)
-    expected = ranked(SOURCES, lambda one: one[2])
-    assert [one["sumValues"] for one in found["result"]] == expected and len(expected) < 100
+    results = await search_all(client, sortIndexes=[2], numResults=100)
+    expected = ranked(SOURCES, lambda item: item[2])
+    assert [result["sumValues"] for result in results["result"]] == expected and len(expected) < 100
     # BOS counts where it is asked for
-    found = await search_all(client, sortIndexes=[0], ignoreBos=False)
-    assert {one["sumValues"] for one in found["result"]} == {100}
+    results = await search_all(client, sortIndexes=[0], ignoreBos=False)
+    assert {result["sumValues"] for result in results["result"]} == {100}
 
 
 def returned_shares(result: dict[str, Any]) -> list[tuple[float, str, str]]:
@@ -70,51 +70,51 @@ def close(items: list[tuple[float, str, str]]) -> list[tuple[Any, str, str]]:
 async def test_ranked_by_share_of_the_largest_activation(
     client: httpx.AsyncClient, inference: FakeInferenceServer, small_dataset: Path, limit: int
 ) -> None:
-    found = await search_all(client, rank="share", numResults=limit)
+    results = await search_all(client, rank="share", numResults=limit)
     expected = shares(small_dataset, lambda values: max(values[1:]))
-    assert found["rank"] == "share" and len(expected) > 100
-    assert returned_shares(found) == close(expected[:limit])
+    assert results["rank"] == "share" and len(expected) > 100
+    assert returned_shares(results) == close(expected[:limit])
     # this ranking is another one than that by activation
-    assert [item["maxValue"] for item in found["result"]] != ranked(SOURCES, lambda one: max(one[1:]))[:limit]
-    for item in found["result"]:
+    assert [item["maxValue"] for item in results["result"]] != ranked(SOURCES, lambda item: max(item[1:]))[:limit]
+    for item in results["result"]:
         # values cover every position, BOS included, as with rank raw
         assert item["values"] == values(item["layer"], int(item["index"]))
         assert item["maxValue"] == max(item["values"][1:]) == item["values"][item["maxValueIndex"]]
         assert item["neuron"]["maxActApprox"] * item["share"] == pytest.approx(item["maxValue"], rel=1e-6)
-    assert found["recipes"].keys() == set(SOURCES)
+    assert results["recipes"].keys() == set(SOURCES)
 
 
 async def test_share_at_chosen_tokens_without_dense_features_and_with_bos(
     client: httpx.AsyncClient, inference: FakeInferenceServer, small_dataset: Path
 ) -> None:
-    found = await search_all(client, rank="share", sortIndexes=[6, 2, 6], numResults=30)
+    results = await search_all(client, rank="share", sortIndexes=[6, 2, 6], numResults=30)
     expected = shares(small_dataset, lambda values: values[2] + values[6])
-    assert returned_shares(found) == close(expected[:30])
-    assert all(item["sumValues"] == item["values"][2] + item["values"][6] for item in found["result"])
-    found = await search_all(client, rank="share", ignoreBos=False, numResults=10)
-    assert returned_shares(found) == close(shares(small_dataset, lambda values: values[0])[:10])
+    assert returned_shares(results) == close(expected[:30])
+    assert all(item["sumValues"] == item["values"][2] + item["values"][6] for item in results["result"])
+    results = await search_all(client, rank="share", ignoreBos=False, numResults=10)
+    assert returned_shares(results) == close(shares(small_dataset, lambda values: values[0])[:10])
     rare = {source: densities(small_dataset, source) for source in SOURCES}
-    found = await search_all(client, rank="share", densityThreshold=0.025, numResults=20)
+    results = await search_all(client, rank="share", densityThreshold=0.025, numResults=20)
     expected = [
         item for item in shares(small_dataset, lambda values: max(values[1:])) if rare[item[1]][int(item[2])] <= 0.025
     ]
-    assert returned_shares(found) == close(expected[:20])
-    for positions, words in (([99], "positions of 7 tokens"), ([0], "position 0 does not count")):
+    assert returned_shares(results) == close(expected[:20])
+    for positions, message in (([99], "positions of 7 tokens"), ([0], "position 0 does not count")):
         body = {"modelId": "small", "sourceSet": "res", "text": TEXT, "rank": "share", "sortIndexes": positions}
-        answer = await client.post("/api/search-all", json=body)
-        assert answer.status_code == 400 and words in answer.json()["error"]
+        response = await client.post("/api/search-all", json=body)
+        assert response.status_code == 400 and message in response.json()["error"]
 
 
 async def test_raw_stays_the_default_of_the_api(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
-    found = await search_all(client)
-    assert found["rank"] == "raw" and found == await search_all(client, rank="raw")
-    for item in found["result"]:
+    results = await search_all(client)
+    assert results["rank"] == "raw" and results == await search_all(client, rank="raw")
+    for item in results["result"]:
         largest = item["neuron"]["maxActApprox"]
         assert item["share"] == (pytest.approx(item["maxValue"] / largest) if largest else None)
-    answer = await client.post(
+    response = await client.post(
         "/api/search-all", json={"modelId": "small", "sourceSet": "res", "text": TEXT, "rank": "loudest"}
     )
-    assert answer.status_code == 422 and "rank" in answer.json()["error"]
+    assert response.status_code == 422 and "rank" in response.json()["error"]
 
 
 def test_ranking_by_share_against_brute_force() -> None:
@@ -157,17 +157,17 @@ def test_ranking_by_share_against_brute_force() -> None:
                 if scores[index] > 0 and (name, index) in largest
             ]
         expected.sort(key=lambda item: (-item[0], item[1], item[2]))
-        found = rank_by_share(sources, largest, tokens, positions, 50)
-        assert [(item.source, item.index) for item in found] == [item[1:] for item in expected[:50]]
-        assert [item.share for item in found] == pytest.approx([item[0] for item in expected[:50]])
-        for item in found:
+        results = rank_by_share(sources, largest, tokens, positions, 50)
+        assert [(item.source, item.index) for item in results] == [item[1:] for item in expected[:50]]
+        assert [item.share for item in results] == pytest.approx([item[0] for item in expected[:50]])
+        for item in results:
             assert item.values == dense[item.source][item.index].tolist()
 
 
 async def test_some_sources_and_several_texts(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
-    found = await search_all(client, selectedLayers=["3-res", "1-res"], text=["a b", TEXT])
-    assert [one["tokens"] for one in found["results"]] == [tokens_of("a b"), TOKENS]
-    assert {one["layer"] for one in found["results"][1]["result"]} == {"1-res", "3-res"}
+    results = await search_all(client, selectedLayers=["3-res", "1-res"], text=["a b", TEXT])
+    assert [result["tokens"] for result in results["results"]] == [tokens_of("a b"), TOKENS]
+    assert {result["layer"] for result in results["results"][1]["result"]} == {"1-res", "3-res"}
     # the sources go to inference in their own order
     assert inference.bodies("/v1/activation/all")[0]["selected_sources"] == ["1-res", "3-res"]
 
@@ -176,7 +176,7 @@ async def test_dense_features_are_left_out_before_the_limit(
     client: httpx.AsyncClient, inference: FakeInferenceServer, small_dataset: Path
 ) -> None:
     threshold = 0.025
-    found = await search_all(client, densityThreshold=threshold, numResults=20)
+    results = await search_all(client, densityThreshold=threshold, numResults=20)
     rare = {source: densities(small_dataset, source) for source in SOURCES}
     expected = sorted(
         (
@@ -187,11 +187,11 @@ async def test_dense_features_are_left_out_before_the_limit(
         ),
         reverse=True,
     )
-    assert [one["maxValue"] for one in found["result"]] == expected[:20]
-    assert all(rare[one["layer"]][int(one["index"])] <= threshold for one in found["result"])
+    assert [result["maxValue"] for result in results["result"]] == expected[:20]
+    assert all(rare[result["layer"]][int(result["index"])] <= threshold for result in results["result"])
     # 0 and -1 keep all, as the published client's defaults have it
-    kept = [(await search_all(client, densityThreshold=number))["result"] for number in (0, -1)]
-    assert kept[0] == kept[1] == (await search_all(client))["result"]
+    result_lists = [(await search_all(client, densityThreshold=number))["result"] for number in (0, -1)]
+    assert result_lists[0] == result_lists[1] == (await search_all(client))["result"]
 
 
 async def test_an_inference_server_that_returns_fewer_results(
@@ -207,7 +207,7 @@ async def test_an_inference_server_that_returns_fewer_results(
 
 
 @pytest.mark.parametrize(
-    ("changes", "status", "words"),
+    ("changes", "status", "message"),
     [
         ({"modelId": "nope"}, 404, "There is no model 'nope' here; there is small."),
         ({"sourceSet": "nope"}, 404, "small has no source set 'nope'; it has res."),
@@ -229,32 +229,34 @@ async def test_an_inference_server_that_returns_fewer_results(
     ],
 )
 async def test_bad_requests(
-    client: httpx.AsyncClient, inference: FakeInferenceServer, changes: dict[str, Any], status: int, words: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, changes: dict[str, Any], status: int, message: str
 ) -> None:
     body = {"modelId": "small", "sourceSet": "res", "text": TEXT, **changes}
-    answer = await client.post("/api/search-all", json=body)
-    assert answer.status_code == status and words in answer.json()["error"], answer.text
+    response = await client.post("/api/search-all", json=body)
+    assert response.status_code == status and message in response.json()["error"], response.text
 
 
 async def by_token(client: httpx.AsyncClient, **changes: Any) -> Any:
     body = {"modelId": "small", "source": "1-res", "text": TEXT, "densityThreshold": 0, **changes}
-    answer = await client.post("/api/search-topk-by-token", json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = await client.post("/api/search-topk-by-token", json=body)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 async def test_the_strongest_features_at_each_token(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
-    found = await by_token(client, numResults=4)
-    assert found["source"] == "1-res"
+    results = await by_token(client, numResults=4)
+    assert results["source"] == "1-res"
     # positions count from BOS, which is left out
-    assert [(row["position"], row["token"]) for row in found["results"]] == list(enumerate(TOKENS))[1:]
-    for row in found["results"]:
+    assert [(row["position"], row["token"]) for row in results["results"]] == list(enumerate(TOKENS))[1:]
+    for row in results["results"]:
         at = sorted((value_of("1-res", i, row["token"]) for i in range(FEATURES)), reverse=True)
-        assert [one["activationValue"] for one in row["topFeatures"]] == [value for value in at[:4] if value > 0]
-        for one in row["topFeatures"]:
-            assert one["feature"]["index"] == str(one["featureIndex"]) and not row["isSpecial"]
-    found = await by_token(client, ignoreBos=False)
-    assert found["results"][0]["isSpecial"] and found["results"][0]["topFeatures"][0]["activationValue"] == 100
+        assert [feature["activationValue"] for feature in row["topFeatures"]] == [
+            value for value in at[:4] if value > 0
+        ]
+        for feature in row["topFeatures"]:
+            assert feature["feature"]["index"] == str(feature["featureIndex"]) and not row["isSpecial"]
+    results = await by_token(client, ignoreBos=False)
+    assert results["results"][0]["isSpecial"] and results["results"][0]["topFeatures"][0]["activationValue"] == 100
     assert len((await by_token(client, text=["a b", TEXT]))["results"]) == 2
 
 
@@ -262,14 +264,16 @@ async def test_dense_features_are_left_out_at_each_token(
     client: httpx.AsyncClient, inference: FakeInferenceServer, small_dataset: Path
 ) -> None:
     threshold, rare = 0.025, densities(small_dataset, "1-res")
-    found = await by_token(client, numResults=3, densityThreshold=threshold)
-    for row in found["results"]:
+    results = await by_token(client, numResults=3, densityThreshold=threshold)
+    for row in results["results"]:
         at = sorted((value_of("1-res", i, row["token"]) for i in rare if rare[i] <= threshold), reverse=True)
-        assert [one["activationValue"] for one in row["topFeatures"]] == [value for value in at[:3] if value > 0]
+        assert [feature["activationValue"] for feature in row["topFeatures"]] == [
+            value for value in at[:3] if value > 0
+        ]
 
 
 @pytest.mark.parametrize(
-    ("changes", "status", "words"),
+    ("changes", "status", "message"),
     [
         ({"modelId": "nope"}, 404, "There is no model 'nope'"),
         ({"source": "9-res"}, 404, "small has no source '9-res'"),
@@ -280,8 +284,8 @@ async def test_dense_features_are_left_out_at_each_token(
     ],
 )
 async def test_bad_requests_token_by_token(
-    client: httpx.AsyncClient, inference: FakeInferenceServer, changes: dict[str, Any], status: int, words: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, changes: dict[str, Any], status: int, message: str
 ) -> None:
     body = {"modelId": "small", "source": "1-res", "text": TEXT, **changes}
-    answer = await client.post("/api/search-topk-by-token", json=body)
-    assert answer.status_code == status and words in answer.json()["error"], answer.text
+    response = await client.post("/api/search-topk-by-token", json=body)
+    assert response.status_code == status and message in response.json()["error"], response.text

@@ -17,9 +17,9 @@ from memicos_webapp.formatting import format_percent, format_value
 
 
 async def get(client: httpx.AsyncClient, path: str, **query: Any) -> Page:
-    answer = await client.get(path, params=query)
-    assert answer.status_code == 200, answer.text
-    page = Page(answer.text)
+    response = await client.get(path, params=query)
+    assert response.status_code == 200, response.text
+    page = Page(response.text)
     assert page.open == []
     return page
 
@@ -42,8 +42,8 @@ async def test_the_page_runs_the_text_of_its_address(client: httpx.AsyncClient, 
     results = Page((await client.get(has["hx-get"] or "")).text)
     assert results.open == []
     hits = results.find("div", class_="result")
-    assert hits and {urlsplit(one["href"] or "").path.split("/")[2] for one, _ in results.find("a") if
-                     (one["href"] or "").startswith("/small/")} == {"1-res", "3-res"}  # fmt: skip
+    assert hits and {urlsplit(link["href"] or "").path.split("/")[2] for link, _ in results.find("a") if
+                     (link["href"] or "").startswith("/small/")} == {"1-res", "3-res"}  # fmt: skip
     # each token ranks by itself, in an address of its own
     chips = results.find("a", class_="token-link")
     assert [text for _, text in chips] == TOKENS[1:]
@@ -54,8 +54,8 @@ async def test_the_page_runs_the_text_of_its_address(client: httpx.AsyncClient, 
 async def test_ranking_by_tokens_on_the_page(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     path = "/search/results"
     results = await get(client, path, modelId="small", q=TEXT, sortIndexes="[2]", hideDense="false", rank="raw")
-    shown = [text for _, text in results.find("div", class_="example-value")]
-    assert shown == [format_value(number) for number in ranked(SOURCES, lambda one: one[2])[:30]]
+    values_shown = [text for _, text in results.find("div", class_="example-value")]
+    assert values_shown == [format_value(number) for number in ranked(SOURCES, lambda item: item[2])[:30]]
     (chosen,) = [text for has, text in results.find("a", class_="token-link") if has.get("aria-current")]
     assert chosen == " whale"
 
@@ -65,11 +65,11 @@ async def test_the_page_ranks_by_share_and_says_so(
 ) -> None:
     results = await get(client, "/search/results", modelId="small", q=TEXT, hideDense="false")
     expected = shares(small_dataset, lambda values: max(values[1:]))[:30]
-    shown = [text.split("%")[0] + "%" for _, text in results.find("div", class_="example-value")]
-    assert shown == [format_percent(share) for share, _, _ in expected]
+    shares_shown = [text.split("%")[0] + "%" for _, text in results.find("div", class_="example-value")]
+    assert shares_shown == [format_percent(share) for share, _, _ in expected]
     assert "as a share of each feature’s maximum activation" in results.text()
-    (other, _) = next(link for link in results.find("a") if link[1] == "Rank by raw activation")
-    assert parse_qs(urlsplit(other["href"] or "").query)["rank"] == ["raw"]
+    (raw_link, _) = next(link for link in results.find("a") if link[1] == "Rank by raw activation")
+    assert parse_qs(urlsplit(raw_link["href"] or "").query)["rank"] == ["raw"]
     # features of the start of a text are counted aloud
     first = [
         index for _, source, index in expected if values(source, int(index))[1] == max(values(source, int(index))[1:])
@@ -92,8 +92,8 @@ async def test_with_every_source_unticked_nothing_is_searched(
     assert not page.find("div", id="results")
     boxes = page.find("input", type="checkbox", name="selectedLayers")
     assert len(boxes) == 3 and not [has for has, _ in boxes if "checked" in has]
-    answer = await client.get("/search/results", params=form)
-    assert answer.status_code == 400 and "No source is chosen" in answer.text
+    response = await client.get("/search/results", params=form)
+    assert response.status_code == 400 and "No source is chosen" in response.text
     assert inference.seen == []
     # the form always sends the empty value, so that no tick is not mistaken for an address without sources
     (hidden, _) = page.find("input", type="hidden", name="selectedLayers")[0]
@@ -106,8 +106,8 @@ async def test_with_every_source_unticked_nothing_is_searched(
 async def test_an_empty_database_has_nothing_to_search(fresh_url: str, started: Start) -> None:
     async with started(fresh_url) as client:
         for path in ("/search/results", "/search-topk-by-token/results"):
-            answer = await client.get(path, params={"q": "x"})
-            assert answer.status_code == 404 and "No features have been imported yet" in answer.text
+            response = await client.get(path, params={"q": "x"})
+            assert response.status_code == 404 and "No features have been imported yet" in response.text
 
 
 async def test_the_ranking_value_is_shown(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
@@ -156,15 +156,15 @@ async def test_levels_are_shares_of_each_features_maximum(
     features = await client.get("/search/results", params=parameters)
     tokens = await client.get("/search-topk-by-token/results", params=parameters)
     levels = set()
-    for answer, block in ((features, '<div class="example result">'), (tokens, "<li>")):
-        assert "Shading: share of each feature’s maximum activation" in Page(answer.text).text()
-        blocks = answer.text.split(block)[1:]
+    for response, block in ((features, '<div class="example result">'), (tokens, "<li>")):
+        assert "Shading: share of each feature’s maximum activation" in Page(response.text).text()
+        blocks = response.text.split(block)[1:]
         assert len(blocks) > 5
         for text in blocks:
             source, index = re.findall(r'href="/small/([^/]+)/(\d+)"', text)[0]
-            shown = re.findall(r'class="(?:num token-value )?a(\d)"(?: title="([^"]+)")?>([^<]*)<', text)
-            assert shown
-            for number, title, inside in shown:
+            shaded_tokens = re.findall(r'class="(?:num token-value )?a(\d)"(?: title="([^"]+)")?>([^<]*)<', text)
+            assert shaded_tokens
+            for number, title, inside in shaded_tokens:
                 values = [value_of(source, int(index), token) for token in TOKENS[1:]]
                 possible = {level(source, int(index), v) for v in values if format_value(v) == (title or inside)}
                 assert int(number) in possible, (source, index, number)
@@ -190,7 +190,7 @@ async def test_results_are_requested_again_while_inference_loads(
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "words"),
+    ("path", "status", "message"),
     [
         ("/search?modelId=nope&q=a", 200, "There is no set nope/; there is small/res."),
         ("/search?sortIndexes=x&q=a", 200, "sortIndexes: “x” is not the position of a token."),
@@ -206,7 +206,7 @@ async def test_results_are_requested_again_while_inference_loads(
     ],
 )
 async def test_errors_in_an_address_are_shown(
-    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, status: int, words: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, status: int, message: str
 ) -> None:
-    answer = await client.get(path, headers={"HX-Request": "true"} if "results" in path else {})
-    assert answer.status_code == status and words in Page(answer.text).text()
+    response = await client.get(path, headers={"HX-Request": "true"} if "results" in path else {})
+    assert response.status_code == status and message in Page(response.text).text()

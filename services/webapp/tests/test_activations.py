@@ -21,17 +21,17 @@ def body(**changes: Any) -> dict[str, Any]:
 
 
 async def test_values_equal_those_of_inference(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
-    answer = await client.post("/api/activation/new", json=body())
-    found = answer.json()
-    assert found["tokens"] == tokens_of(TEXT) and found["values"] == VALUES
+    response = await client.post("/api/activation/new", json=body())
+    result = response.json()
+    assert result["tokens"] == tokens_of(TEXT) and result["values"] == VALUES
     # every position is there, BOS included, and takes part in the maximum unless it is asked not to
-    assert (found["maxValue"], found["maxValueTokenIndex"], found["minValue"]) == (100, 0, min(VALUES))
-    assert (found["modelId"], found["layer"], found["source"], found["index"]) == ("small", "1-res", "1-res", "5")
-    found = (await client.post("/api/activation/new", json=body(ignoreBos=True))).json()
-    assert found["values"] == VALUES and found["maxValue"] == max(VALUES[1:]) < 100
+    assert (result["maxValue"], result["maxValueTokenIndex"], result["minValue"]) == (100, 0, min(VALUES))
+    assert (result["modelId"], result["layer"], result["source"], result["index"]) == ("small", "1-res", "1-res", "5")
+    result = (await client.post("/api/activation/new", json=body(ignoreBos=True))).json()
+    assert result["values"] == VALUES and result["maxValue"] == max(VALUES[1:]) < 100
     sent = inference.bodies("/v1/activation/single")
-    assert [one["ignore_bos"] for one in sent] == [False, True]
-    assert {one["prompt"] for one in sent} == {TEXT}
+    assert [item["ignore_bos"] for item in sent] == [False, True]
+    assert {item["prompt"] for item in sent} == {TEXT}
 
 
 @pytest.mark.parametrize(
@@ -46,19 +46,19 @@ async def test_every_known_name_of_a_feature(
     client: httpx.AsyncClient, inference: FakeInferenceServer, feature: dict[str, Any]
 ) -> None:
     for name in ("feature", "neuron"):
-        answer = await client.post("/api/activation/new", json={name: feature, "customText": TEXT})
-        assert answer.json()["values"] == VALUES
+        response = await client.post("/api/activation/new", json={name: feature, "customText": TEXT})
+        assert response.json()["values"] == VALUES
 
 
 async def test_a_list_of_requests_gets_a_list_of_results(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
-    found = (await client.post("/api/activation/new", json=body(customText=["a b", TEXT]))).json()
-    assert [one["tokens"] for one in found] == [tokens_of("a b"), tokens_of(TEXT)]
+    results = (await client.post("/api/activation/new", json=body(customText=["a b", TEXT]))).json()
+    assert [result["tokens"] for result in results] == [tokens_of("a b"), tokens_of(TEXT)]
 
 
 @pytest.mark.parametrize(
-    ("changes", "status", "words"),
+    ("changes", "status", "message"),
     [
         ({"customText": ""}, 400, "A text is empty"),
         ({"customText": []}, 400, "0 texts were sent; 1 to 4 are taken at once."),
@@ -86,10 +86,10 @@ async def test_a_list_of_requests_gets_a_list_of_results(
     ],
 )
 async def test_bad_requests(
-    client: httpx.AsyncClient, inference: FakeInferenceServer, changes: dict[str, Any], status: int, words: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, changes: dict[str, Any], status: int, message: str
 ) -> None:
-    answer = await client.post("/api/activation/new", json=body(**changes))
-    assert answer.status_code == status and words in answer.json()["error"]
+    response = await client.post("/api/activation/new", json=body(**changes))
+    assert response.status_code == status and message in response.json()["error"]
     assert inference.seen == []
 
 
@@ -97,18 +97,18 @@ HTMX = {"HX-Request": "true"}
 
 
 async def test_the_box_shades_the_text(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
-    answer = await client.post("/small/1-res/5/test", data={"text": TEXT}, headers=HTMX)
-    page = Page(answer.text)
-    assert answer.status_code == 200 and page.open == [] and not page.find("h1")
+    response = await client.post("/small/1-res/5/test", data={"text": TEXT}, headers=HTMX)
+    page = Page(response.text)
+    assert response.status_code == 200 and page.open == [] and not page.find("h1")
     fires = [(token, value) for token, value in zip(tokens_of(TEXT)[1:], VALUES[1:], strict=True) if value > 0]
     assert fires
-    shown = page.find("i")
-    assert [(text, float(has["title"] or "")) for has, text in shown] == fires
+    shaded = page.find("i")
+    assert [(text, float(has["title"] or "")) for has, text in shaded] == fires
     # BOS is there, but counts for nothing
     (has, text) = page.find("span", class_="ignored")[0]
     assert text == "<|bos|>" and "value 100" in (has["title"] or "")
     assert max(VALUES) == 100 and f"max {max(VALUES[1:]):.1f} at “ whale”" in page.text()
-    strongest = [text for has, text in shown if "max" in (has["class"] or "").split()]
+    strongest = [text for has, text in shaded if "max" in (has["class"] or "").split()]
     assert strongest == [tokens_of(TEXT)[VALUES.index(max(VALUES[1:]))]]
     link = next(has["href"] for has, text in page.find("a") if text == "Link to this result")
     assert link == "/small/1-res/5?defaulttesttext=the+whale+rose+from+the+sea"
@@ -144,8 +144,8 @@ async def test_a_text_on_which_the_feature_does_not_fire(client: httpx.AsyncClie
 
 
 async def test_markup_in_the_text_is_text(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/small/1-res/5/test", data={"text": "<b>&\"' a"}, headers=HTMX)
-    assert "<b>" not in answer.text and "&lt;b&gt;" in answer.text
+    response = await client.post("/small/1-res/5/test", data={"text": "<b>&\"' a"}, headers=HTMX)
+    assert "<b>" not in response.text and "&lt;b&gt;" in response.text
 
 
 async def test_the_box_repeats_its_request_while_inference_loads(
@@ -160,15 +160,15 @@ async def test_the_box_repeats_its_request_while_inference_loads(
 
 async def test_the_box_repeats_its_request_while_inference_is_down(started: Start, loaded_url: str) -> None:
     async with started(loaded_url, inference_url=f"http://127.0.0.1:{free_port()}") as client:
-        answer = await client.post("/small/1-res/5/test", data={"text": "a"}, headers=HTMX)
-    page = Page(answer.text)
+        response = await client.post("/small/1-res/5/test", data={"text": "a"}, headers=HTMX)
+    page = Page(response.text)
     (has, _) = page.find("p", class_="down")[0]
     assert has["hx-post"] == "/small/1-res/5/test" and has["hx-trigger"] == "load delay:5s"
     assert "Inference is not running" in page.text()
 
 
 @pytest.mark.parametrize(
-    ("path", "text", "status", "words"),
+    ("path", "text", "status", "message"),
     [
         ("/small/1-res/5/test", "", 400, "A text is empty"),
         ("/small/1-res/64/test", "a", 404, "small/1-res has no feature 64"),
@@ -184,9 +184,9 @@ async def test_the_box_repeats_its_request_while_inference_is_down(started: Star
     ],
 )
 async def test_errors_are_shown_in_place_of_the_box(
-    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, text: str, status: int, words: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, text: str, status: int, message: str
 ) -> None:
-    answer = await client.post(path, data={"text": text}, headers=HTMX)
-    page = Page(answer.text)
-    assert answer.status_code == status and words in page.text() and not page.find("h1")
+    response = await client.post(path, data={"text": text}, headers=HTMX)
+    page = Page(response.text)
+    assert response.status_code == status and message in page.text() and not page.find("h1")
     assert page.elements[0][1]["role"] == "alert"

@@ -10,9 +10,9 @@ from fastapi import FastAPI
 
 
 async def feature(client: httpx.AsyncClient, index: int) -> dict[str, Any]:
-    answer = await client.get(f"/api/feature/small/2-res/{index}")
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = await client.get(f"/api/feature/small/2-res/{index}")
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 async def test_a_feature_has_the_known_columns_with_the_datasets_values(
@@ -33,20 +33,24 @@ async def test_a_feature_has_the_known_columns_with_the_datasets_values(
         assert body["topkCosSimIndices"] == [row["index"], *row["neighbour_indices"]]
         assert body["correlated_features_pearson"] == pytest.approx(row["correlated_pearson"])
         assert len(body["activations"]) == len(row["example_groups"])
-        tops = [one for one in body["activations"] if one["binMin"] == -1]
+        tops = [activation for activation in body["activations"] if activation["binMin"] == -1]
         assert len(tops) == row["example_groups"].count(0)
-        for number, one in enumerate(tops):
+        for number, activation in enumerate(tops):
             context = contexts[row["example_contexts"][number]]
-            assert one["tokens"] == [vocabulary[i].replace("\0", "␀") for i in context["token_ids"]]
-            dense = [0.0] * len(one["tokens"])
+            assert activation["tokens"] == [vocabulary[i].replace("\0", "␀") for i in context["token_ids"]]
+            dense = [0.0] * len(activation["tokens"])
             for position, value in zip(row["value_positions"][number], row["values"][number], strict=True):
                 dense[position] = value
-            assert one["values"] == pytest.approx(dense)
-            assert one["values"][one["maxValueTokenIndex"]] == one["maxValue"] == max(one["values"])
-        for one in body["activations"]:
-            if one["binMin"] != -1:
-                value = one["values"][one["qualifyingTokenIndex"]]
-                assert one["binMin"] < value <= one["binMax"] * (1 + 1e-6)
+            assert activation["values"] == pytest.approx(dense)
+            assert (
+                activation["values"][activation["maxValueTokenIndex"]]
+                == activation["maxValue"]
+                == max(activation["values"])
+            )
+        for activation in body["activations"]:
+            if activation["binMin"] != -1:
+                value = activation["values"][activation["qualifyingTokenIndex"]]
+                assert activation["binMin"] < value <= activation["binMax"] * (1 + 1e-6)
 
 
 async def test_live_neighbours_by_index_skip_the_dead(client: httpx.AsyncClient) -> None:
@@ -55,7 +59,7 @@ async def test_live_neighbours_by_index_skip_the_dead(client: httpx.AsyncClient)
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "words"),
+    ("method", "path", "status", "message"),
     [
         ("GET", "/api/feature/nope/2-res/1", 404, "There is no model 'nope' here; there is small."),
         ("GET", "/api/feature/small/nope/1", 404, "small has no source 'nope'; it has 1-res, 2-res, 3-res."),
@@ -72,12 +76,12 @@ async def test_live_neighbours_by_index_skip_the_dead(client: httpx.AsyncClient)
     ],
 )
 async def test_errors_are_json_with_both_keys(
-    client: httpx.AsyncClient, method: str, path: str, status: int, words: str
+    client: httpx.AsyncClient, method: str, path: str, status: int, message: str
 ) -> None:
-    answer = await client.request(method, path)
-    assert answer.status_code == status
-    body = answer.json()
-    assert set(body) == {"error", "message"} and body["error"] == body["message"] and words in body["error"]
+    response = await client.request(method, path)
+    assert response.status_code == status
+    body = response.json()
+    assert set(body) == {"error", "message"} and body["error"] == body["message"] and message in body["error"]
 
 
 async def test_a_trailing_slash_is_answered_without_redirect(client: httpx.AsyncClient) -> None:
@@ -85,5 +89,5 @@ async def test_a_trailing_slash_is_answered_without_redirect(client: httpx.Async
 
 
 async def test_operation_ids_are_unique(app: FastAPI) -> None:
-    ids = [one["operationId"] for path in app.openapi()["paths"].values() for one in path.values()]
+    ids = [operation["operationId"] for path in app.openapi()["paths"].values() for operation in path.values()]
     assert len(ids) == len(set(ids)) and "get_feature" in ids

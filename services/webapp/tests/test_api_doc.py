@@ -42,15 +42,17 @@ async def test_every_example_runs_as_it_is_printed(
         commands = await printed(client)
         assert set(commands) == set(app.openapi()["paths"])
         for path, command in commands.items():
-            answer = await run(client, command)
+            response = await run(client, command)
             if path == "/api/explanation/generate":
                 # all that it says is right: what is lacking is the language model
-                assert (answer.status_code, "Autointerp is not running" in answer.text) == (503, True), answer.text
+                assert (response.status_code, "Autointerp is not running" in response.text) == (503, True), (
+                    response.text
+                )
             elif path == "/api/explanation/{explanationId}/delete":
                 # what there is to delete came with the dataset
-                assert (answer.status_code, "by a dataset" in answer.text) == (403, True), answer.text
+                assert (response.status_code, "by a dataset" in response.text) == (403, True), response.text
             else:
-                assert answer.status_code == 200, (path, answer.text)
+                assert response.status_code == 200, (path, response.text)
 
 
 async def test_without_features_the_examples_are_the_demos(fresh_url: str, started: Start) -> None:
@@ -62,11 +64,11 @@ async def test_without_features_the_examples_are_the_demos(fresh_url: str, start
 
 async def test_every_field_of_every_object_is_there(client: httpx.AsyncClient, app: FastAPI) -> None:
     document = app.openapi()
-    found = Reader(document, "http://localhost", {}).documentation()
-    operations = [one for several in found.tags.values() for one in several]
-    shown = dict(found.shapes)
-    shown |= {shape.name: shape for one in operations for shape in one.responses}
-    bodies = {one.path: [field.name for field in one.body] for one in operations if one.body}
+    documentation = Reader(document, "http://localhost", {}).documentation()
+    operations = [operation for several in documentation.tags.values() for operation in several]
+    shapes = dict(documentation.shapes)
+    shapes |= {shape.name: shape for item in operations for shape in item.responses}
+    bodies = {item.path: [field.name for field in item.body] for item in operations if item.body}
     for path, methods in document["paths"].items():
         for part in ("requestBody", "responses"):
             for name in re.findall(r"#/components/schemas/(\w+)", str(methods.get("post", {}).get(part, ""))):
@@ -74,7 +76,7 @@ async def test_every_field_of_every_object_is_there(client: httpx.AsyncClient, a
                 if part == "requestBody":
                     assert bodies[path] == fields
                 elif name != "ErrorBody":
-                    assert [field.name for field in shown[name].fields] == fields
+                    assert [field.name for field in shapes[name].fields] == fields
     # what those name is there too, and a name leads to it
     page = Page((await client.get("/api-doc")).text)
     ids = {has["id"] for _, has, _ in page.elements if "id" in has}
@@ -83,7 +85,7 @@ async def test_every_field_of_every_object_is_there(client: httpx.AsyncClient, a
 
 
 @pytest.mark.parametrize(
-    ("operation", "field", "words"),
+    ("operation", "field", "message"),
     [
         ("steer", "n_tokens", "tokens to generate, at most 256 (setting MEMICOS_STEER_TOKENS); 1 or more; default 256"),
         ("search_explanations_all", "query", "at most 200 (setting MEMICOS_QUERY_CHARACTERS)"),
@@ -95,11 +97,11 @@ async def test_every_field_of_every_object_is_there(client: httpx.AsyncClient, a
         ("steer_chat", "defaultChatMessages", "1 or more entries"),
     ],
 )
-async def test_limits_and_defaults_are_documented(app: FastAPI, operation: str, field: str, words: str) -> None:
-    found = Reader(app.openapi(), "http://localhost", {}).documentation()
-    (one,) = [one for several in found.tags.values() for one in several if one.id == operation]
+async def test_limits_and_defaults_are_documented(app: FastAPI, operation: str, field: str, message: str) -> None:
+    documentation = Reader(app.openapi(), "http://localhost", {}).documentation()
+    (one,) = [item for several in documentation.tags.values() for item in several if item.id == operation]
     (note,) = [each.note for each in one.body if each.name == field]
-    assert words in note
+    assert message in note
 
 
 async def test_a_collapsed_row_shows_the_summary_and_an_open_one_the_errors(
@@ -109,12 +111,12 @@ async def test_a_collapsed_row_shows_the_summary_and_an_open_one_the_errors(
     collapsed: dict[str, str] = {}
     opened: dict[str, str] = {}
     for section in html.split("<details ")[1:]:
-        summary, rest = section.split("<summary>")[1].split("</summary>")
+        summary, remainder = section.split("<summary>")[1].split("</summary>")
         row = Page(summary)
         ((_, method),) = row.find("span", class_="method")
         ((_, path),) = row.find("h3")
         collapsed[f"{method} {path}"] = row.text()
-        opened[f"{method} {path}"] = unescape(rest.split("</details>")[0])
+        opened[f"{method} {path}"] = unescape(remainder.split("</details>")[0])
     for path, methods in app.openapi()["paths"].items():
         for method, operation in methods.items():
             name = f"{method.upper()} {path}"

@@ -30,14 +30,14 @@ async def empty_url(server_url: str) -> AsyncIterator[str]:
         await connection.close()
 
 
-async def memicos_db(url: str, *arguments: str, answer: str = "", **environment: str) -> tuple[int | None, str, str]:
+async def memicos_db(url: str, *arguments: str, response: str = "", **environment: str) -> tuple[int | None, str, str]:
     """Exit status, standard output and standard error of `memicos db …`."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", "from memicos_cli.main import app; app()", "db", *arguments,
         env={**os.environ, "DATABASE_URL": url, **environment},
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    output, errors = await process.communicate(answer.encode())
+    output, errors = await process.communicate(response.encode())
     return process.returncode, output.decode(), errors.decode()
 
 
@@ -65,8 +65,8 @@ async def test_a_backup_of_the_demo_restores_into_a_new_database_and_serves(
             page = await client.get(path.removeprefix("/api/feature"))
             assert page.status_code == 200 and "Top activations" in page.text
             bodies.append((await client.get(path)).json())
-            found = await client.post("/api/explanation/search-all", json={"query": "numbers", "byMeaning": False})
-            bodies.append(found.json()["results"])
+            response = await client.post("/api/explanation/search-all", json={"query": "numbers", "byMeaning": False})
+            bodies.append(response.json()["results"])
     assert bodies[:2] == bodies[2:] and bodies[0]["activations"] and bodies[1]
 
 
@@ -116,10 +116,10 @@ async def test_a_backup_of_a_newer_memicos_is_refused_and_one_of_an_older_is_mig
 
 
 async def test_a_reset_asks_first_and_leaves_empty_tables(own_url: str) -> None:
-    status, _, errors = await memicos_db(own_url, "reset", answer="n\n")
+    status, _, errors = await memicos_db(own_url, "reset", response="n\n")
     assert status == 1 and "Delete all data of postgresql" in errors
     assert await fetch(own_url, "SELECT count(*) FROM feature") != 0
-    status, output, _ = await memicos_db(own_url, "reset", answer="y\n")
+    status, output, _ = await memicos_db(own_url, "reset", response="y\n")
     assert (status, output.strip()) == (0, "The database is empty")
     assert await fetch(own_url, "SELECT count(*) FROM feature") == 0
     assert (await memicos_db(own_url, "reset", "--yes", "--empty"))[0] == 0
@@ -142,8 +142,10 @@ async def test_errors_of_the_commands_are_one_line_without_the_password(tmp_path
         status, output, errors = await memicos_db(url, *command)
         assert status == 1 and not output and errors.count("\n") == 1 and "hunter2" not in errors
         assert errors.startswith(f"db {command[0]}: ") and "127.0.0.1" in errors
-    asked = await memicos_db(url, "reset", answer="n\n")
-    assert ("hunter2" not in asked[2] and "owner:***@" in asked[2]) or "owner@127.0.0.1" in asked[2]
+    refused_reset = await memicos_db(url, "reset", response="n\n")
+    assert (
+        "hunter2" not in refused_reset[2] and "owner:***@" in refused_reset[2]
+    ) or "owner@127.0.0.1" in refused_reset[2]
 
 
 async def test_without_postgresqls_programs_a_backup_says_what_to_install(

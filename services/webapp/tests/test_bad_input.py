@@ -74,9 +74,9 @@ HOSTILE: tuple[Any, ...] = (
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The places in a body where something stands, itself left out."""
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, one in inside:
+    for key, child in inside:
         yield (*path, key)
-        yield from leaves(one, (*path, key))
+        yield from leaves(child, (*path, key))
 
 
 def replaced(body: Any, path: tuple[Any, ...], value: Any) -> Any:
@@ -88,14 +88,14 @@ def replaced(body: Any, path: tuple[Any, ...], value: Any) -> Any:
     return copy
 
 
-def refused(answer: httpx.Response, what: object) -> None:
+def refused(response: httpx.Response, value: object) -> None:
     """It is an answer, or a refusal in words."""
-    assert answer.status_code < 500, (what, answer.text)
-    if answer.status_code >= 400:
-        body = answer.json()
-        assert set(body) == {"error", "message"} and body["error"] == body["message"] and len(body["error"]) > 10, what
+    assert response.status_code < 500, (value, response.text)
+    if response.status_code >= 400:
+        body = response.json()
+        assert set(body) == {"error", "message"} and body["error"] == body["message"] and len(body["error"]) > 10, value
         # the validator's own words are not for users
-        assert not re.search("Input should|Value error|a valid", body["error"]), (what, body)
+        assert not re.search("Input should|Value error|a valid", body["error"]), (value, body)
 
 
 @pytest.mark.parametrize("path", BODIES)
@@ -103,13 +103,13 @@ async def test_every_field_with_invalid_values(
     client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
 ) -> None:
     body = BODIES[path]
-    answer = await client.post(path, json=body)
-    assert answer.status_code == STATUSES.get(path, 200), answer.text
+    response = await client.post(path, json=body)
+    assert response.status_code == STATUSES.get(path, 200), response.text
     for place in leaves(body):
         for value in HOSTILE:
             changed = replaced(body, place, value)
-            answer = await client.post(path, content=json.dumps(changed), headers=JSON)
-            refused(answer, (place, value))
+            response = await client.post(path, content=json.dumps(changed), headers=JSON)
+            refused(response, (place, value))
 
 
 async def test_no_route_is_forgotten(app: FastAPI) -> None:
@@ -126,12 +126,12 @@ async def test_missing_bodies(client: httpx.AsyncClient, path: str) -> None:
         b'{"a": NaN}', f'{valid[:-1]}, "note": "\\ud800"}}'.encode(), f'{valid[:-1]}, "\\udc00": 1}}'.encode(),
     ]  # fmt: skip
     for content in bodies:
-        answer = await client.post(path, content=content, headers={"Content-Type": "application/json"})
-        refused(answer, content[:40])
-        assert answer.status_code in (400, 422), (content[:40], answer.text)
+        response = await client.post(path, content=content, headers={"Content-Type": "application/json"})
+        refused(response, content[:40])
+        assert response.status_code in (400, 422), (content[:40], response.text)
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense", ""):
-        answer = await client.post(path, content=valid, headers={"Content-Type": kind})
-        refused(answer, kind)
+        response = await client.post(path, content=valid, headers={"Content-Type": kind})
+        refused(response, kind)
     big = await client.post(path, content=b"x" * 1_000_001, headers={"Content-Type": "application/json"})
     assert big.status_code == 413 and "at most 1000000 are taken" in big.json()["error"]
 
@@ -140,7 +140,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (b'{"query": "wh\\ud83dle"}', "query has half of a surrogate pair"),
         (b'{"query": "wh\\u0000le"}', "query has a NUL character"),
@@ -148,16 +148,16 @@ JSON = {"Content-Type": "application/json"}
         (b'{"query": "whale", "a": {"\\u0000": 1}}', "A name in a has a NUL character"),
     ],
 )
-async def test_a_value_that_is_not_text_is_named(client: httpx.AsyncClient, content: bytes, words: str) -> None:
-    answer = await client.post("/api/explanation/search-all", content=content, headers=JSON)
-    assert answer.status_code == 400 and words in answer.json()["error"]
+async def test_a_value_that_is_not_text_is_named(client: httpx.AsyncClient, content: bytes, message: str) -> None:
+    response = await client.post("/api/explanation/search-all", content=content, headers=JSON)
+    assert response.status_code == 400 and message in response.json()["error"]
     # whole pairs are text
-    whole = content.replace(b"\\ud83d", b"\\ud83d\\udc33").replace(b"\\u0000", b"\\u0041")
-    assert (await client.post("/api/explanation/search-all", content=whole, headers=JSON)).status_code == 200
+    valid_content = content.replace(b"\\ud83d", b"\\ud83d\\udc33").replace(b"\\u0000", b"\\u0041")
+    assert (await client.post("/api/explanation/search-all", content=valid_content, headers=JSON)).status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("path", "content", "status", "words"),
+    ("path", "content", "status", "message"),
     [
         ("steer", b"", 422, "The body must be a JSON object, {…}, sent with the header Content-Type: "),
         ("steer", b"[]", 422, "The body must be a JSON object"),
@@ -173,10 +173,10 @@ async def test_a_value_that_is_not_text_is_named(client: httpx.AsyncClient, cont
     ],
 )  # fmt: skip
 async def test_errors_in_a_body_have_readable_messages(
-    client: httpx.AsyncClient, path: str, content: bytes, status: int, words: str
+    client: httpx.AsyncClient, path: str, content: bytes, status: int, message: str
 ) -> None:
-    answer = await client.post(f"/api/{path}", content=content, headers=JSON)
-    assert answer.status_code == status and answer.json()["error"].startswith(words), answer.text
+    response = await client.post(f"/api/{path}", content=content, headers=JSON)
+    assert response.status_code == status and response.json()["error"].startswith(message), response.text
 
 
 NAMES = (
@@ -220,10 +220,10 @@ async def test_invalid_paths(client: httpx.AsyncClient, inference: FakeInference
             f"/search?q={text}&modelId={text}", f"/search-explanations?q={text}&modelId={text}",
             f"/api/feature/small/1-res/{text}", f"/api/feature/{text}/1-res/5", f"/api/{text}", f"/static/{text}",
         ):  # fmt: skip
-            answer = await client.get(address)
-            assert answer.status_code < 500, address
-            if answer.headers.get("content-type", "").startswith("text/html"):
-                assert Page(answer.text).open == []
+            response = await client.get(address)
+            assert response.status_code < 500, address
+            if response.headers.get("content-type", "").startswith("text/html"):
+                assert Page(response.text).open == []
         for address in (f"/small/1-res/{text}/test", f"/{text}/1-res/5/test", f"/small/{text}/15/explain"):
             assert (await client.post(address, data={"text": "a"})).status_code < 500, address
 
@@ -233,17 +233,17 @@ async def test_invalid_queries(client: httpx.AsyncClient, inference: FakeInferen
         for query in QUERIES:
             if query.split("=")[0] not in f"{takes} {ANY}".split():
                 continue
-            answer = await client.get(f"{path}?{query}")
-            assert answer.status_code < 500, (path, query)
-            if answer.headers.get("content-type", "").startswith("text/html"):
-                assert Page(answer.text).open == [], (path, query)
+            response = await client.get(f"{path}?{query}")
+            assert response.status_code < 500, (path, query)
+            if response.headers.get("content-type", "").startswith("text/html"):
+                assert Page(response.text).open == [], (path, query)
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST", "OPTIONS"])
 async def test_unsupported_methods(client: httpx.AsyncClient, method: str) -> None:
     for path in PATHS:
-        answer = await client.request(method, path)
-        assert answer.status_code in (200, 303, 307, 400, 404, 405, 422), (method, path)
+        response = await client.request(method, path)
+        assert response.status_code in (200, 303, 307, 400, 404, 405, 422), (method, path)
 
 
 async def test_invalid_forms(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
@@ -258,7 +258,7 @@ async def test_invalid_forms(client: httpx.AsyncClient, inference: FakeInference
             (b'{"text": 1}', "application/json"),
             (b"text=" + b"a&text=" * 3000, "application/x-www-form-urlencoded"),
         ):
-            answer = await client.post(path, content=content, headers={"Content-Type": kind, "HX-Request": "true"})
-            assert answer.status_code < 500, (path, content[:40], answer.text)
+            response = await client.post(path, content=content, headers={"Content-Type": kind, "HX-Request": "true"})
+            assert response.status_code < 500, (path, content[:40], response.text)
     files = {"text": ("a.txt", b"a", "text/plain")}
     assert (await client.post("/small/1-res/5/test", files=files)).status_code == 422

@@ -46,6 +46,6 @@ def test_violations_are_found(tmp_path: Path, name: str, code: str, expected: st
     file = tmp_path / name
     file.parent.mkdir(parents=True)
     file.write_text(code)
-    found = problems(tmp_path)
-    assert len(found) == (0 if expected is None else 1), found
-    assert expected is None or expected in found[0]
+    violations = problems(tmp_path)
+    assert len(violations) == (0 if expected is None else 1), violations
+    assert expected is None or expected in violations[0]

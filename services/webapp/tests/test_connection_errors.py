@@ -158,12 +158,12 @@ def test_without_the_embedded_server_the_webapp_asks_for_a_url() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         check=False,
         env={"MEMICOS_PORT": port, "PATH": "/usr/bin", "DATABASE_URL": "", "MEMICOS_DATA": "/nonexistent"},
     )
-    assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert "set DATABASE_URL=postgresql://" in done.stderr and "memicos-webapp[embedded]" in done.stderr
+    assert result.returncode == 1 and result.stderr.count("\n") == 1
+    assert "set DATABASE_URL=postgresql://" in result.stderr and "memicos-webapp[embedded]" in result.stderr

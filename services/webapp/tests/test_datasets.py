@@ -59,9 +59,9 @@ async def test_the_planner_knows_every_table(fresh_url: str, small_dataset: Path
 async def test_the_same_dataset_again_does_nothing(fresh_url: str, small_dataset: Path) -> None:
     first = await load(small_dataset, fresh_url)
     before = await fetch(fresh_url, "SELECT id, current_load_id FROM source ORDER BY id")
-    again = await load(small_dataset, fresh_url)
-    assert (first.loaded, again.loaded) == (True, False)
-    assert again.seconds < 0.5
+    repeated = await load(small_dataset, fresh_url)
+    assert (first.loaded, repeated.loaded) == (True, False)
+    assert repeated.seconds < 0.5
     assert await fetch(fresh_url, "SELECT id, current_load_id FROM source ORDER BY id") == before
 
 
@@ -93,7 +93,7 @@ async def test_a_corrupt_file_changes_nothing(
 ) -> None:
     await load(small_dataset, fresh_url)
     before = await counts(fresh_url)
-    shown = await fetch(fresh_url, "SELECT id, current_load_id FROM source ORDER BY id")
+    current_loads = await fetch(fresh_url, "SELECT id, current_load_id FROM source ORDER BY id")
     write_dataset(tmp_path, seed=2)
     content = bytearray((tmp_path / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -101,7 +101,7 @@ async def test_a_corrupt_file_changes_nothing(
     with pytest.raises(DatasetError, match=f"{name}: sha256 is"):
         await load(tmp_path, fresh_url)
     assert await counts(fresh_url) == before
-    assert await fetch(fresh_url, "SELECT id, current_load_id FROM source ORDER BY id") == shown
+    assert await fetch(fresh_url, "SELECT id, current_load_id FROM source ORDER BY id") == current_loads
 
 
 async def test_a_refused_dataset_leaves_only_the_reason(
@@ -143,8 +143,8 @@ async def test_a_replaced_load_stays_for_requests_in_progress(
     await load(tmp_path, fresh_url)
     assert await states(fresh_url) == ["retired"] * 3 + ["shown"] * 3
     old = [row[3] for row in before]
-    (kept,) = await fetch(fresh_url, "SELECT count(*) AS n FROM feature WHERE load_id = ANY($1)", old)
-    assert kept["n"] == 3 * 64
+    (feature_count,) = await fetch(fresh_url, "SELECT count(*) AS n FROM feature WHERE load_id = ANY($1)", old)
+    assert feature_count["n"] == 3 * 64
     async with connected(fresh_url) as connection:
         assert not await clean(connection, 600)
         assert await clean(connection, 0) == Deleted(dead=0, retired=3)
@@ -186,7 +186,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "folder", "left"),
+    ("table", "folder", "remaining"),
     [
         ("release", "new", []),
         ("context", "changed", ["staging"] * 3),
@@ -201,7 +201,7 @@ async def test_a_killed_import_changes_nothing_and_is_cleaned_up(
     write_dataset: Callable[..., Manifest],
     table: str,
     folder: str,
-    left: list[str],
+    remaining: list[str],
 ) -> None:
     await load(small_dataset, fresh_url)
     before, all_before = await shown_rows(fresh_url), await counts(fresh_url)
@@ -216,9 +216,9 @@ async def test_a_killed_import_changes_nothing_and_is_cleaned_up(
 
     await until(disconnected)
     assert await shown_rows(fresh_url) == before
-    assert await states(fresh_url) == ["shown"] * 3 + left
+    assert await states(fresh_url) == ["shown"] * 3 + remaining
     async with connected(fresh_url) as connection:
-        assert (await clean(connection, 600)).dead == len(left)
+        assert (await clean(connection, 600)).dead == len(remaining)
     assert await counts(fresh_url) == all_before
     assert await fetch(fresh_url, "SELECT id FROM model") == [("small",)]
     assert (await load(tmp_path / folder, fresh_url, ImportOptions(retired_seconds=0))).loaded
@@ -251,9 +251,9 @@ async def test_a_clean_up_does_not_touch_a_running_import(
     assert slow.returncode is None
     slow.send_signal(signal.SIGCONT)
     assert await slow.wait() == 0
-    shown = {str(row[1]): row[4:8:2] for row in await shown_rows(fresh_url)}
+    current_loads = {str(row[1]): row[4:8:2] for row in await shown_rows(fresh_url)}
     names = [f"{layer}-{name}" for name in ("quick", "slow") for layer in (1, 2, 3)]
-    assert shown == dict.fromkeys(names, ("shown", 64))
+    assert current_loads == dict.fromkeys(names, ("shown", 64))
     assert await states(fresh_url) == ["shown"] * 6
 
 

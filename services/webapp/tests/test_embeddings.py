@@ -85,9 +85,9 @@ async def test_interrupted_work_is_continued(
     with pytest.raises(EmbedderError, match=r"Out of order\."):
         await embed_missing(own_url, registry(stopped))
     assert await count(database) == 60
-    rest = FakeEmbedder()
+    embedder = FakeEmbedder()
     total = int(await database.fetchval("SELECT count(*) FROM explanation") or 0)
-    assert await embed_missing(own_url, registry(rest)) == total - 60
+    assert await embed_missing(own_url, registry(embedder)) == total - 60
     assert await count(database) == total
     assert await embed_missing(own_url, registry(FakeEmbedder(batches=0))) == 0
     for text, vector in (await vectors(database)).items():
@@ -102,8 +102,8 @@ async def test_equal_texts_are_embedded_once(database: asyncpg.Connection, own_u
 
 
 async def test_two_embedders_at_once_take_turns(database: asyncpg.Connection, own_url: str) -> None:
-    done = await asyncio.gather(*(embed_missing(own_url, registry(FakeEmbedder())) for _ in range(2)))
-    assert sorted(done) == [0, 180]
+    counts = await asyncio.gather(*(embed_missing(own_url, registry(FakeEmbedder())) for _ in range(2)))
+    assert sorted(counts) == [0, 180]
 
 
 async def test_the_index_is_built_after_many_vectors_also_by_the_next_run(
@@ -136,12 +136,12 @@ async def test_a_change_of_embedder_is_visible_once_it_is_complete(
     running_provider.reset()
     running_provider.script(Reply(status=401))
     openai = OpenAiEmbedder(SecretStr(KEY), running_provider.base_url, 5)
-    both = registry(FakeEmbedder(), openai)
+    both_embedders = registry(FakeEmbedder(), openai)
     with pytest.raises(EmbedderError):
-        await switch_embedder(own_url, both, OPENAI)
+        await switch_embedder(own_url, both_embedders, OPENAI)
     active = "SELECT DISTINCT active_embedder FROM source"
     assert await database.fetchval(active) == MINILM
-    assert await switch_embedder(own_url, both, OPENAI) == 180
+    assert await switch_embedder(own_url, both_embedders, OPENAI) == 180
     assert await database.fetchval(active) == OPENAI
     assert await count(database) == 0
     for text, vector in (await vectors(database, "embedding_openai")).items():
@@ -166,8 +166,8 @@ async def test_the_server_embeds_what_is_new(
         async with asyncio.timeout(30):
             while not (await vectors(database)).get("a herd of zebras", np.empty(0)).size:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
-        answer = await client.post("/api/explanation/search-all", json={"query": "striped African animals"})
-        assert answer.json()["results"][0]["description"] == "a herd of zebras"
+        response = await client.post("/api/explanation/search-all", json={"query": "striped African animals"})
+        assert response.json()["results"][0]["description"] == "a herd of zebras"
 
 
 class BrokenEmbedder(FakeEmbedder):

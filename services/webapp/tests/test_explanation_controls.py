@@ -22,9 +22,9 @@ HTMX = {"HX-Request": "true"}
 
 async def test_the_control_on_the_dashboard(client: httpx.AsyncClient, own_url: str, provider: LlmProvider) -> None:
     (form, _) = Page((await client.get("/small/1-res/5")).text).find("form", id="explain")[0]
-    answer = await client.post(form["hx-post"] or "", data={"explainer_model": "some/model"}, headers=HTMX)
-    page = Page(answer.text)
-    assert answer.status_code == 200 and page.open == []
+    response = await client.post(form["hx-post"] or "", data={"explainer_model": "some/model"}, headers=HTMX)
+    page = Page(response.text)
+    assert response.status_code == 200 and page.open == []
     assert page.find("p", role="status")[0][1] == "Explanation by some/model added."
     # htmx puts list and heading in their places
     (listed, _) = page.find("div", id="explanations")[0]
@@ -32,8 +32,8 @@ async def test_the_control_on_the_dashboard(client: httpx.AsyncClient, own_url: 
     assert page.find("h1", id="label")[0][1] == WHALE
     assert (await stored(own_url))[0]["model"] == "some/model"
     # without scripts it leads back to the dashboard
-    answer = await client.post("/small/1-res/6/explain", data={"explainer_model": ""})
-    assert (answer.status_code, answer.headers["location"]) == (303, "/small/1-res/6")
+    response = await client.post("/small/1-res/6/explain", data={"explainer_model": ""})
+    assert (response.status_code, response.headers["location"]) == (303, "/small/1-res/6")
     assert not Page((await client.get("/small/1-res/15")).text).find("form", id="explain")
     assert not Page((await client.get("/small/1-res/5?embed=true")).text).find("form", id="explain")
 
@@ -50,9 +50,9 @@ async def label(client: httpx.AsyncClient, index: int = 5) -> str:
 
 async def generated(client: httpx.AsyncClient, **changes: Any) -> str:
     """Id of a new explanation."""
-    answer = await client.post(GENERATE, json=body(**changes))
-    assert answer.status_code == 200, answer.text
-    return answer.json()["explanation"]["id"]
+    response = await client.post(GENERATE, json=body(**changes))
+    assert response.status_code == 200, response.text
+    return response.json()["explanation"]["id"]
 
 
 async def test_the_label_is_chosen_and_the_choice_taken_back(client: httpx.AsyncClient, provider: LlmProvider) -> None:
@@ -61,15 +61,15 @@ async def test_the_label_is_chosen_and_the_choice_taken_back(client: httpx.Async
     second = await generated(client, explanationModelName="other/model")
     assert await label(client) == WHALE
     for chosen, heading in ((first, "the sea"), (second, "big fish"), (first, "the sea")):
-        answer = await client.post(f"/api/explanation/{chosen}/label", json={"chosen": True})
-        assert answer.status_code == 200
-        explanations = answer.json()["explanations"]
+        response = await client.post(f"/api/explanation/{chosen}/label", json={"chosen": True})
+        assert response.status_code == 200
+        explanations = response.json()["explanations"]
         assert [row["id"] for row in explanations if row["chosenAsLabel"]] == [chosen] == [explanations[0]["id"]]
         assert len(explanations) == 3 and await label(client) == heading
     # the label of another feature stays
     assert "sea" not in await label(client, 6)
-    answer = await client.post(f"/api/explanation/{first}/label", json={"chosen": False})
-    assert answer.json()["explanations"][0]["description"] == WHALE
+    response = await client.post(f"/api/explanation/{first}/label", json={"chosen": False})
+    assert response.json()["explanations"][0]["description"] == WHALE
     assert await label(client) == WHALE
     assert (await client.post("/api/explanation/987654321/label", json={"chosen": True})).status_code == 404
 
@@ -79,22 +79,22 @@ async def test_an_explanation_is_deleted_by_its_author_alone(
 ) -> None:
     number = await generated(client)
     assert (await client.post(f"/api/explanation/{number}/label", json={"chosen": True})).status_code == 200
-    answer = await client.post(f"/api/explanation/{number}/delete")
-    assert (answer.status_code, answer.json()) == (200, {"message": f"Explanation {number} is deleted."})
+    response = await client.post(f"/api/explanation/{number}/delete")
+    assert (response.status_code, response.json()) == (200, {"message": f"Explanation {number} is deleted."})
     assert await stored(own_url) == [] and await label(client) == WHALE
     assert (await client.post(f"/api/explanation/{number}/delete")).status_code == 404
     # after that it can be generated again
     number = await generated(client)
     connection = await asyncpg.connect(own_url)
     try:
-        other = await connection.fetchval("INSERT INTO account (name) VALUES ('someone else') RETURNING id")
-        await connection.execute("UPDATE explanation SET author_id = $1 WHERE id = $2", other, int(number))
+        other_account = await connection.fetchval("INSERT INTO account (name) VALUES ('someone else') RETURNING id")
+        await connection.execute("UPDATE explanation SET author_id = $1 WHERE id = $2", other_account, int(number))
         dataset = await connection.fetchval("SELECT min(id) FROM explanation WHERE author_id IS NULL")
     finally:
         await connection.close()
     for explanation, author in ((number, "someone else"), (dataset, "a dataset")):
-        answer = await client.post(f"/api/explanation/{explanation}/delete")
-        assert answer.status_code == 403 and f"is by {author}: only its author" in answer.json()["error"]
+        response = await client.post(f"/api/explanation/{explanation}/delete")
+        assert response.status_code == 403 and f"is by {author}: only its author" in response.json()["error"]
     assert len((await client.get("/api/feature/small/1-res/5")).json()["explanations"]) == 2
     for bad in ("0", "-1", "x", str(2**63)):
         assert (await client.post(f"/api/explanation/{bad}/delete")).status_code == 422
@@ -108,15 +108,15 @@ async def test_writes_to_explanations_are_refused_beyond_loopback_and_from_other
              for action in ("delete", "label")]  # fmt: skip
     async with started(own_url, host="0.0.0.0") as beyond:
         for path in paths:
-            answer = (
+            response = (
                 await beyond.post(path, json={"chosen": True}) if path.startswith("/api") else await beyond.post(path)
             )
-            assert answer.status_code == 403 and "Writes are refused" in answer.text
+            assert response.status_code == 403 and "Writes are refused" in response.text
         page = Page((await beyond.get("/small/1-res/5")).text)
         assert not page.find("form", id="explain") and "/explanations/" not in str(page.find("form"))
     for path in paths:
-        answer = await client.post(path, headers={"Sec-Fetch-Site": "cross-site"})
-        assert answer.status_code == 403
+        response = await client.post(path, headers={"Sec-Fetch-Site": "cross-site"})
+        assert response.status_code == 403
     assert len(await stored(own_url)) == 1
 
 
@@ -128,22 +128,22 @@ async def test_labels_and_deletion_on_the_page(client: httpx.AsyncClient, own_ur
     ]
     # nothing to delete of the dataset's, which is the label already
     assert actions == [f"/explanations/{number}/label", f"/explanations/{number}/delete"]
-    answer = await client.post(actions[0] or "", data={"chosen": "true"}, headers=HTMX)
-    page = Page(answer.text)
+    response = await client.post(actions[0] or "", data={"chosen": "true"}, headers=HTMX)
+    page = Page(response.text)
     assert page.open == [] and page.find("h1", id="label")[0][1] == "the sea"
     assert page.find("p", role="status")[0][1] == "Label chosen."
-    answer = await client.post(f"/explanations/{number}/label", data={"chosen": "false"}, headers=HTMX)
-    assert Page(answer.text).find("h1", id="label")[0][1] == WHALE
-    answer = await client.post(f"/explanations/{number}/delete", headers=HTMX)
-    page = Page(answer.text)
+    response = await client.post(f"/explanations/{number}/label", data={"chosen": "false"}, headers=HTMX)
+    assert Page(response.text).find("h1", id="label")[0][1] == WHALE
+    response = await client.post(f"/explanations/{number}/delete", headers=HTMX)
+    page = Page(response.text)
     assert page.find("p", role="status")[0][1] == "Explanation deleted."
     assert page.find("h1", id="label")[0][1] == WHALE and len(page.find("div", class_="explanation")) == 1
-    answer = await client.post(f"/explanations/{number}/delete", headers=HTMX)
-    assert answer.status_code == 404 and "alert" in answer.text
+    response = await client.post(f"/explanations/{number}/delete", headers=HTMX)
+    assert response.status_code == 404 and "alert" in response.text
     # without scripts it leads back to the feature
     number = await generated(client)
-    answer = await client.post(f"/explanations/{number}/delete")
-    assert (answer.status_code, answer.headers["location"]) == (303, "/small/1-res/5")
+    response = await client.post(f"/explanations/{number}/delete")
+    assert (response.status_code, response.headers["location"]) == (303, "/small/1-res/5")
     assert await stored(own_url) == []
 
 
@@ -157,28 +157,30 @@ async def test_the_form_is_replaced_by_what_has_to_be_set(
     assert (await client.get("/small/1-res/5/explain", headers=HTMX)).status_code == 204
     keyless = create_autointerp(autointerp_settings(provider, api_key=None))
     async with running(keyless) as url, started(own_url, autointerp_url=url) as without_key:
-        answer = await without_key.get("/small/1-res/5/explain", headers=HTMX)
-        text = Page(answer.text).text()
-        assert answer.status_code == 200 and "<form" not in answer.text
+        response = await without_key.get("/small/1-res/5/explain", headers=HTMX)
+        text = Page(response.text).text()
+        assert response.status_code == 200 and "<form" not in response.text
         assert "No language model is configured: set AUTOINTERP_API_KEY" in text and "docs/autointerp.md" in text
         # without scripts, or by the API: what to set, and no word that the request is wrong
-        answer = await without_key.post("/small/1-res/5/explain")
-        assert answer.status_code == 503 and "Not configured" in answer.text and "AUTOINTERP_API_KEY" in answer.text
-        assert "Invalid request" not in answer.text
+        response = await without_key.post("/small/1-res/5/explain")
+        assert (
+            response.status_code == 503 and "Not configured" in response.text and "AUTOINTERP_API_KEY" in response.text
+        )
+        assert "Invalid request" not in response.text
     down = f"http://127.0.0.1:{free_port()}"
     async with started(own_url, autointerp_url=down) as without_server:
-        answer = await without_server.get("/small/1-res/5/explain", headers=HTMX)
-        assert answer.status_code == 200 and f"Autointerp is not running at {down}" in answer.text
-        commands = [text for _, text in Page(answer.text).find("code")]
-        assert commands == ["make demo", "make autointerp-localhost-dev"] and "`" not in answer.text
+        response = await without_server.get("/small/1-res/5/explain", headers=HTMX)
+        assert response.status_code == 200 and f"Autointerp is not running at {down}" in response.text
+        commands = [text for _, text in Page(response.text).find("code")]
+        assert commands == ["make demo", "make autointerp-localhost-dev"] and "`" not in response.text
     assert (await client.get("/small/1-res/5/explain")).headers["location"] == "/small/1-res/5"
 
 
 async def test_errors_are_shown_beside_the_control(client: httpx.AsyncClient, provider: LlmProvider) -> None:
     provider.script(Reply(status=429))
-    answer = await client.post("/small/1-res/5/explain", data={"explainer_model": "m"}, headers=HTMX)
-    page = Page(answer.text)
-    assert answer.status_code == 502 and page.elements[0][1]["role"] == "alert"
+    response = await client.post("/small/1-res/5/explain", data={"explainer_model": "m"}, headers=HTMX)
+    page = Page(response.text)
+    assert response.status_code == 502 and page.elements[0][1]["role"] == "alert"
     assert "The language model gave no explanation (rate_limited)" in page.text()
     for path, data, status in (
         ("/small/1-res/5/explain", {"explainer_model": "x" * 201}, 400),
@@ -187,5 +189,5 @@ async def test_errors_are_shown_beside_the_control(client: httpx.AsyncClient, pr
         ("/small/1-res/15/explain", {}, 400),
         ("/small/1-res/5/explain", {"explainer_model": "a\0b"}, 400),
     ):
-        answer = await client.post(path, data=data, headers=HTMX)
-        assert answer.status_code == status and "alert" in answer.text
+        response = await client.post(path, data=data, headers=HTMX)
+        assert response.status_code == status and "alert" in response.text

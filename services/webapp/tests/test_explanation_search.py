@@ -37,10 +37,10 @@ async def searched_url(
 ) -> str:
     """The small dataset, and another model with a set of the same name, all embedded."""
     url = await create("searched")
-    other = tmp_path_factory.mktemp("other")
-    write_dataset(other, model="other", layers=(1,), seed=5)
+    other_folder = tmp_path_factory.mktemp("other")
+    write_dataset(other_folder, model="other", layers=(1,), seed=5)
     await load(small_dataset, url)
-    await load(other, url)
+    await load(other_folder, url)
     # a second and third explanation of one feature
     for text in ("the whale, a large animal of the sea", "whales, whales and more whales"):
         await execute(
@@ -60,13 +60,13 @@ async def client(searched_url: str, started: Start) -> AsyncIterator[httpx.Async
 
 
 async def search(client: httpx.AsyncClient, path: str = "-all", **body: Any) -> dict[str, Any]:
-    answer = await client.post(SEARCH + path, json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = await client.post(SEARCH + path, json=body)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
-def places(found: dict[str, Any]) -> list[tuple[str, str, int]]:
-    return [(one["modelId"], one["layer"], int(one["index"])) for one in found["results"]]
+def places(body: dict[str, Any]) -> list[tuple[str, str, int]]:
+    return [(result["modelId"], result["layer"], int(result["index"])) for result in body["results"]]
 
 
 # ---- ranking
@@ -74,34 +74,36 @@ def places(found: dict[str, Any]) -> list[tuple[str, str, int]]:
 
 async def test_meaning_is_the_cosine_of_query_and_explanation(client: httpx.AsyncClient) -> None:
     query = "huge marine mammals"
-    found = await search(client, query=query)
-    assert places(found)[0][2] == 5
-    for one in found["results"]:
-        vectors = LOCAL.encode([query, one["description"]])
+    body = await search(client, query=query)
+    assert places(body)[0][2] == 5
+    for result in body["results"]:
+        vectors = LOCAL.encode([query, result["description"]])
         # vectors are stored in half precision, and int8 activations are scaled over a batch
-        assert one["cosine_similarity"] == pytest.approx(float(vectors[0] @ vectors[1]), abs=0.03)
-    by_meaning = [one["cosine_similarity"] for one in found["results"] if one["matchedBy"] == ["meaning"]]
+        assert result["cosine_similarity"] == pytest.approx(float(vectors[0] @ vectors[1]), abs=0.03)
+    by_meaning = [result["cosine_similarity"] for result in body["results"] if result["matchedBy"] == ["meaning"]]
     assert by_meaning == sorted(by_meaning, reverse=True)
 
 
 async def test_matching_words_are_found_even_with_distant_vectors(client: httpx.AsyncClient) -> None:
-    found = await search(client, query="Ishmael")
-    assert places(found)[0][2] == 2 and found["results"][0]["matchedBy"] == ["meaning", "words"]
+    body = await search(client, query="Ishmael")
+    assert places(body)[0][2] == 2 and body["results"][0]["matchedBy"] == ["meaning", "words"]
     # words are stemmed as English is, and any of them will do
-    found = await search(client, query="rising houses zebra")
-    assert any(one["index"] == "30" and "words" in one["matchedBy"] for one in found["results"])
+    body = await search(client, query="rising houses zebra")
+    assert any(result["index"] == "30" and "words" in result["matchedBy"] for result in body["results"])
 
 
 async def test_a_feature_is_found_once_by_its_best_explanation(client: httpx.AsyncClient) -> None:
-    found = await search(client, query="whales")
-    assert len(places(found)) == len(set(places(found))) == 10
+    body = await search(client, query="whales")
+    assert len(places(body)) == len(set(places(body))) == 10
     (one,) = [
-        one for one in found["results"] if (one["modelId"], one["layer"], one["index"]) == ("small", "2-res", "5")
+        result
+        for result in body["results"]
+        if (result["modelId"], result["layer"], result["index"]) == ("small", "2-res", "5")
     ]
     assert one["description"] == "whales, whales and more whales"
     assert (one["typeName"], one["explanationModelName"], one["source"]) == ("human", None, "2-res")
     neuron = one["neuron"]
-    assert [words["typeName"] for words in neuron["explanations"]] == ["human", "human", "token-statistics"]
+    assert [explanation["typeName"] for explanation in neuron["explanations"]] == ["human", "human", "token-statistics"]
     assert len(neuron["activations"]) == 3 and len(neuron["pos_str"]) == 10
     assert neuron["activations"][0]["maxValue"] == pytest.approx(neuron["maxActApprox"])
 
@@ -114,13 +116,13 @@ def test_ranks_are_fused_by_their_reciprocals() -> None:
     worded = [candidate(5, 40), candidate(3, 20, 0.3), candidate(2, 10, 0.2)]
     ranked = fuse([near], worded)
     scores = {10: 1 / 61 + 1 / 63, 20: 1 / 62 + 1 / 62, 40: 1 / 61, 30: 1 / 63}
-    assert [one.index for one in ranked] == sorted(scores, key=lambda index: -scores[index])
-    assert {one.index: one.score for one in ranked} == pytest.approx(scores)
-    assert {one.index: one.explanation_id for one in ranked} == {10: 1, 20: 3, 30: 4, 40: 5}
-    assert {one.index: (one.by_meaning, one.by_words) for one in ranked} == {
+    assert [item.index for item in ranked] == sorted(scores, key=lambda index: -scores[index])
+    assert {item.index: item.score for item in ranked} == pytest.approx(scores)
+    assert {item.index: item.explanation_id for item in ranked} == {10: 1, 20: 3, 30: 4, 40: 5}
+    assert {item.index: (item.by_meaning, item.by_words) for item in ranked} == {
         10: (True, True), 20: (True, True), 30: (True, False), 40: (False, True),
     }  # fmt: skip
-    assert next(one.cosine for one in ranked if one.index == 40) is None
+    assert next(item.cosine for item in ranked if item.index == 40) is None
     assert fuse([], []) == []
 
 
@@ -135,11 +137,11 @@ async def test_scopes(client: httpx.AsyncClient) -> None:
     # a set of the same name of another model is another set
     release = await search(client, "-release", query="whale", releaseName="other-release")
     assert places(release) == places(model)
-    some = await search(client, "", query="whale", modelId="small", layers=["3-res", "1-res"])
-    assert {place[:2] for place in places(some)} == {("small", "1-res"), ("small", "3-res")}
-    whole = await search(client, "", query="whale", modelId="small", layers=[])
-    assert places(whole) == places(await search(client, "-model", query="whale", modelId="small"))
-    assert some["request"] == {
+    two_sources = await search(client, "", query="whale", modelId="small", layers=["3-res", "1-res"])
+    assert {place[:2] for place in places(two_sources)} == {("small", "1-res"), ("small", "3-res")}
+    all_sources = await search(client, "", query="whale", modelId="small", layers=[])
+    assert places(all_sources) == places(await search(client, "-model", query="whale", modelId="small"))
+    assert two_sources["request"] == {
         "query": "whale", "offset": 0, "minDensity": None, "maxDensity": None, "byMeaning": True, "modelId": "small",
         "layers": ["3-res", "1-res"], "releaseName": None,
     }  # fmt: skip
@@ -152,25 +154,25 @@ async def test_filters_are_applied_before_the_limit(searched_url: str, started: 
     assert 0 < len(dense) < 12
     # of the twenty nearest explanations of all sources few are of dense features in 3-res
     async with started(searched_url, search_candidates=20, search_page=50) as client:
-        found = await search(
+        body = await search(
             client, "", query="Ishmael", modelId="small", layers=["3-res"], minDensity=0.07, maxDensity=1
         )
-        assert sorted(index for _, _, index in places(found)) == dense
-        found = await search(client, "", query="zzz", modelId="small", layers=["3-res"])
-        assert len(found["results"]) == 20
-    assert all(one["neuron"]["frac_nonzero"] > 0 for one in found["results"])
+        assert sorted(index for _, _, index in places(body)) == dense
+        body = await search(client, "", query="zzz", modelId="small", layers=["3-res"])
+        assert len(body["results"]) == 20
+    assert all(result["neuron"]["frac_nonzero"] > 0 for result in body["results"])
 
 
 async def test_result_pages_are_consecutive(client: httpx.AsyncClient) -> None:
     seen, offset = [], 0
     while True:
-        found = await search(client, query="the law", offset=offset)
-        seen += places(found)
-        assert found["resultsCount"] == len(found["results"])
-        assert found["hasMore"] == (found["nextOffset"] is not None)
-        if not found["hasMore"]:
+        body = await search(client, query="the law", offset=offset)
+        seen += places(body)
+        assert body["resultsCount"] == len(body["results"])
+        assert body["hasMore"] == (body["nextOffset"] is not None)
+        if not body["hasMore"]:
             break
-        offset = found["nextOffset"]
+        offset = body["nextOffset"]
     assert len(seen) == len(set(seen)) == 240
     assert (await search(client, query="the law", offset=1000))["results"] == []
 
@@ -186,22 +188,22 @@ async def test_sources_of_an_embedder_that_is_missing_are_searched_by_words(
     await execute(url, "UPDATE source SET active_embedder = 'openai' WHERE name = '3-res'")
     await execute(url, "UPDATE source SET active_embedder = 'minilm' WHERE name = '1-res'")
     async with started(url) as client:
-        found = await search(client, query="the whale")
-        reasons = {source: gap["reason"] for gap in found["skipped"] for source in gap["sources"]}
+        body = await search(client, query="the whale")
+        reasons = {source: gap["reason"] for gap in body["skipped"] for source in gap["sources"]}
         assert "set OPENAI_API_KEY" in reasons["3-res"]
         # nothing has been embedded yet
         assert reasons["1-res"] == "0 of 60 explanations can be searched by meaning so far."
         assert set(reasons) == {"1-res", "2-res", "3-res"}
-        assert {place[1:] for place in places(found)[:3]} == {("1-res", 5), ("2-res", 5), ("3-res", 5)}
-        assert {tuple(one["matchedBy"]) for one in found["results"]} == {("words",)}
-        assert all(one["cosine_similarity"] is None for one in found["results"])
+        assert {place[1:] for place in places(body)[:3]} == {("1-res", 5), ("2-res", 5), ("3-res", 5)}
+        assert {tuple(result["matchedBy"]) for result in body["results"]} == {("words",)}
+        assert all(result["cosine_similarity"] is None for result in body["results"])
         page = Page((await client.get("/search-explanations?q=the+whale")).text)
         assert "3-res of small: matched by words. These explanations were embedded by OpenAI" in page.text()
     await embed_missing(url, EmbedderRegistry([LOCAL], MINILM, 10))
     async with started(url) as client:
-        found = await search(client, query="the whale")
-        assert [gap["sources"] for gap in found["skipped"]] == [["3-res"]]
-        by_meaning = {one["layer"] for one in found["results"] if "meaning" in one["matchedBy"]}
+        body = await search(client, query="the whale")
+        assert [gap["sources"] for gap in body["skipped"]] == [["3-res"]]
+        by_meaning = {result["layer"] for result in body["results"] if "meaning" in result["matchedBy"]}
         assert by_meaning == {"1-res", "2-res"}
 
 
@@ -217,10 +219,10 @@ async def test_sources_of_two_embedders_are_searched_together(
         await embed_missing(url, EmbedderRegistry([LOCAL, openai], MINILM, 10))
         await openai.close()
         async with started(url, **keys) as client:
-            found = await search(client, query="whale")
-            assert found["skipped"] == []
-            top = {(layer, index): one for (_, layer, index), one in zip(places(found), found["results"], strict=True)}
-            assert {(f"{i}-res", 5) for i in (1, 2, 3)} == {(layer, index) for _, layer, index in places(found)[:3]}
+            body = await search(client, query="whale")
+            assert body["skipped"] == []
+            top = {(layer, index): item for (_, layer, index), item in zip(places(body), body["results"], strict=True)}
+            assert {(f"{i}-res", 5) for i in (1, 2, 3)} == {(layer, index) for _, layer, index in places(body)[:3]}
             assert top["3-res", 5]["matchedBy"] == ["meaning", "words"]
             # a query is embedded once
             count = len(provider.requests)
@@ -228,13 +230,13 @@ async def test_sources_of_two_embedders_are_searched_together(
             assert len(provider.requests) == count
         provider.default = type(provider.default)(status=401)
         async with started(url, **keys) as client:
-            found = await search(client, query="whale")
-            (gap,) = found["skipped"]
+            body = await search(client, query="whale")
+            (gap,) = body["skipped"]
             assert gap["sources"] == ["3-res"] and "refused the key: check OPENAI_API_KEY" in gap["reason"]
             # what is searched by nothing else, and has none of the words, has no answer
-            answer = await client.post(SEARCH, json={"query": "xyzzy", "modelId": "small", "layers": ["3-res"]})
-            assert answer.status_code == 502 and "check OPENAI_API_KEY" in answer.json()["error"]
-            assert "sk-mine" not in answer.text
+            response = await client.post(SEARCH, json={"query": "xyzzy", "modelId": "small", "layers": ["3-res"]})
+            assert response.status_code == 502 and "check OPENAI_API_KEY" in response.json()["error"]
+            assert "sk-mine" not in response.text
 
 
 # ---- limits of costs
@@ -245,7 +247,7 @@ async def test_sources_of_two_embedders_are_searched_together(
 
 @pytest.mark.parametrize("path", ["-all", "-model", "-release", ""])
 @pytest.mark.parametrize(
-    ("changes", "status", "words"),
+    ("changes", "status", "message"),
     [
         ({"query": "ab"}, 400, "A query has at least 3 characters; this one has 2."),
         ({"query": "  a   "}, 400, "this one has 1."),
@@ -260,16 +262,16 @@ async def test_sources_of_two_embedders_are_searched_together(
     ],
 )
 async def test_bad_requests(
-    client: httpx.AsyncClient, path: str, changes: dict[str, Any], status: int, words: str
+    client: httpx.AsyncClient, path: str, changes: dict[str, Any], status: int, message: str
 ) -> None:
     body = {"query": "whale", "modelId": "small", "releaseName": "small-release", "layers": [], **changes}
-    for one in (path, path + "/"):
-        answer = await client.post(SEARCH + one, json=body)
-        assert answer.status_code == status and words in answer.json()["error"], answer.text
+    for address in (path, path + "/"):
+        response = await client.post(SEARCH + address, json=body)
+        assert response.status_code == status and message in response.json()["error"], response.text
 
 
 @pytest.mark.parametrize(
-    ("path", "changes", "status", "words"),
+    ("path", "changes", "status", "message"),
     [
         ("-model", {"modelId": "nope"}, 404, "There is no model 'nope' here; there is other, small."),
         ("-release", {"releaseName": "nope"}, 404, "There is no release 'nope' here; there is "),
@@ -280,60 +282,62 @@ async def test_bad_requests(
     ],
 )
 async def test_unknown_names(
-    client: httpx.AsyncClient, path: str, changes: dict[str, Any], status: int, words: str
+    client: httpx.AsyncClient, path: str, changes: dict[str, Any], status: int, message: str
 ) -> None:
     body = {"query": "whale", "modelId": "small", "releaseName": "small-release", "layers": [], **changes}
-    answer = await client.post(SEARCH + path, json=body)
-    assert answer.status_code == status and words in answer.json()["error"], answer.text
+    response = await client.post(SEARCH + path, json=body)
+    assert response.status_code == status and message in response.json()["error"], response.text
 
 
 # ---- the page
 
 
 async def get(client: httpx.AsyncClient, path: str, headers: dict[str, str] | None = None, **query: Any) -> Page:
-    answer = await client.get(path, params=query or None, headers=headers)
-    assert answer.status_code == 200, answer.text
-    page = Page(answer.text)
+    response = await client.get(path, params=query or None, headers=headers)
+    assert response.status_code == 200, response.text
+    page = Page(response.text)
     assert page.open == []
     return page
 
 
-def shown(page: Page) -> list[str]:
+def links_shown(page: Page) -> list[str]:
     return [has["href"] or "" for has, _ in page.find("a", class_="result-link")]
 
 
 async def test_the_page_shows_the_results_of_the_api(client: httpx.AsyncClient) -> None:
     for path in ("/search-explanations", "/search-explanations/"):
         page = await get(client, path, q="whale")
-        assert shown(page) == [f"/{'/'.join(map(str, one))}" for one in places(await search(client, query="whale"))]
+        assert links_shown(page) == [
+            f"/{'/'.join(map(str, place))}" for place in places(await search(client, query="whale"))
+        ]
     assert "whale" in [text for _, text in page.find("mark")]
     assert (
         "1 to 10 of 240 features" in page.text() and page.find("title")[0][1] == "whale · Search explanations · memicos"
     )
     second = await get(client, page.find("a", rel="next")[0][0]["href"] or "")
-    assert "11 to 20 of 240 features" in second.text() and not set(shown(page)) & set(shown(second))
+    assert "11 to 20 of 240 features" in second.text() and not set(links_shown(page)) & set(links_shown(second))
     assert second.find("a", rel="prev")
 
 
 async def test_the_choice_of_sources(client: httpx.AsyncClient) -> None:
     sources = json.dumps(["1-res", "3-res"])
     page = await get(client, "/search-explanations", q="whale", modelId="small", sources=sources)
-    assert {href.rsplit("/", 1)[0] for href in shown(page)} == {"/small/1-res", "/small/3-res"}
+    assert {href.rsplit("/", 1)[0] for href in links_shown(page)} == {"/small/1-res", "/small/3-res"}
     assert [text for has, text in page.find("a") if has.get("aria-current") and text in ("All", "Sources")] == [
         "Sources"
     ]
     page = await get(client, "/search-explanations", q="whale", releaseName="other-release")
-    assert {href.rsplit("/", 1)[0] for href in shown(page)} == {"/other/1-res"}
+    assert {href.rsplit("/", 1)[0] for href in links_shown(page)} == {"/other/1-res"}
     page = await get(client, "/search-explanations", q="whale", modelId="other", maxDensity="0.03")
-    assert {href.rsplit("/", 1)[0] for href in shown(page)} == {"/other/1-res"}
+    assert {href.rsplit("/", 1)[0] for href in links_shown(page)} == {"/other/1-res"}
 
 
 async def test_search_as_you_type_returns_the_results_alone(client: httpx.AsyncClient) -> None:
     headers = {"HX-Request": "true", "HX-Target": "results"}
     page = await get(client, "/search-explanations", headers, q="whale")
-    assert shown(page) and not page.find("h1") and not page.find("form")
-    answer = await client.get("/search-explanations?q=w", headers=headers)
-    assert answer.status_code == 400 and Page(answer.text).elements[0][1]["role"] == "alert"
+    assert links_shown(page) and not page.find("h1") and not page.find("form")
+    response = await client.get("/search-explanations?q=w", headers=headers)
+    assert response.status_code == 400 and Page(response.text).elements[0][1]["role"] == "alert"
 
 
 async def test_without_a_query_it_suggests_some(client: httpx.AsyncClient) -> None:
@@ -343,7 +347,7 @@ async def test_without_a_query_it_suggests_some(client: httpx.AsyncClient) -> No
 
 
 @pytest.mark.parametrize(
-    ("query", "status", "words"),
+    ("query", "status", "message"),
     [
         ("q=ab", 400, "A query has at least 3 characters"),
         ("q=whale&modelId=nope", 404, "There is no model 'nope'"),
@@ -358,7 +362,7 @@ async def test_without_a_query_it_suggests_some(client: httpx.AsyncClient) -> No
         ("q=" + "x" * 201, 400, "The query has 201 characters"),
     ],
 )
-async def test_errors_in_an_address_are_shown(client: httpx.AsyncClient, query: str, status: int, words: str) -> None:
-    answer = await client.get(f"/search-explanations?{query}")
-    page = Page(answer.text)
-    assert answer.status_code == status and words in page.text() and page.find("header", class_="top")
+async def test_errors_in_an_address_are_shown(client: httpx.AsyncClient, query: str, status: int, message: str) -> None:
+    response = await client.get(f"/search-explanations?{query}")
+    page = Page(response.text)
+    assert response.status_code == status and message in page.text() and page.find("header", class_="top")

@@ -30,15 +30,15 @@ async def client(explanation_client: httpx.AsyncClient) -> httpx.AsyncClient:
 async def test_an_explanation_is_stored_and_returned(
     client: httpx.AsyncClient, own_url: str, provider: LlmProvider
 ) -> None:
-    answer = await client.post(GENERATE, json=body())
-    assert answer.status_code == 200, answer.text
-    found = answer.json()["explanation"]
-    assert {name: found[name] for name in ("modelId", "layer", "source", "index", "description", "typeName")} == {
+    response = await client.post(GENERATE, json=body())
+    assert response.status_code == 200, response.text
+    explanation = response.json()["explanation"]
+    assert {name: explanation[name] for name in ("modelId", "layer", "source", "index", "description", "typeName")} == {
         "modelId": "small", "layer": "1-res", "source": "1-res", "index": "5", "description": "the sea",
         "typeName": "highlighted-tokens",
     }  # fmt: skip
-    assert found["explanationModelName"] == "some/model" and found["author"] == {"name": "local owner"}
-    assert found["scores"] == [] and found["triggeredByUser"] is None
+    assert explanation["explanationModelName"] == "some/model" and explanation["author"] == {"name": "local owner"}
+    assert explanation["scores"] == [] and explanation["triggeredByUser"] is None
     (row,) = await stored(own_url)
     assert dict(row) == {
         "index": 5, "description": "the sea", "method": "highlighted-tokens", "model": "some/model",
@@ -46,7 +46,7 @@ async def test_an_explanation_is_stored_and_returned(
     }  # fmt: skip
     # nobody has compared it with the dataset's explanation, which stays the label
     feature = (await client.get("/api/feature/small/1-res/5")).json()
-    assert feature["explanations"][1] == found and len(feature["explanations"]) == 2
+    assert feature["explanations"][1] == explanation and len(feature["explanations"]) == 2
     assert feature["explanations"][0]["author"] is None
     assert Page((await client.get("/small/1-res/5")).text).find("h1")[0][1] == WHALE
     (request,) = provider.requests
@@ -77,35 +77,35 @@ async def test_the_strongest_distinct_texts_are_shown(
 
 
 async def test_trailing_slash_source_and_index_as_text(client: httpx.AsyncClient) -> None:
-    wanted = {"modelId": "small", "source": "2-res", "index": "5", "explanationModelName": "m"}
-    answer = await client.post(GENERATE + "/", json=wanted)
-    assert answer.status_code == 200 and answer.json()["explanation"]["typeName"] == "highlighted-tokens"
+    expected = {"modelId": "small", "source": "2-res", "index": "5", "explanationModelName": "m"}
+    response = await client.post(GENERATE + "/", json=expected)
+    assert response.status_code == 200 and response.json()["explanation"]["typeName"] == "highlighted-tokens"
 
 
 async def test_without_a_model_it_is_the_servers(client: httpx.AsyncClient, own_url: str) -> None:
     for name in (None, " "):
-        answer = await client.post(GENERATE, json=body(explanationModelName=name))
+        response = await client.post(GENERATE, json=body(explanationModelName=name))
         # the second is a duplicate of the first
-        assert answer.status_code == (200 if name is None else 400)
+        assert response.status_code == (200 if name is None else 400)
     assert [row["model"] for row in await stored(own_url)] == ["own-model"]
 
 
 async def test_one_of_a_type_and_model(client: httpx.AsyncClient, own_url: str, provider: LlmProvider) -> None:
     provider.default = Reply(delay=0.2)
     # both pass the first look: the database lets one of them in
-    answers = await asyncio.gather(*(client.post(GENERATE, json=body()) for _ in range(2)))
-    assert sorted(answer.status_code for answer in answers) == [200, 400]
-    asked = len(provider.requests)
-    again = await client.post(GENERATE, json=body())
+    responses = await asyncio.gather(*(client.post(GENERATE, json=body()) for _ in range(2)))
+    assert sorted(response.status_code for response in responses) == [200, 400]
+    n_requests = len(provider.requests)
+    repeated = await client.post(GENERATE, json=body())
     duplicate = "An auto-interp with this explanation type and model already exists."
-    assert again.status_code == 400 and again.json() == {"error": duplicate, "message": duplicate}
-    assert len(provider.requests) == asked == 2
+    assert repeated.status_code == 400 and repeated.json() == {"error": duplicate, "message": duplicate}
+    assert len(provider.requests) == n_requests == 2
     assert len(await stored(own_url)) == 1
     assert (await client.post(GENERATE, json=body(explanationModelName="other/model"))).status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("changes", "status", "words"),
+    ("changes", "status", "message"),
     [
         ({"explanationType": "np_max-act"}, 400, "Unsupported explanation type/model: there is no type 'np_max-act'"),
         ({"modelId": "nope"}, 404, "There is no model 'nope'"),
@@ -124,10 +124,10 @@ async def test_bad_requests(
     provider: LlmProvider,
     changes: dict[str, Any],
     status: int,
-    words: str,
+    message: str,
 ) -> None:
-    answer = await client.post(GENERATE, json=body(**changes))
-    assert answer.status_code == status and words in answer.json()["error"]
+    response = await client.post(GENERATE, json=body(**changes))
+    assert response.status_code == status and message in response.json()["error"]
     assert await stored(own_url) == [] and provider.requests == []
 
 
@@ -145,11 +145,11 @@ async def test_a_failure_of_the_provider_stores_no_explanation(
         (Reply(content=None), 502, "(empty)"),
         (Reply(status=404), 400, "Unsupported explanation type/model: "),
     ]
-    for reply, status, words in faults:
+    for reply, status, message in faults:
         provider.script(reply)
-        answer = await client.post(GENERATE, json=body())
-        assert answer.status_code == status and words in answer.json()["error"], answer.text
-        assert SERVER_KEY not in answer.text
+        response = await client.post(GENERATE, json=body())
+        assert response.status_code == status and message in response.json()["error"], response.text
+        assert SERVER_KEY not in response.text
     assert await stored(own_url) == []
     assert (await client.post(GENERATE, json=body())).status_code == 200
 
@@ -168,13 +168,13 @@ async def test_no_connection_to_the_database_is_held_meanwhile(
     provider.default = Reply(delay=1)
     urls = {"autointerp_url": autointerp_url, "autointerp_secret": "theirs"}
     async with started(own_url, database_pool=1, database_wait_seconds=0.3, **urls) as client:
-        asked = asyncio.create_task(client.post(GENERATE, json=body()))
+        task = asyncio.create_task(client.post(GENERATE, json=body()))
         async with asyncio.timeout(10):
             while not provider.requests:  # noqa: ASYNC110 (the provider has no event for it)
                 await asyncio.sleep(0.01)
         assert (await client.get("/small/1-res/5")).status_code == 200
-        assert not asked.done()
-        assert (await asked).status_code == 200
+        assert not task.done()
+        assert (await task).status_code == 200
 
 
 @pytest.mark.parametrize("retired", [False, True], ids=["replaced", "retired"])
@@ -195,10 +195,10 @@ async def test_an_import_while_the_language_model_runs(
         return await explain(*arguments)
 
     monkeypatch.setattr(AutointerpClient, "explain", import_first)
-    answer = await client.post(GENERATE, json=body())
-    assert answer.status_code == (404 if retired else 503), answer.text
-    assert "1-res" in answer.json()["error"]
-    assert retired or answer.headers["retry-after"]
+    response = await client.post(GENERATE, json=body())
+    assert response.status_code == (404 if retired else 503), response.text
+    assert "1-res" in response.json()["error"]
+    assert retired or response.headers["retry-after"]
     assert not await stored(own_url)
 
 
@@ -211,17 +211,19 @@ async def test_a_new_explanation_is_found_by_meaning_at_once(
     async with started(own_url, embed_every_seconds=600, **urls) as client:
 
         async def first(query: str) -> tuple[str, list[str]]:
-            answer = await client.post("/api/explanation/search-all", json={"query": query})
-            found = answer.json()["results"][0] if answer.json()["results"] else {"description": "", "matchedBy": []}
-            return found["description"], found["matchedBy"]
+            response = await client.post("/api/explanation/search-all", json={"query": query})
+            best_result = (
+                response.json()["results"][0] if response.json()["results"] else {"description": "", "matchedBy": []}
+            )
+            return best_result["description"], best_result["matchedBy"]
 
         async with asyncio.timeout(30):
             while "meaning" not in (await first("whale"))[1]:  # noqa: ASYNC110 (the worker tells nobody)
                 await asyncio.sleep(0.05)
         assert (await client.post(GENERATE, json=body())).status_code == 200
         async with asyncio.timeout(10):
-            wanted = ("striped animals of the savannah", ["meaning"])
-            while await first("zebras in Africa") != wanted:  # noqa: ASYNC110
+            expected = ("striped animals of the savannah", ["meaning"])
+            while await first("zebras in Africa") != expected:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
 
@@ -232,13 +234,13 @@ async def garbled(request: Request) -> JSONResponse:
 async def test_an_autointerp_server_that_cannot_answer(
     own_url: str, started: Start, autointerp_url: str, provider: LlmProvider
 ) -> None:
-    other = Starlette(
+    other_server = Starlette(
         routes=[Route(path, garbled, methods=["GET", "POST"]) for path in ("/health", "/v1/explain/default")]
     )
     down = f"http://127.0.0.1:{free_port()}"
     keyless = create_autointerp(autointerp_settings(provider, api_key=None))
     provider.default = Reply(delay=2)
-    async with running(other) as other_url, running(keyless) as keyless_url:
+    async with running(other_server) as other_url, running(keyless) as keyless_url:
         cases = [
             ({"autointerp_url": down}, 503, f"Autointerp is not running at {down}; start it with `make demo`"),
             ({"autointerp_url": autointerp_url}, 502, "refuses the webapp's secret: set AUTOINTERP_SECRET"),
@@ -250,10 +252,10 @@ async def test_an_autointerp_server_that_cannot_answer(
                 "gave no answer within 0.3 s (setting MEMICOS_AUTOINTERP_SECONDS)",
             ),
         ]
-        for changes, status, words in cases:
+        for changes, status, message in cases:
             async with started(own_url, **changes) as client:
-                named = await client.post(GENERATE, json=body())
-                assert named.status_code == status and words in named.json()["error"], named.text
+                response = await client.post(GENERATE, json=body())
+                assert response.status_code == status and message in response.json()["error"], response.text
         async with started(own_url, autointerp_url=other_url) as client:
             unnamed = await client.post(GENERATE, json=body(explanationModelName=None))
             assert unnamed.status_code == 502 and "is not an autointerp server" in unnamed.json()["error"]
@@ -264,8 +266,8 @@ async def test_only_the_local_owner_explains(
     started: Start, loaded_url: str, autointerp_url: str, provider: LlmProvider
 ) -> None:
     async with started(loaded_url, host="0.0.0.0", autointerp_url=autointerp_url) as client:
-        for answer in (await client.post(GENERATE, json=body()), await client.post("/small/1-res/5/explain")):
-            assert answer.status_code == 403 and "Writes are refused" in answer.text
+        for response in (await client.post(GENERATE, json=body()), await client.post("/small/1-res/5/explain")):
+            assert response.status_code == 403 and "Writes are refused" in response.text
         assert not Page((await client.get("/small/1-res/5")).text).find("form", id="explain")
     assert provider.requests == []
 

@@ -60,8 +60,8 @@ def client_of(**changes: object) -> httpx.AsyncClient:
 )
 async def test_changes_asked_for_by_other_sites_are_refused(headers: dict[str, str], status: int) -> None:
     async with client_of() as client:
-        answer = await client.post("/api/write", json={"number": 1}, headers=headers)
-    assert answer.status_code == status
+        response = await client.post("/api/write", json={"number": 1}, headers=headers)
+    assert response.status_code == status
 
 
 @pytest.mark.parametrize(
@@ -81,16 +81,16 @@ async def test_changes_asked_for_by_other_sites_are_refused(headers: dict[str, s
 )
 async def test_only_allowed_host_names_get_a_response(settings: dict[str, object], host: str, status: int) -> None:
     async with client_of(**settings) as client:
-        answer = await client.get("/api/openapi.json", headers={"Host": host})
-    assert answer.status_code == status
+        response = await client.get("/api/openapi.json", headers={"Host": host})
+    assert response.status_code == status
     if status == 403:
-        assert "set MEMICOS_ALLOWED_HOSTS" in answer.json()["error"]
+        assert "set MEMICOS_ALLOWED_HOSTS" in response.json()["error"]
 
 
 async def test_writes_without_credentials_are_refused_beyond_loopback() -> None:
     async with client_of(host="0.0.0.0") as client:
-        answer = await client.post("/api/write", json={"number": 1})
-    assert answer.status_code == 403 and "memicos owner-link" in answer.json()["error"]
+        response = await client.post("/api/write", json={"number": 1})
+    assert response.status_code == 403 and "memicos owner-link" in response.json()["error"]
 
 
 @pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", True), ("::1", True), ("localhost", True),
@@ -100,7 +100,7 @@ def test_loopback(host: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "status", "words"),
+    ("content", "status", "message"),
     [
         (b"{", 400, "The body is not valid JSON"),
         (b'{"number": "x"}', 422, "number must be a whole number."),
@@ -108,21 +108,21 @@ def test_loopback(host: str, expected: bool) -> None:
         (b'{"number": 1' + b" " * 2000 + b"}", 413, "The body has"),
     ],
 )
-async def test_bad_bodies(content: bytes, status: int, words: str) -> None:
+async def test_bad_bodies(content: bytes, status: int, message: str) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield content
 
     headers = {"Content-Type": "application/json"}
     async with client_of(body_bytes=1000) as client:
         for body in (content, chunks()):
-            answer = await client.post("/api/write", content=body, headers=headers)
-            assert answer.status_code == status and words in answer.json()["error"]
+            response = await client.post("/api/write", content=body, headers=headers)
+            assert response.status_code == status and message in response.json()["error"]
 
 
 async def test_an_unexpected_error_reveals_no_details() -> None:
     async with client_of() as client:
-        answer = await client.post("/api/fail")
-    assert answer.status_code == 500 and "secret" not in answer.text and answer.json()["error"]
+        response = await client.post("/api/fail")
+    assert response.status_code == 500 and "secret" not in response.text and response.json()["error"]
 
 
 def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,10 +158,10 @@ async def start(**environment: str) -> tuple[int | None, list[str]]:
 
 
 async def test_an_error_that_prevents_the_start_is_one_line() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = str(listener.getsockname()[1])
         in_use, bad, unreachable = await asyncio.gather(
             start(MEMICOS_PORT=port),
             start(MEMICOS_PORT="x"),

@@ -40,18 +40,18 @@ def path(request: pytest.FixtureRequest) -> str:
 
 
 async def test_every_call_works(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
-    for one in (path, path + "/"):
-        answer = await client.post(one, json=CALLS[path])
-        assert answer.status_code == 200, answer.text
+    for address in (path, path + "/"):
+        response = await client.post(address, json=CALLS[path])
+        assert response.status_code == 200, response.text
 
 
 async def test_state_down(started: Start, loaded_url: str, path: str) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     async with started(loaded_url, inference_url=url) as client:
-        answer = await client.post(path, json=CALLS[path])
+        response = await client.post(path, json=CALLS[path])
         page = Page((await client.get("/small/1-res/inference")).text)
-    assert answer.status_code == 503 and answer.headers["retry-after"] == "10"
-    assert answer.json()["error"].startswith(
+    assert response.status_code == 503 and response.headers["retry-after"] == "10"
+    assert response.json()["error"].startswith(
         f"Inference is not running at {url}; start it with `make inference-localhost-dev"
     )
     assert page.text() == "inference is not running"
@@ -61,9 +61,9 @@ async def test_state_down(started: Start, loaded_url: str, path: str) -> None:
 
 async def test_state_loading(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.state, inference.fraction, inference.progress = "loading", 0.42, "reading weights"
-    answer = await client.post(path, json=CALLS[path])
-    assert answer.status_code == 503 and answer.headers["retry-after"] == "3"
-    assert answer.json()["error"] == "Inference is loading, 42 %: reading weights; try again in a moment."
+    response = await client.post(path, json=CALLS[path])
+    assert response.status_code == 503 and response.headers["retry-after"] == "3"
+    assert response.json()["error"] == "Inference is loading, 42 %: reading weights; try again in a moment."
     page = Page((await client.get("/small/inference")).text)
     assert page.text() == "inference is loading, 42 %: reading weights"
     assert page.elements[0][1]["hx-trigger"] == "load delay:2s"
@@ -78,16 +78,18 @@ async def test_a_model_that_could_not_be_loaded(
     client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
 ) -> None:
     inference.state, inference.progress = "failed", "there is no folder 1-res"
-    answer = await client.post(path, json=CALLS[path])
-    assert answer.status_code == 503 and "could not load its model: there is no folder 1-res" in answer.json()["error"]
+    response = await client.post(path, json=CALLS[path])
+    assert (
+        response.status_code == 503 and "could not load its model: there is no folder 1-res" in response.json()["error"]
+    )
 
 
 async def test_a_wrong_secret(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.secret = "theirs"
     # what is known of the server is from before: the call itself is refused, then its status is
     for _ in range(2):
-        answer = await client.post(path, json=CALLS[path])
-        assert answer.status_code == 502 and "set INFERENCE_SECRET of the webapp" in answer.json()["error"]
+        response = await client.post(path, json=CALLS[path])
+        assert response.status_code == 502 and "set INFERENCE_SECRET of the webapp" in response.json()["error"]
     assert Page((await client.get("/small/inference")).text).text() == "inference refuses the secret"
 
 
@@ -107,27 +109,27 @@ async def test_visitors_are_distinguished_without_names(
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             assert (await client.post(path, json=CALLS[path])).status_code == 200
         names += set(inference.clients)
-    first, second, again = names
-    assert first and second and first == again != second
+    first, second, first_again = names
+    assert first and second and first == first_again != second
     assert "192" not in first
 
 
 async def test_a_server_of_another_kind(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.garbage = True
-    answer = await client.post(path, json=CALLS[path])
-    assert answer.status_code == 502 and "not as an inference server of this version" in answer.json()["error"]
+    response = await client.post(path, json=CALLS[path])
+    assert response.status_code == 502 and "not as an inference server of this version" in response.json()["error"]
 
 
 async def test_responses_of_another_schema(
     client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
 ) -> None:
     inference.refusal = (200, {"unexpected": True}, {})
-    answer = await client.post(path, json=CALLS[path])
-    assert answer.status_code == 502 and "not as an inference server of this version" in answer.json()["error"]
+    response = await client.post(path, json=CALLS[path])
+    assert response.status_code == 502 and "not as an inference server of this version" in response.json()["error"]
 
 
 @pytest.mark.parametrize(
-    ("status", "answered", "words"),
+    ("status", "answered", "message"),
     [
         (400, 400, "no such prompt"),
         (404, 404, "no such prompt"),
@@ -138,26 +140,26 @@ async def test_responses_of_another_schema(
     ],
 )
 async def test_refused_requests_of_inference(
-    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, status: int, answered: int, words: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, status: int, answered: int, message: str
 ) -> None:
     inference.refusal = (status, {"error": "no such prompt", "cause": "internal"}, {"Retry-After": "7"})
-    answer = await client.post(path, json=CALLS[path])
-    assert (answer.status_code, answer.json()["error"]) == (answered, words)
+    response = await client.post(path, json=CALLS[path])
+    assert (response.status_code, response.json()["error"]) == (answered, message)
     # a stream's status is known without its headers
     if answered == 503 and "steer" not in path:
-        assert answer.headers["retry-after"] == "7"
+        assert response.headers["retry-after"] == "7"
 
 
 async def test_unverified_results(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.refusal = (503, {"error": "The self-test found", "cause": "unverified"}, {})
-    answer = await client.post(path, json=CALLS[path])
-    assert (answer.status_code, answer.json()["error"]) == (503, "Inference does not answer: The self-test found")
+    response = await client.post(path, json=CALLS[path])
+    assert (response.status_code, response.json()["error"]) == (503, "Inference does not answer: The self-test found")
 
 
 async def test_a_text_over_the_limit(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.token_limit = 1
-    answer = await client.post(path, json=CALLS[path])
-    assert answer.status_code == 400 and "tokens, max is 1" in answer.json()["error"]
+    response = await client.post(path, json=CALLS[path])
+    assert response.status_code == 400 and "tokens, max is 1" in response.json()["error"]
 
 
 async def test_a_model_that_no_server_has_loaded(
@@ -165,10 +167,10 @@ async def test_a_model_that_no_server_has_loaded(
 ) -> None:
     inference.sources = ("3-res",)
     for message in ("small/1-res", "the model small"):
-        answer = await client.post(path, json=CALLS[path])
-        assert answer.status_code == 503
-        assert answer.json()["error"].startswith(f"No inference server has {message} loaded; ")
-        assert "MODEL_SOURCESET" in answer.json()["error"]
+        response = await client.post(path, json=CALLS[path])
+        assert response.status_code == 503
+        assert response.json()["error"].startswith(f"No inference server has {message} loaded; ")
+        assert "MODEL_SOURCESET" in response.json()["error"]
         inference.model = "other"
         # as when it is started anew
         inference.state = "loading"
@@ -179,10 +181,10 @@ async def test_a_model_that_no_server_has_loaded(
 async def test_a_server_that_never_responds(started: Start, loaded_url: str, inference: FakeInferenceServer) -> None:
     inference.delay = 5
     async with started(loaded_url, inference_read_seconds=0.3) as client:
-        answers = await asyncio.gather(*(client.post(path, json=body) for path, body in CALLS.items()))
-    for answer in answers:
-        assert answer.status_code == 503
-        assert "was silent for 0.3 s (setting MEMICOS_INFERENCE_READ_SECONDS)" in answer.json()["error"]
+        responses = await asyncio.gather(*(client.post(path, json=body) for path, body in CALLS.items()))
+    for response in responses:
+        assert response.status_code == 503
+        assert "was silent for 0.3 s (setting MEMICOS_INFERENCE_READ_SECONDS)" in response.json()["error"]
 
 
 async def test_no_connection_to_the_database_is_held_meanwhile(
@@ -231,9 +233,9 @@ async def test_the_fake_server_follows_the_contract(client: httpx.AsyncClient, i
     async with httpx.AsyncClient(transport=httpx.ASGITransport(inference.app()), base_url="http://double") as double:
         for path, parse in PARSERS.items():
             sent = inference.bodies(path)
-            answer = await double.post(path, json=sent[0]) if sent else await double.get(path)
+            response = await double.post(path, json=sent[0]) if sent else await double.get(path)
             # the last event, where it is a stream
-            body = json.loads(answer.text.strip().split("\n\n")[-1].removeprefix("data: "))
+            body = json.loads(response.text.strip().split("\n\n")[-1].removeprefix("data: "))
             parsed = parse(body)
             assert parsed.to_dict() == body, path
             assert extra(parsed) == [], path
@@ -242,7 +244,7 @@ async def test_the_fake_server_follows_the_contract(client: httpx.AsyncClient, i
 def extra(parsed: Any) -> list[str]:
     """Fields of a parsed body that the contract does not know."""
     if isinstance(parsed, list):
-        return [name for one in parsed for name in extra(one)]
+        return [name for item in parsed for name in extra(item)]
     if not attrs.has(type(parsed)):
         return []
-    return [*parsed.additional_properties, *extra([getattr(parsed, one.name) for one in attrs.fields(type(parsed))])]
+    return [*parsed.additional_properties, *extra([getattr(parsed, item.name) for item in attrs.fields(type(parsed))])]

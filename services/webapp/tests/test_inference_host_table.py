@@ -60,8 +60,8 @@ async def test_each_host_gets_its_own_secret(started: Start, own_url: str, monke
             for _ in range(2):
                 assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
             assert len(a.seen) == len(b.seen) == 1
-            shown = (await client.get(HOSTS)).text
-            assert "INFERENCE_SECRET_A" in shown and "secret of a" not in shown and "common" not in shown
+            page = (await client.get(HOSTS)).text
+            assert "INFERENCE_SECRET_A" in page and "secret of a" not in page and "common" not in page
 
 
 async def test_the_owner_adds_changes_and_removes_a_host(
@@ -96,8 +96,8 @@ async def test_the_owner_adds_changes_and_removes_a_host(
 async def test_a_disabled_host_of_the_settings_stays_disabled(started: Start, own_url: str) -> None:
     async with started(own_url) as client:
         assert (await client.patch(f"{HOSTS}/default", json={"enabled": False})).status_code == 200
-        answer = await client.post("/api/activation/new", json=OWN_TEXT)
-        assert answer.status_code == 503 and answer.json()["error"].startswith("No inference server is enabled")
+        response = await client.post("/api/activation/new", json=OWN_TEXT)
+        assert response.status_code == 503 and response.json()["error"].startswith("No inference server is enabled")
         assert "no inference server is enabled" in (await client.get("/small/inference")).text
     async with started(own_url) as client:
         assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 503
@@ -106,7 +106,7 @@ async def test_a_disabled_host_of_the_settings_stays_disabled(started: Start, ow
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"name": "GPU"}, "lower-case letters"),
         ({"name": "-a"}, "lower-case letters"),
@@ -124,11 +124,11 @@ async def test_a_disabled_host_of_the_settings_stays_disabled(started: Start, ow
         ({"secretVariable": "INFERENCE_SECRET_UNSET"}, "no variable INFERENCE_SECRET_UNSET"),
     ],
 )
-async def test_an_invalid_host_is_refused(started: Start, own_url: str, changes: dict[str, Any], words: str) -> None:
+async def test_an_invalid_host_is_refused(started: Start, own_url: str, changes: dict[str, Any], message: str) -> None:
     async with started(own_url) as client:
-        answer = await client.post(HOSTS, json={"name": "gpu", "url": "http://host", **changes})
-        assert answer.status_code == 400 and words in answer.json()["error"], answer.text
-        assert "hidden" not in answer.text
+        response = await client.post(HOSTS, json={"name": "gpu", "url": "http://host", **changes})
+        assert response.status_code == 400 and message in response.json()["error"], response.text
+        assert "hidden" not in response.text
         assert await names(client) == ["default"]
 
 
@@ -136,29 +136,29 @@ async def test_hosts_of_the_settings_are_not_changed_and_unknown_hosts_are_refus
     started: Start, own_url: str
 ) -> None:
     async with started(own_url) as client:
-        answer = await client.post(HOSTS, json={"name": "default", "url": "http://host"})
-        assert answer.status_code == 409 and "named default already" in answer.json()["error"]
-        for answer in (
+        response = await client.post(HOSTS, json={"name": "default", "url": "http://host"})
+        assert response.status_code == 409 and "named default already" in response.json()["error"]
+        for response in (
             await client.patch(f"{HOSTS}/default", json={"url": "http://host"}),
             await client.delete(f"{HOSTS}/default"),
         ):
-            assert answer.status_code == 400 and "MEMICOS_INFERENCE_HOSTS" in answer.json()["error"]
-        for answer in (
+            assert response.status_code == 400 and "MEMICOS_INFERENCE_HOSTS" in response.json()["error"]
+        for response in (
             await client.patch(f"{HOSTS}/gpu", json={"enabled": False}),
             await client.delete(f"{HOSTS}/gpu"),
         ):
-            assert answer.status_code == 404 and "there is default" in answer.json()["error"]
+            assert response.status_code == 404 and "there is default" in response.json()["error"]
 
 
 async def test_beyond_loopback_only_the_owner_reads_and_changes_hosts(started: Start, own_url: str) -> None:
     async with started(own_url, host="0.0.0.0", allowed_hosts="localhost") as client:
-        for answer in (
+        for response in (
             await client.get(HOSTS),
             await client.post(HOSTS, json={"name": "gpu", "url": "http://host"}),
             await client.patch(f"{HOSTS}/default", json={"enabled": False}),
             await client.delete(f"{HOSTS}/default"),
         ):
-            assert answer.status_code == 403
+            assert response.status_code == 403
         assert [row[0] for row in await stored(own_url)] == ["default"]
 
 
@@ -184,14 +184,16 @@ async def test_the_command_changes_the_hosts_of_a_running_webapp(started: Start,
     async with running(double.app()) as url, started(own_url, inference_url=down, inference_poll_seconds=0.2) as client:
         added = await run("add", "gpu", url)
         assert (added.returncode, added.stdout) == (0, f"gpu: {url} is added\n"), added.stderr
-        await until(lambda answer: answer.status_code == 200)
+        await until(lambda response: response.status_code == 200)
         listed = (await run("list")).stdout.splitlines()
         assert f"gpu\t{url}\t-\tenabled\tadded" in listed
         assert (await run("change", "gpu", "--disable")).stdout == f"gpu: {url}, disabled\n"
-        await until(lambda answer: answer.status_code == 503)
+        await until(lambda response: response.status_code == 503)
         assert (await run("remove", "gpu")).stdout == "gpu is removed\n"
-        again = await run("remove", "gpu")
-        assert again.returncode == 1 and again.stderr.startswith("hosts: There is no inference host 'gpu'")
+        second_removal = await run("remove", "gpu")
+        assert second_removal.returncode == 1 and second_removal.stderr.startswith(
+            "hosts: There is no inference host 'gpu'"
+        )
         bad = await run("add", "gpu", "ftp://host")
         assert bad.returncode == 1 and "must begin with http" in bad.stderr and "Traceback" not in bad.stderr
 
@@ -210,6 +212,6 @@ async def test_a_read_only_webapp_uses_hosts_and_writes_none(
         assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
         health = (await client.get("/health")).json()
         assert [host["name"] for host in health["inference"]] == ["default", "gpu"]
-        answer = await client.patch(f"{HOSTS}/gpu", json={"enabled": False})
-        assert answer.status_code == 403 and "READ_ONLY" in answer.text
+        response = await client.patch(f"{HOSTS}/gpu", json={"enabled": False})
+        assert response.status_code == 403 and "READ_ONLY" in response.text
     assert [row[0] for row in await stored(own_url)] == ["gpu"]

@@ -31,21 +31,21 @@ async def hanging_url() -> AsyncIterator[str]:
 
 async def timed(client: httpx.AsyncClient, path: str) -> tuple[float, httpx.Response]:
     began = time.monotonic()
-    answer = await client.get(path)
-    return time.monotonic() - began, answer
+    response = await client.get(path)
+    return time.monotonic() - began, response
 
 
 async def test_a_server_that_never_responds_delays_no_page(started: Start, loaded_url: str, hanging_url: str) -> None:
     async with started(loaded_url, inference_url=hanging_url, inference_check_seconds=0.5) as client:
         # nothing is known yet: pages wait for one check together, not one after another
         began = time.monotonic()
-        answers = await asyncio.gather(*(client.get(path) for path in PAGES))
+        responses = await asyncio.gather(*(client.get(path) for path in PAGES))
         assert time.monotonic() - began < 5
-        assert [answer.status_code for answer in answers] == [200] * len(PAGES)
+        assert [response.status_code for response in responses] == [200] * len(PAGES)
         message = "was silent for 0.5 s (setting MEMICOS_INFERENCE_CHECK_SECONDS)"
         assert message in Page((await client.get("/small/inference")).text).text()
-        answer = await client.post("/api/activation/new", json=OWN_TEXT)
-        assert answer.status_code == 503 and message in answer.json()["error"]
+        response = await client.post("/api/activation/new", json=OWN_TEXT)
+        assert response.status_code == 503 and message in response.json()["error"]
 
 
 async def test_the_last_known_state_is_served_while_a_check_hangs(
@@ -57,8 +57,8 @@ async def test_the_last_known_state_is_served_while_a_check_hangs(
         inference.health_delay = 60
         checks = len(inference.checks)
         for _ in range(3):
-            seconds, answer = await timed(client, "/small/inference")
-            assert Page(answer.text).text() == "inference ready" and seconds < 2
+            seconds, response = await timed(client, "/small/inference")
+            assert Page(response.text).text() == "inference ready" and seconds < 2
         # one check at a time
         assert len(inference.checks) == checks + 1
         # requests go on as well
@@ -74,8 +74,8 @@ async def test_a_source_added_to_a_running_server_is_found(
     inference.sources = ("3-res",)
     limits = {"inference_status_seconds": 0, "inference_capabilities_seconds": 3600}
     async with started(loaded_url, **limits) as client:
-        answer = await client.post("/api/activation/new", json=OWN_TEXT)
-        assert answer.status_code == 503 and "small/1-res" in answer.json()["error"]
+        response = await client.post("/api/activation/new", json=OWN_TEXT)
+        assert response.status_code == 503 and "small/1-res" in response.json()["error"]
         inference.sources = ("1-res", "3-res")
         assert Page((await client.get("/small/1-res/inference")).text).text() == "inference ready"
         assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
@@ -101,8 +101,8 @@ async def test_a_refused_text_says_nothing_about_the_server(
         assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
         checks = list(inference.checks)
         for path, body in (("/api/activation/new", OWN_TEXT | {"customText": "a " * 100}), ("/api/steer", steer)):
-            answer = await client.post(path, json=body)
-            assert answer.status_code == 400 and "Text too long" in answer.json()["error"]
+            response = await client.post(path, json=body)
+            assert response.status_code == 400 and "Text too long" in response.json()["error"]
         assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
         assert inference.checks == checks
         # a refusal that is about the server

@@ -64,44 +64,44 @@ from memicos_testing.webapp.html_page import Page
     ],
 )
 async def test_names_ids_and_addresses_lead_to_their_page(client: httpx.AsyncClient, to: str, path: str) -> None:
-    answer = await client.get("/jump", params={"to": to})
-    assert (answer.status_code, answer.headers["location"]) == (303, path)
+    response = await client.get("/jump", params={"to": to})
+    assert (response.status_code, response.headers["location"]) == (303, path)
 
 
 @pytest.mark.parametrize("page", ["/small/3-res/5?embed=true", "/small/3-res"])
 async def test_an_index_alone_is_one_of_the_source_of_the_page(client: httpx.AsyncClient, page: str) -> None:
     for to in ("7", "#7", "feature 7"):
-        answer = await client.get("/jump", params={"to": to}, headers={"Referer": f"http://localhost{page}"})
-        assert (answer.status_code, answer.headers["location"]) == (303, "/small/3-res/7")
+        response = await client.get("/jump", params={"to": to}, headers={"Referer": f"http://localhost{page}"})
+        assert (response.status_code, response.headers["location"]) == (303, "/small/3-res/7")
 
 
-def links(answer: httpx.Response) -> list[str]:
-    assert answer.status_code == 200
-    listed = Page(answer.text).find("a")
+def links(response: httpx.Response) -> list[str]:
+    assert response.status_code == 200
+    listed = Page(response.text).find("a")
     return [has["href"] or "" for has, _ in listed if "/small" in (has["href"] or "") or "/twin" in (has["href"] or "")]
 
 
 @pytest.mark.parametrize("page", ["", "/", "/small", "/small/res", "/a/b/c", "["])
 async def test_an_index_alone_on_other_pages_lists_the_sources(client: httpx.AsyncClient, page: str) -> None:
-    answer = await client.get("/jump?to=7", headers={"Referer": f"http://localhost{page}"} if page else {})
-    assert links(answer) == ["/small/1-res/7", "/small/2-res/7", "/small/3-res/7"]
-    assert "/search-explanations?q=7" in answer.text
+    response = await client.get("/jump?to=7", headers={"Referer": f"http://localhost{page}"} if page else {})
+    assert links(response) == ["/small/1-res/7", "/small/2-res/7", "/small/3-res/7"]
+    assert "/search-explanations?q=7" in response.text
 
 
 async def test_an_index_in_a_set_lists_its_sources(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/jump?to=res/7")
-    assert links(answer) == ["/small/1-res/7", "/small/2-res/7", "/small/3-res/7"]
+    response = await client.get("/jump?to=res/7")
+    assert links(response) == ["/small/1-res/7", "/small/2-res/7", "/small/3-res/7"]
     # no source has it: the page of the search by meaning
     assert (await client.get("/jump?to=res/64")).headers["location"] == "/search-explanations?q=res%2F64"
 
 
 async def test_a_beginning_that_fits_several_names_lists_them(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/jump?to=sma")
-    assert links(answer) == ["/small", "/small-release"]
-    text = Page(answer.text).text()
+    response = await client.get("/jump?to=sma")
+    assert links(response) == ["/small", "/small-release"]
+    text = Page(response.text).text()
     assert "Small model" in text and "Small SAEs" in text
 
 
 async def test_an_input_that_is_too_long_is_refused(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/jump", params={"to": "x" * 801})
-    assert answer.status_code == 400 and "801 characters; at most 800 are read" in answer.text
+    response = await client.get("/jump", params={"to": "x" * 801})
+    assert response.status_code == 400 and "801 characters; at most 800 are read" in response.text

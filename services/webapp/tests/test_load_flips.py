@@ -97,9 +97,9 @@ async def test_search_by_meaning(
     # the import happens while the query's vector is computed, which sources without an embedder do not need
     async with app.state.database.transaction() as session:
         await session.execute(update(Source).values(active_embedder=MINILM))
-    answer = await client.post("/api/explanation/search-all", json={"query": "whale ship sea"})
-    assert answer.status_code == 200, answer.text
-    check_neurons([one["neuron"] for one in answer.json()["results"]], new_dataset)
+    response = await client.post("/api/explanation/search-all", json={"query": "whale ship sea"})
+    assert response.status_code == 200, response.text
+    check_neurons([result["neuron"] for result in response.json()["results"]], new_dataset)
 
 
 @pytest.mark.parametrize("rank", ["raw", "share"])
@@ -113,11 +113,11 @@ async def test_search_by_own_text(
     for name in ("all", "active_features"):
         monkeypatch.setattr(Inference, name, after_import(getattr(Inference, name), new_dataset, own_url))
     body = {"modelId": "small", "sourceSet": "res", "text": TEXT, "densityThreshold": 0.05, "rank": rank}
-    answer = await client.post("/api/search-all", json=body)
-    assert answer.status_code == 200, answer.text
-    neurons = [one["neuron"] for one in answer.json()["result"]]
+    response = await client.post("/api/search-all", json=body)
+    assert response.status_code == 200, response.text
+    neurons = [result["neuron"] for result in response.json()["result"]]
     check_neurons(neurons, new_dataset)
-    assert all(one["frac_nonzero"] <= 0.05 for one in neurons)
+    assert all(result["frac_nonzero"] <= 0.05 for result in neurons)
 
 
 async def test_search_token_by_token(
@@ -126,18 +126,20 @@ async def test_search_token_by_token(
     call = after_import(Inference.topk_by_token, new_dataset, own_url)
     monkeypatch.setattr(Inference, "topk_by_token", call)
     body = {"modelId": "small", "source": "1-res", "text": TEXT, "densityThreshold": 0.05}
-    answer = await client.post("/api/search-topk-by-token", json=body)
-    assert answer.status_code == 200, answer.text
-    check_neurons([one["feature"] for row in answer.json()["results"] for one in row["topFeatures"]], new_dataset)
+    response = await client.post("/api/search-topk-by-token", json=body)
+    assert response.status_code == 200, response.text
+    check_neurons(
+        [feature["feature"] for row in response.json()["results"] for feature in row["topFeatures"]], new_dataset
+    )
 
 
 async def test_a_page_shows_one_load(app: FastAPI, own_url: str, small_dataset: Path, new_dataset: Path) -> None:
     async with app.state.database.snapshot() as session:
         source, row = await features.get(session, LOCAL_OWNER, "small", "1-res", 5)
         await load(new_dataset, own_url)
-        found = await features.find(session, LOCAL_OWNER, "small", "1-res", 5)
-    assert found.source.load_id == source.load_id and found.row == row
+        detail = await features.find(session, LOCAL_OWNER, "small", "1-res", 5)
+    assert detail.source.load_id == source.load_id and detail.row == row
     contexts = texts(small_dataset)
-    assert {number: context.tokens for number, context in found.contexts.items()} == {
+    assert {number: context.tokens for number, context in detail.contexts.items()} == {
         number: contexts[number] for number in row.example_contexts
     }

@@ -108,9 +108,9 @@ async def test_pages_files_streams_and_links_below_the_path(
             inference.delay = 0.2
             body = {"modelId": "small", "prompt": "Once", "n_tokens": 6, "features": [FEATURE], "stream": True}
             arrived = []
-            async with client.stream("POST", f"{site}/memicos/api/steer", json=body) as answer:
-                assert answer.status_code == 200
-                async for chunk in answer.aiter_raw():
+            async with client.stream("POST", f"{site}/memicos/api/steer", json=body) as response:
+                assert response.status_code == 200
+                async for chunk in response.aiter_raw():
                     arrived.append((time.monotonic(), chunk))
             inference.reset()
             assert arrived[-1][0] - arrived[0][0] > 0.4, "the stream was buffered"

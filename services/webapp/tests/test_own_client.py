@@ -45,21 +45,21 @@ async def test_answers_are_models(client: Client) -> None:
     activation = await new_activation.asyncio(client=client, body=own)
     assert isinstance(activation, Activation) and activation.tokens == tokens_of(TEXT)
     strongest = SearchAllRequest(model_id="small", source_set="res", text=TEXT)
-    found = await search_all.asyncio(client=client, body=strongest)
-    assert isinstance(found, SearchAllResult) and found.result[0].neuron
+    strongest_features = await search_all.asyncio(client=client, body=strongest)
+    assert isinstance(strongest_features, SearchAllResult) and strongest_features.result[0].neuron
     by_token = TopkRequest(model_id="small", source="1-res", text=TEXT)
     rows = await search_topk_by_token.asyncio(client=client, body=by_token)
     assert isinstance(rows, TopkResult) and [row.token for row in rows.results] == tokens_of(TEXT)[1:]
-    meant = await search_explanations_model.asyncio(
+    by_meaning = await search_explanations_model.asyncio(
         client=client, body=SearchModelBody(query="whale", model_id="small")
     )
-    assert isinstance(meant, ExplanationSearchResult) and meant.results[0].index == "5"
+    assert isinstance(by_meaning, ExplanationSearchResult) and by_meaning.results[0].index == "5"
 
 
 async def test_both_kinds_of_steering_stream(client: Client) -> None:
     body = SteerRequest(model_id="small", prompt="Once", features=[FEATURE], n_tokens=3)
-    answer = await steer.asyncio(client=client, body=body)
-    assert isinstance(answer, SteerAnswer) and answer.steered == " steered0 steered1 steered2"
+    response = await steer.asyncio(client=client, body=body)
+    assert isinstance(response, SteerAnswer) and response.steered == " steered0 steered1 steered2"
     frames = [frame async for frame in steer.astream(client=client, body=body)]
     assert [frame.default for frame in frames][-1] == " default0 default1 default2" and len(frames) == 4
     turns = [ChatMessage(role="user", content="Hello")]
@@ -87,11 +87,11 @@ async def test_index_is_a_number_or_text(client: Client) -> None:
     # through the package itself, as with `from memicos_client import Client, get_feature, ...`
     feature = await memicos_client.get_feature.asyncio("small", "1-res", 5, client=client)
     assert feature == await get_feature.asyncio("small", "1-res", "5", client=client)
-    same = memicos_client.SteerFeature(model_id="small", layer="1-res", index=feature.index, strength=20)
-    for features in ([same], [FEATURE]):
+    same_feature = memicos_client.SteerFeature(model_id="small", layer="1-res", index=feature.index, strength=20)
+    for features in ([same_feature], [FEATURE]):
         body = memicos_client.SteerRequest(model_id="small", prompt="Once", features=features, n_tokens=3)
-        answer = await memicos_client.steer.asyncio(client=client, body=body)
-        assert answer.steered == " steered0 steered1 steered2"
+        response = await memicos_client.steer.asyncio(client=client, body=body)
+        assert response.steered == " steered0 steered1 steered2"
 
 
 async def test_an_error_event_of_a_stream_is_raised(client: Client, inference: FakeInferenceServer) -> None:

@@ -14,9 +14,9 @@ from memicos_webapp.features import repository
 
 
 async def get(client: httpx.AsyncClient, path: str, status: int = 200, headers: dict[str, str] | None = None) -> Page:
-    answer = await client.get(path, headers=headers)
-    assert answer.status_code == status, answer.text
-    page = Page(answer.text)
+    response = await client.get(path, headers=headers)
+    assert response.status_code == status, response.text
+    page = Page(response.text)
     assert page.open == []
     return page
 
@@ -37,23 +37,23 @@ FRAGMENTS = ["/search/results?q=the+whale", "/search-topk-by-token/results?q=the
              "/small/steer/feature?source=1-res&index=5"]  # fmt: skip
 
 
-def check_headers(answer: httpx.Response) -> None:
-    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+def check_headers(response: httpx.Response) -> None:
+    policy = dict(part.strip().split(" ", 1) for part in response.headers["content-security-policy"].split(";"))
     assert policy["default-src"] == "'none'" and policy["script-src"] == policy["style-src"] == "'self'"
     assert policy["base-uri"] == "'none'" and policy["form-action"] == "'self'"
-    assert policy["frame-ancestors"] == ("*" if "embed=true" in str(answer.url) else "'self'")
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["referrer-policy"] == "same-origin"
+    assert policy["frame-ancestors"] == ("*" if "embed=true" in str(response.url) else "'self'")
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["referrer-policy"] == "same-origin"
 
 
 @pytest.mark.parametrize("path", [*PATHS, *OTHERS, *FAULTY])
 async def test_pages_are_valid_and_need_no_inline_code(
     client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
 ) -> None:
-    answer = await client.get(path)
-    assert answer.status_code == FAULTY.get(path, 200)
-    check_headers(answer)
-    page = Page(answer.text)
+    response = await client.get(path)
+    assert response.status_code == FAULTY.get(path, 200)
+    check_headers(response)
+    page = Page(response.text)
     assert page.open == [] and inline_code(page) == []
     # charts have titles too; the first is the page's
     assert len(page.find("h1")) == 1 and "memicos" in page.find("title")[0][1]
@@ -64,7 +64,7 @@ async def test_pages_are_valid_and_need_no_inline_code(
         for name in ("for", "aria-labelledby", "aria-controls"):
             assert has.get(name) is None or has[name] in ids, (tag, has)
         if tag in ("input", "textarea", "select") and has.get("type") not in ("hidden", "checkbox", "radio"):
-            assert "aria-label" in has or enclosed(answer.text, has), has
+            assert "aria-label" in has or enclosed(response.text, has), has
 
 
 def enclosed(html: str, field: dict[str, str | None]) -> bool:
@@ -82,10 +82,10 @@ async def test_titles_tell_pages_apart(client: httpx.AsyncClient, inference: Fak
 
 @pytest.mark.parametrize("path", FRAGMENTS)
 async def test_fragments_are_valid(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
-    answer = await client.get(path, headers={"HX-Request": "true"})
-    assert answer.status_code == 200
-    check_headers(answer)
-    page = Page(answer.text)
+    response = await client.get(path, headers={"HX-Request": "true"})
+    assert response.status_code == 200
+    check_headers(response)
+    page = Page(response.text)
     assert page.open == [] and inline_code(page) == [] and not page.find("h1")
 
 
@@ -95,16 +95,16 @@ async def test_headers_of_other_responses(client: httpx.AsyncClient, app: FastAP
     page = Page((await client.get("/")).text)
     files = [has.get("src") or has.get("href") for tag in ("script", "link") for has, _ in page.find(tag)]
     for file in files:
-        answer = await client.get(file or "")
-        assert answer.status_code == 200 and "immutable" in answer.headers["cache-control"], file
+        response = await client.get(file or "")
+        assert response.status_code == 200 and "immutable" in response.headers["cache-control"], file
 
 
 async def test_errors_of_static_files_are_not_cached(client: httpx.AsyncClient) -> None:
     missing = await client.get("/static/nothing.css")
     refused = await client.post("/static/memicos.css")
     assert (missing.status_code, refused.status_code) == (404, 405)
-    for answer in (missing, refused):
-        assert "cache-control" not in answer.headers
+    for response in (missing, refused):
+        assert "cache-control" not in response.headers
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -123,25 +123,27 @@ async def test_every_link_of_the_catalogue_has_a_target(client: httpx.AsyncClien
 
 async def test_a_dashboard_shows_what_the_dataset_has(client: httpx.AsyncClient, small_dataset: Path) -> None:
     row = rows(small_dataset)[5]
-    answer = await client.get("/small/1-res/5")
-    assert len(answer.content) < 100_000
-    page = Page(answer.text)
+    response = await client.get("/small/1-res/5")
+    assert len(response.content) < 100_000
+    page = Page(response.text)
     assert page.find("h1")[0][1] == "the word 'whale' and what follows it"
     examples = page.find("div", class_="example")
     # an interval does not repeat what the top activations show
     places = list(zip(row["example_contexts"], row["example_positions"], strict=True))
     top = {place for place, group in zip(places, row["example_groups"], strict=True) if group == 0}
-    kept = [i for i, place in enumerate(places) if row["example_groups"][i] == 0 or place not in top]
-    assert len(examples) == len(kept) < len(places)
+    distinct_examples = [i for i, place in enumerate(places) if row["example_groups"][i] == 0 or place not in top]
+    assert len(examples) == len(distinct_examples) < len(places)
     # the shown values are those at the positions that put the examples there, all from strong to weak
-    found = [text for _, text in page.find("div", class_="example-value")]
+    values_shown = [text for _, text in page.find("div", class_="example-value")]
     values = [
         dict(zip(positions, values, strict=True))[peak]
         for positions, values, peak in zip(row["value_positions"], row["values"], row["example_positions"], strict=True)
     ]
-    order = sorted(kept, key=lambda i: (row["example_groups"][i] != 0, -row["example_groups"][i], -values[i]))
+    order = sorted(
+        distinct_examples, key=lambda i: (row["example_groups"][i] != 0, -row["example_groups"][i], -values[i])
+    )
     at_peak = [values[i] for i in order]
-    assert found == [f"{value:.1f}" if value >= 10 else f"{value:.2f}" for value in at_peak]
+    assert values_shown == [f"{value:.1f}" if value >= 10 else f"{value:.2f}" for value in at_peak]
     # one peak an example, shaded by its share of the maximum
     peaks = [has["class"] for has, _ in page.find("i", class_="max")]
     shades = [min(9, max(1, round(9 * value / row["max_activation"]))) for value in at_peak]
@@ -149,16 +151,18 @@ async def test_a_dashboard_shows_what_the_dataset_has(client: httpx.AsyncClient,
     # an element for every active token within 16 of the peak, and for no other
     near = [
         sum(abs(i - position) <= 16 for i in positions)
-        for position, positions in ((row["example_positions"][i], row["value_positions"][i]) for i in kept)
+        for position, positions in ((row["example_positions"][i], row["value_positions"][i]) for i in distinct_examples)
     ]
     assert len(page.find("i")) == sum(near)
     # the others come with whole texts
-    whole = await get(client, "/small/1-res/5/examples")
-    assert len(whole.find("i")) == sum(len(row["values"][i]) for i in kept) > sum(near)
-    assert [text for _, text in whole.find("div", class_="example-value")] == found and not whole.find("h1")
+    all_examples = await get(client, "/small/1-res/5/examples")
+    assert len(all_examples.find("i")) == sum(len(row["values"][i]) for i in distinct_examples) > sum(near)
+    assert [
+        text for _, text in all_examples.find("div", class_="example-value")
+    ] == values_shown and not all_examples.find("h1")
     cut = [has["class"] for has, _ in page.find("span", class_="middle")]
-    assert cut == [has["class"] for has, _ in whole.find("span", class_="middle")] and "middle truncated" in cut
-    assert not page.find("span", class_="far") and whole.find("span", class_="far")
+    assert cut == [has["class"] for has, _ in all_examples.find("span", class_="middle")] and "middle truncated" in cut
+    assert not page.find("span", class_="far") and all_examples.find("span", class_="far")
     text = page.text()
     for words in ("token statistics, no language model", "BOS added, 32-token windows", "random weights",
                   "decoder row through the final norm's gain and the unembedding", "public domain"):  # fmt: skip
@@ -190,11 +194,11 @@ async def test_markup_and_nul_in_tokens_are_shown_as_text(client: httpx.AsyncCli
 
 
 async def test_embed_has_no_navigation_and_may_be_framed(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/small/1-res/5?embed=true&embedplots=false")
-    page = Page(answer.text)
+    response = await client.get("/small/1-res/5?embed=true&embedplots=false")
+    page = Page(response.text)
     assert not page.find("header", class_="top") and not page.find("svg", class_="hist")
     assert page.find("div", class_="example")
-    assert "frame-ancestors *" in answer.headers["content-security-policy"]
+    assert "frame-ancestors *" in response.headers["content-security-policy"]
     plain = (await client.get("/small/1-res/5")).headers["content-security-policy"]
     assert "frame-ancestors 'self'" in plain and "unsafe" not in plain
 
@@ -247,7 +251,7 @@ async def test_an_invalid_filter_is_shown_in_place_of_the_table(client: httpx.As
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "words"),
+    ("path", "status", "message"),
     [
         ("/nope", 404, "There is no model or release 'nope' here; there is small, small-release."),
         ("/nope/1-res", 404, "There is no model 'nope' here; there is small."),
@@ -269,19 +273,19 @@ async def test_an_invalid_filter_is_shown_in_place_of_the_table(client: httpx.As
         ("/a/b/c/d", 404, "There is nothing at /a/b/c/d. Pages are /{model}, /{model}/{source set},"),
     ],
 )
-async def test_pages_show_errors(client: httpx.AsyncClient, path: str, status: int, words: str) -> None:
+async def test_pages_show_errors(client: httpx.AsyncClient, path: str, status: int, message: str) -> None:
     page = await get(client, path, status)
-    assert words in page.text() and page.find("header", class_="top")
+    assert message in page.text() and page.find("header", class_="top")
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/api/feature/small/1-res/3", "/static/icon.svg", "/nope"])
 async def test_head_is_get_without_the_body(
     client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
 ) -> None:
-    whole, head = await client.get(path), await client.head(path)
-    assert head.status_code == whole.status_code and head.content == b""
+    full_response, head = await client.get(path), await client.head(path)
+    assert head.status_code == full_response.status_code and head.content == b""
     for name in ("content-type", "content-length", "content-security-policy"):
-        assert head.headers[name] == whole.headers[name]
+        assert head.headers[name] == full_response.headers[name]
 
 
 async def test_features_to_begin_with_promote_one_token_far_ahead(app: FastAPI, small_dataset: Path) -> None:
@@ -294,10 +298,10 @@ async def test_features_to_begin_with_promote_one_token_far_ahead(app: FastAPI, 
         best = max(live, key=ahead)
         first.append((ahead(best), source, best["index"]))
     async with app.state.database.snapshot() as session:
-        found = await repository.sample(session, LOCAL_OWNER, 6, 0.05)
-    assert [(one.name, one.index) for one in found[:3]] == [one[1:] for one in sorted(first, reverse=True)]
-    assert sorted(one.name for one in found) == ["1-res", "1-res", "2-res", "2-res", "3-res", "3-res"]
-    assert all(one.label for one in found)
+        features = await repository.sample(session, LOCAL_OWNER, 6, 0.05)
+    assert [(item.name, item.index) for item in features[:3]] == [item[1:] for item in sorted(first, reverse=True)]
+    assert sorted(feature.name for feature in features) == ["1-res", "1-res", "2-res", "2-res", "3-res", "3-res"]
+    assert all(feature.label for feature in features)
 
 
 async def test_an_empty_database_says_how_to_fill_it(fresh_url: str) -> None:

@@ -28,40 +28,40 @@ def _published(url: str, inference: FakeInferenceServer, monkeypatch: pytest.Mon
 
 
 async def test_features() -> None:
-    found = await asyncio.to_thread(FeatureRequest().get, "small", "2-res", 5)
-    assert (found.modelId, found.source, int(found.index)) == ("small", "2-res", 5)
-    assert found.explanations and found.explanations[0].text == "the word 'whale' and what follows it"
-    assert found.explanations[0].method == "token-statistics"
-    assert found.activations and len(found.activations) > 10
-    assert {one.source for one in found.activations} == {"2-res"}
+    feature = await asyncio.to_thread(FeatureRequest().get, "small", "2-res", 5)
+    assert (feature.modelId, feature.source, int(feature.index)) == ("small", "2-res", 5)
+    assert feature.explanations and feature.explanations[0].text == "the word 'whale' and what follows it"
+    assert feature.explanations[0].method == "token-statistics"
+    assert feature.activations and len(feature.activations) > 10
+    assert {activation.source for activation in feature.activations} == {"2-res"}
     raw = await asyncio.to_thread(SAEFeatureRequest().get, "small", "2-res", "5")
     assert '"frac_nonzero"' in raw.jsonData
 
 
 async def test_activations_of_a_text_and_of_several() -> None:
     expected = [value_of("2-res", 5, token) for token in tokens_of(TEXT)]
-    one = await asyncio.to_thread(ActivationRequest().compute_activation_for_text, "small", "2-res", "5", TEXT)
-    assert (one.tokens, one.values) == (tokens_of(TEXT), expected)
+    single_text = await asyncio.to_thread(ActivationRequest().compute_activation_for_text, "small", "2-res", "5", TEXT)
+    assert (single_text.tokens, single_text.values) == (tokens_of(TEXT), expected)
     two = await asyncio.to_thread(
         ActivationRequest().compute_activation_for_texts, "small", "2-res", "5", ["a b", TEXT]
     )
-    assert [found.tokens for found in two] == [tokens_of("a b"), tokens_of(TEXT)]
+    assert [result.tokens for result in two] == [tokens_of("a b"), tokens_of(TEXT)]
     assert two[1].values == expected
 
 
 async def test_features_of_a_text() -> None:
     request = SourceActivationRequest()
-    found = await asyncio.to_thread(request.compute_top_features_for_text, "small", ["1-res", "3-res"], TEXT)
+    top_features = await asyncio.to_thread(request.compute_top_features_for_text, "small", ["1-res", "3-res"], TEXT)
     tokens = tokens_of(TEXT)[1:]
     strongest = max(
         ((source, index) for source in ("1-res", "3-res") for index in range(FEATURES)),
-        key=lambda one: max(value_of(*one, token) for token in tokens),
+        key=lambda item: max(value_of(*item, token) for token in tokens),
     )
-    assert len(found) == 20
-    assert max(found[0].values[1:]) == max(value_of(*strongest, token) for token in tokens)
-    assert {one.source for one in found} == {"1-res", "3-res"}
+    assert len(top_features) == 20
+    assert max(top_features[0].values[1:]) == max(value_of(*strongest, token) for token in tokens)
+    assert {feature.source for feature in top_features} == {"1-res", "3-res"}
     batch = await asyncio.to_thread(request.compute_top_features_for_texts, "small", "1-res", ["a b", TEXT])
-    assert [one[0].tokens for one in batch] == [tokens_of("a b"), tokens_of(TEXT)]
+    assert [item[0].tokens for item in batch] == [tokens_of("a b"), tokens_of(TEXT)]
 
 
 async def test_features_at_each_token() -> None:
@@ -70,26 +70,26 @@ async def test_features_at_each_token() -> None:
     assert [row.token for row in rows] == tokens_of(TEXT)[1:]
     for row in rows:
         values = sorted((value_of("1-res", index, row.token) for index in range(FEATURES)), reverse=True)
-        assert [one.activationValue for one in row.topFeatures] == [value for value in values[:3] if value]
+        assert [feature.activationValue for feature in row.topFeatures] == [value for value in values[:3] if value]
     batch = await asyncio.to_thread(request.compute_top_features_by_token_for_texts, "small", "1-res", [TEXT, "a b"])
-    assert [len(one) for one in batch] == [6, 2]
+    assert [len(feature) for feature in batch] == [6, 2]
 
 
 FEATURE = SteerFeature(modelId="small", source="1-res", index=5, strength=20)
 
 
 async def test_steering() -> None:
-    answer = await asyncio.to_thread(
+    response = await asyncio.to_thread(
         steer_request.SteerCompletionRequest().steer_features, "small", [FEATURE], "Once", n_tokens=2
     )
-    assert isinstance(answer, dict)
-    assert (answer["STEERED"], answer["DEFAULT"]) == (" steered0 steered1", " default0 default1")
+    assert isinstance(response, dict)
+    assert (response["STEERED"], response["DEFAULT"]) == (" steered0 steered1", " default0 default1")
     turns = [{"role": "user", "content": "Hello"}]
-    answer = await asyncio.to_thread(
+    response = await asyncio.to_thread(
         steer_request.SteerChatRequest().steer_features, "small", [FEATURE], turns, turns, n_tokens=2
     )
-    assert isinstance(answer, dict)
-    assert answer["STEERED"]["chatTemplate"] == [*turns, {"role": "assistant", "content": "steered0 steered1"}]
+    assert isinstance(response, dict)
+    assert response["STEERED"]["chatTemplate"] == [*turns, {"role": "assistant", "content": "steered0 steered1"}]
 
 
 async def test_unknown_names_raise_errors() -> None:

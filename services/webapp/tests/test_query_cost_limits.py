@@ -58,12 +58,12 @@ async def test_paid_queries_are_limited_per_visitor_and_in_all(paid_url: str, st
             assert 3500 < int(refused.headers["retry-after"]) <= 3601
             assert (await first.post(SEARCH_ALL, json={"query": "whale a"})).status_code == 200
             # words still work, in the API and on the page
-            words = await first.post(SEARCH_ALL, json={"query": "whale d", "byMeaning": False})
-            assert words.status_code == 200 and words.json()["results"] and words.json()["skipped"] == []
-            assert {tuple(hit["matchedBy"]) for hit in words.json()["results"]} == {("words",)}
-            shown = await first.get("/search-explanations", params={"q": "whale e"})
-            page = Page(shown.text)
-            assert shown.status_code == 200 and page.find("article", class_="result")
+            words_only = await first.post(SEARCH_ALL, json={"query": "whale d", "byMeaning": False})
+            assert words_only.status_code == 200 and words_only.json()["results"] and words_only.json()["skipped"] == []
+            assert {tuple(hit["matchedBy"]) for hit in words_only.json()["results"]} == {("words",)}
+            limited_page = await first.get("/search-explanations", params={"q": "whale e"})
+            page = Page(limited_page.text)
+            assert limited_page.status_code == 200 and page.find("article", class_="result")
             assert page.find("p", id="limit-notice")
             assert (
                 "Matched by words only. You have used the 3 searches" in page.text() and "Try again in" in page.text()
@@ -88,8 +88,10 @@ async def test_the_owner_is_not_limited_and_the_local_embedder_is_free(paid_url:
             for text in ("whale a", "whale b", "whale c"):
                 assert (await client.post(SEARCH_ALL, json={"query": text})).status_code == 200
             # someone else, through a proxy on this machine
-            other = visitor(client, "203.0.113.5")
-            statuses = [(await other.post(SEARCH_ALL, json={"query": text})).status_code for text in ("sea a", "sea b")]
+            other_visitor = visitor(client, "203.0.113.5")
+            statuses = [
+                (await other_visitor.post(SEARCH_ALL, json={"query": text})).status_code for text in ("sea a", "sea b")
+            ]
             assert statuses == [200, 429]
     await execute(paid_url, "UPDATE source SET active_embedder = 'minilm'")
     async with started(paid_url, host="0.0.0.0", **limits) as client:

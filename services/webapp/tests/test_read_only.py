@@ -73,22 +73,22 @@ async def test_everything_that_reads_works_and_every_write_is_refused(
     async with started(reader_url, **settings) as client:
         for path in ("/", "/small", "/small/1-res", "/small/1-res/5", "/search-explanations?q=whale", "/small/steer",
                      "/search?q=the+whale", "/jump?to=5", "/account", "/account/sign-in", "/api-doc"):  # fmt: skip
-            answer = await client.get(path)
-            assert answer.status_code == 200, (path, answer.text)
-            assert [label for _, label in Page(answer.text).find("a", href="/account")][:1] == ["Read-only"]
+            page_response = await client.get(path)
+            assert page_response.status_code == 200, (path, page_response.text)
+            assert [label for _, label in Page(page_response.text).find("a", href="/account")][:1] == ["Read-only"]
         page = Page((await client.get("/small/1-res/5")).text)
         assert page.find("p", id="write-problem") and not page.find("form", id="explain")
         tested = await client.post("/api/activation/new", json={"feature": FEATURE, "customText": "the whale"})
         assert tested.status_code == 200 and inference.seen
         body = {"modelId": "small", "features": [{**FEATURE, "strength": 1}], "n_tokens": 2, "prompt": "Once"}
         assert (await client.post("/api/steer", json=body)).status_code == 200
-        found = await client.post("/api/explanation/search-all", json={"query": "whale"})
-        assert found.status_code == 200 and found.json()["results"]
+        response = await client.post("/api/explanation/search-all", json={"query": "whale"})
+        assert response.status_code == 200 and response.json()["results"]
         assert (await client.get("/health")).json()["embedder"]["state"] == "disabled"
         for method, path, json in WRITES:
             form = {"token": "x"} if json is None else None
-            answer = await client.request(method, path, json=json, data=form, headers={"Origin": "http://localhost"})
-            assert answer.status_code == 403 and "read-only" in answer.text, path
+            refused = await client.request(method, path, json=json, data=form, headers={"Origin": "http://localhost"})
+            assert refused.status_code == 403 and "read-only" in refused.text, path
         await asyncio.sleep(0.3)
     assert await contents(own_url) == before
 
@@ -119,8 +119,8 @@ async def test_a_write_that_no_route_refuses_fails_in_the_database(own_url: str)
 async def test_a_role_that_may_only_read_gets_403_also_without_the_setting(
     app_of_reader: httpx.AsyncClient,
 ) -> None:
-    answer = await app_of_reader.post("/api/explanation/1/label", json={"chosen": False})
-    assert answer.status_code == 403 and "may only read" in answer.json()["error"]
+    response = await app_of_reader.post("/api/explanation/1/label", json={"chosen": False})
+    assert response.status_code == 403 and "may only read" in response.json()["error"]
 
 
 @pytest.fixture
@@ -166,12 +166,12 @@ async def test_the_program_serves_a_remote_database_and_a_remote_host(own_url: s
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client, asyncio.timeout(90):
                 while True:
                     try:
-                        answer = await client.get("/small/1-res/5")
+                        response = await client.get("/small/1-res/5")
                         break
                     except httpx.ConnectError:
                         assert process.returncode is None
                         await asyncio.sleep(0.1)
-                assert answer.status_code == 200
+                assert response.status_code == 200
                 tested = await client.post("/api/activation/new", json={"feature": FEATURE, "customText": "the whale"})
                 assert tested.status_code == 200 and double.seen
         finally:

@@ -38,77 +38,81 @@ FIRST = DATASET | {"hook_name": "blocks.1.hook_resid_post", "sae": DATASET["sae"
 
 
 async def posted(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    answer = await client.post(f"/api/{path}", json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = await client.post(f"/api/{path}", json=body)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 async def test_examples_have_the_datasets_recipe_and_token_ids(client: httpx.AsyncClient, small_dataset: Path) -> None:
     contexts = pq.read_table(small_dataset / "corpus" / "contexts.parquet")["token_ids"].to_pylist()
     body = (await client.get("/api/feature/small/2-res/5")).json()
     assert body["source"]["recipe"] == DATASET
-    for one in body["activations"]:
-        assert one["tokenIds"] == contexts[int(one["dataIndex"])] and len(one["tokenIds"]) == len(one["values"])
+    for activation in body["activations"]:
+        assert activation["tokenIds"] == contexts[int(activation["dataIndex"])] and len(activation["tokenIds"]) == len(
+            activation["values"]
+        )
 
 
 async def test_a_tested_text_has_the_recipe_of_inference(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
     feature = {"modelId": "small", "layer": "2-res", "index": 5}
-    found = await posted(client, "activation/new", {"feature": feature, "customText": TEXT})
-    assert found["recipe"] == inference.recipe("2-res") != DATASET
-    assert found["tokenIds"] == list(range(len(found["tokens"]))) and found["ignoredPositions"] == [0]
+    result = await posted(client, "activation/new", {"feature": feature, "customText": TEXT})
+    assert result["recipe"] == inference.recipe("2-res") != DATASET
+    assert result["tokenIds"] == list(range(len(result["tokens"]))) and result["ignoredPositions"] == [0]
 
 
 async def test_searches_have_both(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
-    found = await posted(
+    result = await posted(
         client,
         "search-all",
         {"modelId": "small", "sourceSet": "res", "text": TEXT, "selectedLayers": ["1-res", "2-res"]},
     )
-    assert found["recipes"] == {name: inference.recipe(name) for name in ("1-res", "2-res")}
-    assert found["exampleRecipes"] == {"1-res": FIRST, "2-res": DATASET}
-    found = await posted(client, "search-topk-by-token", {"modelId": "small", "source": "2-res", "text": TEXT})
-    assert (found["recipe"], found["exampleRecipe"]) == (inference.recipe("2-res"), DATASET)
-    found = await posted(client, "explanation/search", {"modelId": "small", "layers": ["2-res"], "query": "whale"})
-    assert found["results"] and found["exampleRecipes"] == {"small/2-res": DATASET}
+    assert result["recipes"] == {name: inference.recipe(name) for name in ("1-res", "2-res")}
+    assert result["exampleRecipes"] == {"1-res": FIRST, "2-res": DATASET}
+    result = await posted(client, "search-topk-by-token", {"modelId": "small", "source": "2-res", "text": TEXT})
+    assert (result["recipe"], result["exampleRecipe"]) == (inference.recipe("2-res"), DATASET)
+    result = await posted(client, "explanation/search", {"modelId": "small", "layers": ["2-res"], "query": "whale"})
+    assert result["results"] and result["exampleRecipes"] == {"small/2-res": DATASET}
 
 
 async def test_the_sae_facts_of_a_manifest_are_shown(own_url: str, started: Start) -> None:
-    said = DATASET["sae"] | {"normalize_activations": "layer_norm", "unit_directions": False}
+    sae_facts = DATASET["sae"] | {"normalize_activations": "layer_norm", "unit_directions": False}
     connection = await asyncpg.connect(own_url)
-    await connection.execute("UPDATE load SET recipe = recipe || $1::jsonb", json.dumps({"sae": said}))
+    await connection.execute("UPDATE load SET recipe = recipe || $1::jsonb", json.dumps({"sae": sae_facts}))
     await connection.close()
     async with started(own_url) as client:
         body = (await client.get("/api/feature/small/2-res/5")).json()
         page = (await client.get("/small/2-res/5")).text
-    assert body["source"]["recipe"]["sae"] == said
+    assert body["source"]["recipe"]["sae"] == sae_facts
     assert "activations normalised (layer norm)" in page
 
 
 def command_in(page: str, name: str) -> list[str]:
     """The command in the field of this id, as a shell cuts it."""
-    ((_, said),) = Page(page).find("textarea", id=name)
-    return shlex.split(said)
+    ((_, command),) = Page(page).find("textarea", id=name)
+    return shlex.split(command)
 
 
 async def test_pages_give_the_command(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     address = "http://localhost/small/2-res/5"
     page = (await client.get("/small/2-res/5")).text
     assert command_in(page, "recompute-examples") == ["memicos", "recompute", address]
-    answer = await client.post("/small/2-res/5/test", data={"text": TEXT})
-    assert command_in(answer.text, "recompute-text") == ["memicos", "recompute", address, "--text", TEXT]
-    assert "Computed now, by arithmetic: BOS added, 32-token windows, position 0 left out, bfloat16." in answer.text
+    response = await client.post("/small/2-res/5/test", data={"text": TEXT})
+    assert command_in(response.text, "recompute-text") == ["memicos", "recompute", address, "--text", TEXT]
+    assert "Computed now, by arithmetic: BOS added, 32-token windows, position 0 left out, bfloat16." in response.text
     query = {"modelId": "small", "sourceSet": "res", "q": TEXT, "source": "2-res", "hideDense": "false"}
     for path in ("/search/results", "/search-topk-by-token/results"):
-        answer = await client.get(f"{path}?{urlencode(query)}")
-        *start, found, option, text = command_in(answer.text, "recompute-strongest")
+        response = await client.get(f"{path}?{urlencode(query)}")
+        *start, program, option, text = command_in(response.text, "recompute-strongest")
         assert (start, option, text) == (["memicos", "recompute"], "--text", TEXT)
-        assert found.startswith("http://localhost/small/")
-        assert "2-res: BOS added, 32-token windows, position 0 left out, bfloat16." in answer.text
+        assert program.startswith("http://localhost/small/")
+        assert "2-res: BOS added, 32-token windows, position 0 left out, bfloat16." in response.text
 
 
 @pytest.mark.parametrize("path", ["/small/2-res/5?embed=true", "/small/2-res", "/small/res"])
 async def test_pages_without_it_have_the_recipe_in_words(client: httpx.AsyncClient, path: str) -> None:
-    words = "BOS added, 32-token windows, position 0 and outlier tokens (residual norm above 434.9) left out, float32"
-    assert words in (await client.get(path)).text
+    recipe_text = (
+        "BOS added, 32-token windows, position 0 and outlier tokens (residual norm above 434.9) left out, float32"
+    )
+    assert recipe_text in (await client.get(path)).text

@@ -50,16 +50,16 @@ class Log:
 
 @pytest.fixture
 def log() -> Iterator[Log]:
-    found, root = Log(), logging.getLogger()
+    captured_log, root = Log(), logging.getLogger()
     level = root.level
-    for handler in found.handlers:
+    for handler in captured_log.handlers:
         root.addHandler(handler)
     root.setLevel(logging.INFO)
     # the tests' own client and server
     for name in ("httpx", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    yield found
-    for handler in found.handlers:
+    yield captured_log
+    for handler in captured_log.handlers:
         root.removeHandler(handler)
     root.setLevel(level)
     for name in ("httpx", "uvicorn.access"):
@@ -67,10 +67,10 @@ def log() -> Iterator[Log]:
 
 
 async def test_a_request_has_its_id_or_gets_one(client: httpx.AsyncClient) -> None:
-    async def id_of(given: bytes, path: str = "/") -> str:
-        answer = await client.get(path, headers=[(b"x-request-id", given)])
-        (found,) = answer.headers.get_list("x-request-id")
-        return found
+    async def id_of(sent_id: bytes, path: str = "/") -> str:
+        response = await client.get(path, headers=[(b"x-request-id", sent_id)])
+        (response_id,) = response.headers.get_list("x-request-id")
+        return response_id
 
     for sane in ("abc-1", "~" * 128):
         assert await id_of(sane.encode()) == sane
@@ -84,15 +84,15 @@ async def test_the_request_id_is_sent_to_inference(
     client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
 ) -> None:
     body = OWN_TEXT if "activation" in path else STEER
-    answer = await client.post(path, json=body, headers={"X-Request-ID": "mine"})
-    assert answer.status_code == 200 and set(inference.requests) == {"mine"}
+    response = await client.post(path, json=body, headers={"X-Request-ID": "mine"})
+    assert response.status_code == 200 and set(inference.requests) == {"mine"}
     inference.requests.clear()
-    answer = await client.post(path, json=body)
-    assert set(inference.requests) == {answer.headers["x-request-id"]}
+    response = await client.post(path, json=body)
+    assert set(inference.requests) == {response.headers["x-request-id"]}
 
 
 async def test_each_request_is_logged_without_its_content(url: str, inference: FakeInferenceServer, log: Log) -> None:
-    asked: list[tuple[str, str, Any, int]] = [
+    requests: list[tuple[str, str, Any, int]] = [
         ("/", "/", None, 200),
         ("/{model}/{source}/{index}", f"/small/1-res/5?defaulttesttext={WORD}", None, 200),
         ("/search-explanations", f"/search-explanations?q={WORD}", None, 200),
@@ -103,10 +103,10 @@ async def test_each_request_is_logged_without_its_content(url: str, inference: F
         ("other", "/static/none.css", None, 404),
     ]
     async with httpx.AsyncClient(base_url=url, timeout=30) as http:
-        for number, (_, path, body, status) in enumerate(asked):
+        for number, (_, path, body, status) in enumerate(requests):
             headers = {"X-Request-ID": f"r{number}"}
-            answer = await (http.post(path, json=body, headers=headers) if body else http.get(path, headers=headers))
-            assert answer.status_code == status, answer.text
+            response = await (http.post(path, json=body, headers=headers) if body else http.get(path, headers=headers))
+            assert response.status_code == status, response.text
         assert (await http.get("/", headers={"Host": WORD})).status_code == 403
         inference.delay = 0.05
         async with http.stream("POST", "/api/steer", json=STEER, headers={"X-Request-ID": "left"}) as stream:
@@ -116,13 +116,13 @@ async def test_each_request_is_logged_without_its_content(url: str, inference: F
         if log.of_requests()[-1]["request_id"] == "left":
             break
         await asyncio.sleep(0.02)
-    *lines, refused, left = log.of_requests()
+    *lines, refused, cancelled = log.of_requests()
     logged = [(line["route"], line["status"], line["request_id"]) for line in lines]
     # static files have no lines
-    assert logged == [(route, status, f"r{number}") for number, (route, _, _, status) in enumerate(asked[:-1])]
+    assert logged == [(route, status, f"r{number}") for number, (route, _, _, status) in enumerate(requests[:-1])]
     assert (refused["route"], refused["status"]) == ("other", 403)
-    assert (left["route"], left["status"]) == ("/api/steer", 499)
-    assert all(line["seconds"] >= 0 and line["level"] == "info" and line["client"] for line in [*lines, left])
+    assert (cancelled["route"], cancelled["status"]) == ("/api/steer", 499)
+    assert all(line["seconds"] >= 0 and line["level"] == "info" and line["client"] for line in [*lines, cancelled])
     assert WORD.lower() not in log.text.lower()
     assert re.search(
         r"^INFO memicos_webapp\.requests: request method=GET route=/ status=200 .*request_id=r0$", log.text, re.M
@@ -144,7 +144,7 @@ async def test_an_internal_error_is_logged_with_its_request_id(
     assert "It has been logged as of-page." in page.text and page.headers["x-request-id"] == "of-page"
     assert body.json()["error"] == "Something failed on our side. It has been logged as of-json."
     for request_id in ("of-page", "of-json"):
-        line, traceback = [one for one in log.lines if one.get("request_id") == request_id]
+        line, traceback = [line for line in log.lines if line.get("request_id") == request_id]
         assert line["logger"] == REQUESTS and line["status"] == 500 and line["level"] == "warning"
         assert traceback["logger"] == "uvicorn.error" and "RuntimeError: the reason" in traceback["exception"]
 

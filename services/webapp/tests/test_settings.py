@@ -11,7 +11,7 @@ def names() -> dict[str, str]:
 
 
 def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    other: dict[str, Any] = {
+    other_values: dict[str, Any] = {
         "MEMICOS_HOST": "::1",
         "MEMICOS_DATA": "there",
         "MEMICOS_ROOT_PATH": "/other",
@@ -22,7 +22,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
     expected = {}
     for name, set_by in names().items():
         default = Settings.model_fields[name].default
-        value = other.get(set_by, "http://other" if set_by.endswith("_URL") else "other")
+        value = other_values.get(set_by, "http://other" if set_by.endswith("_URL") else "other")
         if isinstance(default, bool):
             value = str(not default)
         elif isinstance(default, int | float):
@@ -31,9 +31,9 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         expected[name] = value
     read = Settings(_env_file=None)  # pyright: ignore[reportCallIssue]
     for name, value in expected.items():
-        found = getattr(read, name)
-        shown = found.get_secret_value() if hasattr(found, "get_secret_value") else str(found)
-        assert shown == value or float(shown) == float(value), name
+        setting = getattr(read, name)
+        plain_value = setting.get_secret_value() if hasattr(setting, "get_secret_value") else str(setting)
+        assert plain_value == value or float(plain_value) == float(value), name
     # secrets are not in what is logged
     assert "other" not in repr(read.openai_api_key) + repr(read.inference_secret) + repr(read.autointerp_secret)
 
@@ -66,10 +66,10 @@ def test_invalid_settings_are_refused(monkeypatch: pytest.MonkeyPatch, name: str
     monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as caught:
         read("embed")
-    words = str(caught.value.code)
-    assert words.startswith("embed: bad setting: ") and name in words and "\n" not in words
+    message = str(caught.value.code)
+    assert message.startswith("embed: bad setting: ") and name in message and "\n" not in message
     # it may be a secret
-    assert "password@" not in words
+    assert "password@" not in message
 
 
 def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:

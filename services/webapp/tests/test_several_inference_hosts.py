@@ -62,9 +62,9 @@ async def pair(started: Start, loaded_url: str) -> AsyncIterator[Pair]:
         yield pair
 
 
-async def broken(how: str, server: FakeInferenceServer) -> None:
+async def broken(fault: str, server: FakeInferenceServer) -> None:
     """Make every call of `server` fail, though it says that it is ready."""
-    match how:
+    match fault:
         case "busy":
             server.refusal = (503, {"error": "queue full", "cause": "busy"}, {})
         case "too many":
@@ -76,7 +76,7 @@ async def broken(how: str, server: FakeInferenceServer) -> None:
         case "silent":
             server.delay = 60
         case _:
-            raise ValueError(how)
+            raise ValueError(fault)
 
 
 async def test_idle_hosts_take_turns(pair: Pair) -> None:
@@ -101,8 +101,8 @@ async def test_pages_and_health_name_the_hosts(started: Start, loaded_url: str) 
             assert 'hx-get="/small/inference/hosts"' in (await client.get("/small")).text
             states = {host["name"]: host["state"] for host in (await client.get("/health")).json()["inference"]}
             assert states == {"one": "unknown", "two": "unknown", "three": "unknown"}
-            shown = Page((await client.get("/small/inference/hosts")).text).text()
-            assert shown == "Server State Sources one inference ready 3 three inference is not running –"
+            page_text = Page((await client.get("/small/inference/hosts")).text).text()
+            assert page_text == "Server State Sources one inference ready 3 three inference is not running –"
             health = (await client.get("/health")).json()
             assert [(host["state"], host["model"]) for host in health["inference"]] == [
                 ("ready", "small"),
@@ -111,14 +111,14 @@ async def test_pages_and_health_name_the_hosts(started: Start, loaded_url: str) 
             ]
             assert health["status"] == "healthy" and down not in str(health)
         async with started(loaded_url, inference_hosts=f"two={other_url}") as client:
-            shown = Page((await client.get("/small/inference/hosts")).text).text()
-            assert "No inference server has this model loaded" in shown
+            page_text = Page((await client.get("/small/inference/hosts")).text).text()
+            assert "No inference server has this model loaded" in page_text
 
 
 async def test_the_least_busy_host_gets_the_request(pair: Pair) -> None:
     pair.a.delay = pair.b.delay = 1.0
-    answers = await asyncio.gather(*(pair.own_text() for _ in range(4)))
-    assert [answer.status_code for answer in answers] == [200] * 4
+    responses = await asyncio.gather(*(pair.own_text() for _ in range(4)))
+    assert [response.status_code for response in responses] == [200] * 4
     assert pair.calls == (2, 2)
     # a stream counts until its end
     pair.forget()
@@ -132,13 +132,13 @@ async def test_the_least_busy_host_gets_the_request(pair: Pair) -> None:
         assert (await pair.own_text()).status_code == 200
     assert len(pair.a.bodies(ACTIVATION)) == 2
     pair.b.delay = 0
-    assert [answer.status_code for answer in await asyncio.gather(*steering)] == [200, 200]
+    assert [response.status_code for response in await asyncio.gather(*steering)] == [200, 200]
 
 
-@pytest.mark.parametrize("how", ["busy", "too many", "source removed", "another kind", "silent"])
-async def test_a_host_that_fails_is_passed_over(started: Start, loaded_url: str, how: str) -> None:
+@pytest.mark.parametrize("fault", ["busy", "too many", "source removed", "another kind", "silent"])
+async def test_a_host_that_fails_is_passed_over(started: Start, loaded_url: str, fault: str) -> None:
     async with started_pair(started, loaded_url, inference_read_seconds=0.5) as pair:
-        await broken(how, pair.a)
+        await broken(fault, pair.a)
         for path, body in (
             ("/api/activation/new", OWN_TEXT),
             ("/api/search-all", SEARCH),
@@ -146,32 +146,32 @@ async def test_a_host_that_fails_is_passed_over(started: Start, loaded_url: str,
             ("/api/search-topk-by-token", {"modelId": "small", "source": "1-res", "text": TEXT}),
             ("/api/steer", STEER),
         ):
-            answer = await pair.client.post(path, json=body)
-            assert answer.status_code == 200, (path, answer.text)
+            response = await pair.client.post(path, json=body)
+            assert response.status_code == 200, (path, response.text)
         assert pair.a.seen and pair.b.seen
 
 
-@pytest.mark.parametrize("how", ["busy", "silent"])
-async def test_where_all_hosts_fail_the_answer_names_them(started: Start, loaded_url: str, how: str) -> None:
+@pytest.mark.parametrize("fault", ["busy", "silent"])
+async def test_where_all_hosts_fail_the_answer_names_them(started: Start, loaded_url: str, fault: str) -> None:
     async with started_pair(started, loaded_url, inference_read_seconds=0.3) as pair:
-        await broken(how, pair.a)
-        await broken(how, pair.b)
-        answer = await pair.own_text()
-        assert answer.status_code == 503
-        reason = "Inference is busy: queue full" if how == "busy" else "was silent for 0.3 s"
-        error = answer.json()["error"]
+        await broken(fault, pair.a)
+        await broken(fault, pair.b)
+        response = await pair.own_text()
+        assert response.status_code == 503
+        reason = "Inference is busy: queue full" if fault == "busy" else "was silent for 0.3 s"
+        error = response.json()["error"]
         assert error.startswith("No inference server can serve small/1-res now. a: ") and error.count(reason) == 2
         assert pair.calls == (1, 1)
 
 
 async def test_a_request_that_cannot_succeed_is_sent_once(pair: Pair) -> None:
-    answer = await pair.client.post("/api/activation/new", json=OWN_TEXT | {"customText": "a " * 100})
-    assert answer.status_code == 400 and sum(pair.calls) == 1
+    response = await pair.client.post("/api/activation/new", json=OWN_TEXT | {"customText": "a " * 100})
+    assert response.status_code == 400 and sum(pair.calls) == 1
     pair.forget()
     for server in (pair.a, pair.b):
         server.refusal = (500, {"error": "a fault", "cause": "internal"}, {})
-    answer = await pair.own_text()
-    assert answer.status_code == 502 and sum(pair.calls) == 1
+    response = await pair.own_text()
+    assert response.status_code == 502 and sum(pair.calls) == 1
 
 
 async def test_a_host_that_is_down_or_loading_gets_no_request(started: Start, loaded_url: str) -> None:
@@ -183,9 +183,9 @@ async def test_a_host_that_is_down_or_loading_gets_no_request(started: Start, lo
                 assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
             assert Page((await client.get("/small/1-res/inference")).text).text() == "inference ready"
             double.state, double.progress, double.fraction = "loading", "reading weights", 0.5
-            answer = await client.post("/api/activation/new", json=OWN_TEXT)
-            assert answer.status_code == 503 and answer.headers["retry-after"] == "3"
-            error = answer.json()["error"]
+            response = await client.post("/api/activation/new", json=OWN_TEXT)
+            assert response.status_code == 503 and response.headers["retry-after"] == "3"
+            error = response.json()["error"]
             assert f"first: Inference is not running at {down}" in error
             assert "second: Inference is loading, 50 %: reading weights" in error
             page = Page((await client.get("/small/inference")).text)
@@ -196,9 +196,9 @@ async def test_a_host_that_is_down_or_loading_gets_no_request(started: Start, lo
 
 async def test_a_model_that_no_host_has_is_reported_with_the_hosts(pair: Pair) -> None:
     pair.a.model, pair.b.sources = "gpt2", ("2-res",)
-    answer = await pair.own_text()
-    assert answer.status_code == 503
-    assert answer.json()["error"].startswith(
+    response = await pair.own_text()
+    assert response.status_code == 503
+    assert response.json()["error"].startswith(
         f"No inference server has small/1-res loaded; {pair.a_url} has gpt2; {pair.b_url} has small with res. Start "
     )
     assert pair.calls == (0, 0)
@@ -229,12 +229,12 @@ async def test_a_hung_host_does_not_hold_up_the_others(started: Start, loaded_ur
 @pytest.mark.parametrize("positions", [[], [1, 2]])
 async def test_a_search_over_sources_of_several_hosts_is_merged(pair: Pair, rank: str, positions: list[int]) -> None:
     body: dict[str, Any] = {**SEARCH, "rank": rank, "sortIndexes": positions, "numResults": 60}
-    whole = await pair.client.post("/api/search-all", json=body)
-    assert whole.status_code == 200 and len(whole.json()["result"]) > 5
+    response = await pair.client.post("/api/search-all", json=body)
+    assert response.status_code == 200 and len(response.json()["result"]) > 5
     pair.forget()
     pair.a.sources, pair.b.sources = ("1-res", "3-res"), ("2-res",)
     merged = await pair.client.post("/api/search-all", json=body)
-    assert merged.json() == whole.json()
+    assert merged.json() == response.json()
     assert all(pair.calls)
 
 
@@ -248,33 +248,33 @@ async def test_a_share_of_a_search_moves_to_the_hosts_that_are_left(started: Sta
         urls = {n: await stack.enter_async_context(running(server.app())) for n, server in servers.items()}
         hosts = ",".join(f"{name}={url}" for name, url in urls.items())
         client = await stack.enter_async_context(started(loaded_url, inference_hosts=hosts))
-        whole = await client.post("/api/search-all", json=SEARCH)
+        response = await client.post("/api/search-all", json=SEARCH)
         assert len(servers["all"].seen) == 1 and not servers["one"].seen
         servers["all"].refusal = (503, {"error": "stopping", "cause": "stopping"}, {})
-        again = await client.post("/api/search-all", json=SEARCH)
-        assert again.status_code == 200 and again.json() == whole.json()
+        second_response = await client.post("/api/search-all", json=SEARCH)
+        assert second_response.status_code == 200 and second_response.json() == response.json()
         assert [len(server.seen) for server in servers.values()] == [2, 1, 1]
 
 
 async def test_steering_needs_one_host_with_all_sources(pair: Pair) -> None:
     pair.a.sources, pair.b.sources = ("1-res",), ("2-res",)
     features = [{"modelId": "small", "layer": f"{n}-res", "index": 5, "strength": 20} for n in (1, 2)]
-    answer = await pair.client.post("/api/steer", json={**STEER, "features": features})
-    assert answer.status_code == 503 and "loaded; " in answer.json()["error"] and pair.calls == (0, 0)
+    response = await pair.client.post("/api/steer", json={**STEER, "features": features})
+    assert response.status_code == 503 and "loaded; " in response.json()["error"] and pair.calls == (0, 0)
 
 
 async def test_a_stream_that_has_begun_is_not_repeated(pair: Pair) -> None:
     pair.a.break_after = pair.b.break_after = 2
-    answer = await pair.client.post("/api/steer", json={**STEER, "stream": True})
-    assert answer.status_code == 200 and "broke off" in answer.text and "event: error" in answer.text
+    response = await pair.client.post("/api/steer", json={**STEER, "stream": True})
+    assert response.status_code == 200 and "broke off" in response.text and "event: error" in response.text
     assert sum(pair.calls) == 1
 
 
 async def test_a_stream_that_fails_before_its_first_event_is_taken_over(pair: Pair) -> None:
     pair.a.break_after = 0
     for _ in range(2):
-        answer = await pair.client.post("/api/steer", json={**STEER, "stream": True})
-        assert answer.status_code == 200 and "error" not in answer.text
+        response = await pair.client.post("/api/steer", json={**STEER, "stream": True})
+        assert response.status_code == 200 and "error" not in response.text
     assert pair.a.bodies(COMPLETION) and len(pair.b.bodies(COMPLETION)) == 2
 
 

@@ -10,24 +10,24 @@ from memicos_testing.json_bodies.steer_bodies import FEATURE, TURNS, chat, compl
 
 
 async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    answer = await client.post(path, json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = await client.post(path, json=body)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 async def test_a_completion_is_returned_without_its_prompt(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
-    found = await post(client, "/api/steer", completion())
-    assert (found["STEERED"], found["DEFAULT"]) == (words("steered", 4), words("default", 4))
-    assert found["tokens"] == {"STEERED": 4, "DEFAULT": 4}
-    assert found["steeredLogProbs"][0] == {
+    response = await post(client, "/api/steer", completion())
+    assert (response["STEERED"], response["DEFAULT"]) == (words("steered", 4), words("default", 4))
+    assert response["tokens"] == {"STEERED": 4, "DEFAULT": 4}
+    assert response["steeredLogProbs"][0] == {
         "token": " steered0",
         "logprob": -0.5,
         "topLogprobs": [{"token": " other", "logprob": -2.5}],
     }
-    assert len(found["defaultLogProbs"]) == 4
-    assert found["id"] is None and found["limit"] is None and "error" not in found
+    assert len(response["defaultLogProbs"]) == 4
+    assert response["id"] is None and response["limit"] is None and "error" not in response
 
 
 async def test_requests_to_inference(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
@@ -40,8 +40,8 @@ async def test_requests_to_inference(client: httpx.AsyncClient, inference: FakeI
         steer_method="ORTHOGONAL_DECOMP",
         n_logprobs=0,
     )
-    found = await post(client, "/api/steer", body)
-    assert found["steeredLogProbs"] is None
+    response = await post(client, "/api/steer", body)
+    assert response["steeredLogProbs"] is None
     (sent,) = inference.bodies("/v1/steer/completion")
     assert sent["features"] == [
         {"model": "small", "source": "1-res", "index": 5, "strength": 20.5},
@@ -58,12 +58,12 @@ async def test_requests_to_inference(client: httpx.AsyncClient, inference: FakeI
 async def test_a_chat_is_returned_with_both_conversations(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
-    found = await post(client, "/api/steer-chat", chat(steer_special_tokens=False, seed=3))
+    response = await post(client, "/api/steer-chat", chat(steer_special_tokens=False, seed=3))
     for kind in ("STEERED", "DEFAULT"):
-        said = words(kind.lower(), 4).strip()
-        assert found[kind]["chatTemplate"] == [*TURNS, {"role": "assistant", "content": said}]
-        assert found[kind]["raw"].endswith(said + END) and len(found[kind]["logprobs"]) == 4
-    assert found["settings"] == {
+        text = words(kind.lower(), 4).strip()
+        assert response[kind]["chatTemplate"] == [*TURNS, {"role": "assistant", "content": text}]
+        assert response[kind]["raw"].endswith(text + END) and len(response[kind]["logprobs"]) == 4
+    assert response["settings"] == {
         "temperature": 0.5, "n_tokens": 4, "freq_penalty": 1.0, "seed": 3, "strength_multiplier": 1.0,
         "steer_special_tokens": False, "steer_method": "SIMPLE_ADDITIVE",
     }  # fmt: skip
@@ -75,20 +75,22 @@ async def test_a_chat_is_returned_with_both_conversations(
 async def test_conversations_that_differ_are_two_requests(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
-    other = [{"role": "user", "content": "Good evening"}]
-    found = await post(client, "/api/steer-chat", chat(steeredChatMessages=other))
-    assert found["STEERED"]["chatTemplate"][0] == other[0] and found["DEFAULT"]["chatTemplate"][:2] == TURNS
-    sent = {tuple(one["types"]): one for one in inference.bodies("/v1/steer/completion-chat")}
-    assert sent["STEERED",]["prompt"] == other and sent["DEFAULT",]["prompt"] == TURNS
+    other_messages = [{"role": "user", "content": "Good evening"}]
+    response = await post(client, "/api/steer-chat", chat(steeredChatMessages=other_messages))
+    assert (
+        response["STEERED"]["chatTemplate"][0] == other_messages[0] and response["DEFAULT"]["chatTemplate"][:2] == TURNS
+    )
+    sent = {tuple(request["types"]): request for request in inference.bodies("/v1/steer/completion-chat")}
+    assert sent["STEERED",]["prompt"] == other_messages and sent["DEFAULT",]["prompt"] == TURNS
     assert sent["DEFAULT",]["features"] == []
-    assert found["tokens"] == {"STEERED": 4, "DEFAULT": 4}
+    assert response["tokens"] == {"STEERED": 4, "DEFAULT": 4}
 
 
 async def test_without_features_a_chat_is_default_only(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
-    found = await post(client, "/api/steer-chat", chat(features=[]))
-    assert found["STEERED"] is None and found["DEFAULT"]["chatTemplate"][-1]["content"] == "default0 default1 " \
+    response = await post(client, "/api/steer-chat", chat(features=[]))
+    assert response["STEERED"] is None and response["DEFAULT"]["chatTemplate"][-1]["content"] == "default0 default1 " \
         "default2 default3"  # fmt: skip
     (sent,) = inference.bodies("/v1/steer/completion-chat")
     assert sent["types"] == ["DEFAULT"] and sent["features"] == []
@@ -123,8 +125,8 @@ async def test_bad_requests(
     client: httpx.AsyncClient, inference: FakeInferenceServer, changes: dict[str, Any], status: int, message: str
 ) -> None:
     for path, body in (("/api/steer", completion(**changes)), ("/api/steer-chat", chat(**changes))):
-        answer = await client.post(path, json=body)
-        assert answer.status_code == status and message in answer.json()["error"], answer.text
+        response = await client.post(path, json=body)
+        assert response.status_code == status and message in response.json()["error"], response.text
     assert inference.seen == []
 
 
@@ -141,11 +143,11 @@ async def test_bad_requests(
 async def test_bad_prompts(
     client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, body: dict[str, Any], message: str
 ) -> None:
-    answer = await client.post(path, json=body)
-    assert answer.status_code == 422 and message in answer.json()["error"]
+    response = await client.post(path, json=body)
+    assert response.status_code == 422 and message in response.json()["error"]
 
 
 async def test_numbers_that_are_not_finite_are_refused_by_steering(client: httpx.AsyncClient) -> None:
     body = json.dumps(completion()).replace("20.5", "Infinity")
-    answer = await client.post("/api/steer", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code == 422 and "finite number" in answer.json()["error"]
+    response = await client.post("/api/steer", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 422 and "finite number" in response.json()["error"]

@@ -12,15 +12,15 @@ from memicos_testing.webapp.html_page import Page
 
 
 async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    answer = await client.post(path, json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = await client.post(path, json=body)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 async def get(client: httpx.AsyncClient, path: str) -> Page:
-    answer = await client.get(path)
-    assert answer.status_code == 200, answer.text
-    page = Page(answer.text)
+    response = await client.get(path)
+    assert response.status_code == 200, response.text
+    page = Page(response.text)
     assert page.open == []
     return page
 
@@ -42,8 +42,8 @@ async def test_the_share_address_holds_every_setting(client: httpx.AsyncClient, 
     }  # fmt: skip
     page = Page((await client.get(f"{address.path}?{address.query}")).text)
     assert page.find("textarea", name="prompt")[0][1] == "A & b"
-    shown = {has["name"]: has["value"] for has, _ in page.find("input", type="number") if has.get("name")}
-    assert (shown["n_tokens"], shown["temperature"], shown["seed"]) == ("5", "0.9", "3")
+    values_shown = {has["name"]: has["value"] for has, _ in page.find("input", type="number") if has.get("name")}
+    assert (values_shown["n_tokens"], values_shown["temperature"], values_shown["seed"]) == ("5", "0.9", "3")
     (control,) = page.find("div", class_="feature-control")
     assert (control[0]["data-source"], control[0]["data-index"]) == ("1-res", "5")
 
@@ -65,10 +65,10 @@ async def test_the_share_address_holds_the_conversation(
     form = page.find("form", id="steer")[0][0]
     assert json.loads(form["data-history"] or "") == json.loads(query["chat"][0])
     # one message has nothing before it; columns that were asked differently share no message
-    one = await post(
+    page_with_feature = await post(
         client, "/api/steer-chat", chat(defaultChatMessages=turns("Sing"), steeredChatMessages=turns("Sing"))
     )
-    assert "chat" not in parse_qs(urlsplit(one["shareUrl"]).query)
+    assert "chat" not in parse_qs(urlsplit(page_with_feature["shareUrl"]).query)
     two = await post(
         client, "/api/steer-chat", chat(defaultChatMessages=turns("Sing"), steeredChatMessages=turns("Hum"))
     )
@@ -131,7 +131,7 @@ async def test_errors_in_an_address_are_shown_and_the_rest_works(
 
 
 @pytest.mark.parametrize(
-    ("strength", "shown", "message"),
+    ("strength", "value_shown", "message"),
     [
         ("1e9", "10000", "A strength may go from -10000 to 10000: that of 1-res/5 was 1e+09."),
         ("-20000", "-10000", "that of 1-res/5 was -20000."),
@@ -141,25 +141,25 @@ async def test_errors_in_an_address_are_shown_and_the_rest_works(
     ],
 )
 async def test_an_invalid_strength_is_reported_and_corrected(
-    client: httpx.AsyncClient, inference: FakeInferenceServer, strength: str, shown: str | None, message: str
+    client: httpx.AsyncClient, inference: FakeInferenceServer, strength: str, value_shown: str | None, message: str
 ) -> None:
     page = await get(client, f"/small/steer?source=1-res&index=5&strength={strength}")
     assert message in " ".join(text for _, text in page.find("p", class_="problem"))
     usual = strengths(await get(client, "/small/steer?source=1-res&index=5"))["1-res/5"]
-    assert strengths(page) == {"1-res/5": shown or usual}
+    assert strengths(page) == {"1-res/5": value_shown or usual}
 
 
 async def test_features_are_found_by_words_index_and_source(client: httpx.AsyncClient) -> None:
-    async def found(query: str) -> list[str]:
+    async def feature_links(query: str) -> list[str]:
         page = Page((await client.get("/small/steer/find", params={"q": query})).text)
         assert page.open == []
         return [text for _, text in page.find("span", class_="num")]
 
-    assert await found("whale") == ["1-res/5", "2-res/5", "3-res/5"]
-    assert await found("whal") == ["1-res/5", "2-res/5", "3-res/5"]
-    assert await found("7") == ["1-res/7", "2-res/7", "3-res/7"]
-    assert await found("2-res/7") == await found("small/2-res/7") == ["2-res/7"]
-    assert await found("zebra") == await found("' & | !") == await found("") == []
+    assert await feature_links("whale") == ["1-res/5", "2-res/5", "3-res/5"]
+    assert await feature_links("whal") == ["1-res/5", "2-res/5", "3-res/5"]
+    assert await feature_links("7") == ["1-res/7", "2-res/7", "3-res/7"]
+    assert await feature_links("2-res/7") == await feature_links("small/2-res/7") == ["2-res/7"]
+    assert await feature_links("zebra") == await feature_links("' & | !") == await feature_links("") == []
     page = Page((await client.get("/small/steer/find?q=2-res/64")).text)
     assert "small/2-res has no feature 64" in page.text()
 
@@ -212,8 +212,8 @@ async def test_each_method_has_a_scale_of_its_own(client: httpx.AsyncClient, inf
     ],
 )
 async def test_a_search_for_features_has_limits(client: httpx.AsyncClient, query: str, message: str) -> None:
-    answer = await client.get("/small/steer/find", params={"q": query}, headers={"HX-Request": "true"})
-    assert answer.status_code == 400 and message in Page(answer.text).text()
+    response = await client.get("/small/steer/find", params={"q": query}, headers={"HX-Request": "true"})
+    assert response.status_code == 400 and message in Page(response.text).text()
     for allowed in ("whale " * 8, "w" * 100):
         assert (await client.get("/small/steer/find", params={"q": allowed})).status_code == 200
     # one search at a time runs for what is typed
@@ -241,12 +241,12 @@ async def test_the_fragment_of_one_feature(client: httpx.AsyncClient) -> None:
     page = Page((await client.get("/small/steer/feature?source=2-res&index=7&steer_method=ORTHOGONAL_DECOMP")).text)
     assert strengths(page) == {"2-res/7": "3"}
     for query, status in (("source=2-res&index=64", 404), ("source=2-res&index=x", 400), ("source=2-res", 422)):
-        answer = await client.get(f"/small/steer/feature?{query}", headers={"HX-Request": "true"})
-        assert answer.status_code == status and "alert" in answer.text
+        response = await client.get(f"/small/steer/feature?{query}", headers={"HX-Request": "true"})
+        assert response.status_code == status and "alert" in response.text
 
 
 async def test_steer_redirects_to_a_model(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/steer?feature=1-res/5")
-    assert (answer.status_code, answer.headers["location"]) == (307, "/small/steer?feature=1-res/5")
-    answer = await client.get("/nope/steer")
-    assert answer.status_code == 404 and "There is no model &#39;nope&#39; here" in answer.text
+    response = await client.get("/steer?feature=1-res/5")
+    assert (response.status_code, response.headers["location"]) == (307, "/small/steer?feature=1-res/5")
+    response = await client.get("/nope/steer")
+    assert response.status_code == 404 and "There is no model &#39;nope&#39; here" in response.text

@@ -26,41 +26,41 @@ OTHER = [{"role": "user", "content": "Other"}]
 DOCUMENT = yaml.safe_load((Path(__file__).parents[3] / "schemas/openapi/webapp.yaml").read_text())
 
 
-async def named(url: str, path: str, body: dict[str, Any]) -> list[tuple[str, Any]]:
+async def named_events(url: str, path: str, body: dict[str, Any]) -> list[tuple[str, Any]]:
     """Name and JSON of every event."""
     async with httpx.AsyncClient(base_url=url) as client:
-        answer = await client.post(path, json={**body, "stream": True})
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"].startswith("text/event-stream")
-    return events(answer.text)
+        response = await client.post(path, json={**body, "stream": True})
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"].startswith("text/event-stream")
+    return events(response.text)
 
 
 async def frames(url: str, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
     """The answers of a stream that has nothing else."""
-    found = await named(url, path, body)
-    assert {name for name, _ in found} == {"message"}
-    return [frame for _, frame in found]
+    received = await named_events(url, path, body)
+    assert {name for name, _ in received} == {"message"}
+    return [frame for _, frame in received]
 
 
 @pytest.mark.parametrize("path", ["/api/steer", "/api/steer/"])
 async def test_every_event_is_the_whole_response_so_far(url: str, inference: FakeInferenceServer, path: str) -> None:
-    found = await frames(url, path, completion())
-    assert [frame["STEERED"] for frame in found] == [words("steered", n) for n in (1, 2, 3, 4, 4)]
-    assert [frame["tokens"]["DEFAULT"] for frame in found] == [1, 2, 3, 4, 4]
-    assert ["shareUrl" in frame for frame in found] == [False] * 4 + [True]
-    assert found[-1]["shareUrl"].startswith(f"{url}/small/steer?feature=1-res%2F5%4020.5")
+    received = await frames(url, path, completion())
+    assert [frame["STEERED"] for frame in received] == [words("steered", n) for n in (1, 2, 3, 4, 4)]
+    assert [frame["tokens"]["DEFAULT"] for frame in received] == [1, 2, 3, 4, 4]
+    assert ["shareUrl" in frame for frame in received] == [False] * 4 + [True]
+    assert received[-1]["shareUrl"].startswith(f"{url}/small/steer?feature=1-res%2F5%4020.5")
 
 
-@pytest.mark.parametrize(("asked", "counts"), [({}, [0, 0, 0, 0, 4]), ({"frame_logprobs": True}, [1, 2, 3, 4, 4])])
+@pytest.mark.parametrize(("options", "counts"), [({}, [0, 0, 0, 0, 4]), ({"frame_logprobs": True}, [1, 2, 3, 4, 4])])
 async def test_log_probabilities_are_in_the_last_event_by_default(
-    url: str, inference: FakeInferenceServer, asked: dict[str, Any], counts: list[int]
+    url: str, inference: FakeInferenceServer, options: dict[str, Any], counts: list[int]
 ) -> None:
-    found = await frames(url, "/api/steer", completion(**asked))
+    received = await frames(url, "/api/steer", completion(**options))
     for name in ("steeredLogProbs", "defaultLogProbs"):
-        assert [len(frame.get(name, [])) for frame in found] == counts
-    found = await frames(url, "/api/steer-chat", chat(**asked))
+        assert [len(frame.get(name, [])) for frame in received] == counts
+    received = await frames(url, "/api/steer-chat", chat(**options))
     for name in ("STEERED", "DEFAULT"):
-        assert [len(frame[name].get("logprobs", [])) for frame in found] == counts
+        assert [len(frame[name].get("logprobs", [])) for frame in received] == counts
 
 
 async def test_bytes_of_a_stream_with_log_probabilities_grow_with_its_tokens(
@@ -69,9 +69,9 @@ async def test_bytes_of_a_stream_with_log_probabilities_grow_with_its_tokens(
     """In deltas linearly; with log-probabilities in every whole answer they grow quadratically."""
     sizes: dict[str, list[int]] = {}
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
-        for kind, asked in (("delta", {"delta": True}), ("whole", {}), ("all", {"frame_logprobs": True})):
+        for kind, options in (("delta", {"delta": True}), ("whole", {}), ("all", {"frame_logprobs": True})):
             for tokens in (32, 64, 128):
-                body = completion(n_tokens=tokens, stream=True, **asked)
+                body = completion(n_tokens=tokens, stream=True, **options)
                 sizes.setdefault(kind, []).append(len((await client.post("/api/steer", json=body)).content))
     assert all(after < 2.2 * before for before, after in itertools.pairwise(sizes["delta"])), sizes
     assert sizes["all"][-1] > 5 * sizes["whole"][-1] > 5 * 3 * sizes["delta"][-1], sizes
@@ -91,43 +91,43 @@ def joined(deltas: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 async def test_deltas_are_parts_of_the_completion_and_the_response_follows(
     url: str, client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
-    found = await named(url, "/api/steer", completion(delta=True))
-    assert [name for name, _ in found] == ["delta"] * 4 + ["message"]
-    *deltas, answer = [data for _, data in found]
+    received = await named_events(url, "/api/steer", completion(delta=True))
+    assert [name for name, _ in received] == ["delta"] * 4 + ["message"]
+    *deltas, response = [data for _, data in received]
     assert [delta["STEERED"]["text"] for delta in deltas] == [f" steered{n}" for n in range(4)]
     logprobs = [{"token": f" default{n}", "logprob": -0.5, "topLogprobs": [{"token": " other", "logprob": -2.5}]}
                 for n in range(4)]  # fmt: skip
     assert joined(deltas)["DEFAULT"] == {"text": words("default", 4), "tokens": 4, "logprobs": logprobs}
-    whole = (await client.post("/api/steer", json=completion())).json()
-    share_url = answer.pop("shareUrl")
-    assert share_url == whole.pop("shareUrl").replace("http://localhost", url)
-    assert answer == {name: value for name, value in whole.items() if value is not None}
+    full_response = (await client.post("/api/steer", json=completion())).json()
+    share_url = response.pop("shareUrl")
+    assert share_url == full_response.pop("shareUrl").replace("http://localhost", url)
+    assert response == {name: value for name, value in full_response.items() if value is not None}
 
 
 @pytest.mark.parametrize("changes", [{}, {"steeredChatMessages": OTHER}, {"features": []}])
 async def test_deltas_of_a_chat(
     url: str, client: httpx.AsyncClient, inference: FakeInferenceServer, changes: dict[str, Any]
 ) -> None:
-    *found, (name, answer) = await named(url, "/api/steer-chat", chat(delta=True, **changes))
-    assert name == "message" and {name for name, _ in found} == {"delta"}
-    outputs = joined([data for _, data in found])
+    *received, (name, response) = await named_events(url, "/api/steer-chat", chat(delta=True, **changes))
+    assert name == "message" and {name for name, _ in received} == {"delta"}
+    outputs = joined([data for _, data in received])
     assert outputs.keys() == ({"DEFAULT"} if changes == {"features": []} else {"STEERED", "DEFAULT"})
     for output_type, output in outputs.items():
-        assert output["text"] == answer[output_type]["chatTemplate"][-1]["content"]
+        assert output["text"] == response[output_type]["chatTemplate"][-1]["content"]
         assert output["text"] == words(output_type.lower(), 4).strip()
-        assert output["logprobs"] == answer[output_type]["logprobs"] and output["tokens"] == 4
+        assert output["logprobs"] == response[output_type]["logprobs"] and output["tokens"] == 4
 
 
 async def test_the_raw_text_of_a_chat_has_the_prompt_and_special_tokens_in_every_event(
     url: str, inference: FakeInferenceServer
 ) -> None:
     prompt = "".join(f"<{turn['role']}>{turn['content']}" for turn in TURNS)
-    found = await frames(url, "/api/steer-chat", chat())
+    received = await frames(url, "/api/steer-chat", chat())
     raw = [prompt + words("steered", n).strip() for n in (1, 2, 3, 4)]
-    assert [frame["STEERED"]["raw"] for frame in found] == [*raw[:3], raw[3] + END, raw[3] + END]
-    found = await frames(url, "/api/steer-chat", chat(steeredChatMessages=OTHER))
-    assert found[-1]["STEERED"]["raw"] == "<user>Other" + words("steered", 4).strip() + END
-    for frame in found:
+    assert [frame["STEERED"]["raw"] for frame in received] == [*raw[:3], raw[3] + END, raw[3] + END]
+    received = await frames(url, "/api/steer-chat", chat(steeredChatMessages=OTHER))
+    assert received[-1]["STEERED"]["raw"] == "<user>Other" + words("steered", 4).strip() + END
+    for frame in received:
         assert all(frame[kind]["raw"].startswith(start)
                    for kind, start in (("STEERED", "<user>Other"), ("DEFAULT", prompt)) if kind in frame)  # fmt: skip
 
@@ -144,29 +144,29 @@ async def test_options_that_contradict_each_other(
     client: httpx.AsyncClient, inference: FakeInferenceServer, changes: dict[str, Any], message: str
 ) -> None:
     for path, body in (("/api/steer", completion(**changes)), ("/api/steer-chat", chat(**changes))):
-        answer = await client.post(path, json=body)
-        assert answer.status_code == 422 and message in answer.json()["error"]
+        response = await client.post(path, json=body)
+        assert response.status_code == 422 and message in response.json()["error"]
     assert inference.seen == []
 
 
 async def test_inference_is_always_asked_for_deltas(
     url: str, client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
-    for asked in ({}, {"stream": True}, {"stream": True, "delta": True}):
-        await client.post("/api/steer", json=completion(**asked))
-        await client.post("/api/steer-chat", json=chat(**asked))
+    for options in ({}, {"stream": True}, {"stream": True, "delta": True}):
+        await client.post("/api/steer", json=completion(**options))
+        await client.post("/api/steer-chat", json=chat(**options))
     sent = [body for path in ("completion", "completion-chat") for body in inference.bodies(f"/v1/steer/{path}")]
     assert len(sent) == 6 and all(body["stream_deltas"] for body in sent)
 
 
 @pytest.mark.parametrize(("path", "body"), BOTH)
-@pytest.mark.parametrize("asked", [{}, {"delta": True}])
+@pytest.mark.parametrize("options", [{}, {"delta": True}])
 async def test_a_contract_tester_accepts_the_events_and_no_others(
-    url: str, inference: FakeInferenceServer, path: str, body: dict[str, Any], asked: dict[str, Any]
+    url: str, inference: FakeInferenceServer, path: str, body: dict[str, Any], options: dict[str, Any]
 ) -> None:
     operation = schemathesis.openapi.from_dict(DOCUMENT)[path]["POST"]
     checks: list[CheckFunction] = [content_type_conformance, response_schema_conformance]
-    case = operation.Case(body={**body, **asked, "stream": True})
+    case = operation.Case(body={**body, **options, "stream": True})
     for error_after in (None, 2):
         inference.error_after = error_after
         response = await asyncio.to_thread(case.call, base_url=url)
@@ -183,14 +183,14 @@ async def test_a_contract_tester_accepts_the_events_and_no_others(
 
 
 async def test_a_chat_streams_both_columns(url: str, inference: FakeInferenceServer) -> None:
-    found = await frames(url, "/api/steer-chat", chat())
-    assert [frame["STEERED"]["chatTemplate"][-1]["content"] for frame in found] == [
+    received = await frames(url, "/api/steer-chat", chat())
+    assert [frame["STEERED"]["chatTemplate"][-1]["content"] for frame in received] == [
         words("steered", n).strip() for n in (1, 2, 3, 4, 4)
     ]
-    assert found[-1]["settings"]["n_tokens"] == 4
+    assert received[-1]["settings"]["n_tokens"] == 4
     # two conversations come as they come; each event still has all that is known
-    found = await frames(url, "/api/steer-chat", chat(steeredChatMessages=OTHER))
-    counts = [(frame["tokens"].get("STEERED", 0), frame["tokens"].get("DEFAULT", 0)) for frame in found]
+    received = await frames(url, "/api/steer-chat", chat(steeredChatMessages=OTHER))
+    counts = [(frame["tokens"].get("STEERED", 0), frame["tokens"].get("DEFAULT", 0)) for frame in received]
     assert counts[-1] == (4, 4) and all(a <= b for a, b in itertools.pairwise(counts))
     assert all(sum(after) - sum(before) <= 1 for before, after in itertools.pairwise(counts))
 
@@ -206,26 +206,26 @@ ENDS: list[tuple[dict[str, Any], int, str]] = [
 
 
 @pytest.mark.parametrize(("path", "body"), BOTH)
-@pytest.mark.parametrize(("how", "status", "message"), ENDS)
+@pytest.mark.parametrize(("fault", "status", "message"), ENDS)
 async def test_an_error_that_ends_a_stream_early_is_an_event(
     url: str,
     client: httpx.AsyncClient,
     inference: FakeInferenceServer,
     path: str,
     body: dict[str, Any],
-    how: dict[str, Any],
+    fault: dict[str, Any],
     status: int,
     message: str,
 ) -> None:
-    vars(inference).update(how)
-    *before, (name, error) = await named(url, path, body)
+    vars(inference).update(fault)
+    *before, (name, error) = await named_events(url, path, body)
     assert name == "error" and error.keys() == {"error", "message"} and error["error"] == error["message"]
     assert message in error["error"]
     assert [name for name, _ in before] == ["message"] * 2 and before[-1][1]["tokens"]["STEERED"] == 2
     assert all("shareUrl" not in frame for _, frame in before)
     # half an answer is no answer where it was not streamed
-    answer = await client.post(path, json=body)
-    assert (answer.status_code, answer.json()) == (status, error)
+    response = await client.post(path, json=body)
+    assert (response.status_code, response.json()) == (status, error)
 
 
 @pytest.mark.parametrize(("path", "body"), BOTH)
@@ -245,7 +245,7 @@ async def test_an_internal_error_within_a_stream_is_logged_and_reported(
         return real(data, name)
 
     monkeypatch.setattr(event_stream, "_event", event)
-    name, error = (await named(url, path, body))[-1]
+    name, error = (await named_events(url, path, body))[-1]
     assert name == "error" and error["error"].startswith("Something failed on our side. It has been logged as ")
     assert any(record.exc_info and "a fault of ours" in str(record.exc_info[1]) for record in caplog.records)
 
@@ -255,12 +255,12 @@ async def test_an_error_before_the_first_event_is_a_plain_response(
     client: httpx.AsyncClient, inference: FakeInferenceServer, path: str, body: dict[str, Any]
 ) -> None:
     inference.token_limit = 1
-    answer = await client.post(path, json={**body, "stream": True})
-    assert answer.status_code == 400 and "max is 1" in answer.json()["error"]
+    response = await client.post(path, json={**body, "stream": True})
+    assert response.status_code == 400 and "max is 1" in response.json()["error"]
     inference.reset()
     inference.break_after = 0
-    answer = await client.post(path, json={**body, "stream": True})
-    assert answer.status_code == 502 and "broke off" in answer.json()["error"]
+    response = await client.post(path, json={**body, "stream": True})
+    assert response.status_code == 502 and "broke off" in response.json()["error"]
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -269,7 +269,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("asked", [{}, {"delta": True}])
+@pytest.mark.parametrize("options", [{}, {"delta": True}])
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -279,14 +279,14 @@ async def until(condition: Callable[[], bool]) -> None:
     ],
 )
 async def test_a_client_that_closes_its_stream_ends_the_work(
-    url: str, inference: FakeInferenceServer, path: str, body: dict[str, Any], asked: dict[str, Any]
+    url: str, inference: FakeInferenceServer, path: str, body: dict[str, Any], options: dict[str, Any]
 ) -> None:
     inference.delay = 0.02
     async with (
         httpx.AsyncClient(base_url=url) as client,
-        client.stream("POST", path, json={**body, **asked, "stream": True}) as answer,
+        client.stream("POST", path, json={**body, **options, "stream": True}) as response,
     ):
-        async for line in answer.aiter_lines():
+        async for line in response.aiter_lines():
             if line:
                 break
     expected = len(inference.seen)

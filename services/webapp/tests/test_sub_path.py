@@ -19,14 +19,14 @@ async def test_every_link_of_every_page_stays_below_the_path(started: Start, loa
         pages = 0
         while waiting and pages < 60:
             address = waiting.popleft()
-            answer = await client.get(address)
-            assert answer.status_code < 400 or answer.status_code in (404, 405, 503), address
-            if location := answer.headers.get("location"):
+            response = await client.get(address)
+            assert response.status_code < 400 or response.status_code in (404, 405, 503), address
+            if location := response.headers.get("location"):
                 assert location.startswith("/memicos/"), address
-            if "text/html" not in answer.headers.get("content-type", ""):
+            if "text/html" not in response.headers.get("content-type", ""):
                 continue
             pages += 1
-            for link in LINK.findall(answer.text):
+            for link in LINK.findall(response.text):
                 if link.startswith(("http://", "https://", "#", "data:")) and not link.startswith(SITE):
                     continue
                 target = urldefrag(urljoin(SITE + address, link.replace("&amp;", "&"))).url.removeprefix(SITE)

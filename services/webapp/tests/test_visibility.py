@@ -70,9 +70,9 @@ def routes(app: FastAPI) -> set[tuple[str, str]]:
     }
 
 
-def shown(level: Level, visibility: str, viewer: Viewer, named: set[Any]) -> bool:
+def is_shown(level: Level, visibility: str, viewer: Viewer, named_items: set[Any]) -> bool:
     """The rules: everyone reads what is public, its owner what is private, who names it what is unlisted."""
-    return viewer == OWNER or visibility == "public" or (visibility == "unlisted" and level in named)
+    return viewer == OWNER or visibility == "public" or (visibility == "unlisted" and level in named_items)
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +142,9 @@ async def change(url: str, level: Level, visibility: str, owner: int | None) -> 
     """Give one level this visibility and owner; the others are public and without an owner."""
     connection = await asyncpg.connect(url)
     try:
-        for other, table in TABLES.items():
+        for other_table, table in TABLES.items():
             name, condition = table.split(" ", 1)
-            values = (visibility, owner) if other == level else ("public", None)
+            values = (visibility, owner) if other_table == level else ("public", None)
             await connection.execute(
                 f"UPDATE {name} SET visibility = $1::visibility, owner_id = $2 {condition}",  # noqa: S608 (constants)
                 *values,
@@ -159,8 +159,8 @@ def test_every_route_has_a_probe(app: FastAPI) -> None:
 
 async def ask(client: httpx.AsyncClient, method: str, probe: Probe) -> tuple[int, str]:
     """Status, and headers and body as one text."""
-    answer = await client.request(method, probe.path, json=probe.body, data=probe.form, headers=probe.headers)
-    return answer.status_code, f"location: {answer.headers.get('location', '')}\n{answer.text}"
+    response = await client.request(method, probe.path, json=probe.body, data=probe.form, headers=probe.headers)
+    return response.status_code, f"location: {response.headers.get('location', '')}\n{response.text}"
 
 
 @pytest.mark.parametrize("visibility", ["public", "unlisted", "private"])
@@ -181,8 +181,8 @@ async def test_visibility_matrix(
         see_as(app, viewer)
         responses = await asyncio.gather(*(response(method, probe) for method, probe in requests))
         for (method, probe), (status, text) in zip(requests, responses, strict=True):
-            seen = shown(level, visibility, viewer, probe.named)
-            exists = shown(level, visibility, viewer, probe.exists or probe.named)
+            seen = is_shown(level, visibility, viewer, probe.named)
+            exists = is_shown(level, visibility, viewer, probe.exists or probe.named)
             expected = probe.status if exists else probe.missing
             if status != expected or (probe.marker in text) != seen or (not exists and SECRET in text):
                 wrong.append(
@@ -200,8 +200,8 @@ async def test_public_items_beside_private_ones_stay_readable(
     see_as(app, NOBODY)
     for path in ("/", "/small", "/small/res", "/small/1-res", "/small/1-res/5", "/small/steer?feature=1-res/5"):
         assert (await client.get(path)).status_code == 200
-    answer = await client.post("/api/explanation/search-all", json=SEARCH)
-    assert {one["modelId"] for one in answer.json()["results"]} == {"small"}
+    response = await client.post("/api/explanation/search-all", json=SEARCH)
+    assert {result["modelId"] for result in response.json()["results"]} == {"small"}
 
 
 @pytest.mark.parametrize(
@@ -215,15 +215,15 @@ async def test_an_item_without_an_owner_inherits_one(
     name, condition = TABLES[private].split(" ", 1)
     await connection.execute(f"UPDATE {name} SET visibility = 'private' {condition}")  # noqa: S608 (constants)
     statuses = {}
-    for who, viewer in VIEWERS.items():
+    for visitor_name, viewer in VIEWERS.items():
         see_as(app, viewer)
-        statuses[who] = (await client.get("/hidden/1-hid/5")).status_code
+        statuses[visitor_name] = (await client.get("/hidden/1-hid/5")).status_code
     assert statuses == {"owner": 200, "other": 404, "nobody": 404}
     # an owner of its own goes before
     await connection.execute(f"UPDATE {name} SET owner_id = 3 {condition}")  # noqa: S608 (constants)
-    for who, viewer in VIEWERS.items():
+    for visitor_name, viewer in VIEWERS.items():
         see_as(app, viewer)
-        statuses[who] = (await client.get("/hidden/1-hid/5")).status_code
+        statuses[visitor_name] = (await client.get("/hidden/1-hid/5")).status_code
     assert statuses == {"owner": 404, "other": 200, "nobody": 404}
     await connection.close()
 
@@ -234,9 +234,9 @@ async def test_an_owner_does_not_read_private_items_of_another(
 ) -> None:
     await change(hidden_url, level, "private", OTHER.account_id)
     connection = await asyncpg.connect(hidden_url)
-    for other, table in TABLES.items():
+    for other_table, table in TABLES.items():
         name, condition = table.split(" ", 1)
-        if other != level:
+        if other_table != level:
             await connection.execute(f"UPDATE {name} SET owner_id = 2 {condition}")  # noqa: S608 (constants)
     await connection.close()
     see_as(app, OWNER)
@@ -307,9 +307,11 @@ async def test_visibility_matrix_by_session_and_key_beyond_loopback(
     async with started(hidden_url, host="0.0.0.0", search_page=50) as beyond:
         for name, proof in proofs.items():
             for probe in READS:
-                seen = proof.viewer.admin or shown(level, visibility, proof.viewer, probe.named)
-                answer = await beyond.get(probe.path, headers=proof.headers)
+                seen = proof.viewer.admin or is_shown(level, visibility, proof.viewer, probe.named)
+                response = await beyond.get(probe.path, headers=proof.headers)
                 expected = probe.status if seen else probe.missing
-                if answer.status_code != expected or (probe.marker in answer.text) != seen:
-                    wrong.append(f"{name}: {probe.path}: status {answer.status_code} for {expected}, seen: {not seen}")
+                if response.status_code != expected or (probe.marker in response.text) != seen:
+                    wrong.append(
+                        f"{name}: {probe.path}: status {response.status_code} for {expected}, seen: {not seen}"
+                    )
     assert not wrong, "\n".join(wrong)

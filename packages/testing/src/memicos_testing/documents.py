@@ -19,6 +19,9 @@ NOT_RUN = (
     "needs a key",
     "needs a GPU",
     "needs docker",
+    "needs an administrator",
+    "needs macOS",
+    "needs Windows",
     "needs a network",
     "runs without end",
     "runs this test",
@@ -33,6 +36,7 @@ PROMPT = "$ "
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\S*)$")
 _MARKER = re.compile(r"^ *<!-- not run: (?P<reasons>.+) -->$")
 _CODE_SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_HERE_DOCUMENT = re.compile(r" *(?:- )?<<'(?P<end>\w+)'\n.*?^(?P=end)\n", re.DOTALL | re.MULTILINE)
 _ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9_]*=")
 
 
@@ -134,6 +138,7 @@ def commands_of(document: Path) -> Iterator[Command]:
 
 
 def _commands(document: Path, line: int, text: str) -> Iterator[Command]:
+    text = _HERE_DOCUMENT.sub("\n", text)
     lexer = shlex.shlex(text.replace("\\\n", " ").replace("\n", "\n; "), posix=True, punctuation_chars=";|&<>()")
     lexer.whitespace_split = True
     words: list[str] = []

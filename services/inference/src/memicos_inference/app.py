@@ -99,7 +99,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.verification = Verification(settings)
     app.state.settings = settings
     metrics = app.state.metrics = Metrics()
-    app.state.scheduler = Scheduler(partial(_load, settings, app.state.verification), settings, metrics)
+    verification: Verification = app.state.verification
+    app.state.scheduler = Scheduler(
+        partial(_load, settings, verification), settings, metrics, idle_work=verification.run_left_out
+    )
     metrics.registry.register(Gauges(app.state.scheduler, app.state.verification, settings))
     app.add_middleware(
         SecretAndSizeGuard,

@@ -15,6 +15,7 @@ from memicos_engine.model import hub, model_names
 from memicos_engine.model.hub import ProgressCallback
 
 from memicos_inference.loaded_model import LoadedModel
+from memicos_inference.memory_check import check_memory
 from memicos_inference.scheduler.caches import ActivationCache, TextCache
 from memicos_inference.settings import Settings
 
@@ -54,7 +55,7 @@ def load_model(settings: Settings, report: ProgressCallback) -> LoadedModel:
     entries, errors = read_source_info(choice.candidates, selection, report)
     if errors and not entries and not choice.include_neurons:
         raise LoadError(next(iter(errors.values())))
-    model = _model(settings, location, device, report)
+    model = _model(settings, location, device, max((entry.nbytes for entry in entries), default=0), report)
     if choice.include_neurons:
         entries += neurons(model, selection)
     source_cache = _source_cache(settings, model, entries, errors)
@@ -188,8 +189,13 @@ def _forbid_pickles() -> None:
 
 
 def _model(
-    settings: Settings, location: model_names.WeightsLocation, device: str, report: ProgressCallback
+    settings: Settings,
+    location: model_names.WeightsLocation,
+    device: str,
+    largest_source: int,
+    report: ProgressCallback,
 ) -> LanguageModel:
+    """`largest_source` is the number of bytes of the largest source, for the check of the memory."""
     from memicos_engine.model.language_model import load_model
     from safetensors import SafetensorError
     from transformers.utils import logging
@@ -202,6 +208,9 @@ def _model(
         report(f"fetching {location.repo}", IMPORTED)
         folder = hub.fetch(location.repo, token, report, IMPORTED)
     description = f"{location.display_name} ({location.setting})"
+    _check_layout(folder, description)
+    # before the files are mapped into memory, which the kernel refuses for files larger than the memory
+    check_memory(settings, folder, description, device, largest_source)
     _check_files(folder, description)
     report(f"loading {location.display_name}", IMPORTED)
     try:
@@ -236,10 +245,9 @@ def _check_layout(folder: Path, description: str) -> None:
 
 
 def _check_files(folder: Path, description: str) -> None:
-    """Raises LoadError where the folder has no config.json or no complete weights as safetensors."""
+    """Raises LoadError where the folder has no complete weights as safetensors."""
     from safetensors import SafetensorError, safe_open
 
-    _check_layout(folder, description)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise LoadError(f"{description} has no weights as safetensors; other formats are not read.")
@@ -249,6 +257,8 @@ def _check_files(folder: Path, description: str) -> None:
                 pass
         except (SafetensorError, OSError) as error:
             raise LoadError(f"{file.name} of {description} is damaged: {error}. Fetch it again.") from error
+        except RuntimeError as error:  # it cannot be mapped into memory
+            raise LoadError(_too_large(description, "cpu", "MODEL_DTYPE")) from error
 
 
 def _memory_errors() -> tuple[type[BaseException], ...]:

@@ -81,6 +81,11 @@ class Settings(ServiceSettings):
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         description="auto, cpu, mps, cuda or cuda:N; auto takes cuda, then mps, then cpu.",
     )
+    memory_check: bool = Field(
+        default=True,
+        validation_alias="INFERENCE_MEMORY_CHECK",
+        description="0: load the model even if its weights and its largest source need more memory than is available.",
+    )
     token_limit: int = Field(
         default=200, ge=1, validation_alias="TOKEN_LIMIT", description="Largest number of tokens of a prompt."
     )
@@ -222,6 +227,14 @@ class Settings(ServiceSettings):
         validation_alias="INFERENCE_SELFTEST_SECONDS",
         description="Time limit of the self-test at the start: no check begins after it; 0: no self-test, also none "
         "of sources.",
+    )
+    selftest_idle_seconds: float = Field(
+        default=5,
+        ge=0,
+        allow_inf_nan=False,
+        validation_alias="INFERENCE_SELFTEST_IDLE_SECONDS",
+        description="A check that the time limit left out is run when no request has been handled for this long; 0: at "
+        "the next start.",
     )
     selftest_bytes: int = Field(
         default=1024**3,

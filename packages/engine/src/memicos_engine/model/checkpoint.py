@@ -24,7 +24,7 @@ class Checkpoint:
         prefix = model.hf.base_model_prefix
         self._locations: dict[str, tuple[Path, str]] = {}
         self.unmatched_names: list[str] = []
-        for file in _weight_files(Path(model.location)):
+        for file in weight_files(Path(model.location)):
             with _open_safetensors(file) as stored:
                 for key in stored.keys():  # noqa: SIM118 (no mapping)
                     candidates = (key, f"{prefix}.{key}", key.removeprefix(f"{prefix}."))
@@ -60,7 +60,7 @@ class Checkpoint:
             return torch.cat([matrix[index : index + 1] for index in indices])
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
     """The weight files that transformers reads from a folder."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():

@@ -21,6 +21,8 @@ from memicos_engine.sources.source import Source
 log = logging.getLogger(__name__)
 
 FULL_LIMITS = CheckLimits()
+OVER_TIME = "skipped: the time limit"
+"""Beginning of the detail of a check that the time limit left out."""
 
 
 def short_limits(seconds: float, memory: int) -> CheckLimits:
@@ -43,6 +45,30 @@ def check_model(
         remembered: Results of an earlier start, by the name of the check, which is not run again.
     """
     end = math.inf if limits.seconds is None else time.monotonic() + limits.seconds
+    for unknown, check in _planned(model, hook_names, limits, end):
+        if unknown.name in remembered:
+            yield remembered[unknown.name]
+        elif time.monotonic() > end:
+            yield replace(unknown, detail=f"{OVER_TIME} of {limits.seconds:g} s is reached")
+        else:
+            yield _guarded(unknown, check)
+
+
+def is_over_time(check: CheckResult) -> bool:
+    """Whether the time limit left the check out."""
+    return check.measured is None and check.detail.startswith(OVER_TIME)
+
+
+def check_again(model: LanguageModel, hook_names: Sequence[str], limits: CheckLimits, name: str) -> CheckResult:
+    """Run the check `name` of `check_model`, however long it takes."""
+    planned = {unknown.name: (unknown, check) for unknown, check in _planned(model, hook_names, limits, math.inf)}
+    return _guarded(*planned[name])
+
+
+def _planned(
+    model: LanguageModel, hook_names: Sequence[str], limits: CheckLimits, end: float
+) -> list[tuple[CheckResult, Callable[[], CheckResult]]]:
+    """The checks of the model in their order, each with its result where nothing is compared."""
     planned: list[tuple[str, tuple[Capability, ...], Callable[[], CheckResult]]] = [
         ("embedding", ALL_CAPABILITIES, partial(checks.check_embedding, model, limits)),
         ("blocks", ALL_CAPABILITIES, partial(checks.check_blocks, model, limits, end)),
@@ -51,14 +77,8 @@ def check_model(
         ("cache", ("generation",), partial(checks.check_cache, model, limits)),
         ("weights", ALL_CAPABILITIES, partial(checks.check_weights, model, limits)),
     ]
-    for name, needed_by, check in planned:
-        unknown = CheckResult(name, None, tolerance_for(model.dtype), "", needed_by)
-        if name in remembered:
-            yield remembered[name]
-        elif time.monotonic() > end:
-            yield replace(unknown, detail=f"skipped: the time limit of {limits.seconds:g} s is reached")
-        else:
-            yield _guarded(unknown, check)
+    tolerance = tolerance_for(model.dtype)
+    return [(CheckResult(name, None, tolerance, "", affects), check) for name, affects, check in planned]
 
 
 def check_model_quickly(model: LanguageModel, limits: CheckLimits) -> Iterator[CheckResult]:

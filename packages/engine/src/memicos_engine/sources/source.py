@@ -23,7 +23,7 @@ class SourceInfo:
     hook. `k` is that of top-k; `l0` and `explained_variance` are the values of the training, from its files or
     SAELens' directory. All three are None where they are not recorded.
     `unit_directions`: directions are scaled to length 1 and values to match. False where SAELens does not allow that
-    (top-k without rescaling, matching pursuit, temporal): directions and values are as stored.
+    (top-k without rescaling, matching pursuit): directions and values are as stored.
     """
 
     id: str

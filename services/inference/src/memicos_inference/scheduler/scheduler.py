@@ -47,7 +47,14 @@ class Progress:
 class Scheduler:
     """Runs `load`, then the jobs of requests, in a thread of its own."""
 
-    def __init__(self, load: Callable[[ProgressCallback], LoadedModel], settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        load: Callable[[ProgressCallback], LoadedModel],
+        settings: Settings,
+        metrics: Metrics,
+        idle_work: Callable[[LoadedModel], bool] | None = None,
+    ) -> None:
+        """`idle_work` is called while no request is waiting, as long as it returns True."""
         self.progress = Progress()
         self.loaded: LoadedModel | None = None
         """None until the model is loaded. Other threads than the model's may read its counts and nothing else."""
@@ -66,6 +73,9 @@ class Scheduler:
         self._captures = CaptureQueue(metrics, settings, self._loader)
         self._generations = GenerationQueue(metrics)
         self._prefilled_last = False
+        self._idle_work = idle_work if settings.selftest_idle_seconds else None
+        self._busy_at = 0.0
+        """When the last round with work ended, as time.monotonic."""
 
     def start(self) -> None:
         self._thread.start()
@@ -154,16 +164,21 @@ class Scheduler:
             return
         self.loaded = loaded
         self.progress = Progress("ready", "ready", 1.0)
+        self._busy_at = time.monotonic()
         while True:
             with self._wake:
-                # wakes without an event where a waiting request reaches INFERENCE_WAIT_SECONDS
-                self._wake.wait_for(
-                    lambda: self._stopping or self._arrived or self._runnable(loaded), self._seconds_to_expiry()
+                # wakes without an event where a waiting request reaches INFERENCE_WAIT_SECONDS, and for idle work
+                has_work = self._wake.wait_for(
+                    lambda: self._stopping or self._arrived or self._runnable(loaded), self._seconds_to_wait()
                 )
                 if self._stopping:
                     break
             try:
-                self._round(loaded)
+                if not has_work and self._seconds_to_idle_work() == 0:
+                    self._run_idle_work(loaded)
+                else:
+                    self._round(loaded)
+                    self._busy_at = time.monotonic()
             except Exception as error:  # noqa: BLE001  # a fault outside of any one request
                 end_process(f"the model's thread failed, and this server ends: {error!r}")
         arrived = [pending for pending, _ in self._arrived]
@@ -252,6 +267,21 @@ class Scheduler:
     def _finish(self, pending: PendingRequest, body: bytes) -> None:
         self._metrics.record_start(pending, "direct", 0)
         pending.give(body, ended=True)
+
+    def _run_idle_work(self, loaded: LoadedModel) -> None:
+        if self._idle_work and not self._idle_work(loaded):
+            self._idle_work = None
+
+    def _seconds_to_wait(self) -> float | None:
+        """Longest wait for an event; None: without limit."""
+        times = (self._seconds_to_expiry(), self._seconds_to_idle_work())
+        return min((seconds for seconds in times if seconds is not None), default=None)
+
+    def _seconds_to_idle_work(self) -> float | None:
+        """Seconds until idle work is run; None where there is none, or a request waits."""
+        if self._idle_work is None or self._seconds_to_expiry() is not None:
+            return None
+        return max(0.0, self._busy_at + self._settings.selftest_idle_seconds - time.monotonic())
 
     def _seconds_to_expiry(self) -> float | None:
         """Seconds until the first waiting request has waited INFERENCE_WAIT_SECONDS; None where none waits."""

@@ -50,6 +50,9 @@ class Verification:
         self._settings = settings
         self.storing: threading.Thread | None = None
         """Stores the results for the next start."""
+        self._results: ResultCache | None = None
+        self._left_out: list[str] = []
+        """Names of the checks that the time limit of the start left out, and that were not run since."""
 
     def run_short(self, loaded: LoadedModel, report: ProgressCallback) -> None:
         """The checks of the model at the start. Sources are checked when they are first used."""
@@ -60,20 +63,49 @@ class Verification:
             log.warning("no self-test is run: INFERENCE_SELFTEST_SECONDS is 0")
             return
         report("checking the numbers", PROGRESS_FRACTION)
-        limits = runner.short_limits(self._settings.selftest_seconds, self._settings.selftest_bytes)
-        hook_names = [info.hook_name for info in loaded.source_cache.infos()]
-        results = ResultCache(
-            self._settings.selftest_results, loaded.model, hook_names, limits, [Path(memicos_inference.__file__).parent]
+        limits = self._short_limits()
+        results = self._results = ResultCache(
+            self._settings.selftest_results,
+            loaded.model,
+            _hook_names(loaded),
+            limits,
+            [Path(memicos_inference.__file__).parent],
         )
         began = time.monotonic()
         self._run(loaded, limits, remembered=self._remembered(loaded, results, limits))
         self.seconds = time.monotonic() - began
+        self._left_out = [check.name for check in self.checks if runner.is_over_time(check)]
         self._remember(results)
         if self.failed and self.allowed:
             log.warning("requests that depend on a failed check are answered: ALLOW_UNVERIFIED is set")
         remembered = sum(check.measured_at is not None for check in self.checks)
         note = f", {remembered} of {len(self.checks)} checks remembered" if remembered else ""
         log.info("self-test %s after %.1f s%s", self.state, self.seconds, note)
+
+    def run_left_out(self, loaded: LoadedModel) -> bool:
+        """Run one of the checks that the time limit of the start left out; return whether there are more.
+
+        In the model's thread, while no request is waiting. After the last one the results are stored.
+        """
+        from memicos_engine.selftest import runner
+
+        if self._left_out:
+            name = self._left_out.pop(0)
+            check = runner.check_again(loaded.model, _hook_names(loaded), self._short_limits(), name)
+            self.checks = tuple(
+                check if (old.name, old.source) == (name, None) else old  # keeps the order of the checks
+                for old in self.checks
+            )
+            self._report_check(check)
+            if not self._left_out and self._results is not None:
+                self._remember(self._results)
+                log.info("self-test %s, with the checks that its time limit had left out", self.state)
+        return bool(self._left_out)
+
+    def _short_limits(self) -> CheckLimits:
+        from memicos_engine.selftest import runner
+
+        return runner.short_limits(self._settings.selftest_seconds, self._settings.selftest_bytes)
 
     def run_full(self, loaded: LoadedModel, show: Callable[[CheckResult], None]) -> None:
         """Run every check of the model and of all sources; `show` is called with each result."""
@@ -172,8 +204,7 @@ class Verification:
         from memicos_engine.selftest import runner
 
         began = time.monotonic()
-        hook_names = [info.hook_name for info in loaded.source_cache.infos()]
-        for check in runner.check_model(loaded.model, hook_names, limits, remembered):
+        for check in runner.check_model(loaded.model, _hook_names(loaded), limits, remembered):
             self._add(check)
             if show:
                 show(check)
@@ -182,6 +213,10 @@ class Verification:
 
     def _add(self, check: CheckResult) -> None:
         self.checks = (*self.checks, check)
+        self._report_check(check)
+
+    def _report_check(self, check: CheckResult) -> None:
+        """Log a check that failed or compared nothing; a failed one makes the state "failed"."""
         if check.passed is False:
             self.state = "failed"
             log.error("self-test failed: %s", describe_check(check))
@@ -195,6 +230,10 @@ class Verification:
         record = read_record(record_path(self._settings.probes, loaded.weights, source_id), loaded.weights)
         folder = loaded.source_cache.folder(source_id)
         return read_record(folder / FILE_NAME, loaded.weights) if record is None and folder else record
+
+
+def _hook_names(loaded: LoadedModel) -> list[str]:
+    return [info.hook_name for info in loaded.source_cache.infos()]
 
 
 def affected_paths(check: CheckResult) -> tuple[str, ...]:

@@ -147,9 +147,12 @@ def visible_sources(viewer: Viewer) -> Select:
     return listed_sources(viewer, "source")
 
 
-def _explanations(sources: Select) -> Select:
+@lru_cache(STATEMENTS)
+def visible_explanations(viewer: Viewer) -> Select:
+    """Explanations of the sources that `viewer` may read, each with the fields of `ExplanationRow`."""
     return (
-        sources.with_only_columns(
+        visible_sources(viewer)
+        .with_only_columns(
             Explanation.id,
             Explanation.source_id,
             Explanation.index,
@@ -165,18 +168,6 @@ def _explanations(sources: Select) -> Select:
         .join(Explanation, Explanation.source_id == Source.id)
         .outerjoin(Account, Account.id == Explanation.author_id)
     )
-
-
-@lru_cache(STATEMENTS)
-def visible_explanations(viewer: Viewer) -> Select:
-    """Explanations of the sources that `viewer` may read, each with the fields of `ExplanationRow`."""
-    return _explanations(visible_sources(viewer))
-
-
-@lru_cache(STATEMENTS)
-def listed_explanations(viewer: Viewer, named: Level | None = None) -> Select:
-    """Explanations of the sources that a listing or a search shows to `viewer`, as `listed_sources` has them."""
-    return _explanations(listed_sources(viewer, named))
 
 
 @lru_cache(STATEMENTS)

@@ -6,10 +6,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import httpx
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI
 from memicos_autointerp_client import Client
 from memicos_autointerp_client.api.explain import explain_default
 from memicos_autointerp_client.api.health import health
@@ -171,10 +171,3 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.autointerp = AutointerpClient(app.state.settings)
     yield
     await app.state.autointerp.close()
-
-
-def _client(request: Request) -> AutointerpClient:
-    return request.app.state.autointerp
-
-
-AutointerpDep = Annotated[AutointerpClient, Depends(_client)]
