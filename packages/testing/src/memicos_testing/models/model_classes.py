@@ -88,8 +88,8 @@ CASES: dict[str, ModelCase] = {
     ),
     **_classes(
         "afmoe", "aria_text", "dots1", "ernie4_5_moe", "flex_olmo", "gemma2", "glm4_moe", "gpt_oss", "granitemoe",
-        "hunyuan_v1_moe", "llama4_text", "minimax_m2", "mixtral", "mpt", "olmoe", "phimoe", "qwen2_moe", "qwen3_moe", "vaultgemma",
-        "xglm",
+        "hunyuan_v1_moe", "llama4_text", "minimax_m2", "mixtral", "mpt", "olmoe", "phimoe", "qwen2_moe", "qwen3_moe",
+        "vaultgemma", "xglm",
         float64=False,
     ),
     "bloom": ModelCase("bloom", {"seq_length": CONTEXT}, float64=False),
