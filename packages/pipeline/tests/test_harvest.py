@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from memicos_engine.model.language_model import LanguageModel, load_model
-from memicos_engine.sources.recipe import Recipe
+from memicos_engine.sources.recipe import SourceRecipe
 from memicos_engine.sources.source import Source
 from memicos_pipeline import harvest as harvesting
 from memicos_pipeline.generate import generate
@@ -43,7 +43,7 @@ def model(model_folder: Path) -> LanguageModel:
 
 
 def dense_source(model: LanguageModel) -> DenseSource:
-    recipe = Recipe("blocks.1.hook_resid_post", True, 64, (0,))
+    recipe = SourceRecipe("blocks.1.hook_resid_post", True, 64, (0,))
     width = model.d_model
     return DenseSource(
         id="1-dense", recipe=recipe, layer=1, d_in=width, d_sae=FEATURES, d_out=width, architecture="dense"
