@@ -50,7 +50,7 @@ async def test_an_index_as_a_string_has_digits_only(url: str, index: str) -> Non
         body = {"model": NAME, "prompt": TEXT, "source": "2-small"}
         assert (await http.post("activation/single", json=body | {"index": "03"})).status_code == 200
         response = await http.post("activation/single", json=body | {"index": index})
-    assert response.status_code == 400 and "digits" in response.text
+    assert response.status_code == 422 and "digits" in response.text
 
 
 async def test_a_line_separator_is_escaped(url: str) -> None:

@@ -55,7 +55,7 @@ class RawResult(ApiModel):
 
     token_strings: list[str] = Field(description=TOKENS)
     token_ids: list[int] = Field(description=TOKEN_IDS)
-    prepended_bos: bool = Field(description=PREPENDED_BOS)
+    prepended_bos: bool = Field(False, description=PREPENDED_BOS)
     activations: list[RawActivation] = Field(
         description="One entry per hook point: by ascending layer, or in the order of `hooks`."
     )

@@ -102,7 +102,7 @@ class SingleResponse(ApiModel):
     tokens: list[str] = Field(description=TOKENS)
     tokens_is_special: list[bool] = Field(description=TOKENS_IS_SPECIAL)
     token_ids: list[int] = Field(description=TOKEN_IDS)
-    prepended_bos: bool = Field(description=PREPENDED_BOS)
+    prepended_bos: bool = Field(False, description=PREPENDED_BOS)
     ignored_positions: list[int] = Field(description=IGNORED_POSITIONS)
     recipe: Recipe = Field(description=RECIPE)
 
@@ -189,7 +189,7 @@ class AllResponse(ApiModel):
     )
     tokens_is_special: list[bool] = Field(description=TOKENS_IS_SPECIAL)
     token_ids: list[int] = Field(description=TOKEN_IDS)
-    prepended_bos: bool = Field(description=PREPENDED_BOS)
+    prepended_bos: bool = Field(False, description=PREPENDED_BOS)
     sources: list[SourcePositions] = Field(
         description="Ignored positions and recipe of each selected source, in the order of selection."
     )
@@ -252,7 +252,7 @@ class TopkResponse(ApiModel):
     )
     tokens: list[str] = Field(description=TOKENS)
     token_ids: list[int] = Field(description=TOKEN_IDS)
-    prepended_bos: bool = Field(description=PREPENDED_BOS)
+    prepended_bos: bool = Field(False, description=PREPENDED_BOS)
     ignored_positions: list[int] = Field(description=IGNORED_POSITIONS)
     recipe: Recipe = Field(description=RECIPE)
 
@@ -282,7 +282,7 @@ class SourceResult(ApiModel):
     )
     tokens_is_special: list[bool] = Field(description=TOKENS_IS_SPECIAL)
     token_ids: list[int] = Field(description=TOKEN_IDS)
-    prepended_bos: bool = Field(description=PREPENDED_BOS)
+    prepended_bos: bool = Field(False, description=PREPENDED_BOS)
     ignored_positions: list[int] = Field(description=IGNORED_POSITIONS)
 
 
