@@ -1,7 +1,5 @@
-"""Explainer `highlighted-tokens`: marked tokens of the prompt, and parsing of the answer."""
+"""Explainer `highlighted-tokens`: marked tokens of the prompt."""
 
-import pytest
-from memicos_autointerp_core.errors import ProviderError
 from memicos_autointerp_core.explainers import highlighted_tokens as explainer
 from memicos_autointerp_core.explainers.interface import ActivatingText
 
@@ -36,29 +34,7 @@ def test_the_marker_pair_occurs_in_no_text() -> None:
     assert explainer.choose_marks([ActivatingText(tokens=["<<", "[[", "}}"], values=[1, 0, 0])]) == ("⟪", "⟫")
 
 
-@pytest.mark.parametrize(
-    ("answer", "phrase"),
-    [
-        ("EXPLANATION: names of months", "names of months"),
-        ("They are months.\n\nEXPLANATION: names of\nmonths \n", "names of months"),
-        ("EXPLANATION:\nnames of months\n\nShall I go on?", "names of months"),
-        ("**EXPLANATION:** names of months", "names of months"),
-        ('### Explanation: "names of months"', "names of months"),
-        ("EXPLANATION: first try\nno, better:\nEXPLANATION: second try", "second try"),
-        ("EXPLANATION: the word 'explanation' before a colon", "the word 'explanation' before a colon"),
-    ],
-)
-def test_the_phrase_is_read_from_the_answer(answer: str, phrase: str) -> None:
-    assert explainer.parse_explanation(answer, 100) == phrase
-
-
-@pytest.mark.parametrize("answer", ["It is about months.", "EXPLANATION:", "EXPLANATION: **", "no EXPLANATION"])
-def test_a_response_without_the_phrase_is_an_error(answer: str) -> None:
-    with pytest.raises(ProviderError) as caught:
-        explainer.parse_explanation(answer, 100)
-    assert caught.value.cause == "unreadable"
-
-
-def test_a_response_that_is_too_long_is_an_error() -> None:
-    with pytest.raises(ProviderError, match="101 characters, more than 100"):
-        explainer.parse_explanation("EXPLANATION: " + "x" * 101, 100)
+def test_a_character_of_several_tokens_is_marked_once_if_any_of_them_is_strong() -> None:
+    assert line(["a", "", "", "今", "日"], [0, 0, 5, 0, 0]) == "a<<今>>日"
+    assert line(["a", "", "今", "", "日"], [0, 5, 0, 0, 5]) == "a<<今日>>"
+    assert line(["a", "", "今"], [5, 0, 0]) == "<<a>>今"

@@ -1,4 +1,4 @@
-"""The docker compose stack's env file: written once, never half, no known password; a wrong one is refused."""
+"""The env file of the docker compose stack: written once and atomically, with random passwords; checked on reading."""
 
 import os
 import re
@@ -59,7 +59,7 @@ def test_a_file_that_exists_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_an_interruption_leaves_no_half_written_file(tmp_path: Path) -> None:
-    """Killed at any moment of writing, the name either does not exist or has the complete text."""
+    """If the process is killed while writing, the file either does not exist or is complete."""
     file = tmp_path / ".env"
     for call in ("fsync", "link", "unlink"):
         program = PROGRAM.replace(
@@ -173,3 +173,12 @@ def test_git_ignores_the_file_and_make_writes_it(tmp_path: Path) -> None:
     )
     assert result.returncode == 0 and "wrote deploy/docker/.env" in result.stdout, result.stderr
     assert stack_env.problems(tmp_path / "deploy/docker/.env") == []
+
+
+def test_the_secret_of_a_host_is_not_left_where_no_container_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    assert stack_env.write(file)
+    file.write_text(file.read_text() + "INFERENCE_SECRET_GPT2=0123456789abcdef0123456789\n")
+    reason = stack_env.refusal(file)
+    assert reason and "INFERENCE_SECRET_GPT2 would reach no container" in reason and "WEBAPP_ENV_FILE" in reason
+    assert "0123456789abcdef" not in reason

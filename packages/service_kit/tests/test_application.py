@@ -249,3 +249,22 @@ async def test_the_api_page_loads_nothing_from_elsewhere(client: httpx.AsyncClie
     assert 'url: "openapi.json"' in (await client.get("/docs/start.js")).text
     assert (await client.get("/docs/__init__.py")).status_code == 404
     assert not [path for path in (await client.get("/openapi.json")).json()["paths"] if path.startswith("/docs")]
+
+
+async def test_the_connection_is_closed_after_an_unexpected_error_and_the_response_says_so() -> None:
+    """A client that is not told sends its next request on a connection that the server has closed."""
+    app = build(Observer())
+    async with running(app) as url:
+        host, port = url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        body = b'{"name": "a", "number": 1}'
+        head = f"POST /body/broken HTTP/1.1\r\nHost: {host}\r\nX-SECRET-KEY: cat\r\nContent-Type: application/json\r\n"
+        writer.write(head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        response = await asyncio.wait_for(reader.read(), 10)  # until the server closes the connection
+        writer.close()
+        assert response.startswith(b"HTTP/1.1 500") and b"\r\nconnection: close\r\n" in response.lower()
+        async with httpx.AsyncClient(base_url=url, headers=SECRET) as client:
+            for _ in range(30):
+                failed = await client.post("/body/broken", json={"name": "a", "number": 1})
+                assert failed.status_code == 500
+                assert (await client.get("/open")).status_code == 200

@@ -570,7 +570,7 @@ export interface components {
             feature_filter?: number[] | null;
             /**
              * Prompt
-             * @description Text to run the model on.
+             * @description Text to run the model on. BOS is not prepended to a text that begins with it.
              */
             prompt: string;
         };
@@ -586,7 +586,7 @@ export interface components {
             activations: components["schemas"]["FeatureActivation"][];
             /**
              * Tokens
-             * @description Text of each token, decoded on its own; one string per token, a prepended BOS included.
+             * @description What each token adds to the text, one string per token, a prepended BOS included; joined, the decoded text. A character made of several tokens stands at the token that completes it; the earlier ones have an empty string.
              */
             tokens: string[];
             /**
@@ -604,6 +604,12 @@ export interface components {
              * @description Vocabulary id of each token, a prepended BOS included.
              */
             token_ids: number[];
+            /**
+             * Prepended Bos
+             * @description Whether BOS was prepended: not if the prompt begins with it, or the model has none.
+             * @default false
+             */
+            prepended_bos: boolean;
             /**
              * Sources
              * @description Ignored positions and recipe of each selected source, in the order of selection.
@@ -1536,7 +1542,7 @@ export interface components {
         RawResult: {
             /**
              * Token Strings
-             * @description Text of each token, decoded on its own; one string per token, a prepended BOS included.
+             * @description What each token adds to the text, one string per token, a prepended BOS included; joined, the decoded text. A character made of several tokens stands at the token that completes it; the earlier ones have an empty string.
              */
             token_strings: string[];
             /**
@@ -1544,6 +1550,12 @@ export interface components {
              * @description Vocabulary id of each token, a prepended BOS included.
              */
             token_ids: number[];
+            /**
+             * Prepended Bos
+             * @description Whether BOS was prepended: not if the prompt begins with it, or the model has none.
+             * @default false
+             */
+            prepended_bos: boolean;
             /**
              * Activations
              * @description One entry per hook point: by ascending layer, or in the order of `hooks`.
@@ -1864,7 +1876,7 @@ export interface components {
             ignore_bos: boolean;
             /**
              * Prompt
-             * @description Text to run the model on.
+             * @description Text to run the model on. BOS is not prepended to a text that begins with it.
              */
             prompt: string;
         };
@@ -1877,7 +1889,7 @@ export interface components {
             activation: components["schemas"]["SingleActivation"];
             /**
              * Tokens
-             * @description Text of each token, decoded on its own; one string per token, a prepended BOS included.
+             * @description What each token adds to the text, one string per token, a prepended BOS included; joined, the decoded text. A character made of several tokens stands at the token that completes it; the earlier ones have an empty string.
              */
             tokens: string[];
             /**
@@ -1890,6 +1902,12 @@ export interface components {
              * @description Vocabulary id of each token, a prepended BOS included.
              */
             token_ids: number[];
+            /**
+             * Prepended Bos
+             * @description Whether BOS was prepended: not if the prompt begins with it, or the model has none.
+             * @default false
+             */
+            prepended_bos: boolean;
             /**
              * Ignored Positions
              * @description Token positions, from 0, at which the values have no meaning as the source was not trained on them: a prepended BOS, and tokens whose activation norm exceeds the recipe's norm_cut.
@@ -2036,7 +2054,7 @@ export interface components {
         SourceResult: {
             /**
              * Tokens
-             * @description Text of each token, decoded on its own; one string per token, a prepended BOS included.
+             * @description What each token adds to the text, one string per token, a prepended BOS included; joined, the decoded text. A character made of several tokens stands at the token that completes it; the earlier ones have an empty string.
              */
             tokens: string[];
             /**
@@ -2059,6 +2077,12 @@ export interface components {
              * @description Vocabulary id of each token, a prepended BOS included.
              */
             token_ids: number[];
+            /**
+             * Prepended Bos
+             * @description Whether BOS was prepended: not if the prompt begins with it, or the model has none.
+             * @default false
+             */
+            prepended_bos: boolean;
             /**
              * Ignored Positions
              * @description Token positions, from 0, at which the values have no meaning as the source was not trained on them: a prepended BOS, and tokens whose activation norm exceeds the recipe's norm_cut.
@@ -2227,7 +2251,7 @@ export interface components {
             token_id: number;
             /**
              * Token Str
-             * @description Text of the token, decoded on its own.
+             * @description What the token adds to the text; empty if a later token completes its character.
              */
             token_str: string;
             /**
@@ -2264,7 +2288,7 @@ export interface components {
             token_position: number;
             /**
              * Token
-             * @description Text of the token, decoded on its own.
+             * @description What the token adds to the text; empty if a later token completes its character.
              */
             token: string;
             /**
@@ -2285,7 +2309,7 @@ export interface components {
         TokenLogprob: {
             /**
              * Token
-             * @description Text of the generated token, decoded on its own.
+             * @description Text of the generated token as inside a text; bytes of a part of a character as `<0xE4>`.
              */
             token: string;
             /**
@@ -2332,7 +2356,7 @@ export interface components {
             tokens: number[];
             /**
              * Token Strings
-             * @description Text of each token, decoded on its own; one string per token, a prepended BOS included.
+             * @description What each token adds to the text, one string per token, a prepended BOS included; joined, the decoded text. A character made of several tokens stands at the token that completes it; the earlier ones have an empty string.
              */
             token_strings: string[];
             /**
@@ -2369,7 +2393,7 @@ export interface components {
         TopLogprob: {
             /**
              * Token
-             * @description Text of the token, decoded on its own.
+             * @description Text of the token as inside a text; bytes of a part of a character as `<0xE4>`.
              */
             token: string;
             /**
@@ -2451,7 +2475,7 @@ export interface components {
             ignore_bos: boolean;
             /**
              * Prompt
-             * @description Text to run the model on.
+             * @description Text to run the model on. BOS is not prepended to a text that begins with it.
              */
             prompt: string;
         };
@@ -2467,7 +2491,7 @@ export interface components {
             results: components["schemas"]["TokenFeatures"][];
             /**
              * Tokens
-             * @description Text of each token, decoded on its own; one string per token, a prepended BOS included.
+             * @description What each token adds to the text, one string per token, a prepended BOS included; joined, the decoded text. A character made of several tokens stands at the token that completes it; the earlier ones have an empty string.
              */
             tokens: string[];
             /**
@@ -2475,6 +2499,12 @@ export interface components {
              * @description Vocabulary id of each token, a prepended BOS included.
              */
             token_ids: number[];
+            /**
+             * Prepended Bos
+             * @description Whether BOS was prepended: not if the prompt begins with it, or the model has none.
+             * @default false
+             */
+            prepended_bos: boolean;
             /**
              * Ignored Positions
              * @description Token positions, from 0, at which the values have no meaning as the source was not trained on them: a prepended BOS, and tokens whose activation norm exceeds the recipe's norm_cut.

@@ -83,7 +83,10 @@ class SaeRecipe(_Strict):
             dtype="float32",
             normalize_activations=normalized if isinstance(normalized, str) else "none",
             norm_scaling_factor=None,
-            unit_directions=architecture != "topk" or bool(config.get("rescale_acts_by_decoder_norm")),
+            # where scaling directions would change which features fire, SAELens leaves them as stored
+            unit_directions=bool(config.get("rescale_acts_by_decoder_norm"))
+            if architecture in ("topk", "abstopk")
+            else architecture not in ("matching_pursuit", "temporal"),
         )
 
 

@@ -1,12 +1,16 @@
 """A corpus: documents with their collections, cut into token windows."""
 
+import codecs
 import json
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class CorpusError(ValueError):
@@ -31,20 +35,36 @@ class Contexts:
 def read_documents(path: Path) -> list[Document]:
     """Read documents from a JSON Lines file with `title`, `collection` and `text` in each line.
 
+    The file is UTF-8 with or without a byte order mark. Blank lines at its end are skipped.
+
     Raises:
-        CorpusError: a line is not such an object.
+        CorpusError: a line is not such an object; the message has its number.
     """
-    documents = []
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                documents.append(Document(row["title"], row["collection"], row["text"]))
-            except (ValueError, KeyError, TypeError) as error:
-                raise CorpusError(f"{path}:{number}: expected title, collection and text ({error})") from error
-    if not documents:
+    lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).rstrip().splitlines()
+    if not lines:
         raise CorpusError(f"{path}: no documents")
-    return documents
+    return [_document(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
+
+
+def _document(line: bytes, location: str) -> Document:
+    try:
+        row = json.loads(line)
+    except ValueError as error:  # UnicodeDecodeError included
+        raise CorpusError(f"{location}: expected title, collection and text as JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise CorpusError(f"{location}: expected an object with title, collection and text")
+    for name in ("title", "collection", "text"):
+        if name not in row:
+            raise CorpusError(f"{location}: {name} is missing")
+        value = row[name]
+        if not isinstance(value, str):
+            raise CorpusError(f"{location}: {name} is {json.dumps(value)[:80]}; expected a string")
+        if unpaired := _SURROGATE.search(value):
+            raise CorpusError(
+                f"{location}: {name} has half a surrogate pair, \\u{ord(unpaired[0]):04x}, at character "
+                f"{unpaired.start()}; it stands for no character"
+            )
+    return Document(row["title"], row["collection"], row["text"])
 
 
 def cut_contexts(

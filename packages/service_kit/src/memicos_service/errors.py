@@ -123,8 +123,9 @@ def install(app: FastAPI, make_response: MakeResponse, describe: Describe = _des
 
     async def unexpected_error(request: Request, _: Exception) -> Response:
         # Starlette raises the error again after this response, and uvicorn logs its traceback. The response is sent
-        # outside the middleware that adds the request's id, so it is added here.
-        headers = {"X-Request-ID": request_id()}
+        # outside the middleware that adds the request's id, so it is added here. uvicorn then closes the connection,
+        # which a client has to know before it sends its next request.
+        headers = {"X-Request-ID": request_id(), "Connection": "close"}
         return make_response(request, ErrorReport(500, unexpected_error_message(), "internal", headers))
 
     app.add_exception_handler(ServiceError, service_error)

@@ -1,4 +1,4 @@
-"""Explainer `highlighted-tokens`: the prompt, and the parser of the model's answer.
+"""Explainer `highlighted-tokens`: the prompt, and the call of the language model.
 
 The model sees each text on one line. Tokens whose activation is above `highlight_share` times the largest
 activation of that text are marked; neighbouring marked tokens share one pair of marks. The activations themselves
@@ -8,12 +8,11 @@ language models"; marks in place of numbers follow Paulo et al. 2024, "Automatic
 Features in Large Language Models".
 """
 
-import re
 from collections.abc import Sequence
 
 import httpx2
 
-from memicos_autointerp_core.errors import ProviderError
+from memicos_autointerp_core.explainers.explanation_parser import parse_explanation
 from memicos_autointerp_core.explainers.interface import ActivatingText, ExplainerOptions, Explanation
 from memicos_autointerp_core.provider import Endpoint, ProviderOptions, complete
 
@@ -46,18 +45,23 @@ For example, the texts
 lead to
 EXPLANATION: names of months in dates"""
 
-_EXPLANATION = re.compile(
-    r"^[ \t*#]*EXPLANATION[ \t*]*:[\s*]*(.*?)(?:\n\s*\n|\Z)", re.MULTILINE | re.DOTALL | re.IGNORECASE
-)
-
 
 def mark_tokens(text: ActivatingText, highlight_share: float, marks: tuple[str, str]) -> str:
-    """The text on one line, with runs of strongly active tokens between `marks`."""
+    """The text on one line, with runs of strongly active tokens between `marks`.
+
+    A token without text is part of the character that a later token completes: the character is marked if any of its
+    tokens is strong.
+    """
     threshold = highlight_share * max(text.values)
     pieces: list[str] = []
     inside = False
+    largest = 0.0
     for token, value in zip(text.tokens, text.values, strict=True):
-        strong = value > 0 and value > threshold
+        largest = max(largest, value)
+        if not token:
+            continue
+        strong = largest > max(threshold, 0)
+        largest = 0.0
         if strong != inside:
             pieces.append(marks[0] if strong else marks[1])
             inside = strong
@@ -79,27 +83,6 @@ def build_messages(texts: Sequence[ActivatingText], highlight_share: float) -> t
     system = SYSTEM_PROMPT.replace("{open}", marks[0]).replace("{close}", marks[1])
     lines = (f"{number}. {mark_tokens(text, highlight_share, marks)}" for number, text in enumerate(texts, 1))
     return system, "\n".join(lines)
-
-
-def parse_explanation(answer: str, max_characters: int) -> str:
-    """The phrase after the answer's last `EXPLANATION:`, up to an empty line, as one line.
-
-    Raises:
-        ProviderError: the answer has no such line, or the phrase is longer than `max_characters`.
-    """
-    start = answer.upper().rfind("EXPLANATION")
-    # the word may be set in bold or as a heading: search from the beginning of its line
-    match = _EXPLANATION.search(answer, answer.rfind("\n", 0, start) + 1) if start >= 0 else None
-    phrase = " ".join(match.group(1).split()).strip("*\"'`“”").strip() if match else ""
-    if not phrase:
-        raise ProviderError("unreadable", "The model's answer has no line that begins with EXPLANATION:.")
-    if len(phrase) > max_characters:
-        raise ProviderError(
-            "unreadable",
-            f"The model's explanation has {len(phrase)} characters, more than {max_characters}.",
-            "explanation_characters",
-        )
-    return phrase
 
 
 async def explain(

@@ -18,6 +18,7 @@ from transformers.initialization import no_init_weights
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model.hook_modules import HookModules, find_hook_modules
 from memicos_engine.model.length_dependent_rope import use_text_lengths
+from memicos_engine.model.token_strings import decode_all, sequence_strings, single_strings
 
 DEFAULT_MAX_CONTEXT = 2048
 """Largest number of tokens of a text for models whose configuration states none (Mamba, RWKV, ...)."""
@@ -131,16 +132,20 @@ class LanguageModel:
         return frozenset(self.tokenizer.all_special_ids) | {i for i, token in added.items() if token.special}
 
     def token_ids(self, text: str, prepend_bos: bool) -> list[int]:
-        """Ids of `text` without the tokenizer's automatic special tokens, after BOS if `prepend_bos` and it has one.
+        """Ids of `text` without the tokenizer's automatic special tokens, after BOS if `prepends_bos`.
 
         Raises:
             InvalidRequestError: the text has a token without an embedding row.
         """
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportAssignmentType]
         self.check_embedded(ids)
-        if prepend_bos and self.bos_token_id is not None:
+        if prepend_bos and self.bos_token_id is not None and ids[:1] != [self.bos_token_id]:
             return [self.bos_token_id, *ids]
         return ids
+
+    def prepends_bos(self, text: str, prepend_bos: bool) -> bool:
+        """Whether `token_ids` prepends BOS: if requested, the model has one, and the text doesn't begin with it."""
+        return len(self.token_ids(text, prepend_bos)) > len(self.token_ids(text, False))
 
     def check_embedded(self, ids: Sequence[int]) -> None:
         """Raises InvalidRequestError where an id has no embedding row: the model cannot run it."""
@@ -164,8 +169,15 @@ class LanguageModel:
         return dict(sorted((pair for pair in vocabulary if pair[1] >= self.n_embeddings), key=lambda pair: pair[1]))
 
     def token_strings(self, ids: Sequence[int]) -> list[str]:
-        """Each id decoded separately; a token that is part of a character decodes to U+FFFD."""
-        return self.tokenizer.batch_decode([[i] for i in ids], clean_up_tokenization_spaces=False)
+        """What each token of a sequence adds to its text; joined, they are `decode(ids)`.
+
+        A character made of several tokens stands at the token that completes it; the earlier ones have "".
+        """
+        return sequence_strings(self.tokenizer, ids)
+
+    def single_token_strings(self, ids: Sequence[int]) -> list[str]:
+        """Each token alone, as it would read inside a text; a byte that is no whole character as `<0xE4>`."""
+        return single_strings(self.tokenizer, ids)
 
     def special_mask(self, ids: Sequence[int]) -> list[bool]:
         """Whether each id is a special token (BOS, end of turn, ...)."""
@@ -176,8 +188,7 @@ class LanguageModel:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`, special tokens included."""
-        text: Any = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return text
+        return decode_all(self.tokenizer, [ids])[0]
 
 
 def read_origin(location: str) -> str:

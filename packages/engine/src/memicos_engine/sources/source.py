@@ -10,7 +10,7 @@ from sae_lens import SAE
 
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model.language_model import DTYPES
-from memicos_engine.sources.recipe import Recipe
+from memicos_engine.sources.recipe import SourceRecipe
 
 NEURON_ARCHITECTURE = "neurons"
 
@@ -23,11 +23,11 @@ class SourceInfo:
     hook. `k` is that of top-k; `l0` and `explained_variance` are the values of the training, from its files or
     SAELens' directory. All three are None where they are not recorded.
     `unit_directions`: directions are scaled to length 1 and values to match. False where SAELens does not allow that
-    (top-k without rescaling, matching pursuit, temporal): directions and values are as stored.
+    (top-k without rescaling, matching pursuit): directions and values are as stored.
     """
 
     id: str
-    recipe: Recipe
+    recipe: SourceRecipe
     layer: int
     d_in: int
     d_sae: int
@@ -141,7 +141,7 @@ class NeuronSource(Source):
 
 def neuron_source(layer: int, width: int, prepend_bos: bool, context_size: int) -> NeuronSource:
     """The source of the `width` MLP neurons of a layer. Its id is the layer's number."""
-    recipe = Recipe(f"blocks.{layer}.mlp.hook_post", prepend_bos, context_size, (0,) if prepend_bos else ())
+    recipe = SourceRecipe(f"blocks.{layer}.mlp.hook_post", prepend_bos, context_size, (0,) if prepend_bos else ())
     return NeuronSource(
         id=str(layer),
         recipe=recipe,

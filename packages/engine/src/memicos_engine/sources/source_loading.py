@@ -15,15 +15,15 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 from sae_lens import SAE
 from sae_lens.loading.pretrained_sae_loaders import load_sae_config_from_huggingface
 from sae_lens.loading.pretrained_saes_directory import get_norm_scaling_factor
-from sae_lens.registry import SAE_CLASS_REGISTRY
 from safetensors import SafetensorError
 
 from memicos_engine.errors import RecipeError, SourceError
 from memicos_engine.model.language_model import DTYPES
 from memicos_engine.sources import saelens_registry
+from memicos_engine.sources.config_checks import check_config, has_unit_directions
 from memicos_engine.sources.formats import detect_format, saelens
 from memicos_engine.sources.formats.files import read_shapes, read_weights
-from memicos_engine.sources.recipe import Recipe, RecipeOverrides, read_overrides, resolve_recipe
+from memicos_engine.sources.recipe import RecipeOverrides, SourceRecipe, read_overrides, resolve_recipe
 from memicos_engine.sources.source import SaeSource, SourceInfo
 
 _LAYER = re.compile(r"blocks\.(\d+)\.")
@@ -69,7 +69,7 @@ def read_pretrained_info(release: str, sae_id: str, source_id: str) -> SourceInf
     """
     location = f"{release} {sae_id}"
     with _as_source_error(location):
-        config = load_sae_config_from_huggingface(release, sae_id)
+        config = check_config(load_sae_config_from_huggingface(release, sae_id))
         recipe = resolve_recipe(RecipeOverrides(), config["metadata"], saelens.FORMAT.recipe_defaults, location)
         normalized = config.get("normalize_activations", "none")
         factor = get_norm_scaling_factor(release, sae_id) if normalized == "expected_average_only_in" else None
@@ -84,7 +84,7 @@ def read_pretrained_info(release: str, sae_id: str, source_id: str) -> SourceInf
             d_sae=int(config["d_sae"]),
             d_out=int(config.get("d_out", d_in)),
             architecture=architecture,
-            unit_directions=_unit_directions(architecture, config.get("rescale_acts_by_decoder_norm", False)),
+            unit_directions=has_unit_directions(architecture, config.get("rescale_acts_by_decoder_norm", False)),
             k=config.get("k"),
             **saelens_registry.recorded_metrics(release, sae_id),
         )
@@ -99,12 +99,13 @@ def load_pretrained(
     """
     location = f"{release} {sae_id}"
     with _as_source_error(location):
-        sae = SAE.from_pretrained(release, sae_id, device=device, dtype="float32")
+        # before the weights are downloaded: it refuses what cannot be served
         recipe = read_pretrained_info(release, sae_id, source_id).recipe
+        sae = SAE.from_pretrained(release, sae_id, device=device, dtype="float32")
         return replace(make_source(sae, source_id, recipe, dtype), **saelens_registry.recorded_metrics(release, sae_id))
 
 
-def make_source(sae: SAE[Any], source_id: str, recipe: Recipe, dtype: str = "float32") -> SaeSource:
+def make_source(sae: SAE[Any], source_id: str, recipe: SourceRecipe, dtype: str = "float32") -> SaeSource:
     """Wrap a loaded SAE as a source.
 
     Decoder rows that are not of length 1 are normalised and their length is folded into the encoder, in the SAE's
@@ -134,21 +135,19 @@ def _check_finite(sae: SAE[Any], dtype: str) -> None:
 
 def _open_sae(
     folder: Path, format_name: str | None, overrides: RecipeOverrides, device: str
-) -> tuple[SAE[Any], Recipe]:
+) -> tuple[SAE[Any], SourceRecipe]:
     """The SAE in a folder, as stored. On the meta device it has shapes only, and no weights are read."""
     file_format, weights = detect_format(folder, overrides, format_name)
     stored = read_shapes(weights) if device == "meta" else read_weights(weights)
     config = file_format.read_config(folder, overrides, stored)
-    architecture = config["architecture"]
-    if architecture not in SAE_CLASS_REGISTRY:
-        raise SourceError(f"its architecture is {architecture}; SAELens has {', '.join(SAE_CLASS_REGISTRY)}")
+    check_config(config)
     recipe = resolve_recipe(overrides, config["metadata"], file_format.recipe_defaults, str(folder))
     tensors = file_format.convert_tensors(stored, config)
     widths = _tensor_widths(tensors)
     for name in widths:
         if config.get(name, widths[name]) != widths[name]:
             raise SourceError(f"its weights have {name} {widths[name]}, but its configuration has {config[name]}")
-    config = {**widths, **config, "device": device, "dtype": "float32"}
+    config = check_config({**widths, **config, "device": device, "dtype": "float32"})
     config["metadata"] = {**config["metadata"], "hook_name": recipe.hook_name, "hook_name_out": recipe.hook_name_out}
     normalized = config.get("normalize_activations", "none")
     scaled = normalized == "expected_average_only_in"
@@ -157,9 +156,7 @@ def _open_sae(
             f"{folder}: it was trained on activations scaled to a norm, and the factor is not given "
             '(norm_scaling_factor). Write a memicos.json beside the weights, for example {"norm_scaling_factor": 0.31}'
         )
-    if normalized == "covariance_whitening":
-        raise SourceError("it was trained on whitened activations, which needs the whitening folded into its weights")
-    if "transcoder" in architecture and recipe.hook_name_out is None:
+    if "transcoder" in config["architecture"] and recipe.hook_name_out is None:
         raise RecipeError(
             f"{folder}: the hook of its output is not given (hook_name_out). Write a memicos.json beside the "
             'weights, for example {"hook_name_out": "blocks.5.hook_mlp_out"}'
@@ -186,7 +183,7 @@ def _tensor_widths(tensors: dict[str, Any]) -> dict[str, int]:
     return by_name
 
 
-def _sae_info(source_id: str, sae: SAE[Any], recipe: Recipe) -> SourceInfo:
+def _sae_info(source_id: str, sae: SAE[Any], recipe: SourceRecipe) -> SourceInfo:
     return SourceInfo(
         id=source_id,
         recipe=recipe,
@@ -198,7 +195,7 @@ def _sae_info(source_id: str, sae: SAE[Any], recipe: Recipe) -> SourceInfo:
         k=getattr(sae.cfg, "k", None),
         l0=_float_or_none(sae.cfg.metadata.get("l0")),
         explained_variance=_float_or_none(sae.cfg.metadata.get("explained_variance")),
-        unit_directions=_unit_directions(
+        unit_directions=has_unit_directions(
             sae.cfg.architecture(), getattr(sae.cfg, "rescale_acts_by_decoder_norm", False)
         ),
     )
@@ -208,11 +205,7 @@ def _float_or_none(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _unit_directions(architecture: str, rescaled: bool) -> bool:
-    return rescaled if architecture == "topk" else architecture not in ("matching_pursuit", "temporal")
-
-
-def _layer(recipe: Recipe) -> int:
+def _layer(recipe: SourceRecipe) -> int:
     match = _LAYER.match(recipe.hook_name)
     return int(match.group(1)) if match else 0
 

@@ -46,7 +46,7 @@ def _config(folder: Path, _overrides: RecipeOverrides, _stored: StoredTensors) -
     if dict_class is None:
         raise SourceError(f"its dict_class is {trainer.get('dict_class')}; there are {', '.join(_CLASSES)}")
     architecture, centred = dict_class
-    fields = {"k": int(trainer["k"])} if architecture == "topk" else {}
+    fields = {"k": trainer.get("k")} if architecture == "topk" else {}
     metadata = {
         "model_name": trainer.get("lm_name"),
         "hook_name": _hook(trainer, buffer),

@@ -35,7 +35,7 @@ def _config(_folder: Path, _overrides: RecipeOverrides, stored: StoredTensors) -
     settings = stored.get("activation_state_dict", {})
     if activation == "TopK" and settings.get("postact_fn", "ReLU") == "ReLU":
         return saelens_config(
-            "topk", {}, k=int(settings["k"]), apply_b_dec_to_input=True, normalize_activations="layer_norm"
+            "topk", {}, k=settings.get("k"), apply_b_dec_to_input=True, normalize_activations="layer_norm"
         )
     raise SourceError(f"its activation is {activation} ({settings}); ReLU, and TopK with ReLU, are supported")
 

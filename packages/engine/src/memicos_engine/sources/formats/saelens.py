@@ -23,6 +23,9 @@ def _weights(folder: Path, _overrides: RecipeOverrides) -> Path | None:
 
 def _config(folder: Path, _overrides: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
     config = get_sae_lens_config_from_disk(folder)
+    activation = config.get("activation_fn") or config.get("activation_fn_str") or "relu"
+    if activation not in ("relu", "topk"):
+        raise SourceError(f"its activation function is {activation}; SAELens no longer runs others than relu and topk")
     architecture = config.get("architecture")
     if architecture in _CHECKPOINTS:
         rescaled = config.get("rescale_acts_by_decoder_norm", True)
@@ -32,9 +35,10 @@ def _config(folder: Path, _overrides: RecipeOverrides, _stored: StoredTensors) -
 
 def _tensors(stored: StoredTensors, config: SaeConfig) -> dict[str, Any]:
     tensors = dict(stored)
-    factor = tensors.pop("scaling_factor", None)
-    if factor is not None and not factor.is_meta and not (factor == 1).all():
-        raise SourceError("its scaling_factor is not folded into the weights, which SAELens no longer reads")
+    for name in ("scaling_factor", "finetuning_scaling_factor"):
+        factor = tensors.pop(name, None)
+        if factor is not None and not factor.is_meta and not (factor == 1).all():
+            raise SourceError(f"its {name} is not folded into the weights, which SAELens no longer reads")
     threshold = tensors.pop("topk_threshold", None)
     if threshold is None:
         return tensors

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from memicos_engine.errors import SourceError
+from memicos_engine.sources.config_checks import REFUSED_ARCHITECTURES
 from memicos_engine.sources.formats.base import (
     Format,
     SaeConfig,
@@ -43,12 +44,14 @@ def _config(folder: Path, _overrides: RecipeOverrides, _stored: StoredTensors) -
     for name in ("transcode", "skip_connection", "embed_skip", "gram_lookup"):
         if config.get(name):
             raise SourceError(f"its {name} is set; SAELens has no top-k architecture with it")
+    if config.get("signed"):
+        raise SourceError(f"its signed is set: {REFUSED_ARCHITECTURES['abstopk']}")
     if config.get("activation", "topk") != "topk":
         raise SourceError(f"its activation is {config['activation']}; only topk is supported")
     run_config = folder.parent / "config.json"
     run = read_json(run_config) if run_config.is_file() else {}
     metadata = {"hook_name": _hook(folder.name), "model_name": run.get("model"), "context_size": run.get("ctx_len")}
-    return saelens_config("topk", metadata, k=int(config["k"]), apply_b_dec_to_input=True)
+    return saelens_config("topk", metadata, k=config.get("k"), apply_b_dec_to_input=True)
 
 
 def _hook(module: str) -> str | None:

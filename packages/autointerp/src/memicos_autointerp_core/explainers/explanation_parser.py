@@ -1,0 +1,76 @@
+"""Parse a language model's answer: the phrase after the label EXPLANATION, without Markdown, quotes and brackets."""
+
+import re
+
+from memicos_autointerp_core.errors import ProviderError
+
+_REASONING = re.compile(r"<think>.*?</think>", re.DOTALL)
+
+_LABEL_LINE = re.compile(
+    r"^[ \t]*(?:>[ \t]*)*"  # quoted text
+    r"(?:(?:[-*+•–—]|\d+[.)])[ \t]+)?"  # list item
+    r"(?P<before>[^\w\n]*_*)(?P<label>EXPLANATION)(?P<between>[^\w\n:：]*_*)[ \t]*[:：]",
+    re.MULTILINE | re.IGNORECASE,
+)
+_EMPTY_LINE = re.compile(r"\n[ \t]*\n")
+_DECORATION = re.compile(r"\*+|_+|`+|[\[({<\"'“‘«「『【]")
+
+_QUOTES = {"**": "**", "*": "*", "__": "__", "_": "_", "`": "`", '"': '"', "'": "'", "“": "”", "‘": "’", "«": "»"}
+_BRACKETS = {"[": "]", "(": ")", "{": "}", "<": ">", "「": "」", "『": "』", "【": "】"}
+_CLOSING = _QUOTES | _BRACKETS
+
+
+def parse_explanation(answer: str, max_characters: int) -> str:
+    """The phrase after the first line that begins with `EXPLANATION:`, up to an empty line, as one line.
+
+    Decoration is dropped: list items, quoted text, headings, bold and italic text, brackets and quotation marks around
+    the label or around the whole phrase. The label in capitals, as the prompt asks for it, precedes other spellings.
+
+    Raises:
+        ProviderError: the answer has no such line, or the phrase is longer than `max_characters`.
+    """
+    text = _REASONING.sub("", answer).replace("\r\n", "\n")
+    labels = list(_LABEL_LINE.finditer(text))
+    labels.sort(key=lambda label: not label["label"].isupper())  # stable: by position within each spelling
+    phrase = next((phrase for label in labels if (phrase := _phrase(text, label))), "")
+    if not phrase:
+        raise ProviderError("unreadable", "The model's answer has no line that begins with EXPLANATION:.")
+    if len(phrase) > max_characters:
+        raise ProviderError(
+            "unreadable",
+            f"The model's explanation has {len(phrase)} characters, more than {max_characters}.",
+            "explanation_characters",
+        )
+    return phrase
+
+
+def _phrase(text: str, label: re.Match[str]) -> str:
+    """The phrase after a label; empty if there is none."""
+    paragraph = _EMPTY_LINE.split(text[label.end() :].lstrip(), maxsplit=1)[0]
+    if _LABEL_LINE.search(paragraph):  # a second attempt follows: the phrase is one line
+        paragraph = paragraph.split("\n", maxsplit=1)[0]
+        if _LABEL_LINE.match(paragraph):
+            return ""
+    lines = (line.strip().removeprefix(">") for line in paragraph.split("\n"))
+    phrase = " ".join(" ".join(lines).split())
+    for opening in reversed(_DECORATION.findall(label["before"])):
+        closing = str(_CLOSING.get(opening, opening))
+        if closing in label["between"]:
+            continue
+        if phrase.startswith(closing):  # `**EXPLANATION:** phrase`
+            phrase = phrase.removeprefix(closing).strip()
+        else:  # `[EXPLANATION: phrase]`
+            phrase = phrase.removesuffix(closing).strip()
+    return _unwrap(phrase)
+
+
+def _unwrap(phrase: str) -> str:
+    """The phrase without pairs of marks around the whole of it: `"ships" and "whales"` is left as it is."""
+    for opening, closing in _CLOSING.items():
+        inner = phrase.removeprefix(opening).removesuffix(closing)
+        is_pair = len(phrase) == len(inner) + len(opening) + len(closing)
+        # brackets around a single word can be what the feature detects, such as <br>
+        is_text = opening not in _BRACKETS or " " in inner
+        if is_pair and is_text and inner and opening not in inner and closing not in inner:
+            return _unwrap(inner.strip())
+    return "" if not phrase.strip("*_`#\"'“”") else phrase

@@ -1,0 +1,60 @@
+"""Parsing of an explainer's answer: the phrase after the label, whatever decorates it."""
+
+import pytest
+from memicos_autointerp_core.errors import ProviderError
+from memicos_autointerp_core.explainers.explanation_parser import parse_explanation
+
+
+@pytest.mark.parametrize(
+    ("answer", "phrase"),
+    [
+        ("EXPLANATION: names of months", "names of months"),
+        ("They are months.\n\nEXPLANATION: names of\nmonths \n", "names of months"),
+        ("EXPLANATION:\nnames of months\n\nShall I go on?", "names of months"),
+        ("**EXPLANATION:** names of months", "names of months"),
+        ('### Explanation: "names of months"', "names of months"),
+        ("EXPLANATION: first try\nno, better:\nEXPLANATION: second try", "first try"),
+        ("EXPLANATION: the word 'explanation' before a colon", "the word 'explanation' before a colon"),
+        ("EXPLANATION: months\n\nThis explanation fits all marked pieces.", "months"),
+        ("EXPLANATION: months\n\nExplanation: every marked piece is a month.", "months"),
+        ("Explanation of my steps: I compared them.\nExplanation: by kind\n\nEXPLANATION: months", "months"),
+        ("<think>EXPLANATION: days?</think>\nEXPLANATION: months", "months"),
+        ("EXPLANATION:\n\nEXPLANATION: months", "months"),
+        ("EXPLANATION:\n\nmonths", "months"),
+        ("- EXPLANATION: names of months", "names of months"),
+        ("* **EXPLANATION:** names of months", "names of months"),
+        ("1. EXPLANATION: names of months", "names of months"),
+        ("2) **EXPLANATION**: **names of months**", "names of months"),
+        ("> EXPLANATION: names of\n> months", "names of months"),
+        ("[EXPLANATION: names of months]", "names of months"),
+        ("[EXPLANATION]: names of months", "names of months"),
+        ("(EXPLANATION) : [names of months]", "names of months"),
+        ("EXPLANATION: <names of months>", "names of months"),
+        ("**EXPLANATION: names of months**", "names of months"),
+        ("__EXPLANATION__: _names of months_", "names of months"),
+        ("`EXPLANATION: names of months`", "names of months"),
+        ("EXPLANATION：月の名前", "月の名前"),
+        ("【EXPLANATION】：「月 の名前」", "月 の名前"),
+        ('{"explanation": "names of months"}', "names of months"),
+        ("EXPLANATION: “names of months”\r\n", "names of months"),
+        ('EXPLANATION: "ships" and "whales"', '"ships" and "whales"'),
+        ('EXPLANATION: **"ships" and "whales"**', '"ships" and "whales"'),
+        ("EXPLANATION: the word 'of'", "the word 'of'"),
+        ("EXPLANATION: <br>", "<br>"),
+        ("EXPLANATION: *args and **kwargs", "*args and **kwargs"),
+    ],
+)
+def test_the_phrase_is_read_from_the_answer(answer: str, phrase: str) -> None:
+    assert parse_explanation(answer, 100) == phrase
+
+
+@pytest.mark.parametrize("answer", ["It is about months.", "EXPLANATION:", "EXPLANATION: **", "no EXPLANATION"])
+def test_a_response_without_the_phrase_is_an_error(answer: str) -> None:
+    with pytest.raises(ProviderError) as caught:
+        parse_explanation(answer, 100)
+    assert caught.value.cause == "unreadable"
+
+
+def test_a_response_that_is_too_long_is_an_error() -> None:
+    with pytest.raises(ProviderError, match="101 characters, more than 100"):
+        parse_explanation("EXPLANATION: " + "x" * 101, 100)
