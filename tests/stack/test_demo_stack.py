@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from memicos_testing.docker_stack import ROOT, Stack, eventually, measure, output, run
+from memicos_testing.docker_stack import ROOT, TAG, Stack, env_value, eventually, measure, output, run
 
 FEATURE = {"modelId": "smollm2-135m-it", "layer": "15-res-4k", "index": "87"}
 DASHBOARD = "/smollm2-135m-it/15-res-4k/87"
@@ -30,21 +30,15 @@ def steer(client: httpx.Client, tokens: int = 16) -> httpx.Response:
     return client.post("/api/steer", json=body)
 
 
-def secret(name: str) -> str:
-    """A value of the stack's env file."""
-    lines = (ROOT / "deploy/docker/.env").read_text().splitlines()
-    return next(line.partition("=")[2] for line in lines if line.startswith(f"{name}="))
-
-
 def sql(database: str, statement: str) -> str:
     """A statement's rows, in the database's container."""
     command = ("psql", "-h", "127.0.0.1", "-U", "memicos", "-d", "memicos", "-Atc", statement)
-    return output("docker", "exec", "-e", f"PGPASSWORD={secret('POSTGRES_PASSWORD')}", database, *command)
+    return output("docker", "exec", "-e", f"PGPASSWORD={env_value('POSTGRES_PASSWORD')}", database, *command)
 
 
 def in_image(image: str, *command: str) -> str:
     """What a command in a new container of an image writes."""
-    return output("docker", "run", "--rm", "--user", "0", f"memicos/{image}:latest", *command).strip()
+    return output("docker", "run", "--rm", "--user", "0", f"memicos/{image}:{TAG}", *command).strip()
 
 
 @pytest.fixture
@@ -121,12 +115,12 @@ def test_the_database_cannot_reach_other_networks(demo: Stack) -> None:
 
 @pytest.mark.parametrize("image", ["webapp", "autointerp", "inference"])
 def test_an_image_has_no_secret_no_weights_and_no_needless_package(demo: Stack, image: str) -> None:
-    described = json.loads(output("docker", "image", "inspect", f"memicos/{image}:latest"))[0]
+    described = json.loads(output("docker", "image", "inspect", f"memicos/{image}:{TAG}"))[0]
     assert described["Config"]["User"] == "memicos" and described["Config"]["Healthcheck"]
     values = [line.partition("=")[2] for line in (ROOT / "deploy/docker/.env").read_text().splitlines() if "=" in line]
     secrets = [value for value in values if len(value) >= 16]
     assert secrets and not any(secret in json.dumps(described) for secret in secrets)
-    history = output("docker", "history", "--no-trunc", f"memicos/{image}:latest")
+    history = output("docker", "history", "--no-trunc", f"memicos/{image}:{TAG}")
     assert not any(secret in history for secret in secrets)
     find = (
         "find / -xdev -size +100k \\( -name '*.safetensors' -o -name '*.gguf' -o -name '.env*' \\) 2>/dev/null || true"
@@ -152,7 +146,7 @@ def test_a_change_of_code_rebuilds_in_seconds(demo: Stack) -> None:
         probe.unlink()
     measure("rebuild of webapp after a change of code", f"{seconds:.0f} s")
     layers = output("docker", "image", "inspect", "-f", "{{json .RootFS.Layers}}", "memicos/rebuild-test")
-    before = output("docker", "image", "inspect", "-f", "{{json .RootFS.Layers}}", "memicos/webapp:latest")
+    before = output("docker", "image", "inspect", "-f", "{{json .RootFS.Layers}}", f"memicos/webapp:{TAG}")
     changed = set(json.loads(layers)) - set(json.loads(before))
     output("docker", "image", "rm", "memicos/rebuild-test")
     # the layer with the dependencies is the same

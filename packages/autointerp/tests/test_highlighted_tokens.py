@@ -32,3 +32,9 @@ def test_the_marker_pair_occurs_in_no_text() -> None:
     assert user == "1. [[cout]] << x"
     assert "[[March]]" in system and "<<" not in system
     assert explainer.choose_marks([ActivatingText(tokens=["<<", "[[", "}}"], values=[1, 0, 0])]) == ("⟪", "⟫")
+
+
+def test_a_character_of_several_tokens_is_marked_once_if_any_of_them_is_strong() -> None:
+    assert line(["a", "", "", "今", "日"], [0, 0, 5, 0, 0]) == "a<<今>>日"
+    assert line(["a", "", "今", "", "日"], [0, 5, 0, 0, 5]) == "a<<今日>>"
+    assert line(["a", "", "今"], [5, 0, 0]) == "<<a>>今"

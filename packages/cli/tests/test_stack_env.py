@@ -173,3 +173,12 @@ def test_git_ignores_the_file_and_make_writes_it(tmp_path: Path) -> None:
     )
     assert result.returncode == 0 and "wrote deploy/docker/.env" in result.stdout, result.stderr
     assert stack_env.problems(tmp_path / "deploy/docker/.env") == []
+
+
+def test_the_secret_of_a_host_is_not_left_where_no_container_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    assert stack_env.write(file)
+    file.write_text(file.read_text() + "INFERENCE_SECRET_GPT2=0123456789abcdef0123456789\n")
+    reason = stack_env.refusal(file)
+    assert reason and "INFERENCE_SECRET_GPT2 would reach no container" in reason and "WEBAPP_ENV_FILE" in reason
+    assert "0123456789abcdef" not in reason

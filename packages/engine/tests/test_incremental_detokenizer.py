@@ -48,7 +48,7 @@ def bytewise(small: LanguageModel) -> LanguageModel:
 def test_pieces_joined_are_the_text(demo: LanguageModel) -> None:
     ids = demo.token_ids(WRITTEN, prepend_bos=False)
     assert demo.decode(ids) == WRITTEN
-    assert "\ufffd" in "".join(demo.token_strings(ids)).replace("x\ufffd!", "")  # some tokens are parts of characters
+    assert "" in demo.token_strings(ids)  # some tokens are parts of characters
     joined_pieces = pieces(demo, demo.token_ids("Once", prepend_bos=True), ids)
     assert "".join(joined_pieces) == WRITTEN and all(
         "\ufffd" not in item.replace("\ufffd!", "") for item in joined_pieces

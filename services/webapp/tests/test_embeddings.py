@@ -250,8 +250,12 @@ async def test_embedding_waits_while_inference_loads(
             while (await client.get("/health")).json()["inference"][0]["state"] != "loading":  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await database.execute("TRUNCATE embedding_minilm")
-        await asyncio.sleep(1.5)
-        assert await count(database) == 0
+        n_checks = len(inference.checks)
+        async with asyncio.timeout(30):
+            # the embedder looks for work as often as inference is checked
+            while len(inference.checks) < n_checks + 15:
+                assert await count(database) == 0
+                await asyncio.sleep(0.02)
         inference.state = "ready"
         async with asyncio.timeout(30):
             while await count(database) < 180:  # noqa: ASYNC110

@@ -198,13 +198,23 @@ async def test_sources_of_an_embedder_that_is_missing_are_searched_by_words(
         assert {tuple(result["matchedBy"]) for result in body["results"]} == {("words",)}
         assert all(result["cosine_similarity"] is None for result in body["results"])
         page = Page((await client.get("/search-explanations?q=the+whale")).text)
-        assert "3-res of small: matched by words. These explanations were embedded by OpenAI" in page.text()
+        assert "3-res of small: matched by words only. These explanations were embedded by OpenAI" in page.text()
     await embed_missing(url, EmbedderRegistry([LOCAL], MINILM, 10))
     async with started(url) as client:
         body = await search(client, query="the whale")
         assert [gap["sources"] for gap in body["skipped"]] == [["3-res"]]
         by_meaning = {result["layer"] for result in body["results"] if "meaning" in result["matchedBy"]}
         assert by_meaning == {"1-res", "2-res"}
+    await execute(
+        url,
+        """DELETE FROM embedding_minilm WHERE explanation_id IN (
+               SELECT explanation.id FROM explanation JOIN source ON source.id = source_id
+               WHERE name = '1-res' ORDER BY explanation.id LIMIT 20)""",
+    )
+    async with started(url) as client:
+        text = Page((await client.get("/search-explanations?q=the+whale")).text).text()
+        some = "1-res of small: some explanations are matched by words only. "
+        assert some + "40 of 60 explanations can be searched by meaning so far." in text
 
 
 async def test_sources_of_two_embedders_are_searched_together(

@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import httpx
@@ -69,7 +70,8 @@ async def test_everything_that_reads_works_and_every_write_is_refused(
 ) -> None:
     before = await contents(own_url)
     # often enough that background work would write now
-    settings = {"read_only": True, "host": host, "embed_every_seconds": 0.05, "cleanup_every_seconds": 0.05}
+    often = dict.fromkeys(["embed_every_seconds", "cleanup_every_seconds", "inference_poll_seconds"], 0.05)
+    settings: dict[str, Any] = {"read_only": True, "host": host, **often}
     async with started(reader_url, **settings) as client:
         for path in ("/", "/small", "/small/1-res", "/small/1-res/5", "/search-explanations?q=whale", "/small/steer",
                      "/search?q=the+whale", "/jump?to=5", "/account", "/account/sign-in", "/api-doc"):  # fmt: skip
@@ -89,7 +91,10 @@ async def test_everything_that_reads_works_and_every_write_is_refused(
             form = {"token": "x"} if json is None else None
             refused = await client.request(method, path, json=json, data=form, headers={"Origin": "http://localhost"})
             assert refused.status_code == 403 and "read-only" in refused.text, path
-        await asyncio.sleep(0.3)
+        n_checks = len(inference.checks)
+        async with asyncio.timeout(20):
+            while len(inference.checks) < n_checks + 6:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
     assert await contents(own_url) == before
 
 

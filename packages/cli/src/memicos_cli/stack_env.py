@@ -118,8 +118,12 @@ def problems(file: Path) -> list[str]:
         if assignment.name in values:
             messages.append(where + assignment.name + " is set a second time")
         values[assignment.name] = assignment
-        prefixed = assignment.name.startswith(PREFIXES) and not assignment.name.startswith(FAMILIES)
-        if prefixed and assignment.name not in known:
+        if assignment.name.startswith(FAMILIES):
+            messages.append(
+                f"{where}{assignment.name} would reach no container: move the line to a file of its own, and name that "
+                "file by WEBAPP_ENV_FILE"
+            )
+        elif assignment.name.startswith(PREFIXES) and assignment.name not in known:
             messages.append(where + unknown_name(assignment.name, known))
     for name in SECRETS:
         if name not in values:

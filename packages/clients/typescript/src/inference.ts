@@ -586,7 +586,7 @@ export interface components {
             activations: components["schemas"]["FeatureActivation"][];
             /**
              * Tokens
-             * @description Text of each token, decoded on its own; one string per token, a prepended BOS included.
+             * @description What each token adds to the text, one string per token, a prepended BOS included; joined, the decoded text. A character made of several tokens stands at the token that completes it; the earlier ones have an empty string.
              */
             tokens: string[];
             /**
@@ -1536,7 +1536,7 @@ export interface components {
         RawResult: {
             /**
              * Token Strings
-             * @description Text of each token, decoded on its own; one string per token, a prepended BOS included.
+             * @description What each token adds to the text, one string per token, a prepended BOS included; joined, the decoded text. A character made of several tokens stands at the token that completes it; the earlier ones have an empty string.
              */
             token_strings: string[];
             /**
@@ -1877,7 +1877,7 @@ export interface components {
             activation: components["schemas"]["SingleActivation"];
             /**
              * Tokens
-             * @description Text of each token, decoded on its own; one string per token, a prepended BOS included.
+             * @description What each token adds to the text, one string per token, a prepended BOS included; joined, the decoded text. A character made of several tokens stands at the token that completes it; the earlier ones have an empty string.
              */
             tokens: string[];
             /**
@@ -2036,7 +2036,7 @@ export interface components {
         SourceResult: {
             /**
              * Tokens
-             * @description Text of each token, decoded on its own; one string per token, a prepended BOS included.
+             * @description What each token adds to the text, one string per token, a prepended BOS included; joined, the decoded text. A character made of several tokens stands at the token that completes it; the earlier ones have an empty string.
              */
             tokens: string[];
             /**
@@ -2227,7 +2227,7 @@ export interface components {
             token_id: number;
             /**
              * Token Str
-             * @description Text of the token, decoded on its own.
+             * @description What the token adds to the text; empty if a later token completes its character.
              */
             token_str: string;
             /**
@@ -2264,7 +2264,7 @@ export interface components {
             token_position: number;
             /**
              * Token
-             * @description Text of the token, decoded on its own.
+             * @description What the token adds to the text; empty if a later token completes its character.
              */
             token: string;
             /**
@@ -2285,7 +2285,7 @@ export interface components {
         TokenLogprob: {
             /**
              * Token
-             * @description Text of the generated token, decoded on its own.
+             * @description Text of the generated token as inside a text; bytes of a part of a character as `<0xE4>`.
              */
             token: string;
             /**
@@ -2332,7 +2332,7 @@ export interface components {
             tokens: number[];
             /**
              * Token Strings
-             * @description Text of each token, decoded on its own; one string per token, a prepended BOS included.
+             * @description What each token adds to the text, one string per token, a prepended BOS included; joined, the decoded text. A character made of several tokens stands at the token that completes it; the earlier ones have an empty string.
              */
             token_strings: string[];
             /**
@@ -2369,7 +2369,7 @@ export interface components {
         TopLogprob: {
             /**
              * Token
-             * @description Text of the token, decoded on its own.
+             * @description Text of the token as inside a text; bytes of a part of a character as `<0xE4>`.
              */
             token: string;
             /**
@@ -2467,7 +2467,7 @@ export interface components {
             results: components["schemas"]["TokenFeatures"][];
             /**
              * Tokens
-             * @description Text of each token, decoded on its own; one string per token, a prepended BOS included.
+             * @description What each token adds to the text, one string per token, a prepended BOS included; joined, the decoded text. A character made of several tokens stands at the token that completes it; the earlier ones have an empty string.
              */
             tokens: string[];
             /**

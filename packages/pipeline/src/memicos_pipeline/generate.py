@@ -70,7 +70,7 @@ def write_dataset(
     The manifest is written last.
     """
     model, contexts = inputs.model, inputs.contexts
-    strings = model.token_strings(list(range(model.d_vocab)))
+    strings = model.single_token_strings(range(model.d_vocab))
     gain, unembedding = final_norm_gain(model), unembedding_matrix(model)
     collections = [inputs.documents[number].collection for number in contexts.documents]
     corpus = token_statistics.read_corpus(contexts.token_ids, strings, collections)

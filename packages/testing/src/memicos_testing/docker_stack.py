@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,6 +18,8 @@ from memicos_testing.servers import free_port
 ROOT = Path(__file__).parents[4]
 DOCKER = ROOT / "deploy/docker"
 PROJECT = "memicos-test"
+TAG = re.findall(r"MEMICOS_VERSION:-([^}]+)}", (DOCKER / "services.yaml").read_text())[0]
+"""Tag of the images; `make release` sets it."""
 BUILD_SECONDS = 3600
 """Longest build of the images."""
 SUMMARY: list[str] = []
@@ -53,6 +56,12 @@ def eventually(check: Callable[[], Any], seconds: float, every: float = 0.5) -> 
             last = repr(error)
         time.sleep(every)
     raise AssertionError(f"not within {seconds} s; last error: {last}")
+
+
+def env_value(name: str) -> str:
+    """A value of the stacks' env file."""
+    lines = (DOCKER / ".env").read_text().splitlines()
+    return next(line.partition("=")[2] for line in lines if line.startswith(f"{name}="))
 
 
 @dataclass
@@ -97,6 +106,15 @@ class Stack:
         """docker's description of a service's container."""
         (identifier,) = self.compose("ps", "-q", service).split()
         return json.loads(output("docker", "inspect", identifier))[0]
+
+    def gateway(self) -> str:
+        """The address of this machine in the default network of the project."""
+        networks = json.loads(output("docker", "network", "inspect", f"{self.project}_default"))
+        return networks[0]["IPAM"]["Config"][0]["Gateway"]
+
+    def address(self, service: str) -> str:
+        """The address of a service's container in the default network of the project."""
+        return self.container(service)["NetworkSettings"]["Networks"][f"{self.project}_default"]["IPAddress"]
 
     def logs(self, service: str) -> str:
         done = run("docker", "logs", self.container(service)["Id"])

@@ -58,12 +58,13 @@ def embedding(text: str, dimensions: int) -> list[float]:
 
 
 class LlmProvider:
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = host
         self.default = Reply()
         self.requests: list[Received] = []
         self._script: deque[Reply] = deque()
         self._closed = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer((host, 0), self._handler())
         self._server.daemon_threads = True
         # a handler may be in a delay: do not wait for it
         self._server.block_on_close = False
@@ -71,7 +72,7 @@ class LlmProvider:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"http://{self._host}:{self._server.server_address[1]}/v1"
 
     def script(self, *replies: Reply) -> None:
         """Set the responses to the next requests, one each; later requests get `default`."""

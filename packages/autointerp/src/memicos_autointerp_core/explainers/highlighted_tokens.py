@@ -47,12 +47,21 @@ EXPLANATION: names of months in dates"""
 
 
 def mark_tokens(text: ActivatingText, highlight_share: float, marks: tuple[str, str]) -> str:
-    """The text on one line, with runs of strongly active tokens between `marks`."""
+    """The text on one line, with runs of strongly active tokens between `marks`.
+
+    A token without text is part of the character that a later token completes: the character is marked if any of its
+    tokens is strong.
+    """
     threshold = highlight_share * max(text.values)
     pieces: list[str] = []
     inside = False
+    largest = 0.0
     for token, value in zip(text.tokens, text.values, strict=True):
-        strong = value > 0 and value > threshold
+        largest = max(largest, value)
+        if not token:
+            continue
+        strong = largest > max(threshold, 0)
+        largest = 0.0
         if strong != inside:
             pieces.append(marks[0] if strong else marks[1])
             inside = strong

@@ -18,6 +18,7 @@ from transformers.initialization import no_init_weights
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model.hook_modules import HookModules, find_hook_modules
 from memicos_engine.model.length_dependent_rope import use_text_lengths
+from memicos_engine.model.token_strings import decode_all, sequence_strings, single_strings
 
 DEFAULT_MAX_CONTEXT = 2048
 """Largest number of tokens of a text for models whose configuration states none (Mamba, RWKV, ...)."""
@@ -164,8 +165,15 @@ class LanguageModel:
         return dict(sorted((pair for pair in vocabulary if pair[1] >= self.n_embeddings), key=lambda pair: pair[1]))
 
     def token_strings(self, ids: Sequence[int]) -> list[str]:
-        """Each id decoded separately; a token that is part of a character decodes to U+FFFD."""
-        return self.tokenizer.batch_decode([[i] for i in ids], clean_up_tokenization_spaces=False)
+        """What each token of a sequence adds to its text; joined, they are `decode(ids)`.
+
+        A character made of several tokens stands at the token that completes it; the earlier ones have "".
+        """
+        return sequence_strings(self.tokenizer, ids)
+
+    def single_token_strings(self, ids: Sequence[int]) -> list[str]:
+        """Each token alone, as it would read inside a text; a byte that is no whole character as `<0xE4>`."""
+        return single_strings(self.tokenizer, ids)
 
     def special_mask(self, ids: Sequence[int]) -> list[bool]:
         """Whether each id is a special token (BOS, end of turn, ...)."""
@@ -176,8 +184,7 @@ class LanguageModel:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`, special tokens included."""
-        text: Any = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return text
+        return decode_all(self.tokenizer, [ids])[0]
 
 
 def read_origin(location: str) -> str:

@@ -20,7 +20,7 @@ METHOD = "token-statistics"
 def read_corpus(token_ids: np.ndarray, strings: list[str], collections: Sequence[str]) -> Corpus:
     """Find words and classes of `token_ids` (N, T).
 
-    `strings[id]` is a token decoded alone; `collections` (N,) has the collection of each context.
+    `strings[id]` is a token alone, as inside a text; `collections` (N,) has the collection of each context.
     """
     width = token_ids.shape[1]
     text = read_text(token_ids, strings)

@@ -49,7 +49,7 @@ class Text:
 
 
 def read_text(token_ids: np.ndarray, strings: list[str]) -> Text:
-    """Find the words of `token_ids` (N, T); `strings[i]` is token i decoded alone."""
+    """Find the words of `token_ids` (N, T); `strings[i]` is token i alone, as inside a text."""
     width = token_ids.shape[1]
     tokens = token_ids.reshape(-1).astype(np.int64)
     kinds = np.array([_kind(string) for string in strings], dtype=np.int8)[tokens]

@@ -234,7 +234,7 @@ class TokenFeatures(ApiModel):
     """Strongest features at one token."""
 
     token_position: int = Field(description="Position of the token in `tokens`, from 0.")
-    token: str = Field(description="Text of the token, decoded on its own.")
+    token: str = Field(description="What the token adds to the text; empty if a later token completes its character.")
     is_special: bool = Field(description="Whether it is a special token of the tokenizer.")
     top_features: list[TopFeature] = Field(
         description="At most `top_k` active features by descending activation; empty if none is active."

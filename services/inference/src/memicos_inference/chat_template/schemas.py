@@ -33,7 +33,9 @@ class TemplateSpan(ApiModel):
 
     position: int = Field(description="Position of the token in `tokens`, from 0.")
     token_id: int = Field(description="Vocabulary id of the token.")
-    token_str: str = Field(description="Text of the token, decoded on its own.")
+    token_str: str = Field(
+        description="What the token adds to the text; empty if a later token completes its character."
+    )
     message_index: int | None = Field(
         description="Index of the message in the request's `messages`, from 0; null for `scaffold`."
     )

@@ -28,7 +28,10 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 
 MODEL = "Id of the model, one of `accepted_models` in the capabilities."
 SOURCE = "Id of the source, one of `sources` in the capabilities, for example 15-res-4k."
-TOKENS = "Text of each token, decoded on its own; one string per token, a prepended BOS included."
+TOKENS = (
+    "What each token adds to the text, one string per token, a prepended BOS included; joined, the decoded text. "
+    "A character made of several tokens stands at the token that completes it; the earlier ones have an empty string."
+)
 TOKEN_IDS = "Vocabulary id of each token, a prepended BOS included."
 TOKENS_IS_SPECIAL = "For each token, whether it is a special token of the tokenizer, such as BOS or end of turn."
 IGNORED_POSITIONS = (

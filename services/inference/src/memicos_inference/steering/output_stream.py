@@ -71,7 +71,7 @@ class OutputStream:
 
     def _logprob(self, logprob: Logprob) -> TokenLogprob:
         tokens = [logprob.token, *(token for token, _ in logprob.top)]
-        own, *others = self._model.token_strings(tokens)
+        own, *others = self._model.single_token_strings(tokens)
         top = [
             TopLogprob.model_construct(token=text, logprob=value)
             for text, (_, value) in zip(others, logprob.top, strict=True)

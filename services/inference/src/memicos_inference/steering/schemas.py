@@ -151,14 +151,16 @@ class ChatRequest(SteerSettings):
 class TopLogprob(ApiModel):
     """A candidate token and its log-probability."""
 
-    token: str = Field(description="Text of the token, decoded on its own.")
+    token: str = Field(description="Text of the token as inside a text; bytes of a part of a character as `<0xE4>`.")
     logprob: float = Field(description="Natural logarithm of its probability.")
 
 
 class TokenLogprob(ApiModel):
     """Natural logarithms of the probabilities before temperature and penalty."""
 
-    token: str = Field(description="Text of the generated token, decoded on its own.")
+    token: str = Field(
+        description="Text of the generated token as inside a text; bytes of a part of a character as `<0xE4>`."
+    )
     logprob: float = Field(description="Natural logarithm of the generated token's probability.")
     top_logprobs: list[TopLogprob] = Field(
         description="The `n_logprobs` most probable tokens, by descending probability."

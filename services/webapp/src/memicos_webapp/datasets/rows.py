@@ -10,6 +10,7 @@ import pyarrow as pa
 from memicos_dataset import read
 from memicos_dataset.checks import ContextCheck, DocumentCheck, FeatureCheck, VocabularyCheck, check_explanations
 from memicos_dataset.manifest import Manifest, Source
+from memicos_dataset.token_text import context_strings
 
 Record = tuple[Any, ...]
 
@@ -89,7 +90,8 @@ class DatasetRows:
             self._contexts.check(batch)
             columns = (_values(batch.rows.column(name)) for name in batch.rows.schema.names)
             for number, document, token_ids in zip(*columns, strict=True):
-                yield corpus_id, number, document, token_ids, [self._tokens[i] for i in token_ids]
+                tokens = context_strings([self._tokens[i] for i in token_ids])
+                yield corpus_id, number, document, token_ids, tokens
 
     def features(self, source: Source, load_id: int) -> Iterator[Record]:
         check = FeatureCheck(source, self._contexts.lengths, self._tokens)

@@ -94,11 +94,12 @@ class SearchQuery:
 
 @dataclass(frozen=True)
 class SkippedSources:
-    """Sources of a model of which some or all explanations were searched by words only."""
+    """Sources of a model of which some (`partly`) or all explanations were searched by words only."""
 
     model: str
     sources: list[str]
     reason: str
+    partly: bool
 
 
 @dataclass(frozen=True)
@@ -270,6 +271,7 @@ def _skipped(
             if key not in vectors or state is None or state.embedded < state.total:
                 by_model.setdefault(source.model_id, []).append(source)
         for model, lacking in by_model.items():
+            partly = False
             if key and key in faults:
                 reason = faults[key]
             else:
@@ -277,7 +279,8 @@ def _skipped(
                 embedded, total = sum(state.embedded for state in states), sum(state.total for state in states)
                 reason = f"{embedded:,} of {total:,} explanations can be searched by meaning so far."
                 reason += f" {background_problem}" if background_problem else ""
-            skipped.append(SkippedSources(model, [source.name for source in lacking], reason))
+                partly = key in vectors and embedded > 0
+            skipped.append(SkippedSources(model, [source.name for source in lacking], reason, partly))
     return skipped
 
 

@@ -23,7 +23,9 @@ class AllResponse:
     Attributes:
         activations (list[FeatureActivation]): Features by descending maximum, or sum if `sort_by_token_indexes` is
             given; ties by source, then index.
-        tokens (list[str]): Text of each token, decoded on its own; one string per token, a prepended BOS included.
+        tokens (list[str]): What each token adds to the text, one string per token, a prepended BOS included; joined,
+            the decoded text. A character made of several tokens stands at the token that completes it; the earlier ones
+            have an empty string.
         tokens_is_special (list[bool]): For each token, whether it is a special token of the tokenizer, such as BOS or
             end of turn.
         token_ids (list[int]): Vocabulary id of each token, a prepended BOS included.

@@ -18,8 +18,9 @@ class RawResult:
     """Activations of one prompt.
 
     Attributes:
-        token_strings (list[str]): Text of each token, decoded on its own; one string per token, a prepended BOS
-            included.
+        token_strings (list[str]): What each token adds to the text, one string per token, a prepended BOS included;
+            joined, the decoded text. A character made of several tokens stands at the token that completes it; the earlier
+            ones have an empty string.
         token_ids (list[int]): Vocabulary id of each token, a prepended BOS included.
         activations (list[RawActivation]): One entry per hook point: by ascending layer, or in the order of `hooks`.
     """

@@ -18,7 +18,9 @@ class SourceResult:
     """Active features on one prompt.
 
     Attributes:
-        tokens (list[str]): Text of each token, decoded on its own; one string per token, a prepended BOS included.
+        tokens (list[str]): What each token adds to the text, one string per token, a prepended BOS included; joined,
+            the decoded text. A character made of several tokens stands at the token that completes it; the earlier ones
+            have an empty string.
         active_features (SourceResultActivefeatures): By index of the feature: [token position, activation] of each
             token at which it is active.
         tokens_is_special (list[bool]): For each token, whether it is a special token of the tokenizer, such as BOS or

@@ -21,7 +21,7 @@ class TemplateSpan:
     Attributes:
         position (int): Position of the token in `tokens`, from 0.
         token_id (int): Vocabulary id of the token.
-        token_str (str): Text of the token, decoded on its own.
+        token_str (str): What the token adds to the text; empty if a later token completes its character.
         message_index (int | None): Index of the message in the request's `messages`, from 0; null for `scaffold`.
         role (None | str): Role of the message; null for `scaffold`.
         channel (None | str): Channel of the message; null if it has none, and for `scaffold`.

@@ -19,7 +19,7 @@ class TokenFeatures:
 
     Attributes:
         token_position (int): Position of the token in `tokens`, from 0.
-        token (str): Text of the token, decoded on its own.
+        token (str): What the token adds to the text; empty if a later token completes its character.
         is_special (bool): Whether it is a special token of the tokenizer.
         top_features (list[TopFeature]): At most `top_k` active features by descending activation; empty if none is
             active.

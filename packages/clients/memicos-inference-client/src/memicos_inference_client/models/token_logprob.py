@@ -18,7 +18,7 @@ class TokenLogprob:
     """Natural logarithms of the probabilities before temperature and penalty.
 
     Attributes:
-        token (str): Text of the generated token, decoded on its own.
+        token (str): Text of the generated token as inside a text; bytes of a part of a character as `<0xE4>`.
         logprob (float): Natural logarithm of the generated token's probability.
         top_logprobs (list[TopLogprob]): The `n_logprobs` most probable tokens, by descending probability.
     """

@@ -15,8 +15,9 @@ class TokenizeResponse:
 
     Attributes:
         tokens (list[int]): Vocabulary id of each token, a prepended BOS included.
-        token_strings (list[str]): Text of each token, decoded on its own; one string per token, a prepended BOS
-            included.
+        token_strings (list[str]): What each token adds to the text, one string per token, a prepended BOS included;
+            joined, the decoded text. A character made of several tokens stands at the token that completes it; the earlier
+            ones have an empty string.
         tokens_is_special (list[bool]): For each token, whether it is a special token of the tokenizer, such as BOS or
             end of turn.
         prepend_bos (bool): Whether BOS was prepended.

@@ -14,7 +14,7 @@ class TopLogprob:
     """A candidate token and its log-probability.
 
     Attributes:
-        token (str): Text of the token, decoded on its own.
+        token (str): Text of the token as inside a text; bytes of a part of a character as `<0xE4>`.
         logprob (float): Natural logarithm of its probability.
     """
 

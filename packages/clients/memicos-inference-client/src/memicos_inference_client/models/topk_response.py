@@ -21,7 +21,9 @@ class TopkResponse:
     Attributes:
         results (list[TokenFeatures]): One entry per token, in order; ignored positions have none if `ignore_bos` is
             set.
-        tokens (list[str]): Text of each token, decoded on its own; one string per token, a prepended BOS included.
+        tokens (list[str]): What each token adds to the text, one string per token, a prepended BOS included; joined,
+            the decoded text. A character made of several tokens stands at the token that completes it; the earlier ones
+            have an empty string.
         token_ids (list[int]): Vocabulary id of each token, a prepended BOS included.
         ignored_positions (list[int]): Token positions, from 0, at which the values have no meaning as the source was
             not trained on them: a prepended BOS, and tokens whose activation norm exceeds the recipe's norm_cut.
