@@ -199,9 +199,11 @@ def _modules_by_path(
     widths: dict[str, list[int]] = {}
 
     def record(name: str, value: object) -> None:
-        value = value[0] if isinstance(value, tuple) and value else value
-        is_vectors = isinstance(value, torch.Tensor) and value.shape[:-1] == (1, len(ids))
-        widths.setdefault(name, []).append(value.shape[-1] if is_vectors else 0)
+        hidden = value[0] if isinstance(value, tuple) and value else value
+        width = 0
+        if isinstance(hidden, torch.Tensor) and hidden.shape[:-1] == (1, len(ids)):
+            width = hidden.shape[-1]
+        widths.setdefault(name, []).append(width)
 
     handles: list[RemovableHandle] = []
     by_path: dict[str, HookModule] = {}
