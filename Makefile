@@ -184,7 +184,7 @@ contracts: setup ## fail if OpenAPI documents or clients differ from what the se
 BESIDE := -n 2 --dist worksteal
 
 test: test-light ## run all tests but the slow ones (browser tests need Chromium); PYTEST_ARGS=… is passed to pytest
-	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) --ignore packages/service_kit --ignore packages/autointerp --ignore packages/embeddings packages services/inference
+	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) -m 'not slow' --ignore packages/service_kit --ignore packages/autointerp --ignore packages/embeddings packages services/inference
 	$(BIN)/pytest $(PYTEST_ARGS) -m 'not slow' tests
 
 .venv-light/.ok: .venv/.ok
@@ -197,7 +197,10 @@ test-light: .venv-light/.ok ## test webapp and autointerp in an environment with
 	.venv-light/bin/pytest $(BESIDE) $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests \
 		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
 
-test-slow: setup ## run the slow tests: installations, every command of the documents, a short `make fuzz`
+test-models: setup ## compare every supported class of language model with transformers
+	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) -m slow packages/engine/tests/test_model_classes.py
+
+test-slow: setup test-models ## run the slow tests: model classes, installations, every command of the documents, a short `make fuzz`
 	$(BIN)/pytest $(PYTEST_ARGS) -m slow tests
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 

@@ -157,7 +157,7 @@ def test_inference_dev_without_a_model_lists_the_configs(installed: Path) -> Non
     done = make(installed, "inference-localhost-dev")
     assert done.returncode != 0 and "name a config" in done.stdout and "none.at-all" in done.stdout
     for options in (["NO_RELOAD=1"], []):
-        # with the reload too: no code change could mend a wrong name
+        # with the reload too: no change of code can correct a wrong name
         unknown = make(installed, "inference-localhost-dev", "MODEL_SOURCESET=other", *options)
         assert unknown.returncode != 0
         assert "there is no env file .env.inference.other. Known there: none.at-all." in unknown.stderr

@@ -1,4 +1,4 @@
-"""What every compose file and Dockerfile of deploy/docker must hold; no docker is needed to see it."""
+"""Requirements on every compose file and Dockerfile of deploy/docker; no docker is needed."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ PORTS = {
 
 
 def services(file: Path) -> dict[str, dict[str, Any]]:
-    """The services of a file, with what they extend filled in."""
+    """The services of a file, with extended definitions merged."""
     services_by_name: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text())["services"]
     for name, service in services_by_name.items():
         if base := service.get("extends"):
@@ -98,7 +98,7 @@ def test_an_image_is_not_root_has_a_health_check_and_builds_with_the_classic_bui
     text = "\n".join(lines)
     assert "--mount" not in text and "<<" not in text and "COPY --link" not in text
     assert not re.search(r"(ENV|ARG).*(KEY|TOKEN|SECRET|PASSWORD)", text)
-    # a change of code leaves the layer with the dependencies as it is
+    # a change of code does not rebuild the layer with the dependencies
     copies = [line for line in final if line.startswith("COPY --from")]
     assert [copy.split()[2] for copy in copies] == ["/opt/memicos", "/opt/code"]
 

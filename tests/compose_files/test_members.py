@@ -1,4 +1,4 @@
-"""members.py: what an image installs is what the pyproject.toml files say."""
+"""members.py: the packages of an image are those of the pyproject.toml files."""
 
 import subprocess
 import sys

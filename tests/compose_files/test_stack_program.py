@@ -1,4 +1,4 @@
-"""stack.py refuses what cannot start, each time with one line that says what to do; stand-ins take docker's place."""
+"""stack.py refuses set-ups that cannot start, with a one-line remedy; stand-in programs replace docker."""
 
 import os
 import socket
@@ -25,7 +25,7 @@ exit 1
 
 
 def compose(version: str) -> str:
-    """A docker-compose of some version, which cannot do anything else."""
+    """A docker-compose of a given version, without any other function."""
     return f'#!/bin/sh\n[ "$1" = version ] && echo {version} || {{ echo "it was called: $*" >&2; exit 17; }}\n'
 
 
@@ -53,7 +53,7 @@ def env_file(tmp_path: Path) -> Path:
 
 
 def refusal(programs: Path, env_file: Path, stack: str = "demo", **environment: str) -> str:
-    """The one line that `up` ends with."""
+    """The last line of `up`."""
     variables = {"PATH": str(programs), "MEMICOS_PORT": str(free_port()), "INFERENCE_PORT": str(free_port())}
     done = subprocess.run(
         [sys.executable, PROGRAM, "up", stack, "--env-file", str(env_file)],
@@ -95,7 +95,7 @@ def test_an_old_compose(programs: Path, env_file: Path, version: str) -> None:
 
 @pytest.fixture
 def docker(programs: Path) -> Path:
-    """A folder with an engine that runs and a docker-compose that is new enough."""
+    """A folder with a running engine and a supported docker-compose."""
     install(programs, "docker", RUNNING)
     install(programs, "docker-compose", compose("1.29.2"))
     return programs

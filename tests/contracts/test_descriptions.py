@@ -53,7 +53,7 @@ def test_every_route_has_a_description(service: str) -> None:
 
 @pytest.mark.parametrize("service", DESCRIBED)
 def test_every_route_has_errors_with_a_meaning(service: str) -> None:
-    """Python's names of the statuses, which FastAPI gives by itself, are not a meaning."""
+    """The standard phrases of statuses, which FastAPI inserts, do not count as a meaning."""
     for name, operation in operations(service):
         errors = {status: part["description"] for status, part in operation["responses"].items() if status[0] in "45"}
         assert errors or "requestBody" not in operation, name

@@ -1,4 +1,4 @@
-"""What the three documents promise beyond being valid, so that the clients made from them are good to use."""
+"""Rules for the three OpenAPI documents beyond validity, for usable generated clients."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The generator on a small service of its own: JSON and events from one route, and what it refuses."""
+"""The generator on a small service: JSON and events from one route, and the documents that it refuses."""
 
 import asyncio
 import importlib
@@ -91,7 +91,7 @@ def create_app() -> FastAPI:
 
     @router.get("/piece")
     async def piece() -> Piece:
-        """FastAPI writes down what routes answer, not what is only in events."""
+        """FastAPI documents the bodies of responses, not those of events only."""
         return Piece(letter="a")
 
     @router.get("/item/{index}", responses={404: {"model": ErrorBody}})

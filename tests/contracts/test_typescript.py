@@ -1,4 +1,4 @@
-"""The TypeScript client: it is what the documents give, it compiles, and it calls running servers."""
+"""The TypeScript client: generated from the documents, compiled, and used against running servers."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Commands that README and docs name exist with their options; blocks are run by a test or say why they are not."""
+"""Commands in README and docs exist with their options; each block is run by a test or has a reason why not."""
 
 import importlib.util
 import os
@@ -39,7 +39,7 @@ COMMANDS = sorted(
 
 
 def block_problems(document: Path, content: str | None = None) -> list[str]:
-    """What is wrong with the markers and languages of a document's blocks."""
+    """Problems of the markers and languages of a document's blocks."""
     problems: list[str] = []
     blocks = blocks_of(document, content)
     for block in blocks:
@@ -57,7 +57,7 @@ def block_problems(document: Path, content: str | None = None) -> list[str]:
         if block.language == "console" and not list(console_steps(block)):
             problems.append(f"{block.place}: no line begins with {PROMPT!r}")
     content = document.read_text() if content is None else content
-    # a marker with another word or a blank line below it would be no marker
+    # another wording or a blank line below would disable the marker
     markers, used = len(re.findall(r"<!--.*\bnot run\b.*-->", content)), sum(bool(block.reasons) for block in blocks)
     if markers != used:
         problems.append(f"{document.name}: {markers - used} markers do not stand directly above a fence")

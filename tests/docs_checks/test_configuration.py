@@ -1,4 +1,4 @@
-"""docs/configuration.md and the list of known names are what the settings classes give; secrets have their place."""
+"""docs/configuration.md and the list of known names equal the settings classes; every secret is in `make init-env`."""
 
 from pathlib import Path
 

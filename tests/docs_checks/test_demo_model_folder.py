@@ -1,4 +1,4 @@
-"""`make demo` tells inference the folder in which it puts the model, whatever MEMICOS_DATA is."""
+"""`make demo` gives inference the model's folder for any MEMICOS_DATA."""
 
 import sys
 from collections.abc import Iterator

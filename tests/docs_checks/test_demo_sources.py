@@ -1,4 +1,4 @@
-"""The demo's SAEs are the files that were trained: SHA256SUMS has every one of them, and no other."""
+"""The demo's SAEs are the trained files: SHA256SUMS lists exactly these."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""README and docs are true: commands, links and scripts that they name exist."""
+"""Commands, links and scripts in README and docs exist."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_links_have_targets(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_exist(document: Path) -> None:
-    # in code only: "make sure" in a sentence is none
+    # in code only: the words "make sure" in a sentence are no command
     spans = re.findall(r"`make ([^`]+)`|^make ([^#\n]+)", document.read_text(), re.M)
     command_names = {word for pair in spans for span in pair for word in span.split() if re.fullmatch(r"[a-z-]+", word)}
     assert command_names <= TARGETS

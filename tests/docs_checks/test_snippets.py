@@ -1,4 +1,4 @@
-"""Python in the documents parses, names only what it has defined or imported, and its imports exist."""
+"""Python in the documents parses, and uses only names that it defines or imports, from modules that exist."""
 
 import ast
 import re

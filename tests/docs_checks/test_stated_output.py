@@ -1,4 +1,4 @@
-"""The comparison of printed with stated output finds what differs, and `…` stands for anything."""
+"""The comparison of printed and stated output finds differences, and `…` matches anything."""
 
 import pytest
 from memicos_testing.stated_output import json_differences, text_differences

@@ -44,9 +44,8 @@ def prometheus(demo: Stack) -> Iterator[httpx.Client]:
 
 
 def get(client: httpx.Client, path: str, **parameters: str) -> Any:
-    response = client.get(path, params=parameters)
-    assert response.status_code == 200, response.text
-    return response.json()["data"]
+    """Raises httpx.HTTPError where the response is an error."""
+    return client.get(path, params=parameters).raise_for_status().json()["data"]
 
 
 def expressions() -> list[str]:
@@ -60,11 +59,9 @@ def expressions() -> list[str]:
 def test_the_targets_are_up_and_every_metric_of_the_dashboard_is_stored(demo: Stack, prometheus: httpx.Client) -> None:
     feature = {"modelId": "smollm2-135m-it", "layer": "15-res-4k", "index": "87"}
     with httpx.Client(base_url=demo.url, timeout=240) as webapp:
-        for _ in range(2):
-            used = webapp.post(
-                "/api/activation/new", json={"feature": feature, "customText": "Please wash the dishes."}
-            )
-            assert used.status_code == 200
+        # the webapp learns a moment later that inference is ready
+        activation = {"feature": feature, "customText": "Please wash the dishes."}
+        eventually(lambda: webapp.post("/api/activation/new", json=activation).raise_for_status(), 60)
         features = [{**feature, "index": 87, "strength": 150}]
         body = {"modelId": "smollm2-135m-it", "prompt": "My hobby", "n_tokens": 4, "features": features}
         assert webapp.post("/api/steer", json=body).status_code == 200

@@ -122,9 +122,10 @@ def test_one_server_is_killed_during_requests(servers: Servers, client: httpx.Cl
     assert servers.stack.container("inference-glass")["RestartCount"] == before["RestartCount"] + 1
     assert {answer.status_code for answer in answers["smollm2-135m-it"]} == {200}
     messages = {answer.json()["error"] for answer in answers["glass"] if answer.status_code != 200}
-    assert {answer.status_code for answer in answers["glass"]} == {200, 503}, messages
-    # the failed requests name the server, and why it cannot respond
-    assert all("http://inference-glass:5002" in message for message in messages), messages
+    # 502: the request that was running; the failed ones name the server, and why it cannot respond
+    assert {answer.status_code for answer in answers["glass"]} <= {200, 502, 503}, messages
+    reasons = ("glass: Inference is ", "http://inference-glass:5002")
+    assert all(any(reason in message for reason in reasons) for message in messages), messages
     for own in answers.values():
         values = [answer.json()["values"] for answer in own if answer.status_code == 200]
         assert all(value == pytest.approx(values[0], rel=1e-4) for value in values)

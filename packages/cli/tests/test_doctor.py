@@ -1,4 +1,4 @@
-"""`make doctor` on broken set-ups: each is one line with what mends it, and the exit status is 1."""
+"""`make doctor` on broken set-ups: one line with the remedy for each, and exit status 1."""
 
 import ast
 import asyncio
@@ -162,7 +162,7 @@ def test_a_database_with_and_without_pgvector(
         values = {**environment, "DATABASE_URL": url}
         assert doctor.run(tmp_path, values) == 0
         assert "with pgvector answers" in capsys.readouterr().out
-        # the extension that this server is asked for is one that it does not have
+        # the server does not have the required extension
         monkeypatch.setattr(doctor, "DATABASE_PROGRAM", doctor.DATABASE_PROGRAM.replace("'vector'", "'no_such'"))
         line = wrong(tmp_path, values, capsys)
     assert line.startswith("WRONG pgvector") and "has no extension vector: sudo apt-get install postgresql-" in line

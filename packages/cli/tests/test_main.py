@@ -1,4 +1,4 @@
-"""The root of the `memicos` command finds what is installed, says what is not, and imports nothing heavy."""
+"""The root of the `memicos` command lists installed commands, names missing ones, and imports no heavy module."""
 
 import subprocess
 import sys

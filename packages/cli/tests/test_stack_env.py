@@ -1,4 +1,4 @@
-"""The docker compose stack's env file: written once, never half, no known password; a wrong one is refused."""
+"""The env file of the docker compose stack: written once and atomically, with random passwords; checked on reading."""
 
 import os
 import re
@@ -59,7 +59,7 @@ def test_a_file_that_exists_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_an_interruption_leaves_no_half_written_file(tmp_path: Path) -> None:
-    """Killed at any moment of writing, the name either does not exist or has the complete text."""
+    """If the process is killed while writing, the file either does not exist or is complete."""
     file = tmp_path / ".env"
     for call in ("fsync", "link", "unlink"):
         program = PROGRAM.replace(

@@ -114,7 +114,7 @@ def source(entry: dict[str, m.FileEntry]) -> m.Source:
 
 
 def check(folder: Path, manifest: m.Manifest) -> None:
-    """All checks, one row to a batch, so that numbers of rows have to be counted over batches."""
+    """Run all checks with one row per batch, so that row numbers are counted over batches."""
     checks.check_manifest(folder, manifest)
     documents, vocabulary = checks.DocumentCheck(manifest), checks.VocabularyCheck()
     for batch in read.document_batches(folder, manifest, 1):

@@ -1,4 +1,4 @@
-"""A dataset is believed only where it is what its manifest says; each refusal names the file and what to do."""
+"""Reading a dataset checks it against its manifest; each error names the file and the remedy."""
 
 import json
 import re

@@ -18,7 +18,7 @@ KEY = "sk-secret-0123456789"
 
 
 class FakeEmbedder:
-    """Vectors depend on the text alone. `texts` are those that were embedded; waits for `release` where given."""
+    """Vectors depend only on the text. `texts` are the embedded ones; waits for `release` if it is given."""
 
     key, title, dimensions = MINILM, "fake", 384
 
@@ -157,7 +157,7 @@ async def test_equal_queries_at_the_same_time_share_one_call() -> None:
     embedders = EmbedderRegistry([embedder], MINILM, 2)
     callers = [asyncio.create_task(embedders.query_vector(MINILM, "a")) for _ in range(5)]
     await asyncio.sleep(0)
-    # one that is cancelled does not take the vector from the others
+    # a cancelled request does not cancel the call for the others
     callers[0].cancel()
     await asyncio.sleep(0)
     release.set()

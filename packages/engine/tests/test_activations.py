@@ -29,7 +29,7 @@ NEAR_SHARE = 1e-3
 
 
 def agrees(actual: np.ndarray, expected: np.ndarray, near: np.ndarray) -> None:
-    """|a - b| <= 1e-3 max(1, |b|), but for entries near a threshold, which are fewer than 1 in 1,000."""
+    """|a - b| <= 1e-3 max(1, |b|), except for fewer than 1 in 1,000 entries, which are near a threshold."""
     off = np.abs(actual - expected) > 1e-3 * np.maximum(1, np.abs(expected))
     assert not (off & ~near).any(), f"{(off & ~near).sum()} of {off.size} values differ"
     assert (off & near).mean() < NEAR_SHARE
@@ -42,7 +42,7 @@ def check_strongest(
     taking_part: list[np.ndarray],
     limit: int,
 ) -> None:
-    """Hits are the features with the largest maxima over positions that take part, each with its own numbers."""
+    """The ranked features have the largest maxima over counted positions, each with its own values."""
     by_id = {source.id: (values, part) for source, values, part in zip(sources, expected, taking_part, strict=True)}
     maxima = np.concatenate([values[part].max(0) for values, part in by_id.values()])
     best = np.sort(maxima[maxima > 0])[::-1][:limit]
@@ -155,7 +155,7 @@ def test_ranking_by_chosen_positions(small: LanguageModel, small_plain: Any, mak
         assert hit.max_value == pytest.approx(values[1:, hit.index].max(), rel=1e-3)
     with_bos = activations.top_features(small, [source], [ids], 20, sort_positions=[0], ignore_bos=False)[0]
     assert [hit.score for hit in with_bos.features] == [hit.values[0] for hit in with_bos.features]
-    # where nothing fires at the chosen positions, ties come by index
+    # where no feature is active at the chosen positions, ties are ordered by index
     none = activations.top_features(small, [source], [ids], 1000, sort_positions=[0])[0]
     assert [hit.index for hit in none.features] == np.flatnonzero(values[1:].max(0) > 0).tolist()
     assert {hit.score for hit in none.features} == {0.0}
@@ -219,7 +219,7 @@ def test_vector(small: LanguageModel, small_plain: Any) -> None:
 
 
 def test_vector_at_hooks_that_only_the_bridge_names(small: LanguageModel, small_plain: Any) -> None:
-    """The last layer's attention and MLP outputs, its heads and its neurons, caught by own hooks on plain modules."""
+    """The last layer's attention and MLP outputs, heads and neurons, captured by hooks on plain modules."""
     ids = small.token_ids(PROMPTS[0], prepend_bos=True)
     block = small_plain.model.layers[2]
     captured: dict[str, torch.Tensor] = {}
@@ -248,7 +248,7 @@ def test_vector_at_hooks_that_only_the_bridge_names(small: LanguageModel, small_
         vector = rng.normal(size=hidden.shape[-1])
         reading = activations.vector_activations(small, f"blocks.2.{name}", vector.tolist(), [ids])[0]
         assert np.allclose(reading.values, hidden.numpy() @ vector, rtol=1e-3, atol=1e-3), name
-    # the plain module is left as it was
+    # the plain module is unchanged
     assert type(small.hf.model.layers[2]) is type(block)
 
 

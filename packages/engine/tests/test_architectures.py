@@ -19,7 +19,7 @@ CHOSEN = [3, 60, 0, 17]
 
 
 def write(folder: Path, weights: Weights, architecture: str, names: tuple[str, ...], **said: Any) -> SaeSource:
-    """Through the format of plain tensors, which knows all of them."""
+    """Write the SAE in the format of plain tensors, which supports every architecture."""
     folder.mkdir()
     save_file({name: weights.tensors[name] for name in names}, folder / "w.safetensors")
     mapping = {"file": "w.safetensors", "architecture": architecture, "tensors": {name: name for name in names}}
@@ -49,7 +49,7 @@ CASES: dict[str, tuple[str, tuple[str, ...], dict[str, Any], dict[str, Any]]] = 
         {"k": K, "normalize_activations": "layer_norm", "apply_b_dec_to_input": True},
         {"kind": "topk", "normalized": True, "centred": True},
     ),
-    # used, both are what training has learnt as the batch's threshold
+    # both are stored in training as the batch's threshold
     "batchtopk": ("batchtopk", (*PLAIN, "threshold"), {}, {"kind": "jump", "threshold": 0.9}),
     "matryoshka": ("matryoshka", (*PLAIN, "threshold"), {}, {"kind": "jump", "threshold": 0.9}),
     "transcoder": ("transcoder", PLAIN, {}, {"kind": "relu"}),
@@ -95,7 +95,7 @@ def test_values_columns_directions_and_reconstruction(name: str, tmp_path: Path)
 
 
 def test_top_k_keeps_k_of_equal_values(tmp_path: Path) -> None:
-    """Exactly k fire, all that are above the k-th value among them; which of those equal to it is torch's choice."""
+    """Exactly k fire, with all values above the k-th; torch chooses among those equal to it."""
     weights = random_weights(5, D_IN, D_SAE)
     weights.tensors["W_enc"][:] = 0
     weights.tensors["b_enc"][:] = 1
@@ -115,7 +115,7 @@ def test_top_k_below_zero_does_not_fire(tmp_path: Path) -> None:
 
 
 def test_attention_heads_are_flattened(tmp_path: Path) -> None:
-    """SAELens' own would take (T, D) for (heads, d_head) and flatten it."""
+    """SAELens itself would flatten (T, D) as if it were (heads, d_head)."""
     weights = random_weights(5, D_IN, D_SAE)
     folder = write_saelens(tmp_path / "some", weights)
     config = json.loads((folder / "cfg.json").read_text())

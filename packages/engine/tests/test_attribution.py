@@ -62,7 +62,7 @@ def test_attribution_is_pattern_times_value_per_head(cases: dict[str, Case], nam
             expected = plain_model.attributed(case.folder, pattern, values, index, reading.max_position)
             assert close(reading.dfa.values, expected)
             assert reading.dfa.max_value == max(reading.dfa.values)
-            # nothing comes from behind, and all parts together are what the feature reads
+            # later positions contribute nothing, and all parts sum to the feature's pre-activation
             assert not any(reading.dfa.values[reading.max_position + 1 :])
             column = case.source.encoder_column(index).double().numpy()
             assert close(sum(reading.dfa.values), heads[reading.max_position] @ column)

@@ -1,4 +1,4 @@
-"""Several prompts in one padded run give what each gives alone."""
+"""Several prompts in one padded run give the same values as each prompt alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -141,7 +141,7 @@ def test_refused_requests(small: LanguageModel, prompts: list[list[int]], make_s
 
 
 def test_slice_length_is_read_at_the_start_of_each_slice(small: LanguageModel) -> None:
-    """Also of rows that were there before: what is written meanwhile waits for one slice only."""
+    """This also holds for rows added earlier: a step waits for one slice only."""
     prompts = [[2, *range(10, 10 + n)] for n in (20, 21, 22, 23, 70)]
     slice_tokens, sizes = 1000, []
     requests = [CaptureRequest(prompts, ["blocks.1.hook_resid_post"])]
@@ -160,7 +160,7 @@ def test_slice_length_is_read_at_the_start_of_each_slice(small: LanguageModel) -
 
 @pytest.mark.parametrize("hook", ["blocks.0.hook_resid_pre", "blocks.0.hook_resid_post"])
 def test_a_part_of_a_prompt_has_its_own_positions(tiny: Tiny, hook: str) -> None:
-    """Where positions are learned, also before any layer has run that would remember how many came before."""
+    """With learned positions, and before any layer has run that records the number of earlier positions."""
     model, _ = tiny("gpt2")
     requests = [CaptureRequest([[2, *range(10, 40)]], [hook])]
     *_, parts = capture_in_slices(model, requests, lambda: 7)

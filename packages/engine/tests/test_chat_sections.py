@@ -1,4 +1,4 @@
-"""Sections of conversations: for templates of every known habit, against what a reader of the template would say."""
+"""Sections of conversations under templates of all supported kinds, against sections marked by hand."""
 
 import copy
 from dataclasses import replace
@@ -46,7 +46,7 @@ def changed(model: LanguageModel, template: str | None) -> LanguageModel:
 
 
 def section_rows(model: LanguageModel, chat_sections: SectionedChat) -> list[tuple[str, int | None, str]]:
-    """(section, message, text) of each run of tokens with the same place."""
+    """(section, message, text) of each run of tokens in one section."""
     assert chat_sections.ids == model.token_ids(chat_sections.text, prepend_bos=False)
     pairs = zip(chat_sections.sections, model.token_strings(chat_sections.ids), strict=True)
     return [
@@ -56,7 +56,7 @@ def section_rows(model: LanguageModel, chat_sections: SectionedChat) -> list[tup
 
 
 def test_the_models_own_template(demo: LanguageModel) -> None:
-    """It writes a system message where there is none."""
+    """The template adds a system message where there is none."""
     rows = section_rows(demo, split_sections(demo, [USER, ASSISTANT, BYE]))
     assert rows[0][:2] == ("scaffold", None) and rows[0][2].startswith("<|im_start|>system\nYou are a helpful")
     assert rows[1:] == [
@@ -136,7 +136,7 @@ def test_a_template_that_trims_and_has_its_own_system_text(demo: LanguageModel) 
 
 
 def test_a_template_that_requires_alternating_roles(demo: LanguageModel) -> None:
-    """An assistant's turn has no header in it: the user's footer is all that is between."""
+    """An assistant's turn has no header: only the user's footer is between the contents."""
     model = changed(demo, STRICT)
     assert section_rows(model, split_sections(model, [USER, ASSISTANT, BYE])) == [
         ("header", 0, "<|im_start|>"),
@@ -177,7 +177,7 @@ def test_contents_that_cannot_be_found_belong_to_the_sections_around_them(demo: 
     model = changed(demo, template)
     rows = section_rows(model, split_sections(model, [USER, ASSISTANT]))
     assert [(section, message) for section, message, _ in rows] == [("scaffold", None)]
-    # marks change what the template writes, but the words are there
+    # the template's output depends on the markers, but the contents are found
     counting = changed(demo, "{% for m in messages %}<|im_start|>{{ m.content | length }}\n{{ m.content }}{% endfor %}")
     assert section_rows(counting, split_sections(counting, [USER, ASSISTANT])) == [
         ("header", 0, "<|im_start|>2\n"),
@@ -196,7 +196,7 @@ def test_empty_contents(demo: LanguageModel) -> None:
 
 
 def test_without_a_template_it_is_chatml(small: LanguageModel) -> None:
-    """glassllm knows no ChatML either: its tokens reach over borders, and are what most of them is."""
+    """glassllm does not know ChatML; a token that crosses a border gets the section of most of its characters."""
     chatml = split_sections(small, [SYSTEM, USER])
     assert chatml.text == (
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"

@@ -1,4 +1,4 @@
-"""Generations that join, leave and end at different times write what each writes alone, and that is transformers'."""
+"""Generations that join, leave and end at different times give the tokens of single runs and of transformers."""
 
 import random
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def equal_generations(left: Generation, right: Generation) -> bool:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_rows_that_join_and_leave_generate_what_they_generate_alone(tiny: Tiny, architecture: str) -> None:
-    """Nine requests of two rows join at random; prompts run in slices of a few tokens, buffers grow and shrink."""
+    """Nine generations of two rows join at random; prompts run in slices of a few tokens, buffers grow and shrink."""
     model, _ = tiny(architecture)
     draw = random.Random(1)
     waiting = [new_generation(model, number, n_tokens=draw.randint(2, 30)) for number in range(9)]
@@ -71,7 +71,7 @@ def test_rows_that_join_and_leave_generate_what_they_generate_alone(tiny: Tiny, 
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma2-near"])
 def test_logits_of_a_late_row_are_those_of_plain_transformers(tiny: Tiny, architecture: str) -> None:
-    """Joined to a longer one that has been written for a while, and outlives it."""
+    """A row that joins a longer running one and continues after its end."""
     model, hf = tiny(architecture)
     decoder = Decoder(model, max_rows=4, kv_bytes=ANY_BYTES)
     decoder.join(new_generation(model, 0, n_tokens=10))
@@ -95,7 +95,7 @@ def test_cancelled_rows_are_removed_at_once_and_other_rows_are_unchanged(tiny: T
     model, _ = tiny("llama")
     decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
     stays, live, prompted, queued = (new_generation(model, number) for number in range(4))
-    decoder.join(live)  # first, so that the others' rows take the places of its own
+    decoder.join(live)  # started first, so that the other generations take over its rows
     decoder.join(stays)
     decoder.advance()
     decoder.step()
@@ -119,7 +119,7 @@ def test_cancelled_rows_are_removed_at_once_and_other_rows_are_unchanged(tiny: T
 def test_running_out_of_memory_fails_one_generation_only(
     tiny: Tiny, failing_step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As rows join: what is in the batch is as it was, even where some layers have been moved already."""
+    """A failed join leaves the batch unchanged, even if some layers have been moved already."""
     model, _ = tiny("llama")
     decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
     stays, fails = (new_generation(model, number, n_tokens=20) for number in range(2))
@@ -173,7 +173,7 @@ def test_buffers_are_no_larger_than_rows_need(small: LanguageModel) -> None:
 
 
 def test_rows_with_logits_that_are_not_finite_are_removed(tiny: Tiny) -> None:
-    """A row whose keys are NaN ends with its reason, beside others; who gets its place doesn't read them."""
+    """A row whose keys are NaN ends with its reason beside others; the next row at its index does not read them."""
     model, _ = tiny("llama")
     decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
     beside, broken = new_generation(model, 0, n_tokens=20), new_generation(model, 2, n_tokens=20)
@@ -199,7 +199,7 @@ def test_limits_of_rows_and_memory(tiny: Tiny) -> None:
     first = new_generation(model, 0)
     room = kv_cache_bytes(model, 4, len(first.rows[0].ids) + 12)
     decoder = Decoder(model, max_rows=4, kv_bytes=room)
-    assert decoder.fits(first)  # alone it always does
+    assert decoder.fits(first)  # a generation alone always fits
     decoder.join(first)
     assert decoder.fits(new_generation(model, 1))
     assert not decoder.fits(new_generation(model, 1, n_tokens=30))

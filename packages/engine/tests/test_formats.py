@@ -1,4 +1,4 @@
-"""Formats of other libraries: written here without our readers, then facts, detection, values, refusals."""
+"""SAE formats of other libraries, written here without our readers: info, detection, values, errors."""
 
 import json
 import pickle
@@ -147,7 +147,7 @@ def test_the_training_norm_is_folded_into_the_weights(weights: Weights, tmp_path
     (folder / "memicos.json").write_text(json.dumps(content | {"norm_scaling_factor": 0.25}))
 
     def expected(hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        # directions are in units of what was trained on, a quarter of the activation
+        # directions are in units of the training activations, which were scaled by 1/4
         values, near = encode(weights, hidden * 0.25, "relu")
         return values * 4, near
 
@@ -294,7 +294,7 @@ def test_weights_that_are_not_finite_are_refused(name: str, tmp_path: Path) -> N
 
 
 class Harmful:
-    """Whoever unpickles it makes a file."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -304,7 +304,7 @@ class Harmful:
 
 
 def test_code_in_a_pickle_is_never_run(weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even where the environment tells torch to."""
+    """Also if the environment tells torch to load pickles."""
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     marker = tmp_path / "it ran"
     openai = write_openai(tmp_path / "openai", weights)
@@ -318,7 +318,7 @@ def test_code_in_a_pickle_is_never_run(weights: Weights, tmp_path: Path, monkeyp
             with pytest.raises(SourceError, match="pickle"):
                 read(folder, "5-some")
     assert not marker.exists()
-    # the proof can fail: read as a pickle, it runs
+    # the test can fail: unpickling runs the code
     pickle.loads((dictionary / "ae.pt").read_bytes())  # noqa: S301
     assert marker.exists()
 

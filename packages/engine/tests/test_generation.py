@@ -1,4 +1,4 @@
-"""Generated tokens against transformers' own `generate`, and what a generation keeps and refuses."""
+"""Generated tokens against transformers' own `generate`, and the limits of a generation."""
 
 import shutil
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def finished(
 
 
 def continued(hf: Any, prompts: Sequence[Sequence[int]], n: int) -> list[tuple[list[int], list[torch.Tensor]]]:
-    """What transformers' greedy `generate` goes on with, and its logits (V,) for each token; in one batch."""
+    """Tokens of transformers' greedy `generate` and their logits (V,), in one batch."""
     longest = max(len(ids) for ids in prompts)
     tokens = torch.tensor([[0] * (longest - len(ids)) + list(ids) for ids in prompts])
     mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts])
@@ -76,7 +76,7 @@ def continued(hf: Any, prompts: Sequence[Sequence[int]], n: int) -> list[tuple[l
 
 
 def check_greedy(actual: list[int], expected_ids: list[int], logits: list[torch.Tensor]) -> None:
-    """Token-equal; or the first difference is a tie within 1e-3."""
+    """The tokens are equal, or at the first difference two logits are within 1e-3."""
     for actual_id, expected, row_logits in zip(actual, expected_ids, logits, strict=False):
         if actual_id != expected:
             first, second = row_logits.topk(2).values
@@ -155,7 +155,7 @@ def test_tokens_are_sampled_by_their_probability() -> None:
 
 
 def test_frequency_penalty() -> None:
-    """A temperature near 0 shows the scores that are drawn from."""
+    """A temperature near 0 shows the scores that tokens are sampled from."""
     logits = torch.tensor([5.0, 4.0, 2.4, 0.0])
     cold = 1e-6
 
@@ -166,13 +166,13 @@ def test_frequency_penalty() -> None:
 
     assert generated_ids(0, cold, [0, 0, 0]) == [0] * 5
     assert generated_ids(0.7, cold, []) == [0, 0, 1, 0, 1]  # 5, 4.3, (3.6) 4, 3.6, (2.9) 3.3
-    assert generated_ids(1.5, cold, [0, 0, 1]) == [1, 2, 0, 1, 2]  # the prompt counts
-    assert generated_ids(1.5, 0, [0, 0, 1]) == [0] * 5  # not without temperature
-    assert generated_ids(-1.5, cold, [1, 1, 1]) == [0] * 5  # nor below 0
+    assert generated_ids(1.5, cold, [0, 0, 1]) == [1, 2, 0, 1, 2]  # the tokens of the prompt count
+    assert generated_ids(1.5, 0, [0, 0, 1]) == [0] * 5  # no penalty at temperature 0
+    assert generated_ids(-1.5, cold, [1, 1, 1]) == [0] * 5  # no penalty below 0
 
 
 def test_the_penalty_is_subtracted_after_the_temperature() -> None:
-    """As TransformerLens' `sample_logits` has it, which draws from the same distribution."""
+    """Compared with TransformerLens' `sample_logits`, which samples from the same distribution."""
     logits = torch.tensor([3.0, 2.5, 2.0, 1.0])
     prompt = [0, 0, 1, 3]
     n = 3000
@@ -317,7 +317,7 @@ def test_narrow_dtypes(small_folder: Path, small: LanguageModel, dtype: str) -> 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_narrow_dtypes_generate_the_tokens_of_transformers(small_folder: Path, dtype: str) -> None:
-    """Greedily, as the model is and steered by a hook of the test's own, until two tokens are nearly as likely."""
+    """Greedy, unsteered and steered by an independent hook, until two tokens are nearly equally likely."""
     narrow = load_model("small", str(small_folder), dtype=dtype)
     hf: Any = AutoModelForCausalLM.from_pretrained(small_folder, dtype=DTYPES[dtype]).eval()
     step = torch.randn(128, generator=torch.Generator().manual_seed(6))

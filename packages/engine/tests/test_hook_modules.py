@@ -1,4 +1,4 @@
-"""Hooks that have a place in the plain module, in several architectures: what is there is what the bridge has there."""
+"""Hooks located in plain modules of several architectures capture what TransformerLens' bridge captures."""
 
 from typing import Any
 
@@ -116,7 +116,7 @@ def test_the_reason_why_a_hook_has_no_module(tiny: Any, architecture: str, name:
 
 
 def test_hooks_without_a_module_are_captured_by_the_bridge(tiny: Any) -> None:
-    """Granite: what attention adds is its output times the multiplier."""
+    """Granite: attention adds its output times the multiplier."""
     model, hf = tiny("granite")
     captured: list[torch.Tensor] = []
     handle = hf.model.layers[1].self_attn.register_forward_hook(lambda _m, _a, output: captured.append(output[0]))
@@ -144,7 +144,7 @@ def test_an_architecture_that_transformerlens_does_not_know(tiny: Any, monkeypat
 
 @pytest.mark.parametrize("architecture", PLACED)
 def test_a_model_without_weights_has_the_same_hooks(tiny: Any, architecture: str) -> None:
-    """All but those whose sums only weights can show to be wrong."""
+    """All hooks except those whose sums can only be checked with weights."""
     model: LanguageModel = tiny(architecture)[0]
     without = load_model_outline(architecture, model.location)
     facts = ("n_layers", "d_model", "d_vocab", "max_context", "bos_token_id", "has_chat_template")

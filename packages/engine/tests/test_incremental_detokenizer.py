@@ -1,4 +1,4 @@
-"""Text given piece by piece is the text of all tokens at once, and a piece costs the same however long the text is."""
+"""Text decoded piece by piece equals the text decoded at once, and the time of a piece is constant."""
 
 import copy
 import random
@@ -16,7 +16,7 @@ WRITTEN = "The whale, 鯨, said: \u201cça va?\u201d \U0001f40b\U0001f3fd\n\n  d
 
 
 def pieces(model: LanguageModel, prefix: Sequence[int], ids: Sequence[int]) -> list[str]:
-    """What each of `ids` brings, given one by one."""
+    """The text of each of `ids`, added one by one."""
     text = IncrementalDetokenizer(model, prefix)
     return [text.add([token], ended=i == len(ids) - 1) for i, token in enumerate(ids)]
 
@@ -26,7 +26,7 @@ def at_once(model: LanguageModel, prefix: Sequence[int], ids: Sequence[int]) -> 
 
 
 def read_on(model: LanguageModel, prefix: Sequence[int], ids: Sequence[int]) -> str:
-    """The tokenizer's own reading of everything, less that of the prefix."""
+    """The tokenizer's own decoding of all tokens, minus that of the prefix."""
     return model.decode([*prefix, *ids]).removeprefix(model.decode(prefix))
 
 
@@ -36,7 +36,7 @@ def with_tokenizer(model: LanguageModel, tokenizer: Any) -> LanguageModel:
 
 @pytest.fixture(scope="module")
 def bytewise(small: LanguageModel) -> LanguageModel:
-    """A tokenizer of SentencePiece's kind: what is not in its vocabulary is written in tokens of single bytes."""
+    """A tokenizer like SentencePiece's: characters outside its vocabulary are tokens of single bytes."""
     vocabulary = ["<unk>", "\u2581", "\u2581a", "b", "\u2581cat", "ç", "\ufffd", *(f"<0x{i:02X}>" for i in range(256))]
     bpe = models.BPE({word: i for i, word in enumerate(vocabulary)}, [], unk_token="<unk>", byte_fallback=True)
     tokenizer = Tokenizer(bpe)
@@ -69,7 +69,7 @@ def test_a_character_cut_between_prefix_and_text(demo: LanguageModel) -> None:
 
 
 def test_the_space_at_the_start_is_kept(small: LanguageModel) -> None:
-    """Decoders of SentencePiece's kind drop a text's first space."""
+    """Decoders like SentencePiece's drop the first space of a text."""
     tokenizer: Any = copy.deepcopy(small.tokenizer)
     steps = [decoders.Replace("\u2581", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     tokenizer.backend_tokenizer.decoder = decoders.Sequence(steps)
@@ -81,7 +81,7 @@ def test_the_space_at_the_start_is_kept(small: LanguageModel) -> None:
 
 
 def test_consecutive_byte_tokens_are_decoded_together(bytewise: LanguageModel) -> None:
-    """The second whale's first byte would make nothing of the first whale."""
+    """The first byte of the second whale must not change the first whale."""
     whales = bytewise.token_ids("\U0001f40b\U0001f40b", prepend_bos=False)
     assert len(whales) == 8 and bytewise.decode(whales[:5]) == "\ufffd" * 5
     b, cat = bytewise.token_ids("b", False), bytewise.tokenizer.convert_tokens_to_ids("\u2581cat")
@@ -92,7 +92,7 @@ def test_consecutive_byte_tokens_are_decoded_together(bytewise: LanguageModel) -
 
 @pytest.mark.parametrize("name", ["demo", "small", "bytewise"])
 def test_pieces_of_random_tokens_joined_are_the_whole_text(name: str, request: pytest.FixtureRequest) -> None:
-    """Tokens at random: characters broken off, bytes that are none, special tokens."""
+    """Random tokens: incomplete characters, invalid bytes, special tokens."""
     model: LanguageModel = request.getfixturevalue(name)
     random_ids, count = random.Random(5), len(model.tokenizer)
     broken = [i for i in range(count) if "\ufffd" in model.decode([i])]

@@ -1,4 +1,4 @@
-"""An import that is postponed happens when the module is used, and not before."""
+"""A lazily imported module is imported on first use, and not before."""
 
 import subprocess
 import sys

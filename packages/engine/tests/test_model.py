@@ -92,7 +92,7 @@ def test_a_model_without_bos_works_everywhere(
     assert without_bos.bos_token_id is None
     ids = without_bos.token_ids("Alice was beginning", prepend_bos=True)
     assert ids == small.token_ids("Alice was beginning", prepend_bos=False)
-    folder, source = make_sae(1)  # its recipe prepends BOS and ignores it; there is none, so position 0 counts
+    folder, source = make_sae(1)  # the recipe prepends BOS and ignores it; this model has none, so position 0 counts
     values, near = plain_model.encode(folder, plain_model.residuals(small_plain, ids, [1])[1])
     reading = activations.feature_activations(without_bos, source, [ids], 3, ignore_bos=True)[0]
     assert reading.values == pytest.approx(values[:, 3].tolist(), rel=1e-3, abs=1e-3) and not near[:, 3].any()
@@ -120,7 +120,7 @@ def test_chats_are_rendered_with_the_template(demo: LanguageModel) -> None:
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
         "<|im_start|>assistant\nYes?<|im_end|>\n<|im_start|>user\nBye <|im_end|><|im_end|>\n<|im_start|>assistant\n"
     )
-    assert ids[0] == 1 and ids.count(1) == 5  # no BOS beside the template's own
+    assert ids[0] == 1 and ids.count(1) == 5  # no BOS in addition to the template's own
 
 
 def test_chats_without_a_template_are_chatml(demo: LanguageModel) -> None:

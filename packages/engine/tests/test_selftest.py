@@ -1,4 +1,4 @@
-"""The self-test passes on models that are right, in four architectures, and each thing broken on purpose is caught."""
+"""The self-test passes on correct models of four architectures, and detects each deliberate fault."""
 
 import math
 import shutil
@@ -64,7 +64,7 @@ CONFIGS = {
 
 @pytest.fixture(scope="module")
 def folders(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A folder of each architecture, of random weights but for glassllm's."""
+    """Folders with a model of each architecture: random weights, except for glassllm's."""
     folders_by_name = {"llama": small_folder}
     for name, config in CONFIGS.items():
         folder = tmp_path_factory.mktemp(name)
@@ -84,7 +84,7 @@ def model(request: pytest.FixtureRequest, folders: dict[str, Path]) -> LanguageM
 
 @pytest.fixture
 def llama(small_folder: Path) -> LanguageModel:
-    """glassllm, for a test to break."""
+    """glassllm, for tests that damage it."""
     return load_model("small", str(small_folder))
 
 
@@ -102,12 +102,12 @@ def test_a_correct_model_passes(model: LanguageModel, dtype: str, tolerance: flo
     results = checked(load_model(model.id, model.location, dtype=dtype))
     assert list(results) == ["embedding", "blocks", "unembedding", "batch", "cache", "weights"]
     assert all(check.passed for check in results.values()), results
-    # there is room to the tolerance
+    # far below the tolerance
     assert max(check.measured or 0 for check in results.values()) < tolerance
 
 
 def test_the_reference_is_transformers_own_eager_model(model: LanguageModel) -> None:
-    """Blocks, mask, positions, embedding and unembedding of the reference in a row are the whole model."""
+    """The reference's blocks, mask, positions, embedding and unembedding in sequence equal the whole model."""
     ids = list(range(5, 45))
     eager_model: Any = AutoModelForCausalLM.from_pretrained(
         model.location, attn_implementation="eager", dtype=torch.float32
@@ -139,7 +139,7 @@ def show_what_comes(model: LanguageModel) -> None:
 
 
 def count_from_one(model: LanguageModel) -> None:
-    """Positions of what follows a cache are one too high."""
+    """Positions after a cache are one too high."""
 
     def late(_module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         cache = kwargs.get("past_key_values")
@@ -168,7 +168,7 @@ def test_wrong_mask_and_cache_are_caught_in_16_bit(folders: dict[str, Path]) -> 
 
 
 def test_an_ignored_sliding_window_is_caught(folders: dict[str, Path]) -> None:
-    """Short texts do not show it; Gemma 2 has a window in every other block."""
+    """Short texts do not show it; Gemma 2 has a sliding window in every second block."""
 
     def widen(_module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         mask = torch.full_like(kwargs["attention_mask"], torch.finfo(torch.float32).min).triu(1)
@@ -196,7 +196,7 @@ def test_a_corrupted_weight_is_caught(llama: LanguageModel) -> None:
 
 
 def test_a_weight_changed_after_the_norm_is_caught(llama: LanguageModel) -> None:
-    """As where someone folds the final norm into the unembedding in place."""
+    """As if the final norm were folded into the unembedding in place."""
     head: Any = llama.hf.get_output_embeddings()
     head.register_forward_hook(lambda _module, _args, logits: logits * torch.linspace(0.9, 1.1, logits.shape[-1]))
     assert failed(checked(llama)) == {"unembedding"}
@@ -221,7 +221,7 @@ def test_padding_that_is_not_masked_is_caught(llama: LanguageModel) -> None:
 
 
 def test_steering_that_misses_generated_tokens_is_caught(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where a patch is applied to the prompt only."""
+    """As if a patch were applied to the prompt only."""
     original_step = Decoder.step
 
     def prompt_only(self: Any) -> Any:

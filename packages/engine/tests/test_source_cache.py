@@ -1,4 +1,4 @@
-"""The shelf: who leaves memory, by number and by bytes; what cannot be had; sources that come and go."""
+"""The source cache: eviction by number and by bytes, sources that fail to load, sources added and removed."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from memicos_testing.models.small_model import small_sae
 
 
 class Library:
-    """Small sources `0-small` to `3-small` and how often each was loaded."""
+    """Small sources `0-small` to `3-small`, with the number of loads of each."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,7 +60,7 @@ def test_the_least_recently_used_source_is_evicted(library: Library) -> None:
 
 
 def test_bytes_are_limited_apart_from_the_number(library: Library) -> None:
-    """Two of 16 features fit; one of 32 takes the room of two, one of 64 has none."""
+    """Two sources of 16 features fit; one of 32 needs the memory of two, one of 64 does not fit."""
     widths = {0: 16, 1: 16, 2: 32, 3: 64}
     stored = [library.stored(layer, width) for layer, width in widths.items()]
     small, large = stored[0].nbytes, stored[2].nbytes

@@ -1,4 +1,4 @@
-"""What a list of sets means: specs, ids, patterns, two of one id, what cannot be read."""
+"""Entries of SAE_SETS: specs, ids, patterns, duplicate ids, unreadable sources."""
 
 import json
 import shutil
@@ -87,7 +87,7 @@ def test_the_set_is_named_by_memicos_json_else_by_the_folder(tmp_path: Path) -> 
     gemma = write_gemma_scope(run / "named", weights)
     content = json.loads((gemma / "memicos.json").read_text())
     (gemma / "memicos.json").write_text(json.dumps(content | {"set": "own"}))
-    # a folder of another layer is no id
+    # a folder of another layer does not determine the id
     assert [candidate.id for candidate in chosen(f"path:{run}").candidates] == ["3-my-run", "3-own", "3-res-4k__wide"]
     (run / "memicos.json").write_text('{"set": "other"}')
     assert [candidate.id for candidate in chosen(f"path:{run}").candidates] == ["3-other", "3-own", "3-res-4k__wide"]
@@ -110,7 +110,7 @@ def test_a_folder_with_several_formats_and_a_forced_format(tmp_path: Path) -> No
 
 
 def test_a_folder_of_sets(tmp_path: Path) -> None:
-    """SAE_FOLDER: folders are ids, of any format."""
+    """SAE_FOLDER: folder names are ids, in any format."""
     write_saelens(tmp_path / "1-res", random_weights(1, 8, 16))
     write_openai(tmp_path / "2-res", random_weights(2, 8, 16))
     write_saelens(tmp_path / "2-other", random_weights(2, 8, 16))
@@ -147,7 +147,7 @@ def test_an_unreadable_source_is_kept_with_its_reason(tmp_path: Path) -> None:
     write_saelens(tmp_path / "run" / "1", random_weights(1, 8, 16))
     broken = write_saelens(tmp_path / "run" / "2", random_weights(2, 8, 16))
     (broken / "cfg.json").write_text("{")
-    # a pattern cannot be about an id that is not known
+    # patterns cannot match an unknown id
     bad, good = chosen(f"path:{tmp_path}/run", include=("^1-",)).candidates
     assert good.id == "1-run" and bad.id == bad.location and str(broken) in reason(bad)
     (none,) = chosen(f"path:{tmp_path}/nowhere").candidates
@@ -164,7 +164,7 @@ def test_recorded_metrics_are_loaded_with_a_source(tmp_path: Path) -> None:
         "l0": 10.0,
         "explained_variance": 0.999,
     }
-    # the directory fills in 1 for what nobody recorded
+    # SAELens' directory has 1 where no value was recorded
     assert saelens_registry.recorded_metrics("gemma-scope-2b-pt-res", "layer_0/width_16k/average_l0_13") == {"l0": 13.0}
     weights = random_weights(1, 32, 48)
     write_gemma_scope(tmp_path / "average_l0_72", weights)

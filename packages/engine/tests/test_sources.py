@@ -1,4 +1,4 @@
-"""Sources: what is known without weights, folding, indices."""
+"""Sources: info without weights, folding, index checks."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from memicos_engine.errors import InvalidRequestError, RecipeError, SourceError
-from memicos_engine.sources.recipe import Recipe
+from memicos_engine.sources.recipe import SourceRecipe
 from memicos_engine.sources.source_loading import load_source, read_local_info
 from memicos_testing.models.small_model import small_sae, write_extras
 from safetensors.numpy import load_file, save_file
@@ -28,7 +28,7 @@ def test_source_info_is_read_without_weights_and_agrees_with_the_source(folder: 
     unknown = {name: np.full_like(value, np.nan) for name, value in weights(folder).items()}
     save_file(unknown, folder / "sae_weights.safetensors")
     facts = read_local_info(folder, "1-small")
-    assert facts.recipe == Recipe("blocks.1.hook_resid_post", True, 128, (0,), None)
+    assert facts.recipe == SourceRecipe("blocks.1.hook_resid_post", True, 128, (0,), None)
     assert (facts.id, facts.layer, facts.d_sae, facts.architecture) == ("1-small", 1, 64, "jumprelu")
     assert all(getattr(source, name) == value for name, value in vars(facts).items())
 

@@ -54,7 +54,7 @@ Changes = dict[plain_model.HookSite, plain_model.Change]
 
 
 def changes_at(architecture: str, layer: int, name: str, change: plain_model.Change) -> Changes:
-    """By name of the hook. The stream between attention and MLP is changed where attention is added to it."""
+    """Expected activations by hook name. The stream between attention and MLP is changed where attention is added."""
     if name == "hook_resid_mid":
         before: list[torch.Tensor] = []
 
@@ -73,7 +73,7 @@ def changes_at(architecture: str, layer: int, name: str, change: plain_model.Cha
 
 @pytest.mark.parametrize("architecture", MODULES)
 def test_every_steerable_hook_by_every_method(tiny: Any, architecture: str) -> None:
-    """Rows of one batch: each hook by each method, in the middle layer; and one that is not steered."""
+    """Rows of one batch: each hook by each method, in the middle layer, and one unsteered row."""
     model, hf = tiny(architecture)
     ids = model.token_ids("The Queen turned angrily away from him", prepend_bos=True)
     generator = torch.Generator().manual_seed(1)
@@ -92,7 +92,7 @@ def test_every_steerable_hook_by_every_method(tiny: Any, architecture: str) -> N
 
 
 def test_several_hooks_of_one_block_at_once(tiny: Any) -> None:
-    """All of a block's and its neighbours' places; several at one; each change sees what those before it left."""
+    """All hooks of a block and its neighbours, several changes at one hook, applied in sequence."""
     model, hf = tiny("llama")
     ids = model.token_ids("The Queen turned angrily away from him", prepend_bos=True)
     generator = torch.Generator().manual_seed(2)
@@ -115,7 +115,7 @@ def test_several_hooks_of_one_block_at_once(tiny: Any) -> None:
         SteeringVector("blocks.2.hook_resid_post", torch.ones(32), 0.5),
         SteeringVector("blocks.1.hook_resid_pre", torch.ones(32), 2, "ORTHOGONAL_DECOMP"),
     ]
-    # adding to the stream after attention is adding to what attention gives
+    # adding to the stream after attention equals adding to the output of attention
     attention = ("output", "model.layers.1.self_attn")
     changes[attention] = plain_model.in_turn(changes[attention], plain_model.added(middle, 4))
     changes[1] = plain_model.in_turn(plain_model.capped(after, 0.1), plain_model.added(after, 1))
@@ -148,7 +148,7 @@ def test_on_a_real_model(demo: LanguageModel, demo_plain: Any) -> None:
 
 
 def test_masked_positions_are_not_steered_and_generated_ones_are(tiny: Any) -> None:
-    """In the shorter row of a batch, which is padded; positions of GPT-2 are learned ones."""
+    """In the shorter, padded row of a batch; GPT-2 has learned positions."""
     model, hf = tiny("gpt2")
     ids = model.token_ids("The Queen turned", prepend_bos=True)
     other_ids = model.token_ids("Alice was beginning to get very tired", prepend_bos=True)
@@ -174,7 +174,7 @@ def test_masked_positions_are_not_steered_and_generated_ones_are(tiny: Any) -> N
 
 
 def test_a_transcoder_and_a_source_of_heads(small: LanguageModel, small_plain: Any, tmp_path: Path) -> None:
-    """Random weights in SAELens' format. A transcoder's features go to its output, those of heads in flat."""
+    """Random weights in SAELens' format. A transcoder steers its output, a source of heads the flat heads."""
     ids = small.token_ids("Alice was beginning", prepend_bos=True)
     cases = [
         ("transcoder", "blocks.1.mlp.hook_in", "blocks.1.hook_mlp_out"),

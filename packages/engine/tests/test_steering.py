@@ -1,4 +1,4 @@
-"""Steered logits against plain transformers with hooks of its own."""
+"""Steered logits against plain transformers with independent hooks."""
 
 import dataclasses
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_random_features_of_three_layers(
 def test_several_features_at_once(
     demo: LanguageModel, demo_plain: Any, demo_sources: list[tuple[Path, Source]]
 ) -> None:
-    """Of one layer, of several layers, the methods in turn; STEERED rows beside a DEFAULT one."""
+    """One layer, several layers, each method; STEERED rows beside a DEFAULT one."""
     ids = demo.token_ids(PROMPT, prepend_bos=True)
     (at_7, at_15, at_23) = (source for _, source in demo_sources)
     a, b, c, d = (s.decoder_row(i).detach() for s, i in ((at_7, 5), (at_7, 900), (at_15, 77), (at_23, 4000)))
@@ -80,7 +80,7 @@ def test_several_features_at_once(
 def test_a_vector_and_its_negative_cancel(small: LanguageModel) -> None:
     ids = small.token_ids("Alice was beginning", prepend_bos=True)
     vector = torch.randn(128, generator=torch.Generator().manual_seed(0))
-    for first, second in ((1, 1), (1, 2)):  # one place under one name, and under two
+    for first, second in ((1, 1), (1, 2)):  # one hook under one name, and under two names
         hooks = f"blocks.{first}.hook_resid_post", f"blocks.{second}.hook_resid_{'post' if second == first else 'pre'}"
         steers = [SteeringVector(hooks[0], vector, 40), SteeringVector(hooks[1], -vector, 40)]
         _, both_steered, _ = logits_of(small, [Row(ids, steers)], 5)

@@ -11,7 +11,7 @@ DEMO = ROOT / "demo" / "generate.toml"
 
 def test_every_key_is_documented() -> None:
     document = (ROOT / "docs" / "dataset.md").read_text()
-    # the whole text of the tables; print it and put it there after a change of the classes
+    # the whole text of the tables; after a change of the classes print it and copy it here
     assert settings_tables() in document
 
 

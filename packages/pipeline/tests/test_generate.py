@@ -1,4 +1,4 @@
-"""A tiny corpus through glassllm and two SAEs; every number of the dataset is computed again by plain means."""
+"""A tiny corpus through glassllm and two SAEs; every number of the dataset is recomputed independently."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +113,7 @@ def test_examples(generated_dataset: Made, name: str) -> None:
         tops = [c for g, c in zip(row["example_groups"], row["example_contexts"], strict=True) if g == 0]
         assert len(tops) == len(set(tops)) <= 12
         best = np.sort(values.max(1))[::-1]
-        # texts of the corpus repeat: what is left out is a repetition, never something else
+        # texts of the corpus repeat: only repetitions may be left out
         assert not peaks or peaks[0] == pytest.approx(best[0], rel=1e-3)
 
 

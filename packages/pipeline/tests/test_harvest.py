@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from memicos_engine.model.language_model import LanguageModel, load_model
-from memicos_engine.sources.recipe import Recipe
+from memicos_engine.sources.recipe import SourceRecipe
 from memicos_engine.sources.source import Source
 from memicos_pipeline import harvest as harvesting
 from memicos_pipeline.generate import generate
@@ -43,7 +43,7 @@ def model(model_folder: Path) -> LanguageModel:
 
 
 def dense_source(model: LanguageModel) -> DenseSource:
-    recipe = Recipe("blocks.1.hook_resid_post", True, 64, (0,))
+    recipe = SourceRecipe("blocks.1.hook_resid_post", True, 64, (0,))
     width = model.d_model
     return DenseSource(
         id="1-dense", recipe=recipe, layer=1, d_in=width, d_sae=FEATURES, d_out=width, architecture="dense"
@@ -69,7 +69,7 @@ def test_the_folder_depends_on_all_that_activations_depend_on(
         return work_folder(tmp_path, hf, [sae], tokens).name
 
     first = name()
-    # the same model at another place
+    # the same model in another folder
     elsewhere = shutil.copytree(model_folder, tmp_path / "copy")
     assert name(load_model("other name", str(elsewhere)).hf) == first
     seen = {first, name(tokens=ids[:1]), name(tokens=ids.reshape(3, 2))}

@@ -1,4 +1,4 @@
-"""Recomputing, part by part, against the engine: two ways to the same numbers that share no code."""
+"""Parts of `recompute` against the engine: two implementations that share no code give the same numbers."""
 
 import json
 from collections.abc import Callable
@@ -185,9 +185,9 @@ def test_differences() -> None:
     assert largest_difference([5, 0, 10], values(5, 0, 10)) == 0
     assert largest_difference([5, 0, 10], values(5, 0, 10.1)) == pytest.approx(0.1 / 10.1)
     assert largest_difference([5], values(0)) == largest_difference([0], values(5)) == 1
-    # below a hundredth of what such activations could give, differences are shares of that
+    # below a hundredth of the largest such activations, differences are relative to that
     assert largest_difference([0.002], values(0.001)) == pytest.approx(0.001 / 0.5)
-    # where firing hangs on rounding, both are right; where it counts, and nothing else
+    # where rounding decides whether a feature fires, both values are accepted, and nothing else
     assert (
         largest_difference([5, 0], values(5, 5, margin=1e-4))
         == largest_difference([5, 0], values(0, 0, margin=-1e-4))
@@ -195,7 +195,7 @@ def test_differences() -> None:
     )
     assert largest_difference([4], values(5, margin=1e-4)) == pytest.approx(0.2)
     assert largest_difference([5], values(5, margin=1e-4), counts=False) == 1
-    # so it is with the norm cut
+    # the same for the norm cut
     assert (
         largest_difference([5, 0], values(5, 5), edge=1e-4)
         == largest_difference([5, 0], values(5, 5), edge=-1e-4, counts=False)

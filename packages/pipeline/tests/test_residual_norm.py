@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from memicos_engine.model.language_model import LanguageModel, load_model
-from memicos_engine.sources.recipe import Recipe
+from memicos_engine.sources.recipe import SourceRecipe
 from memicos_engine.sources.source import Source
 from memicos_pipeline.residual_norm import SAMPLE, residual_norm
 from memicos_testing.models.small_model import small_model
@@ -26,7 +26,7 @@ def model(folder: Path) -> LanguageModel:
 
 @pytest.fixture(scope="module")
 def source(model: LanguageModel) -> Source:
-    recipe = Recipe("blocks.1.hook_resid_post", True, 16, (0,))
+    recipe = SourceRecipe("blocks.1.hook_resid_post", True, 16, (0,))
     width = model.d_model
     return Source(id="1-a", recipe=recipe, layer=1, d_in=width, d_sae=8, d_out=width, architecture="standard")
 

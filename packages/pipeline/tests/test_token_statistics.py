@@ -1,4 +1,4 @@
-"""Token statistics: digits that are no decimal numbers, and the wording of promoted tokens."""
+"""Token statistics: digits that are not decimal numbers, and the wording of promoted tokens."""
 
 import unicodedata
 
@@ -32,7 +32,7 @@ def test_only_decimal_numbers_are_years_and_days() -> None:
         for column, label in enumerate(corpus.classes.labels)
     }
     assert members["numbers: years"] == {"1861", "١٨٦١"}
-    # behind the month's name
+    # after the month's name
     assert members["dates: days of the month"] == {"4"}
 
 

@@ -72,7 +72,7 @@ def settings(model_folder: Path, sources_folder: Path, tmp_path_factory: pytest.
     }
 
     def make(**values: Any) -> Settings:
-        # a result of another server, whose model a test may have broken, is no result of this one
+        # stored results of another server, whose model a test may have damaged, do not apply to this one
         return Settings(**{"selftest_results": tmp_path_factory.mktemp("selftest"), **own, **values})
 
     return make
@@ -80,7 +80,7 @@ def settings(model_folder: Path, sources_folder: Path, tmp_path_factory: pytest.
 
 @asynccontextmanager
 async def ready(settings: Settings) -> AsyncIterator[str]:
-    """Serves until left; gives the URL once the model is loaded."""
+    """A running server; yields its URL once the model is loaded."""
     async with running(create_app(settings)) as url, httpx.AsyncClient(base_url=url) as http:
         while not (health := (await http.get("/health")).json())["ready"]:
             assert health["state"] != "failed", health["progress"]

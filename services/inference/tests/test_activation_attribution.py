@@ -1,4 +1,4 @@
-"""Direct feature attribution over HTTP, by our client: given for a source at attention heads, null for others."""
+"""Direct feature attribution over HTTP, by our client: for a source at attention heads; null for others."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path

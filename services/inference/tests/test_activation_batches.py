@@ -35,7 +35,7 @@ CLOSE = 1e-4
 
 
 def alike(actual: Any, expected: Any) -> None:
-    """Answers of the same form, numbers within 1e-4."""
+    """Responses of the same form, with numbers within 1e-4."""
     assert type(actual) is type(expected), (actual, expected)
     if isinstance(actual, dict):
         assert actual.keys() == expected.keys()
@@ -50,7 +50,7 @@ def alike(actual: Any, expected: Any) -> None:
 
 
 async def single_results(url: str, path: str, values: dict[str, Any]) -> list[Any]:
-    """The answers that the single endpoint gives for each of PROMPTS."""
+    """Responses of the single endpoint for each of PROMPTS."""
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         responses = [await http.post(f"/v1/activation/{path}", json=values | {"prompt": text}) for text in PROMPTS]
     assert [response.status_code for response in responses] == [200] * len(PROMPTS)
@@ -141,6 +141,6 @@ async def test_64_prompts_under_the_budget_and_one_over_it(serve: Serve) -> None
         n = len((await http.post("/v1/activation/single", json=values | {"prompt": PROMPTS[0]})).json()["tokens"])
         assert f"10 prompts, the longest of {n} tokens, are {10 * n} tokens" in long.json()["error"]
         assert "at most 256 run together (INFERENCE_BATCH_TOKENS)" in long.json()["error"] and long.status_code == 400
-        # a prompt alone is padded to nothing
+        # a single prompt is not padded
         single_prompt = await http.post("/v1/activation/single-batch", json=values | {"prompts": [PROMPTS[0]]})
         assert single_prompt.status_code == 200

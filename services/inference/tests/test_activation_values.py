@@ -1,4 +1,4 @@
-"""Activations over HTTP, by our client: every value as plain transformers and numpy compute it."""
+"""Activations over HTTP, by our client, against plain transformers and numpy."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +31,7 @@ TEXT = SAMPLE[:150]
 
 @pytest.fixture(scope="module")
 def encoded(hf: Any, tokenize: Tokenize, sources_folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """By source: values (T, F) on TEXT, which of them are too near a threshold, and the positions that count (T,)."""
+    """By source: values (T, F) on TEXT, whether they are too near a threshold, and counted positions (T,)."""
     hidden = plain_model.residuals(hf, tokenize(TEXT), [1, 2, 3])
     expected_values = {}
     for name in ("1-small", "2-small", "3-small", "2-top"):

@@ -30,7 +30,7 @@ KEPT = 2**20
 
 
 class Runs:
-    """Rows of each run of the decoder, and tokens of each run of the model that captures."""
+    """Rows of each run of the decoder, and tokens of each run that captures."""
 
     def __init__(self) -> None:
         self.rows: list[int] = []
@@ -78,7 +78,7 @@ async def test_a_changed_strength_generates_the_steered_row_only(serve: Serve, r
         moved = await ask(_stronger(9.0))
         assert moved["DEFAULT"] == first["DEFAULT"] and moved["STEERED"] != first["STEERED"]
         assert set(runs.rows) == {1}
-        # no other DEFAULT than the one that would be written
+        # the cached DEFAULT text is the one that would be generated
         shorter = await ask(_stronger(4.0, n_completion_tokens=7))
         assert shorter["DEFAULT"]["token_ids"] == first["DEFAULT"]["token_ids"][:7]
         assert shorter["DEFAULT"]["logprobs"] == first["DEFAULT"]["logprobs"][:7]
@@ -95,7 +95,7 @@ async def test_a_changed_strength_generates_the_steered_row_only(serve: Serve, r
             assert max(runs.rows) == 2, changed
         longer = await ask(_stronger(1.0, n_completion_tokens=20))
         assert set(runs.rows) == {1} and longer["DEFAULT"]["token_ids"][:12] == first["DEFAULT"]["token_ids"]
-        # nothing is drawn at temperature 0: neither seed nor penalty counts
+        # at temperature 0 nothing is sampled: seed and penalty have no effect
         still = await ask(TEXT | {"temperature": 0})
         repeated = await ask(_stronger(3.0, temperature=0, seed=99, freq_penalty=1))
         assert set(runs.rows) == {1} and repeated["DEFAULT"] == still["DEFAULT"]
@@ -133,7 +133,7 @@ async def test_a_repeated_prompt_does_not_run_the_model(
     serve: Serve, runs: Runs, hf: Any, tokenize: Callable[[str], list[int]], sources_folder: Any
 ) -> None:
     url = await serve(residual_cache_bytes=KEPT, selftest_seconds=0)
-    runs.captured.clear()  # sources were tried as they were loaded
+    runs.captured.clear()  # sources were tested when they were loaded
     prompt = "Alice sat on the bank"
     ids = tokenize(prompt)
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
@@ -174,9 +174,9 @@ async def test_bytes_are_bounded(serve: Serve, runs: Runs) -> None:
             return len(runs.captured) - before
 
         assert [await runs_of(prompt) for prompt in prompts] == [1] * 40
-        # used last are kept, used longest ago are gone
+        # the most recently used entries are kept, the least recently used evicted
         assert await runs_of(prompts[-1]) == 0 and await runs_of(prompts[0]) == 1
-        # one that takes more than its part is not kept, and pushes nobody out
+        # an entry larger than its share is not stored and evicts nothing
         long = "Alice " * 60
         assert await runs_of(long) == 1 and await runs_of(long) == 1 and await runs_of(prompts[0]) == 0
 
@@ -184,14 +184,14 @@ async def test_bytes_are_bounded(serve: Serve, runs: Runs) -> None:
 async def test_a_complete_row_of_a_cancelled_request_is_cached(
     serve: Serve, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where a strength is moved while the last one is still being written: DEFAULT ended, STEERED did not."""
+    """As when the strength is changed during a run: DEFAULT has ended, STEERED has not."""
     url = await serve(text_cache_bytes=KEPT, selftest_seconds=0)
     both_changed = _stronger(30.0, temperature=0, n_completion_tokens=90)
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         both_outputs = _outputs(await http.post("/v1/steer/completion", json=both_changed))
         ids = {kind: output["token_ids"] for kind, output in both_outputs.items()}
         end = next(token for token in ids["DEFAULT"] if token not in ids["STEERED"])
-        # from now on a text ends there
+        # from here on a text ends at this token
         monkeypatch.setattr(LanguageModel, "eos_token_ids", property(lambda _: frozenset({end})))
         both_changed |= {"seed": 1, "n_logprobs": 1}
         outputs: dict[str, Any] = {}

@@ -32,7 +32,7 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
 
 
 class Gate:
-    """Holds what arrives until `go`; then all of it is there at once. `runs`: sources, and how many share each run."""
+    """Holds arriving requests until `go`, then submits them together. `runs`: sources, and requests per run."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -91,7 +91,7 @@ async def test_batched_requests_get_the_results_of_single_ones(url: str, gate: G
     for request, batched_response, single_response in zip(ASKED, batched, expected, strict=True):
         assert batched_response.status_code == single_response.status_code, batched_response.text
         assert alike(batched_response.json(), single_response.json()), request
-    # as many requests as share a source share a run of it, until one needs it after another
+    # requests for one source share its run, until a request needs it after another source
     shared = {source: max(n for source_of_run, n in gate.runs if source_of_run == source) for source, _ in gate.runs}
     assert shared["1-small"] >= 4 and shared["2-small"] >= 3 and shared["2-top"] == 1
 
@@ -99,7 +99,7 @@ async def test_batched_requests_get_the_results_of_single_ones(url: str, gate: G
 async def test_sources_in_memory_stay_within_the_limit(
     serve: Serve, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Requests that wait hold no weights: one that left the shelf is gone."""
+    """Waiting requests do not hold weights: an evicted source is freed."""
     url = await serve(max_loaded_saes=1, sae_sets=("small", "top"), selftest_seconds=0)
     peak = 0
     computed: Callable[..., Any] = batched_ops.run_operations
@@ -136,5 +136,5 @@ async def test_sources_in_memory_stay_within_the_limit(
         }
         assert (await http.post("/v1/steer/completion", json=steered)).status_code == 200
     assert peak == baseline
-    # each is loaded once for all who wait for it
+    # each source is loaded once for all waiting requests
     assert [source for source, n in gate.runs if n == 4].count("2-small") == 1

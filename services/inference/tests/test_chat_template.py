@@ -71,7 +71,7 @@ async def test_every_token_has_its_section(serve: Serve, templated: Path, tokeni
 
 
 async def test_the_rendered_chat_is_the_prompt_of_steering(client: Client) -> None:
-    """Without a template of the model's that is ChatML."""
+    """Without a template of the model, ChatML is used."""
     response = await applied(client)
     assert response.template == "chatml"
     request = {"model": NAME, "prompt": MESSAGES, "types": ["DEFAULT"], "features": [], "n_completion_tokens": 1}

@@ -1,4 +1,4 @@
-"""`python -m memicos_inference`: one line for what is wrong at start-up, env files, the documented settings."""
+"""`python -m memicos_inference`: one-line errors at start-up, env files, the documented settings."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def test_health_responds_before_torch_is_imported_and_sigterm_ends_the_server(tm
     try:
         health = first_health(process, f"http://127.0.0.1:{port}")
         assert health["state"] == "loading" and health["progress"] in ("starting", "importing torch")
-        # generous: other tests may have the processors
+        # generous: other tests may use the processors
         assert time.monotonic() - began < 10
     finally:
         process.send_signal(signal.SIGINT)
@@ -95,7 +95,7 @@ def test_the_log_can_be_json(tmp_path: Path) -> None:
 
 
 def test_small_responses_are_not_delayed(tmp_path: Path) -> None:
-    """A server whose connections keep Nagle's algorithm takes 40 ms for each."""
+    """A server with Nagle's algorithm takes 40 ms per small response."""
     port = free_port()
     process = start(MODEL_ID="some", CUSTOM_HF_MODEL_ID=str(tmp_path / "none"), INFERENCE_PORT=str(port))
     try:
@@ -113,7 +113,7 @@ def test_small_responses_are_not_delayed(tmp_path: Path) -> None:
 
 
 def test_torch_is_not_imported_with_the_routes() -> None:
-    """What /health waits for; transformers and the like come with torch."""
+    """/health needs these modules before it responds; transformers is imported with torch."""
     code = "import sys, memicos_inference.__main__; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

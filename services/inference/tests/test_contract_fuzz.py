@@ -108,7 +108,7 @@ EITHER = {
 
 @st.composite
 def at_home(draw: st.DrawFn, operation: Any) -> Case:
-    """A request that fits; most with names that this server knows in place of random ones."""
+    """A valid request; most have names that this server knows in place of random ones."""
     case: Case = draw(operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
     if isinstance(case.body, dict) and draw(st.integers(0, 3)):
         case.body = {key: _known(draw, key, value) for key, value in case.body.items()}
@@ -128,7 +128,7 @@ def _known(draw: st.DrawFn, key: str, value: Any) -> Any:
 
 
 def _check_events(case: Case, text: str) -> None:
-    """Each event has the schema of its name; the last is a whole answer, or says why there is none."""
+    """Each event has the schema of its name; the last one is a whole response or an error."""
     responses = CONTRACT["paths"][case.path][case.method.lower()]["responses"]["200"]["content"]
     schemas = responses["text/event-stream"]["x-events"]
     parsed_events = events(text)
@@ -138,7 +138,7 @@ def _check_events(case: Case, text: str) -> None:
 
 
 def _run(cases: st.SearchStrategy[Case], url: str) -> Counter[int]:
-    """Sends requests and checks the answers; gives how many there were of each status."""
+    """Send requests and check the responses; return the number of responses by status."""
     seen: Counter[int] = Counter()
 
     @settings(
@@ -163,7 +163,7 @@ def _run(cases: st.SearchStrategy[Case], url: str) -> Counter[int]:
 
 @pytest.fixture
 async def place(operation: Any, url: str, serve: Serve) -> str:
-    """Sources come and go where nothing else is asked."""
+    """Sources are added and removed while no other request runs."""
     return await serve(secret=SECRET) if "/admin/" in operation.path else url
 
 

@@ -1,4 +1,4 @@
-"""A client with many requests does not block others: at the model, in the queue, or by changing its name."""
+"""A client with many requests does not block others: in the model's thread, in the queue, or by changing its name."""
 
 import asyncio
 import threading
@@ -33,7 +33,7 @@ LONG: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class HeldPrefill:
-    """Prompts of generations are run only when `go` is set; `reached` is set by the first attempt."""
+    """Prompts of generations run only after `go`; `reached` is set by the first attempt."""
 
     go: threading.Event = field(default_factory=threading.Event)
     reached: threading.Event = field(default_factory=threading.Event)
@@ -61,7 +61,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_cached_results_do_not_block_other_requests(serve: Serve) -> None:
-    """Many loop over one prompt, whose activations are kept; another prompt still gets its run."""
+    """Many requests repeat one prompt, whose activations are cached; another prompt still gets its run."""
     url = await serve(residual_cache_bytes=2**20, wait_seconds=5, sae_sets=("small",))
     ended, counts = asyncio.Event(), [0] * 8
     all_of_it = {"model": NAME, "prompt": "Alice sat on the bank", "source_set": "small"}
@@ -91,7 +91,7 @@ async def test_a_full_queue_evicts_requests_of_the_client_with_most(serve: Serve
         greedy = [send("greedy")]
         await asyncio.to_thread(prefill.reached.wait, 20)
         greedy += [send("greedy") for _ in range(5)]
-        # one is at the model, four wait, and one is refused
+        # one request runs, four wait, and one is refused
         await until(lambda: any(task.done() for task in greedy))
         await until_waiting(http, text=4)
         assert [task.result().status_code for task in greedy if task.done()] == [503]
@@ -112,7 +112,7 @@ async def test_a_full_queue_evicts_requests_of_the_client_with_most(serve: Serve
     [("127.0.0.1", None, "ann"), ("::1", None, "ann"), ("10.0.0.7", "s", "ann"), ("10.0.0.7", None, "10.0.0.7")],
 )
 def test_client_ids_are_accepted_on_loopback_or_with_the_secret(address: str, secret: str | None, client: str) -> None:
-    """The webapp, on this machine or with the secret; anyone else could be somebody new each time."""
+    """The webapp may send client ids: it is on this machine or has the secret. Others could invent new ids."""
     scope = {"type": "http", "client": (address, 5), "headers": [(b"x-client-id", b"ann")]}
     assert client_of(Request(scope), Settings(secret=SecretStr(secret) if secret else None)) == client
 

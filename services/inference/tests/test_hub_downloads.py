@@ -70,7 +70,7 @@ async def refusal(**values: Any) -> str:
 async def test_the_shipped_config_runs_as_a_program(
     running_hub: tuple[SmallHub, str], repositories: Path, tmp_path: Path
 ) -> None:
-    """`gpt2-small.res-jb` through SAELens' directory and the hub, but for INCLUDE_SAE: this GPT-2 has two layers."""
+    """`gpt2-small.res-jb` through SAELens' directory and the hub, with INCLUDE_SAE: this GPT-2 has two layers."""
     hub, url = running_hub
     hub.refusals.clear()
     port = free_port()
@@ -108,7 +108,7 @@ async def test_the_shipped_config_runs_as_a_program(
     source = capabilities["sources"][1]
     assert source["hook"] == "blocks.1.hook_resid_pre" and source["prepend_bos"] and source["ignored_positions"] == [0]
 
-    # by plain transformers and numpy: the decoder's lengths are folded into the values
+    # by plain transformers and numpy: the lengths of decoder rows are folded into the values
     tokenizer = AutoTokenizer.from_pretrained(repositories / GPT2)
     ids = [0, *tokenizer(TEXT)["input_ids"]]
     hf = AutoModelForCausalLM.from_pretrained(repositories / GPT2).eval()
@@ -159,7 +159,7 @@ async def test_fetched_files_are_used_without_the_hub(hub: SmallHub, monkeypatch
 async def test_a_folder_in_the_hubs_cache_layout_runs(
     repositories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As `huggingface_hub` lays files down, with no hub to ask."""
+    """The cache layout of `huggingface_hub`, without a hub."""
     for repo in (GPT2, RES_JB):
         folder = tmp_path / f"models--{repo.replace('/', '--')}"
         (folder / "snapshots").mkdir(parents=True)
@@ -203,7 +203,7 @@ async def test_an_unreachable_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_each_refusal_of_a_source_has_its_message(hub: SmallHub) -> None:
-    """And comes before the model is fetched."""
+    """The error comes before the model is fetched."""
     hub.refusals[RES_JB] = "missing"
     assert f"Source 0-res-jb: The hub has no repository {RES_JB}" in await refusal()
     hub.refusals[RES_JB] = "gated"
@@ -271,7 +271,7 @@ async def test_a_repository_is_added_while_the_server_runs(hub: SmallHub, reposi
         assert response.status_code == 400 and "The hub has no repository jbloom/nothing" in response.json()["error"]
         response = await http.post("/v1/admin/sources", json={"spec": "hf:jb/nothing"})
         assert response.status_code == 403
-        # of SAELens' directory: the repository that it names is what counts
+        # a source of SAELens' directory: the repository that it names is checked
         status = [
             (await http.post("/v1/admin/sources", json={"spec": spec})).status_code for spec in ("res_fs768-jb", "x")
         ]
@@ -279,7 +279,7 @@ async def test_a_repository_is_added_while_the_server_runs(hub: SmallHub, reposi
 
 
 def test_the_shipped_configs_name_sources_that_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of SAELens' directory, without asking the hub."""
+    """A source of SAELens' directory, without a request to the hub."""
     from memicos_engine.model import model_names
     from memicos_engine.sources import source_selection
 

@@ -1,4 +1,4 @@
-"""Requests that are refused: status, cause, and a message that says what to do."""
+"""Refused requests: status, cause, and a message with the remedy."""
 
 import json
 from typing import Any
@@ -247,7 +247,7 @@ async def test_numbers_that_are_not_finite(url: str, number: str) -> None:
 
 
 async def test_an_empty_prompt_is_bos_alone(url: str) -> None:
-    """Where the sources were trained with BOS there is a position; a vector on no token has none."""
+    """For sources trained with BOS there is one position; a vector has none."""
     for path in (ONE, ALL, TOPK):
         response = await post(url, path, json.dumps(changed(path, {"prompt": ""})))
         assert response.status_code == 200 and response.json()["tokens"] == ["<bos>"]

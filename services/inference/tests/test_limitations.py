@@ -19,7 +19,7 @@ async def limits(url: str) -> list[dict[str, str]]:
 
 
 def about(limitations: list[dict[str, str]], text: str) -> dict[str, str]:
-    """Endpoints, by the last part of their path, that can't do what `words` say, with the reason."""
+    """Reasons by endpoint (the last part of its path), for limitations whose text contains `text`."""
     return {
         limitation["endpoint"].rpartition("/")[2]: limitation["why"]
         for limitation in limitations

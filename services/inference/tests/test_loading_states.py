@@ -65,7 +65,7 @@ async def test_responses_while_the_model_loads(settings: MakeSettings, monkeypat
                 assert response.status_code == 503 and int(response.headers["retry-after"]) > 0
                 body = response.json()
                 assert body["cause"] == "loading" and "not loaded yet: fetching the moon" in body["error"]
-            # what is wrong with a request does not depend on the model
+            # validation does not depend on the model
             assert (await http.post("/v1/tokenize", content="{")).status_code in (400, 422)
             go.set()
             await until(http, "ready")
@@ -120,7 +120,7 @@ async def test_capabilities(settings: MakeSettings) -> None:
     assert capabilities["weights"] == NAME and capabilities["dtype"] == capabilities["sae_dtype"] == "float32"
     assert (capabilities["num_layers"], capabilities["d_model"], capabilities["d_vocab"]) == (4, 128, 1024)
     assert capabilities["sae_sets"] == ["small", "top"] and not capabilities["chat_template"]
-    # what can't fit the context is no limit that helps
+    # a limit above the context is not listed
     assert (
         capabilities["limits"]["token_limit"] == capabilities["limits"]["context"] == 128
         and capabilities["limits"]["max_top_k"] == 7
@@ -165,7 +165,7 @@ async def test_origin_is_read_from_the_folder(settings: MakeSettings, model_fold
 async def test_an_unrecoverable_error_ends_the_process(
     fault: str, settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A supervisor starts it anew; a server that stays up without its thread would answer nobody."""
+    """The process ends, so that a supervisor restarts it; without its thread the server could not respond."""
     import torch
     from memicos_engine.generation.decoder import Decoder
 
@@ -176,7 +176,7 @@ async def test_an_unrecoverable_error_ends_the_process(
     def end(status: int) -> None:
         statuses.append(status)
         loop.call_soon_threadsafe(ended.set)
-        raise SystemExit  # of the model's thread, in place of the process
+        raise SystemExit  # ends the model's thread in place of the process
 
     def broken(*_: Any) -> Any:
         raise torch.AcceleratorError("an illegal memory access") if fault == "device" else KeyError("a row")

@@ -28,14 +28,14 @@ WRITE: dict[str, Any] = {
     "types": ["STEERED", "DEFAULT"],
     "features": [{"model": NAME, "source": "1-small", "index": 3, "strength": 1}],
     "n_completion_tokens": 7,
-    # hot, so that no EOS ends it early
+    # a high temperature, so that no EOS ends it early
     "temperature": 50,
     "seed": 3,
 }
 
 
 class Counts:
-    """An answer of /metrics: the value of a sample, by its name without the prefix and its labels; 0 where none is."""
+    """A response of /metrics: the value of a sample by its name (without prefix) and labels; 0 if it is absent."""
 
     def __init__(self, text: str) -> None:
         self.families = {family.name: family for family in text_string_to_metric_families(text)}
@@ -103,7 +103,7 @@ async def test_metrics_of_known_requests(serve: Serve, tokenize: Callable[[str],
     assert samples("tokens_in_total", kind="capture") == short + (short + long)
     assert samples("run_prompts_count", kind="capture") == 2 and samples("run_prompts_sum", kind="capture") == 3
     assert samples("run_tokens_sum", kind="capture") == short + 2 * long
-    # STEERED and DEFAULT are a row each; the first token of a row is its prompt's run's
+    # STEERED and DEFAULT are a row each; the run of the prompt gives the first token of a row
     assert samples("tokens_in_total", kind="text") == samples("run_tokens_sum", kind="text") == 2 * 2 * long
     assert samples("run_prompts_count", kind="text") == 2 and samples("run_prompts_sum", kind="text") == 4
     assert samples("tokens_out_total") == 2 * 2 * 7
@@ -111,7 +111,7 @@ async def test_metrics_of_known_requests(serve: Serve, tokenize: Callable[[str],
     assert samples("step_rows_bucket", le="1.0") == 0 and samples("step_rows_bucket", le="2.0") == 12
 
     assert samples("sources_loaded") == 1 and samples("sources_loaded_limit") == 300
-    # encoder and decoder of 96 features of width 128 in float32, and little beside them
+    # encoder and decoder of 96 features of width 128 in float32, and little more
     assert 1 < samples("sources_loaded_bytes") / (4 * 2 * 128 * 96) < 1.05
     assert samples("rows") == samples("kv_bytes") == 0 and samples("selftest_failed_checks") == 0
     assert samples("process_resident_memory_bytes") > 1e8
@@ -135,7 +135,7 @@ async def test_padding_and_slices_are_counted_apart(serve: Serve, tokenize: Call
 async def test_gauges_and_counts_of_cancelled_and_refused_requests(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A step that is held: what is being written and what waits can be seen, also by an answer of /metrics."""
+    """A held step: running and waiting requests are visible in /metrics meanwhile."""
     held, go = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     real = Decoder.step
@@ -172,7 +172,7 @@ async def test_gauges_and_counts_of_cancelled_and_refused_requests(
     assert after_cancel("requests_total", endpoint="/v1/steer/completion", status="200") == 1
     assert after_cancel("requests_total", endpoint="/v1/activation/single", status="503") == 1
     assert after_cancel("refusals_total", cause="busy") == 1
-    # of the three captures one has gone and one was refused
+    # of the three captures one was cancelled and one refused
     assert idle("wait_seconds_count", kind="capture") == 1 and idle("kv_bytes") == 0
 
 
@@ -251,7 +251,7 @@ async def test_caches_are_counted(serve: Serve) -> None:
     for cache in ("texts", "residuals"):
         assert samples("cache_hits_total", cache=cache) == 2 and samples("cache_misses_total", cache=cache) == 1
         assert 0 < samples("cache_bytes", cache=cache) < 2**20
-    # what is kept is not written again: 3 times the steered text, once the other
+    # cached texts are not generated again: the steered text 3 times, the other one once
     assert samples("tokens_out_total") == 7 * 4
 
 
@@ -270,7 +270,7 @@ async def test_the_dashboard_uses_existing_metrics(url: str) -> None:
         for name in re.findall(r"\b(?:memicos|process|python)_[a-z_]+", target["expr"])
     }
     assert read <= exported_names, read - exported_names
-    # and shows all that is our own, but how a bucket came about
+    # the dashboard shows all metrics of our own, except for bucket internals
     own_names = {name for name in re.findall(r"^# HELP (memicos_\S+)", text, re.M) if not name.endswith("_created")}
     dashboard_names = {name.removesuffix("_bucket").removesuffix("_count").removesuffix("_sum") for name in read}
     assert own_names <= dashboard_names, own_names - dashboard_names

@@ -1,4 +1,4 @@
-"""`model check`: what a configuration says, against files and loaded weights; and what could not be served refused."""
+"""`model check`: its output against files and loaded weights, and refusals."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ Check = Callable[[str], tuple[int, str, str]]
 
 @pytest.fixture
 def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Check:
-    """The command; gives its status and what it says."""
+    """Run the command; return its status and output."""
     for field in Settings.model_fields.values():
         for name in getattr(field.validation_alias, "choices", [field.validation_alias]):
             monkeypatch.delenv(str(name), raising=False)

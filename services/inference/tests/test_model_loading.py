@@ -1,4 +1,4 @@
-"""Loading from local folders: what is served, and the message of each failure."""
+"""Loading from local folders: the served model and sources, and the message of each failure."""
 
 import json
 import shutil
@@ -183,7 +183,7 @@ def test_a_source_damaged_later_is_reported_when_requested(load: Load, tmp_path:
 
 
 def test_pickles_are_never_loaded(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Even where the environment tells torch to."""
+    """Also if the environment tells torch to load pickles."""
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", raising=False)
     load()

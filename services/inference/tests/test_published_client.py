@@ -1,4 +1,4 @@
-"""The field's published client, unchanged, against every method that this server offers."""
+"""The field's published client, unchanged, against every method of this server."""
 
 import asyncio
 from collections.abc import Callable, Iterator

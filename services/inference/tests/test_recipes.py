@@ -62,7 +62,7 @@ async def test_recipes_of_a_vector_and_of_raw_activations(url: str) -> None:
     body = {"model": NAME, "prompt": "Alice", "vector": VECTOR["steering_vector"], "hook": VECTOR["hook"]}
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         response = (await http.post("/v1/activation/single", json=body)).json()
-    # this tokenizer puts no BOS in front by itself
+    # this tokenizer does not prepend BOS by itself
     at = {"hook_name": VECTOR["hook"], "context_size": None, "ignored_positions": [], "norm_cut": None, "sae": None}
     assert response["recipe"] == MODEL | at | {"prepend_bos": False}
     assert (await post_case(url, "raw"))["recipe"] == MODEL
@@ -73,7 +73,7 @@ async def test_capabilities_have_the_recipes_of_all_sources(url: str) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         recipes = {source["id"]: source["recipe"] for source in (await http.get("/v1/capabilities")).json()["sources"]}
     assert recipes["2-small"] == SMALL
-    # lengths of directions are folded into values where that changes no choice of the k strongest
+    # lengths of directions are folded into values unless that changes the choice of the k largest
     assert recipes["2-top"]["sae"]["architecture"] == "topk" and not recipes["2-top"]["sae"]["unit_directions"]
 
 

@@ -32,7 +32,7 @@ CHAT = f"<|im_start|>user\n{PROMPT}<|im_end|>\n<|im_start|>assistant\n"
 
 
 async def response_to(url: str, name: str) -> Any:
-    """The answer to a case; of a batch that of its first prompt."""
+    """The response to a case; for a batch, that of its first prompt."""
     path, body = CASES[name]
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         response = await http.post(f"/v1/{path}", json=body)
@@ -51,7 +51,7 @@ def weights(sources_folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def values(hf: Any, tokenize: Tokenize, sources_folder: Path) -> np.ndarray:
-    """(T, F) on the prompt with BOS; fails where one is too near its threshold to tell."""
+    """(T, F) on the prompt with BOS; fails if a value is too near its threshold."""
     encoded, close = plain_model.encode(sources_folder / "1-small", plain_model.residuals(hf, tokenize(PROMPT), [1])[1])
     assert not close.any()
     return encoded
@@ -59,7 +59,7 @@ def values(hf: Any, tokenize: Tokenize, sources_folder: Path) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def changes(weights: dict[str, torch.Tensor]) -> dict[str, dict[int, plain_model.Change]]:
-    """What steers in each of the cases, by layer."""
+    """The steering of each case, by layer."""
     row, ones, total = weights["W_dec"][FEATURE], torch.full((128,), 1000.0), STRENGTH * MULTIPLIER
     return {
         "additive": {1: plain_model.added(row, total)},
@@ -131,14 +131,14 @@ async def test_completions(url: str, hf: Any, tokenize: Tokenize, changes: Any, 
 
 @pytest.mark.parametrize("name", ["additive", "orthogonal"])
 async def test_chats(url: str, hf: Any, tokenize: Tokenize, changes: Any, name: str) -> None:
-    """glassllm has no template: it is ChatML, with no BOS beside it."""
+    """glassllm has no template: ChatML is used, without a BOS."""
     ids = tokenize(CHAT)[1:]
     response = await response_to(url, f"chat, {name}")
     outputs = {output["type"]: output for output in response["outputs"]}
     special = torch.tensor([[token < 4 for token in ids]])[..., None]
 
     def spared(change: plain_model.Change) -> plain_model.Change:
-        """Without effect on special tokens of the prompt; glassllm knows none of "<", "|" and ">"."""
+        """No effect on special tokens of the prompt; glassllm has no tokens for "<", "|" and ">"."""
 
         def sparing(hidden: torch.Tensor) -> torch.Tensor:
             spare = torch.zeros(1, hidden.shape[1], 1, dtype=torch.bool)

@@ -34,7 +34,7 @@ WRITE: dict[str, Any] = {
 
 
 class Log:
-    """What is logged meanwhile, in both formats, as `python -m memicos_inference` writes it."""
+    """Log output in both formats, as `python -m memicos_inference` writes it."""
 
     def __init__(self) -> None:
         self._text, self._json = io.StringIO(), io.StringIO()
@@ -52,7 +52,7 @@ class Log:
         return [line for line in self.lines if line["logger"] == "memicos_inference.requests"]
 
     async def line_of(self, request_id: str) -> dict[str, Any]:
-        """Of a request whose client does not see the end."""
+        """The log line of a request whose client has not seen the end."""
         for _ in range(200):
             if request_lines := [line for line in self.of_requests() if line["request_id"] == request_id]:
                 return request_lines[0]
@@ -67,7 +67,7 @@ def log() -> Iterator[Log]:
     for handler in captured_log.handlers:
         root.addHandler(handler)
     root.setLevel(logging.INFO)
-    # the tests' own client and server, which the program does not have or does not let speak
+    # the tests' own client and server log too; the program has no client and silences the server
     names = ("httpx", "uvicorn.access")
     for name in names:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -144,7 +144,7 @@ async def test_each_request_is_logged_without_its_content(url: str, log: Log) ->
     assert 0 <= capture["waited_seconds"] <= capture["seconds"]
     assert "tokens_in" not in tokenized and "waited_seconds" in tokenized
     assert refused["cause"] == "invalid_request" and "cause" not in capture
-    # the same as text
+    # the same in the text format
     line = re.search(r"^INFO memicos_inference\.requests: request (.*request_id=r2)$", log.text, re.M)
     assert line
     pairs = dict(pair.split("=") for pair in line[1].split())

@@ -1,4 +1,4 @@
-"""`sae add`: foreign SAEs added and served with their own numbers; what does not fit refused, and nothing written."""
+"""`sae add`: foreign SAEs added and served with their own values; unsuitable ones refused without writing a file."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ Add = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Add:
-    """The command in an empty folder; gives its status and what it says."""
+    """Run the command in an empty folder; return its status and output."""
     monkeypatch.chdir(tmp_path)
     for field in Settings.model_fields.values():
         for name in getattr(field.validation_alias, "choices", [field.validation_alias]):
@@ -105,7 +105,7 @@ async def test_every_format_is_added_and_served_with_the_right_values(
 
 
 class Harmful:
-    """Whoever unpickles it makes a file."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -134,7 +134,7 @@ def pickled(folder: Path) -> None:
 
 
 def moved(folder: Path, hook: str) -> None:
-    """An SAE of layer 0 that says that it is another hook's."""
+    """An SAE of layer 0 whose configuration names another hook."""
     write_saelens(folder, fitted("saelens", 0))
     (folder / "memicos.json").write_text(json.dumps({"hook_name": hook}))
 
@@ -183,7 +183,7 @@ def test_a_source_that_does_not_fit_is_refused_in_one_line_and_nothing_is_writte
     env_file = tmp_path / "some.env"
     env_file.write_text(f"MODEL_ID={NAME}\nCUSTOM_HF_MODEL_ID={model_folder}\n")
     before = files(tmp_path)
-    # a new file is as little written as one that is there
+    # neither a new nor an existing file is written
     target_options = (
         ("--model", str(model_folder)) if name in ("other", "nan", "empty") else ("--env-file", str(env_file))
     )
@@ -195,7 +195,7 @@ def test_a_source_that_does_not_fit_is_refused_in_one_line_and_nothing_is_writte
 
 
 def test_a_malicious_pickle_would_run_if_it_were_unpickled(tmp_path: Path) -> None:
-    """The proof above can fail."""
+    """Shows that the test above can fail."""
     pickled(tmp_path / "1-mine")
     pickle.loads((tmp_path / "1-mine" / "1.pt").read_bytes())  # noqa: S301
     assert (tmp_path / "it ran").exists()
@@ -207,7 +207,7 @@ def test_a_forced_source_is_added_with_a_warning(add: Add, model_folder: Path, t
     assert status == 0 and "NOT well above 0" in output
     assert problem.startswith("forced, though Source 1-mine: explained variance is -") and problem.count("\n") == 1
     assert (tmp_path / f".env.inference.{NAME}.mine").exists()
-    # what does not fit by its shapes is not to be had by force
+    # --force does not accept wrong shapes
     write_saelens(tmp_path / "1-narrow", random_weights(1, 64, 32))
     assert add("path:1-narrow", "--env-file", f".env.inference.{NAME}.mine", "--force")[0] == 1
 
@@ -227,7 +227,7 @@ def test_all_sources_of_an_entry_or_none(add: Add, model_folder: Path, tmp_path:
 
 
 def test_measured_metrics_are_shown_beside_the_expected_ones(add: Add, model_folder: Path, tmp_path: Path) -> None:
-    """What files say of themselves, where they do."""
+    """Metrics that files state about themselves."""
     for name, folder in (("openai", "topk"), ("gemma-scope", "average_l0_72"), ("saelens", "1-cut")):
         LAYOUTS[name].write(tmp_path / "run" / folder, fitted(name, 1))
     (tmp_path / "run" / "1-cut" / "memicos.json").write_text('{"norm_cut": 25, "set": "cut"}')
@@ -266,7 +266,7 @@ def test_an_env_file_keeps_its_other_lines(add: Add, model_folder: Path, tmp_pat
     assert not [
         item for item in tmp_path.iterdir() if item.name.startswith(".") and item.name not in (file.name, ".data")
     ]
-    # however it is written, and whatever is named: once
+    # added once, however the path is written
     for spec in ("path:2-mine", f"path:{tmp_path}/2-mine", "first"):
         status, output, _ = add(spec, "--env-file", str(file))
         assert status == 0 and f"{file} has it already" in output
@@ -326,7 +326,7 @@ def test_a_source_changed_after_it_was_added_is_not_served(add: Add, model_folde
     save_file(weights, folder / "sae_weights.safetensors")
     with pytest.raises(Unavailable, match="reconstruction 1-mine"):
         used()
-    # unless it is added anew; a record beside the weights does not stand over that
+    # until it is added again; a record beside the weights does not override that
     assert add("path:1-mine", "--env-file", f".env.inference.{NAME}.mine")[0] == 0
     (folder / "probe.json").write_text("{}")
     used()

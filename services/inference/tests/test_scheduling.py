@@ -25,7 +25,7 @@ LONG: dict[str, Any] = {
     "types": ["DEFAULT"],
     "features": [],
     "n_completion_tokens": 100,
-    # hot, so that no EOS ends it early
+    # a high temperature, so that no EOS ends it early
     "temperature": 50,
     "seed": 3,
 }
@@ -33,7 +33,7 @@ SHORT = {"model": NAME, "prompt": "Alice sat", "source": "1-small", "index": 3}
 
 
 class Steps:
-    """Counts what is handed to the scheduler and the tokens that are written, which wait until `go`."""
+    """Counts submitted jobs and generated tokens; tokens wait until `go`."""
 
     def __init__(self) -> None:
         self.submitted = 0
@@ -105,7 +105,7 @@ async def test_two_generations_advance_in_turn(client: Client, steps: Steps) -> 
     await until_submitted(steps, 2)
     steps.go.set()
     await asyncio.gather(*readers)
-    # neither is over before the other has begun
+    # each begins before the other ends
     assert {"a", "b"} == set(order[:6]) and steps.taken == 200
 
 
@@ -142,7 +142,7 @@ async def test_a_reader_that_leaves_a_stream_frees_it(url: str, client: Client, 
 
 
 async def test_requests_over_the_queue_limit_are_refused_and_the_others_served(serve: Serve, steps: Steps) -> None:
-    # the self-test takes steps too
+    # the self-test also runs steps
     url = await serve(max_waiting=2, max_rows=1, sae_sets=("small",), selftest_seconds=0)
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         steps.go.clear()
@@ -154,7 +154,7 @@ async def test_requests_over_the_queue_limit_are_refused_and_the_others_served(s
         assert refused.status_code == 503 and int(refused.headers["retry-after"]) > 0
         assert refused.json()["cause"] == "busy" and "INFERENCE_MAX_WAITING" in refused.json()["error"]
         assert (await http.get("/health")).json()["ready"]
-        # one that gives up makes room
+        # a cancelled request frees its place in the queue
         waiting[0].cancel()
         await asyncio.gather(waiting[0], return_exceptions=True)
         await until_disconnects(http, 1)
@@ -188,10 +188,10 @@ async def test_a_generation_waits_for_memory_and_one_that_can_never_fit_is_refus
         steps.go.set()
         responses = await asyncio.gather(first, second, third)
         assert [response.status_code for response in responses] == [200, 200, 200] and steps.taken == 105
-        # the third would fit beside the first, but does not overtake the second
+        # the third would fit beside the first, but does not start before the second
         assert steps.sizes == [40] * 40 + [60] * 60 + [5] * 5
 
-        # and one that leaves hands its memory back
+        # a cancelled generation frees its memory
         steps.go.clear()
         steps.reached.clear()
         fourth = asyncio.create_task(complete(http, 40))

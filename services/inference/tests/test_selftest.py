@@ -1,4 +1,4 @@
-"""What the self-test finds is named, and what depends on it is not answered. Models and sources are broken for real."""
+"""A failed check of the self-test is named, and requests that depend on it are refused. Faults are real ones."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ STEER = {
 
 
 def breaking(monkeypatch: pytest.MonkeyPatch, harm: Callable[[Any], None]) -> None:
-    """Have `harm` done to the model as soon as it is loaded."""
+    """Apply `harm` to the model as soon as it is loaded."""
     real = model_loading.load_model
 
     def load(settings: Settings, report: Any) -> Any:
@@ -74,7 +74,7 @@ async def selftest(http: httpx.AsyncClient) -> dict[str, Any]:
 
 
 async def answered(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> bool:
-    """Whether it is; where not, the refusal is the self-test's."""
+    """Whether the request is served; if not, the refusal is the self-test's."""
     response = await http.post(path, json=body)
     if response.status_code == 200:
         return True
@@ -130,7 +130,7 @@ async def test_unverified_results_are_returned_when_allowed(serve: Serve, monkey
 
 @pytest.fixture
 def recorded(sources_folder: Path, tmp_path: Path, settings: MakeSettings) -> Path:
-    """The sources with their records; the weights of 2-small were changed after that."""
+    """Sources with their records; the weights of 2-small were changed afterwards."""
     folder = tmp_path / "sources"
     shutil.copytree(sources_folder, folder)
     served = model_loading.load_model(settings(), lambda step, share: None)

@@ -1,4 +1,4 @@
-"""Results of the self-test are remembered from start to start, by what they depend on."""
+"""Results of the self-test are stored and used by later starts, keyed by their dependencies."""
 
 import json
 import os
@@ -24,7 +24,7 @@ MODEL_CHECKS = ["embedding", "blocks", "unembedding", "batch", "cache", "weights
 
 @pytest.fixture
 def own(settings: MakeSettings, model_folder: Path, tmp_path: Path) -> Settings:
-    """Settings over a copy of the model, with a folder of results of the test's own."""
+    """Settings for a copy of the model, with a separate folder of results."""
     shutil.copytree(model_folder, tmp_path / "model")
     return settings(
         custom_hf_model_id=str(tmp_path / "model"), selftest_results=tmp_path / "results", selftest_seconds=600
@@ -32,7 +32,7 @@ def own(settings: MakeSettings, model_folder: Path, tmp_path: Path) -> Settings:
 
 
 def start(settings: Settings) -> Verification:
-    """The self-test of a start of a server, its results stored."""
+    """Run the self-test as a start of a server does, and store its results."""
     verification = Verification(settings)
     _load(settings, verification, lambda text, fraction: None)
     if verification.storing:
@@ -50,7 +50,7 @@ def results(settings: Settings) -> list[Path]:
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Any]:
-    """Arguments of the calls of a check from now on."""
+    """Arguments of the calls of a check."""
     calls: list[Any] = []
     check = getattr(checks, name)
 
@@ -96,7 +96,7 @@ def test_a_touched_file_is_hashed_again(own: Settings) -> None:
     start(own)
     (file,) = (Path(str(own.custom_hf_model_id))).glob("*.safetensors")
     os.utime(file, ns=(1, 1))
-    # its digest is not known at the start: all is tested
+    # its digest is unknown at the start: everything is tested
     assert remembered(start(own)) == []
     assert remembered(start(own)) == MODEL_CHECKS
     # the same content is the same result
@@ -110,7 +110,7 @@ def test_other_settings_have_results_of_their_own(own: Settings, changes: dict[s
     start(own)
     other_settings = own.model_copy(update=changes)
     if "sae_sets" in changes:
-        # the same hooks are captured for the sources that are left
+        # the remaining sources use the same hooks
         assert remembered(start(other_settings)) == MODEL_CHECKS
     else:
         assert remembered(start(other_settings)) == []
@@ -140,7 +140,7 @@ def test_another_number_of_threads_is_tested_again(own: Settings) -> None:
 
 
 def breaking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the mask of one block ignored as soon as the model is loaded."""
+    """Remove the mask of one block as soon as the model is loaded."""
     real = model_loading.load_model
 
     def load(settings: Settings, report: Any) -> Any:

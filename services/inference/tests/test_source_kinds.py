@@ -54,9 +54,9 @@ async def test_folders_of_other_libraries_by_path(serve: Serve, hf: Any, tokeniz
 
 
 async def test_neurons(serve: Serve, hf: Any, tokenize: Any) -> None:
-    """The input of down_proj is what MLP neurons are."""
+    """The input of down_proj is the MLP neurons."""
     url = await serve(sae_folder=None, sae_sets=("neurons",), include_sae=("^[12]$",))
-    ids = tokenize(TEXT)[1:]  # the tokenizer puts no BOS in front by itself
+    ids = tokenize(TEXT)[1:]  # the tokenizer does not prepend BOS by itself
     seen: list[torch.Tensor] = []
     handle = hf.model.layers[2].mlp.down_proj.register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
     with torch.inference_mode():
@@ -106,12 +106,12 @@ async def test_an_unavailable_source_does_not_affect_the_others(serve: Serve, tm
         chosen = {"model": NAME, "prompt": TEXT, "source_set": "small", "selected_sources": ["2-small"]}
         refused = await http.post("/v1/activation/all", json=chosen)
         assert refused.status_code == 503 and refused.json()["error"] == reasons["2-small"]
-        # one that breaks after the start
+        # a source damaged after the start
         weights.write_bytes(content[:-10])
         refused = await http.post("/v1/activation/single", json=body("3-small"))
         assert refused.status_code == 503 and "Source 3-small" in refused.json()["error"]
         assert (await http.post("/v1/activation/single", json=body("1-small"))).status_code == 200
-        # and is there again when it is put right
+        # it is served again after the repair
         weights.write_bytes(content)
         assert (await http.post("/v1/activation/single", json=body("3-small"))).status_code == 200
 
@@ -133,7 +133,7 @@ def test_two_hundred_sources_start_fast_and_stay_in_the_budget_of_twenty(
 ) -> None:
     first = write_saelens(tmp_path / "1-many", random_weights(1, D_MODEL, 256))
     for number in range(1, 200):
-        # hard links, so that the test writes little
+        # hard links, so that the test writes little data
         shutil.copytree(first, tmp_path / f"1-many{number}", copy_function=_link)
     names = ("many", *(f"many{number}" for number in range(1, 200)))
     source_bytes = 256 * (2 * D_MODEL + 4) * 4 + D_MODEL * 4

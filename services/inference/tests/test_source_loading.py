@@ -95,7 +95,7 @@ async def test_streams_and_other_requests_run_while_a_source_is_loaded(
 
 
 async def test_no_thread_remains_after_a_load(http: httpx.AsyncClient, loads: Loads) -> None:
-    """A second thread with OpenMP threads of its own would slow every later forward pass down."""
+    """A second thread with its own OpenMP threads would slow down every later forward pass."""
     loads.go.set()
     path, body = COLD_REQUESTS[0]
     assert (await http.post(path, json=body)).status_code == 200
@@ -159,7 +159,7 @@ async def test_a_request_that_waits_too_long_for_a_source_is_ended(serve: Serve,
 
 
 async def test_captured_activations_stay_within_their_budget(serve: Serve, loads: Loads) -> None:
-    """While one request waits for its source with activations in memory, another waits to be captured."""
+    """One request waits for its source while it holds activations; another waits to be captured."""
     body = {"model": NAME, "prompt": "Alice sat on the bank", "source": COLD, "index": 3}
     async with httpx.AsyncClient(base_url=await serve(sae_sets=("small",)), timeout=60) as http:
         n_tokens = len((await http.post("/v1/tokenize", json={"model": NAME, "text": body["prompt"]})).json()["tokens"])
@@ -188,5 +188,5 @@ async def test_a_capture_that_alone_exceeds_the_budget_is_refused_with_both_numb
         assert f"take {nbytes:,} bytes of memory; at most 20,000 are captured" in refused.json()["error"]
         assert "INFERENCE_CAPTURE_BYTES" in refused.json()["error"]
         assert (await http.get("/v1/capabilities")).json()["limits"]["capture_bytes"] == 20_000
-        # only the last positions are kept of this one: 3 prompts x 4 hooks x 128 x 4 bytes
+        # only the last positions are kept for this request: 3 prompts x 4 hooks x 128 x 4 bytes
         assert (await http.post("/v1/activation/raw", json=raw)).status_code == 200

@@ -95,7 +95,7 @@ async def test_the_output_is_prompt_and_completion_without_bos(client: Client, m
 
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 0.9, "freq_penalty": 0.3}])
 async def test_types_are_returned_alone_and_in_the_requested_order(client: Client, sampling: dict[str, Any]) -> None:
-    """Each is drawn from the seed anew: what is beside it changes nothing."""
+    """Each type samples from the seed independently of the other."""
     both_types = await completed(client, **sampling)
     turned = await completed(client, types=["DEFAULT", "STEERED"], **sampling)
     assert [output.type_ for output in turned.outputs] == ["DEFAULT", "STEERED"]
@@ -117,7 +117,7 @@ async def test_vectors_are_used_unchanged_or_normalized(
         )
         expected = greedy(hf, tokenize(PROMPT), N_TOKENS, {2: plain_model.added(vector / vector.norm(), strength)})
         assert response.outputs[0].token_ids == expected
-    # the same point of the stream by its other name
+    # the same point of the stream under its other name
     before = steering | {"hook": "blocks.3.hook_resid_pre"}
     response = await completed(client, features=None, vectors=[before], types=["STEERED"])
     assert response.outputs == (await completed(client, features=None, vectors=[steering], types=["STEERED"])).outputs
@@ -128,7 +128,7 @@ WITHIN: dict[str, tuple[plain_model.HookSite, int]] = {
     "blocks.2.hook_mlp_out": (("output", "model.layers.2.mlp"), 128),
     "blocks.1.attn.hook_z": (("input", "model.layers.1.self_attn.o_proj"), 128),
     "blocks.1.mlp.hook_post": (("input", "model.layers.1.mlp.down_proj"), 341),
-    # adding to the stream after attention is adding to what attention gives
+    # adding to the stream after attention equals adding to the output of attention
     "blocks.1.hook_resid_mid": (("output", "model.layers.1.self_attn"), 128),
 }
 
@@ -161,7 +161,7 @@ async def test_a_vector_and_its_negative_cancel(client: Client) -> None:
 async def test_features_are_steered_at_the_output_hook_of_their_source(
     serve: Serve, hf: Any, tokenize: Tokenize, tmp_path: Path
 ) -> None:
-    """A transcoder's at its output, those of a source of attention heads in all heads at once."""
+    """A transcoder steers its output, a source of attention heads all heads at once."""
     expected_texts = {
         "1-through": random_source(tmp_path / "1-through", "blocks.1.mlp.hook_in", "blocks.1.hook_mlp_out"),
         "2-heads": random_source(tmp_path / "2-heads", "blocks.2.attn.hook_z"),
@@ -205,7 +205,7 @@ def random_source(folder: Path, input_hook: str, writes: str | None = None) -> t
 async def test_a_model_without_bos(
     serve: Serve, model_folder: Path, hf: Any, tokenize: Tokenize, direction: Any, tmp_path: Path
 ) -> None:
-    """The text begins at position 0, and is steered there."""
+    """The text begins at position 0, which is steered."""
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     tokenizer.bos_token = None
     hf.save_pretrained(tmp_path)
@@ -245,7 +245,7 @@ async def test_a_seed_repeats_and_another_differs(client: Client) -> None:
 
 
 async def test_every_frame_of_a_stream_is_the_response_so_far(client: Client) -> None:
-    """A reader that is slower than the model gets fewer frames, never older ones."""
+    """A reader slower than the model gets fewer frames, in order."""
     full_response = await completed(client)
     request = CompletionRequest.from_dict(body())
     frames = [frame async for frame in steer_completion.astream(client=client, body=request)]
@@ -290,7 +290,7 @@ async def chatted(client: Client, **values: Any) -> ChatResponse:
 
 
 async def test_a_chat_without_template_is_chatml(client: Client, hf: Any, tokenize: Tokenize, direction: Any) -> None:
-    """glassllm has no template; its prompt has no BOS then, as the template is all there is."""
+    """glassllm has no template; the prompt then has no BOS, as ChatML adds none."""
     response = await chatted(client)
     ids = tokenize(RENDERED)[1:]
     assert response.input_.token_ids == ids

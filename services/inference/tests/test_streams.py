@@ -35,7 +35,7 @@ HOT: dict[str, Any] = {
     "types": ["STEERED", "DEFAULT"],
     "features": [{"model": NAME, "source": "1-small", "index": 5, "strength": 300}],
     "n_completion_tokens": 60,
-    # nearly any token is as likely as any other
+    # nearly uniform token probabilities
     "temperature": 10,
 }
 PROMPTS = {COMPLETION: "Alice", CHAT: [{"role": "user", "content": "Who is Alice?"}]}
@@ -91,7 +91,7 @@ async def streamed(http: httpx.AsyncClient, path: str, request_body: dict[str, A
 
 
 def joined(deltas: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """By type what deltas amount to, as a reader would put it together."""
+    """Outputs by type, joined from deltas as a client does."""
     outputs: dict[str, dict[str, Any]] = {}
     for item in (output for delta in deltas for output in delta["outputs"]):
         so_far = outputs.setdefault(item["type"], {"completion": "", "token_ids": [], "logprobs": [], "finished": None})
@@ -104,7 +104,7 @@ def joined(deltas: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def raw_texts(deltas: list[dict[str, Any]]) -> dict[str, str]:
-    """Each column's conversation with special tokens, put together from deltas as docs/inference.md says."""
+    """The raw text of each conversation, joined from deltas as docs/inference.md describes."""
     parts = [output for delta in deltas for output in delta["outputs"]]
     prompt = deltas[0]["input"]["raw"]
     return {
@@ -145,7 +145,7 @@ async def test_deltas_joined_are_the_response_and_the_last_event_has_it(wild: st
 
 
 async def test_the_bytes_of_deltas_grow_with_the_tokens(wild: str) -> None:
-    """Cumulative events take the square; fewer of them are sent to a slow reader."""
+    """Cumulative events grow with the square; a slow reader gets fewer of them."""
     sizes: dict[bool, list[int]] = {}
     async with httpx.AsyncClient(base_url=wild, timeout=60) as http:
         for deltas in (True, False):
@@ -170,7 +170,7 @@ async def test_a_slow_reader_misses_no_delta_and_no_error() -> None:
     assert await anext(chunks) == b"".join(b"event: delta\ndata: %d\n\n" % number for number in range(3))
     with pytest.raises(ValueError, match="late"):
         await anext(chunks)
-    # bodies replace one another
+    # a newer body replaces an unsent one
     work = PendingRequest("someone")
     work.give(b"1")
     work.give(b"12", ended=True)
@@ -194,7 +194,7 @@ async def test_streams_with_the_generated_client(url: str, client: Client) -> No
     assert (await asyncio.to_thread(read))[-1] == full_response
 
 
-# ---- what ends a stream early
+# ---- early ends of a stream
 
 
 FAULTS: list[tuple[Exception, str, str]] = [
@@ -223,12 +223,12 @@ async def test_an_error_that_ends_a_stream_is_an_event(
             if len(generation.ids[0]) == 3:
                 if not isinstance(fault, InvalidRequestError):
                     raise fault
-                generation.error = fault  # as where a row of several cannot go on
+                generation.error = fault  # as if one row of several failed
         return real(self)
 
     monkeypatch.setattr(Decoder, "step", step)
     request_body = body(COMPLETION, stream=True, stream_deltas=deltas)
-    # words of a fault of ours name the id
+    # the message of an internal error has the id
     async with httpx.AsyncClient(base_url=url, headers={"X-Request-ID": "same"}) as http:
         *before, (name, error) = events((await http.post(COMPLETION, json=request_body)).text)
         plainly = await http.post(COMPLETION, json=body(COMPLETION))
@@ -250,7 +250,7 @@ async def test_an_error_that_ends_a_stream_is_an_event(
     assert (raised.value.error, raised.value.cause) == (error["error"], cause)
 
 
-# ---- a client that does not read
+# ---- clients that do not read
 
 
 @pytest.fixture
@@ -283,7 +283,7 @@ async def test_a_client_that_does_not_read_does_not_delay_others(wild: str, deco
             streamed(http, COMPLETION, request_body), streamed(http, COMPLETION, request_body | {"stream_deltas": True})
         )
     assert single[-1] == deltas[-1] and len(deltas) > 90
-    assert decoder[0].n_batch_rows == 1  # that of the stopped client goes on
+    assert decoder[0].n_batch_rows == 1  # the generation of the stopped client continues
     stopped.close()
     await until(lambda: not decoder[0].n_batch_rows)
     assert decoder[0].generations == []

@@ -53,7 +53,7 @@ async def test_the_vector_is_the_encoder_column_by_default_and_the_decoder_row_o
 
 
 async def test_the_encoder_column_gives_the_feature_values(client: Client, serve: Serve, tmp_path: Path) -> None:
-    """Where decoder rows are not of length 1 their length is in the column: values are in units of the activation."""
+    """If decoder rows do not have length 1, the column includes their length: values are in units of the activation."""
     from safetensors.numpy import save_file
 
     folder = random_sae(tmp_path / "1-long", "blocks.1.hook_resid_post", 128, 40)
@@ -70,7 +70,7 @@ async def test_the_encoder_column_gives_the_feature_values(client: Client, serve
 
 @pytest.mark.parametrize("source_id", ["2-small", "1-small"])
 async def test_features_near_a_feature(client: Client, sources_folder: Path, source_id: str) -> None:
-    """Of its own source, where it is the nearest itself, or of another one."""
+    """A feature of the searched source, which is its own nearest, or of another source."""
     direction = weights(sources_folder, source_id)["W_dec"][11]
     expected = nearest(weights(sources_folder, "2-small")["W_dec"], direction, 5)
     response = await similar(client, feature={"model": NAME, "source": source_id, "index": 11}, source="2-small")

@@ -127,7 +127,7 @@ async def own_url(server_url: str, filled: str) -> AsyncIterator[str]:
 
 
 def make_settings(url: str, **changes: object) -> Settings:
-    """Settings for a test, whatever the environment or a `.env` file say."""
+    """Settings for a test, independent of the environment and of any `.env` file."""
     return Settings(_env_file=None, database_url=url, **changes)  # pyright: ignore[reportCallIssue]
 
 
@@ -141,7 +141,7 @@ CHECK_AT_EACH_REQUEST = {
 
 @dataclass(frozen=True)
 class Served:
-    """A server and what it serves."""
+    """A server and its URL."""
 
     url: str
     double: FakeInferenceServer

@@ -1,4 +1,4 @@
-"""The owner beyond loopback: one-time link, session, API keys and their scopes; what is stored and logged of them."""
+"""The owner beyond loopback: one-time link, session, API keys and their scopes; what is stored and logged."""
 
 import asyncio
 import logging
@@ -72,7 +72,7 @@ async def new_key(url: str, *scopes: Scope, days: float | None = None) -> str:
 
 @pytest.fixture
 async def beyond(started: Start, own_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A visitor of a server that is bound beyond loopback."""
+    """A client of a server that is bound beyond loopback."""
     async with started(own_url, host="0.0.0.0") as client:
         yield client
 
@@ -86,7 +86,7 @@ async def sign_in(client: httpx.AsyncClient, url: str) -> httpx.Response:
 async def test_a_link_signs_in_one_browser_once(beyond: httpx.AsyncClient, own_url: str) -> None:
     assert (await beyond.post(LABEL, json=CHOICE)).status_code == 403
     token = await new_link(own_url)
-    # previews of a chat and virus scanners fetch addresses ahead of people
+    # link previews and virus scanners fetch addresses before the user does
     for _ in range(2):
         page = Page((await beyond.get("/account/sign-in")).text)
         assert page.find("form", action="/account/sign-in")
@@ -163,7 +163,7 @@ async def test_only_hashes_of_tokens_are_stored(beyond: httpx.AsyncClient, own_u
         ({"Origin": "null"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Sec-Fetch-Site": "same-site"}, 403),
-        # no browser: it would send one of them
+        # not a browser, which would send one of these headers
         ({}, 403),
     ],
 )
@@ -276,7 +276,7 @@ async def test_keys_of_other_systems_only_read(beyond: httpx.AsyncClient, client
     assert (await beyond.get("/api/feature/small/1-res/5", headers=key)).status_code == 200
     response = await beyond.post(LABEL, json=CHOICE, headers=key)
     assert response.status_code == 401 and "memicos api-key create" in response.json()["error"]
-    # on loopback keys mean nothing, not even one that looks like ours
+    # on loopback keys are ignored, even those with our prefix
     for name in ("sk-of-another-system", "memicos_unknown"):
         assert (await client.get("/api/feature/small/1-res/5", headers={"X-Api-Key": name})).status_code == 200
 
@@ -358,7 +358,7 @@ async def test_pages_show_the_account_and_hide_refused_actions(beyond: httpx.Asy
     [
         ({}, 200),
         ({"allowed_hosts": "localhost"}, 200),
-        # a proxy on this machine forwards what others send
+        # a proxy on this machine forwards requests of others
         ({"allowed_hosts": "localhost,memicos.example"}, 403),
         ({"allowed_hosts": "*"}, 403),
         ({"local_owner": False}, 403),

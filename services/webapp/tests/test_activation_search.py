@@ -48,7 +48,7 @@ async def test_ranked_by_chosen_tokens(client: httpx.AsyncClient, inference: Fak
     results = await search_all(client, sortIndexes=[6, 2], numResults=7)
     assert results["sortIndexes"] == [6, 2]
     assert [result["sumValues"] for result in results["result"]] == ranked(SOURCES, lambda item: item[2] + item[6])[:7]
-    # features that are silent there are no results, though they fire elsewhere
+    # inactive features are not results, even if they fire on other texts
     results = await search_all(client, sortIndexes=[2], numResults=100)
     expected = ranked(SOURCES, lambda item: item[2])
     assert [result["sumValues"] for result in results["result"]] == expected and len(expected) < 100
@@ -62,7 +62,7 @@ def returned_shares(result: dict[str, Any]) -> list[tuple[float, str, str]]:
 
 
 def close(items: list[tuple[float, str, str]]) -> list[tuple[Any, str, str]]:
-    # the database keeps the largest activations as 32-bit numbers
+    # the database stores the largest activations as 32-bit numbers
     return [(pytest.approx(share, rel=1e-6), source, index) for share, source, index in items]
 
 
@@ -74,7 +74,7 @@ async def test_ranked_by_share_of_the_largest_activation(
     expected = shares(small_dataset, lambda values: max(values[1:]))
     assert results["rank"] == "share" and len(expected) > 100
     assert returned_shares(results) == close(expected[:limit])
-    # this ranking is another one than that by activation
+    # the ranking differs from that by activation
     assert [item["maxValue"] for item in results["result"]] != ranked(SOURCES, lambda item: max(item[1:]))[:limit]
     for item in results["result"]:
         # values cover every position, BOS included, as with rank raw
@@ -168,7 +168,7 @@ async def test_some_sources_and_several_texts(client: httpx.AsyncClient, inferen
     results = await search_all(client, selectedLayers=["3-res", "1-res"], text=["a b", TEXT])
     assert [result["tokens"] for result in results["results"]] == [tokens_of("a b"), TOKENS]
     assert {result["layer"] for result in results["results"][1]["result"]} == {"1-res", "3-res"}
-    # the sources go to inference in their own order
+    # sources are sent to inference in their own order
     assert inference.bodies("/v1/activation/all")[0]["selected_sources"] == ["1-res", "3-res"]
 
 
@@ -189,7 +189,7 @@ async def test_dense_features_are_left_out_before_the_limit(
     )
     assert [result["maxValue"] for result in results["result"]] == expected[:20]
     assert all(rare[result["layer"]][int(result["index"])] <= threshold for result in results["result"])
-    # 0 and -1 keep all, as the published client's defaults have it
+    # 0 and -1 keep all, as the published client's defaults
     result_lists = [(await search_all(client, densityThreshold=number))["result"] for number in (0, -1)]
     assert result_lists[0] == result_lists[1] == (await search_all(client))["result"]
 
@@ -198,7 +198,7 @@ async def test_an_inference_server_that_returns_fewer_results(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
     inference.max_num_results = 5
-    # capabilities are read anew when the server was away
+    # capabilities are read again after the server was down
     inference.state = "loading"
     await client.get("/small/inference")
     inference.state = "ready"
@@ -246,7 +246,7 @@ async def by_token(client: httpx.AsyncClient, **changes: Any) -> Any:
 async def test_the_strongest_features_at_each_token(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     results = await by_token(client, numResults=4)
     assert results["source"] == "1-res"
-    # positions count from BOS, which is left out
+    # positions count from BOS, which is excluded
     assert [(row["position"], row["token"]) for row in results["results"]] == list(enumerate(TOKENS))[1:]
     for row in results["results"]:
         at = sorted((value_of("1-res", i, row["token"]) for i in range(FEATURES)), reverse=True)

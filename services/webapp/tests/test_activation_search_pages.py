@@ -44,7 +44,7 @@ async def test_the_page_runs_the_text_of_its_address(client: httpx.AsyncClient, 
     hits = results.find("div", class_="result")
     assert hits and {urlsplit(link["href"] or "").path.split("/")[2] for link, _ in results.find("a") if
                      (link["href"] or "").startswith("/small/")} == {"1-res", "3-res"}  # fmt: skip
-    # each token ranks by itself, in an address of its own
+    # each token is a link that ranks by this token
     chips = results.find("a", class_="token-link")
     assert [text for _, text in chips] == TOKENS[1:]
     query = parse_qs(urlsplit(chips[1][0]["href"] or "").query)
@@ -70,12 +70,12 @@ async def test_the_page_ranks_by_share_and_says_so(
     assert "as a share of each feature’s maximum activation" in results.text()
     (raw_link, _) = next(link for link in results.find("a") if link[1] == "Rank by raw activation")
     assert parse_qs(urlsplit(raw_link["href"] or "").query)["rank"] == ["raw"]
-    # features of the start of a text are counted aloud
+    # the page shows the number of features of the start of the text
     first = [
         index for _, source, index in expected if values(source, int(index))[1] == max(values(source, int(index))[1:])
     ]
     assert f"{len(first)} of these 30 features are most active at the first token" in results.text()
-    # the chosen ranking stays in the form
+    # the form keeps the chosen ranking
     page = await get(client, "/search", modelId="small", q=TEXT, rank="raw")
     assert [has["value"] for has, _ in page.find("option") if "selected" in has] == ["small/res", "raw"]
     bad = await client.get("/search/results", params={"modelId": "small", "q": TEXT, "rank": "loudest"})
@@ -85,7 +85,7 @@ async def test_the_page_ranks_by_share_and_says_so(
 async def test_with_every_source_unticked_nothing_is_searched(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
-    # what the form sends then
+    # the parameters that the form then sends
     form = {"modelId": "small", "sourceSet": "res", "q": TEXT, "selectedLayers": ""}
     page = await get(client, "/search", **form)
     assert "No source is chosen: choose at least one to search in." in page.text()
@@ -95,7 +95,7 @@ async def test_with_every_source_unticked_nothing_is_searched(
     response = await client.get("/search/results", params=form)
     assert response.status_code == 400 and "No source is chosen" in response.text
     assert inference.seen == []
-    # the form always sends the empty value, so that no tick is not mistaken for an address without sources
+    # the form always sends the empty value, which distinguishes no tick from an address without sources
     (hidden, _) = page.find("input", type="hidden", name="selectedLayers")[0]
     assert hidden["value"] == ""
     page = await get(client, "/search", **(form | {"selectedLayers": ["", "2-res"]}))
@@ -112,7 +112,7 @@ async def test_an_empty_database_has_nothing_to_search(fresh_url: str, started: 
 
 async def test_the_ranking_value_is_shown(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     text = " ".join(f"w{i}" for i in range(48))
-    # of a text this long each result shows a part
+    # for a long text each result shows a part
     for position in (1, 48):
         results = await get(client, "/search/results", q=text, sortIndexes=f"[{position}]", hideDense="false")
         hits = results.text().split("activation density ")[1:]

@@ -12,7 +12,7 @@ from memicos_testing.webapp.html_page import Page
 from memicos_webapp.formatting import format_value
 
 TEXT = "the whale rose from the sea"
-# words on which feature 5 of 1-res is silent, and on which it fires, by the double's arithmetic
+# words on which feature 5 of 1-res is inactive, and on which it is active, by the fake server's arithmetic
 VALUES = [value_of("1-res", 5, token) for token in tokens_of(TEXT)]
 
 
@@ -24,7 +24,7 @@ async def test_values_equal_those_of_inference(client: httpx.AsyncClient, infere
     response = await client.post("/api/activation/new", json=body())
     result = response.json()
     assert result["tokens"] == tokens_of(TEXT) and result["values"] == VALUES
-    # every position is there, BOS included, and takes part in the maximum unless it is asked not to
+    # every position has a value, BOS included, and counts for the maximum unless ignore_bos is set
     assert (result["maxValue"], result["maxValueTokenIndex"], result["minValue"]) == (100, 0, min(VALUES))
     assert (result["modelId"], result["layer"], result["source"], result["index"]) == ("small", "1-res", "1-res", "5")
     result = (await client.post("/api/activation/new", json=body(ignoreBos=True))).json()
@@ -104,7 +104,7 @@ async def test_the_box_shades_the_text(client: httpx.AsyncClient, inference: Fak
     assert fires
     shaded = page.find("i")
     assert [(text, float(has["title"] or "")) for has, text in shaded] == fires
-    # BOS is there, but counts for nothing
+    # BOS has a value but does not count
     (has, text) = page.find("span", class_="ignored")[0]
     assert text == "<|bos|>" and "value 100" in (has["title"] or "")
     assert max(VALUES) == 100 and f"max {max(VALUES[1:]):.1f} at “ whale”" in page.text()

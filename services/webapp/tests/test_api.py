@@ -1,4 +1,4 @@
-"""The JSON of features: equal to the dataset's rows, errors as the field has them."""
+"""The JSON of features: equal to the dataset's rows; error responses."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The API's documentation: every example runs as it is printed, and every field is there with its limits."""
+"""The API's documentation: every example runs as printed, and every field is listed with its limits."""
 
 import re
 import shlex
@@ -14,18 +14,18 @@ from memicos_webapp.api_doc.service import Reader
 
 
 async def printed(client: httpx.AsyncClient) -> dict[str, list[str]]:
-    """The words of every example's command line, by its path as the page heads it."""
+    """The arguments of every example's command line, by the path in its heading."""
     page = Page((await client.get("/api-doc")).text)
     paths = [text for has, text in page.find("h3") if text.startswith("/")]
-    # a shell goes on after a line that ends in a backslash
+    # a shell continues a line that ends in a backslash
     commands = [text.replace("\\\n", "") for _, text in page.find("code") if text.startswith("curl ")]
     return dict(zip(paths, map(shlex.split, commands), strict=True))
 
 
 async def run(client: httpx.AsyncClient, command: list[str]) -> httpx.Response:
-    """What curl would ask for."""
+    """The request that curl would send."""
     address, options = command[1], dict(zip(command[2::2], command[3::2], strict=True))
-    # curl takes these for patterns
+    # curl treats these characters as patterns
     assert not set(address) & set("{}[]")
     if not options:
         return await client.get(address)
@@ -44,12 +44,12 @@ async def test_every_example_runs_as_it_is_printed(
         for path, command in commands.items():
             response = await run(client, command)
             if path == "/api/explanation/generate":
-                # all that it says is right: what is lacking is the language model
+                # the request is valid; only the language model is missing
                 assert (response.status_code, "Autointerp is not running" in response.text) == (503, True), (
                     response.text
                 )
             elif path == "/api/explanation/{explanationId}/delete":
-                # what there is to delete came with the dataset
+                # the explanation to delete belongs to the dataset
                 assert (response.status_code, "by a dataset" in response.text) == (403, True), response.text
             else:
                 assert response.status_code == 200, (path, response.text)
@@ -77,7 +77,7 @@ async def test_every_field_of_every_object_is_there(client: httpx.AsyncClient, a
                     assert bodies[path] == fields
                 elif name != "ErrorBody":
                     assert [field.name for field in shapes[name].fields] == fields
-    # what those name is there too, and a name leads to it
+    # referenced objects are listed too, with links from their names
     page = Page((await client.get("/api-doc")).text)
     ids = {has["id"] for _, has, _ in page.elements if "id" in has}
     links = {(has["href"] or "")[1:] for has, _ in page.find("a") if (has["href"] or "").startswith("#shape-")}

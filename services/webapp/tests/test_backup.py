@@ -31,7 +31,7 @@ async def empty_url(server_url: str) -> AsyncIterator[str]:
 
 
 async def memicos_db(url: str, *arguments: str, response: str = "", **environment: str) -> tuple[int | None, str, str]:
-    """Exit status, standard output and standard error of `memicos db …`."""
+    """Run `memicos db …`; return exit status, standard output and standard error."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", "from memicos_cli.main import app; app()", "db", *arguments,
         env={**os.environ, "DATABASE_URL": url, **environment},
@@ -76,7 +76,7 @@ async def test_a_backup_is_restored_as_a_whole_or_not_at_all(
     file = tmp_path / "small.dump"
     await asyncio.to_thread(backup.backup, own_url, file)
     assert not file.with_name("small.dump.part").exists()
-    # not over a file, not into a database with tables, no half file, no other file
+    # refused: an existing file, a database with tables, an incomplete file, a file of another kind
     damaged, text = tmp_path / "damaged.dump", tmp_path / "text.dump"
     damaged.write_bytes(file.read_bytes()[:-5000])
     text.write_text("CREATE TABLE account ();\n")

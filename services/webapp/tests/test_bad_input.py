@@ -1,4 +1,4 @@
-"""Every route, whatever it is sent: an answer in words, and never a fault of ours."""
+"""Every route with invalid input responds with a clear error message, never with a 500."""
 
 import json
 import re
@@ -41,7 +41,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/explanation/search-all": QUERY,
     "/api/explanation/search-model": {**QUERY, "modelId": "small"},
     "/api/explanation/search-release": {**QUERY, "releaseName": "small-release"},
-    # a dead feature: refused before a language model is asked
+    # a dead feature: refused before the language model is called
     "/api/explanation/generate": {
         **FEATURE, "index": 15, "explanationType": "highlighted-tokens", "explanationModelName": "m",
     },
@@ -72,7 +72,7 @@ HOSTILE: tuple[Any, ...] = (
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The places in a body where something stands, itself left out."""
+    """Paths of all values in a body, except the body itself."""
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in inside:
         yield (*path, key)
@@ -89,12 +89,12 @@ def replaced(body: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 
 def refused(response: httpx.Response, value: object) -> None:
-    """It is an answer, or a refusal in words."""
+    """Check that the response is a success or a refusal with a message."""
     assert response.status_code < 500, (value, response.text)
     if response.status_code >= 400:
         body = response.json()
         assert set(body) == {"error", "message"} and body["error"] == body["message"] and len(body["error"]) > 10, value
-        # the validator's own words are not for users
+        # the validator's own messages are not for users
         assert not re.search("Input should|Value error|a valid", body["error"]), (value, body)
 
 
@@ -151,7 +151,7 @@ JSON = {"Content-Type": "application/json"}
 async def test_a_value_that_is_not_text_is_named(client: httpx.AsyncClient, content: bytes, message: str) -> None:
     response = await client.post("/api/explanation/search-all", content=content, headers=JSON)
     assert response.status_code == 400 and message in response.json()["error"]
-    # whole pairs are text
+    # whole surrogate pairs are valid text
     valid_content = content.replace(b"\\ud83d", b"\\ud83d\\udc33").replace(b"\\u0000", b"\\u0041")
     assert (await client.post("/api/explanation/search-all", content=valid_content, headers=JSON)).status_code == 200
 
@@ -262,3 +262,10 @@ async def test_invalid_forms(client: httpx.AsyncClient, inference: FakeInference
             assert response.status_code < 500, (path, content[:40], response.text)
     files = {"text": ("a.txt", b"a", "text/plain")}
     assert (await client.post("/small/1-res/5/test", files=files)).status_code == 422
+
+
+@pytest.mark.parametrize("index", ["1_0", " 3", "+3", "３"])
+async def test_an_index_as_a_string_has_digits_only(client: httpx.AsyncClient, index: str) -> None:
+    body = {"feature": {"modelId": "small", "layer": "2-small", "index": index}, "customText": "a"}
+    response = await client.post("/api/activation/new", json=body)
+    assert response.status_code in (400, 422) and "digits" in response.text

@@ -1,4 +1,4 @@
-"""`scripts/check_visibility.py` finds code that reads past the door, and finds none in the webapp."""
+"""`scripts/check_visibility.py` detects code that bypasses catalog/visibility.py, and finds none in the webapp."""
 
 import runpy
 from pathlib import Path

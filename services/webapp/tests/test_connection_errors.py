@@ -1,4 +1,4 @@
-"""A database that cannot be used is one line that tells what to do."""
+"""A database that cannot be used gives a one-line error with the remedy."""
 
 import asyncio
 import os
@@ -58,7 +58,7 @@ def test_a_wrong_password_and_a_server_without_pgvector() -> None:
 
 @dataclass(frozen=True)
 class Refusing:
-    """A real PostgreSQL; `outsider` has a password, and its database `plain` finds no pgvector."""
+    """A real PostgreSQL; `outsider` has a password, and its database `plain` has no pgvector."""
 
     url: str
 
@@ -87,7 +87,7 @@ def refusing() -> Iterator[Refusing]:
 
 
 def refused_start(**variables: str) -> str:
-    """The last line of a webapp that does not start, the only one that is no log line."""
+    """The last output line of a webapp that fails to start, the only one that is not a log line."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

@@ -50,7 +50,7 @@ async def test_the_planner_knows_every_table(fresh_url: str, small_dataset: Path
     await load(small_dataset, fresh_url)
     rows = await fetch(fresh_url, "SELECT relname, reltuples FROM pg_class WHERE relname = ANY($1)",
                        ["source", "load", "feature", "context", "document", "explanation"])  # fmt: skip
-    # -1 where nobody has counted
+    # -1 where no count is recorded
     assert {row["relname"]: row["reltuples"] for row in rows} == {
         "source": 3, "load": 3, "feature": 192, "context": 40, "document": 4, "explanation": 180,
     }  # fmt: skip
@@ -82,7 +82,7 @@ async def test_a_changed_dataset_replaces_the_old_one_and_keeps_user_content(
         "explanation": 3 * 45 + 1,
     }  # fmt: skip
     assert await fetch(fresh_url, "SELECT description FROM explanation WHERE author_id = 1") == [("mine",)]
-    # words that did not change keep their row, and with it their embedding
+    # unchanged explanations keep their row and its embedding
     after = await fetch(fresh_url, "SELECT id, description FROM explanation WHERE author_id IS NULL")
     assert set(after) <= set(before)
 
@@ -118,7 +118,7 @@ async def test_a_refused_dataset_leaves_only_the_reason(
     rows = await fetch(fresh_url, "SELECT state, error, import_id FROM load")
     assert [tuple(row) for row in rows] == [("failed", str(refused.value), None)] * 3
     assert await shown_rows(fresh_url) == []
-    # the record goes when the source is shown
+    # the record is deleted when the source is shown
     await load(small_dataset, fresh_url)
     assert await states(fresh_url) == ["shown"] * 3
 
@@ -153,7 +153,7 @@ async def test_a_replaced_load_stays_for_requests_in_progress(
 
 
 async def import_process(url: str, folder: Path) -> asyncio.subprocess.Process:
-    """An import in a process of its own."""
+    """An import in a separate process."""
     command = (sys.executable, "-m", "memicos_webapp.datasets.load", str(folder))
     return await asyncio.create_subprocess_exec(*command, env={**os.environ, "DATABASE_URL": url})
 
@@ -166,7 +166,7 @@ CONNECTED = """SELECT FROM pg_stat_activity WHERE application_name = 'memicos-im
 
 @asynccontextmanager
 async def stopped_before(url: str, folder: Path, table: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """An import that waits for its first change of `table`; the table is free again at the end."""
+    """An import that waits before its first change of `table`; the lock is released at the end."""
     async with connected(url) as blocker, blocker.transaction():
         await blocker.execute(f"LOCK TABLE {table} IN SHARE MODE")
         process = await import_process(url, folder)

@@ -97,7 +97,7 @@ async def test_interrupted_work_is_continued(
 async def test_equal_texts_are_embedded_once(database: asyncpg.Connection, own_url: str) -> None:
     embedder = FakeEmbedder()
     assert await embed_missing(own_url, registry(embedder)) == 180
-    # the three sources have the same words
+    # the three sources have the same explanations
     assert len(embedder.texts) == len(set(embedder.texts)) == 59
 
 
@@ -146,7 +146,7 @@ async def test_a_change_of_embedder_is_visible_once_it_is_complete(
     assert await count(database) == 0
     for text, vector in (await vectors(database, "embedding_openai")).items():
         assert vector == pytest.approx(embedding(text, 256), abs=1e-3)
-    # a server without that embedder leaves such sources as they are
+    # a server without that embedder does not change such sources
     await database.execute("DELETE FROM embedding_openai")
     assert await embed_missing(own_url, registry(FakeEmbedder())) == 0
     await openai.close()
@@ -231,7 +231,7 @@ async def test_health_has_the_state_of_the_embedder(
         assert (embedder["state"], embedder["failures"]) == ("failing", 1)
         assert embedder["error"] == "The embedder failed unexpectedly (RuntimeError); the server's log has the details."
         assert embedder["retry_in_seconds"] == pytest.approx(40, abs=5)
-        # the page says why results are by words only, and when that may change
+        # the page gives the reason for a search by words only, and the time of the next attempt
         page = (await client.get("/search-explanations?q=the+whale")).text
         assert "The embedder failed unexpectedly (RuntimeError)" in page and "The next attempt is in" in page
     async with started(own_url, embed_every_seconds=0) as client:
@@ -245,7 +245,7 @@ async def test_embedding_waits_while_inference_loads(
     inference.state = "loading"
     settings = {"embed_every_seconds": 0.1, "inference_poll_seconds": 0.1}
     async with started(own_url, **settings) as client:
-        # the embedder may have begun before the first check ended: from then on it waits before each batch
+        # the embedder may have started before the first check ended; from then on it waits before each batch
         async with asyncio.timeout(20):
             while (await client.get("/health")).json()["inference"][0]["state"] != "loading":  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
@@ -260,7 +260,7 @@ async def test_embedding_waits_while_inference_loads(
         async with asyncio.timeout(30):
             while await count(database) < 180:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
-    # for ever it does not wait
+    # the wait has a limit
     await database.execute("TRUNCATE embedding_minilm")
     inference.state = "loading"
     async with started(own_url, **settings, embed_wait_seconds=0.5):
@@ -270,7 +270,7 @@ async def test_embedding_waits_while_inference_loads(
 
 
 class BrokenEncoder:
-    """Stands in for `MiniLmEmbedder.encode` in the background; search queries are encoded as ever."""
+    """Replaces `MiniLmEmbedder.encode` in the background only; queries are embedded as usual."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error

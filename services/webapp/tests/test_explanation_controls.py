@@ -26,12 +26,12 @@ async def test_the_control_on_the_dashboard(client: httpx.AsyncClient, own_url: 
     page = Page(response.text)
     assert response.status_code == 200 and page.open == []
     assert page.find("p", role="status")[0][1] == "Explanation by some/model added."
-    # htmx puts list and heading in their places
+    # htmx swaps list and heading
     (listed, _) = page.find("div", id="explanations")[0]
     assert listed["hx-swap-oob"] == "innerHTML" and len(page.find("div", class_="explanation")) == 2
     assert page.find("h1", id="label")[0][1] == WHALE
     assert (await stored(own_url))[0]["model"] == "some/model"
-    # without scripts it leads back to the dashboard
+    # without scripts it redirects to the dashboard
     response = await client.post("/small/1-res/6/explain", data={"explainer_model": ""})
     assert (response.status_code, response.headers["location"]) == (303, "/small/1-res/6")
     assert not Page((await client.get("/small/1-res/15")).text).find("form", id="explain")
@@ -39,7 +39,7 @@ async def test_the_control_on_the_dashboard(client: httpx.AsyncClient, own_url: 
 
 
 async def label(client: httpx.AsyncClient, index: int = 5) -> str:
-    """The heading of the feature's page; the same as in the source's table, in search results and in the JSON."""
+    """The heading of the feature's page; checked to be the same in table, search results and JSON."""
     heading = Page((await client.get(f"/small/1-res/{index}")).text).find("h1")[0][1]
     feature = (await client.get(f"/api/feature/small/1-res/{index}")).json()
     assert feature["explanations"][0]["description"] == heading
@@ -66,7 +66,7 @@ async def test_the_label_is_chosen_and_the_choice_taken_back(client: httpx.Async
         explanations = response.json()["explanations"]
         assert [row["id"] for row in explanations if row["chosenAsLabel"]] == [chosen] == [explanations[0]["id"]]
         assert len(explanations) == 3 and await label(client) == heading
-    # the label of another feature stays
+    # the label of another feature is unchanged
     assert "sea" not in await label(client, 6)
     response = await client.post(f"/api/explanation/{first}/label", json={"chosen": False})
     assert response.json()["explanations"][0]["description"] == WHALE
@@ -126,7 +126,7 @@ async def test_labels_and_deletion_on_the_page(client: httpx.AsyncClient, own_ur
     actions = [
         has["hx-post"] for has, _ in page.find("form") if (has.get("hx-post") or "").startswith("/explanations/")
     ]
-    # nothing to delete of the dataset's, which is the label already
+    # the dataset's explanation is already the label and cannot be deleted
     assert actions == [f"/explanations/{number}/label", f"/explanations/{number}/delete"]
     response = await client.post(actions[0] or "", data={"chosen": "true"}, headers=HTMX)
     page = Page(response.text)
@@ -140,7 +140,7 @@ async def test_labels_and_deletion_on_the_page(client: httpx.AsyncClient, own_ur
     assert page.find("h1", id="label")[0][1] == WHALE and len(page.find("div", class_="explanation")) == 1
     response = await client.post(f"/explanations/{number}/delete", headers=HTMX)
     assert response.status_code == 404 and "alert" in response.text
-    # without scripts it leads back to the feature
+    # without scripts it redirects to the feature
     number = await generated(client)
     response = await client.post(f"/explanations/{number}/delete")
     assert (response.status_code, response.headers["location"]) == (303, "/small/1-res/5")
@@ -153,7 +153,7 @@ async def test_the_form_is_replaced_by_what_has_to_be_set(
     page = Page((await client.get("/small/1-res/5")).text)
     (control, _) = page.find("div", id="explain-control")[0]
     assert (control["hx-get"], control["hx-trigger"]) == ("/small/1-res/5/explain", "load")
-    # everything is set: the form stays, with what was typed into it
+    # everything is set: the form stays, with its input
     assert (await client.get("/small/1-res/5/explain", headers=HTMX)).status_code == 204
     keyless = create_autointerp(autointerp_settings(provider, api_key=None))
     async with running(keyless) as url, started(own_url, autointerp_url=url) as without_key:
@@ -161,7 +161,7 @@ async def test_the_form_is_replaced_by_what_has_to_be_set(
         text = Page(response.text).text()
         assert response.status_code == 200 and "<form" not in response.text
         assert "No language model is configured: set AUTOINTERP_API_KEY" in text and "docs/autointerp.md" in text
-        # without scripts, or by the API: what to set, and no word that the request is wrong
+        # without scripts, or by the API: the setting to set, and no message about an invalid request
         response = await without_key.post("/small/1-res/5/explain")
         assert (
             response.status_code == 503 and "Not configured" in response.text and "AUTOINTERP_API_KEY" in response.text

@@ -87,7 +87,7 @@ async def test_meaning_is_the_cosine_of_query_and_explanation(client: httpx.Asyn
 async def test_matching_words_are_found_even_with_distant_vectors(client: httpx.AsyncClient) -> None:
     body = await search(client, query="Ishmael")
     assert places(body)[0][2] == 2 and body["results"][0]["matchedBy"] == ["meaning", "words"]
-    # words are stemmed as English is, and any of them will do
+    # words are stemmed as in English, and any of them may match
     body = await search(client, query="rising houses zebra")
     assert any(result["index"] == "30" and "words" in result["matchedBy"] for result in body["results"])
 
@@ -126,7 +126,7 @@ def test_ranks_are_fused_by_their_reciprocals() -> None:
     assert fuse([], []) == []
 
 
-# ---- where, how dense, which page
+# ---- scope, density, result pages
 
 
 async def test_scopes(client: httpx.AsyncClient) -> None:
@@ -134,7 +134,7 @@ async def test_scopes(client: httpx.AsyncClient) -> None:
     assert {model for model, _, _ in places(everywhere)} == {"small", "other"}
     model = await search(client, "-model", query="whale", modelId="other")
     assert {place[:2] for place in places(model)} == {("other", "1-res")}
-    # a set of the same name of another model is another set
+    # a set of the same name that belongs to another model is a different set
     release = await search(client, "-release", query="whale", releaseName="other-release")
     assert places(release) == places(model)
     two_sources = await search(client, "", query="whale", modelId="small", layers=["3-res", "1-res"])
@@ -152,7 +152,7 @@ async def test_filters_are_applied_before_the_limit(searched_url: str, started: 
     live = [row for row in table if row["max_activation"] > 0]
     dense = sorted(row["index"] for row in live if row["density"] > 0.07)
     assert 0 < len(dense) < 12
-    # of the twenty nearest explanations of all sources few are of dense features in 3-res
+    # few of the twenty nearest explanations of all sources belong to dense features in 3-res
     async with started(searched_url, search_candidates=20, search_page=50) as client:
         body = await search(
             client, "", query="Ishmael", modelId="small", layers=["3-res"], minDensity=0.07, maxDensity=1
@@ -177,7 +177,7 @@ async def test_result_pages_are_consecutive(client: httpx.AsyncClient) -> None:
     assert (await search(client, query="the law", offset=1000))["results"] == []
 
 
-# ---- what could not be searched
+# ---- sources that cannot be searched by meaning
 
 
 async def test_sources_of_an_embedder_that_is_missing_are_searched_by_words(
@@ -191,7 +191,7 @@ async def test_sources_of_an_embedder_that_is_missing_are_searched_by_words(
         body = await search(client, query="the whale")
         reasons = {source: gap["reason"] for gap in body["skipped"] for source in gap["sources"]}
         assert "set OPENAI_API_KEY" in reasons["3-res"]
-        # nothing has been embedded yet
+        # nothing is embedded yet
         assert reasons["1-res"] == "0 of 60 explanations can be searched by meaning so far."
         assert set(reasons) == {"1-res", "2-res", "3-res"}
         assert {place[1:] for place in places(body)[:3]} == {("1-res", 5), ("2-res", 5), ("3-res", 5)}
@@ -234,7 +234,7 @@ async def test_sources_of_two_embedders_are_searched_together(
             top = {(layer, index): item for (_, layer, index), item in zip(places(body), body["results"], strict=True)}
             assert {(f"{i}-res", 5) for i in (1, 2, 3)} == {(layer, index) for _, layer, index in places(body)[:3]}
             assert top["3-res", 5]["matchedBy"] == ["meaning", "words"]
-            # a query is embedded once
+            # each query is embedded once
             count = len(provider.requests)
             await search(client, query="whale")
             assert len(provider.requests) == count
@@ -243,7 +243,7 @@ async def test_sources_of_two_embedders_are_searched_together(
             body = await search(client, query="whale")
             (gap,) = body["skipped"]
             assert gap["sources"] == ["3-res"] and "refused the key: check OPENAI_API_KEY" in gap["reason"]
-            # what is searched by nothing else, and has none of the words, has no answer
+            # a query that matches no words, in sources without vectors, has no results
             response = await client.post(SEARCH, json={"query": "xyzzy", "modelId": "small", "layers": ["3-res"]})
             assert response.status_code == 502 and "check OPENAI_API_KEY" in response.json()["error"]
             assert "sk-mine" not in response.text

@@ -44,7 +44,7 @@ async def test_an_explanation_is_stored_and_returned(
         "index": 5, "description": "the sea", "method": "highlighted-tokens", "model": "some/model",
         "author": "local owner", "source": "1-res",
     }  # fmt: skip
-    # nobody has compared it with the dataset's explanation, which stays the label
+    # it has no score against the dataset's explanation, which stays the label
     feature = (await client.get("/api/feature/small/1-res/5")).json()
     assert feature["explanations"][1] == explanation and len(feature["explanations"]) == 2
     assert feature["explanations"][0]["author"] is None
@@ -70,7 +70,7 @@ async def test_the_strongest_distinct_texts_are_shown(
         text = "".join(vocabulary[i].replace("\0", "␀") for i in ids)
         if group == 0 and text not in expected:
             expected.append(text)
-    # some of the strongest ten are the same within these tokens
+    # some of the strongest ten are equal within these tokens
     assert 3 < len(expected) < row["example_groups"].count(0)
     assert texts == expected[:3]
     assert "<< whale>>" in user
@@ -92,7 +92,7 @@ async def test_without_a_model_it_is_the_servers(client: httpx.AsyncClient, own_
 
 async def test_one_of_a_type_and_model(client: httpx.AsyncClient, own_url: str, provider: LlmProvider) -> None:
     provider.default = Reply(delay=0.2)
-    # both pass the first look: the database lets one of them in
+    # both pass the first check: the database accepts one of them
     responses = await asyncio.gather(*(client.post(GENERATE, json=body()) for _ in range(2)))
     assert sorted(response.status_code for response in responses) == [200, 400]
     n_requests = len(provider.requests)
@@ -186,7 +186,7 @@ async def test_an_import_while_the_language_model_runs(
     monkeypatch: pytest.MonkeyPatch,
     retired: bool,
 ) -> None:
-    """The explanation is of texts that the feature no longer has: it is not stored."""
+    """The explanation was made from texts that the feature no longer has: it is not stored."""
     explain = AutointerpClient.explain
     write_dataset(tmp_path, features=48, seed=9, layers=(2, 3) if retired else (1, 2, 3))
 
@@ -207,7 +207,7 @@ async def test_a_new_explanation_is_found_by_meaning_at_once(
 ) -> None:
     urls = {"autointerp_url": autointerp_url, "autointerp_secret": "theirs"}
     provider.default = Reply(content="EXPLANATION: striped animals of the savannah")
-    # it looks by itself every ten minutes only: after the import, and when it is told
+    # the embedder runs every ten minutes only, after an import, and when it is notified
     async with started(own_url, embed_every_seconds=600, **urls) as client:
 
         async def first(query: str) -> tuple[str, list[str]]:

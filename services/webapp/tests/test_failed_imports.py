@@ -1,4 +1,4 @@
-"""The home page shows imports that were refused, to those who own the sources."""
+"""The home page shows refused imports to the owners of the sources."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ REASON = "20 is not from 0 to 19"
 
 @pytest.fixture
 async def refused(fresh_url: str, tmp_path: Path, write_dataset: Callable[..., Manifest]) -> str:
-    """A database to which a dataset of three sources was refused."""
+    """A database with a refused dataset of three sources."""
     manifest = write_dataset(tmp_path)
     manifest.source_set.sources[1].d_sae = 20
     manifest.write(tmp_path)

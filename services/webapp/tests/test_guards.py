@@ -1,4 +1,4 @@
-"""What guards the webapp: foreign pages, foreign names, big bodies, writes beyond loopback, start-up faults."""
+"""Guards of the webapp: other sites, host names, large bodies, writing beyond loopback, start-up errors."""
 
 import asyncio
 import os

@@ -32,7 +32,7 @@ async def test_sources_that_a_dataset_lacks_are_decided_about(
     report = await load(tmp_path, fresh_url, ImportOptions(MissingSources.KEEP))
     assert report.notes == ["kept as they are, though this dataset lacks them: 1-res"]
     assert list(await names_shown(fresh_url)) == ["1-res", "2-res", "3-res"]
-    # again: nothing to copy, and the source can still be retired
+    # imported again: nothing to copy, and the source can still be retired
     assert not (await load(tmp_path, fresh_url)).loaded
     report = await load(tmp_path, fresh_url, ImportOptions(MissingSources.RETIRE, retired_seconds=0))
     assert not report.loaded and report.notes == ["retired, as this dataset lacks them: 1-res"]

@@ -71,7 +71,7 @@ def two_shards(folder: Path, manifest: Manifest) -> None:
 
 
 async def test_page_and_api_leave_out_the_same_examples_of_an_older_import(own_url: str, started: Start) -> None:
-    """Versions before these rules imported them."""
+    """Versions before these rules accepted such datasets."""
     async with started(own_url) as client:
         address = "small/2-res/3"
         before = (await client.get(f"/api/feature/{address}")).json()["activations"]
@@ -87,7 +87,7 @@ async def test_page_and_api_leave_out_the_same_examples_of_an_older_import(own_u
         assert {int(example.rpartition("-")[2]) for example in left_out} == {0, 1, 2}
         page = await client.get(f"/{address}")
         assert page.status_code == 200
-        # the strongest examples that are left stand above the intervals
+        # the remaining strongest examples are shown above the intervals
         top = [row for row in response.json()["activations"] if row["binMin"] == -1]
         assert f"({len(top)} of " in page.text
 

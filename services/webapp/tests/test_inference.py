@@ -1,4 +1,4 @@
-"""What pages and API say of the inference server: ready, loading, down, refusing, of another kind."""
+"""Pages and API for every state of the inference server: ready, loading, down, refusing, incompatible."""
 
 import asyncio
 import json
@@ -55,7 +55,7 @@ async def test_state_down(started: Start, loaded_url: str, path: str) -> None:
         f"Inference is not running at {url}; start it with `make inference-localhost-dev"
     )
     assert page.text() == "inference is not running"
-    # it asks again by itself
+    # the page repeats the request
     assert page.elements[0][1]["hx-get"] == "/small/1-res/inference"
 
 
@@ -86,7 +86,7 @@ async def test_a_model_that_could_not_be_loaded(
 
 async def test_a_wrong_secret(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.secret = "theirs"
-    # what is known of the server is from before: the call itself is refused, then its status is
+    # the known state is outdated: the call itself is refused, then the server is checked
     for _ in range(2):
         response = await client.post(path, json=CALLS[path])
         assert response.status_code == 502 and "set INFERENCE_SECRET of the webapp" in response.json()["error"]
@@ -145,7 +145,7 @@ async def test_refused_requests_of_inference(
     inference.refusal = (status, {"error": "no such prompt", "cause": "internal"}, {"Retry-After": "7"})
     response = await client.post(path, json=CALLS[path])
     assert (response.status_code, response.json()["error"]) == (answered, message)
-    # a stream's status is known without its headers
+    # the status of a stream is known before its headers
     if answered == 503 and "steer" not in path:
         assert response.headers["retry-after"] == "7"
 
@@ -172,7 +172,7 @@ async def test_a_model_that_no_server_has_loaded(
         assert response.json()["error"].startswith(f"No inference server has {message} loaded; ")
         assert "MODEL_SOURCESET" in response.json()["error"]
         inference.model = "other"
-        # as when it is started anew
+        # as after a restart
         inference.state = "loading"
         await client.get("/small/inference")
         inference.state = "ready"

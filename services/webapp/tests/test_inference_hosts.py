@@ -37,7 +37,7 @@ async def timed(client: httpx.AsyncClient, path: str) -> tuple[float, httpx.Resp
 
 async def test_a_server_that_never_responds_delays_no_page(started: Start, loaded_url: str, hanging_url: str) -> None:
     async with started(loaded_url, inference_url=hanging_url, inference_check_seconds=0.5) as client:
-        # nothing is known yet: pages wait for one check together, not one after another
+        # no state is known yet: pages wait for one check together, not one after another
         began = time.monotonic()
         responses = await asyncio.gather(*(client.get(path) for path in PAGES))
         assert time.monotonic() - began < 5
@@ -61,7 +61,7 @@ async def test_the_last_known_state_is_served_while_a_check_hangs(
             assert Page(response.text).text() == "inference ready" and seconds < 2
         # one check at a time
         assert len(inference.checks) == checks + 1
-        # requests go on as well
+        # requests are sent as well
         assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
         async with asyncio.timeout(20):
             while "was silent for 4 s" not in (await client.get("/small/inference")).text:  # noqa: ASYNC110
@@ -105,7 +105,7 @@ async def test_a_refused_text_says_nothing_about_the_server(
             assert response.status_code == 400 and "Text too long" in response.json()["error"]
         assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
         assert inference.checks == checks
-        # a refusal that is about the server
+        # a refusal that concerns the server
         inference.refusal = (404, {"error": "no such source", "cause": "not_found"}, {})
         assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 404
         inference.refusal = None

@@ -8,7 +8,7 @@ from memicos_testing.webapp.html_page import Page
 @pytest.mark.parametrize(
     ("to", "path"),
     [
-        # ids and names of what there is, in any case, and the beginnings of them
+        # ids and names of all items, in any case, and their first letters
         ("small", "/small"),
         ("Small model", "/small"),
         ("SMALL MODEL", "/small"),
@@ -47,11 +47,11 @@ from memicos_testing.webapp.html_page import Page
         ("https://www.neuronpedia.org/api/feature/small/2-res/7", "/small/2-res/7"),
         ("http://localhost/small/2-res", "/small/2-res"),
         ("http://localhost/small", "/small"),
-        # pages of unknown names say what there is
+        # pages of unknown names list the existing ones
         ("small/9-res/7", "/small/9-res/7"),
         ("other/9-res/7", "/other/9-res/7"),
         ("small/9-res", "/small/9-res"),
-        # the rest is searched by meaning
+        # anything else is searched by meaning
         ("numbers and dates", "/search-explanations?q=numbers+and+dates"),
         ("9/11", "/search-explanations?q=9%2F11"),
         ("and/or", "/search-explanations?q=and%2For"),
@@ -91,7 +91,7 @@ async def test_an_index_alone_on_other_pages_lists_the_sources(client: httpx.Asy
 async def test_an_index_in_a_set_lists_its_sources(client: httpx.AsyncClient) -> None:
     response = await client.get("/jump?to=res/7")
     assert links(response) == ["/small/1-res/7", "/small/2-res/7", "/small/3-res/7"]
-    # no source has it: the page of the search by meaning
+    # no source has this index: the page of the search by meaning
     assert (await client.get("/jump?to=res/64")).headers["location"] == "/search-explanations?q=res%2F64"
 
 

@@ -1,4 +1,4 @@
-"""An import that replaces a load while a request runs: the answer is of one load, the new one, and no error."""
+"""An import that replaces a load during a request: the response is of one load, the new one, without an error."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -52,7 +52,7 @@ def new_dataset(tmp_path: Path, write_dataset: Callable[..., Manifest]) -> Path:
 
 
 def after_import(call: Callable[..., Awaitable[Any]], folder: Path, url: str) -> Callable[..., Awaitable[Any]]:
-    """`call`, before whose first run the dataset in `folder` is imported."""
+    """Replaces `call`: before its first run the dataset in `folder` is imported."""
     imported = False
 
     async def importing(*arguments: Any) -> Any:
@@ -78,7 +78,7 @@ def texts(folder: Path) -> list[list[str]]:
 
 
 def check_neurons(neurons: list[dict[str, Any]], folder: Path) -> None:
-    """Every feature and its strongest example are those of the dataset in `folder`."""
+    """Check that every feature and its strongest example are those of the dataset in `folder`."""
     contexts = texts(folder)
     assert neurons
     for neuron in neurons:

@@ -1,4 +1,4 @@
-"""Migrations make the tables that the models describe, once, whoever comes first."""
+"""Migrations create the tables that the models describe, once, even if several processes start at once."""
 
 import asyncio
 from collections.abc import AsyncIterator

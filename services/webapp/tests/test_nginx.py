@@ -31,7 +31,7 @@ def nginx() -> str:
 
 
 def read_settings(database_url: str, inference_url: str) -> Settings:
-    """Settings of the webapp below /memicos, whatever the environment says."""
+    """Settings of the webapp below /memicos, independent of the environment."""
     values: dict[str, Any] = {"database_url": database_url, "inference_url": inference_url, "root_path": "/memicos"}
     return Settings(**{**values, "_env_file": None})
 
@@ -77,7 +77,7 @@ async def sites(
 
 
 async def first_answer(client: httpx.AsyncClient, url: str) -> httpx.Response:
-    """The answer to a GET as soon as nginx listens."""
+    """The response to a GET as soon as nginx listens."""
     for _ in range(200):
         try:
             return await client.get(url)

@@ -1,4 +1,4 @@
-"""Pages, read as a browser would: their HTML is parsed, and compared with the dataset's rows."""
+"""Pages: their HTML is parsed and compared with the dataset's rows."""
 
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ async def test_pages_are_valid_and_need_no_inline_code(
     assert len(page.find("h1")) == 1 and "memicos" in page.find("title")[0][1]
     ids = [has["id"] for _, has, _ in page.elements if "id" in has]
     assert len(ids) == len(set(ids))
-    # what a label, a description or a control names is there
+    # every element that a label, a description or a control refers to exists
     for tag, has, _ in page.elements:
         for name in ("for", "aria-labelledby", "aria-controls"):
             assert has.get(name) is None or has[name] in ids, (tag, has)
@@ -68,14 +68,14 @@ async def test_pages_are_valid_and_need_no_inline_code(
 
 
 def enclosed(html: str, field: dict[str, str | None]) -> bool:
-    """Whether a field stands in a label."""
+    """Whether a field is inside a label."""
     place = html.index(f'name="{field["name"]}"') if "name" in field else html.index("<textarea")
     return html.rfind("<label", 0, place) > html.rfind("</label", 0, place)
 
 
 async def test_titles_tell_pages_apart(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     titles = {path: Page((await client.get(path)).text).find("title")[0][1] for path in PATHS}
-    # two ways of searching by text are one page
+    # the two searches by text share a page
     assert titles.pop("/search") == titles.pop("/search-topk-by-token")
     assert all("memicos" in title for title in titles.values()) and len(set(titles.values())) == len(titles)
 
@@ -133,7 +133,7 @@ async def test_a_dashboard_shows_what_the_dataset_has(client: httpx.AsyncClient,
     top = {place for place, group in zip(places, row["example_groups"], strict=True) if group == 0}
     distinct_examples = [i for i, place in enumerate(places) if row["example_groups"][i] == 0 or place not in top]
     assert len(examples) == len(distinct_examples) < len(places)
-    # the shown values are those at the positions that put the examples there, all from strong to weak
+    # the shown values are those at the positions for which the examples were chosen, in descending order
     values_shown = [text for _, text in page.find("div", class_="example-value")]
     values = [
         dict(zip(positions, values, strict=True))[peak]
@@ -144,7 +144,7 @@ async def test_a_dashboard_shows_what_the_dataset_has(client: httpx.AsyncClient,
     )
     at_peak = [values[i] for i in order]
     assert values_shown == [f"{value:.1f}" if value >= 10 else f"{value:.2f}" for value in at_peak]
-    # one peak an example, shaded by its share of the maximum
+    # one peak per example, shaded by its share of the maximum
     peaks = [has["class"] for has, _ in page.find("i", class_="max")]
     shades = [min(9, max(1, round(9 * value / row["max_activation"]))) for value in at_peak]
     assert peaks == [f"a{shade} max" for shade in shades]
@@ -154,7 +154,7 @@ async def test_a_dashboard_shows_what_the_dataset_has(client: httpx.AsyncClient,
         for position, positions in ((row["example_positions"][i], row["value_positions"][i]) for i in distinct_examples)
     ]
     assert len(page.find("i")) == sum(near)
-    # the others come with whole texts
+    # the other examples have whole texts
     all_examples = await get(client, "/small/1-res/5/examples")
     assert len(all_examples.find("i")) == sum(len(row["values"][i]) for i in distinct_examples) > sum(near)
     assert [
@@ -229,9 +229,9 @@ async def test_the_feature_table_pages_sorts_and_filters(client: httpx.AsyncClie
     low, high = 2.0, 3.0
     expected = [row["index"] for row in live if low <= 100 * row["density"] <= high]
     assert listed(await get(client, f"/small/1-res?density_from={low}&density_to={high}&max_from=")) == expected[:50]
-    # words are stemmed, as English is
+    # words are stemmed as in English
     assert listed(await get(client, "/small/1-res?words=whales")) == [5]
-    # no words to the dictionary, and still what explanations say
+    # stop words for the dictionary, but part of explanations
     assert len(listed(await get(client, "/small/1-res?words=what"))) > 5
     assert listed(await get(client, '/small/1-res?words="and what"')) == listed(
         await get(client, "/small/1-res?words=what")

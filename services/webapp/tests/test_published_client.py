@@ -1,4 +1,4 @@
-"""The field's published client (`neuronpedia`) works unchanged for every call that there is a route for."""
+"""The field's published client (`neuronpedia`) works unchanged for every call that has a route."""
 
 import asyncio
 from collections.abc import Iterator

@@ -57,7 +57,7 @@ async def test_paid_queries_are_limited_per_visitor_and_in_all(paid_url: str, st
             assert "MEMICOS_PAID_QUERIES_PER_VISITOR_HOUR" in refused.json()["error"]
             assert 3500 < int(refused.headers["retry-after"]) <= 3601
             assert (await first.post(SEARCH_ALL, json={"query": "whale a"})).status_code == 200
-            # words still work, in the API and on the page
+            # search by words still works, in the API and on the page
             words_only = await first.post(SEARCH_ALL, json={"query": "whale d", "byMeaning": False})
             assert words_only.status_code == 200 and words_only.json()["results"] and words_only.json()["skipped"] == []
             assert {tuple(hit["matchedBy"]) for hit in words_only.json()["results"]} == {("words",)}
@@ -69,7 +69,7 @@ async def test_paid_queries_are_limited_per_visitor_and_in_all(paid_url: str, st
                 "Matched by words only. You have used the 3 searches" in page.text() and "Try again in" in page.text()
             )
             assert len(provider.requests) == 3
-            # another visitor has an own count; all addresses of a /64 network are one visitor
+            # another visitor has a separate count; all addresses of a /64 network are one visitor
             same_network = visitor(client, "2001:db8:1:2:ffff::1")
             for sender, text in ((second, "whale f"), (same_network, "whale g")):
                 assert (await sender.post(SEARCH_ALL, json={"query": text})).status_code == 200
@@ -87,7 +87,7 @@ async def test_the_owner_is_not_limited_and_the_local_embedder_is_free(paid_url:
         async with started(paid_url, **limits, **keys) as client:
             for text in ("whale a", "whale b", "whale c"):
                 assert (await client.post(SEARCH_ALL, json={"query": text})).status_code == 200
-            # someone else, through a proxy on this machine
+            # another visitor, through a proxy on this machine
             other_visitor = visitor(client, "203.0.113.5")
             statuses = [
                 (await other_visitor.post(SEARCH_ALL, json={"query": text})).status_code for text in ("sea a", "sea b")

@@ -130,7 +130,7 @@ async def test_a_role_that_may_only_read_gets_403_also_without_the_setting(
 
 @pytest.fixture
 async def app_of_reader(started: Start, own_url: str, reader_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A server that may write and whose role may not: it took away the right while the server ran."""
+    """The server may write but its role may not: the right is revoked while the server runs."""
     async with started(own_url, cleanup_every_seconds=0, inference_poll_seconds=0) as client:
         app = client._transport.app  # pyright: ignore[reportAttributeAccessIssue]
         await app.state.database.close()

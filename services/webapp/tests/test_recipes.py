@@ -1,4 +1,4 @@
-"""Every activation that pages and API show names the recipe that it was made by."""
+"""All activations in pages and API have the recipe by which they were computed."""
 
 import json
 import shlex
@@ -89,7 +89,7 @@ async def test_the_sae_facts_of_a_manifest_are_shown(own_url: str, started: Star
 
 
 def command_in(page: str, name: str) -> list[str]:
-    """The command in the field of this id, as a shell cuts it."""
+    """The command in the field with this id, split as a shell does."""
     ((_, command),) = Page(page).find("textarea", id=name)
     return shlex.split(command)
 

@@ -1,4 +1,4 @@
-"""Request ids, which inference is told, and the log of requests, which holds nothing of what visitors send."""
+"""Request ids, which are forwarded to inference, and the request log, which contains no content of visitors."""
 
 import asyncio
 import io
@@ -30,7 +30,7 @@ REQUESTS = "memicos_webapp.requests"
 
 
 class Log:
-    """What is logged meanwhile, in both formats, as `python -m memicos_webapp` writes it."""
+    """Log output in both formats, as `python -m memicos_webapp` writes it."""
 
     def __init__(self) -> None:
         self._text, self._json = io.StringIO(), io.StringIO()

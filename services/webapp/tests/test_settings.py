@@ -1,4 +1,4 @@
-"""Settings: every one is read from its variable, and what cannot be is refused."""
+"""Settings: every one is read from its variable, and invalid values are refused."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         setting = getattr(read, name)
         plain_value = setting.get_secret_value() if hasattr(setting, "get_secret_value") else str(setting)
         assert plain_value == value or float(plain_value) == float(value), name
-    # secrets are not in what is logged
+    # secrets are not logged
     assert "other" not in repr(read.openai_api_key) + repr(read.inference_secret) + repr(read.autointerp_secret)
 
 

@@ -63,7 +63,7 @@ async def pair(started: Start, loaded_url: str) -> AsyncIterator[Pair]:
 
 
 async def broken(fault: str, server: FakeInferenceServer) -> None:
-    """Make every call of `server` fail, though it says that it is ready."""
+    """Make every call of `server` fail although it reports that it is ready."""
     match fault:
         case "busy":
             server.refusal = (503, {"error": "queue full", "cause": "busy"}, {})
@@ -190,7 +190,7 @@ async def test_a_host_that_is_down_or_loading_gets_no_request(started: Start, lo
             assert "second: Inference is loading, 50 %: reading weights" in error
             page = Page((await client.get("/small/inference")).text)
             assert page.text() == "first: inference is not running; second: inference is loading, 50 %: reading weights"
-            # it asks again by itself
+            # the page repeats the request
             assert page.elements[0][1]["hx-trigger"] == "load delay:2s"
 
 
@@ -283,7 +283,7 @@ async def test_hosts_are_checked_in_the_background(started: Start, loaded_url: s
         started, loaded_url, inference_poll_seconds=0.1, inference_status_seconds=3600, inference_capabilities_seconds=0
     ) as pair:
         assert (await pair.own_text()).status_code == 200
-        # sources that a running server loses or gets show without a failed request
+        # sources that a running server loses or gains are noticed without a failed request
         pair.a.sources = pair.b.sources = ("2-res",)
         async with asyncio.timeout(5):
             while (await pair.own_text()).status_code == 200:  # noqa: ASYNC110

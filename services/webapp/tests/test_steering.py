@@ -1,4 +1,4 @@
-"""Steering's JSON: what is asked of inference, what is answered, what is refused."""
+"""Steering's JSON: requests to inference, responses, refusals."""
 
 import json
 from typing import Any
@@ -67,7 +67,7 @@ async def test_a_chat_is_returned_with_both_conversations(
         "temperature": 0.5, "n_tokens": 4, "freq_penalty": 1.0, "seed": 3, "strength_multiplier": 1.0,
         "steer_special_tokens": False, "steer_method": "SIMPLE_ADDITIVE",
     }  # fmt: skip
-    # two conversations that say the same are one batch
+    # two equal conversations are one batch
     (sent,) = inference.bodies("/v1/steer/completion-chat")
     assert sent["types"] == ["STEERED", "DEFAULT"] and sent["steer_special_tokens"] is False
 

@@ -60,11 +60,11 @@ async def test_the_share_address_holds_the_conversation(
     query = parse_qs(address.query)
     assert query["prompt"] == ["Louder"] and query["mode"] == ["chat"]
     assert json.loads(query["chat"][0]) == {"DEFAULT": default[:2], "STEERED": steered[:2]}
-    # the page hands it on to its script
+    # the page passes it to its script
     page = await get(client, f"{address.path}?{address.query}")
     form = page.find("form", id="steer")[0][0]
     assert json.loads(form["data-history"] or "") == json.loads(query["chat"][0])
-    # one message has nothing before it; columns that were asked differently share no message
+    # the first message has no history; columns with different requests share no message
     page_with_feature = await post(
         client, "/api/steer-chat", chat(defaultChatMessages=turns("Sing"), steeredChatMessages=turns("Sing"))
     )
@@ -171,7 +171,7 @@ def sliders(page: Page) -> list[dict[str, str | None]]:
 async def test_a_default_strength_is_a_share_of_the_residual_norm(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
-    """The small dataset's norms: 40 at layer 1, 120 at layer 3; that of layer 2 is not known."""
+    """The small dataset's norms: 40 at layer 1, 120 at layer 3; that of layer 2 is unknown."""
     page = await get(client, "/small/steer?feature=1-res/5&feature=3-res/1&feature=2-res/7")
     dashboard = (await client.get("/api/feature/small/2-res/7")).json()
     old_rule = f"{3 * dashboard['maxActApprox']:.2g}"
@@ -199,7 +199,7 @@ async def test_each_method_has_a_scale_of_its_own(client: httpx.AsyncClient, inf
         }
     notes = {has["data-for"]: "hidden" in has for has, _ in factors.find("p", class_="small") if "data-for" in has}
     assert notes == {"SIMPLE_ADDITIVE": True, "ORTHOGONAL_DECOMP": False}
-    # a link's strength is within reach of the slider
+    # a link's strength is within the range of the slider
     page = await get(client, "/small/steer?feature=1-res/5@33&steer_method=ORTHOGONAL_DECOMP")
     assert strengths(page) == {"1-res/5": "33"} and sliders(page)[0]["max"] == "33"
 
@@ -216,7 +216,7 @@ async def test_a_search_for_features_has_limits(client: httpx.AsyncClient, query
     assert response.status_code == 400 and message in Page(response.text).text()
     for allowed in ("whale " * 8, "w" * 100):
         assert (await client.get("/small/steer/find", params={"q": allowed})).status_code == 200
-    # one search at a time runs for what is typed
+    # one search at a time runs for typed input
     (field, _), *_ = (await get(client, "/small/steer")).find("input", name="q")
     assert (field["hx-sync"], field["hx-trigger"]) == ("this:replace", "input changed delay:250ms")
     assert field["maxlength"] == "100"

@@ -1,4 +1,4 @@
-"""Streams of steering: whole answers or deltas, errors in the middle, and clients that disconnect."""
+"""Streams of steering: whole responses or deltas, errors within a stream, and clients that disconnect."""
 
 import asyncio
 import itertools
@@ -36,7 +36,7 @@ async def named_events(url: str, path: str, body: dict[str, Any]) -> list[tuple[
 
 
 async def frames(url: str, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The answers of a stream that has nothing else."""
+    """The responses of a stream that has no other events."""
     received = await named_events(url, path, body)
     assert {name for name, _ in received} == {"message"}
     return [frame for _, frame in received]
@@ -66,7 +66,7 @@ async def test_log_probabilities_are_in_the_last_event_by_default(
 async def test_bytes_of_a_stream_with_log_probabilities_grow_with_its_tokens(
     url: str, inference: FakeInferenceServer
 ) -> None:
-    """In deltas linearly; with log-probabilities in every whole answer they grow quadratically."""
+    """Bytes grow linearly in deltas, and quadratically with log-probabilities in every whole response."""
     sizes: dict[str, list[int]] = {}
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         for kind, options in (("delta", {"delta": True}), ("whole", {}), ("all", {"frame_logprobs": True})):
@@ -78,7 +78,7 @@ async def test_bytes_of_a_stream_with_log_probabilities_grow_with_its_tokens(
 
 
 def joined(deltas: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Each output put together from its deltas."""
+    """Each output joined from its deltas."""
     outputs: dict[str, dict[str, Any]] = {}
     for output_type, part in ((kind, part) for delta in deltas for kind, part in delta.items()):
         output = outputs.setdefault(output_type, {"text": "", "tokens": 0, "logprobs": []})
@@ -188,7 +188,7 @@ async def test_a_chat_streams_both_columns(url: str, inference: FakeInferenceSer
         words("steered", n).strip() for n in (1, 2, 3, 4, 4)
     ]
     assert received[-1]["settings"]["n_tokens"] == 4
-    # two conversations come as they come; each event still has all that is known
+    # two conversations arrive in any order; each event has everything generated so far
     received = await frames(url, "/api/steer-chat", chat(steeredChatMessages=OTHER))
     counts = [(frame["tokens"].get("STEERED", 0), frame["tokens"].get("DEFAULT", 0)) for frame in received]
     assert counts[-1] == (4, 4) and all(a <= b for a, b in itertools.pairwise(counts))
@@ -223,7 +223,7 @@ async def test_an_error_that_ends_a_stream_early_is_an_event(
     assert message in error["error"]
     assert [name for name, _ in before] == ["message"] * 2 and before[-1][1]["tokens"]["STEERED"] == 2
     assert all("shareUrl" not in frame for _, frame in before)
-    # half an answer is no answer where it was not streamed
+    # without a stream, an incomplete response is not sent
     response = await client.post(path, json=body)
     assert (response.status_code, response.json()) == (status, error)
 
@@ -306,7 +306,7 @@ async def test_a_client_that_closes_its_stream_ends_the_work(
 async def test_a_client_that_leaves_before_the_answer_begins_ends_the_work(
     url: str, inference: FakeInferenceServer, path: str, body: dict[str, Any], stream: bool
 ) -> None:
-    # without a stream the answer begins at the end; a stream begins with its first event
+    # without a stream the response begins at the end; a stream begins with its first event
     inference.delay = 1.5 if stream else 0.02
     async with httpx.AsyncClient(base_url=url) as client:
         call = asyncio.create_task(client.post(path, json={**body, "stream": stream}))

@@ -1,4 +1,4 @@
-"""The webapp below a path of a site: no link, redirect, file or cookie leaves it, however the proxy passes the path."""
+"""The webapp below a path of a site: links, redirects, files and cookies stay below it, for both kinds of proxy."""
 
 import re
 from collections import deque
@@ -39,7 +39,7 @@ async def test_every_link_of_every_page_stays_below_the_path(started: Start, loa
 
 @pytest.mark.parametrize("prefix", ["/memicos", ""])
 async def test_files_redirects_and_absolute_addresses(started: Start, loaded_url: str, prefix: str) -> None:
-    """With the prefix, and from a proxy that takes it off."""
+    """With the prefix, and from a proxy that removes it."""
     async with started(loaded_url, root_path="/memicos") as client:
         page = await client.get(f"{prefix}/small/1-res/5")
         assert page.status_code == 200 and 'data-root="/memicos"' in page.text

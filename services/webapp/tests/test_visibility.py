@@ -71,7 +71,7 @@ def routes(app: FastAPI) -> set[tuple[str, str]]:
 
 
 def is_shown(level: Level, visibility: str, viewer: Viewer, named_items: set[Any]) -> bool:
-    """The rules: everyone reads what is public, its owner what is private, who names it what is unlisted."""
+    """The rules: public for everyone, private for the owner, unlisted for requests that name the item."""
     return viewer == OWNER or visibility == "public" or (visibility == "unlisted" and level in named_items)
 
 
@@ -139,7 +139,7 @@ def see_as(app: FastAPI, viewer: Viewer) -> None:
 
 
 async def change(url: str, level: Level, visibility: str, owner: int | None) -> None:
-    """Give one level this visibility and owner; the others are public and without an owner."""
+    """Set visibility and owner of one level; the others are public and without an owner."""
     connection = await asyncpg.connect(url)
     try:
         for other_table, table in TABLES.items():
@@ -158,7 +158,7 @@ def test_every_route_has_a_probe(app: FastAPI) -> None:
 
 
 async def ask(client: httpx.AsyncClient, method: str, probe: Probe) -> tuple[int, str]:
-    """Status, and headers and body as one text."""
+    """Status, headers and body as one text."""
     response = await client.request(method, probe.path, json=probe.body, data=probe.form, headers=probe.headers)
     return response.status_code, f"location: {response.headers.get('location', '')}\n{response.text}"
 
@@ -219,7 +219,7 @@ async def test_an_item_without_an_owner_inherits_one(
         see_as(app, viewer)
         statuses[visitor_name] = (await client.get("/hidden/1-hid/5")).status_code
     assert statuses == {"owner": 200, "other": 404, "nobody": 404}
-    # an owner of its own goes before
+    # its own owner takes precedence
     await connection.execute(f"UPDATE {name} SET owner_id = 3 {condition}")  # noqa: S608 (constants)
     for visitor_name, viewer in VIEWERS.items():
         see_as(app, viewer)
@@ -256,7 +256,7 @@ async def test_without_credentials_only_a_visitor_on_loopback_is_the_owner(
 
 @dataclass(frozen=True)
 class Proof:
-    """What a request sends as proof of an account, and which viewer it is."""
+    """The credentials that a request sends, and the viewer that they identify."""
 
     viewer: Viewer
     headers: dict[str, str] = field(default_factory=dict)

@@ -58,7 +58,7 @@ class Settings(ServiceSettings):
     cleanup_every_seconds: float = Field(
         default=300,
         ge=0,
-        description="How often the webapp deletes retired loads and what killed imports left; 0: only imports do.",
+        description="How often the webapp deletes retired loads and remains of killed imports; 0: only imports do.",
     )
     allowed_hosts: str = Field(
         default="",
@@ -123,12 +123,12 @@ class Settings(ServiceSettings):
     inference_read_seconds: float = Field(
         default=120,
         gt=0,
-        description="Longest silence of the inference server before its answer is given up.",
+        description="Longest time without data from the inference server before its response is aborted.",
     )
     inference_status_seconds: float = Field(
         default=2,
         ge=0,
-        description="How long a known state of the inference server (ready, loading, down) is believed.",
+        description="How long the state of the inference server (ready, loading, down) is cached.",
     )
     inference_check_seconds: float = Field(
         default=5,
@@ -143,8 +143,8 @@ class Settings(ServiceSettings):
     inference_capabilities_seconds: float = Field(
         default=5,
         ge=0,
-        description="How long the inference server's capabilities (sources, limits) are believed. A source that they "
-        "lack is looked for at once.",
+        description="How long the inference server's capabilities (sources, limits) are cached. A source missing from "
+        "them is looked up at once.",
     )
     texts_at_once: int = Field(default=4, ge=1, description="Most texts in one request that runs text through a model.")
     search_results: int = Field(default=30, ge=1, le=100, description="Features that a search by own text shows.")
@@ -160,7 +160,9 @@ class Settings(ServiceSettings):
         default=10_000, gt=0, description="Largest strength of a steered feature, in either direction."
     )
     steer_search_characters: int = Field(
-        default=100, ge=1, description="Longest search for a feature on the steer page, which runs while one types."
+        default=100,
+        ge=1,
+        description="Longest search for a feature on the steer page, which runs while the user types.",
     )
     steer_search_words: int = Field(default=8, ge=1, description="Most words of such a search.")
 
@@ -192,7 +194,9 @@ class Settings(ServiceSettings):
         ge=0,
         description="How long embedding waits at most while an inference server loads its model.",
     )
-    queries_remembered: int = Field(default=1000, ge=1, description="Queries whose vectors are kept in memory.")
+    queries_remembered: int = Field(
+        default=1000, ge=1, description="Number of queries whose vectors are cached in memory."
+    )
     paid_queries_per_visitor_hour: int = Field(
         default=300,
         ge=1,

@@ -2,10 +2,10 @@
 
 import torch
 
-from memicos_engine.sources.recipe import Recipe
+from memicos_engine.sources.recipe import SourceRecipe
 
 
-def ignored_positions(recipe: Recipe, has_bos: bool) -> list[int]:
+def ignored_positions(recipe: SourceRecipe, has_bos: bool) -> list[int]:
     """Positions that the recipe ignores whatever the norm of their activations.
 
     Position 0 of a recipe that prepends BOS is that BOS. If the model has no BOS (`has_bos` False), the text begins at
@@ -15,7 +15,7 @@ def ignored_positions(recipe: Recipe, has_bos: bool) -> list[int]:
     return [position for position in recipe.ignored_positions if not (no_bos and position == 0)]
 
 
-def included_positions(hidden: torch.Tensor, recipe: Recipe, has_bos: bool) -> torch.Tensor:
+def included_positions(hidden: torch.Tensor, recipe: SourceRecipe, has_bos: bool) -> torch.Tensor:
     """Boolean (B, T) or (T,) for `hidden` (B, T, D) or (T, D): False where ignored and above the recipe's norm cut."""
     counted = torch.ones(hidden.shape[:-1], dtype=torch.bool, device=hidden.device)
     inside = [position for position in ignored_positions(recipe, has_bos) if position < hidden.shape[-2]]

@@ -14,7 +14,7 @@ FILE_NAME = "memicos.json"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SourceRecipe:
     """How to run text so that its activations are those that a source was trained on.
 
     Feature values are not defined at `ignored_positions` and at tokens whose norm at the hook exceeds `norm_cut`.
@@ -113,7 +113,7 @@ REQUIRED_FIELDS: dict[str, Any] = {"hook_name": "blocks.5.hook_resid_post", "pre
 
 def resolve_recipe(
     overrides: RecipeOverrides, metadata: Mapping[str, Any], defaults: Mapping[str, Any], location: str
-) -> Recipe:
+) -> SourceRecipe:
     """The recipe of the source at `location`: each field from `overrides`, else `metadata`, else `defaults`.
 
     `metadata` is that of the source's own configuration, `defaults` those of its format.
@@ -137,7 +137,7 @@ def resolve_recipe(
     hook_name_out = overrides.hook_name_out or metadata.get("hook_name_out") or metadata.get("hf_hook_name_out")
     prepend_bos = bool(fields["prepend_bos"])
     ignored = overrides.ignored_positions
-    return Recipe(
+    return SourceRecipe(
         hook_name=canonical_hook_name(hook_name),
         prepend_bos=prepend_bos,
         context_size=int(fields["context_size"]),

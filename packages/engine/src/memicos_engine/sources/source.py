@@ -10,7 +10,7 @@ from sae_lens import SAE
 
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model.language_model import DTYPES
-from memicos_engine.sources.recipe import Recipe
+from memicos_engine.sources.recipe import SourceRecipe
 
 NEURON_ARCHITECTURE = "neurons"
 
@@ -27,7 +27,7 @@ class SourceInfo:
     """
 
     id: str
-    recipe: Recipe
+    recipe: SourceRecipe
     layer: int
     d_in: int
     d_sae: int
@@ -141,7 +141,7 @@ class NeuronSource(Source):
 
 def neuron_source(layer: int, width: int, prepend_bos: bool, context_size: int) -> NeuronSource:
     """The source of the `width` MLP neurons of a layer. Its id is the layer's number."""
-    recipe = Recipe(f"blocks.{layer}.mlp.hook_post", prepend_bos, context_size, (0,) if prepend_bos else ())
+    recipe = SourceRecipe(f"blocks.{layer}.mlp.hook_post", prepend_bos, context_size, (0,) if prepend_bos else ())
     return NeuronSource(
         id=str(layer),
         recipe=recipe,

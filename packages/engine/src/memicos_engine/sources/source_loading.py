@@ -23,7 +23,7 @@ from memicos_engine.sources import saelens_registry
 from memicos_engine.sources.config_checks import check_config, has_unit_directions
 from memicos_engine.sources.formats import detect_format, saelens
 from memicos_engine.sources.formats.files import read_shapes, read_weights
-from memicos_engine.sources.recipe import Recipe, RecipeOverrides, read_overrides, resolve_recipe
+from memicos_engine.sources.recipe import RecipeOverrides, SourceRecipe, read_overrides, resolve_recipe
 from memicos_engine.sources.source import SaeSource, SourceInfo
 
 _LAYER = re.compile(r"blocks\.(\d+)\.")
@@ -105,7 +105,7 @@ def load_pretrained(
         return replace(make_source(sae, source_id, recipe, dtype), **saelens_registry.recorded_metrics(release, sae_id))
 
 
-def make_source(sae: SAE[Any], source_id: str, recipe: Recipe, dtype: str = "float32") -> SaeSource:
+def make_source(sae: SAE[Any], source_id: str, recipe: SourceRecipe, dtype: str = "float32") -> SaeSource:
     """Wrap a loaded SAE as a source.
 
     Decoder rows that are not of length 1 are normalised and their length is folded into the encoder, in the SAE's
@@ -135,7 +135,7 @@ def _check_finite(sae: SAE[Any], dtype: str) -> None:
 
 def _open_sae(
     folder: Path, format_name: str | None, overrides: RecipeOverrides, device: str
-) -> tuple[SAE[Any], Recipe]:
+) -> tuple[SAE[Any], SourceRecipe]:
     """The SAE in a folder, as stored. On the meta device it has shapes only, and no weights are read."""
     file_format, weights = detect_format(folder, overrides, format_name)
     stored = read_shapes(weights) if device == "meta" else read_weights(weights)
@@ -183,7 +183,7 @@ def _tensor_widths(tensors: dict[str, Any]) -> dict[str, int]:
     return by_name
 
 
-def _sae_info(source_id: str, sae: SAE[Any], recipe: Recipe) -> SourceInfo:
+def _sae_info(source_id: str, sae: SAE[Any], recipe: SourceRecipe) -> SourceInfo:
     return SourceInfo(
         id=source_id,
         recipe=recipe,
@@ -205,7 +205,7 @@ def _float_or_none(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _layer(recipe: Recipe) -> int:
+def _layer(recipe: SourceRecipe) -> int:
     match = _LAYER.match(recipe.hook_name)
     return int(match.group(1)) if match else 0
 

@@ -57,7 +57,7 @@ class GenerationQueue:
             self._leave(loaded, task)
 
     def join(self, loaded: LoadedModel) -> None:
-        """Let tasks join the decoder. The client with the fewest rows is next; no other task overtakes its task."""
+        """Let tasks join the decoder. The client with the fewest rows is next; until its task fits, none joins."""
         while self.waiting:
             rows = Counter(task.pending.client for task in self._running for _ in task.generation.unfinished_rows)
             task = min(self.waiting, key=lambda task: rows[task.pending.client])
