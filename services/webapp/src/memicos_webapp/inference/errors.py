@@ -223,12 +223,13 @@ def no_host(wanted: str, unable: Mapping[str, Fault], failed: Mapping[str, Fault
     faults = {**unable, **failed}
     if not faults:
         return NoHosts()
-    absent = {name: fault for name, fault in unable.items() if isinstance(fault, NotServed)}
+    absent = {name: fault for name, fault in faults.items() if isinstance(fault, NotServed)}
     if len(absent) == len(faults):
         first = next((fault for fault in absent.values() if "/" in fault.missing), next(iter(absent.values())))
         return NotServed(first.missing, [host for fault in absent.values() for host in fault.loaded])
-    if len(faults) == 1 or (len(failed) == 1 and len(absent) == len(unable)):
-        return next(iter(failed.values() if failed else faults.values()))
+    others = [fault for name, fault in faults.items() if name not in absent]
+    if len(faults) == 1 or (len(others) == 1 and others[0] in failed.values()):
+        return others[0]
     reasons = {name: _reason(fault) for name, fault in faults.items()}
     states = {fault.state for fault in faults.values() if isinstance(fault, NotReady)}
     if states:
