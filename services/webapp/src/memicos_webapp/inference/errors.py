@@ -139,12 +139,22 @@ def call_error(url: str, error: Exception, seconds: float, *, begun: bool = Fals
     raise error
 
 
+_NOT_THERE = ("Unknown source", "Unsupported model")
+"""Beginnings of an inference server's message (400) for a source or a model that it does not have."""
+
+
+class NotLoadedThere(BadInput):
+    """An inference server has not the source or the model that was requested."""
+
+
 def refusal(url: str, status: int, content: bytes, headers: Mapping[str, str]) -> Fault:
     """The fault for an HTTP status other than 200."""
     message = _message(content) or f"the answer was {status}"
     if status in (401, 403):
         return WrongSecret(url)
     if status in (400, 413, 422):
+        if message.startswith(_NOT_THERE):
+            return NotLoadedThere(message)
         advice = f". {SHORTEN}" if message.startswith("Text too long") else ""
         return BadInput(message + advice)
     if status == 404:

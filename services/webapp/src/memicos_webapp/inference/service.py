@@ -40,6 +40,7 @@ from memicos_webapp.inference.disconnect import until_disconnect
 from memicos_webapp.inference.errors import (
     UNPARSEABLE,
     InferenceFailed,
+    NotLoadedThere,
     NotServed,
     call_error,
     concerns_host,
@@ -273,8 +274,8 @@ async def _host_fault(host: Host, fault: Fault, model: str, sources: list[str]) 
     """
     if concerns_host(fault):
         return fault
-    if isinstance(fault, BadInput):
-        # a source may have been removed since the host's capabilities were read: an unknown source is answered 400
+    if isinstance(fault, NotLoadedThere):
+        # the source was removed since the host's capabilities were read
         host.invalidate()
         missing = host.serves(await host.status(), model, sources)
         if isinstance(missing, NotServed):
