@@ -254,8 +254,18 @@ def answers(host: str, port: int, path: str) -> bool:
         return False
 
 
-def wait(compose: Compose, starting: subprocess.Popen[bytes], host: str, port: int) -> None:
+def start_of(container: dict) -> tuple[str, str]:
+    """Identifies one start of a container."""
+    return container["Id"], container["State"].get("StartedAt", "")
+
+
+def wait(
+    compose: Compose, starting: subprocess.Popen[bytes], host: str, port: int, earlier: set[tuple[str, str]]
+) -> None:
     """Wait until the stack serves and its model is loaded; print both.
+
+    `earlier` are the starts from before compose was called: until it ends, it may still replace these containers, so
+    that their failures say nothing.
 
     Raises:
         StackError: a service failed.
@@ -267,6 +277,8 @@ def wait(compose: Compose, starting: subprocess.Popen[bytes], host: str, port: i
             served = True
             print(f"serves after {time.monotonic() - started_at:.0f} s: http://{host}:{port}", flush=True)
         containers = compose.containers()
+        if ended is None:
+            containers = [container for container in containers if start_of(container) not in earlier]
         failure = find_failure(containers, compose.env_file)
         if failure:
             raise StackError(failure)
@@ -299,9 +311,10 @@ def up(stack: Stack, file: Path) -> None:
     compose = Compose(command, stack, file)
     if compose.call("build", *stack.services) != 0:
         raise StackError("an image could not be built; the lines above say why")
+    earlier = {start_of(container) for container in compose.containers()}
     starting = subprocess.Popen(compose.line("up", "-d", *stack.services), env=compose.environment())
     try:
-        wait(compose, starting, host, port)
+        wait(compose, starting, host, port, earlier)
     finally:
         if starting.poll() is None:
             starting.terminate()

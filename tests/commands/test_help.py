@@ -30,6 +30,11 @@ NAMES = (
     "autointerp-localhost-run",
     "openapi",
     "clients",
+    "db-migrate",
+    "db-reset",
+    "db-backup",
+    "db-restore",
+    "doctor",
     "release",
     "configuration",
 )

@@ -1,6 +1,7 @@
 """Two real inference servers with the same model behind one webapp: one is killed while it is used, and comes back."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -27,6 +28,9 @@ from memicos_webapp.settings import Settings
 
 SOURCES = ("1-res", "2-res")
 START_SECONDS = 240
+SECRET = "a-secret-of-the-test"
+SHOWN_SECONDS = 10
+"""Longest time until a source that was added or removed shows; hosts are polled every 0.5 s."""
 TEXT = {"feature": {"modelId": "glass", "layer": "1-res", "index": "5"}, "customText": "Alice sat by the Rabbit."}
 STEER = {
     "modelId": "glass",
@@ -57,6 +61,8 @@ class InferenceServer:
             "DEVICE": "cpu",
             "INFERENCE_PORT": str(self.port),
             "INFERENCE_SELFTEST_RESULTS": str(self.folder / "selftest"),
+            "INFERENCE_SECRET": SECRET,
+            "INFERENCE_SAE_ROOTS": json.dumps([str(self.folder / "saes")]),
         }
         log = (self.folder / f"inference-{self.port}.log").open("ab")
         with log:
@@ -67,6 +73,13 @@ class InferenceServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def change(self, method: str, path: str, body: dict[str, str] | None = None) -> None:
+        """Add or remove a source."""
+        response = httpx.request(
+            method, f"{self.url}/v1/admin/sources{path}", json=body, headers={"X-SECRET-KEY": SECRET}, timeout=120
+        )
+        assert response.status_code == 200, response.text
 
     def kill(self) -> None:
         if self.process is not None:
@@ -114,6 +127,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             own: Any = {
                 "database_url": database,
                 "inference_hosts": hosts,
+                "inference_secret": SECRET,
                 "inference_poll_seconds": 0.5,
                 "embed_every_seconds": 0,
             }
@@ -122,6 +136,35 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     finally:
         for server in servers:
             server.kill()
+
+
+def wait_for_status(stack: Stack, body: dict[str, Any], status: int) -> httpx.Response:
+    """The first response with this status to a text on a feature."""
+    end = time.monotonic() + SHOWN_SECONDS
+    while (response := stack.post("/api/activation/new", body)).status_code != status:
+        assert time.monotonic() < end, (response.status_code, response.text)
+        time.sleep(0.2)
+    return response
+
+
+def test_a_source_added_or_removed_at_a_running_server_shows_within_seconds(stack: Stack) -> None:
+    stack.wait(lambda states: set(states.values()) == {"ready"})
+    text = {**TEXT, "feature": {**TEXT["feature"], "layer": "2-res"}}
+    expected = wait_for_status(stack, text, 200).json()["values"]
+    # one host without it: the other serves it
+    stack.a.change("DELETE", "/2-res")
+    for _ in range(4):
+        response = stack.post("/api/activation/new", text)
+        assert response.status_code == 200, response.text
+        assert response.json()["values"] == pytest.approx(expected, rel=1e-4)
+    # no host has it: the response names both, and the other source is served as before
+    stack.b.change("DELETE", "/2-res")
+    refusal = wait_for_status(stack, text, 503).json()["error"]
+    assert stack.a.url in refusal and stack.b.url in refusal and "2-res" in refusal, refusal
+    assert stack.post("/api/activation/new", TEXT).status_code == 200
+    stack.b.change("POST", "", {"spec": f"path:{stack.b.folder / 'saes' / '2-res'}"})
+    assert wait_for_status(stack, text, 200).json()["values"] == pytest.approx(expected, rel=1e-4)
+    stack.a.change("POST", "", {"spec": f"path:{stack.a.folder / 'saes' / '2-res'}"})
 
 
 def test_one_of_two_servers_is_killed_during_requests(stack: Stack) -> None:

@@ -182,8 +182,8 @@ async def test_checks_left_out_for_time_run_while_no_request_is_handled(
         while any(check["passed"] is None for check in (await http.get("/health")).json()["selftest"]["checks"]):
             assert time.monotonic() < end
             await asyncio.sleep(0.1)
-        found = await selftest(http)
-        assert found["state"] == "passed" and [check["name"] for check in found["checks"]] == MODEL_CHECKS
+        report = await selftest(http)
+        assert report["state"] == "passed" and [check["name"] for check in report["checks"]] == MODEL_CHECKS
         assert await answered(http, "/v1/activation/single", SINGLE)
 
 

@@ -262,3 +262,10 @@ async def test_invalid_forms(client: httpx.AsyncClient, inference: FakeInference
             assert response.status_code < 500, (path, content[:40], response.text)
     files = {"text": ("a.txt", b"a", "text/plain")}
     assert (await client.post("/small/1-res/5/test", files=files)).status_code == 422
+
+
+@pytest.mark.parametrize("index", ["1_0", " 3", "+3", "３"])
+async def test_an_index_as_a_string_has_digits_only(client: httpx.AsyncClient, index: str) -> None:
+    body = {"feature": {"modelId": "small", "layer": "2-small", "index": index}, "customText": "a"}
+    response = await client.post("/api/activation/new", json=body)
+    assert response.status_code in (400, 422) and "digits" in response.text

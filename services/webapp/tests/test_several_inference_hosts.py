@@ -70,7 +70,8 @@ async def broken(fault: str, server: FakeInferenceServer) -> None:
         case "too many":
             server.refusal = (429, {"error": "queue full", "cause": "busy"}, {})
         case "source removed":
-            server.refusal = (404, {"error": "no such source", "cause": "not_found"}, {})
+            server.sources = ("9-res",)
+            server.refusal = (400, {"error": "Unknown source '1-res'", "cause": "invalid_request"}, {})
         case "another kind":
             server.refusal = (200, {"unexpected": True}, {})
         case "silent":
@@ -137,8 +138,17 @@ async def test_the_least_busy_host_gets_the_request(pair: Pair) -> None:
 
 @pytest.mark.parametrize("fault", ["busy", "too many", "source removed", "another kind", "silent"])
 async def test_a_host_that_fails_is_passed_over(started: Start, loaded_url: str, fault: str) -> None:
-    async with started_pair(started, loaded_url, inference_read_seconds=0.5) as pair:
+    # a removed source is noticed by the first call for it alone
+    seconds = 60 if fault == "source removed" else 0.1
+    unpolled = {
+        "inference_poll_seconds": 60,
+        "inference_status_seconds": seconds,
+        "inference_capabilities_seconds": seconds,
+    }
+    async with started_pair(started, loaded_url, inference_read_seconds=0.5, **unpolled) as pair:
+        assert (await pair.own_text()).status_code == 200
         await broken(fault, pair.a)
+        pair.forget()
         for path, body in (
             ("/api/activation/new", OWN_TEXT),
             ("/api/search-all", SEARCH),

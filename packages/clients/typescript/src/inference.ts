@@ -570,7 +570,7 @@ export interface components {
             feature_filter?: number[] | null;
             /**
              * Prompt
-             * @description Text to run the model on.
+             * @description Text to run the model on. BOS is not prepended to a text that begins with it.
              */
             prompt: string;
         };
@@ -604,6 +604,12 @@ export interface components {
              * @description Vocabulary id of each token, a prepended BOS included.
              */
             token_ids: number[];
+            /**
+             * Prepended Bos
+             * @description Whether BOS was prepended: not if the prompt begins with it, or the model has none.
+             * @default false
+             */
+            prepended_bos: boolean;
             /**
              * Sources
              * @description Ignored positions and recipe of each selected source, in the order of selection.
@@ -1545,6 +1551,12 @@ export interface components {
              */
             token_ids: number[];
             /**
+             * Prepended Bos
+             * @description Whether BOS was prepended: not if the prompt begins with it, or the model has none.
+             * @default false
+             */
+            prepended_bos: boolean;
+            /**
              * Activations
              * @description One entry per hook point: by ascending layer, or in the order of `hooks`.
              */
@@ -1864,7 +1876,7 @@ export interface components {
             ignore_bos: boolean;
             /**
              * Prompt
-             * @description Text to run the model on.
+             * @description Text to run the model on. BOS is not prepended to a text that begins with it.
              */
             prompt: string;
         };
@@ -1890,6 +1902,12 @@ export interface components {
              * @description Vocabulary id of each token, a prepended BOS included.
              */
             token_ids: number[];
+            /**
+             * Prepended Bos
+             * @description Whether BOS was prepended: not if the prompt begins with it, or the model has none.
+             * @default false
+             */
+            prepended_bos: boolean;
             /**
              * Ignored Positions
              * @description Token positions, from 0, at which the values have no meaning as the source was not trained on them: a prepended BOS, and tokens whose activation norm exceeds the recipe's norm_cut.
@@ -2059,6 +2077,12 @@ export interface components {
              * @description Vocabulary id of each token, a prepended BOS included.
              */
             token_ids: number[];
+            /**
+             * Prepended Bos
+             * @description Whether BOS was prepended: not if the prompt begins with it, or the model has none.
+             * @default false
+             */
+            prepended_bos: boolean;
             /**
              * Ignored Positions
              * @description Token positions, from 0, at which the values have no meaning as the source was not trained on them: a prepended BOS, and tokens whose activation norm exceeds the recipe's norm_cut.
@@ -2451,7 +2475,7 @@ export interface components {
             ignore_bos: boolean;
             /**
              * Prompt
-             * @description Text to run the model on.
+             * @description Text to run the model on. BOS is not prepended to a text that begins with it.
              */
             prompt: string;
         };
@@ -2475,6 +2499,12 @@ export interface components {
              * @description Vocabulary id of each token, a prepended BOS included.
              */
             token_ids: number[];
+            /**
+             * Prepended Bos
+             * @description Whether BOS was prepended: not if the prompt begins with it, or the model has none.
+             * @default false
+             */
+            prepended_bos: boolean;
             /**
              * Ignored Positions
              * @description Token positions, from 0, at which the values have no meaning as the source was not trained on them: a prepended BOS, and tokens whose activation norm exceeds the recipe's norm_cut.

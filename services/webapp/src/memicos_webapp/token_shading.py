@@ -8,33 +8,65 @@ from markupsafe import Markup
 from memicos_webapp.formatting import activation_level, format_value, token_text
 
 Piece = tuple[int, str, str]
-"""(activation level 0..9, formatted activation, text); level 0 is a run of tokens that are not active."""
+"""(activation level 0..9, title with the activations, text); level 0 is a run of tokens that are not active."""
 
 
 def pieces(tokens: Sequence[str], values: Mapping[int, float], feature_max: float, start: int, end: int) -> list[Piece]:
-    """Tokens `start` to `end` (exclusive) as pieces: one for each active token, one for each run of others.
+    """Tokens `start` to `end` (exclusive) as pieces: one for each active group, one for each run of other tokens.
 
+    A group is one token, or all tokens of a character; it is shaded by its largest activation, and its title has each.
     `values` has position -> activation of the active tokens. Levels are shares of `feature_max`.
     """
     cut: list[Piece] = []
-    after = start
-    for position in sorted(i for i in values if start <= i < end):
-        if position > after:
-            cut.append((0, "", token_text("".join(tokens[after:position]))))
-        activation = values[position]
-        level = activation_level(activation, feature_max)
-        cut.append((level, format_value(activation), token_text(tokens[position])))
-        after = position + 1
-    if after < end:
-        cut.append((0, "", token_text("".join(tokens[after:end]))))
+    inactive: list[str] = []
+    for group in token_groups(tokens, start, end):
+        activations = [values.get(position, 0.0) for position in group]
+        if not any(position in values for position in group):
+            inactive.append(tokens[group[-1]])
+            continue
+        if inactive:
+            cut.append((0, "", token_text("".join(inactive))))
+            inactive = []
+        level = activation_level(max(activations), feature_max)
+        cut.append((level, group_title([format_value(value) for value in activations]), token_text(tokens[group[-1]])))
+    if inactive:
+        cut.append((0, "", token_text("".join(inactive))))
     return cut
+
+
+def token_groups(tokens: Sequence[str], start: int, end: int) -> list[range]:
+    """The groups whose last token is at `start` to `end` (exclusive), as ranges of positions.
+
+    A token without text is part of the character that the next token with text completes; both are in one group.
+    """
+    if start >= end:
+        return []
+    first = start
+    while first > 0 and not tokens[first - 1]:
+        first -= 1
+    groups: list[range] = []
+    for position in range(start, end):
+        if tokens[position] or position == len(tokens) - 1:
+            groups.append(range(first, position + 1))
+            first = position + 1
+    return groups
+
+
+def group_title(values: Sequence[str]) -> str:
+    """The value of a token, or those of all tokens of a character."""
+    return values[0] if len(values) == 1 else f"{len(values)} tokens of one character: {', '.join(values)}"
+
+
+def focusable(title: str) -> Markup:
+    """The attribute that lets keyboard and touch reach the title of a group of several tokens."""
+    return Markup(' tabindex="0"' if " " in title else "")
 
 
 def markup(run: Sequence[Piece]) -> Markup:
     """Pieces as HTML; built here because a template takes several times as long."""
     return Markup(
         "".join(
-            f'<i class="a{level}" title="{activation}">{escape(text)}</i>' if level else escape(text)
-            for level, activation, text in run
+            f'<i class="a{level}" title="{title}"{focusable(title)}>{escape(text)}</i>' if level else escape(text)
+            for level, title, text in run
         )
     )

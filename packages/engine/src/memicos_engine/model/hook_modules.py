@@ -7,7 +7,7 @@ and the outputs of a block's parts must sum to the block's output. A hook point 
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -69,10 +69,13 @@ class HookModules:
     """`by_name`: module and width of each available hook point `blocks.N.…`.
 
     `unavailable`: the reason for each of STEERABLE_HOOKS and CAPTURE_ONLY_HOOKS that the model has no module for.
+    `by_path`: the same as `by_name` for inputs and outputs of modules inside blocks, `blocks.N.<path>.<side>`, as
+    `canonical_hook_name` names them.
     """
 
     by_name: dict[str, tuple[HookModule, int]]
     unavailable: dict[str, str]
+    by_path: dict[str, tuple[HookModule, int]] = field(default_factory=dict)
 
 
 def residual_stream(blocks: torch.nn.ModuleList, layer: int) -> HookModule:
@@ -87,8 +90,10 @@ def find_hook_modules(hf: PreTrainedModel, blocks: torch.nn.ModuleList, ids: Seq
     """
     names = (*STEERABLE_HOOKS, *CAPTURE_ONLY_HOOKS)
     template = _block_component(hf)
+    by_path = _modules_by_path(hf, blocks, ids)
     if isinstance(template, str):
-        return HookModules({}, {f"blocks.{layer}.{name}": template for layer in range(len(blocks)) for name in names})
+        unknown = {f"blocks.{layer}.{name}": template for layer in range(len(blocks)) for name in names}
+        return HookModules({}, unknown, by_path)
     unavailable: dict[str, str] = {}
     candidates: dict[str, HookModule] = {}
     for layer, block in enumerate(blocks):
@@ -111,7 +116,7 @@ def find_hook_modules(hf: PreTrainedModel, blocks: torch.nn.ModuleList, ids: Seq
     by_name = {
         name: (module, captured[name].shape[-1]) for name, module in candidates.items() if name not in unavailable
     }
-    return HookModules(by_name, unavailable)
+    return HookModules(by_name, unavailable, by_path)
 
 
 def unsupported_reason(hf: PreTrainedModel) -> str | None:
@@ -181,6 +186,49 @@ def _capture_at(hf: PreTrainedModel, modules: dict[str, HookModule], ids: Sequen
         for handle in handles:
             handle.remove()
     return {name: hidden for name, hidden in captured.items() if hidden.shape[:-1] == (1, len(ids))}
+
+
+@torch.inference_mode()
+def _modules_by_path(
+    hf: PreTrainedModel, blocks: torch.nn.ModuleList, ids: Sequence[int]
+) -> dict[str, tuple[HookModule, int]]:
+    """Inputs and outputs of the blocks' modules that are one vector per position in a run on `ids`, with their widths.
+
+    Modules that run several times or not at all, such as experts, are left out.
+    """
+    widths: dict[str, list[int]] = {}
+
+    def record(name: str, value: object) -> None:
+        hidden = value[0] if isinstance(value, tuple) and value else value
+        width = 0
+        if isinstance(hidden, torch.Tensor) and hidden.shape[:-1] == (1, len(ids)):
+            width = hidden.shape[-1]
+        widths.setdefault(name, []).append(width)
+
+    handles: list[RemovableHandle] = []
+    by_path: dict[str, HookModule] = {}
+    try:
+        for layer, block in enumerate(blocks):
+            for path, module in block.named_modules():
+                if not path:
+                    continue
+                before, after = (f"blocks.{layer}.{path}.{side}" for side in ("input", "output"))
+                by_path |= {before: HookModule(module, "input"), after: HookModule(module, "output")}
+                handles += [
+                    module.register_forward_pre_hook(
+                        lambda _module, args, kwargs, n=before: record(
+                            n, args[0] if args else kwargs.get("hidden_states")
+                        ),
+                        with_kwargs=True,
+                    ),
+                    module.register_forward_hook(lambda _module, _args, output, n=after: record(n, output)),
+                ]
+        with _fake_tensor_mode(hf) or nullcontext():
+            hf.base_model(input_ids=torch.tensor([list(ids)], device=hf.device), use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: (by_path[name], runs[0]) for name, runs in widths.items() if len(runs) == 1 and runs[0]}
 
 
 def _fake_tensor_mode(hf: PreTrainedModel) -> FakeTensorMode | None:

@@ -57,7 +57,7 @@ def find_hook_module(model: LanguageModel, hook_name: str) -> HookModule | None:
     layer = residual_layer(hook_name)
     if layer is not None:
         return residual_stream(model.blocks, layer)
-    entry = model.hook_modules.by_name.get(hook_name)
+    entry = _hook_module(model, hook_name)
     return None if entry is None else entry[0]
 
 
@@ -65,8 +65,29 @@ def hook_width(model: LanguageModel, hook_name: str) -> int | None:
     """Width of the activations at a hook point in the plain model; None if only the bridge has the hook point."""
     if residual_layer(hook_name) is not None:
         return model.d_model
-    entry = model.hook_modules.by_name.get(hook_name)
+    entry = _hook_module(model, hook_name)
     return None if entry is None else entry[1]
+
+
+def _hook_module(model: LanguageModel, hook_name: str) -> tuple[HookModule, int] | None:
+    """Module and width of a hook point outside the residual stream, by TransformerLens' name or a module's path."""
+    modules = model.hook_modules
+    return modules.by_name.get(hook_name) or modules.by_path.get(hook_name)
+
+
+def _steerable_alias(model: LanguageModel, hook_name: str) -> str:
+    """The steerable hook point that is the same side of the same module as `hook_name`, else `hook_name`."""
+    by_path = model.hook_modules.by_path.get(hook_name)
+    if by_path is None:
+        return hook_name
+    module = (by_path[0].module, by_path[0].side)
+    aliases = (
+        full
+        for name in STEERABLE_HOOKS
+        if (entry := model.hook_modules.by_name.get(full := f"blocks.{layer_of(hook_name)}.{name}"))
+        and (entry[0].module, entry[0].side) == module
+    )
+    return next(aliases, hook_name)
 
 
 def steering_module(model: LanguageModel, hook_name: str) -> tuple[HookModule, int]:
@@ -75,6 +96,7 @@ def steering_module(model: LanguageModel, hook_name: str) -> tuple[HookModule, i
     layer = residual_layer(hook_name)
     if layer is not None:
         return residual_stream(model.blocks, layer), model.d_model
+    hook_name = _steerable_alias(model, hook_name)
     entry = model.hook_modules.by_name.get(hook_name)
     if entry is None or _LAYER.sub("", hook_name) not in STEERABLE_HOOKS:
         reason = model.hook_modules.unavailable.get(hook_name)
@@ -100,7 +122,8 @@ def check_capturable(model: LanguageModel, hook_name: str) -> None:
     if hook_name not in model.bridge.hook_dict:
         raise InvalidRequestError(
             f"Unknown hook '{_abbreviated(hook_name)}'. Hooks have TransformerLens' names, for example "
-            "blocks.0.hook_resid_post, blocks.0.hook_mlp_out, blocks.0.mlp.hook_post or blocks.0.attn.hook_z."
+            "blocks.0.hook_resid_post, blocks.0.hook_mlp_out, blocks.0.mlp.hook_post or blocks.0.attn.hook_z; a module "
+            "of block 0 that has one vector per position is blocks.0.<path of the module>.input or .output."
         )
     if not has_position_axis(hook_name):
         raise InvalidRequestError(f"Hook '{hook_name}' does not have one vector per position.")

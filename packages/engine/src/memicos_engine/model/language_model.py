@@ -132,16 +132,20 @@ class LanguageModel:
         return frozenset(self.tokenizer.all_special_ids) | {i for i, token in added.items() if token.special}
 
     def token_ids(self, text: str, prepend_bos: bool) -> list[int]:
-        """Ids of `text` without the tokenizer's automatic special tokens, after BOS if `prepend_bos` and it has one.
+        """Ids of `text` without the tokenizer's automatic special tokens, after BOS if `prepends_bos`.
 
         Raises:
             InvalidRequestError: the text has a token without an embedding row.
         """
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportAssignmentType]
         self.check_embedded(ids)
-        if prepend_bos and self.bos_token_id is not None:
+        if prepend_bos and self.bos_token_id is not None and ids[:1] != [self.bos_token_id]:
             return [self.bos_token_id, *ids]
         return ids
+
+    def prepends_bos(self, text: str, prepend_bos: bool) -> bool:
+        """Whether `token_ids` prepends BOS: if requested, the model has one, and the text doesn't begin with it."""
+        return len(self.token_ids(text, prepend_bos)) > len(self.token_ids(text, False))
 
     def check_embedded(self, ids: Sequence[int]) -> None:
         """Raises InvalidRequestError where an id has no embedding row: the model cannot run it."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from memicos_engine.errors import RecipeError
+from memicos_engine.model.hook_names import canonical_hook_name
 
 FILE_NAME = "memicos.json"
 
@@ -118,26 +119,52 @@ def resolve_recipe(
     `metadata` is that of the source's own configuration, `defaults` those of its format.
 
     Raises:
-        RecipeError: none of them gives the hook, prepend_bos or the context size.
+        RecipeError: none of them gives the hook, prepend_bos or the context size, or the hook has two meanings.
     """
     fields: dict[str, Any] = {}
     for name in REQUIRED_FIELDS:
         values = (getattr(overrides, name), metadata.get(name), defaults.get(name))
         fields[name] = next((value for value in values if value is not None), None)
+    if fields["hook_name"] is None:
+        fields["hook_name"] = metadata.get("hf_hook_name")
     missing = {name: REQUIRED_FIELDS[name] for name, value in fields.items() if value is None}
     if missing:
         raise RecipeError(
             f"{location}: missing {' and '.join(missing)}. Write a {FILE_NAME} beside the weights, for example "
             f"{json.dumps(missing)}"
         )
+    hook_name = overrides.hook_name or _own_hook(fields["hook_name"], metadata.get("hf_hook_name"), location)
+    hook_name_out = overrides.hook_name_out or metadata.get("hook_name_out") or metadata.get("hf_hook_name_out")
     prepend_bos = bool(fields["prepend_bos"])
     ignored = overrides.ignored_positions
     return SourceRecipe(
-        hook_name=str(fields["hook_name"]),
+        hook_name=canonical_hook_name(hook_name),
         prepend_bos=prepend_bos,
         context_size=int(fields["context_size"]),
         # feature values at BOS do not depend on the text, whether it was trained on or not
         ignored_positions=ignored if ignored is not None else (0,) if prepend_bos else (),
         norm_cut=overrides.norm_cut,
-        hook_name_out=overrides.hook_name_out or metadata.get("hook_name_out"),
+        hook_name_out=canonical_hook_name(hook_name_out) if hook_name_out else None,
+    )
+
+
+def _own_hook(hook_name: object, module_name: object, location: str) -> str:
+    """The hook of a source's own configuration, which may name it twice: by TransformerLens and by module.
+
+    `hook_mlp_in` is the residual stream before the MLP's norm in TransformerLens. SAELens writes it for the
+    transcoders of Gemma Scope 2, which read the output of that norm, as their module's name says.
+
+    Raises:
+        RecipeError: the hook is `hook_mlp_in`, and no module is named.
+    """
+    name = str(hook_name)
+    if not name.endswith(".hook_mlp_in"):
+        return name
+    if isinstance(module_name, str) and module_name:
+        return module_name
+    block = name.removesuffix(".hook_mlp_in")
+    raise RecipeError(
+        f"{location}: hook_mlp_in has two meanings, and hf_hook_name does not say which. Write a {FILE_NAME} beside "
+        f'the weights: {{"hook_name": "{block}.mlp.hook_in"}} for the input of the MLP, after its norm, or '
+        f'{{"hook_name": "{block}.hook_resid_mid"}} for the residual stream before that norm'
     )

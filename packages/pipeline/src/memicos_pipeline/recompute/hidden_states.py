@@ -88,7 +88,8 @@ def load_model(location: str, dtype: str) -> Any:
 
 
 def token_ids(location: str, text: str, prepend_bos: bool) -> list[int]:
-    """Token ids of a text, without the tokenizer's own special tokens, after BOS if the recipe prepends one.
+    """Token ids of a text, without the tokenizer's own special tokens, after BOS if the recipe prepends one and
+    the text does not begin with it.
 
     Raises:
         RecomputeError: the tokenizer cannot be loaded.
@@ -99,7 +100,7 @@ def token_ids(location: str, text: str, prepend_bos: bool) -> list[int]:
         raise RecomputeError(f"the tokenizer of {location} cannot be loaded: {in_a_line(error)}") from error
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     bos = tokenizer.bos_token_id
-    return [bos, *ids] if prepend_bos and bos is not None else ids
+    return [bos, *ids] if prepend_bos and bos is not None and ids[:1] != [bos] else ids
 
 
 def module_of(model: Any, hook_name: str) -> tuple[str, torch.nn.Module]:

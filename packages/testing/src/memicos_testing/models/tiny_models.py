@@ -9,6 +9,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     Gemma2Config,
+    Gemma3TextConfig,
     GPT2Config,
     GPTNeoXConfig,
     GraniteConfig,
@@ -43,6 +44,7 @@ CONFIGS: dict[str, Callable[[], Any]] = {
     "gpt_neox": lambda: GPTNeoXConfig(**_USUAL),
     "gemma2": lambda: Gemma2Config(**_GROUPED, head_dim=16),
     "gemma2-near": lambda: Gemma2Config(**_GROUPED, head_dim=16, sliding_window=6),
+    "gemma3": lambda: Gemma3TextConfig(**_GROUPED, head_dim=16, sliding_window=16),
     "qwen2": lambda: Qwen2Config(**_GROUPED),
     "granite": lambda: GraniteConfig(**_GROUPED, residual_multiplier=0.3),
     "phi3-longrope": lambda: Phi3Config(**_GROUPED, rope_parameters=_LONGROPE, **_LONGROPE_LIMIT),
@@ -65,7 +67,7 @@ def tiny_model(folder: Path, architecture: str, tokenizer: Path) -> Path:
         for name, parameter in model.named_parameters():
             # norms other than 1, so that values before and after a norm differ
             centre = float(
-                ("norm" in name or "ln_" in name) and name.endswith("weight") and not architecture.startswith("gemma2")
+                ("norm" in name or "ln_" in name) and name.endswith("weight") and not architecture.startswith("gemma")
             )
             parameter.normal_(centre, 0.3)
     model.save_pretrained(folder)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from memicos_inference.http.api_model import RESULTS, TOKEN_IDS, TOKENS, ApiModel, Text
+from memicos_inference.http.api_model import PREPENDED_BOS, RESULTS, TOKEN_IDS, TOKENS, ApiModel, Text
 from memicos_inference.recipes import ModelRecipe
 
 Type = Literal["final_output_token", "all_tokens"]
@@ -55,6 +55,7 @@ class RawResult(ApiModel):
 
     token_strings: list[str] = Field(description=TOKENS)
     token_ids: list[int] = Field(description=TOKEN_IDS)
+    prepended_bos: bool = Field(False, description=PREPENDED_BOS)
     activations: list[RawActivation] = Field(
         description="One entry per hook point: by ascending layer, or in the order of `hooks`."
     )

@@ -31,7 +31,7 @@ def raw(loaded: LoadedModel, body: RawRequest) -> CaptureSteps[bytes]:
     by_prompt = yield CaptureRequest(prompts, names, last)
     loaded.check_values(sum(hidden.numel() for captured in by_prompt for hidden in captured.values()))
     results = []
-    for ids, captured in zip(prompts, by_prompt, strict=True):
+    for text, ids, captured in zip(body.prompts, prompts, by_prompt, strict=True):
         activations = []
         for name in names:
             check_finite(captured[name], name)
@@ -45,7 +45,14 @@ def raw(loaded: LoadedModel, body: RawRequest) -> CaptureSteps[bytes]:
             )
             yield None
         strings = loaded.model.token_strings(ids)
-        results.append(RawResult.model_construct(token_strings=strings, token_ids=ids, activations=activations))
+        results.append(
+            RawResult.model_construct(
+                token_strings=strings,
+                token_ids=ids,
+                prepended_bos=loaded.model.prepends_bos(text, prepend_bos),
+                activations=activations,
+            )
+        )
     response = RawResponse.model_construct(
         hook_point=body.hook_point if body.hooks is None else None,
         type=body.type,

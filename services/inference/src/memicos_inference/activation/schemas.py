@@ -10,6 +10,7 @@ from pydantic import Field
 from memicos_inference.http.api_model import (
     IGNORED_POSITIONS,
     MODEL,
+    PREPENDED_BOS,
     RECIPE,
     RESULTS,
     SOURCE,
@@ -23,7 +24,7 @@ from memicos_inference.http.api_model import (
 )
 from memicos_inference.recipes import Recipe
 
-PROMPT = "Text to run the model on."
+PROMPT = "Text to run the model on. BOS is not prepended to a text that begins with it."
 PROMPTS = (
     "Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the result it would get "
     "alone, up to rounding."
@@ -101,6 +102,7 @@ class SingleResponse(ApiModel):
     tokens: list[str] = Field(description=TOKENS)
     tokens_is_special: list[bool] = Field(description=TOKENS_IS_SPECIAL)
     token_ids: list[int] = Field(description=TOKEN_IDS)
+    prepended_bos: bool = Field(False, description=PREPENDED_BOS)
     ignored_positions: list[int] = Field(description=IGNORED_POSITIONS)
     recipe: Recipe = Field(description=RECIPE)
 
@@ -187,6 +189,7 @@ class AllResponse(ApiModel):
     )
     tokens_is_special: list[bool] = Field(description=TOKENS_IS_SPECIAL)
     token_ids: list[int] = Field(description=TOKEN_IDS)
+    prepended_bos: bool = Field(False, description=PREPENDED_BOS)
     sources: list[SourcePositions] = Field(
         description="Ignored positions and recipe of each selected source, in the order of selection."
     )
@@ -249,6 +252,7 @@ class TopkResponse(ApiModel):
     )
     tokens: list[str] = Field(description=TOKENS)
     token_ids: list[int] = Field(description=TOKEN_IDS)
+    prepended_bos: bool = Field(False, description=PREPENDED_BOS)
     ignored_positions: list[int] = Field(description=IGNORED_POSITIONS)
     recipe: Recipe = Field(description=RECIPE)
 
@@ -278,6 +282,7 @@ class SourceResult(ApiModel):
     )
     tokens_is_special: list[bool] = Field(description=TOKENS_IS_SPECIAL)
     token_ids: list[int] = Field(description=TOKEN_IDS)
+    prepended_bos: bool = Field(False, description=PREPENDED_BOS)
     ignored_positions: list[int] = Field(description=IGNORED_POSITIONS)
 
 

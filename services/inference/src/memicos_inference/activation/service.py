@@ -112,11 +112,11 @@ def _direction_activations(
                 max_value_index=prompt_values.max_position,
                 **_attribution_fields(prompt_values.dfa),
             ),
-            **_token_fields(loaded, ids),
+            **_token_fields(loaded, ids, text, recipe.prepend_bos),
             ignored_positions=prompt_values.ignored,
             recipe=recipe,
         )
-        for ids, prompt_values in zip(prompts, values, strict=True)
+        for text, ids, prompt_values in zip(texts, prompts, values, strict=True)
     ]
 
 
@@ -157,14 +157,14 @@ def _top_features(loaded: LoadedModel, body: SourceSetRequest, texts: Sequence[s
                 )
                 for feature in result.features
             ],
-            **_token_fields(loaded, ids),
+            **_token_fields(loaded, ids, text, sources[0].recipe.prepend_bos),
             counts=result.counts,
             sources=[
                 SourcePositions.model_construct(source=source.id, ignored_positions=ignored, recipe=recipe)
                 for source, ignored, recipe in zip(sources, result.ignored, source_recipes, strict=True)
             ],
         )
-        for ids, result in zip(prompts, results, strict=True)
+        for text, ids, result in zip(texts, prompts, results, strict=True)
     ]
 
 
@@ -200,7 +200,7 @@ def _top_features_by_token(
     recipe = recipes.source_recipe(loaded, source)
     responses = []
     by_prompt = yield from activations.top_features_by_token.steps(loaded.model, source, prompts, k)
-    for ids, result in zip(prompts, by_prompt, strict=True):
+    for text, ids, result in zip(texts, prompts, by_prompt, strict=True):
         tokens, special = loaded.model.token_strings(ids), loaded.model.special_mask(ids)
         excluded = set(result.ignored) if body.ignore_bos else set()
         rows = [
@@ -217,7 +217,12 @@ def _top_features_by_token(
         ]
         responses.append(
             TopkResponse.model_construct(
-                results=rows, tokens=tokens, token_ids=ids, ignored_positions=result.ignored, recipe=recipe
+                results=rows,
+                tokens=tokens,
+                token_ids=ids,
+                prepended_bos=loaded.model.prepends_bos(text, source.recipe.prepend_bos),
+                ignored_positions=result.ignored,
+                recipe=recipe,
             )
         )
     return responses
@@ -234,10 +239,10 @@ def sparse_activations(loaded: LoadedModel, body: SourceRequest) -> CaptureSteps
     results = [
         SourceResult.model_construct(
             active_features={str(index): values for index, values in result.features.items()},
-            **_token_fields(loaded, ids),
+            **_token_fields(loaded, ids, text, source.recipe.prepend_bos),
             ignored_positions=result.ignored,
         )
-        for ids, result in zip(prompts, by_prompt, strict=True)
+        for text, ids, result in zip(body.prompts, prompts, by_prompt, strict=True)
     ]
     return (
         yield from json_in_chunks(
@@ -246,11 +251,12 @@ def sparse_activations(loaded: LoadedModel, body: SourceRequest) -> CaptureSteps
     )
 
 
-def _token_fields(loaded: LoadedModel, ids: Sequence[int]) -> dict[str, Any]:
+def _token_fields(loaded: LoadedModel, ids: Sequence[int], text: str, prepend_bos: bool) -> dict[str, Any]:
     return {
         "tokens": loaded.model.token_strings(ids),
         "tokens_is_special": loaded.model.special_mask(ids),
         "token_ids": list(ids),
+        "prepended_bos": loaded.model.prepends_bos(text, prepend_bos),
     }
 
 

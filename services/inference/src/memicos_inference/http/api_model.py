@@ -17,6 +17,8 @@ def _is_text(value: str) -> str:
 def _is_number(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("should be a number, not true or false")
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("should be a number, or a string of the digits 0 to 9")
     return value
 
 
@@ -33,6 +35,7 @@ TOKENS = (
     "A character made of several tokens stands at the token that completes it; the earlier ones have an empty string."
 )
 TOKEN_IDS = "Vocabulary id of each token, a prepended BOS included."
+PREPENDED_BOS = "Whether BOS was prepended: not if the prompt begins with it, or the model has none."
 TOKENS_IS_SPECIAL = "For each token, whether it is a special token of the tokenizer, such as BOS or end of turn."
 IGNORED_POSITIONS = (
     "Token positions, from 0, at which the values have no meaning as the source was not trained on them: "

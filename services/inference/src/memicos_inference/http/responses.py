@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from memicos_service.errors import unexpected_error_message
+from memicos_service.json_escapes import escape_line_breaks
 
 from memicos_inference.http.errors import Cause, ErrorBody, Fault
 from memicos_inference.http.request_context import request_context
@@ -112,6 +113,7 @@ async def _last_body(request: Request, pending: PendingRequest) -> Response:
     body = await _unless_disconnected(request, last())
     if body is None:
         return Response(status_code=499)
+    body = escape_line_breaks(body)
     if len(body) <= CHUNK_BYTES:
         return Response(body, media_type="application/json")
     headers = {"Content-Length": str(len(body))}

@@ -10,6 +10,8 @@ from memicos_webapp.features.rows import FeatureCard
 from memicos_webapp.formatting import activation_level
 from memicos_webapp.token_shading import Piece, pieces
 
+PART = "·"
+"""Shown for a token that is part of a character, which a later token completes."""
 AROUND = 24
 """Tokens shown on each side of the strongest one."""
 
@@ -67,7 +69,7 @@ def chips(results: TextSearchResults, query: PageQuery, path: str) -> list[Chip]
     ignored = _ignored(results, query.ignore_bos)
     return [
         Chip(
-            token,
+            token or PART,
             position,
             position in ignored,
             position in query.sort_indexes,
@@ -149,7 +151,7 @@ def tokens(rows: Sequence[TokenFeatures], path: str, ignore_bos: bool) -> list[S
     return [
         ShownToken(
             row.position,
-            row.token,
+            row.token or PART,
             row.ignored and ignore_bos,
             [
                 ShownFeature(

@@ -68,7 +68,8 @@ def _top_token(hit: SearchHit) -> str | None:
         return None
     example = hit.card.examples[0]
     tokens = hit.contexts[example.context].tokens
-    return token_text(tokens[example.position]) if example.position < len(tokens) else None
+    text = next((token for token in tokens[example.position :] if token), None)
+    return None if text is None else token_text(text)
 
 
 def result(hit: SearchHit) -> Result:

@@ -27,6 +27,11 @@ class Run:
     max_index: int
     recipe: Recipe
 
+    @property
+    def max_text(self) -> str:
+        """Text of the strongest token; of a part of a character, the character."""
+        return next((token for token in self.tokens[self.max_index :] if token), "")
+
 
 async def get_feature(
     database: Database, viewer: Viewer, model: str, source: str, index: int | str

@@ -6,6 +6,7 @@ from typing import Literal
 
 from memicos_webapp.feature_test.service import Run
 from memicos_webapp.formatting import activation_level, format_value, token_text
+from memicos_webapp.token_shading import group_title, token_groups
 
 
 @dataclass(frozen=True)
@@ -23,23 +24,25 @@ def text_pieces(run: Run, feature_max: float) -> list[TextPiece]:
     """The text in pieces. Levels are shares of `feature_max`, the feature's maximum activation in its corpus."""
     ignored = set(run.ignored)
 
-    def kind(position: int) -> Literal["active", "ignored", "inactive"]:
-        if position in ignored:
+    def kind(group: range) -> Literal["active", "ignored", "inactive"]:
+        if group[-1] in ignored:
             return "ignored"
-        return "active" if run.values[position] > 0 else "inactive"
+        return "active" if any(run.values[position] > 0 for position in group) else "inactive"
 
     pieces = []
-    for name, group in groupby(range(len(run.tokens)), key=kind):
-        positions = list(group)
+    for name, same_kind in groupby(token_groups(run.tokens, 0, len(run.tokens)), key=kind):
+        groups = list(same_kind)
         if name == "inactive":
-            pieces.append(TextPiece(name, "".join(token_text(run.tokens[i]) for i in positions)))
+            pieces.append(TextPiece(name, "".join(token_text(run.tokens[group[-1]]) for group in groups)))
             continue
-        for i in positions:
-            value, text = run.values[i], token_text(run.tokens[i])
+        for group in groups:
+            values = [run.values[position] for position in group]
+            value, text = max(values), token_text(run.tokens[group[-1]])
             if name == "ignored":
                 title = f"ignored: the source was not trained on such positions (value {format_value(value)})"
                 pieces.append(TextPiece(name, text, title))
             else:
                 level = activation_level(value, feature_max)
-                pieces.append(TextPiece(name, text, f"{value:.4g}", level, i == run.max_index))
+                title = group_title([f"{number:.4g}" for number in values])
+                pieces.append(TextPiece(name, text, title, level, run.max_index in group))
     return pieces

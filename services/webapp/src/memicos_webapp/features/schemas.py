@@ -18,9 +18,11 @@ MAX_INDEX = 2**31 - 1
 """Largest integer of PostgreSQL."""
 
 
-def _refuse_boolean(value: object) -> object:
+def _check_index(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("must be a number, not true or false")
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("must be a number, or a string of the digits 0 to 9")
     return value
 
 
@@ -33,7 +35,7 @@ class FeatureId(BaseModel):
     source: str = Field(
         validation_alias=AliasChoices("layer", "source"), description="id of the source; also accepted as `source`"
     )
-    index: Annotated[int, BeforeValidator(_refuse_boolean)] = Field(
+    index: Annotated[int, BeforeValidator(_check_index)] = Field(
         ge=0,
         le=MAX_INDEX,
         validation_alias=AliasChoices("index", "neuron"),

@@ -9,7 +9,7 @@ from memicos_dataset.schema import TOP_GROUP
 
 from memicos_webapp.features.service import FeatureDetail, StoredExample
 from memicos_webapp.formatting import activation_level, format_count, format_value, token_text
-from memicos_webapp.token_shading import Piece, markup, pieces
+from memicos_webapp.token_shading import Piece, group_title, markup, pieces, token_groups
 
 NEAR = 5
 """Tokens on each side of the peak in the stacked view."""
@@ -66,23 +66,27 @@ def _example(detail: FeatureDetail, stored: StoredExample, whole: bool) -> Examp
     def cut(low: int, high: int) -> list[Piece]:
         return pieces(tokens, values, feature_max, max(start, low), min(len(tokens), max(start, high)))
 
+    # the peak is shown with all tokens of its character
+    last = next((i for i in range(position, len(tokens)) if tokens[i]), position)
+    first = token_groups(tokens, last, last + 1)[0].start if tokens[last] else position
     zones_left = [
-        cut(0, position - MIDDLE) if whole else [],
-        cut(position - MIDDLE, position - NEAR),
-        cut(position - NEAR, position),
+        cut(0, first - MIDDLE) if whole else [],
+        cut(first - MIDDLE, first - NEAR),
+        cut(first - NEAR, first),
     ]
     value = values.get(position, 0.0)
+    title = group_title([format_value(values.get(i, 0.0)) for i in range(first, last + 1)])
     licences = {collection["name"]: collection["license"] for collection in detail.source.collections}
     collection = stored.context.collection or ""
     return Example(
         value=value,
-        peak=(activation_level(value, feature_max), format_value(value), token_text(tokens[position])),
+        peak=(activation_level(value, feature_max), title, token_text(tokens[last])),
         left=tuple(markup(zone) for zone in _without_leading_blank(zones_left)),
         right=tuple(
-            markup(cut(position + 1 + low, position + 1 + high))
+            markup(cut(last + 1 + low, last + 1 + high))
             for low, high in ((0, NEAR), (NEAR, MIDDLE), (MIDDLE, len(tokens) if whole else MIDDLE))
         ),
-        truncated=(position - MIDDLE > start, position + 1 + MIDDLE < len(tokens)),
+        truncated=(first - MIDDLE > start, last + 1 + MIDDLE < len(tokens)),
         title=stored.context.title or "",
         collection=collection,
         license=licences.get(collection, ""),

@@ -139,12 +139,22 @@ def call_error(url: str, error: Exception, seconds: float, *, begun: bool = Fals
     raise error
 
 
+_NOT_THERE = ("Unknown source", "Unsupported model")
+"""Beginnings of an inference server's message (400) for a source or a model that it does not have."""
+
+
+class NotLoadedThere(BadInput):
+    """An inference server has not the source or the model that was requested."""
+
+
 def refusal(url: str, status: int, content: bytes, headers: Mapping[str, str]) -> Fault:
     """The fault for an HTTP status other than 200."""
     message = _message(content) or f"the answer was {status}"
     if status in (401, 403):
         return WrongSecret(url)
     if status in (400, 413, 422):
+        if message.startswith(_NOT_THERE):
+            return NotLoadedThere(message)
         advice = f". {SHORTEN}" if message.startswith("Text too long") else ""
         return BadInput(message + advice)
     if status == 404:
@@ -223,12 +233,13 @@ def no_host(wanted: str, unable: Mapping[str, Fault], failed: Mapping[str, Fault
     faults = {**unable, **failed}
     if not faults:
         return NoHosts()
-    absent = {name: fault for name, fault in unable.items() if isinstance(fault, NotServed)}
+    absent = {name: fault for name, fault in faults.items() if isinstance(fault, NotServed)}
     if len(absent) == len(faults):
         first = next((fault for fault in absent.values() if "/" in fault.missing), next(iter(absent.values())))
         return NotServed(first.missing, [host for fault in absent.values() for host in fault.loaded])
-    if len(faults) == 1 or (len(failed) == 1 and len(absent) == len(unable)):
-        return next(iter(failed.values() if failed else faults.values()))
+    others = [fault for name, fault in faults.items() if name not in absent]
+    if len(faults) == 1 or (len(others) == 1 and others[0] in failed.values()):
+        return others[0]
     reasons = {name: _reason(fault) for name, fault in faults.items()}
     states = {fault.state for fault in faults.values() if isinstance(fault, NotReady)}
     if states:

@@ -37,7 +37,16 @@ from memicos_inference_client.types import Response
 
 from memicos_webapp.errors import BadInput, Fault
 from memicos_webapp.inference.disconnect import until_disconnect
-from memicos_webapp.inference.errors import UNPARSEABLE, InferenceFailed, call_error, concerns_host, refusal, unreadable
+from memicos_webapp.inference.errors import (
+    UNPARSEABLE,
+    InferenceFailed,
+    NotLoadedThere,
+    NotServed,
+    call_error,
+    concerns_host,
+    refusal,
+    unreadable,
+)
 from memicos_webapp.inference.host import Host, Status
 from memicos_webapp.inference.hosts import Choice, Hosts
 from memicos_webapp.inference.merge import check_same_tokens, merge_all
@@ -176,9 +185,7 @@ class Inference:
             try:
                 return await self._response(choice, call, expected)
             except Fault as fault:
-                if not concerns_host(fault):
-                    raise
-                failed[choice.host.name] = fault
+                failed[choice.host.name] = await _host_fault(choice.host, fault, model, sources)
 
     async def _shared(self, model: str, share: Choice, call: Call, expected: type[T]) -> list[T]:
         """Responses that cover a host's share of the sources: its own, or those of other hosts where it fails."""
@@ -186,9 +193,7 @@ class Inference:
         try:
             return [await self._response(share, call, expected)]
         except Fault as fault:
-            if not concerns_host(fault):
-                raise
-            failed[share.host.name] = fault
+            failed[share.host.name] = await _host_fault(share.host, fault, model, share.sources)
         others = await self.hosts.split(model, share.sources, failed)
         return await _all_or_none([self._any_host(model, other.sources, call, expected, failed) for other in others])
 
@@ -256,9 +261,26 @@ async def _deltas(
         except (UnexpectedStatus, StreamError, httpx.HTTPError, *UNPARSEABLE) as error:
             fault = call_error(host.url, error, host.read_seconds, begun=begun)
             _note(host, fault)
-            if begun or not concerns_host(fault):
+            if begun:
                 raise fault from error
-            failed[host.name] = fault
+            failed[host.name] = await _host_fault(host, fault, body.model, sources)
+
+
+async def _host_fault(host: Host, fault: Fault, model: str, sources: list[str]) -> Fault:
+    """Why `host` cannot serve a request that another host may serve.
+
+    Raises:
+        Fault: `fault` itself, where it is about the request and not about the host.
+    """
+    if concerns_host(fault):
+        return fault
+    if isinstance(fault, NotLoadedThere):
+        # the source was removed since the host's capabilities were read
+        host.invalidate()
+        missing = host.serves(await host.status(), model, sources)
+        if isinstance(missing, NotServed):
+            return missing
+    raise fault
 
 
 def _note(host: Host, fault: Fault) -> None:

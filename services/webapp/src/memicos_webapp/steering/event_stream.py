@@ -8,6 +8,7 @@ from typing import TypeVar
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 from memicos_service.errors import unexpected_error_message
+from memicos_service.json_escapes import escape_line_breaks
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
@@ -87,7 +88,8 @@ async def _events(event: InferenceEvent | None, run: SteerRun[A], body: SteerSet
 
 def _event(data: BaseModel, name: str | None = None) -> str:
     head = f"event: {name}\n" if name else ""
-    return f"{head}data: {data.model_dump_json(exclude_none=True)}\n\n"
+    json = escape_line_breaks(data.model_dump_json(exclude_none=True).encode()).decode()
+    return f"{head}data: {json}\n\n"
 
 
 def _error(message: str) -> str:

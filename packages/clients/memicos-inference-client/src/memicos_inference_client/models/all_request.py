@@ -18,7 +18,7 @@ class AllRequest:
     Attributes:
         model (str): Id of the model, one of `accepted_models` in the capabilities.
         source_set (str): Name of the source set, for example res-4k.
-        prompt (str): Text to run the model on.
+        prompt (str): Text to run the model on. BOS is not prepended to a text that begins with it.
         selected_sources (list[str] | Unset): Ids of sources of the set; empty: every source of the set. At most
             `max_loaded_saes` in the capabilities' limits.
         sort_by_token_indexes (list[int] | Unset): Token positions, from 0: rank by the sum of values at these

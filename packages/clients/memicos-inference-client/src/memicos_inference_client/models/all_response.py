@@ -33,6 +33,8 @@ class AllResponse:
             selection.
         counts (list[list[int]] | None | Unset): Number of active features, [layer from 0][token position]; 0 in layers
             without a selected source.
+        prepended_bos (bool | Unset): Whether BOS was prepended: not if the prompt begins with it, or the model has
+            none. Default: False.
     """
 
     activations: list[FeatureActivation]
@@ -41,6 +43,7 @@ class AllResponse:
     token_ids: list[int]
     sources: list[SourcePositions]
     counts: list[list[int]] | None | Unset = UNSET
+    prepended_bos: bool | Unset = False
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,6 +76,8 @@ class AllResponse:
         else:
             counts = self.counts
 
+        prepended_bos = self.prepended_bos
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -86,6 +91,8 @@ class AllResponse:
         )
         if counts is not UNSET:
             field_dict["counts"] = counts
+        if prepended_bos is not UNSET:
+            field_dict["prepended_bos"] = prepended_bos
 
         return field_dict
 
@@ -137,6 +144,8 @@ class AllResponse:
 
         counts = _parse_counts(d.pop("counts", UNSET))
 
+        prepended_bos = d.pop("prepended_bos", UNSET)
+
         all_response = cls(
             activations=activations,
             tokens=tokens,
@@ -144,6 +153,7 @@ class AllResponse:
             token_ids=token_ids,
             sources=sources,
             counts=counts,
+            prepended_bos=prepended_bos,
         )
 
         all_response.additional_properties = d

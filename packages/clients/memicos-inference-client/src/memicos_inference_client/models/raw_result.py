@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import UNSET, Unset
+
 if TYPE_CHECKING:
     from ..models.raw_activation import RawActivation
 
@@ -23,11 +25,14 @@ class RawResult:
             ones have an empty string.
         token_ids (list[int]): Vocabulary id of each token, a prepended BOS included.
         activations (list[RawActivation]): One entry per hook point: by ascending layer, or in the order of `hooks`.
+        prepended_bos (bool | Unset): Whether BOS was prepended: not if the prompt begins with it, or the model has
+            none. Default: False.
     """
 
     token_strings: list[str]
     token_ids: list[int]
     activations: list[RawActivation]
+    prepended_bos: bool | Unset = False
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -40,6 +45,8 @@ class RawResult:
             activations_item = activations_item_data.to_dict()
             activations.append(activations_item)
 
+        prepended_bos = self.prepended_bos
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -49,6 +56,8 @@ class RawResult:
                 "activations": activations,
             }
         )
+        if prepended_bos is not UNSET:
+            field_dict["prepended_bos"] = prepended_bos
 
         return field_dict
 
@@ -68,10 +77,13 @@ class RawResult:
 
             activations.append(activations_item)
 
+        prepended_bos = d.pop("prepended_bos", UNSET)
+
         raw_result = cls(
             token_strings=token_strings,
             token_ids=token_ids,
             activations=activations,
+            prepended_bos=prepended_bos,
         )
 
         raw_result.additional_properties = d

@@ -17,7 +17,7 @@ class SingleRequest:
 
     Attributes:
         model (str): Id of the model, one of `accepted_models` in the capabilities.
-        prompt (str): Text to run the model on.
+        prompt (str): Text to run the model on. BOS is not prepended to a text that begins with it.
         source (None | str | Unset): Id of the source, one of `sources` in the capabilities, for example 15-res-4k.
             Together with `index`.
         index (int | None | str | Unset): Index of the feature in `source`, from 0; a string of digits is accepted too.

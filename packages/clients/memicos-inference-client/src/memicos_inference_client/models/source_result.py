@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import UNSET, Unset
+
 if TYPE_CHECKING:
     from ..models.source_result_activefeatures import SourceResultActivefeatures
 
@@ -28,6 +30,8 @@ class SourceResult:
         token_ids (list[int]): Vocabulary id of each token, a prepended BOS included.
         ignored_positions (list[int]): Token positions, from 0, at which the values have no meaning as the source was
             not trained on them: a prepended BOS, and tokens whose activation norm exceeds the recipe's norm_cut.
+        prepended_bos (bool | Unset): Whether BOS was prepended: not if the prompt begins with it, or the model has
+            none. Default: False.
     """
 
     tokens: list[str]
@@ -35,6 +39,7 @@ class SourceResult:
     tokens_is_special: list[bool]
     token_ids: list[int]
     ignored_positions: list[int]
+    prepended_bos: bool | Unset = False
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,6 +53,8 @@ class SourceResult:
 
         ignored_positions = self.ignored_positions
 
+        prepended_bos = self.prepended_bos
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -59,6 +66,8 @@ class SourceResult:
                 "ignored_positions": ignored_positions,
             }
         )
+        if prepended_bos is not UNSET:
+            field_dict["prepended_bos"] = prepended_bos
 
         return field_dict
 
@@ -77,12 +86,15 @@ class SourceResult:
 
         ignored_positions = cast(list[int], d.pop("ignored_positions"))
 
+        prepended_bos = d.pop("prepended_bos", UNSET)
+
         source_result = cls(
             tokens=tokens,
             active_features=active_features,
             tokens_is_special=tokens_is_special,
             token_ids=token_ids,
             ignored_positions=ignored_positions,
+            prepended_bos=prepended_bos,
         )
 
         source_result.additional_properties = d

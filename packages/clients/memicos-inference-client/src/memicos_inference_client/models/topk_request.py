@@ -18,7 +18,7 @@ class TopkRequest:
     Attributes:
         model (str): Id of the model, one of `accepted_models` in the capabilities.
         source (str): Id of the source, one of `sources` in the capabilities, for example 15-res-4k.
-        prompt (str): Text to run the model on.
+        prompt (str): Text to run the model on. BOS is not prepended to a text that begins with it.
         top_k (int | None | Unset): Largest number of features per token, at most `max_top_k` in the capabilities'
             limits; null: 5. Default: 5.
         ignore_bos (bool | Unset): Whether to leave ignored positions out of `results`. Default: True.

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import UNSET, Unset
+
 if TYPE_CHECKING:
     from ..models.recipe import Recipe
     from ..models.token_features import TokenFeatures
@@ -28,6 +30,8 @@ class TopkResponse:
         ignored_positions (list[int]): Token positions, from 0, at which the values have no meaning as the source was
             not trained on them: a prepended BOS, and tokens whose activation norm exceeds the recipe's norm_cut.
         recipe (Recipe): How values of features, or of a vector, were computed from the text.
+        prepended_bos (bool | Unset): Whether BOS was prepended: not if the prompt begins with it, or the model has
+            none. Default: False.
     """
 
     results: list[TokenFeatures]
@@ -35,6 +39,7 @@ class TopkResponse:
     token_ids: list[int]
     ignored_positions: list[int]
     recipe: Recipe
+    prepended_bos: bool | Unset = False
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -51,6 +56,8 @@ class TopkResponse:
 
         recipe = self.recipe.to_dict()
 
+        prepended_bos = self.prepended_bos
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -62,6 +69,8 @@ class TopkResponse:
                 "recipe": recipe,
             }
         )
+        if prepended_bos is not UNSET:
+            field_dict["prepended_bos"] = prepended_bos
 
         return field_dict
 
@@ -86,12 +95,15 @@ class TopkResponse:
 
         recipe = Recipe.from_dict(d.pop("recipe"))
 
+        prepended_bos = d.pop("prepended_bos", UNSET)
+
         topk_response = cls(
             results=results,
             tokens=tokens,
             token_ids=token_ids,
             ignored_positions=ignored_positions,
             recipe=recipe,
+            prepended_bos=prepended_bos,
         )
 
         topk_response.additional_properties = d
