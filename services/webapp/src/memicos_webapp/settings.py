@@ -85,7 +85,7 @@ class Settings(ServiceSettings):
     )
     local_owner: bool = Field(
         default=True,
-        description="Requests of this machine are the owner's where the server is bound to loopback , "
+        description="Requests of this machine are the owner's where the server is bound to loopback, "
         "MEMICOS_ALLOWED_HOSTS names no other host, MEMICOS_TRUSTED_PROXIES is unset and they have no forwarding "
         "header. 0: they need a session or an API key too.",
     )
