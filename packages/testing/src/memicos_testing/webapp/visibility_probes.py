@@ -189,6 +189,8 @@ WITHOUT_DATA = {
     ("POST", "/account/sign-out"),
     ("POST", "/account/sessions/{session_id}/revoke"),
     ("POST", "/account/api-keys/{key_id}/revoke"),
+    ("GET", "/account/api-keys"),
+    ("POST", "/account/api-keys"),
     ("GET", "/{model}/{source}/{index}/explain"),
     ("GET", "/api/admin/inference-hosts"),
     ("POST", "/api/admin/inference-hosts"),
