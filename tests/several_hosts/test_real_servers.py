@@ -147,6 +147,7 @@ def wait_for_status(stack: Stack, body: dict[str, Any], status: int) -> httpx.Re
     return response
 
 
+@pytest.mark.slow
 def test_a_source_added_or_removed_at_a_running_server_shows_within_seconds(stack: Stack) -> None:
     stack.wait(lambda states: set(states.values()) == {"ready"})
     text = {**TEXT, "feature": {**TEXT["feature"], "layer": "2-res"}}
