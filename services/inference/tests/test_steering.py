@@ -93,6 +93,14 @@ async def test_the_output_is_prompt_and_completion_without_bos(client: Client, m
         assert output.finished in ("length", "eos")
 
 
+async def test_a_prompt_that_begins_with_bos_is_returned_whole(client: Client) -> None:
+    """No second BOS is prepended: the tokens are those of the prompt without it, which the output repeats."""
+    without_bos = await completed(client)
+    with_bos = await completed(client, prompt="<bos>" + PROMPT)
+    for plain, output in zip(without_bos.outputs, with_bos.outputs, strict=True):
+        assert output.token_ids == plain.token_ids and output.output == "<bos>" + plain.output
+
+
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 0.9, "freq_penalty": 0.3}])
 async def test_types_are_returned_alone_and_in_the_requested_order(client: Client, sampling: dict[str, Any]) -> None:
     """Each type samples from the seed independently of the other."""

@@ -145,7 +145,10 @@ class LanguageModel:
 
     def prepends_bos(self, text: str, prepend_bos: bool) -> bool:
         """Whether `token_ids` prepends BOS: if requested, the model has one, and the text doesn't begin with it."""
-        return len(self.token_ids(text, prepend_bos)) > len(self.token_ids(text, False))
+        if not prepend_bos or self.bos_token_id is None:
+            return False
+        # only a text that contains BOS has to be tokenized again
+        return str(self.tokenizer.bos_token) not in text or self.token_ids(text, False)[:1] != [self.bos_token_id]
 
     def check_embedded(self, ids: Sequence[int]) -> None:
         """Raises InvalidRequestError where an id has no embedding row: the model cannot run it."""

@@ -1,7 +1,7 @@
 """Causal language model classes of transformers with random weights: a few layers of width 32, windows of a few tokens.
 
-CASES has a configuration for each class that the engine supports, and one for each mechanism by which positions depend
-on the length of a text.
+CASES has a configuration for each class whose captures and generations equal those of transformers, and one for each
+kind of scaled rotary position embeddings.
 """
 
 from collections.abc import Mapping

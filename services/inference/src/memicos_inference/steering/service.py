@@ -38,7 +38,7 @@ def completion(loaded: LoadedModel, body: CompletionRequest) -> SourceSteps[Gene
 
     vectors = yield from _steering_vectors(loaded, body)
     ids = loaded.ids(body.prompt, loaded.prepend_bos)
-    bos = int(loaded.prepend_bos and loaded.model.bos_token_id is not None)
+    bos = int(loaded.model.prepends_bos(body.prompt, loaded.prepend_bos))
     rows = [Row(ids, vectors if kind == "STEERED" else ()) for kind in body.types]
     generation = _generation(loaded, body, rows)
     prompt = loaded.model.decode(ids[bos:])

@@ -65,8 +65,8 @@ async def account_page(request: Request, database: DatabaseDep, identity: Identi
 
 
 @router.get("/account/api-keys")
-async def reload_of_new_key() -> Response:
-    """The address of the page with a new key, opened again without the form."""
+async def redirect_to_account() -> Response:
+    """A reload of the page that showed a new key leads to the account's page."""
     return _account_page()
 
 

@@ -139,12 +139,12 @@ def call_error(url: str, error: Exception, seconds: float, *, begun: bool = Fals
     raise error
 
 
-_NOT_THERE = ("Unknown source", "Unsupported model")
+_LACKS_SOURCE = ("Unknown source", "Unsupported model")
 """Beginnings of an inference server's message (400) for a source or a model that it does not have."""
 
 
-class NotLoadedThere(BadInput):
-    """An inference server has not the source or the model that was requested."""
+class HostLacksSource(BadInput):
+    """An inference server does not have the requested source or model."""
 
 
 def refusal(url: str, status: int, content: bytes, headers: Mapping[str, str]) -> Fault:
@@ -153,8 +153,8 @@ def refusal(url: str, status: int, content: bytes, headers: Mapping[str, str]) -
     if status in (401, 403):
         return WrongSecret(url)
     if status in (400, 413, 422):
-        if message.startswith(_NOT_THERE):
-            return NotLoadedThere(message)
+        if message.startswith(_LACKS_SOURCE):
+            return HostLacksSource(message)
         advice = f". {SHORTEN}" if message.startswith("Text too long") else ""
         return BadInput(message + advice)
     if status == 404:

@@ -39,8 +39,8 @@ from memicos_webapp.errors import BadInput, Fault
 from memicos_webapp.inference.disconnect import until_disconnect
 from memicos_webapp.inference.errors import (
     UNPARSEABLE,
+    HostLacksSource,
     InferenceFailed,
-    NotLoadedThere,
     NotServed,
     call_error,
     concerns_host,
@@ -274,7 +274,7 @@ async def _host_fault(host: Host, fault: Fault, model: str, sources: list[str]) 
     """
     if concerns_host(fault):
         return fault
-    if isinstance(fault, NotLoadedThere):
+    if isinstance(fault, HostLacksSource):
         # the source was removed since the host's capabilities were read
         host.invalidate()
         missing = host.serves(await host.status(), model, sources)
