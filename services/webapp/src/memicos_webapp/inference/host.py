@@ -187,7 +187,8 @@ class Host:
             raise unreadable(self.url)
         if response.parsed.state == "failed":
             message = status_messages.load_failed(response.parsed)
-            return Status("down", f"inference {message}", Unavailable(f"Inference at {self.url} {message}", retry_after=60))
+            fault = Unavailable(f"Inference at {self.url} {message}", retry_after=60)
+            return Status("down", f"inference {message}", fault)
         if not response.parsed.ready:
             # a server that starts anew may run another model
             self._capabilities_at = float("-inf")
