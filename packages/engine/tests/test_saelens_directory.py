@@ -1,6 +1,7 @@
 """docs/saelens-directory is that of the installed SAELens, and what the hub decides is recorded from a hub."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,7 @@ def test_a_new_release_is_drift(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(get_pretrained_saes_directory(), "new", new)
     data = saelens_directory.directory_data({})
     assert saelens_directory.data_text(data) != saelens_directory.DATA.read_text()
-    monkeypatch.setitem(
-        get_pretrained_saes_directory(), "new", PretrainedSAELookup(**vars(new) | {"conversion_func": "x"})
-    )
+    monkeypatch.setitem(get_pretrained_saes_directory(), "new", replace(new, conversion_func="x"))
     with pytest.raises(KeyError):
         saelens_directory.directory_data({})
 
