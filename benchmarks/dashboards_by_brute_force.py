@@ -62,9 +62,9 @@ def compare(
     """The largest relative or absolute difference of each part of a dashboard, by its name."""
     active = values[values > 0]
     top = float(active.max())
-    shown = np.zeros((len(row["example_contexts"]), values.shape[1]), np.float32)
+    example_values = np.zeros((len(row["example_contexts"]), values.shape[1]), np.float32)
     for example, (positions, numbers) in enumerate(zip(row["value_positions"], row["values"], strict=True)):
-        shown[example, positions] = numbers
+        example_values[example, positions] = numbers
     tops = [i for i, group in enumerate(row["example_groups"]) if group == 0]
     peaks = [values[row["example_contexts"][i], row["example_positions"][i]] for i in tops]
     strongest = np.sort(values.max(1))[::-1]
@@ -72,7 +72,7 @@ def compare(
     logits = np.histogram(effects, bins=BINS, range=(float(effects.min()), float(effects.max())))[0]
     ordered = np.sort(effects)
     return {
-        "values of examples": relative(shown, values[row["example_contexts"]]),
+        "values of examples": relative(example_values, values[row["example_contexts"]]),
         "strongest example": relative(np.array(peaks[:1]), strongest[:1]),
         "order of examples": float(max(np.diff(peaks).max(initial=0), 0)),
         # examples omit repeated snippets and nothing else

@@ -25,13 +25,13 @@ MEGABYTE = 1e6
 def build(docker: str, image: str, options: list[str], variables: dict[str, str]) -> float:
     """Seconds that the build took; ends the program where it fails."""
     command = [docker, "build", *options, "-f", f"deploy/docker/{image}.Dockerfile", "-t", tag(image), "."]
-    began = time.monotonic()
+    started = time.monotonic()
     done = subprocess.run(
         command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=SECONDS, check=False
     )
     if done.returncode:
         sys.exit(f"{image} could not be built:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return time.monotonic() - began
+    return time.monotonic() - started
 
 
 def tag(image: str) -> str:
@@ -63,10 +63,10 @@ def main() -> None:
                 rebuild = build(arguments.docker, image, options, variables)
             finally:
                 probe.unlink()
-            whole = size(arguments.docker, tag(image))
-            own = whole - size(arguments.docker, BASE)
+            total_mb = size(arguments.docker, tag(image))
+            own_mb = total_mb - size(arguments.docker, BASE)
             print(f"{image:<12} cold build {cold:4.0f} s, after a change of code {rebuild:3.0f} s, ", end="")
-            print(f"{whole:5.0f} MB, without the base image {own:5.0f} MB", flush=True)
+            print(f"{total_mb:5.0f} MB, without the base image {own_mb:5.0f} MB", flush=True)
         finally:
             subprocess.run([arguments.docker, "image", "rm", tag(image)], capture_output=True, check=False)
 

@@ -30,12 +30,12 @@ def get(url: str) -> bytes | None:
         return None
 
 
-def seconds_until(began: float, url: str, demo: Demo, ready: str = "") -> float:
-    """Seconds from `began` until `url` responds with 200, and its JSON field `ready` is true where one is named."""
+def seconds_until(started: float, url: str, demo: Demo, ready: str = "") -> float:
+    """Seconds from `started` until `url` responds with 200, and its JSON field `ready` is true where one is named."""
     while True:
         body = get(url)
         if body is not None and (not ready or json.loads(body)[ready]):
-            return time.monotonic() - began
+            return time.monotonic() - started
         if demo.process.poll() is not None:
             sys.exit("the demo ended:\n" + "\n".join(demo.lines))
         time.sleep(POLL_SECONDS)
@@ -82,11 +82,11 @@ def main() -> None:
     with data_folder() as data:
         for number in range(arguments.starts):
             variables = environment(data, INFERENCE_SELFTEST_RESULTS=str(data / "selftest"))
-            began = time.monotonic()
+            started = time.monotonic()
             demo = start(data, variables)
             with ThreadPoolExecutor(2) as pool:
-                page = pool.submit(seconds_until, began, demo.webapp + PAGE, demo)
-                inference = pool.submit(seconds_until, began, demo.inference + "/health", demo, "ready")
+                page = pool.submit(seconds_until, started, demo.webapp + PAGE, demo)
+                inference = pool.submit(seconds_until, started, demo.inference + "/health", demo, "ready")
             selftest = json.loads(get(demo.inference + "/health") or b"{}").get("selftest", {})
             checks = selftest.get("checks", [])
             remembered = sum(check["measured_at"] is not None for check in checks)

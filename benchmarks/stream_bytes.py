@@ -23,7 +23,7 @@ SAMPLING: dict[str, Any] = {"temperature": 0, "freq_penalty": 0}
 
 def measure(url: str, body: dict[str, Any]) -> tuple[int, int, float]:
     """Bytes, events and seconds of a stream."""
-    began, content = time.perf_counter(), b""
+    started, content = time.perf_counter(), b""
     with httpx.Client(timeout=600) as client, client.stream("POST", url, json=body) as response:
         if response.status_code != 200:
             raise SystemExit(f"{url}: {response.status_code}: {response.read().decode()[:300]}")
@@ -32,7 +32,7 @@ def measure(url: str, body: dict[str, Any]) -> tuple[int, int, float]:
     # the last event of a complete stream is marked as such; an interrupted stream has none
     if not last.startswith("data: ") or not _is_last(json.loads(last.removeprefix("data: "))):
         raise SystemExit(f"{url}: the stream is incomplete; its last event: {last[:300]}")
-    return len(content), content.count(b"\n\n"), time.perf_counter() - began
+    return len(content), content.count(b"\n\n"), time.perf_counter() - started
 
 
 def _is_last(event: dict[str, Any]) -> bool:

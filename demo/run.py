@@ -154,9 +154,9 @@ def read_options(console: Console) -> Options:
         console.say("demo", warning)
     servers = [configured(server, environment) for server in SERVERS]
     checks = [ports.port_problem(s.name, s.host, s.port, f"{s.prefix}_PORT") for s in servers]
-    taken = [problem for problem in checks if problem]
-    if taken:
-        raise Stop("\n".join(taken))
+    problems = [problem for problem in checks if problem]
+    if problems:
+        raise Stop("\n".join(problems))
     for server in servers:
         environment[f"{server.prefix}_HOST"] = server.host
         environment[f"{server.prefix}_PORT"] = str(server.port)

@@ -87,8 +87,8 @@ def describe_exit(code: int) -> str:
 
 def _stop(running: Running, code: int) -> Stop:
     # the last line of a program that was killed is unrelated
-    why = f": {running.last}" if running.last and code >= 0 else ""
-    return Stop(f"{running.program.name} {describe_exit(code)}{why}")
+    last_line = f": {running.last}" if running.last and code >= 0 else ""
+    return Stop(f"{running.program.name} {describe_exit(code)}{last_line}")
 
 
 class Supervisor:
@@ -194,16 +194,16 @@ class Supervisor:
         """End every group: SIGTERM, then SIGKILL after the grace period or as soon as `kill_now` is set."""
         for running in self.running:
             self._signal(running, signal.SIGTERM)
-        everyone = asyncio.gather(*(running.process.wait() for running in self.running))
-        waiting = asyncio.create_task(kill_now.wait())
-        await asyncio.wait({everyone, waiting}, timeout=GRACE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
+        exits = asyncio.gather(*(running.process.wait() for running in self.running))
+        kill_request = asyncio.create_task(kill_now.wait())
+        await asyncio.wait({exits, kill_request}, timeout=GRACE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        kill_request.cancel()
         for running in self.running:
             if running.process.returncode is None:
                 self.console.say(running.program.name, "does not end by itself: killed")
             # also processes that an ended program left in its group
             self._signal(running, signal.SIGKILL)
-        await everyone
+        await exits
         relays = {running.relay for running in self.running}
         if relays:
             await asyncio.wait(relays, timeout=RELAY_SECONDS)

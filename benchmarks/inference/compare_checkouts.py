@@ -37,22 +37,22 @@ def main() -> None:
         sys.exit(f"{python} does not exist: run `make setup` in {other}")
     texts = prompts(AutoTokenizer.from_pretrained(MODEL), args.tokens, seed=0)
     draw = random.Random(0)
-    with server() as here, server(root=other, python=python) as there:
+    with server() as this_server, server(root=other, python=python) as other_server:
         for kind, number in SEQUENTIAL.items():
 
             def sequential(kind: str = kind, number: int = number) -> list[Request]:
                 return [KINDS[kind](next(texts), draw) for _ in range(number)]
 
-            report(f"{kind}, 1 client", there.url, here.url, sequential, one_by_one)
+            report(f"{kind}, 1 client", other_server.url, this_server.url, sequential, one_by_one)
         for kind, (clients, number) in CLIENTS.items():
 
-            def many(kind: str = kind, number: int = number) -> list[Request]:
+            def concurrent(kind: str = kind, number: int = number) -> list[Request]:
                 return [KINDS[kind](next(texts), draw) for _ in range(number)]
 
-            def at_once(url: str, requests: list[Request], clients: int = clients) -> float:
+            def run_concurrently(url: str, requests: list[Request], clients: int = clients) -> float:
                 return seconds(lambda: asyncio.run(concurrently(url, requests, clients))) / len(requests)
 
-            report(f"{kind}, {clients} clients", there.url, here.url, many, at_once)
+            report(f"{kind}, {clients} clients", other_server.url, this_server.url, concurrent, run_concurrently)
 
 
 def report(
@@ -67,14 +67,16 @@ def report(
     for number in range(ROUNDS + 1):
         batch = requests()
         if number % 2:
-            mine, theirs = measure(this, batch), measure(other, batch)
+            this_seconds, other_seconds = measure(this, batch), measure(other, batch)
         else:
-            theirs, mine = measure(other, batch), measure(this, batch)
-        samples.append((theirs, mine))
-    before, after = (statistics.median(column) for column in zip(*samples[1:], strict=True))
-    ratios = " ".join(f"{mine / theirs:.2f}" for theirs, mine in samples[1:])
-    ratio = f"{after / before:.2f}x ({ratios})"
-    print(f"{title}: other {1000 * before:.1f} ms, this {1000 * after:.1f} ms a request, {ratio}", flush=True)
+            other_seconds, this_seconds = measure(other, batch), measure(this, batch)
+        samples.append((other_seconds, this_seconds))
+    other_median, this_median = (statistics.median(column) for column in zip(*samples[1:], strict=True))
+    ratios = " ".join(f"{this_seconds / other_seconds:.2f}" for other_seconds, this_seconds in samples[1:])
+    ratio = f"{this_median / other_median:.2f}x ({ratios})"
+    print(
+        f"{title}: other {1000 * other_median:.1f} ms, this {1000 * this_median:.1f} ms a request, {ratio}", flush=True
+    )
 
 
 def one_by_one(url: str, requests: list[Request]) -> float:
@@ -87,12 +89,12 @@ def one_by_one(url: str, requests: list[Request]) -> float:
 
 
 async def concurrently(url: str, requests: list[Request], clients: int) -> None:
-    left = list(requests)
+    remaining = list(requests)
 
     async def client() -> None:
         async with httpx.AsyncClient(base_url=url, timeout=600) as http:
-            while left:
-                path, body = left.pop()
+            while remaining:
+                path, body = remaining.pop()
                 (await http.post(path, json=body)).raise_for_status()
 
     await asyncio.gather(*(client() for _ in range(clients)))

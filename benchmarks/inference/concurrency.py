@@ -63,21 +63,21 @@ async def stream_during_captures(url: str, texts: list[str], seconds: float) -> 
 
     In the last quarter of `seconds` one client requests responses of about 80 MiB as well; `large` has its figures.
     """
-    generator, ended, gaps, healths, captures = random.Random(0), asyncio.Event(), [], [], 0
+    generator, stop, gaps, healths, captures = random.Random(0), asyncio.Event(), [], [], 0
     large: dict[str, Any] = {"gaps": [], "healths": [], "bytes": 0, "responses": 0}
     large_started = asyncio.Event()
 
     async def capture() -> None:
         nonlocal captures
         async with httpx.AsyncClient(base_url=url, timeout=600) as http:
-            while not ended.is_set():
+            while not stop.is_set():
                 path, body = single_request(generator.choice(texts), generator)
                 (await http.post(path, json=body)).raise_for_status()
                 captures += 1
 
     async def stream() -> None:
         async with httpx.AsyncClient(base_url=url, timeout=600) as http:
-            while not ended.is_set():
+            while not stop.is_set():
                 path, body = steer_request(generator.choice(texts), generator)
                 body |= {"stream": True, "n_completion_tokens": 64}
                 last = None
@@ -91,7 +91,7 @@ async def stream_during_captures(url: str, texts: list[str], seconds: float) -> 
 
     async def health() -> None:
         async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-            while not ended.is_set():
+            while not stop.is_set():
                 start = time.perf_counter()
                 await http.get("/health")
                 (large["healths"] if large_started.is_set() else healths).append(time.perf_counter() - start)
@@ -110,7 +110,7 @@ async def stream_during_captures(url: str, texts: list[str], seconds: float) -> 
             async with http.stream("POST", "/v1/activation/raw", json=body) as response:
                 large["bytes"] = sum([len(chunk) async for chunk in response.aiter_bytes()])
             large["responses"] += 1
-    ended.set()
+    stop.set()
     await asyncio.gather(*tasks)
     return {"gaps": gaps, "healths": healths, "captures": captures_per_second, "large": large}
 

@@ -54,10 +54,10 @@ def serve(port: int, folder: Path) -> None:
     uvicorn.run(create_app(settings), port=port, log_level="warning")
 
 
-async def stream_gaps(http: httpx.AsyncClient, seed: int, ended: asyncio.Event) -> list[float]:
-    """Seconds between the frames of a stream; streams follow one another until `ended` is set."""
+async def stream_gaps(http: httpx.AsyncClient, seed: int, stop: asyncio.Event) -> list[float]:
+    """Seconds between the frames of a stream; streams follow one another until `stop` is set."""
     gaps: list[float] = []
-    while not ended.is_set():
+    while not stop.is_set():
         last = None
         body = {
             "model": NAME,
@@ -89,11 +89,11 @@ async def single(http: httpx.AsyncClient, source: str, prompt: str) -> None:
 
 async def one_round(http: httpx.AsyncClient, seed: int, cold: bool) -> list[float]:
     await single(http, "1-small", f"Alice {seed}")  # evicts COLD
-    ended = asyncio.Event()
-    streams = [asyncio.create_task(stream_gaps(http, seed + number, ended)) for number in range(STREAMS)]
+    stop = asyncio.Event()
+    streams = [asyncio.create_task(stream_gaps(http, seed + number, stop)) for number in range(STREAMS)]
     await asyncio.sleep(0.2)
     await (single(http, COLD, f"Rabbit {seed}") if cold else asyncio.sleep(SECONDS))
-    ended.set()
+    stop.set()
     return [gap for gaps in await asyncio.gather(*streams) for gap in gaps]
 
 

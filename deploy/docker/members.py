@@ -45,7 +45,7 @@ def read_members(root: Path) -> dict[str, tuple[Path, dict[str, Any]]]:
     return members
 
 
-def resolve(root: Path, wanted: Iterable[str]) -> tuple[list[str], list[Path]]:
+def resolve(root: Path, names: Iterable[str]) -> tuple[list[str], list[Path]]:
     """Requirements from the package index, and folders, of the wanted members and of those that they need.
 
     Raises:
@@ -54,15 +54,15 @@ def resolve(root: Path, wanted: Iterable[str]) -> tuple[list[str], list[Path]]:
     members = read_members(root)
     requirements: set[str] = set()
     folders: set[Path] = set()
-    pending = [parse(requirement) for requirement in wanted]
+    pending = [parse(requirement) for requirement in names]
     if unknown := [name for name, _ in pending if name not in members]:
         raise ValueError(f"no member is named {', '.join(unknown)}")
-    done: set[tuple[str, tuple[str, ...]]] = set()
+    resolved: set[tuple[str, tuple[str, ...]]] = set()
     while pending:
         name, extras = item = pending.pop()
-        if item in done:
+        if item in resolved:
             continue
-        done.add(item)
+        resolved.add(item)
         folder, project = members[name]
         folders.add(folder)
         optional = project.get("optional-dependencies", {})

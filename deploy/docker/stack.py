@@ -141,10 +141,10 @@ def check_config(environment: dict[str, str]) -> None:
         StackError: MODEL_SOURCESET is not set, or names no env file.
     """
     name = environment.get("MODEL_SOURCESET", "")
-    known = sorted(file.name[len(CONFIGS) :] for file in ROOT.glob(CONFIGS + "*"))
-    if name not in known:
+    configs = sorted(file.name[len(CONFIGS) :] for file in ROOT.glob(CONFIGS + "*"))
+    if name not in configs:
         problem = f"there is no config {name}" if name else "MODEL_SOURCESET is not set"
-        raise StackError(f"{problem}: set MODEL_SOURCESET to one of {', '.join(known)}")
+        raise StackError(f"{problem}: set MODEL_SOURCESET to one of {', '.join(configs)}")
 
 
 def address(stack: Stack, environment: dict[str, str]) -> tuple[str, int]:
@@ -223,8 +223,8 @@ def find_failure(containers: list[dict], file: Path) -> str | None:
         state, name = container["State"], service_name(container)
         if state.get("OOMKilled"):
             return f"{name} was killed for its memory limit: raise {memory_variable(name)} in {file}"
-        ended = state["Status"] == "exited" and state["ExitCode"] != 0
-        if ended or container.get("RestartCount", 0) > RESTARTS:
+        failed = state["Status"] == "exited" and state["ExitCode"] != 0
+        if failed or container.get("RestartCount", 0) > RESTARTS:
             return f"{name} ended with exit status {state['ExitCode']}: {last_line(container)}"
     return None
 
@@ -254,7 +254,7 @@ def answers(host: str, port: int, path: str) -> bool:
         return False
 
 
-def start_of(container: dict) -> tuple[str, str]:
+def start_key(container: dict) -> tuple[str, str]:
     """Identifies one start of a container."""
     return container["Id"], container["State"].get("StartedAt", "")
 
@@ -272,25 +272,25 @@ def wait(
     """
     started_at, served, reported = time.monotonic(), False, ""
     while True:
-        ended = starting.poll()
+        exit_status = starting.poll()
         if not served and answers(host, port, compose.stack.path):
             served = True
             print(f"serves after {time.monotonic() - started_at:.0f} s: http://{host}:{port}", flush=True)
         containers = compose.containers()
-        if ended is None:
-            containers = [container for container in containers if start_of(container) not in earlier]
+        if exit_status is None:
+            containers = [container for container in containers if start_key(container) not in earlier]
         failure = find_failure(containers, compose.env_file)
         if failure:
             raise StackError(failure)
-        if ended:
-            raise StackError(f"compose could not start the stack (exit status {ended}); its lines above say why")
+        if exit_status:
+            raise StackError(f"compose could not start the stack (exit status {exit_status}); its lines above say why")
         inference = state_of_inference(containers)
         if inference and inference != reported:
             print(f"inference, after {time.monotonic() - started_at:.0f} s: {inference}", flush=True)
             reported = inference
         if inference and inference.startswith("failed"):
             raise StackError(f"inference cannot load its model: {inference.partition(': ')[2]}")
-        if served and ended == 0 and inference in (None, "ready"):
+        if served and exit_status == 0 and inference in (None, "ready"):
             return
         time.sleep(POLL_SECONDS)
 
@@ -311,7 +311,7 @@ def up(stack: Stack, file: Path) -> None:
     compose = Compose(command, stack, file)
     if compose.call("build", *stack.services) != 0:
         raise StackError("an image could not be built; the lines above say why")
-    earlier = {start_of(container) for container in compose.containers()}
+    earlier = {start_key(container) for container in compose.containers()}
     starting = subprocess.Popen(compose.line("up", "-d", *stack.services), env=compose.environment())
     try:
         wait(compose, starting, host, port, earlier)

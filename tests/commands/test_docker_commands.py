@@ -62,7 +62,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_command_calls_compose(checkout: Path, tmp_path: Path, name: str) -> None:
-    files, project, words = COMMANDS[name]
+    files, project, arguments = COMMANDS[name]
     calls = tmp_path / "calls"
     variables = {
         "PATH": f"{checkout / 'bin'}{os.pathsep}{os.environ['PATH']}",
@@ -76,7 +76,7 @@ def test_command_calls_compose(checkout: Path, tmp_path: Path, name: str) -> Non
     if not name.endswith(("-build", "-run", "-gpu")):
         subprocess.run(["make", "-s", "init-env", command[-1]], cwd=checkout, env=variables, check=True)
     done = subprocess.run(command, cwd=checkout, env=variables, capture_output=True, text=True, check=False)
-    starts = words.startswith("up")
+    starts = arguments.startswith("up")
     assert done.returncode == (2 if starts else 0), done.stderr
     assert ("compose could not start the stack (exit status 17)" in done.stderr) == starts, done.stderr
     env_file = checkout / "deploy/docker/.env"
@@ -85,8 +85,8 @@ def test_command_calls_compose(checkout: Path, tmp_path: Path, name: str) -> Non
     expected = f"-p {project} --env-file {env_file} {options} "
     called = [line for line in calls.read_text().splitlines() if not line.endswith(" ps -q")]
     # what a run starts is built before
-    built = [expected + words.replace("up -d", "build")] if starts else []
-    assert called == [*built, expected + words]
+    built = [expected + arguments.replace("up -d", "build")] if starts else []
+    assert called == [*built, expected + arguments]
 
 
 def test_every_docker_command_of_the_makefile_is_tested() -> None:

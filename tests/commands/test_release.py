@@ -93,8 +93,8 @@ def test_a_bad_version_is_refused(version: str) -> None:
 
 
 def test_no_version_and_a_dirty_tree_are_refused(clone: Path) -> None:
-    none = run(clone, "make", "-s", "release")
-    assert none.returncode != 0 and "name the version: make release VERSION=1.2.0" in none.stdout
+    without_version = run(clone, "make", "-s", "release")
+    assert without_version.returncode != 0 and "name the version: make release VERSION=1.2.0" in without_version.stdout
     (clone / "README.md").write_text("changed")
     dirty = make_release(clone, "7.8.9")
     assert dirty.returncode != 0 and "the working tree has changes" in dirty.stderr and "README.md" in dirty.stderr

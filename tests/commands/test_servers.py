@@ -134,15 +134,15 @@ def changed_code(checkout: Path, service: str) -> Iterator[None]:
 def test_dev_serves_restarts_when_code_changes_and_shows_its_api_page(installed: Path, service: str) -> None:
     with dev(installed, service) as url:
         port = {f"{PREFIXES[service]}_PORT": url.rpartition(":")[2]}
-        shown = make(installed, f"doc-{service}-localhost", **port)
-        assert shown.returncode == 0 and shown.stdout == f"{url}{DOCS[service]}\n"
+        opened = make(installed, f"doc-{service}-localhost", **port)
+        assert opened.returncode == 0 and opened.stdout == f"{url}{DOCS[service]}\n"
         page = httpx.get(url + DOCS[service])
         assert page.status_code == 200 and "://" not in page.text.replace(url, "").split("<body")[0]
         with changed_code(installed, service):
             assert wait_for_version(url + OPENAPI[service], "9.")
-    gone = make(installed, f"doc-{service}-localhost", **port)
-    assert gone.returncode != 0 and f"nothing answers at {url}" in gone.stderr
-    assert f"Start the server: make {service}-localhost-dev" in gone.stderr
+    stopped = make(installed, f"doc-{service}-localhost", **port)
+    assert stopped.returncode != 0 and f"nothing answers at {url}" in stopped.stderr
+    assert f"Start the server: make {service}-localhost-dev" in stopped.stderr
 
 
 def test_no_reload_runs_the_code_of_the_start(installed: Path) -> None:

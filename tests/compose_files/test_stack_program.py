@@ -128,10 +128,10 @@ def test_an_unknown_config_and_none(docker: Path, env_file: Path) -> None:
 
 
 def test_a_port_that_is_taken_or_is_none(docker: Path, env_file: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         line = refusal(docker, env_file, MEMICOS_PORT=str(port))
     assert f"127.0.0.1:{port} cannot be published" in line and f"MEMICOS_PORT={port + 1}" in line
     assert "is not a port" in refusal(docker, env_file, MEMICOS_PORT="many")

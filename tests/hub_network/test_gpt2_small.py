@@ -41,7 +41,7 @@ async def response_to(url: str, name: str) -> Any:
     return response.json()["results"][0] if "prompts" in body else response.json()
 
 
-def near(value: Any) -> Any:
+def approximately(value: Any) -> Any:
     return pytest.approx(value, rel=1e-3, abs=0.1)
 
 
@@ -50,8 +50,8 @@ async def test_all(url: str, name: str) -> None:
     response = await response_to(url, name)
     results = response["activations"]
     assert [(item["index"], item["max_value_index"]) for item in results] == [(index, at) for index, _, at in ALL]
-    assert [item["max_value"] for item in results] == near([value for _, value, _ in ALL])
-    assert results[2]["values"][1:] == near([3.085, 33.58, 15.50, 15.78])
+    assert [item["max_value"] for item in results] == approximately([value for _, value, _ in ALL])
+    assert results[2]["values"][1:] == approximately([3.085, 33.58, 15.50, 15.78])
     assert response["tokens"] == TOKENS and {item["source"] for item in results} == {"7-res-jb"}
 
 
@@ -63,15 +63,18 @@ async def test_all_of_features_that_are_not_strongest_on_bos(url: str) -> None:
     assert [(item["index"], item["max_value_index"]) for item in results] == [
         (index, at) for index, _, at in NOT_ON_BOS
     ]
-    assert [item["max_value"] for item in results] == near([value for _, value, _ in NOT_ON_BOS])
-    assert results[1]["values"] == near([0, 0, 3.799, 6.367, 8.833])
+    assert [item["max_value"] for item in results] == approximately([value for _, value, _ in NOT_ON_BOS])
+    assert results[1]["values"] == approximately([0, 0, 3.799, 6.367, 8.833])
 
 
 @pytest.mark.parametrize("name", ["single", "single, in a batch"])
 async def test_single(url: str, name: str) -> None:
     response = await response_to(url, name)
-    assert response["activation"]["values"] == near([134.7197, 0.0517, 0, 0, 0])
-    assert (response["activation"]["max_value"], response["activation"]["max_value_index"]) == (near(134.7197), 0)
+    assert response["activation"]["values"] == approximately([134.7197, 0.0517, 0, 0, 0])
+    assert (response["activation"]["max_value"], response["activation"]["max_value_index"]) == (
+        approximately(134.7197),
+        0,
+    )
     assert response["tokens"] == TOKENS
 
 
@@ -93,7 +96,7 @@ async def test_topk(url: str, name: str) -> None:
     for row, expected in zip(response["results"], TOP_K[first:], strict=True):
         results = [(item["feature_index"], item["activation_value"]) for item in row["top_features"]]
         assert [index for index, _ in results] == [index for index, _ in expected]
-        assert [value for _, value in results] == near([value for _, value in expected])
+        assert [value for _, value in results] == approximately([value for _, value in expected])
 
 
 async def test_source(url: str) -> None:
@@ -103,9 +106,9 @@ async def test_source(url: str) -> None:
     assert response["tokens"] == TOKENS and 0 not in {position for pairs in active.values() for position in pairs}
     for position, row in enumerate(TOP_K[1:], start=1):
         for index, value in row:
-            assert active[index][position] == near(value)
+            assert active[index][position] == approximately(value)
     for index, value, position in (*ALL, *NOT_ON_BOS):
-        assert active[index][position] == near(value)
+        assert active[index][position] == approximately(value)
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,11 @@ def demo() -> Iterator[Stack]:
     """The demo, from a clean state to a page and a loaded model."""
     stack = Stack("demo", ("compose.demo.yaml",))
     stack.remove()
-    began = time.monotonic()
+    started = time.monotonic()
     built = stack.make("webapp-demo-build")
     assert built.returncode == 0, built.stderr[-4000:]
-    measure("make webapp-demo-build (cold where no layer is cached)", f"{time.monotonic() - began:.0f} s")
-    began = time.monotonic()
+    measure("make webapp-demo-build (cold where no layer is cached)", f"{time.monotonic() - started:.0f} s")
+    started = time.monotonic()
     result = stack.make("webapp-demo-run")
     try:
         assert result.returncode == 0, (
@@ -45,7 +45,7 @@ def demo() -> Iterator[Stack]:
         for line in result.stdout.splitlines():
             if line.startswith(("serves after", "inference, after")):
                 measure("make webapp-demo-run, clean state", line)
-        measure("make webapp-demo-run, clean state, in all", f"{time.monotonic() - began:.0f} s")
+        measure("make webapp-demo-run, clean state, in all", f"{time.monotonic() - started:.0f} s")
         yield stack
     finally:
         stack.remove()

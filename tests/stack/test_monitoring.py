@@ -77,15 +77,15 @@ def test_the_targets_are_up_and_every_metric_of_the_dashboard_is_stored(demo: St
         4 * SCRAPE_SECONDS,
     )
     assert [target["labels"]["job"] for target in targets] == ["memicos-inference"]
-    wanted = {name for query in expressions() for name in re.findall(r"\b(?:memicos|process|python)_[a-z_]+", query)}
-    assert len(wanted) > 30
+    queried = {name for query in expressions() for name in re.findall(r"\b(?:memicos|process|python)_[a-z_]+", query)}
+    assert len(queried) > 30
 
     def missing() -> set[str]:
-        return wanted - CUDA_ONLY - set(get(prometheus, "/api/v1/label/__name__/values"))
+        return queried - CUDA_ONLY - set(get(prometheus, "/api/v1/label/__name__/values"))
 
     eventually(lambda: not missing(), 4 * SCRAPE_SECONDS)
     for query in expressions():
         assert get(prometheus, "/api/v1/query", query=query)["resultType"] == "vector", query
     state = get(prometheus, "/api/v1/query", query='memicos_inference_model_state{state="ready"} == 1')["result"]
     assert len(state) == 1
-    measure("Prometheus", f"{len(targets)} target up; {len(wanted - CUDA_ONLY)} metrics, {len(expressions())} queries")
+    measure("Prometheus", f"{len(targets)} target up; {len(queried - CUDA_ONLY)} metrics, {len(expressions())} queries")

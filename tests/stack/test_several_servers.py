@@ -171,9 +171,9 @@ def test_an_explanation_needs_the_owner(servers: Servers, client: httpx.Client) 
     refused = client.post("/api/explanation/generate", json=body)
     assert refused.status_code == 403 and "owner-link" in refused.text and servers.provider.requests == []
     sign_in(servers, client)
-    made = client.post("/api/explanation/generate", json=body, headers={"Origin": servers.stack.url})
-    assert made.status_code == 200, made.text
-    assert made.json()["explanation"]["description"] == "rabbits and sitting"
+    response = client.post("/api/explanation/generate", json=body, headers={"Origin": servers.stack.url})
+    assert response.status_code == 200, response.text
+    assert response.json()["explanation"]["description"] == "rabbits and sitting"
     (request,) = servers.provider.requests
     assert request.headers["authorization"] == f"Bearer {SERVER_KEY}" and request.body["model"] == "gpt-4.1-mini"
     assert "rabbits and sitting" in client.get("/glass/1-res/5").text

@@ -38,7 +38,7 @@ def environment() -> dict[str, str]:
     }
 
 
-def wrong(root: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> str:
+def only_failure(root: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> str:
     """The only line of a wrong set-up."""
     assert doctor.run(root, environment) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -61,9 +61,9 @@ def test_a_port_that_is_taken(tmp_path: Path, environment: dict[str, str], capsy
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = listener.getsockname()[1]
-        line = wrong(tmp_path, {**environment, "INFERENCE_PORT": str(port)}, capsys)
+        line = only_failure(tmp_path, {**environment, "INFERENCE_PORT": str(port)}, capsys)
     assert f"inference cannot listen on port {port}" in line and f"set INFERENCE_PORT={port + 10}" in line
-    assert "MEMICOS_PORT=many is not a port" in wrong(tmp_path, {**environment, "MEMICOS_PORT": "many"}, capsys)
+    assert "MEMICOS_PORT=many is not a port" in only_failure(tmp_path, {**environment, "MEMICOS_PORT": "many"}, capsys)
 
 
 def test_a_port_that_an_orchestrator_set_is_ignored(
@@ -77,14 +77,14 @@ def test_a_port_that_an_orchestrator_set_is_ignored(
     # in an env file it is a mistake
     del values["INFERENCE_PORT"]
     (tmp_path / ".env").write_text("INFERENCE_PORT=tcp://10.0.0.7:5002\n")
-    assert "INFERENCE_PORT=tcp://10.0.0.7:5002 is not a port" in wrong(tmp_path, values, capsys)
+    assert "INFERENCE_PORT=tcp://10.0.0.7:5002 is not a port" in only_failure(tmp_path, values, capsys)
 
 
 @pytest.mark.parametrize(("setting", "subject"), [("DOCTOR_DISK_GB", "disk"), ("DOCTOR_MEMORY_GB", "memory")])
 def test_a_full_machine(
     tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str], setting: str, subject: str
 ) -> None:
-    line = wrong(tmp_path, {**environment, setting: "1e6"}, capsys)
+    line = only_failure(tmp_path, {**environment, setting: "1e6"}, capsys)
     assert line.startswith(f"WRONG {subject}") and "1e+06 GB are needed: " in line
 
 
@@ -95,7 +95,7 @@ def test_a_half_written_env_file(
     file = tmp_path / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(stack_env.fresh_text() + "MEMICOS_PO")
-    line = wrong(tmp_path, environment, capsys)
+    line = only_failure(tmp_path, environment, capsys)
     number = len(file.read_text().splitlines())
     assert line.startswith("WRONG env file") and f"line {number} is not NAME=value" in line
 
@@ -111,7 +111,7 @@ def test_an_old_python_and_old_packages(
     (tmp_path / ".venv/.ok").touch()
     (tmp_path / "requirements.lock").touch()
     os.utime(tmp_path / ".venv/.ok", (1, 1))
-    assert ".venv is older than requirements.lock: make setup" in wrong(tmp_path, environment, capsys)
+    assert ".venv is older than requirements.lock: make setup" in only_failure(tmp_path, environment, capsys)
 
 
 @pytest.fixture
@@ -141,14 +141,14 @@ def test_a_wrong_database_password(
     tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str], refusing_server: int
 ) -> None:
     url = f"postgresql://memicos:hidden@127.0.0.1:{refusing_server}/memicos"
-    line = wrong(tmp_path, {**environment, "DATABASE_URL": url}, capsys)
+    line = only_failure(tmp_path, {**environment, "DATABASE_URL": url}, capsys)
     assert "PostgreSQL refuses the user or password of DATABASE_URL" in line and "hidden" not in line
 
 
 def test_no_database_at_the_address(
     tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = wrong(tmp_path, {**environment, "DATABASE_URL": "postgresql://u:hidden@127.0.0.1:9/m"}, capsys)
+    line = only_failure(tmp_path, {**environment, "DATABASE_URL": "postgresql://u:hidden@127.0.0.1:9/m"}, capsys)
     assert "PostgreSQL does not answer at DATABASE_URL" in line and "hidden" not in line
 
 
@@ -164,7 +164,7 @@ def test_a_database_with_and_without_pgvector(
         assert "with pgvector answers" in capsys.readouterr().out
         # the server does not have the required extension
         monkeypatch.setattr(doctor, "DATABASE_PROGRAM", doctor.DATABASE_PROGRAM.replace("'vector'", "'no_such'"))
-        line = wrong(tmp_path, values, capsys)
+        line = only_failure(tmp_path, values, capsys)
     assert line.startswith("WRONG pgvector") and "has no extension vector: sudo apt-get install postgresql-" in line
 
 
@@ -184,7 +184,7 @@ def test_a_database_of_a_newer_memicos(
         assert doctor.run(tmp_path, values) == 0
         capsys.readouterr()
         (versions / max(names)).unlink()
-        line = wrong(tmp_path, values, capsys)
+        line = only_failure(tmp_path, values, capsys)
     assert line.startswith("WRONG database") and "migrated by a newer memicos (revision " in line
     assert "git pull && make setup" in line
 
@@ -194,7 +194,7 @@ def test_a_data_folder_that_cannot_be_written(
     tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str], data: str
 ) -> None:
     (tmp_path / "a-file").touch()
-    line = wrong(tmp_path, {**environment, "MEMICOS_DATA": data}, capsys)
+    line = only_failure(tmp_path, {**environment, "MEMICOS_DATA": data}, capsys)
     assert line.startswith("WRONG data") and "or set MEMICOS_DATA to another folder" in line
 
 

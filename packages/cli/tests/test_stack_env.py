@@ -39,8 +39,8 @@ def test_every_secret_is_random_long_and_only_readable_by_its_owner(tmp_path: Pa
     assert init_env(first).stdout == f"wrote {first} with new random secrets (readable by you only)\n"
     init_env(second)
     assert set(values(first)) == {"POSTGRES_PASSWORD", "INFERENCE_SECRET", "AUTOINTERP_SECRET", "GRAFANA_PASSWORD"}
-    every = [*values(first).values(), *values(second).values()]
-    assert len(set(every)) == 8 and all(re.fullmatch(r"[\w-]{43}", value) for value in every)
+    secrets_of_both = [*values(first).values(), *values(second).values()]
+    assert len(set(secrets_of_both)) == 8 and all(re.fullmatch(r"[\w-]{43}", value) for value in secrets_of_both)
     assert stat.S_IMODE(first.stat().st_mode) == 0o600
     assert init_env(first, "check").returncode == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

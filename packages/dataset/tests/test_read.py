@@ -142,9 +142,9 @@ def test_other_columns_or_rows_are_refused(dataset: Path) -> None:
     manifest = read_manifest(dataset)
     source = manifest.source_set.sources[0]
     entry = source.features[0]
-    more = source.model_copy(update={"features": [entry.model_copy(update={"rows": 2})]})
+    changed = source.model_copy(update={"features": [entry.model_copy(update={"rows": 2})]})
     with pytest.raises(DatasetError, match="has 1 rows, the manifest says 2"):
-        list(features(dataset, more))
+        list(features(dataset, changed))
     write_table(dataset, entry.path, pa.table({"index": pa.array([0], pa.int32())}))
     with pytest.raises(DatasetError, match="columns"):
         list(features(dataset, source))
@@ -167,11 +167,13 @@ def test_the_demo_dataset_is_complete() -> None:
         indices, full = [], 0
         for batch in features(DEMO, source):
             indices += batch.column("index").to_pylist()
-            for groups, places in zip(
+            for groups, positions in zip(
                 batch.column("example_groups").to_pylist(), batch.column("example_contexts").to_pylist(), strict=True
             ):
-                tops = {place for group, place in zip(groups, places, strict=True) if group == schema.TOP_GROUP}
-                full += len(tops) >= 10
+                top_positions = {
+                    position for group, position in zip(groups, positions, strict=True) if group == schema.TOP_GROUP
+                }
+                full += len(top_positions) >= 10
         assert indices == list(range(4096))
         assert full >= 0.85 * 4096
 

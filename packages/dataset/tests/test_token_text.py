@@ -27,8 +27,8 @@ def test_strings_of_a_text_cut_anywhere_join_to_it(text: str, cuts: list[int]) -
     assert "".join(placed) == text
     before = b""
     for token, string in zip(tokens, placed, strict=True):
-        whole = (before + token).decode("utf-8", "ignore")  # without a character that is not complete
-        assert string == whole[len(before.decode("utf-8", "ignore")) :]
+        decoded = (before + token).decode("utf-8", "ignore")  # without a character that is not complete
+        assert string == decoded[len(before.decode("utf-8", "ignore")) :]
         before += token
 
 

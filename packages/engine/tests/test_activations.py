@@ -28,11 +28,11 @@ DEMO_PROMPTS = (
 NEAR_SHARE = 1e-3
 
 
-def agrees(actual: np.ndarray, expected: np.ndarray, near: np.ndarray) -> None:
+def agrees(actual: np.ndarray, expected: np.ndarray, near_threshold: np.ndarray) -> None:
     """|a - b| <= 1e-3 max(1, |b|), except for fewer than 1 in 1,000 entries, which are near a threshold."""
     off = np.abs(actual - expected) > 1e-3 * np.maximum(1, np.abs(expected))
-    assert not (off & ~near).any(), f"{(off & ~near).sum()} of {off.size} values differ"
-    assert (off & near).mean() < NEAR_SHARE
+    assert not (off & ~near_threshold).any(), f"{(off & ~near_threshold).sum()} of {off.size} values differ"
+    assert (off & near_threshold).mean() < NEAR_SHARE
 
 
 def check_strongest(
@@ -46,13 +46,17 @@ def check_strongest(
     by_id = {source.id: (values, part) for source, values, part in zip(sources, expected, taking_part, strict=True)}
     maxima = np.concatenate([values[part].max(0) for values, part in by_id.values()])
     best = np.sort(maxima[maxima > 0])[::-1][:limit]
-    assert np.allclose([hit.score for hit in ranked.features], best, rtol=1e-3, atol=1e-3)
-    for hit in ranked.features:
-        values, part = by_id[hit.source]
-        assert hit.max_value == hit.score == pytest.approx(values[part, hit.index].max(), rel=1e-3, abs=1e-3)
-        assert part[hit.max_position] and hit.values[hit.max_position] == hit.max_value
-        assert np.allclose(hit.values, values[:, hit.index], rtol=1e-3, atol=1e-3)
-    assert len({(hit.source, hit.index) for hit in ranked.features}) == len(ranked.features)
+    assert np.allclose([top_feature.score for top_feature in ranked.features], best, rtol=1e-3, atol=1e-3)
+    for top_feature in ranked.features:
+        values, part = by_id[top_feature.source]
+        assert (
+            top_feature.max_value
+            == top_feature.score
+            == pytest.approx(values[part, top_feature.index].max(), rel=1e-3, abs=1e-3)
+        )
+        assert part[top_feature.max_position] and top_feature.values[top_feature.max_position] == top_feature.max_value
+        assert np.allclose(top_feature.values, values[:, top_feature.index], rtol=1e-3, atol=1e-3)
+    assert len({(top_feature.source, top_feature.index) for top_feature in ranked.features}) == len(ranked.features)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -63,15 +67,19 @@ def test_values_on_the_small_model(
     folder, source = make_sae(layer, architecture=architecture)
     for prompt in PROMPTS:
         ids = small.token_ids(prompt, prepend_bos=True)
-        expected, near = plain_model.encode(folder, plain_model.residuals(small_plain, ids, [layer])[layer])
+        expected, near_threshold = plain_model.encode(folder, plain_model.residuals(small_plain, ids, [layer])[layer])
         full = activations.top_features(small, [source], [ids], source.d_sae, only=range(source.d_sae))[0]
-        assert [hit.index for hit in sorted(full.features, key=lambda hit: hit.index)] == list(range(source.d_sae))
-        actual = np.array([hit.values for hit in sorted(full.features, key=lambda hit: hit.index)]).T
-        agrees(actual, expected, near)
+        assert [
+            top_feature.index for top_feature in sorted(full.features, key=lambda top_feature: top_feature.index)
+        ] == list(range(source.d_sae))
+        actual = np.array(
+            [top_feature.values for top_feature in sorted(full.features, key=lambda top_feature: top_feature.index)]
+        ).T
+        agrees(actual, expected, near_threshold)
         for index in (0, 17, source.d_sae - 1):
-            reading = activations.feature_activations(small, source, [ids], index, ignore_bos=False)[0]
-            agrees(np.array(reading.values), expected[:, index], near[:, index])
-            assert (reading.max_value, reading.max_position) == (max(reading.values), int(np.argmax(reading.values)))
+            result = activations.feature_activations(small, source, [ids], index, ignore_bos=False)[0]
+            agrees(np.array(result.values), expected[:, index], near_threshold[:, index])
+            assert (result.max_value, result.max_position) == (max(result.values), int(np.argmax(result.values)))
 
 
 def test_values_on_the_demo(demo: LanguageModel, demo_plain: Any, demo_sources: list[tuple[Path, Source]]) -> None:
@@ -81,22 +89,22 @@ def test_values_on_the_demo(demo: LanguageModel, demo_plain: Any, demo_sources: 
         ids = demo.token_ids(prompt, prepend_bos=True)
         hidden = plain_model.residuals(demo_plain, ids, [source.layer for source in sources])
         expected, parts = [], []
-        every = activations.top_features(demo, sources, [ids], 3 * 4096, ignore_bos=False)[0]
+        all_features = activations.top_features(demo, sources, [ids], 3 * 4096, ignore_bos=False)[0]
         for folder, source in demo_sources:
-            values, near = plain_model.encode(folder, hidden[source.layer])
+            values, near_threshold = plain_model.encode(folder, hidden[source.layer])
             recipe = json.loads((folder / "memicos.json").read_text())
             part = plain_model.counted(hidden[source.layer], recipe["ignored_positions"], recipe["norm_cut"])
             actual = np.zeros_like(values)
-            for hit in every.features:
-                if hit.source == source.id:
-                    actual[:, hit.index] = hit.values
-            agrees(actual, values, near)
+            for top_feature in all_features.features:
+                if top_feature.source == source.id:
+                    actual[:, top_feature.index] = top_feature.values
+            agrees(actual, values, near_threshold)
             index = int(rng.choice(np.flatnonzero(values.max(0) > 0)))
-            reading = activations.feature_activations(demo, source, [ids], index, ignore_bos=True)[0]
-            agrees(np.array(reading.values), values[:, index], near[:, index])
-            assert reading.max_value == max(np.array(reading.values)[part])
-            assert reading.ignored == np.flatnonzero(~part).tolist()
-            assert np.abs(np.array(every.counts[source.layer]) - (values > 0).sum(-1)).max() <= 1
+            result = activations.feature_activations(demo, source, [ids], index, ignore_bos=True)[0]
+            agrees(np.array(result.values), values[:, index], near_threshold[:, index])
+            assert result.max_value == max(np.array(result.values)[part])
+            assert result.ignored == np.flatnonzero(~part).tolist()
+            assert np.abs(np.array(all_features.counts[source.layer]) - (values > 0).sum(-1)).max() <= 1
             expected.append(values)
             parts.append(part)
         ranked = activations.top_features(demo, sources, [ids], 40)[0]
@@ -129,7 +137,7 @@ def test_strongest_features_of_several_sources_without_ignored_positions(
         ranked = activations.top_features(small, sources, [ids], limit)[0]
         check_strongest(ranked, sources, expected, parts, limit)
         assert ranked.ignored == [np.flatnonzero(~part).tolist() for part in parts]
-    assert {hit.source for hit in ranked.features} == {source.id for source in sources}
+    assert {top_feature.source for top_feature in ranked.features} == {source.id for source in sources}
     everywhere = [np.ones(len(ids), dtype=bool)] * 3
     check_strongest(
         activations.top_features(small, sources, [ids], 30, ignore_bos=False)[0],
@@ -149,24 +157,28 @@ def test_ranking_by_chosen_positions(small: LanguageModel, small_plain: Any, mak
     values, _ = plain_model.encode(folder, plain_model.residuals(small_plain, ids, [1])[1])
     ranked = activations.top_features(small, [source], [ids], 20, sort_positions=[3, 4, 3, 0])[0]
     sums = values[[3, 4]].sum(0)  # 0 does not count, 3 counts once
-    assert np.allclose([hit.score for hit in ranked.features], np.sort(sums)[::-1][:20], rtol=1e-3, atol=1e-3)
-    for hit in ranked.features:
-        assert hit.score == pytest.approx(sums[hit.index], rel=1e-3)
-        assert hit.max_value == pytest.approx(values[1:, hit.index].max(), rel=1e-3)
+    assert np.allclose(
+        [top_feature.score for top_feature in ranked.features], np.sort(sums)[::-1][:20], rtol=1e-3, atol=1e-3
+    )
+    for top_feature in ranked.features:
+        assert top_feature.score == pytest.approx(sums[top_feature.index], rel=1e-3)
+        assert top_feature.max_value == pytest.approx(values[1:, top_feature.index].max(), rel=1e-3)
     with_bos = activations.top_features(small, [source], [ids], 20, sort_positions=[0], ignore_bos=False)[0]
-    assert [hit.score for hit in with_bos.features] == [hit.values[0] for hit in with_bos.features]
+    assert [top_feature.score for top_feature in with_bos.features] == [
+        top_feature.values[0] for top_feature in with_bos.features
+    ]
     # where no feature is active at the chosen positions, ties are ordered by index
-    none = activations.top_features(small, [source], [ids], 1000, sort_positions=[0])[0]
-    assert [hit.index for hit in none.features] == np.flatnonzero(values[1:].max(0) > 0).tolist()
-    assert {hit.score for hit in none.features} == {0.0}
+    no_features = activations.top_features(small, [source], [ids], 1000, sort_positions=[0])[0]
+    assert [top_feature.index for top_feature in no_features.features] == np.flatnonzero(values[1:].max(0) > 0).tolist()
+    assert {top_feature.score for top_feature in no_features.features} == {0.0}
 
 
 def test_requested_features_are_returned_even_if_they_do_not_fire(small: LanguageModel, make_sae: Any) -> None:
     _, source = make_sae(2)
     ids = small.token_ids("Alice", prepend_bos=True)
     ranked = activations.top_features(small, [source], [ids], 10, only=[9, 3, 9, 200])[0]
-    assert sorted(hit.index for hit in ranked.features) == [3, 9, 200]
-    assert min(hit.max_value for hit in ranked.features) == 0
+    assert sorted(top_feature.index for top_feature in ranked.features) == [3, 9, 200]
+    assert min(top_feature.max_value for top_feature in ranked.features) == 0
     assert len(activations.top_features(small, [source], [ids], 2, only=[9, 3, 200])[0].features) == 2
     assert activations.top_features(small, [source], [ids], 10, only=[])[0].features == []
     with pytest.raises(InvalidRequestError, match=r"0 to 255.*256"):
@@ -206,10 +218,10 @@ def test_vector(small: LanguageModel, small_plain: Any) -> None:
         ("blocks.2.hook_resid_pre", 1),
         ("blocks.3.hook_resid_post", 3),
     ):
-        reading = activations.vector_activations(small, hook, vector.tolist(), [ids])[0]
+        result = activations.vector_activations(small, hook, vector.tolist(), [ids])[0]
         expected = plain_model.residuals(small_plain, ids, [layer])[layer] @ vector
-        assert np.allclose(reading.values, expected, rtol=1e-3, atol=1e-3)
-        assert (reading.max_position, reading.ignored) == (int(np.argmax(expected)), [])
+        assert np.allclose(result.values, expected, rtol=1e-3, atol=1e-3)
+        assert (result.max_position, result.ignored) == (int(np.argmax(expected)), [])
     embedded = small_plain.model.embed_tokens.weight[ids].detach().numpy() @ vector
     assert np.allclose(
         activations.vector_activations(small, "blocks.0.hook_resid_pre", vector.tolist(), [ids])[0].values,
@@ -246,8 +258,8 @@ def test_vector_at_hooks_that_only_the_bridge_names(small: LanguageModel, small_
     rng = np.random.default_rng(2)
     for name, hidden in captured.items():
         vector = rng.normal(size=hidden.shape[-1])
-        reading = activations.vector_activations(small, f"blocks.2.{name}", vector.tolist(), [ids])[0]
-        assert np.allclose(reading.values, hidden.numpy() @ vector, rtol=1e-3, atol=1e-3), name
+        result = activations.vector_activations(small, f"blocks.2.{name}", vector.tolist(), [ids])[0]
+        assert np.allclose(result.values, hidden.numpy() @ vector, rtol=1e-3, atol=1e-3), name
     # the plain module is unchanged
     assert type(small.hf.model.layers[2]) is type(block)
 
@@ -303,8 +315,8 @@ def test_numbers_that_are_not_finite_are_refused(small: LanguageModel, make_sae:
 def test_a_prompt_of_bos_alone_has_no_counted_position(small: LanguageModel, make_sae: Any) -> None:
     _, source = make_sae(1)
     ids = small.token_ids("", prepend_bos=True)
-    reading = activations.feature_activations(small, source, [ids], 4, ignore_bos=True)[0]
-    assert (reading.max_value, reading.max_position, reading.ignored) == (0.0, 0, [0])
+    result = activations.feature_activations(small, source, [ids], 4, ignore_bos=True)[0]
+    assert (result.max_value, result.max_position, result.ignored) == (0.0, 0, [0])
     assert activations.top_features(small, [source], [ids], 5)[0].features == []
     assert activations.top_features(small, [source], [ids], 5, only=[4])[0].features[0].max_value == 0.0
 
@@ -321,11 +333,14 @@ def test_narrow_dtypes(
         folder, source = make_sae(2, architecture=architecture, dtype=sae_dtype)
         exact = load_source(folder, "2-exact")
         top = activations.top_features(small, [exact], [ids], 3)[0].features
-        by_index = {hit.index: hit for hit in activations.top_features(narrow, [source], [ids], 30)[0].features}
-        for hit in top:
-            assert by_index[hit.index].max_value == pytest.approx(hit.max_value, rel=0.1)
-            reading = activations.feature_activations(narrow, source, [ids], hit.index, ignore_bos=True)[0]
-            assert reading.max_value == pytest.approx(hit.max_value, rel=0.1)
+        by_index = {
+            top_feature.index: top_feature
+            for top_feature in activations.top_features(narrow, [source], [ids], 30)[0].features
+        }
+        for top_feature in top:
+            assert by_index[top_feature.index].max_value == pytest.approx(top_feature.max_value, rel=0.1)
+            result = activations.feature_activations(narrow, source, [ids], top_feature.index, ignore_bos=True)[0]
+            assert result.max_value == pytest.approx(top_feature.max_value, rel=0.1)
         assert activations.top_features_by_token(narrow, source, [ids], 3)[0].rows[4]
     hook = "blocks.1.hook_resid_post"
     vector = [0.5] * 128

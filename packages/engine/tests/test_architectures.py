@@ -18,7 +18,7 @@ D_IN, D_OUT, D_SAE, K = 24, 40, 64, 8
 CHOSEN = [3, 60, 0, 17]
 
 
-def write(folder: Path, weights: Weights, architecture: str, names: tuple[str, ...], **said: Any) -> SaeSource:
+def write(folder: Path, weights: Weights, architecture: str, names: tuple[str, ...], **config: Any) -> SaeSource:
     """Write the SAE in the format of plain tensors, which supports every architecture."""
     folder.mkdir()
     save_file({name: weights.tensors[name] for name in names}, folder / "w.safetensors")
@@ -26,7 +26,7 @@ def write(folder: Path, weights: Weights, architecture: str, names: tuple[str, .
     hooks = {"hook_name": "blocks.5.ln2.hook_normalized", "hook_name_out": "blocks.5.hook_mlp_out"}
     if "transcoder" not in architecture:
         hooks = {"hook_name": "blocks.5.hook_resid_post"}
-    extras = hooks | {"prepend_bos": True, "context_size": 64, "weights": mapping | said}
+    extras = hooks | {"prepend_bos": True, "context_size": 64, "weights": mapping | config}
     write_json(folder / "memicos.json", extras)
     return load_source(folder, "5-some")
 
@@ -68,10 +68,12 @@ def test_values_columns_directions_and_reconstruction(name: str, tmp_path: Path)
         weights.tensors["threshold"] = np.array([format_options["threshold"]], np.float32)
     source = write(tmp_path / "some", weights, architecture, names, **options)
     hidden = np.random.default_rng(2).normal(size=(30, D_IN)).astype(np.float32) * 2
-    values, near = encode(weights, hidden, **format_options)
+    values, near_threshold = encode(weights, hidden, **format_options)
 
     encoded = source.encode(torch.tensor(hidden)).numpy()
-    np.testing.assert_allclose(np.where(near, 0, encoded), np.where(near, 0, values), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        np.where(near_threshold, 0, encoded), np.where(near_threshold, 0, values), rtol=1e-4, atol=1e-4
+    )
     assert 0.02 < (values > 0).mean() < 0.98
     chosen_values = encode_features(source, torch.tensor(hidden), CHOSEN).numpy()
     np.testing.assert_allclose(chosen_values, encoded[:, CHOSEN], rtol=1e-4, atol=1e-4)
@@ -80,8 +82,8 @@ def test_values_columns_directions_and_reconstruction(name: str, tmp_path: Path)
     rows = weights.W_dec.astype(np.float64) / (weights.lengths[:, None] if folded else 1)
     np.testing.assert_allclose(source.decoder_row(7).numpy(), rows[7], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(source.decoder_rows().numpy(), rows, rtol=1e-4, atol=1e-5)
-    read = weights.W_enc[:, 7] * (weights.lengths[7] if folded else 1)
-    np.testing.assert_allclose(source.encoder_column(7).numpy(), read, rtol=1e-4, atol=1e-5)
+    encoder_column = weights.W_enc[:, 7] * (weights.lengths[7] if folded else 1)
+    np.testing.assert_allclose(source.encoder_column(7).numpy(), encoder_column, rtol=1e-4, atol=1e-5)
     assert (source.d_in, source.d_out, source.d_sae) == (D_IN, d_out, D_SAE)
     assert source.steer_hook == ("blocks.5.hook_mlp_out" if "transcoder" in architecture else source.hook_name)
 
@@ -123,10 +125,12 @@ def test_attention_heads_are_flattened(tmp_path: Path) -> None:
     config["metadata"]["hook_name"] = "blocks.5.attn.hook_z"
     (folder / "cfg.json").write_text(json.dumps(config))
     hidden = np.random.default_rng(2).normal(size=(30, D_IN)).astype(np.float32) * 2
-    values, near = encode(weights, hidden, "jump")
+    values, near_threshold = encode(weights, hidden, "jump")
     source = load_source(folder, "5-some")
     encoded = source.encode(torch.tensor(hidden)[None]).numpy()[0]
-    np.testing.assert_allclose(np.where(near, 0, encoded), np.where(near, 0, values), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        np.where(near_threshold, 0, encoded), np.where(near_threshold, 0, values), rtol=1e-4, atol=1e-4
+    )
     assert source.reconstruct(torch.tensor(hidden)[None]).shape == (1, 30, D_IN)
 
 

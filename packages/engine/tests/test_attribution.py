@@ -54,18 +54,18 @@ def test_attribution_is_pattern_times_value_per_head(cases: dict[str, Case], nam
     case = cases[name]
     for index in (0, 13, 47):
         results = activations.feature_activations(case.model, case.source, case.prompts, index, ignore_bos=True)
-        for ids, reading in zip(case.prompts, results, strict=True):
+        for ids, prompt_result in zip(case.prompts, results, strict=True):
             pattern, values, heads = plain_model.attention(case.hf, ids, LAYER)
             assert pattern.shape[0] == groups * values.shape[1]
-            assert close(reading.values, plain_model.encode(case.folder, heads)[0][:, index])
-            assert reading.dfa is not None and reading.dfa.target == reading.max_position
-            expected = plain_model.attributed(case.folder, pattern, values, index, reading.max_position)
-            assert close(reading.dfa.values, expected)
-            assert reading.dfa.max_value == max(reading.dfa.values)
+            assert close(prompt_result.values, plain_model.encode(case.folder, heads)[0][:, index])
+            assert prompt_result.dfa is not None and prompt_result.dfa.target == prompt_result.max_position
+            expected = plain_model.attributed(case.folder, pattern, values, index, prompt_result.max_position)
+            assert close(prompt_result.dfa.values, expected)
+            assert prompt_result.dfa.max_value == max(prompt_result.dfa.values)
             # later positions contribute nothing, and all parts sum to the feature's pre-activation
-            assert not any(reading.dfa.values[reading.max_position + 1 :])
+            assert not any(prompt_result.dfa.values[prompt_result.max_position + 1 :])
             column = case.source.encoder_column(index).double().numpy()
-            assert close(sum(reading.dfa.values), heads[reading.max_position] @ column)
+            assert close(sum(prompt_result.dfa.values), heads[prompt_result.max_position] @ column)
 
 
 @pytest.mark.parametrize("name", ["glassllm", "smollm2", "gpt2"])
@@ -75,10 +75,11 @@ def test_attribution_of_the_strongest_features(cases: dict[str, Case], name: str
         case.prompts, activations.top_features(case.model, [case.source], case.prompts, 5), strict=True
     ):
         pattern, values, _ = plain_model.attention(case.hf, ids, LAYER)
-        for hit in result.features:
-            assert hit.dfa is not None and hit.dfa.target == hit.max_position
+        for top_feature in result.features:
+            assert top_feature.dfa is not None and top_feature.dfa.target == top_feature.max_position
             assert close(
-                hit.dfa.values, plain_model.attributed(case.folder, pattern, values, hit.index, hit.max_position)
+                top_feature.dfa.values,
+                plain_model.attributed(case.folder, pattern, values, top_feature.index, top_feature.max_position),
             )
 
 
@@ -90,4 +91,7 @@ def test_sources_without_attention_have_no_attribution_and_no_extra_capture(
     assert not attribution.reads_attention_heads(residual) and attribution.attribution_hooks(case.model, residual) == ()
     assert activations.feature_activations(case.model, residual, case.prompts, 3, ignore_bos=True)[0].dfa is None
     ranked = activations.top_features(case.model, [residual, case.source], case.prompts, 200)[0].features
-    assert {hit.source: hit.dfa is None for hit in ranked} == {residual.id: True, case.source.id: False}
+    assert {top_feature.source: top_feature.dfa is None for top_feature in ranked} == {
+        residual.id: True,
+        case.source.id: False,
+    }

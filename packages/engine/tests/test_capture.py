@@ -88,9 +88,9 @@ def test_feature_values_of_a_prompt(
             assert len(batched.values) == len(ids) and close(batched.values, single.values)
             assert (batched.max_position, batched.ignored) == (single.max_position, single.ignored)
         single = activations.top_features(small, [first, second], [ids], 30)[0]
-        assert [(hit.source, hit.index, hit.max_position) for hit in best[row].features] == [
-            (hit.source, hit.index, hit.max_position) for hit in single.features
-        ]
+        assert [
+            (top_feature.source, top_feature.index, top_feature.max_position) for top_feature in best[row].features
+        ] == [(top_feature.source, top_feature.index, top_feature.max_position) for top_feature in single.features]
         assert all(close(a.values, b.values) for a, b in zip(best[row].features, single.features, strict=True))
         assert (best[row].counts, best[row].ignored) == (single.counts, single.ignored)
         single = activations.top_features_by_token(small, second, [ids], 4)[0]
@@ -112,7 +112,7 @@ def test_firing_values_are_those_above_0_at_counted_positions(
         prompts, activations.sparse_activations(small, source, prompts, 100_000), everywhere, strict=True
     ):
         hidden = plain_model.residuals(small_plain, ids, [2])[2]
-        values, near = plain_model.encode(folder, hidden)
+        values, near_threshold = plain_model.encode(folder, hidden)
         counted = plain_model.counted(hidden, [0, 4], 42.0)
         assert firing.ignored == firing_everywhere.ignored == np.flatnonzero(~counted).tolist()
         for activations_of_prompt, part in ((firing, counted), (firing_everywhere, np.ones_like(counted))):
@@ -122,7 +122,7 @@ def test_firing_values_are_those_above_0_at_counted_positions(
                 for position, value in pairs:
                     dense[position, index] = value
             off = np.abs(dense - values * part[:, None]) > 1e-3 * np.maximum(1, values)
-            assert not (off & ~near).any()
+            assert not (off & ~near_threshold).any()
         assert list(firing.features) == sorted(firing.features)
     total = sum(len(pairs) for activations_of_prompt in everywhere for pairs in activations_of_prompt.features.values())
     assert activations.sparse_activations(small, source, prompts, total, ignore_bos=False) == everywhere

@@ -50,8 +50,8 @@ def section_rows(model: LanguageModel, chat_sections: SectionedChat) -> list[tup
     assert chat_sections.ids == model.token_ids(chat_sections.text, prepend_bos=False)
     pairs = zip(chat_sections.sections, model.token_strings(chat_sections.ids), strict=True)
     return [
-        (place.kind, place.message, "".join(text for _, text in run))
-        for place, run in groupby(pairs, key=lambda pair: pair[0])
+        (section.kind, section.message, "".join(text for _, text in run))
+        for section, run in groupby(pairs, key=lambda pair: pair[0])
     ]
 
 
@@ -95,7 +95,7 @@ def test_special_tokens_in_a_content_are_content(demo: LanguageModel) -> None:
         ("scaffold", None, "<|im_start|>assistant\n"),
     ]
     inside = [
-        token for token, place in zip(forged_chat.ids, forged_chat.sections, strict=True) if place.kind == "content"
+        token for token, section in zip(forged_chat.ids, forged_chat.sections, strict=True) if section.kind == "content"
     ]
     assert any(demo.special_mask(inside))
 

@@ -92,8 +92,8 @@ def test_a_whole_k_is_read_as_an_integer(tmp_path: Path, layout: str, k: float) 
     if layout != "saelens":
         inputs = inputs - tensors["b_dec"]
     before = inputs @ tensors["W_enc"] + tensors["b_enc"]
-    kept = before.topk(int(k), dim=-1)
-    expected = torch.zeros_like(before).scatter(-1, kept.indices, kept.values.relu())
+    top_values = before.topk(int(k), dim=-1)
+    expected = torch.zeros_like(before).scatter(-1, top_values.indices, top_values.values.relu())
     torch.testing.assert_close(source.encode(hidden).double(), expected, atol=1e-5, rtol=1e-5)
 
 

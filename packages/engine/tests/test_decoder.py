@@ -51,12 +51,12 @@ def test_rows_that_join_and_leave_generate_what_they_generate_alone(tiny: Tiny, 
     """Nine generations of two rows join at random; prompts run in slices of a few tokens, buffers grow and shrink."""
     model, _ = tiny(architecture)
     draw = random.Random(1)
-    waiting = [new_generation(model, number, n_tokens=draw.randint(2, 30)) for number in range(9)]
-    all_of_them, largest_batch = list(waiting), 0
+    queue = [new_generation(model, number, n_tokens=draw.randint(2, 30)) for number in range(9)]
+    all_of_them, largest_batch = list(queue), 0
     decoder = Decoder(model, max_rows=8, kv_bytes=ANY_BYTES)
-    while waiting or decoder.generations:
-        if waiting and decoder.fits(waiting[0]) and draw.random() < 0.4:
-            decoder.join(waiting.pop(0))
+    while queue or decoder.generations:
+        if queue and decoder.fits(queue[0]) and draw.random() < 0.4:
+            decoder.join(queue.pop(0))
         if decoder.has_prefill:
             decoder.prefill(draw.choice((1, 3, 7)))
         if decoder.n_batch_rows:
@@ -180,7 +180,7 @@ def test_rows_with_logits_that_are_not_finite_are_removed(tiny: Tiny) -> None:
     decoder.join(beside)
     decoder.join(broken)
     decoder.advance()
-    nan_hooks: Any = {place: [lambda hidden: hidden * torch.nan] for place in beside.steering[0]}
+    nan_hooks: Any = {module: [lambda hidden: hidden * torch.nan] for module in beside.steering[0]}
     broken.steering = [nan_hooks, nan_hooks]
     decoder.step()
     assert isinstance(broken.error, InvalidRequestError) and broken not in decoder.generations

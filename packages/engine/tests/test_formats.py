@@ -51,10 +51,12 @@ def weights() -> Weights:
 def assert_equal(folder: Path, expected: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) -> None:
     source = load_source(folder, "5-some")
     hidden = np.random.default_rng(1).normal(size=(40, source.d_in)).astype(np.float32) * 3
-    values, near = expected(hidden)
+    values, near_threshold = expected(hidden)
     encoded = source.encode(torch.tensor(hidden)).numpy()
-    assert 0.02 < (values > 0).mean() < 0.98 and near.mean() < 0.05
-    np.testing.assert_allclose(np.where(near, 0, encoded), np.where(near, 0, values), rtol=1e-4, atol=1e-4)
+    assert 0.02 < (values > 0).mean() < 0.98 and near_threshold.mean() < 0.05
+    np.testing.assert_allclose(
+        np.where(near_threshold, 0, encoded), np.where(near_threshold, 0, values), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -148,8 +150,8 @@ def test_the_training_norm_is_folded_into_the_weights(weights: Weights, tmp_path
 
     def expected(hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # directions are in units of the training activations, which were scaled by 1/4
-        values, near = encode(weights, hidden * 0.25, "relu")
-        return values * 4, near
+        values, near_threshold = encode(weights, hidden * 0.25, "relu")
+        return values * 4, near_threshold
 
     assert_equal(folder, expected)
 

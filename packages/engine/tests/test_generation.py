@@ -125,13 +125,13 @@ def test_interleaved_generations_do_not_affect_each_other(small: LanguageModel, 
     ids = small.token_ids("The Queen turned", prepend_bos=True)
     steers = [[SteeringVector("blocks.1.hook_resid_post", source.decoder_row(i), 25)] for i in (1, 2)]
     expected = [finished(small, [Row(ids, steer)], 10).ids for steer in steers]
-    reading = activations.feature_activations(small, source, [ids], 7, True)[0]
+    result = activations.feature_activations(small, source, [ids], 7, True)[0]
     writing = [Generation(small, [Row(ids, steer)], 10, GREEDY, ANY_BYTES) for steer in steers]
     decoders = [new_decoder(small, generation) for generation in writing]
     while not writing[0].done:
         for decoder in decoders:
             decoder.advance()
-        assert activations.feature_activations(small, source, [ids], 7, True)[0] == reading
+        assert activations.feature_activations(small, source, [ids], 7, True)[0] == result
     assert [generation.ids for generation in writing] == expected and expected[0] != expected[1]
 
 

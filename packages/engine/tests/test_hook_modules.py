@@ -126,8 +126,8 @@ def test_hooks_without_a_module_are_captured_by_the_bridge(tiny: Any) -> None:
         handle.remove()
     name = "blocks.1.hook_attn_out"
     hook_points.check_capturable(model, name)
-    ours = capture(model, torch.tensor([[2, 5, 6, 7]]), None, [name, "blocks.1.hook_resid_post"])[name]
-    assert torch.allclose(ours, 0.3 * captured[0], atol=1e-5)
+    by_engine = capture(model, torch.tensor([[2, 5, 6, 7]]), None, [name, "blocks.1.hook_resid_post"])[name]
+    assert torch.allclose(by_engine, 0.3 * captured[0], atol=1e-5)
 
 
 def test_an_architecture_that_transformerlens_does_not_know(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:

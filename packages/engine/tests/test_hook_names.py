@@ -180,9 +180,9 @@ def test_a_transcoder_of_gemma_scope_2_encodes_the_output_of_the_norm_before_the
     w = {name: torch.from_numpy(value).double() for name, value in random_weights(1, 32, D_SAE).tensors.items()}
     before = hidden @ w["W_enc"] + w["b_enc"]
     expected = torch.where(before > w["threshold"], before, 0) * w["W_dec"].norm(dim=-1)
-    near = (before - w["threshold"]).abs() < 1e-3
+    near_threshold = (before - w["threshold"]).abs() < 1e-3
     actual = source.encode(capture(model, IDS, None, [source.hook_name])[source.hook_name]).double()
-    torch.testing.assert_close(actual[~near], expected[~near], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(actual[~near_threshold], expected[~near_threshold], atol=1e-4, rtol=1e-4)
     assert 0 < (expected > 0).double().mean() < 1
 
 

@@ -93,10 +93,10 @@ def test_a_model_without_bos_works_everywhere(
     ids = without_bos.token_ids("Alice was beginning", prepend_bos=True)
     assert ids == small.token_ids("Alice was beginning", prepend_bos=False)
     folder, source = make_sae(1)  # the recipe prepends BOS and ignores it; this model has none, so position 0 counts
-    values, near = plain_model.encode(folder, plain_model.residuals(small_plain, ids, [1])[1])
-    reading = activations.feature_activations(without_bos, source, [ids], 3, ignore_bos=True)[0]
-    assert reading.values == pytest.approx(values[:, 3].tolist(), rel=1e-3, abs=1e-3) and not near[:, 3].any()
-    assert reading.ignored == []
+    values, near_threshold = plain_model.encode(folder, plain_model.residuals(small_plain, ids, [1])[1])
+    result = activations.feature_activations(without_bos, source, [ids], 3, ignore_bos=True)[0]
+    assert result.values == pytest.approx(values[:, 3].tolist(), rel=1e-3, abs=1e-3) and not near_threshold[:, 3].any()
+    assert result.ignored == []
     assert activations.top_features(without_bos, [source], [ids], 5)[0].features
     assert activations.sparse_activations(without_bos, source, [ids, ids[:1]], 1000)[1].ignored == []
     assert activations.vector_activations(without_bos, "blocks.1.hook_resid_post", [1.0] * 128, [ids])[0].values
@@ -124,9 +124,9 @@ def test_chats_are_rendered_with_the_template(demo: LanguageModel) -> None:
 
 
 def test_chats_without_a_template_are_chatml(demo: LanguageModel) -> None:
-    bare = changed(demo, chat_template=None)
-    assert not bare.has_chat_template
-    ids = chat_template.chat_token_ids(bare, [{"role": "user", "content": "Hello, world!"}])
+    without_template = changed(demo, chat_template=None)
+    assert not without_template.has_chat_template
+    ids = chat_template.chat_token_ids(without_template, [{"role": "user", "content": "Hello, world!"}])
     assert demo.decode(ids) == "<|im_start|>user\nHello, world!<|im_end|>\n<|im_start|>assistant\n"
 
 

@@ -46,7 +46,7 @@ class WrittenModel:
 @pytest.fixture(
     scope="module", params=[name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 )
-def written(
+def saved_model(
     request: pytest.FixtureRequest, small_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> WrittenModel:
     case = CASES[request.param]
@@ -81,11 +81,11 @@ def assert_close(captured: dict[str, torch.Tensor], expected: list[torch.Tensor]
         assert error.max() <= tolerance, f"block {layer}: {error.max():.1e}"
 
 
-def test_captures_equal_single_runs_of_transformers(written: WrittenModel) -> None:
+def test_captures_equal_single_runs_of_transformers(saved_model: WrittenModel) -> None:
     for dtype, tolerance in TOLERANCES.items():
-        if dtype == torch.float64 and not written.case.float64:
+        if dtype == torch.float64 and not saved_model.case.float64:
             continue
-        model, hf = written.load(dtype)
+        model, hf = saved_model.load(dtype)
         prompts = [random_prompt(length) for length in LENGTHS]
         hooks = [f"blocks.{layer}.hook_resid_post" for layer in range(model.n_layers)]
         expected = [expected_residuals(hf, ids) for ids in prompts]
@@ -99,9 +99,9 @@ def test_captures_equal_single_runs_of_transformers(written: WrittenModel) -> No
                 assert_close(captured, residuals, tolerance)
 
 
-def test_generations_equal_whole_runs_of_transformers(written: WrittenModel) -> None:
+def test_generations_equal_whole_runs_of_transformers(saved_model: WrittenModel) -> None:
     """Rows begin before and after the boundary and cross it at different steps; prompts are prefilled in slices."""
-    model, hf = written.load(torch.float64 if written.case.float64 else torch.float32)
+    model, hf = saved_model.load(torch.float64 if saved_model.case.float64 else torch.float32)
     rows = [Row(random_prompt(length)) for length in (ORIGINAL_LENGTH - 6, 3, ORIGINAL_LENGTH + 4, ORIGINAL_LENGTH)]
     generation = Generation(model, rows, N_TOKENS, Sampling(), kv_bytes=10**9)
     generation.eos = frozenset()
@@ -114,7 +114,7 @@ def test_generations_equal_whole_runs_of_transformers(written: WrittenModel) -> 
             decoder.step()
     assert generation.error is None
     for row, ids in zip(rows, generation.ids, strict=True):
-        assert ids == most_probable(hf, row.ids, ids, written.case.boundary)
+        assert ids == most_probable(hf, row.ids, ids, saved_model.case.boundary)
 
 
 def most_probable(hf: Any, prompt: Sequence[int], generated: Sequence[int], boundary: int | None) -> list[int]:

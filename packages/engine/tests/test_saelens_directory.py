@@ -53,9 +53,9 @@ def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def small_directory(monkeypatch: pytest.MonkeyPatch, *others: str) -> None:
     """SAELens' directory with few releases."""
     directory = get_pretrained_saes_directory()
-    few = {name: directory[name] for name in (RELEASE, *others)}
-    monkeypatch.setattr(pretrained_saes_directory, "get_pretrained_saes_directory", lambda: few)
-    monkeypatch.setattr(saelens_directory, "get_pretrained_saes_directory", lambda: few)
+    few_releases = {name: directory[name] for name in (RELEASE, *others)}
+    monkeypatch.setattr(pretrained_saes_directory, "get_pretrained_saes_directory", lambda: few_releases)
+    monkeypatch.setattr(saelens_directory, "get_pretrained_saes_directory", lambda: few_releases)
 
 
 def test_what_the_hub_decides_is_recorded(tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:

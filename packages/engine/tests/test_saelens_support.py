@@ -119,15 +119,15 @@ def write_qwen_scope(file: Path, w: Weights) -> None:
 
 def scaled(w: Weights, hidden: np.ndarray, threshold: float | np.ndarray | None = None) -> Encoded:
     """Values of an SAE that was trained on activations times FACTOR, by the length of its directions in real units."""
-    values, near = encode(w, hidden * FACTOR, "jump", threshold=threshold)
-    return values / FACTOR, near
+    values, near_threshold = encode(w, hidden * FACTOR, "jump", threshold=threshold)
+    return values / FACTOR, near_threshold
 
 
 def embedding(w: Weights, hidden: np.ndarray) -> Encoded:
     """Gemma's embeddings were divided by the root of their width in training."""
     root = D_IN**0.5
-    values, near = encode(w, hidden / root, "jump")
-    return values * root, near
+    values, near_threshold = encode(w, hidden / root, "jump")
+    return values * root, near_threshold
 
 
 JUMP = lambda w, h: encode(w, h, "jump")  # noqa: E731
@@ -276,10 +276,12 @@ def test_each_loader_gives_the_values_of_its_authors(name: str, hub: SmallHub, m
     source = load_pretrained(RELEASE, "some", "5-some")
     assert vars(source) | vars(info) == vars(source)
     hidden = np.random.default_rng(1).normal(size=(40, D_IN)).astype(np.float32) * (3 / (case.factor or 1))
-    expected, near = case.encode(weights, hidden)
+    expected, near_threshold = case.encode(weights, hidden)
     actual = source.encode(torch.from_numpy(hidden)).numpy()
-    assert 0.02 < (expected > 0).mean() < 0.98 and near.mean() < 0.05
-    np.testing.assert_allclose(np.where(near, 0, actual), np.where(near, 0, expected), rtol=1e-4, atol=1e-4)
+    assert 0.02 < (expected > 0).mean() < 0.98 and near_threshold.mean() < 0.05
+    np.testing.assert_allclose(
+        np.where(near_threshold, 0, actual), np.where(near_threshold, 0, expected), rtol=1e-4, atol=1e-4
+    )
     rows = weights.W_dec / weights.lengths[:, None] if info.unit_directions else weights.W_dec
     np.testing.assert_allclose(source.decoder_rows().numpy(), rows, rtol=1e-4, atol=1e-5)
     bias = weights.b_dec / (case.factor or 1)
@@ -316,8 +318,8 @@ def test_every_sae_that_is_served_has_a_hook_that_is_run(
     loader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of each SAE of the directory, from its path alone: no file of its own is read."""
-    known = ("hook_resid_post", "hook_mlp_out", "attn.hook_z", "ln2.hook_normalized", "mlp.hook_in")
-    known += ("pre_feedforward_layernorm.output",)
+    hooks = ("hook_resid_post", "hook_mlp_out", "attn.hook_z", "ln2.hook_normalized", "mlp.hook_in")
+    hooks += ("pre_feedforward_layernorm.output",)
     serve_nothing_but_sizes(tmp_path, monkeypatch)
     served = 0
     for entry in DIRECTORY.values():
@@ -326,7 +328,7 @@ def test_every_sae_that_is_served_has_a_hook_that_is_run(
         for sae_id, support in entry_support(entry).items():
             if support.status == "served":
                 info = read_pretrained_info(entry.release, sae_id, "0-x")
-                assert info.hook_name == "hook_embed" or info.hook_name.split(".", 2)[2] in known, (entry, sae_id)
+                assert info.hook_name == "hook_embed" or info.hook_name.split(".", 2)[2] in hooks, (entry, sae_id)
                 served += 1
     assert served
 

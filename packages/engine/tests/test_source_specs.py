@@ -21,8 +21,8 @@ from memicos_testing.models.foreign_saes import (
 )
 
 
-def chosen(*sets: str, **wanted: object) -> SelectedSources:
-    return select_sources(SourceSelection(sets=sets, models=("some",), **wanted), lambda message, share: None)  # pyright: ignore[reportArgumentType]
+def chosen(*sets: str, **options: object) -> SelectedSources:
+    return select_sources(SourceSelection(sets=sets, models=("some",), **options), lambda message, share: None)  # pyright: ignore[reportArgumentType]
 
 
 def reason(candidate: SourceCandidate) -> str:
@@ -150,11 +150,11 @@ def test_an_unreadable_source_is_kept_with_its_reason(tmp_path: Path) -> None:
     # patterns cannot match an unknown id
     bad, good = chosen(f"path:{tmp_path}/run", include=("^1-",)).candidates
     assert good.id == "1-run" and bad.id == bad.location and str(broken) in reason(bad)
-    (none,) = chosen(f"path:{tmp_path}/nowhere").candidates
-    assert "nowhere is no folder" in reason(none)
+    (missing,) = chosen(f"path:{tmp_path}/nowhere").candidates
+    assert "nowhere is no folder" in reason(missing)
     (tmp_path / "empty").mkdir()
-    (none,) = chosen(f"path:{tmp_path}/empty").candidates
-    assert "holds no source, nor does a folder in it. Formats: tensors (" in reason(none)
+    (missing,) = chosen(f"path:{tmp_path}/empty").candidates
+    assert "holds no source, nor does a folder in it. Formats: tensors (" in reason(missing)
     (forced,) = chosen(f"path:{tmp_path}/run/1@gemma-scope").candidates
     assert "Formats: gemma-scope (params.npz)" in reason(forced)
 

@@ -128,10 +128,10 @@ def test_a_vector_and_its_negative_cancel(small: LanguageModel, name: str) -> No
     full = f"blocks.2.{name}"
     vector = torch.randn(small.hook_modules.by_name[full][1], generator=torch.Generator().manual_seed(0))
     steers = [SteeringVector(full, vector, 20), SteeringVector(full, -vector, 20)]
-    none, both_steered, first_steered = (
+    unsteered, both_steered, first_steered = (
         logits_of(small, [Row(ids, steering)], 5)[1] for steering in ([], steers, steers[:1])
     )
-    assert torch.equal(both_steered, none) and (first_steered - none).abs().max() > 0.1
+    assert torch.equal(both_steered, unsteered) and (first_steered - unsteered).abs().max() > 0.1
 
 
 def test_on_a_real_model(demo: LanguageModel, demo_plain: Any) -> None:

@@ -84,9 +84,9 @@ def test_a_vector_and_its_negative_cancel(small: LanguageModel) -> None:
         hooks = f"blocks.{first}.hook_resid_post", f"blocks.{second}.hook_resid_{'post' if second == first else 'pre'}"
         steers = [SteeringVector(hooks[0], vector, 40), SteeringVector(hooks[1], -vector, 40)]
         _, both_steered, _ = logits_of(small, [Row(ids, steers)], 5)
-        _, none, _ = logits_of(small, [Row(ids)], 5)
+        _, unsteered, _ = logits_of(small, [Row(ids)], 5)
         _, first_steered, _ = logits_of(small, [Row(ids, steers[:1])], 5)
-        assert torch.equal(both_steered, none) and (first_steered - none).abs().max() > 0.1
+        assert torch.equal(both_steered, unsteered) and (first_steered - unsteered).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("method", steering.METHODS)

@@ -143,9 +143,9 @@ def test_a_single_token_reads_as_inside_a_text(tokenizer: PreTrainedTokenizerFas
     token = data.draw(st.integers(0, len(tokenizer) - 1))
     (string,) = single_strings(tokenizer, [token])
     before: Any = tokenizer("cat", add_special_tokens=False)["input_ids"]
-    both = decode(tokenizer, [*before, token])
-    if "\ufffd" not in both:
-        assert both == decode(tokenizer, before) + string
+    decoded_pair = decode(tokenizer, [*before, token])
+    if "\ufffd" not in decoded_pair:
+        assert decoded_pair == decode(tokenizer, before) + string
     else:
         assert "\ufffd" not in string
 

@@ -35,9 +35,9 @@ def saelens(folder: Path, weights: Weights, architecture: str, **config: Any) ->
     save_file(
         {name: np.ascontiguousarray(value) for name, value in tensors.items()}, folder / "sae_weights.safetensors"
     )
-    said = {"hook_name": "blocks.1.hook_resid_post", "prepend_bos": True, "context_size": 64}
+    stated = {"hook_name": "blocks.1.hook_resid_post", "prepend_bos": True, "context_size": 64}
     own = {"architecture": architecture, "d_in": D_IN, "d_sae": D_SAE, "dtype": "float32", "device": "cpu"}
-    plain = own | {"apply_b_dec_to_input": False, "metadata": said | {"sae_lens_version": "6.54.0"}}
+    plain = own | {"apply_b_dec_to_input": False, "metadata": stated | {"sae_lens_version": "6.54.0"}}
     (folder / "cfg.json").write_text(json.dumps(plain | config))
     return folder
 
@@ -115,12 +115,12 @@ def test_values_of_an_sae(name: str, dtype: str, tmp_path: Path) -> None:
     expected = source.encode(torch.from_numpy(at_hook).float()[None])[0].double().numpy()
     assert (expected > 0).any() and (expected == 0).any()
     own = sae.read(folder, recipe_of(source, dtype))
-    everywhere, never = np.ones(30, bool), np.full(30, np.inf)
+    everywhere, no_margin = np.ones(30, bool), np.full(30, np.inf)
     for index in range(D_SAE):
         encoded = sae.encode(own, at_hook, index)
         assert np.all((encoded.values == 0) | (encoded.values == encoded.fired))
         within = compare.TOLERANCES[dtype]
-        result = compare.difference(expected[:, index], encoded, everywhere, never, within)
+        result = compare.difference(expected[:, index], encoded, everywhere, no_margin, within)
         assert result.worst <= within / (50 if dtype == "float32" else 1)
 
 

@@ -13,7 +13,7 @@ DIGITS_WITHOUT_VALUE = "²³¹①⒈፩𐩀"
 TOKENS = ["<bos>", " March", " 4", " ٣", " 1861", " ١٨٦١", *(f" {digit}" for digit in DIGITS_WITHOUT_VALUE), " ½", " x"]
 
 
-def read() -> Corpus:
+def small_corpus() -> Corpus:
     return token_statistics.read_corpus(np.arange(len(TOKENS))[None], TOKENS, ["book"])
 
 
@@ -26,7 +26,7 @@ def test_the_characters_are_of_that_kind() -> None:
 
 
 def test_only_decimal_numbers_are_years_and_days() -> None:
-    corpus = read()
+    corpus = small_corpus()
     members = {
         label: {TOKENS[i].strip() for i in np.flatnonzero(corpus.classes.members[:, column])}
         for column, label in enumerate(corpus.classes.labels)
@@ -39,7 +39,7 @@ def test_only_decimal_numbers_are_years_and_days() -> None:
 def test_features_on_such_characters_are_explained() -> None:
     count = len(TOKENS)
     matrix = sparse.csr_matrix(np.eye(count, dtype=np.float32) * (np.arange(count) > 0))
-    texts = token_statistics.explain_source(matrix, np.arange(count) > 0, read(), [[1]] * count)
+    texts = token_statistics.explain_source(matrix, np.arange(count) > 0, small_corpus(), [[1]] * count)
     assert texts[0] == ""
     for token, text in zip(TOKENS[1:], texts[1:], strict=True):
         assert text == f"active only once, on '{token.strip()}'"

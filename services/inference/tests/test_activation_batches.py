@@ -116,7 +116,7 @@ async def test_source_is_every_value_above_0(
     layer = int(source[0])
     for text, result in zip(PROMPTS, response.results, strict=True):
         hidden = plain_model.residuals(hf, tokenize(text), [layer])[layer]
-        values, near = plain_model.encode(sources_folder / source, hidden)
+        values, near_threshold = plain_model.encode(sources_folder / source, hidden)
         counted = plain_model.counted(hidden, [0], cut)
         assert result.ignored_positions == np.flatnonzero(~counted).tolist()
         assert result.token_ids == tokenize(text) and result.tokens_is_special == [True] + [False] * (len(hidden) - 1)
@@ -128,7 +128,7 @@ async def test_source_is_every_value_above_0(
                 dense[position, int(index)] = value
         expected = values * counted[:, None] if ignore_bos else values
         off = np.abs(dense - expected) > 1e-3 * np.maximum(1, expected)
-        assert not (off & ~near).any() and (dense > 0).any()
+        assert not (off & ~near_threshold).any() and (dense > 0).any()
 
 
 async def test_64_prompts_under_the_budget_and_one_over_it(serve: Serve) -> None:

@@ -44,10 +44,10 @@ def encoded(hf: Any, tokenize: Tokenize, sources_folder: Path) -> dict[str, tupl
     return expected_values
 
 
-def assert_close(values: Any, expected: np.ndarray, near: np.ndarray | None = None) -> None:
+def assert_close(values: Any, expected: np.ndarray, near_threshold: np.ndarray | None = None) -> None:
     actual = np.asarray(values)
     off = np.abs(actual - expected) > 1e-3 * np.maximum(1, np.abs(expected))
-    assert not (off if near is None else off & ~near).any()
+    assert not (off if near_threshold is None else off & ~near_threshold).any()
 
 
 async def single(client: Client, **values: Any) -> SingleResponse:
@@ -68,10 +68,10 @@ async def strongest(client: Client, **values: Any) -> AllResponse:
 async def test_single_is_the_feature_at_every_position(
     client: Client, encoded: Any, tokenize: Tokenize, source: str
 ) -> None:
-    values, near, counted = encoded[source]
+    values, near_threshold, counted = encoded[source]
     for index in (0, 17, 95):
         response = await single(client, source=source, index=str(index))
-        assert_close(response.activation.values, values[:, index], near[:, index])
+        assert_close(response.activation.values, values[:, index], near_threshold[:, index])
         assert response.activation.max_value_index == np.argmax(response.activation.values)
         assert response.activation.max_value == max(response.activation.values)
         assert response.token_ids == tokenize(TEXT)
@@ -130,8 +130,8 @@ async def test_all_ranks_every_source_by_its_maximum(client: Client, encoded: An
         [activation.max_value for activation in response.activations], np.array([peak for peak, _, _ in expected[:40]])
     )
     for activation in response.activations:
-        values, near, counted = encoded[activation.source]
-        assert_close(activation.values, values[:, activation.index], near[:, activation.index])
+        values, near_threshold, counted = encoded[activation.source]
+        assert_close(activation.values, values[:, activation.index], near_threshold[:, activation.index])
         counted_values = (
             np.asarray(activation.values) if not ignore_bos else np.where(counted, activation.values, -np.inf)
         )
@@ -153,7 +153,7 @@ async def test_all_returns_25_by_default(client: Client) -> None:
 
 
 async def test_all_ranks_by_the_sum_at_chosen_positions(client: Client, encoded: Any) -> None:
-    values, near, _ = encoded["2-small"]
+    values, near_threshold, _ = encoded["2-small"]
     chosen = [4, 9, 11]
     response = await strongest(
         client, selected_sources=["2-small"], sort_by_token_indexes=[*chosen, 4], num_results=1000
@@ -161,18 +161,18 @@ async def test_all_ranks_by_the_sum_at_chosen_positions(client: Client, encoded:
     sums = [activation.sum_values for activation in response.activations]
     assert sums == sorted(sums, key=lambda value: -(value or 0)) and sums[0] and sums[0] > 0
     for activation in response.activations:
-        if not near[chosen, activation.index].any():
+        if not near_threshold[chosen, activation.index].any():
             assert_close([activation.sum_values], values[chosen, activation.index].sum()[None])
 
 
 async def test_all_of_chosen_features_includes_those_that_do_not_fire(client: Client, encoded: Any) -> None:
-    values, near, _ = encoded["1-small"]
+    values, near_threshold, _ = encoded["1-small"]
     silent = int(np.flatnonzero(values[1:].max(0) == 0)[0])
     expected_indices = sorted({silent, 3, 50})
     response = await strongest(client, selected_sources=["1-small"], feature_filter=[50, 3, silent, 3])
     assert sorted(activation.index for activation in response.activations) == expected_indices
     for activation in response.activations:
-        assert_close(activation.values, values[:, activation.index], near[:, activation.index])
+        assert_close(activation.values, values[:, activation.index], near_threshold[:, activation.index])
     assert {activation.index: activation.max_value for activation in response.activations}[silent] == 0
 
 
@@ -181,13 +181,13 @@ async def test_all_counts_firing_features_by_layer(client: Client, encoded: Any)
     counts = np.asarray(response.counts)
     assert counts.shape == (4, len(response.tokens)) and not counts[[0, 2]].any()
     for layer, source in ((1, "1-small"), (3, "3-small")):
-        values, near, _ = encoded[source]
-        assert (np.abs(counts[layer] - (values > 0).sum(1)) <= near.sum(1)).all()
+        values, near_threshold, _ = encoded[source]
+        assert (np.abs(counts[layer] - (values > 0).sum(1)) <= near_threshold.sum(1)).all()
 
 
 async def test_topk_is_the_strongest_features_of_each_token(client: Client, encoded: Any, tokenize: Tokenize) -> None:
     for source in ("2-small", "3-small", "2-top"):
-        values, near, counted = encoded[source]
+        values, near_threshold, counted = encoded[source]
         for ignore_bos in (True, False):
             body = TopkRequest.from_dict(
                 {"model": NAME, "prompt": TEXT, "source": source, "top_k": 6, "ignore_bos": ignore_bos}
@@ -203,7 +203,7 @@ async def test_topk_is_the_strongest_features_of_each_token(client: Client, enco
                 assert values_of_token == sorted(values_of_token, reverse=True) and len(
                     {top.feature_index for top in result.top_features}
                 ) == len(values_of_token)
-                if not near[result.token_position].any():
+                if not near_threshold[result.token_position].any():
                     best = np.sort(row[row > 0])[::-1][:6]
                     assert len(values_of_token) == len(best)
                     assert_close(values_of_token, best)

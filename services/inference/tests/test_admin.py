@@ -32,7 +32,7 @@ def allowed(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def asking(serve: Serve, **values: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(serve: Serve, **values: Any) -> AsyncIterator[httpx.AsyncClient]:
     url = await serve(secret=SECRET, **values)
     async with httpx.AsyncClient(base_url=url, headers={"X-SECRET-KEY": SECRET}, timeout=60) as http:
         yield http
@@ -48,7 +48,7 @@ async def ids(http: httpx.AsyncClient) -> list[str]:
 
 
 async def test_sources_are_added_and_removed(serve: Serve, allowed: Path) -> None:
-    async with asking(serve, sae_sets=("small",), sae_roots=(str(allowed),), include_sae=("small",)) as http:
+    async with client_of(serve, sae_sets=("small",), sae_roots=(str(allowed),), include_sae=("small",)) as http:
         before = await ids(http)
         assert await add(http, f"path:{allowed}") == (200, {"added": ["1-mine", "2-allowed"]})
         assert await ids(http) == [*before, "1-mine", "2-allowed"]
@@ -86,7 +86,7 @@ async def test_admin_routes_need_a_secret_that_is_set_and_sent(serve: Serve, all
         assert status == 403 and response["cause"] == "forbidden" and "set INFERENCE_SECRET" in response["error"]
         refused_delete = await http.delete("/v1/admin/sources/1-small")
         assert refused_delete.status_code == 403 and "1-small" in await ids(http)
-    async with asking(serve, sae_sets=("small",), sae_roots=(str(allowed),)) as http:
+    async with client_of(serve, sae_sets=("small",), sae_roots=(str(allowed),)) as http:
         for headers in ({"X-SECRET-KEY": "wrong"}, {"X-SECRET-KEY": ""}):
             status, response = await add(http, f"path:{allowed}", headers=headers)
             assert status == 401 and response["cause"] == "wrong_secret"
@@ -116,19 +116,19 @@ async def test_sources_are_added_from_the_allowed_roots_only(serve: Serve, allow
         "hf:owner",
         "small",  # of SAE_FOLDER, which is no root
     ]
-    async with asking(serve, sae_sets=(), sae_roots=(str(allowed), "hf:owner", "hf:some/repository")) as http:
+    async with client_of(serve, sae_sets=(), sae_roots=(str(allowed), "hf:owner", "hf:some/repository")) as http:
         for spec in specs:
             status, response = await add(http, spec)
             assert status == (400 if spec == "hf:owner" else 403), (spec, response)
             assert spec == "hf:owner" or "INFERENCE_SAE_ROOTS" in response["error"]
         assert await ids(http) == []
         assert (await add(http, f"path:{allowed}/1-mine"))[0] == 200
-    async with asking(serve, sae_sets=()) as http:
+    async with client_of(serve, sae_sets=()) as http:
         assert (await add(http, f"path:{allowed}/1-mine"))[0] == 403
 
 
 async def test_sources_are_checked_as_at_start_and_added_all_or_none(serve: Serve, allowed: Path) -> None:
-    async with asking(serve, sae_sets=("small",), sae_roots=(str(allowed),)) as http:
+    async with client_of(serve, sae_sets=("small",), sae_roots=(str(allowed),)) as http:
         before = await ids(http)
 
         async def refused(spec: str) -> str:
@@ -160,7 +160,7 @@ async def test_an_unavailable_source_is_replaced_by_a_corrected_one(serve: Serve
     content = config.read_text()
     config.write_text("{")
     url = {"sae_folder": allowed, "sae_sets": ("mine", f"path:{allowed}/topk"), "sae_roots": (str(allowed),)}
-    async with asking(serve, **url) as http:
+    async with client_of(serve, **url) as http:
         (broken,) = (await http.get("/v1/capabilities")).json()["unavailable_sources"]
         assert broken["id"] == "1-mine" and await ids(http) == ["2-topk"]
         config.write_text(content)
@@ -183,7 +183,7 @@ async def test_a_corrected_source_added_again_is_checked_again(
     weights["W_enc"][:, 5] *= 4
     save_file(weights, file)
     request = {"model": NAME, "prompt": "Alice was", "source": "1-mine", "index": 5}
-    async with asking(serve, sae_sets=("small",), sae_roots=(str(allowed),)) as http:
+    async with client_of(serve, sae_sets=("small",), sae_roots=(str(allowed),)) as http:
 
         async def state() -> str:
             return (await http.get("/health")).json()["selftest"]["state"]

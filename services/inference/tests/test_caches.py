@@ -96,9 +96,9 @@ async def test_a_changed_strength_generates_the_steered_row_only(serve: Serve, r
         longer = await ask(_stronger(1.0, n_completion_tokens=20))
         assert set(runs.rows) == {1} and longer["DEFAULT"]["token_ids"][:12] == first["DEFAULT"]["token_ids"]
         # at temperature 0 nothing is sampled: seed and penalty have no effect
-        still = await ask(TEXT | {"temperature": 0})
+        greedy = await ask(TEXT | {"temperature": 0})
         repeated = await ask(_stronger(3.0, temperature=0, seed=99, freq_penalty=1))
-        assert set(runs.rows) == {1} and repeated["DEFAULT"] == still["DEFAULT"]
+        assert set(runs.rows) == {1} and repeated["DEFAULT"] == greedy["DEFAULT"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -138,8 +138,8 @@ async def test_a_repeated_prompt_does_not_run_the_model(
     ids = tokenize(prompt)
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
 
-        async def values(path: str, **asked: Any) -> Any:
-            response = await http.post(f"/v1/activation/{path}", json={"model": NAME, "prompt": prompt} | asked)
+        async def values(path: str, **fields: Any) -> Any:
+            response = await http.post(f"/v1/activation/{path}", json={"model": NAME, "prompt": prompt} | fields)
             assert response.status_code == 200, response.text
             return response.json()
 

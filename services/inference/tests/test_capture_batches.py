@@ -50,9 +50,9 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
         assert gate.go.wait(30)
         original_round(self, served)
 
-    def counted_submit(self: Scheduler, *given: Any) -> PendingRequest:
+    def counted_submit(self: Scheduler, *arguments: Any) -> PendingRequest:
         gate.submitted += 1
-        return submit(self, *given)
+        return submit(self, *arguments)
 
     def counted(source: Source, needed: Any) -> Any:
         gate.runs.append((source.id, len(needed)))

@@ -20,7 +20,7 @@ def _numbers(draw: random.Random, n: int) -> list[float]:
     return [draw.gauss(0, 1) for _ in range(n)]
 
 
-def _all(draw: random.Random) -> AllResponse:
+def _all_response(draw: random.Random) -> AllResponse:
     hits = [
         FeatureActivation.model_construct(
             source='0-"x"',
@@ -57,7 +57,7 @@ def _answers(draw: random.Random) -> list[Any]:
         RawResponse.model_construct(
             hook_point=None, type="values", dtype="float32", device="cpu", results=[result] * 3, recipe=None
         ),
-        AllBatchResponse.model_construct(results=[_all(draw) for _ in range(draw.randrange(6))]),
+        AllBatchResponse.model_construct(results=[_all_response(draw) for _ in range(draw.randrange(6))]),
         SourceResponse.model_construct(results=[source, source], recipe=None),
     ]
 

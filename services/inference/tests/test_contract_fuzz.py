@@ -111,17 +111,17 @@ def at_home(draw: st.DrawFn, operation: Any) -> Case:
     """A valid request; most have names that this server knows in place of random ones."""
     case: Case = draw(operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
     if isinstance(case.body, dict) and draw(st.integers(0, 3)):
-        case.body = {key: _known(draw, key, value) for key, value in case.body.items()}
+        case.body = {key: _known_value(draw, key, value) for key, value in case.body.items()}
         if groups := EITHER.get(operation.label):
             chosen_group = draw(st.sampled_from(groups))
             case.body = {key: value for key, value in case.body.items() if key not in sum(groups, ())}
             case.body |= {key: draw(KNOWN[key]) for key in chosen_group}
     if case.path_parameters and draw(st.integers(0, 3)):
-        case.path_parameters = {key: _known(draw, key, value) for key, value in case.path_parameters.items()}
+        case.path_parameters = {key: _known_value(draw, key, value) for key, value in case.path_parameters.items()}
     return case
 
 
-def _known(draw: st.DrawFn, key: str, value: Any) -> Any:
+def _known_value(draw: st.DrawFn, key: str, value: Any) -> Any:
     if key == "prompt" and isinstance(value, list):
         return draw(CHAT)
     return draw(KNOWN[key]) if key in KNOWN else value
@@ -192,6 +192,6 @@ async def test_a_contract_tester_accepts_the_events_and_no_others(url: str, path
     assert ("event: delta" in response.text) == deltas
     case.validate_response(response, checks=checks)
     for content in (b"event: surprise\ndata: {}\n\n", b'data: {"outputs": 3}\n\n'):
-        wrong = Response(200, response.headers, content, response.request, elapsed=0, verify=False)
+        damaged = Response(200, response.headers, content, response.request, elapsed=0, verify=False)
         with pytest.raises(FailureGroup, match="SSE event violates schema"):
-            case.validate_response(wrong, checks=checks)
+            case.validate_response(damaged, checks=checks)

@@ -63,12 +63,12 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_cached_results_do_not_block_other_requests(serve: Serve) -> None:
     """Many requests repeat one prompt, whose activations are cached; another prompt still gets its run."""
     url = await serve(residual_cache_bytes=2**20, wait_seconds=5, sae_sets=("small",))
-    ended, counts = asyncio.Event(), [0] * 8
+    stop, counts = asyncio.Event(), [0] * 8
     all_of_it = {"model": NAME, "prompt": "Alice sat on the bank", "source_set": "small"}
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
 
         async def loop(number: int) -> None:
-            while not ended.is_set():
+            while not stop.is_set():
                 assert (await http.post("/v1/activation/all", json=all_of_it)).status_code == 200
                 counts[number] += 1
 
@@ -77,7 +77,7 @@ async def test_cached_results_do_not_block_other_requests(serve: Serve) -> None:
         for number in range(3):
             response = await http.post("/v1/activation/single", json=SINGLE | {"prompt": f"Rabbit {number}"})
             assert response.status_code == 200, response.text
-        ended.set()
+        stop.set()
         await asyncio.gather(*loops)
 
 

@@ -194,10 +194,10 @@ async def test_a_gated_model_with_a_token_that_has_no_access(hub: SmallHub, monk
 
 
 async def test_an_unreachable_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
-    with asked_at(nobody, tmp_path, monkeypatch):
+    unused_url = f"http://127.0.0.1:{free_port()}"
+    with asked_at(unused_url, tmp_path, monkeypatch):
         message = await refusal(sae_sets=())
-        assert f"{GPT2} is not in the cache, and the hub cannot be reached at {nobody}" in message
+        assert f"{GPT2} is not in the cache, and the hub cannot be reached at {unused_url}" in message
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         assert "HF_HUB_OFFLINE forbids to fetch it" in await refusal(sae_sets=())
 
@@ -299,7 +299,7 @@ def test_the_shipped_configs_name_sources_that_are_known(monkeypatch: pytest.Mon
         choice = source_selection.select_sources(
             model_loading.source_selection(settings, "cpu"), lambda step, share: None
         )
-        place = model_names.locate_weights(settings.models)
-        assert len(choice.candidates) == n_sources and place.display_name == weights
-        accepted = model_names.accepted_model_names(settings.models, choice.registry_models, place)
+        location = model_names.locate_weights(settings.models)
+        assert len(choice.candidates) == n_sources and location.display_name == weights
+        accepted = model_names.accepted_model_names(settings.models, choice.registry_models, location)
         assert accepted[0] == model and {settings.model_id, settings.override_model_id, weights} <= set(accepted)

@@ -170,12 +170,12 @@ async def test_an_unrecoverable_error_ends_the_process(
     from memicos_engine.generation.decoder import Decoder
 
     statuses: list[int] = []
-    ended = asyncio.Event()
+    load_ended = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def end(status: int) -> None:
         statuses.append(status)
-        loop.call_soon_threadsafe(ended.set)
+        loop.call_soon_threadsafe(load_ended.set)
         raise SystemExit  # ends the model's thread in place of the process
 
     def broken(*_: Any) -> Any:
@@ -187,7 +187,7 @@ async def test_an_unrecoverable_error_ends_the_process(
         monkeypatch.setattr(Decoder, "prefill" if fault == "device" else "fits", broken)
         body = {"model": NAME, "prompt": "Alice", "types": ["DEFAULT"], "features": [], "n_completion_tokens": 2}
         task = asyncio.create_task(http.post("/v1/steer/completion", json=body | {"temperature": 0}))
-        await asyncio.wait_for(ended.wait(), 20)
+        await asyncio.wait_for(load_ended.wait(), 20)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         monkeypatch.undo()

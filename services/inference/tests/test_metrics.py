@@ -55,10 +55,10 @@ async def counts(http: httpx.AsyncClient) -> Counts:
     return Counts(response.text)
 
 
-async def until(http: httpx.AsyncClient, true: Callable[[Counts], bool]) -> Counts:
+async def until(http: httpx.AsyncClient, condition: Callable[[Counts], bool]) -> Counts:
     samples = await counts(http)
     for _ in range(200):
-        if true(samples):
+        if condition(samples):
             return samples
         await asyncio.sleep(0.02)
         samples = await counts(http)
@@ -85,8 +85,8 @@ async def test_metrics_of_known_requests(serve: Serve, tokenize: Callable[[str],
         samples = await counts(http)
 
     single, two, steer = "/v1/activation/single", "/v1/activation/single-batch", "/v1/steer/completion"
-    answered = {(single, "200"): 1, (single, "400"): 1, (single, "422"): 1, (two, "200"): 1, (steer, "200"): 2}
-    for (endpoint, status), number in answered.items():
+    expected = {(single, "200"): 1, (single, "400"): 1, (single, "422"): 1, (two, "200"): 1, (steer, "200"): 2}
+    for (endpoint, status), number in expected.items():
         assert samples("requests_total", endpoint=endpoint, status=status) == number
     assert samples("requests_total", endpoint="other", status="404") == 3
     assert samples("request_seconds_count", endpoint=single) == 3
@@ -168,12 +168,12 @@ async def test_gauges_and_counts_of_cancelled_and_refused_requests(
         after_cancel = await until(
             http, lambda samples: samples("requests_total", endpoint="/v1/steer/completion", status="499") == 1
         )
-        idle = await until(http, lambda samples: samples("rows") == 0)
+        final_samples = await until(http, lambda samples: samples("rows") == 0)
     assert after_cancel("requests_total", endpoint="/v1/steer/completion", status="200") == 1
     assert after_cancel("requests_total", endpoint="/v1/activation/single", status="503") == 1
     assert after_cancel("refusals_total", cause="busy") == 1
     # of the three captures one was cancelled and one refused
-    assert idle("wait_seconds_count", kind="capture") == 1 and idle("kv_bytes") == 0
+    assert final_samples("wait_seconds_count", kind="capture") == 1 and final_samples("kv_bytes") == 0
 
 
 async def test_errors_in_a_stream_are_counted(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ Load = Callable[..., LoadedModel]
 @pytest.fixture
 def load(settings: Callable[..., Any]) -> Load:
     def from_settings(**values: Any) -> LoadedModel:
-        return model_loading.load_model(settings(**values), lambda words, share: None)
+        return model_loading.load_model(settings(**values), lambda message, share: None)
 
     return from_settings
 
@@ -33,15 +33,15 @@ def refusal(load: Load, **values: Any) -> str:
 
 
 def test_progress_is_reported_with_step_and_fraction(settings: Callable[..., Any]) -> None:
-    said: list[tuple[str, float]] = []
-    served = model_loading.load_model(settings(), lambda words, share: said.append((words, share)))
-    shares = [share for _, share in said]
+    progress: list[tuple[str, float]] = []
+    served = model_loading.load_model(settings(), lambda message, share: progress.append((message, share)))
+    shares = [share for _, share in progress]
     assert shares == sorted(shares) and shares[0] == 0 and shares[-1] < 1
-    words = [words for words, _ in said]
+    message = [message for message, _ in progress]
     assert (
-        words[0] == "importing torch"
-        and f"loading {NAME}" in words
-        and "reading the configuration of 2-top (4 of 4)" in words
+        message[0] == "importing torch"
+        and f"loading {NAME}" in message
+        and "reading the configuration of 2-top (4 of 4)" in message
     )
     assert served.accepted_names == (NAME,) and served.weights == NAME and served.sae_sets == ("small", "top")
     assert served.source_cache.ids == ("1-small", "2-small", "3-small", "2-top")
@@ -51,16 +51,16 @@ def test_progress_is_reported_with_step_and_fraction(settings: Callable[..., Any
 def test_patterns_choose_sources(load: Load) -> None:
     served = load(include_sae=("^[12]-", "3-small"), exclude_sae=("^1", "top$"))
     assert served.source_cache.ids == ("2-small", "3-small")
-    words = refusal(load, include_sae=("^7-",))
-    assert "No source is left by INCLUDE_SAE=['^7-']" in words and "1-small" in words
+    message = refusal(load, include_sae=("^7-",))
+    assert "No source is left by INCLUDE_SAE=['^7-']" in message and "1-small" in message
 
 
 def test_a_variant_is_a_set_of_its_own(load: Load, sources_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(sources_folder / "1-small", tmp_path / "1-small__again")
     shutil.copytree(sources_folder / "1-small", tmp_path / "1-small")
     assert load(sae_folder=tmp_path, sae_sets=("small",)).source_cache.ids == ("1-small",)
-    both = load(sae_folder=tmp_path, sae_sets=("small", "small__again"))
-    assert both.source_cache.ids == ("1-small", "1-small__again") and both.sae_sets == ("small",)
+    loaded_twice = load(sae_folder=tmp_path, sae_sets=("small", "small__again"))
+    assert loaded_twice.source_cache.ids == ("1-small", "1-small__again") and loaded_twice.sae_sets == ("small",)
 
 
 def test_a_model_runs_without_sources(load: Load) -> None:
@@ -76,17 +76,17 @@ def test_dtypes_follow_the_settings(load: Load) -> None:
 
 def test_a_missing_model_name_is_reported(load: Load, tmp_path: Path) -> None:
     assert "set MODEL_ID" in refusal(load, model_id="", custom_hf_model_id=None)
-    none = str(tmp_path / "none")
-    assert f"There is no folder {none} (CUSTOM_HF_MODEL_ID)" in refusal(load, custom_hf_model_id=none)
-    words = refusal(load, model_id="gpt-nonsense", custom_hf_model_id=None, sae_sets=())
-    assert "gpt-nonsense (MODEL_ID) is neither a folder nor a hub id" in words
+    missing = str(tmp_path / "none")
+    assert f"There is no folder {missing} (CUSTOM_HF_MODEL_ID)" in refusal(load, custom_hf_model_id=missing)
+    message = refusal(load, model_id="gpt-nonsense", custom_hf_model_id=None, sae_sets=())
+    assert "gpt-nonsense (MODEL_ID) is neither a folder nor a hub id" in message
     assert "There is no folder" in refusal(load, sae_folder=tmp_path / "none")
 
 
 def test_an_unknown_set_lists_the_known(load: Load, sources_folder: Path) -> None:
-    words = refusal(load, sae_sets=("res-jb",))
-    assert "There is no source set res-jb (SAE_SETS)" in words and "SAE_FOLDER has small, top" in words
-    assert f"SAELens' directory has no sources for {NAME}" in words
+    message = refusal(load, sae_sets=("res-jb",))
+    assert "There is no source set res-jb (SAE_SETS)" in message and "SAE_FOLDER has small, top" in message
+    assert f"SAELens' directory has no sources for {NAME}" in message
     assert "res-jb, res_fs" in refusal(load, model_id="gpt2-small", sae_sets=("res-jbb",), sae_folder=None)
 
 
@@ -106,15 +106,15 @@ def test_a_missing_device_is_refused(load: Load, monkeypatch: pytest.MonkeyPatch
 def test_damaged_model_files_are_named(load: Load, model_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(model_folder, tmp_path / "broken")
     weights = folder / "model.safetensors"
-    whole = weights.read_bytes()
-    weights.write_bytes(whole[:-100])
-    words = refusal(load, custom_hf_model_id=str(folder))
-    assert "model.safetensors of broken (CUSTOM_HF_MODEL_ID) is damaged" in words and str(tmp_path) not in words
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-100])
+    message = refusal(load, custom_hf_model_id=str(folder))
+    assert "model.safetensors of broken (CUSTOM_HF_MODEL_ID) is damaged" in message and str(tmp_path) not in message
     weights.write_bytes(b"\xff" * 16)
     assert "is damaged" in refusal(load, custom_hf_model_id=str(folder))
     weights.unlink()
     assert "no weights as safetensors" in refusal(load, custom_hf_model_id=str(folder))
-    weights.write_bytes(whole)
+    weights.write_bytes(content)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "unheard-of"}))
     assert "broken (CUSTOM_HF_MODEL_ID) is not a model that can be loaded" in refusal(
@@ -157,17 +157,17 @@ def test_sources_of_another_model_are_refused(load: Load, sources_folder: Path, 
     narrow = load_file(folder / "sae_weights.safetensors")
     narrow |= {"W_enc": narrow["W_enc"][:64], "W_dec": narrow["W_dec"][:, :64], "b_dec": narrow["b_dec"][:64]}
     save_file({name: tensor.contiguous() for name, tensor in narrow.items()}, folder / "sae_weights.safetensors")
-    words = refusal(load, sae_folder=tmp_path, sae_sets=("small",))
-    assert "takes activations of width 64, but blocks.1.hook_resid_post of" in words and "has 128" in words
+    message = refusal(load, sae_folder=tmp_path, sae_sets=("small",))
+    assert "takes activations of width 64, but blocks.1.hook_resid_post of" in message and "has 128" in message
 
 
 def test_damaged_sources_are_named(load: Load, tmp_path: Path) -> None:
     folder = small_sae(tmp_path / "1-small", 1, 16)
     weights = folder / "sae_weights.safetensors"
-    whole = weights.read_bytes()
-    weights.write_bytes(whole[:-10])
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-10])
     assert f"Source 1-small: {folder} is not a source" in refusal(load, sae_folder=tmp_path, sae_sets=("small",))
-    weights.write_bytes(whole)
+    weights.write_bytes(content)
     (folder / "cfg.json").write_text("{")
     assert "Source 1-small" in refusal(load, sae_folder=tmp_path, sae_sets=("small",))
 

@@ -37,8 +37,8 @@ async def test_every_endpoint_responds_and_the_first_token_counts(
     assert await ask("tokenize", text=TEXT, prepend_bos=True) | {"token_strings": [], "tokens_is_special": []} == {
         "tokens": ids, "prepend_bos": False, "token_strings": [], "tokens_is_special": [],
     }  # fmt: skip
-    values, near = plain_model.encode(sources_folder / "2-small", plain_model.residuals(hf, ids, [2])[2])
-    index = int(np.argmax(np.where(near, 0, values)[0]))  # the strongest on the first token
+    values, near_threshold = plain_model.encode(sources_folder / "2-small", plain_model.residuals(hf, ids, [2])[2])
+    index = int(np.argmax(np.where(near_threshold, 0, values)[0]))  # the strongest on the first token
     single = await ask("activation/single", prompt=TEXT, source="2-small", index=index, ignore_bos=True)
     assert single["token_ids"] == ids and single["ignored_positions"] == []
     assert single["activation"]["values"] == pytest.approx(values[:, index], abs=1e-3)

@@ -40,7 +40,7 @@ async def response_to(url: str, name: str) -> Any:
     return response.json()["results"][0] if "prompts" in body else response.json()
 
 
-def near(value: Any) -> Any:
+def approximately(value: Any) -> Any:
     return pytest.approx(value, rel=1e-3, abs=1e-3)
 
 
@@ -77,17 +77,18 @@ async def test_all(url: str, values: np.ndarray, name: str) -> None:
     assert [(activation["index"], activation["max_value_index"]) for activation in activations] == [
         (i, at[i]) for i in best
     ]
-    assert [activation["max_value"] for activation in activations] == near(peaks[best].tolist())
+    assert [activation["max_value"] for activation in activations] == approximately(peaks[best].tolist())
     for activation in activations:
         assert (
-            activation["values"] == near(values[:, activation["index"]].tolist()) and activation["source"] == "1-small"
+            activation["values"] == approximately(values[:, activation["index"]].tolist())
+            and activation["source"] == "1-small"
         )
 
 
 @pytest.mark.parametrize("name", ["single", "single, in a batch"])
 async def test_single(url: str, tokenize: Tokenize, values: np.ndarray, name: str) -> None:
     response = await response_to(url, name)
-    assert response["activation"]["values"] == near(values[:, 0].tolist())
+    assert response["activation"]["values"] == approximately(values[:, 0].tolist())
     assert response["activation"]["max_value_index"] == values[:, 0].argmax()
     assert response["token_ids"] == tokenize(PROMPT) and "".join(response["tokens"]) == "<bos>" + PROMPT
 
@@ -97,7 +98,7 @@ async def test_single_of_a_vector(url: str, hf: Any, tokenize: Tokenize, name: s
     ids = tokenize(PROMPT)[1:]
     response = await response_to(url, name)
     expected = 0.1 * plain_model.residuals(hf, ids, [0])[0].sum(-1)
-    assert response["activation"]["values"] == near(expected.tolist()) and response["token_ids"] == ids
+    assert response["activation"]["values"] == approximately(expected.tolist()) and response["token_ids"] == ids
 
 
 @pytest.mark.parametrize("name", ["top-k", "top-k, in a batch", "top-k with BOS", "top-k with BOS, in a batch"])
@@ -109,14 +110,14 @@ async def test_topk(url: str, values: np.ndarray, name: str) -> None:
         best = [i for i in np.argsort(-row_values, kind="stable")[:3] if row_values[i] > 0]
         top_features = row["top_features"]
         assert [feature["feature_index"] for feature in top_features] == best
-        assert [feature["activation_value"] for feature in top_features] == near(row_values[best].tolist())
+        assert [feature["activation_value"] for feature in top_features] == approximately(row_values[best].tolist())
 
 
 async def test_source(url: str, values: np.ndarray) -> None:
     active = (await response_to(url, "source"))["activeFeatures"]
     values_by_position = {(position, int(index)): value for index, pairs in active.items() for position, value in pairs}
     expected = {(t, i): value for (t, i), value in np.ndenumerate(values) if value > 0 and t > 0}
-    assert values_by_position == near(expected)
+    assert values_by_position == approximately(expected)
 
 
 @pytest.mark.parametrize("name", ["additive", "orthogonal", "additive vector", "orthogonal vector"])
@@ -161,16 +162,16 @@ async def test_logprobs(url: str, hf: Any, tokenize: Tokenize, changes: Any) -> 
         ids = tokenize(PROMPT)
         for token, chosen in zip(output["logprobs"], output["token_ids"], strict=True):
             expected = plain_model.logits(hf, ids, steering)[-1].log_softmax(-1)
-            assert token["logprob"] == near(expected[chosen].item())
+            assert token["logprob"] == approximately(expected[chosen].item())
             top = [alternative["logprob"] for alternative in token["top_logprobs"]]
-            assert top == near(expected.topk(2).values.tolist())
+            assert top == approximately(expected.topk(2).values.tolist())
             ids = [*ids, chosen]
 
 
 @pytest.mark.parametrize(("name", "index"), [("encoder", FEATURE), ("next encoder", FEATURE + 1)])
 async def test_encoder_columns(url: str, weights: dict[str, torch.Tensor], name: str, index: int) -> None:
     response = await response_to(url, name)
-    assert response["vector"] == near(weights["W_enc"][:, index].tolist())
+    assert response["vector"] == approximately(weights["W_enc"][:, index].tolist())
     assert response["hookName"] == "blocks.1.hook_resid_post"
 
 

@@ -89,15 +89,18 @@ async def test_every_format_is_added_and_served_with_the_right_values(
             assert health["state"] != "failed", health["progress"]
             await asyncio.sleep(0.02)
         for name, source_weights in weights.items():
-            values, near = LAYOUTS[name].encode(source_weights, hidden)
-            index = int(np.where(near, 0, values).sum(0).argmax())
+            values, near_threshold = LAYOUTS[name].encode(source_weights, hidden)
+            index = int(np.where(near_threshold, 0, values).sum(0).argmax())
             body = {"model": NAME, "prompt": TEXT, "source": f"{layer}-{name}", "index": index}
             response = await http.post("/v1/activation/single", json=body)
             assert response.status_code == 200, response.text
             actual = response.json()["activation"]["values"]
             assert max(actual) > 1
             np.testing.assert_allclose(
-                np.where(near[:, index], 0, actual), np.where(near, 0, values)[:, index], rtol=1e-3, atol=1e-3
+                np.where(near_threshold[:, index], 0, actual),
+                np.where(near_threshold, 0, values)[:, index],
+                rtol=1e-3,
+                atol=1e-3,
             )
         checks = (await http.get("/health")).json()["selftest"]["checks"]
         of_sources = [check for check in checks if check["source"]]

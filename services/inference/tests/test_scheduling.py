@@ -37,7 +37,7 @@ class Steps:
 
     def __init__(self) -> None:
         self.submitted = 0
-        self.taken = 0
+        self.count = 0
         self.sizes: list[int] = []
         """How many tokens the generation that got each is to write."""
         self.go = threading.Event()
@@ -54,7 +54,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
             steps.reached.set()
             assert steps.go.wait(30)
             advanced = real(self, *args)
-            steps.taken += len(advanced)
+            steps.count += len(advanced)
             steps.sizes += [generation.n_tokens for generation in advanced]
             return advanced
 
@@ -87,9 +87,9 @@ async def test_a_capture_runs_between_two_steps(client: Client, steps: Steps) ->
         await anext(frames)
         response = await activation_single.asyncio(client=client, body=SingleRequest.from_dict(SHORT))
         assert isinstance(response, SingleResponse)
-        assert 0 < steps.taken < 95
+        assert 0 < steps.count < 95
         remaining_frames = [frame async for frame in frames]
-    assert remaining_frames[-1].outputs[0].finished == "length" and steps.taken == 100
+    assert remaining_frames[-1].outputs[0].finished == "length" and steps.count == 100
 
 
 async def test_two_generations_advance_in_turn(client: Client, steps: Steps) -> None:
@@ -106,7 +106,7 @@ async def test_two_generations_advance_in_turn(client: Client, steps: Steps) -> 
     steps.go.set()
     await asyncio.gather(*readers)
     # each begins before the other ends
-    assert {"a", "b"} == set(order[:6]) and steps.taken == 200
+    assert {"a", "b"} == set(order[:6]) and steps.count == 200
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -125,7 +125,7 @@ async def test_a_client_that_leaves_frees_its_generation_within_a_step(
         response = await activation_single.asyncio(client=client, body=SingleRequest.from_dict(SHORT))
         assert isinstance(response, SingleResponse)
         await until_rows(http, 0)
-    assert steps.taken <= 2
+    assert steps.count <= 2
 
 
 async def test_a_reader_that_leaves_a_stream_frees_it(url: str, client: Client, steps: Steps) -> None:
@@ -134,11 +134,11 @@ async def test_a_reader_that_leaves_a_stream_frees_it(url: str, client: Client, 
         async with aclosing(steer_completion.astream(client=client, body=CompletionRequest.from_dict(LONG))) as frames:
             await anext(frames)
             steps.go.clear()
-        steps_before = steps.taken
+        steps_before = steps.count
         await until_disconnects(http, cancelled_at + 1)
         steps.go.set()
         await until_rows(http, 0)
-    assert steps.taken <= steps_before + 2
+    assert steps.count <= steps_before + 2
 
 
 async def test_requests_over_the_queue_limit_are_refused_and_the_others_served(serve: Serve, steps: Steps) -> None:
@@ -187,7 +187,7 @@ async def test_a_generation_waits_for_memory_and_one_that_can_never_fit_is_refus
         await until_submitted(steps, 4)
         steps.go.set()
         responses = await asyncio.gather(first, second, third)
-        assert [response.status_code for response in responses] == [200, 200, 200] and steps.taken == 105
+        assert [response.status_code for response in responses] == [200, 200, 200] and steps.count == 105
         # the third would fit beside the first, but does not start before the second
         assert steps.sizes == [40] * 40 + [60] * 60 + [5] * 5
 
@@ -202,7 +202,7 @@ async def test_a_generation_waits_for_memory_and_one_that_can_never_fit_is_refus
         await asyncio.gather(fourth, return_exceptions=True)
         await until_disconnects(http, 1)
         steps.go.set()
-        assert (await fifth).status_code == 200 and steps.taken <= 105 + 2 + 60
+        assert (await fifth).status_code == 200 and steps.count <= 105 + 2 + 60
 
 
 async def test_health_answers_while_the_model_is_busy(url: str, steps: Steps) -> None:

@@ -73,7 +73,7 @@ async def selftest(http: httpx.AsyncClient) -> dict[str, Any]:
     return selftest_state
 
 
-async def answered(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> bool:
+async def succeeds(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> bool:
     """Whether the request is served; if not, the refusal is the self-test's."""
     response = await http.post(path, json=body)
     if response.status_code == 200:
@@ -91,7 +91,7 @@ async def test_a_correct_model(url: str) -> None:
         assert list(checks) == MODEL_CHECKS
         assert all(check["passed"] and check["measured"] <= check["tolerance"] <= 1e-3 for check in checks.values())
         assert checks["blocks"]["endpoints"] == ["/v1/activation", "/v1/steer"]
-        assert await answered(http, "/v1/activation/single", SINGLE)
+        assert await succeeds(http, "/v1/activation/single", SINGLE)
 
 
 async def test_a_wrong_mask_stops_every_capability(
@@ -107,17 +107,17 @@ async def test_a_wrong_mask_stops_every_capability(
         assert report["state"] == "failed" and "blocks" in failed
         blocks = failed["blocks"]
         assert blocks["measured"] > blocks["tolerance"] and "the worst is 1" in blocks["words"]
-        assert not await answered(http, "/v1/activation/single", SINGLE)
-        assert not await answered(http, "/v1/steer/completion", STEER)
-        assert await answered(http, "/v1/tokenize", {"model": NAME, "text": "Alice"})
+        assert not await succeeds(http, "/v1/activation/single", SINGLE)
+        assert not await succeeds(http, "/v1/steer/completion", STEER)
+        assert await succeeds(http, "/v1/tokenize", {"model": NAME, "text": "Alice"})
 
 
 async def test_a_broken_cache_stops_generation_alone(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     breaking(monkeypatch, count_from_one)
     async with httpx.AsyncClient(base_url=await serve()) as http:
         assert [check["name"] for check in (await selftest(http))["checks"] if check["passed"] is False] == ["cache"]
-        assert await answered(http, "/v1/activation/single", SINGLE)
-        assert not await answered(http, "/v1/steer/completion", STEER)
+        assert await succeeds(http, "/v1/activation/single", SINGLE)
+        assert not await succeeds(http, "/v1/steer/completion", STEER)
 
 
 async def test_unverified_results_are_returned_when_allowed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +125,7 @@ async def test_unverified_results_are_returned_when_allowed(serve: Serve, monkey
     async with httpx.AsyncClient(base_url=await serve(allow_unverified=True)) as http:
         report = await selftest(http)
         assert report["state"] == "failed" and report["allowed"]
-        assert await answered(http, "/v1/steer/completion", STEER)
+        assert await succeeds(http, "/v1/steer/completion", STEER)
 
 
 @pytest.fixture
@@ -150,11 +150,11 @@ def recorded(sources_folder: Path, tmp_path: Path, settings: MakeSettings) -> Pa
 async def test_only_the_changed_source_is_stopped(serve: Serve, recorded: Path) -> None:
     async with httpx.AsyncClient(base_url=await serve(sae_folder=recorded)) as http:
         assert (await selftest(http))["state"] == "passed"
-        assert await answered(http, "/v1/activation/single", SINGLE)
-        assert await answered(http, "/v1/activation/single", {**SINGLE, "source": "3-small"})
-        assert not await answered(http, "/v1/activation/single", {**SINGLE, "source": "2-small"})
+        assert await succeeds(http, "/v1/activation/single", SINGLE)
+        assert await succeeds(http, "/v1/activation/single", {**SINGLE, "source": "3-small"})
+        assert not await succeeds(http, "/v1/activation/single", {**SINGLE, "source": "2-small"})
         feature = {"model": NAME, "source": "2-small", "index": 5, "strength": 1}
-        assert not await answered(http, "/v1/steer/completion", {**STEER, "features": [feature]})
+        assert not await succeeds(http, "/v1/steer/completion", {**STEER, "features": [feature]})
         report = await selftest(http)
         of_sources = {check["source"]: check for check in report["checks"] if check["source"]}
         assert report["state"] == "failed"
@@ -165,7 +165,7 @@ async def test_only_the_changed_source_is_stopped(serve: Serve, recorded: Path) 
 
 async def test_no_check_runs_when_the_self_test_is_off(serve: Serve, recorded: Path) -> None:
     async with httpx.AsyncClient(base_url=await serve(sae_folder=recorded, selftest_seconds=0)) as http:
-        assert await answered(http, "/v1/activation/single", {**SINGLE, "source": "2-small"})
+        assert await succeeds(http, "/v1/activation/single", {**SINGLE, "source": "2-small"})
         report = await selftest(http)
         assert report["state"] == "off" and report["checks"] == []
 
@@ -184,7 +184,7 @@ async def test_checks_left_out_for_time_run_while_no_request_is_handled(
             await asyncio.sleep(0.1)
         report = await selftest(http)
         assert report["state"] == "passed" and [check["name"] for check in report["checks"]] == MODEL_CHECKS
-        assert await answered(http, "/v1/activation/single", SINGLE)
+        assert await succeeds(http, "/v1/activation/single", SINGLE)
 
 
 async def test_checks_left_out_for_time_stay_so_without_an_idle_time(serve: Serve) -> None:
@@ -198,7 +198,7 @@ async def test_a_lack_of_memory_is_reported(serve: Serve) -> None:
         report = await selftest(http)
         (blocks,) = [check for check in report["checks"] if check["name"] == "blocks"]
         assert blocks["passed"] is None and "the limit is 1,000" in blocks["words"]
-        assert report["state"] == "passed" and await answered(http, "/v1/activation/single", SINGLE)
+        assert report["state"] == "passed" and await succeeds(http, "/v1/activation/single", SINGLE)
 
 
 def test_the_full_form_in_the_terminal(
@@ -217,6 +217,6 @@ def test_the_full_form_in_the_terminal(
 async def test_an_invalid_record_does_not_pass(serve: Serve, recorded: Path) -> None:
     (recorded / "1-small" / "probe.json").write_text(json.dumps({"l0": 3}))
     async with httpx.AsyncClient(base_url=await serve(sae_folder=recorded)) as http:
-        assert not await answered(http, "/v1/activation/single", SINGLE)
+        assert not await succeeds(http, "/v1/activation/single", SINGLE)
         (check,) = [check for check in (await selftest(http))["checks"] if check["source"]]
         assert check["measured"] is None and "probe.json of 1-small is not a reconstruction record" in check["words"]

@@ -127,10 +127,10 @@ def test_streams_end_in_an_error_event_and_waiting_requests_are_refused(
     for reader in waiting:
         reader.start()
     until(lambda: metric(url, "waiting").get('{kind="text"}') == 2)
-    began = time.monotonic()
+    started = time.monotonic()
     os.kill(program.process, number)
     assert ended.readline() == f"{program.process} 0\n"
-    assert time.monotonic() - began < (6 if stopped else 3)
+    assert time.monotonic() - started < (6 if stopped else 3)
     log = program.log.read_text()
     assert "Traceback" not in log and "ERROR" not in log, log
     for reader in (*readers, *waiting):

@@ -43,13 +43,13 @@ async def test_folders_of_other_libraries_by_path(serve: Serve, hf: Any, tokeniz
             "sae_sets"
         ] == ["run"]
         for name, source_weights in weights.items():
-            values, near = LAYOUTS[name].encode(source_weights, states[source_weights.layer + 1][0].numpy())
+            values, near_threshold = LAYOUTS[name].encode(source_weights, states[source_weights.layer + 1][0].numpy())
             index = int((values > 0).sum(0).argmax())
             response = (
                 await http.post("/v1/activation/single", json=body(f"{source_weights.layer}-run", index))
             ).json()
-            expected = np.where(near[:, index], 0, response["activation"]["values"])
-            np.testing.assert_allclose(expected, np.where(near, 0, values)[:, index], rtol=1e-3, atol=1e-3)
+            expected = np.where(near_threshold[:, index], 0, response["activation"]["values"])
+            np.testing.assert_allclose(expected, np.where(near_threshold, 0, values)[:, index], rtol=1e-3, atol=1e-3)
             assert response["token_ids"] == ids
 
 
@@ -78,8 +78,8 @@ async def test_neurons(serve: Serve, hf: Any, tokenize: Any) -> None:
         best = np.argsort(-expected[4])[:3]
         assert [item["feature_index"] for item in row] == best.tolist()
         request = {"model": NAME, "prompt": TEXT, "source_set": "neurons", "selected_sources": ["2"]}
-        hit = (await http.post("/v1/activation/all", json=request)).json()["activations"][0]
-        assert hit["index"] == int(expected.max(0).argmax())
+        top_feature = (await http.post("/v1/activation/all", json=request)).json()["activations"][0]
+        assert top_feature["index"] == int(expected.max(0).argmax())
         wrong = await http.post("/v1/activation/single", json=body("2", expected.shape[1]))
         assert wrong.status_code == 400 and "has features 0 to 340" in wrong.json()["error"]
 
@@ -139,11 +139,11 @@ def test_two_hundred_sources_start_fast_and_stay_in_the_budget_of_twenty(
     source_bytes = 256 * (2 * D_MODEL + 4) * 4 + D_MODEL * 4
     process = psutil.Process()
     served = model_loading.load_model(settings(sae_folder=tmp_path, sae_sets=names), lambda step, share: None)
-    began = time.process_time()
+    started = time.process_time()
     served = model_loading.load_model(
-        settings(sae_folder=tmp_path, sae_sets=names, sae_bytes=20 * source_bytes), lambda words, share: None
+        settings(sae_folder=tmp_path, sae_sets=names, sae_bytes=20 * source_bytes), lambda message, share: None
     )
-    seconds = time.process_time() - began
+    seconds = time.process_time() - started
     assert len(served.source_cache.ids) == 200 and served.source_cache.loaded == frozenset()
     # 10 ms a source, and the model; measured 3 ms
     assert seconds < 10, seconds

@@ -44,7 +44,7 @@ class Loads:
 
     def __init__(self) -> None:
         self.go = threading.Event()
-        self.begun = threading.Event()
+        self.started = threading.Event()
         self.threads: list[str] = []
         self.error: LoadError | None = None
 
@@ -54,14 +54,14 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loads]:
     loads = Loads()
     real: Callable[..., Any] = source_candidates.with_load_errors
 
-    def held(candidate: Any, read: Callable[[], Any], selection: Any) -> Any:
-        if candidate.id == COLD and read is candidate.load:
+    def held(candidate: Any, read_source: Callable[[], Any], selection: Any) -> Any:
+        if candidate.id == COLD and read_source is candidate.load:
             loads.threads.append(threading.current_thread().name)
-            loads.begun.set()
+            loads.started.set()
             assert loads.go.wait(60)
             if loads.error is not None:
                 raise loads.error
-        return real(candidate, read, selection)
+        return real(candidate, read_source, selection)
 
     monkeypatch.setattr(source_candidates, "with_load_errors", held)
     yield loads
@@ -81,7 +81,7 @@ async def test_streams_and_other_requests_run_while_a_source_is_loaded(
     warm = {"model": NAME, "prompt": "Alice sat", "source": "1-small", "index": 3}
     before = await http.post("/v1/activation/single", json=warm)
     cold = asyncio.create_task(http.post(path, json=body))
-    await asyncio.to_thread(loads.begun.wait, 20)
+    await asyncio.to_thread(loads.started.wait, 20)
     async with Client(str(http.base_url)) as client:
         request = CompletionRequest.from_dict(GENERATION)
         async with aclosing(steer_completion.astream(client=client, body=request)) as frames:
@@ -111,7 +111,7 @@ async def test_one_load_serves_all_waiting_requests_and_its_failure_fails_them(
 ) -> None:
     loads.error = LoadError("Source 2-small: the disk is gone")
     tasks = [asyncio.create_task(http.post(path, json=body)) for path, body in COLD_REQUESTS]
-    await asyncio.to_thread(loads.begun.wait, 20)
+    await asyncio.to_thread(loads.started.wait, 20)
     await until_waiting(http, source=2, answer=1)
     loads.go.set()
     for response in await asyncio.gather(*tasks):

@@ -144,12 +144,12 @@ WITHIN: dict[str, tuple[plain_model.HookSite, int]] = {
 async def test_vectors_within_blocks(client: Client, hf: Any, tokenize: Tokenize) -> None:
     ids = tokenize(PROMPT)
     texts_by_hook = {}
-    for i, (hook, (place, width)) in enumerate(WITHIN.items()):
+    for i, (hook, (position, width)) in enumerate(WITHIN.items()):
         vector = torch.randn(width, generator=torch.Generator().manual_seed(i))
         steering = {"steering_vector": vector.tolist(), "strength": 5, "hook": hook}
         response = await completed(client, features=None, vectors=[steering], types=["STEERED"])
         texts_by_hook[hook] = response.outputs[0].token_ids
-        assert texts_by_hook[hook] == greedy(hf, ids, N_TOKENS, {place: plain_model.added(vector, 5)}), hook
+        assert texts_by_hook[hook] == greedy(hf, ids, N_TOKENS, {position: plain_model.added(vector, 5)}), hook
     default = greedy(hf, ids, N_TOKENS)
     assert sum(text != default for text in texts_by_hook.values()) >= 4
 
@@ -162,8 +162,8 @@ async def test_a_vector_and_its_negative_cancel(client: Client) -> None:
         ]
         steered, default = (await completed(client, features=None, vectors=vectors_of_both_signs, n_logprobs=1)).outputs
         assert steered.token_ids == default.token_ids and steered.completion == default.completion
-        (one, _) = (await completed(client, features=None, vectors=vectors_of_both_signs[:1])).outputs
-        assert one.token_ids != default.token_ids
+        (output, _) = (await completed(client, features=None, vectors=vectors_of_both_signs[:1])).outputs
+        assert output.token_ids != default.token_ids
 
 
 async def test_features_are_steered_at_the_output_hook_of_their_source(

@@ -48,10 +48,10 @@ def wild_tokenizer(size: int) -> PreTrainedTokenizerFast:
         a[i:] + letter + b[:j] for letter in (b"", *map(bytes, zip(range(97, 123)))) for a, i in cuts for b, j in cuts
     ]
     letters = bytes_to_unicode()
-    words = [
+    tokens = [
         "".join(letters[byte] for byte in token_bytes) for token_bytes in [*(bytes([i]) for i in range(256)), *mixed]
     ]
-    vocabulary = list(dict.fromkeys([*SPECIAL, *words]))[:size]
+    vocabulary = list(dict.fromkeys([*SPECIAL, *tokens]))[:size]
     tokenizer: Any = Tokenizer(models.BPE({word: i for i, word in enumerate(vocabulary)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -163,8 +163,8 @@ async def test_the_bytes_of_deltas_grow_with_the_tokens(wild: str) -> None:
 async def test_a_slow_reader_misses_no_delta_and_no_error() -> None:
     work = PendingRequest("someone")
     for number in range(3):
-        work.give(event(b"%d" % number, "delta"))
-    work.give(None, ended=True, error=ValueError("late"))
+        work.send_body(event(b"%d" % number, "delta"))
+    work.send_body(None, final=True, error=ValueError("late"))
     await asyncio.sleep(0)
     chunks = work.bodies()
     assert await anext(chunks) == b"".join(b"event: delta\ndata: %d\n\n" % number for number in range(3))
@@ -172,8 +172,8 @@ async def test_a_slow_reader_misses_no_delta_and_no_error() -> None:
         await anext(chunks)
     # a newer body replaces an unsent one
     work = PendingRequest("someone")
-    work.give(b"1")
-    work.give(b"12", ended=True)
+    work.send_body(b"1")
+    work.send_body(b"12", final=True)
     await asyncio.sleep(0)
     assert [chunk async for chunk in work.bodies()] == [b"12"]
 
@@ -268,9 +268,9 @@ def decoder(monkeypatch: pytest.MonkeyPatch) -> list[Decoder]:
     return seen
 
 
-async def until(true: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110 (the decoder has no event for it)
+        while not condition():  # noqa: ASYNC110 (the decoder has no event for it)
             await asyncio.sleep(0.01)
 
 

@@ -79,7 +79,7 @@ async def test_the_page_ranks_by_share_and_says_so(
     page = await get(client, "/search", modelId="small", q=TEXT, rank="raw")
     assert [has["value"] for has, _ in page.find("option") if "selected" in has] == ["small/res", "raw"]
     bad = await client.get("/search/results", params={"modelId": "small", "q": TEXT, "rank": "loudest"})
-    assert bad.status_code == 400 and "it is one of raw, share" in bad.text
+    assert bad.status_code == 400 and "choose one of raw, share" in bad.text
 
 
 async def test_with_every_source_unticked_nothing_is_searched(

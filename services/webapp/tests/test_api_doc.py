@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.servers import Start, free_port
 from memicos_testing.webapp.html_page import Page
-from memicos_webapp.api_doc.service import Reader
+from memicos_webapp.api_doc.service import DocumentReader
 
 
 async def printed(client: httpx.AsyncClient) -> dict[str, list[str]]:
@@ -64,7 +64,7 @@ async def test_without_features_the_examples_are_the_demos(fresh_url: str, start
 
 async def test_every_field_of_every_object_is_there(client: httpx.AsyncClient, app: FastAPI) -> None:
     document = app.openapi()
-    documentation = Reader(document, "http://localhost", {}).documentation()
+    documentation = DocumentReader(document, "http://localhost", {}).documentation()
     operations = [operation for several in documentation.tags.values() for operation in several]
     shapes = dict(documentation.shapes)
     shapes |= {shape.name: shape for item in operations for shape in item.responses}
@@ -98,7 +98,7 @@ async def test_every_field_of_every_object_is_there(client: httpx.AsyncClient, a
     ],
 )
 async def test_limits_and_defaults_are_documented(app: FastAPI, operation: str, field: str, message: str) -> None:
-    documentation = Reader(app.openapi(), "http://localhost", {}).documentation()
+    documentation = DocumentReader(app.openapi(), "http://localhost", {}).documentation()
     (one,) = [item for several in documentation.tags.values() for item in several if item.id == operation]
     (note,) = [each.note for each in one.body if each.name == field]
     assert message in note

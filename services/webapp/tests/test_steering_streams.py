@@ -199,8 +199,8 @@ ENDS: list[tuple[dict[str, Any], int, str]] = [
     ({"error_after": 2}, 503, "Inference stopped in the middle: No memory is left; ask for fewer tokens."),
     ({"error_after": 2, "stream_error": {"error": "Steer less.", "cause": "invalid_request"}}, 400, "Steer less."),
     ({"error_after": 2, "stream_error": {"error": "x", "cause": "internal"}}, 502, "The inference server failed: x"),
-    ({"break_after": 2}, 502, "broke off; run it again"),
-    ({"end_after": 2}, 502, "broke off; run it again"),
+    ({"break_after": 2}, 502, "was interrupted; run it again"),
+    ({"end_after": 2}, 502, "was interrupted; run it again"),
 ]
 """What the double does, the status where it was not streamed, words."""
 
@@ -260,7 +260,7 @@ async def test_an_error_before_the_first_event_is_a_plain_response(
     inference.reset()
     inference.break_after = 0
     response = await client.post(path, json={**body, "stream": True})
-    assert response.status_code == 502 and "broke off" in response.json()["error"]
+    assert response.status_code == 502 and "was interrupted" in response.json()["error"]
 
 
 async def until(condition: Callable[[], bool]) -> None:

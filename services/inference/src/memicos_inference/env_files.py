@@ -30,13 +30,13 @@ _ASSIGNED = re.compile(
 """An assignment of SAE_SETS as dotenv reads it, with quotes, comment and line end."""
 
 
-def known(folder: Path) -> list[Path]:
+def config_files(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{PREFIX}*"))
 
 
 def show(folder: Path) -> None:
     """Print each known config with the first line of its comment."""
-    for file in known(folder):
+    for file in config_files(folder):
         first = file.read_text(encoding="utf-8").partition("\n")[0]
         print(f"{file.name.removeprefix(PREFIX):<60} {first.lstrip('# ')}")  # noqa: T201
 
@@ -48,7 +48,7 @@ def settings_of(env_file: Path | None) -> Settings:
         SystemExit: with one line, where they are invalid or there is no such file.
     """
     if env_file and not env_file.is_file():
-        names = [file.name.removeprefix(PREFIX) for file in known(env_file.parent)]
+        names = [file.name.removeprefix(PREFIX) for file in config_files(env_file.parent)]
         listed = f" Known there: {', '.join(names)}." if names and env_file.name.startswith(PREFIX) else ""
         sys.exit(f"inference: there is no env file {env_file}.{listed}")
     try:
@@ -109,7 +109,7 @@ def with_sets(text: str, sets: Sequence[str]) -> str:
     return new
 
 
-def fresh(settings: Settings, comment: str) -> str:
+def new_text(settings: Settings, comment: str) -> str:
     """The text of a new env file for model and sources of `settings`."""
     values = {
         "MODEL_ID": settings.model_id,

@@ -88,8 +88,8 @@ class LoadedModel:
 
     def _check_known(self, source_id: str) -> None:
         if source_id not in self.source_cache:
-            known = self.source_cache.ids
-            examples = ", ".join(known[:6]) + (f" and {len(known) - 6} others" if len(known) > 6 else "")
+            loaded_ids = self.source_cache.ids
+            examples = ", ".join(loaded_ids[:6]) + (f" and {len(loaded_ids) - 6} others" if len(loaded_ids) > 6 else "")
             raise BadInput(f"Unknown source '{source_id}': this server has {examples or 'no sources'}.")
 
     @property

@@ -73,15 +73,16 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
 
-    def answered(self, endpoint: str, status: int, seconds: float) -> None:
+    def record_response(self, endpoint: str, status: int, seconds: float) -> None:
+        """Count a response and its duration."""
         self._requests.labels(endpoint, str(status)).inc()
         self._seconds.labels(endpoint).observe(seconds)
 
-    def streamed(self, endpoint: str, seconds: float) -> None:
+    def record_first_byte(self, endpoint: str, seconds: float) -> None:
         """Count the first byte of a stream."""
         self._first_byte.labels(endpoint).observe(seconds)
 
-    def refused(self, cause: Cause) -> None:
+    def record_refusal(self, cause: Cause) -> None:
         self._refusals.labels(cause).inc()
 
     def record_start(self, pending: PendingRequest, kind: Kind, n_tokens: int) -> None:

@@ -333,13 +333,13 @@ def _rank_features(
         least = scores[candidates].topk(limit).values[-1]
         candidates = candidates[scores[candidates] >= least]
     order = scores[candidates].sort(descending=True, stable=True).indices[:limit]
-    kept = candidates[order]
-    columns = values[:, kept].T.tolist()
-    at = counting[:, kept].argmax(0)
+    selected = candidates[order]
+    columns = values[:, selected].T.tolist()
+    at = counting[:, selected].argmax(0)
     return [
         RankedFeature(source.id, only[column] if only is not None else column, row, score, peak, position)
         for column, row, score, peak, position in zip(
-            kept.tolist(), columns, scores[kept].tolist(), peaks[kept].tolist(), at.tolist(), strict=True
+            selected.tolist(), columns, scores[selected].tolist(), peaks[selected].tolist(), at.tolist(), strict=True
         )
     ]
 
@@ -360,10 +360,10 @@ def _excluded_positions(counted: torch.Tensor) -> list[int]:
     return (~counted).nonzero()[:, 0].tolist()
 
 
-def check_finite(values: torch.Tensor, where: str) -> None:
+def check_finite(values: torch.Tensor, name: str) -> None:
     """Raises InvalidRequestError if values at a source or hook point are not finite."""
     if not values.isfinite().all():
         raise InvalidRequestError(
-            f"Values of {where} on this prompt are not finite numbers: its dtype is too narrow for them. "
+            f"Values of {name} on this prompt are not finite numbers: its dtype is too narrow for them. "
             "Run the server with MODEL_DTYPE and SAE_DTYPE bfloat16 or float32."
         )

@@ -116,7 +116,7 @@ def capture_in_slices(
     if not names:
         yield [[{} for _ in request.prompts] for request in requests]
         return
-    whole = not can_split_prompts(model, names)
+    whole_prompts = not can_split_prompts(model, names)
     # prompts of which only the last position is kept are run apart from others: a group keeps the same of each row
     waiting = sorted(range(len(rows)), key=lambda row: (rows[row][0].last, len(rows[row][1])))
     while waiting:
@@ -128,7 +128,7 @@ def capture_in_slices(
         ids = torch.tensor([[*rows[row][1], *[0] * (longest - len(rows[row][1]))] for row in group]).to(model.device)
         ends = torch.tensor(lengths, device=model.device)
         mask = (torch.arange(longest, device=model.device) < ends[:, None]).long()
-        if longest <= max_tokens() or whole:
+        if longest <= max_tokens() or whole_prompts:
             captured = capture(model, ids, None if mask.all() else mask, names, ends - 1 if last else None)
             on_batch(BatchStats(len(group), sum(lengths), ids.numel()))
         else:

@@ -51,14 +51,14 @@ class _BatchRow:
 class _PrefillBatch:
     """Rows whose tokens (B, T), padded on the left, are prefilled up to column `done`.
 
-    `where` (B, T) marks the positions that are steered; None: all.
+    `steered_positions` (B, T) marks the positions that are steered; None: all.
     """
 
     rows: list[_BatchRow]
     pads: list[int]
     ids: torch.Tensor
     mask: torch.Tensor
-    where: torch.Tensor | None
+    steered_positions: torch.Tensor | None
     cache: Cache
     done: int = 0
 
@@ -81,7 +81,7 @@ class Decoder:
         self._cache: BatchCache = (
             RightAlignedCache(model.hf.config, model.device) if self._shared else SingleGenerationCache(model.device)
         )
-        self._waiting: list[list[_BatchRow]] = []
+        self._prefill_queue: list[list[_BatchRow]] = []
         """Rows to prefill; those of one list together."""
         self._prefill: _PrefillBatch | None = None
         self._batch: list[_BatchRow] = []
@@ -89,7 +89,7 @@ class Decoder:
     @property
     def generations(self) -> list[Generation]:
         """Generations that have joined and are neither done nor cancelled."""
-        rows = [*self._batch, *(self._prefill.rows if self._prefill else []), *chain(*self._waiting)]
+        rows = [*self._batch, *(self._prefill.rows if self._prefill else []), *chain(*self._prefill_queue)]
         return [generation for generation in _generations(rows) if not generation.done]
 
     @property
@@ -110,12 +110,12 @@ class Decoder:
 
     @property
     def has_prefill(self) -> bool:
-        return bool(self._waiting) or self._prefill is not None
+        return bool(self._prefill_queue) or self._prefill is not None
 
     @property
     def prefill_generations(self) -> list[Generation]:
         """Generations whose rows are being prefilled, or wait for it."""
-        return _generations(self._prefill.rows if self._prefill else chain(*self._waiting))
+        return _generations(self._prefill.rows if self._prefill else chain(*self._prefill_queue))
 
     def fits(self, new: Generation) -> bool:
         """Whether `new` may join now: the limits of rows and memory hold with it."""
@@ -131,14 +131,14 @@ class Decoder:
         remaining = max(generation.n_tokens - len(generation.ids[row]) for generation, row in rows)
         return kv_cache_bytes(self._model, n_rows, longest + remaining) <= self._kv_bytes
 
-    def join(self, new: Generation) -> None:
-        self._waiting.append([_BatchRow(new, row) for row in new.unfinished_rows])
+    def join(self, generation: Generation) -> None:
+        self._prefill_queue.append([_BatchRow(generation, row) for row in generation.unfinished_rows])
 
     @torch.inference_mode()
     def leave(self, generation: Generation) -> None:
         """Cancel a generation and remove its rows from the batch."""
         generation.cancelled = True
-        self._waiting = [rows for rows in self._waiting if rows[0].generation is not generation]
+        self._prefill_queue = [rows for rows in self._prefill_queue if rows[0].generation is not generation]
         if self._prefill and all(row.generation.done for row in self._prefill.rows):
             self._prefill = None
         for index in reversed(range(len(self._batch))):
@@ -153,36 +153,38 @@ class Decoder:
         """
         if self._prefill is None:
             self._prefill = self._next_prefill(max_tokens)
-        now = self._prefill
-        end = now.ids.shape[1]
+        batch = self._prefill
+        end = batch.ids.shape[1]
         if self._shared:
-            end = min(end, now.done + max(1, max_tokens // len(now.ids)))
-        columns = slice(now.done, end)
-        where = None if now.where is None else now.where[:, columns]
-        steering = [row.generation.steering[row.row] for row in now.rows]
-        with apply_steering(steering, where), text_lengths(now.mask.sum(-1)):
+            end = min(end, batch.done + max(1, max_tokens // len(batch.ids)))
+        columns = slice(batch.done, end)
+        steered_positions = None if batch.steered_positions is None else batch.steered_positions[:, columns]
+        steering = [row.generation.steering[row.row] for row in batch.rows]
+        with apply_steering(steering, steered_positions), text_lengths(batch.mask.sum(-1)):
             output = self._model.hf(
-                input_ids=now.ids[:, columns],
-                attention_mask=now.mask[:, :end],
-                position_ids=(now.mask[:, :end].cumsum(-1) - 1).clamp(min=0)[:, columns],
-                past_key_values=now.cache,
+                input_ids=batch.ids[:, columns],
+                attention_mask=batch.mask[:, :end],
+                position_ids=(batch.mask[:, :end].cumsum(-1) - 1).clamp(min=0)[:, columns],
+                past_key_values=batch.cache,
                 use_cache=True,
                 logits_to_keep=1,
             )
         on_batch(
             BatchStats(
-                len(now.ids), sum(max(0, end - max(now.done, pad)) for pad in now.pads), now.ids[:, columns].numel()
+                len(batch.ids),
+                sum(max(0, end - max(batch.done, pad)) for pad in batch.pads),
+                batch.ids[:, columns].numel(),
             )
         )
-        now.done = end
-        if end < now.ids.shape[1]:
+        batch.done = end
+        if end < batch.ids.shape[1]:
             return []
         logits = output.logits[:, -1].float().cpu()
         first = len(self._batch)
-        self._cache.add(now.cache, now.mask.sum(-1).tolist())
+        self._cache.add(batch.cache, batch.mask.sum(-1).tolist())
         # only after `add`, which may run out of memory: until then the rows count as prefill
         self._prefill = None
-        self._batch += now.rows
+        self._batch += batch.rows
         return self._accept(first, logits)
 
     @torch.inference_mode()
@@ -212,29 +214,29 @@ class Decoder:
     def _next_prefill(self, max_tokens: int) -> _PrefillBatch:
         """The first waiting rows with at most `max_tokens` tokens when padded; at least those of one list."""
         n_lists = 1
-        while n_lists < len(self._waiting):
-            rows = list(chain(*self._waiting[: n_lists + 1]))
+        while n_lists < len(self._prefill_queue):
+            rows = list(chain(*self._prefill_queue[: n_lists + 1]))
             if len(rows) * max(len(row.ids) for row in rows) > max_tokens:
                 break
             n_lists += 1
-        rows = list(chain(*self._waiting[:n_lists]))
+        rows = list(chain(*self._prefill_queue[:n_lists]))
         ids = [row.ids for row in rows]
         pads = [max(map(len, ids)) - len(tokens) for tokens in ids]
         device = self._model.device
         masks = [row.mask for row in rows]
-        where = None
+        steered_positions = None
         if any(mask is not None for mask in masks):
             steered = [mask or [True] * len(tokens) for mask, tokens in zip(masks, ids, strict=True)]
-            where = _pad_left(steered, pads, device).bool()
+            steered_positions = _pad_left(steered, pads, device).bool()
         batch = _PrefillBatch(
             rows=rows,
             pads=pads,
             ids=_pad_left(ids, pads, device),
             mask=_pad_left([[1] * len(tokens) for tokens in ids], pads, device),
-            where=where,
+            steered_positions=steered_positions,
             cache=DynamicCache(config=self._model.hf.config),
         )
-        del self._waiting[:n_lists]
+        del self._prefill_queue[:n_lists]
         return batch
 
     def _accept(self, first: int, logits: torch.Tensor) -> list[Generation]:
@@ -262,7 +264,9 @@ class Decoder:
         rows = [self._batch[index] for index in at_limit]
         for index in reversed(at_limit):
             self._remove(index)
-        self._waiting += [[row for row in rows if row.generation is generation] for generation in _generations(rows)]
+        self._prefill_queue += [
+            [row for row in rows if row.generation is generation] for generation in _generations(rows)
+        ]
 
     def _remove(self, index: int) -> None:
         """Remove a row from the batch; the last row moves to its index."""

@@ -17,8 +17,8 @@ class IncrementalDetokenizer:
 
     def __init__(self, model: LanguageModel, prefix_ids: Sequence[int]) -> None:
         self._model = model
-        self._before = list(prefix_ids[-CONTEXT_TOKENS:])
-        self._known = model.decode(self._before)
+        self._context = list(prefix_ids[-CONTEXT_TOKENS:])
+        self._context_text = model.decode(self._context)
         self._held: list[int] = []
 
     def add(self, ids: Sequence[int], ended: bool) -> str:
@@ -26,14 +26,16 @@ class IncrementalDetokenizer:
         self._held += ids
         if not self._held:
             return ""
-        window = [*self._before, *self._held]
-        known, text = self._known, self._model.decode(window)
-        if not text.startswith(known):
+        window = [*self._context, *self._held]
+        context_text, text = self._context_text, self._model.decode(window)
+        if not text.startswith(context_text):
             # the known text ends inside a character that the new tokens complete
-            known = known.rstrip(REPLACEMENT_CHARACTER)
-        new = text[len(known) :]
-        if not ended and (new.endswith(REPLACEMENT_CHARACTER) or is_byte_token(self._model.tokenizer, self._held[-1])):
+            context_text = context_text.rstrip(REPLACEMENT_CHARACTER)
+        new_text = text[len(context_text) :]
+        if not ended and (
+            new_text.endswith(REPLACEMENT_CHARACTER) or is_byte_token(self._model.tokenizer, self._held[-1])
+        ):
             return ""
-        self._before, self._held = window[-CONTEXT_TOKENS:], []
-        self._known = self._model.decode(self._before)
-        return new
+        self._context, self._held = window[-CONTEXT_TOKENS:], []
+        self._context_text = self._model.decode(self._context)
+        return new_text

@@ -71,8 +71,8 @@ class SingleGenerationCache:
         if row < len(order):
             order[row] = len(order)
         self.lengths = [self.lengths[index] for index in order]
-        kept: Any = torch.tensor(order, dtype=torch.long, device=self._device)
-        self.cache.reorder_cache(kept)
+        rows: Any = torch.tensor(order, dtype=torch.long, device=self._device)
+        self.cache.reorder_cache(rows)
 
 
 def _padding_mask(lengths: Sequence[int], columns: int, device: torch.device) -> torch.Tensor | None:
@@ -104,14 +104,14 @@ class _RightAlignedLayer(CacheLayerMixin):
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write the next column; return the keys and values in use, with that column."""
-        keys, values = self.both
+        keys, values = self.keys_and_values
         n, first, end = self.rows, self.first, self.end
         keys[:n, :, end : end + 1] = key_states
         values[:n, :, end : end + 1] = value_states
         return keys[:n, :, first : end + 1], values[:n, :, first : end + 1]
 
     @property
-    def both(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def keys_and_values(self) -> tuple[torch.Tensor, torch.Tensor]:
         assert self.keys is not None and self.values is not None
         return self.keys, self.values
 
@@ -119,7 +119,7 @@ class _RightAlignedLayer(CacheLayerMixin):
         """Replace the buffers by larger or smaller ones, in which the columns in use begin at `start`."""
         end = start + self.end - self.first
         resized = []
-        for old in self.both if self.is_initialized else ():
+        for old in self.keys_and_values if self.is_initialized else ():
             new = old.new_zeros(rows, old.shape[1], columns, old.shape[3])
             new[: self.rows, :, start:end] = old[: self.rows, :, self.first : self.end]
             resized.append(new)
@@ -130,12 +130,12 @@ class _RightAlignedLayer(CacheLayerMixin):
     def put(self, row: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Write a row's keys and values (heads, T, d_head), ending at the last column in use; zeros before them."""
         end = self.end
-        for buffer, new in zip(self.both, (keys, values), strict=True):
+        for buffer, new in zip(self.keys_and_values, (keys, values), strict=True):
             buffer[row, :, : end - new.shape[1]] = 0
             buffer[row, :, end - new.shape[1] : end] = new
 
     def copy(self, row: int, to: int) -> None:
-        for buffer in self.both:
+        for buffer in self.keys_and_values:
             buffer[to, :, : self.end] = buffer[row, :, : self.end]
 
     def get_seq_length(self) -> int:
@@ -178,8 +178,8 @@ class RightAlignedCache:
         for row, length in enumerate(lengths):
             for own, new in pairs:
                 assert new.keys is not None and new.values is not None
-                kept = min(length, new.keys.shape[2])  # a sliding window keeps fewer
-                own.put(len(self.lengths), new.keys[row, :, -kept:], new.values[row, :, -kept:])
+                n_columns = min(length, new.keys.shape[2])  # a sliding window keeps fewer
+                own.put(len(self.lengths), new.keys[row, :, -n_columns:], new.values[row, :, -n_columns:])
             self.lengths.append(length)
         self._update_bounds()
 

@@ -85,10 +85,10 @@ def steering_plan(model: LanguageModel, steers: Sequence[SteeringVector]) -> Ste
 
 
 @contextmanager
-def apply_steering(rows: Sequence[SteeringPlan], where: torch.Tensor | None = None) -> Iterator[None]:
+def apply_steering(rows: Sequence[SteeringPlan], positions: torch.Tensor | None = None) -> Iterator[None]:
     """Steer the rows of a batch in every forward pass inside the context.
 
-    `where` (B, T) marks the positions that are steered; None: all.
+    `positions` (B, T) marks the positions that are steered; None: all.
     """
     by_module: dict[HookModule, dict[int, Sequence[_ActivationChange]]] = {}
     for row, plan in enumerate(rows):
@@ -97,7 +97,7 @@ def apply_steering(rows: Sequence[SteeringPlan], where: torch.Tensor | None = No
     handles = []
     try:
         for module, changes_by_row in by_module.items():
-            handles += module.add_hook(partial(_apply_changes, rows=changes_by_row, where=where))
+            handles += module.add_hook(partial(_apply_changes, rows=changes_by_row, positions=positions))
         yield
     finally:
         for handle in handles:
@@ -127,15 +127,15 @@ def _module_changes(steers: Sequence[SteeringVector], device: torch.device) -> l
 
 
 def _apply_changes(
-    hidden: torch.Tensor, rows: Mapping[int, Sequence[_ActivationChange]], where: torch.Tensor | None
+    hidden: torch.Tensor, rows: Mapping[int, Sequence[_ActivationChange]], positions: torch.Tensor | None
 ) -> torch.Tensor:
-    """`hidden` (B, T, D) with the changes of `rows` applied at `where`."""
+    """`hidden` (B, T, D) with the changes of `rows` applied at `positions`."""
     result = hidden.clone()
     for row, changes in rows.items():
         changed = hidden[row]
         for change in changes:
             changed = change(changed)
-        result[row] = changed if where is None else torch.where(where[row, :, None], changed, hidden[row])
+        result[row] = changed if positions is None else torch.where(positions[row, :, None], changed, hidden[row])
     return result
 
 

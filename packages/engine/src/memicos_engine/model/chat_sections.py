@@ -173,14 +173,14 @@ class _MarkedMessages:
         at: dict[int, int] = {}
         for count, match in enumerate(self._pattern.finditer(rendered)):
             at.setdefault(self._markers[match.group()], match.start() - count)
-        bare = self.remove_markers(rendered)
+        plain_text = self.remove_markers(rendered)
         ranges: dict[int, tuple[int, int]] = {}
         for i, core in enumerate(self._cores):
             first, end = at.get(2 * i), at.get(2 * i + 1)
             if first is None and end is not None:
-                first = end - _common_prefix_length(bare[:end][::-1], core[::-1])
+                first = end - _common_prefix_length(plain_text[:end][::-1], core[::-1])
             elif end is None and first is not None:
-                end = first + _common_prefix_length(bare[first:], core)
+                end = first + _common_prefix_length(plain_text[first:], core)
             if first is not None and end is not None and first <= end:
                 ranges[i] = (first, end)
         return ranges

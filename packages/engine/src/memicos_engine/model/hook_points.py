@@ -27,9 +27,9 @@ def unsteerable_hooks(model: LanguageModel) -> dict[str, str]:
     """The reason for each hook point of a block that cannot be steered in this model; N as in `steerable_hooks`."""
     refused: dict[str, str] = {}
     for name in STEERABLE_HOOKS:
-        every = (f"blocks.{layer}.{name}" for layer in range(model.n_layers))
+        names = (f"blocks.{layer}.{name}" for layer in range(model.n_layers))
         reasons = {
-            full: model.hook_modules.unavailable[full] for full in every if full in model.hook_modules.unavailable
+            hook: model.hook_modules.unavailable[hook] for hook in names if hook in model.hook_modules.unavailable
         }
         if len(reasons) == model.n_layers and len(set(reasons.values())) == 1:
             reasons = {f"blocks.N.{name}": next(iter(reasons.values()))}

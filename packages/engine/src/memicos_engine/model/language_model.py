@@ -92,14 +92,14 @@ class LanguageModel:
         """Ids that end a generation: those of the generation config, of the configuration and of the tokenizer, and the
         end-of-turn token of the chat template. Published models often state that token in one of these places only.
         """
-        places: tuple[Any, ...] = (
+        configs: tuple[Any, ...] = (
             self.hf.generation_config,
             self.hf.config.get_text_config(decoder=True),
             self.tokenizer,
         )
-        stated = [getattr(place, "eos_token_id", None) for place in places]
-        stated.append(self._end_of_turn_id)
-        return frozenset(i for ids in stated if ids is not None for i in ([ids] if isinstance(ids, int) else ids))
+        values = [getattr(config, "eos_token_id", None) for config in configs]
+        values.append(self._end_of_turn_id)
+        return frozenset(i for ids in values if ids is not None for i in ([ids] if isinstance(ids, int) else ids))
 
     @property
     def _end_of_turn_id(self) -> int | None:
@@ -112,8 +112,8 @@ class LanguageModel:
             text = self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=False)
         except TEMPLATE_ERRORS:
             return None
-        _, found, after = str(text).rpartition(content)
-        ids: Any = self.tokenizer(after, add_special_tokens=False)["input_ids"] if found else []
+        _, separator, after = str(text).rpartition(content)
+        ids: Any = self.tokenizer(after, add_special_tokens=False)["input_ids"] if separator else []
         return next((i for i in ids if i in self._special_ids), None)
 
     @cached_property

@@ -80,13 +80,13 @@ def residual_hooks(model: LanguageModel) -> list[str]:
     return [POST.format(layer) for layer in range(model.n_layers)]
 
 
-def relative_rms(model: LanguageModel, actual: torch.Tensor, expected: torch.Tensor, where: slice = ALL) -> float:
-    """Relative RMS error of `actual` (T, n), the positions `where` of a text; a prepended BOS is excluded.
+def relative_rms(model: LanguageModel, actual: torch.Tensor, expected: torch.Tensor, positions: slice = ALL) -> float:
+    """Relative RMS error of `actual` (T, n), the positions `positions` of a text; a prepended BOS is excluded.
 
     The error of each position is divided by the norm of the expected value, then the root mean square over positions is
     taken: a position with a norm a hundred times larger does not hide errors at the others.
     """
-    first = int(model.bos_token_id is not None and not where.start)
+    first = int(model.bos_token_id is not None and not positions.start)
     # MPS has no float64
     computed, reference = actual[first:].cpu().double(), expected[first:].cpu().double()
     size = reference.norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)

@@ -235,13 +235,13 @@ def check_weights(model: LanguageModel, limits: CheckLimits) -> CheckResult:
     stored = Checkpoint(model)
     names = stored.names
     if limits.blocks is not None:
-        place = block_list(model.hf, model.n_layers)[0]
-        chosen = tuple(f"{place}.{layer}." for layer in _layers(model, limits))
+        blocks_name = block_list(model.hf, model.n_layers)[0]
+        chosen = tuple(f"{blocks_name}.{layer}." for layer in _layers(model, limits))
         names = [name for name in names if name.startswith(chosen)]
     if not names:
         raise CheckNotPossible("the model's files are not in a local folder, or their tensors have other names")
     running = model.hf.state_dict()
-    worst, at = 0.0, "all are equal"
+    worst, worst_name = 0.0, "all are equal"
     for name, tensor in stored.tensors(names):
         loaded = running[name]
         expected = tensor.to(loaded.device, loaded.dtype)
@@ -249,8 +249,8 @@ def check_weights(model: LanguageModel, limits: CheckLimits) -> CheckResult:
             continue
         measured = ((loaded.float() - expected.float()).norm() / expected.float().norm()).item()
         if not measured <= worst:
-            worst, at = measured, f"{name} differs most"
-    detail = f"{len(names)} of {len(stored.names)} tensors; {at}"
+            worst, worst_name = measured, f"{name} differs most"
+    detail = f"{len(names)} of {len(stored.names)} tensors; {worst_name}"
     if stored.unmatched_names:
         detail += f" ({len(stored.unmatched_names)} of the files have no counterpart)"
     return CheckResult("weights", worst, 0.0, detail)

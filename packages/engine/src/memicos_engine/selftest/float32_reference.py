@@ -89,8 +89,8 @@ class Float32Reference:
         name = next((name for name in _FINAL_NORMS if hasattr(self._body(self._skeleton), name)), None)
         if name is None:
             raise CheckNotPossible(f"the final norm of {self.kind} is not supported")
-        made = getattr(self._body(self._skeleton), name)
-        norm = _filled(lambda: copy.deepcopy(made), getattr(self._body(self._model.hf), name))
+        skeleton_norm = getattr(self._body(self._skeleton), name)
+        norm = _filled(lambda: copy.deepcopy(skeleton_norm), getattr(self._body(self._model.hf), name))
         with torch.inference_mode():
             return norm(hidden.to(CPU, torch.float32))
 
@@ -128,10 +128,10 @@ class Float32Reference:
         with torch.device("meta"):
             return type(self._model.hf)(self._config)
 
-    def _body(self, whole: PreTrainedModel) -> torch.nn.Module:
+    def _body(self, model: PreTrainedModel) -> torch.nn.Module:
         """The module that contains the list of blocks, the final norm and shared modules."""
-        name, _ = block_list(whole, self._model.n_layers)
-        return whole.get_submodule(name.rpartition(".")[0])
+        name, _ = block_list(model, self._model.n_layers)
+        return model.get_submodule(name.rpartition(".")[0])
 
     def _arguments(self, kind: type[torch.nn.Module], layer: int, n: int) -> dict[str, Any]:
         positions = torch.arange(n)[None]

@@ -253,5 +253,5 @@ def _unknown_set_message(name: str, models: Sequence[str], selection: SourceSele
 
 def abbreviated_list(names: Sequence[str]) -> str:
     """The first MAX_LISTED_NAMES names, and how many more there are."""
-    more = len(names) - MAX_LISTED_NAMES
-    return (", ".join(names[:MAX_LISTED_NAMES]) or "nothing") + (f" and {more} others" if more > 0 else "")
+    n_others = len(names) - MAX_LISTED_NAMES
+    return (", ".join(names[:MAX_LISTED_NAMES]) or "nothing") + (f" and {n_others} others" if n_others > 0 else "")

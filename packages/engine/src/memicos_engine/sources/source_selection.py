@@ -52,17 +52,17 @@ def select_sources(selection: SourceSelection, on_progress: hub.ProgressCallback
         candidates += spec_candidates
         owners += [owner] if owner else []
     # an unreadable source is always reported: its id is unknown
-    kept = [
+    selected = [
         candidate for candidate in candidates if candidate.id == candidate.location or selection.includes(candidate.id)
     ]
     with_neurons = any(spec.kind == "neurons" for spec in specs)
-    if candidates and not kept and not with_neurons:
+    if candidates and not selected and not with_neurons:
         patterns = f"INCLUDE_SAE={list(selection.include)}, EXCLUDE_SAE={list(selection.exclude)}"
         raise LoadError(
             f"No source is left by {patterns}, of: {abbreviated_list([candidate.id for candidate in candidates])}."
         )
-    check_unique_ids(kept)
-    return SelectedSources(kept, list(dict.fromkeys(owners)), with_neurons)
+    check_unique_ids(selected)
+    return SelectedSources(selected, list(dict.fromkeys(owners)), with_neurons)
 
 
 def check_unique_ids(candidates: Sequence[SourceCandidate]) -> None:

@@ -46,7 +46,7 @@ def cases(target: RequestTarget) -> dict[str, tuple[str, dict[str, Any]]]:
         "num_results": 5,
         "ignore_bos": True,
     }
-    near = {"model": target.model, "source": target.source, "num_results": 3}
+    near_threshold = {"model": target.model, "source": target.source, "num_results": 3}
     named = {"model": target.model, "source": target.source, "index": FEATURE}
     singly = {
         "all": ("activation/all", of_set),
@@ -79,8 +79,8 @@ def cases(target: RequestTarget) -> dict[str, tuple[str, dict[str, Any]]]:
             "chat, orthogonal": ("steer/completion-chat", chat | orthogonal),
             "encoder": ("util/sae-vector", {"model": target.model, "source": target.source, "index": FEATURE}),
             "next encoder": ("util/sae-vector", {"model": target.model, "source": target.source, "index": FEATURE + 1}),
-            "near a feature": ("util/sae-topk-by-decoder-cossim", near | {"feature": named}),
-            "near a vector": ("util/sae-topk-by-decoder-cossim", near | {"vector": [1.0] * target.width}),
+            "near a feature": ("util/sae-topk-by-decoder-cossim", near_threshold | {"feature": named}),
+            "near a vector": ("util/sae-topk-by-decoder-cossim", near_threshold | {"vector": [1.0] * target.width}),
         }
     )
 
@@ -93,7 +93,7 @@ def refused(target: RequestTarget) -> dict[str, tuple[str, dict[str, Any], str]]
     vector = good["additive vector"][1]["vectors"]
     path, steering = good["additive"]
     chat_path, chat = good["chat, additive"]
-    near_path, near = good["near a feature"]
+    near_path, near_threshold = good["near a feature"]
     return {
         "long, single": ("activation/single", good["single"][1] | {"prompt": TOO_LONG}, too_long),
         "long, all": ("activation/all", good["all"][1] | {"prompt": TOO_LONG}, too_long),
@@ -104,7 +104,7 @@ def refused(target: RequestTarget) -> dict[str, tuple[str, dict[str, Any], str]]
         "neither, chat": (chat_path, chat | {"features": None}, exactly_one),
         "feature and vector": (
             near_path,
-            near | {"vector": [1.0] * target.width},
+            near_threshold | {"vector": [1.0] * target.width},
             "exactly one of feature or vector must be provided",
         ),
         "unknown source": ("activation/topk-by-token", good["top-k"][1] | {"source": "99-none"}, "Unknown source"),

@@ -98,8 +98,8 @@ def encode(folder: Path, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         least = np.sort(before, axis=-1)[:, -config["k"], None]
         return np.where(before >= least, np.maximum(before, 0), 0), np.abs(before - least) <= 1e-3
     threshold = weights.get("threshold", np.zeros(before.shape[-1]))
-    near = np.abs(before - threshold) <= 1e-3 * np.maximum(1, threshold)
-    return np.where(before > threshold, np.maximum(before, 0), 0), near
+    near_threshold = np.abs(before - threshold) <= 1e-3 * np.maximum(1, threshold)
+    return np.where(before > threshold, np.maximum(before, 0), 0), near_threshold
 
 
 def counted(hidden: np.ndarray, ignored: Sequence[int], norm_cut: float | None) -> np.ndarray:

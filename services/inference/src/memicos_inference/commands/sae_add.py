@@ -130,7 +130,7 @@ def _target(text: str, env_file: Path | None, model: str | None) -> Target:
             if env_file.exists():
                 raise LoadError(f"{env_file} is there already: add to it by --env-file {env_file}.")
             comment = f"{settings.model_id} with {entry}; written by memicos sae add."
-            return Target(env_file, env_files.fresh(own, comment), own, listed=False)
+            return Target(env_file, env_files.new_text(own, comment), own, listed=False)
         return Target(env_file, env_files.with_sets(content, sets), own, listed is not None)
     except ValueError as error:
         raise LoadError(f"{env_file or entry}: {error}.") from error

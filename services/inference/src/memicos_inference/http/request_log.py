@@ -30,14 +30,14 @@ class _Observer(RequestObserver):
         begin()
 
     def first_event(self, scope: Scope, seconds: float) -> None:
-        self._metrics.streamed(self.route(scope), seconds)
+        self._metrics.record_first_byte(self.route(scope), seconds)
 
     def finished(self, request: FinishedRequest) -> None:
         if request.crashed:
             request_context().cause = "internal"
-        self._metrics.answered(request.route, request.status, request.seconds)
+        self._metrics.record_response(request.route, request.status, request.seconds)
         if (cause := request_context().cause) is not None:
-            self._metrics.refused(cause)
+            self._metrics.record_refusal(cause)
 
     def level(self, request: FinishedRequest) -> int:
         if request.route in POLLED_ROUTES:

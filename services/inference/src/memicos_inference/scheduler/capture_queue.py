@@ -212,7 +212,7 @@ class CaptureQueue:
         self._batches.add(batch)
         for task in tasks:
             task.batch = batch
-            task.pending.waits = False
+            task.pending.waiting = False
             self._metrics.record_start(task.pending, "capture", task.request.n_tokens)
 
     def _release(self, task: CaptureTask) -> None:
@@ -266,7 +266,7 @@ class CaptureQueue:
             step = task.pending.context.run(task.steps.send, result)
         except StopIteration as end:
             self._release(task)
-            task.pending.give(end.value, ended=True)
+            task.pending.send_body(end.value, final=True)
         except Exception as error:  # noqa: BLE001  # raised again in the request's handler
             self._fail([task], error)
         else:

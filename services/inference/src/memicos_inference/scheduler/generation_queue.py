@@ -106,7 +106,7 @@ class GenerationQueue:
         prompts = sum(len(generation.rows[row].ids) for row in generation.unfinished_rows)
         self._metrics.record_start(task.pending, "text", prompts)
         task.counted_tokens = _n_tokens(generation)
-        task.pending.waits = False
+        task.pending.waiting = False
 
     def _task_of(self, generation: Generation) -> GenerationTask | None:
         return next((task for task in self._running if task.generation is generation), None)
@@ -117,7 +117,7 @@ class GenerationQueue:
         try:
             if generation.error is not None:
                 raise generation.error
-            task.pending.give(task.pending.context.run(task.output.render), ended=generation.done)
+            task.pending.send_body(task.pending.context.run(task.output.render), final=generation.done)
         except Exception as error:  # noqa: BLE001  # raised again in the request's handler
             self._fail(loaded, task, error)
             return

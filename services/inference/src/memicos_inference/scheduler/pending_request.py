@@ -20,7 +20,7 @@ class PendingRequest:
         since: when the request was submitted (time.monotonic).
         context: context variables; log lines of code that runs in it have the id of the request.
         cancelled: whether the client has disconnected, or the request was evicted.
-        waits: whether the model's thread has not begun the request yet.
+        waiting: whether the model's thread has not begun the request yet.
     """
 
     def __init__(self, client: str) -> None:
@@ -29,23 +29,23 @@ class PendingRequest:
         self.context = copy_context()
         self.request_context = request_context()
         self.cancelled = False
-        self.waits = True
+        self.waiting = True
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._unsent: list[bytes] = []
         self._error: BaseException | None = None
-        self._ended = False
+        self._final = False
 
-    def give(self, body: bytes | None, ended: bool = False, error: BaseException | None = None) -> None:
+    def send_body(self, body: bytes | None, final: bool = False, error: BaseException | None = None) -> None:
         """Hand over a body. A body replaces earlier ones that were not sent; `Events` are appended to them."""
-        self.waits = self.waits and not ended
+        self.waiting = self.waiting and not final
 
         def receive() -> None:
             if body is not None and not isinstance(body, Events):
                 self._unsent.clear()
             if body is not None:
                 self._unsent.append(body)
-            self._ended, self._error = ended, error
+            self._final, self._error = final, error
             self._changed.set()
 
         with suppress(RuntimeError):  # the event loop is closed
@@ -53,7 +53,7 @@ class PendingRequest:
 
     def fail(self, error: BaseException) -> None:
         """End the request with an error."""
-        self.give(None, ended=True, error=error)
+        self.send_body(None, final=True, error=error)
 
     async def bodies(self) -> AsyncGenerator[bytes, None]:
         """Yield the newest body, or all new events, until the request ends. Closing the generator cancels it."""
@@ -62,12 +62,12 @@ class PendingRequest:
                 await self._changed.wait()
                 self._changed.clear()
                 unsent, self._unsent = self._unsent, []
-                ended, error = self._ended, self._error
+                final, error = self._final, self._error
                 if unsent:
                     yield unsent[0] if len(unsent) == 1 else Events(b"".join(unsent))
                 if error is not None:
                     raise error
-                if ended:
+                if final:
                     return
         finally:
             self.cancelled = True

@@ -100,7 +100,7 @@ class Scheduler:
         self.check_ready()
         pending = PendingRequest(client)
         with self._wake:
-            self._unanswered = [other for other in self._unanswered if other.waits and not other.cancelled]
+            self._unanswered = [other for other in self._unanswered if other.waiting and not other.cancelled]
             if len(self._unanswered) >= self._settings.max_waiting:
                 self._make_room(client)
             self._unanswered.append(pending)
@@ -266,7 +266,7 @@ class Scheduler:
 
     def _finish(self, pending: PendingRequest, body: bytes) -> None:
         self._metrics.record_start(pending, "direct", 0)
-        pending.give(body, ended=True)
+        pending.send_body(body, final=True)
 
     def _run_idle_work(self, loaded: LoadedModel) -> None:
         if self._idle_work and not self._idle_work(loaded):

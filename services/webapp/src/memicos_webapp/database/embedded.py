@@ -64,7 +64,7 @@ def check_version(folder: Path, version: int) -> None:
 
 
 def _remove_dead_processes(folder: Path) -> None:
-    """Remove killed processes from the list of the server's users; otherwise the server would never stop."""
+    """Remove killed processes from the list of processes that use the server; otherwise it would never stop."""
     file = folder / ".handle_pids.json"
     if not file.exists():
         return
@@ -72,11 +72,11 @@ def _remove_dead_processes(folder: Path) -> None:
         pids = json.loads(file.read_text() or "[]")
     except json.JSONDecodeError:
         pids = []
-    alive = [pid for pid in pids if Path(f"/proc/{pid}").exists() or _alive(pid)]
-    file.write_text(json.dumps(alive))
+    running = [pid for pid in pids if Path(f"/proc/{pid}").exists() or _is_running(pid)]
+    file.write_text(json.dumps(running))
 
 
-def _alive(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -41,10 +41,10 @@ async def new_activation(
     texts = check_texts(request.app.state.settings, body.custom_text)
     target = body.feature
     await service.get_feature(database, viewer, target.model_id, target.source, target.index)
-    answers = []
+    responses = []
     for text in texts:
         run = await service.run(inference, target.model_id, target.source, target.index, text, body.ignore_bos)
-        answers.append(
+        responses.append(
             Activation(
                 model_id=target.model_id,
                 layer=target.source,
@@ -61,4 +61,4 @@ async def new_activation(
                 recipe=run.recipe,
             )
         )
-    return answers[0] if isinstance(body.custom_text, str) else answers
+    return responses[0] if isinstance(body.custom_text, str) else responses

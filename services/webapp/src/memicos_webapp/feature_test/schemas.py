@@ -59,4 +59,4 @@ class Activation(Camel):
     ignored_positions: list[int] = Field(
         description="token positions where the source's activations have no meaning, such as BOS"
     )
-    recipe: Recipe = Field(description="how the text became values: model, weights, precision, hook and SAE")
+    recipe: Recipe = Field(description="how the values were computed: model, weights, precision, hook and SAE")

@@ -25,7 +25,7 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-src 'self'; frame-ancestors {}"
 )
 NOT_EMBEDDED = re.compile(r"/account(/|$)")
-"""Pages whose buttons change sessions and keys: another site's frame could make the owner click them unseen."""
+"""Pages with buttons that change sessions and keys: in a frame of another site they would allow clickjacking."""
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 CACHEABLE_STATUSES = {200, 206, 304}
 """Responses of `/static` that browsers may keep for a year; an error would hide a file that appears later."""
@@ -76,7 +76,7 @@ class Guard:
                 milliseconds = 1000 * (time.perf_counter() - started)
                 headers.setdefault("Server-Timing", f"app;dur={milliseconds:.1f}")
                 if scope["path"].startswith("/static/") and message["status"] in CACHEABLE_STATUSES:
-                    # scripts import others by a path without a hash, whose content an upgrade may change
+                    # scripts import others by a path without a hash; an upgrade may change their content
                     versioned = scope["query_string"].startswith(b"v=")
                     headers["Cache-Control"] = "public, max-age=31536000, immutable" if versioned else "no-cache"
             elif is_head:

@@ -1,10 +1,10 @@
 // Keyboard shortcuts, theme, menus and copy buttons. Every page works without this file.
 "use strict";
 
-function remember(key, value) {
-  try { localStorage.setItem(key, value); } catch { /* storage is blocked: not remembered */ }
+function storeSetting(key, value) {
+  try { localStorage.setItem(key, value); } catch { /* storage is blocked: the setting is not stored */ }
 }
-function recall(key) {
+function readSetting(key) {
   try { return localStorage.getItem(key); } catch { return null; }
 }
 
@@ -12,14 +12,14 @@ function toggleTheme() {
   const root = document.documentElement;
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
-  remember("theme", root.dataset.theme);
+  storeSetting("theme", root.dataset.theme);
 }
 
-function follow(id) {
+function clickLink(id) {
   const link = document.getElementById(id);
   if (link) link.click();
 }
-function focusOn(id) {
+function focusField(id) {
   const field = document.getElementById(id);
   if (!field) return;
   field.focus();
@@ -46,12 +46,12 @@ function showCopyButtons() {
 }
 
 const keys = {
-  "/": () => focusOn("jump"),
-  j: () => follow("next"),
-  k: () => follow("previous"),
-  t: () => focusOn("test-text"),
-  s: () => follow("steer-with-it"),
-  v: () => follow("v-values"),
+  "/": () => focusField("jump"),
+  j: () => clickLink("next"),
+  k: () => clickLink("previous"),
+  t: () => focusField("test-text"),
+  s: () => clickLink("steer-with-it"),
+  v: () => clickLink("v-values"),
   d: toggleTheme,
   "?": () => { const help = document.getElementById("keys"); if (help && !help.open) help.showModal(); },
 };
@@ -107,19 +107,19 @@ document.addEventListener("DOMContentLoaded", () => {
     button.addEventListener("click", toggleTheme);
   }
   showCopyButtons();
-  const view = document.getElementById(`v-${recall("view")}`);
+  const view = document.getElementById(`v-${readSetting("view")}`);
   if (view) {
     view.checked = true;
     view.dispatchEvent(new Event("change"));
   }
   for (const radio of document.querySelectorAll("[name=view]")) {
-    radio.addEventListener("change", () => remember("view", radio.value));
+    radio.addEventListener("change", () => storeSetting("view", radio.value));
   }
 });
 
 document.addEventListener("htmx:afterSettle", showCopyButtons);
 
-// Put a tested text into the address, so that the address can be shared.
+// Write a tested text into the address, so that the address can be shared.
 document.addEventListener("htmx:afterRequest", (event) => {
   if (event.target.id !== "test" || !event.detail.successful || document.body.classList.contains("embed")) return;
   const address = new URL(location.href);

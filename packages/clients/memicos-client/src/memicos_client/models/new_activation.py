@@ -19,7 +19,7 @@ T = TypeVar("T", bound="NewActivation")
 class NewActivation:
     """
     Attributes:
-        feature (FeatureId): A feature as any of the known clients names it.
+        feature (FeatureId): A feature, with the field names of all published clients.
         custom_text (list[str] | str): one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE)
         ignore_bos (bool | Unset): leave the recipe's ignored positions out of the maximum Default: False.
     """

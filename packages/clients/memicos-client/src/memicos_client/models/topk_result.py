@@ -21,8 +21,8 @@ class TopkResult:
     Attributes:
         source (str): id of the source
         results (list[TopkToken]): one per token; without the ignored ones if ignoreBos is true
-        recipe (Recipe): How text became values of features.
-        example_recipe (Recipe): How text became values of features.
+        recipe (Recipe): How values of features were computed from text.
+        example_recipe (Recipe): How values of features were computed from text.
     """
 
     source: str
