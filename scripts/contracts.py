@@ -354,7 +354,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - {service.name for service in SERVICES}:
         parser.error(f"no service {', '.join(sorted(unknown))}")
-    stale = 0
+    n_stale = 0
     services = [service for service in SERVICES if not arguments.names or service.name in arguments.names]
     for service in services:
         try:
@@ -365,7 +365,7 @@ def main() -> int:
                 write_client(service)
             elif lines := check(service):
                 print(f"contracts: {service.name}:", *lines, sep="\n")
-                stale += 1
+                n_stale += 1
         except ContractError as error:
             print(f"contracts: {error}")
             return 1
@@ -373,8 +373,8 @@ def main() -> int:
         write_typescript(services)
     elif arguments.command == "check" and (lines := check_typescript(services)):
         print("contracts: typescript:", *lines, sep="\n")
-        stale += 1
-    return 1 if stale else 0
+        n_stale += 1
+    return 1 if n_stale else 0
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ ENDLESS = re.compile(r"^\s*([A-Z_]+=\S+ )*make (demo|\S+-localhost-(dev|run)|web
 """Commands that serve until they are ended."""
 
 COMMANDS = sorted(
-    {command.words: command for document in DOCUMENTS for command in commands_of(document)}.values(),
+    {command.arguments: command for document in DOCUMENTS for command in commands_of(document)}.values(),
     key=lambda command: (command.document, command.line),
 )
 
@@ -45,17 +45,17 @@ def block_problems(document: Path, content: str | None = None) -> list[str]:
     for block in blocks:
         unknown = [reason for reason in block.reasons if reason not in NOT_RUN]
         if unknown:
-            problems.append(f"{block.place}: {unknown} are not among the reasons {NOT_RUN}")
+            problems.append(f"{block.location}: {unknown} are not among the reasons {NOT_RUN}")
         if block.reasons and block.language not in RUNNABLE:
-            problems.append(f"{block.place}: a block of {block.language or 'no language'} is never run; no marker")
+            problems.append(f"{block.location}: a block of {block.language or 'no language'} is never run; no marker")
         if block.language == "sh" and not block.reasons and ENDLESS.search(block.text):
-            problems.append(f"{block.place}: a server runs without end; the block needs a marker")
+            problems.append(f"{block.location}: a server runs without end; the block needs a marker")
         if block.language in ("bash", "shell", "py", "pycon"):
-            problems.append(f"{block.place}: the language is one of {RUNNABLE}")
+            problems.append(f"{block.location}: the language is one of {RUNNABLE}")
         if not block.language and block.text.startswith(PROMPT):
-            problems.append(f"{block.place}: commands with their output have the language console")
+            problems.append(f"{block.location}: commands with their output have the language console")
         if block.language == "console" and not list(console_steps(block)):
-            problems.append(f"{block.place}: no line begins with {PROMPT!r}")
+            problems.append(f"{block.location}: no line begins with {PROMPT!r}")
     content = document.read_text() if content is None else content
     # another wording or a blank line below would disable the marker
     markers, used = len(re.findall(r"<!--.*\bnot run\b.*-->", content)), sum(bool(block.reasons) for block in blocks)
@@ -96,11 +96,11 @@ def test_blocks_continue_one_another_at_the_lines_of_the_document() -> None:
 def test_lines_of_a_here_document_are_no_commands(tmp_path: Path) -> None:
     document = tmp_path / "some.md"
     document.write_text("```sh\npython - <<'END'\nframe(1)\nEND\nmake a <<'X'\nb\nX\nrm c\n```\n")
-    assert [command.words for command in commands_of(document)] == [("python",), ("make", "a"), ("rm", "c")]
+    assert [command.arguments for command in commands_of(document)] == [("python",), ("make", "a"), ("rm", "c")]
 
 
 def command_problem(command: Command) -> str | None:
-    program, *arguments = command.words
+    program, *arguments = command.arguments
     name = Path(program).name
     if name == "make":
         return _make_problem(arguments)
@@ -156,7 +156,7 @@ def _python_problem(arguments: list[str]) -> str | None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: f"{command.document.name}:{command.line}")
 def test_command_exists(command: Command) -> None:
-    assert command_problem(command) is None, " ".join(command.words)
+    assert command_problem(command) is None, " ".join(command.arguments)
 
 
 @pytest.mark.parametrize(

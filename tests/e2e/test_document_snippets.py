@@ -148,7 +148,7 @@ def stated_differences(stated: Block | None, printed: str) -> list[str]:
     return (json_differences if stated.language == "json" else text_differences)(stated.text, printed)
 
 
-@pytest.mark.parametrize("block", SHELL_BLOCKS, ids=lambda block: block.place)
+@pytest.mark.parametrize("block", SHELL_BLOCKS, ids=lambda block: block.location)
 def test_shell_block_runs(block: Block, workspace: Workspace) -> None:
     if block.language == "sh":
         printed = workspace.shell(block.text)

@@ -54,7 +54,7 @@ class Block:
     """The block that directly follows it, if that is `json` or `text`: its output."""
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Such as `api.md:22`."""
         return f"{self.document.name}:{self.line}"
 
@@ -65,7 +65,7 @@ class Command:
 
     document: Path
     line: int
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
 
 
 def blocks_of(document: Path, content: str | None = None) -> list[Block]:
@@ -141,13 +141,13 @@ def _commands(document: Path, line: int, text: str) -> Iterator[Command]:
     text = _HERE_DOCUMENT.sub("\n", text)
     lexer = shlex.shlex(text.replace("\\\n", " ").replace("\n", "\n; "), posix=True, punctuation_chars=";|&<>()")
     lexer.whitespace_split = True
-    words: list[str] = []
+    arguments: list[str] = []
     for word in [*lexer, ";"]:
         if set(word) <= set(";|&()"):
-            while words and _ASSIGNMENT.match(words[0]):
-                words.pop(0)
-            if words:
-                yield Command(document, line, tuple(words))
-            words = []
+            while arguments and _ASSIGNMENT.match(arguments[0]):
+                arguments.pop(0)
+            if arguments:
+                yield Command(document, line, tuple(arguments))
+            arguments = []
         else:
-            words.append(word)
+            arguments.append(word)

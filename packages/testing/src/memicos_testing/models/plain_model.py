@@ -139,15 +139,15 @@ def greedy(
     hf: Any, ids: Sequence[int], n_tokens: int, changes: Mapping[int, Change] | Mapping[HookSite, Change] | None = None
 ) -> list[int]:
     """Greedy tokens of whole uncached runs, until EOS (3); fails if the two largest logits nearly tie."""
-    written: list[int] = []
+    generated: list[int] = []
     for _ in range(n_tokens):
-        last = logits(hf, [*ids, *written], changes)[-1]
+        last = logits(hf, [*ids, *generated], changes)[-1]
         best = last.topk(2)
         assert best.values[0] - best.values[1] > 1e-3, "choose another prompt"
-        written.append(int(best.indices[0]))
-        if written[-1] == 3:
+        generated.append(int(best.indices[0]))
+        if generated[-1] == 3:
             break
-    return written
+    return generated
 
 
 def added(vector: torch.Tensor, strength: float) -> Change:
