@@ -131,8 +131,8 @@ def _write_features(
 
 def _summary(source_id: str, statistics: Sequence[FeatureStatistics]) -> str:
     dead = sum(item.active_tokens == 0 for item in statistics)
-    with_ten = sum(sum(example.group == 0 for example in item.examples) >= 10 for item in statistics)
-    share = with_ten / len(statistics)
+    with_examples = sum(sum(example.group == 0 for example in item.examples) >= 10 for item in statistics)
+    share = with_examples / len(statistics)
     return f"{source_id}: {dead} of {len(statistics)} features dead, {share:.1%} with 10 distinct examples"
 
 

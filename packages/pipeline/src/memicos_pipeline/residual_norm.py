@@ -1,4 +1,4 @@
-"""The norm of the activations that a source reads: the measure of steering strengths on pages."""
+"""The norm of the activations that a source reads; pages express steering strengths as shares of it."""
 
 import numpy as np
 import torch

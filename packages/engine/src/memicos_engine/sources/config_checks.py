@@ -43,6 +43,17 @@ def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "k": _top_k(config)} if architecture == TOP_K else dict(config)
 
 
+def check_activation_function(config: Mapping[str, Any]) -> None:
+    """Check the activation function that SAELens before 6.0 recorded; later versions run ReLU whatever it is.
+
+    Raises:
+        SourceError: it is neither ReLU nor top-k.
+    """
+    name = config.get("activation_fn") or config.get("activation_fn_str") or "relu"
+    if name not in ("relu", TOP_K):
+        raise SourceError(f"its activation function is {name}; SAELens no longer runs others than relu and topk")
+
+
 def has_unit_directions(architecture: str, rescaled: bool) -> bool:
     """Whether a source's directions are scaled to length 1: where that does not change which features fire.
 

@@ -13,7 +13,6 @@ from zipfile import BadZipFile
 import torch
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 from sae_lens import SAE
-from sae_lens.loading.pretrained_sae_loaders import load_sae_config_from_huggingface
 from sae_lens.loading.pretrained_saes_directory import get_norm_scaling_factor
 from safetensors import SafetensorError
 
@@ -24,6 +23,7 @@ from memicos_engine.sources.config_checks import check_config, has_unit_directio
 from memicos_engine.sources.formats import detect_format, saelens
 from memicos_engine.sources.formats.files import read_shapes, read_weights
 from memicos_engine.sources.recipe import RecipeOverrides, SourceRecipe, read_overrides, resolve_recipe
+from memicos_engine.sources.saelens_support import read_published_config
 from memicos_engine.sources.source import SaeSource, SourceInfo
 
 _LAYER = re.compile(r"blocks\.(\d+)\.")
@@ -63,13 +63,13 @@ def read_pretrained_info(release: str, sae_id: str, source_id: str) -> SourceInf
     """Metadata of a source in SAELens' directory, from its configuration on the hub or, as SAELens does, its name.
 
     Raises:
-        SourceError: the configuration is not what SAELens expects.
+        SourceError: the configuration is not what SAELens expects, or the source cannot be served with right values.
         RecipeError: the hook is not given.
         OSError: the hub cannot be reached or refuses; huggingface_hub's errors derive from it.
     """
     location = f"{release} {sae_id}"
     with _as_source_error(location):
-        config = check_config(load_sae_config_from_huggingface(release, sae_id))
+        config = read_published_config(release, sae_id)
         recipe = resolve_recipe(RecipeOverrides(), config["metadata"], saelens.FORMAT.recipe_defaults, location)
         normalized = config.get("normalize_activations", "none")
         factor = get_norm_scaling_factor(release, sae_id) if normalized == "expected_average_only_in" else None
