@@ -129,7 +129,10 @@ def at_home(draw: st.DrawFn, operation: Any) -> Case:
             case.body = {key: value for key, value in case.body.items() if key not in sum(groups, ())}
             for key in chosen_group:
                 conversations = key == "messages" and groups == PROMPTS
-                case.body[key] = draw(st.lists(CHAT, min_size=1, max_size=2) if conversations else KNOWN[key])
+                strategy: st.SearchStrategy[Any] = (
+                    st.lists(CHAT, min_size=1, max_size=2) if conversations else KNOWN[key]
+                )
+                case.body[key] = draw(strategy)
     if case.path_parameters and draw(st.integers(0, 3)):
         case.path_parameters = {key: _known(draw, key, value) for key, value in case.path_parameters.items()}
     return case
