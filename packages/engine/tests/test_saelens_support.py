@@ -13,8 +13,8 @@ import torch
 import yaml
 from huggingface_hub.errors import LocalEntryNotFoundError
 from memicos_engine.errors import SourceError
+from memicos_engine.sources.config_checks import CROSS_LAYER
 from memicos_engine.sources.saelens_support import (
-    CROSS_LAYER,
     DEFAULT_LOADER,
     MISSING_NORM_FACTOR,
     SUPPORT_BY_LOADER,

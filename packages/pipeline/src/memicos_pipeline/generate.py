@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from memicos_dataset import manifest as m
 from memicos_dataset.publish import finish_interrupted, publish, staging_folder
-from memicos_engine.capture.positions import ignored_positions
+from memicos_engine.capture.positions import ignored_positions, recipe_has_bos
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import SaeSource
 
@@ -191,7 +191,7 @@ def _source_entry(
             hook_name=source.hook_name,
             prepend_bos=recipe.prepend_bos,
             context_size=config.corpus.context_size,
-            ignored_positions=ignored_positions(recipe, model.bos_token_id is not None),
+            ignored_positions=ignored_positions(recipe, recipe_has_bos(recipe, model.bos_token_id)),
             norm_cut=recipe.norm_cut,
             dtype=config.model.dtype,
             weight_processing="none",

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from memicos_engine.capture.capture import capture
-from memicos_engine.capture.positions import included_positions
+from memicos_engine.capture.positions import included_positions, recipe_has_bos
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import Source
 from scipy import sparse
@@ -58,7 +58,8 @@ def harvest(
         ids = torch.from_numpy(token_ids[first : first + batch].astype(np.int64)).to(model.device)
         hidden = capture(model, ids, None, [source.hook_name for source in sources])
         for source in sources:
-            counted = included_positions(hidden[source.hook_name], source.recipe, model.bos_token_id is not None)
+            has_bos = recipe_has_bos(source.recipe, model.bos_token_id)
+            counted = included_positions(hidden[source.hook_name], source.recipe, has_bos)
             _append(work / source.id, source, hidden[source.hook_name], counted.flatten(), progress)
         progress["contexts"] = min(first + batch, len(token_ids))
         (work / "progress.json.new").write_text(json.dumps(progress))

@@ -8,6 +8,7 @@ from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.features import service as features
 from memicos_webapp.features.rows import FeatureRow
+from memicos_webapp.inference.prompts import Prompt
 from memicos_webapp.inference.service import Inference
 from memicos_webapp.recipes import Recipe
 
@@ -25,6 +26,7 @@ class TextActivations:
     ignored: list[int]
     max_value: float
     max_index: int
+    prepended_bos: bool
     recipe: Recipe
 
     @property
@@ -49,10 +51,10 @@ async def get_feature(
 
 
 async def run(
-    inference: Inference, model: str, source: str, index: int, text: str, ignore_bos: bool
+    inference: Inference, model: str, source: str, index: int, prompt: Prompt, ignore_bos: bool
 ) -> TextActivations:
-    """The feature's values over `text`; `ignore_bos` leaves ignored positions out of the maximum."""
-    response = await inference.single(model, source, index, text, ignore_bos)
+    """The feature's values over `prompt`; `ignore_bos` leaves ignored positions out of the maximum."""
+    response = await inference.single(model, source, index, prompt, ignore_bos)
     return TextActivations(
         tokens=response.tokens,
         token_ids=response.token_ids,
@@ -60,5 +62,6 @@ async def run(
         ignored=response.ignored_positions,
         max_value=response.activation.max_value,
         max_index=response.activation.max_value_index,
+        prepended_bos=response.prepended_bos is True,
         recipe=recipes.inference_recipe(response.recipe),
     )
