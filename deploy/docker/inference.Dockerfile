@@ -2,7 +2,7 @@
 #   docker build -f deploy/docker/inference.Dockerfile -t memicos/inference .
 FROM python:3.11-slim-bookworm AS requirements
 WORKDIR /build
-# a file apart: dependencies are installed again when it changes, not whenever code or a pyproject.toml does
+# a separate file: dependencies are installed again when it changes, not when code or a pyproject.toml changes
 COPY packages packages
 COPY services services
 COPY deploy/docker/install.sh deploy/docker/members.py deploy/docker/

@@ -2,8 +2,8 @@
 # Steps of the image builds, run in the folder that has requirements.lock and the members' pyproject.toml files:
 #   install.sh tools                 /opt/build: uv and hatchling in the locked versions
 #   install.sh torch cpu|cuda        /opt/memicos: torch from the package index $TORCH_INDEX
-#   install.sh requirements MEMBER   /requirements.txt: what the member needs from the package index
-#   install.sh dependencies          /opt/memicos: that, in the locked versions
+#   install.sh requirements MEMBER   /requirements.txt: requirements of the member from the package index
+#   install.sh dependencies          /opt/memicos: these requirements in the locked versions
 #   install.sh code MEMBER           /opt/code: the member and the members that it needs
 set -eu
 here=$(dirname "$0")
@@ -12,7 +12,7 @@ shift
 
 locked() { grep -E "^$1==" requirements.lock; }
 
-# the file system is read-only later; a package may have templates that are no Python, which are left out
+# the container's file system is read-only; files that are not valid Python, such as templates, are skipped
 compile() { /opt/memicos/bin/python -m compileall -q -j 0 "$@" >/dev/null || :; }
 
 make_venv() { [ -x /opt/memicos/bin/python ] || python3 -m venv "$@" /opt/memicos; }
@@ -25,7 +25,7 @@ tools)
 torch)
     # with pip: this image may use pip to fetch a model
     make_venv
-    # an index that does not answer is only a warning to pip: the check below ends the build
+    # pip only warns about an index that does not respond; the check below ends the build
     /opt/memicos/bin/pip install -q --no-cache-dir --disable-pip-version-check --no-deps --retries 1 \
         ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} "$(locked torch)"
     version=$(/opt/memicos/bin/python -c 'import importlib.metadata as m; print(m.version("torch"))')

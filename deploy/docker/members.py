@@ -18,7 +18,7 @@ NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?")
 
 
 def normalize(name: str) -> str:
-    """A project's name as the package index compares it."""
+    """A project's name in the normalized form of package indexes (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -46,10 +46,10 @@ def read_members(root: Path) -> dict[str, tuple[Path, dict[str, Any]]]:
 
 
 def resolve(root: Path, names: Iterable[str]) -> tuple[list[str], list[Path]]:
-    """Requirements from the package index, and folders, of the wanted members and of those that they need.
+    """Requirements from the package index, and folders, of the members `names` and of those that they need.
 
     Raises:
-        ValueError: a wanted name is no member, or a member has no such extra.
+        ValueError: a name is no member, or a member has no such extra.
     """
     members = read_members(root)
     requirements: set[str] = set()

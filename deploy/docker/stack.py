@@ -1,11 +1,11 @@
-"""Builds, starts and stops the docker compose stacks: what `make webapp-demo-run` and its like run.
+"""Builds, starts and stops the docker compose stacks, for `make webapp-demo-run` and similar commands.
 
     stack.py build|up|down|logs STACK [--env-file FILE]
 
 COMPOSE_PROJECT_NAME in the environment replaces the stack's own project, so that two of them run side by side.
 
-Before a stack is started, what it needs is checked: docker, compose, the env file, the config, the port. Every problem
-is one line with what to do. Standard library only, as it runs before anything is installed.
+Docker, compose, the env file, the config and the port are checked before a stack starts. Every problem is one line with
+what to do. Standard library only, as it runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ OLDEST_COMPOSE = (1, 29)
 """The first docker-compose that waits for a service that ends (`service_completed_successfully`)."""
 POLL_SECONDS = 1
 RESTARTS = 2
-"""A service that was restarted so often while the stack starts is reported."""
+"""A service that was restarted more often than this while the stack starts is reported."""
 
 
 class StackError(Exception):
-    """Why a stack cannot be run; one line with what to do."""
+    """A stack that cannot be run; the message is one line with what to do."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Compose files, and what of them is published."""
+    """The compose files of a stack, and its published address."""
 
     project: str
     files: tuple[str, ...]
     prefix: str
-    """`<prefix>_HOST` and `<prefix>_PORT` are the published address."""
+    """Prefix of the variables with the published address, `<prefix>_HOST` and `<prefix>_PORT`."""
     port: int
     services: tuple[str, ...] = ()
-    """What is started; empty: all of it."""
+    """Services that are started; empty: all."""
     path: str = "/"
-    """Path that is answered once the stack serves."""
+    """Path that responds once the stack serves."""
 
     @property
     def needs_config(self) -> bool:
@@ -181,7 +181,7 @@ def check_port(stack: Stack, host: str, port: int) -> None:
 
 @dataclass(frozen=True)
 class Compose:
-    """compose with a stack's files."""
+    """The compose command with the files of a stack."""
 
     command: list[str]
     stack: Stack
@@ -192,17 +192,17 @@ class Compose:
         return [*self.command, "-p", self.stack.project, "--env-file", str(self.env_file), *files, *arguments]
 
     def call(self, *arguments: str) -> int:
-        """Exit status; the output goes where this program's goes."""
+        """Run compose with the output of this program; returns its exit status."""
         return subprocess.call(self.line(*arguments), env=self.environment())
 
     def environment(self) -> dict[str, str]:
-        # stacks of a project are started by several commands: each knows only its own services
+        # stacks of a project are started by several commands, each with only some of its services
         return {**service_links.without(os.environ), "COMPOSE_IGNORE_ORPHANS": "1"}
 
     def containers(self) -> list[dict]:
-        """What docker knows of the containers of this stack."""
+        """The output of `docker inspect` for the containers of this stack."""
         ids = run(*self.line("ps", "-q"), env=self.environment()).stdout.split()
-        # a container may go between the two commands
+        # a container may be removed between the two commands
         return json.loads(run("docker", "inspect", *ids).stdout or "[]") if ids else []
 
 
@@ -211,14 +211,14 @@ def service_name(container: dict) -> str:
 
 
 def last_line(container: dict) -> str:
-    """The last line that a container wrote, which usually says why it ended."""
+    """The last line of a container's log, which usually has the reason why it ended."""
     output = run("docker", "logs", "--tail", "5", container["Id"])
     lines = [line for line in (output.stdout + output.stderr).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it wrote nothing"
+    return lines[-1].strip() if lines else "its log is empty"
 
 
 def find_failure(containers: list[dict], file: Path) -> str | None:
-    """Why the stack does not start: a service that ended with an error, or ends again and again."""
+    """A message about a service that ended with an error, or that restarts repeatedly; None if there is none."""
     for container in containers:
         state, name = container["State"], service_name(container)
         if state.get("OOMKilled"):
@@ -245,7 +245,7 @@ def state_of_inference(containers: list[dict]) -> str | None:
 
 
 def answers(host: str, port: int, path: str) -> bool:
-    """Whether it is answered there, and not with an error."""
+    """Whether a request to this address gets a response that is not an error."""
     local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
     try:
         with urlopen(Request(f"http://{local}:{port}{path}", headers={"Host": "localhost"}), timeout=10):
@@ -265,7 +265,7 @@ def wait(
     """Wait until the stack serves and its model is loaded; print both.
 
     `earlier` are the starts from before compose was called: until it ends, it may still replace these containers, so
-    that their failures say nothing.
+    their failures are ignored.
 
     Raises:
         StackError: a service failed.

@@ -17,8 +17,8 @@ class Library:
         self.folder = folder
         self.loads: list[str] = []
         self.cache: SourceCache | None = None
-        """Whose memory is looked at whenever something loads."""
-        self.most_at_once = 0
+        """The cache whose memory is measured at each load."""
+        self.peak_nbytes = 0
 
     def stored(self, layer: int, width: int = 16) -> CacheEntry:
         name = f"{layer}-small"
@@ -26,7 +26,7 @@ class Library:
 
         def load() -> Source:
             if self.cache is not None:
-                self.most_at_once = max(self.most_at_once, self.cache.nbytes([*self.cache.loaded, name]))
+                self.peak_nbytes = max(self.peak_nbytes, self.cache.nbytes([*self.cache.loaded, name]))
             self.loads.append(name)
             return load_source(folder, name)
 
@@ -72,7 +72,7 @@ def test_bytes_are_limited_apart_from_the_number(library: Library) -> None:
     cache.get("2-small")
     assert cache.loaded == {"2-small"}
     cache.get("0-small")
-    assert cache.loaded == {"0-small"} and library.most_at_once <= 2 * small
+    assert cache.loaded == {"0-small"} and library.peak_nbytes <= 2 * small
     with pytest.raises(LoadError, match=rf"3-small takes {stored[3].nbytes:,} bytes of memory; .* {2 * small:,} tog"):
         cache.get("3-small")
     assert cache.loaded == {"0-small"}
