@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
+from memicos_webapp.database.connection_errors import is_unavailable
 from memicos_webapp.templating import render
 from memicos_webapp.validation import FORM_CHOICES, FORM_NAMES, describe
 
@@ -216,7 +217,7 @@ async def _database(request: Request, error: Exception) -> Response:
         return error_response(request, 403, "The database takes no writes from this server: its role may only read.")
     if state == "57014":
         return error_response(request, 503, "The database took too long; narrow the request and try again.")
-    if error.connection_invalidated or isinstance(error.orig, OSError):
+    if is_unavailable(error):
         log.error("database unreachable: %s", error)
         return error_response(request, 503, "The database does not answer; try again.", {"Retry-After": "5"})
     raise error

@@ -8,10 +8,10 @@ is held across it.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from sqlalchemy import make_url, text
+from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
@@ -39,6 +39,18 @@ def shown_url(url: str) -> str:
     return make_url(url).set(password=None).render_as_string()
 
 
+def _connect(dialect: Any, _record: object, arguments: list[Any], options: dict[str, Any]) -> Any:
+    """A connection of the driver.
+
+    SQLAlchemy wraps only the driver's own errors: a server that cannot be reached raises one of these here, so that
+    every failure of the database is a DBAPIError.
+    """
+    try:
+        return dialect.connect(*arguments, **options)
+    except OSError as error:
+        raise dialect.loaded_dbapi.InterfaceError(str(error)) from error
+
+
 class Database:
     """The connection pool, and the two kinds of transaction."""
 
@@ -61,6 +73,7 @@ class Database:
                 }
             },
         )
+        event.listen(self.engine.sync_engine, "do_connect", _connect)
         reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         # a read-only server fails at a write that a route forgets to refuse, also with a role that may write
         writing = self.engine.execution_options(postgresql_readonly=True) if settings.read_only else self.engine
