@@ -13,7 +13,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 from memicos_webapp.database.connection_errors import describe
-from memicos_webapp.database.embedded import DatabaseError, embedded
+from memicos_webapp.database.embedded import temporary
+from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
 from sqlalchemy import make_url
 
@@ -79,8 +80,8 @@ def refusing() -> Iterator[Refusing]:
         finally:
             await connection.close()
 
-    with tempfile.TemporaryDirectory() as folder, embedded(Path(folder) / "postgres") as url:
-        hba = Path(folder) / "postgres" / "pg_hba.conf"
+    with temporary() as url:
+        hba = Path(str(make_url(url).query["host"])) / "pg_hba.conf"
         hba.write_text("local all outsider scram-sha-256\n" + hba.read_text())
         asyncio.run(set_up(url))
         yield Refusing(url)
@@ -133,7 +134,6 @@ AS_OTHER_USER = """
 import os, sys, tempfile
 from pathlib import Path
 from memicos_webapp.database import embedded
-embedded.program_folder()  # imports the server's package
 if os.geteuid() == 0:
     os.setuid(65534)
 with embedded.embedded(Path(sys.argv[1])):

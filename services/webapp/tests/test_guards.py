@@ -12,8 +12,9 @@ import pytest
 from fastapi import APIRouter
 from memicos_service.server import is_loopback
 from memicos_webapp.app import create_app
-from memicos_webapp.database.embedded import DatabaseError, check_version
+from memicos_webapp.database.embedded import check_version
 from memicos_webapp.database.engine import driver_url
+from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.security.authorisation import WriteAccess
 from memicos_webapp.settings import Settings
 from pydantic import BaseModel, ValidationError

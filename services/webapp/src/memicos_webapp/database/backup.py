@@ -11,8 +11,9 @@ import asyncpg
 from sqlalchemy import make_url
 
 from memicos_webapp.database.connection_errors import describe
-from memicos_webapp.database.embedded import DatabaseError, program_folder
+from memicos_webapp.database.embedded import program_folder
 from memicos_webapp.database.engine import driver_url
+from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import check_revision_known, migrate
 
 CONNECT_SECONDS = 10

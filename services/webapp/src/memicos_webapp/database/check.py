@@ -2,12 +2,10 @@
 
 import asyncio
 import sys
-import tempfile
-from pathlib import Path
 
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from memicos_webapp.database.embedded import embedded
+from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.engine import driver_url
 from memicos_webapp.database.migrate import differences, migrate
 
@@ -23,7 +21,7 @@ async def check(url: str) -> list[str]:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, embedded(Path(folder) / "postgres") as url:
+    with temporary() as url:
         differing = asyncio.run(check(url))
     if differing:
         lines = "\n  ".join(differing)

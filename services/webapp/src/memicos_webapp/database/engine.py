@@ -15,7 +15,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from memicos_webapp.database.embedded import DatabaseError
+from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.settings import Settings
 
 

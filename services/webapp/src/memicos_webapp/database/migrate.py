@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from memicos_webapp.database.connection_errors import describe
-from memicos_webapp.database.embedded import DatabaseError
 from memicos_webapp.database.engine import driver_url
+from memicos_webapp.database.errors import DatabaseError
 
 log = logging.getLogger(__name__)
 
