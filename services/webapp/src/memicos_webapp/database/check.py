@@ -3,16 +3,14 @@
 import asyncio
 import sys
 
-from sqlalchemy.ext.asyncio import create_async_engine
-
+from memicos_webapp.database.connection import create_engine
 from memicos_webapp.database.embedded import temporary
-from memicos_webapp.database.engine import driver_url
 from memicos_webapp.database.migrate import differences, migrate
 
 
 async def check(url: str) -> list[str]:
     await migrate(url)
-    engine = create_async_engine(driver_url(url))
+    engine = create_engine(url, "memicos-check", {})
     try:
         async with engine.connect() as connection:
             return await connection.run_sync(differences)

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from memicos_webapp.database import backup
+from memicos_webapp.database.connection import shown_url
 from memicos_webapp.database.embedded import database_url
-from memicos_webapp.database.engine import shown_url
 from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.settings import read, read_for_writing
