@@ -43,7 +43,7 @@ def wrong(root: Path, environment: dict[str, str], capsys: pytest.CaptureFixture
     assert doctor.run(root, environment) == 1
     lines = capsys.readouterr().out.splitlines()
     (line,) = [line for line in lines if line.startswith("WRONG")]
-    assert lines[-1] == "1 wrong: the lines that begin with WRONG say how to mend it"
+    assert lines[-1] == "1 wrong: the lines that begin with WRONG say how to fix it"
     return line
 
 

@@ -23,7 +23,7 @@ IGNORED_VARIABLES = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_CUSTOM_HEADER
 MAX_DETAIL_CHARACTERS = 300
 """Longest part of a provider's own error message that is passed on."""
 KEY_PIECE_CHARACTERS = 6
-"""A word of a provider's message that holds this many characters of the key in a row is removed."""
+"""A word of a provider's message that contains this many consecutive characters of the key is removed."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Completion:
 
 @asynccontextmanager
 async def open_http(timeout_seconds: float) -> AsyncIterator[httpx2.AsyncClient]:
-    """Connections that calls share. They carry neither cookies nor redirects from one endpoint to another."""
+    """An HTTP client that all calls share. It stores no cookies and follows no redirects."""
     for name in IGNORED_VARIABLES:
         os.environ.pop(name, None)
     async with httpx2.AsyncClient(
@@ -122,7 +122,7 @@ async def complete(
         error = _malformed(endpoint)
     except ProviderError as failure:
         error = failure
-    # `from None`: the library's exception may hold the provider's message, and that may hold the key
+    # `from None`: the library's exception may contain the provider's message, which may contain the key
     log.warning("%s: %s", error.cause, error.message)
     raise error from None
 
@@ -201,7 +201,7 @@ def _malformed(endpoint: Endpoint) -> ProviderError:
 
 
 def _status_error(endpoint: Endpoint, status: int, detail: Mapping[str, object]) -> ProviderError:
-    """The error for an HTTP status, with the provider's own message less every word that holds the key."""
+    """The error for an HTTP status, with the provider's own message without the words that contain the key."""
     host = endpoint.host
     cause: ProviderCause
     match status:
@@ -229,7 +229,7 @@ def _status_error(endpoint: Endpoint, status: int, detail: Mapping[str, object])
 
 
 def remove_key(key: str, text: str) -> str:
-    """`text` on one line, cut to MAX_DETAIL_CHARACTERS, with every word that holds a piece of the key replaced."""
+    """`text` on one line, cut to MAX_DETAIL_CHARACTERS, with every word that contains a part of the key replaced."""
     size = min(KEY_PIECE_CHARACTERS, len(key))
     pieces = {key[start : start + size] for start in range(len(key) - size + 1)}
     safe_words = ("[…]" if any(piece in word for piece in pieces) else word for word in text.split())

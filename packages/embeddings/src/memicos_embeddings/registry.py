@@ -58,7 +58,7 @@ class EmbedderRegistry:
                 charge()
             task = asyncio.create_task(self._embed_query(embedder, text))
             self._running[entry] = task
-            task.add_done_callback(lambda done: self._finish(entry, done))
+            task.add_done_callback(lambda finished: self._finish(entry, finished))
         # one caller that is cancelled must not end the call for the others
         return await asyncio.shield(self._running[entry])
 

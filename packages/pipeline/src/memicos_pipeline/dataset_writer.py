@@ -1,4 +1,4 @@
-"""Statistics, logit effects, neighbours and texts -> the Parquet files of a dataset."""
+"""Writes statistics, logit effects, neighbours and texts to the Parquet files of a dataset."""
 
 from collections.abc import Sequence
 from pathlib import Path

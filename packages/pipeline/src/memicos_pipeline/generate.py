@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from memicos_dataset import manifest as m
 from memicos_dataset.publish import finish_interrupted, publish, staging_folder
-from memicos_engine.capture.positions import ignored_positions
+from memicos_engine.capture.positions import ignored_positions, recipe_has_bos
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import SaeSource
 
@@ -131,8 +131,8 @@ def _write_features(
 
 def _summary(source_id: str, statistics: Sequence[FeatureStatistics]) -> str:
     dead = sum(item.active_tokens == 0 for item in statistics)
-    with_ten = sum(sum(example.group == 0 for example in item.examples) >= 10 for item in statistics)
-    share = with_ten / len(statistics)
+    with_examples = sum(sum(example.group == 0 for example in item.examples) >= 10 for item in statistics)
+    share = with_examples / len(statistics)
     return f"{source_id}: {dead} of {len(statistics)} features dead, {share:.1%} with 10 distinct examples"
 
 
@@ -191,7 +191,7 @@ def _source_entry(
             hook_name=source.hook_name,
             prepend_bos=recipe.prepend_bos,
             context_size=config.corpus.context_size,
-            ignored_positions=ignored_positions(recipe, model.bos_token_id is not None),
+            ignored_positions=ignored_positions(recipe, recipe_has_bos(recipe, model.bos_token_id)),
             norm_cut=recipe.norm_cut,
             dtype=config.model.dtype,
             weight_processing="none",

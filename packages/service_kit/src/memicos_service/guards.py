@@ -46,11 +46,11 @@ class SecretAndSizeGuard:
         """
         Args:
             app: the application behind the guard.
-            secret: what X-SECRET-KEY must be; None lets every request pass.
+            secret: required value of X-SECRET-KEY; None requires none.
             open_paths: paths that need no secret, such as /health.
             body_bytes: largest body.
             body_setting: environment variable that sets `body_bytes`, for the message.
-            make_response: makes the response of a refusal.
+            make_response: makes the response for a refused request.
         """
         self.app = app
         self._secret = secret.get_secret_value().encode() if secret else None

@@ -1,4 +1,4 @@
-"""Escapes of characters that some programs take for line breaks, in JSON."""
+"""Escapes of characters in JSON that some programs treat as line breaks."""
 
 _ESCAPES = {character.encode(): f"\\u{ord(character):04x}".encode() for character in "\u0085\u2028\u2029"}
 """Unescaped in JSON; the other line breaks, U+000A to U+000D and U+001C to U+001E, are control characters, which JSON

@@ -25,7 +25,10 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": errors.ErrorBody, "description": "Wrong or missing X-SECRET-KEY"},
     413: {"model": errors.ErrorBody, "description": "The body is too large"},
     422: {"model": errors.ErrorBody, "description": "A field is missing or out of range"},
-    502: {"model": errors.ErrorBody, "description": "The language model's provider failed; `cause` tells how"},
+    502: {
+        "model": errors.ErrorBody,
+        "description": "The language model's provider failed; `cause` has the kind of failure",
+    },
     503: {"model": errors.ErrorBody, "description": "Neither the request nor the server has a key for a provider"},
 }
 

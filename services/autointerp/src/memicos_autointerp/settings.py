@@ -62,7 +62,7 @@ class Settings(ServiceSettings):
     secret: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("AUTOINTERP_SECRET", "SECRET"),
-        description="What requests send as X-SECRET-KEY; unset: the server is open.",
+        description="Secret that requests send as X-SECRET-KEY; unset: none is required.",
     )
 
     base_url: BaseUrl = Field(
@@ -70,7 +70,7 @@ class Settings(ServiceSettings):
     )
     api_key: Key = Field(
         None,
-        description="The server's own key, sent to AUTOINTERP_BASE_URL only. Any word where a local endpoint "
+        description="The server's own key, sent to AUTOINTERP_BASE_URL only. Any text where a local endpoint "
         "needs no key.",
     )
     model: str = Field(

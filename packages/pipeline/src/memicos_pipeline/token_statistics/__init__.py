@@ -11,7 +11,7 @@ from scipy import sparse
 
 from memicos_pipeline.token_statistics.classes import find_classes
 from memicos_pipeline.token_statistics.describe import Describer
-from memicos_pipeline.token_statistics.facts import Corpus, base_shares, feature_facts
+from memicos_pipeline.token_statistics.feature_shares import Corpus, corpus_shares, feature_shares
 from memicos_pipeline.token_statistics.text import read_text
 
 METHOD = "token-statistics"
@@ -40,5 +40,5 @@ def explain_source(
         corpus: of the same contexts.
         positive_token_ids: for each feature, the tokens that it promotes most, strongest first.
     """
-    describer = Describer(corpus, base_shares(corpus, counted))
-    return [describer.describe(facts) for facts in feature_facts(matrix, corpus, positive_token_ids)]
+    describer = Describer(corpus, corpus_shares(corpus, counted))
+    return [describer.describe(feature) for feature in feature_shares(matrix, corpus, positive_token_ids)]

@@ -34,7 +34,7 @@ class ExplainRequest(BaseModel):
         None,
         min_length=1,
         max_length=200,
-        description="model that explains, as its endpoint names it; null: the server's own",
+        description="explainer model, as its endpoint names it; null: the server's default",
     )
     openrouter_key: Key = Field(
         None, description="the client's key for OpenRouter, sent only there; empty is the same as null"
@@ -63,7 +63,7 @@ class Usage(BaseModel):
 
 
 class ExplainResponse(BaseModel):
-    """The explanation, and what made it."""
+    """The explanation, its method and its model."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -77,7 +77,7 @@ class HealthResponse(BaseModel):
     """State of the server."""
 
     status: str = Field(description="always healthy")
-    model: str = Field(description="model that explains where a request names none")
+    model: str = Field(description="explainer model for requests that name none")
     has_key: bool = Field(
         description="whether the server has a key of its own; without one, each request must send one"
     )

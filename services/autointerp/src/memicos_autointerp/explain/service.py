@@ -1,4 +1,4 @@
-"""Explains a feature: checks the limits, picks the endpoint and the key that it gets, calls the explainer."""
+"""Explains a feature: checks the limits, picks the endpoint and its key, calls the explainer."""
 
 from dataclasses import asdict
 
@@ -94,7 +94,7 @@ async def explain(body: ExplainRequest, settings: Settings, http: httpx2.AsyncCl
             texts, endpoint, http, settings.explainer_options, settings.provider_options
         )
     except ProviderError as error:
-        # `from None`: the cause of the error may hold the provider's message, and that may hold the key
+        # `from None`: the cause of the error may contain the provider's message, which may contain the key
         raise ExplanationFailed(error) from None
     usage = explanation.usage
     return ExplainResponse(

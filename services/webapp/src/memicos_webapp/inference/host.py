@@ -187,12 +187,13 @@ class Host:
             raise unreadable(self.url)
         if response.parsed.state == "failed":
             message = status_messages.load_failed(response.parsed)
-            return Status("down", f"inference {message}", Unavailable(f"Inference {message}", retry_after=60))
+            fault = Unavailable(f"Inference at {self.url} {message}", retry_after=60)
+            return Status("down", f"inference {message}", fault)
         if not response.parsed.ready:
             # a server that starts anew may run another model
             self._capabilities_at = float("-inf")
             progress = status_messages.loading(response.parsed)
-            return Status("loading", f"inference is {progress}", InferenceLoading(progress))
+            return Status("loading", f"inference is {progress}", InferenceLoading(self.url, progress))
         # its load includes this webapp's calls, which are counted as they begin and end
         load = response.parsed.load
         self._other_load = max(0, load - self._calls) if isinstance(load, int) else 0

@@ -15,7 +15,7 @@ class HealthResponse:
 
     Attributes:
         status (str): always healthy
-        model (str): model that explains where a request names none
+        model (str): explainer model for requests that name none
         has_key (bool): whether the server has a key of its own; without one, each request must send one
     """
 

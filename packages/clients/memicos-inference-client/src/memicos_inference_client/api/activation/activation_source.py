@@ -92,10 +92,11 @@ def sync_detailed(
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no
-    tokens or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
+    Errors: 400 for an unknown model or source, more than `max_values` activations, not exactly one of
+    texts and
+    messages, messages without a chat template, a prompt with no tokens or more than `token_limit`, no
+    prompts, more
+    than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (SourceRequest): Every active feature of one source on several prompts.
@@ -131,10 +132,11 @@ async def asyncio_detailed(
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no
-    tokens or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
+    Errors: 400 for an unknown model or source, more than `max_values` activations, not exactly one of
+    texts and
+    messages, messages without a chat template, a prompt with no tokens or more than `token_limit`, no
+    prompts, more
+    than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (SourceRequest): Every active feature of one source on several prompts.
@@ -176,10 +178,11 @@ def sync(
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no
-    tokens or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
+    Errors: 400 for an unknown model or source, more than `max_values` activations, not exactly one of
+    texts and
+    messages, messages without a chat template, a prompt with no tokens or more than `token_limit`, no
+    prompts, more
+    than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (SourceRequest): Every active feature of one source on several prompts.
@@ -215,10 +218,11 @@ async def asyncio(
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no
-    tokens or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
+    Errors: 400 for an unknown model or source, more than `max_values` activations, not exactly one of
+    texts and
+    messages, messages without a chat template, a prompt with no tokens or more than `token_limit`, no
+    prompts, more
+    than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (SourceRequest): Every active feature of one source on several prompts.

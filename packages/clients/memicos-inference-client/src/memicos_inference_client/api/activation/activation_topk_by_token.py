@@ -89,9 +89,9 @@ def sync_detailed(
 
      Return the features of one source with the largest activations at each token of a prompt.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and
+    messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`.
 
     Args:
         body (TopkRequest): The strongest features of one source at each token of a prompt.
@@ -124,9 +124,9 @@ async def asyncio_detailed(
 
      Return the features of one source with the largest activations at each token of a prompt.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and
+    messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`.
 
     Args:
         body (TopkRequest): The strongest features of one source at each token of a prompt.
@@ -165,9 +165,9 @@ def sync(
 
      Return the features of one source with the largest activations at each token of a prompt.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and
+    messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`.
 
     Args:
         body (TopkRequest): The strongest features of one source at each token of a prompt.
@@ -200,9 +200,9 @@ async def asyncio(
 
      Return the features of one source with the largest activations at each token of a prompt.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and
+    messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`.
 
     Args:
         body (TopkRequest): The strongest features of one source at each token of a prompt.

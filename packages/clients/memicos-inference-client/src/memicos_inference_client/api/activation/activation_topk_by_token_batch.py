@@ -91,10 +91,11 @@ def sync_detailed(
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and
+    messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`, no prompts,
+    more than
+    `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (TopkBatchRequest): The strongest features of one source at each token of several
@@ -130,10 +131,11 @@ async def asyncio_detailed(
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and
+    messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`, no prompts,
+    more than
+    `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (TopkBatchRequest): The strongest features of one source at each token of several
@@ -175,10 +177,11 @@ def sync(
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and
+    messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`, no prompts,
+    more than
+    `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (TopkBatchRequest): The strongest features of one source at each token of several
@@ -214,10 +217,11 @@ async def asyncio(
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and
+    messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`, no prompts,
+    more than
+    `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (TopkBatchRequest): The strongest features of one source at each token of several
