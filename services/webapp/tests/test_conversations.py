@@ -114,3 +114,13 @@ async def test_a_steered_chat_continues_the_last_message(
         ]
     (sent,) = inference.bodies("/v1/steer/completion-chat")
     assert sent["continue_final_message"] is True and sent["prompt"] == MESSAGES
+
+
+async def test_line_separators_are_escaped(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
+    """In plain JSON and in errors, so that no client's line splitting breaks them."""
+    text = "a\u2028b\u2029c\x85d\x0be\x0cf"
+    response = await client.post("/api/activation/new", json=FEATURE | {"customText": text})
+    assert len(response.text.splitlines()) == 1 and "".join(response.json()["tokens"][1:]) == text
+    refused = await client.get("/api/a\u2028b\x85")
+    assert refused.status_code == 404 and len(refused.text.splitlines()) == 1
+    assert "/api/a\u2028b\x85" in refused.json()["message"]
