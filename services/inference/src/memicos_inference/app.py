@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from memicos_engine.model.hub import ProgressCallback
-from memicos_service import docs_page
+from memicos_service import docs_page, json_escapes
 from memicos_service.guards import SecretAndSizeGuard
 from pydantic.json_schema import models_json_schema
 
@@ -114,6 +114,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     request_log.install(app, metrics, settings.log_requests)
     errors.install(app)
+    json_escapes.install(app)
     docs_page.install(app)
     app.include_router(status_api.health_router)
     app.include_router(status_api.router, responses={code: ERRORS[code] for code in (401, 503)})

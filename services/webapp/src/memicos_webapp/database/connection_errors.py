@@ -1,4 +1,4 @@
-"""Errors of a database that cannot be used: whether it is for now only, and one line with what to do."""
+"""Why the database cannot be used, as one line with what to do."""
 
 import socket
 
@@ -7,17 +7,6 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
 PGVECTOR = "install pgvector in that server (docs: the image pgvector/pgvector:pg18, or your system's package)"
-
-UNAVAILABLE = ("08", "57P", "53300")
-"""Beginnings of the SQLSTATE codes of a server that cannot be used now: lost connections; one that starts, ends or
-ends the connection; too many connections. https://www.postgresql.org/docs/18/errcodes-appendix.html"""
-
-
-def is_unavailable(error: DBAPIError) -> bool:
-    """Whether a statement failed because the server cannot be reached now, and may succeed later."""
-    cause = getattr(error.orig, "__cause__", None)
-    state = getattr(error.orig, "sqlstate", None) or getattr(cause, "sqlstate", None) or ""
-    return error.connection_invalidated or isinstance(cause, OSError) or state.startswith(UNAVAILABLE)
 
 
 def describe(error: OSError | DBAPIError | asyncpg.PostgresError, url: str) -> str:
