@@ -14,9 +14,9 @@ import torch
 import yaml
 from huggingface_hub.errors import LocalEntryNotFoundError
 from memicos_engine.errors import LoadError, SourceError
+from memicos_engine.sources.config_checks import CROSS_LAYER
 from memicos_engine.sources.saelens_registry import release_saes
 from memicos_engine.sources.saelens_support import (
-    CROSS_LAYER,
     DEFAULT_LOADER,
     MISSING_NORM_FACTOR,
     SUPPORT_BY_LOADER,
