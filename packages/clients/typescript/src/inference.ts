@@ -2651,6 +2651,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Unavailable: the model is loading or failed to load, the queue is full, memory ran out, or a self-test check failed (see `cause`); Retry-After, if present, gives the seconds to wait */
             503: {
                 headers: {
@@ -2695,6 +2704,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2771,6 +2789,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -2833,6 +2860,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2909,6 +2945,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -2971,6 +3016,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3047,6 +3101,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3109,6 +3172,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3185,6 +3257,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3254,6 +3335,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3316,6 +3406,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3393,6 +3492,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3456,6 +3564,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3532,6 +3649,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3594,6 +3720,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3670,7 +3805,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Not allowed by the server's settings */
+            /** @description Not allowed by the server's settings, such as the request's Host */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3756,7 +3891,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Not allowed by the server's settings */
+            /** @description Not allowed by the server's settings, such as the request's Host */
             403: {
                 headers: {
                     [name: string]: unknown;
