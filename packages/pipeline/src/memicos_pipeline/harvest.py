@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from memicos_engine.capture.capture import capture
-from memicos_engine.capture.positions import included_positions
+from memicos_engine.capture.positions import included_positions, recipe_has_bos
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import Source
 from scipy import sparse
+
+from memicos_pipeline.corpus import PADDING
 
 FORMAT_VERSION = 2
 """Version of the files' format; it is part of the work folder's name, so that no run continues files of another."""
@@ -48,6 +50,7 @@ def harvest(
 ) -> None:
     """Run all contexts (N, T) through the model once and store each source's activations.
 
+    PADDING does not count.
     Progress is recorded after each batch; after an interruption the next run continues after the last recorded one.
     """
     progress = _read_progress(work)
@@ -55,10 +58,12 @@ def harvest(
     for source in sources:
         _truncate(work / source.id, progress)
     for first in range(start, len(token_ids), batch):
-        ids = torch.from_numpy(token_ids[first : first + batch].astype(np.int64)).to(model.device)
-        hidden = capture(model, ids, None, [source.hook_name for source in sources])
+        ids, real = padded_batch(token_ids[first : first + batch], model.device)
+        mask = None if real.all() else real.long()
+        hidden = capture(model, ids, mask, [source.hook_name for source in sources])
         for source in sources:
-            counted = included_positions(hidden[source.hook_name], source.recipe, model.bos_token_id is not None)
+            has_bos = recipe_has_bos(source.recipe, model.bos_token_id)
+            counted = included_positions(hidden[source.hook_name], source.recipe, has_bos) & real
             _append(work / source.id, source, hidden[source.hook_name], counted.flatten(), progress)
         progress["contexts"] = min(first + batch, len(token_ids))
         (work / "progress.json.new").write_text(json.dumps(progress))
@@ -66,6 +71,12 @@ def harvest(
         if (first // batch) % 20 == 0:
             speed = (progress["contexts"] - start) * token_ids.shape[1] / (time.monotonic() - started_at)
             report(f"{progress['contexts']} of {len(token_ids)} contexts, {speed:.0f} tokens/s")
+
+
+def padded_batch(token_ids: np.ndarray, device: str | torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids (B, T) that the model can run, and whether each is a token of the context rather than PADDING (B, T)."""
+    ids = torch.from_numpy(token_ids.astype(np.int64)).to(device)
+    return ids.clamp(min=0), ids != PADDING
 
 
 def _truncate(folder: Path, progress: dict[str, int]) -> None:

@@ -11,6 +11,15 @@ from memicos_engine.errors import SourceError
 
 TOP_K = "topk"
 
+CROSS_LAYER = (
+    "its features write to several layers (a cross-layer transcoder), and a source here writes to one: reconstructions "
+    "and steering would be wrong"
+)
+CROSSCODER = (
+    "its features read several layers or models at once (a crosscoder), and a source here reads one hook: values would "
+    "be wrong"
+)
+
 REFUSED_ARCHITECTURES = {
     "abstopk": "its features fire with negative values as well, and rankings and searches here read only positive ones",
     "temporal": "its features depend on the other positions of the text, and sources here encode each position by "

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from memicos_engine.errors import SourceError
-from memicos_engine.sources.config_checks import REFUSED_ARCHITECTURES, check_activation_function, check_config
+from memicos_engine.sources.config_checks import (
+    CROSS_LAYER,
+    REFUSED_ARCHITECTURES,
+    check_activation_function,
+    check_config,
+)
 
 if TYPE_CHECKING:  # SAELens imports torch
     from sae_lens.loading.pretrained_saes_directory import PretrainedSAELookup
 
 DEFAULT_LOADER = "sae_lens"
 """SAELens' loader of releases that name none."""
-CROSS_LAYER = (
-    "its features write to several layers (a cross-layer transcoder), and a source here writes to one: reconstructions "
-    "and steering would be wrong"
-)
 MISSING_NORM_FACTOR = "it was trained on activations scaled to a norm, and SAELens' directory does not have the factor"
 _SCALED = "expected_average_only_in"
 _MLP_IN = re.compile(r"blocks\.(\d+)\.hook_mlp_in")

@@ -125,7 +125,9 @@ def _matches(text: Text, pattern: re.Pattern[str], kind: int) -> np.ndarray:
 
 def _code_contexts(text: Text, width: int) -> np.ndarray:
     marker = np.array([bool(_MARKER.fullmatch(string)) for string in text.strings])[text.tokens]
-    share = marker.reshape(-1, width)[:, 1:].mean(axis=1)
+    written = np.array([bool(string) for string in text.strings])[text.tokens]  # not the padding of short contexts
+    counts = written.reshape(-1, width)[:, 1:].sum(axis=1)
+    share = marker.reshape(-1, width)[:, 1:].sum(axis=1) / np.maximum(counts, 1)
     return np.repeat(share >= CODE_MARKERS, width)
 
 

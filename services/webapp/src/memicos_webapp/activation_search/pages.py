@@ -22,7 +22,8 @@ from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.formatting import url_segment
 from memicos_webapp.inference.errors import NotReady
 from memicos_webapp.inference.pages import waiting
-from memicos_webapp.inference.service import Inference, InferenceDep, check_texts
+from memicos_webapp.inference.prompts import Prompt, check_texts
+from memicos_webapp.inference.service import Inference, InferenceDep
 from memicos_webapp.security.middleware import refuse_other_sites
 from memicos_webapp.settings import Settings
 from memicos_webapp.templating import render
@@ -187,7 +188,7 @@ async def search_results(
         rank=page.rank,
     )
     try:
-        results = await service.search(database, viewer, inference, query, page.text)
+        results = await service.search(database, viewer, inference, query, Prompt(page.text))
     except NotReady as fault:
         return waiting(request, fault, _own_address(request))
     best = results.results[0].activation if results.results else None
@@ -219,7 +220,7 @@ async def token_search_results(
         limit=PER_TOKEN,
     )
     try:
-        results = await token_search.search_by_token(database, viewer, inference, query, page.text)
+        results = await token_search.search_by_token(database, viewer, inference, query, Prompt(page.text))
     except NotReady as fault:
         return waiting(request, fault, _own_address(request))
     counted = [token for token in results.tokens if not (token.ignored and page.ignore_bos)]

@@ -95,8 +95,10 @@ def sync_detailed(
      Return the value of one feature, or the projection on one vector, at each token of a prompt.
 
     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, or a prompt with no tokens or more than `token_limit`.
+    exactly one
+    of feature and vector, not exactly one of text and messages, messages without a chat template, or a
+    prompt with
+    no tokens or more than `token_limit`.
 
     Args:
         body (SingleRequest): One direction on one prompt: `source` and `index`, or `vector` and
@@ -131,8 +133,10 @@ async def asyncio_detailed(
      Return the value of one feature, or the projection on one vector, at each token of a prompt.
 
     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, or a prompt with no tokens or more than `token_limit`.
+    exactly one
+    of feature and vector, not exactly one of text and messages, messages without a chat template, or a
+    prompt with
+    no tokens or more than `token_limit`.
 
     Args:
         body (SingleRequest): One direction on one prompt: `source` and `index`, or `vector` and
@@ -173,8 +177,10 @@ def sync(
      Return the value of one feature, or the projection on one vector, at each token of a prompt.
 
     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, or a prompt with no tokens or more than `token_limit`.
+    exactly one
+    of feature and vector, not exactly one of text and messages, messages without a chat template, or a
+    prompt with
+    no tokens or more than `token_limit`.
 
     Args:
         body (SingleRequest): One direction on one prompt: `source` and `index`, or `vector` and
@@ -209,8 +215,10 @@ async def asyncio(
      Return the value of one feature, or the projection on one vector, at each token of a prompt.
 
     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, or a prompt with no tokens or more than `token_limit`.
+    exactly one
+    of feature and vector, not exactly one of text and messages, messages without a chat template, or a
+    prompt with
+    no tokens or more than `token_limit`.
 
     Args:
         body (SingleRequest): One direction on one prompt: `source` and `index`, or `vector` and

@@ -97,10 +97,12 @@ def sync_detailed(
     Each prompt gets the result it would get alone, up to rounding.
 
     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than
-    `max_prompts`, or
-    more than `batch_tokens` tokens when padded to the longest.
+    exactly one
+    of feature and vector, not exactly one of texts and messages, messages without a chat template, a
+    prompt with no
+    tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens`
+    tokens when
+    padded to the longest.
 
     Args:
         body (SingleBatchRequest): One direction on several prompts: `source` and `index`, or
@@ -137,10 +139,12 @@ async def asyncio_detailed(
     Each prompt gets the result it would get alone, up to rounding.
 
     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than
-    `max_prompts`, or
-    more than `batch_tokens` tokens when padded to the longest.
+    exactly one
+    of feature and vector, not exactly one of texts and messages, messages without a chat template, a
+    prompt with no
+    tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens`
+    tokens when
+    padded to the longest.
 
     Args:
         body (SingleBatchRequest): One direction on several prompts: `source` and `index`, or
@@ -183,10 +187,12 @@ def sync(
     Each prompt gets the result it would get alone, up to rounding.
 
     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than
-    `max_prompts`, or
-    more than `batch_tokens` tokens when padded to the longest.
+    exactly one
+    of feature and vector, not exactly one of texts and messages, messages without a chat template, a
+    prompt with no
+    tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens`
+    tokens when
+    padded to the longest.
 
     Args:
         body (SingleBatchRequest): One direction on several prompts: `source` and `index`, or
@@ -223,10 +229,12 @@ async def asyncio(
     Each prompt gets the result it would get alone, up to rounding.
 
     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than
-    `max_prompts`, or
-    more than `batch_tokens` tokens when padded to the longest.
+    exactly one
+    of feature and vector, not exactly one of texts and messages, messages without a chat template, a
+    prompt with no
+    tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens`
+    tokens when
+    padded to the longest.
 
     Args:
         body (SingleBatchRequest): One direction on several prompts: `source` and `index`, or
