@@ -12,8 +12,9 @@ import pytest
 from fastapi import APIRouter
 from memicos_service.server import is_loopback
 from memicos_webapp.app import create_app
-from memicos_webapp.database.embedded import DatabaseError, check_version
-from memicos_webapp.database.engine import driver_url
+from memicos_webapp.database.connection import parse_url
+from memicos_webapp.database.embedded import check_version
+from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.security.authorisation import WriteAccess
 from memicos_webapp.settings import Settings
 from pydantic import BaseModel, ValidationError
@@ -202,9 +203,9 @@ def test_a_data_folder_of_another_version_is_refused_with_the_command_that_helps
 
 
 def test_an_address_that_is_no_postgresql_is_not_repeated() -> None:
-    assert driver_url("postgres://u:p@h/d").startswith("postgresql+asyncpg://u:p@h")
+    assert parse_url("postgres://u:p@h/d").drivername == "postgresql"
     with pytest.raises(DatabaseError) as caught:
-        driver_url("mysql://u:hunter2@h/d")
+        parse_url("mysql://u:hunter2@h/d")
     assert "hunter2" not in str(caught.value)
 
 

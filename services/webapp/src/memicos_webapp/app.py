@@ -19,7 +19,7 @@ from memicos_webapp.activation_search import api as text_search_api
 from memicos_webapp.activation_search import pages as text_search_pages
 from memicos_webapp.api_doc import pages as api_doc_pages
 from memicos_webapp.catalog import pages as catalog_pages
-from memicos_webapp.database.embedded import embedded
+from memicos_webapp.database.embedded import database_url
 from memicos_webapp.database.engine import Database
 from memicos_webapp.database.migrate import prepare
 from memicos_webapp.datasets import background as background_cleanup
@@ -98,7 +98,7 @@ class _App(ServiceApp):
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
-        url = settings.database_url or stack.enter_context(embedded(settings.data / "postgres"))
+        url = stack.enter_context(database_url(settings))
         await prepare(url, settings.read_only)
         app.state.database = Database(url, settings)
         stack.push_async_callback(app.state.database.close)

@@ -15,6 +15,8 @@ from pydantic_settings import SettingsConfigDict
 from memicos_webapp.inference.host_config import parse_hosts
 from memicos_webapp.security.proxy_headers import ROOT_PATH_PATTERN, parse_networks
 
+SYSTEM_DATA = Path("/var/lib/memicos")
+
 
 class Settings(ServiceSettings):
     """Settings of the webapp. A field `x` is set by `MEMICOS_X`, unless it names another variable."""
@@ -40,6 +42,11 @@ class Settings(ServiceSettings):
     )
     port: int = Field(default=3000, ge=1, le=65535, description="Port to bind.")
     data: Path = Field(default=Path(".data"), description="Folder for the embedded database and caches.")
+    system_data: Path = Field(
+        default=SYSTEM_DATA,
+        description="Run by root, a new embedded database is made here, for the system user memicos, as PostgreSQL "
+        "does not run as root; the data folder gets a link to it.",
+    )
     database_url: str | None = Field(
         default=None,
         validation_alias="DATABASE_URL",
