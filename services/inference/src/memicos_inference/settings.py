@@ -50,8 +50,8 @@ class Settings(ServiceSettings):
     sae_sets: Names = Field(
         default=("res-jb",),
         validation_alias="SAE_SETS",
-        description="JSON list of sources: sets by name, path:<folder>, hf:<owner>/<name>[/<folder>], neurons; "
-        "[] runs the model without sources.",
+        description="JSON list of sources: sets by name, saelens:<release>[/<sae_id>], path:<folder>, "
+        "hf:<owner>/<name>[/<folder>], neurons; [] runs the model without sources.",
     )
     include_sae: Names = Field(
         default=(),
