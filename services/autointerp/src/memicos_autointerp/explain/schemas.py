@@ -35,7 +35,8 @@ class ExplainRequest(BaseModel):
         None,
         min_length=1,
         max_length=200,
-        description="explainer model, as its endpoint names it; null: the server's default",
+        description="explainer model, as its endpoint names it; null: the server's default. Without a key of the "
+        "request one of the server's models (AUTOINTERP_MODEL, AUTOINTERP_MODELS)",
     )
     openrouter_key: Key = Field(
         None, description="the client's key for OpenRouter, sent only there; empty is the same as null"
@@ -79,6 +80,7 @@ class HealthResponse(BaseModel):
 
     status: str = Field(description="always healthy")
     model: str = Field(description="explainer model for requests that name none")
+    models: list[str] = Field(description="explainer models for requests without a key of their own")
     has_key: bool = Field(
         description="whether the server has a key of its own; without one, each request must send one"
     )
