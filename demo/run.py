@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import re
+import secrets
 import signal
 import sys
 import time
@@ -115,7 +116,7 @@ def configured(server: Server, environment: dict[str, str]) -> Server:
     port = environment.get(name, str(server.port))
     if not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise Stop(f"{name}={port} is not a port (1 to 65535)")
-    host = environment.get(f"{server.prefix}_HOST", server.host)
+    host = environment.get(f"{server.prefix}_HOST") or server.host
     return replace(server, host=host, port=int(port))
 
 
@@ -168,6 +169,8 @@ def read_options(console: Console) -> Options:
     webapp, inference, autointerp = servers
     environment.setdefault("INFERENCE_URL", inference.url)
     environment.setdefault("AUTOINTERP_URL", autointerp.url)
+    # inference tells the webapp's visitors apart, and other programs of this machine cannot invent any
+    environment.setdefault("INFERENCE_CLIENT_KEY", secrets.token_urlsafe(32))
     # a line for each request would hide the demo's own lines
     environment.setdefault("MEMICOS_LOG_REQUESTS", "0")
     environment.setdefault("INFERENCE_LOG_REQUESTS", "0")

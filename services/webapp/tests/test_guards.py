@@ -124,6 +124,67 @@ async def test_an_unexpected_error_reveals_no_details() -> None:
     async with client_of() as client:
         response = await client.post("/api/fail")
     assert response.status_code == 500 and "secret" not in response.text and response.json()["error"]
+    assert "frame-ancestors 'self'" in response.headers["content-security-policy"]
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["referrer-policy"] == "same-origin"
+
+
+LINK = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+FRAME = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
+IMAGE = {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+FEATURE, EMBEDDED = "/small/1-res/5", "/small/1-res/5?embed=true"
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "refused"),
+    [
+        (FEATURE, LINK, False),
+        (FEATURE, FRAME, True),
+        (FEATURE, IMAGE, True),
+        (EMBEDDED, LINK, False),
+        (EMBEDDED, FRAME, False),
+        (EMBEDDED, IMAGE, True),
+        ("/small/1-res?embed=true", FRAME, True),
+        ("/account?embed=true", FRAME, True),
+        ("/account/api-keys/5?embed=true", FRAME, True),
+        ("/search-explanations?q=whale", LINK, False),
+        ("/search-explanations?q=whale", IMAGE, True),
+        ("/search-explanations?q=whale", FRAME, True),
+        ("/search-explanations?q=whale&embed=true", FRAME, False),
+        ("/search?q=whale&embed=true", FRAME, True),
+        # these run the model
+        ("/search/results?q=whale", LINK, True),
+        ("/search/results?q=whale", IMAGE, True),
+        ("/search-topk-by-token/results?q=whale", LINK, True),
+    ],
+)
+async def test_other_sites_may_link_to_pages_and_frame_some(
+    client: httpx.AsyncClient, path: str, headers: dict[str, str], refused: bool
+) -> None:
+    for site, is_refused in (("cross-site", refused), ("same-site", refused), ("same-origin", False), ("none", False)):
+        response = await client.get(path, headers={**headers, "Sec-Fetch-Site": site})
+        assert (response.status_code == 403) is is_refused, (site, response.text)
+
+
+@pytest.mark.parametrize(
+    ("path", "ancestors"),
+    [
+        (EMBEDDED, "*"),
+        (FEATURE, "'self'"),
+        ("/small/1-res?embed=true", "'self'"),
+        ("/?embed=true", "'self'"),
+        ("/search-explanations?embed=true", "*"),
+        ("/search?embed=true", "'self'"),
+        ("/account/keys/5?embed=true", "'self'"),
+    ],
+)
+async def test_only_pages_that_are_made_for_it_may_be_framed(
+    client: httpx.AsyncClient, path: str, ancestors: str
+) -> None:
+    response = await client.get(path)
+    assert response.headers["content-security-policy"].endswith(f"frame-ancestors {ancestors}")
+    # navigation is left out where the page is in a frame
+    assert ('aria-label="Sections"' in response.text) is (ancestors == "'self'")
 
 
 def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:

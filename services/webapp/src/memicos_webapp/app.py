@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from memicos_service import json_escapes
+from memicos_service.application import ServiceApp
 from pydantic.json_schema import models_json_schema
 from starlette.staticfiles import StaticFiles
 
@@ -81,7 +82,9 @@ PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
 """Context managers of the folders, entered at start-up after `app.state.database` is set, and left at shutdown."""
 
 
-class _App(FastAPI):
+class _App(ServiceApp):
+    content_security_policy = middleware.OWN_PAGES_POLICY
+
     def openapi(self) -> dict[str, Any]:
         """The document with the models that only events use, which FastAPI does not collect."""
         document = super().openapi()
