@@ -34,18 +34,23 @@ def capture(
 
     `mask` (B, T) is 1 at real tokens; rows shorter than T are padded on the right, so that positions need no shift.
     With `at` (B,) only that position of each row is kept, (B, 1, D). Where every hook is a module of the plain model
-    that model is run, else TransformerLens' bridge, which gives the same and takes longer. Activations of attention
-    heads (B, T, heads, d_head) are flattened to (B, T, heads * d_head); attention patterns are (B, heads, T, T).
+    that model is run, else TransformerLens' bridge, which gives the same and takes longer; hooks that the bridge does
+    not have are then captured in a run of the plain model. Activations of attention heads (B, T, heads, d_head) are
+    flattened to (B, T, heads * d_head); attention patterns are (B, heads, T, T).
 
     Raises:
         InvalidRequestError: a hook point that this model's bridge does not run.
     """
     names = list(dict.fromkeys(hook_names))
     lengths = None if mask is None else mask.sum(-1)
-    if any(find_hook_module(model, name) is None for name in names):
-        captured = _capture_by_bridge(model, ids, mask, names, lengths)
-        return {name: _select_positions(hidden, at) for name, hidden in captured.items()}
-    return _capture_by_modules(model, ids, mask, names, at, lengths)
+    if all(find_hook_module(model, name) for name in names):
+        return _capture_by_modules(model, ids, mask, names, at, lengths)
+    # the bridge has no hook points by module name
+    by_bridge = [name for name in names if name in model.bridge.hook_dict or find_hook_module(model, name) is None]
+    by_module = [name for name in names if name not in by_bridge]
+    captured = _capture_by_bridge(model, ids, mask, by_bridge, lengths)
+    captured = {name: _select_positions(hidden, at) for name, hidden in captured.items()}
+    return captured | (_capture_by_modules(model, ids, mask, by_module, at, lengths) if by_module else {})
 
 
 CapturedActivations = list[dict[str, torch.Tensor]]
