@@ -175,6 +175,9 @@ clients: setup ## write packages/clients from schemas/openapi, TypeScript where 
 configuration: setup ## write docs/configuration.md from the settings classes
 	$(BIN)/python scripts/configuration.py write
 
+saelens-directory: setup ## write docs/saelens-directory, the table of published SAEs, from the installed SAELens
+	$(BIN)/python scripts/saelens_directory.py write
+
 contracts: setup ## fail if OpenAPI documents or clients differ from what the services generate
 	$(BIN)/python scripts/contracts.py check $(ONLY)
 
@@ -204,8 +207,9 @@ test-slow: setup test-models ## run the slow tests: model classes, installations
 	$(BIN)/pytest $(PYTEST_ARGS) -m slow tests
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
-test-hub: setup ## compare inference with known values of gpt2-small; needs the hub or its cache (HF_HOME); not in `make test`
+test-hub: setup ## compare inference with known values of gpt2-small, fill docs/saelens-directory; needs the hub or its cache (HF_HOME); not in `make test`
 	$(BIN)/pytest $(PYTEST_ARGS) tests/hub_network
+	$(BIN)/python scripts/saelens_directory.py hub
 
 fuzz: setup ## send random requests to inference for a long time (FUZZ_EXAMPLES=… requests for each operation and kind)
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_contract_fuzz.py

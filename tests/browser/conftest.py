@@ -1,6 +1,7 @@
 """A real webapp for the browser of tests/conftest.py.
 
 webapp_url   a webapp with the small dataset on a free port, in its own process and data folder
+start_webapp serves a webapp with the given environment, for tests that need other settings
 public_url   a webapp on the same database, bound to a public address
 read_only_url   a read-only webapp on the same database
 inference    its fake inference server, reset to the initial state
@@ -12,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,11 @@ def webapp(environment: dict[str, str]) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def start_webapp() -> Callable[[dict[str, str]], AbstractContextManager[str]]:
+    return webapp
 
 
 @pytest.fixture(scope="session")

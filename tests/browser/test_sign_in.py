@@ -1,23 +1,13 @@
 """The owner signs in by a one-time link, by keyboard, writes, and signs out; a read-only server shows its badge."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
 from memicos_testing.llm_provider import LlmProvider
+from memicos_testing.webapp.owner_link import owner_link
 from playwright.sync_api import Page, expect
 
 Watched = Callable[..., Page]
-
-
-def owner_link(environment: dict[str, str], url: str) -> str:
-    """A link of `memicos owner-link` for the server at `url`."""
-    result = subprocess.run(
-        [sys.executable, "-c", "from memicos_cli.main import app; app()", "owner-link"],
-        env=environment | {"MEMICOS_PUBLIC_URL": url}, check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    return result.stdout.strip()
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -302,7 +302,7 @@ def test_errors_are_shown(page: Page, webapp_url: str, inference: FakeInferenceS
     inference.reset()
     inference.state = "loading"
     prompt.press("Control+Enter")
-    expect(note).to_contain_text("Inference is loading")
+    expect(note).to_contain_text("is loading, ")
     page.goto(f"{webapp_url}/small/steer?source=9-res&index=5")
     expect(page.get_by_role("alert").first).to_contain_text("small has no source '9-res'")
 

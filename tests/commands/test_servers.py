@@ -177,7 +177,7 @@ def test_a_page_of_another_program_is_not_mistaken_for_ours(installed: Path, tmp
         while "status 404" not in done.stderr and time.monotonic() < end:
             time.sleep(0.1)
             done = make(installed, "doc-autointerp-localhost", AUTOINTERP_PORT=port)
-        assert done.returncode != 0 and "another program has the port" in done.stderr
+        assert done.returncode != 0 and "another program uses the port" in done.stderr
     finally:
         other.kill()
         other.wait()

@@ -5,24 +5,62 @@ import shutil
 from pathlib import Path
 
 import pytest
-from memicos_testing.docker_stack import DOCKER, ROOT, output, run
+import yaml
+from memicos_testing.docker_stack import COMMAND_SECONDS, DOCKER, ROOT, output, run
 
-COMMANDS = re.findall(r"^docker compose -p \S+ ((?:-f \S+\.yaml )+)up", (ROOT / "docs/deploy.md").read_text(), re.M)
+DOCUMENT = (ROOT / "docs/deploy.md").read_text()
+COMMANDS = re.findall(r"^docker compose -p \S+ ((?:-f \S+\.yaml )+)up", DOCUMENT, re.M)
+EXAMPLE = "more-inference.yaml"
+"""A file of the user's own, whose content is in the document."""
 PLUGIN = run("docker", "compose", "version").returncode == 0
 PROGRAMS = [["docker-compose"]] * bool(shutil.which("docker-compose")) + [["docker", "compose"]] * PLUGIN
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of deploy/docker with the example of the document beside its files, as a user has them."""
+    folder = tmp_path_factory.mktemp("checkout") / "deploy/docker"
+    shutil.copytree(DOCKER, folder)
+    (content,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.partition("## Several inference servers")[2], re.S)
+    (folder / EXAMPLE).write_text(content)
+    return folder
+
+
+def config(program: list[str], folder: Path, files: str, **variables: str) -> dict:
+    """What compose makes of the files."""
+    paths = [part for name in re.findall(r"-f (\S+)", files) for part in ("-f", str(folder / name))]
+    command = [*program, "--env-file", str(folder / ".env"), *paths, "config"]
+    return yaml.safe_load(output(*command, seconds=COMMAND_SECONDS, MODEL_SOURCESET="gpt2-small.res-jb", **variables))
+
+
 def test_the_document_names_every_file() -> None:
     files = {file.name for file in DOCKER.glob("compose*.yaml")}
-    assert {name for command in COMMANDS for name in re.findall(r"-f (\S+)", command)} == files and PROGRAMS
+    assert {name for command in COMMANDS for name in re.findall(r"-f (\S+)", command)} == {*files, EXAMPLE}
+    assert PROGRAMS
 
 
-@pytest.mark.parametrize("files", COMMANDS)
+@pytest.mark.parametrize("files", [files for files in COMMANDS if EXAMPLE not in files])
 @pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
-def test_a_combination_is_accepted(program: list[str], files: str) -> None:
-    paths = [part for name in re.findall(r"-f (\S+)", files) for part in ("-f", str(DOCKER / name))]
-    command = [*program, "--env-file", str(DOCKER / ".env"), *paths, "config"]
-    assert "services:" in output(*command, MODEL_SOURCESET="gpt2-small.res-jb")
+def test_a_combination_is_accepted(program: list[str], folder: Path, files: str) -> None:
+    assert config(program, folder, files)["services"]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
+def test_the_example_of_several_inference_servers_is_accepted(program: list[str], folder: Path) -> None:
+    (files,) = [files for files in COMMANDS if EXAMPLE in files]
+    section = DOCUMENT.partition("In `deploy/docker/.env` (")[2]
+    variables = dict(line.split("=", 1) for line in section.split("```")[1].strip().splitlines())
+    (webapp_secret,) = re.findall(r"`(INFERENCE_SECRET_\w+)=…`", section)
+    webapp_env = folder / "webapp.env"
+    webapp_env.write_text(f"{webapp_secret}=of-gemma\n")
+    variables |= {"WEBAPP_ENV_FILE": str(webapp_env), "GEMMA_SECRET": "of-gemma"}
+    services = config(program, folder, files, **variables)["services"]
+    assert services["inference-gemma"]["environment"]["INFERENCE_SECRET"] == "of-gemma"
+    assert services["inference"]["environment"]["INFERENCE_SECRET"] != "of-gemma"
+    webapp = services["webapp"]["environment"]
+    assert webapp[webapp_secret] == "of-gemma"
+    hosts = dict(item.split("=", 1) for item in webapp["MEMICOS_INFERENCE_HOSTS"].split(","))
+    assert set(hosts.values()) == {f"http://{name}:5002" for name in services if name.startswith("inference")}
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)

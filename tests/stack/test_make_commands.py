@@ -69,7 +69,7 @@ def test_inference_runs_on_its_port(stacks: dict[str, Stack]) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     body = {"model": NAME, "prompt": "Alice sat by the Rabbit", "source": "1-res", "index": 0}
     url = f"{stack.url}/v1/activation/single"
-    answer = httpx.post(url, json=body, headers={"X-SECRET-KEY": env_value("INFERENCE_SECRET")}, timeout=60)
+    answer = httpx.post(url, json=body, headers={"X-SECRET-KEY": env_value("INFERENCE_SECRET")}, timeout=240)
     assert answer.status_code == 200 and len(answer.json()["activation"]["values"]) > 3, answer.text
     assert httpx.post(url, json=body).status_code == 401
 

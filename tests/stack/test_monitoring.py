@@ -17,7 +17,6 @@ from memicos_testing.docker_stack import DOCKER, ROOT, Stack, env_value, eventua
 
 DASHBOARD = ROOT / "deploy/grafana/memicos-inference.json"
 CUDA_ONLY = {"memicos_inference_device_memory_bytes"}
-SCRAPE_SECONDS = 15
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def prometheus(demo: Stack) -> Iterator[httpx.Client]:
     try:
         networks = json.loads(output("docker", "inspect", name))[0]["NetworkSettings"]["Networks"]
         address = networks[f"{demo.project}_default"]["IPAddress"]
-        with httpx.Client(base_url=f"http://{address}:9090", timeout=20) as client:
+        with httpx.Client(base_url=f"http://{address}:9090", timeout=60) as client:
             yield client
     finally:
         run("docker", "rm", "-f", name)
@@ -61,7 +60,7 @@ def test_the_targets_are_up_and_every_metric_of_the_dashboard_is_stored(demo: St
     with httpx.Client(base_url=demo.url, timeout=240) as webapp:
         # the webapp learns a moment later that inference is ready
         activation = {"feature": feature, "customText": "Please wash the dishes."}
-        eventually(lambda: webapp.post("/api/activation/new", json=activation).raise_for_status(), 60)
+        eventually(lambda: webapp.post("/api/activation/new", json=activation).raise_for_status())
         features = [{**feature, "index": 87, "strength": 150}]
         body = {"modelId": "smollm2-135m-it", "prompt": "My hobby", "n_tokens": 4, "features": features}
         assert webapp.post("/api/steer", json=body).status_code == 200
@@ -74,7 +73,6 @@ def test_the_targets_are_up_and_every_metric_of_the_dashboard_is_stored(demo: St
             and all(target["health"] == "up" for target in active)
             and active
         ),
-        4 * SCRAPE_SECONDS,
     )
     assert [target["labels"]["job"] for target in targets] == ["memicos-inference"]
     wanted = {name for query in expressions() for name in re.findall(r"\b(?:memicos|process|python)_[a-z_]+", query)}
@@ -83,7 +81,7 @@ def test_the_targets_are_up_and_every_metric_of_the_dashboard_is_stored(demo: St
     def missing() -> set[str]:
         return wanted - CUDA_ONLY - set(get(prometheus, "/api/v1/label/__name__/values"))
 
-    eventually(lambda: not missing(), 4 * SCRAPE_SECONDS)
+    eventually(lambda: not missing())
     for query in expressions():
         assert get(prometheus, "/api/v1/query", query=query)["resultType"] == "vector", query
     state = get(prometheus, "/api/v1/query", query='memicos_inference_model_state{state="ready"} == 1')["result"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from memicos_cli import doctor, stack_env
-from memicos_webapp.database.embedded import embedded
+from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.migrate import migrate
 
 ROOT = Path(__file__).parents[3]
@@ -43,7 +43,7 @@ def wrong(root: Path, environment: dict[str, str], capsys: pytest.CaptureFixture
     assert doctor.run(root, environment) == 1
     lines = capsys.readouterr().out.splitlines()
     (line,) = [line for line in lines if line.startswith("WRONG")]
-    assert lines[-1] == "1 wrong: the lines that begin with WRONG say how to mend it"
+    assert lines[-1] == "1 wrong: the lines that begin with WRONG say how to fix it"
     return line
 
 
@@ -158,7 +158,7 @@ def test_a_database_with_and_without_pgvector(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with embedded(tmp_path / "postgres") as url:
+    with temporary() as url:
         values = {**environment, "DATABASE_URL": url}
         assert doctor.run(tmp_path, values) == 0
         assert "with pgvector answers" in capsys.readouterr().out
@@ -178,7 +178,7 @@ def test_a_database_of_a_newer_memicos(
     names = [file.name for file in files]
     for name in names:
         (versions / name).touch()
-    with embedded(tmp_path / "postgres") as url:
+    with temporary() as url:
         asyncio.run(migrate(url))
         values = {**environment, "DATABASE_URL": url}
         assert doctor.run(tmp_path, values) == 0

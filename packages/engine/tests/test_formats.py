@@ -67,8 +67,9 @@ def test_each_format_is_recognised_and_gives_the_values_of_its_library(
     assert facts == read_local_info(folder, "5-some", name)
     assert (facts.layer, facts.d_in, facts.d_out, facts.d_sae) == (LAYER, D_IN, D_IN, D_SAE)
     assert facts.hook_name == "blocks.5.hook_resid_post" and facts.recipe.prepend_bos
-    assert facts.recipe.context_size == (1024 if name == "gemma-scope" else 64)
-    assert facts.recipe.ignored_positions == (0,) and facts.recipe.hook_name_out is None
+    assert facts.recipe.context_size == layout.context_size
+    assert facts.recipe.ignored_positions == (0,)
+    assert facts.recipe.hook_name_out == (facts.hook_name if layout.is_transcoder else None)
     source = load_source(folder, "5-some")
     assert vars(source) | vars(facts) == vars(source)
     stored_bytes = sum(tensor.numel() * 4 for tensor in source.sae.parameters())
@@ -278,7 +279,7 @@ def test_a_tensor_that_is_not_in_the_file_is_named(weights: Weights, tmp_path: P
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_truncated_file_is_refused_before_its_weights_are_read(name: str, weights: Weights, tmp_path: Path) -> None:
     folder = LAYOUTS[name].write(tmp_path / "some", weights)
-    (file,) = [file for file in folder.iterdir() if file.suffix in (".safetensors", ".npz", ".pt")]
+    (file,) = [file for file in folder.iterdir() if file.suffix in (".safetensors", ".npz", ".pt", ".pth")]
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(SourceError, match="is not a source that can be loaded"):
         read_local_info(folder, "5-some")
@@ -335,8 +336,8 @@ def test_an_architecture_unknown_to_saelens_is_refused(weights: Weights, tmp_pat
         read_local_info(folder, "5-some")
     folder = write_dictionary_learning(tmp_path / "dictionary", weights)
     text = (folder / "config.json").read_text()
-    (folder / "config.json").write_text(text.replace("BatchTopKSAE", "CrossCoder"))
-    with pytest.raises(SourceError, match="dict_class is CrossCoder; there are AutoEncoder"):
+    (folder / "config.json").write_text(text.replace("BatchTopKSAE", "GroupedAutoEncoder"))
+    with pytest.raises(SourceError, match="dict_class is GroupedAutoEncoder; there are AutoEncoder"):
         read_local_info(folder, "5-some")
     folder = write_openai(tmp_path / "openai", weights, "Identity")
     with pytest.raises(SourceError, match="activation is Identity"):
@@ -349,7 +350,9 @@ def test_an_architecture_unknown_to_saelens_is_refused(weights: Weights, tmp_pat
 
 
 def test_a_folder_without_a_source_names_the_formats(weights: Weights, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"holds no source .*gemma-scope: params.npz; dictionary-learning: ae.pt"):
+    with pytest.raises(
+        SourceError, match=r"holds no source .*gemma-scope: params.npz; gemma-scope-2: params.safetensors; .*: ae.pt"
+    ):
         read_local_info(tmp_path, "5-some")
     folder = write_saelens(tmp_path / "some", weights)
     with pytest.raises(SourceError, match=r"holds no source \(gemma-scope: params.npz\)"):

@@ -16,7 +16,7 @@ PLACED = {
     "gpt_neox": {*STEERABLE_HOOKS, *CAPTURE_ONLY_HOOKS} - {"hook_resid_mid"},  # attention and MLP side by side
     "gemma2": {*STEERABLE_HOOKS, *CAPTURE_ONLY_HOOKS},  # what attention and MLP give is normed before it is added
     "qwen2": {*STEERABLE_HOOKS, *CAPTURE_ONLY_HOOKS},
-    "granite": {"attn.hook_z", "mlp.hook_post", "mlp.hook_in"},  # ... is scaled before it is added
+    "granite": {"attn.hook_z", "mlp.hook_post", *CAPTURE_ONLY_HOOKS},  # ... is scaled before it is added
     "opt": {"attn.hook_z"},  # the rest of a block runs on (B x T, D)
 }
 
@@ -74,7 +74,13 @@ def test_steerable_hooks_are_the_located_ones_and_change_the_output(tiny: Any, a
     widths = {"mlp.hook_post": 56, "attn.hook_z": 64 if architecture == "gemma2" else 32}
     for name in changeable:
         assert hook_points.steering_module(model, f"blocks.1.{name}")[1] == widths.get(name, 32)
-    for name in {*STEERABLE_HOOKS, *CAPTURE_ONLY_HOOKS} - set(changeable):
+    # where nothing is done to the MLP's output before it is added, both names are the same
+    same = {"mlp.hook_out"} if "hook_mlp_out" in changeable and architecture != "gemma2" else set()
+    for name in same:
+        assert hook_points.steering_module(model, f"blocks.1.{name}") == hook_points.steering_module(
+            model, "blocks.1.hook_mlp_out"
+        )
+    for name in {*STEERABLE_HOOKS, *CAPTURE_ONLY_HOOKS} - set(changeable) - same:
         full = f"blocks.1.{name}"
         reason = model.hook_modules.unavailable.get(full)
         with pytest.raises(

@@ -14,7 +14,7 @@ from memicos_engine.model.hook_names import canonical_hook_name
 from memicos_engine.model.language_model import LanguageModel, load_model_outline
 from memicos_engine.selftest.compatibility import find_incompatible
 from memicos_engine.sources.source_loading import load_source, read_local_info
-from memicos_testing.models.foreign_saes import random_weights
+from memicos_testing.models.foreign_saes import random_weights, write_gemma_scope_2
 from safetensors.numpy import save_file
 
 BLOCKS = {
@@ -119,6 +119,7 @@ def test_module_names_are_known_without_weights(tiny: Any, architecture: str) ->
         ("gpt2", "transformer.h.1.attn", "blocks.1.hook_attn_out"),
         ("gemma3", "model.layers.1.post_feedforward_layernorm", "blocks.1.hook_mlp_out"),
         ("gemma3", "model.layers.1.output", "blocks.1.hook_resid_post"),
+        ("llama", "blocks.1.mlp.hook_out", "blocks.1.hook_mlp_out"),
     ],
 )
 def test_a_module_is_steered_where_a_steerable_hook_is_the_same(
@@ -194,3 +195,66 @@ def test_hook_mlp_in_without_a_module_name_is_refused_with_both_meanings(tmp_pat
     assert read_local_info(folder, "1-tc").hook_name == "blocks.1.hook_resid_mid"
     (folder / "memicos.json").write_text('{"hook_name": "model.layers.1.mlp.input"}')
     assert read_local_info(folder, "1-tc").hook_name == "blocks.1.mlp.input"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "hook", "module"),
+    [
+        ("gemma2", "hook_embed", "model.embed_tokens.output"),  # scaled by the root of the width, in the module
+        ("gemma2", "blocks.1.hook_mlp_out", "model.layers.1.post_feedforward_layernorm.output"),
+        ("gemma2", "blocks.1.attn.hook_z", "model.layers.1.self_attn.o_proj.input"),
+        ("gemma3", "blocks.1.hook_mlp_out", "model.layers.1.post_feedforward_layernorm.output"),
+        ("gemma3", "blocks.1.attn.hook_z", "model.layers.1.self_attn.o_proj.input"),
+        ("gemma3", "blocks.1.pre_feedforward_layernorm.output", "model.layers.1.pre_feedforward_layernorm.output"),
+        ("qwen2", "blocks.1.mlp.hook_in", "model.layers.1.post_attention_layernorm.output"),
+        ("qwen2", "blocks.1.hook_mlp_out", "model.layers.1.mlp.output"),
+        ("llama", "blocks.1.hook_resid_post", "model.layers.1.output"),
+    ],
+)
+def test_hooks_of_published_saes_are_the_modules_that_they_were_trained_on(
+    tiny: Any, architecture: str, hook: str, module: str
+) -> None:
+    model, hf = tiny(architecture)
+    expected = plain_values(hf, [module.rpartition(".")[0]])[module]
+    torch.testing.assert_close(capture(model, IDS, None, [hook])[hook], expected, atol=1e-5, rtol=1e-5)
+    vars(model).pop("bridge", None)  # other tests check that none is created
+
+
+def test_transcoders_of_gemma_scope_read_the_normalised_stream_without_the_norms_weights(tiny: Any) -> None:
+    model, hf = tiny("gemma2")
+    norm = "model.layers.1.pre_feedforward_layernorm"
+    stream = plain_values(hf, [norm])[f"{norm}.input"].double()
+    expected = stream / (stream.pow(2).mean(-1, keepdim=True) + hf.config.rms_norm_eps).sqrt()
+    hook = "blocks.1.ln2.hook_normalized"
+    torch.testing.assert_close(capture(model, IDS, None, [hook])[hook].double(), expected, atol=1e-5, rtol=1e-5)
+    vars(model).pop("bridge", None)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_a_folder_of_gemma_scope_2_is_run_at_its_modules(tiny: Any, tmp_path: Path, affine: bool) -> None:
+    """A transcoder as it is published: input, values and output by a run of the model, against plain torch."""
+    model, hf = tiny("gemma3")
+    weights = random_weights(1, 32, D_SAE)
+    out = "model.layers.1.post_feedforward_layernorm"
+    folder = write_gemma_scope_2(
+        tmp_path / "transcoder" / "layer_1_width_16k_l0_big",
+        weights,
+        affine,
+        type="transcoder",
+        hf_hook_point_in=NORM,
+        hf_hook_point_out=f"{out}.output",
+    )
+    source = load_source(folder, "1-tc")
+    assert find_incompatible(model, [source]) == {}
+    steered = hook_points.steering_module(model, source.steer_hook)[0]
+    assert (steered.module, steered.side) == (model.hf.get_submodule(out), "output")
+    hidden = plain_values(hf, [NORM.removesuffix(".output")])[NORM].double()
+    w = {name: torch.from_numpy(value).double() for name, value in weights.tensors.items()}
+    before = hidden @ w["W_enc"] + w["b_enc"]
+    values = torch.where(before > w["threshold"], before, 0)
+    near = (before - w["threshold"]).abs() < 1e-3
+    captured = capture(model, IDS, None, [source.hook_name])[source.hook_name]
+    actual = source.encode(captured).double()
+    torch.testing.assert_close(actual[~near], (values * w["W_dec"].norm(dim=-1))[~near], atol=1e-4, rtol=1e-4)
+    output = values @ w["W_dec"] + w["b_dec"] + (hidden @ w["W_skip"].T if affine else 0)
+    torch.testing.assert_close(source.reconstruct(captured).double(), output, atol=1e-3, rtol=1e-3)

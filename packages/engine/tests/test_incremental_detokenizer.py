@@ -4,6 +4,7 @@ import copy
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -26,8 +27,22 @@ def at_once(model: LanguageModel, prefix: Sequence[int], ids: Sequence[int]) -> 
 
 
 def read_on(model: LanguageModel, prefix: Sequence[int], ids: Sequence[int]) -> str:
-    """The tokenizer's own decoding of all tokens, minus that of the prefix."""
-    return model.decode([*prefix, *ids]).removeprefix(model.decode(prefix))
+    """The tokenizer's own decoding of all tokens, minus that of the prefix; byte tokens are decoded by Python.
+
+    From the first invalid byte of a run of byte tokens on each byte is U+FFFD; the characters before it stay.
+    """
+    text = ""
+    for is_byte, run in groupby(ids, key=lambda token: str(model.tokenizer.convert_ids_to_tokens(token))[:3] == "<0x"):
+        tokens = list(run)
+        if not is_byte:
+            text += model.decode([*prefix, *tokens]).removeprefix(model.decode(prefix))
+            continue
+        raw = bytes(int(str(model.tokenizer.convert_ids_to_tokens(token))[3:5], 16) for token in tokens)
+        try:
+            text += raw.decode()
+        except UnicodeDecodeError as error:
+            text += raw[: error.start].decode() + "\ufffd" * (len(raw) - error.start)
+    return text
 
 
 def with_tokenizer(model: LanguageModel, tokenizer: Any) -> LanguageModel:
@@ -80,14 +95,30 @@ def test_the_space_at_the_start_is_kept(small: LanguageModel) -> None:
     assert "".join(pieces(dropping, ids, word_ids)) == at_once(dropping, ids, word_ids) == " to get very tired"
 
 
-def test_consecutive_byte_tokens_are_decoded_together(bytewise: LanguageModel) -> None:
+def test_a_character_of_byte_tokens_comes_with_the_token_that_completes_it(bytewise: LanguageModel) -> None:
     """The first byte of the second whale must not change the first whale."""
     whales = bytewise.token_ids("\U0001f40b\U0001f40b", prepend_bos=False)
     assert len(whales) == 8 and bytewise.decode(whales[:5]) == "\ufffd" * 5
     b, cat = bytewise.token_ids("b", False), bytewise.tokenizer.convert_tokens_to_ids("\u2581cat")
     assert isinstance(cat, int)
-    assert pieces(bytewise, b, [*whales, cat]) == [""] * 8 + ["\U0001f40b\U0001f40b cat"]
-    assert "".join(pieces(bytewise, b, [*whales[:5], cat])) == "\ufffd" * 5 + " cat"
+    whale = ["", "", "", "\U0001f40b"]
+    assert pieces(bytewise, b, [*whales, cat]) == [*whale, *whale, " cat"]
+    assert pieces(bytewise, b, [*whales[:5], cat]) == [*whale, "", "\ufffd cat"]
+    # also where the text before ends in byte tokens
+    assert pieces(bytewise, whales, [*whales, cat]) == [*whale, *whale, " cat"]
+    assert pieces(bytewise, whales, [*whales[:5], cat]) == [*whale, "", "\ufffd cat"]
+    assert pieces(bytewise, whales, [whales[0], cat]) == ["", "\ufffd cat"]
+
+
+def test_a_long_run_of_byte_tokens(bytewise: LanguageModel) -> None:
+    """Longer than the context that tokens are decoded with."""
+    written = (
+        "\u4eca\u65e5\u306f\u5929\u6c17\u304c\u3044\u3044\u3067\u3059\u306d\u3002e\u0301\U0001f468\u200d\U0001f469" * 3
+    )
+    names = [f"<0x{byte:02X}>" for byte in written.encode()]
+    ids: Any = bytewise.tokenizer.convert_tokens_to_ids(names)
+    ends = [piece for character in written for piece in [*[""] * (len(character.encode()) - 1), character]]
+    assert pieces(bytewise, bytewise.token_ids("b", False), ids) == ends
 
 
 @pytest.mark.parametrize("name", ["demo", "small", "bytewise"])

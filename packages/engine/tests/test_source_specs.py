@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from memicos_engine.errors import LoadError
 from memicos_engine.sources import saelens_registry
+from memicos_engine.sources.formats import FORMATS
 from memicos_engine.sources.source_candidates import SourceCandidate, with_load_errors
 from memicos_engine.sources.source_loading import read_local_info
 from memicos_engine.sources.source_selection import SelectedSources, select_sources
@@ -97,16 +98,19 @@ def test_the_set_is_named_by_memicos_json_else_by_the_folder(tmp_path: Path) -> 
 
 
 def test_a_folder_with_several_formats_and_a_forced_format(tmp_path: Path) -> None:
-    for layer, (name, layout) in enumerate(LAYOUTS.items()):
+    layers = {name: layer for layer, name in enumerate(LAYOUTS)}
+    for name, layout in LAYOUTS.items():
         if name != "sparsify":  # its folders are named by it
-            layout.write(tmp_path / "all" / name, random_weights(layer, 8, 16))
-    write_sparsify(tmp_path / "all", random_weights(9, 8, 16))
+            layout.write(tmp_path / "all" / name, random_weights(layers[name], 8, 16))
+    write_sparsify(tmp_path / "all", random_weights(layers["sparsify"], 8, 16))
     (tmp_path / "all" / "config.json").unlink()
+    # the files of circuit-tracer are a set of their own
+    sets = {layer: name if name == "circuit-tracer" else "all" for name, layer in layers.items()}
     assert [candidate.id for candidate in chosen(f"path:{tmp_path}/all").candidates] == [
-        f"{layer}-all" for layer in (0, 1, 2, 3, 5, 9)
+        f"{layer}-{name}" for layer, name in sets.items()
     ]
     (candidate,) = chosen(f"path:{tmp_path}/all@openai").candidates
-    assert candidate.id == "3-all"
+    assert candidate.id == f"{layers['openai']}-all"
 
 
 def test_a_folder_of_sets(tmp_path: Path) -> None:
@@ -154,9 +158,13 @@ def test_an_unreadable_source_is_kept_with_its_reason(tmp_path: Path) -> None:
     assert "nowhere is no folder" in reason(none)
     (tmp_path / "empty").mkdir()
     (none,) = chosen(f"path:{tmp_path}/empty").candidates
-    assert "holds no source, nor does a folder in it. Formats: tensors (" in reason(none)
+    assert "holds no source, nor does a folder in it; it has nothing. Formats, with the files" in reason(none)
+    assert all(f"{file_format.name}: {file_format.files}" in reason(none) for file_format in FORMATS.values())
+    (tmp_path / "empty" / "weights.bin").touch()
+    (none,) = chosen(f"path:{tmp_path}/empty").candidates
+    assert "it has weights.bin." in reason(none)
     (forced,) = chosen(f"path:{tmp_path}/run/1@gemma-scope").candidates
-    assert "Formats: gemma-scope (params.npz)" in reason(forced)
+    assert reason(forced).endswith("the files that were looked for: gemma-scope: params.npz")
 
 
 def test_recorded_metrics_are_loaded_with_a_source(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 import pytest
 from memicos_pipeline import token_statistics
-from memicos_pipeline.token_statistics.facts import Corpus
+from memicos_pipeline.token_statistics.feature_shares import Corpus
 from scipy import sparse
 
 DIGITS_WITHOUT_VALUE = "²³¹①⒈፩𐩀"

@@ -1,6 +1,7 @@
 """Inference on a free port over a real small model, with SAEs that fire.
 
 model_folder, sources_folder   glassllm as a Llama; SAEs 1-small, 2-small, 3-small (jumprelu) and 2-top (topk)
+templated_model                the same model with a chat template
 settings                       makes settings over both
 hf, tokenize                   the same model by plain transformers, and its tokenizer: text -> ids, BOS in front
 url, client                    a server over both, shared by tests that need no other settings, and our client of it
@@ -26,6 +27,12 @@ from transformers import AutoTokenizer
 WIDTH = 96
 NORM_CUT = 42.0
 """Of 3-small: a fifth of positions lie above it."""
+
+TEMPLATE = (
+    "{{ bos_token }}{% for turn in messages %}{{ turn.role }}: {{ turn.content }}<eos>{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% if loud %}!{% endif %}{% endif %}"
+)
+"""Writes BOS at the start and EOS after each turn."""
 
 MakeSettings = Callable[..., Settings]
 
@@ -76,6 +83,16 @@ def settings(model_folder: Path, sources_folder: Path, tmp_path_factory: pytest.
         return Settings(**{"selftest_results": tmp_path_factory.mktemp("selftest"), **own, **values})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def templated_model(model_folder: Path, hf: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("templated")
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    tokenizer.chat_template = TEMPLATE
+    hf.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from memicos_inference.settings import Settings
 from memicos_inference_client import AuthenticatedClient
 from memicos_inference_client.api.admin import add_sources, remove_source
 from memicos_inference_client.models import AddSourcesRequest, AddSourcesResponse, RemoveSourceResponse
-from memicos_testing.models.foreign_saes import random_weights, write_openai, write_saelens
+from memicos_testing.models.foreign_saes import random_weights, write_llama_scope, write_openai, write_saelens
 from memicos_testing.models.small_model import NAME, small_sae
 from memicos_testing.servers import Serve
 from safetensors.torch import load_file, save_file
@@ -102,7 +102,12 @@ async def test_sources_are_added_from_the_allowed_roots_only(serve: Serve, allow
     hidden = write_saelens(allowed / "hidden", random_weights(1, 128, 16))
     (hidden / "sae_weights.safetensors").unlink()
     (hidden / "sae_weights.safetensors").symlink_to(outside / "sae_weights.safetensors")
+    # weights in a folder of the source's own, as Llama Scope has them
+    nested = write_llama_scope(tmp_path / "roots" / "nested" / "L1R", random_weights(1, 128, 16))
+    (nested / "checkpoints").mkdir()
+    (nested / "checkpoints" / "final.safetensors").symlink_to(outside / "sae_weights.safetensors")
     specs = [
+        f"path:{nested.parent}",
         f"path:{outside}",
         f"path:{beside}",
         f"path:{allowed}/../outside/1-theirs",
@@ -114,9 +119,12 @@ async def test_sources_are_added_from_the_allowed_roots_only(serve: Serve, allow
         "hf:other/repository",
         "hf:owner-too/repository",
         "hf:owner",
+        "saelens:gpt2-small-res-jb/blocks.7.hook_resid_pre",
         "small",  # of SAE_FOLDER, which is no root
     ]
-    async with asking(serve, sae_sets=(), sae_roots=(str(allowed), "hf:owner", "hf:some/repository")) as http:
+    async with asking(
+        serve, sae_sets=(), sae_roots=(str(allowed), str(tmp_path / "roots"), "hf:owner", "hf:some/repository")
+    ) as http:
         for spec in specs:
             status, response = await add(http, spec)
             assert status == (400 if spec == "hf:owner" else 403), (spec, response)

@@ -4,14 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from memicos_inference_client import Client
 from memicos_inference_client.api.chat import apply_chat_template
 from memicos_inference_client.api.steer import steer_completion_chat
 from memicos_inference_client.models import ChatRequest, ChatResponse, TemplateRequest, TemplateResponse
 from memicos_testing.models.small_model import NAME
 from memicos_testing.servers import Serve
-from transformers import AutoTokenizer
 
 Tokenize = Callable[[str], list[int]]
 
@@ -19,10 +17,6 @@ MESSAGES = [
     {"role": "user", "content": "Who is Alice?<eos>"},
     {"role": "assistant", "content": "A girl.", "channel": "final"},
 ]
-TEMPLATE = (
-    "{{ bos_token }}{% for turn in messages %}{{ turn.role }}: {{ turn.content }}<eos>{% endfor %}"
-    "{% if add_generation_prompt %}assistant:{% if loud %}!{% endif %}{% endif %}"
-)
 
 
 async def applied(client: Client, **values: Any) -> TemplateResponse:
@@ -32,18 +26,8 @@ async def applied(client: Client, **values: Any) -> TemplateResponse:
     return response
 
 
-@pytest.fixture(scope="module")
-def templated(model_folder: Path, hf: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("templated")
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    tokenizer.chat_template = TEMPLATE
-    hf.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-async def test_every_token_has_its_section(serve: Serve, templated: Path, tokenize: Tokenize) -> None:
-    async with Client(await serve(custom_hf_model_id=str(templated), sae_sets=())) as client:
+async def test_every_token_has_its_section(serve: Serve, templated_model: Path, tokenize: Tokenize) -> None:
+    async with Client(await serve(custom_hf_model_id=str(templated_model), sae_sets=())) as client:
         response = await applied(client, model=NAME)
         loud = await applied(client, chat_template_kwargs={"loud": True})
         closed = await applied(client, add_generation_prompt=False)

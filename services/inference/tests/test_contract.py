@@ -45,6 +45,15 @@ class Change:
 OTHER_MODEL = Change("another", 400)
 PROMPT = Change("The King was late")
 PROMPTS = Change(["The King was late"])
+TURNS = [{"role": "user", "content": "Bye"}]
+# glassllm has no template, so that conversations are refused
+CHAT_OPTIONS = {
+    "add_generation_prompt": Change(False, "same"),
+    "chat_template_kwargs": Change({"thinking": True}, "same"),
+    "prepend_bos": Change(False),
+}
+ONE_PROMPT = {"prompt": PROMPT, "messages": Change(TURNS, 400)} | CHAT_OPTIONS
+SEVERAL_PROMPTS = {"prompts": PROMPTS, "messages": Change([TURNS], 400)} | CHAT_OPTIONS
 AT_HOOK = {"source": None, "index": None, "vector": [1.0] * 128, "hook": "blocks.1.hook_resid_post"}
 DIRECTION = {
     "model": OTHER_MODEL,
@@ -91,26 +100,25 @@ FIELDS: dict[str, dict[str, Change]] = {
         "add_generation_prompt": Change(False),
         "chat_template_kwargs": Change({"thinking": True}, 400),  # glassllm has no template
     },
-    "activation/single": DIRECTION | {"prompt": PROMPT},
-    "activation/single-batch": DIRECTION | {"prompts": PROMPTS},
-    "activation/all": SET | {"prompt": PROMPT},
-    "activation/all-batch": SET | {"prompts": PROMPTS},
-    "activation/topk-by-token": TOP | {"prompt": PROMPT},
-    "activation/topk-by-token-batch": TOP | {"prompts": PROMPTS},
-    "activation/source": {
-        "prompts": PROMPTS,
+    "activation/single": DIRECTION | ONE_PROMPT,
+    "activation/single-batch": DIRECTION | SEVERAL_PROMPTS,
+    "activation/all": SET | ONE_PROMPT,
+    "activation/all-batch": SET | SEVERAL_PROMPTS,
+    "activation/topk-by-token": TOP | ONE_PROMPT,
+    "activation/topk-by-token-batch": TOP | SEVERAL_PROMPTS,
+    "activation/source": SEVERAL_PROMPTS
+    | {
         "model": OTHER_MODEL,
         "source": Change("2-top"),
         "ignore_bos": Change(False),
     },
-    "activation/raw": {
-        "prompts": PROMPTS,
+    "activation/raw": SEVERAL_PROMPTS
+    | {
         "model": OTHER_MODEL,
         "layers": Change([2]),
         "hook_point": Change("residual_stream", "same"),
         "hooks": Change(["blocks.1.hook_mlp_out"], also={"layers": None}),
         "type": Change("all_tokens"),
-        "prepend_bos": Change(False),
     },
     "util/sae-vector": {
         "model": OTHER_MODEL,
@@ -130,6 +138,7 @@ FIELDS: dict[str, dict[str, Change]] = {
     | {
         "prompt": Change([{"role": "user", "content": "Bye"}]),
         "steer_special_tokens": Change(False, also=LOGPROBS),
+        "continue_final_message": Change(True, also={"prompt": [*TURNS, {"role": "assistant", "content": "Well"}]}),
         "is_assistant_axis": Change(True, 400),
     },
 }

@@ -82,6 +82,7 @@ KNOWN: dict[str, st.SearchStrategy[Any]] = {
         st.fixed_dictionaries({"steering_vector": VECTOR, "hook": HOOK, "strength": STRENGTH}), min_size=1, max_size=2
     ),
     "prompt": st.text(max_size=40),
+    "prompts": st.lists(st.text(max_size=40), min_size=1, max_size=3),
     "text": st.text(max_size=40),
     "messages": CHAT,
     "chat_template_kwargs": st.just({}),
@@ -95,13 +96,24 @@ KNOWN: dict[str, st.SearchStrategy[Any]] = {
 }
 """What this server knows, by field."""
 
-FEATURE_OR_VECTOR = (("source", "index"), ("vector", "hook"))
-EITHER = {
-    "POST /v1/activation/single": FEATURE_OR_VECTOR,
-    "POST /v1/activation/single-batch": FEATURE_OR_VECTOR,
-    "POST /v1/steer/completion": (("features",), ("vectors",)),
-    "POST /v1/steer/completion-chat": (("features",), ("vectors",)),
-    "POST /v1/util/sae-topk-by-decoder-cossim": (("feature",), ("vector",)),
+Groups = tuple[tuple[str, ...], ...]
+FEATURE_OR_VECTOR: Groups = (("source", "index"), ("vector", "hook"))
+FEATURES_OR_VECTORS: Groups = (("features",), ("vectors",))
+# this model has no chat template, so that messages are refused
+ONE_PROMPT: Groups = (("prompt",), ("prompt",), ("messages",))
+PROMPTS: Groups = (("prompts",), ("prompts",), ("messages",))
+EITHER: dict[str, tuple[Groups, ...]] = {
+    "POST /v1/activation/single": (FEATURE_OR_VECTOR, ONE_PROMPT),
+    "POST /v1/activation/single-batch": (FEATURE_OR_VECTOR, PROMPTS),
+    "POST /v1/activation/all": (ONE_PROMPT,),
+    "POST /v1/activation/all-batch": (PROMPTS,),
+    "POST /v1/activation/topk-by-token": (ONE_PROMPT,),
+    "POST /v1/activation/topk-by-token-batch": (PROMPTS,),
+    "POST /v1/activation/source": (PROMPTS,),
+    "POST /v1/activation/raw": (PROMPTS,),
+    "POST /v1/steer/completion": (FEATURES_OR_VECTORS,),
+    "POST /v1/steer/completion-chat": (FEATURES_OR_VECTORS,),
+    "POST /v1/util/sae-topk-by-decoder-cossim": ((("feature",), ("vector",)),),
 }
 """Fields of which a request has the one group or the other, which the contract says in words only."""
 
@@ -112,10 +124,15 @@ def at_home(draw: st.DrawFn, operation: Any) -> Case:
     case: Case = draw(operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
     if isinstance(case.body, dict) and draw(st.integers(0, 3)):
         case.body = {key: _known(draw, key, value) for key, value in case.body.items()}
-        if groups := EITHER.get(operation.label):
+        for groups in EITHER.get(operation.label, ()):
             chosen_group = draw(st.sampled_from(groups))
             case.body = {key: value for key, value in case.body.items() if key not in sum(groups, ())}
-            case.body |= {key: draw(KNOWN[key]) for key in chosen_group}
+            for key in chosen_group:
+                conversations = key == "messages" and groups == PROMPTS
+                strategy: st.SearchStrategy[Any] = (
+                    st.lists(CHAT, min_size=1, max_size=2) if conversations else KNOWN[key]
+                )
+                case.body[key] = draw(strategy)
     if case.path_parameters and draw(st.integers(0, 3)):
         case.path_parameters = {key: _known(draw, key, value) for key, value in case.path_parameters.items()}
     return case

@@ -20,6 +20,7 @@ VECTOR_OF = "util/sae-vector"
 NEAR = "util/sae-topk-by-decoder-cossim"
 STEER = "steer/completion"
 CHAT = "steer/completion-chat"
+MESSAGES = [{"role": "user", "content": "Hello"}]
 GONE = object()
 """In place of a value: the field is left out."""
 
@@ -53,7 +54,20 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (ONE, {"source": GONE, "index": GONE, "vector": [1e300] * 128, "hook": "blocks.1.hook_resid_post"}, 400, "finite"),
     (ONE, {"source": GONE, "index": GONE, "vector": ["a"], "hook": "blocks.1.hook_resid_post"}, 422, "vector.0: "),
     (ONE, {"prompt": LONG}, 400, "tokens, max is 100"),
-    (ONE, {"prompt": None}, 422, "prompt: "),
+    *[
+        (path, change, status, message)
+        for path in (ONE, ALL, TOPK)
+        for change, status, message in [
+            ({"prompt": None}, 400, "Exactly one of prompt and messages is required; the request has neither"),
+            ({"prompt": GONE}, 400, "Exactly one of prompt and messages is required; the request has neither"),
+            ({"messages": MESSAGES}, 400, "Exactly one of prompt and messages is required; the request has both"),
+            ({"prompt": GONE, "messages": MESSAGES}, 400, "has no chat template, so it takes no messages"),
+            ({"prompt": GONE, "messages": []}, 422, "messages: "),
+            ({"prompt": GONE, "messages": [MESSAGES]}, 422, "messages.0: "),
+            ({"prompt": 3}, 422, "prompt: "),
+            ({"prepend_bos": "perhaps"}, 422, "prepend_bos: "),
+        ]
+    ],
     (ALL, {"source_set": "res-jb"}, 400, "Invalid source set 'res-jb': this server has small, top"),
     (ALL, {"selected_sources": ["2-top"]}, 400, "Unknown source '2-top' in source set 'small'"),
     (ALL, {"selected_sources": "2-small"}, 422, "selected_sources: "),
@@ -86,7 +100,12 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
             ({"prompts": "Alice sat"}, 422, "prompts: "),
             ({"prompts": ["a", 3]}, 422, "prompts.1: "),
             ({"prompts": ["a", "\ud800"]}, 422, "prompts.1: "),
-            ({"prompts": GONE}, 422, "prompts: Field required"),
+            ({"prompts": GONE}, 400, "Exactly one of prompts and messages is required; the request has neither"),
+            ({"messages": [MESSAGES]}, 400, "Exactly one of prompts and messages is required; the request has both"),
+            ({"prompts": GONE, "messages": [MESSAGES]}, 400, "has no chat template, so it takes no messages"),
+            ({"prompts": GONE, "messages": [[]]}, 422, "messages.0: "),
+            ({"prompts": GONE, "messages": []}, 400, "At least one prompt is required"),
+            ({"prompts": GONE, "messages": [MESSAGES] * 65}, 400, "exceeds maximum of 64 (INFERENCE_MAX_PROMPTS)"),
         ]
     ],
     (BATCHES[0], {"index": 96}, 400, "has features 0 to 95; there is no 96"),
@@ -176,6 +195,8 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (CHAT, {"prompt": "Hello"}, 422, "prompt: "),
     (CHAT, {"prompt": [{"role": "", "content": "x"}]}, 422, "prompt.0.role: "),
     (CHAT, {"prompt": [{"role": "user", "content": LONG}]}, 400, "Text too long"),
+    (CHAT, {"continue_final_message": True}, 400, "continues a message of the assistant; the last one is of 'user'"),
+    (CHAT, {"continue_final_message": True, "prompt": [{"role": "assistant", "content": " "}]}, 400, "is empty"),
     (CHAT, {"is_assistant_axis": True}, 400, "is_assistant_axis"),
     (CHAT, {"features": GONE}, 400, "exactly one of features or vectors"),
 ]  # fmt: skip

@@ -32,6 +32,7 @@ async def test_residual_sources_without_a_template(url: str) -> None:
     assert about(limitations, DFA).keys() == ATTRIBUTED
     assert "only a source at attention heads (attn.hook_z)" in about(limitations, DFA)["single"]
     assert about(limitations, "it is ChatML").keys() == {"apply-chat-template", "completion-chat"}
+    assert len(about(limitations, "take messages")) == 8
     assert about(limitations, "is_assistant_axis").keys() == {"completion-chat"}
     assert about(limitations, "BOS") == about(limitations, "take features") == {}
     assert about(limitations, "add or remove sources").keys() == {"sources"}

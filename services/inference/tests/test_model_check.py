@@ -96,7 +96,8 @@ def test_a_model_unknown_to_transformerlens_is_reported(check: Check, model_fold
     heads: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2}
     unknown = configured(tmp_path / "unknown", model_folder, DiffLlamaConfig(**sizes, **heads))
     status, output, _ = check(str(unknown))
-    assert status == 0 and "TransformerLens does not know DiffLlamaForCausalLM: no other hooks are captured" in output
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    assert status == 0 and "TransformerLens does not know DiffLlamaForCausalLM: no other hooks are captured" in lines
     assert "blocks.N.hook_resid_post" in output and "blocks.N.hook_mlp_out: TransformerLens does not know" in output
     experts = configured(tmp_path / "experts", model_folder, MixtralConfig(**sizes, **heads, num_local_experts=4))
     status, output, problem = check(str(experts))

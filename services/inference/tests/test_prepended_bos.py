@@ -58,3 +58,10 @@ async def test_a_line_separator_is_escaped(url: str) -> None:
         text = "a\u2028b\u2029c\x85d\x0be\x0cf"
         response = await http.post("tokenize", json={"model": NAME, "text": text, "prepend_bos": False})
     assert len(response.text.splitlines()) == 1
+
+
+async def test_a_line_separator_is_escaped_in_errors(url: str) -> None:
+    async with httpx.AsyncClient(base_url=f"{url}/v1", timeout=60) as http:
+        response = await http.post("tokenize", json={"model": "a\u2028b\x85c", "text": "x"})
+    assert response.status_code == 400 and len(response.text.splitlines()) == 1
+    assert "a\u2028b\x85c" in response.json()["error"]

@@ -279,7 +279,7 @@ async def test_dense_features_are_left_out_at_each_token(
         ({"source": "9-res"}, 404, "small has no source '9-res'"),
         ({"source": "x" * 101}, 422, "at most 100 characters"),
         ({"numResults": 21}, 422, "numResults"),
-        ({"text": None}, 422, "text"),
+        ({"text": None}, 400, "Exactly one of text and messages is required"),
         ({"densityThreshold": 2}, 422, "densityThreshold"),
     ],
 )

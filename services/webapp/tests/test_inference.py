@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,11 @@ def path(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+def without_url(response: httpx.Response) -> str:
+    """The message of an error, with URL in place of the inference server's address."""
+    return re.sub(r"http://127\.0\.0\.1:\d+", "URL", response.json()["error"])
+
+
 async def test_every_call_works(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     for address in (path, path + "/"):
         response = await client.post(address, json=CALLS[path])
@@ -63,7 +69,7 @@ async def test_state_loading(client: httpx.AsyncClient, inference: FakeInference
     inference.state, inference.fraction, inference.progress = "loading", 0.42, "reading weights"
     response = await client.post(path, json=CALLS[path])
     assert response.status_code == 503 and response.headers["retry-after"] == "3"
-    assert response.json()["error"] == "Inference is loading, 42 %: reading weights; try again in a moment."
+    assert without_url(response) == "Inference at URL is loading, 42 %: reading weights; try again in a moment."
     page = Page((await client.get("/small/inference")).text)
     assert page.text() == "inference is loading, 42 %: reading weights"
     assert page.elements[0][1]["hx-trigger"] == "load delay:2s"
@@ -79,9 +85,8 @@ async def test_a_model_that_could_not_be_loaded(
 ) -> None:
     inference.state, inference.progress = "failed", "there is no folder 1-res"
     response = await client.post(path, json=CALLS[path])
-    assert (
-        response.status_code == 503 and "could not load its model: there is no folder 1-res" in response.json()["error"]
-    )
+    error = "Inference at URL could not load its model: there is no folder 1-res"
+    assert (response.status_code, without_url(response)) == (503, error)
 
 
 async def test_a_wrong_secret(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
@@ -134,8 +139,8 @@ async def test_responses_of_another_schema(
         (400, 400, "no such prompt"),
         (404, 404, "no such prompt"),
         (422, 400, "no such prompt"),
-        (429, 503, "Inference is busy: no such prompt"),
-        (503, 503, "Inference is busy: no such prompt"),
+        (429, 503, "Inference at URL is busy: no such prompt"),
+        (503, 503, "Inference at URL is busy: no such prompt"),
         (500, 502, "The inference server failed: no such prompt"),
     ],
 )
@@ -144,7 +149,7 @@ async def test_refused_requests_of_inference(
 ) -> None:
     inference.refusal = (status, {"error": "no such prompt", "cause": "internal"}, {"Retry-After": "7"})
     response = await client.post(path, json=CALLS[path])
-    assert (response.status_code, response.json()["error"]) == (answered, message)
+    assert (response.status_code, without_url(response)) == (answered, message)
     # the status of a stream is known before its headers
     if answered == 503 and "steer" not in path:
         assert response.headers["retry-after"] == "7"
@@ -153,7 +158,8 @@ async def test_refused_requests_of_inference(
 async def test_unverified_results(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.refusal = (503, {"error": "The self-test found", "cause": "unverified"}, {})
     response = await client.post(path, json=CALLS[path])
-    assert (response.status_code, response.json()["error"]) == (503, "Inference does not answer: The self-test found")
+    error = "Inference at URL does not answer: The self-test found"
+    assert (response.status_code, without_url(response)) == (503, error)
 
 
 async def test_a_text_over_the_limit(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
@@ -176,6 +182,21 @@ async def test_a_model_that_no_server_has_loaded(
         inference.state = "loading"
         await client.get("/small/inference")
         inference.state = "ready"
+
+
+async def test_a_source_removed_at_a_running_server(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
+    async def status() -> Page:
+        return Page((await client.get("/small/2-res/inference")).text)
+
+    assert (await status()).text() == "inference ready"
+    inference.sources = ("1-res", "3-res")
+    removed = await status()
+    assert removed.text() == "no inference server has 2-res loaded"
+    # the page polls, so that it shows when the source is there again
+    assert removed.elements[0][1]["hx-get"] == "/small/2-res/inference"
+    assert Page((await client.get("/small/1-res/inference")).text).text() == "inference ready"
+    inference.reset()
+    assert (await status()).text() == "inference ready"
 
 
 async def test_a_server_that_never_responds(started: Start, loaded_url: str, inference: FakeInferenceServer) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.servers import Start, running
 from memicos_webapp.accounts import service
 from memicos_webapp.accounts.identity import OWNER_ID
@@ -16,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 LABEL = "/api/explanation/1/label"
 CHOICE = {"chosen": False}
+OWN_TEXT = {"feature": {"modelId": "small", "layer": "1-res", "index": "5"}, "customText": "the whale"}
 TRUSTED = "127.0.0.1, 10.0.0.0/8,::1"
 FORWARDING = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix", "Forwarded", "Via",
               "X-Real-IP")  # fmt: skip
@@ -129,6 +131,33 @@ async def test_the_cookie_is_secure_behind_a_trusted_proxys_tls(own_url: str, tr
         )
         assert response.status_code == 303
         assert ("Secure" in response.headers["set-cookie"].split("; ")) is secure
+
+
+async def test_a_visitor_cannot_choose_the_id_that_inference_gets(
+    loaded_url: str, served_inference: Any, inference: FakeInferenceServer
+) -> None:
+    """Inference takes turns between visitors by this id: more ids for one visitor would be more turns."""
+    values: dict[str, Any] = {"database_url": loaded_url, "inference_url": served_inference.url}
+    app = create_app(Settings(**{"_env_file": None, **values, "trusted_proxies": "127.0.0.1, 10.0.0.0/8"}))
+
+    async def inference_id(peer: str, headers: dict[str, str]) -> str | None:
+        inference.clients.clear()
+        transport = httpx.ASGITransport(app, client=(peer, 5))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            response = await client.post("/api/activation/new", json=OWN_TEXT, headers=headers)
+        assert response.status_code == 200, response.text
+        (client_id,) = inference.clients
+        return client_id
+
+    async with app.router.lifespan_context(app):
+        own = await inference_id("203.0.113.9", {})
+        for header in (*FORWARDING, "X-Client-ID"):
+            for value in ("8.8.8.8", "127.0.0.1", "10.1.2.3, 8.8.8.8", "for=8.8.8.8"):
+                assert await inference_id("203.0.113.9", {header: value}) == own, (header, value)
+        # the same address behind a trusted proxy is the same visitor, whatever the visitor wrote before it
+        for value in ("203.0.113.9", "8.8.8.8, 203.0.113.9", "8.8.8.8, 203.0.113.9, 10.1.2.3"):
+            assert await inference_id("127.0.0.1", {"X-Forwarded-For": value}) == own, value
+        assert own and await inference_id("127.0.0.1", {"X-Forwarded-For": "203.0.113.10"}) not in (own, None)
 
 
 @pytest.mark.parametrize(

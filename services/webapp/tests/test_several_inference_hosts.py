@@ -168,7 +168,7 @@ async def test_where_all_hosts_fail_the_answer_names_them(started: Start, loaded
         await broken(fault, pair.b)
         response = await pair.own_text()
         assert response.status_code == 503
-        reason = "Inference is busy: queue full" if fault == "busy" else "was silent for 0.3 s"
+        reason = "is busy: queue full" if fault == "busy" else "was silent for 0.3 s"
         error = response.json()["error"]
         assert error.startswith("No inference server can serve small/1-res now. a: ") and error.count(reason) == 2
         assert pair.calls == (1, 1)
@@ -197,7 +197,7 @@ async def test_a_host_that_is_down_or_loading_gets_no_request(started: Start, lo
             assert response.status_code == 503 and response.headers["retry-after"] == "3"
             error = response.json()["error"]
             assert f"first: Inference is not running at {down}" in error
-            assert "second: Inference is loading, 50 %: reading weights" in error
+            assert f"second: Inference at {up} is loading, 50 %: reading weights" in error
             page = Page((await client.get("/small/inference")).text)
             assert page.text() == "first: inference is not running; second: inference is loading, 50 %: reading weights"
             # the page repeats the request

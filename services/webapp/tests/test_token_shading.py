@@ -1,5 +1,12 @@
 """Characters made of several tokens on pages: one group with the value of each token."""
 
+import json
+from urllib.parse import parse_qs, urlsplit
+
+from memicos_webapp.activation_search.query import PageQuery
+from memicos_webapp.activation_search.service import TextSearchResults
+from memicos_webapp.activation_search.token_search import TokenFeatures
+from memicos_webapp.activation_search.view import chips, tokens
 from memicos_webapp.token_shading import markup, pieces, token_groups
 
 TOKENS = ["<s>", "a", "", "", "今", "日", "", "🐋", "b"]
@@ -30,3 +37,36 @@ def test_each_group_is_shown_once_wherever_the_text_is_cut() -> None:
 def test_the_keyboard_reaches_a_group() -> None:
     html = markup(pieces(TOKENS, VALUES, 9.0, 1, 5))
     assert html.count('tabindex="0"') == 1 and 'tabindex="0">今</i>' in html
+
+
+def _query(*sort_indexes: int) -> PageQuery:
+    return PageQuery("m", "s", "a", ("1-s",), sort_indexes, True, True)
+
+
+def test_a_character_is_one_link_that_ranks_by_all_its_tokens() -> None:
+    results = TextSearchResults([], {}, TOKENS, [], frozenset({0}), {}, True)
+    links = chips(results, _query(), "/search")
+    assert [(chip.text, chip.ignored, chip.chosen) for chip in links] == [
+        ("<s>", True, False), ("a", False, False), ("今", False, False), ("日", False, False), ("🐋", False, False),
+        ("b", False, False),
+    ]  # fmt: skip
+    assert links[1].title == "position 1" and links[2].title == "positions 2 to 4, the tokens of one character"
+
+    def positions(href: str) -> list[int]:
+        return json.loads(parse_qs(urlsplit(href).query).get("sortIndexes", ["[]"])[0])
+
+    assert [positions(chip.href) for chip in links[1:]] == [[1], [2, 3, 4], [5], [6, 7], [8]]
+    # a link that chooses one of its tokens chooses the character; the next click removes it
+    for chosen in ((2, 3, 4, 8), (3, 8)):
+        again = chips(results, _query(*chosen), "/search")
+        assert [chip.text for chip in again if chip.chosen] == ["今", "b"]
+        assert positions(again[2].href) == [8]
+
+
+def test_rows_of_a_characters_tokens_show_the_character() -> None:
+    rows = [TokenFeatures(position, token, False, False, []) for position, token in enumerate(TOKENS)]
+    shown = [(row.position, row.text, row.part) for row in tokens(rows, "/m/1-s", True)]
+    assert shown == [
+        (0, "<s>", ""), (1, "a", ""), (2, "今", "1 of 3"), (3, "今", "2 of 3"), (4, "今", "3 of 3"), (5, "日", ""),
+        (6, "🐋", "1 of 2"), (7, "🐋", "2 of 2"), (8, "b", ""),
+    ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Why a language model gave no explanation."""
+"""Errors of calls to a language model."""
 
 from typing import Literal
 
@@ -24,8 +24,8 @@ class ProviderError(Exception):
 
     Args:
         cause: the kind of failure, for programs.
-        message: the failure in words. It never holds an API key.
-        option: name of the option of `ProviderOptions` or of the explainer that set the limit which was hit.
+        message: the failure for people. It never contains an API key.
+        option: name of the option of `ProviderOptions` or of the explainer whose limit was reached.
     """
 
     def __init__(self, cause: ProviderCause, message: str, option: str | None = None) -> None:

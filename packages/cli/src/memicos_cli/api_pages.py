@@ -1,4 +1,5 @@
-"""`make doc-inference-localhost` and its like: print the address of a server's interactive API page, and open it.
+"""`make doc-inference-localhost` and similar commands: print the address of a server's interactive API page, and open
+it.
 
     python -m memicos_cli.api_pages inference
 
@@ -24,7 +25,7 @@ DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
 class Page(NamedTuple):
     prefix: str
-    """`<prefix>_HOST` and `<prefix>_PORT` are where the server listens."""
+    """Prefix of the variables with the server's address, `<prefix>_HOST` and `<prefix>_PORT`."""
     port: int
     path: str
     start: str
@@ -38,7 +39,7 @@ PAGES = {
 }
 
 
-def url_of(page: Page) -> str:
+def page_url(page: Page) -> str:
     """Address of the page on this machine."""
     host = os.environ.get(page.prefix + "_HOST") or "127.0.0.1"
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
@@ -57,7 +58,7 @@ def problem(url: str) -> str | None:
         with opener.open(url, timeout=ANSWER_SECONDS):
             return None
     except urllib.error.HTTPError as error:
-        return f"{url} is answered with status {error.code}: another program has the port"
+        return f"{url} is answered with status {error.code}: another program uses the port"
     except OSError as error:
         return f"nothing answers at {url} ({getattr(error, 'reason', error)})"
 
@@ -66,13 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="api_pages", description="The interactive API page of a running server.")
     parser.add_argument("server", choices=sorted(PAGES))
     page = PAGES[parser.parse_args(arguments).server]
-    url = url_of(page)
+    url = page_url(page)
     reason = problem(url)
     if reason:
         print(f"{reason}. Start the server: {page.start}", file=sys.stderr)
         return 1
     print(url)
-    # without a display `webbrowser` would take the terminal for a text browser
+    # without a display `webbrowser` would start a text browser in the terminal
     if sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in DISPLAYS):
         webbrowser.open(url)
     return 0

@@ -1,7 +1,7 @@
-"""`make doctor`: what this machine lacks for memicos, a line for each check, with the command that mends it.
+"""`make doctor`: what this machine lacks for memicos, a line for each check, with the command that fixes it.
 
 Standard library only: it runs before anything is installed. The exit status is 1 if anything that memicos needs is
-wrong; what is optional (docker, a GPU, keys, the hub) is reported and changes nothing.
+wrong; optional parts (docker, a GPU, keys, the hub) are reported and do not change it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MEMORY_SETTING, DEFAULT_MEMORY_GB = "DOCTOR_MEMORY_GB", 3.0
 """Free memory that the demo needs."""
 HUB_URL = "https://huggingface.co"
 MIGRATIONS = "services/webapp/src/memicos_webapp/database/migrations/versions"
-"""Folder of the migrations: `<revision>_<what>.py`."""
+"""Folder of the migrations: `<revision>_<subject>.py`."""
 COMMAND_SECONDS = 20
 OK, NOTE, WRONG = "ok", "note", "WRONG"
 DATABASE_PROGRAM = """
@@ -53,11 +53,11 @@ class Result(NamedTuple):
     state: str
     subject: str
     text: str
-    """What is there or what is wrong, with the command that mends it."""
+    """The state found, or what is wrong and the command that fixes it."""
 
 
 class Machine(NamedTuple):
-    """What the checks look at."""
+    """What the checks read: the repository and the environment."""
 
     root: Path
     """Folder of the repository."""
@@ -68,8 +68,8 @@ def check_python(machine: Machine, version: tuple[int, ...] = tuple(sys.version_
     text = ".".join(map(str, version))
     if tuple(version[:2]) < OLDEST_PYTHON:
         oldest = ".".join(map(str, OLDEST_PYTHON))
-        mend = f"install {oldest} or newer (https://www.python.org/downloads), then make setup PYTHON=python{oldest}"
-        return Result(WRONG, "Python", f"{text} is too old: {mend}")
+        fix = f"install {oldest} or newer (https://www.python.org/downloads), then make setup PYTHON=python{oldest}"
+        return Result(WRONG, "Python", f"{text} is too old: {fix}")
     return Result(OK, "Python", text)
 
 
@@ -86,8 +86,8 @@ def check_disk(machine: Machine) -> Result:
     needed = _number(machine.environment, DISK_SETTING, DEFAULT_DISK_GB)
     free = shutil.disk_usage(str(machine.root)).free / 1e9
     if free < needed:
-        mend = "free space there, or put the repository on another disk"
-        return Result(WRONG, "disk", f"{free:.1f} GB are free at {machine.root}, {needed:g} GB are needed: {mend}")
+        fix = "free space there, or put the repository on another disk"
+        return Result(WRONG, "disk", f"{free:.1f} GB are free at {machine.root}, {needed:g} GB are needed: {fix}")
     return Result(OK, "disk", f"{free:.1f} GB are free")
 
 
@@ -98,8 +98,8 @@ def check_data(machine: Machine) -> Result:
         with tempfile.TemporaryFile(dir=str(existing)):
             pass
     except OSError as error:
-        mend = f"sudo chown -R $USER {existing}, or set MEMICOS_DATA to another folder"
-        return Result(WRONG, "data", f"{folder} cannot be written ({error.strerror}): {mend}")
+        fix = f"sudo chown -R $USER {existing}, or set MEMICOS_DATA to another folder"
+        return Result(WRONG, "data", f"{folder} cannot be written ({error.strerror}): {fix}")
     return Result(OK, "data", f"{folder} can be written")
 
 
@@ -112,8 +112,8 @@ def check_memory(machine: Machine) -> Result:
     match = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
     free = int(match.group(1)) / 1e6 if match else 0.0
     if free < needed:
-        mend = "end other programs, or use a smaller model (make inference-list-configs)"
-        return Result(WRONG, "memory", f"{free:.1f} GB are free, {needed:g} GB are needed: {mend}")
+        fix = "end other programs, or use a smaller model (make inference-list-configs)"
+        return Result(WRONG, "memory", f"{free:.1f} GB are free, {needed:g} GB are needed: {fix}")
     return Result(OK, "memory", f"{free:.1f} GB are free")
 
 
@@ -127,8 +127,8 @@ def check_port(machine: Machine, prefix: str, default: int, server: str) -> Resu
         try:
             probe.bind(("127.0.0.1", int(text)))
         except OSError as error:
-            mend = f"end the program that has it (a running {server}?), or set {name}={int(text) + 10}"
-            return Result(WRONG, "ports", f"{server} cannot listen on port {text} ({error.strerror}): {mend}")
+            fix = f"end the program that has it (a running {server}?), or set {name}={int(text) + 10}"
+            return Result(WRONG, "ports", f"{server} cannot listen on port {text} ({error.strerror}): {fix}")
     return Result(OK, "ports", f"{text} is free for {server}")
 
 
@@ -158,7 +158,7 @@ def check_database(machine: Machine) -> Result:
         return Result(OK, "database", "DATABASE_URL is not set: the embedded PostgreSQL with pgvector is used")
     python = sys.executable if importlib.util.find_spec("asyncpg") else str(machine.root / ".venv/bin/python")
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [python, "-c", DATABASE_PROGRAM],
             capture_output=True,
             text=True,
@@ -168,8 +168,8 @@ def check_database(machine: Machine) -> Result:
         )
     except (OSError, subprocess.TimeoutExpired):
         return Result(WRONG, "database", "DATABASE_URL cannot be tried: make setup, then make doctor again")
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["unknown"]
+    if process.returncode:
+        lines = process.stderr.strip().splitlines() or ["unknown"]
         # the driver's message may repeat the URL
         reason = lines[-1].replace(url, "DATABASE_URL")
         if "password" in reason.lower() or "InvalidAuthorization" in reason:
@@ -178,19 +178,21 @@ def check_database(machine: Machine) -> Result:
             )
         text = f"PostgreSQL does not answer at DATABASE_URL ({reason}): start it, or correct the URL"
         return Result(WRONG, "database", text)
-    numbers, revision = done.stdout.split()[:2], done.stdout.split()[2]
+    numbers, revision = process.stdout.split()[:2], process.stdout.split()[2]
     version, vector = map(int, numbers)
     if version < 160000:
         return Result(WRONG, "database", f"PostgreSQL {version // 10000} is too old: install 16 or newer")
     if not vector:
         major = version // 10000
-        mend = f"sudo apt-get install postgresql-{major}-pgvector, or use the image pgvector/pgvector:pg{major}"
-        return Result(WRONG, "pgvector", f"PostgreSQL at DATABASE_URL has no extension vector: {mend}")
-    known = sorted(file.name.partition("_")[0] for file in (machine.root / MIGRATIONS).glob("[0-9]*.py"))
-    if known and revision != "none" and revision not in known:
-        mend = "git pull && make setup, or restore a backup from before into another database"
-        text = f"the database was migrated by a newer memicos (revision {revision}, this one knows up to {known[-1]})"
-        return Result(WRONG, "database", f"{text}: {mend}")
+        fix = f"sudo apt-get install postgresql-{major}-pgvector, or use the image pgvector/pgvector:pg{major}"
+        return Result(WRONG, "pgvector", f"PostgreSQL at DATABASE_URL has no extension vector: {fix}")
+    revisions = sorted(file.name.partition("_")[0] for file in (machine.root / MIGRATIONS).glob("[0-9]*.py"))
+    if revisions and revision != "none" and revision not in revisions:
+        fix = "git pull && make setup, or restore a backup from before into another database"
+        text = (
+            f"the database was migrated by a newer memicos (revision {revision}, this one knows up to {revisions[-1]})"
+        )
+        return Result(WRONG, "database", f"{text}: {fix}")
     return Result(OK, "database", f"PostgreSQL {version // 10000} with pgvector answers")
 
 
@@ -202,10 +204,10 @@ def check_keys(machine: Machine) -> Result:
 
 
 def check_gpu(machine: Machine) -> Result:
-    shown = _run(machine, "nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-    if not shown:
+    names = _run(machine, "nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    if not names:
         return Result(NOTE, "GPU", "no NVIDIA GPU answers; models run on the CPU")
-    return Result(OK, "GPU", shown.splitlines()[0])
+    return Result(OK, "GPU", names.splitlines()[0])
 
 
 def check_hub(machine: Machine) -> Result:
@@ -246,7 +248,9 @@ def read_environment(root: Path, environment: Mapping[str, str]) -> tuple[dict[s
     try:
         values = {item.name: item.value for item in env_file.parse(file.read_text(encoding="utf-8"))}
     except (OSError, UnicodeDecodeError) as error:
-        return dict(environment), Result(WRONG, "env file", f"{file} cannot be read ({type(error).__name__}): mend it")
+        return dict(environment), Result(
+            WRONG, "env file", f"{file} cannot be read ({type(error).__name__}): correct it"
+        )
     except env_file.EnvFileError as error:
         return dict(environment), Result(WRONG, "env file", f"{file}: {error}: complete the line, or delete it")
     return {**values, **environment}, None
@@ -265,16 +269,16 @@ def _run(machine: Machine, *command: str) -> str | None:
     if program is None:
         return None
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [program, *command[1:]], capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() or "ok" if done.returncode == 0 else None
+    return process.stdout.strip() or "ok" if process.returncode == 0 else None
 
 
 def doctor() -> None:
-    """Say what this machine lacks for memicos, and the command that mends it."""
+    """Say what this machine lacks for memicos, and the command that fixes it."""
     raise SystemExit(run(Path.cwd(), os.environ))
 
 
@@ -282,18 +286,18 @@ def run(root: Path, environment: Mapping[str, str]) -> int:
     """Print a line for each check; 1 if anything that is needed is wrong."""
     merged, problem = read_environment(root, environment)
     machine = Machine(root, merged)
-    wrong = 0
+    failures = 0
     if warning := service_links.warning(environment):
         print(f"{NOTE:<6}{'ports':<10}{warning}")
     if problem:
         print(f"{problem.state:<6}{problem.subject:<10}{problem.text}")
-        wrong += 1
+        failures += 1
     for check in CHECKS:
         result = check(machine)
         print(f"{result.state:<6}{result.subject:<10}{result.text}", flush=True)
-        wrong += result.state == WRONG
-    print(f"{wrong} wrong: the lines that begin with {WRONG} say how to mend it" if wrong else "nothing is wrong")
-    return 1 if wrong else 0
+        failures += result.state == WRONG
+    print(f"{failures} wrong: the lines that begin with {WRONG} say how to fix it" if failures else "nothing is wrong")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -14,10 +14,12 @@ _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://\S+", re.IGNORECASE)
 
 
 def names(environment: Mapping[str, str]) -> list[str]:
+    """Port variables of `environment` that hold the address of a service."""
     return [name for name in PORTS if _SERVICE_LINK.fullmatch(environment.get(name, "").strip())]
 
 
 def without(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` without these variables."""
     ignored = names(environment)
     return {name: value for name, value in environment.items() if name not in ignored}
 

@@ -63,7 +63,7 @@ FAMILIES = ("INFERENCE_SECRET_",)
 def fresh_text() -> str:
     """A new file: every secret with 256 random bits, and a commented-out line for each optional setting."""
     lines = [
-        "# The docker compose stack's settings and secrets, written once by `make init-env`. Keep it to yourself:",
+        "# The docker compose stack's settings and secrets, written once by `make init-env`. Do not share it:",
         "# git ignores it. PostgreSQL keeps the password of its first start; change both or neither.",
         "",
     ]
@@ -112,19 +112,19 @@ def problems(file: Path) -> list[str]:
         return [str(error)]
     messages = []
     values = {}
-    known = known_names(file.parent)
+    valid_names = known_names(file.parent)
     for assignment in assignments:
-        where = f"line {assignment.line}: "
+        location = f"line {assignment.line}: "
         if assignment.name in values:
-            messages.append(where + assignment.name + " is set a second time")
+            messages.append(location + assignment.name + " is set a second time")
         values[assignment.name] = assignment
         if assignment.name.startswith(FAMILIES):
             messages.append(
-                f"{where}{assignment.name} would reach no container: move the line to a file of its own, and name that "
-                "file by WEBAPP_ENV_FILE"
+                f"{location}{assignment.name} would reach no container: move the line to a file of its own, and name "
+                "that file by WEBAPP_ENV_FILE"
             )
-        elif assignment.name.startswith(PREFIXES) and assignment.name not in known:
-            messages.append(where + unknown_name(assignment.name, known))
+        elif assignment.name.startswith(PREFIXES) and assignment.name not in valid_names:
+            messages.append(location + unknown_name(assignment.name, valid_names))
     for name in SECRETS:
         if name not in values:
             messages.append(f"{name} is missing: add the line {name}=<at least {SHORTEST_SECRET} random characters>")
@@ -145,8 +145,8 @@ def known_names(folder: Path) -> set[str]:
     return names
 
 
-def unknown_name(name: str, known: set[str]) -> str:
-    nearest = difflib.get_close_matches(name, sorted(known), n=1)
+def unknown_name(name: str, valid_names: set[str]) -> str:
+    nearest = difflib.get_close_matches(name, sorted(valid_names), n=1)
     return f"nothing reads {name}" + (f"; the nearest name is {nearest[0]}" if nearest else "")
 
 

@@ -39,9 +39,9 @@ export interface paths {
          *
          *     Texts are taken in the order given, strongest first. The request is limited to AUTOINTERP_MAX_ACTIVATIONS texts
          *     (64 by default) and AUTOINTERP_MAX_CHARACTERS characters in all (200,000 by default); more is status 400. Without
-         *     a key of its own or of the server the answer is 503. 502 means that the language model's provider failed or gave
-         *     no usable explanation, and `cause` tells how; nothing is stored, so the request can be repeated. One request takes
-         *     AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
+         *     a key of its own or of the server the status is 503. 502 means that the language model's provider failed or gave
+         *     no usable explanation, and `cause` has the kind of failure; nothing is stored, so the request can be repeated. One
+         *     request takes AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
          */
         post: operations["explain_default"];
         delete?: never;
@@ -85,7 +85,7 @@ export interface components {
              * @description the same for programs
              * @enum {string}
              */
-            cause: "invalid_request" | "wrong_secret" | "not_found" | "too_large" | "no_key" | "internal" | "unreachable" | "timeout" | "unauthorized" | "payment_required" | "unknown_model" | "rate_limited" | "rejected" | "provider_failed" | "malformed" | "filtered" | "truncated" | "empty" | "unreadable";
+            cause: "invalid_request" | "wrong_secret" | "forbidden" | "not_found" | "too_large" | "no_key" | "internal" | "unreachable" | "timeout" | "unauthorized" | "payment_required" | "unknown_model" | "rate_limited" | "rejected" | "provider_failed" | "malformed" | "filtered" | "truncated" | "empty" | "unreadable";
         };
         /**
          * ExplainRequest
@@ -99,7 +99,7 @@ export interface components {
             activations: components["schemas"]["Activation"][];
             /**
              * Model
-             * @description model that explains, as its endpoint names it; null: the server's own
+             * @description explainer model, as its endpoint names it; null: the server's default. Without a key of the request one of the server's models (AUTOINTERP_MODEL, AUTOINTERP_MODELS)
              */
             model?: string | null;
             /**
@@ -120,7 +120,7 @@ export interface components {
         };
         /**
          * ExplainResponse
-         * @description The explanation, and what made it.
+         * @description The explanation, its method and its model.
          */
         ExplainResponse: {
             /**
@@ -153,9 +153,14 @@ export interface components {
             status: string;
             /**
              * Model
-             * @description model that explains where a request names none
+             * @description explainer model for requests that name none
              */
             model: string;
+            /**
+             * Models
+             * @description explainer models for requests without a key of their own
+             */
+            models: string[];
             /**
              * Has Key
              * @description whether the server has a key of its own; without one, each request must send one
@@ -247,6 +252,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The request's Host is not allowed (AUTOINTERP_ALLOWED_HOSTS) */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The body is too large */
             413: {
                 headers: {
@@ -265,7 +279,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The language model's provider failed; `cause` tells how */
+            /** @description The language model's provider failed; `cause` has the kind of failure */
             502: {
                 headers: {
                     [name: string]: unknown;

@@ -107,8 +107,9 @@ export interface paths {
          * Values of one feature or vector
          * @description Return the value of one feature, or the projection on one vector, at each token of a prompt.
          *
-         *     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not exactly one of
-         *     feature and vector, or a prompt with no tokens or more than `token_limit`.
+         *     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not exactly one
+         *     of feature and vector, not exactly one of text and messages, messages without a chat template, or a prompt with
+         *     no tokens or more than `token_limit`.
          */
         post: operations["activation_single"];
         delete?: never;
@@ -132,9 +133,10 @@ export interface paths {
          *
          *     Each prompt gets the result it would get alone, up to rounding.
          *
-         *     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not exactly one of
-         *     feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than `max_prompts`, or
-         *     more than `batch_tokens` tokens when padded to the longest.
+         *     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not exactly one
+         *     of feature and vector, not exactly one of texts and messages, messages without a chat template, a prompt with no
+         *     tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when
+         *     padded to the longest.
          */
         post: operations["activation_single_batch"];
         delete?: never;
@@ -158,7 +160,8 @@ export interface paths {
          *
          *     Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources than
          *     `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more than
-         *     `max_values` values, or a prompt with no tokens or more than `token_limit`.
+         *     `max_values` values, not exactly one of text and messages, messages without a chat template, or a prompt with no
+         *     tokens or more than `token_limit`.
          */
         post: operations["activation_all"];
         delete?: never;
@@ -184,8 +187,9 @@ export interface paths {
          *
          *     Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources than
          *     `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more than
-         *     `max_values` values, a prompt with no tokens or more than `token_limit`, no prompts, more than `max_prompts`, or
-         *     more than `batch_tokens` tokens when padded to the longest.
+         *     `max_values` values, not exactly one of texts and messages, messages without a chat template, a prompt with no
+         *     tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when
+         *     padded to the longest.
          */
         post: operations["activation_all_batch"];
         delete?: never;
@@ -207,8 +211,8 @@ export interface paths {
          * The strongest features at each token
          * @description Return the features of one source with the largest activations at each token of a prompt.
          *
-         *     Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens or more than
-         *     `token_limit`.
+         *     Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and messages,
+         *     messages without a chat template, or a prompt with no tokens or more than `token_limit`.
          */
         post: operations["activation_topk_by_token"];
         delete?: never;
@@ -232,8 +236,9 @@ export interface paths {
          *
          *     Each prompt gets the result it would get alone, up to rounding.
          *
-         *     Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens or more than
-         *     `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
+         *     Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and messages,
+         *     messages without a chat template, or a prompt with no tokens or more than `token_limit`, no prompts, more than
+         *     `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
          */
         post: operations["activation_topk_by_token_batch"];
         delete?: never;
@@ -257,8 +262,9 @@ export interface paths {
          *
          *     Each prompt gets the result it would get alone, up to rounding.
          *
-         *     Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no tokens or more than
-         *     `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
+         *     Errors: 400 for an unknown model or source, more than `max_values` activations, not exactly one of texts and
+         *     messages, messages without a chat template, a prompt with no tokens or more than `token_limit`, no prompts, more
+         *     than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
          */
         post: operations["activation_source"];
         delete?: never;
@@ -280,9 +286,10 @@ export interface paths {
          * Raw activations at layers or hook points
          * @description Return the model's activations at layers or hook points, for the last token or all tokens of several prompts.
          *
-         *     Errors: 400 for an unknown model, layer or hook point, both `layers` and `hooks`, more than `max_hooks` hook points,
-         *     more than `max_values` values, activations that are not finite, a prompt with no tokens or more than `token_limit`,
-         *     no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
+         *     Errors: 400 for an unknown model, layer or hook point, both `layers` and `hooks`, more than `max_hooks` hook
+         *     points, more than `max_values` values, activations that are not finite, not exactly one of texts and messages,
+         *     messages without a chat template, a prompt with no tokens or more than `token_limit`, no prompts, more than
+         *     `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
          */
         post: operations["activation_raw"];
         delete?: never;
@@ -452,7 +459,7 @@ export interface components {
         AddSourcesRequest: {
             /**
              * Spec
-             * @description Sources to add, in the form of an entry of the setting SAE_SETS: a set's name, path:<folder>, hf:<owner>/<name>[/<folder>] or neurons, each optionally followed by @<format>.
+             * @description Sources to add, in the form of an entry of the setting SAE_SETS: a set's name, saelens:<release>[/<sae_id>], path:<folder>, hf:<owner>/<name>[/<folder>] or neurons; a folder can be followed by @<format>.
              */
             spec: string;
         };
@@ -473,6 +480,34 @@ export interface components {
          */
         AllBatchRequest: {
             /**
+             * Prepend Bos
+             * @description Whether to prepend BOS to a prompt that does not begin with it; null: a text as the source was trained (a vector, or no source: as the tokenizer does), a conversation as the chat template writes it.
+             */
+            prepend_bos?: boolean | null;
+            /**
+             * Add Generation Prompt
+             * @description With `messages`: whether to open the assistant's turn at the end.
+             * @default true
+             */
+            add_generation_prompt: boolean;
+            /**
+             * Chat Template Kwargs
+             * @description With `messages`: variables of the model's chat template by name, for example enable_thinking.
+             */
+            chat_template_kwargs?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Prompts
+             * @description Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the result it would get alone, up to rounding. Not together with `messages`.
+             */
+            prompts?: string[] | null;
+            /**
+             * Messages
+             * @description Conversations to run the model on, as many as `prompts` may have, each rendered with the model's chat template. A model without one refuses it. Not together with `prompts`.
+             */
+            messages?: components["schemas"]["TemplateMessage"][][] | null;
+            /**
              * Model
              * @description Id of the model, one of `accepted_models` in the capabilities.
              */
@@ -509,11 +544,6 @@ export interface components {
              * @description Indexes of the only features to return, inactive ones included; null: all active features. Requires that exactly one source is selected.
              */
             feature_filter?: number[] | null;
-            /**
-             * Prompts
-             * @description Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the result it would get alone, up to rounding.
-             */
-            prompts: string[];
         };
         /**
          * AllBatchResponse
@@ -532,6 +562,34 @@ export interface components {
          */
         AllRequest: {
             /**
+             * Prepend Bos
+             * @description Whether to prepend BOS to a prompt that does not begin with it; null: a text as the source was trained (a vector, or no source: as the tokenizer does), a conversation as the chat template writes it.
+             */
+            prepend_bos?: boolean | null;
+            /**
+             * Add Generation Prompt
+             * @description With `messages`: whether to open the assistant's turn at the end.
+             * @default true
+             */
+            add_generation_prompt: boolean;
+            /**
+             * Chat Template Kwargs
+             * @description With `messages`: variables of the model's chat template by name, for example enable_thinking.
+             */
+            chat_template_kwargs?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Prompt
+             * @description Text to run the model on. BOS is not prepended to a text that begins with it. Not together with `messages`.
+             */
+            prompt?: string | null;
+            /**
+             * Messages
+             * @description Conversation to run the model on, oldest message first, rendered with the model's chat template. A model without one refuses it. Not together with `prompt`.
+             */
+            messages?: components["schemas"]["TemplateMessage"][] | null;
+            /**
              * Model
              * @description Id of the model, one of `accepted_models` in the capabilities.
              */
@@ -568,11 +626,6 @@ export interface components {
              * @description Indexes of the only features to return, inactive ones included; null: all active features. Requires that exactly one source is selected.
              */
             feature_filter?: number[] | null;
-            /**
-             * Prompt
-             * @description Text to run the model on. BOS is not prepended to a text that begins with it.
-             */
-            prompt: string;
         };
         /**
          * AllResponse
@@ -760,7 +813,7 @@ export interface components {
         };
         /**
          * ChatOutput
-         * @description Assistant's turn generated for one type.
+         * @description Assistant's turn, or its continuation, generated for one type.
          */
         ChatOutput: {
             /**
@@ -771,7 +824,7 @@ export interface components {
             type: "STEERED" | "DEFAULT";
             /**
              * Chat Template
-             * @description Messages of the request, and the assistant's turn.
+             * @description Messages of the request, and the assistant's turn; with `continue_final_message` the last message has the generated text at its end.
              */
             chat_template: components["schemas"]["ChatMessage"][];
             /**
@@ -781,7 +834,7 @@ export interface components {
             raw: string;
             /**
              * Completion
-             * @description Text of the assistant's turn, without special tokens.
+             * @description Generated text of the assistant's turn, without special tokens.
              */
             completion: string;
             /**
@@ -895,6 +948,12 @@ export interface components {
              * @default true
              */
             steer_special_tokens: boolean;
+            /**
+             * Continue Final Message
+             * @description Whether to continue the last message, which has to be the assistant's, instead of opening a new turn.
+             * @default false
+             */
+            continue_final_message: boolean;
             /**
              * Is Assistant Axis
              * @description Not supported: true gets status 400.
@@ -1462,10 +1521,33 @@ export interface components {
          */
         RawRequest: {
             /**
-             * Prompts
-             * @description Prompts; each gets the result it would get alone, up to rounding.
+             * Prepend Bos
+             * @description Whether to prepend BOS to a prompt that does not begin with it; null: a text as the source was trained (a vector, or no source: as the tokenizer does), a conversation as the chat template writes it.
              */
-            prompts: string[];
+            prepend_bos?: boolean | null;
+            /**
+             * Add Generation Prompt
+             * @description With `messages`: whether to open the assistant's turn at the end.
+             * @default true
+             */
+            add_generation_prompt: boolean;
+            /**
+             * Chat Template Kwargs
+             * @description With `messages`: variables of the model's chat template by name, for example enable_thinking.
+             */
+            chat_template_kwargs?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Prompts
+             * @description Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the result it would get alone, up to rounding. Not together with `messages`.
+             */
+            prompts?: string[] | null;
+            /**
+             * Messages
+             * @description Conversations to run the model on, as many as `prompts` may have, each rendered with the model's chat template. A model without one refuses it. Not together with `prompts`.
+             */
+            messages?: components["schemas"]["TemplateMessage"][][] | null;
             /**
              * Model
              * @description Id of the model; null: the model that the server runs.
@@ -1495,11 +1577,6 @@ export interface components {
              * @enum {string}
              */
             type: "final_output_token" | "all_tokens";
-            /**
-             * Prepend Bos
-             * @description Whether to prepend BOS; null: as the first source was trained, or as the tokenizer does if there are no sources.
-             */
-            prepend_bos?: boolean | null;
         };
         /**
          * RawResponse
@@ -1791,6 +1868,34 @@ export interface components {
          */
         SingleBatchRequest: {
             /**
+             * Prepend Bos
+             * @description Whether to prepend BOS to a prompt that does not begin with it; null: a text as the source was trained (a vector, or no source: as the tokenizer does), a conversation as the chat template writes it.
+             */
+            prepend_bos?: boolean | null;
+            /**
+             * Add Generation Prompt
+             * @description With `messages`: whether to open the assistant's turn at the end.
+             * @default true
+             */
+            add_generation_prompt: boolean;
+            /**
+             * Chat Template Kwargs
+             * @description With `messages`: variables of the model's chat template by name, for example enable_thinking.
+             */
+            chat_template_kwargs?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Prompts
+             * @description Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the result it would get alone, up to rounding. Not together with `messages`.
+             */
+            prompts?: string[] | null;
+            /**
+             * Messages
+             * @description Conversations to run the model on, as many as `prompts` may have, each rendered with the model's chat template. A model without one refuses it. Not together with `prompts`.
+             */
+            messages?: components["schemas"]["TemplateMessage"][][] | null;
+            /**
              * Model
              * @description Id of the model, one of `accepted_models` in the capabilities.
              */
@@ -1807,7 +1912,7 @@ export interface components {
             index?: number | null;
             /**
              * Vector
-             * @description Direction to project activations at `hook` on: as many numbers as the hook point is wide. It is not normalised. BOS is prepended only if the tokenizer does so itself. Together with `hook`.
+             * @description Direction to project activations at `hook` on: as many numbers as the hook point is wide. It is not normalised. Together with `hook`.
              */
             vector?: number[] | null;
             /**
@@ -1821,11 +1926,6 @@ export interface components {
              * @default false
              */
             ignore_bos: boolean;
-            /**
-             * Prompts
-             * @description Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the result it would get alone, up to rounding.
-             */
-            prompts: string[];
         };
         /**
          * SingleBatchResponse
@@ -1844,6 +1944,34 @@ export interface components {
          */
         SingleRequest: {
             /**
+             * Prepend Bos
+             * @description Whether to prepend BOS to a prompt that does not begin with it; null: a text as the source was trained (a vector, or no source: as the tokenizer does), a conversation as the chat template writes it.
+             */
+            prepend_bos?: boolean | null;
+            /**
+             * Add Generation Prompt
+             * @description With `messages`: whether to open the assistant's turn at the end.
+             * @default true
+             */
+            add_generation_prompt: boolean;
+            /**
+             * Chat Template Kwargs
+             * @description With `messages`: variables of the model's chat template by name, for example enable_thinking.
+             */
+            chat_template_kwargs?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Prompt
+             * @description Text to run the model on. BOS is not prepended to a text that begins with it. Not together with `messages`.
+             */
+            prompt?: string | null;
+            /**
+             * Messages
+             * @description Conversation to run the model on, oldest message first, rendered with the model's chat template. A model without one refuses it. Not together with `prompt`.
+             */
+            messages?: components["schemas"]["TemplateMessage"][] | null;
+            /**
              * Model
              * @description Id of the model, one of `accepted_models` in the capabilities.
              */
@@ -1860,7 +1988,7 @@ export interface components {
             index?: number | null;
             /**
              * Vector
-             * @description Direction to project activations at `hook` on: as many numbers as the hook point is wide. It is not normalised. BOS is prepended only if the tokenizer does so itself. Together with `hook`.
+             * @description Direction to project activations at `hook` on: as many numbers as the hook point is wide. It is not normalised. Together with `hook`.
              */
             vector?: number[] | null;
             /**
@@ -1874,11 +2002,6 @@ export interface components {
              * @default false
              */
             ignore_bos: boolean;
-            /**
-             * Prompt
-             * @description Text to run the model on. BOS is not prepended to a text that begins with it.
-             */
-            prompt: string;
         };
         /**
          * SingleResponse
@@ -2013,10 +2136,33 @@ export interface components {
          */
         SourceRequest: {
             /**
-             * Prompts
-             * @description Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the result it would get alone, up to rounding.
+             * Prepend Bos
+             * @description Whether to prepend BOS to a prompt that does not begin with it; null: a text as the source was trained (a vector, or no source: as the tokenizer does), a conversation as the chat template writes it.
              */
-            prompts: string[];
+            prepend_bos?: boolean | null;
+            /**
+             * Add Generation Prompt
+             * @description With `messages`: whether to open the assistant's turn at the end.
+             * @default true
+             */
+            add_generation_prompt: boolean;
+            /**
+             * Chat Template Kwargs
+             * @description With `messages`: variables of the model's chat template by name, for example enable_thinking.
+             */
+            chat_template_kwargs?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Prompts
+             * @description Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the result it would get alone, up to rounding. Not together with `messages`.
+             */
+            prompts?: string[] | null;
+            /**
+             * Messages
+             * @description Conversations to run the model on, as many as `prompts` may have, each rendered with the model's chat template. A model without one refuses it. Not together with `prompts`.
+             */
+            messages?: components["schemas"]["TemplateMessage"][][] | null;
             /**
              * Model
              * @description Id of the model, one of `accepted_models` in the capabilities.
@@ -2408,6 +2554,34 @@ export interface components {
          */
         TopkBatchRequest: {
             /**
+             * Prepend Bos
+             * @description Whether to prepend BOS to a prompt that does not begin with it; null: a text as the source was trained (a vector, or no source: as the tokenizer does), a conversation as the chat template writes it.
+             */
+            prepend_bos?: boolean | null;
+            /**
+             * Add Generation Prompt
+             * @description With `messages`: whether to open the assistant's turn at the end.
+             * @default true
+             */
+            add_generation_prompt: boolean;
+            /**
+             * Chat Template Kwargs
+             * @description With `messages`: variables of the model's chat template by name, for example enable_thinking.
+             */
+            chat_template_kwargs?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Prompts
+             * @description Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the result it would get alone, up to rounding. Not together with `messages`.
+             */
+            prompts?: string[] | null;
+            /**
+             * Messages
+             * @description Conversations to run the model on, as many as `prompts` may have, each rendered with the model's chat template. A model without one refuses it. Not together with `prompts`.
+             */
+            messages?: components["schemas"]["TemplateMessage"][][] | null;
+            /**
              * Model
              * @description Id of the model, one of `accepted_models` in the capabilities.
              */
@@ -2429,11 +2603,6 @@ export interface components {
              * @default true
              */
             ignore_bos: boolean;
-            /**
-             * Prompts
-             * @description Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the result it would get alone, up to rounding.
-             */
-            prompts: string[];
         };
         /**
          * TopkBatchResponse
@@ -2452,6 +2621,34 @@ export interface components {
          */
         TopkRequest: {
             /**
+             * Prepend Bos
+             * @description Whether to prepend BOS to a prompt that does not begin with it; null: a text as the source was trained (a vector, or no source: as the tokenizer does), a conversation as the chat template writes it.
+             */
+            prepend_bos?: boolean | null;
+            /**
+             * Add Generation Prompt
+             * @description With `messages`: whether to open the assistant's turn at the end.
+             * @default true
+             */
+            add_generation_prompt: boolean;
+            /**
+             * Chat Template Kwargs
+             * @description With `messages`: variables of the model's chat template by name, for example enable_thinking.
+             */
+            chat_template_kwargs?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Prompt
+             * @description Text to run the model on. BOS is not prepended to a text that begins with it. Not together with `messages`.
+             */
+            prompt?: string | null;
+            /**
+             * Messages
+             * @description Conversation to run the model on, oldest message first, rendered with the model's chat template. A model without one refuses it. Not together with `prompt`.
+             */
+            messages?: components["schemas"]["TemplateMessage"][] | null;
+            /**
              * Model
              * @description Id of the model, one of `accepted_models` in the capabilities.
              */
@@ -2473,11 +2670,6 @@ export interface components {
              * @default true
              */
             ignore_bos: boolean;
-            /**
-             * Prompt
-             * @description Text to run the model on. BOS is not prepended to a text that begins with it.
-             */
-            prompt: string;
         };
         /**
          * TopkResponse
@@ -2651,6 +2843,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Unavailable: the model is loading or failed to load, the queue is full, memory ran out, or a self-test check failed (see `cause`); Retry-After, if present, gives the seconds to wait */
             503: {
                 headers: {
@@ -2695,6 +2896,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2771,6 +2981,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -2833,6 +3052,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2909,6 +3137,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -2971,6 +3208,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3047,6 +3293,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3109,6 +3364,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3185,6 +3449,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3254,6 +3527,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3316,6 +3598,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3393,6 +3684,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3456,6 +3756,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3532,6 +3841,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3594,6 +3912,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3670,7 +3997,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Not allowed by the server's settings */
+            /** @description Not allowed by the server's settings, such as the request's Host */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3756,7 +4083,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Not allowed by the server's settings */
+            /** @description Not allowed by the server's settings, such as the request's Host */
             403: {
                 headers: {
                     [name: string]: unknown;

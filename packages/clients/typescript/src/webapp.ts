@@ -57,7 +57,7 @@ export interface paths {
         put?: never;
         /**
          * Activations of a feature on a text
-         * @description Run a text through the model; the response has a feature's activation at each token.
+         * @description Run a text, or a conversation, through the model; the response has a feature's activation at each token.
          *
          *     A list of texts is answered with a list, in the same order. The number of texts has a limit
          *     (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference server); beyond
@@ -393,7 +393,7 @@ export interface components {
     schemas: {
         /**
          * Activation
-         * @description Values over the tokens of one text; every position is there, BOS included.
+         * @description Values over the tokens of one prompt; every position is there, BOS included.
          */
         Activation: {
             /**
@@ -484,6 +484,11 @@ export interface components {
              * @description token positions where the source's activations have no meaning, such as BOS
              */
             ignoredPositions: number[];
+            /**
+             * Prependedbos
+             * @description BOS was put before the prompt: not if it begins with BOS by itself
+             */
+            prependedBos: boolean;
             /** @description how the text became values: model, weights, precision, hook and SAE */
             recipe: components["schemas"]["Recipe"];
         };
@@ -688,7 +693,7 @@ export interface components {
             raw: string;
             /**
              * Chattemplate
-             * @description messages of the conversation, the generated one last
+             * @description messages of the conversation, the generated one last; with continue_final_message the generated text is at the end of the last one
              */
             chatTemplate: components["schemas"]["Turn"][];
             /**
@@ -1636,13 +1641,29 @@ export interface components {
          *     }
          */
         NewActivation: {
+            /**
+             * Messages
+             * @description a conversation in place of a text, oldest message first; it is rendered with the model's chat template, and refused for a model without one
+             */
+            messages?: components["schemas"]["ChatMessage"][] | null;
+            /**
+             * Addgenerationprompt
+             * @description with messages: open the assistant's turn at the end
+             * @default true
+             */
+            addGenerationPrompt: boolean;
+            /**
+             * Prependbos
+             * @description put BOS before a prompt that does not begin with it; null: a text as the source was trained, a conversation as the chat template writes it
+             */
+            prependBos?: boolean | null;
             /** @description also accepted under its older name, `neuron` */
             feature: components["schemas"]["FeatureId"];
             /**
              * Customtext
-             * @description one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE)
+             * @description one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE); exactly one of customText and messages
              */
-            customText: string | string[];
+            customText?: string | string[] | null;
             /**
              * Ignorebos
              * @description leave the recipe's ignored positions out of the maximum
@@ -1809,6 +1830,22 @@ export interface components {
          */
         SearchAllRequest: {
             /**
+             * Messages
+             * @description a conversation in place of a text, oldest message first; it is rendered with the model's chat template, and refused for a model without one
+             */
+            messages?: components["schemas"]["ChatMessage"][] | null;
+            /**
+             * Addgenerationprompt
+             * @description with messages: open the assistant's turn at the end
+             * @default true
+             */
+            addGenerationPrompt: boolean;
+            /**
+             * Prependbos
+             * @description put BOS before a prompt that does not begin with it; null: a text as the source was trained, a conversation as the chat template writes it
+             */
+            prependBos?: boolean | null;
+            /**
              * Modelid
              * @description id of the model
              */
@@ -1820,9 +1857,9 @@ export interface components {
             sourceSet: string;
             /**
              * Text
-             * @description one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE)
+             * @description one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE); exactly one of text and messages
              */
-            text: string | string[];
+            text?: string | string[] | null;
             /**
              * Selectedlayers
              * @description source ids; empty means every source of the set
@@ -1866,7 +1903,7 @@ export interface components {
         SearchAllResult: {
             /**
              * Tokens
-             * @description the text's tokens, a prepended BOS first
+             * @description the prompt's tokens, a prepended BOS first
              */
             tokens: string[];
             /**
@@ -1874,6 +1911,11 @@ export interface components {
              * @description features, in the order of `rank`
              */
             result: components["schemas"]["FoundFeature"][];
+            /**
+             * Prependedbos
+             * @description BOS was put before the prompt: not if it begins with BOS by itself
+             */
+            prependedBos: boolean;
             /**
              * Sortindexes
              * @description token positions that the request ranked by
@@ -2385,6 +2427,12 @@ export interface components {
              */
             features: components["schemas"]["SteerFeature"][];
             /**
+             * Continue Final Message
+             * @description continue the last message of both conversations, the assistant's, in place of opening a new turn
+             * @default false
+             */
+            continue_final_message: boolean;
+            /**
              * Steer Special Tokens
              * @description steer at the chat template's special tokens too
              * @default true
@@ -2607,6 +2655,22 @@ export interface components {
          */
         TopkRequest: {
             /**
+             * Messages
+             * @description a conversation in place of a text, oldest message first; it is rendered with the model's chat template, and refused for a model without one
+             */
+            messages?: components["schemas"]["ChatMessage"][] | null;
+            /**
+             * Addgenerationprompt
+             * @description with messages: open the assistant's turn at the end
+             * @default true
+             */
+            addGenerationPrompt: boolean;
+            /**
+             * Prependbos
+             * @description put BOS before a prompt that does not begin with it; null: a text as the source was trained, a conversation as the chat template writes it
+             */
+            prependBos?: boolean | null;
+            /**
              * Modelid
              * @description id of the model
              */
@@ -2618,9 +2682,9 @@ export interface components {
             source: string;
             /**
              * Text
-             * @description one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE)
+             * @description one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE); exactly one of text and messages
              */
-            text: string | string[];
+            text?: string | string[] | null;
             /**
              * Numresults
              * @description largest number of features at each token
@@ -2655,6 +2719,11 @@ export interface components {
              * @description one per token; without the ignored ones if ignoreBos is true
              */
             results: components["schemas"]["TopkToken"][];
+            /**
+             * Prependedbos
+             * @description BOS was put before the prompt: not if it begins with BOS by itself
+             */
+            prependedBos: boolean;
             /** @description how the text's values were computed */
             recipe: components["schemas"]["Recipe"];
             /** @description how the values of the corpus' examples were computed */
@@ -2884,7 +2953,7 @@ export interface operations {
                     "application/json": components["schemas"]["Activation"] | components["schemas"]["Activation"][];
                 };
             };
-            /** @description A text is empty or over the token limit, or there are too many texts */
+            /** @description A text is empty or over the token limit, there are too many texts, or the model has no chat template */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2971,7 +3040,7 @@ export interface operations {
                     "application/json": components["schemas"]["SearchAllResult"] | components["schemas"]["SearchAllResults"];
                 };
             };
-            /** @description Unknown source, position outside the text, text over the token limit, or too many texts */
+            /** @description Unknown source, position outside the text, text over the token limit, too many texts, or a conversation for a model without a chat template */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3058,7 +3127,7 @@ export interface operations {
                     "application/json": components["schemas"]["TopkResult"] | components["schemas"]["TopkResults"];
                 };
             };
-            /** @description Unknown source, position outside the text, text over the token limit, or too many texts */
+            /** @description Unknown source, position outside the text, text over the token limit, too many texts, or a conversation for a model without a chat template */
             400: {
                 headers: {
                     [name: string]: unknown;

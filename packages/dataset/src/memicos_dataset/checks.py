@@ -1,7 +1,7 @@
-"""Rules for the rows of a dataset, so that every reader can show every row.
+"""Rules for the rows of a dataset. Rows that follow them can be stored and shown.
 
-Each check raises an error that names file, row, column and reason. Rows are checked batch by batch; what must be
-unique over several batches is remembered by the caller's check object.
+Each check raises an error that names file, row, column and reason. Rows are checked batch by batch; check objects
+store the values that must be unique over all batches.
 """
 
 from collections.abc import Collection
@@ -30,10 +30,10 @@ _COUNTS = ("activation_histogram", "logit_histogram")
 
 
 def check_manifest(folder: Path, manifest: Manifest) -> None:
-    """Check that the manifest agrees with itself: names of sources, and counts of rows.
+    """Check that the manifest is consistent: names of sources, and counts of rows.
 
     Raises:
-        DatasetError: it does not.
+        DatasetError: it is not.
     """
     path = folder / FILE_NAME
     source_set, corpus = manifest.source_set, manifest.corpus
@@ -66,7 +66,7 @@ class DocumentCheck:
     def check(self, batch: Batch) -> None:
         """Raises RowError where a row breaks a rule."""
         _check_no_nulls(batch)
-        _check_new(batch, "document", self.numbers)
+        _check_unique(batch, "document", self.numbers)
         for row, name in enumerate(batch.rows.column("collection").to_pylist()):
             if name not in self._collections:
                 raise batch.error(row, "collection", f"{name!r} is not a collection of the manifest's corpus")
@@ -81,7 +81,7 @@ class VocabularyCheck:
     def check(self, batch: Batch) -> None:
         """Raises RowError where a row breaks a rule."""
         _check_no_nulls(batch)
-        _check_new(batch, "token_id", self.token_ids)
+        _check_unique(batch, "token_id", self.token_ids)
 
 
 class ContextCheck:
@@ -114,14 +114,15 @@ class ContextCheck:
             if document not in self._documents:
                 raise batch.error(row, "document", f"{document} is not among the documents")
             self.lengths[number] = length
-        _check_known(batch, "token_ids", self._token_ids, "is not in the vocabulary")
+        _check_members(batch, "token_ids", self._token_ids, "is not in the vocabulary")
 
 
 class FeatureCheck:
     """Rules for the features of one source.
 
     Numbers are finite; paired lists have equal lengths; indices are unique and below `d_sae`; groups, contexts and
-    positions of examples exist, and no value is above the feature's maximum. `indices` has those that were checked.
+    positions of examples exist, and no value is above the feature's maximum. `indices` has the indices that were
+    checked.
     """
 
     def __init__(self, source: Source, context_lengths: np.ndarray, token_ids: Collection[int]) -> None:
@@ -137,7 +138,7 @@ class FeatureCheck:
         for first, second in _PAIRS:
             _check_equal_lengths(batch, first, second)
         for column in ("positive_token_ids", "negative_token_ids"):
-            _check_known(batch, column, self._token_ids, "is not in the vocabulary")
+            _check_members(batch, column, self._token_ids, "is not in the vocabulary")
         for column in ("neighbour_indices", "correlated_indices"):
             self._check_range(batch, column, 0, self._source.d_sae - 1, "an index of the source's features")
         self._check_examples(batch)
@@ -146,15 +147,15 @@ class FeatureCheck:
         for row, index in enumerate(_numpy(batch.rows.column("index")).tolist()):
             if not 0 <= index < self._source.d_sae:
                 raise batch.error(row, "index", f"{index} is not from 0 to {self._source.d_sae - 1} (d_sae)")
-        _check_new(batch, "index", self.indices)
+        _check_unique(batch, "index", self.indices)
 
     def _check_range(self, batch: Batch, column: str, low: int, high: int, meaning: str) -> None:
         values, rows = _flat(batch.rows.column(column))
         _refuse(batch, column, rows, values, (values < low) | (values > high), f"is not {meaning} ({low} to {high})")
 
     def _check_examples(self, batch: Batch) -> None:
-        for other in _EXAMPLES[1:]:
-            _check_equal_lengths(batch, _EXAMPLES[0], other)
+        for column in _EXAMPLES[1:]:
+            _check_equal_lengths(batch, _EXAMPLES[0], column)
         groups, rows = _flat(batch.rows.column("example_groups"))
         intervals = np.diff(batch.rows.column("quantile_shares").offsets.to_numpy())[rows]
         _refuse(
@@ -176,7 +177,7 @@ def check_explanations(batch: Batch, indices: Collection[int]) -> None:
         RowError: an explanation is empty, or of a feature that the dataset does not have.
     """
     _check_no_nulls(batch, optional=("model",))
-    _check_known(batch, "index", indices, "is not the index of a feature of this source")
+    _check_members(batch, "index", indices, "is not the index of a feature of this source")
     for column in ("description", "method"):
         for row, text in enumerate(batch.rows.column(column).to_pylist()):
             if not text.strip():
@@ -186,13 +187,13 @@ def check_explanations(batch: Batch, indices: Collection[int]) -> None:
 def _check_statistics(batch: Batch) -> None:
     column = {name: _numpy(batch.rows.column(name)) for name in batch.rows.schema.names if _is_number(batch, name)}
     rows = np.arange(len(batch.rows))
-    for name, wrong, problem in (
+    for name, invalid, problem in (
         ("density", (column["density"] < 0) | (column["density"] > 1), "is not a share from 0 to 1"),
         ("active_tokens", column["active_tokens"] < 0, "is negative"),
         ("max_activation", column["max_activation"] < 0, "is negative"),
         ("logit_max", column["logit_max"] < column["logit_min"], "is below logit_min"),
     ):
-        _refuse(batch, name, rows, column[name], wrong, problem)
+        _refuse(batch, name, rows, column[name], invalid, problem)
     for name in _COUNTS:
         values, owners = _flat(batch.rows.column(name))
         _refuse(batch, name, owners, values, values < 0, "is negative")
@@ -245,17 +246,17 @@ def _check_finite(batch: Batch) -> None:
             _refuse(batch, name, owners, values, ~np.isfinite(values), "is not a finite number")
 
 
-def _check_new(batch: Batch, column: str, seen: set[int]) -> None:
+def _check_unique(batch: Batch, column: str, seen: set[int]) -> None:
     for row, value in enumerate(_numpy(batch.rows.column(column)).tolist()):
         if value in seen:
             raise batch.error(row, column, f"{value} occurs twice")
         seen.add(value)
 
 
-def _check_known(batch: Batch, column: str, known: Collection[int], problem: str) -> None:
+def _check_members(batch: Batch, column: str, allowed: Collection[int], problem: str) -> None:
     array = batch.rows.column(column)
     values, rows = _flat(array) if pa.types.is_list(array.type) else (_numpy(array), np.arange(len(array)))
-    unknown = set(np.unique(values).tolist()) - set(known)
+    unknown = set(np.unique(values).tolist()) - set(allowed)
     _refuse(batch, column, rows, values, np.isin(values, list(unknown)), problem)
 
 
@@ -265,9 +266,9 @@ def _check_equal_lengths(batch: Batch, first: str, second: str) -> None:
         raise batch.error(row, second, f"has {lengths[1][row]} entries, and {first} has {lengths[0][row]}")
 
 
-def _refuse(batch: Batch, column: str, rows: np.ndarray, values: np.ndarray, wrong: np.ndarray, problem: str) -> None:
-    """Raise an error about the first of `values` that is `wrong`; `rows` has the row of each value."""
-    for first in np.flatnonzero(wrong)[:1].tolist():
+def _refuse(batch: Batch, column: str, rows: np.ndarray, values: np.ndarray, invalid: np.ndarray, problem: str) -> None:
+    """Raise an error about the first of `values` that is `invalid`; `rows` has the row of each value."""
+    for first in np.flatnonzero(invalid)[:1].tolist():
         raise batch.error(int(rows[first]), column, f"{values[first]} {problem}")
 
 

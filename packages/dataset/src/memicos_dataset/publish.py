@@ -38,15 +38,15 @@ def publish(folder: Path) -> None:
     Raises:
         OSError: the file system refused; `folder` holds what it held, or `finish_interrupted` restores it.
     """
-    new, previous = staging_folder(folder), _previous_folder(folder)
+    staging, previous = staging_folder(folder), _previous_folder(folder)
     shutil.rmtree(previous, ignore_errors=True)
     if not folder.exists():
-        new.rename(folder)
-    elif exchange_folders(new, folder):
-        shutil.rmtree(new)
+        staging.rename(folder)
+    elif exchange_folders(staging, folder):
+        shutil.rmtree(staging)
     else:
         folder.rename(previous)
-        new.rename(folder)
+        staging.rename(folder)
         shutil.rmtree(previous)
 
 
@@ -57,11 +57,11 @@ def finish_interrupted(folder: Path) -> bool:
     """
     if folder.exists():
         return False
-    new, previous = staging_folder(folder), _previous_folder(folder)
+    staging, previous = staging_folder(folder), _previous_folder(folder)
     # without a previous dataset, a folder beside it is an unfinished first run, not an interrupted replacement
     if not previous.exists():
         return False
-    complete = new if (new / FILE_NAME).is_file() else previous
+    complete = staging if (staging / FILE_NAME).is_file() else previous
     complete.rename(folder)
     shutil.rmtree(previous, ignore_errors=True)
     return True

@@ -27,8 +27,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise DatasetError(path, "no such file; is this the folder of a memicos dataset?") from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise DatasetError(path, f"{where}: {first['msg']}") from error
+        location = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise DatasetError(path, f"{location}: {first['msg']}") from error
 
 
 def verify_file(folder: Path, entry: FileEntry) -> None:

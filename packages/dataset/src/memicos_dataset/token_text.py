@@ -1,6 +1,6 @@
-"""Texts of contexts from the strings of the vocabulary, which has each token alone.
+"""Texts of contexts from the strings of the vocabulary, which decodes each token separately.
 
-In a vocabulary a byte that is no whole character is written as `<0xE4>`. In a context such bytes make characters.
+The vocabulary writes a byte that is part of a character as `<0xE4>`. In a context these bytes are joined to characters.
 """
 
 import re
@@ -12,10 +12,10 @@ _BYTE = re.compile(r"<0x([89A-F][0-9A-F])>")
 def context_strings(strings: Sequence[str]) -> list[str]:
     """Strings of consecutive tokens; joined they are the text.
 
-    A character made of several tokens stands at the token that completes it, and the earlier ones have "". Bytes that
-    make no character, such as those of a character that a window cuts, stay as they are.
+    A character made of several tokens is in the string of the token that completes it; the earlier ones have "". Bytes
+    that form no character, such as those of a character at the edge of a window, stay as they are.
     """
-    placed = list(strings)
+    texts = list(strings)
     start = 0
     while start < len(strings):
         if not _BYTE.search(strings[start]):
@@ -24,9 +24,9 @@ def context_strings(strings: Sequence[str]) -> list[str]:
         end = start
         while end < len(strings) and _BYTE.search(strings[end]):
             end += 1
-        placed[start:end] = _place([_to_bytes(string) for string in strings[start:end]])
+        texts[start:end] = _assign_characters([_to_bytes(string) for string in strings[start:end]])
         start = end
-    return placed
+    return texts
 
 
 def _to_bytes(string: str) -> bytes:
@@ -34,16 +34,16 @@ def _to_bytes(string: str) -> bytes:
     return b"".join(bytes.fromhex(part) if i % 2 else part.encode() for i, part in enumerate(parts))
 
 
-def _place(tokens: Sequence[bytes]) -> list[str]:
+def _assign_characters(tokens: Sequence[bytes]) -> list[str]:
     """Each character of the joined bytes at the token that has its last byte."""
     # surrogateescape decodes each invalid byte 0xNN to U+DCNN, and encodes it back
     characters = b"".join(tokens).decode("utf-8", "surrogateescape")
-    placed = [""] * len(tokens)
+    texts = [""] * len(tokens)
     token, end, position = 0, len(tokens[0]), 0
     for character in characters:
         position += len(character.encode("utf-8", "surrogateescape"))
         while position > end:
             token += 1
             end += len(tokens[token])
-        placed[token] += f"<0x{ord(character) - 0xDC00:02X}>" if 0xDC80 <= ord(character) <= 0xDCFF else character
-    return placed
+        texts[token] += f"<0x{ord(character) - 0xDC00:02X}>" if 0xDC80 <= ord(character) <= 0xDCFF else character
+    return texts

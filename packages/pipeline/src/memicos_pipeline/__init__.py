@@ -1,1 +1,1 @@
-"""Text -> activations -> dashboards -> dataset: the `memicos` command."""
+"""Makes datasets of dashboards from text, a model and SAEs (`memicos generate`), and recomputes their values."""

@@ -53,11 +53,11 @@ def recompute(
 
     try:
         address = server_values.address(feature)
-        shown = server_values.examples(address) if text is None else server_values.own_text(address, text)
+        server_feature = server_values.examples(address) if text is None else server_values.own_text(address, text)
         # imports torch: a wrong address is refused before
         from memicos_pipeline.recompute import report
 
-        agrees = report.recompute(address, shown, model, sae, tolerance, typer.echo)
+        agrees = report.recompute(address, server_feature, model, sae, tolerance, typer.echo)
     except RecomputeError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

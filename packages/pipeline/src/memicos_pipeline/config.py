@@ -5,6 +5,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from memicos_pipeline.corpus import ShortTexts
+
 
 class ConfigError(ValueError):
     """A configuration file that cannot be used: the message names file and key."""
@@ -67,6 +69,12 @@ class CorpusConfig(_Strict):
     file: Path = Field(description="JSON Lines with `title`, `collection` and `text`")
     # positions are stored in 16 bits
     context_size: int = Field(gt=1, le=2**15 - 1, description="tokens of a context, BOS included")
+    short_texts: ShortTexts = Field(
+        default="drop",
+        description="tokens at the end of a text that do not fill a context, and so texts shorter than one: `drop` "
+        "leaves them out, `pad` makes a shorter context of them, `pack` joins the texts of a collection before they "
+        "are cut, with an end-of-text token between two",
+    )
     seed: int = Field(default=0, description="seed of the draw of contexts")
     collections: list[CollectionConfig] = Field(min_length=1, description="the collections, one table each")
 

@@ -4,9 +4,10 @@ import codecs
 import json
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -24,9 +25,18 @@ class Document:
     text: str
 
 
+ShortTexts = Literal["drop", "pad", "pack"]
+PADDING = -1
+"""In place of a token id after the end of a context that is shorter than the others."""
+
+
 @dataclass(frozen=True)
 class Contexts:
-    """`token_ids` (N, T) int32, with BOS in column 0 if the recipe prepends it; `documents` (N,) document numbers."""
+    """Contexts of a corpus.
+
+    `token_ids` (N, T) int32, with BOS in column 0 if the recipe prepends it, and PADDING after the end of a shorter
+    context; `documents` (N,) the number of the document that the context's text begins in.
+    """
 
     token_ids: np.ndarray
     documents: np.ndarray
@@ -74,27 +84,32 @@ def cut_contexts(
     context_size: int,
     budgets: dict[str, int],
     seed: int = 0,
+    short_texts: ShortTexts = "drop",
+    separator: int | None = None,
 ) -> Contexts:
     """Cut documents into windows of `context_size` tokens (BOS included) and draw `budgets[collection]` of each.
 
-    A window lies within one document; an incomplete window at a document's end is dropped, and so is a window whose
-    tokens occurred before. The draw depends on `seed` alone; windows keep the order of the documents.
+    A window lies within one document, and the rest of a document that does not fill a window is dropped, or with
+    `pad` a shorter window. With `pack` the documents of a collection are one text, with the token `separator` between
+    two of them; a window may then hold the end of one document and others, and what does not fill the last window is
+    dropped. A window whose tokens occurred before is dropped. The draw depends on `seed` alone; windows keep the order
+    of the documents.
 
     Raises:
         CorpusError: a collection has no budget, or fewer windows than its budget.
     """
     width = context_size - (bos is not None)
-    windows: dict[str, list[tuple[int, list[int]]]] = {name: [] for name in budgets}
-    seen: set[tuple[int, ...]] = set()
-    for number, document in enumerate(documents):
-        if document.collection not in windows:
+    for document in documents:
+        if document.collection not in budgets:
             raise CorpusError(f"{document.title}: no budget of contexts for collection {document.collection!r}")
-        ids = encode(document.text)
-        for start in range(0, len(ids) - width + 1, width):
-            window = ids[start : start + width]
-            if tuple(window) not in seen:
-                seen.add(tuple(window))
-                windows[document.collection].append((number, window))
+    texts = ((number, document.collection, encode(document.text)) for number, document in enumerate(documents))
+    cut = _pack(texts, width, separator) if short_texts == "pack" else _cut(texts, width)
+    seen: set[tuple[int, ...]] = set()
+    windows: dict[str, list[tuple[int, list[int]]]] = {name: [] for name in budgets}
+    for number, collection, window in cut:
+        if (len(window) == width or short_texts == "pad") and tuple(window) not in seen:
+            seen.add(tuple(window))
+            windows[collection].append((number, window))
     generator = random.Random(seed)
     drawn: list[tuple[int, list[int]]] = []
     for name, budget in budgets.items():
@@ -102,10 +117,42 @@ def cut_contexts(
         if len(candidates) < budget:
             raise CorpusError(
                 f"{name}: has {len(candidates)} windows of {width} tokens, fewer than contexts = {budget}"
+                + ('; `short_texts = "pad"` or `"pack"` uses shorter texts too' if short_texts == "drop" else "")
             )
         drawn += [candidates[i] for i in sorted(generator.sample(range(len(candidates)), budget))]
     prefix = [] if bos is None else [bos]
     return Contexts(
-        token_ids=np.array([prefix + window for _, window in drawn], dtype=np.int32),
+        token_ids=np.array(
+            [[*prefix, *window, *[PADDING] * (width - len(window))] for _, window in drawn], dtype=np.int32
+        ),
         documents=np.array([number for number, _ in drawn], dtype=np.int32),
     )
+
+
+_Tokens = tuple[int, str, list[int]]
+"""Number of a document, its collection, and tokens."""
+
+
+def _cut(texts: Iterable[_Tokens], width: int) -> Iterator[_Tokens]:
+    """Each document's windows of `width` tokens; the last one may be shorter."""
+    for number, collection, ids in texts:
+        for start in range(0, len(ids), width):
+            yield number, collection, ids[start : start + width]
+
+
+def _pack(texts: Iterable[_Tokens], width: int, separator: int | None) -> Iterator[_Tokens]:
+    """Windows of `width` tokens of the joined documents of each collection; what does not fill the last is left out.
+
+    The number is that of the document of the window's first token, or of the one after it if that is a separator.
+    """
+    open_windows: dict[str, list[tuple[int, int]]] = {}
+    for number, collection, ids in texts:
+        if not ids:
+            continue
+        first = collection not in open_windows
+        window = open_windows.setdefault(collection, [])
+        window += [(number, token) for token in ([] if first or separator is None else [separator])]
+        window += [(number, token) for token in ids]
+        while len(window) >= width:
+            yield window[0][0], collection, [token for _, token in window[:width]]
+            del window[:width]

@@ -1,4 +1,4 @@
-"""Statistics, logit effects, neighbours and texts -> the Parquet files of a dataset."""
+"""Writes statistics, logit effects, neighbours and texts to the Parquet files of a dataset."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from memicos_dataset import manifest as m
 from memicos_dataset import schema
 from memicos_dataset.write import write_table
 
-from memicos_pipeline.corpus import Contexts, Document
+from memicos_pipeline.corpus import PADDING, Contexts, Document
 from memicos_pipeline.dashboards.feature_statistics import FeatureStatistics
 from memicos_pipeline.dashboards.logit_effects import LogitEffects
 
@@ -40,7 +40,7 @@ def corpus_files(
         {
             "context": np.arange(len(contexts.token_ids)),
             "document": contexts.documents,
-            "token_ids": list(contexts.token_ids),
+            "token_ids": [row[row != PADDING] for row in contexts.token_ids],
         },
         schema=schema.CONTEXTS,
     )

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from memicos_dataset import manifest as m
 from memicos_dataset.publish import finish_interrupted, publish, staging_folder
-from memicos_engine.capture.positions import ignored_positions
+from memicos_engine.capture.positions import ignored_positions, recipe_has_bos
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import SaeSource
 
 from memicos_pipeline import token_statistics
 from memicos_pipeline.config import GenerateConfig
+from memicos_pipeline.corpus import PADDING
 from memicos_pipeline.dashboards.correlations import correlated_features
 from memicos_pipeline.dashboards.feature_statistics import FeatureStatistics, feature_statistics
 from memicos_pipeline.dashboards.logit_effects import DESCRIPTION as LOGIT_EFFECT
@@ -74,7 +75,7 @@ def write_dataset(
     gain, unembedding = final_norm_gain(model), unembedding_matrix(model)
     collections = [inputs.documents[number].collection for number in contexts.documents]
     corpus = token_statistics.read_corpus(contexts.token_ids, strings, collections)
-    used_ids = set(np.unique(contexts.token_ids).tolist())
+    used_ids = set(np.unique(contexts.token_ids).tolist()) - {PADDING}
     sources = []
     for source in inputs.sources:
         activations = read_activations(work / source.id, source.d_sae)
@@ -131,8 +132,8 @@ def _write_features(
 
 def _summary(source_id: str, statistics: Sequence[FeatureStatistics]) -> str:
     dead = sum(item.active_tokens == 0 for item in statistics)
-    with_ten = sum(sum(example.group == 0 for example in item.examples) >= 10 for item in statistics)
-    share = with_ten / len(statistics)
+    with_examples = sum(sum(example.group == 0 for example in item.examples) >= 10 for item in statistics)
+    share = with_examples / len(statistics)
     return f"{source_id}: {dead} of {len(statistics)} features dead, {share:.1%} with 10 distinct examples"
 
 
@@ -158,12 +159,13 @@ def _corpus_entry(
     context_files: list[m.FileEntry],
 ) -> m.Corpus:
     count, width = inputs.contexts.token_ids.shape
+    tokens = int((inputs.contexts.token_ids != PADDING).sum())
     return m.Corpus(
         id=config.corpus.id,
         description=config.corpus.description,
         contexts=count,
         context_size=width,
-        tokens=count * (width - inputs.prepends_bos),
+        tokens=tokens - count * inputs.prepends_bos,
         collections=[
             m.Collection(**collection.model_dump(exclude={"contexts"})) for collection in config.corpus.collections
         ],
@@ -191,7 +193,7 @@ def _source_entry(
             hook_name=source.hook_name,
             prepend_bos=recipe.prepend_bos,
             context_size=config.corpus.context_size,
-            ignored_positions=ignored_positions(recipe, model.bos_token_id is not None),
+            ignored_positions=ignored_positions(recipe, recipe_has_bos(recipe, model.bos_token_id)),
             norm_cut=recipe.norm_cut,
             dtype=config.model.dtype,
             weight_processing="none",

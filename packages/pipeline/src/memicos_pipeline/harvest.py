@@ -1,4 +1,4 @@
-"""Contexts -> sparse activations of every source, in files that a later run can continue.
+"""Sparse activations of every source on the contexts, written to files that a later run can continue.
 
 Each source has a folder in the work folder, with flat arrays in corpus order: `counts.u32` (number of active features
 of each token), `indices.i32` and `values.f32` (these features and their activations), `counted.u8` (1 where the token
@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from memicos_engine.capture.capture import capture
-from memicos_engine.capture.positions import included_positions
+from memicos_engine.capture.positions import included_positions, recipe_has_bos
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import Source
 from scipy import sparse
+
+from memicos_pipeline.corpus import PADDING
 
 FORMAT_VERSION = 2
 """Version of the files' format; it is part of the work folder's name, so that no run continues files of another."""
@@ -32,8 +34,8 @@ class Activations:
     counted: np.ndarray
 
 
-def _progress(work: Path) -> dict[str, int]:
-    """Contexts that are done, and the length in bytes that each file has with them."""
+def _read_progress(work: Path) -> dict[str, int]:
+    """The number of contexts that are stored, and the length of each file in bytes up to them."""
     path = work / "progress.json"
     return json.loads(path.read_text()) if path.exists() else {"contexts": 0}
 
@@ -48,38 +50,49 @@ def harvest(
 ) -> None:
     """Run all contexts (N, T) through the model once and store each source's activations.
 
+    PADDING does not count.
     Progress is recorded after each batch; after an interruption the next run continues after the last recorded one.
     """
-    done = _progress(work)
-    start, started_at = done["contexts"], time.monotonic()
+    progress = _read_progress(work)
+    start, started_at = progress["contexts"], time.monotonic()
     for source in sources:
-        _truncate(work / source.id, done)
+        _truncate(work / source.id, progress)
     for first in range(start, len(token_ids), batch):
-        ids = torch.from_numpy(token_ids[first : first + batch].astype(np.int64)).to(model.device)
-        hidden = capture(model, ids, None, [source.hook_name for source in sources])
+        ids, real = padded_batch(token_ids[first : first + batch], model.device)
+        mask = None if real.all() else real.long()
+        hidden = capture(model, ids, mask, [source.hook_name for source in sources])
         for source in sources:
-            counted = included_positions(hidden[source.hook_name], source.recipe, model.bos_token_id is not None)
-            _append(work / source.id, source, hidden[source.hook_name], counted.flatten(), done)
-        done["contexts"] = min(first + batch, len(token_ids))
-        (work / "progress.json.new").write_text(json.dumps(done))
+            has_bos = recipe_has_bos(source.recipe, model.bos_token_id)
+            counted = included_positions(hidden[source.hook_name], source.recipe, has_bos) & real
+            _append(work / source.id, source, hidden[source.hook_name], counted.flatten(), progress)
+        progress["contexts"] = min(first + batch, len(token_ids))
+        (work / "progress.json.new").write_text(json.dumps(progress))
         (work / "progress.json.new").rename(work / "progress.json")
         if (first // batch) % 20 == 0:
-            speed = (done["contexts"] - start) * token_ids.shape[1] / (time.monotonic() - started_at)
-            report(f"{done['contexts']} of {len(token_ids)} contexts, {speed:.0f} tokens/s")
+            speed = (progress["contexts"] - start) * token_ids.shape[1] / (time.monotonic() - started_at)
+            report(f"{progress['contexts']} of {len(token_ids)} contexts, {speed:.0f} tokens/s")
 
 
-def _truncate(folder: Path, done: dict[str, int]) -> None:
+def padded_batch(token_ids: np.ndarray, device: str | torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids (B, T) that the model can run, and whether each is a token of the context rather than PADDING (B, T)."""
+    ids = torch.from_numpy(token_ids.astype(np.int64)).to(device)
+    return ids.clamp(min=0), ids != PADDING
+
+
+def _truncate(folder: Path, progress: dict[str, int]) -> None:
     """Cut a source's files back to their recorded lengths."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         path = folder / name
         path.touch()
         with path.open("r+b") as file:
-            file.truncate(done.get(f"{folder.name}/{name}", 0))
+            file.truncate(progress.get(f"{folder.name}/{name}", 0))
 
 
 @torch.inference_mode()
-def _append(folder: Path, source: Source, hidden: torch.Tensor, counted: torch.Tensor, done: dict[str, int]) -> None:
+def _append(
+    folder: Path, source: Source, hidden: torch.Tensor, counted: torch.Tensor, progress: dict[str, int]
+) -> None:
     features = source.encode(hidden.flatten(0, 1)) * counted[:, None]
     tokens, indices = features.nonzero(as_tuple=True)
     arrays = {
@@ -91,7 +104,7 @@ def _append(folder: Path, source: Source, hidden: torch.Tensor, counted: torch.T
     for name, dtype in FILES.items():
         with (folder / name).open("ab") as file:
             file.write(arrays[name].cpu().numpy().astype(dtype).tobytes())
-            done[f"{folder.name}/{name}"] = file.tell()
+            progress[f"{folder.name}/{name}"] = file.tell()
 
 
 def read_activations(folder: Path, features: int) -> Activations:

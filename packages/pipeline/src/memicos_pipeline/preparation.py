@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from memicos_dataset.manifest import FILE_NAME
 from memicos_dataset.source_ids import check_source_id
@@ -55,8 +56,22 @@ def prepare(config: GenerateConfig) -> GenerateInputs:
         config.corpus.context_size,
         {collection.name: collection.contexts for collection in config.corpus.collections},
         config.corpus.seed,
+        config.corpus.short_texts,
+        _separator(config, model),
     )
     return GenerateInputs(model, sources, documents, contexts)
+
+
+def _separator(config: GenerateConfig, model: LanguageModel) -> int | None:
+    """The end-of-text token, where texts are packed. Raises ConfigError where the tokenizer has none."""
+    if config.corpus.short_texts != "pack":
+        return None
+    end: Any = model.tokenizer.eos_token_id
+    if end is None:
+        raise ConfigError(
+            'corpus.short_texts: "pack" needs an end-of-text token, and the tokenizer has no EOS; use "pad"'
+        )
+    return int(end)
 
 
 def _load_source(config: GenerateConfig, name: str, model: LanguageModel) -> SaeSource:

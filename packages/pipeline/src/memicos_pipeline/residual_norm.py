@@ -1,11 +1,13 @@
-"""The norm of the activations that a source reads: the measure of steering strengths on pages."""
+"""The norm of the activations that a source reads; pages express steering strengths as shares of it."""
 
 import numpy as np
 import torch
 from memicos_engine.capture.capture import capture
-from memicos_engine.capture.positions import included_positions
+from memicos_engine.capture.positions import included_positions, recipe_has_bos
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import Source
+
+from memicos_pipeline.harvest import padded_batch
 
 SAMPLE = 64
 """Number of contexts, evenly spread over the corpus, that the norm is measured on."""
@@ -23,9 +25,10 @@ def residual_norm(model: LanguageModel, source: Source, token_ids: np.ndarray) -
     chosen = token_ids[np.unique(np.linspace(0, len(token_ids) - 1, SAMPLE).astype(int))]
     norms = []
     for first in range(0, len(chosen), BATCH):
-        ids = torch.from_numpy(chosen[first : first + BATCH].astype(np.int64)).to(model.device)
-        hidden = capture(model, ids, None, [source.hook_name])[source.hook_name]
-        counted = included_positions(hidden, source.recipe, model.bos_token_id is not None)
+        ids, real = padded_batch(chosen[first : first + BATCH], model.device)
+        mask = None if real.all() else real.long()
+        hidden = capture(model, ids, mask, [source.hook_name])[source.hook_name]
+        counted = included_positions(hidden, source.recipe, recipe_has_bos(source.recipe, model.bos_token_id)) & real
         # MPS has no float64
         norms.append(hidden[counted].cpu().double().norm(dim=-1))
     values = torch.cat(norms)

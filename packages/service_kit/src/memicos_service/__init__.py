@@ -1,1 +1,1 @@
-"""Code that every HTTP service of memicos shares. No torch, no database, nothing of one service alone."""
+"""Code that all HTTP services of memicos share. No torch, no database, no code of a single service."""

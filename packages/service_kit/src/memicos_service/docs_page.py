@@ -1,4 +1,7 @@
-"""`/docs`: the API in Swagger UI. Its files come from an installed package: the page loads nothing from elsewhere."""
+"""`/docs`: the API in Swagger UI.
+
+Its files come from an installed package: the page loads nothing from other servers.
+"""
 
 import html
 import json

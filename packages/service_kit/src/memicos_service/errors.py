@@ -70,7 +70,7 @@ def _describe(_: Request, errors: Sequence[Any]) -> str:
 
 
 def unreadable_body(cause: BaseException | None) -> str | None:
-    """Why FastAPI could not read a body, where its own message does not say so."""
+    """Why FastAPI could not read a body, where its own message does not."""
     if isinstance(cause, RecursionError):
         return "The body is nested too deeply."
     if isinstance(cause, UnicodeDecodeError):

@@ -14,7 +14,7 @@ SECONDS = 4
 
 
 def check(url: str) -> tuple[bool, str]:
-    """Whether the service at `url` is healthy, and one line: what it says of its state, or what is wrong."""
+    """Whether the service at `url` is healthy, and one line: the state that it reports, or the error."""
     try:
         with urlopen(url, timeout=SECONDS) as response:
             body = json.load(response)

@@ -41,27 +41,27 @@ class FinishedRequest:
 
 
 class RequestObserver:
-    """What a service notes about its requests. Subclasses change the level, add fields, count metrics."""
+    """Callbacks for the requests of a service. Subclasses change the log level, add fields, count metrics."""
 
     def __init__(self, log_all: bool = True) -> None:
         """`log_all` False: successful requests are logged at DEBUG."""
         self.log_all = log_all
 
     def route(self, scope: Scope) -> str:
-        """The route's path as declared, `/v1/{name}`: the path as sent may hold anything."""
+        """The route's path as declared, `/v1/{name}`; the path as sent is never logged."""
         return getattr(scope.get("route"), "path", NO_ROUTE)
 
     def started(self) -> None:
-        """A request begins in this task."""
+        """Called when a request begins, in its task."""
 
     def first_event(self, scope: Scope, seconds: float) -> None:
-        """The first bytes of an event stream were sent, `seconds` after the request began."""
+        """Called when the first bytes of an event stream were sent, `seconds` after the request began."""
 
     def finished(self, request: FinishedRequest) -> None:
-        """The request has ended, by whichever way; called once, before its line is written."""
+        """Called once when the request has ended, successfully or not, before its line is written."""
 
     def level(self, request: FinishedRequest) -> int:
-        """Log level of the line. 503 is a normal answer of a busy server and no failure."""
+        """Log level of the line. 503 is a normal response of a busy server, not a failure."""
         if request.status >= 500 and request.status != 503:
             return logging.WARNING
         return logging.INFO if self.log_all else logging.DEBUG
@@ -83,11 +83,11 @@ class RequestLog:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         self._observer.started()
-        began = time.perf_counter()
+        started = time.perf_counter()
         status = 0
         streaming = complete = crashed = False
 
-        async def send_and_note(message: Message) -> None:
+        async def send_observed(message: Message) -> None:
             nonlocal status, streaming, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -97,18 +97,18 @@ class RequestLog:
                 complete = not message.get("more_body", False)
                 if streaming and message.get("body"):
                     streaming = False  # only the first event is timed
-                    self._observer.first_event(scope, time.perf_counter() - began)
+                    self._observer.first_event(scope, time.perf_counter() - started)
             await send(message)
 
         try:
-            await self.app(scope, receive, send_and_note)
+            await self.app(scope, receive, send_observed)
         except ClientDisconnect:
             raise
         except Exception:
             status, complete, crashed = 500, True, True
             raise
         finally:
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - started
             route = self._observer.route(scope)
             self._finish(FinishedRequest(scope, route, status if complete else CLIENT_CLOSED, seconds, crashed))
 

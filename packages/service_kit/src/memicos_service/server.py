@@ -33,17 +33,17 @@ def bind(host: str, port: int, *, program: str, variables: Sequence[str], listen
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sets TCP_NODELAY only on sockets that name the protocol; without it each answer may take 40 ms longer
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((host, port))
+        listener.bind((host, port))
         if listen:
-            bound.listen()
+            listener.listen()
     except OSError as error:
         in_use = error.errno == errno.EADDRINUSE
         reason = f"it is held by {_listening_process(port)}" if in_use else error.strerror
         sys.exit(f"{program}: cannot listen on {host}:{port}: {reason}. Set {' or '.join(variables)}.")
-    return bound
+    return listener
 
 
 def _listening_process(port: int) -> str:

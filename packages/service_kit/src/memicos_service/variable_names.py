@@ -22,7 +22,7 @@ FAMILIES = ("INFERENCE_SECRET_",)
 """Prefixes of names whose rest the user chooses: INFERENCE_SECRET_GPT2 has the secret of the inference host `gpt2`."""
 KNOWN_NAMES_FILE = "known_variables.txt"
 """Variables of every service, one per line, written by `make configuration`: a service is installed without the others,
-and an env file may be for several."""
+and one env file may serve several of them."""
 _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://\S+", re.IGNORECASE)
 
 
@@ -54,8 +54,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def refusal(name: str, known: frozenset[str]) -> str:
     """The error message for an unknown name in an env file."""
-    near = nearest(name, known)
-    return f"nothing reads {name}" + (f"; the nearest name is {near}" if near else "")
+    suggestion = nearest(name, known)
+    return f"nothing reads {name}" + (f"; the nearest name is {suggestion}" if suggestion else "")
 
 
 def is_service_link(name: str, value: str | None) -> bool:
@@ -71,8 +71,8 @@ def warning(settings: type[BaseSettings], environment: Mapping[str, str]) -> str
     )
     unknown_names = []
     for name in sorted(unknown(environment, known)):
-        near = nearest(name, known)
-        unknown_names.append(f"{name} (nearest name: {near})" if near else name)
+        suggestion = nearest(name, known)
+        unknown_names.append(f"{name} (nearest name: {suggestion})" if suggestion else name)
     parts = []
     if service_links:
         parts.append(f"{', '.join(service_links)}: the address of a service (tcp://…) is not a port")

@@ -22,6 +22,10 @@ TAG = re.findall(r"MEMICOS_VERSION:-([^}]+)}", (DOCKER / "services.yaml").read_t
 """Tag of the images; `make release` sets it."""
 BUILD_SECONDS = 3600
 """Longest build of the images."""
+STATE_SECONDS = 300
+"""Longest wait for a state: far longer than it takes, as other programs may use the processors too."""
+COMMAND_SECONDS = 600
+"""Longest run of a docker command that builds nothing."""
 SUMMARY: list[str] = []
 """Lines that are printed when all tests have run."""
 
@@ -30,7 +34,7 @@ def measure(what: str, value: str) -> None:
     SUMMARY.append(f"{what:<58} {value}")
 
 
-def run(*command: str, seconds: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*command: str, seconds: float = COMMAND_SECONDS, **environment: str) -> subprocess.CompletedProcess[str]:
     """A finished command, whatever its exit status."""
     variables = {**os.environ, **environment}
     return subprocess.run(
@@ -38,14 +42,14 @@ def run(*command: str, seconds: float = 120, **environment: str) -> subprocess.C
     )
 
 
-def output(*command: str, seconds: float = 120, **environment: str) -> str:
+def output(*command: str, seconds: float = COMMAND_SECONDS, **environment: str) -> str:
     """What a command wrote; it must succeed."""
     done = run(*command, seconds=seconds, **environment)
     assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
     return done.stdout
 
 
-def eventually(check: Callable[[], Any], seconds: float, every: float = 0.5) -> Any:
+def eventually(check: Callable[[], Any], seconds: float = STATE_SECONDS, every: float = 0.5) -> Any:
     """What `check` gives as soon as it is true; a failed request counts as not yet."""
     end, last = time.monotonic() + seconds, "nothing"
     while time.monotonic() < end:
@@ -96,7 +100,7 @@ class Stack:
         command = [sys.executable, str(DOCKER / "stack.py"), *arguments]
         return run(*command, seconds=seconds, **self.variables)
 
-    def compose(self, *arguments: str, seconds: float = 600) -> str:
+    def compose(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> str:
         files = [part for file in self.files for part in ("-f", str(DOCKER / file))]
         env_file = self.environment.get("TEST_ENV_FILE", str(DOCKER / ".env"))
         command = ["docker-compose", "-p", self.project, "--env-file", env_file, *files, *arguments]

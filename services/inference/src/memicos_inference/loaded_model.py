@@ -97,14 +97,18 @@ class LoadedModel:
         """Whether BOS is prepended to prompts: as the sources were trained; without sources, as the tokenizer does."""
         return self.source_cache.prepend_bos if self.source_cache.ids else self.model.tokenizer_prepends_bos
 
-    def prompts(self, texts: Sequence[str], prepend_bos: bool) -> list[list[int]]:
-        """Token ids of each text. Raises BadInput where a text, or all together, exceed the limits."""
+    def prompts(self, texts: Sequence[str], prepend_bos: bool, field: str = "prompts") -> list[list[int]]:
+        """Token ids of each text of the request's `field`.
+
+        Raises:
+            BadInput: a text, or all together, exceed the limits.
+        """
         max_prompts, budget = self.settings.max_prompts, self.settings.batch_tokens
         if not texts:
             raise BadInput("At least one prompt is required.")
         if len(texts) > max_prompts:
             raise BadInput(f"Batch size {len(texts)} exceeds maximum of {max_prompts} (INFERENCE_MAX_PROMPTS).")
-        suffixes = [f" (prompts.{number})" if len(texts) > 1 else "" for number in range(len(texts))]
+        suffixes = [f" ({field}.{number})" if len(texts) > 1 else "" for number in range(len(texts))]
         prompts = [self.ids(text, prepend_bos, suffix) for text, suffix in zip(texts, suffixes, strict=True)]
         n, longest = len(prompts), max(len(ids) for ids in prompts)
         if n > 1 and n * longest > budget:
@@ -131,6 +135,13 @@ class LoadedModel:
     def check_length(self, ids: list[int], suffix: str = "") -> None:
         if len(ids) > self.max_prompt_tokens:
             raise BadInput(f"Text too long: {len(ids)} tokens, max is {self.max_prompt_tokens}{suffix}")
+
+    def check_message_count(self, count: int) -> None:
+        """Raises BadInput for a conversation of more messages than a prompt may have tokens."""
+        if count > self.max_prompt_tokens:
+            raise BadInput(
+                f"{count} messages are more than the {self.max_prompt_tokens} tokens that a prompt may have."
+            )
 
     def check_values(self, count: int) -> None:
         """Raises BadInput where a response would have more than INFERENCE_MAX_VALUES activations."""

@@ -75,8 +75,18 @@ def model_recipe(loaded: LoadedModel, prepend_bos: bool) -> ModelRecipe:
     )
 
 
-def source_recipe(loaded: LoadedModel, source: SourceInfo) -> Recipe:
-    from memicos_engine.capture.positions import ignored_positions
+def source_recipe(
+    loaded: LoadedModel, source: SourceInfo, prepend_bos: bool | None = None, has_bos: bool | None = None
+) -> Recipe:
+    """The recipe of a source; for values of a request, with its BOS.
+
+    Args:
+        loaded: the model.
+        source: the source.
+        prepend_bos: whether BOS is prepended; None: as the source was trained.
+        has_bos: whether position 0 is BOS (`bos_at_start`); None: as the source was trained.
+    """
+    from memicos_engine.capture.positions import ignored_positions, recipe_has_bos
     from memicos_engine.sources.source import NEURON_ARCHITECTURE
 
     recipe = source.recipe
@@ -89,18 +99,20 @@ def source_recipe(loaded: LoadedModel, source: SourceInfo) -> Recipe:
         unit_directions=source.unit_directions,
     )
     return Recipe(
-        **model_recipe(loaded, recipe.prepend_bos).model_dump(),
+        **model_recipe(loaded, recipe.prepend_bos if prepend_bos is None else prepend_bos).model_dump(),
         hook_name=recipe.hook_name,
         context_size=recipe.context_size,
-        ignored_positions=ignored_positions(recipe, loaded.model.bos_token_id is not None),
+        ignored_positions=ignored_positions(
+            recipe, recipe_has_bos(recipe, loaded.model.bos_token_id) if has_bos is None else has_bos
+        ),
         norm_cut=recipe.norm_cut,
         sae=None if source.architecture == NEURON_ARCHITECTURE else sae,
     )
 
 
-def vector_recipe(loaded: LoadedModel, hook_name: str) -> Recipe:
+def vector_recipe(loaded: LoadedModel, hook_name: str, prepend_bos: bool) -> Recipe:
     """The recipe of activations at a hook point, which a request may name by its module."""
-    model = model_recipe(loaded, loaded.model.tokenizer_prepends_bos)
+    model = model_recipe(loaded, prepend_bos)
     return Recipe(
         **model.model_dump(),
         hook_name=canonical_hook_name(hook_name),

@@ -134,5 +134,5 @@ def _texts(value: object, handler: ValidatorFunctionWrapHandler) -> object:
         raise ValueError("must be a string or a list of strings") from error
 
 
-Texts = Annotated[str | list[str], WrapValidator(_texts)]
-"""One text or several."""
+OptionalTexts = Annotated[str | list[str] | None, WrapValidator(_texts)]
+"""One text or several, or none."""

@@ -24,7 +24,8 @@ def parse_explanation(answer: str, max_characters: int) -> str:
     """The phrase after the first line that begins with `EXPLANATION:`, up to an empty line, as one line.
 
     Decoration is dropped: list items, quoted text, headings, bold and italic text, brackets and quotation marks around
-    the label or around the whole phrase. The label in capitals, as the prompt asks for it, precedes other spellings.
+    the label or around the whole phrase. The label in capitals, as the prompt requests it, takes precedence over other
+    spellings.
 
     Raises:
         ProviderError: the answer has no such line, or the phrase is longer than `max_characters`.

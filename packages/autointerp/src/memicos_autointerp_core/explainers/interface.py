@@ -1,4 +1,4 @@
-"""What every explainer takes and returns."""
+"""Types that every explainer takes and returns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """Values of features and vectors on prompts.
 
-A prompt is a list of token ids, with BOS if the caller prepended it; values cover all T positions. Several prompts are
-run together, padded on the right, with the same values as each prompt alone. Results are lists with one entry per
+A prompt is a list of token ids, with BOS if the caller prepended it; values cover all T positions. `prepend_bos` is the
+request's setting: True where BOS was prepended though a source's recipe may not do so. Several prompts are run
+together, padded on the right, with the same values as each prompt alone. Results are lists with one entry per
 prompt. `ignored` lists positions that the source's recipe ignores (a prepended BOS, tokens above its norm cut). A
 feature fires where its value is above 0. `dfa` is the direct feature attribution of an attention source's feature at
 its maximum.
@@ -26,7 +27,7 @@ from memicos_engine.capture.batched_ops import (
     encode_groups,
 )
 from memicos_engine.capture.capture import CapturedActivations, CaptureRequest
-from memicos_engine.capture.positions import included_positions
+from memicos_engine.capture.positions import bos_at_start, included_positions
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model import hook_points
 from memicos_engine.model.hook_names import canonical_hook_name
@@ -91,7 +92,12 @@ class SparseActivations:
 
 @batchable
 def feature_activations(
-    model: LanguageModel, source: SourceInfo, prompts: Sequence[Sequence[int]], index: int, ignore_bos: bool
+    model: LanguageModel,
+    source: SourceInfo,
+    prompts: Sequence[Sequence[int]],
+    index: int,
+    ignore_bos: bool,
+    prepend_bos: bool | None = None,
 ) -> CaptureSteps[list[DirectionActivations]]:
     """Values of one feature. With `ignore_bos` ignored positions are excluded from the maximum.
 
@@ -101,12 +107,12 @@ def feature_activations(
     source.check_index(index)
     results = []
     captured = yield from _capture_sources(model, [source], prompts)
-    for at_hooks in captured:
+    for ids, at_hooks in zip(prompts, captured, strict=True):
         hidden = _source_input(source, at_hooks)
         (encoded,) = yield EncodeOperation(source, [hidden], [index])
         values = encoded[:, 0].float()
         check_finite(values, source.id)
-        counted = _included_positions(model, source, hidden)
+        counted = _included_positions(model, source, hidden, ids, prepend_bos)
         value, position = _maximum(values, counted if ignore_bos else None)
         (dfa,) = yield from _attribute_features(model, source, at_hooks, [(index, position)])
         results.append(DirectionActivations(values.tolist(), value, position, _excluded_positions(counted), dfa))
@@ -148,6 +154,7 @@ def top_features(
     sort_positions: Sequence[int] = (),
     ignore_bos: bool = True,
     only: Sequence[int] | None = None,
+    prepend_bos: bool | None = None,
 ) -> CaptureSteps[list[RankedFeatures]]:
     """The `limit` strongest features of all `sources`, strongest first; ties in the order of sources, then by index.
 
@@ -182,7 +189,8 @@ def top_features(
             for row, activations, encoded in zip(
                 group, inputs, (yield EncodeOperation(source, inputs, only)), strict=True
             ):
-                values, counted, result = encoded.float(), _included_positions(model, source, activations), results[row]
+                values, result = encoded.float(), results[row]
+                counted = _included_positions(model, source, activations, prompts[row], prepend_bos)
                 result.ignored.append(_excluded_positions(counted))
                 active = (values > 0).sum(-1).tolist()
                 result.counts[source.layer] = [a + b for a, b in zip(result.counts[source.layer], active, strict=True)]
@@ -203,7 +211,11 @@ def top_features(
 
 @batchable
 def top_features_by_token(
-    model: LanguageModel, source: SourceInfo, prompts: Sequence[Sequence[int]], k: int
+    model: LanguageModel,
+    source: SourceInfo,
+    prompts: Sequence[Sequence[int]],
+    k: int,
+    prepend_bos: bool | None = None,
 ) -> CaptureSteps[list[TopFeaturesByToken]]:
     """The `k` strongest features that fire at each position, ignored positions included.
 
@@ -215,15 +227,15 @@ def top_features_by_token(
     hidden = [_source_input(source, at_hooks) for at_hooks in captured]
     for group in encode_groups(source, hidden):
         inputs = [hidden[row] for row in group]
-        for activations, encoded in zip(inputs, (yield EncodeOperation(source, inputs)), strict=True):
+        for row, activations, encoded in zip(group, inputs, (yield EncodeOperation(source, inputs)), strict=True):
             values, indices = encoded.float().topk(min(k, source.d_sae), dim=-1)
             check_finite(values, source.id)  # topk ranks NaN as the largest value
-            rows = [
-                sorted(((i, v) for i, v in zip(*row, strict=True) if v > 0), key=lambda pair: (-pair[1], pair[0]))
-                for row in zip(indices.tolist(), values.tolist(), strict=True)
+            strongest = [
+                sorted(((i, v) for i, v in zip(*pairs, strict=True) if v > 0), key=lambda pair: (-pair[1], pair[0]))
+                for pairs in zip(indices.tolist(), values.tolist(), strict=True)
             ]
-            ignored = _excluded_positions(_included_positions(model, source, activations))
-            results.append(TopFeaturesByToken(rows, ignored))
+            counted = _included_positions(model, source, activations, prompts[row], prepend_bos)
+            results.append(TopFeaturesByToken(strongest, _excluded_positions(counted)))
     return results
 
 
@@ -234,6 +246,7 @@ def sparse_activations(
     prompts: Sequence[Sequence[int]],
     max_values: int,
     ignore_bos: bool = True,
+    prepend_bos: bool | None = None,
 ) -> CaptureSteps[list[SparseActivations]]:
     """Every feature that fires, with its values above 0.
 
@@ -248,10 +261,10 @@ def sparse_activations(
     hidden = [_source_input(source, at_hooks) for at_hooks in captured]
     for group in encode_groups(source, hidden):
         inputs = [hidden[row] for row in group]
-        for activations, encoded in zip(inputs, (yield EncodeOperation(source, inputs)), strict=True):
+        for row, activations, encoded in zip(group, inputs, (yield EncodeOperation(source, inputs)), strict=True):
             values = encoded.float()
             check_finite(values, source.id)
-            counted = _included_positions(model, source, activations)
+            counted = _included_positions(model, source, activations, prompts[row], prepend_bos)
             by_feature = values.T > 0
             if ignore_bos:
                 by_feature &= counted
@@ -294,8 +307,11 @@ def _source_input(source: SourceInfo, at_hooks: Mapping[str, torch.Tensor]) -> t
     return hidden
 
 
-def _included_positions(model: LanguageModel, source: SourceInfo, hidden: torch.Tensor) -> torch.Tensor:
-    return included_positions(hidden, source.recipe, model.bos_token_id is not None)
+def _included_positions(
+    model: LanguageModel, source: SourceInfo, hidden: torch.Tensor, ids: Sequence[int], prepend_bos: bool | None
+) -> torch.Tensor:
+    has_bos = bos_at_start(ids, model.bos_token_id, source.recipe, prepend_bos)
+    return included_positions(hidden, source.recipe, has_bos)
 
 
 def _attribute_features(

@@ -28,8 +28,8 @@ RESIDUAL_HOOKS = ("hook_resid_pre", "hook_resid_post")
 STEERABLE_HOOKS = ("hook_resid_mid", "hook_attn_out", "hook_mlp_out", "attn.hook_z", "mlp.hook_post")
 """Further hook points of a block that can be steered if the model has a module for them."""
 
-CAPTURE_ONLY_HOOKS = ("mlp.hook_in",)
-"""Further hook points of a block that can only be captured."""
+CAPTURE_ONLY_HOOKS = ("mlp.hook_in", "mlp.hook_out")
+"""Further hook points of a block that can be captured, and steered only where one of STEERABLE_HOOKS is the same."""
 
 
 @dataclass(frozen=True)

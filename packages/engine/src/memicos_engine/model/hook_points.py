@@ -77,10 +77,10 @@ def _hook_module(model: LanguageModel, hook_name: str) -> tuple[HookModule, int]
 
 def _steerable_alias(model: LanguageModel, hook_name: str) -> str:
     """The steerable hook point that is the same side of the same module as `hook_name`, else `hook_name`."""
-    by_path = model.hook_modules.by_path.get(hook_name)
-    if by_path is None:
+    named = _hook_module(model, hook_name)
+    if named is None or _LAYER.sub("", hook_name) in STEERABLE_HOOKS:
         return hook_name
-    module = (by_path[0].module, by_path[0].side)
+    module = (named[0].module, named[0].side)
     aliases = (
         full
         for name in STEERABLE_HOOKS

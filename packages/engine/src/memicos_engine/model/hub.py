@@ -17,7 +17,9 @@ CONFIGURATION_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
 MODEL_FILES = (*CONFIGURATION_FILES, "*.safetensors")
 IGNORED_FILES = ("*/*", "consolidated*", "adapter_*")
 """Further copies of the weights, which transformers does not read."""
-SOURCE_FILES = ("*.json", "*.safetensors", "*.npz", "*.pt")
+SOURCE_FILES = ("*.json", "*.yaml", "*.safetensors", "*.npz", "*.pt", "*.pth")
+IGNORED_SOURCE_FILES = ("*examples.safetensors",)
+"""Texts and activations beside the sources of Gemma Scope 2."""
 MEGABYTE = 1_000_000
 
 
@@ -63,7 +65,7 @@ def fetch_sources(repo: str, folder: str, token: str | None, on_progress: Progre
     patterns = [f"{inside}{files}" for files in SOURCE_FILES]
     # the configuration of a training run is in the folder above its sources
     patterns.append(f"{above}/config.json" if above else "config.json")
-    return fetch(repo, token, on_progress, share, patterns, ()) / folder
+    return fetch(repo, token, on_progress, share, patterns, IGNORED_SOURCE_FILES) / folder
 
 
 def explain_error(error: BaseException, repo: str, has_token: bool) -> str | None:

@@ -22,10 +22,10 @@ _LONGEST_CHARACTER = 4
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
 
 
-def is_byte_token(tokenizer: PreTrainedTokenizerBase, token: int) -> bool:
-    """Whether the token is one byte of SentencePiece's byte fallback, such as `<0x0A>`."""
+def byte_of_token(tokenizer: PreTrainedTokenizerBase, token: int) -> int | None:
+    """The byte of a token of SentencePiece's byte fallback, such as 10 of `<0x0A>`; None for other tokens."""
     name = tokenizer.convert_ids_to_tokens(token)
-    return isinstance(name, str) and _BYTE_TOKEN.fullmatch(name) is not None
+    return int(name[3:5], 16) if isinstance(name, str) and _BYTE_TOKEN.fullmatch(name) else None
 
 
 def sequence_strings(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
@@ -65,11 +65,12 @@ def _characters_completed(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]
     so that none of its tokens completes a character.
     """
     completes: list[bool | None] = []
-    for is_byte, run in groupby(ids, key=lambda token: is_byte_token(tokenizer, token)):
+    values = [byte_of_token(tokenizer, token) for token in ids]
+    for is_byte, run in groupby(values, key=lambda value: value is not None):
         tokens = list(run)
         ends: list[bool | None] = [None] * len(tokens)
         if is_byte:
-            raw = bytes(int(str(tokenizer.convert_ids_to_tokens(token))[3:5], 16) for token in tokens)
+            raw = bytes(value for value in tokens if value is not None)
             try:
                 raw.decode()
             except UnicodeDecodeError:

@@ -14,7 +14,7 @@ import torch
 
 from memicos_engine.atomic_write import write_text_atomically
 from memicos_engine.capture.capture import capture
-from memicos_engine.capture.positions import included_positions
+from memicos_engine.capture.positions import included_positions, recipe_has_bos
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model import hook_points
 from memicos_engine.model.language_model import LanguageModel
@@ -102,7 +102,7 @@ def reconstruction_steps(
     """`measure_reconstruction` as a generator, which yields after each text so that other work can run in between."""
     hook_points.check_capturable(model, source.hook_name)
     size = min(source.recipe.context_size, model.max_context)
-    has_bos = model.bos_token_id is not None
+    has_bos = recipe_has_bos(source.recipe, model.bos_token_id)
     inputs: list[torch.Tensor] = []
     targets: list[torch.Tensor] = []
     left_out: list[torch.Tensor] = []

@@ -11,6 +11,15 @@ from memicos_engine.errors import SourceError
 
 TOP_K = "topk"
 
+CROSS_LAYER = (
+    "its features write to several layers (a cross-layer transcoder), and a source here writes to one: reconstructions "
+    "and steering would be wrong"
+)
+CROSSCODER = (
+    "its features read several layers or models at once (a crosscoder), and a source here reads one hook: values would "
+    "be wrong"
+)
+
 REFUSED_ARCHITECTURES = {
     "abstopk": "its features fire with negative values as well, and rankings and searches here read only positive ones",
     "temporal": "its features depend on the other positions of the text, and sources here encode each position by "
@@ -41,6 +50,17 @@ def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
     if normalization in REFUSED_NORMALIZATIONS:
         raise SourceError(REFUSED_NORMALIZATIONS[normalization])
     return {**config, "k": _top_k(config)} if architecture == TOP_K else dict(config)
+
+
+def check_activation_function(config: Mapping[str, Any]) -> None:
+    """Check the activation function that SAELens before 6.0 recorded; later versions run ReLU whatever it is.
+
+    Raises:
+        SourceError: it is neither ReLU nor top-k.
+    """
+    name = config.get("activation_fn") or config.get("activation_fn_str") or "relu"
+    if name not in ("relu", TOP_K):
+        raise SourceError(f"its activation function is {name}; SAELens no longer runs others than relu and topk")
 
 
 def has_unit_directions(architecture: str, rescaled: bool) -> bool:

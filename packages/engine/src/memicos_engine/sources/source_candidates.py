@@ -14,7 +14,7 @@ import torch
 from memicos_engine.errors import LoadError, RecipeError, SourceError
 from memicos_engine.model import hub
 from memicos_engine.sources import saelens_registry
-from memicos_engine.sources.formats import FORMATS
+from memicos_engine.sources.formats import describe_formats, detect_format, source_locations
 from memicos_engine.sources.recipe import read_overrides
 from memicos_engine.sources.source import Source, SourceInfo
 from memicos_engine.sources.source_loading import (
@@ -26,7 +26,7 @@ from memicos_engine.sources.source_loading import (
 from memicos_engine.sources.source_specs import SourceSelection, SourceSpec
 
 MAX_LISTED_NAMES = 30
-MAX_ERROR_CHARACTERS = 400
+MAX_ERROR_CHARACTERS = 1000
 _SOURCE_ID = re.compile(r"(?:\d+|e)-(.+)")
 _INVALID_IN_SET_NAME = re.compile(r"[^\w.-]")
 
@@ -78,6 +78,8 @@ def find_candidates(
     """
     if spec.kind == "set":
         return _set_candidates(spec, selection)
+    if spec.kind == "saelens":
+        return _release_candidates(spec, selection)
     if folder is None:
         return [], None
     name = spec.name.rpartition("/")[2] if spec.kind == "hf" else folder.resolve().name
@@ -115,61 +117,73 @@ def _folder_candidates(
 ) -> Iterator[SourceCandidate]:
     """The source in `folder`, or those in its sub-folders, by layer. `name` is the default name of the set."""
     try:
-        folders = [folder] if _is_source(folder, spec.format) else []
-        if not folders and folder.is_dir():
-            folders = [child for child in folder.iterdir() if child.is_dir() and _is_source(child, spec.format)]
+        paths = _locations(folder, spec.format)
+        if not paths and folder.is_dir():
+            children = sorted(child for child in folder.iterdir() if child.is_dir())
+            paths = [path for child in children for path in _locations(child, spec.format)]
         name = read_overrides(folder).set or name
     except (RecipeError, OSError) as error:
         yield unreadable_candidate(spec.text, folder, repo, error)
         return
-    if not folders:
-        problem = "holds no source, nor does a folder in it" if folder.is_dir() else "is no folder"
-        formats = [file_format for file_format in FORMATS.values() if spec.format in (None, file_format.name)]
-        descriptions = "; ".join(f"{file_format.name} ({file_format.files})" for file_format in formats)
-        yield unreadable_candidate(spec.text, folder, repo, SourceError(f"{folder} {problem}. Formats: {descriptions}"))
+    if not paths:
+        yield unreadable_candidate(spec.text, folder, repo, SourceError(_no_source_message(folder, spec.format)))
     weights = f"hf:{spec.name}" if repo else folder.resolve().name
-    candidates = [
-        _folder_candidate(
-            source, spec, name, repo, selection, weights if source == folder else f"{weights}/{source.name}"
-        )
-        for source in folders
-    ]
+    candidates = []
+    for path in paths:
+        inside = path.relative_to(folder).as_posix()
+        # files of a folder in the named one are a set of their own
+        set_name = name if path.is_dir() or path.parent == folder else path.parent.name
+        where = weights if path == folder else f"{weights}/{inside}"
+        candidates.append(_location_candidate(path, spec, set_name, repo, selection, where))
     yield from sorted(candidates, key=lambda candidate: _sort_key(candidate.id))
 
 
-def _is_source(folder: Path, format_name: str | None) -> bool:
-    """Whether the folder holds a source, one that cannot be read included."""
+def _locations(folder: Path, format_name: str | None) -> list[Path]:
+    """Where the sources in a folder are, as `source_locations`; the folder itself if they cannot be read."""
     try:
-        overrides = read_overrides(folder)
-        return any(
-            candidate.find_weights(folder, overrides)
-            for candidate in FORMATS.values()
-            if format_name in (None, candidate.name)
-        )
+        return source_locations(folder, read_overrides(folder), format_name) if folder.is_dir() else []
     except (RecipeError, SourceError):
-        return True  # reading it will report the error
+        return [folder]  # reading it will report the error
 
 
-def _folder_candidate(
-    folder: Path, spec: SourceSpec, set_name: str, repo: str | None, selection: SourceSelection, weights: str
+def _no_source_message(folder: Path, format_name: str | None) -> str:
+    if not folder.is_dir():
+        return f"{folder} is no folder"
+    names = abbreviated_list(sorted(f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir()))
+    return (
+        f"{folder} holds no source, nor does a folder in it; it has {names}. Formats, with the files that were looked "
+        f"for: {describe_formats(format_name)}"
+    )
+
+
+def _location_candidate(
+    path: Path, spec: SourceSpec, set_name: str, repo: str | None, selection: SourceSelection, weights: str
 ) -> SourceCandidate:
-    location = f"{folder} ({spec.text})"
+    location = f"{path} ({spec.text})"
+    # a record of outputs beside the weights is that of one source
+    folder = path if path.is_dir() else None
     try:
-        info = read_local_info(folder, "", spec.format)
-        source_id = _source_id(folder, info, set_name)
+        info = read_local_info(path, "", spec.format)
+        source_id = _source_id(path, info, set_name, spec)
     except (RecipeError, SourceError, OSError) as error:
         return unreadable_candidate(location, folder, repo, error)
     info = replace(info, id=source_id)
-    load = partial(load_source, folder, source_id, selection.device, selection.dtype, spec.format)
+    load = partial(load_source, path, source_id, selection.device, selection.dtype, spec.format)
     return SourceCandidate(source_id, location, folder, repo, lambda: info, load, weights)
 
 
-def _source_id(folder: Path, info: SourceInfo, set_name: str) -> str:
-    """`<layer>-<set>`. The set is that of memicos.json, else the folder's name after `<layer>-`, else `set_name`."""
+def _source_id(path: Path, info: SourceInfo, set_name: str, spec: SourceSpec) -> str:
+    """`<layer>-<set>`. The set is that of memicos.json, else the folder's name after `<layer>-`, else `set_name` with
+    what the format adds to it."""
     layer = "e" if info.hook_name.startswith("hook_embed") else str(info.layer)
-    set_override = read_overrides(folder).set
-    if set_override is None and (match := _SOURCE_ID.fullmatch(folder.name)) and folder.name.startswith(f"{layer}-"):
-        set_override = match.group(1)
+    overrides = read_overrides(path if path.is_dir() else path.parent)
+    set_override = overrides.set
+    if set_override is None and path.is_dir():
+        match = _SOURCE_ID.fullmatch(path.name)
+        if match and path.name.startswith(f"{layer}-"):
+            set_override = match.group(1)
+        elif suffix := detect_format(path, overrides, spec.format)[0].set_suffix(path):
+            set_name = suffix if set_name == path.name else f"{set_name}-{suffix}"
     return f"{layer}-{set_override or _INVALID_IN_SET_NAME.sub('-', set_name)}"
 
 
@@ -189,7 +203,7 @@ def _set_candidates(spec: SourceSpec, selection: SourceSelection) -> tuple[list[
     local = [
         folder
         for folder in _local_folders(selection.folder)
-        if _set_name(folder) == spec.name and _is_source(folder, spec.format)
+        if _set_name(folder) == spec.name and _locations(folder, spec.format)
     ]
     if local:
         local.sort(key=lambda folder: _sort_key(folder.name))
@@ -202,6 +216,25 @@ def _set_candidates(spec: SourceSpec, selection: SourceSelection) -> tuple[list[
         raise LoadError(f"{spec.text}: SAELens' directory knows the format of its sets; leave @{spec.format} out.")
     published = sorted(saelens_registry.published_saes(owner)[spec.name], key=lambda sae: _sort_key(sae.source_id))
     return [_registry_candidate(sae, selection) for sae in published], owner
+
+
+def _release_candidates(spec: SourceSpec, selection: SourceSelection) -> tuple[list[SourceCandidate], str | None]:
+    if spec.format:
+        raise LoadError(f"{spec.text}: SAELens' directory knows the format of its sets; leave @{spec.format} out.")
+    release, slash, sae_id = spec.name.partition("/")
+    try:
+        saes = saelens_registry.release_saes(release, sae_id if slash else None)
+    except KeyError as error:
+        sae_ids, releases = saelens_registry.release_names(release)
+        if sae_ids:
+            raise LoadError(f"{spec.text}: the release has no {sae_id}, only {abbreviated_list(sae_ids)}.") from error
+        raise LoadError(
+            f"{spec.text}: SAELens' directory has no release {release}; like it: {abbreviated_list(releases)}."
+        ) from error
+    models = saelens_registry.release_models(release)
+    owner = next((model for model in saelens_registry.matching_models(selection.models) if model in models), None)
+    saes.sort(key=lambda sae: _sort_key(sae.source_id))
+    return [_registry_candidate(sae, selection) for sae in saes], owner
 
 
 def _local_folders(folder: Path | None) -> list[Path]:
@@ -240,7 +273,7 @@ def _sort_key(source_id: str) -> tuple[int, str]:
 
 
 def _unknown_set_message(name: str, models: Sequence[str], selection: SourceSelection) -> str:
-    local = {_set_name(folder) for folder in _local_folders(selection.folder) if _is_source(folder, None)}
+    local = {_set_name(folder) for folder in _local_folders(selection.folder) if _locations(folder, None)}
     available = [f"SAE_FOLDER has {abbreviated_list(sorted(local))}"] if selection.folder else []
     available += [
         f"SAELens' directory has for {model}: {abbreviated_list(sorted(saelens_registry.published_saes(model)))}"

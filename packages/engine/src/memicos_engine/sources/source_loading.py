@@ -13,17 +13,17 @@ from zipfile import BadZipFile
 import torch
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 from sae_lens import SAE
-from sae_lens.loading.pretrained_sae_loaders import load_sae_config_from_huggingface
 from sae_lens.loading.pretrained_saes_directory import get_norm_scaling_factor
 from safetensors import SafetensorError
 
 from memicos_engine.errors import RecipeError, SourceError
 from memicos_engine.model.language_model import DTYPES
 from memicos_engine.sources import saelens_registry
-from memicos_engine.sources.config_checks import check_config, has_unit_directions
+from memicos_engine.sources.config_checks import CROSSCODER, check_config, has_unit_directions
 from memicos_engine.sources.formats import detect_format, saelens
 from memicos_engine.sources.formats.files import read_shapes, read_weights
 from memicos_engine.sources.recipe import RecipeOverrides, SourceRecipe, read_overrides, resolve_recipe
+from memicos_engine.sources.saelens_support import read_published_config
 from memicos_engine.sources.source import SaeSource, SourceInfo
 
 _LAYER = re.compile(r"blocks\.(\d+)\.")
@@ -31,31 +31,30 @@ UNIT_LENGTH_TOLERANCE = 2e-3
 """A decoder row whose length differs from 1 by at most this is normalised: storing it in 16 bits changes its length."""
 
 
-def read_local_info(folder: Path, source_id: str, format_name: str | None = None) -> SourceInfo:
-    """Metadata of a source in a local folder, from its configuration and the headers of its weights.
+def read_local_info(location: Path, source_id: str, format_name: str | None = None) -> SourceInfo:
+    """Metadata of a local source, from its configuration and the headers of its weights.
 
-    `format_name` is one of `formats.FORMATS`; by default the format is detected from the files.
+    `location` is a folder, or a file of weights in a format with a source in each file; `format_name` is one of
+    `formats.FORMATS`, by default the format is detected from the files.
 
     Raises:
         SourceError: the files cannot be read, or tensors have wrong shapes.
         RecipeError: memicos.json cannot be read, or hook, BOS or context size is not given anywhere.
     """
-    with _as_source_error(folder):
-        overrides = read_overrides(folder)
-        sae, recipe = _open_sae(folder, format_name, overrides, "meta")
+    with _as_source_error(location):
+        sae, recipe = _open_sae(location, format_name, "meta")
         return _sae_info(source_id, sae, recipe)
 
 
 def load_source(
-    folder: Path, source_id: str, device: str = "cpu", dtype: str = "float32", format_name: str | None = None
+    location: Path, source_id: str, device: str = "cpu", dtype: str = "float32", format_name: str | None = None
 ) -> SaeSource:
-    """Load a source from a local folder.
+    """Load a local source.
 
     Raises: as `read_local_info`.
     """
-    with _as_source_error(folder):
-        overrides = read_overrides(folder)
-        sae, recipe = _open_sae(folder, format_name, overrides, device)
+    with _as_source_error(location):
+        sae, recipe = _open_sae(location, format_name, device)
         return make_source(sae, source_id, recipe, dtype)
 
 
@@ -63,13 +62,13 @@ def read_pretrained_info(release: str, sae_id: str, source_id: str) -> SourceInf
     """Metadata of a source in SAELens' directory, from its configuration on the hub or, as SAELens does, its name.
 
     Raises:
-        SourceError: the configuration is not what SAELens expects.
+        SourceError: the configuration is not what SAELens expects, or the source cannot be served with right values.
         RecipeError: the hook is not given.
         OSError: the hub cannot be reached or refuses; huggingface_hub's errors derive from it.
     """
     location = f"{release} {sae_id}"
     with _as_source_error(location):
-        config = check_config(load_sae_config_from_huggingface(release, sae_id))
+        config = read_published_config(release, sae_id)
         recipe = resolve_recipe(RecipeOverrides(), config["metadata"], saelens.FORMAT.recipe_defaults, location)
         normalized = config.get("normalize_activations", "none")
         factor = get_norm_scaling_factor(release, sae_id) if normalized == "expected_average_only_in" else None
@@ -133,15 +132,17 @@ def _check_finite(sae: SAE[Any], dtype: str) -> None:
             raise SourceError(f"{name} has numbers that are not finite in {dtype}")
 
 
-def _open_sae(
-    folder: Path, format_name: str | None, overrides: RecipeOverrides, device: str
-) -> tuple[SAE[Any], SourceRecipe]:
-    """The SAE in a folder, as stored. On the meta device it has shapes only, and no weights are read."""
-    file_format, weights = detect_format(folder, overrides, format_name)
+def _open_sae(location: Path, format_name: str | None, device: str) -> tuple[SAE[Any], SourceRecipe]:
+    """The SAE at a location, as stored. On the meta device it has shapes only, and no weights are read."""
+    overrides = read_overrides(location.parent if location.is_file() else location)
+    file_format, weights = detect_format(location, overrides, format_name)
+    overrides = file_format.adapt_overrides(weights, overrides)
     stored = read_shapes(weights) if device == "meta" else read_weights(weights)
-    config = file_format.read_config(folder, overrides, stored)
+    config = file_format.read_config(
+        weights if file_format.list_weights(weights.parent) else location, overrides, stored
+    )
     check_config(config)
-    recipe = resolve_recipe(overrides, config["metadata"], file_format.recipe_defaults, str(folder))
+    recipe = resolve_recipe(overrides, config["metadata"], file_format.recipe_defaults, str(location))
     tensors = file_format.convert_tensors(stored, config)
     widths = _tensor_widths(tensors)
     for name in widths:
@@ -151,24 +152,25 @@ def _open_sae(
     config["metadata"] = {**config["metadata"], "hook_name": recipe.hook_name, "hook_name_out": recipe.hook_name_out}
     normalized = config.get("normalize_activations", "none")
     scaled = normalized == "expected_average_only_in"
-    if scaled and overrides.norm_scaling_factor is None:
+    factor = overrides.norm_scaling_factor or config.get("norm_scaling_factor")
+    if scaled and factor is None:
         raise RecipeError(
-            f"{folder}: it was trained on activations scaled to a norm, and the factor is not given "
+            f"{location}: it was trained on activations scaled to a norm, and the factor is not given "
             '(norm_scaling_factor). Write a memicos.json beside the weights, for example {"norm_scaling_factor": 0.31}'
         )
     if "transcoder" in config["architecture"] and recipe.hook_name_out is None:
         raise RecipeError(
-            f"{folder}: the hook of its output is not given (hook_name_out). Write a memicos.json beside the "
+            f"{location}: the hook of its output is not given (hook_name_out). Write a memicos.json beside the "
             'weights, for example {"hook_name_out": "blocks.5.hook_mlp_out"}'
         )
 
     def converted(path: object, device: str, cfg_overrides: object) -> tuple[dict[str, Any], dict[str, Any]]:
         return config, tensors
 
-    sae = SAE.load_from_disk(folder, device=device, dtype="float32", converter=converted)
-    if scaled and overrides.norm_scaling_factor is not None:
-        sae.fold_activation_norm_scaling_factor(overrides.norm_scaling_factor)
-        recipe = replace(recipe, norm_scaling_factor=overrides.norm_scaling_factor)
+    sae = SAE.load_from_disk(location, device=device, dtype="float32", converter=converted)
+    if scaled and factor is not None:
+        sae.fold_activation_norm_scaling_factor(factor)
+        recipe = replace(recipe, norm_scaling_factor=factor)
     return sae, replace(recipe, normalize_activations=normalized)
 
 
@@ -178,7 +180,9 @@ def _tensor_widths(tensors: dict[str, Any]) -> dict[str, int]:
     for name, widths in (("W_enc", ("d_in", "d_sae")), ("W_dec", ("d_sae", "d_out"))):
         if name in tensors:
             if tensors[name].ndim != 2:
-                raise SourceError(f"its {name} has {tensors[name].ndim} axes instead of 2")
+                axes = tensors[name].ndim
+                # one for each layer or model
+                raise SourceError(f"its {name} has {axes} axes instead of 2" + (f": {CROSSCODER}" if axes == 3 else ""))
             by_name = {**dict(zip(widths, tensors[name].shape, strict=True)), **by_name}
     return by_name
 

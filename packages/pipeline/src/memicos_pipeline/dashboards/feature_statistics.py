@@ -1,4 +1,4 @@
-"""Sparse activations -> statistics and examples of each feature.
+"""Statistics and examples of each feature from sparse activations.
 
 Statistics follow SAEDashboard's definitions (https://github.com/jbloomAus/SAEDashboard): quantile groups are equal
 intervals of (0, max]. Statistics are over counted tokens only. Draws are seeded by source, feature and group, so that
@@ -91,8 +91,8 @@ class _ExampleSelector:
 
         No context is in two groups. An example of the strongest ones is used again only if a group has too few others.
         """
-        top = {key for example in self.examples for key in self._keys(example.context, example.position)}
-        shown: set[int | bytes] = set()
+        top_keys = {key for example in self.examples for key in self._keys(example.context, example.position)}
+        used_keys: set[int | bytes] = set()
         edges = self.values.max() * np.arange(1, groups) / groups
         group_of = np.searchsorted(edges, self.values, side="left")
         shares = []
@@ -100,17 +100,19 @@ class _ExampleSelector:
             members = self.order[group_of[self.order] == group].tolist()
             shares.append(len(members) / len(self.values))
             random.Random(f"{seed}/{group}").shuffle(members)
-            fresh = self._distinct(members, count, shown | top)
-            shown.update(key for candidate in fresh for key in self._keys(*self._context_and_position(candidate)))
-            again = self._distinct(members, count - len(fresh), shown)
-            shown.update(key for candidate in again for key in self._keys(*self._context_and_position(candidate)))
-            for candidate in fresh + again:
+            unused = self._distinct(members, count, used_keys | top_keys)
+            used_keys.update(key for candidate in unused for key in self._keys(*self._context_and_position(candidate)))
+            repeated = self._distinct(members, count - len(unused), used_keys)
+            used_keys.update(
+                key for candidate in repeated for key in self._keys(*self._context_and_position(candidate))
+            )
+            for candidate in unused + repeated:
                 self._add(candidate, TOP_GROUP + 1 + group)
         return shares
 
-    def _distinct(self, candidates: Iterable[int], count: int, shown: set[int | bytes]) -> list[int]:
-        """The first `count` candidates whose contexts and snippets are neither in `shown` nor equal to each other."""
-        seen = set(shown)
+    def _distinct(self, candidates: Iterable[int], count: int, used_keys: set[int | bytes]) -> list[int]:
+        """The first `count` candidates with distinct contexts and snippets that are not in `used_keys`."""
+        seen = set(used_keys)
         chosen: list[int] = []
         for candidate in candidates:
             if len(chosen) == count:

@@ -16,14 +16,14 @@ SMALL = 1e-2
 
 @dataclass(frozen=True)
 class Difference:
-    """The largest relative difference of a text, at `position`, where `shown` stands against `recomputed`.
+    """The largest relative difference of a text, at `position`, where the server has `server_value`.
 
-    `undecided` counts positions so near to a threshold that rounding decides: either value is right.
+    `undecided` counts positions so close to a threshold that rounding decides; both values are accepted.
     """
 
     worst: float
     position: int
-    shown: float
+    server_value: float
     recomputed: float
     undecided: int
 
@@ -34,44 +34,45 @@ def tolerance_of(recipe: Recipe) -> float:
 
 
 def difference(
-    shown: np.ndarray, recomputed: Values, counts: np.ndarray, edge: np.ndarray, tolerance: float
+    server_values: np.ndarray, recomputed: Values, counts: np.ndarray, norm_margin: np.ndarray, tolerance: float
 ) -> Difference:
-    """Compare shown values (T,) with recomputed ones.
+    """Compare values of a server with recomputed ones.
 
     Args:
-        shown: values (T,).
+        server_values: values (T,).
         recomputed: values at the same positions.
         counts: (T,) bool; where it is false the value is expected to be 0.
-        edge: (T,) relative distance of each position's norm from the norm cut.
+        norm_margin: (T,) relative distance of each position's norm from the norm cut.
         tolerance: positions nearer than this to a threshold or to the norm cut may have either value.
     """
-    least = np.maximum(SMALL * recomputed.size, np.finfo(np.float64).tiny)
+    floor = np.maximum(SMALL * recomputed.size, np.finfo(np.float64).tiny)
     expected = np.where(counts, recomputed.values, 0.0)
-    differences = _relative(shown, expected, least)
-    near_firing = np.abs(recomputed.margin) <= tolerance * np.maximum(recomputed.fired, least)
-    near_cut = np.abs(edge) <= tolerance
-    if_fired = _relative(shown, recomputed.fired, least)
-    if_silent = _relative(shown, np.zeros_like(shown), least)
+    differences = _relative(server_values, expected, floor)
+    near_firing = np.abs(recomputed.margin) <= tolerance * np.maximum(recomputed.fired, floor)
+    near_cut = np.abs(norm_margin) <= tolerance
+    if_fired = _relative(server_values, recomputed.fired, floor)
+    if_silent = _relative(server_values, np.zeros_like(server_values), floor)
     # a value near its threshold may be either if the position counts; a position near the norm cut may count or not
     differences = np.where(near_firing & counts, np.minimum(differences, np.minimum(if_fired, if_silent)), differences)
-    if_counted = np.minimum(_relative(shown, recomputed.values, least), if_silent)
+    if_counted = np.minimum(_relative(server_values, recomputed.values, floor), if_silent)
     differences = np.where(near_cut, np.minimum(differences, if_counted), differences)
     position = int(differences.argmax())
     return Difference(
         float(differences[position]),
         position,
-        float(shown[position]),
+        float(server_values[position]),
         float(expected[position]),
         int((near_firing & counts | near_cut).sum()),
     )
 
 
-def _relative(a: np.ndarray, b: np.ndarray, least: np.ndarray) -> np.ndarray:
-    return np.abs(a - b) / np.maximum(np.maximum(np.abs(a), np.abs(b)), least)
+def _relative(a: np.ndarray, b: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    return np.abs(a - b) / np.maximum(np.maximum(np.abs(a), np.abs(b)), floor)
 
 
 def counted(recipe: Recipe, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which positions of `hidden` (T, D) count (T,), and the relative distance of each norm from the norm cut (T,).
+    """Whether each position of `hidden` (T, D) counts (T,), and the relative distance of each norm from the norm cut
+    (T,).
 
     The distance is infinite for positions that do not count whatever their norm is.
     """
@@ -82,10 +83,12 @@ def counted(recipe: Recipe, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return ~ignored & (below >= 0), np.where(ignored, np.inf, below)
 
 
-def misplaced(ignored: Collection[int], counts: np.ndarray, edge: np.ndarray, tolerance: float) -> list[int]:
+def counted_differently(
+    ignored: Collection[int], counts: np.ndarray, norm_margin: np.ndarray, tolerance: float
+) -> list[int]:
     """Positions that the server ignores though they count by the recipe, or the reverse.
 
-    Positions whose norm is within `tolerance` of the norm cut are right either way.
+    Positions whose norm is within `tolerance` of the norm cut are not included.
     """
-    shown_counts = ~np.isin(np.arange(len(counts)), list(ignored))
-    return np.flatnonzero((shown_counts != counts) & (np.abs(edge) > tolerance)).tolist()
+    server_counts = ~np.isin(np.arange(len(counts)), list(ignored))
+    return np.flatnonzero((server_counts != counts) & (np.abs(norm_margin) > tolerance)).tolist()

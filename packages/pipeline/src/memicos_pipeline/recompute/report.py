@@ -11,7 +11,7 @@ from memicos_client.models import Recipe
 
 from memicos_pipeline.recompute import compare, hidden_states, sae
 from memicos_pipeline.recompute.errors import RecomputeError
-from memicos_pipeline.recompute.server_values import FeatureAddress, ShownFeature, ShownText
+from memicos_pipeline.recompute.server_values import FeatureAddress, ServerFeature, ServerText
 
 DEMO_MODELS, DEMO_SOURCES = Path(".data/models"), Path("demo/sources")
 """Where the demo keeps weights, relative to the working folder."""
@@ -30,7 +30,7 @@ class WeightLocations:
 
 def recompute(
     address: FeatureAddress,
-    shown: ShownFeature,
+    server_feature: ServerFeature,
     model: str | None,
     sae_location: str | None,
     tolerance: float | None,
@@ -44,7 +44,7 @@ def recompute(
     Raises:
         RecomputeError: nothing can be compared.
     """
-    recipe = shown.recipe
+    recipe = server_feature.recipe
     if recipe.dtype not in compare.TOLERANCES or recipe.weight_processing != "none":
         raise RecomputeError(f"weights in {recipe.dtype}, processing {recipe.weight_processing}: not covered")
     weights = WeightLocations(_model_location(recipe, model), _sae_location(recipe, address, sae_location))
@@ -53,43 +53,43 @@ def recompute(
     for line in _recipe_lines(recipe, weights):
         report(line)
     loaded = hidden_states.load_model(weights.model, recipe.dtype)
-    if shown.text is not None:
-        ids = hidden_states.token_ids(weights.model, shown.text, recipe.prepend_bos)
-        if shown.texts[0].token_ids != ids:
+    if server_feature.text is not None:
+        ids = hidden_states.token_ids(weights.model, server_feature.text, recipe.prepend_bos)
+        if server_feature.texts[0].token_ids != ids:
             report(
-                f"does not agree: the server read the tokens {shown.texts[0].token_ids}, the model's tokenizer makes "
-                f"{ids}"
+                f"does not agree: the server read the tokens {server_feature.texts[0].token_ids}, the model's "
+                f"tokenizer makes {ids}"
             )
             return False
     limit = compare.tolerance_of(recipe) if tolerance is None else tolerance
-    return _compare_texts(shown, address.index, loaded, encoder, limit, report)
+    return _compare_texts(server_feature, address.index, loaded, encoder, limit, report)
 
 
 def _compare_texts(
-    shown: ShownFeature, index: int, model: Any, encoder: sae.Sae | None, tolerance: float, report: ReportLine
+    server_feature: ServerFeature, index: int, model: Any, encoder: sae.Sae | None, tolerance: float, report: ReportLine
 ) -> bool:
     hidden_by_text: dict[tuple[int, ...], np.ndarray] = {}
     worst, undecided, differing = 0.0, 0, []
     report(f"{'':<12}{'shown max':>12}{'recomputed':>12}{'difference':>12}  worst of all tokens")
-    for text in shown.texts:
+    for text in server_feature.texts:
         ids = tuple(text.token_ids)
         if ids not in hidden_by_text:
-            hidden_by_text[ids] = hidden_states.activations(model, shown.recipe.hook_name, ids)
+            hidden_by_text[ids] = hidden_states.activations(model, server_feature.recipe.hook_name, ids)
         hidden = hidden_by_text[ids]
         if len(text.values) != len(hidden):
             raise RecomputeError(f"{text.name} has {len(text.values)} values for {len(hidden)} tokens")
         values = _neuron(hidden, index) if encoder is None else sae.encode(encoder, hidden, index)
-        counts, edge = compare.counted(shown.recipe, hidden)
+        counts, norm_margin = compare.counted(server_feature.recipe, hidden)
         wrong_positions: list[int] = []
-        if shown.text is not None:
-            wrong_positions = compare.misplaced(text.ignored, counts, edge, tolerance)
+        if server_feature.text is not None:
+            wrong_positions = compare.counted_differently(text.ignored, counts, norm_margin, tolerance)
             # an own text has values at every position, including those that do not count
-            counts, edge = np.ones_like(counts), np.full_like(edge, np.inf)
-        result = compare.difference(text.values, values, counts, edge, tolerance)
+            counts, norm_margin = np.ones_like(counts), np.full_like(norm_margin, np.inf)
+        result = compare.difference(text.values, values, counts, norm_margin, tolerance)
         line = _maximum_columns(text, np.where(counts, values.values, 0.0)) + f"  {result.worst:.1e}"
         if not result.worst <= tolerance:
             line += (
-                f" at token {result.position} {text.tokens[result.position]!r}: shown {result.shown:.5g}, "
+                f" at token {result.position} {text.tokens[result.position]!r}: shown {result.server_value:.5g}, "
                 f"recomputed {result.recomputed:.5g}"
             )
         report(line)
@@ -99,7 +99,7 @@ def _compare_texts(
             differing.append(text.name)
         worst, undecided = max(worst, result.worst), undecided + result.undecided
     if undecided:
-        report(f"so near to a threshold that rounding decides whether they are 0: {undecided} of all values")
+        report(f"so close to a threshold that rounding decides whether they are 0: {undecided} of all values")
     if differing:
         report(
             f"does not agree: {', '.join(differing)}, by more than {tolerance:g}; worst relative difference {worst:.1e}"
@@ -109,14 +109,14 @@ def _compare_texts(
     return not differing
 
 
-def _maximum_columns(text: ShownText, recomputed: np.ndarray) -> str:
+def _maximum_columns(text: ServerText, recomputed: np.ndarray) -> str:
     """The text's name, its maximum over the positions that count, as on pages, and the recomputed value there."""
-    counting = [position for position in range(len(text.values)) if position not in text.ignored]
-    if not counting:
+    counted = [position for position in range(len(text.values)) if position not in text.ignored]
+    if not counted:
         return f"{text.name:<12}{'none counts':>12}{'':>12}{'':>12}"
-    top = max(counting, key=text.values.__getitem__)
-    shown, own = text.values[top], recomputed[top]
-    return f"{text.name:<12}{shown:>12.5g}{own:>12.5g}{own - shown:>12.2g}"
+    position = max(counted, key=text.values.__getitem__)
+    server_value, recomputed_value = text.values[position], recomputed[position]
+    return f"{text.name:<12}{server_value:>12.5g}{recomputed_value:>12.5g}{recomputed_value - server_value:>12.2g}"
 
 
 def _neuron(hidden: np.ndarray, index: int) -> sae.Values:
@@ -160,10 +160,12 @@ def _sae_location(recipe: Recipe, address: FeatureAddress, location: str | None)
 def _recipe_lines(recipe: Recipe, weights: WeightLocations) -> Iterator[str]:
     yield f"model       {weights.model} ({recipe.weights}), {recipe.dtype}"
     if recipe.sae:
-        own = recipe.sae
-        scaled = f", activations {own.normalize_activations}" if own.normalize_activations != "none" else ""
-        directions = "directions of length 1" if own.unit_directions else "directions as they are stored"
-        yield f"SAE         {weights.sae}: {own.architecture}, {own.dtype}{scaled}, {directions}"
+        sae_recipe = recipe.sae
+        scaled = (
+            f", activations {sae_recipe.normalize_activations}" if sae_recipe.normalize_activations != "none" else ""
+        )
+        directions = "directions of length 1" if sae_recipe.unit_directions else "directions as they are stored"
+        yield f"SAE         {weights.sae}: {sae_recipe.architecture}, {sae_recipe.dtype}{scaled}, {directions}"
     ignored = [f"position {position}" for position in recipe.ignored_positions]
     ignored += [f"norms above {recipe.norm_cut:g}"] if recipe.norm_cut is not None else []
     bos = "BOS in front" if recipe.prepend_bos else "no BOS"

@@ -105,8 +105,8 @@ def read(folder: Path, recipe: SaeRecipe) -> Sae:
 
 def _named_as_in_saelens(stored: dict[str, np.ndarray], config: dict[str, Any]) -> dict[str, np.ndarray]:
     """Float64 weights under SAELens' names. A BatchTopK checkpoint becomes a JumpReLU SAE with its learnt threshold."""
-    other = {"w_enc": "W_enc", "w_dec": "W_dec"}
-    weights = {other.get(name, name): value.astype(np.float64) for name, value in stored.items()}
+    saelens_names = {"w_enc": "W_enc", "w_dec": "W_dec"}
+    weights = {saelens_names.get(name, name): value.astype(np.float64) for name, value in stored.items()}
     if "topk_threshold" in weights:
         if config.get("rescale_acts_by_decoder_norm", True):
             lengths = np.linalg.norm(weights["W_dec"], axis=1)
@@ -155,13 +155,13 @@ def encode(sae: Sae, hidden: np.ndarray, index: int) -> Values:
     size = np.linalg.norm(inputs, axis=1) * np.linalg.norm(column)
     architecture, weights = sae.recipe.architecture, sae.weights
     if architecture == "topk":
-        before = inputs @ weights["W_enc"] + weights["b_enc"]
-        own, k = before[:, index], _k(sae.config)
-        ranked = np.sort(before, axis=1)
+        pre_activations = inputs @ weights["W_enc"] + weights["b_enc"]
+        pre_activation, k = pre_activations[:, index], _k(sae.config)
+        ranked = np.sort(pre_activations, axis=1)
         # the smallest value among the top k, and the largest outside
-        last, first = ranked[:, -k], ranked[:, -k - 1] if k < features else np.full(len(own), -np.inf)
-        margin = np.where(own >= last, own - first, own - last)
-        fires, fired = own >= last, own
+        last, first = ranked[:, -k], ranked[:, -k - 1] if k < features else np.full(len(pre_activation), -np.inf)
+        margin = np.where(pre_activation >= last, pre_activation - first, pre_activation - last)
+        fires, fired = pre_activation >= last, pre_activation
     elif architecture == "gated":
         margin = inputs @ column + weights["b_gate"][index]
         fires, fired = margin > 0, inputs @ (column * np.exp(weights["r_mag"][index])) + weights["b_mag"][index]

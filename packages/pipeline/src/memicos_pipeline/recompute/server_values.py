@@ -38,7 +38,7 @@ class FeatureAddress:
 
 
 @dataclass(frozen=True)
-class ShownText:
+class ServerText:
     """One text with the feature's `values` (T,) on its tokens; `name` is how the report calls it.
 
     `ignored` are the positions that take no part in the maximum.
@@ -52,14 +52,14 @@ class ShownText:
 
 
 @dataclass(frozen=True)
-class ShownFeature:
+class ServerFeature:
     """A feature's values on its examples, or on the user's own `text`.
 
     Examples have no values at positions that the recipe leaves out; an own text has values at every position.
     """
 
     recipe: Recipe
-    texts: list[ShownText]
+    texts: list[ServerText]
     text: str | None = None
 
 
@@ -86,7 +86,7 @@ def address(text: str) -> FeatureAddress:
     return FeatureAddress(base, segments[0], segments[1], int(segments[2]))
 
 
-def examples(address: FeatureAddress) -> ShownFeature:
+def examples(address: FeatureAddress) -> ServerFeature:
     """Read the feature's examples.
 
     Raises:
@@ -99,15 +99,15 @@ def examples(address: FeatureAddress) -> ShownFeature:
     if any(example.token_ids is None for example in body.activations):
         raise RecomputeError(f"{address}: its dataset has no token ids, and decoded text is never tokenised again")
     texts = [
-        ShownText(
+        ServerText(
             f"example {number}", example.token_ids or [], example.tokens, np.array(example.values, dtype=np.float64)
         )
         for number, example in enumerate(body.activations, 1)
     ]
-    return ShownFeature(body.source.recipe, texts)
+    return ServerFeature(body.source.recipe, texts)
 
 
-def own_text(address: FeatureAddress, text: str) -> ShownFeature:
+def own_text(address: FeatureAddress, text: str) -> ServerFeature:
     """Have the webapp run `text` as the feature's page does: ignored positions take no part in the maximum.
 
     Raises:
@@ -117,8 +117,8 @@ def own_text(address: FeatureAddress, text: str) -> ShownFeature:
     request = NewActivation(feature=feature, custom_text=text, ignore_bos=True)
     body = _request(address, Activation, partial(new_activation.sync_detailed, body=request))
     values = np.array(body.values, dtype=np.float64)
-    shown = ShownText("your text", body.token_ids, body.tokens, values, frozenset(body.ignored_positions))
-    return ShownFeature(body.recipe, [shown], text)
+    server_text = ServerText("your text", body.token_ids, body.tokens, values, frozenset(body.ignored_positions))
+    return ServerFeature(body.recipe, [server_text], text)
 
 
 def _request(address: FeatureAddress, expected: type[T], call: Callable[..., Response[Any]]) -> T:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
+from memicos_pipeline.corpus import PADDING
 from memicos_pipeline.token_statistics.classes import find_classes
 from memicos_pipeline.token_statistics.describe import Describer
-from memicos_pipeline.token_statistics.facts import Corpus, base_shares, feature_facts
+from memicos_pipeline.token_statistics.feature_shares import Corpus, corpus_shares, feature_shares
 from memicos_pipeline.token_statistics.text import read_text
 
 METHOD = "token-statistics"
@@ -23,7 +24,9 @@ def read_corpus(token_ids: np.ndarray, strings: list[str], collections: Sequence
     `strings[id]` is a token alone, as inside a text; `collections` (N,) has the collection of each context.
     """
     width = token_ids.shape[1]
-    text = read_text(token_ids, strings)
+    # a token without text is no word and no neighbour of one
+    padded = np.where(token_ids == PADDING, len(strings), token_ids)
+    text = read_text(padded, [*strings, ""])
     names = sorted(set(collections))
     numbers = np.array([names.index(name) for name in collections])
     return Corpus(text, find_classes(text, width), numbers, names, width)
@@ -40,5 +43,5 @@ def explain_source(
         corpus: of the same contexts.
         positive_token_ids: for each feature, the tokens that it promotes most, strongest first.
     """
-    describer = Describer(corpus, base_shares(corpus, counted))
-    return [describer.describe(facts) for facts in feature_facts(matrix, corpus, positive_token_ids)]
+    describer = Describer(corpus, corpus_shares(corpus, counted))
+    return [describer.describe(feature) for feature in feature_shares(matrix, corpus, positive_token_ids)]

@@ -119,13 +119,15 @@ def _pair(text: Text, first: str, second: str) -> np.ndarray:
 
 
 def _matches(text: Text, pattern: re.Pattern[str], kind: int) -> np.ndarray:
-    of_token = np.array([bool(pattern.fullmatch(string)) for string in text.strings])
-    return of_token[text.tokens] & (text.kinds == kind)
+    token_matches = np.array([bool(pattern.fullmatch(string)) for string in text.strings])
+    return token_matches[text.tokens] & (text.kinds == kind)
 
 
 def _code_contexts(text: Text, width: int) -> np.ndarray:
     marker = np.array([bool(_MARKER.fullmatch(string)) for string in text.strings])[text.tokens]
-    share = marker.reshape(-1, width)[:, 1:].mean(axis=1)
+    written = np.array([bool(string) for string in text.strings])[text.tokens]  # not the padding of short contexts
+    counts = written.reshape(-1, width)[:, 1:].sum(axis=1)
+    share = marker.reshape(-1, width)[:, 1:].sum(axis=1) / np.maximum(counts, 1)
     return np.repeat(share >= CODE_MARKERS, width)
 
 
@@ -135,9 +137,9 @@ def _add_numbers(text: Text, columns: dict[str, np.ndarray], labels: dict[str, s
     year = np.array([len(key) == 4 and key.isdecimal() and 1000 <= int(key) < 2100 for key in text.keys])[text.folded]
     day = np.array([key.isdecimal() and len(key) < 3 and 0 < int(key) <= 31 for key in text.keys])[text.folded]
     month = columns["month"]
-    beside = (text.before >= 0) & month[text.before] | (text.after >= 0) & month[text.after]
+    next_to_month = (text.before >= 0) & month[text.before] | (text.after >= 0) & month[text.after]
     for name, label, group, members in (
-        ("day", "dates: days of the month", "dates", digits & day & beside),
+        ("day", "dates: days of the month", "dates", digits & day & next_to_month),
         ("year", "numbers: years", "numbers", digits & year),
         ("digits", "numbers: digits", "numbers", digits),
     ):
@@ -155,9 +157,9 @@ def _add_forms(text: Text, columns: dict[str, np.ndarray], labels: dict[str, str
         columns[name], labels[name] = _matches(text, pattern, MARK) | _matches(text, pattern, APOSTROPHE), label
     columns["break"], labels["break"] = text.kinds == BREAK, "line breaks"
     for suffix in _SUFFIXES:
-        long = len(suffix) + 2
-        has = [key.endswith(suffix) and len(key) > long and key.isalpha() for key in text.keys]
-        columns[f"-{suffix}"], labels[f"-{suffix}"] = np.array(has)[text.folded], f"words ending in '-{suffix}'"
+        stem_limit = len(suffix) + 2
+        matches = [key.endswith(suffix) and len(key) > stem_limit and key.isalpha() for key in text.keys]
+        columns[f"-{suffix}"], labels[f"-{suffix}"] = np.array(matches)[text.folded], f"words ending in '-{suffix}'"
     for name, label, members in (
         ("capitals", "words in capitals", [form.isupper() and len(form) > 1 for form in text.forms]),
         ("letter", "single letters", [form.isalpha() and len(form) == 1 for form in text.forms]),

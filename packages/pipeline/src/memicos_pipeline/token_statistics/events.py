@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-STRONGEST = 100
-"""Largest number of a feature's activations that its explanation is about, strongest first."""
-FLOOR = 0.5
+MAX_EVENTS = 100
+"""Largest number of activations that an explanation is computed from, strongest first."""
+MIN_SHARE_OF_MAXIMUM = 0.5
 """Activations below this share of the strongest one are ignored."""
-SHOWN = 12
-"""This many of the strongest, each of another context, have half of the weight: a dashboard shows them first."""
+DASHBOARD_EXAMPLES = 12
+"""This many of the strongest activations, each of another context, have half of the weight."""
 PER_CONTEXT = 3
 """Largest number of activations from one context, so that a list in one text does not dominate."""
 
@@ -27,50 +27,50 @@ class Events:
     weights: np.ndarray
     offsets: np.ndarray
 
-    def without(self, left_out: np.ndarray) -> "Events":
-        """The events that `left_out` (E,) does not mark, with weights scaled to sum to 1 again."""
-        kept = ~left_out
-        features, weights = self.features[kept], self.weights[kept]
+    def without(self, excluded: np.ndarray) -> "Events":
+        """The events that `excluded` (E,) does not mark, with weights scaled to sum to 1 again."""
+        included = ~excluded
+        features, weights = self.features[included], self.weights[included]
         count = len(self.offsets) - 1
         sums = np.bincount(features, weights=weights, minlength=count)
         counts = np.bincount(features, minlength=count)
         return Events(
-            features, self.positions[kept], weights / sums[features], np.concatenate([[0], np.cumsum(counts)])
+            features, self.positions[included], weights / sums[features], np.concatenate([[0], np.cumsum(counts)])
         )
 
 
 def strongest_events(matrix: sparse.csr_matrix, width: int) -> Events:
     """Select the strongest activations of each column of `matrix` (N * `width`, F), weighted by their values."""
     columns = matrix.tocsc()
-    kept: list[np.ndarray] = []
+    event_positions: list[np.ndarray] = []
     weights: list[np.ndarray] = []
     for first, end in zip(columns.indptr[:-1].tolist(), columns.indptr[1:].tolist(), strict=True):
         values = columns.data[first:end].astype(np.float64)
         positions = columns.indices[first:end].astype(np.int64)
-        strong = np.flatnonzero(values > max(0.0, FLOOR * float(values.max(initial=0.0))))
+        strong = np.flatnonzero(values > max(0.0, MIN_SHARE_OF_MAXIMUM * float(values.max(initial=0.0))))
         order = strong[np.lexsort((positions[strong], -values[strong]))]
         ranks = _rank_in_context(positions[order] // width)
-        few = ranks < PER_CONTEXT
-        order, ranks = order[few][:STRONGEST], ranks[few][:STRONGEST]
-        kept.append(positions[order])
+        selected = ranks < PER_CONTEXT
+        order, ranks = order[selected][:MAX_EVENTS], ranks[selected][:MAX_EVENTS]
+        event_positions.append(positions[order])
         weights.append(_weights(values[order], ranks))
-    counts = np.array([len(part) for part in kept])
+    counts = np.array([len(part) for part in event_positions])
     return Events(
-        np.repeat(np.arange(len(kept)), counts),
-        np.concatenate(kept) if kept else np.empty(0, np.int64),
+        np.repeat(np.arange(len(event_positions)), counts),
+        np.concatenate(event_positions) if event_positions else np.empty(0, np.int64),
         np.concatenate(weights) if weights else np.empty(0),
         np.concatenate([[0], np.cumsum(counts)]),
     )
 
 
 def _weights(values: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    shown = np.flatnonzero(ranks == 0)[:SHOWN]
-    rest = np.ones(len(values), dtype=bool)
-    rest[shown] = False
+    leading = np.flatnonzero(ranks == 0)[:DASHBOARD_EXAMPLES]
+    remaining = np.ones(len(values), dtype=bool)
+    remaining[leading] = False
     weights = values / max(float(values.sum()), 1e-12)
-    if rest.any():
-        weights[shown] = 0.5 * values[shown] / values[shown].sum()
-        weights[rest] = 0.5 * values[rest] / values[rest].sum()
+    if remaining.any():
+        weights[leading] = 0.5 * values[leading] / values[leading].sum()
+        weights[remaining] = 0.5 * values[remaining] / values[remaining].sum()
     return weights
 
 

@@ -1,4 +1,4 @@
-"""Token ids -> the words that the tokens are pieces of, for a whole corpus at once.
+"""The words that the tokens of a corpus are parts of.
 
 A word is a run of letters (with an apostrophe and what follows it in "don't"), a run of digits, or one token of
 anything else. Statistics are about these words, not about tokens.
@@ -54,20 +54,20 @@ def read_text(token_ids: np.ndarray, strings: list[str]) -> Text:
     tokens = token_ids.reshape(-1).astype(np.int64)
     kinds = np.array([_kind(string) for string in strings], dtype=np.int8)[tokens]
     joins = _joins(tokens, kinds, strings, width)
-    begin = np.flatnonzero(~joins)
+    word_starts = np.flatnonzero(~joins)
     number = np.cumsum(~joins) - 1
-    starts = begin[number]
-    ends = np.append(begin[1:], len(tokens))[number]
+    starts = word_starts[number]
+    ends = np.append(word_starts[1:], len(tokens))[number]
     parts = np.select(
         [ends - starts == 1, starts == np.arange(len(tokens)), ends == np.arange(len(tokens)) + 1],
         [WHOLE, START, END],
         MIDDLE,
     ).astype(np.int8)
-    spelled = _spell(tokens, begin, strings)
+    spelled = _spell(tokens, word_starts, strings)
     forms, words = _number(spelled)
     keys, fold = _number([form.casefold().replace("’", "'") for form in forms])
     stems, stem_of = _number(stemmer("english").stemWords(keys))
-    before, after = _around(begin, ends, kinds, width)
+    before, after = _neighbour_positions(word_starts, ends, kinds, width)
     return Text(
         tokens, strings, kinds, parts, words[number], forms, fold[words][number], keys, stem_of, stems,
         starts, ends,
@@ -87,27 +87,29 @@ def _kind(string: str) -> int:
 
 def _joins(tokens: np.ndarray, kinds: np.ndarray, strings: list[str], width: int) -> np.ndarray:
     """(P,) bool: the token continues the word of the token before it."""
-    bare = np.array([bool(string) and not string[0].isspace() for string in strings])[tokens]
+    without_space = np.array([bool(string) and not string[0].isspace() for string in strings])[tokens]
     capital = np.array([string[:1].isupper() for string in strings])[tokens]
     lower_end = np.array([string[-1:].islower() for string in strings])[tokens]
     short = np.array([string.lower() in _CONTRACTED for string in strings])[tokens]
-    whole = np.array([bool(_CONTRACTION.fullmatch(string)) for string in strings])[tokens]
+    is_contraction = np.array([bool(_CONTRACTION.fullmatch(string)) for string in strings])[tokens]
     previous, following = np.roll(kinds, 1), np.roll(kinds, -1)
     camel = capital & np.roll(lower_end, 1)
-    joins = bare & (kinds == previous) & np.isin(kinds, (LETTERS, DIGITS)) & ~camel
-    joins |= (kinds == APOSTROPHE) & (previous == LETTERS) & (whole | ((following == LETTERS) & np.roll(short, -1)))
-    joins |= short & np.roll(joins & (kinds == APOSTROPHE) & ~whole, 1)
+    joins = without_space & (kinds == previous) & np.isin(kinds, (LETTERS, DIGITS)) & ~camel
+    joins |= (
+        (kinds == APOSTROPHE) & (previous == LETTERS) & (is_contraction | ((following == LETTERS) & np.roll(short, -1)))
+    )
+    joins |= short & np.roll(joins & (kinds == APOSTROPHE) & ~is_contraction, 1)
     joins[::width] = False
     return joins
 
 
-def _spell(tokens: np.ndarray, begin: np.ndarray, strings: list[str]) -> list[str]:
+def _spell(tokens: np.ndarray, word_starts: np.ndarray, strings: list[str]) -> list[str]:
     ids = tokens.tolist()
-    ends = [*begin[1:].tolist(), len(ids)]
+    ends = [*word_starts[1:].tolist(), len(ids)]
     plain = [string.strip(" ") or string for string in strings]
     return [
         plain[ids[first]] if end == first + 1 else "".join(strings[i] for i in ids[first:end]).strip()
-        for first, end in zip(begin.tolist(), ends, strict=True)
+        for first, end in zip(word_starts.tolist(), ends, strict=True)
     ]
 
 
@@ -118,15 +120,17 @@ def _number(items: list[str]) -> tuple[list[str], np.ndarray]:
     return list(numbers), numbered
 
 
-def _around(begin: np.ndarray, ends: np.ndarray, kinds: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+def _neighbour_positions(
+    word_starts: np.ndarray, ends: np.ndarray, kinds: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray]:
     """For each word, the last position of the word before it and the first of the word after it, or -1."""
-    count = len(begin)
-    blank = kinds[begin] == SPACE
+    count = len(word_starts)
+    blank = kinds[word_starts] == SPACE
     order = np.arange(count)
     last = np.concatenate([[-1], np.maximum.accumulate(np.where(blank, -1, order))[:-1]])
     reverse = np.minimum.accumulate(np.where(blank, count, order)[::-1])[::-1]
     following = np.append(reverse[1:], count)
-    context = np.append(begin // width, -1)
-    before = np.where((last >= 0) & (context[last] == context[:-1]), ends[begin[last]] - 1, -1)
-    known = context[following] == context[:-1]
-    return before, np.where(known, begin[np.minimum(following, count - 1)], -1)
+    context = np.append(word_starts // width, -1)
+    before = np.where((last >= 0) & (context[last] == context[:-1]), ends[word_starts[last]] - 1, -1)
+    in_same_context = context[following] == context[:-1]
+    return before, np.where(in_same_context, word_starts[np.minimum(following, count - 1)], -1)

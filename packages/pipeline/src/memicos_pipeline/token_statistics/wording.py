@@ -1,4 +1,4 @@
-"""Names of punctuation marks, quotation and lists for descriptions."""
+"""Text of descriptions: names of punctuation marks, quotation marks around words, lists."""
 
 from collections.abc import Sequence
 
@@ -35,8 +35,8 @@ def mark_name(key: str) -> str | None:
 
 def quoted(word: str) -> str:
     """Quote `word` with marks that it does not contain, and make line breaks and tabs visible."""
-    shown = word.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
-    return f'"{shown}"' if "'" in shown else f"'{shown}'"
+    escaped = word.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+    return f'"{escaped}"' if "'" in escaped else f"'{escaped}'"
 
 
 def promoted_word(token: str) -> str:
@@ -45,6 +45,6 @@ def promoted_word(token: str) -> str:
     return quoted(word if word != token or not word[:1].islower() else f"-{word}")
 
 
-def listed(items: Sequence[str], last: str = ", ") -> str:
+def join_words(items: Sequence[str], last: str = ", ") -> str:
     """Join items as "a, b, c"; `last` is the separator before the last one, such as " or " in "a, b or c"."""
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + last + items[-1]

@@ -16,6 +16,24 @@ def tokens_of(text: str) -> list[str]:
     return [BOS, *(word if i == 0 else f" {word}" for i, word in enumerate(text.split(" ")))]
 
 
+def prompts_of(body: dict[str, Any]) -> list[list[str]]:
+    """Tokens of each prompt of a request. A conversation's text is its turns, each after its role."""
+    if "messages" in body:
+        chats = body["messages"] if isinstance(body["messages"][0], list) else [body["messages"]]
+        end = ["assistant:"] if body.get("add_generation_prompt", True) else []
+        texts = [" ".join([*(f"{turn['role']}: {turn['content']}" for turn in chat), *end]) for chat in chats]
+    elif isinstance(body.get("prompt"), list):
+        texts = [" ".join(turn["content"] for turn in body["prompt"])]
+    else:
+        texts = body["prompts"] if "prompts" in body else [body["prompt"]]
+    start = int(body.get("prepend_bos") is False)
+    return [tokens_of(text)[start:] for text in texts]
+
+
+def ignored_of(tokens: Sequence[str]) -> list[int]:
+    return [0] if tokens[:1] == [BOS] else []
+
+
 def value_of(source: str, index: int, token: str) -> float:
     """Activation of a feature on a token: 0 on three of four tokens, up to 16 on the others, 100 on BOS."""
     if token == BOS:

@@ -22,8 +22,9 @@ from memicos_testing.fake_inference_server.bodies import (
     FEATURES,
     UNTESTED,
     capabilities_body,
+    ignored_of,
+    prompts_of,
     recipe_body,
-    tokens_of,
     value_of,
 )
 
@@ -42,6 +43,8 @@ class FakeInferenceServer:
     load: int = 0
     """Requests that other clients have waiting."""
     token_limit: int = 50
+    chat_template: bool = True
+    """Whether conversations are taken as prompts."""
     max_num_results: int = 1000
     refusal: tuple[int, dict[str, Any], dict[str, str]] | None = None
     """(status, body, headers) of every response under /v1 except capabilities."""
@@ -111,9 +114,9 @@ class FakeInferenceServer:
             if self.refusal:
                 status, content, headers = self.refusal
                 return JSONResponse(content, status, headers)
-            prompt = body["prompts"][0] if "prompts" in body else body["prompt"]
-            text = prompt if isinstance(prompt, str) else " ".join(turn["content"] for turn in prompt)
-            count = len(tokens_of(text))
+            if "messages" in body and not self.chat_template:
+                return JSONResponse({"error": "The model has no chat template.", "cause": "invalid_request"}, 400)
+            count = len(prompts_of(body)[0])
             if count > self.token_limit:
                 message = f"Text too long: {count} tokens, max is {self.token_limit}"
                 return JSONResponse({"error": message, "cause": "invalid_request"}, 400)
@@ -159,9 +162,9 @@ class FakeInferenceServer:
         return recipe_body(self.model, source)
 
     async def single(self, body: dict[str, Any]) -> Response:
-        tokens = tokens_of(body["prompt"])
+        (tokens,) = prompts_of(body)
         values = [value_of(body["source"], body["index"], token) for token in tokens]
-        counted = range(1 if body.get("ignore_bos") else 0, len(tokens))
+        counted = range(len(ignored_of(tokens)) if body.get("ignore_bos") else 0, len(tokens))
         strongest = max(counted, key=values.__getitem__)
         return JSONResponse(
             {
@@ -173,14 +176,15 @@ class FakeInferenceServer:
                 "tokens": tokens,
                 "tokens_is_special": [token == BOS for token in tokens],
                 "token_ids": list(range(len(tokens))),
-                "ignored_positions": [0],
+                "ignored_positions": ignored_of(tokens),
+                "prepended_bos": ignored_of(tokens) == [0],
                 "recipe": self.recipe(body["source"]),
             }
         )
 
     async def all(self, body: dict[str, Any]) -> Response:
-        tokens = tokens_of(body["prompt"])
-        start = 1 if body["ignore_bos"] else 0
+        (tokens,) = prompts_of(body)
+        start = len(ignored_of(tokens)) if body["ignore_bos"] else 0
         chosen = body["sort_by_token_indexes"]
         if any(not 0 <= i < len(tokens) for i in chosen):
             message = f"sort_by_token_indexes: {chosen} are not all positions of {len(tokens)} tokens"
@@ -207,21 +211,22 @@ class FakeInferenceServer:
             {
                 "activations": features[: body["num_results"]],
                 "tokens": tokens,
+                "prepended_bos": ignored_of(tokens) == [0],
                 "counts": None,
                 "tokens_is_special": [token == BOS for token in tokens],
                 "token_ids": list(range(len(tokens))),
                 "sources": [
-                    {"source": source, "ignored_positions": [0], "recipe": self.recipe(source)}
+                    {"source": source, "ignored_positions": ignored_of(tokens), "recipe": self.recipe(source)}
                     for source in body["selected_sources"] or self.sources
                 ],
             }
         )
 
     async def topk(self, body: dict[str, Any]) -> Response:
-        tokens = tokens_of(body["prompt"])
+        (tokens,) = prompts_of(body)
         results = []
         for position, token in enumerate(tokens):
-            if body["ignore_bos"] and position == 0:
+            if body["ignore_bos"] and position in ignored_of(tokens):
                 continue
             values = {index: value_of(body["source"], index, token) for index in range(FEATURES)}
             best = sorted((i for i in values if values[i] > 0), key=lambda i: (-values[i], i))[: body["top_k"]]
@@ -236,14 +241,20 @@ class FakeInferenceServer:
         ids = list(range(len(tokens)))
         recipe = self.recipe(body["source"])
         return JSONResponse(
-            {"results": results, "tokens": tokens, "token_ids": ids, "ignored_positions": [0], "recipe": recipe}
+            {
+                "results": results,
+                "tokens": tokens,
+                "token_ids": ids,
+                "ignored_positions": ignored_of(tokens),
+                "prepended_bos": ignored_of(tokens) == [0],
+                "recipe": recipe,
+            }
         )
 
     async def source(self, body: dict[str, Any]) -> Response:
         results = []
-        for prompt in body["prompts"]:
-            tokens = tokens_of(prompt)
-            start = 1 if body["ignore_bos"] else 0
+        for tokens in prompts_of(body):
+            start = len(ignored_of(tokens)) if body["ignore_bos"] else 0
             features = {
                 str(index): [
                     [position, value_of(body["source"], index, tokens[position])]
@@ -258,7 +269,8 @@ class FakeInferenceServer:
                     "activeFeatures": {index: pairs for index, pairs in features.items() if pairs},
                     "tokens_is_special": [token == BOS for token in tokens],
                     "token_ids": list(range(len(tokens))),
-                    "ignored_positions": [0],
+                    "ignored_positions": ignored_of(tokens),
+                    "prepended_bos": ignored_of(tokens) == [0],
                 }
             )
         return JSONResponse({"results": results, "recipe": self.recipe(body["source"])})

@@ -188,6 +188,60 @@ def write_tensors(folder: Path, weights: Weights, architecture: str = "standard"
     return folder
 
 
+def write_gemma_scope_2(folder: Path, weights: Weights, affine: bool = False, **settings: Any) -> Path:
+    w = weights.tensors
+    stored = {"w_enc": w["W_enc"], "b_enc": w["b_enc"], "w_dec": w["W_dec"], "b_dec": w["b_dec"]}
+    stored |= {"threshold": w["threshold"]} | ({"affine_skip_connection": w["W_skip"].T} if affine else {})
+    _save(folder / "params.safetensors", stored)
+    hook = f"model.layers.{weights.layer}.output"
+    own = {"hf_hook_point_in": hook, "hf_hook_point_out": hook, "model_name": "some/model", "architecture": "jump_relu"}
+    own |= {"width": len(w["b_enc"]), "l0": 60, "affine_connection": affine, "type": "sae"}
+    write_json(folder / "config.json", own | settings)
+    return folder
+
+
+def write_llama_scope(folder: Path, weights: Weights, **settings: Any) -> Path:
+    """An SAE of lm-saes; activations are not scaled unless `settings` name another norm."""
+    w = weights.tensors
+    stored = {"encoder.weight": w["W_enc"].T, "decoder.weight": w["W_dec"].T, "encoder.bias": w["b_enc"]}
+    stored |= {"decoder.bias": w["b_dec"], "log_jumprelu_threshold": np.log(w["threshold"])}
+    d_model = w["W_enc"].shape[0]
+    hook = f"blocks.{weights.layer}.hook_resid_post"
+    for side in {hook, settings.get("hook_point_out", hook)}:
+        stored[f"dataset_average_activation_norm.{side}"] = np.float32(d_model**0.5) * np.ones((), np.float32)
+    _save(folder / "sae_weights.safetensors", stored)
+    own = {"sae_type": "sae", "hook_point_in": hook, "hook_point_out": hook, "d_model": d_model, "act_fn": "jumprelu"}
+    own |= {"use_decoder_bias": True, "apply_decoder_bias_to_pre_encoder": False, "norm_activation": "dataset-wise"}
+    write_json(folder / "config.json", own | {"sparsity_include_decoder_norm": False} | settings)
+    return folder
+
+
+def write_goodfire(
+    folder: Path, weights: Weights, encoder: str = "encoder_linear", decoder: str = "decoder_linear"
+) -> Path:
+    w = weights.tensors
+    stored = {f"{encoder}.weight": w["W_enc"].T, f"{encoder}.bias": w["b_enc"]}
+    stored |= {f"{decoder}.weight": w["W_dec"].T, f"{decoder}.bias": w["b_dec"]}
+    folder.mkdir(parents=True)
+    torch.save(_torch(stored), folder / f"Some-8B-Instruct-SAE-l{weights.layer}.pth")
+    return folder
+
+
+def write_circuit_tracer(
+    folder: Path, weights: Weights, jump: bool = True, skip: bool = False, **settings: Any
+) -> Path:
+    """A transcoder of one layer; those of more layers can be written into the same folder."""
+    w = weights.tensors
+    stored = {"W_enc": w["W_enc"].T, "b_enc": w["b_enc"], "W_dec": w["W_dec"], "b_dec": w["b_dec"]}
+    stored |= {"activation_function.threshold": w["threshold"]} if jump else {}
+    _save(folder / f"layer_{weights.layer}.safetensors", stored | ({"W_skip": w["W_skip"]} if skip else {}))
+    own = {"model_name": "some/model", "model_kind": "transcoder_set", "scan": "some/scan"}
+    own |= {"feature_input_hook": "hook_resid_post", "feature_output_hook": "hook_resid_post"}
+    # a JSON object is YAML
+    write_json(folder / "config.yaml", own | settings)
+    return folder
+
+
 def encode(
     weights: Weights,
     hidden: np.ndarray,
@@ -226,17 +280,28 @@ Encoded = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Layout:
-    """`centred` and `normalized` are the library's input transformations, as in `encode`."""
+    """`centred` and `normalized` are the library's input transformations, as in `encode`.
+
+    `context_size` is that of the source, `is_transcoder` whether its files name a hook for its output.
+    """
 
     write: Callable[[Path, Weights], Path]
     encode: Callable[[Weights, np.ndarray], Encoded]
     centred: bool = False
     normalized: bool = False
+    context_size: int = 64
+    is_transcoder: bool = False
 
 
 LAYOUTS: dict[str, Layout] = {
     "saelens": Layout(write_saelens, lambda w, h: encode(w, h, "jump")),
-    "gemma-scope": Layout(write_gemma_scope, lambda w, h: encode(w, h, "jump")),
+    "gemma-scope": Layout(write_gemma_scope, lambda w, h: encode(w, h, "jump"), context_size=1024),
+    "gemma-scope-2": Layout(write_gemma_scope_2, lambda w, h: encode(w, h, "jump"), context_size=1024),
+    "llama-scope": Layout(write_llama_scope, lambda w, h: encode(w, h, "jump"), context_size=1024),
+    "goodfire": Layout(write_goodfire, lambda w, h: encode(w, h, "relu"), context_size=1024),
+    "circuit-tracer": Layout(
+        write_circuit_tracer, lambda w, h: encode(w, h, "jump"), context_size=1024, is_transcoder=True
+    ),
     "dictionary-learning": Layout(
         write_dictionary_learning, lambda w, h: encode(w, h, "jump", centred=True, threshold=0.7), centred=True
     ),

@@ -124,10 +124,19 @@ def random_sae(folder: Path, hook_name: str, d_in: int, width: int, seed: int = 
 
 def without_bos(folder: Path, target: Path) -> Path:
     """Copy the model in `folder` to `target`, its tokenizer without a BOS token; return `target`."""
+    return _without_token(folder, target, "bos_token")
+
+
+def without_eos(folder: Path, target: Path) -> Path:
+    """Copy the model in `folder` to `target`, its tokenizer without an EOS token; return `target`."""
+    return _without_token(folder, target, "eos_token")
+
+
+def _without_token(folder: Path, target: Path, name: str) -> Path:
     shutil.copytree(folder, target, dirs_exist_ok=True)
     config = target / "tokenizer_config.json"
     content = json.loads(config.read_text())
-    del content["bos_token"]
+    del content[name]
     config.write_text(json.dumps(content))
     return target
 

@@ -14,8 +14,8 @@ async def explain_default(body: ExplainRequest, request: Request) -> ExplainResp
 
     Texts are taken in the order given, strongest first. The request is limited to AUTOINTERP_MAX_ACTIVATIONS texts
     (64 by default) and AUTOINTERP_MAX_CHARACTERS characters in all (200,000 by default); more is status 400. Without
-    a key of its own or of the server the answer is 503. 502 means that the language model's provider failed or gave
-    no usable explanation, and `cause` tells how; nothing is stored, so the request can be repeated. One request takes
-    AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
+    a key of its own or of the server the status is 503. 502 means that the language model's provider failed or gave
+    no usable explanation, and `cause` has the kind of failure; nothing is stored, so the request can be repeated. One
+    request takes AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
     """
     return await service.explain(body, request.app.state.settings, request.app.state.http)

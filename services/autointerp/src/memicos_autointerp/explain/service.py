@@ -1,4 +1,4 @@
-"""Explains a feature: checks the limits, picks the endpoint and the key that it gets, calls the explainer."""
+"""Explains a feature: checks the limits, picks the endpoint and its key, calls the explainer."""
 
 from dataclasses import asdict
 
@@ -34,7 +34,7 @@ def pick_endpoint(body: ExplainRequest, settings: Settings) -> Endpoint:
     must be one that the server allows, and receives the key of the request.
 
     Raises:
-        BadInput: keys, base_url and model contradict one another, or the endpoint is not allowed.
+        BadInput: keys, base_url and model contradict one another, or the endpoint or model is not allowed.
         NoKey: no key for the server's own endpoint.
     """
     api_key = body.api_key.get_secret_value().strip() if body.api_key else ""
@@ -52,6 +52,11 @@ def pick_endpoint(body: ExplainRequest, settings: Settings) -> Endpoint:
         server_key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
         if not api_key and not server_key:
             raise NoKey
+        if not api_key and body.model and body.model not in settings.allowed_models:
+            raise BadInput(
+                f"With this server's key, model is one of {', '.join(settings.allowed_models)} (AUTOINTERP_MODELS adds "
+                "to them); a request with a key of its own may name any."
+            )
         return _with_model(settings.base_url, api_key or server_key, body, settings)
     if base_url not in settings.other_base_urls:
         allowed = ", ".join(sorted({settings.base_url, *settings.other_base_urls}))
@@ -94,7 +99,7 @@ async def explain(body: ExplainRequest, settings: Settings, http: httpx2.AsyncCl
             texts, endpoint, http, settings.explainer_options, settings.provider_options
         )
     except ProviderError as error:
-        # `from None`: the cause of the error may hold the provider's message, and that may hold the key
+        # `from None`: the cause of the error may contain the provider's message, which may contain the key
         raise ExplanationFailed(error) from None
     usage = explanation.usage
     return ExplainResponse(

@@ -31,8 +31,9 @@ router = APIRouter(prefix="/v1/activation", tags=["activation"])
 async def activation_single(body: SingleRequest, request: Request) -> Response:
     """Return the value of one feature, or the projection on one vector, at each token of a prompt.
 
-    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not exactly one of
-    feature and vector, or a prompt with no tokens or more than `token_limit`.
+    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not exactly one
+    of feature and vector, not exactly one of text and messages, messages without a chat template, or a prompt with
+    no tokens or more than `token_limit`.
     """
     return await json_response(request, CaptureJob(partial(service.single, body=body)))
 
@@ -45,9 +46,10 @@ async def activation_single_batch(body: SingleBatchRequest, request: Request) ->
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not exactly one of
-    feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than `max_prompts`, or
-    more than `batch_tokens` tokens when padded to the longest.
+    Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not exactly one
+    of feature and vector, not exactly one of texts and messages, messages without a chat template, a prompt with no
+    tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when
+    padded to the longest.
     """
     return await json_response(request, CaptureJob(partial(service.single_batch, body=body)))
 
@@ -58,7 +60,8 @@ async def activation_all(body: AllRequest, request: Request) -> Response:
 
     Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources than
     `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more than
-    `max_values` values, or a prompt with no tokens or more than `token_limit`.
+    `max_values` values, not exactly one of text and messages, messages without a chat template, or a prompt with no
+    tokens or more than `token_limit`.
     """
     return await json_response(request, CaptureJob(partial(service.top_features, body=body)))
 
@@ -73,8 +76,9 @@ async def activation_all_batch(body: AllBatchRequest, request: Request) -> Respo
 
     Errors: 400 for an unknown model, source set or source, sources that differ in BOS, more sources than
     `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more than
-    `max_values` values, a prompt with no tokens or more than `token_limit`, no prompts, more than `max_prompts`, or
-    more than `batch_tokens` tokens when padded to the longest.
+    `max_values` values, not exactly one of texts and messages, messages without a chat template, a prompt with no
+    tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when
+    padded to the longest.
     """
     return await json_response(request, CaptureJob(partial(service.top_features_batch, body=body)))
 
@@ -83,8 +87,8 @@ async def activation_all_batch(body: AllBatchRequest, request: Request) -> Respo
 async def activation_topk_by_token(body: TopkRequest, request: Request) -> Response:
     """Return the features of one source with the largest activations at each token of a prompt.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens or more than
-    `token_limit`.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`.
     """
     return await json_response(request, CaptureJob(partial(service.top_features_by_token, body=body)))
 
@@ -99,8 +103,9 @@ async def activation_topk_by_token_batch(body: TopkBatchRequest, request: Reques
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`, no prompts, more than
+    `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
     """
     return await json_response(request, CaptureJob(partial(service.top_features_by_token_batch, body=body)))
 
@@ -111,7 +116,8 @@ async def activation_source(body: SourceRequest, request: Request) -> Response:
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no tokens or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
+    Errors: 400 for an unknown model or source, more than `max_values` activations, not exactly one of texts and
+    messages, messages without a chat template, a prompt with no tokens or more than `token_limit`, no prompts, more
+    than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
     """
     return await json_response(request, CaptureJob(partial(service.sparse_activations, body=body)))

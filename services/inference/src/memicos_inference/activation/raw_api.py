@@ -16,8 +16,9 @@ router = APIRouter(prefix="/v1/activation", tags=["activation"])
 async def activation_raw(body: RawRequest, request: Request) -> Response:
     """Return the model's activations at layers or hook points, for the last token or all tokens of several prompts.
 
-    Errors: 400 for an unknown model, layer or hook point, both `layers` and `hooks`, more than `max_hooks` hook points,
-    more than `max_values` values, activations that are not finite, a prompt with no tokens or more than `token_limit`,
-    no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
+    Errors: 400 for an unknown model, layer or hook point, both `layers` and `hooks`, more than `max_hooks` hook
+    points, more than `max_values` values, activations that are not finite, not exactly one of texts and messages,
+    messages without a chat template, a prompt with no tokens or more than `token_limit`, no prompts, more than
+    `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
     """
     return await json_response(request, CaptureJob(partial(raw_service.raw, body=body)))

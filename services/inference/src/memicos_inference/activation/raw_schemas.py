@@ -2,18 +2,19 @@
 
 from typing import Literal
 
+from memicos_service.unicode_text import Text
 from pydantic import Field
 
-from memicos_inference.http.api_model import PREPENDED_BOS, RESULTS, TOKEN_IDS, TOKENS, ApiModel, Text
+from memicos_inference.activation.prompt_schemas import SeveralPrompts
+from memicos_inference.http.api_model import PREPENDED_BOS, RESULTS, TOKEN_IDS, TOKENS, ApiModel
 from memicos_inference.recipes import ModelRecipe
 
 Type = Literal["final_output_token", "all_tokens"]
 
 
-class RawRequest(ApiModel):
+class RawRequest(SeveralPrompts):
     """Where to capture: at `hook_point` of `layers`, or at `hooks`."""
 
-    prompts: list[Text] = Field(description="Prompts; each gets the result it would get alone, up to rounding.")
     model: Text | None = Field(None, description="Id of the model; null: the model that the server runs.")
     layers: list[int] | None = Field(
         None, min_length=1, description="Layers, from 0; null: all layers. Not together with `hooks`."
@@ -31,11 +32,6 @@ class RawRequest(ApiModel):
     type: Type = Field(
         "final_output_token",
         description="`final_output_token`: activations of each prompt's last token only; `all_tokens`: of every token.",
-    )
-    prepend_bos: bool | None = Field(
-        None,
-        description="Whether to prepend BOS; null: as the first source was trained, or as the tokenizer does if there "
-        "are no sources.",
     )
 
 

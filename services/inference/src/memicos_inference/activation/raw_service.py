@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memicos_inference import recipes
+from memicos_inference.activation.prompts import read_prompts
 from memicos_inference.activation.raw_schemas import RawActivation, RawRequest, RawResponse, RawResult
 from memicos_inference.http.chunked_json import json_in_chunks
 from memicos_inference.http.errors import BadInput
@@ -22,8 +23,8 @@ def raw(loaded: LoadedModel, body: RawRequest) -> CaptureSteps[bytes]:
     if body.model is not None:
         loaded.check_model(body.model)
     names = _hook_names(loaded, body)
-    prepend_bos = loaded.prepend_bos if body.prepend_bos is None else body.prepend_bos
-    prompts = loaded.prompts(body.prompts, prepend_bos)
+    request_prompts = read_prompts(loaded, body, loaded.prepend_bos)
+    prompts = request_prompts.ids
     last = body.type == "final_output_token"
     # widths of some hooks are known before the model runs; the values of the others are counted after it
     width = sum(hook_width(loaded.model, name) or 0 for name in names)
@@ -31,7 +32,7 @@ def raw(loaded: LoadedModel, body: RawRequest) -> CaptureSteps[bytes]:
     by_prompt = yield CaptureRequest(prompts, names, last)
     loaded.check_values(sum(hidden.numel() for captured in by_prompt for hidden in captured.values()))
     results = []
-    for text, ids, captured in zip(body.prompts, prompts, by_prompt, strict=True):
+    for ids, prepended, captured in zip(prompts, request_prompts.prepended, by_prompt, strict=True):
         activations = []
         for name in names:
             check_finite(captured[name], name)
@@ -49,7 +50,7 @@ def raw(loaded: LoadedModel, body: RawRequest) -> CaptureSteps[bytes]:
             RawResult.model_construct(
                 token_strings=strings,
                 token_ids=ids,
-                prepended_bos=loaded.model.prepends_bos(text, prepend_bos),
+                prepended_bos=prepended,
                 activations=activations,
             )
         )
@@ -59,7 +60,7 @@ def raw(loaded: LoadedModel, body: RawRequest) -> CaptureSteps[bytes]:
         dtype=str(loaded.model.dtype).removeprefix("torch."),
         device=str(loaded.model.device),
         results=results,
-        recipe=recipes.model_recipe(loaded, prepend_bos),
+        recipe=recipes.model_recipe(loaded, request_prompts.prepend_bos),
     )
     return (yield from json_in_chunks(response))
 

@@ -5,8 +5,10 @@ recipe ignores (a prepended BOS, and tokens whose norm exceeds the norm cut) fro
 request gives for each prompt the result that the prompt would get alone, up to rounding.
 """
 
+from memicos_service.unicode_text import Text
 from pydantic import Field
 
+from memicos_inference.activation.prompt_schemas import OnePrompt, SeveralPrompts
 from memicos_inference.http.api_model import (
     IGNORED_POSITIONS,
     MODEL,
@@ -20,15 +22,9 @@ from memicos_inference.http.api_model import (
     ApiModel,
     Index,
     Number,
-    Text,
 )
 from memicos_inference.recipes import Recipe
 
-PROMPT = "Text to run the model on. BOS is not prepended to a text that begins with it."
-PROMPTS = (
-    "Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the result it would get "
-    "alone, up to rounding."
-)
 VALUES = "Activation of the feature at each token, a prepended BOS included."
 
 
@@ -45,7 +41,7 @@ class DirectionRequest(ApiModel):
     vector: list[Number] | None = Field(
         None,
         description="Direction to project activations at `hook` on: as many numbers as the hook point is wide. It is "
-        "not normalised. BOS is prepended only if the tokenizer does so itself. Together with `hook`.",
+        "not normalised. Together with `hook`.",
     )
     hook: Text | None = Field(
         None,
@@ -58,16 +54,12 @@ class DirectionRequest(ApiModel):
     )
 
 
-class SingleRequest(DirectionRequest):
+class SingleRequest(DirectionRequest, OnePrompt):
     """One direction on one prompt: `source` and `index`, or `vector` and `hook`."""
 
-    prompt: Text = Field(description=PROMPT)
 
-
-class SingleBatchRequest(DirectionRequest):
+class SingleBatchRequest(DirectionRequest, SeveralPrompts):
     """One direction on several prompts: `source` and `index`, or `vector` and `hook`."""
-
-    prompts: list[Text] = Field(description=PROMPTS)
 
 
 class AttributionFields(ApiModel):
@@ -143,16 +135,12 @@ class SourceSetRequest(ApiModel):
     )
 
 
-class AllRequest(SourceSetRequest):
+class AllRequest(SourceSetRequest, OnePrompt):
     """The strongest features of several sources on one prompt."""
 
-    prompt: Text = Field(description=PROMPT)
 
-
-class AllBatchRequest(SourceSetRequest):
+class AllBatchRequest(SourceSetRequest, SeveralPrompts):
     """The strongest features of several sources on each of several prompts."""
-
-    prompts: list[Text] = Field(description=PROMPTS)
 
 
 class FeatureActivation(AttributionFields):
@@ -215,16 +203,12 @@ class TopFeaturesRequest(ApiModel):
     ignore_bos: bool = Field(True, description="Whether to leave ignored positions out of `results`.")
 
 
-class TopkRequest(TopFeaturesRequest):
+class TopkRequest(TopFeaturesRequest, OnePrompt):
     """The strongest features of one source at each token of a prompt."""
 
-    prompt: Text = Field(description=PROMPT)
 
-
-class TopkBatchRequest(TopFeaturesRequest):
+class TopkBatchRequest(TopFeaturesRequest, SeveralPrompts):
     """The strongest features of one source at each token of several prompts."""
-
-    prompts: list[Text] = Field(description=PROMPTS)
 
 
 class TopFeature(ApiModel):
@@ -264,10 +248,9 @@ class TopkBatchResponse(ApiModel):
     results: list[TopkResponse] = Field(description=RESULTS)
 
 
-class SourceRequest(ApiModel):
+class SourceRequest(SeveralPrompts):
     """Every active feature of one source on several prompts."""
 
-    prompts: list[Text] = Field(description=PROMPTS)
     model: Text = Field(description=MODEL)
     source: Text = Field(description=SOURCE)
     ignore_bos: bool = Field(True, description="Whether to leave ignored positions out of `activeFeatures`.")

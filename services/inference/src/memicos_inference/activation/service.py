@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memicos_inference import recipes
+from memicos_inference.activation.prompts import read_prompts, sets_bos
 from memicos_inference.activation.schemas import (
     AllBatchRequest,
     AllBatchResponse,
     AllRequest,
     AllResponse,
-    DirectionRequest,
     FeatureActivation,
     SingleActivation,
     SingleBatchRequest,
@@ -26,10 +26,8 @@ from memicos_inference.activation.schemas import (
     SourceRequest,
     SourceResponse,
     SourceResult,
-    SourceSetRequest,
     TokenFeatures,
     TopFeature,
-    TopFeaturesRequest,
     TopkBatchRequest,
     TopkBatchResponse,
     TopkRequest,
@@ -48,37 +46,37 @@ DEFAULT_TOP_K = 5
 
 
 def single(loaded: LoadedModel, body: SingleRequest) -> CaptureSteps[bytes]:
-    (response,) = yield from _direction_activations(loaded, body, [body.prompt])
+    (response,) = yield from _direction_activations(loaded, body)
     return (yield from json_in_chunks(response))
 
 
 def single_batch(loaded: LoadedModel, body: SingleBatchRequest) -> CaptureSteps[bytes]:
-    results = yield from _direction_activations(loaded, body, body.prompts)
+    results = yield from _direction_activations(loaded, body)
     return (yield from json_in_chunks(SingleBatchResponse.model_construct(results=results)))
 
 
 def top_features(loaded: LoadedModel, body: AllRequest) -> CaptureSteps[bytes]:
-    (response,) = yield from _top_features(loaded, body, [body.prompt])
+    (response,) = yield from _top_features(loaded, body)
     return (yield from json_in_chunks(response))
 
 
 def top_features_batch(loaded: LoadedModel, body: AllBatchRequest) -> CaptureSteps[bytes]:
-    results = yield from _top_features(loaded, body, body.prompts)
+    results = yield from _top_features(loaded, body)
     return (yield from json_in_chunks(AllBatchResponse.model_construct(results=results)))
 
 
 def top_features_by_token(loaded: LoadedModel, body: TopkRequest) -> CaptureSteps[bytes]:
-    (response,) = yield from _top_features_by_token(loaded, body, [body.prompt])
+    (response,) = yield from _top_features_by_token(loaded, body)
     return (yield from json_in_chunks(response))
 
 
 def top_features_by_token_batch(loaded: LoadedModel, body: TopkBatchRequest) -> CaptureSteps[bytes]:
-    results = yield from _top_features_by_token(loaded, body, body.prompts)
+    results = yield from _top_features_by_token(loaded, body)
     return (yield from json_in_chunks(TopkBatchResponse.model_construct(results=results)))
 
 
 def _direction_activations(
-    loaded: LoadedModel, body: DirectionRequest, texts: Sequence[str]
+    loaded: LoadedModel, body: SingleRequest | SingleBatchRequest
 ) -> CaptureSteps[list[SingleResponse]]:
     from memicos_engine.capture import activations
 
@@ -92,16 +90,16 @@ def _direction_activations(
         )
     if body.source is not None and body.index is not None:
         source = loaded.source_info(body.source)
-        recipe = recipes.source_recipe(loaded, source)
-        prompts = loaded.prompts(texts, source.recipe.prepend_bos)
+        prompts = read_prompts(loaded, body, source.recipe.prepend_bos)
         source.check_index(body.index)
         values = yield from activations.feature_activations.steps(
-            loaded.model, source, prompts, body.index, body.ignore_bos
+            loaded.model, source, prompts.ids, body.index, body.ignore_bos, prompts.requested_bos
         )
+        prompt_recipes = [prompts.source_recipe(loaded, source, [ids]) for ids in prompts.ids]
     elif body.vector is not None and body.hook is not None:
-        recipe = recipes.vector_recipe(loaded, body.hook)
-        prompts = loaded.prompts(texts, loaded.model.tokenizer_prepends_bos)
-        values = yield from activations.vector_activations.steps(loaded.model, body.hook, body.vector, prompts)
+        prompts = read_prompts(loaded, body, loaded.model.tokenizer_prepends_bos)
+        values = yield from activations.vector_activations.steps(loaded.model, body.hook, body.vector, prompts.ids)
+        prompt_recipes = [recipes.vector_recipe(loaded, body.hook, prompts.prepend_bos) for _ in prompts.ids]
     else:
         raise BadInput("source goes with index, and vector with hook: one of the two is missing.")
     return [
@@ -112,15 +110,17 @@ def _direction_activations(
                 max_value_index=prompt_values.max_position,
                 **_attribution_fields(prompt_values.dfa),
             ),
-            **_token_fields(loaded, ids, text, recipe.prepend_bos),
+            **_token_fields(loaded, ids, prepended),
             ignored_positions=prompt_values.ignored,
             recipe=recipe,
         )
-        for text, ids, prompt_values in zip(texts, prompts, values, strict=True)
+        for ids, prepended, prompt_values, recipe in zip(
+            prompts.ids, prompts.prepended, values, prompt_recipes, strict=True
+        )
     ]
 
 
-def _top_features(loaded: LoadedModel, body: SourceSetRequest, texts: Sequence[str]) -> CaptureSteps[list[AllResponse]]:
+def _top_features(loaded: LoadedModel, body: AllRequest | AllBatchRequest) -> CaptureSteps[list[AllResponse]]:
     from memicos_engine.capture import activations
 
     loaded.check_model(body.model)
@@ -134,15 +134,16 @@ def _top_features(loaded: LoadedModel, body: SourceSetRequest, texts: Sequence[s
             "(INFERENCE_MAX_NUM_RESULTS)."
         )
     sources = [loaded.source_info(source_id) for source_id in source_ids]
-    if len({source.recipe.prepend_bos for source in sources}) > 1:
-        raise BadInput("Some of these sources were trained with BOS and some without: request them separately.")
-    prompts = loaded.prompts(texts, sources[0].recipe.prepend_bos)
+    if len({source.recipe.prepend_bos for source in sources}) > 1 and not sets_bos(body):
+        raise BadInput(
+            "Some of these sources were trained with BOS and some without: request them separately, or set prepend_bos."
+        )
+    prompts = read_prompts(loaded, body, sources[0].recipe.prepend_bos)
     if body.feature_filter is not None:  # the number of results is known before the model runs
-        loaded.check_values(min(limit, len(set(body.feature_filter))) * sum(len(ids) for ids in prompts))
-    ranking = (limit, body.sort_by_token_indexes, body.ignore_bos, body.feature_filter)
-    results = yield from activations.top_features.steps(loaded.model, sources, prompts, *ranking)
-    loaded.check_values(sum(len(result.features) * len(ids) for ids, result in zip(prompts, results, strict=True)))
-    source_recipes = [recipes.source_recipe(loaded, source) for source in sources]
+        loaded.check_values(min(limit, len(set(body.feature_filter))) * sum(len(ids) for ids in prompts.ids))
+    ranking = (limit, body.sort_by_token_indexes, body.ignore_bos, body.feature_filter, prompts.requested_bos)
+    results = yield from activations.top_features.steps(loaded.model, sources, prompts.ids, *ranking)
+    loaded.check_values(sum(len(result.features) * len(ids) for ids, result in zip(prompts.ids, results, strict=True)))
     return [
         AllResponse.model_construct(
             activations=[
@@ -157,14 +158,16 @@ def _top_features(loaded: LoadedModel, body: SourceSetRequest, texts: Sequence[s
                 )
                 for feature in result.features
             ],
-            **_token_fields(loaded, ids, text, sources[0].recipe.prepend_bos),
+            **_token_fields(loaded, ids, prepended),
             counts=result.counts,
             sources=[
-                SourcePositions.model_construct(source=source.id, ignored_positions=ignored, recipe=recipe)
-                for source, ignored, recipe in zip(sources, result.ignored, source_recipes, strict=True)
+                SourcePositions.model_construct(
+                    source=source.id, ignored_positions=ignored, recipe=prompts.source_recipe(loaded, source, [ids])
+                )
+                for source, ignored in zip(sources, result.ignored, strict=True)
             ],
         )
-        for text, ids, result in zip(texts, prompts, results, strict=True)
+        for ids, prepended, result in zip(prompts.ids, prompts.prepended, results, strict=True)
     ]
 
 
@@ -187,7 +190,7 @@ def _selected_sources(loaded: LoadedModel, source_set: str, selected: Sequence[s
 
 
 def _top_features_by_token(
-    loaded: LoadedModel, body: TopFeaturesRequest, texts: Sequence[str]
+    loaded: LoadedModel, body: TopkRequest | TopkBatchRequest
 ) -> CaptureSteps[list[TopkResponse]]:
     from memicos_engine.capture import activations
 
@@ -196,11 +199,12 @@ def _top_features_by_token(
     k = DEFAULT_TOP_K if body.top_k is None else body.top_k
     if k > loaded.settings.max_top_k:
         raise BadInput(f"top_k is {k}; at most {loaded.settings.max_top_k} are returned (INFERENCE_MAX_TOP_K).")
-    prompts = loaded.prompts(texts, source.recipe.prepend_bos)
-    recipe = recipes.source_recipe(loaded, source)
+    prompts = read_prompts(loaded, body, source.recipe.prepend_bos)
     responses = []
-    by_prompt = yield from activations.top_features_by_token.steps(loaded.model, source, prompts, k)
-    for text, ids, result in zip(texts, prompts, by_prompt, strict=True):
+    by_prompt = yield from activations.top_features_by_token.steps(
+        loaded.model, source, prompts.ids, k, prompts.requested_bos
+    )
+    for ids, prepended, result in zip(prompts.ids, prompts.prepended, by_prompt, strict=True):
         tokens, special = loaded.model.token_strings(ids), loaded.model.special_mask(ids)
         excluded = set(result.ignored) if body.ignore_bos else set()
         rows = [
@@ -220,9 +224,9 @@ def _top_features_by_token(
                 results=rows,
                 tokens=tokens,
                 token_ids=ids,
-                prepended_bos=loaded.model.prepends_bos(text, source.recipe.prepend_bos),
+                prepended_bos=prepended,
                 ignored_positions=result.ignored,
-                recipe=recipe,
+                recipe=prompts.source_recipe(loaded, source, [ids]),
             )
         )
     return responses
@@ -233,30 +237,29 @@ def sparse_activations(loaded: LoadedModel, body: SourceRequest) -> CaptureSteps
 
     loaded.check_model(body.model)
     source = loaded.source_info(body.source)
-    prompts = loaded.prompts(body.prompts, source.recipe.prepend_bos)
+    prompts = read_prompts(loaded, body, source.recipe.prepend_bos)
     limit = loaded.settings.max_values
-    by_prompt = yield from activations.sparse_activations.steps(loaded.model, source, prompts, limit, body.ignore_bos)
+    by_prompt = yield from activations.sparse_activations.steps(
+        loaded.model, source, prompts.ids, limit, body.ignore_bos, prompts.requested_bos
+    )
     results = [
         SourceResult.model_construct(
             active_features={str(index): values for index, values in result.features.items()},
-            **_token_fields(loaded, ids, text, source.recipe.prepend_bos),
+            **_token_fields(loaded, ids, prepended),
             ignored_positions=result.ignored,
         )
-        for text, ids, result in zip(body.prompts, prompts, by_prompt, strict=True)
+        for ids, prepended, result in zip(prompts.ids, prompts.prepended, by_prompt, strict=True)
     ]
-    return (
-        yield from json_in_chunks(
-            SourceResponse.model_construct(results=results, recipe=recipes.source_recipe(loaded, source))
-        )
-    )
+    recipe = prompts.source_recipe(loaded, source, prompts.ids)
+    return (yield from json_in_chunks(SourceResponse.model_construct(results=results, recipe=recipe)))
 
 
-def _token_fields(loaded: LoadedModel, ids: Sequence[int], text: str, prepend_bos: bool) -> dict[str, Any]:
+def _token_fields(loaded: LoadedModel, ids: Sequence[int], prepended_bos: bool) -> dict[str, Any]:
     return {
         "tokens": loaded.model.token_strings(ids),
         "tokens_is_special": loaded.model.special_mask(ids),
         "token_ids": list(ids),
-        "prepended_bos": loaded.model.prepends_bos(text, prepend_bos),
+        "prepended_bos": prepended_bos,
     }
 
 

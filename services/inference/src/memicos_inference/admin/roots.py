@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,9 +39,10 @@ def check_candidate(settings: Settings, candidate: SourceCandidate) -> None:
 
 
 def _check_folder(settings: Settings, folder: Path) -> None:
-    """Check the folder and its contents to a depth of two, because links in it may lead elsewhere."""
+    """Check the folder and its contents to a depth of three, because links in it may lead elsewhere."""
     roots = [Path(root).expanduser().resolve() for root in settings.sae_roots if not root.startswith(HUB)]
-    for path in (folder, *folder.glob("*"), *folder.glob("*/*")):
+    # lazily: a folder that is not allowed may be large
+    for path in chain((folder,), folder.glob("*"), folder.glob("*/*"), folder.glob("*/*/*")):
         target = path.resolve()
         if not any(target.is_relative_to(root) for root in roots):
             raise Forbidden(f"{path} is in no folder that sources may be added from (INFERENCE_SAE_ROOTS).")

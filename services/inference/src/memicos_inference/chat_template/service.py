@@ -1,7 +1,6 @@
 """Conversations in the model's chat template. Runs in the model's thread and returns the response body."""
 
 from memicos_inference.chat_template.schemas import TemplateRequest, TemplateResponse, TemplateSpan
-from memicos_inference.http.errors import BadInput
 from memicos_inference.loaded_model import LoadedModel
 
 
@@ -10,9 +9,7 @@ def apply(loaded: LoadedModel, body: TemplateRequest) -> bytes:
 
     if body.model is not None:
         loaded.check_model(body.model)
-    limit = loaded.max_prompt_tokens
-    if len(body.messages) > limit:
-        raise BadInput(f"{len(body.messages)} messages are more than the {limit} tokens that a prompt may have.")
+    loaded.check_message_count(len(body.messages))
     messages = [message.model_dump(exclude_none=True) for message in body.messages]
     rendered = split_sections(
         loaded.model, messages, body.add_generation_prompt, body.chat_template_kwargs, loaded.check_length

@@ -104,7 +104,9 @@ def _hooks(model: LanguageModel) -> Iterator[tuple[str, str]]:
         yield "not steered", f"{name}: {reason}"
     reason = hook_modules.unsupported_reason(model.hf)
     supported = f"knows {type(model.hf).__name__}: the other hooks of its bridge are captured as well"
-    yield "TransformerLens", supported if reason is None else f"{reason}: no other hooks are captured"
+    # the column's name is the sentence's subject
+    unsupported = f"{str(reason).removeprefix('TransformerLens ')}: no other hooks are captured"
+    yield "TransformerLens", supported if reason is None else unsupported
 
 
 def _stored(location: model_names.WeightsLocation, folder: Path) -> str:

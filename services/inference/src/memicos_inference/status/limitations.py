@@ -27,8 +27,9 @@ WITH_ATTRIBUTION = (
     "/v1/activation/single-batch",
     "/v1/activation/all-batch",
 )
-WITH_BOS = ("/v1/tokenize", "/v1/activation/raw")
-"""Endpoints whose requests choose whether BOS is prepended."""
+ON_SOURCES = ("/v1/activation/single", "/v1/activation/single-batch", *SOURCES_ON_PROMPTS)
+ON_PROMPTS = (*ON_SOURCES, "/v1/activation/raw")
+"""Endpoints that take texts or conversations."""
 CHAT, STEER = "/v1/steer/completion-chat", "/v1/steer/completion"
 ADMIN = "/v1/admin/sources"
 TEMPLATE = "/v1/apply-chat-template"
@@ -85,16 +86,18 @@ def _attribution_limitations(loaded: LoadedModel) -> _LimitationGroups:
 
 def _bos_limitations(loaded: LoadedModel) -> _LimitationGroups:
     if loaded.model.bos_token_id is None:
-        yield WITH_BOS, "prepend BOS", "the tokenizer has none"
+        why = "the tokenizer has none"
+        yield ("/v1/tokenize", "/v1/activation/raw"), "prepend BOS", why
         if any(source.recipe.prepend_bos for source in loaded.source_cache.infos()):
-            why = "the tokenizer has none, though sources were trained with one where there is one"
-            yield (*FEATURES_OR_VECTORS[:3], *SOURCES_ON_PROMPTS), "prepend BOS", why
+            why += ", though sources were trained with one where there is one"
+        yield (STEER, *ON_SOURCES), "prepend BOS", why
 
 
 def _chat_limitations(loaded: LoadedModel) -> _LimitationGroups:
     if not loaded.model.has_chat_template:
         yield (TEMPLATE, CHAT), "write a chat in the model's own way: it is ChatML", "the model has no chat template"
         yield (TEMPLATE,), "take chat_template_kwargs", "ChatML has no variables"
+        yield ON_PROMPTS, "take messages", "the model has no chat template"
     if not loaded.model.tokenizer.is_fast:
         yield (TEMPLATE,), "answer", "the tokenizer gives no character offsets of its tokens"
 

@@ -71,7 +71,7 @@ def selftest(verification: Verification) -> Selftest:
 
 
 def capabilities(loaded: LoadedModel, verification: Verification) -> bytes:
-    from memicos_engine.capture.positions import ignored_positions
+    from memicos_engine.capture.positions import ignored_positions, recipe_has_bos
     from memicos_engine.generation import steering
     from memicos_engine.model import hook_points
 
@@ -88,7 +88,7 @@ def capabilities(loaded: LoadedModel, verification: Verification) -> bytes:
             architecture=source.architecture,
             prepend_bos=source.recipe.prepend_bos,
             context_size=source.recipe.context_size,
-            ignored_positions=ignored_positions(source.recipe, model.bos_token_id is not None),
+            ignored_positions=ignored_positions(source.recipe, recipe_has_bos(source.recipe, model.bos_token_id)),
             norm_cut=source.recipe.norm_cut,
             loaded=source.id in loaded.source_cache.loaded,
             recipe=recipes.source_recipe(loaded, source),

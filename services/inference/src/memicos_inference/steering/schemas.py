@@ -5,9 +5,10 @@ With `stream` each server-sent event holds the whole response so far, or with `s
 
 from typing import Literal, Self
 
+from memicos_service.unicode_text import Text
 from pydantic import Field, field_validator, model_validator
 
-from memicos_inference.http.api_model import MODEL, SOURCE, ApiModel, Index, Number, Text
+from memicos_inference.http.api_model import MODEL, SOURCE, ApiModel, Index, Number
 
 SteerMethod = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP", "PROJECTION_CAP"]
 SteerType = Literal["STEERED", "DEFAULT"]
@@ -145,6 +146,11 @@ class ChatRequest(SteerSettings):
         True,
         description="Whether to steer at special tokens of the prompt. Generated special tokens are always steered.",
     )
+    continue_final_message: bool = Field(
+        False,
+        description="Whether to continue the last message, which has to be the assistant's, instead of opening a new "
+        "turn.",
+    )
     is_assistant_axis: bool = Field(False, description="Not supported: true gets status 400.")
 
 
@@ -193,12 +199,15 @@ class ChatInput(ApiModel):
 
 
 class ChatOutput(ApiModel):
-    """Assistant's turn generated for one type."""
+    """Assistant's turn, or its continuation, generated for one type."""
 
     type: SteerType = Field(description=TYPE)
-    chat_template: list[ChatMessage] = Field(description="Messages of the request, and the assistant's turn.")
+    chat_template: list[ChatMessage] = Field(
+        description="Messages of the request, and the assistant's turn; with `continue_final_message` the last message "
+        "has the generated text at its end."
+    )
     raw: str = Field(description="Rendered prompt and completion, special tokens included.")
-    completion: str = Field(description="Text of the assistant's turn, without special tokens.")
+    completion: str = Field(description="Generated text of the assistant's turn, without special tokens.")
     token_ids: list[int] = Field(description=GENERATED_IDS)
     finished: Finished | None = Field(None, description=FINISHED)
     logprobs: list[TokenLogprob] | None = Field(None, description=LOGPROBS)

@@ -71,7 +71,7 @@ def chat(loaded: LoadedModel, body: ChatRequest) -> SourceSteps[GenerationOutput
         raise BadInput("is_assistant_axis is not supported by this server.")
     vectors = yield from _steering_vectors(loaded, body)
     messages = [{"role": message.role, "content": message.content} for message in body.prompt]
-    ids = chat_template.chat_token_ids(loaded.model, messages)
+    ids = chat_template.chat_token_ids(loaded.model, messages, body.continue_final_message)
     loaded.check_length(ids)
     mask = None if body.steer_special_tokens else [not special for special in loaded.model.special_mask(ids)]
     rows = [Row(ids, vectors if kind == "STEERED" else (), mask) for kind in body.types]
@@ -84,7 +84,7 @@ def chat(loaded: LoadedModel, body: ChatRequest) -> SourceSteps[GenerationOutput
         outputs = [
             ChatOutput.model_construct(
                 type=stream.kind,
-                chat_template=[*body.prompt, ChatMessage(role="assistant", content=stream.completion)],
+                chat_template=_conversation(body, stream.completion),
                 raw=rendered + stream.raw,
                 completion=stream.completion,
                 token_ids=stream.ids,
@@ -96,6 +96,14 @@ def chat(loaded: LoadedModel, body: ChatRequest) -> SourceSteps[GenerationOutput
         return ChatResponse.model_construct(outputs=outputs, input=chat_input)
 
     return GenerationOutput(generation, _renderer(body, generation, streams, make_response, chat_input))
+
+
+def _conversation(body: ChatRequest, completion: str) -> list[ChatMessage]:
+    """The messages of the request with the generated text: a new turn, or the continuation of the last one."""
+    if not body.continue_final_message:
+        return [*body.prompt, ChatMessage(role="assistant", content=completion)]
+    *earlier, last = body.prompt
+    return [*earlier, ChatMessage(role=last.role, content=last.content + completion)]
 
 
 def _steering_vectors(loaded: LoadedModel, body: SteerSettings) -> SourceSteps[list[SteeringVector]]:

@@ -16,14 +16,16 @@ from memicos_webapp.activation_search.service import TextSearchQuery
 from memicos_webapp.activation_search.token_search import TokenSearchQuery
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.errors import ErrorBody
-from memicos_webapp.inference.service import InferenceDep, check_texts
+from memicos_webapp.inference.prompts import prompts_of
+from memicos_webapp.inference.service import InferenceDep
 
 router = APIRouter(
     tags=["search"],
     responses={
         400: {
             "model": ErrorBody,
-            "description": "Unknown source, position outside the text, text over the token limit, or too many texts",
+            "description": "Unknown source, position outside the text, text over the token limit, too many texts, or a "
+            "conversation for a model without a chat template",
         },
         404: {"model": ErrorBody, "description": "Unknown model or source set"},
         413: {"model": ErrorBody, "description": "The body is too large"},
@@ -49,7 +51,7 @@ async def search_all(
     share of the feature's maximum activation. The number of texts (MEMICOS_TEXTS_AT_ONCE) and their length in tokens
     (TOKEN_LIMIT of the inference server) have limits; beyond them the response is 400.
     """
-    texts = check_texts(request.app.state.settings, body.text)
+    prompts = prompts_of(request.app.state.settings, body, body.text, "text")
     query = TextSearchQuery(
         sources=await service.sources_of(database, viewer, body.model_id, body.source_set, body.selected_layers),
         positions=body.sort_indexes,
@@ -59,10 +61,10 @@ async def search_all(
         rank=body.rank,
     )
     results = [
-        SearchAllResult.from_results(query, await service.search(database, viewer, inference, query, text))
-        for text in texts
+        SearchAllResult.from_results(query, await service.search(database, viewer, inference, query, prompt))
+        for prompt in prompts
     ]
-    return results[0] if isinstance(body.text, str) else SearchAllResults(results=results)
+    return SearchAllResults(results=results) if isinstance(body.text, list) else results[0]
 
 
 @router.post(
@@ -76,7 +78,7 @@ async def search_topk_by_token(
     A list of texts gives `results`, one for each, in their order. The number of texts (MEMICOS_TEXTS_AT_ONCE) and
     their length in tokens (TOKEN_LIMIT of the inference server) have limits; beyond them the response is 400.
     """
-    texts = check_texts(request.app.state.settings, body.text)
+    prompts = prompts_of(request.app.state.settings, body, body.text, "text")
     query = TokenSearchQuery(
         source=await token_search.source_of(database, viewer, body.model_id, body.source),
         ignore_bos=body.ignore_bos,
@@ -85,8 +87,8 @@ async def search_topk_by_token(
     )
     results = [
         TopkResult.from_results(
-            await token_search.search_by_token(database, viewer, inference, query, text), body.ignore_bos
+            await token_search.search_by_token(database, viewer, inference, query, prompt), body.ignore_bos
         )
-        for text in texts
+        for prompt in prompts
     ]
-    return results[0] if isinstance(body.text, str) else TopkResults(results=results)
+    return TopkResults(results=results) if isinstance(body.text, list) else results[0]

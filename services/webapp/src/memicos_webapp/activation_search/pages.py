@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,7 +22,9 @@ from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.formatting import url_segment
 from memicos_webapp.inference.errors import NotReady
 from memicos_webapp.inference.pages import waiting
-from memicos_webapp.inference.service import Inference, InferenceDep, check_texts
+from memicos_webapp.inference.prompts import Prompt, check_texts
+from memicos_webapp.inference.service import Inference, InferenceDep
+from memicos_webapp.security.middleware import refuse_other_sites
 from memicos_webapp.settings import Settings
 from memicos_webapp.templating import render
 
@@ -170,7 +172,7 @@ def _own_address(request: Request) -> str:
     return f"{request.url.path}?{request.url.query}"
 
 
-@router.get("/search/results", response_class=HTMLResponse)
+@router.get("/search/results", response_class=HTMLResponse, dependencies=[Depends(refuse_other_sites)])
 async def search_results(
     request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep
 ) -> HTMLResponse:
@@ -186,7 +188,7 @@ async def search_results(
         rank=page.rank,
     )
     try:
-        results = await service.search(database, viewer, inference, query, page.text)
+        results = await service.search(database, viewer, inference, query, Prompt(page.text))
     except NotReady as fault:
         return waiting(request, fault, _own_address(request))
     best = results.results[0].activation if results.results else None
@@ -204,7 +206,7 @@ async def search_results(
     )
 
 
-@router.get("/search-topk-by-token/results", response_class=HTMLResponse)
+@router.get("/search-topk-by-token/results", response_class=HTMLResponse, dependencies=[Depends(refuse_other_sites)])
 async def token_search_results(
     request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep
 ) -> HTMLResponse:
@@ -218,7 +220,7 @@ async def token_search_results(
         limit=PER_TOKEN,
     )
     try:
-        results = await token_search.search_by_token(database, viewer, inference, query, page.text)
+        results = await token_search.search_by_token(database, viewer, inference, query, Prompt(page.text))
     except NotReady as fault:
         return waiting(request, fault, _own_address(request))
     counted = [token for token in results.tokens if not (token.ignored and page.ignore_bos)]

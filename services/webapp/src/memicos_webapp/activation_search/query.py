@@ -45,11 +45,11 @@ class PageQuery:
             pairs.append(("rank", self.rank))
         return urlencode(pairs)
 
-    def sorted_by(self, position: int) -> "PageQuery":
-        """With `position` added to the positions to rank by, or removed where it is one."""
-        positions = self.sort_indexes
-        changed = [i for i in positions if i != position] if position in positions else [*positions, position]
-        return replace(self, sort_indexes=tuple(sorted(changed)))
+    def sorted_by(self, group: range) -> "PageQuery":
+        """With the positions `group`, of one token or character, added to those to rank by, or removed if one is."""
+        others = [position for position in self.sort_indexes if position not in group]
+        chosen = others if len(others) < len(self.sort_indexes) else [*others, *group]
+        return replace(self, sort_indexes=tuple(sorted(chosen)))
 
 
 def read(params: QueryParams) -> PageQuery:

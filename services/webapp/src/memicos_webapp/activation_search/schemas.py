@@ -10,11 +10,13 @@ from memicos_webapp.activation_search.service import FeatureResult, Rank, TextSe
 from memicos_webapp.activation_search.token_search import TokenFeature, TokenFeatures, TokenSearchResults
 from memicos_webapp.features.rows import ContextRow
 from memicos_webapp.features.schemas import NeuronBody
+from memicos_webapp.inference.prompts import PromptFields
 from memicos_webapp.recipes import Recipe
 from memicos_webapp.settings import at_most
-from memicos_webapp.validation import Texts
+from memicos_webapp.validation import OptionalTexts
 
-TEXTS = f"one text, or a list, {at_most('texts_at_once')}"
+TEXTS = f"one text, or a list, {at_most('texts_at_once')}; exactly one of text and messages"
+PREPENDED_BOS = "BOS was put before the prompt: not if it begins with BOS by itself"
 Contexts = dict[int, dict[int, ContextRow]]
 """Contexts of examples, by corpus id and number."""
 
@@ -23,12 +25,12 @@ class Camel(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
 
 
-class SearchAllRequest(Camel):
+class SearchAllRequest(Camel, PromptFields):
     model_config = ConfigDict(json_schema_extra=examples.SEARCH_TEXT)
 
     model_id: str = Field(description="id of the model")
     source_set: str = Field(description="name of the source set")
-    text: Texts = Field(description=TEXTS)
+    text: OptionalTexts = Field(None, description=TEXTS)
     selected_layers: list[str] = Field(
         default_factory=list, max_length=1000, description="source ids; empty means every source of the set"
     )
@@ -111,8 +113,9 @@ class FoundFeature(Camel):
 class SearchAllResult(Camel):
     """Features that are active on a text, best first."""
 
-    tokens: list[str] = Field(description="the text's tokens, a prepended BOS first")
+    tokens: list[str] = Field(description="the prompt's tokens, a prepended BOS first")
     result: list[FoundFeature] = Field(description="features, in the order of `rank`")
+    prepended_bos: bool = Field(description=PREPENDED_BOS)
     sort_indexes: list[int] = Field(description="token positions that the request ranked by")
     rank: Rank = Field(description="raw or share, as in the request")
     recipes: dict[str, Recipe] = Field(description="by source, how the text's values were computed")
@@ -125,6 +128,7 @@ class SearchAllResult(Camel):
         return cls(
             tokens=results.tokens,
             result=[FoundFeature.from_result(query.model, result, results.contexts) for result in results.results],
+            prepended_bos=results.prepended_bos,
             sort_indexes=query.positions,
             rank=query.rank,
             recipes=results.recipes,
@@ -138,12 +142,12 @@ class SearchAllResults(Camel):
     results: list[SearchAllResult] = Field(description="one per text")
 
 
-class TopkRequest(Camel):
+class TopkRequest(Camel, PromptFields):
     model_config = ConfigDict(json_schema_extra=examples.SEARCH_TOKENS)
 
     model_id: str = Field(max_length=100, description="id of the model")
     source: str = Field(max_length=100, description="id of the source")
-    text: Texts = Field(description=TEXTS)
+    text: OptionalTexts = Field(None, description=TEXTS)
     num_results: int = Field(default=10, ge=1, le=20, description="largest number of features at each token")
     ignore_bos: bool = Field(True, description="leave the recipe's ignored positions, such as BOS, out of the response")
     density_threshold: float = Field(
@@ -193,6 +197,7 @@ class TopkResult(Camel):
 
     source: str = Field(description="id of the source")
     results: list[TopkToken] = Field(description="one per token; without the ignored ones if ignoreBos is true")
+    prepended_bos: bool = Field(description=PREPENDED_BOS)
     recipe: Recipe = Field(description="how the text's values were computed")
     example_recipe: Recipe = Field(description="how the values of the corpus' examples were computed")
 
@@ -205,6 +210,7 @@ class TopkResult(Camel):
                 for token in results.tokens
                 if not (ignore_bos and token.ignored)
             ],
+            prepended_bos=results.prepended_bos,
             recipe=results.recipe,
             example_recipe=recipes.dataset_recipe(results.source),
         )

@@ -28,6 +28,7 @@ from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.features import repository as features
 from memicos_webapp.features.rows import ContextRow, FeatureCard
+from memicos_webapp.inference.prompts import Prompt
 from memicos_webapp.inference.service import Inference
 from memicos_webapp.recipes import Recipe
 
@@ -78,6 +79,7 @@ class Ranking:
     features: list[RankedFeature]
     ignored: frozenset[int]
     recipes: dict[str, Recipe]
+    prepended_bos: bool
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class TextSearchResults:
     results: list[FeatureResult]
     ignored: frozenset[int]
     recipes: dict[str, Recipe]
+    prepended_bos: bool
 
 
 async def sources_of(
@@ -123,9 +126,9 @@ def same_loads(before: Sequence[SourceInfo], after: Sequence[SourceInfo]) -> boo
 
 
 async def search(
-    database: Database, viewer: Viewer, inference: Inference, query: TextSearchQuery, text: str
+    database: Database, viewer: Viewer, inference: Inference, query: TextSearchQuery, prompt: Prompt
 ) -> TextSearchResults:
-    """The features of `query.sources` that are most active on `text`, best first.
+    """The features of `query.sources` that are most active on `prompt`, best first.
 
     No database connection is held while inference runs. If an import replaces a load in the meantime, the search
     starts again.
@@ -135,7 +138,7 @@ async def search(
         Unavailable: loads were replaced during every attempt.
     """
     for _ in range(MAX_ATTEMPTS):
-        attempt = await _search(database, viewer, inference, query, text)
+        attempt = await _search(database, viewer, inference, query, prompt)
         if isinstance(attempt, TextSearchResults):
             return attempt
         query = replace(query, sources=attempt)
@@ -143,11 +146,11 @@ async def search(
 
 
 async def _search(
-    database: Database, viewer: Viewer, inference: Inference, query: TextSearchQuery, text: str
+    database: Database, viewer: Viewer, inference: Inference, query: TextSearchQuery, prompt: Prompt
 ) -> TextSearchResults | list[SourceInfo]:
     """Results, or the sources with their new loads where one was replaced in the meantime."""
     rank = _rank_by_share if query.rank == "share" else _rank_by_activation
-    ranking = await rank(database, inference, query, text)
+    ranking = await rank(database, inference, query, prompt)
     async with database.snapshot() as session:
         sources = await catalog.refreshed(session, viewer, query.sources)
         if not sources:
@@ -168,6 +171,7 @@ async def _search(
         results=[result for result in results if result.card or query.max_density is None],
         ignored=ranking.ignored,
         recipes=ranking.recipes,
+        prepended_bos=ranking.prepended_bos,
     )
 
 
@@ -178,8 +182,8 @@ def _result(feature: RankedFeature, card: FeatureCard | None) -> FeatureResult:
     return FeatureResult(feature, card)
 
 
-async def _rank_by_share(database: Database, inference: Inference, query: TextSearchQuery, text: str) -> Ranking:
-    responses = await inference.active_features(query.model, query.names, text)
+async def _rank_by_share(database: Database, inference: Inference, query: TextSearchQuery, prompt: Prompt) -> Ranking:
+    responses = await inference.active_features(query.model, query.names, prompt)
     results = [response.results[0] for response in responses]
     tokens = results[0].tokens
     ignored = frozenset[int].intersection(*(frozenset(result.ignored_positions) for result in results))
@@ -204,10 +208,12 @@ async def _rank_by_share(database: Database, inference: Inference, query: TextSe
         source.name: recipes.inference_recipe(response.recipe)
         for source, response in zip(query.sources, responses, strict=True)
     }
-    return Ranking(tokens, ranked, ignored, by_source)
+    return Ranking(tokens, ranked, ignored, by_source, results[0].prepended_bos is True)
 
 
-async def _rank_by_activation(database: Database, inference: Inference, query: TextSearchQuery, text: str) -> Ranking:
+async def _rank_by_activation(
+    database: Database, inference: Inference, query: TextSearchQuery, prompt: Prompt
+) -> Ranking:
     """Rank as inference does. Dense features are left out before the limit: the request to inference is repeated with a
     larger limit until the response has `query.limit` other features, or all active ones."""
     dense: set[FeatureKey] = set()
@@ -217,7 +223,7 @@ async def _rank_by_activation(database: Database, inference: Inference, query: T
     requested, maximum = query.limit, query.limit + len(dense)
     while True:
         response = await inference.all(
-            query.model, query.sources[0].set_name, query.names, text, query.positions, query.ignore_bos, requested
+            query.model, query.sources[0].set_name, query.names, prompt, query.positions, query.ignore_bos, requested
         )
         ranked = [_ranked(item, query.positions) for item in response.activations]
         active = [item for item in ranked if (item.max_value if item.sum_values is None else item.sum_values) > 0]
@@ -229,7 +235,7 @@ async def _rank_by_activation(database: Database, inference: Inference, query: T
     ignored_by_all = frozenset[int].intersection(*ignored) if ignored else frozenset[int]()
     _check_positions(query, ignored_by_all, len(response.tokens))
     by_source = {source.source: recipes.inference_recipe(source.recipe) for source in response.sources}
-    return Ranking(response.tokens, kept[: query.limit], ignored_by_all, by_source)
+    return Ranking(response.tokens, kept[: query.limit], ignored_by_all, by_source, response.prepended_bos is True)
 
 
 def _ranked(item: FeatureActivation, positions: Sequence[int]) -> RankedFeature:

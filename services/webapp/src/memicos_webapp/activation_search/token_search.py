@@ -15,6 +15,7 @@ from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.features import repository as features
 from memicos_webapp.features.rows import ContextRow, FeatureCard
+from memicos_webapp.inference.prompts import Prompt
 from memicos_webapp.inference.service import Inference
 from memicos_webapp.recipes import Recipe
 
@@ -59,6 +60,7 @@ class TokenSearchResults:
     contexts: dict[int, dict[int, ContextRow]]
     tokens: list[TokenFeatures]
     recipe: Recipe
+    prepended_bos: bool
 
 
 async def source_of(database: Database, viewer: Viewer, model: str, name: str) -> SourceInfo:
@@ -72,9 +74,9 @@ async def source_of(database: Database, viewer: Viewer, model: str, name: str) -
 
 
 async def search_by_token(
-    database: Database, viewer: Viewer, inference: Inference, query: TokenSearchQuery, text: str
+    database: Database, viewer: Viewer, inference: Inference, query: TokenSearchQuery, prompt: Prompt
 ) -> TokenSearchResults:
-    """The `query.limit` most active features at each position of `text`. Dense ones are left out before the limit.
+    """The `query.limit` most active features at each position of `prompt`. Dense ones are left out before the limit.
 
     No database connection is held while inference runs. If an import replaces the load in the meantime, the search
     starts again.
@@ -83,7 +85,7 @@ async def search_by_token(
         Unavailable: the load was replaced during every attempt.
     """
     for _ in range(MAX_ATTEMPTS):
-        attempt = await _search(database, viewer, inference, query, text)
+        attempt = await _search(database, viewer, inference, query, prompt)
         if isinstance(attempt, TokenSearchResults):
             return attempt
         query = TokenSearchQuery(attempt, query.ignore_bos, query.max_density, query.limit)
@@ -91,7 +93,7 @@ async def search_by_token(
 
 
 async def _search(
-    database: Database, viewer: Viewer, inference: Inference, query: TokenSearchQuery, text: str
+    database: Database, viewer: Viewer, inference: Inference, query: TokenSearchQuery, prompt: Prompt
 ) -> TokenSearchResults | SourceInfo:
     """Results, or the source with its new load where that was replaced in the meantime."""
     source, limit = query.source, query.limit
@@ -102,7 +104,7 @@ async def _search(
     special: set[int] = set()
     requested, maximum = limit, min(limit + len(dense), source.d_sae)
     while True:
-        response = await inference.topk_by_token(source.model_id, source.name, text, requested, query.ignore_bos)
+        response = await inference.topk_by_token(source.model_id, source.name, prompt, requested, query.ignore_bos)
         top: dict[int, list[TopFeature]] = {}
         complete = True
         for result in response.results:
@@ -137,4 +139,5 @@ async def _search(
         TokenFeatures(position, token, position in special, position in ignored, features_at(position))
         for position, token in enumerate(response.tokens)
     ]
-    return TokenSearchResults(source, contexts, tokens, recipes.inference_recipe(response.recipe))
+    recipe = recipes.inference_recipe(response.recipe)
+    return TokenSearchResults(source, contexts, tokens, recipe, response.prepended_bos is True)

@@ -8,20 +8,23 @@ from memicos_webapp.activation_search.service import FeatureResult, TextSearchQu
 from memicos_webapp.activation_search.token_search import TokenFeatures
 from memicos_webapp.features.rows import FeatureCard
 from memicos_webapp.formatting import activation_level
-from memicos_webapp.token_shading import Piece, pieces
+from memicos_webapp.token_shading import Piece, pieces, token_groups
 
-PART = "·"
-"""Shown for a token that is part of a character, which a later token completes."""
+NO_TEXT = "·"
+"""Shown for a token at the end of a text that adds nothing to it."""
 AROUND = 24
 """Tokens shown on each side of the strongest one."""
 
 
 @dataclass(frozen=True)
 class Chip:
-    """A token of the text; its link ranks results by it."""
+    """A token of the text, or all tokens of a character; its link ranks results by them.
+
+    `title`: its positions.
+    """
 
     text: str
-    position: int
+    title: str
     ignored: bool
     chosen: bool
     href: str
@@ -69,14 +72,20 @@ def chips(results: TextSearchResults, query: PageQuery, path: str) -> list[Chip]
     ignored = _ignored(results, query.ignore_bos)
     return [
         Chip(
-            token or PART,
-            position,
-            position in ignored,
-            position in query.sort_indexes,
-            f"{path}?{query.sorted_by(position).params()}",
+            results.tokens[group[-1]] or NO_TEXT,
+            _positions_title(group),
+            any(position in ignored for position in group),
+            any(position in query.sort_indexes for position in group),
+            f"{path}?{query.sorted_by(group).params()}",
         )
-        for position, token in enumerate(results.tokens)
+        for group in token_groups(results.tokens, 0, len(results.tokens))
     ]
+
+
+def _positions_title(group: range) -> str:
+    if len(group) == 1:
+        return f"position {group[0]}"
+    return f"positions {group[0]} to {group[-1]}, the tokens of one character"
 
 
 def _first_position(results: TextSearchResults, query: TextSearchQuery) -> int:
@@ -140,18 +149,29 @@ class ShownFeature:
 
 @dataclass(frozen=True)
 class ShownToken:
+    """A token. `text`: of a part of a character, the character; `part`: which part, such as `1 of 3`, else empty."""
+
     position: int
     text: str
+    part: str
     ignored: bool
     features: list[ShownFeature]
 
 
 def tokens(rows: Sequence[TokenFeatures], path: str, ignore_bos: bool) -> list[ShownToken]:
     """One item per token; `path` is that of the source."""
+    texts = [row.token for row in rows]
+    groups = {rows[i].position: group for group in token_groups(texts, 0, len(texts)) for i in group}
+
+    def part(row: TokenFeatures) -> str:
+        group = groups[row.position]
+        return f"{row.position - rows[group[0]].position + 1} of {len(group)}" if len(group) > 1 else ""
+
     return [
         ShownToken(
             row.position,
-            row.token or PART,
+            texts[groups[row.position][-1]] or NO_TEXT,
+            part(row),
             row.ignored and ignore_bos,
             [
                 ShownFeature(

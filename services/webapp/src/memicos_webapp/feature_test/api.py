@@ -9,14 +9,16 @@ from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.errors import ErrorBody
 from memicos_webapp.feature_test import service
 from memicos_webapp.feature_test.schemas import Activation, NewActivation
-from memicos_webapp.inference.service import InferenceDep, check_texts
+from memicos_webapp.inference.prompts import prompts_of
+from memicos_webapp.inference.service import InferenceDep
 
 router = APIRouter(
     tags=["activation"],
     responses={
         400: {
             "model": ErrorBody,
-            "description": "A text is empty or over the token limit, or there are too many texts",
+            "description": "A text is empty or over the token limit, there are too many texts, or the model has no "
+            "chat template",
         },
         404: {"model": ErrorBody, "description": "Unknown model, source or index"},
         413: {"model": ErrorBody, "description": "The body is too large"},
@@ -32,18 +34,18 @@ router = APIRouter(
 async def new_activation(
     request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, body: NewActivation
 ) -> Activation | list[Activation]:
-    """Run a text through the model; the response has a feature's activation at each token.
+    """Run a text, or a conversation, through the model; the response has a feature's activation at each token.
 
     A list of texts is answered with a list, in the same order. The number of texts has a limit
     (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference server); beyond
     them the response is 400.
     """
-    texts = check_texts(request.app.state.settings, body.custom_text)
+    prompts = prompts_of(request.app.state.settings, body, body.custom_text, "customText")
     target = body.feature
     await service.get_feature(database, viewer, target.model_id, target.source, target.index)
     answers = []
-    for text in texts:
-        run = await service.run(inference, target.model_id, target.source, target.index, text, body.ignore_bos)
+    for prompt in prompts:
+        run = await service.run(inference, target.model_id, target.source, target.index, prompt, body.ignore_bos)
         answers.append(
             Activation(
                 model_id=target.model_id,
@@ -58,7 +60,8 @@ async def new_activation(
                 created_at=datetime.now(UTC),
                 token_ids=run.token_ids,
                 ignored_positions=run.ignored,
+                prepended_bos=run.prepended_bos,
                 recipe=run.recipe,
             )
         )
-    return answers[0] if isinstance(body.custom_text, str) else answers
+    return answers if isinstance(body.custom_text, list) else answers[0]

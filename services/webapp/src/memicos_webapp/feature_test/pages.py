@@ -12,7 +12,8 @@ from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.feature_test import service, view
 from memicos_webapp.inference.errors import NotReady
 from memicos_webapp.inference.pages import waiting
-from memicos_webapp.inference.service import InferenceDep, check_texts
+from memicos_webapp.inference.prompts import Prompt, check_texts
+from memicos_webapp.inference.service import InferenceDep
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["activations"])
@@ -32,7 +33,7 @@ async def run_own_text(
     check_texts(request.app.state.settings, text)
     info, row = await service.get_feature(database, viewer, model, source, index)
     try:
-        run = await service.run(inference, info.model_id, info.name, row.index, text, ignore_bos=True)
+        run = await service.run(inference, info.model_id, info.name, row.index, Prompt(text), ignore_bos=True)
     except NotReady as fault:
         return waiting(request, fault, request.url.path, {"text": text})
     template = "result.html" if request.headers.get("hx-request") == "true" else "page.html"

@@ -8,29 +8,34 @@ from pydantic.alias_generators import to_camel
 
 from memicos_webapp import examples
 from memicos_webapp.features.schemas import FeatureId
+from memicos_webapp.inference.prompts import PromptFields
 from memicos_webapp.recipes import Recipe
 from memicos_webapp.settings import at_most
-from memicos_webapp.validation import Texts
+from memicos_webapp.validation import OptionalTexts
 
 
 class Camel(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
 
 
-class NewActivation(BaseModel):
+class NewActivation(PromptFields):
     model_config = ConfigDict(populate_by_name=True, json_schema_extra=examples.NEW_ACTIVATION)
 
     feature: FeatureId = Field(
         validation_alias=AliasChoices("feature", "neuron"), description="also accepted under its older name, `neuron`"
     )
-    custom_text: Texts = Field(alias="customText", description=f"one text, or a list, {at_most('texts_at_once')}")
+    custom_text: OptionalTexts = Field(
+        None,
+        alias="customText",
+        description=f"one text, or a list, {at_most('texts_at_once')}; exactly one of customText and messages",
+    )
     ignore_bos: bool = Field(
         False, alias="ignoreBos", description="leave the recipe's ignored positions out of the maximum"
     )
 
 
 class Activation(Camel):
-    """Values over the tokens of one text; every position is there, BOS included."""
+    """Values over the tokens of one prompt; every position is there, BOS included."""
 
     model_id: str = Field(description="id of the model")
     layer: str = Field(description="id of the source, the same as source")
@@ -59,4 +64,5 @@ class Activation(Camel):
     ignored_positions: list[int] = Field(
         description="token positions where the source's activations have no meaning, such as BOS"
     )
+    prepended_bos: bool = Field(description="BOS was put before the prompt: not if it begins with BOS by itself")
     recipe: Recipe = Field(description="how the text became values: model, weights, precision, hook and SAE")

@@ -8,6 +8,7 @@ from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.features import service as features
 from memicos_webapp.features.rows import FeatureRow
+from memicos_webapp.inference.prompts import Prompt
 from memicos_webapp.inference.service import Inference
 from memicos_webapp.recipes import Recipe
 
@@ -25,6 +26,7 @@ class Run:
     ignored: list[int]
     max_value: float
     max_index: int
+    prepended_bos: bool
     recipe: Recipe
 
     @property
@@ -48,9 +50,9 @@ async def get_feature(
         return await features.get(session, viewer, model, source, number)
 
 
-async def run(inference: Inference, model: str, source: str, index: int, text: str, ignore_bos: bool) -> Run:
-    """The feature's values over `text`; `ignore_bos` leaves ignored positions out of the maximum."""
-    response = await inference.single(model, source, index, text, ignore_bos)
+async def run(inference: Inference, model: str, source: str, index: int, prompt: Prompt, ignore_bos: bool) -> Run:
+    """The feature's values over `prompt`; `ignore_bos` leaves ignored positions out of the maximum."""
+    response = await inference.single(model, source, index, prompt, ignore_bos)
     return Run(
         tokens=response.tokens,
         token_ids=response.token_ids,
@@ -58,5 +60,6 @@ async def run(inference: Inference, model: str, source: str, index: int, text: s
         ignored=response.ignored_positions,
         max_value=response.activation.max_value,
         max_index=response.activation.max_value_index,
+        prepended_bos=response.prepended_bos is True,
         recipe=recipes.inference_recipe(response.recipe),
     )

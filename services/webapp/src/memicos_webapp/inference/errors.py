@@ -47,8 +47,8 @@ class InferenceLoading(NotReady):
 
     state = "loading"
 
-    def __init__(self, progress: str) -> None:
-        super().__init__(f"Inference is {progress}; try again in a moment.", retry_after=3)
+    def __init__(self, url: str, progress: str) -> None:
+        super().__init__(f"Inference at {url} is {progress}; try again in a moment.", retry_after=3)
 
 
 class HostsNotReady(NotReady):
@@ -150,6 +150,8 @@ class HostLacksSource(BadInput):
 def refusal(url: str, status: int, content: bytes, headers: Mapping[str, str]) -> Fault:
     """The fault for an HTTP status other than 200."""
     message = _message(content) or f"the answer was {status}"
+    if status == 403 and _body(content).get("cause") == "forbidden":
+        return UpstreamFault(f"The inference server at {url} refuses the request: {message}")
     if status in (401, 403):
         return WrongSecret(url)
     if status in (400, 413, 422):
@@ -162,7 +164,7 @@ def refusal(url: str, status: int, content: bytes, headers: Mapping[str, str]) -
     if status in (429, 503):
         wait = headers.get("retry-after", "")
         state = "does not answer" if _body(content).get("cause") == "unverified" else "is busy"
-        return Unavailable(f"Inference {state}: {message}", retry_after=int(wait) if wait.isdecimal() else 5)
+        return Unavailable(f"Inference at {url} {state}: {message}", retry_after=int(wait) if wait.isdecimal() else 5)
     return InferenceFailed(message)
 
 

@@ -13,6 +13,7 @@ from memicos_inference_client import Client
 from memicos_inference_client.api.capabilities import capabilities
 from memicos_inference_client.api.health import health
 from memicos_inference_client.models import CapabilitiesResponse, HealthResponse
+from pydantic import SecretStr
 
 from memicos_webapp.errors import Fault, Unavailable
 from memicos_webapp.inference import status_messages
@@ -33,6 +34,13 @@ from memicos_webapp.inference.visitors import add_headers
 from memicos_webapp.settings import Settings
 
 State = Literal["ready", "loading", "down", "refused"]
+
+
+def _headers(secret: str | None, client_key: SecretStr | None) -> dict[str, str]:
+    """Headers that let the server believe the visitor ids of this webapp."""
+    if secret:
+        return {"X-SECRET-KEY": secret}
+    return {"X-Client-Key": client_key.get_secret_value()} if client_key else {}
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class Host:
         self.read_seconds = settings.inference_read_seconds
         self.client = Client(
             base_url=self.url,
-            headers={"X-SECRET-KEY": secret} if secret else {},
+            headers=_headers(secret, settings.inference_client_key),
             timeout=httpx.Timeout(self.read_seconds, connect=settings.inference_connect_seconds),
             # the servers connect directly, without the proxy of the environment
             httpx_args={"trust_env": False, "event_hooks": {"request": [add_headers]}},
@@ -187,12 +195,13 @@ class Host:
             raise unreadable(self.url)
         if response.parsed.state == "failed":
             message = status_messages.load_failed(response.parsed)
-            return Status("down", f"inference {message}", Unavailable(f"Inference {message}", retry_after=60))
+            fault = Unavailable(f"Inference at {self.url} {message}", retry_after=60)
+            return Status("down", f"inference {message}", fault)
         if not response.parsed.ready:
             # a server that starts anew may run another model
             self._capabilities_at = float("-inf")
             progress = status_messages.loading(response.parsed)
-            return Status("loading", f"inference is {progress}", InferenceLoading(progress))
+            return Status("loading", f"inference is {progress}", InferenceLoading(self.url, progress))
         # its load includes this webapp's calls, which are counted as they begin and end
         load = response.parsed.load
         self._other_load = max(0, load - self._calls) if isinstance(load, int) else 0

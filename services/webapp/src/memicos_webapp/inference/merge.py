@@ -31,6 +31,7 @@ def merge_all(responses: Sequence[AllResponse], sources: Sequence[str], limit: i
         tokens=first.tokens,
         tokens_is_special=first.tokens_is_special,
         token_ids=first.token_ids,
+        prepended_bos=first.prepended_bos,
         sources=sorted(
             (source for response in responses for source in response.sources),
             key=lambda source: position[source.source],

@@ -35,7 +35,7 @@ from memicos_inference_client.models import (
 from memicos_inference_client.sse import StreamError
 from memicos_inference_client.types import Response
 
-from memicos_webapp.errors import BadInput, Fault
+from memicos_webapp.errors import Fault
 from memicos_webapp.inference.disconnect import until_disconnect
 from memicos_webapp.inference.errors import (
     UNPARSEABLE,
@@ -50,7 +50,7 @@ from memicos_webapp.inference.errors import (
 from memicos_webapp.inference.host import Host, Status
 from memicos_webapp.inference.hosts import Choice, Hosts
 from memicos_webapp.inference.merge import check_same_tokens, merge_all
-from memicos_webapp.settings import Settings
+from memicos_webapp.inference.prompts import Prompt
 
 T = TypeVar("T")
 Steered = TypeVar("Steered", CompletionResponse, ChatResponse)
@@ -72,9 +72,9 @@ class Inference:
     async def status(self, model: str, sources: list[str]) -> Status:
         return await self.hosts.status(model, sources)
 
-    async def single(self, model: str, source: str, index: int, text: str, ignore_bos: bool) -> SingleResponse:
-        """One feature's values over `text`."""
-        body = SingleRequest(prompt=text, model=model, source=source, index=index, ignore_bos=ignore_bos)
+    async def single(self, model: str, source: str, index: int, prompt: Prompt, ignore_bos: bool) -> SingleResponse:
+        """One feature's values over `prompt`."""
+        body = SingleRequest(model=model, source=source, index=index, ignore_bos=ignore_bos, **prompt.fields())
         return await self._one(
             model,
             [source],
@@ -87,12 +87,12 @@ class Inference:
         model: str,
         source_set: str,
         sources: list[str],
-        text: str,
+        prompt: Prompt,
         sort_indexes: list[int],
         ignore_bos: bool,
         limit: int,
     ) -> AllResponse:
-        """The strongest features of `sources` on `text`, at most `limit` or the hosts' own limit.
+        """The strongest features of `sources` on `prompt`, at most `limit` or the hosts' own limit.
 
         Where no host has all of the sources, each of several ranks its share, and the rankings are merged.
         """
@@ -101,13 +101,13 @@ class Inference:
 
         def call(choice: Choice) -> Coroutine[Any, Any, Response[Any]]:
             body = AllRequest(
-                prompt=text,
                 model=model,
                 source_set=source_set,
                 selected_sources=choice.sources,
                 sort_by_token_indexes=sort_indexes,
                 ignore_bos=ignore_bos,
                 num_results=min(limit, choice.capabilities.limits.max_num_results),
+                **prompt.fields(),
             )
             return activation_all.asyncio_detailed(client=choice.host.client, body=body)
 
@@ -116,15 +116,15 @@ class Inference:
         )
         return merge_all([response for share in responses for response in share], sources, limit)
 
-    async def active_features(self, model: str, sources: Sequence[str], text: str) -> list[SourceResponse]:
-        """Every feature of each source that is active on `text`, with all its activations; one response per source.
+    async def active_features(self, model: str, sources: Sequence[str], prompt: Prompt) -> list[SourceResponse]:
+        """Every feature of each source that is active on `prompt`, with all its activations; one response per source.
 
         Activations at ignored positions are included.
         """
         slots = asyncio.Semaphore(CONCURRENT_SOURCES)
 
         async def read(source: str) -> SourceResponse:
-            body = SourceRequest(prompts=[text], model=model, source=source, ignore_bos=False)
+            body = SourceRequest(model=model, source=source, ignore_bos=False, **prompt.fields_of_several())
             async with slots:
                 response = await self._any_host(
                     model,
@@ -138,12 +138,14 @@ class Inference:
         check_same_tokens([response.results[0].tokens for response in responses])
         return responses
 
-    async def topk_by_token(self, model: str, source: str, text: str, limit: int, ignore_bos: bool) -> TopkResponse:
-        """The strongest features of `source` at each token of `text`."""
+    async def topk_by_token(
+        self, model: str, source: str, prompt: Prompt, limit: int, ignore_bos: bool
+    ) -> TopkResponse:
+        """The strongest features of `source` at each token of `prompt`."""
 
         def call(choice: Choice) -> Coroutine[Any, Any, Response[Any]]:
             top_k = min(limit, choice.capabilities.limits.max_top_k)
-            body = TopkRequest(prompt=text, model=model, source=source, top_k=top_k, ignore_bos=ignore_bos)
+            body = TopkRequest(model=model, source=source, top_k=top_k, ignore_bos=ignore_bos, **prompt.fields())
             return activation_topk_by_token.asyncio_detailed(client=choice.host.client, body=body)
 
         return await self._one(model, [source], call, TopkResponse)
@@ -289,20 +291,6 @@ def _note(host: Host, fault: Fault) -> None:
         host.failed()
     elif isinstance(fault, InferenceFailed):
         host.invalidate()
-
-
-def check_texts(settings: Settings, text: str | list[str]) -> list[str]:
-    """The texts of a request that takes one or a list.
-
-    Raises:
-        BadInput: There is none, there are too many, or one is empty.
-    """
-    texts = [text] if isinstance(text, str) else text
-    if not 0 < len(texts) <= settings.texts_at_once:
-        raise BadInput(f"{len(texts)} texts were sent; 1 to {settings.texts_at_once} are taken at once.")
-    if not all(texts):
-        raise BadInput("A text is empty: there is nothing to run.")
-    return texts
 
 
 async def inference_of(request: Request) -> Inference:

@@ -13,8 +13,8 @@ from memicos_inference_client.models import (
 from memicos_inference_client.models import OutputDelta as InferenceOutputDelta
 from memicos_inference_client.models import SteerDelta as InferenceDelta
 
+from memicos_webapp.inference.prompts import ChatMessage
 from memicos_webapp.steering.schemas import (
-    ChatMessage,
     ChatResult,
     ChatSettings,
     OutputDelta,
@@ -114,10 +114,7 @@ def chat_answer(
     results = {
         output_type: ChatResult(
             raw=output.raw,
-            chat_template=[
-                *(Turn(role=message.role, content=message.content) for message in conversations[output_type]),
-                Turn(role="assistant", content=output.text),
-            ],
+            chat_template=_turns(conversations[output_type], output.text, body.continue_final_message),
             logprobs=(output.logprobs or None) if logprobs else None,
         )
         for output_type, output in outputs.items()
@@ -128,6 +125,15 @@ def chat_answer(
         tokens=_counts(outputs),
         settings=ChatSettings.model_validate(body.model_dump(include=set(ChatSettings.model_fields))),
     )
+
+
+def _turns(conversation: Sequence[ChatMessage], text: str, continued: bool) -> list[Turn]:
+    """The conversation with the generated text: as a new turn, or at the end of the last one."""
+    turns = [Turn(role=message.role, content=message.content) for message in conversation]
+    if not continued:
+        return [*turns, Turn(role="assistant", content=text)]
+    *earlier, last = turns
+    return [*earlier, Turn(role=last.role, content=last.content + text)]
 
 
 def _counts(outputs: Outputs) -> TokenCounts:

@@ -14,8 +14,8 @@ from fastapi import Request
 from pydantic import BaseModel, Field, Json, ValidationError
 
 from memicos_webapp.formatting import url_segment
+from memicos_webapp.inference.prompts import ChatMessage
 from memicos_webapp.steering.schemas import (
-    ChatMessage,
     SteerChatRequest,
     SteerFeature,
     SteerMethod,

@@ -10,10 +10,10 @@ from pydantic.alias_generators import to_camel
 
 from memicos_webapp import examples
 from memicos_webapp.features.schemas import FeatureId
+from memicos_webapp.inference.prompts import ChatMessage
 from memicos_webapp.settings import at_most
 
 SteerMethod = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"]
-Role = Literal["user", "assistant", "system", "model", "developer"]
 
 
 class Camel(BaseModel):
@@ -97,13 +97,6 @@ class SteerRequest(SteerSettings):
     )
 
 
-class ChatMessage(BaseModel):
-    """A message of a conversation."""
-
-    role: Role = Field(description="author of the message")
-    content: str = Field(description="text of the message, without special tokens")
-
-
 class SteerChatRequest(SteerSettings):
     model_config = ConfigDict(json_schema_extra=examples.STEER_CHAT)
 
@@ -115,6 +108,10 @@ class SteerChatRequest(SteerSettings):
     )
     features: list[SteerFeature] = Field(
         description=f"features to steer with, {at_most('steer_features')}; with none, [], only DEFAULT is generated"
+    )
+    continue_final_message: bool = Field(
+        False,
+        description="continue the last message of both conversations, the assistant's, in place of opening a new turn",
     )
     steer_special_tokens: bool = Field(True, description="steer at the chat template's special tokens too")
 
@@ -191,7 +188,10 @@ class ChatResult(Camel):
     """A conversation with the generated message."""
 
     raw: str = Field(description="the conversation as the model read and wrote it, special tokens included")
-    chat_template: list[Turn] = Field(description="messages of the conversation, the generated one last")
+    chat_template: list[Turn] = Field(
+        description="messages of the conversation, the generated one last; with continue_final_message the "
+        "generated text is at the end of the last one"
+    )
     logprobs: list[TokenLogprob] | None = Field(
         default=None, description="one for each generated token; null: switched off, or not in this event"
     )

@@ -109,6 +109,7 @@ def chat_run(inference: Inference, body: SteerChatRequest, share_url: str) -> St
                 InferenceMessage(content=message.content, role=message.role) for message in conversations[types[0]]
             ],
             steer_special_tokens=body.steer_special_tokens,
+            continue_final_message=body.continue_final_message,
             **_common_fields(body, body.features, types),
         )
         streams.append(inference.chat(request, _sources(body.features)))

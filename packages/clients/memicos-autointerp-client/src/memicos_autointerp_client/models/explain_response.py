@@ -17,7 +17,7 @@ T = TypeVar("T", bound="ExplainResponse")
 
 @_attrs_define
 class ExplainResponse:
-    """The explanation, and what made it.
+    """The explanation, its method and its model.
 
     Attributes:
         explanation (str): a phrase that says what the feature detects

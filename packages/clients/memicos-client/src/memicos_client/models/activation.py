@@ -24,7 +24,7 @@ T = TypeVar("T", bound="Activation")
 
 @_attrs_define
 class Activation:
-    """Values over the tokens of one text; every position is there, BOS included.
+    """Values over the tokens of one prompt; every position is there, BOS included.
 
     Attributes:
         model_id (str): id of the model
@@ -39,6 +39,7 @@ class Activation:
         created_at (datetime.datetime): when the values were computed, in UTC
         token_ids (list[int]): id of each token in the model's vocabulary; as many as tokens
         ignored_positions (list[int]): token positions where the source's activations have no meaning, such as BOS
+        prepended_bos (bool): BOS was put before the prompt: not if it begins with BOS by itself
         recipe (Recipe): How text became values of features.
         data_index (None | Unset): always null: the text is not of the corpus
         data_source (Literal['memicos'] | Unset): always memicos: computed by this server Default: 'memicos'.
@@ -59,6 +60,7 @@ class Activation:
     created_at: datetime.datetime
     token_ids: list[int]
     ignored_positions: list[int]
+    prepended_bos: bool
     recipe: Recipe
     data_index: None | Unset = UNSET
     data_source: Literal["memicos"] | Unset = "memicos"
@@ -91,6 +93,8 @@ class Activation:
         token_ids = self.token_ids
 
         ignored_positions = self.ignored_positions
+
+        prepended_bos = self.prepended_bos
 
         recipe = self.recipe.to_dict()
 
@@ -135,6 +139,7 @@ class Activation:
                 "createdAt": created_at,
                 "tokenIds": token_ids,
                 "ignoredPositions": ignored_positions,
+                "prependedBos": prepended_bos,
                 "recipe": recipe,
             }
         )
@@ -179,6 +184,8 @@ class Activation:
         token_ids = cast(list[int], d.pop("tokenIds"))
 
         ignored_positions = cast(list[int], d.pop("ignoredPositions"))
+
+        prepended_bos = d.pop("prependedBos")
 
         recipe = Recipe.from_dict(d.pop("recipe"))
 
@@ -236,6 +243,7 @@ class Activation:
             created_at=created_at,
             token_ids=token_ids,
             ignored_positions=ignored_positions,
+            prepended_bos=prepended_bos,
             recipe=recipe,
             data_index=data_index,
             data_source=data_source,

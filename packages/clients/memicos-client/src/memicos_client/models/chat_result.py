@@ -22,7 +22,8 @@ class ChatResult:
 
     Attributes:
         raw (str): the conversation as the model read and wrote it, special tokens included
-        chat_template (list[Turn]): messages of the conversation, the generated one last
+        chat_template (list[Turn]): messages of the conversation, the generated one last; with continue_final_message
+            the generated text is at the end of the last one
         logprobs (list[TokenLogprob] | None | Unset): one for each generated token; null: switched off, or not in this
             event
     """

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -12,6 +12,10 @@ from ..models.search_all_request_rank import (
 )
 from ..types import UNSET, Unset
 
+if TYPE_CHECKING:
+    from ..models.chat_message import ChatMessage
+
+
 T = TypeVar("T", bound="SearchAllRequest")
 
 
@@ -21,7 +25,13 @@ class SearchAllRequest:
     Attributes:
         model_id (str): id of the model
         source_set (str): name of the source set
-        text (list[str] | str): one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE)
+        messages (list[ChatMessage] | None | Unset): a conversation in place of a text, oldest message first; it is
+            rendered with the model's chat template, and refused for a model without one
+        add_generation_prompt (bool | Unset): with messages: open the assistant's turn at the end Default: True.
+        prepend_bos (bool | None | Unset): put BOS before a prompt that does not begin with it; null: a text as the
+            source was trained, a conversation as the chat template writes it
+        text (list[str] | None | str | Unset): one text, or a list, at most 4 (setting MEMICOS_TEXTS_AT_ONCE); exactly
+            one of text and messages
         selected_layers (list[str] | Unset): source ids; empty means every source of the set
         sort_indexes (list[int] | Unset): rank by the sum of the values at these token positions; empty: by the maximum
         ignore_bos (bool | Unset): leave the recipe's ignored positions, such as BOS, out of the maximum and the ranking
@@ -36,7 +46,10 @@ class SearchAllRequest:
 
     model_id: str
     source_set: str
-    text: list[str] | str
+    messages: list[ChatMessage] | None | Unset = UNSET
+    add_generation_prompt: bool | Unset = True
+    prepend_bos: bool | None | Unset = UNSET
+    text: list[str] | None | str | Unset = UNSET
     selected_layers: list[str] | Unset = UNSET
     sort_indexes: list[int] | Unset = UNSET
     ignore_bos: bool | Unset = True
@@ -50,8 +63,30 @@ class SearchAllRequest:
 
         source_set = self.source_set
 
-        text: list[str] | str
-        if isinstance(self.text, list):
+        messages: list[dict[str, Any]] | None | Unset
+        if isinstance(self.messages, Unset):
+            messages = UNSET
+        elif isinstance(self.messages, list):
+            messages = []
+            for messages_type_0_item_data in self.messages:
+                messages_type_0_item = messages_type_0_item_data.to_dict()
+                messages.append(messages_type_0_item)
+
+        else:
+            messages = self.messages
+
+        add_generation_prompt = self.add_generation_prompt
+
+        prepend_bos: bool | None | Unset
+        if isinstance(self.prepend_bos, Unset):
+            prepend_bos = UNSET
+        else:
+            prepend_bos = self.prepend_bos
+
+        text: list[str] | None | str | Unset
+        if isinstance(self.text, Unset):
+            text = UNSET
+        elif isinstance(self.text, list):
             text = self.text
 
         else:
@@ -81,9 +116,16 @@ class SearchAllRequest:
             {
                 "modelId": model_id,
                 "sourceSet": source_set,
-                "text": text,
             }
         )
+        if messages is not UNSET:
+            field_dict["messages"] = messages
+        if add_generation_prompt is not UNSET:
+            field_dict["addGenerationPrompt"] = add_generation_prompt
+        if prepend_bos is not UNSET:
+            field_dict["prependBos"] = prepend_bos
+        if text is not UNSET:
+            field_dict["text"] = text
         if selected_layers is not UNSET:
             field_dict["selectedLayers"] = selected_layers
         if sort_indexes is not UNSET:
@@ -101,12 +143,51 @@ class SearchAllRequest:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.chat_message import ChatMessage  # noqa: PLC0415
+
         d = dict(src_dict)
         model_id = d.pop("modelId")
 
         source_set = d.pop("sourceSet")
 
-        def _parse_text(data: object) -> list[str] | str:
+        def _parse_messages(data: object) -> list[ChatMessage] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                messages_type_0 = []
+                _messages_type_0 = data
+                for messages_type_0_item_data in _messages_type_0:
+                    messages_type_0_item = ChatMessage.from_dict(messages_type_0_item_data)
+
+                    messages_type_0.append(messages_type_0_item)
+
+                return messages_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[ChatMessage] | None | Unset, data)
+
+        messages = _parse_messages(d.pop("messages", UNSET))
+
+        add_generation_prompt = d.pop("addGenerationPrompt", UNSET)
+
+        def _parse_prepend_bos(data: object) -> bool | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(bool | None | Unset, data)
+
+        prepend_bos = _parse_prepend_bos(d.pop("prependBos", UNSET))
+
+        def _parse_text(data: object) -> list[str] | None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
             try:
                 if not isinstance(data, list):
                     raise TypeError()
@@ -115,9 +196,9 @@ class SearchAllRequest:
                 return text_type_1
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(list[str] | str, data)
+            return cast(list[str] | None | str | Unset, data)
 
-        text = _parse_text(d.pop("text"))
+        text = _parse_text(d.pop("text", UNSET))
 
         selected_layers = cast(list[str], d.pop("selectedLayers", UNSET))
 
@@ -139,6 +220,9 @@ class SearchAllRequest:
         search_all_request = cls(
             model_id=model_id,
             source_set=source_set,
+            messages=messages,
+            add_generation_prompt=add_generation_prompt,
+            prepend_bos=prepend_bos,
             text=text,
             selected_layers=selected_layers,
             sort_indexes=sort_indexes,

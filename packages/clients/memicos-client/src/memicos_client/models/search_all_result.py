@@ -25,8 +25,9 @@ class SearchAllResult:
     """Features that are active on a text, best first.
 
     Attributes:
-        tokens (list[str]): the text's tokens, a prepended BOS first
+        tokens (list[str]): the prompt's tokens, a prepended BOS first
         result (list[FoundFeature]): features, in the order of `rank`
+        prepended_bos (bool): BOS was put before the prompt: not if it begins with BOS by itself
         sort_indexes (list[int]): token positions that the request ranked by
         rank (SearchAllResultRank): raw or share, as in the request
         recipes (SearchAllResultRecipes): by source, how the text's values were computed
@@ -35,6 +36,7 @@ class SearchAllResult:
 
     tokens: list[str]
     result: list[FoundFeature]
+    prepended_bos: bool
     sort_indexes: list[int]
     rank: SearchAllResultRank
     recipes: SearchAllResultRecipes
@@ -48,6 +50,8 @@ class SearchAllResult:
         for result_item_data in self.result:
             result_item = result_item_data.to_dict()
             result.append(result_item)
+
+        prepended_bos = self.prepended_bos
 
         sort_indexes = self.sort_indexes
 
@@ -63,6 +67,7 @@ class SearchAllResult:
             {
                 "tokens": tokens,
                 "result": result,
+                "prependedBos": prepended_bos,
                 "sortIndexes": sort_indexes,
                 "rank": rank,
                 "recipes": recipes,
@@ -90,6 +95,8 @@ class SearchAllResult:
 
             result.append(result_item)
 
+        prepended_bos = d.pop("prependedBos")
+
         sort_indexes = cast(list[int], d.pop("sortIndexes"))
 
         rank = check_search_all_result_rank(d.pop("rank"))
@@ -101,6 +108,7 @@ class SearchAllResult:
         search_all_result = cls(
             tokens=tokens,
             result=result,
+            prepended_bos=prepended_bos,
             sort_indexes=sort_indexes,
             rank=rank,
             recipes=recipes,

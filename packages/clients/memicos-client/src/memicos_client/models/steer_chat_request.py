@@ -46,6 +46,8 @@ class SteerChatRequest:
             name, the whole answer Default: False.
         frame_logprobs (bool | Unset): with `stream` and without `delta`: every event has the log-probabilities of all
             tokens so far; otherwise only the last one has them Default: False.
+        continue_final_message (bool | Unset): continue the last message of both conversations, the assistant's, in
+            place of opening a new turn Default: False.
         steer_special_tokens (bool | Unset): steer at the chat template's special tokens too Default: True.
     """
 
@@ -63,6 +65,7 @@ class SteerChatRequest:
     stream: bool | Unset = False
     delta: bool | Unset = False
     frame_logprobs: bool | Unset = False
+    continue_final_message: bool | Unset = False
     steer_special_tokens: bool | Unset = True
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -106,6 +109,8 @@ class SteerChatRequest:
 
         frame_logprobs = self.frame_logprobs
 
+        continue_final_message = self.continue_final_message
+
         steer_special_tokens = self.steer_special_tokens
 
         field_dict: dict[str, Any] = {}
@@ -138,6 +143,8 @@ class SteerChatRequest:
             field_dict["delta"] = delta
         if frame_logprobs is not UNSET:
             field_dict["frame_logprobs"] = frame_logprobs
+        if continue_final_message is not UNSET:
+            field_dict["continue_final_message"] = continue_final_message
         if steer_special_tokens is not UNSET:
             field_dict["steer_special_tokens"] = steer_special_tokens
 
@@ -197,6 +204,8 @@ class SteerChatRequest:
 
         frame_logprobs = d.pop("frame_logprobs", UNSET)
 
+        continue_final_message = d.pop("continue_final_message", UNSET)
+
         steer_special_tokens = d.pop("steer_special_tokens", UNSET)
 
         steer_chat_request = cls(
@@ -214,6 +223,7 @@ class SteerChatRequest:
             stream=stream,
             delta=delta,
             frame_logprobs=frame_logprobs,
+            continue_final_message=continue_final_message,
             steer_special_tokens=steer_special_tokens,
         )
 

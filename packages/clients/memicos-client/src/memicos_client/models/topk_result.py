@@ -21,12 +21,14 @@ class TopkResult:
     Attributes:
         source (str): id of the source
         results (list[TopkToken]): one per token; without the ignored ones if ignoreBos is true
+        prepended_bos (bool): BOS was put before the prompt: not if it begins with BOS by itself
         recipe (Recipe): How text became values of features.
         example_recipe (Recipe): How text became values of features.
     """
 
     source: str
     results: list[TopkToken]
+    prepended_bos: bool
     recipe: Recipe
     example_recipe: Recipe
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -39,6 +41,8 @@ class TopkResult:
             results_item = results_item_data.to_dict()
             results.append(results_item)
 
+        prepended_bos = self.prepended_bos
+
         recipe = self.recipe.to_dict()
 
         example_recipe = self.example_recipe.to_dict()
@@ -49,6 +53,7 @@ class TopkResult:
             {
                 "source": source,
                 "results": results,
+                "prependedBos": prepended_bos,
                 "recipe": recipe,
                 "exampleRecipe": example_recipe,
             }
@@ -71,6 +76,8 @@ class TopkResult:
 
             results.append(results_item)
 
+        prepended_bos = d.pop("prependedBos")
+
         recipe = Recipe.from_dict(d.pop("recipe"))
 
         example_recipe = Recipe.from_dict(d.pop("exampleRecipe"))
@@ -78,6 +85,7 @@ class TopkResult:
         topk_result = cls(
             source=source,
             results=results,
+            prepended_bos=prepended_bos,
             recipe=recipe,
             example_recipe=example_recipe,
         )

@@ -3,8 +3,10 @@
 from .add_sources_request import AddSourcesRequest
 from .add_sources_response import AddSourcesResponse
 from .all_batch_request import AllBatchRequest
+from .all_batch_request_chat_template_kwargs import AllBatchRequestChatTemplateKwargs
 from .all_batch_response import AllBatchResponse
 from .all_request import AllRequest
+from .all_request_chat_template_kwargs import AllRequestChatTemplateKwargs
 from .all_response import AllResponse
 from .capabilities_response import CapabilitiesResponse
 from .chat_input import ChatInput
@@ -40,6 +42,7 @@ from .output_delta_finished_type_0 import OutputDeltaFinishedType0
 from .output_delta_type import OutputDeltaType
 from .raw_activation import RawActivation
 from .raw_request import RawRequest
+from .raw_request_chat_template_kwargs import RawRequestChatTemplateKwargs
 from .raw_request_type import RawRequestType
 from .raw_response import RawResponse
 from .raw_response_type import RawResponseType
@@ -53,12 +56,17 @@ from .selftest_state import SelftestState
 from .similar_feature import SimilarFeature
 from .single_activation import SingleActivation
 from .single_batch_request import SingleBatchRequest
+from .single_batch_request_chat_template_kwargs import (
+    SingleBatchRequestChatTemplateKwargs,
+)
 from .single_batch_response import SingleBatchResponse
 from .single_request import SingleRequest
+from .single_request_chat_template_kwargs import SingleRequestChatTemplateKwargs
 from .single_response import SingleResponse
 from .source_info import SourceInfo
 from .source_positions import SourcePositions
 from .source_request import SourceRequest
+from .source_request_chat_template_kwargs import SourceRequestChatTemplateKwargs
 from .source_response import SourceResponse
 from .source_result import SourceResult
 from .source_result_activefeatures import SourceResultActivefeatures
@@ -79,8 +87,10 @@ from .tokenize_response import TokenizeResponse
 from .top_feature import TopFeature
 from .top_logprob import TopLogprob
 from .topk_batch_request import TopkBatchRequest
+from .topk_batch_request_chat_template_kwargs import TopkBatchRequestChatTemplateKwargs
 from .topk_batch_response import TopkBatchResponse
 from .topk_request import TopkRequest
+from .topk_request_chat_template_kwargs import TopkRequestChatTemplateKwargs
 from .topk_response import TopkResponse
 from .unavailable_source import UnavailableSource
 from .unsteerable_hook import UnsteerableHook
@@ -93,8 +103,10 @@ __all__ = (
     "AddSourcesRequest",
     "AddSourcesResponse",
     "AllBatchRequest",
+    "AllBatchRequestChatTemplateKwargs",
     "AllBatchResponse",
     "AllRequest",
+    "AllRequestChatTemplateKwargs",
     "AllResponse",
     "CapabilitiesResponse",
     "ChatInput",
@@ -130,6 +142,7 @@ __all__ = (
     "OutputDeltaType",
     "RawActivation",
     "RawRequest",
+    "RawRequestChatTemplateKwargs",
     "RawRequestType",
     "RawResponse",
     "RawResponseType",
@@ -143,12 +156,15 @@ __all__ = (
     "SimilarFeature",
     "SingleActivation",
     "SingleBatchRequest",
+    "SingleBatchRequestChatTemplateKwargs",
     "SingleBatchResponse",
     "SingleRequest",
+    "SingleRequestChatTemplateKwargs",
     "SingleResponse",
     "SourceInfo",
     "SourcePositions",
     "SourceRequest",
+    "SourceRequestChatTemplateKwargs",
     "SourceResponse",
     "SourceResult",
     "SourceResultActivefeatures",
@@ -168,8 +184,10 @@ __all__ = (
     "TokenLogprob",
     "TopFeature",
     "TopkBatchRequest",
+    "TopkBatchRequestChatTemplateKwargs",
     "TopkBatchResponse",
     "TopkRequest",
+    "TopkRequestChatTemplateKwargs",
     "TopkResponse",
     "TopLogprob",
     "UnavailableSource",

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.all_batch_request_chat_template_kwargs import (
+        AllBatchRequestChatTemplateKwargs,
+    )
+    from ..models.template_message import TemplateMessage
+
 
 T = TypeVar("T", bound="AllBatchRequest")
 
@@ -18,8 +25,18 @@ class AllBatchRequest:
     Attributes:
         model (str): Id of the model, one of `accepted_models` in the capabilities.
         source_set (str): Name of the source set, for example res-4k.
-        prompts (list[str]): Texts to run the model on, at most `max_prompts` in the capabilities' limits; each gets the
-            result it would get alone, up to rounding.
+        prepend_bos (bool | None | Unset): Whether to prepend BOS to a prompt that does not begin with it; null: a text
+            as the source was trained (a vector, or no source: as the tokenizer does), a conversation as the chat template
+            writes it.
+        add_generation_prompt (bool | Unset): With `messages`: whether to open the assistant's turn at the end. Default:
+            True.
+        chat_template_kwargs (AllBatchRequestChatTemplateKwargs | Unset): With `messages`: variables of the model's chat
+            template by name, for example enable_thinking.
+        prompts (list[str] | None | Unset): Texts to run the model on, at most `max_prompts` in the capabilities'
+            limits; each gets the result it would get alone, up to rounding. Not together with `messages`.
+        messages (list[list[TemplateMessage]] | None | Unset): Conversations to run the model on, as many as `prompts`
+            may have, each rendered with the model's chat template. A model without one refuses it. Not together with
+            `prompts`.
         selected_sources (list[str] | Unset): Ids of sources of the set; empty: every source of the set. At most
             `max_loaded_saes` in the capabilities' limits.
         sort_by_token_indexes (list[int] | Unset): Token positions, from 0: rank by the sum of values at these
@@ -33,7 +50,11 @@ class AllBatchRequest:
 
     model: str
     source_set: str
-    prompts: list[str]
+    prepend_bos: bool | None | Unset = UNSET
+    add_generation_prompt: bool | Unset = True
+    chat_template_kwargs: AllBatchRequestChatTemplateKwargs | Unset = UNSET
+    prompts: list[str] | None | Unset = UNSET
+    messages: list[list[TemplateMessage]] | None | Unset = UNSET
     selected_sources: list[str] | Unset = UNSET
     sort_by_token_indexes: list[int] | Unset = UNSET
     ignore_bos: bool | Unset = True
@@ -46,7 +67,42 @@ class AllBatchRequest:
 
         source_set = self.source_set
 
-        prompts = self.prompts
+        prepend_bos: bool | None | Unset
+        if isinstance(self.prepend_bos, Unset):
+            prepend_bos = UNSET
+        else:
+            prepend_bos = self.prepend_bos
+
+        add_generation_prompt = self.add_generation_prompt
+
+        chat_template_kwargs: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.chat_template_kwargs, Unset):
+            chat_template_kwargs = self.chat_template_kwargs.to_dict()
+
+        prompts: list[str] | None | Unset
+        if isinstance(self.prompts, Unset):
+            prompts = UNSET
+        elif isinstance(self.prompts, list):
+            prompts = self.prompts
+
+        else:
+            prompts = self.prompts
+
+        messages: list[list[dict[str, Any]]] | None | Unset
+        if isinstance(self.messages, Unset):
+            messages = UNSET
+        elif isinstance(self.messages, list):
+            messages = []
+            for messages_type_0_item_data in self.messages:
+                messages_type_0_item = []
+                for messages_type_0_item_item_data in messages_type_0_item_data:
+                    messages_type_0_item_item = messages_type_0_item_item_data.to_dict()
+                    messages_type_0_item.append(messages_type_0_item_item)
+
+                messages.append(messages_type_0_item)
+
+        else:
+            messages = self.messages
 
         selected_sources: list[str] | Unset = UNSET
         if not isinstance(self.selected_sources, Unset):
@@ -79,9 +135,18 @@ class AllBatchRequest:
             {
                 "model": model,
                 "source_set": source_set,
-                "prompts": prompts,
             }
         )
+        if prepend_bos is not UNSET:
+            field_dict["prepend_bos"] = prepend_bos
+        if add_generation_prompt is not UNSET:
+            field_dict["add_generation_prompt"] = add_generation_prompt
+        if chat_template_kwargs is not UNSET:
+            field_dict["chat_template_kwargs"] = chat_template_kwargs
+        if prompts is not UNSET:
+            field_dict["prompts"] = prompts
+        if messages is not UNSET:
+            field_dict["messages"] = messages
         if selected_sources is not UNSET:
             field_dict["selected_sources"] = selected_sources
         if sort_by_token_indexes is not UNSET:
@@ -97,12 +162,77 @@ class AllBatchRequest:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.all_batch_request_chat_template_kwargs import (
+            AllBatchRequestChatTemplateKwargs,  # noqa: PLC0415
+        )
+        from ..models.template_message import TemplateMessage  # noqa: PLC0415
+
         d = dict(src_dict)
         model = d.pop("model")
 
         source_set = d.pop("source_set")
 
-        prompts = cast(list[str], d.pop("prompts"))
+        def _parse_prepend_bos(data: object) -> bool | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(bool | None | Unset, data)
+
+        prepend_bos = _parse_prepend_bos(d.pop("prepend_bos", UNSET))
+
+        add_generation_prompt = d.pop("add_generation_prompt", UNSET)
+
+        _chat_template_kwargs = d.pop("chat_template_kwargs", UNSET)
+        chat_template_kwargs: AllBatchRequestChatTemplateKwargs | Unset
+        if isinstance(_chat_template_kwargs, Unset):
+            chat_template_kwargs = UNSET
+        else:
+            chat_template_kwargs = AllBatchRequestChatTemplateKwargs.from_dict(_chat_template_kwargs)
+
+        def _parse_prompts(data: object) -> list[str] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                prompts_type_0 = cast(list[str], data)
+
+                return prompts_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[str] | None | Unset, data)
+
+        prompts = _parse_prompts(d.pop("prompts", UNSET))
+
+        def _parse_messages(data: object) -> list[list[TemplateMessage]] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                messages_type_0 = []
+                _messages_type_0 = data
+                for messages_type_0_item_data in _messages_type_0:
+                    messages_type_0_item = []
+                    _messages_type_0_item = messages_type_0_item_data
+                    for messages_type_0_item_item_data in _messages_type_0_item:
+                        messages_type_0_item_item = TemplateMessage.from_dict(messages_type_0_item_item_data)
+
+                        messages_type_0_item.append(messages_type_0_item_item)
+
+                    messages_type_0.append(messages_type_0_item)
+
+                return messages_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[list[TemplateMessage]] | None | Unset, data)
+
+        messages = _parse_messages(d.pop("messages", UNSET))
 
         selected_sources = cast(list[str], d.pop("selected_sources", UNSET))
 
@@ -139,7 +269,11 @@ class AllBatchRequest:
         all_batch_request = cls(
             model=model,
             source_set=source_set,
+            prepend_bos=prepend_bos,
+            add_generation_prompt=add_generation_prompt,
+            chat_template_kwargs=chat_template_kwargs,
             prompts=prompts,
+            messages=messages,
             selected_sources=selected_sources,
             sort_by_token_indexes=sort_by_token_indexes,
             ignore_bos=ignore_bos,

@@ -23,13 +23,14 @@ T = TypeVar("T", bound="ChatOutput")
 
 @_attrs_define
 class ChatOutput:
-    """Assistant's turn generated for one type.
+    """Assistant's turn, or its continuation, generated for one type.
 
     Attributes:
         type_ (ChatOutputType): `STEERED`: generated with the steering directions; `DEFAULT`: without them.
-        chat_template (list[ChatMessage]): Messages of the request, and the assistant's turn.
+        chat_template (list[ChatMessage]): Messages of the request, and the assistant's turn; with
+            `continue_final_message` the last message has the generated text at its end.
         raw (str): Rendered prompt and completion, special tokens included.
-        completion (str): Text of the assistant's turn, without special tokens.
+        completion (str): Generated text of the assistant's turn, without special tokens.
         token_ids (list[int]): Vocabulary id of each generated token, the final end-of-sequence token included if there
             is one.
         finished (ChatOutputFinishedType0 | None | Unset): Why generation ended: `eos` (end-of-sequence token) or

@@ -57,6 +57,8 @@ class ChatRequest:
             Default: 0.
         steer_special_tokens (bool | Unset): Whether to steer at special tokens of the prompt. Generated special tokens
             are always steered. Default: True.
+        continue_final_message (bool | Unset): Whether to continue the last message, which has to be the assistant's,
+            instead of opening a new turn. Default: False.
         is_assistant_axis (bool | Unset): Not supported: true gets status 400. Default: False.
     """
 
@@ -76,6 +78,7 @@ class ChatRequest:
     stream_deltas: bool | Unset = False
     n_logprobs: int | Unset = 0
     steer_special_tokens: bool | Unset = True
+    continue_final_message: bool | Unset = False
     is_assistant_axis: bool | Unset = False
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -140,6 +143,8 @@ class ChatRequest:
 
         steer_special_tokens = self.steer_special_tokens
 
+        continue_final_message = self.continue_final_message
+
         is_assistant_axis = self.is_assistant_axis
 
         field_dict: dict[str, Any] = {}
@@ -175,6 +180,8 @@ class ChatRequest:
             field_dict["n_logprobs"] = n_logprobs
         if steer_special_tokens is not UNSET:
             field_dict["steer_special_tokens"] = steer_special_tokens
+        if continue_final_message is not UNSET:
+            field_dict["continue_final_message"] = continue_final_message
         if is_assistant_axis is not UNSET:
             field_dict["is_assistant_axis"] = is_assistant_axis
 
@@ -274,6 +281,8 @@ class ChatRequest:
 
         steer_special_tokens = d.pop("steer_special_tokens", UNSET)
 
+        continue_final_message = d.pop("continue_final_message", UNSET)
+
         is_assistant_axis = d.pop("is_assistant_axis", UNSET)
 
         chat_request = cls(
@@ -293,6 +302,7 @@ class ChatRequest:
             stream_deltas=stream_deltas,
             n_logprobs=n_logprobs,
             steer_special_tokens=steer_special_tokens,
+            continue_final_message=continue_final_message,
             is_assistant_axis=is_assistant_axis,
         )
 

@@ -28,6 +28,10 @@ class Format:
     convert_tensors  the stored tensors by SAELens' names: W_enc (d_in, d_sae), W_dec (d_sae, d_out), b_enc, b_dec, ...;
                      also called with tensors on the meta device
     recipe_defaults  recipe fields of every source in this format, where its files do not give them
+    set_suffix       what a source's folder adds to the name of its set, where a layer can have several sources
+    adapt_overrides  memicos.json for one of several files of weights
+    list_weights     the files of weights in a folder, of a format with a source in each file; `read_config` gets the
+                     file in place of the folder
     """
 
     name: str
@@ -36,6 +40,9 @@ class Format:
     read_config: Callable[[Path, RecipeOverrides, StoredTensors], SaeConfig]
     convert_tensors: Callable[[StoredTensors, SaeConfig], dict[str, Any]]
     recipe_defaults: Mapping[str, Any] = field(default_factory=dict)
+    set_suffix: Callable[[Path], str | None] = lambda _folder: None
+    adapt_overrides: Callable[[Path, RecipeOverrides], RecipeOverrides] = lambda _weights, overrides: overrides
+    list_weights: Callable[[Path], list[Path]] = lambda _folder: []
 
 
 def saelens_config(architecture: str, metadata: Mapping[str, Any], **fields: Any) -> SaeConfig:

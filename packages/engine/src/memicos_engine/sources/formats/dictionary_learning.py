@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from memicos_engine.errors import SourceError
+from memicos_engine.sources.config_checks import CROSSCODER
 from memicos_engine.sources.formats.base import (
     Format,
     SaeConfig,
@@ -42,6 +43,8 @@ def _config(folder: Path, _overrides: RecipeOverrides, _stored: StoredTensors) -
     trainer, buffer = content.get("trainer"), content.get("buffer") or {}
     if not isinstance(trainer, dict) or not isinstance(buffer, dict):
         raise SourceError(f"{folder / 'config.json'} has no trainer")
+    if "CrossCoder" in str(trainer.get("dict_class")):
+        raise SourceError(f"its dict_class is {trainer['dict_class']}: {CROSSCODER}")
     dict_class = _CLASSES.get(trainer.get("dict_class", ""))
     if dict_class is None:
         raise SourceError(f"its dict_class is {trainer.get('dict_class')}; there are {', '.join(_CLASSES)}")

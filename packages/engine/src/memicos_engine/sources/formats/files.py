@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -10,6 +11,7 @@ from zipfile import ZipFile
 
 import numpy as np
 import torch
+import yaml
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -56,6 +58,25 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SourceError(f"{path} is not a JSON object")
     return content
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises SourceError where the file is missing or holds no mapping."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SourceError(f"{path} is missing") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise SourceError(f"{path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise SourceError(f"{path} is not a mapping")
+    return content
+
+
+def read_scalars(path: Path, names: Iterable[str]) -> dict[str, float]:
+    """Tensors of one number in a .safetensors, by name. Raises RuntimeError for one of more numbers."""
+    with safe_open(path, framework="pt") as file:
+        return {name: float(file.get_tensor(name).item()) for name in names}
 
 
 def _meta_tensor(shape: Any) -> torch.Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 from sae_lens.loading.pretrained_sae_loaders import get_sae_lens_config_from_disk, handle_config_defaulting
 
 from memicos_engine.errors import SourceError
+from memicos_engine.sources.config_checks import check_activation_function
 from memicos_engine.sources.formats.base import Format, SaeConfig, StoredTensors, expand_threshold
 from memicos_engine.sources.recipe import RecipeOverrides
 
@@ -23,9 +24,7 @@ def _weights(folder: Path, _overrides: RecipeOverrides) -> Path | None:
 
 def _config(folder: Path, _overrides: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:
     config = get_sae_lens_config_from_disk(folder)
-    activation = config.get("activation_fn") or config.get("activation_fn_str") or "relu"
-    if activation not in ("relu", "topk"):
-        raise SourceError(f"its activation function is {activation}; SAELens no longer runs others than relu and topk")
+    check_activation_function(config)
     architecture = config.get("architecture")
     if architecture in _CHECKPOINTS:
         rescaled = config.get("rescale_acts_by_decoder_norm", True)

@@ -48,6 +48,11 @@ def _parse_response(
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = ErrorBody.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 413:
         response_413 = ErrorBody.from_dict(response.json())
 
@@ -98,11 +103,11 @@ def sync_detailed(
     AUTOINTERP_MAX_ACTIVATIONS texts
     (64 by default) and AUTOINTERP_MAX_CHARACTERS characters in all (200,000 by default); more is status
     400. Without
-    a key of its own or of the server the answer is 503. 502 means that the language model's provider
+    a key of its own or of the server the status is 503. 502 means that the language model's provider
     failed or gave
-    no usable explanation, and `cause` tells how; nothing is stored, so the request can be repeated. One
-    request takes
-    AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
+    no usable explanation, and `cause` has the kind of failure; nothing is stored, so the request can be
+    repeated. One
+    request takes AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
 
     Args:
         body (ExplainRequest): Top-activating texts of a feature, strongest first. At least one
@@ -140,11 +145,11 @@ async def asyncio_detailed(
     AUTOINTERP_MAX_ACTIVATIONS texts
     (64 by default) and AUTOINTERP_MAX_CHARACTERS characters in all (200,000 by default); more is status
     400. Without
-    a key of its own or of the server the answer is 503. 502 means that the language model's provider
+    a key of its own or of the server the status is 503. 502 means that the language model's provider
     failed or gave
-    no usable explanation, and `cause` tells how; nothing is stored, so the request can be repeated. One
-    request takes
-    AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
+    no usable explanation, and `cause` has the kind of failure; nothing is stored, so the request can be
+    repeated. One
+    request takes AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
 
     Args:
         body (ExplainRequest): Top-activating texts of a feature, strongest first. At least one
@@ -188,11 +193,11 @@ def sync(
     AUTOINTERP_MAX_ACTIVATIONS texts
     (64 by default) and AUTOINTERP_MAX_CHARACTERS characters in all (200,000 by default); more is status
     400. Without
-    a key of its own or of the server the answer is 503. 502 means that the language model's provider
+    a key of its own or of the server the status is 503. 502 means that the language model's provider
     failed or gave
-    no usable explanation, and `cause` tells how; nothing is stored, so the request can be repeated. One
-    request takes
-    AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
+    no usable explanation, and `cause` has the kind of failure; nothing is stored, so the request can be
+    repeated. One
+    request takes AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
 
     Args:
         body (ExplainRequest): Top-activating texts of a feature, strongest first. At least one
@@ -230,11 +235,11 @@ async def asyncio(
     AUTOINTERP_MAX_ACTIVATIONS texts
     (64 by default) and AUTOINTERP_MAX_CHARACTERS characters in all (200,000 by default); more is status
     400. Without
-    a key of its own or of the server the answer is 503. 502 means that the language model's provider
+    a key of its own or of the server the status is 503. 502 means that the language model's provider
     failed or gave
-    no usable explanation, and `cause` tells how; nothing is stored, so the request can be repeated. One
-    request takes
-    AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
+    no usable explanation, and `cause` has the kind of failure; nothing is stored, so the request can be
+    repeated. One
+    request takes AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
 
     Args:
         body (ExplainRequest): Top-activating texts of a feature, strongest first. At least one

@@ -118,7 +118,8 @@ def sync_detailed(
 ) -> Response[Activation | list[Activation] | ErrorBody]:
     """Activations of a feature on a text
 
-     Run a text through the model; the response has a feature's activation at each token.
+     Run a text, or a conversation, through the model; the response has a feature's activation at each
+    token.
 
     A list of texts is answered with a list, in the same order. The number of texts has a limit
     (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference
@@ -154,7 +155,8 @@ async def asyncio_detailed(
 ) -> Response[Activation | list[Activation] | ErrorBody]:
     """Activations of a feature on a text
 
-     Run a text through the model; the response has a feature's activation at each token.
+     Run a text, or a conversation, through the model; the response has a feature's activation at each
+    token.
 
     A list of texts is answered with a list, in the same order. The number of texts has a limit
     (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference
@@ -196,7 +198,8 @@ def sync(
 ) -> Activation | list[Activation]:
     """Activations of a feature on a text
 
-     Run a text through the model; the response has a feature's activation at each token.
+     Run a text, or a conversation, through the model; the response has a feature's activation at each
+    token.
 
     A list of texts is answered with a list, in the same order. The number of texts has a limit
     (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference
@@ -232,7 +235,8 @@ async def asyncio(
 ) -> Activation | list[Activation]:
     """Activations of a feature on a text
 
-     Run a text through the model; the response has a feature's activation at each token.
+     Run a text, or a conversation, through the model; the response has a feature's activation at each
+    token.
 
     A list of texts is answered with a list, in the same order. The number of texts has a limit
     (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference

@@ -48,6 +48,11 @@ def _parse_response(
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = ErrorBody.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 413:
         response_413 = ErrorBody.from_dict(response.json())
 
@@ -93,7 +98,9 @@ def sync_detailed(
     than
     `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
     than
-    `max_values` values, or a prompt with no tokens or more than `token_limit`.
+    `max_values` values, not exactly one of text and messages, messages without a chat template, or a
+    prompt with no
+    tokens or more than `token_limit`.
 
     Args:
         body (AllRequest): The strongest features of several sources on one prompt.
@@ -130,7 +137,9 @@ async def asyncio_detailed(
     than
     `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
     than
-    `max_values` values, or a prompt with no tokens or more than `token_limit`.
+    `max_values` values, not exactly one of text and messages, messages without a chat template, or a
+    prompt with no
+    tokens or more than `token_limit`.
 
     Args:
         body (AllRequest): The strongest features of several sources on one prompt.
@@ -173,7 +182,9 @@ def sync(
     than
     `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
     than
-    `max_values` values, or a prompt with no tokens or more than `token_limit`.
+    `max_values` values, not exactly one of text and messages, messages without a chat template, or a
+    prompt with no
+    tokens or more than `token_limit`.
 
     Args:
         body (AllRequest): The strongest features of several sources on one prompt.
@@ -210,7 +221,9 @@ async def asyncio(
     than
     `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
     than
-    `max_values` values, or a prompt with no tokens or more than `token_limit`.
+    `max_values` values, not exactly one of text and messages, messages without a chat template, or a
+    prompt with no
+    tokens or more than `token_limit`.
 
     Args:
         body (AllRequest): The strongest features of several sources on one prompt.

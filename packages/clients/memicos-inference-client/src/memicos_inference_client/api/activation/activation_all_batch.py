@@ -48,6 +48,11 @@ def _parse_response(
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = ErrorBody.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 413:
         response_413 = ErrorBody.from_dict(response.json())
 
@@ -96,9 +101,11 @@ def sync_detailed(
     than
     `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
     than
-    `max_values` values, a prompt with no tokens or more than `token_limit`, no prompts, more than
-    `max_prompts`, or
-    more than `batch_tokens` tokens when padded to the longest.
+    `max_values` values, not exactly one of texts and messages, messages without a chat template, a
+    prompt with no
+    tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens`
+    tokens when
+    padded to the longest.
 
     Args:
         body (AllBatchRequest): The strongest features of several sources on each of several
@@ -139,9 +146,11 @@ async def asyncio_detailed(
     than
     `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
     than
-    `max_values` values, a prompt with no tokens or more than `token_limit`, no prompts, more than
-    `max_prompts`, or
-    more than `batch_tokens` tokens when padded to the longest.
+    `max_values` values, not exactly one of texts and messages, messages without a chat template, a
+    prompt with no
+    tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens`
+    tokens when
+    padded to the longest.
 
     Args:
         body (AllBatchRequest): The strongest features of several sources on each of several
@@ -188,9 +197,11 @@ def sync(
     than
     `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
     than
-    `max_values` values, a prompt with no tokens or more than `token_limit`, no prompts, more than
-    `max_prompts`, or
-    more than `batch_tokens` tokens when padded to the longest.
+    `max_values` values, not exactly one of texts and messages, messages without a chat template, a
+    prompt with no
+    tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens`
+    tokens when
+    padded to the longest.
 
     Args:
         body (AllBatchRequest): The strongest features of several sources on each of several
@@ -231,9 +242,11 @@ async def asyncio(
     than
     `max_loaded_saes` or `sae_bytes` allow, a `num_results` above `max_num_results`, a response of more
     than
-    `max_values` values, a prompt with no tokens or more than `token_limit`, no prompts, more than
-    `max_prompts`, or
-    more than `batch_tokens` tokens when padded to the longest.
+    `max_values` values, not exactly one of texts and messages, messages without a chat template, a
+    prompt with no
+    tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens`
+    tokens when
+    padded to the longest.
 
     Args:
         body (AllBatchRequest): The strongest features of several sources on each of several

@@ -48,6 +48,11 @@ def _parse_response(
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = ErrorBody.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 413:
         response_413 = ErrorBody.from_dict(response.json())
 
@@ -91,10 +96,12 @@ def sync_detailed(
     prompts.
 
     Errors: 400 for an unknown model, layer or hook point, both `layers` and `hooks`, more than
-    `max_hooks` hook points,
-    more than `max_values` values, activations that are not finite, a prompt with no tokens or more than
-    `token_limit`,
-    no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
+    `max_hooks` hook
+    points, more than `max_values` values, activations that are not finite, not exactly one of texts and
+    messages,
+    messages without a chat template, a prompt with no tokens or more than `token_limit`, no prompts,
+    more than
+    `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (RawRequest): Where to capture: at `hook_point` of `layers`, or at `hooks`.
@@ -129,10 +136,12 @@ async def asyncio_detailed(
     prompts.
 
     Errors: 400 for an unknown model, layer or hook point, both `layers` and `hooks`, more than
-    `max_hooks` hook points,
-    more than `max_values` values, activations that are not finite, a prompt with no tokens or more than
-    `token_limit`,
-    no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
+    `max_hooks` hook
+    points, more than `max_values` values, activations that are not finite, not exactly one of texts and
+    messages,
+    messages without a chat template, a prompt with no tokens or more than `token_limit`, no prompts,
+    more than
+    `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (RawRequest): Where to capture: at `hook_point` of `layers`, or at `hooks`.
@@ -173,10 +182,12 @@ def sync(
     prompts.
 
     Errors: 400 for an unknown model, layer or hook point, both `layers` and `hooks`, more than
-    `max_hooks` hook points,
-    more than `max_values` values, activations that are not finite, a prompt with no tokens or more than
-    `token_limit`,
-    no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
+    `max_hooks` hook
+    points, more than `max_values` values, activations that are not finite, not exactly one of texts and
+    messages,
+    messages without a chat template, a prompt with no tokens or more than `token_limit`, no prompts,
+    more than
+    `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (RawRequest): Where to capture: at `hook_point` of `layers`, or at `hooks`.
@@ -211,10 +222,12 @@ async def asyncio(
     prompts.
 
     Errors: 400 for an unknown model, layer or hook point, both `layers` and `hooks`, more than
-    `max_hooks` hook points,
-    more than `max_values` values, activations that are not finite, a prompt with no tokens or more than
-    `token_limit`,
-    no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
+    `max_hooks` hook
+    points, more than `max_values` values, activations that are not finite, not exactly one of texts and
+    messages,
+    messages without a chat template, a prompt with no tokens or more than `token_limit`, no prompts,
+    more than
+    `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (RawRequest): Where to capture: at `hook_point` of `layers`, or at `hooks`.

@@ -48,6 +48,11 @@ def _parse_response(
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = ErrorBody.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 413:
         response_413 = ErrorBody.from_dict(response.json())
 
@@ -90,8 +95,10 @@ def sync_detailed(
      Return the value of one feature, or the projection on one vector, at each token of a prompt.
 
     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, or a prompt with no tokens or more than `token_limit`.
+    exactly one
+    of feature and vector, not exactly one of text and messages, messages without a chat template, or a
+    prompt with
+    no tokens or more than `token_limit`.
 
     Args:
         body (SingleRequest): One direction on one prompt: `source` and `index`, or `vector` and
@@ -126,8 +133,10 @@ async def asyncio_detailed(
      Return the value of one feature, or the projection on one vector, at each token of a prompt.
 
     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, or a prompt with no tokens or more than `token_limit`.
+    exactly one
+    of feature and vector, not exactly one of text and messages, messages without a chat template, or a
+    prompt with
+    no tokens or more than `token_limit`.
 
     Args:
         body (SingleRequest): One direction on one prompt: `source` and `index`, or `vector` and
@@ -168,8 +177,10 @@ def sync(
      Return the value of one feature, or the projection on one vector, at each token of a prompt.
 
     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, or a prompt with no tokens or more than `token_limit`.
+    exactly one
+    of feature and vector, not exactly one of text and messages, messages without a chat template, or a
+    prompt with
+    no tokens or more than `token_limit`.
 
     Args:
         body (SingleRequest): One direction on one prompt: `source` and `index`, or `vector` and
@@ -204,8 +215,10 @@ async def asyncio(
      Return the value of one feature, or the projection on one vector, at each token of a prompt.
 
     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, or a prompt with no tokens or more than `token_limit`.
+    exactly one
+    of feature and vector, not exactly one of text and messages, messages without a chat template, or a
+    prompt with
+    no tokens or more than `token_limit`.
 
     Args:
         body (SingleRequest): One direction on one prompt: `source` and `index`, or `vector` and

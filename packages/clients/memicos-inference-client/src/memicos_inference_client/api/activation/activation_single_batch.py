@@ -48,6 +48,11 @@ def _parse_response(
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = ErrorBody.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 413:
         response_413 = ErrorBody.from_dict(response.json())
 
@@ -92,10 +97,12 @@ def sync_detailed(
     Each prompt gets the result it would get alone, up to rounding.
 
     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than
-    `max_prompts`, or
-    more than `batch_tokens` tokens when padded to the longest.
+    exactly one
+    of feature and vector, not exactly one of texts and messages, messages without a chat template, a
+    prompt with no
+    tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens`
+    tokens when
+    padded to the longest.
 
     Args:
         body (SingleBatchRequest): One direction on several prompts: `source` and `index`, or
@@ -132,10 +139,12 @@ async def asyncio_detailed(
     Each prompt gets the result it would get alone, up to rounding.
 
     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than
-    `max_prompts`, or
-    more than `batch_tokens` tokens when padded to the longest.
+    exactly one
+    of feature and vector, not exactly one of texts and messages, messages without a chat template, a
+    prompt with no
+    tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens`
+    tokens when
+    padded to the longest.
 
     Args:
         body (SingleBatchRequest): One direction on several prompts: `source` and `index`, or
@@ -178,10 +187,12 @@ def sync(
     Each prompt gets the result it would get alone, up to rounding.
 
     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than
-    `max_prompts`, or
-    more than `batch_tokens` tokens when padded to the longest.
+    exactly one
+    of feature and vector, not exactly one of texts and messages, messages without a chat template, a
+    prompt with no
+    tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens`
+    tokens when
+    padded to the longest.
 
     Args:
         body (SingleBatchRequest): One direction on several prompts: `source` and `index`, or
@@ -218,10 +229,12 @@ async def asyncio(
     Each prompt gets the result it would get alone, up to rounding.
 
     Errors: 400 for an unknown model, source or index, a vector of the wrong width, an unknown hook, not
-    exactly one of
-    feature and vector, a prompt with no tokens or more than `token_limit`, no prompts, more than
-    `max_prompts`, or
-    more than `batch_tokens` tokens when padded to the longest.
+    exactly one
+    of feature and vector, not exactly one of texts and messages, messages without a chat template, a
+    prompt with no
+    tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens`
+    tokens when
+    padded to the longest.
 
     Args:
         body (SingleBatchRequest): One direction on several prompts: `source` and `index`, or

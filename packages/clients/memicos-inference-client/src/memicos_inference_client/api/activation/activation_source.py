@@ -48,6 +48,11 @@ def _parse_response(
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = ErrorBody.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 413:
         response_413 = ErrorBody.from_dict(response.json())
 
@@ -92,10 +97,11 @@ def sync_detailed(
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no
-    tokens or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
+    Errors: 400 for an unknown model or source, more than `max_values` activations, not exactly one of
+    texts and
+    messages, messages without a chat template, a prompt with no tokens or more than `token_limit`, no
+    prompts, more
+    than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (SourceRequest): Every active feature of one source on several prompts.
@@ -131,10 +137,11 @@ async def asyncio_detailed(
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no
-    tokens or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
+    Errors: 400 for an unknown model or source, more than `max_values` activations, not exactly one of
+    texts and
+    messages, messages without a chat template, a prompt with no tokens or more than `token_limit`, no
+    prompts, more
+    than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (SourceRequest): Every active feature of one source on several prompts.
@@ -176,10 +183,11 @@ def sync(
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no
-    tokens or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
+    Errors: 400 for an unknown model or source, more than `max_values` activations, not exactly one of
+    texts and
+    messages, messages without a chat template, a prompt with no tokens or more than `token_limit`, no
+    prompts, more
+    than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (SourceRequest): Every active feature of one source on several prompts.
@@ -215,10 +223,11 @@ async def asyncio(
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, more than `max_values` activations, a prompt with no
-    tokens or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
+    Errors: 400 for an unknown model or source, more than `max_values` activations, not exactly one of
+    texts and
+    messages, messages without a chat template, a prompt with no tokens or more than `token_limit`, no
+    prompts, more
+    than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (SourceRequest): Every active feature of one source on several prompts.

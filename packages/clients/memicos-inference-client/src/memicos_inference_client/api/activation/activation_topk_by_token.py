@@ -48,6 +48,11 @@ def _parse_response(
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = ErrorBody.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 413:
         response_413 = ErrorBody.from_dict(response.json())
 
@@ -89,9 +94,9 @@ def sync_detailed(
 
      Return the features of one source with the largest activations at each token of a prompt.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and
+    messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`.
 
     Args:
         body (TopkRequest): The strongest features of one source at each token of a prompt.
@@ -124,9 +129,9 @@ async def asyncio_detailed(
 
      Return the features of one source with the largest activations at each token of a prompt.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and
+    messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`.
 
     Args:
         body (TopkRequest): The strongest features of one source at each token of a prompt.
@@ -165,9 +170,9 @@ def sync(
 
      Return the features of one source with the largest activations at each token of a prompt.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and
+    messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`.
 
     Args:
         body (TopkRequest): The strongest features of one source at each token of a prompt.
@@ -200,9 +205,9 @@ async def asyncio(
 
      Return the features of one source with the largest activations at each token of a prompt.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and
+    messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`.
 
     Args:
         body (TopkRequest): The strongest features of one source at each token of a prompt.

@@ -48,6 +48,11 @@ def _parse_response(
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = ErrorBody.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 413:
         response_413 = ErrorBody.from_dict(response.json())
 
@@ -91,10 +96,11 @@ def sync_detailed(
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and
+    messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`, no prompts,
+    more than
+    `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (TopkBatchRequest): The strongest features of one source at each token of several
@@ -130,10 +136,11 @@ async def asyncio_detailed(
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and
+    messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`, no prompts,
+    more than
+    `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (TopkBatchRequest): The strongest features of one source at each token of several
@@ -175,10 +182,11 @@ def sync(
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and
+    messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`, no prompts,
+    more than
+    `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (TopkBatchRequest): The strongest features of one source at each token of several
@@ -214,10 +222,11 @@ async def asyncio(
 
     Each prompt gets the result it would get alone, up to rounding.
 
-    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, or a prompt with no tokens
-    or more than
-    `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when padded
-    to the longest.
+    Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and
+    messages,
+    messages without a chat template, or a prompt with no tokens or more than `token_limit`, no prompts,
+    more than
+    `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
 
     Args:
         body (TopkBatchRequest): The strongest features of one source at each token of several

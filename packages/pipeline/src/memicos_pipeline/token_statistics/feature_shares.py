@@ -8,13 +8,13 @@ import numpy as np
 from scipy import sparse
 
 from memicos_pipeline.token_statistics.classes import Classes
-from memicos_pipeline.token_statistics.events import STRONGEST, Events, class_shares, strongest_events, top_shares
+from memicos_pipeline.token_statistics.events import MAX_EVENTS, Events, class_shares, strongest_events, top_shares
 from memicos_pipeline.token_statistics.text import DIGITS, Text
 
-SOON = 16
+SOON_TOKENS = 16
 """Number of tokens within which a word counts as soon after another."""
-FIRST_ALONE = 0.75
-"""A feature with at least this share of its weight on first tokens of contexts (after BOS) is about these alone."""
+FIRST_TOKENS_ONLY_SHARE = 0.75
+"""A feature with at least this share on first tokens of contexts (after BOS) is described by these alone."""
 
 Shares = list[tuple[int, float]]
 """Numbers of words, tokens or others with their shares of a feature's weight, largest first."""
@@ -54,13 +54,13 @@ class Corpus:
         soon = np.zeros_like(self.classes.members)
         for column in range(soon.shape[1]):
             flags = self.classes.members[:, column].reshape(-1, self.width)
-            sums = np.pad(np.cumsum(flags, axis=1, dtype=np.int32), ((0, 0), (SOON + 1, 0)))
-            soon[:, column] = (sums[:, SOON:-1] > sums[:, : -SOON - 1]).reshape(-1)
+            sums = np.pad(np.cumsum(flags, axis=1, dtype=np.int32), ((0, 0), (SOON_TOKENS + 1, 0)))
+            soon[:, column] = (sums[:, SOON_TOKENS:-1] > sums[:, : -SOON_TOKENS - 1]).reshape(-1)
         return soon
 
 
 @dataclass(frozen=True)
-class Facts:
+class FeatureShares:
     """Shares of one feature's weight.
 
     `active` is the number of its activations. `first` is the share on first tokens of contexts; these are excluded from
@@ -93,8 +93,8 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Base:
-    """The same shares, over all counted tokens of the corpus."""
+class CorpusShares:
+    """The same shares over all counted tokens of the corpus, as a baseline."""
 
     words: np.ndarray
     tokens: np.ndarray
@@ -106,41 +106,43 @@ class Base:
     """(forms, C) bool: the classes that a spelling belongs to somewhere in the corpus."""
 
 
-def feature_facts(matrix: sparse.csr_matrix, corpus: Corpus, promoted: Sequence[Sequence[int]]) -> list[Facts]:
-    """Facts of every feature of `matrix` (N * T, F); `promoted` has the tokens with its largest logit effects."""
+def feature_shares(matrix: sparse.csr_matrix, corpus: Corpus, promoted: Sequence[Sequence[int]]) -> list[FeatureShares]:
+    """The shares of every feature of `matrix` (N * T, F); `promoted` has the tokens with its largest logit effects."""
     text, classes = corpus.text, corpus.classes
     events = strongest_events(matrix, corpus.width)
-    opening = events.positions % corpus.width == 1
-    first = class_shares(events, np.ones((len(text.tokens), 1), dtype=bool), np.where(opening, events.positions, -1))
+    at_first_token = events.positions % corpus.width == 1
+    first = class_shares(
+        events, np.ones((len(text.tokens), 1), dtype=bool), np.where(at_first_token, events.positions, -1)
+    )
     first = first[:, 0]
     # the first token of a window is arbitrary; it counts only if the feature is about first tokens
-    events = events.without(opening & (first < FIRST_ALONE)[events.features])
-    at = events.positions
-    before_at, after_at = text.before[at], text.after[at]
-    size = np.where(text.kinds[at] == DIGITS, text.ends[at] - text.starts[at], 0)
-    place = size * 64 + np.where(size > 0, np.minimum(at - text.starts[at], 63), 0)
+    events = events.without(at_first_token & (first < FIRST_TOKENS_ONLY_SHARE)[events.features])
+    positions = events.positions
+    before_at, after_at = text.before[positions], text.after[positions]
+    size = np.where(text.kinds[positions] == DIGITS, text.ends[positions] - text.starts[positions], 0)
+    digit_place = size * 64 + np.where(size > 0, np.minimum(positions - text.starts[positions], 63), 0)
     columns = zip(
         matrix.getnnz(axis=0).tolist(),
         first.tolist(),
         _strongest(events, text),
-        top_shares(events, text.folded[at], STRONGEST),
-        top_shares(events, text.stem_of[text.folded[at]], 4),
-        top_shares(events, text.words[at], 16),
-        top_shares(events, text.tokens[at], 4),
+        top_shares(events, text.folded[positions], MAX_EVENTS),
+        top_shares(events, text.stem_of[text.folded[positions]], 4),
+        top_shares(events, text.words[positions], 16),
+        top_shares(events, text.tokens[positions], 4),
         top_shares(events, np.where(before_at >= 0, text.folded[before_at], -1), 2),
         top_shares(events, np.where(after_at >= 0, text.folded[after_at], -1), 2),
-        top_shares(events, corpus.next_tokens[at], 8),
-        top_shares(events, place, 1),
-        top_shares(events, corpus.collections[at // corpus.width], 1),
-        class_shares(events, np.eye(4, dtype=bool)[text.parts], at),
-        class_shares(events, classes.members, at),
+        top_shares(events, corpus.next_tokens[positions], 8),
+        top_shares(events, digit_place, 1),
+        top_shares(events, corpus.collections[positions // corpus.width], 1),
+        class_shares(events, np.eye(4, dtype=bool)[text.parts], positions),
+        class_shares(events, classes.members, positions),
         class_shares(events, classes.members, before_at),
-        class_shares(events, corpus.soon_after, at),
-        class_shares(events, classes.code[:, None], at)[:, 0].tolist(),
+        class_shares(events, corpus.soon_after, positions),
+        class_shares(events, classes.code[:, None], positions)[:, 0].tolist(),
         promoted,
         strict=True,
     )
-    return [Facts(*column) for column in columns]
+    return [FeatureShares(*column) for column in columns]
 
 
 def _strongest(events: Events, text: Text, count: int = 4) -> list[list[int]]:
@@ -149,13 +151,13 @@ def _strongest(events: Events, text: Text, count: int = 4) -> list[list[int]]:
     stems = text.stem_of[text.folded[events.positions]]
     spellings = []
     for first, end in zip(events.offsets[:-1].tolist(), events.offsets[1:].tolist(), strict=True):
-        different = dict(zip(stems[first:end][::-1].tolist(), forms[first:end][::-1].tolist(), strict=True))
+        form_of_stem = dict(zip(stems[first:end][::-1].tolist(), forms[first:end][::-1].tolist(), strict=True))
         order = dict.fromkeys(stems[first:end].tolist())
-        spellings.append([different[stem] for stem in order][:count])
+        spellings.append([form_of_stem[stem] for stem in order][:count])
     return spellings
 
 
-def base_shares(corpus: Corpus, counted: np.ndarray) -> Base:
+def corpus_shares(corpus: Corpus, counted: np.ndarray) -> CorpusShares:
     """Shares over the positions that `counted` (P,) marks."""
     text, classes = corpus.text, corpus.classes
     total = max(int(counted.sum()), 1)
@@ -163,7 +165,7 @@ def base_shares(corpus: Corpus, counted: np.ndarray) -> Base:
     for column in range(len(classes.labels)):
         in_class[text.words[classes.members[:, column]], column] = True
     kinds = np.repeat(corpus.collections, corpus.width)[counted]
-    return Base(
+    return CorpusShares(
         np.bincount(text.folded[counted], minlength=len(text.keys)) / total,
         np.bincount(text.tokens[counted], minlength=len(text.strings)) / total,
         classes.members[counted].mean(axis=0),
