@@ -153,6 +153,7 @@ async def test_vectors_within_blocks(client: Client, hf: Any, tokenize: Tokenize
         response = await completed(client, features=None, vectors=[steering], types=["STEERED"])
         texts_by_hook[hook] = response.outputs[0].token_ids
         assert texts_by_hook[hook] == greedy(hf, ids, N_TOKENS, {place: plain_model.added(vector, 5)}), hook
+        assert isinstance(place, tuple)
         side, module = place
         by_module = steering | {"hook": f"{module}.{side}"}
         response = await completed(client, features=None, vectors=[by_module], types=["STEERED"])

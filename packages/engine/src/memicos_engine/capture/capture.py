@@ -43,6 +43,8 @@ def capture(
     """
     names = list(dict.fromkeys(hook_names))
     lengths = None if mask is None else mask.sum(-1)
+    if lengths is not None and not model.batches_prompts:
+        return _capture_row_by_row(model, ids, lengths.tolist(), names, at)
     if all(find_hook_module(model, name) for name in names):
         return _capture_by_modules(model, ids, mask, names, at, lengths)
     # the bridge has no hook points by module name
@@ -51,6 +53,21 @@ def capture(
     captured = _capture_by_bridge(model, ids, mask, by_bridge, lengths)
     captured = {name: _select_positions(hidden, at) for name, hidden in captured.items()}
     return captured | (_capture_by_modules(model, ids, mask, by_module, at, lengths) if by_module else {})
+
+
+def _capture_row_by_row(
+    model: LanguageModel, ids: torch.Tensor, lengths: Sequence[int], names: Sequence[str], at: torch.Tensor | None
+) -> dict[str, torch.Tensor]:
+    """As `capture` for rows of `lengths` tokens, each run without its padding; zeros take the place of padding."""
+    rows: list[dict[str, torch.Tensor]] = []
+    for row, n in enumerate(lengths):
+        captured = capture(model, ids[row : row + 1, :n], None, names, None if at is None else at[row : row + 1])
+        missing = 0 if at is not None else ids.shape[1] - n
+        for name, hidden in captured.items():
+            widths = (0, 0, 0, missing) if has_position_axis(name) else (0, missing, 0, missing)
+            captured[name] = torch.nn.functional.pad(hidden, widths)
+        rows.append(captured)
+    return {name: torch.cat([captured[name] for captured in rows]) for name in names}
 
 
 CapturedActivations = list[dict[str, torch.Tensor]]
@@ -127,6 +144,8 @@ def capture_in_slices(
     while waiting:
         last = rows[waiting[0]][0].last
         group = _next_group([row for row in waiting if rows[row][0].last == last], rows, max_tokens())
+        if not model.batches_prompts:
+            group = group[:1]
         del waiting[: len(group)]
         lengths = [len(rows[row][1]) for row in group]
         longest = max(lengths)
@@ -191,8 +210,10 @@ def _capture_in_parts(
 
 def can_split_prompts(model: LanguageModel, names: Sequence[str]) -> bool:
     """Whether a prompt may be run in parts, each attending to the keys and values of the parts before it."""
-    return supports_row_batching(model.hf.config) and all(
-        has_position_axis(name) and find_hook_module(model, name) for name in names
+    return (
+        model.splits_prompts
+        and supports_row_batching(model.hf.config)
+        and all(has_position_axis(name) and find_hook_module(model, name) for name in names)
     )
 
 
