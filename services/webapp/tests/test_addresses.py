@@ -60,5 +60,5 @@ async def test_digits_are_ascii_digits(client: httpx.AsyncClient, digits: str) -
     assert page.status_code == 400, page.text
     listed = await client.get("/search/results", params={"modelId": "small", "q": "the whale", "sortIndexes": digits})
     assert listed.status_code == 400, listed.text
-    response = await client.get("/health", headers={"Content-Length": digits.encode()})
+    response = await client.get("/health", headers=[(b"Content-Length", digits.encode())])
     assert response.status_code == 400
