@@ -38,7 +38,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with open_http(app.state.settings.timeout_seconds) as http:
+    async with open_http(app.state.settings.provider_options) as http:
         app.state.http = http
         yield
 

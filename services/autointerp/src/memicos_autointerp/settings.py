@@ -110,6 +110,9 @@ class Settings(ServiceSettings):
     temperature: float | None = Field(
         None, ge=0, le=2, description="Sampling temperature; empty: none is sent, as some models refuse it."
     )
+    answer_bytes: int = Field(
+        4_000_000, ge=1, description="Largest answer of a provider, as it is sent and after decompression."
+    )
     explanation_characters: int = Field(
         500, ge=1, description="Longest explanation; a longer one is refused as unreadable."
     )
@@ -151,6 +154,7 @@ class Settings(ServiceSettings):
             deadline_seconds=self.deadline_seconds,
             max_tokens=self.max_tokens,
             temperature=self.temperature,
+            answer_bytes=self.answer_bytes,
         )
 
     @property

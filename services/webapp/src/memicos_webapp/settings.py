@@ -198,6 +198,9 @@ class Settings(ServiceSettings):
         description="Where OpenAI's API, or a server like it, is.",
     )
     openai_seconds: float = Field(default=20, gt=0, description="Longest wait for one answer of OpenAI's embeddings.")
+    openai_answer_bytes: int = Field(
+        default=32_000_000, ge=1, description="Largest answer of OpenAI's embeddings, also after decompression."
+    )
     embedder: Literal["", "minilm", "openai"] = Field(
         default="",
         description="Embedder of sources that have none yet. Empty: openai where OPENAI_API_KEY is set, "

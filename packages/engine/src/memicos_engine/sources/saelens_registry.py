@@ -78,6 +78,13 @@ def release_saes(release: str, sae_id: str | None) -> list[PublishedSae]:
     ]
 
 
+def release_models(release: str) -> set[str]:
+    """The Neuronpedia models of a release. Raises KeyError where there is no such release."""
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    return _models(get_pretrained_saes_directory()[release])
+
+
 def release_names(release: str) -> tuple[list[str], list[str]]:
     """The `sae_id` of each SAE of a release; and where there is no such release, the names that are like it."""
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory

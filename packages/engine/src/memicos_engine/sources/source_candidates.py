@@ -79,7 +79,7 @@ def find_candidates(
     if spec.kind == "set":
         return _set_candidates(spec, selection)
     if spec.kind == "saelens":
-        return _release_candidates(spec, selection), None
+        return _release_candidates(spec, selection)
     if folder is None:
         return [], None
     name = spec.name.rpartition("/")[2] if spec.kind == "hf" else folder.resolve().name
@@ -218,7 +218,7 @@ def _set_candidates(spec: SourceSpec, selection: SourceSelection) -> tuple[list[
     return [_registry_candidate(sae, selection) for sae in published], owner
 
 
-def _release_candidates(spec: SourceSpec, selection: SourceSelection) -> list[SourceCandidate]:
+def _release_candidates(spec: SourceSpec, selection: SourceSelection) -> tuple[list[SourceCandidate], str | None]:
     if spec.format:
         raise LoadError(f"{spec.text}: SAELens' directory knows the format of its sets; leave @{spec.format} out.")
     release, slash, sae_id = spec.name.partition("/")
@@ -231,7 +231,10 @@ def _release_candidates(spec: SourceSpec, selection: SourceSelection) -> list[So
         raise LoadError(
             f"{spec.text}: SAELens' directory has no release {release}; like it: {abbreviated_list(releases)}."
         ) from error
-    return [_registry_candidate(sae, selection) for sae in sorted(saes, key=lambda sae: _sort_key(sae.source_id))]
+    models = saelens_registry.release_models(release)
+    owner = next((model for model in saelens_registry.matching_models(selection.models) if model in models), None)
+    saes.sort(key=lambda sae: _sort_key(sae.source_id))
+    return [_registry_candidate(sae, selection) for sae in saes], owner
 
 
 def _local_folders(folder: Path | None) -> list[Path]:

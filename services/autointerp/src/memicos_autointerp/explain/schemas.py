@@ -2,6 +2,7 @@
 
 from typing import Annotated, Self
 
+from memicos_service.unicode_text import Text
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from memicos_autointerp.settings import Key
@@ -10,7 +11,7 @@ from memicos_autointerp.settings import Key
 class Activation(BaseModel):
     """A text as its tokens, with the feature's activation on each."""
 
-    tokens: list[str] = Field(min_length=1, description="the text, split into tokens, with their spaces")
+    tokens: list[Text] = Field(min_length=1, description="the text, split into tokens, with their spaces")
     values: list[Annotated[float, Field(allow_inf_nan=False)]] = Field(
         description="the activation on each token: as many as tokens"
     )
@@ -30,7 +31,7 @@ class ExplainRequest(BaseModel):
     activations: list[Activation] = Field(
         min_length=1, description="the texts; at most AUTOINTERP_MAX_ACTIVATIONS of them, 64 by default"
     )
-    model: str | None = Field(
+    model: Text | None = Field(
         None,
         min_length=1,
         max_length=200,
@@ -43,7 +44,7 @@ class ExplainRequest(BaseModel):
     api_key: Key = Field(
         None, description="the client's key for base_url, or for the server's own endpoint where that is null"
     )
-    base_url: str | None = Field(
+    base_url: Text | None = Field(
         None,
         max_length=500,
         description="another endpoint that this server allows; needs api_key and model",

@@ -1,8 +1,9 @@
 """Request and response models of `/v1/admin`."""
 
+from memicos_service.unicode_text import Text
 from pydantic import Field
 
-from memicos_inference.http.api_model import ApiModel, Text
+from memicos_inference.http.api_model import ApiModel
 
 
 class AddSourcesRequest(ApiModel):
