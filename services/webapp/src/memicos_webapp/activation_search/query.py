@@ -5,6 +5,7 @@ Neuronpedia's links, and `rank`. Lists are JSON, or the parameter is repeated, a
 """
 
 import json
+import re
 from dataclasses import dataclass, replace
 from typing import get_args
 from urllib.parse import urlencode
@@ -58,7 +59,7 @@ def read(params: QueryParams) -> PageQuery:
     model, _, source_set = params.get("set", "").partition("/")
     positions = []
     for item in _list(params, "sortIndexes"):
-        if item.isdecimal() and len(item) < 7:
+        if re.fullmatch(r"[0-9]{1,6}", item):
             positions.append(int(item))
         else:
             problems.append(f"sortIndexes: “{item}” is not the position of a token.")
@@ -87,7 +88,7 @@ def _list(params: QueryParams, name: str) -> list[str]:
     for value in params.getlist(name):
         try:
             parsed = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):  # RecursionError: nested too deeply
             parsed = value
         items += [str(item) for item in parsed] if isinstance(parsed, list) else [value]
     return [item for item in items if item]
