@@ -15,6 +15,7 @@ from memicos_engine.capture.capture import CaptureRequest, capture, capture_in_s
 from memicos_engine.generation.decoder import Decoder
 from memicos_engine.generation.generation import Generation, Row, Sampling
 from memicos_engine.model.language_model import LanguageModel, load_model
+from memicos_engine.selftest.execution_modes import with_execution_modes
 from memicos_testing.models import plain_model
 from memicos_testing.models.model_classes import CASES, ORIGINAL_LENGTH, ModelCase, write_model
 
@@ -38,7 +39,7 @@ class WrittenModel:
 
     def load(self, dtype: torch.dtype) -> tuple[LanguageModel, Any]:
         """The model by the engine and by transformers."""
-        model = load_model(self.folder.name, str(self.folder))
+        model = with_execution_modes(load_model(self.folder.name, str(self.folder)))
         hf: Any = model.hf
         return replace(model, hf=hf.to(dtype), dtype=dtype), plain_model.load(self.folder).to(dtype)
 
