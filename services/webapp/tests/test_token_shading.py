@@ -7,6 +7,7 @@ from memicos_webapp.activation_search.query import PageQuery
 from memicos_webapp.activation_search.service import TextSearchResults
 from memicos_webapp.activation_search.token_search import TokenFeatures
 from memicos_webapp.activation_search.view import chips, tokens
+from memicos_webapp.inference.prompt_form import PromptForm
 from memicos_webapp.token_shading import markup, pieces, token_groups
 
 TOKENS = ["<s>", "a", "", "", "今", "日", "", "🐋", "b"]
@@ -40,7 +41,7 @@ def test_the_keyboard_reaches_a_group() -> None:
 
 
 def _query(*sort_indexes: int) -> PageQuery:
-    return PageQuery("m", "s", "a", ("1-s",), sort_indexes, True, True)
+    return PageQuery("m", "s", PromptForm(text="a"), ("1-s",), sort_indexes, True, True)
 
 
 def test_a_character_is_one_link_that_ranks_by_all_its_tokens() -> None:
