@@ -1,7 +1,12 @@
-"""Options of every test run: skipped tests are reported with a count, and `--no-skips` (CI) fails on them."""
+"""Options of every test run: skipped tests are reported with a count, and `--no-skips` (CI) fails on them.
+
+Databases that programs make for root are in a folder of the run, which is deleted at its end.
+"""
 
 import os
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -13,13 +18,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="fail if a test was skipped")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"):
+def pytest_configure(config: pytest.Config) -> None:
+    if os.geteuid() != 0 or "MEMICOS_SYSTEM_DATA" in os.environ:
         return
+    folder = tempfile.TemporaryDirectory(prefix="memicos-tests-")
+    Path(folder.name).chmod(0o755)
+    os.environ["MEMICOS_SYSTEM_DATA"] = folder.name
+    config.add_cleanup(folder.cleanup)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reasons: dict[str, str] = {}
+    if not shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"):
+        reasons["nginx"] = "no nginx is installed: apt-get install nginx-light"
+    if os.geteuid() != 0:
+        reasons["other_users"] = "only root can run programs as two other users"
     for item in items:
-        if "nginx" in getattr(item, "fixturenames", ()):
-            reason = "no nginx is installed: apt-get install nginx-light"
-            item.add_marker(pytest.mark.skip(reason=reason))  # noqa: TID251 (counted aloud; CI installs one)
+        for fixture in reasons.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.skip(reason=reasons[fixture]))  # noqa: TID251 (counted aloud; CI runs all)
 
 
 def _skipped(config: pytest.Config) -> int:

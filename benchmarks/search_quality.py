@@ -13,7 +13,6 @@ import asyncio
 import random
 import re
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from memicos_dataset import read
 from memicos_dataset.manifest import Manifest
 from memicos_embeddings.registry import open_registry
 from memicos_webapp.app import create_app
-from memicos_webapp.database.embedded import embedded
+from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.service import load
 from memicos_webapp.embeddings.background import embedder_config
@@ -153,7 +152,7 @@ def _spell(ids: list[int], position: int, strings: dict[int, str]) -> tuple[str,
 
 async def run_queries(folder: Path, manifest: Manifest) -> dict[str, list[tuple[str, int, str]]]:
     """The first RESULTS results (source, index, explanation) of each query."""
-    with tempfile.TemporaryDirectory() as data, embedded(Path(data) / "postgres") as url:
+    with temporary() as url:
         settings = Settings(_env_file=None, database_url=url, embed_every_seconds=0)  # pyright: ignore[reportCallIssue]
         await migrate(url)
         await load(folder, url)

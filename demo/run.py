@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import re
+import secrets
 import signal
 import sys
 import time
@@ -19,11 +20,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ports
-import psutil
 from dotenv import dotenv_values
 from memicos_cli import service_links
 from memicos_service.settings import check_env_file
-from memicos_webapp.database.embedded import DatabaseError, embedded
+from memicos_webapp.database.embedded import embedded
+from memicos_webapp.database.errors import DatabaseError
+from memicos_webapp.settings import SYSTEM_DATA
 from pydantic_settings import BaseSettings
 from supervisor import SIGNALS, Console, Program, Stop, Supervisor, run_until_stopped
 
@@ -84,6 +86,10 @@ class Options:
     def database_url(self) -> str | None:
         return self.environment.get("DATABASE_URL") or None
 
+    @property
+    def system_data(self) -> Path:
+        return Path(self.environment.get("MEMICOS_SYSTEM_DATA") or SYSTEM_DATA)
+
 
 def first_page(dataset: Path) -> str:
     """Path of the first dashboard of the middle source.
@@ -110,7 +116,7 @@ def configured(server: Server, environment: dict[str, str]) -> Server:
     port = environment.get(name, str(server.port))
     if not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise Stop(f"{name}={port} is not a port (1 to 65535)")
-    host = environment.get(f"{server.prefix}_HOST", server.host)
+    host = environment.get(f"{server.prefix}_HOST") or server.host
     return replace(server, host=host, port=int(port))
 
 
@@ -163,6 +169,8 @@ def read_options(console: Console) -> Options:
     webapp, inference, autointerp = servers
     environment.setdefault("INFERENCE_URL", inference.url)
     environment.setdefault("AUTOINTERP_URL", autointerp.url)
+    # inference tells the webapp's visitors apart, and other programs of this machine cannot invent any
+    environment.setdefault("INFERENCE_CLIENT_KEY", secrets.token_urlsafe(32))
     # a line for each request would hide the demo's own lines
     environment.setdefault("MEMICOS_LOG_REQUESTS", "0")
     environment.setdefault("INFERENCE_LOG_REQUESTS", "0")
@@ -287,21 +295,14 @@ class Demo:
         self.say(f"inference is ready {self.elapsed()}: your own text, search by text and steering work now")
 
     async def watch_postgres(self) -> None:
-        """Print PostgreSQL's warnings and errors.
-
-        Raises:
-            Stop: PostgreSQL ended.
-        """
-        folder = self.options.data / "postgres"
-        server = psutil.Process(int((folder / "postmaster.pid").read_text().split()[0]))
-        with (folder / "log").open(errors="replace") as log:
+        """Print PostgreSQL's warnings and errors."""
+        with (self.options.data / "postgres" / "log").open(errors="replace") as log:
             log.seek(0, os.SEEK_END)
-            while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+            while True:
                 for line in log:
                     if WARNINGS.search(line):
                         self.console.say("postgres", line.rstrip())
                 await asyncio.sleep(1)
-        raise Stop("postgres ended")
 
 
 async def get(server: Server, path: str) -> tuple[int, bytes]:
@@ -339,7 +340,7 @@ def main() -> int:
         options = read_options(console)
         folder = options.data / "postgres"
         database_url = options.database_url
-        with nullcontext(database_url) if database_url else embedded(folder) as url:
+        with nullcontext(database_url) if database_url else embedded(folder, options.system_data) as url:
             if received:
                 return 128 + received[0]
             console.say("postgres", "DATABASE_URL is used" if database_url else f"runs in {folder}")

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import sae_lens
@@ -28,6 +29,10 @@ STATUSES = ("served", "refused", UNDECIDED)
 OUTCOMES = ("served", "refused", "not read")
 HUB_REQUESTS = 8
 """Configurations that are read from the hub at the same time."""
+CENTRED = (
+    "The model is run as it is published. SAEs of these releases were trained on a model whose writing weights "
+    "TransformerLens centres, which is not done here: {}."
+)
 INTRODUCTION = """# SAELens' directory
 
 SAEs that SAELens publishes in its directory, by whether memicos serves them. Written by `make saelens-directory` from
@@ -36,6 +41,11 @@ the installed SAELens ({version}); [saelens-directory.json](saelens-directory.js
 - *served*: SAELens' loader fixes architecture, hook and normalisation, and memicos runs all of them.
 - *refused*: they would give wrong values. The source is refused with the reason, before its weights are fetched.
 - *decided at add*: the SAE's own configuration on the hub decides; the source is served, or refused with the reason.
+
+Each is named in `SAE_SETS` and `memicos sae add` as `saelens:<release>/<sae_id>`, all of a release as
+`saelens:<release>`, and those with a Neuronpedia id by their set as well.
+
+{centred}
 
 {counts}
 
@@ -70,7 +80,10 @@ def _release_row(entry: PretrainedSAELookup) -> dict[str, Any]:
     counts = Counter(decision.status for decision in decisions)
     reasons = dict.fromkeys(decision.reason for decision in decisions if decision.reason)
     loader = entry.conversion_func or DEFAULT_LOADER
-    row = {"release": entry.release, "repository": entry.repo_id, "loader": loader, "saes": len(decisions)}
+    processing = (entry.config_overrides or {}).get("model_from_pretrained_kwargs")
+    centred = isinstance(processing, dict) and bool(processing.get("center_writing_weights"))
+    row = {"release": entry.release, "repository": entry.repo_id, "loader": loader, "centred": centred}
+    row["saes"] = len(decisions)
     return row | {status: counts[status] for status in STATUSES} | {"reasons": list(reasons)}
 
 
@@ -87,7 +100,9 @@ def document_text(data: dict[str, Any]) -> str:
         f"refused, {total[UNDECIDED]:,} decided at add."
     )
     by_loader = [[row for row in releases if row["loader"] == name] for name in sorted({r["loader"] for r in releases})]
+    centred = [f"`{row['release']}`" for row in releases if row["centred"]]
     return INTRODUCTION.format(
+        centred=fill(CENTRED.format(", ".join(centred)), 120, break_on_hyphens=False),
         version=data["sae_lens"],
         counts=counts,
         loaders=_table(

@@ -34,6 +34,8 @@ CONFIGS = ".env.inference."
 OLDEST_COMPOSE = (1, 29)
 """The first docker-compose that waits for a service that ends (`service_completed_successfully`)."""
 POLL_SECONDS = 1
+HOST_SECONDS = 120
+"""Longest wait for the webapp to find an inference server that is ready."""
 RESTARTS = 2
 """A service that was restarted so often while the stack starts is reported."""
 
@@ -244,14 +246,28 @@ def state_of_inference(containers: list[dict]) -> str | None:
     return None
 
 
-def answers(host: str, port: int, path: str) -> bool:
-    """Whether it is answered there, and not with an error."""
+def get(host: str, port: int, path: str) -> bytes | None:
+    """The body of a response; None where there is none, or an error."""
     local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
     try:
-        with urlopen(Request(f"http://{local}:{port}{path}", headers={"Host": "localhost"}), timeout=10):
-            return True
+        with urlopen(Request(f"http://{local}:{port}{path}", headers={"Host": "localhost"}), timeout=10) as response:
+            return response.read()
     except (URLError, OSError):
-        return False
+        return None
+
+
+def webapp_problem(host: str, port: int) -> str | None:
+    """Why the webapp cannot use inference yet; None where it knows a server that is ready.
+
+    It checks the servers every few seconds, so that it learns a moment later that one is ready.
+    """
+    body = get(host, port, "/health")
+    if body is None:
+        return "it does not answer"
+    servers = json.loads(body)["inference"]
+    if any(server["state"] == "ready" for server in servers):
+        return None
+    return "; ".join(f"{server['name']}: {server['message']}" for server in servers) or "it has no server"
 
 
 def start_of(container: dict) -> tuple[str, str]:
@@ -262,7 +278,7 @@ def start_of(container: dict) -> tuple[str, str]:
 def wait(
     compose: Compose, starting: subprocess.Popen[bytes], host: str, port: int, earlier: set[tuple[str, str]]
 ) -> None:
-    """Wait until the stack serves and its model is loaded; print both.
+    """Wait until the stack serves, its model is loaded and the webapp knows it; print the first two.
 
     `earlier` are the starts from before compose was called: until it ends, it may still replace these containers, so
     that their failures say nothing.
@@ -270,10 +286,10 @@ def wait(
     Raises:
         StackError: a service failed.
     """
-    started_at, served, reported = time.monotonic(), False, ""
+    started_at, served, reported, ready_at = time.monotonic(), False, "", None
     while True:
         ended = starting.poll()
-        if not served and answers(host, port, compose.stack.path):
+        if not served and get(host, port, compose.stack.path) is not None:
             served = True
             print(f"serves after {time.monotonic() - started_at:.0f} s: http://{host}:{port}", flush=True)
         containers = compose.containers()
@@ -291,7 +307,14 @@ def wait(
         if inference and inference.startswith("failed"):
             raise StackError(f"inference cannot load its model: {inference.partition(': ')[2]}")
         if served and ended == 0 and inference in (None, "ready"):
-            return
+            ready_at = ready_at or time.monotonic()
+            uses_inference = inference is not None and compose.stack.prefix == "MEMICOS"
+            problem = webapp_problem(host, port) if uses_inference else None
+            if problem is None:
+                return
+            if time.monotonic() - ready_at > HOST_SECONDS:
+                print(f"the webapp cannot use inference yet: {problem}", flush=True)
+                return
         time.sleep(POLL_SECONDS)
 
 

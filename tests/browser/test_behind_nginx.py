@@ -125,27 +125,27 @@ def test_steering_streams_and_its_link_is_shared(
     visit: Visit, watched: Watched, inference: FakeInferenceServer
 ) -> None:
     page = visit.page
-    inference.delay = 0.1
+    inference.delay = 0.2
     page.goto(f"{visit.home}small/1-res/5")
     page.locator("#steer-with-it").click()
     expect(page).to_have_url(re.compile(re.escape(visit.home) + "small/steer"))
-    page.get_by_label("Tokens", exact=True).fill("40")
+    page.get_by_label("Tokens", exact=True).fill("20")
     page.get_by_label("prompt").fill("Once upon")
     page.get_by_label("prompt").press("Control+Enter")
     columns = [page.get_by_role("region", name=name) for name in ("Default", "Steered")]
     for column, word in zip(columns, ("default", "steered"), strict=True):
         expect(column.locator(".answer")).to_contain_text(f"{word}2")
-    # a proxy that buffers would pass on both texts at their end
-    assert "steered39" not in columns[1].locator(".answer").inner_text()
-    assert inference.frames_sent < 2 * 40
+    # the texts are shorter than a buffer: a proxy that buffers passes them on at their end
+    assert "steered19" not in columns[1].locator(".answer").inner_text()
+    assert inference.frames_sent < 2 * 20
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
-    expect(columns[1].locator(".tokens")).to_have_text("40 of 40", timeout=30_000)
+    expect(columns[1].locator(".tokens")).to_have_text("20 of 20", timeout=30_000)
     page.get_by_role("button", name="Share").click()
     expect(page.get_by_role("button", name=re.compile("^Link"))).to_be_visible()
     shared = Visit(watched(ignore_https_errors=True), visit.home)
     shared.page.goto(page.url)
     expect(shared.page.get_by_label("prompt")).to_have_value("Once upon")
-    expect(shared.page.get_by_label("Tokens", exact=True)).to_have_value("40")
+    expect(shared.page.get_by_label("Tokens", exact=True)).to_have_value("20")
     shared.page.get_by_role("button", name="Run").click()
     expect(shared.page.get_by_role("region", name="Steered").locator(".answer")).to_contain_text("steered2")
     shared.page.keyboard.press("Escape")

@@ -1,5 +1,6 @@
 """stack.py refuses set-ups that cannot start, with a one-line remedy; stand-in programs replace docker."""
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -7,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from memicos_testing.servers import free_port
+from memicos_testing.servers import free_port, in_thread
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "deploy/docker/stack.py"
@@ -163,3 +167,24 @@ def test_a_port_that_an_orchestrator_set_is_ignored_and_not_passed_on(docker: Pa
     assert done.returncode == 17
     assert done.stderr.startswith("demo: INFERENCE_PORT in the environment: ignored")
     assert done.stderr.endswith("port: unset\n")
+
+
+def test_the_start_waits_until_the_webapp_knows_an_inference_server_that_is_ready() -> None:
+    specification = importlib.util.spec_from_file_location("stack_program", PROGRAM)
+    assert specification and specification.loader
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    specification.loader.exec_module(module)
+    servers = [{"name": "smol", "state": "loading", "message": "inference is loading, 50 %"}]
+
+    async def health(_: object) -> JSONResponse:
+        return JSONResponse({"inference": servers})
+
+    with in_thread(Starlette(routes=[Route("/health", health)])) as url:
+        port = int(url.rpartition(":")[2])
+        assert module.webapp_problem("127.0.0.1", port) == "smol: inference is loading, 50 %"
+        servers.append({"name": "glass", "state": "ready", "message": "inference ready"})
+        assert module.webapp_problem("0.0.0.0", port) is None
+        servers.clear()
+        assert module.webapp_problem("127.0.0.1", port) == "it has no server"
+    assert module.webapp_problem("127.0.0.1", free_port()) == "it does not answer"

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from memicos_testing.demo_program import Demo, data_folder, environment
+from memicos_testing.demo_program import Demo, environment
 from memicos_testing.documents import DOCUMENTS, ROOT, Block, blocks_of, code_spans, console_steps, python_program
 from memicos_testing.llm_provider import LlmProvider, Reply
 from memicos_testing.models.small_model import small_model, small_sae
 from memicos_testing.models.tiny_generate import tiny_config
 from memicos_testing.stated_output import json_differences, text_differences
-from memicos_webapp.database.embedded import embedded
+from memicos_webapp.database.embedded import temporary
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +103,7 @@ class Workspace:
 @pytest.fixture(scope="module")
 def own_database() -> Iterator[str]:
     """An empty PostgreSQL, for the documents' database of the reader."""
-    with data_folder() as folder, embedded(folder / "postgres") as url:
+    with temporary() as url:
         yield url
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from memicos_testing.models.small_model import SAMPLE, small_model, small_sae, w
 from memicos_testing.models.tiny_generate import tiny_config
 from memicos_testing.servers import free_port, in_thread
 from memicos_webapp.app import create_app as create_webapp
-from memicos_webapp.database.embedded import embedded
+from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.service import load
 from memicos_webapp.settings import Settings as WebappSettings
@@ -72,10 +71,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         sae_sets=("res",),
         device="cpu",
     )
-    # outside pytest's folder: under root, PostgreSQL runs as another user, which the next pytest would lock out
     with (
-        tempfile.TemporaryDirectory() as data,
-        embedded(Path(data) / "postgres") as database,
+        temporary() as database,
         in_thread(create_inference(inference)) as inference_url,
     ):
         asyncio.run(migrate(database))

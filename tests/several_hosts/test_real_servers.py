@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from memicos_testing.models.small_model import small_model, small_sae, write_ext
 from memicos_testing.models.tiny_generate import tiny_config
 from memicos_testing.servers import free_port, in_thread
 from memicos_webapp.app import create_app
-from memicos_webapp.database.embedded import embedded
+from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.service import load
 from memicos_webapp.settings import Settings
@@ -119,8 +118,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             server.start()
         config = tiny_config(folder, SOURCES, 32, 24)
         generate(config, lambda line: None)
-        # not in pytest's folder: run by root, PostgreSQL has another user, and the next pytest would shut it out
-        with tempfile.TemporaryDirectory() as data, embedded(Path(data) / "postgres") as database:
+        with temporary() as database:
             asyncio.run(migrate(database))
             asyncio.run(load(config.out, database))
             hosts = ",".join(f"{name}={server.url}" for name, server in zip("ab", servers, strict=True))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from memicos_cli import doctor, stack_env
-from memicos_webapp.database.embedded import embedded
+from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.migrate import migrate
 
 ROOT = Path(__file__).parents[3]
@@ -158,7 +158,7 @@ def test_a_database_with_and_without_pgvector(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with embedded(tmp_path / "postgres") as url:
+    with temporary() as url:
         values = {**environment, "DATABASE_URL": url}
         assert doctor.run(tmp_path, values) == 0
         assert "with pgvector answers" in capsys.readouterr().out
@@ -178,7 +178,7 @@ def test_a_database_of_a_newer_memicos(
     names = [file.name for file in files]
     for name in names:
         (versions / name).touch()
-    with embedded(tmp_path / "postgres") as url:
+    with temporary() as url:
         asyncio.run(migrate(url))
         values = {**environment, "DATABASE_URL": url}
         assert doctor.run(tmp_path, values) == 0

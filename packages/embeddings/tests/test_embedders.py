@@ -1,6 +1,7 @@
 """The embedders and their registry: real MiniLM weights, and a local server that speaks OpenAI's embeddings API."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
@@ -106,6 +107,19 @@ async def test_vectors_of_the_provider(remote: OpenAiEmbedder, running_provider:
     assert (len(first.body["input"]), len(second.body["input"])) == (256, 44)
     assert first.body["model"] == "text-embedding-3-large" and first.body["dimensions"] == 256
     assert first.headers["authorization"] == f"Bearer {KEY}"
+
+
+async def test_a_large_answer_is_refused_while_it_is_read(running_provider: LlmProvider) -> None:
+    running_provider.reset()
+    embedder = OpenAiEmbedder(SecretStr(KEY), running_provider.base_url, 5, answer_bytes=100_000)
+    large = gzip.compress(b'{"data": [' + b" " * 10_000_000)
+    running_provider.script(Reply(body=large, headers={"Content-Encoding": "gzip"}), Reply(body=b" " * 100_001))
+    for _ in range(2):
+        with pytest.raises(EmbedderError, match="sent an answer of more than 100000 bytes"):
+            await embedder.embed(["a"])
+    await embedder.close()
+    # an answer that was too large may be paid for: it is not requested again
+    assert len(running_provider.requests) == 2
 
 
 def answer(*rows: list[float], index: Sequence[int] | None = None) -> Reply:

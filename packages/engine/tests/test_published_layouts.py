@@ -313,8 +313,12 @@ def test_faults_of_circuit_tracers_files_are_named(weights: Weights, tmp_path: P
     folder = write_circuit_tracer(tmp_path / "some", weights)
     config = json.loads((folder / "config.yaml").read_text())
     (folder / "memicos.json").write_text('{"hook_name": "blocks.5.hook_resid_pre"}')
-    with pytest.raises(RecipeError, match=r"config\.yaml names those of all layers"):
+    with pytest.raises(RecipeError, match=r'expected "hook_name" with \{layer\}'):
         read_local_info(folder, "5-some")
+    hooks = {"hook_name": "blocks.{layer}.mlp.hook_in", "hook_name_out": "blocks.{layer}.mlp.hook_out"}
+    (folder / "memicos.json").write_text(json.dumps(hooks))
+    recipe = read_local_info(folder, "5-some").recipe
+    assert (recipe.hook_name, recipe.hook_name_out) == ("blocks.5.mlp.hook_in", "blocks.5.mlp.hook_out")
     (folder / "memicos.json").write_text('{"set": "mine", "context_size": 99}')
     (candidate,) = candidates(f"path:{folder}")
     assert candidate.id == "5-mine" and candidate.read_info().recipe.context_size == 99

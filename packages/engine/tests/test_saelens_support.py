@@ -2,6 +2,7 @@
 compared with numpy; what would be wrong is refused before its weights are fetched."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,15 +13,19 @@ import pytest
 import torch
 import yaml
 from huggingface_hub.errors import LocalEntryNotFoundError
-from memicos_engine.errors import SourceError
+from memicos_engine.errors import LoadError, SourceError
+from memicos_engine.sources.config_checks import CROSS_LAYER
+from memicos_engine.sources.saelens_registry import release_saes
 from memicos_engine.sources.saelens_support import (
-    CROSS_LAYER,
     DEFAULT_LOADER,
     MISSING_NORM_FACTOR,
     SUPPORT_BY_LOADER,
     entry_support,
 )
+from memicos_engine.sources.source_candidates import SourceCandidate
 from memicos_engine.sources.source_loading import load_pretrained, read_pretrained_info
+from memicos_engine.sources.source_selection import select_sources
+from memicos_engine.sources.source_specs import SourceSelection
 from memicos_testing.models.foreign_saes import (
     Encoded,
     K,
@@ -325,7 +330,10 @@ def test_every_sae_that_is_served_has_a_hook_that_is_run(
             continue
         for sae_id, support in entry_support(entry).items():
             if support.status == "served":
-                info = read_pretrained_info(entry.release, sae_id, "0-x")
+                (published,) = release_saes(entry.release, sae_id)
+                info = read_pretrained_info(entry.release, sae_id, published.source_id)
+                layer = "e" if info.hook_name == "hook_embed" else str(info.layer)
+                assert published.source_id.startswith(f"{layer}-"), (entry.release, sae_id)
                 assert info.hook_name == "hook_embed" or info.hook_name.split(".", 2)[2] in known, (entry, sae_id)
                 served += 1
     assert served
@@ -396,3 +404,75 @@ def test_a_dictionary_that_saelens_reads_wrongly_is_refused(
     with pytest.raises(SourceError, match=message):
         load_pretrained(RELEASE, "some", "5-some")
     assert not [path for path in hub.seen if path.endswith(".pt")]
+
+
+def candidates(*sets: str) -> list[SourceCandidate]:
+    return select_sources(SourceSelection(sets, ("some",)), lambda _step, _share: None).candidates
+
+
+def test_every_sae_of_the_directory_has_an_id_with_its_layer() -> None:
+    """The layer is checked where the path has it; ids are unique in a release."""
+    total = 0
+    for release, entry in DIRECTORY.items():
+        ids = [candidate.id for candidate in candidates(f"saelens:{release}")]
+        total += len(ids)
+        assert len(ids) == len(set(ids)) == len(entry.saes_map)
+        assert all(re.fullmatch(r"(\d+|e)-[\w.-]+", source_id) for source_id in ids), release
+    assert total == sum(len(entry.saes_map) for entry in DIRECTORY.values())
+
+
+@pytest.mark.parametrize(
+    ("spec", "source_id"),
+    [
+        ("saelens:gpt2-small-res-jb/blocks.7.hook_resid_pre", "7-res-jb"),
+        (
+            "saelens:gemma-scope-2-4b-pt-transcoders-all/layer_10_width_16k_l0_big_affine",
+            "10-gemma-scope-2-4b-pt-transcoders-all-width_16k_l0_big_affine",
+        ),
+        (
+            "saelens:gemma-scope-2b-pt-res/layer_12/width_1m/average_l0_107",
+            "12-gemma-scope-2b-pt-res-width_1m-average_l0_107",
+        ),
+        (
+            "saelens:gemma-scope-2b-pt-res/embedding/width_4k/average_l0_6",
+            "e-gemma-scope-2b-pt-res-embedding-width_4k-average_l0_6",
+        ),
+        ("saelens:qwen-scope-3-1.7b-base-w32k-l50/layer3", "3-qwen-scope-3-1.7b-base-w32k-l50"),
+        # its Neuronpedia id in the directory is that of another SAE, of layer 20
+        (
+            "saelens:gemma-scope-9b-pt-res/layer_2/width_16k/average_l0_8",
+            "2-gemma-scope-9b-pt-res-width_16k-average_l0_8",
+        ),
+        ("saelens:gpt2-small-res-jb/blocks.11.hook_resid_post", "12-res-jb"),
+    ],
+)
+def test_an_sae_without_a_neuronpedia_id_is_named_by_release(spec: str, source_id: str) -> None:
+    (candidate,) = candidates(spec)
+    assert candidate.id == source_id and candidate.repo and candidate.weights.startswith(f"hf:{candidate.repo}/")
+
+
+def test_an_sae_is_loaded_by_its_release(hub: SmallHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = CASES["gemma_3 transcoder"]
+    weights = publish(hub, case, monkeypatch)
+    (candidate,) = candidates(f"saelens:{RELEASE}/some")
+    info, source = candidate.read_info(), candidate.load()
+    assert candidate.id == info.id == source.id and info.hook_name == NORM_HOOK
+    hidden = np.random.default_rng(1).normal(size=(10, D_IN)).astype(np.float32) * 3
+    expected, near = case.encode(weights, hidden)
+    actual = source.encode(torch.from_numpy(hidden)).numpy()
+    np.testing.assert_allclose(np.where(near, 0, actual), np.where(near, 0, expected), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("saelens:gpt2-small-res-jp", "no release gpt2-small-res-jp; like it: gpt2-small-res-jb"),
+        ("saelens:gpt2-small-res-jb/blocks.99", "the release has no blocks.99, only blocks.0.hook_resid_pre"),
+        ("saelens:gpt2-small-res-jb@saelens", "leave @saelens out"),
+        ("saelens:", "there are a set's name, saelens:<release>"),
+    ],
+)
+def test_an_unknown_release_is_refused_with_names_like_it(spec: str, message: str) -> None:
+    with pytest.raises(LoadError) as caught:
+        candidates(spec)
+    assert message in str(caught.value)

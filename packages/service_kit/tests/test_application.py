@@ -13,11 +13,13 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, StreamingResponse
 from memicos_service import docs_page, errors, logs, request_log
+from memicos_service.application import JSON_POLICY, ServiceApp
 from memicos_service.errors import ErrorReport, ServiceError
-from memicos_service.guards import SecretAndSizeGuard
+from memicos_service.guards import ServiceGuard
+from memicos_service.host_names import BindAddress, allowed_names, is_allowed
 from memicos_service.request_log import FinishedRequest, RequestObserver
 from memicos_testing.servers import running
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import BaseModel, Field, SecretStr, TypeAdapter, field_validator
 
 SECRET = {"X-SECRET-KEY": "cat"}
 
@@ -52,9 +54,11 @@ def respond(report: ErrorReport) -> JSONResponse:
 
 
 def build(observer: RequestObserver) -> FastAPI:
-    app = FastAPI(title="kit", docs_url=None, redoc_url=None)
+    app = ServiceApp(title="kit", docs_url=None, redoc_url=None)
     app.add_middleware(
-        SecretAndSizeGuard,
+        ServiceGuard,
+        hosts=allowed_names("", "127.0.0.1"),
+        hosts_setting="KIT_ALLOWED_HOSTS",
         secret=SecretStr("cat"),
         open_paths={"/open"},
         body_bytes=100,
@@ -142,6 +146,49 @@ async def test_bad_bodies(client: httpx.AsyncClient, content: bytes, status: int
     response = await client.post("/body/x", content=content, headers={"Content-Type": "application/json"})
     assert response.status_code == status
     assert response.json() == {"error": message, "cause": cause}
+
+
+@pytest.mark.parametrize(
+    ("setting", "address", "host", "allowed"),
+    [
+        ("", "127.0.0.1", "127.0.0.1:5002", True),
+        ("", "127.0.0.1", "LOCALHOST", True),
+        ("", "127.0.0.1", "[::1]:5002", True),
+        ("", "127.0.0.1", "evil.example", False),
+        ("", "127.0.0.1", "localhost.evil.example", False),
+        ("", "127.0.0.1", "", False),
+        ("", "0.0.0.0", "evil.example", True),
+        ("sae.example, other.example", "127.0.0.1", "SAE.example:80", True),
+        ("sae.example", "0.0.0.0", "10.0.0.1", False),
+    ],
+)
+def test_allowed_host_names(setting: str, address: str, host: str, allowed: bool) -> None:
+    assert is_allowed(host, allowed_names(setting, address)) is allowed
+
+
+def test_an_empty_bind_address_is_loopback() -> None:
+    adapter = TypeAdapter(BindAddress)
+    assert [adapter.validate_python(value) for value in ("", " ", "10.0.0.1")] == ["127.0.0.1", "127.0.0.1", "10.0.0.1"]
+
+
+@pytest.mark.parametrize("path", ["/open", "/none", "/docs", "/body/x"])
+async def test_another_host_name_is_refused(client: httpx.AsyncClient, path: str) -> None:
+    response = await client.get(path, headers={"Host": "evil.example"})
+    assert response.status_code == 403 and response.json()["cause"] == "forbidden"
+    assert "set KIT_ALLOWED_HOSTS" in response.json()["error"]
+
+
+async def test_every_response_has_security_headers(client: httpx.AsyncClient) -> None:
+    broken = await client.post("/body/broken", json={"name": "a", "number": 1})
+    unnamed = await client.get("/open", headers={"Host": "evil.example"})
+    responses = [broken, unnamed, await client.get("/open"), await client.get("/none"), await client.delete("/open")]
+    assert [response.status_code for response in responses] == [500, 403, 200, 404, 405]
+    for response in responses:
+        assert response.headers["content-security-policy"] == JSON_POLICY
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["referrer-policy"] == "same-origin"
+    assert responses[-1].headers["allow"] == "GET"
+    assert "script-src 'self'" in (await client.get("/docs")).headers["content-security-policy"]
 
 
 async def test_a_chunked_body_over_the_limit_is_refused(client: httpx.AsyncClient) -> None:

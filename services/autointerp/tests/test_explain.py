@@ -1,5 +1,6 @@
 """Explaining over HTTP: what reaches the provider, and what comes back."""
 
+import httpx
 import pytest
 from memicos_autointerp_client import Client
 from memicos_autointerp_client.api.explain import explain_default
@@ -50,11 +51,27 @@ async def test_an_explanation_with_method_model_and_usage(serve: Serve, provider
 
 
 async def test_settings_reach_the_provider(serve: Serve, provider: LlmProvider) -> None:
-    url = await serve(temperature=0.0, max_tokens=99, highlight_share=0.1)
+    url = await serve(temperature=0.0, max_tokens=99, highlight_share=0.1, models="a, other-model")
     await ask(url, model="other-model")
     body = provider.requests[0].body
     assert (body["model"], body["temperature"], body["max_tokens"]) == ("other-model", 0.0, 99)
     assert "<< whale rose>>" in body["messages"][1]["content"]
+
+
+async def test_the_models_of_the_servers_key_are_configured(serve: Serve, provider: LlmProvider) -> None:
+    """Each new name would be a paid call."""
+    url = await serve(models="second, third")
+    async with httpx.AsyncClient(base_url=url) as client:
+        assert (await client.get("/health")).json()["models"] == ["own-model", "second", "third"]
+        for model, status in (("own-model", 200), ("third", 200), ("invented", 400), ("Third", 400)):
+            body = {"activations": [text.to_dict() for text in SEA], "model": model}
+            response = await client.post("/v1/explain/default", json=body)
+            assert response.status_code == status, response.text
+        assert "own-model, second, third (AUTOINTERP_MODELS" in response.json()["error"]
+        assert len(provider.requests) == 2
+        # who pays may choose
+        response = await client.post("/v1/explain/default", json=body | {"model": "invented", "api_key": "own"})
+        assert response.status_code == 200
 
 
 async def test_usage_is_null_where_the_provider_does_not_count(serve: Serve, provider: LlmProvider) -> None:
@@ -76,4 +93,4 @@ async def test_a_failed_attempt_is_repeated(serve: Serve, provider: LlmProvider)
 @pytest.mark.parametrize(("key", "has_key"), [(SERVER_KEY, True), (None, False)])
 async def test_health_reports_the_model_and_whether_a_key_is_set(serve: Serve, key: str | None, has_key: bool) -> None:
     async with Client(await serve(api_key=key, secret="cat")) as client:
-        assert await health.asyncio(client=client) == HealthResponse("healthy", "own-model", has_key)
+        assert await health.asyncio(client=client) == HealthResponse("healthy", "own-model", ["own-model"], has_key)

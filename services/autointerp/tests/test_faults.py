@@ -1,12 +1,16 @@
 """Every way a provider fails: a typed 502, never an explanation."""
 
+import gzip
+import json
+import resource
 import socket
 import time
+import zlib
 from typing import Any
 
 import httpx
 import pytest
-from memicos_testing.llm_provider import LlmProvider, Reply
+from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Reply
 from memicos_testing.servers import Serve
 
 BODY = {"activations": [{"tokens": [" whale"], "values": [1.0]}]}
@@ -69,6 +73,29 @@ FAILURES = {
         "refused to answer",
     ),
     "cut off": (chat(finish_reason="length"), "truncated", "AUTOINTERP_MAX_TOKENS"),
+    "surrogate": (
+        Reply(body=b'{"choices": [{"message": {"content": "EXPLANATION: a \\ud800"}}]}'),
+        "malformed",
+        "not a chat",
+    ),
+    "JSON of many levels": (Reply(body=b"[" * 200_000 + b"]" * 200_000), "malformed", "not a chat"),
+    "the key in the answer": (Reply(content=f"EXPLANATION: {SERVER_KEY}"), "malformed", "contains the key"),
+    "surrogate in an error": (
+        Reply(status=400, body=b'{"error": {"message": "half \\ud800"}}'),
+        "rejected",
+        "half ?",
+    ),
+    "large answer": (Reply(content="EXPLANATION: " + "sea " * 1_100_000), "malformed", "AUTOINTERP_ANSWER_BYTES"),
+    "large compressed answer": (
+        Reply(body=gzip.compress(b" " * 100_000_000), headers={"Content-Encoding": "gzip"}),
+        "malformed",
+        "larger than 4000000 bytes",
+    ),
+    "encoding that was not requested": (
+        Reply(body=b"x", headers={"Content-Encoding": "br"}),
+        "malformed",
+        "not a chat",
+    ),
     "null content": (Reply(content=None), "empty", "gave an empty answer"),
     "blank content": (Reply(content=" \n"), "empty", "gave an empty answer"),
     "no marker": (Reply(content="It likes the sea."), "unreadable", "no line that begins with EXPLANATION"),
@@ -122,3 +149,46 @@ async def test_all_attempts_together_have_a_deadline(serve: Serve, provider: Llm
 async def test_a_long_message_of_the_provider_is_cut(url: str, provider: LlmProvider) -> None:
     provider.script(Reply(status=400, body={"error": {"message": "long\n" * 1000}}))
     assert len((await post(url)).json()["error"]) < 500
+
+
+async def test_a_compressed_answer_is_never_decompressed_whole(url: str, provider: LlmProvider) -> None:
+    """2 GB of spaces in 2 MB of gzip: the memory of the process hardly grows."""
+    compressor = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(compressor.compress(b" " * 10_000_000) for _ in range(200)) + compressor.flush()
+    assert len(bomb) < 3_000_000
+    provider.script(Reply(body=bomb, headers={"Content-Encoding": "gzip"}))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    response = await post(url)
+    assert (response.status_code, response.json()["cause"]) == (502, "malformed")
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 100_000, f"{grown} KiB"
+    assert SERVER_KEY not in response.text
+
+
+async def test_a_compressed_answer_within_the_limit_is_read(url: str, provider: LlmProvider) -> None:
+    body = {"choices": [{"message": {"content": "EXPLANATION: the sea"}}], "model": "m" * 500_000}
+    for encoding, compress in (("gzip", gzip.compress), ("deflate", zlib.compress)):
+        provider.script(Reply(body=compress(json.dumps(body).encode()), headers={"Content-Encoding": encoding}))
+        explanation = (await post(url)).json()
+        assert explanation["explanation"] == "the sea"
+        # a name that nobody can read is not passed on
+        assert explanation["model"] == "own-model"
+
+
+@pytest.mark.parametrize("count", [10**400, -1, True, 1.5, "7"])
+async def test_a_count_of_tokens_that_is_none_is_left_out(url: str, provider: LlmProvider, count: object) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": 1}
+    provider.script(Reply(body={"choices": [{"message": {"content": "EXPLANATION: the sea"}}], "usage": usage}))
+    response = await post(url)
+    assert response.status_code == 200 and response.json()["usage"] is None
+
+
+async def test_half_of_a_surrogate_pair_in_a_request_is_its_own_fault(url: str, provider: LlmProvider) -> None:
+    async with httpx.AsyncClient() as client:
+        response = await client.post(
+            f"{url}/v1/explain/default",
+            content=b'{"activations": [{"tokens": ["\\ud800"], "values": [1]}]}',
+            headers={"Content-Type": "application/json"},
+        )
+    assert response.status_code == 422 and "half of a surrogate pair" in response.text
+    assert provider.requests == []

@@ -109,7 +109,7 @@ async def test_no_key_is_logged_or_sent_back(
     serve: Serve, provider: LlmProvider, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    url = await serve(secret="a-shared-secret-word")
+    url = await serve(secret="a-shared-secret-word", models=SERVER_KEY)
     for key, values in ((SERVER_KEY, {}), (OWN, {"api_key": OWN})):
         half = f"{key[:14]}********{key[-4:]}"
         echo = f'Incorrect key: {key}, "{key}", Bearer {key}; {half} and {key[8:]}. Was it pasted whole?'

@@ -44,7 +44,12 @@ def test_the_program_serves_the_env_file_and_ends_on_sigterm(tmp_path: Path) -> 
                 time.sleep(0.05)
         else:
             raise AssertionError("the server did not come up")
-        assert response.json() == {"status": "healthy", "model": "from-file", "has_key": False}
+        assert response.json() == {
+            "status": "healthy",
+            "model": "from-file",
+            "models": ["from-file"],
+            "has_key": False,
+        }
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0

@@ -119,6 +119,7 @@ async def test_sources_are_added_from_the_allowed_roots_only(serve: Serve, allow
         "hf:other/repository",
         "hf:owner-too/repository",
         "hf:owner",
+        "saelens:gpt2-small-res-jb/blocks.7.hook_resid_pre",
         "small",  # of SAE_FOLDER, which is no root
     ]
     async with asking(

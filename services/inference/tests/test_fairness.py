@@ -82,8 +82,8 @@ async def test_cached_results_do_not_block_other_requests(serve: Serve) -> None:
 
 
 async def test_a_full_queue_evicts_requests_of_the_client_with_most(serve: Serve, prefill: HeldPrefill) -> None:
-    url = await serve(max_waiting=4, max_rows=1, sae_sets=("small",), selftest_seconds=0)
-    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+    url = await serve(max_waiting=4, max_rows=1, sae_sets=("small",), selftest_seconds=0, client_key=SecretStr("key"))
+    async with httpx.AsyncClient(base_url=url, timeout=60, headers={"X-Client-Key": "key"}) as http:
 
         def send(client: str) -> asyncio.Task[httpx.Response]:
             return asyncio.create_task(http.post("/v1/steer/completion", json=LONG, headers={"X-Client-ID": client}))
@@ -108,13 +108,24 @@ async def test_a_full_queue_evicts_requests_of_the_client_with_most(serve: Serve
 
 
 @pytest.mark.parametrize(
-    ("address", "secret", "client"),
-    [("127.0.0.1", None, "ann"), ("::1", None, "ann"), ("10.0.0.7", "s", "ann"), ("10.0.0.7", None, "10.0.0.7")],
+    ("settings", "sent_key", "client"),
+    [
+        (Settings(), None, "127.0.0.1"),
+        (Settings(), b"", "127.0.0.1"),
+        (Settings(client_key=SecretStr("key")), None, "127.0.0.1"),
+        (Settings(client_key=SecretStr("key")), b"other", "127.0.0.1"),
+        (Settings(client_key=SecretStr("key")), b"key", "ann"),
+        # the guard has refused requests without the secret
+        (Settings(secret=SecretStr("s")), None, "ann"),
+    ],
 )
-def test_client_ids_are_accepted_on_loopback_or_with_the_secret(address: str, secret: str | None, client: str) -> None:
-    """The webapp may send client ids: it is on this machine or has the secret. Others could invent new ids."""
-    scope = {"type": "http", "client": (address, 5), "headers": [(b"x-client-id", b"ann")]}
-    assert client_of(Request(scope), Settings(secret=SecretStr(secret) if secret else None)) == client
+def test_client_ids_are_accepted_with_the_secret_or_the_client_key(
+    settings: Settings, sent_key: bytes | None, client: str
+) -> None:
+    """Others could take the turns of many clients by a new id for each request, also on this machine."""
+    keys = [(b"x-client-key", sent_key)] if sent_key is not None else []
+    scope = {"type": "http", "client": ("127.0.0.1", 5), "headers": [(b"x-client-id", b"ann"), *keys]}
+    assert client_of(Request(scope), settings) == client
 
 
 async def test_the_server_survives_running_out_of_memory(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,6 +136,18 @@ async def test_only_the_needed_files_are_fetched_and_once(hub: SmallHub) -> None
     assert fetched and not [path for path in hub.seen if path.startswith(weights)]
 
 
+async def test_sources_by_release(hub: SmallHub) -> None:
+    served = await load(sae_sets=("saelens:gpt2-small-res-jb/blocks.1.hook_resid_pre",), include_sae=())
+    assert served.source_cache.ids == ("1-res-jb",) and served.accepted_names == ("gpt2-small", GPT2)
+    source = await asyncio.to_thread(served.source_cache.get, "1-res-jb")
+    assert source.hook_name == "blocks.1.hook_resid_pre"
+    served = await load(sae_sets=("saelens:gpt2-small-res-jb",))
+    assert served.source_cache.ids == ("0-res-jb", "1-res-jb")
+    assert "has no blocks.2.hook_resid, only blocks.0" in await refusal(
+        sae_sets=("saelens:gpt2-small-res-jb/blocks.2.hook_resid",)
+    )
+
+
 async def test_short_names_and_the_three_ids(hub: SmallHub) -> None:
     served = await load(model_id="gpt2-small", override_model_id="gpt2-small")
     assert served.accepted_names == ("gpt2-small", GPT2) and served.weights == GPT2

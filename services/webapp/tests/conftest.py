@@ -15,7 +15,6 @@ url              the application behind a real server on a free port: for stream
 """
 
 import itertools
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ from memicos_testing.servers import Start, running
 from memicos_testing.webapp.explanations import autointerp_settings
 from memicos_testing.webapp.small_dataset import write_dataset as write_small_dataset
 from memicos_webapp.app import create_app
-from memicos_webapp.database.embedded import embedded
+from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.service import load
 from memicos_webapp.settings import Settings
@@ -53,8 +52,7 @@ def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
-    # not in pytest's folder: run by root, the server has another user, and the next pytest would shut it out
-    with tempfile.TemporaryDirectory() as folder, embedded(Path(folder) / "postgres") as url:
+    with temporary() as url:
         yield url
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from memicos_testing.servers import Start, free_port
 from memicos_webapp.database import backup
-from memicos_webapp.database.embedded import DatabaseError
+from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.datasets.service import load
 
 DEMO = Path(__file__).parents[3] / "demo" / "dataset"

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from memicos_webapp.database.connection import connect
 from memicos_webapp.database.connection_errors import describe
-from memicos_webapp.database.embedded import DatabaseError, embedded
+from memicos_webapp.database.embedded import temporary
+from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
 from sqlalchemy import make_url
 
@@ -79,8 +81,8 @@ def refusing() -> Iterator[Refusing]:
         finally:
             await connection.close()
 
-    with tempfile.TemporaryDirectory() as folder, embedded(Path(folder) / "postgres") as url:
-        hba = Path(folder) / "postgres" / "pg_hba.conf"
+    with temporary() as url:
+        hba = Path(str(make_url(url).query["host"])) / "pg_hba.conf"
         hba.write_text("local all outsider scram-sha-256\n" + hba.read_text())
         asyncio.run(set_up(url))
         yield Refusing(url)
@@ -122,6 +124,47 @@ def test_an_address_that_is_no_url_of_postgresql(url: str) -> None:
     assert "DATABASE_URL is not a URL of the form postgresql://" in refused_start(DATABASE_URL=url)
 
 
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("postgresql://me:hidden@host:70000/name", "the port 70000 in DATABASE_URL is not from 1 to 65535"),
+        ("postgresql://me:hidden@host/name?ssl=on", "DATABASE_URL has a parameter 'ssl', which is none of libpq's"),
+        ("postgresql://me:hidden@host/name?connect_timeout=soon", "connect_timeout in DATABASE_URL is not a whole"),
+        ("postgresql://me:hidden@host/name?channel_binding=require", "channel_binding=require in DATABASE_URL is not"),
+        ("postgresql://me:hidden@127.0.0.1:1/name?sslmode=maybe", "`sslmode` parameter must be one of"),
+    ],
+)
+def test_an_address_that_cannot_be_followed(url: str, message: str) -> None:
+    assert message in refused_start(DATABASE_URL=url)
+
+
+async def test_parameters_of_libpq_are_followed(server_url: str) -> None:
+    parameters = "sslmode=prefer&application_name=a%20b&options=-c%20work_mem%3D7MB&connect_timeout=3&keepalives=1"
+    connection = await connect(f"{server_url}&{parameters}", "memicos-test", server_settings={"jit": "off"})
+    try:
+        settings = [await connection.fetchval(f"SHOW {name}") for name in ("application_name", "work_mem", "jit")]
+    finally:
+        await connection.close()
+    assert settings == ["a b", "7MB", "off"]
+
+
+async def test_sslmode_require_sends_nothing_to_a_server_without_tls() -> None:
+    received = bytearray()
+
+    async def without_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.extend(await reader.read(8))
+        writer.write(b"N")
+        received.extend(await reader.read())
+        writer.close()
+
+    async with await asyncio.start_server(without_tls, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        line = await refusal(f"postgresql://me:hidden@127.0.0.1:{port}/name?sslmode=require")
+    assert "rejected SSL upgrade" in line
+    # the request for TLS, and nothing else
+    assert received == bytes.fromhex("0000000804d2162f")
+
+
 @pytest.mark.parametrize("data", ["a-file/data", "a-file", "/proc/data"])
 def test_a_data_folder_that_cannot_be_written(tmp_path: Path, data: str) -> None:
     (tmp_path / "a-file").touch()
@@ -133,7 +176,6 @@ AS_OTHER_USER = """
 import os, sys, tempfile
 from pathlib import Path
 from memicos_webapp.database import embedded
-embedded.program_folder()  # imports the server's package
 if os.geteuid() == 0:
     os.setuid(65534)
 with embedded.embedded(Path(sys.argv[1])):

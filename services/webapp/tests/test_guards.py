@@ -12,8 +12,9 @@ import pytest
 from fastapi import APIRouter
 from memicos_service.server import is_loopback
 from memicos_webapp.app import create_app
-from memicos_webapp.database.embedded import DatabaseError, check_version
-from memicos_webapp.database.engine import driver_url
+from memicos_webapp.database.connection import parse_url
+from memicos_webapp.database.embedded import check_version
+from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.security.authorisation import WriteAccess
 from memicos_webapp.settings import Settings
 from pydantic import BaseModel, ValidationError
@@ -123,6 +124,67 @@ async def test_an_unexpected_error_reveals_no_details() -> None:
     async with client_of() as client:
         response = await client.post("/api/fail")
     assert response.status_code == 500 and "secret" not in response.text and response.json()["error"]
+    assert "frame-ancestors 'self'" in response.headers["content-security-policy"]
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["referrer-policy"] == "same-origin"
+
+
+LINK = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+FRAME = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
+IMAGE = {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+FEATURE, EMBEDDED = "/small/1-res/5", "/small/1-res/5?embed=true"
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "refused"),
+    [
+        (FEATURE, LINK, False),
+        (FEATURE, FRAME, True),
+        (FEATURE, IMAGE, True),
+        (EMBEDDED, LINK, False),
+        (EMBEDDED, FRAME, False),
+        (EMBEDDED, IMAGE, True),
+        ("/small/1-res?embed=true", FRAME, True),
+        ("/account?embed=true", FRAME, True),
+        ("/account/api-keys/5?embed=true", FRAME, True),
+        ("/search-explanations?q=whale", LINK, False),
+        ("/search-explanations?q=whale", IMAGE, True),
+        ("/search-explanations?q=whale", FRAME, True),
+        ("/search-explanations?q=whale&embed=true", FRAME, False),
+        ("/search?q=whale&embed=true", FRAME, True),
+        # these run the model
+        ("/search/results?q=whale", LINK, True),
+        ("/search/results?q=whale", IMAGE, True),
+        ("/search-topk-by-token/results?q=whale", LINK, True),
+    ],
+)
+async def test_other_sites_may_link_to_pages_and_frame_some(
+    client: httpx.AsyncClient, path: str, headers: dict[str, str], refused: bool
+) -> None:
+    for site, is_refused in (("cross-site", refused), ("same-site", refused), ("same-origin", False), ("none", False)):
+        response = await client.get(path, headers={**headers, "Sec-Fetch-Site": site})
+        assert (response.status_code == 403) is is_refused, (site, response.text)
+
+
+@pytest.mark.parametrize(
+    ("path", "ancestors"),
+    [
+        (EMBEDDED, "*"),
+        (FEATURE, "'self'"),
+        ("/small/1-res?embed=true", "'self'"),
+        ("/?embed=true", "'self'"),
+        ("/search-explanations?embed=true", "*"),
+        ("/search?embed=true", "'self'"),
+        ("/account/keys/5?embed=true", "'self'"),
+    ],
+)
+async def test_only_pages_that_are_made_for_it_may_be_framed(
+    client: httpx.AsyncClient, path: str, ancestors: str
+) -> None:
+    response = await client.get(path)
+    assert response.headers["content-security-policy"].endswith(f"frame-ancestors {ancestors}")
+    # navigation is left out where the page is in a frame
+    assert ('aria-label="Sections"' in response.text) is (ancestors == "'self'")
 
 
 def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,9 +203,9 @@ def test_a_data_folder_of_another_version_is_refused_with_the_command_that_helps
 
 
 def test_an_address_that_is_no_postgresql_is_not_repeated() -> None:
-    assert driver_url("postgres://u:p@h/d").startswith("postgresql+asyncpg://u:p@h")
+    assert parse_url("postgres://u:p@h/d").drivername == "postgresql"
     with pytest.raises(DatabaseError) as caught:
-        driver_url("mysql://u:hunter2@h/d")
+        parse_url("mysql://u:hunter2@h/d")
     assert "hunter2" not in str(caught.value)
 
 

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from alembic import command
 from memicos_webapp.database.check import check
-from memicos_webapp.database.embedded import DatabaseError
+from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import config, migrate
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine

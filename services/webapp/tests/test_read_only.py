@@ -14,11 +14,11 @@ from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.servers import Start, free_port, running
 from memicos_testing.webapp.html_page import Page
 from memicos_webapp.accounts import service
-from memicos_webapp.database.embedded import DatabaseError
 from memicos_webapp.database.engine import Database
+from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import prepare
 from memicos_webapp.settings import Settings
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
 FEATURE = {"modelId": "small", "layer": "1-res", "index": 5}
@@ -32,7 +32,7 @@ WRITES = (
 
 
 def as_role(url: str, role: str) -> str:
-    return url.replace("://postgres:@", f"://{role}:@")
+    return make_url(url).set(username=role).render_as_string()
 
 
 @pytest.fixture

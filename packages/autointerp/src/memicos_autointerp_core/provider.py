@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 import openai
+from memicos_service import answer_limit
 from openai.types.chat import ChatCompletion
 
 from memicos_autointerp_core.errors import ProviderCause, ProviderError
@@ -22,6 +23,8 @@ IGNORED_VARIABLES = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_CUSTOM_HEADER
 """The openai library would send these to every endpoint, also to one that a request names."""
 MAX_DETAIL_CHARACTERS = 300
 """Longest part of a provider's own error message that is passed on."""
+MAX_TOKEN_COUNT = 1_000_000_000
+"""A provider that counts more tokens counts wrongly."""
 KEY_PIECE_CHARACTERS = 6
 """A word of a provider's message that contains this many consecutive characters of the key is removed."""
 
@@ -49,6 +52,7 @@ class ProviderOptions:
         deadline_seconds: longest time over all attempts and the waits between them.
         max_tokens: most tokens that the model may generate.
         temperature: sampling temperature; None does not send one, which some models require.
+        answer_bytes: largest answer, as it is sent and after decompression.
     """
 
     timeout_seconds: float = 60
@@ -56,6 +60,7 @@ class ProviderOptions:
     deadline_seconds: float = 150
     max_tokens: int = 2048
     temperature: float | None = None
+    answer_bytes: int = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -76,12 +81,14 @@ class Completion:
 
 
 @asynccontextmanager
-async def open_http(timeout_seconds: float) -> AsyncIterator[httpx2.AsyncClient]:
-    """An HTTP client that all calls share. It stores no cookies and follows no redirects."""
+async def open_http(options: ProviderOptions) -> AsyncIterator[httpx2.AsyncClient]:
+    """An HTTP client that all calls share. It stores no cookies, follows no redirects and ends too large answers."""
     for name in IGNORED_VARIABLES:
         os.environ.pop(name, None)
     async with httpx2.AsyncClient(
-        timeout=timeout_seconds,
+        timeout=options.timeout_seconds,
+        headers=answer_limit.HEADERS,
+        event_hooks={"response": [answer_limit.limit_answers(options.answer_bytes)]},
         follow_redirects=False,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     ) as http:
@@ -116,9 +123,14 @@ async def complete(
         reason = type(failure.__cause__).__name__ if failure.__cause__ else "no connection"
         error = ProviderError("unreachable", f"No answer from {endpoint.host}: {reason}.")
     except openai.APIStatusError as failure:
-        detail = failure.body if isinstance(failure.body, Mapping) else {}
-        error = _status_error(endpoint, failure.status_code, detail)
-    except (openai.APIResponseValidationError, ValueError):
+        if answer_limit.is_too_large(failure.response):
+            message = f"The answer of {endpoint.host} is larger than {options.answer_bytes} bytes."
+            error = ProviderError("malformed", message, "answer_bytes")
+        else:
+            detail = failure.body if isinstance(failure.body, Mapping) else {}
+            error = _status_error(endpoint, failure.status_code, detail)
+    # RecursionError: JSON of many levels
+    except (openai.APIResponseValidationError, ValueError, RecursionError):
         error = _malformed(endpoint)
     except ProviderError as failure:
         error = failure
@@ -175,16 +187,36 @@ def _parse(response: object, endpoint: Endpoint, options: ProviderOptions) -> Co
         raise _malformed(endpoint)
     if not text or not text.strip():
         raise ProviderError("empty", f"The model behind {endpoint.host} gave an empty answer.")
+    if not _is_unicode(text):
+        raise _malformed(endpoint)
+    if endpoint.key in text:
+        raise ProviderError("malformed", f"The answer of {endpoint.host} contains the key.")
+    return Completion(text, _model(body, endpoint), _usage(body))
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether the text has no half of a surrogate pair, which JSON can hold and UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _model(body: Mapping[str, object], endpoint: Endpoint) -> str:
+    """The model's name as the provider gives it, or that of the request where it gives none that can be shown."""
     model = body.get("model")
-    return Completion(text, model if isinstance(model, str) and model else endpoint.model, _usage(body))
+    usable = isinstance(model, str) and 0 < len(model) <= MAX_DETAIL_CHARACTERS and _is_unicode(model)
+    return model if usable and isinstance(model, str) and endpoint.key not in model else endpoint.model
 
 
 def _usage(body: Mapping[str, object]) -> TokenUsage | None:
     usage = body.get("usage")
     if not isinstance(usage, Mapping):
         return None
-    counts = (usage.get("prompt_tokens"), usage.get("completion_tokens"))
-    return TokenUsage(*cast(tuple[int, int], counts)) if all(isinstance(count, int) for count in counts) else None
+    counts = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
+    numbers = [count for count in counts if type(count) is int and 0 <= count <= MAX_TOKEN_COUNT]
+    return TokenUsage(*numbers) if len(numbers) == len(counts) else None
 
 
 def _raise_inner_error(part: Mapping[str, object], endpoint: Endpoint) -> None:
@@ -232,6 +264,7 @@ def remove_key(key: str, text: str) -> str:
     """`text` on one line, cut to MAX_DETAIL_CHARACTERS, with every word that contains a part of the key replaced."""
     size = min(KEY_PIECE_CHARACTERS, len(key))
     pieces = {key[start : start + size] for start in range(len(key) - size + 1)}
+    text = text.encode(errors="replace").decode()
     safe_words = ("[…]" if any(piece in word for piece in pieces) else word for word in text.split())
     line = " ".join(safe_words)
     return line if len(line) <= MAX_DETAIL_CHARACTERS else line[:MAX_DETAIL_CHARACTERS] + "…"

@@ -85,7 +85,7 @@ export interface components {
              * @description the same for programs
              * @enum {string}
              */
-            cause: "invalid_request" | "wrong_secret" | "not_found" | "too_large" | "no_key" | "internal" | "unreachable" | "timeout" | "unauthorized" | "payment_required" | "unknown_model" | "rate_limited" | "rejected" | "provider_failed" | "malformed" | "filtered" | "truncated" | "empty" | "unreadable";
+            cause: "invalid_request" | "wrong_secret" | "forbidden" | "not_found" | "too_large" | "no_key" | "internal" | "unreachable" | "timeout" | "unauthorized" | "payment_required" | "unknown_model" | "rate_limited" | "rejected" | "provider_failed" | "malformed" | "filtered" | "truncated" | "empty" | "unreadable";
         };
         /**
          * ExplainRequest
@@ -99,7 +99,7 @@ export interface components {
             activations: components["schemas"]["Activation"][];
             /**
              * Model
-             * @description explainer model, as its endpoint names it; null: the server's default
+             * @description explainer model, as its endpoint names it; null: the server's default. Without a key of the request one of the server's models (AUTOINTERP_MODEL, AUTOINTERP_MODELS)
              */
             model?: string | null;
             /**
@@ -156,6 +156,11 @@ export interface components {
              * @description explainer model for requests that name none
              */
             model: string;
+            /**
+             * Models
+             * @description explainer models for requests without a key of their own
+             */
+            models: string[];
             /**
              * Has Key
              * @description whether the server has a key of its own; without one, each request must send one
@@ -240,6 +245,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request's Host is not allowed (AUTOINTERP_ALLOWED_HOSTS) */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -459,7 +459,7 @@ export interface components {
         AddSourcesRequest: {
             /**
              * Spec
-             * @description Sources to add, in the form of an entry of the setting SAE_SETS: a set's name, path:<folder>, hf:<owner>/<name>[/<folder>] or neurons, each optionally followed by @<format>.
+             * @description Sources to add, in the form of an entry of the setting SAE_SETS: a set's name, saelens:<release>[/<sae_id>], path:<folder>, hf:<owner>/<name>[/<folder>] or neurons; a folder can be followed by @<format>.
              */
             spec: string;
         };
@@ -2843,6 +2843,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Unavailable: the model is loading or failed to load, the queue is full, memory ran out, or a self-test check failed (see `cause`); Retry-After, if present, gives the seconds to wait */
             503: {
                 headers: {
@@ -2887,6 +2896,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2963,6 +2981,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3025,6 +3052,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3101,6 +3137,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3163,6 +3208,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3239,6 +3293,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3301,6 +3364,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3377,6 +3449,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3446,6 +3527,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3508,6 +3598,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3585,6 +3684,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3648,6 +3756,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3724,6 +3841,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The request body exceeds INFERENCE_BODY_BYTES */
             413: {
                 headers: {
@@ -3786,6 +3912,15 @@ export interface operations {
             };
             /** @description Wrong or missing X-SECRET-KEY */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not allowed by the server's settings, such as the request's Host */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3862,7 +3997,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Not allowed by the server's settings */
+            /** @description Not allowed by the server's settings, such as the request's Host */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3948,7 +4083,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Not allowed by the server's settings */
+            /** @description Not allowed by the server's settings, such as the request's Host */
             403: {
                 headers: {
                     [name: string]: unknown;

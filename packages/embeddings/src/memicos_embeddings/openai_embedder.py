@@ -28,19 +28,38 @@ class OpenAiEmbedder:
     dimensions = 256
     paid = True
 
-    def __init__(self, api_key: SecretStr, base_url: str, timeout_seconds: float) -> None:
+    def __init__(
+        self, api_key: SecretStr, base_url: str, timeout_seconds: float, answer_bytes: int = 32_000_000
+    ) -> None:
+        """
+        Args:
+            api_key: sent to `base_url` only.
+            base_url: of the API, without trailing slash.
+            timeout_seconds: longest wait for one answer.
+            answer_bytes: largest answer, as it is sent and after decompression.
+        """
         self._api_key = api_key
         self._base_url = base_url
         self._timeout_seconds = timeout_seconds
+        self._answer_bytes = answer_bytes
         self._client: AsyncOpenAI | None = None
 
     def _open(self) -> "AsyncOpenAI":
         if self._client is None:
             # imported at the first use: the import takes about a second
-            from openai import AsyncOpenAI
+            from memicos_service import answer_limit
+            from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
             self._client = AsyncOpenAI(
-                api_key=self._api_key.get_secret_value(), base_url=self._base_url, timeout=self._timeout_seconds
+                api_key=self._api_key.get_secret_value(),
+                base_url=self._base_url,
+                timeout=self._timeout_seconds,
+                http_client=DefaultAsyncHttpxClient(
+                    # a redirect would send the key and the texts elsewhere
+                    follow_redirects=False,
+                    headers=answer_limit.HEADERS,
+                    event_hooks={"response": [answer_limit.limit_answers(self._answer_bytes)]},
+                ),
             )
         return self._client
 
@@ -55,6 +74,7 @@ class OpenAiEmbedder:
     async def _request(self, texts: Sequence[str]) -> Vectors:
         try:
             client = self._open()
+            from memicos_service import answer_limit
             from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAIError
         except ImportError as error:
             raise EmbedderError(f"{self.title} cannot be used: {error}. Install memicos-embeddings again.") from error
@@ -69,9 +89,13 @@ class OpenAiEmbedder:
         except APIConnectionError as error:
             raise EmbedderError(f"{self.title} cannot be reached at {self._base_url}.") from error
         except APIStatusError as error:
+            if answer_limit.is_too_large(error.response):
+                message = f"{self.title} sent an answer of more than {self._answer_bytes} bytes."
+                raise EmbedderError(message) from error
             reason = STATUS_REASONS.get(error.status_code, f"it answered with status {error.status_code}")
             raise EmbedderError(f"{self.title} gave no vectors: {reason}.") from error
-        except (OpenAIError, ValueError) as error:
+        # RecursionError: JSON of many levels
+        except (OpenAIError, ValueError, RecursionError) as error:
             raise EmbedderError(f"{self.title} sent a response that cannot be read.") from error
         return self._vectors(len(texts), [(item.index, item.embedding) for item in response.data or []])
 

@@ -24,6 +24,7 @@ class EmbedderConfig:
     openai_api_key: SecretStr | None = None
     openai_base_url: str = "https://api.openai.com/v1"
     openai_timeout_seconds: float = 20
+    openai_answer_bytes: int = 32_000_000
     cached_queries: int = 1000
 
 
@@ -87,5 +88,12 @@ def open_registry(config: EmbedderConfig) -> EmbedderRegistry:
 
     embedders: list[Embedder] = [MiniLmEmbedder(config.minilm_threads)]
     if config.openai_api_key:
-        embedders.append(OpenAiEmbedder(config.openai_api_key, config.openai_base_url, config.openai_timeout_seconds))
+        embedders.append(
+            OpenAiEmbedder(
+                config.openai_api_key,
+                config.openai_base_url,
+                config.openai_timeout_seconds,
+                config.openai_answer_bytes,
+            )
+        )
     return EmbedderRegistry(embedders, config.preferred, config.cached_queries)

@@ -1,4 +1,4 @@
-"""Checks of a request before its body is read: the shared secret, then the size of the body."""
+"""Checks of a request before its body is read: the host name, the shared secret, the size of the body."""
 
 import hmac
 from collections.abc import Callable, Collection
@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memicos_service.errors import ErrorReport
+from memicos_service.host_names import is_allowed
 
 WRONG_SECRET = "Invalid or missing X-SECRET-KEY header"
 
@@ -30,13 +31,15 @@ def limit_body(receive: Receive, max_bytes: int) -> Receive:
     return receive_limited
 
 
-class SecretAndSizeGuard:
-    """401 for a wrong or missing X-SECRET-KEY, 413 for a body over the limit."""
+class ServiceGuard:
+    """403 for a host name that is not allowed, 401 for a wrong or missing X-SECRET-KEY, 413 for a large body."""
 
     def __init__(
         self,
         app: ASGIApp,
         *,
+        hosts: Collection[str],
+        hosts_setting: str,
         secret: SecretStr | None,
         open_paths: Collection[str],
         body_bytes: int,
@@ -46,6 +49,8 @@ class SecretAndSizeGuard:
         """
         Args:
             app: the application behind the guard.
+            hosts: allowed host names, as of `host_names.allowed_names`.
+            hosts_setting: environment variable that sets them, for the message.
             secret: required value of X-SECRET-KEY; None requires none.
             open_paths: paths that need no secret, such as /health.
             body_bytes: largest body.
@@ -53,6 +58,8 @@ class SecretAndSizeGuard:
             make_response: makes the response for a refused request.
         """
         self.app = app
+        self._hosts = frozenset(hosts)
+        self._hosts_setting = hosts_setting
         self._secret = secret.get_secret_value().encode() if secret else None
         self._open_paths = frozenset(open_paths)
         self._body_bytes = body_bytes
@@ -67,6 +74,10 @@ class SecretAndSizeGuard:
         await self.app(scope, limit_body(receive, self._body_bytes), send)
 
     def _refusal(self, path: str, headers: Headers) -> ErrorReport | None:
+        host = headers.get("host", "")
+        if not is_allowed(host, self._hosts):
+            message = f"This server does not answer to the name {host[:100]!r}; set {self._hosts_setting}."
+            return ErrorReport(403, message, "forbidden")
         if self._secret is not None and path not in self._open_paths:
             sent_secret = headers.get("x-secret-key", "").encode("latin-1")
             if not hmac.compare_digest(sent_secret, self._secret):

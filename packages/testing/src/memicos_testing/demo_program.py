@@ -64,6 +64,8 @@ def environment(data: Path, **more: str) -> dict[str, str]:
     }
     return {name: value for name, value in os.environ.items() if name not in left_out} | {
         "MEMICOS_DATA": str(data),
+        # databases that programs make for root are deleted with the folder
+        "MEMICOS_SYSTEM_DATA": str(data),
         "MEMICOS_PORT": str(free_port()),
         "INFERENCE_PORT": str(free_port()),
         "AUTOINTERP_PORT": str(free_port()),
@@ -73,8 +75,9 @@ def environment(data: Path, **more: str) -> dict[str, str]:
 
 @contextmanager
 def data_folder() -> Iterator[Path]:
-    """A folder outside pytest's: another pytest run makes that one inaccessible to PostgreSQL's user."""
+    """A new folder that PostgreSQL's user can reach, deleted afterwards."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
         yield Path(folder)
 
 

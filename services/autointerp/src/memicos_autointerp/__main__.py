@@ -18,6 +18,13 @@ log = logging.getLogger("memicos_autointerp")
 LIBRARY_LEVELS = {"httpx2": logging.WARNING, "httpcore2": logging.WARNING, "openai": logging.WARNING}
 
 
+def _warn_if_open(settings: Settings) -> None:
+    if not server.is_loopback(settings.host) and settings.secret is None and settings.api_key is not None:
+        log.warning(
+            "every client that can connect to %s is served with this server's key: set AUTOINTERP_SECRET", settings.host
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="memicos_autointerp", description="Serves explanations of features by a language model."
@@ -30,6 +37,7 @@ def main() -> None:
         settings.host, settings.port, program="autointerp", variables=("AUTOINTERP_PORT", "AUTOINTERP_HOST")
     )
     log.info("http://%s:%d", settings.host, settings.port)
+    _warn_if_open(settings)
     try:
         uvicorn.Server(server.server_config(create_app(settings), graceful_seconds=5)).run(sockets=[listener])
     except KeyboardInterrupt:

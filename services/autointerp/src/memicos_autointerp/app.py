@@ -9,7 +9,9 @@ from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from memicos_autointerp_core.provider import open_http
 from memicos_service import docs_page, json_escapes, request_log
-from memicos_service.guards import SecretAndSizeGuard
+from memicos_service.application import ServiceApp
+from memicos_service.guards import ServiceGuard
+from memicos_service.host_names import allowed_names
 from memicos_service.request_log import FinishedRequest, RequestObserver
 
 from memicos_autointerp import errors
@@ -23,6 +25,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         "description": "The request exceeds a limit, or its keys, base_url and model contradict one another",
     },
     401: {"model": errors.ErrorBody, "description": "Wrong or missing X-SECRET-KEY"},
+    403: {"model": errors.ErrorBody, "description": "The request's Host is not allowed (AUTOINTERP_ALLOWED_HOSTS)"},
     413: {"model": errors.ErrorBody, "description": "The body is too large"},
     422: {"model": errors.ErrorBody, "description": "A field is missing or out of range"},
     502: {
@@ -35,7 +38,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with open_http(app.state.settings.timeout_seconds) as http:
+    async with open_http(app.state.settings.provider_options) as http:
         app.state.http = http
         yield
 
@@ -53,12 +56,14 @@ def _operation_id(route: APIRoute) -> str:
 async def health(request: Request) -> HealthResponse:
     """Needs no secret and calls no provider: it tells that the server runs, not that its key is accepted."""
     settings: Settings = request.app.state.settings
-    return HealthResponse(status="healthy", model=settings.model, has_key=settings.api_key is not None)
+    return HealthResponse(
+        status="healthy", model=settings.model, models=settings.allowed_models, has_key=settings.api_key is not None
+    )
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; `settings` are read from the environment where none are given."""
-    app = FastAPI(
+    app = ServiceApp(
         title="memicos autointerp",
         version="0.1.0",
         summary="Explains features with a language model.",
@@ -70,7 +75,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     settings = app.state.settings = settings or read()
     app.add_middleware(
-        SecretAndSizeGuard,
+        ServiceGuard,
+        hosts=allowed_names(settings.allowed_hosts, settings.host),
+        hosts_setting="AUTOINTERP_ALLOWED_HOSTS",
         secret=settings.secret,
         open_paths={"/health"},
         body_bytes=settings.body_bytes,

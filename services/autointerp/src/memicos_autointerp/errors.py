@@ -15,6 +15,7 @@ from memicos_autointerp.settings import Settings
 Cause = Literal[
     "invalid_request",
     "wrong_secret",
+    "forbidden",
     "not_found",
     "too_large",
     "no_key",

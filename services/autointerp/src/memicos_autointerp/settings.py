@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from memicos_autointerp_core.explainers.interface import ExplainerOptions
 from memicos_autointerp_core.provider import ProviderOptions
 from memicos_service import settings as service_settings
+from memicos_service.host_names import ALLOWED_HOSTS, BindAddress
 from memicos_service.logs import LogFormat
 from memicos_service.variable_names import ServiceSettings
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator
@@ -57,8 +58,9 @@ class Settings(ServiceSettings):
         hide_input_in_errors=True,
     )
 
-    host: str = Field("127.0.0.1", description="Address to bind.")
+    host: BindAddress = Field("127.0.0.1", description="Address to bind.")
     port: int = Field(5003, ge=1, le=65535, description="Port to bind.")
+    allowed_hosts: str = Field("", description=ALLOWED_HOSTS)
     secret: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("AUTOINTERP_SECRET", "SECRET"),
@@ -75,6 +77,11 @@ class Settings(ServiceSettings):
     )
     model: str = Field(
         "gpt-4.1-mini", min_length=1, description="Model of AUTOINTERP_BASE_URL for requests that name none."
+    )
+    models: str = Field(
+        "",
+        description="Further models of AUTOINTERP_BASE_URL, separated by commas, that requests may name with the "
+        "server's key, besides AUTOINTERP_MODEL; each is a paid call. A request with a key of its own may name any.",
     )
     openrouter_url: BaseUrl | None = Field(
         "https://openrouter.ai/api/v1",
@@ -103,6 +110,9 @@ class Settings(ServiceSettings):
     temperature: float | None = Field(
         None, ge=0, le=2, description="Sampling temperature; empty: none is sent, as some models refuse it."
     )
+    answer_bytes: int = Field(
+        4_000_000, ge=1, description="Largest answer of a provider, as it is sent and after decompression."
+    )
     explanation_characters: int = Field(
         500, ge=1, description="Longest explanation; a longer one is refused as unreadable."
     )
@@ -127,6 +137,12 @@ class Settings(ServiceSettings):
         return ",".join(normalize_base_url(url) for url in value.split(",") if url.strip())
 
     @property
+    def allowed_models(self) -> list[str]:
+        """Models that requests may name with the server's key, the default one first."""
+        names = [self.model, *(name.strip() for name in self.models.split(","))]
+        return list(dict.fromkeys(name for name in names if name))
+
+    @property
     def other_base_urls(self) -> set[str]:
         return set(self.allowed_base_urls.split(",")) - {""}
 
@@ -138,6 +154,7 @@ class Settings(ServiceSettings):
             deadline_seconds=self.deadline_seconds,
             max_tokens=self.max_tokens,
             temperature=self.temperature,
+            answer_bytes=self.answer_bytes,
         )
 
     @property

@@ -10,7 +10,9 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from memicos_engine.model.hub import ProgressCallback
 from memicos_service import docs_page, json_escapes
-from memicos_service.guards import SecretAndSizeGuard
+from memicos_service.application import ServiceApp
+from memicos_service.guards import ServiceGuard
+from memicos_service.host_names import allowed_names
 from pydantic.json_schema import models_json_schema
 
 from memicos_inference import model_loading
@@ -38,7 +40,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         "description": "Invalid request: an unknown name, a wrong combination of fields, or a limit exceeded",
     },
     401: {"model": errors.ErrorBody, "description": "Wrong or missing X-SECRET-KEY"},
-    403: {"model": errors.ErrorBody, "description": "Not allowed by the server's settings"},
+    403: {"model": errors.ErrorBody, "description": "Not allowed by the server's settings, such as the request's Host"},
     404: {"model": errors.ErrorBody, "description": "No such source"},
     413: {"model": errors.ErrorBody, "description": "The request body exceeds INFERENCE_BODY_BYTES"},
     422: {"model": errors.ErrorBody, "description": "A field is missing, of the wrong type or out of range"},
@@ -50,7 +52,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class _App(FastAPI):
+class _App(ServiceApp):
     def openapi(self) -> dict[str, Any]:
         """FastAPI's document, and the models that only events contain."""
         document = super().openapi()
@@ -105,7 +107,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     metrics.registry.register(Gauges(app.state.scheduler, app.state.verification, settings))
     app.add_middleware(
-        SecretAndSizeGuard,
+        ServiceGuard,
+        hosts=allowed_names(settings.allowed_hosts, settings.host),
+        hosts_setting="INFERENCE_ALLOWED_HOSTS",
         secret=settings.secret,
         open_paths={"/health", "/metrics"},
         body_bytes=settings.body_bytes,
@@ -117,9 +121,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     json_escapes.install(app)
     docs_page.install(app)
     app.include_router(status_api.health_router)
-    app.include_router(status_api.router, responses={code: ERRORS[code] for code in (401, 503)})
+    app.include_router(status_api.router, responses={code: ERRORS[code] for code in (401, 403, 503)})
     for api in (tokenization_api, chat_api, activation_api, raw_api, steering_api, vectors_api):
-        own = {code: ERRORS[code] for code in ERRORS if code not in (403, 404)}
+        own = {code: ERRORS[code] for code in ERRORS if code != 404}
         app.include_router(api.router, responses=own, dependencies=[Depends(require_verified)])
     app.include_router(admin_api.router, responses=ERRORS)
     return app

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from memicos_engine.model.model_names import ModelNames
 from memicos_service import settings as service_settings
+from memicos_service.host_names import ALLOWED_HOSTS, BindAddress
 from memicos_service.logs import LogFormat
 from memicos_service.variable_names import ServiceSettings
 from pydantic import AliasChoices, Field, SecretStr, field_validator
@@ -50,8 +51,8 @@ class Settings(ServiceSettings):
     sae_sets: Names = Field(
         default=("res-jb",),
         validation_alias="SAE_SETS",
-        description="JSON list of sources: sets by name, path:<folder>, hf:<owner>/<name>[/<folder>], neurons; "
-        "[] runs the model without sources.",
+        description="JSON list of sources: sets by name, saelens:<release>[/<sae_id>], path:<folder>, "
+        "hf:<owner>/<name>[/<folder>], neurons; [] runs the model without sources.",
     )
     include_sae: Names = Field(
         default=(),
@@ -118,7 +119,14 @@ class Settings(ServiceSettings):
         "added while the server runs; []: none.",
     )
 
-    host: str = Field(default="127.0.0.1", validation_alias="INFERENCE_HOST", description="Address to bind.")
+    client_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="INFERENCE_CLIENT_KEY",
+        description="Where INFERENCE_SECRET is unset: key that requests send as X-Client-Key to name their client in "
+        "X-Client-ID, as the webapp does for each visitor; unset: a client is an address.",
+    )
+    allowed_hosts: str = Field(default="", validation_alias="INFERENCE_ALLOWED_HOSTS", description=ALLOWED_HOSTS)
+    host: BindAddress = Field(default="127.0.0.1", validation_alias="INFERENCE_HOST", description="Address to bind.")
     port: int = Field(default=5002, ge=1, le=65535, validation_alias="INFERENCE_PORT", description="Port to bind.")
     max_completion_tokens: int = Field(
         default=1024,

@@ -4,14 +4,14 @@ import asyncio
 import logging
 import signal
 import sys
-from contextlib import nullcontext
 
 import uvicorn
 from memicos_service import logs, server
 from memicos_service.variable_names import warn_of_environment
 
 from memicos_webapp.app import create_app
-from memicos_webapp.database.embedded import DatabaseError, embedded
+from memicos_webapp.database.embedded import database_url
+from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import prepare
 from memicos_webapp.settings import Settings, read
 
@@ -28,10 +28,9 @@ def main() -> None:
     listener = server.bind(settings.host, settings.port, program="webapp", variables=("MEMICOS_PORT", "MEMICOS_HOST"))
     # uvicorn raises the signal again after its shutdown: exit through the `with` below, which stops PostgreSQL
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    url = settings.database_url
     try:
         # opened here, so that a database error is one line; the application uses the running one
-        with nullcontext(url) if url else embedded(settings.data / "postgres") as url:
+        with database_url(settings) as url:
             asyncio.run(prepare(url, settings.read_only))
             settings = settings.model_copy(update={"database_url": url})
             config = server.server_config(create_app(settings), graceful_seconds=5)

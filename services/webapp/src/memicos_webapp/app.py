@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from memicos_service import json_escapes
+from memicos_service.application import ServiceApp
 from pydantic.json_schema import models_json_schema
 from starlette.staticfiles import StaticFiles
 
@@ -18,7 +19,7 @@ from memicos_webapp.activation_search import api as text_search_api
 from memicos_webapp.activation_search import pages as text_search_pages
 from memicos_webapp.api_doc import pages as api_doc_pages
 from memicos_webapp.catalog import pages as catalog_pages
-from memicos_webapp.database.embedded import embedded
+from memicos_webapp.database.embedded import database_url
 from memicos_webapp.database.engine import Database
 from memicos_webapp.database.migrate import prepare
 from memicos_webapp.datasets import background as background_cleanup
@@ -81,7 +82,9 @@ PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
 """Context managers of feature folders, entered at start-up and left at shutdown, after `app.state.database` is set."""
 
 
-class _App(FastAPI):
+class _App(ServiceApp):
+    content_security_policy = middleware.OWN_PAGES_POLICY
+
     def openapi(self) -> dict[str, Any]:
         """The document with the models that only events have, which FastAPI does not find."""
         document = super().openapi()
@@ -95,7 +98,7 @@ class _App(FastAPI):
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
-        url = settings.database_url or stack.enter_context(embedded(settings.data / "postgres"))
+        url = stack.enter_context(database_url(settings))
         await prepare(url, settings.read_only)
         app.state.database = Database(url, settings)
         stack.push_async_callback(app.state.database.close)

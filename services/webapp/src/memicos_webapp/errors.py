@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
+from memicos_webapp.database.errors import DatabaseUnreachableError
 from memicos_webapp.templating import render
 from memicos_webapp.validation import FORM_CHOICES, FORM_NAMES, describe
 
@@ -215,11 +216,17 @@ async def _database(request: Request, error: Exception) -> Response:
         log.warning("the database refused a write: %s", error.orig)
         return error_response(request, 403, "The database takes no writes from this server: its role may only read.")
     if state == "57014":
-        return error_response(request, 503, "The database took too long; narrow the request and try again.")
-    if error.connection_invalidated or isinstance(error.orig, OSError):
-        log.error("database unreachable: %s", error)
-        return error_response(request, 503, "The database does not answer; try again.", {"Retry-After": "5"})
+        message = "The database took too long; narrow the request and try again."
+        return error_response(request, 503, message, {"Retry-After": "5"})
+    # connection exceptions, insufficient resources, operator intervention
+    if error.connection_invalidated or state.startswith(("08", "53", "57P")):
+        return await _unreachable(request, error)
     raise error
+
+
+async def _unreachable(request: Request, error: Exception) -> Response:
+    log.error("the database does not answer: %s", str(error).partition("\n")[0])
+    return error_response(request, 503, "The database does not answer; try again.", {"Retry-After": "5"})
 
 
 def install(app: FastAPI) -> None:
@@ -227,3 +234,4 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(PoolTimeout, _busy)
     app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(DatabaseUnreachableError, _unreachable)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from memicos_service import settings as service_settings
+from memicos_service.host_names import ALLOWED_HOSTS, LOOPBACK_NAMES, BindAddress, allowed_names
 from memicos_service.logs import LogFormat
 from memicos_service.server import is_loopback
 from memicos_service.variable_names import ServiceSettings
@@ -14,8 +15,7 @@ from pydantic_settings import SettingsConfigDict
 from memicos_webapp.inference.host_config import parse_hosts
 from memicos_webapp.security.proxy_headers import ROOT_PATH_PATTERN, parse_networks
 
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-"""Names by which a browser reaches its own machine."""
+SYSTEM_DATA = Path("/var/lib/memicos")
 
 
 class Settings(ServiceSettings):
@@ -36,12 +36,17 @@ class Settings(ServiceSettings):
         description="Addresses and networks (CIDR) of reverse proxies, separated by commas, whose X-Forwarded-For, "
         "-Proto, -Host and -Prefix count; nobody else's do. Where set, every write needs a session or an API key.",
     )
-    host: str = Field(
+    host: BindAddress = Field(
         default="127.0.0.1",
         description="Address to bind. Beyond loopback writes need the owner's session or an API key.",
     )
     port: int = Field(default=3000, ge=1, le=65535, description="Port to bind.")
     data: Path = Field(default=Path(".data"), description="Folder for the embedded database and caches.")
+    system_data: Path = Field(
+        default=SYSTEM_DATA,
+        description="Run by root, a new embedded database is made here, for the system user memicos, as PostgreSQL "
+        "does not run as root; the data folder gets a link to it.",
+    )
     database_url: str | None = Field(
         default=None,
         validation_alias="DATABASE_URL",
@@ -66,11 +71,7 @@ class Settings(ServiceSettings):
         ge=0,
         description="How often the webapp deletes retired loads and remains of killed imports; 0: only imports do.",
     )
-    allowed_hosts: str = Field(
-        default="",
-        description="Host names that requests may name, separated by commas. Empty: localhost, 127.0.0.1 and "
-        "[::1] when bound to loopback (which stops DNS rebinding), any when bound beyond it.",
-    )
+    allowed_hosts: str = Field(default="", description=ALLOWED_HOSTS)
     public_url: str = Field(
         default="",
         pattern=r"^(https?://[^/?#]+[^?#]*)?$",
@@ -129,6 +130,12 @@ class Settings(ServiceSettings):
         default=None,
         validation_alias="INFERENCE_SECRET",
         description="Sent to the inference server as X-SECRET-KEY; what that server has as SECRET.",
+    )
+    inference_client_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="INFERENCE_CLIENT_KEY",
+        description="Sent as X-Client-Key to inference servers without a secret, so that they tell visitors apart; "
+        "what the server has as INFERENCE_CLIENT_KEY. `make demo` sets it.",
     )
     inference_connect_seconds: float = Field(
         default=2, gt=0, description="How long to wait for a connection to the inference server."
@@ -191,6 +198,9 @@ class Settings(ServiceSettings):
         description="Where OpenAI's API, or a server like it, is.",
     )
     openai_seconds: float = Field(default=20, gt=0, description="Longest wait for one answer of OpenAI's embeddings.")
+    openai_answer_bytes: int = Field(
+        default=32_000_000, ge=1, description="Largest answer of OpenAI's embeddings, also after decompression."
+    )
     embedder: Literal["", "minilm", "openai"] = Field(
         default="",
         description="Embedder of sources that have none yet. Empty: openai where OPENAI_API_KEY is set, "
@@ -258,7 +268,9 @@ class Settings(ServiceSettings):
         default=24, ge=1, description="Tokens on each side of the strongest one in each of these texts."
     )
 
-    @field_validator("database_url", "openai_api_key", "inference_secret", "autointerp_secret", mode="before")
+    @field_validator(
+        "database_url", "openai_api_key", "inference_secret", "inference_client_key", "autointerp_secret", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return service_settings.empty_is_unset(value)
@@ -309,9 +321,7 @@ class Settings(ServiceSettings):
     @property
     def hosts(self) -> list[str]:
         """Allowed host names without ports; ["*"] is any."""
-        if self.allowed_hosts:
-            return [name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip()]
-        return sorted(LOOPBACK_NAMES) if self.loopback else ["*"]
+        return allowed_names(self.allowed_hosts, self.host)
 
 
 def variable(field: str) -> str:

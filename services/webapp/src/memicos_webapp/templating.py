@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from memicos_webapp import formatting
 from memicos_webapp.accounts.identity import known_identity, write_problem
+from memicos_webapp.security.embedding import is_embedded
 from memicos_webapp.security.sub_path import prefix_links
 
 HERE = Path(__file__).parent
@@ -49,14 +50,14 @@ def render(
 ) -> HTMLResponse:
     """Render `template` as the answer to `request`.
 
-    Templates also see `request`, `settings`, `identity`, `embed` (true for `?embed=true`: no navigation) and
+    Templates also see `request`, `settings`, `identity`, `embed` (a page in another site's frame: no navigation) and
     `write_problem`, which says why this request may not write (None if it may).
     """
     identity, settings = known_identity(request), request.app.state.settings
     html = environment.get_template(template).render(
         request=request,
         settings=settings,
-        embed=request.query_params.get("embed") == "true",
+        embed=is_embedded(request.scope["path"], request.url.query),
         **{"identity": identity, "write_problem": write_problem(settings, identity), **context},
     )
     return HTMLResponse(prefix_links(html, request.scope.get("app_root_path", "")), status_code, headers)

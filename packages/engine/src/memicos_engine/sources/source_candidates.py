@@ -78,6 +78,8 @@ def find_candidates(
     """
     if spec.kind == "set":
         return _set_candidates(spec, selection)
+    if spec.kind == "saelens":
+        return _release_candidates(spec, selection)
     if folder is None:
         return [], None
     name = spec.name.rpartition("/")[2] if spec.kind == "hf" else folder.resolve().name
@@ -214,6 +216,25 @@ def _set_candidates(spec: SourceSpec, selection: SourceSelection) -> tuple[list[
         raise LoadError(f"{spec.text}: SAELens' directory knows the format of its sets; leave @{spec.format} out.")
     published = sorted(saelens_registry.published_saes(owner)[spec.name], key=lambda sae: _sort_key(sae.source_id))
     return [_registry_candidate(sae, selection) for sae in published], owner
+
+
+def _release_candidates(spec: SourceSpec, selection: SourceSelection) -> tuple[list[SourceCandidate], str | None]:
+    if spec.format:
+        raise LoadError(f"{spec.text}: SAELens' directory knows the format of its sets; leave @{spec.format} out.")
+    release, slash, sae_id = spec.name.partition("/")
+    try:
+        saes = saelens_registry.release_saes(release, sae_id if slash else None)
+    except KeyError as error:
+        sae_ids, releases = saelens_registry.release_names(release)
+        if sae_ids:
+            raise LoadError(f"{spec.text}: the release has no {sae_id}, only {abbreviated_list(sae_ids)}.") from error
+        raise LoadError(
+            f"{spec.text}: SAELens' directory has no release {release}; like it: {abbreviated_list(releases)}."
+        ) from error
+    models = saelens_registry.release_models(release)
+    owner = next((model for model in saelens_registry.matching_models(selection.models) if model in models), None)
+    saes.sort(key=lambda sae: _sort_key(sae.source_id))
+    return [_registry_candidate(sae, selection) for sae in saes], owner
 
 
 def _local_folders(folder: Path | None) -> list[Path]:

@@ -136,6 +136,7 @@ def _open_sae(location: Path, format_name: str | None, device: str) -> tuple[SAE
     """The SAE at a location, as stored. On the meta device it has shapes only, and no weights are read."""
     overrides = read_overrides(location.parent if location.is_file() else location)
     file_format, weights = detect_format(location, overrides, format_name)
+    overrides = file_format.adapt_overrides(weights, overrides)
     stored = read_shapes(weights) if device == "meta" else read_weights(weights)
     config = file_format.read_config(
         weights if file_format.list_weights(weights.parent) else location, overrides, stored

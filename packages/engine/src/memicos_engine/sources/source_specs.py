@@ -1,7 +1,7 @@
 """Entries of SAE_SETS and the selection of sources to serve.
 
-An entry is a set's name, `path:<folder>`, `hf:<owner>/<name>[/<folder>]` or `neurons`. A folder may be followed by
-`@<format>` where its files do not identify the format.
+An entry is a set's name, `saelens:<release>[/<sae_id>]`, `path:<folder>`, `hf:<owner>/<name>[/<folder>]` or `neurons`.
+A folder may be followed by `@<format>` where its files do not identify the format.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 class SourceSpec:
     """A parsed entry of SAE_SETS.
 
-    `name` is the set's name, the folder, or `<owner>/<repository>[/<folder>]`; `format` is one of FORMATS, or None.
+    `name` is the set's name, the folder, `<owner>/<repository>[/<folder>]`, or SAELens' `<release>[/<sae_id>]`;
+    `format` is one of FORMATS, or None.
     """
 
     text: str
-    kind: Literal["set", "path", "hf", "neurons"]
+    kind: Literal["set", "saelens", "path", "hf", "neurons"]
     name: str
     format: str | None
 
@@ -74,6 +75,8 @@ def parse_spec(text: str) -> SourceSpec:
     kind, colon, rest = name.partition(":")
     if colon and kind == "path" and rest:
         return SourceSpec(text, "path", rest, format_name or None)
+    if colon and kind == "saelens" and rest:
+        return SourceSpec(text, "saelens", rest, format_name or None)
     if colon and kind == "hf":
         parts = rest.strip("/").split("/")
         if len(parts) < 2 or not _REPO.fullmatch("/".join(parts[:2])) or any(part in ("", ".", "..") for part in parts):
@@ -83,6 +86,7 @@ def parse_spec(text: str) -> SourceSpec:
         return SourceSpec(text, "hf", "/".join(parts), format_name or None)
     if colon or not name:
         raise LoadError(
-            f"{text!r} is no source set: there are a set's name, path:<folder>, hf:<owner>/<name>, neurons."
+            f"{text!r} is no source set: there are a set's name, saelens:<release>, path:<folder>, hf:<owner>/<name>, "
+            "neurons."
         )
     return SourceSpec(text, "neurons" if name == NEURON_ARCHITECTURE else "set", name, format_name or None)

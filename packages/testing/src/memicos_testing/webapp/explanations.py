@@ -16,6 +16,7 @@ WHALE = "the word 'whale' and what follows it"
 
 def autointerp_settings(provider: LlmProvider, **changes: Any) -> AutointerpSettings:
     values = {"base_url": provider.base_url, "api_key": SERVER_KEY, "model": "own-model", "retries": 0}
+    values["models"] = "some/model, other/model, m"
     return AutointerpSettings(**{"openrouter_url": None, "allowed_base_urls": "", **values, **changes})
 
 

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Self
 
+from memicos_service.unicode_text import Text
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from memicos_autointerp.settings import Key
@@ -10,7 +11,7 @@ from memicos_autointerp.settings import Key
 class Activation(BaseModel):
     """A text as its tokens, with the feature's activation on each."""
 
-    tokens: list[str] = Field(min_length=1, description="the text, split into tokens, with their spaces")
+    tokens: list[Text] = Field(min_length=1, description="the text, split into tokens, with their spaces")
     values: list[Annotated[float, Field(allow_inf_nan=False)]] = Field(
         description="the activation on each token: as many as tokens"
     )
@@ -30,11 +31,12 @@ class ExplainRequest(BaseModel):
     activations: list[Activation] = Field(
         min_length=1, description="the texts; at most AUTOINTERP_MAX_ACTIVATIONS of them, 64 by default"
     )
-    model: str | None = Field(
+    model: Text | None = Field(
         None,
         min_length=1,
         max_length=200,
-        description="explainer model, as its endpoint names it; null: the server's default",
+        description="explainer model, as its endpoint names it; null: the server's default. Without a key of the "
+        "request one of the server's models (AUTOINTERP_MODEL, AUTOINTERP_MODELS)",
     )
     openrouter_key: Key = Field(
         None, description="the client's key for OpenRouter, sent only there; empty is the same as null"
@@ -42,7 +44,7 @@ class ExplainRequest(BaseModel):
     api_key: Key = Field(
         None, description="the client's key for base_url, or for the server's own endpoint where that is null"
     )
-    base_url: str | None = Field(
+    base_url: Text | None = Field(
         None,
         max_length=500,
         description="another endpoint that this server allows; needs api_key and model",
@@ -78,6 +80,7 @@ class HealthResponse(BaseModel):
 
     status: str = Field(description="always healthy")
     model: str = Field(description="explainer model for requests that name none")
+    models: list[str] = Field(description="explainer models for requests without a key of their own")
     has_key: bool = Field(
         description="whether the server has a key of its own; without one, each request must send one"
     )

@@ -34,7 +34,7 @@ def pick_endpoint(body: ExplainRequest, settings: Settings) -> Endpoint:
     must be one that the server allows, and receives the key of the request.
 
     Raises:
-        BadInput: keys, base_url and model contradict one another, or the endpoint is not allowed.
+        BadInput: keys, base_url and model contradict one another, or the endpoint or model is not allowed.
         NoKey: no key for the server's own endpoint.
     """
     api_key = body.api_key.get_secret_value().strip() if body.api_key else ""
@@ -52,6 +52,11 @@ def pick_endpoint(body: ExplainRequest, settings: Settings) -> Endpoint:
         server_key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
         if not api_key and not server_key:
             raise NoKey
+        if not api_key and body.model and body.model not in settings.allowed_models:
+            raise BadInput(
+                f"With this server's key, model is one of {', '.join(settings.allowed_models)} (AUTOINTERP_MODELS adds "
+                "to them); a request with a key of its own may name any."
+            )
         return _with_model(settings.base_url, api_key or server_key, body, settings)
     if base_url not in settings.other_base_urls:
         allowed = ", ".join(sorted({settings.base_url, *settings.other_base_urls}))

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any
 
+from memicos_service.unicode_text import Text
 from pydantic import Field
 
 from memicos_inference.chat_template.schemas import TemplateMessage
-from memicos_inference.http.api_model import ApiModel, Text
+from memicos_inference.http.api_model import ApiModel
 
 MESSAGES = "rendered with the model's chat template. A model without one refuses it."
 

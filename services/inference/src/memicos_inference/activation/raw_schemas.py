@@ -2,10 +2,11 @@
 
 from typing import Literal
 
+from memicos_service.unicode_text import Text
 from pydantic import Field
 
 from memicos_inference.activation.prompt_schemas import SeveralPrompts
-from memicos_inference.http.api_model import PREPENDED_BOS, RESULTS, TOKEN_IDS, TOKENS, ApiModel, Text
+from memicos_inference.http.api_model import PREPENDED_BOS, RESULTS, TOKEN_IDS, TOKENS, ApiModel
 from memicos_inference.recipes import ModelRecipe
 
 Type = Literal["final_output_token", "all_tokens"]

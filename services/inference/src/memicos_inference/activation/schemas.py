@@ -5,6 +5,7 @@ recipe ignores (a prepended BOS, and tokens whose norm exceeds the norm cut) fro
 request gives for each prompt the result that the prompt would get alone, up to rounding.
 """
 
+from memicos_service.unicode_text import Text
 from pydantic import Field
 
 from memicos_inference.activation.prompt_schemas import OnePrompt, SeveralPrompts
@@ -21,7 +22,6 @@ from memicos_inference.http.api_model import (
     ApiModel,
     Index,
     Number,
-    Text,
 )
 from memicos_inference.recipes import Recipe
 

@@ -1,8 +1,9 @@
 """Request and response models of `/v1/admin`."""
 
+from memicos_service.unicode_text import Text
 from pydantic import Field
 
-from memicos_inference.http.api_model import ApiModel, Text
+from memicos_inference.http.api_model import ApiModel
 
 
 class AddSourcesRequest(ApiModel):
@@ -11,8 +12,9 @@ class AddSourcesRequest(ApiModel):
     spec: Text = Field(
         min_length=1,
         max_length=1000,
-        description="Sources to add, in the form of an entry of the setting SAE_SETS: a set's name, path:<folder>, "
-        "hf:<owner>/<name>[/<folder>] or neurons, each optionally followed by @<format>.",
+        description="Sources to add, in the form of an entry of the setting SAE_SETS: a set's name, "
+        "saelens:<release>[/<sae_id>], path:<folder>, hf:<owner>/<name>[/<folder>] or neurons; a folder can be "
+        "followed by @<format>.",
     )
 
 

@@ -2,9 +2,10 @@
 
 from typing import Any, Literal
 
+from memicos_service.unicode_text import Text
 from pydantic import Field
 
-from memicos_inference.http.api_model import ApiModel, Text
+from memicos_inference.http.api_model import ApiModel
 
 
 class TemplateMessage(ApiModel):

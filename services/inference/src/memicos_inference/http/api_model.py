@@ -2,16 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-
-
-def _is_text(value: str) -> str:
-    """Reject an unpaired surrogate: JSON can hold one, but it cannot be encoded as UTF-8, tokenised or sent back."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError("has half of a surrogate pair, which is no character") from None
-    return value
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def _is_number(value: Any) -> Any:
@@ -21,9 +12,6 @@ def _is_number(value: Any) -> Any:
         raise ValueError("should be a number, or a string of the digits 0 to 9")
     return value
 
-
-Text = Annotated[str, AfterValidator(_is_text)]
-"""A string that UTF-8 can hold."""
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 """A finite number."""

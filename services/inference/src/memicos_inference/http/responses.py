@@ -1,7 +1,7 @@
 """HTTP responses from jobs of the model's thread. A closed connection cancels the job."""
 
 import asyncio
-import ipaddress
+import hmac
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -37,19 +37,15 @@ def scheduler_of(request: Request) -> Scheduler:
 def client_of(request: Request, settings: Settings) -> str:
     """Id of the client, for fairness between clients: the header X-Client-ID, else the address.
 
-    The header counts only with the secret or from this machine: other senders could claim a new id with each request.
+    The header counts only with the secret or the client key: other senders could claim a new id with each request.
     """
     address = request.client.host if request.client else ""
-    if settings.secret is not None or _is_loopback(address):
-        return request.headers.get("X-Client-ID", address)
-    return address
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
+    if settings.secret is None:
+        sent_key = request.headers.get("X-Client-Key", "").encode("latin-1")
+        key = settings.client_key
+        if key is None or not hmac.compare_digest(sent_key, key.get_secret_value().encode()):
+            return address
+    return request.headers.get("X-Client-ID", address)
 
 
 def _submit(request: Request, job: Job) -> PendingRequest:

@@ -1,8 +1,9 @@
 """Request and response models of `/v1/tokenize`."""
 
+from memicos_service.unicode_text import Text
 from pydantic import Field
 
-from memicos_inference.http.api_model import MODEL, TOKEN_IDS, TOKENS, TOKENS_IS_SPECIAL, ApiModel, Text
+from memicos_inference.http.api_model import MODEL, TOKEN_IDS, TOKENS, TOKENS_IS_SPECIAL, ApiModel
 
 
 class TokenizeRequest(ApiModel):

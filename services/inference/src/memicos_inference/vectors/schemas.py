@@ -2,9 +2,10 @@
 
 from typing import Literal
 
+from memicos_service.unicode_text import Text
 from pydantic import Field
 
-from memicos_inference.http.api_model import MODEL, SOURCE, ApiModel, Index, Number, Text
+from memicos_inference.http.api_model import MODEL, SOURCE, ApiModel, Index, Number
 
 
 class VectorRequest(ApiModel):

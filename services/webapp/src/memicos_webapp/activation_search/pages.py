@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,6 +24,7 @@ from memicos_webapp.inference.errors import NotReady
 from memicos_webapp.inference.pages import waiting
 from memicos_webapp.inference.prompt_form import ROLES, PromptForm
 from memicos_webapp.inference.service import Inference, InferenceDep
+from memicos_webapp.security.middleware import refuse_other_sites
 from memicos_webapp.settings import Settings
 from memicos_webapp.templating import render
 
@@ -175,7 +176,7 @@ def _own_address(request: Request) -> str:
     return f"{request.url.path}?{request.url.query}"
 
 
-@router.get("/search/results", response_class=HTMLResponse)
+@router.get("/search/results", response_class=HTMLResponse, dependencies=[Depends(refuse_other_sites)])
 async def search_results(
     request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep
 ) -> HTMLResponse:
@@ -209,7 +210,7 @@ async def search_results(
     )
 
 
-@router.get("/search-topk-by-token/results", response_class=HTMLResponse)
+@router.get("/search-topk-by-token/results", response_class=HTMLResponse, dependencies=[Depends(refuse_other_sites)])
 async def token_search_results(
     request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep
 ) -> HTMLResponse:

@@ -10,12 +10,11 @@ from pathlib import Path
 import asyncpg
 from sqlalchemy import make_url
 
+from memicos_webapp.database.connection import connect, parse_url
 from memicos_webapp.database.connection_errors import describe
-from memicos_webapp.database.embedded import DatabaseError, program_folder
-from memicos_webapp.database.engine import driver_url
+from memicos_webapp.database.embedded import program_folder
+from memicos_webapp.database.errors import DatabaseError, DatabaseUnreachableError
 from memicos_webapp.database.migrate import check_revision_known, migrate
-
-CONNECT_SECONDS = 10
 
 
 def _program(name: str) -> str:
@@ -46,9 +45,10 @@ def _run(name: str, url: str, *arguments: str) -> str:
     environment = {**os.environ, "PGAPPNAME": "memicos-backup"}
     if parsed.password:
         environment["PGPASSWORD"] = str(parsed.password)
-    address = parsed.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
+    # SQLAlchemy writes a space in the query as a plus sign, which libpq reads as such
+    address, mark, query = parsed.set(drivername="postgresql", password=None).render_as_string().partition("?")
     done = subprocess.run(
-        [_program(name), "--no-password", "--dbname", address, *arguments],
+        [_program(name), "--no-password", "--dbname", address + mark + query.replace("+", "%20"), *arguments],
         env=environment,
         capture_output=True,
         text=True,
@@ -77,7 +77,7 @@ def backup(url: str, file: Path) -> None:
         raise DatabaseError(f"{file} exists already: choose another name, or delete it")
     if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
         raise DatabaseError(f"the folder {file.parent} does not exist or is not writable")
-    driver_url(url)
+    parse_url(url)
     unfinished = file.with_name(f"{file.name}.part")
     try:
         options = ("--format=custom", "--no-owner", "--no-privileges")
@@ -157,8 +157,7 @@ async def reset(url: str) -> None:
 
 
 async def _connect(url: str) -> asyncpg.Connection:
-    driver_url(url)
     try:
-        return await asyncpg.connect(url, timeout=CONNECT_SECONDS, server_settings={"application_name": "memicos-db"})
-    except (OSError, asyncpg.PostgresError) as error:
+        return await connect(url, "memicos-db")
+    except DatabaseUnreachableError as error:
         raise DatabaseError(describe(error, url)) from error

@@ -2,19 +2,15 @@
 
 import asyncio
 import sys
-import tempfile
-from pathlib import Path
 
-from sqlalchemy.ext.asyncio import create_async_engine
-
-from memicos_webapp.database.embedded import embedded
-from memicos_webapp.database.engine import driver_url
+from memicos_webapp.database.connection import create_engine
+from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.migrate import differences, migrate
 
 
 async def check(url: str) -> list[str]:
     await migrate(url)
-    engine = create_async_engine(driver_url(url))
+    engine = create_engine(url, "memicos-check", {})
     try:
         async with engine.connect() as connection:
             return await connection.run_sync(differences)
@@ -23,7 +19,7 @@ async def check(url: str) -> list[str]:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, embedded(Path(folder) / "postgres") as url:
+    with temporary() as url:
         differing = asyncio.run(check(url))
     if differing:
         lines = "\n  ".join(differing)

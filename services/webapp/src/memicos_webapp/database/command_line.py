@@ -4,11 +4,11 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from typing import TypeVar
 
-from memicos_webapp.database.embedded import DatabaseError, embedded
+from memicos_webapp.database.embedded import database_url
 from memicos_webapp.database.engine import Database
+from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.errors import Fault
 from memicos_webapp.settings import Settings, read_for_writing
@@ -24,7 +24,6 @@ def run_with_database(program: str, action: Callable[[Database, Settings], Await
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = read_for_writing(program)
-    url = settings.database_url
 
     async def run(url: str) -> Result:
         await migrate(url)
@@ -35,7 +34,7 @@ def run_with_database(program: str, action: Callable[[Database, Settings], Await
             await database.close()
 
     try:
-        with nullcontext(url) if url else embedded(settings.data / "postgres") as url:
+        with database_url(settings) as url:
             return asyncio.run(run(url))
     except Fault as error:
         sys.exit(f"{program}: {error.message}")

@@ -4,15 +4,15 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from memicos_webapp.database import backup
-from memicos_webapp.database.embedded import DatabaseError, embedded
-from memicos_webapp.database.engine import shown_url
+from memicos_webapp.database.connection import shown_url
+from memicos_webapp.database.embedded import database_url
+from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.settings import read, read_for_writing
 
@@ -56,9 +56,8 @@ def _run(program: str, action: Callable[[str], None], done: str, writes: bool = 
     """Run `action` on the URL of the database; ends the program with one line where it fails."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = read_for_writing(program) if writes else read(program)
-    url = settings.database_url
     try:
-        with nullcontext(url) if url else embedded(settings.data / "postgres") as url:
+        with database_url(settings) as url:
             action(url)
     except DatabaseError as error:
         sys.exit(f"{program}: {error}")

@@ -11,32 +11,11 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Depends, Request
-from sqlalchemy import make_url, text
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from memicos_webapp.database.embedded import DatabaseError
+from memicos_webapp.database.connection import create_engine
 from memicos_webapp.settings import Settings
-
-
-def driver_url(url: str) -> str:
-    """A `postgresql://` URL for SQLAlchemy's asyncpg driver.
-
-    Raises:
-        DatabaseError: it is not a URL of PostgreSQL. The message never repeats it, as it may hold a password.
-    """
-    try:
-        parsed = make_url(url)
-    except (ValueError, ArgumentError):
-        parsed = None
-    if parsed is None or parsed.get_backend_name() not in ("postgresql", "postgres"):
-        raise DatabaseError("DATABASE_URL is not a URL of the form postgresql://user:password@host:5432/name")
-    return parsed.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
-
-
-def shown_url(url: str) -> str:
-    """A database's URL without its password."""
-    return make_url(url).set(password=None).render_as_string()
 
 
 class Database:
@@ -44,22 +23,20 @@ class Database:
 
     def __init__(self, url: str, settings: Settings) -> None:
         self.url = url
-        self.engine = create_async_engine(
-            driver_url(url),
+        self.engine = create_engine(
+            url,
+            "memicos-webapp",
+            {
+                "statement_timeout": str(round(1000 * settings.statement_seconds)),
+                # compiling a statement takes longer than running it
+                "jit": "off",
+            },
             pool_size=settings.database_pool,
             max_overflow=0,
             pool_timeout=settings.database_wait_seconds,
             pool_pre_ping=False,
             # parameters hold what visitors search for: not logged with a statement that fails
             hide_parameters=True,
-            connect_args={
-                "server_settings": {
-                    "application_name": "memicos-webapp",
-                    "statement_timeout": str(round(1000 * settings.statement_seconds)),
-                    # compiling a statement takes longer than running it
-                    "jit": "off",
-                }
-            },
         )
         reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         # a read-only server fails at a write that a route forgets to refuse, also with a role that may write

@@ -11,12 +11,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
+from memicos_webapp.database.connection import create_engine
 from memicos_webapp.database.connection_errors import describe
-from memicos_webapp.database.embedded import DatabaseError
-from memicos_webapp.database.engine import driver_url
+from memicos_webapp.database.errors import DatabaseError
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ async def _connected(url: str, action: Callable[[AsyncConnection], Awaitable[Non
     Raises:
         DatabaseError: the database cannot be reached, refuses a statement or is too old.
     """
-    engine = create_async_engine(driver_url(url), poolclass=NullPool)
+    engine = create_engine(url, "memicos-migrate", {}, poolclass=NullPool)
     try:
         async with engine.begin() as connection:
             version = int((await connection.execute(text("SHOW server_version_num"))).scalar_one())

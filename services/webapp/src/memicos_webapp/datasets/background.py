@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 from fastapi import FastAPI
 
+from memicos_webapp.database.connection import connect
 from memicos_webapp.datasets.cleanup import clean
 from memicos_webapp.settings import Settings
 
@@ -20,7 +21,7 @@ async def clean_periodically(url: str, every_seconds: float, retired_seconds: fl
     while True:
         await asyncio.sleep(every_seconds)
         try:
-            connection = await asyncpg.connect(url, server_settings={"application_name": "memicos-cleanup"})
+            connection = await connect(url, "memicos-cleanup")
             try:
                 await clean(connection, retired_seconds)
             finally:

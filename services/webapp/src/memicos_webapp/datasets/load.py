@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,8 @@ import asyncpg
 import typer
 from memicos_dataset.errors import DatasetError
 
-from memicos_webapp.database.embedded import DatabaseError, embedded
+from memicos_webapp.database.embedded import database_url
+from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.plan import MissingSources
 from memicos_webapp.datasets.service import ImportOptions, ImportReport, load
@@ -51,9 +51,8 @@ def import_dataset(
     logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = read_for_writing("import")
     options = ImportOptions(missing, move_sources, settings.retired_load_seconds)
-    url = settings.database_url
     try:
-        with nullcontext(url) if url else embedded(settings.data / "postgres") as url:
+        with database_url(settings) as url:
             report = asyncio.run(_load(folder, url, options))
     except (DatasetError, DatabaseError) as error:
         sys.exit(f"import: {error}")

@@ -25,6 +25,7 @@ from memicos_dataset.errors import DatasetError
 from memicos_dataset.manifest import FILE_NAME, Manifest
 
 from memicos_webapp.catalog.names import check_name
+from memicos_webapp.database.connection import connect
 from memicos_webapp.datasets import load_states, locks, repository
 from memicos_webapp.datasets.cleanup import clean
 from memicos_webapp.datasets.plan import ImportPlan, MissingSources, plan_import
@@ -87,7 +88,7 @@ async def load(folder: Path, url: str, options: ImportOptions | None = None) -> 
     check_manifest(folder, manifest)
     sha256 = hashlib.sha256((folder / FILE_NAME).read_bytes()).hexdigest()
     options = options or ImportOptions()
-    connection = await asyncpg.connect(url, server_settings={"application_name": "memicos-import"})
+    connection = await connect(url, "memicos-import")
     try:
         import_id = await locks.begin_import(connection, manifest.model.id, manifest.source_set.id)
         await clean(connection, options.retired_seconds)

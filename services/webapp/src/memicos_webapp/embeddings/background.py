@@ -163,6 +163,7 @@ def embedder_config(settings: Settings) -> EmbedderConfig:
         openai_api_key=settings.openai_api_key,
         openai_base_url=settings.openai_base_url,
         openai_timeout_seconds=settings.openai_seconds,
+        openai_answer_bytes=settings.openai_answer_bytes,
         cached_queries=settings.queries_remembered,
     )
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import sys
-from contextlib import nullcontext
 from enum import StrEnum
 from typing import Annotated
 
@@ -12,7 +11,8 @@ import typer
 from memicos_embeddings.embedder import EmbedderError
 from memicos_embeddings.registry import open_registry
 
-from memicos_webapp.database.embedded import DatabaseError, embedded
+from memicos_webapp.database.embedded import database_url
+from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.embeddings.background import embedder_config
 from memicos_webapp.embeddings.service import embed_missing, switch_embedder
@@ -48,9 +48,8 @@ def embed_explanations(
     settings = read_for_writing("embed")
     if switch == EmbedderName.OPENAI and not settings.openai_api_key:
         sys.exit("embed: openai needs OPENAI_API_KEY")
-    url = settings.database_url
     try:
-        with nullcontext(url) if url else embedded(settings.data / "postgres") as url:
+        with database_url(settings) as url:
             count = asyncio.run(_embed(url, settings, switch))
     except EmbedderError as error:
         sys.exit(f"embed: {error.message} Explanations embedded before the error keep their vectors.")

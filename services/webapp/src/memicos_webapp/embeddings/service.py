@@ -12,6 +12,7 @@ import asyncpg
 from memicos_embeddings.embedder import Embedder
 from memicos_embeddings.registry import EmbedderRegistry
 
+from memicos_webapp.database.connection import connect
 from memicos_webapp.embeddings import repository
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ async def no_pause() -> None:
 
 @asynccontextmanager
 async def _exclusive_connection(url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(url, server_settings={"application_name": "memicos-embed"})
+    connection = await connect(url, "memicos-embed")
     try:
         await repository.prepare(connection)
         yield connection

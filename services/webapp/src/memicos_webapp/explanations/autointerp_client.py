@@ -149,6 +149,8 @@ class AutointerpClient:
             message, cause = str(body["error"]), str(body["cause"])
         except (ValueError, KeyError, TypeError):
             return self._unreadable()
+        if cause == "forbidden":
+            return UpstreamFault(f"The autointerp server at {self.url} refuses the request: {message}")
         if status in (401, 403):
             return UpstreamFault(
                 f"The autointerp server at {self.url} refuses the webapp's secret: set AUTOINTERP_SECRET of the webapp "

@@ -150,6 +150,8 @@ class HostLacksSource(BadInput):
 def refusal(url: str, status: int, content: bytes, headers: Mapping[str, str]) -> Fault:
     """The fault for an HTTP status other than 200."""
     message = _message(content) or f"the answer was {status}"
+    if status == 403 and _body(content).get("cause") == "forbidden":
+        return UpstreamFault(f"The inference server at {url} refuses the request: {message}")
     if status in (401, 403):
         return WrongSecret(url)
     if status in (400, 413, 422):

@@ -13,6 +13,7 @@ from memicos_inference_client import Client
 from memicos_inference_client.api.capabilities import capabilities
 from memicos_inference_client.api.health import health
 from memicos_inference_client.models import CapabilitiesResponse, HealthResponse
+from pydantic import SecretStr
 
 from memicos_webapp.errors import Fault, Unavailable
 from memicos_webapp.inference import status_messages
@@ -33,6 +34,13 @@ from memicos_webapp.inference.visitors import add_headers
 from memicos_webapp.settings import Settings
 
 State = Literal["ready", "loading", "down", "refused"]
+
+
+def _headers(secret: str | None, client_key: SecretStr | None) -> dict[str, str]:
+    """Headers that let the server believe the visitor ids of this webapp."""
+    if secret:
+        return {"X-SECRET-KEY": secret}
+    return {"X-Client-Key": client_key.get_secret_value()} if client_key else {}
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class Host:
         self.read_seconds = settings.inference_read_seconds
         self.client = Client(
             base_url=self.url,
-            headers={"X-SECRET-KEY": secret} if secret else {},
+            headers=_headers(secret, settings.inference_client_key),
             timeout=httpx.Timeout(self.read_seconds, connect=settings.inference_connect_seconds),
             # the servers connect directly, without the proxy of the environment
             httpx_args={"trust_env": False, "event_hooks": {"request": [add_headers]}},

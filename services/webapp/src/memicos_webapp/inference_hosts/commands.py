@@ -6,14 +6,14 @@ The database is the one that the webapp's settings name.
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from memicos_webapp.database.embedded import DatabaseError, embedded
+from memicos_webapp.database.embedded import database_url
 from memicos_webapp.database.engine import Database
+from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.errors import Fault
 from memicos_webapp.inference.host_config import HostConfig
@@ -102,9 +102,8 @@ def _run(command: Callable[[Database, Settings], Awaitable[None]]) -> None:
             await database.close()
 
     settings = read_for_writing("hosts")
-    url = settings.database_url
     try:
-        with nullcontext(url) if url else embedded(settings.data / "postgres") as url:
+        with database_url(settings) as url:
             asyncio.run(run(url, settings))
     except (Fault, DatabaseError) as error:
         sys.exit(f"hosts: {error}")

@@ -1,39 +1,39 @@
 """Middleware that checks every request before routing, and adds security headers to every response.
 
 1. `Host` must be an allowed name, which stops DNS rebinding: a page of another site reaching a loopback server.
-2. A state change is refused where the browser says that another site's page makes it; programs send no such header.
+2. A state change is refused where the browser says that another site's page makes it, and so is a load as a part of
+   another site's page: as an image, a script, or a frame of a page that is not made for that. Links are followed.
+   Programs send no such header.
 3. A NUL character in the address is refused.
 4. A body over the limit is refused before it is read.
-5. Every response has a content security policy without inline scripts and styles.
+5. Every response has a content security policy without inline scripts and styles; only the pages of
+   `security/embedding.py` may be framed by other sites.
 """
 
-import re
 import time
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from memicos_service.guards import limit_body
+from memicos_service.host_names import is_allowed
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from memicos_webapp.errors import error_response
+from memicos_webapp.errors import Refused, error_response
 from memicos_webapp.inference.visitors import set_visitor
+from memicos_webapp.security.embedding import is_embedded
 from memicos_webapp.settings import Settings
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-src 'self'; frame-ancestors {}"
 )
-NOT_EMBEDDED = re.compile(r"/account(/|$)")
-"""Pages whose buttons change sessions and keys: another site's frame could make the owner click them unseen."""
+OWN_PAGES_POLICY = POLICY.format("'self'")
+EMBEDDED_POLICY = POLICY.format("*")
+OTHER_SITE = "Refused: a page of another site made this request."
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 CACHEABLE_STATUSES = {200, 206, 304}
 """Responses of `/static` that browsers may keep for a year; an error would hide a file that appears later."""
-
-
-def _host_name(host: str) -> str:
-    """A Host header without its port."""
-    return host.lower() if host.endswith("]") else host.lower().rsplit(":", 1)[0]
 
 
 def is_cross_site_change(method: str, headers: Headers) -> bool:
@@ -45,6 +45,29 @@ def is_cross_site_change(method: str, headers: Headers) -> bool:
         return site not in ("same-origin", "none")
     origin = headers.get("origin")
     return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+
+
+def is_cross_site_part(method: str, headers: Headers, embedded: bool) -> bool:
+    """Whether a browser says that a page of another site loads this address as a part of itself.
+
+    Args:
+        embedded: the address is a page for frames of other sites.
+    """
+    if method not in SAFE_METHODS or headers.get("sec-fetch-site") not in ("cross-site", "same-site"):
+        return False
+    if headers.get("sec-fetch-mode") != "navigate":
+        return True
+    return headers.get("sec-fetch-dest", "document") != "document" and not embedded
+
+
+async def refuse_other_sites(request: Request) -> None:
+    """Dependency of GET routes that run a model: links of other sites to them are refused too.
+
+    Raises:
+        Refused: a browser says that a page of another site made the request.
+    """
+    if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        raise Refused(OTHER_SITE)
 
 
 class Guard:
@@ -64,15 +87,13 @@ class Guard:
         outer, scope = scope, {**scope, "path": scope["path"].rstrip("/") or "/"}
         if is_head:
             scope["method"] = "GET"
-        embed = parse_qs(scope["query_string"].decode("latin-1")).get("embed") == ["true"]
-        embed = embed and not NOT_EMBEDDED.match(scope["path"])
+        embedded = is_embedded(scope["path"], scope["query_string"].decode("latin-1"))
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.setdefault("Content-Security-Policy", POLICY.format("*" if embed else "'self'"))
-                headers.setdefault("X-Content-Type-Options", "nosniff")
-                headers.setdefault("Referrer-Policy", "same-origin")
+                if embedded:
+                    headers.setdefault("Content-Security-Policy", EMBEDDED_POLICY)
                 milliseconds = 1000 * (time.perf_counter() - started)
                 headers.setdefault("Server-Timing", f"app;dur={milliseconds:.1f}")
                 if scope["path"].startswith("/static/") and message["status"] in CACHEABLE_STATUSES:
@@ -84,7 +105,7 @@ class Guard:
             await send(message)
 
         request = Request(scope, receive)
-        refusal = self._refusal(request)
+        refusal = self._refusal(request, embedded)
         if refusal:
             return await error_response(request, *refusal)(scope, receive, send_guarded)
         set_visitor(request.client.host if request.client else "")
@@ -94,13 +115,13 @@ class Guard:
             # for the request log
             outer["route"] = scope.get("route")
 
-    def _refusal(self, request: Request) -> tuple[int, str] | None:
+    def _refusal(self, request: Request, embedded: bool) -> tuple[int, str] | None:
         headers = request.headers
         host = headers.get("host", "")
-        if "*" not in self.hosts and _host_name(host) not in self.hosts:
-            return 403, f"This server does not answer to the name {host!r}; set MEMICOS_ALLOWED_HOSTS."
-        if is_cross_site_change(request.method, headers):
-            return 403, "Refused: a page of another site made this request."
+        if not is_allowed(host, self.hosts):
+            return 403, f"This server does not answer to the name {host[:100]!r}; set MEMICOS_ALLOWED_HOSTS."
+        if is_cross_site_change(request.method, headers) or is_cross_site_part(request.method, headers, embedded):
+            return 403, OTHER_SITE
         if "\0" in request.url.path or b"%00" in request.scope["query_string"]:
             return 400, "The address has a NUL character, which no name or text here can have."
         length = headers.get("content-length", "0")

@@ -3,6 +3,7 @@ from typing import Literal
 ErrorBodyCause = Literal[
     "empty",
     "filtered",
+    "forbidden",
     "internal",
     "invalid_request",
     "malformed",
@@ -25,6 +26,7 @@ ErrorBodyCause = Literal[
 ERROR_BODY_CAUSE_VALUES: set[ErrorBodyCause] = {
     "empty",
     "filtered",
+    "forbidden",
     "internal",
     "invalid_request",
     "malformed",

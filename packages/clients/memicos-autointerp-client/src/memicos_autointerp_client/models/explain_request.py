@@ -21,7 +21,8 @@ class ExplainRequest:
 
     Attributes:
         activations (list[Activation]): the texts; at most AUTOINTERP_MAX_ACTIVATIONS of them, 64 by default
-        model (None | str | Unset): explainer model, as its endpoint names it; null: the server's default
+        model (None | str | Unset): explainer model, as its endpoint names it; null: the server's default. Without a key
+            of the request one of the server's models (AUTOINTERP_MODEL, AUTOINTERP_MODELS)
         openrouter_key (None | str | Unset): the client's key for OpenRouter, sent only there; empty is the same as null
         api_key (None | str | Unset): the client's key for base_url, or for the server's own endpoint where that is null
         base_url (None | str | Unset): another endpoint that this server allows; needs api_key and model

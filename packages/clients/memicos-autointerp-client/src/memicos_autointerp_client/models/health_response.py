@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -16,11 +16,13 @@ class HealthResponse:
     Attributes:
         status (str): always healthy
         model (str): explainer model for requests that name none
+        models (list[str]): explainer models for requests without a key of their own
         has_key (bool): whether the server has a key of its own; without one, each request must send one
     """
 
     status: str
     model: str
+    models: list[str]
     has_key: bool
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -28,6 +30,8 @@ class HealthResponse:
         status = self.status
 
         model = self.model
+
+        models = self.models
 
         has_key = self.has_key
 
@@ -37,6 +41,7 @@ class HealthResponse:
             {
                 "status": status,
                 "model": model,
+                "models": models,
                 "has_key": has_key,
             }
         )
@@ -50,11 +55,14 @@ class HealthResponse:
 
         model = d.pop("model")
 
+        models = cast(list[str], d.pop("models"))
+
         has_key = d.pop("has_key")
 
         health_response = cls(
             status=status,
             model=model,
+            models=models,
             has_key=has_key,
         )
 

@@ -14,8 +14,9 @@ class AddSourcesRequest:
     """Sources to add.
 
     Attributes:
-        spec (str): Sources to add, in the form of an entry of the setting SAE_SETS: a set's name, path:<folder>,
-            hf:<owner>/<name>[/<folder>] or neurons, each optionally followed by @<format>.
+        spec (str): Sources to add, in the form of an entry of the setting SAE_SETS: a set's name,
+            saelens:<release>[/<sae_id>], path:<folder>, hf:<owner>/<name>[/<folder>] or neurons; a folder can be followed
+            by @<format>.
     """
 
     spec: str

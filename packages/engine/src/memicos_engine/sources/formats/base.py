@@ -29,6 +29,7 @@ class Format:
                      also called with tensors on the meta device
     recipe_defaults  recipe fields of every source in this format, where its files do not give them
     set_suffix       what a source's folder adds to the name of its set, where a layer can have several sources
+    adapt_overrides  memicos.json for one of several files of weights
     list_weights     the files of weights in a folder, of a format with a source in each file; `read_config` gets the
                      file in place of the folder
     """
@@ -40,6 +41,7 @@ class Format:
     convert_tensors: Callable[[StoredTensors, SaeConfig], dict[str, Any]]
     recipe_defaults: Mapping[str, Any] = field(default_factory=dict)
     set_suffix: Callable[[Path], str | None] = lambda _folder: None
+    adapt_overrides: Callable[[Path, RecipeOverrides], RecipeOverrides] = lambda _weights, overrides: overrides
     list_weights: Callable[[Path], list[Path]] = lambda _folder: []
 
 

