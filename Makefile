@@ -51,7 +51,7 @@ NEEDS_autointerp := services/autointerp packages/service_kit packages/autointerp
 INSTALL_TARGETS := .venv/.webapp .venv/.inference .venv/.autointerp
 
 $(INSTALL_TARGETS): .venv/.%: requirements.lock $(wildcard packages/*/pyproject.toml services/*/pyproject.toml)
-	@if ! $(MAKE) -q .venv/.ok 2>/dev/null; then \
+	@if ! $(MAKE) --no-print-directory -q .venv/.ok 2>/dev/null; then \
 		test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q "$$(grep '^uv==' requirements.lock)"; }; \
 		$(UV) pip install -q -p .venv -c requirements.lock watchfiles $(foreach m,$(NEEDS_$*),-e "$(m)"); \
 	fi
@@ -203,8 +203,16 @@ test-light: .venv-light/.ok ## test webapp and autointerp in an environment with
 test-models: setup ## compare every supported class of language model with transformers
 	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) -m slow packages/engine/tests/test_model_classes.py
 
-test-slow: setup test-models ## run the slow tests: model classes, installations, every command of the documents, a short `make fuzz`
-	$(BIN)/pytest $(PYTEST_ARGS) -m slow tests
+# Tests of the services that are part of the suites above too.
+HARDENING := tests/hardening $(addprefix services/webapp/tests/test_,embedded_postgres.py database_down.py guards.py \
+	addresses.py accounts.py account_page.py proxy_headers.py query_cost_limits.py connection_errors.py) \
+	services/autointerp/tests/test_keys.py services/inference/tests/test_fairness.py
+
+test-hardening: setup ## test what docs/security.md says: other users, other sites, visitors, broken requests
+	$(BIN)/pytest $(PYTEST_ARGS) $(HARDENING)
+
+test-slow: setup test-models test-hardening ## run the slow tests: model classes, security, installations, every command of the documents, a short `make fuzz`
+	$(BIN)/pytest $(PYTEST_ARGS) -m slow --ignore tests/hardening tests
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
 test-hub: setup ## compare inference with known values of gpt2-small, fill docs/saelens-directory; needs the hub or its cache (HF_HOME); not in `make test`

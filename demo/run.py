@@ -114,7 +114,7 @@ def configured(server: Server, environment: dict[str, str]) -> Server:
     """
     name = f"{server.prefix}_PORT"
     port = environment.get(name, str(server.port))
-    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+    if not (port.isascii() and port.isdecimal()) or not 1 <= int(port) <= 65535:
         raise Stop(f"{name}={port} is not a port (1 to 65535)")
     host = environment.get(f"{server.prefix}_HOST") or server.host
     return replace(server, host=host, port=int(port))

@@ -97,6 +97,9 @@ def test_a_written_dataset_is_read_back(dataset: Path) -> None:
     assert batch.num_rows == 1 and batch.schema.names == schema.FEATURES.names
 
 
+COLLECTION = {"name": "n", "license": "l", "attribution": "a"}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -107,6 +110,11 @@ def test_a_written_dataset_is_read_back(dataset: Path) -> None:
         (lambda c: c["corpus"]["documents"].update(sha256="0"), "corpus.documents.sha256"),
         (lambda c: c["model"].pop("origin"), "model.origin"),
         (lambda c: c.update(extra=1), "extra"),
+        (lambda c: c["model"].update(url="javascript:alert(1)"), "model.url"),
+        (lambda c: c["release"].update(url="JavaScript:alert(1)//https://example.org"), "release.url"),
+        (lambda c: c["release"].update(url="//example.org"), "release.url"),
+        (lambda c: c["release"].update(url="https://"), "release.url"),
+        (lambda c: c["corpus"]["collections"].append(COLLECTION | {"url": "data:text/html,x"}), "collections.*url"),
     ],
 )
 def test_a_wrong_manifest_is_refused(dataset: Path, change: Callable[[dict[str, Any]], object], message: str) -> None:

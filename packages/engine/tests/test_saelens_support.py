@@ -3,15 +3,14 @@ compared with numpy; what would be wrong is refused before its weights are fetch
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from huggingface_hub.errors import LocalEntryNotFoundError
 from memicos_engine.errors import LoadError, SourceError
 from memicos_engine.sources.config_checks import CROSS_LAYER
@@ -26,221 +25,25 @@ from memicos_engine.sources.source_candidates import SourceCandidate
 from memicos_engine.sources.source_loading import load_pretrained, read_pretrained_info
 from memicos_engine.sources.source_selection import select_sources
 from memicos_engine.sources.source_specs import SourceSelection
-from memicos_testing.models.foreign_saes import (
-    Encoded,
-    K,
-    Weights,
-    encode,
-    random_weights,
-    write_dictionary_learning,
-    write_gemma_scope,
-    write_json,
+from memicos_testing.models.foreign_saes import Weights, random_weights
+from memicos_testing.models.saelens_loaders import (
+    D_IN,
+    D_SAE,
+    LAYER,
+    LOADER_CASES,
+    NORM_HOOK,
+    LoaderCase,
+    write_mwhanna,
+    write_sae_lens,
 )
 from memicos_testing.models.small_hub import SmallHub, asked_at
 from memicos_testing.servers import in_thread
 from sae_lens.loading import pretrained_sae_loaders
 from sae_lens.loading.pretrained_sae_loaders import NAMED_PRETRAINED_SAE_LOADERS
 from sae_lens.loading.pretrained_saes_directory import PretrainedSAELookup, get_pretrained_saes_directory
-from safetensors.numpy import save_file
 
-D_IN, D_SAE, LAYER = 32, 64, 5
-FACTOR = 0.25
 RELEASE = "synthetic"
 DIRECTORY = get_pretrained_saes_directory()
-
-
-def save(path: Path, tensors: dict[str, np.ndarray]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path)
-
-
-def save_torch(path: Path, tensors: dict[str, np.ndarray]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in tensors.items()}, path)
-
-
-def linear_layers(w: Weights, encoder: str = "encoder", decoder: str = "decoder") -> dict[str, np.ndarray]:
-    return {
-        f"{encoder}.weight": w.W_enc.T,
-        f"{encoder}.bias": w.b_enc,
-        f"{decoder}.weight": w.W_dec.T,
-        f"{decoder}.bias": w.b_dec,
-    }
-
-
-def write_sae_lens(folder: Path, w: Weights, **changes: Any) -> None:
-    """The format of SAELens before 6.0, which most releases have."""
-    save(folder / "sae_weights.safetensors", {name: w.tensors[name] for name in ("W_enc", "b_enc", "W_dec", "b_dec")})
-    own = {"hook_point": f"blocks.{LAYER}.hook_resid_pre", "d_in": D_IN, "d_sae": D_SAE, "dtype": "torch.float32"}
-    write_json(folder / "cfg.json", own | {"model_name": "gpt2-small", "device": "mps", "context_size": 64} | changes)
-
-
-def write_hook_z(file: Path, w: Weights) -> None:
-    save_torch(file, {name: w.tensors[name] for name in ("W_enc", "b_enc", "W_dec", "b_dec")})
-    own = {"act_size": D_IN, "dict_size": D_SAE, "act_name": f"blocks.{LAYER}.attn.hook_z"}
-    write_json(file.with_name(file.name.removesuffix(".pt") + "_cfg.json"), own)
-
-
-def write_npz(folder: Path, w: Weights) -> None:
-    write_gemma_scope(folder, w)
-    (folder / "memicos.json").unlink()
-
-
-def write_gemma_3(folder: Path, w: Weights, hook: str | None, affine: bool = False) -> None:
-    names = {"w_enc": "W_enc", "b_enc": "b_enc", "w_dec": "W_dec", "b_dec": "b_dec", "threshold": "threshold"}
-    tensors = {name: w.tensors[other] for name, other in names.items()}
-    save(folder / "params.safetensors", tensors | ({"affine_skip_connection": w.W_skip.T} if affine else {}))
-    own: dict[str, Any] = {"architecture": "jump_relu", "model_name": "google/gemma-3-1b-pt", "l0": 60, "width": D_SAE}
-    own |= {"affine_connection": affine} | ({"hf_hook_point_in": hook} if hook else {})
-    write_json(folder / "config.json", own)
-
-
-def write_llama_scope(folder: Path, w: Weights) -> None:
-    save(folder / "checkpoints" / "final.safetensors", linear_layers(w))
-    # the factor of activations is the root of their width by their average norm
-    norm = D_IN**0.5 / FACTOR
-    own = {"d_model": D_IN, "d_sae": D_SAE, "jump_relu_threshold": 2.0, "hook_point_in": f"blocks.{LAYER}.hook_mlp_out"}
-    write_json(folder / "hyperparams.json", own | {"dataset_average_activation_norm": {"in": norm, "out": norm}})
-
-
-def write_r1_distill(folder: Path, w: Weights) -> None:
-    save(folder / "sae_weights.safetensors", linear_layers(w) | {"log_jumprelu_threshold": np.log(w.threshold)})
-    own = {"d_model": D_IN, "expansion_factor": D_SAE // D_IN, "hook_point_in": f"blocks.{LAYER}.hook_resid_post"}
-    write_json(folder / "config.json", own)
-
-
-def write_mwhanna(file: Path, w: Weights) -> None:
-    names = ("b_enc", "W_dec", "b_dec")
-    save(file, {"W_enc": w.W_enc.T} | {name: w.tensors[name] for name in names})
-    values = {"d_model": {"value": D_IN}, "d_feature": {"value": D_SAE}, "batch_size": {"value": 64}}
-    (file.parent / "wandb-config.yaml").write_text(yaml.safe_dump(values))
-    (file.parent / "config.yaml").write_text(yaml.safe_dump({"model_name": "Qwen/Qwen3-0.6B"}))
-
-
-def write_qwen_scope(file: Path, w: Weights) -> None:
-    stored = {"W_enc": w.W_enc.T, "W_dec": w.W_dec.T, "b_enc": w.b_enc, "b_dec": w.b_dec}
-    save_torch(file, stored)
-
-
-def scaled(w: Weights, hidden: np.ndarray, threshold: float | np.ndarray | None = None) -> Encoded:
-    """Values of an SAE that was trained on activations times FACTOR, by the length of its directions in real units."""
-    values, near = encode(w, hidden * FACTOR, "jump", threshold=threshold)
-    return values / FACTOR, near
-
-
-def embedding(w: Weights, hidden: np.ndarray) -> Encoded:
-    """Gemma's embeddings were divided by the root of their width in training."""
-    root = D_IN**0.5
-    values, near = encode(w, hidden / root, "jump")
-    return values * root, near
-
-
-JUMP = lambda w, h: encode(w, h, "jump")  # noqa: E731
-RELU = lambda w, h: encode(w, h, "relu")  # noqa: E731
-MLP = (f"blocks.{LAYER}.hook_mlp_in", f"blocks.{LAYER}.hook_mlp_out")
-RESID, Z = f"blocks.{LAYER}.hook_resid_post", f"blocks.{LAYER}.attn.hook_z"
-NORM, NORM_OUT = f"model.layers.{LAYER}.pre_feedforward_layernorm.output", f"blocks.{LAYER}.hook_mlp_out"
-NORM_HOOK = f"blocks.{LAYER}.pre_feedforward_layernorm.output"
-
-
-@dataclass(frozen=True)
-class LoaderCase:
-    """An SAE as a loader's authors publish it. `path` is that in the repository `repo`."""
-
-    loader: str
-    repo: str
-    path: str
-    write: Callable[[Path, Weights], None]
-    encode: Callable[[Weights, np.ndarray], Encoded]
-    hook: str
-    hook_out: str | None = None
-    factor: float | None = None
-    skip: bool = False
-    sizes: bool = False
-    """Whether the loader has fixed sizes, which are made small here by `config_overrides`."""
-
-
-G1, G2 = "google/gemma-scope-2b-pt", "google/gemma-scope-2-1b-pt"
-CASES = {
-    "sae_lens": LoaderCase(
-        "sae_lens", "jbloom/some", "layer_5", write_sae_lens,
-        lambda w, h: encode(w, h, "relu", centred=True), f"blocks.{LAYER}.hook_resid_pre",
-    ),
-    "connor_rob_hook_z": LoaderCase(
-        "connor_rob_hook_z", "ckkissane/some", "gpt2-small_L5_Hcat_z.pt", write_hook_z,
-        lambda w, h: encode(w, h, "relu", centred=True), Z,
-    ),
-    "gemma_2 residual": LoaderCase(
-        "gemma_2", f"{G1}-res", "layer_5/width_16k/average_l0_72", write_npz, JUMP, RESID, sizes=True
-    ),
-    "gemma_2 attention": LoaderCase(
-        "gemma_2", f"{G1}-att", "layer_5/width_16k/average_l0_72", write_npz, JUMP, Z, sizes=True
-    ),
-    "gemma_2 MLP": LoaderCase(
-        "gemma_2", f"{G1}-mlp", "layer_5/width_16k/average_l0_72", write_npz, JUMP, NORM_OUT, sizes=True
-    ),
-    "gemma_2 embedding": LoaderCase(
-        "gemma_2", f"{G1}-res", "embedding/width_4k/average_l0_6", write_npz, embedding, "hook_embed", sizes=True
-    ),
-    "gemma_2_transcoder": LoaderCase(
-        "gemma_2_transcoder", f"{G1}-transcoders", "layer_5/width_16k/average_l0_72", write_npz, JUMP,
-        f"blocks.{LAYER}.ln2.hook_normalized", NORM_OUT, sizes=True,
-    ),
-    "gemma_3 residual": LoaderCase(
-        "gemma_3", G2, "resid_post/layer_5_width_16k_l0_big",
-        lambda f, w: write_gemma_3(f, w, f"model.layers.{LAYER}.output"), JUMP, RESID,
-    ),
-    "gemma_3 attention": LoaderCase(
-        "gemma_3", G2, "attn_out/layer_5_width_16k_l0_big",
-        lambda f, w: write_gemma_3(f, w, f"model.layers.{LAYER}.self_attn.o_proj.input"), JUMP, Z,
-    ),
-    "gemma_3 MLP": LoaderCase(
-        "gemma_3", G2, "mlp_out/layer_5_width_16k_l0_big",
-        lambda f, w: write_gemma_3(f, w, f"model.layers.{LAYER}.post_feedforward_layernorm.output"), JUMP, NORM_OUT,
-    ),
-    "gemma_3 transcoder": LoaderCase(
-        "gemma_3", G2, "transcoder/layer_5_width_16k_l0_big",
-        lambda f, w: write_gemma_3(f, w, NORM), JUMP, NORM_HOOK, NORM_OUT,
-    ),
-    "gemma_3 affine transcoder": LoaderCase(
-        "gemma_3", G2, "transcoder_all/layer_5_width_16k_l0_big_affine",
-        lambda f, w: write_gemma_3(f, w, NORM, affine=True), JUMP, NORM_HOOK, NORM_OUT, skip=True,
-    ),
-    "gemma_3 transcoder without its module": LoaderCase(
-        "gemma_3", G2, "transcoder_all/layer_5_width_16k_l0_small",
-        lambda f, w: write_gemma_3(f, w, None), JUMP, NORM_HOOK, NORM_OUT,
-    ),
-    "llama_scope": LoaderCase(
-        "llama_scope", "fnlp/some", "Llama3_1-8B-Base-L5M-8x", write_llama_scope,
-        # the threshold is in the units of the activations before they were scaled
-        lambda w, h: scaled(w, h, 2.0 * FACTOR), NORM_OUT, factor=FACTOR,
-    ),
-    "llama_scope_r1_distill": LoaderCase(
-        "llama_scope_r1_distill", "fnlp/other", "800M/L5R", write_r1_distill, scaled, RESID, factor=FACTOR
-    ),
-    "dictionary_learning_1": LoaderCase(
-        "dictionary_learning_1", "canrager/some", "resid_post_layer_5/trainer_1",
-        lambda f, w: write_dictionary_learning(f, w, "AutoEncoderTopK") and None,
-        lambda w, h: encode(w, h, "topk", centred=True), RESID,
-    ),
-    "deepseek_r1": LoaderCase(
-        "deepseek_r1", "qresearch/some", "DeepSeek-R1-Distill-Llama-8B-SAE-l5.pt",
-        lambda f, w: save_torch(f, linear_layers(w)), RELU, RESID, sizes=True,
-    ),
-    "qwen_scope": LoaderCase(
-        "qwen_scope", f"Qwen/SAE-Res-Qwen3-1.7B-Base-W32K-L0_{K}", "layer5.sae.pt", write_qwen_scope,
-        lambda w, h: encode(w, h, "topk"), RESID, sizes=True,
-    ),
-    "mwhanna_transcoder": LoaderCase(
-        "mwhanna_transcoder", "mwhanna/some", "layer_5.safetensors", write_mwhanna, RELU,
-        f"blocks.{LAYER}.mlp.hook_in", NORM_OUT,
-    ),
-    "goodfire": LoaderCase(
-        "goodfire", "Goodfire/Llama-3.1-8B-Instruct-SAE-l19", "Llama-3.1-8B-Instruct-SAE-l19.pth",
-        lambda f, w: save_torch(f, linear_layers(w, "encoder_linear", "decoder_linear")), RELU,
-        "blocks.19.hook_resid_post", sizes=True,
-    ),
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -271,9 +74,9 @@ def publish(hub: SmallHub, case: LoaderCase, monkeypatch: pytest.MonkeyPatch) ->
     return weights
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", LOADER_CASES)
 def test_each_loader_gives_the_values_of_its_authors(name: str, hub: SmallHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = CASES[name]
+    case = LOADER_CASES[name]
     weights = publish(hub, case, monkeypatch)
     info = read_pretrained_info(RELEASE, "some", "5-some")
     assert (info.hook_name, info.recipe.hook_name_out) == (case.hook, case.hook_out)
@@ -298,7 +101,7 @@ def test_every_loader_of_saelens_has_a_decision_and_a_case() -> None:
     assert set(SUPPORT_BY_LOADER) == set(NAMED_PRETRAINED_SAE_LOADERS)
     refused = {name for name, support in SUPPORT_BY_LOADER.items() if support.status == "refused"}
     assert refused == {"sparsify", "temporal", "mntss_clt_layer_transcoder"}
-    assert {case.loader for case in CASES.values()} == set(NAMED_PRETRAINED_SAE_LOADERS) - refused
+    assert {case.loader for case in LOADER_CASES.values()} == set(NAMED_PRETRAINED_SAE_LOADERS) - refused
 
 
 def test_what_is_refused_is_refused_before_anything_is_fetched(hub: SmallHub) -> None:
@@ -359,7 +162,7 @@ def serve_nothing_but_sizes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_missing_norm_factor_is_refused(
     name: str, message: str, hub: SmallHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish(hub, replace(CASES[name], factor=None), monkeypatch)
+    publish(hub, replace(LOADER_CASES[name], factor=None), monkeypatch)
     with pytest.raises(SourceError, match=message):
         load_pretrained(RELEASE, "some", "5-some")
     assert hub.seen == []
@@ -378,7 +181,7 @@ def test_a_missing_norm_factor_is_refused(
 def test_what_the_hub_decides_is_refused_before_the_weights_are_fetched(
     changes: dict[str, Any], message: str, hub: SmallHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    case = replace(CASES["sae_lens"], write=lambda folder, w: write_sae_lens(folder, w, **changes))
+    case = replace(LOADER_CASES["sae_lens"], write=lambda folder, w: write_sae_lens(folder, w, **changes))
     publish(hub, case, monkeypatch)
     with pytest.raises(SourceError, match=message):
         load_pretrained(RELEASE, "some", "5-some")
@@ -396,7 +199,7 @@ def test_what_the_hub_decides_is_refused_before_the_weights_are_fetched(
 def test_a_dictionary_that_saelens_reads_wrongly_is_refused(
     changes: dict[str, Any], message: str, hub: SmallHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    case = CASES["dictionary_learning_1"]
+    case = LOADER_CASES["dictionary_learning_1"]
     publish(hub, case, monkeypatch)
     file = hub.folder / case.repo / case.path / "config.json"
     content = json.loads(file.read_text())
@@ -452,7 +255,7 @@ def test_an_sae_without_a_neuronpedia_id_is_named_by_release(spec: str, source_i
 
 
 def test_an_sae_is_loaded_by_its_release(hub: SmallHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = CASES["gemma_3 transcoder"]
+    case = LOADER_CASES["gemma_3 transcoder"]
     weights = publish(hub, case, monkeypatch)
     (candidate,) = candidates(f"saelens:{RELEASE}/some")
     info, source = candidate.read_info(), candidate.load()

@@ -74,6 +74,25 @@ async def test_other_hooks(client: Client, hf: Any, tokenize: Tokenize) -> None:
                 assert_close(part.values, expected if kind == "all_tokens" else expected[-1:])
 
 
+async def test_hooks_by_module_name(client: Client) -> None:
+    by_module = {
+        "model.layers.2": "blocks.2.hook_resid_post",
+        "model.layers.1.input": "blocks.1.hook_resid_pre",
+        "model.embed_tokens": "hook_embed",
+        "model.layers.2.mlp.down_proj.input": "blocks.2.mlp.hook_post",
+    }
+    named, usual = await raw(client, hooks=list(by_module)), await raw(client, hooks=list(by_module.values()))
+    for row, expected in zip(named.results, usual.results, strict=True):
+        for part, same in zip(row.activations, expected.activations, strict=True):
+            assert_close(part.values, np.array(same.values))
+        hooks = [part.hook for part in row.activations]
+        assert hooks == [*list(by_module.values())[:3], "blocks.2.mlp.down_proj.input"]
+        assert [part.layer for part in row.activations] == [2, 1, None, 2]
+    # one point of the stream under two names is captured once
+    (part,) = (await raw(client, hooks=list(next(iter(by_module.items()))))).results[0].activations
+    assert part.hook == "blocks.2.hook_resid_post"
+
+
 async def test_bos_is_prepended_as_in_training_unless_the_request_sets_it(client: Client, tokenize: Tokenize) -> None:
     for prepend_bos, first in ((None, 2), (True, 2), (False, tokenize(PROMPTS[1])[1])):
         response = await raw(client, layers=[1], prepend_bos=prepend_bos)

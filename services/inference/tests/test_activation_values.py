@@ -97,9 +97,11 @@ async def test_the_norm_cut_leaves_out_more_than_bos(encoded: Any) -> None:
 async def test_single_of_a_vector_has_no_bos(client: Client, hf: Any, tokenize: Tokenize) -> None:
     ids = tokenize(TEXT)[1:]
     vector = np.random.default_rng(3).normal(size=128)
-    for hook, layer in (("blocks.2.hook_resid_post", 2), ("blocks.3.hook_resid_pre", 2)):
+    stream = ("blocks.2.hook_resid_post", "blocks.3.hook_resid_pre")
+    for hook, canonical in zip((*stream, "model.layers.2", "model.layers.3.input"), stream * 2, strict=True):
         response = await single(client, vector=vector.tolist(), hook=hook)
-        assert_close(response.activation.values, plain_model.residuals(hf, ids, [layer])[layer] @ vector)
+        assert response.recipe.hook_name == canonical
+        assert_close(response.activation.values, plain_model.residuals(hf, ids, [2])[2] @ vector)
         assert response.token_ids == ids and response.ignored_positions == []
         assert response.activation.max_value_index == np.argmax(response.activation.values)
 

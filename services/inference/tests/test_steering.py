@@ -128,7 +128,10 @@ async def test_vectors_are_used_unchanged_or_normalized(
     # the same point of the stream under its other name
     before = steering | {"hook": "blocks.3.hook_resid_pre"}
     response = await completed(client, features=None, vectors=[before], types=["STEERED"])
-    assert response.outputs == (await completed(client, features=None, vectors=[steering], types=["STEERED"])).outputs
+    expected = (await completed(client, features=None, vectors=[steering], types=["STEERED"])).outputs
+    assert response.outputs == expected
+    by_module = steering | {"hook": "model.layers.2"}
+    assert (await completed(client, features=None, vectors=[by_module], types=["STEERED"])).outputs == expected
 
 
 WITHIN: dict[str, tuple[plain_model.HookSite, int]] = {
@@ -150,6 +153,11 @@ async def test_vectors_within_blocks(client: Client, hf: Any, tokenize: Tokenize
         response = await completed(client, features=None, vectors=[steering], types=["STEERED"])
         texts_by_hook[hook] = response.outputs[0].token_ids
         assert texts_by_hook[hook] == greedy(hf, ids, N_TOKENS, {place: plain_model.added(vector, 5)}), hook
+        assert isinstance(place, tuple)
+        side, module = place
+        by_module = steering | {"hook": f"{module}.{side}"}
+        response = await completed(client, features=None, vectors=[by_module], types=["STEERED"])
+        assert response.outputs[0].token_ids == texts_by_hook[hook]
     default = greedy(hf, ids, N_TOKENS)
     assert sum(text != default for text in texts_by_hook.values()) >= 4
 

@@ -75,7 +75,7 @@ async def test_a_backup_is_restored_as_a_whole_or_not_at_all(
 ) -> None:
     file = tmp_path / "small.dump"
     await asyncio.to_thread(backup.backup, own_url, file)
-    assert not file.with_name("small.dump.part").exists()
+    assert not file.with_name("small.dump.part").exists() and file.stat().st_mode & 0o777 == 0o600
     # refused: an existing file, a database with tables, an incomplete file, a file of another kind
     damaged, text = tmp_path / "damaged.dump", tmp_path / "text.dump"
     damaged.write_bytes(file.read_bytes()[:-5000])

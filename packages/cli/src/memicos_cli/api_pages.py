@@ -45,7 +45,7 @@ def page_url(page: Page) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     environment = service_links.without(os.environ)
     port = environment.get(page.prefix + "_PORT") or str(page.port)
-    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+    if not (port.isascii() and port.isdecimal()) or not 1 <= int(port) <= 65535:
         sys.exit(f"{page.prefix}_PORT={port} is not a port (1 to 65535)")
     number = int(port)
     return f"http://[{host}]:{number}{page.path}" if ":" in host else f"http://{host}:{number}{page.path}"

@@ -120,7 +120,7 @@ def check_memory(machine: Machine) -> Result:
 def check_port(machine: Machine, prefix: str, default: int, server: str) -> Result:
     name = f"{prefix}_PORT"
     text = machine.environment.get(name) or str(default)
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= 65535:
         return Result(WRONG, "ports", f"{name}={text} is not a port: set it to a number from 1 to 65535")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

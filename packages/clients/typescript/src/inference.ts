@@ -1567,7 +1567,7 @@ export interface components {
             hook_point: "residual_stream";
             /**
              * Hooks
-             * @description TransformerLens names of the hook points, instead of `layers` and `hook_point`; at most `max_hooks` in the capabilities' limits.
+             * @description Names of the hook points, TransformerLens' or those of modules (model.layers.3.mlp), instead of `layers` and `hook_point`; at most `max_hooks` in the capabilities' limits.
              */
             hooks?: string[] | null;
             /**
@@ -1917,7 +1917,7 @@ export interface components {
             vector?: number[] | null;
             /**
              * Hook
-             * @description TransformerLens name of the hook point, for example blocks.15.hook_resid_post. Together with `vector`.
+             * @description Name of the hook point, TransformerLens' (blocks.15.hook_resid_post) or that of a module (model.layers.15). Together with `vector`.
              */
             hook?: string | null;
             /**
@@ -1993,7 +1993,7 @@ export interface components {
             vector?: number[] | null;
             /**
              * Hook
-             * @description TransformerLens name of the hook point, for example blocks.15.hook_resid_post. Together with `vector`.
+             * @description Name of the hook point, TransformerLens' (blocks.15.hook_resid_post) or that of a module (model.layers.15). Together with `vector`.
              */
             hook?: string | null;
             /**
@@ -2299,7 +2299,7 @@ export interface components {
             strength: number;
             /**
              * Hook
-             * @description TransformerLens name of the hook point, one of `steer_hooks` in the capabilities, for example blocks.15.hook_resid_post.
+             * @description Name of the hook point: one of `steer_hooks` in the capabilities, for example blocks.15.hook_resid_post, or the name of the module, model.layers.15.
              */
             hook: string;
         };

@@ -1,13 +1,17 @@
 """The manifest of a dataset: its files, and how they were made."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 FILE_NAME = "manifest.json"
 FORMAT = "memicos-dataset"
 VERSION = 1
+
+
+WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s]*$")]
+"""A link on pages: other schemes, such as javascript:, are refused."""
 
 
 class _Strict(BaseModel):
@@ -33,7 +37,7 @@ class Model(_Strict):
     origin: str
     """Where the weights come from, as pages show it."""
     license: str
-    url: str | None = None
+    url: WebAddress | None = None
 
 
 class Collection(_Strict):
@@ -41,7 +45,7 @@ class Collection(_Strict):
 
     name: str
     license: str
-    url: str
+    url: WebAddress
     attribution: str
 
 
@@ -135,7 +139,7 @@ class Release(_Strict):
     name: str
     description: str
     creator: str
-    url: str | None = None
+    url: WebAddress | None = None
 
 
 class Manifest(_Strict):

@@ -3,6 +3,7 @@
 import tomllib
 from pathlib import Path
 
+from memicos_dataset.manifest import WebAddress
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from memicos_pipeline.corpus import ShortTexts
@@ -23,7 +24,7 @@ class ReleaseConfig(_Strict):
     name: str = Field(description="title on pages")
     description: str = Field(description="one or two sentences")
     creator: str = Field(description="person or organisation")
-    url: str | None = Field(default=None, description="paper or post")
+    url: WebAddress | None = Field(default=None, description="paper or post")
 
 
 class ModelConfig(_Strict):
@@ -37,7 +38,7 @@ class ModelConfig(_Strict):
     )
     chat: bool = Field(description="whether the model is a chat model")
     license: str = Field(description="licence of the weights")
-    url: str | None = Field(default=None, description="page about the model")
+    url: WebAddress | None = Field(default=None, description="page about the model")
     device: str = Field(default="cpu", description="PyTorch device, such as `cpu` or `cuda`")
 
 
@@ -57,7 +58,7 @@ class CollectionConfig(_Strict):
     name: str = Field(description="value of `collection` in the corpus file")
     contexts: int = Field(gt=0, description="contexts that are drawn from it")
     license: str = Field(description="licence of the text, shown on pages that quote it")
-    url: str = Field(description="where the text is published")
+    url: WebAddress = Field(description="where the text is published")
     attribution: str = Field(description="credit, shown on pages that quote the text")
 
 

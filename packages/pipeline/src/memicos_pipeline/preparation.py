@@ -8,6 +8,7 @@ from memicos_dataset.manifest import FILE_NAME
 from memicos_dataset.source_ids import check_source_id
 from memicos_engine.model.hook_points import residual_layer
 from memicos_engine.model.language_model import LanguageModel, load_model
+from memicos_engine.selftest.execution_modes import with_execution_modes
 from memicos_engine.sources.source import SaeSource
 from memicos_engine.sources.source_loading import load_source
 
@@ -41,7 +42,9 @@ def prepare(config: GenerateConfig) -> GenerateInputs:
     """
     _check_folders(config)
     documents = read_documents(config.corpus.file)
-    model = load_model(config.model.id, config.model.folder, config.model.device, config.model.dtype)
+    model = with_execution_modes(
+        load_model(config.model.id, config.model.folder, config.model.device, config.model.dtype)
+    )
     if config.corpus.context_size > model.max_context:
         raise ConfigError(
             f"corpus.context_size: {config.corpus.context_size} tokens; the model accepts at most {model.max_context}"

@@ -83,7 +83,7 @@ class ServiceGuard:
             if not hmac.compare_digest(sent_secret, self._secret):
                 return ErrorReport(401, WRONG_SECRET, "wrong_secret")
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self._body_bytes:
+        if length.isascii() and length.isdecimal() and int(length) > self._body_bytes:
             message = f"The body has {length} bytes; at most {self._body_bytes} are taken ({self._body_setting})."
             return ErrorReport(413, message, "too_large")
         return None

@@ -142,10 +142,7 @@ def split_compatible(
     try:
         incompatible = find_incompatible(model, [entry.info for entry in entries])
     except RuntimeError as error:
-        raise LoadError(
-            f"{model.id} does not run in {settings.model_dtype} on {model.device}: {_error_line(error)}. "
-            "Set MODEL_DTYPE=float32."
-        ) from error
+        raise LoadError(_does_not_run(settings, model, error)) from error
     return [entry for entry in entries if entry.info.id not in incompatible], incompatible
 
 
@@ -197,6 +194,7 @@ def _model(
 ) -> LanguageModel:
     """`largest_source` is the number of bytes of the largest source, for the check of the memory."""
     from memicos_engine.model.language_model import load_model
+    from memicos_engine.selftest.execution_modes import with_execution_modes
     from safetensors import SafetensorError
     from transformers.utils import logging
 
@@ -219,6 +217,15 @@ def _model(
         raise LoadError(_too_large(description, device, "MODEL_DTYPE")) from error
     except (OSError, ValueError, LookupError, ImportError, RuntimeError, AttributeError, SafetensorError) as error:
         raise LoadError(f"{description} is not a model that can be loaded: {_error_line(error)}") from error
+    report(f"trying how {location.display_name} may be run", IMPORTED)
+    try:
+        model = with_execution_modes(model)
+    except _memory_errors() as error:
+        raise LoadError(_too_large(description, device, "MODEL_DTYPE")) from error
+    except RuntimeError as error:
+        raise LoadError(_does_not_run(settings, model, error)) from error
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
+        raise LoadError(f"{description} cannot be served: {_error_line(error)}") from error
     return model if location.folder else replace(model, origin=location.display_name)
 
 
@@ -259,6 +266,11 @@ def _check_files(folder: Path, description: str) -> None:
             raise LoadError(f"{file.name} of {description} is damaged: {error}. Fetch it again.") from error
         except RuntimeError as error:  # it cannot be mapped into memory
             raise LoadError(_too_large(description, "cpu", "MODEL_DTYPE")) from error
+
+
+def _does_not_run(settings: Settings, model: LanguageModel, error: Exception) -> str:
+    advice = "" if settings.model_dtype == "float32" else " Set MODEL_DTYPE=float32."
+    return f"{model.id} does not run in {settings.model_dtype} on {model.device}: {_error_line(error)}.{advice}"
 
 
 def _memory_errors() -> tuple[type[BaseException], ...]:

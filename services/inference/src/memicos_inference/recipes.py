@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from memicos_engine.model.hook_names import canonical_hook_name
 from pydantic import Field
 
 from memicos_inference.http.api_model import ApiModel
@@ -110,7 +111,13 @@ def source_recipe(
 
 
 def vector_recipe(loaded: LoadedModel, hook_name: str, prepend_bos: bool) -> Recipe:
+    """The recipe of activations at a hook point, which a request may name by its module."""
     model = model_recipe(loaded, prepend_bos)
     return Recipe(
-        **model.model_dump(), hook_name=hook_name, context_size=None, ignored_positions=[], norm_cut=None, sae=None
+        **model.model_dump(),
+        hook_name=canonical_hook_name(hook_name),
+        context_size=None,
+        ignored_positions=[],
+        norm_cut=None,
+        sae=None,
     )

@@ -30,6 +30,7 @@ from memicos_engine.capture.capture import CapturedActivations, CaptureRequest
 from memicos_engine.capture.positions import bos_at_start, included_positions
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model import hook_points
+from memicos_engine.model.hook_names import canonical_hook_name
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import SourceInfo
 
@@ -124,10 +125,13 @@ def vector_activations(
 ) -> CaptureSteps[list[DirectionActivations]]:
     """Dot product of a vector, not normalised, with the activation at each position. No position is ignored.
 
+    `hook_name` may be the name of a module, as `canonical_hook_name` takes it.
+
     Raises:
         InvalidRequestError: unknown hook, a vector of another width than the activations there, or values
             that are not finite.
     """
+    hook_name = canonical_hook_name(hook_name)
     hook_points.check_capturable(model, hook_name)
     results = []
     captured = yield CaptureRequest(prompts, (hook_name,))

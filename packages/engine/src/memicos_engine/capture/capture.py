@@ -34,18 +34,40 @@ def capture(
 
     `mask` (B, T) is 1 at real tokens; rows shorter than T are padded on the right, so that positions need no shift.
     With `at` (B,) only that position of each row is kept, (B, 1, D). Where every hook is a module of the plain model
-    that model is run, else TransformerLens' bridge, which gives the same and takes longer. Activations of attention
-    heads (B, T, heads, d_head) are flattened to (B, T, heads * d_head); attention patterns are (B, heads, T, T).
+    that model is run, else TransformerLens' bridge, which gives the same and takes longer; hooks that the bridge does
+    not have are then captured in a run of the plain model. Activations of attention heads (B, T, heads, d_head) are
+    flattened to (B, T, heads * d_head); attention patterns are (B, heads, T, T).
 
     Raises:
         InvalidRequestError: a hook point that this model's bridge does not run.
     """
     names = list(dict.fromkeys(hook_names))
     lengths = None if mask is None else mask.sum(-1)
-    if any(find_hook_module(model, name) is None for name in names):
-        captured = _capture_by_bridge(model, ids, mask, names, lengths)
-        return {name: _select_positions(hidden, at) for name, hidden in captured.items()}
-    return _capture_by_modules(model, ids, mask, names, at, lengths)
+    if lengths is not None and not model.batches_prompts:
+        return _capture_row_by_row(model, ids, lengths.tolist(), names, at)
+    if all(find_hook_module(model, name) for name in names):
+        return _capture_by_modules(model, ids, mask, names, at, lengths)
+    # the bridge has no hook points by module name
+    by_bridge = [name for name in names if name in model.bridge.hook_dict or find_hook_module(model, name) is None]
+    by_module = [name for name in names if name not in by_bridge]
+    captured = _capture_by_bridge(model, ids, mask, by_bridge, lengths)
+    captured = {name: _select_positions(hidden, at) for name, hidden in captured.items()}
+    return captured | (_capture_by_modules(model, ids, mask, by_module, at, lengths) if by_module else {})
+
+
+def _capture_row_by_row(
+    model: LanguageModel, ids: torch.Tensor, lengths: Sequence[int], names: Sequence[str], at: torch.Tensor | None
+) -> dict[str, torch.Tensor]:
+    """As `capture` for rows of `lengths` tokens, each run without its padding; zeros take the place of padding."""
+    rows: list[dict[str, torch.Tensor]] = []
+    for row, n in enumerate(lengths):
+        captured = capture(model, ids[row : row + 1, :n], None, names, None if at is None else at[row : row + 1])
+        missing = 0 if at is not None else ids.shape[1] - n
+        for name, hidden in captured.items():
+            widths = (0, 0, 0, missing) if has_position_axis(name) else (0, missing, 0, missing)
+            captured[name] = torch.nn.functional.pad(hidden, widths)
+        rows.append(captured)
+    return {name: torch.cat([captured[name] for captured in rows]) for name in names}
 
 
 CapturedActivations = list[dict[str, torch.Tensor]]
@@ -122,6 +144,8 @@ def capture_in_slices(
     while waiting:
         last = rows[waiting[0]][0].last
         group = _next_group([row for row in waiting if rows[row][0].last == last], rows, max_tokens())
+        if not model.batches_prompts:
+            group = group[:1]
         del waiting[: len(group)]
         lengths = [len(rows[row][1]) for row in group]
         longest = max(lengths)
@@ -186,8 +210,10 @@ def _capture_in_parts(
 
 def can_split_prompts(model: LanguageModel, names: Sequence[str]) -> bool:
     """Whether a prompt may be run in parts, each attending to the keys and values of the parts before it."""
-    return supports_row_batching(model.hf.config) and all(
-        has_position_axis(name) and find_hook_module(model, name) for name in names
+    return (
+        model.splits_prompts
+        and supports_row_batching(model.hf.config)
+        and all(has_position_axis(name) and find_hook_module(model, name) for name in names)
     )
 
 

@@ -41,6 +41,10 @@ class _BatchRow:
         return [*self.generation.rows[self.row].ids, *self.generation.ids[self.row]]
 
     @property
+    def ended(self) -> bool:
+        return self.generation.done or self.generation.finish_reasons[self.row] is not None
+
+    @property
     def mask(self) -> list[bool] | None:
         """Where `ids` are steered; None: at all of them. Generated tokens are."""
         mask = self.generation.rows[self.row].mask
@@ -67,7 +71,8 @@ class Decoder:
     """Runs the generations that join it. Not thread-safe.
 
     The batch has at most `max_rows` rows, whose keys and values take at most `kv_bytes`; a single generation may exceed
-    both. A model with another state than keys and values runs one generation at a time.
+    both. A model with another state than keys and values runs one generation at a time. Where a model's state cannot be
+    kept between tokens (`caches_keys`), each token comes from a run of a row's whole text.
 
     Where a row's text grows beyond one of the model's `length_limits`, its keys and values are computed again: the row
     leaves the batch and is prefilled with its whole text.
@@ -77,7 +82,7 @@ class Decoder:
         self._model = model
         self._max_rows = max_rows
         self._kv_bytes = kv_bytes
-        self._shared = supports_row_batching(model.hf.config)
+        self._shared = model.caches_keys and supports_row_batching(model.hf.config)
         self._cache: BatchCache = (
             RightAlignedCache(model.hf.config, model.device) if self._shared else SingleGenerationCache(model.device)
         )
@@ -132,7 +137,8 @@ class Decoder:
         return kv_cache_bytes(self._model, n_rows, longest + remaining) <= self._kv_bytes
 
     def join(self, new: Generation) -> None:
-        self._waiting.append([_BatchRow(new, row) for row in new.unfinished_rows])
+        rows = [_BatchRow(new, row) for row in new.unfinished_rows]
+        self._waiting += [rows] if self._model.caches_keys else [[row] for row in rows]
 
     @torch.inference_mode()
     def leave(self, generation: Generation) -> None:
@@ -151,6 +157,8 @@ class Decoder:
 
         Returns the generations that got a token.
         """
+        if not self._model.caches_keys:
+            return self._run_whole_text(on_batch)
         if self._prefill is None:
             self._prefill = self._next_prefill(max_tokens)
         now = self._prefill
@@ -209,6 +217,20 @@ class Decoder:
         """Prefill all waiting prompts; if there are none, generate one token per row."""
         return self.prefill(sys.maxsize) if self.has_prefill else self.step()
 
+    def _run_whole_text(self, on_batch: StatsCallback) -> list[Generation]:
+        """Generate one token of the row that has waited longest, without a cache, mask or positions."""
+        (row,) = self._waiting[0]
+        ids = torch.tensor([row.ids], device=self._model.device)
+        where = None if row.mask is None else torch.tensor([row.mask], device=self._model.device)
+        with apply_steering([row.generation.steering[row.row]], where):
+            output = self._model.hf(input_ids=ids, use_cache=False)
+        on_batch(BatchStats(1, ids.numel(), ids.numel()))
+        self._accept_logits(row, output.logits[0, -1].float().cpu())
+        self._waiting.append(self._waiting.pop(0))
+        # the whole generation has ended where one of its rows failed
+        self._waiting = [rows for rows in self._waiting if not rows[0].ended]
+        return [row.generation]
+
     def _next_prefill(self, max_tokens: int) -> _PrefillBatch:
         """The first waiting rows with at most `max_tokens` tokens when padded; at least those of one list."""
         n_lists = 1
@@ -241,17 +263,20 @@ class Decoder:
         """Append a token from `logits` (rows, V) to the batch's rows from `first` on; remove rows that are complete."""
         rows = self._batch[first:]
         for row, row_logits in zip(rows, logits, strict=True):
-            if not row.generation.done:
-                try:
-                    row.generation.accept(row.row, row_logits)
-                except InvalidRequestError as error:
-                    row.generation.error = error
+            self._accept_logits(row, row_logits)
         for index in reversed(range(first, len(self._batch))):
-            row = self._batch[index]
-            if row.generation.done or row.generation.finish_reasons[row.row] is not None:
+            if self._batch[index].ended:
                 self._remove(index)
         self._requeue_rows_at_limit()
         return _generations(rows)
+
+    def _accept_logits(self, row: _BatchRow, logits: torch.Tensor) -> None:
+        """Append a token from `logits` (V,) to a row whose generation goes on."""
+        if not row.generation.done:
+            try:
+                row.generation.accept(row.row, logits)
+            except InvalidRequestError as error:
+                row.generation.error = error
 
     def _requeue_rows_at_limit(self) -> None:
         """Let the rows whose next token exceeds one of the model's length limits be prefilled again."""

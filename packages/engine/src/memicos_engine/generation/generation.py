@@ -6,7 +6,7 @@ batch with the rows of other requests.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -49,11 +49,24 @@ class CompletedText:
 
 
 def kv_cache_bytes(model: LanguageModel, n_rows: int, n_positions: int) -> int:
-    """Memory for keys and values of `n_rows` rows of `n_positions`, if every layer keeps all positions."""
+    """Memory for keys and values of `n_rows` rows of `n_positions`, if every layer keeps all positions.
+
+    0 for a model without attention heads (Mamba, RWKV), whose state does not grow with the text.
+    """
     config = model.hf.config.get_text_config(decoder=True)
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    d_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return 2 * n_rows * n_positions * model.n_layers * heads * d_head * model.dtype.itemsize
+    # in some classes the sizes of heads differ between layers
+    layers = getattr(config, "per_layer_config", None) or [config] * model.n_layers
+    numbers = sum(_key_numbers(layer) for layer in layers)
+    return 2 * n_rows * n_positions * numbers * model.dtype.itemsize
+
+
+def _key_numbers(config: Any) -> int:
+    """Numbers of a layer's keys at one position."""
+    queries = getattr(config, "num_attention_heads", None)
+    heads = getattr(config, "num_key_value_heads", None) or queries
+    if not queries or not heads:
+        return 0
+    return heads * (getattr(config, "head_dim", None) or config.hidden_size // queries)
 
 
 class Generation:

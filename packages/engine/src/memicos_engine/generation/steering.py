@@ -18,6 +18,7 @@ import torch
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model import hook_points
 from memicos_engine.model.hook_modules import HookModule
+from memicos_engine.model.hook_names import canonical_hook_name
 from memicos_engine.model.language_model import LanguageModel
 
 Method = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP", "PROJECTION_CAP"]
@@ -30,6 +31,8 @@ _ActivationChange = Callable[[torch.Tensor], torch.Tensor]
 @dataclass(frozen=True, eq=False)
 class SteeringVector:
     """A direction (D,) with its strength at a hook; kept as float32 on the CPU.
+
+    `hook` is the name of a hook point or of a module, and is kept as `canonical_hook_name` gives it.
 
     Raises:
         InvalidRequestError: the method is unknown, numbers are not finite, or the vector is zero and the method needs
@@ -53,7 +56,7 @@ class SteeringVector:
             raise InvalidRequestError(f"The direction at {hook} times its strength is not finite in float32.")
         if method != "SIMPLE_ADDITIVE":
             _check_nonzero(direction, hook)
-        object.__setattr__(self, "hook", hook)
+        object.__setattr__(self, "hook", canonical_hook_name(hook))
         object.__setattr__(self, "vector", direction)
         object.__setattr__(self, "strength", strength)
         object.__setattr__(self, "method", method)

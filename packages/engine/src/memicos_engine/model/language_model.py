@@ -36,6 +36,9 @@ class LanguageModel:
     `hf` is the plain transformers model, which captures and generations run; `bridge` has the hook points that no
     module of it has. `origin` says what the weights are, `location` where they were loaded from. A text longer than one
     of `length_limits` (tokens, ascending) has other position embeddings than a shorter one, at all its positions.
+
+    `batches_prompts`: prompts of different length may be padded to one batch; `splits_prompts`: a prompt may be run in
+    parts; `caches_keys`: a generation may keep state between tokens. `with_execution_modes` finds them out.
     """
 
     id: str
@@ -50,6 +53,9 @@ class LanguageModel:
     d_vocab: int
     max_context: int
     length_limits: tuple[int, ...] = ()
+    batches_prompts: bool = True
+    splits_prompts: bool = True
+    caches_keys: bool = True
 
     @cached_property
     def bridge(self) -> TransformerBridge:

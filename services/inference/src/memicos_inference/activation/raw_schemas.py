@@ -26,8 +26,8 @@ class RawRequest(SeveralPrompts):
     hooks: list[Text] | None = Field(
         None,
         min_length=1,
-        description="TransformerLens names of the hook points, instead of `layers` and `hook_point`; "
-        "at most `max_hooks` in the capabilities' limits.",
+        description="Names of the hook points, TransformerLens' or those of modules (model.layers.3.mlp), instead of "
+        "`layers` and `hook_point`; at most `max_hooks` in the capabilities' limits.",
     )
     type: Type = Field(
         "final_output_token",

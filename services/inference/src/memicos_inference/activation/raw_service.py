@@ -67,6 +67,7 @@ def raw(loaded: LoadedModel, body: RawRequest) -> CaptureSteps[bytes]:
 
 def _hook_names(loaded: LoadedModel, body: RawRequest) -> list[str]:
     """Hook points of the request without duplicates: layers ascending, hooks in the order of the request."""
+    from memicos_engine.model.hook_names import canonical_hook_name
     from memicos_engine.model.hook_points import check_capturable
 
     n_layers = loaded.model.n_layers
@@ -81,6 +82,7 @@ def _hook_names(loaded: LoadedModel, body: RawRequest) -> list[str]:
     limit = loaded.settings.max_hooks
     if len(body.hooks) > limit:
         raise BadInput(f"{len(body.hooks)} hooks; at most {limit} are captured at a time (INFERENCE_MAX_HOOKS).")
-    for name in body.hooks:
+    names = list(dict.fromkeys(map(canonical_hook_name, body.hooks)))
+    for name in names:
         check_capturable(loaded.model, name)
-    return list(dict.fromkeys(body.hooks))
+    return names

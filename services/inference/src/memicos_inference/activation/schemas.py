@@ -45,7 +45,8 @@ class DirectionRequest(ApiModel):
     )
     hook: Text | None = Field(
         None,
-        description="TransformerLens name of the hook point, for example blocks.15.hook_resid_post. "
+        description="Name of the hook point, TransformerLens' (blocks.15.hook_resid_post) or that of a module "
+        "(model.layers.15). "
         "Together with `vector`.",
     )
     ignore_bos: bool = Field(

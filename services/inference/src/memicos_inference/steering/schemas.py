@@ -45,8 +45,8 @@ class SteerVector(ApiModel):
     steering_vector: list[Number] = Field(description="Direction: as many numbers as the hook point is wide.")
     strength: Number = Field(description=STRENGTH)
     hook: Text = Field(
-        description="TransformerLens name of the hook point, one of `steer_hooks` in the capabilities, for example "
-        "blocks.15.hook_resid_post."
+        description="Name of the hook point: one of `steer_hooks` in the capabilities, for example "
+        "blocks.15.hook_resid_post, or the name of the module, model.layers.15."
     )
 
 

@@ -6,6 +6,7 @@ the parameter is repeated, as forms do.
 """
 
 import json
+import re
 from dataclasses import dataclass, replace
 from typing import get_args
 from urllib.parse import urlencode
@@ -64,7 +65,7 @@ def read(params: QueryParams) -> PageQuery:
     model, _, source_set = params.get("set", "").partition("/")
     positions = []
     for item in _list(params, "sortIndexes"):
-        if item.isdecimal() and len(item) < 7:
+        if re.fullmatch(r"[0-9]{1,6}", item):
             positions.append(int(item))
         else:
             problems.append(f"sortIndexes: “{item}” is not the position of a token.")
@@ -101,7 +102,7 @@ def _list(params: QueryParams, name: str) -> list[str]:
     for value in params.getlist(name):
         try:
             parsed = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):  # RecursionError: nested too deeply
             parsed = value
         items += [str(item) for item in parsed] if isinstance(parsed, list) else [value]
     return [item for item in items if item]

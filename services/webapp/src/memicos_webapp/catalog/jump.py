@@ -21,7 +21,7 @@ MIN_PREFIX = 3
 """Fewest characters of a name's beginning that find it."""
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*(?P<path>[^?#]*)(?:[?#].*)?", re.IGNORECASE)
-_LAYER = re.compile(r"(?:layer|l)[\s-]*(?P<layer>\d+)", re.IGNORECASE)
+_LAYER = re.compile(r"(?:layer|l)[\s-]*(?P<layer>\d+)", re.IGNORECASE | re.ASCII)
 _INDEX = re.compile(r"(?:(?:feature|latent|index)\s*)?#?(?P<index>\d+)", re.IGNORECASE | re.ASCII)
 _SPACED = re.compile(
     r"(?P<source>layer\s*\d+|(?!(?:layer|feature|latent|index)\b)\S+)\s+(?P<index>(?:feature\s*)?#?\d+)", re.I

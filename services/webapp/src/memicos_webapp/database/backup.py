@@ -79,6 +79,9 @@ def backup(url: str, file: Path) -> None:
         raise DatabaseError(f"the folder {file.parent} does not exist or is not writable")
     parse_url(url)
     unfinished = file.with_name(f"{file.name}.part")
+    unfinished.unlink(missing_ok=True)
+    # the backup has private data: no other user reads it
+    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         options = ("--format=custom", "--no-owner", "--no-privileges")
         _run("pg_dump", url, *options, "--file", str(unfinished))

@@ -164,7 +164,10 @@ def refusal(url: str, status: int, content: bytes, headers: Mapping[str, str]) -
     if status in (429, 503):
         wait = headers.get("retry-after", "")
         state = "does not answer" if _body(content).get("cause") == "unverified" else "is busy"
-        return Unavailable(f"Inference at {url} {state}: {message}", retry_after=int(wait) if wait.isdecimal() else 5)
+        return Unavailable(
+            f"Inference at {url} {state}: {message}",
+            retry_after=int(wait) if wait.isascii() and wait.isdecimal() else 5,
+        )
     return InferenceFailed(message)
 
 

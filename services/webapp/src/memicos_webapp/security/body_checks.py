@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import Request
 
-from memicos_webapp.errors import BadInput
+from memicos_webapp.errors import BadInput, is_api
 from memicos_webapp.security.middleware import SAFE_METHODS
 
 
@@ -23,20 +23,37 @@ def _strings(body: Any) -> Iterator[tuple[str, str]]:
                 yield f"A name in {location or 'the body'}", key
 
 
+async def _json(request: Request) -> Any:
+    """The body of a request; routes that take none have not read it.
+
+    Raises:
+        BadInput: it is not valid JSON.
+    """
+    try:
+        return await request.json()
+    except (ValueError, RecursionError) as error:
+        raise BadInput("The body is not valid JSON, or is nested too deeply.") from error
+
+
 async def check_body_text(request: Request) -> None:
     """Dependency of every route: refuse strings in the body that PostgreSQL or JSON cannot hold.
 
     These are strings with a NUL character, and JSON strings with half of a surrogate pair.
 
     Raises:
-        BadInput: the body has such a string; the message says where.
+        BadInput: the body has such a string; the message says where. Or a form was expected, or it is not valid JSON.
     """
     content_type = request.headers.get("content-type", "")
     if request.method in SAFE_METHODS:
         return
+    if content_type and "form" not in content_type and not is_api(request) and await request.body():
+        # the form's fields would get their defaults
+        raise BadInput(
+            f"{request.url.path} takes a form (application/x-www-form-urlencoded), not {content_type[:100]}."
+        )
     if "json" in content_type:
         # without an escape sequence no JSON string has either
-        body = await request.json() if b"\\u" in await request.body() else None
+        body = await _json(request) if b"\\u" in await request.body() else None
     else:
         body = await request.form() if "form" in content_type else None
     for location, text in _strings(body):

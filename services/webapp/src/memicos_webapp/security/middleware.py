@@ -125,7 +125,7 @@ class Guard:
         if "\0" in request.url.path or b"%00" in request.scope["query_string"]:
             return 400, "The address has a NUL character, which no name or text here can have."
         length = headers.get("content-length", "0")
-        if not length.isdecimal():
+        if not (length.isascii() and length.isdecimal()):
             return 400, f"Content-Length is not a number: {length!r}."
         if int(length) > self.body_bytes:
             return 413, f"The body has {length} bytes; at most {self.body_bytes} are taken."

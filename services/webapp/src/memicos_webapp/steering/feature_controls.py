@@ -118,7 +118,7 @@ async def controls(
     return controls, problems
 
 
-_FEATURE_ID = re.compile(r"(?:\S*/)?(?P<source>[^/\s]+)[/\s]+(?P<index>\d{1,9})")
+_FEATURE_ID = re.compile(r"(?:\S*/)?(?P<source>[^/\s]+)[/\s]+(?P<index>[0-9]{1,9})")
 _WORD = re.compile(r"\w+")
 
 
@@ -157,7 +157,7 @@ async def search(
     if match and await catalog.source(session, viewer, model, match["source"]):
         source, row = await feature_service.get(session, viewer, model, match["source"], int(match["index"]))
         keys = [(source, row.index)]
-    elif query.isdecimal() and len(query) < 10:
+    elif query.isascii() and query.isdecimal() and len(query) < 10:
         keys = await repository.by_index(session, viewer, model, int(query))
     else:
         keys = await repository.by_words(session, viewer, model, words, RESULTS)

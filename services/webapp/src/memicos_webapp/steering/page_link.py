@@ -77,7 +77,7 @@ class PageLink:
     problems: list[str] = field(default_factory=list)
 
 
-_FEATURE = re.compile(r"(?P<source>[^/@\s]+)/(?P<index>\d{1,9})(?:@(?P<strength>.+))?")
+_FEATURE = re.compile(r"(?P<source>[^/@\s]+)/(?P<index>[0-9]{1,9})(?:@(?P<strength>.+))?")
 
 
 def read_link(request: Request) -> PageLink:

@@ -44,8 +44,8 @@ class RawRequest:
         layers (list[int] | None | Unset): Layers, from 0; null: all layers. Not together with `hooks`.
         hook_point (Literal['residual_stream'] | Unset): Where in each of `layers` to capture: the stream after the
             block, blocks.N.hook_resid_post. Default: 'residual_stream'.
-        hooks (list[str] | None | Unset): TransformerLens names of the hook points, instead of `layers` and
-            `hook_point`; at most `max_hooks` in the capabilities' limits.
+        hooks (list[str] | None | Unset): Names of the hook points, TransformerLens' or those of modules
+            (model.layers.3.mlp), instead of `layers` and `hook_point`; at most `max_hooks` in the capabilities' limits.
         type_ (RawRequestType | Unset): `final_output_token`: activations of each prompt's last token only;
             `all_tokens`: of every token. Default: 'final_output_token'.
     """

@@ -42,8 +42,8 @@ class SingleBatchRequest:
             Together with `source`.
         vector (list[float] | None | Unset): Direction to project activations at `hook` on: as many numbers as the hook
             point is wide. It is not normalised. Together with `hook`.
-        hook (None | str | Unset): TransformerLens name of the hook point, for example blocks.15.hook_resid_post.
-            Together with `vector`.
+        hook (None | str | Unset): Name of the hook point, TransformerLens' (blocks.15.hook_resid_post) or that of a
+            module (model.layers.15). Together with `vector`.
         ignore_bos (bool | Unset): Whether to exclude ignored positions from `max_value` and `max_value_index`. Default:
             False.
     """

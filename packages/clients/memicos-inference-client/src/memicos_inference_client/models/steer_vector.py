@@ -16,8 +16,8 @@ class SteerVector:
     Attributes:
         steering_vector (list[float]): Direction: as many numbers as the hook point is wide.
         strength (float): Factor of the direction; multiplied by `strength_multiplier`.
-        hook (str): TransformerLens name of the hook point, one of `steer_hooks` in the capabilities, for example
-            blocks.15.hook_resid_post.
+        hook (str): Name of the hook point: one of `steer_hooks` in the capabilities, for example
+            blocks.15.hook_resid_post, or the name of the module, model.layers.15.
     """
 
     steering_vector: list[float]
