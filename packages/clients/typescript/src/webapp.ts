@@ -292,10 +292,10 @@ export interface paths {
          * Steer a completion
          * @description Continue a prompt, steered and unsteered. Completions come without the prompt.
          *
-         *     With `stream` every server-sent event is the whole response so far; the last one has `shareUrl`, and the
+         *     With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and the
          *     log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named `delta` hold
-         *     new text only, and the last event the whole response. A stream that fails ends in an event named `error`. Closing
-         *     the connection stops the generation.
+         *     new text only, and the last event the whole answer. A stream that fails ends in an event named `error`. Closing the
+         *     connection stops the generation.
          *
          *     The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the strength
          *     (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have limits; beyond
@@ -319,12 +319,12 @@ export interface paths {
         put?: never;
         /**
          * Steer a chat
-         * @description Generate the next message of a conversation, steered and unsteered. Without features only DEFAULT is generated.
+         * @description Answer in a conversation, steered and unsteered. Without features only DEFAULT is generated.
          *
-         *     With `stream` every server-sent event is the whole response so far; the last one has `shareUrl`, and the
+         *     With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and the
          *     log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named `delta` hold
-         *     new text only, and the last event the whole response. A stream that fails ends in an event named `error`. Closing
-         *     the connection stops the generation.
+         *     new text only, and the last event the whole answer. A stream that fails ends in an event named `error`. Closing the
+         *     connection stops the generation.
          *
          *     The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the strength
          *     (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have limits; beyond
@@ -382,9 +382,7 @@ export interface paths {
         head?: never;
         /**
          * Change an inference host
-         * @description Change a host's URL or secret variable, or enable or disable it.
-         *
-         *     Running calls are completed with the old values.
+         * @description Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they began.
          */
         patch: operations["change_inference_host"];
         trace?: never;
@@ -491,7 +489,7 @@ export interface components {
              * @description BOS was put before the prompt: not if it begins with BOS by itself
              */
             prependedBos: boolean;
-            /** @description how the values were computed: model, weights, precision, hook and SAE */
+            /** @description how the text became values: model, weights, precision, hook and SAE */
             recipe: components["schemas"]["Recipe"];
         };
         /**
@@ -556,7 +554,7 @@ export interface components {
             minValue: number;
             /**
              * Qualifyingtokenindex
-             * @description token position for whose activation the context was chosen; in an interval it need not be the strongest
+             * @description token position by whose activation the context was chosen; in an interval it need not be the strongest
              */
             qualifyingTokenIndex: number;
             /**
@@ -627,7 +625,7 @@ export interface components {
             name: string;
             /**
              * Url
-             * @description address of the server: http(s)://host[:port][/path], without user, password or query
+             * @description where the server is: http(s)://host[:port][/path], without user, password or query
              */
             url: string;
             /**
@@ -652,7 +650,7 @@ export interface components {
         ChangeHostRequest: {
             /**
              * Url
-             * @description address of the server: http(s)://host[:port][/path], without user, password or query
+             * @description where the server is: http(s)://host[:port][/path], without user, password or query
              */
             url?: string | null;
             /**
@@ -741,7 +739,7 @@ export interface components {
             steer_special_tokens: boolean;
             /**
              * Steer Method
-             * @description steering method
+             * @description how the features' directions changed the residual stream
              * @enum {string}
              */
             steer_method: "SIMPLE_ADDITIVE" | "ORTHOGONAL_DECOMP";
@@ -762,12 +760,12 @@ export interface components {
         };
         /**
          * Deleted
-         * @description Confirmation of a deletion.
+         * @description What was done.
          */
         Deleted: {
             /**
              * Message
-             * @description the result of the request
+             * @description what was done
              */
             message: string;
         };
@@ -895,7 +893,7 @@ export interface components {
             createdAt: string;
             /**
              * Chosenaslabel
-             * @description whether a user chose it as the feature's label
+             * @description whether somebody chose it as the feature's label
              */
             chosenAsLabel: boolean;
             /**
@@ -1265,7 +1263,7 @@ export interface components {
         };
         /**
          * FeatureId
-         * @description A feature, with the field names of all published clients.
+         * @description A feature as any of the known clients names it.
          */
         FeatureId: {
             /**
@@ -1418,12 +1416,12 @@ export interface components {
         };
         /**
          * HostRemoved
-         * @description Confirmation of a removal.
+         * @description What was done.
          */
         HostRemoved: {
             /**
              * Message
-             * @description the removed host
+             * @description what was removed
              */
             message: string;
         };
@@ -1439,7 +1437,7 @@ export interface components {
             name: string;
             /**
              * Url
-             * @description address of the server: http(s)://host[:port][/path], without user, password or query
+             * @description where the server is: http(s)://host[:port][/path], without user, password or query
              */
             url: string;
             /**
@@ -1680,7 +1678,7 @@ export interface components {
         OutputDelta: {
             /**
              * Text
-             * @description the new text; empty where a character of several tokens is not complete yet
+             * @description may be empty: a character of several tokens comes with the last of them
              */
             text: string;
             /**
@@ -1697,7 +1695,7 @@ export interface components {
         };
         /**
          * Recipe
-         * @description How values of features were computed from text.
+         * @description How text became values of features.
          */
         Recipe: {
             /**
@@ -1707,7 +1705,7 @@ export interface components {
             model: string;
             /**
              * Weights
-             * @description origin of the model's weights: an id on the Hugging Face hub, or a description
+             * @description where the model's weights come from: an id on the Hugging Face hub, or a text
              */
             weights: string;
             /**
@@ -1722,7 +1720,7 @@ export interface components {
             weight_processing: string;
             /**
              * Prepend Bos
-             * @description whether BOS is prepended, in a model that has one
+             * @description whether BOS is put in front, in a model that has one
              */
             prepend_bos: boolean;
             /**
@@ -1745,7 +1743,7 @@ export interface components {
              * @description tokens whose residual stream has a larger L2 norm do not count; null: all do
              */
             norm_cut: number | null;
-            /** @description null for neurons, which have no SAE */
+            /** @description null for neurons: these are read as they are */
             sae: components["schemas"]["SaeRecipe"] | null;
         };
         /**
@@ -1770,7 +1768,7 @@ export interface components {
             dtype: string;
             /**
              * Normalize Activations
-             * @description normalisation of the activations before the encoder: none, layer_norm, constant_norm_rescale, or expected_average_only_in (multiplied by norm_scaling_factor, where there is one)
+             * @description what is done to activations first: none, layer_norm, constant_norm_rescale, or expected_average_only_in (multiplied by norm_scaling_factor, where there is one)
              */
             normalize_activations: string;
             /**
@@ -1794,7 +1792,7 @@ export interface components {
         SearchAllBody: {
             /**
              * Query
-             * @description description of the features to find; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
+             * @description what the feature should be about, in any words; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
              */
             query: string;
             /**
@@ -1815,7 +1813,7 @@ export interface components {
             maxDensity?: number | null;
             /**
              * Bymeaning
-             * @description false: search by words only; the query is not embedded, so no cost limit applies
+             * @description false: by words only; the query is not embedded, which no limit of costs applies to
              * @default true
              */
             byMeaning: boolean;
@@ -1966,7 +1964,7 @@ export interface components {
         SearchModelBody: {
             /**
              * Query
-             * @description description of the features to find; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
+             * @description what the feature should be about, in any words; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
              */
             query: string;
             /**
@@ -1987,7 +1985,7 @@ export interface components {
             maxDensity?: number | null;
             /**
              * Bymeaning
-             * @description false: search by words only; the query is not embedded, so no cost limit applies
+             * @description false: by words only; the query is not embedded, which no limit of costs applies to
              * @default true
              */
             byMeaning: boolean;
@@ -2008,7 +2006,7 @@ export interface components {
         SearchReleaseBody: {
             /**
              * Query
-             * @description description of the features to find; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
+             * @description what the feature should be about, in any words; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
              */
             query: string;
             /**
@@ -2029,7 +2027,7 @@ export interface components {
             maxDensity?: number | null;
             /**
              * Bymeaning
-             * @description false: search by words only; the query is not embedded, so no cost limit applies
+             * @description false: by words only; the query is not embedded, which no limit of costs applies to
              * @default true
              */
             byMeaning: boolean;
@@ -2053,7 +2051,7 @@ export interface components {
         SearchSourcesBody: {
             /**
              * Query
-             * @description description of the features to find; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
+             * @description what the feature should be about, in any words; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
              */
             query: string;
             /**
@@ -2074,7 +2072,7 @@ export interface components {
             maxDensity?: number | null;
             /**
              * Bymeaning
-             * @description false: search by words only; the query is not embedded, so no cost limit applies
+             * @description false: by words only; the query is not embedded, which no limit of costs applies to
              * @default true
              */
             byMeaning: boolean;
@@ -2096,7 +2094,7 @@ export interface components {
         SearchedFor: {
             /**
              * Query
-             * @description description of the features to find; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
+             * @description what the feature should be about, in any words; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
              */
             query: string;
             /**
@@ -2117,7 +2115,7 @@ export interface components {
             maxDensity?: number | null;
             /**
              * Bymeaning
-             * @description false: search by words only; the query is not embedded, so no cost limit applies
+             * @description false: by words only; the query is not embedded, which no limit of costs applies to
              * @default true
              */
             byMeaning: boolean;
@@ -2205,7 +2203,7 @@ export interface components {
             saelensConfig: {
                 [key: string]: unknown;
             };
-            /** @description how the activations were computed */
+            /** @description how text became the activations shown */
             recipe: components["schemas"]["Recipe"];
             /**
              * Num Prompts
@@ -2397,13 +2395,13 @@ export interface components {
             n_logprobs: number;
             /**
              * Stream
-             * @description respond with server-sent events; each is the whole response so far, unless `delta` is set
+             * @description answer with server-sent events; each is the whole answer so far, unless `delta` is set
              * @default false
              */
             stream: boolean;
             /**
              * Delta
-             * @description with `stream`: events named `delta` hold new text only, and the last event, which has no name, the whole response
+             * @description with `stream`: events named `delta` hold new text only, and the last event, which has no name, the whole answer
              * @default false
              */
             delta: boolean;
@@ -2548,13 +2546,13 @@ export interface components {
             n_logprobs: number;
             /**
              * Stream
-             * @description respond with server-sent events; each is the whole response so far, unless `delta` is set
+             * @description answer with server-sent events; each is the whole answer so far, unless `delta` is set
              * @default false
              */
             stream: boolean;
             /**
              * Delta
-             * @description with `stream`: events named `delta` hold new text only, and the last event, which has no name, the whole response
+             * @description with `stream`: events named `delta` hold new text only, and the last event, which has no name, the whole answer
              * @default false
              */
             delta: boolean;

@@ -98,8 +98,8 @@ def encode(folder: Path, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         least = np.sort(before, axis=-1)[:, -config["k"], None]
         return np.where(before >= least, np.maximum(before, 0), 0), np.abs(before - least) <= 1e-3
     threshold = weights.get("threshold", np.zeros(before.shape[-1]))
-    near_threshold = np.abs(before - threshold) <= 1e-3 * np.maximum(1, threshold)
-    return np.where(before > threshold, np.maximum(before, 0), 0), near_threshold
+    near = np.abs(before - threshold) <= 1e-3 * np.maximum(1, threshold)
+    return np.where(before > threshold, np.maximum(before, 0), 0), near
 
 
 def counted(hidden: np.ndarray, ignored: Sequence[int], norm_cut: float | None) -> np.ndarray:
@@ -115,7 +115,7 @@ def logits(
     handles = [_changing(hf, site, change) for site, change in (changes or {}).items()]
     try:
         with torch.inference_mode():
-            return hf(torch.tensor([list(ids)])).logits[0]
+            return hf(torch.tensor([list(ids)]), use_cache=False).logits[0]
     finally:
         for handle in handles:
             handle.remove()
@@ -139,15 +139,15 @@ def greedy(
     hf: Any, ids: Sequence[int], n_tokens: int, changes: Mapping[int, Change] | Mapping[HookSite, Change] | None = None
 ) -> list[int]:
     """Greedy tokens of whole uncached runs, until EOS (3); fails if the two largest logits nearly tie."""
-    generated: list[int] = []
+    written: list[int] = []
     for _ in range(n_tokens):
-        last = logits(hf, [*ids, *generated], changes)[-1]
+        last = logits(hf, [*ids, *written], changes)[-1]
         best = last.topk(2)
         assert best.values[0] - best.values[1] > 1e-3, "choose another prompt"
-        generated.append(int(best.indices[0]))
-        if generated[-1] == 3:
+        written.append(int(best.indices[0]))
+        if written[-1] == 3:
             break
-    return generated
+    return written
 
 
 def added(vector: torch.Tensor, strength: float) -> Change:

@@ -56,10 +56,7 @@ class EmbedderStatus:
 
 
 class BackgroundEmbedder:
-    """`every_seconds`: seconds between look-ups of missing vectors, 0 for none.
-
-    `pause` is awaited before each batch.
-    """
+    """`every_seconds`: seconds between searches for missing vectors, 0 for none. `pause`: before each batch."""
 
     def __init__(
         self, database: Database, embedders: EmbedderRegistry, every_seconds: float, pause: Pause = no_pause
@@ -116,7 +113,7 @@ class BackgroundEmbedder:
                 await asyncio.wait_for(self._wake.wait(), pause)
 
     def _record(self, outcome: int | BaseException) -> float:
-        """Store the outcome of an attempt; returns the seconds until the next one."""
+        """Note the outcome of an attempt; returns the seconds until the next one."""
         if isinstance(outcome, int):
             if outcome:
                 self._coverage_expires = 0.0
@@ -143,7 +140,7 @@ def pause_while_loading(hosts: Hosts, longest: float) -> Pause:
     """Waits while an inference server loads its model, which needs the processors that embedding would take.
 
     Args:
-        longest: seconds of loading after which embedding continues in parallel.
+        longest: Seconds of loading after which embedding continues beside it.
     """
     since: float | None = None
 

@@ -56,7 +56,7 @@ async def search_explanations_page(
     context = {
         "section": "search",
         "query": query,
-        "search_results": results,
+        "answer": results,
         "problem": problem,
         "notice": notice,
         "results": [view.result(hit) for hit in results.hits] if results else [],

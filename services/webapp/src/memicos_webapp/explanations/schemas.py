@@ -35,9 +35,9 @@ class Generated(BaseModel):
 
 
 class Deleted(BaseModel):
-    """Confirmation of a deletion."""
+    """What was done."""
 
-    message: str = Field(description="the result of the request")
+    message: str = Field(description="what was done")
 
 
 class ChooseLabelRequest(BaseModel):

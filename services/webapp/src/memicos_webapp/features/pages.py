@@ -8,13 +8,14 @@ from memicos_webapp.accounts.identity import write_problem
 from memicos_webapp.accounts.viewer import IdentityDep, ViewerDep
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.features import service, view
+from memicos_webapp.inference.prompt_form import ROLES, read_form
 from memicos_webapp.steering.strength_scale import default_strength
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["features"])
 
 PARTS = ("plots", "explanation", "activations", "test", "testfield", "steer", "link")
-"""Parts that an embedded dashboard may leave out: `embedplots=false` and so on."""
+"""What an embedded dashboard may leave out: `embedplots=false` and so on."""
 
 
 @router.get("/{model}/{source}/{index}", response_class=HTMLResponse)
@@ -32,7 +33,9 @@ async def feature_page(
     detail = await service.find(session, viewer, model, source, number)
     settings = request.app.state.settings
     row = detail.row
-    groups = view.groups(detail, settings.examples_shown, full_text=False)
+    query = request.query_params
+    own_prompt = read_form(defaulttesttext, query.get("input", ""), query.getlist("role"), query.getlist("content"))
+    groups = view.groups(detail, settings.examples_shown, whole=False)
     may_write = write_problem(settings, identity) is None
     return render(
         request,
@@ -51,17 +54,18 @@ async def feature_page(
         methods=view.METHODS,
         editor_id=viewer.account_id if may_write and request.query_params.get("embed") != "true" else None,
         steer_strength=f"{default_strength(row.max_activation, detail.source.residual_norm):g}",
-        own_text=defaulttesttext,
+        own_prompt=own_prompt,
+        roles=ROLES,
         without={part for part in PARTS if request.query_params.get(f"embed{part}") == "false"},
     )
 
 
 @router.get("/{model}/{source}/{index}/examples", response_class=HTMLResponse)
-async def full_examples(
+async def whole_examples(
     request: Request, session: Snapshot, viewer: ViewerDep, model: str, source: str, index: str
 ) -> HTMLResponse:
     """The examples with whole texts, which are too large for the first view of the page."""
     number = await service.index_in_path(session, viewer, model, source, index)
     detail = await service.find(session, viewer, model, source, number)
-    groups = view.groups(detail, request.app.state.settings.examples_shown, full_text=True)
+    groups = view.groups(detail, request.app.state.settings.examples_shown, whole=True)
     return render(request, "features/_examples.html", source=detail.source, groups=groups)

@@ -1,4 +1,4 @@
-"""Cancels work when its client closes the connection."""
+"""Ends work for a client that closes its connection."""
 
 import asyncio
 from collections.abc import Coroutine

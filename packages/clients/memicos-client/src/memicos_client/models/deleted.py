@@ -11,10 +11,10 @@ T = TypeVar("T", bound="Deleted")
 
 @_attrs_define
 class Deleted:
-    """Confirmation of a deletion.
+    """What was done.
 
     Attributes:
-        message (str): the result of the request
+        message (str): what was done
     """
 
     message: str

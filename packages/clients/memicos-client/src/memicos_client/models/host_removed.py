@@ -11,10 +11,10 @@ T = TypeVar("T", bound="HostRemoved")
 
 @_attrs_define
 class HostRemoved:
-    """Confirmation of a removal.
+    """What was done.
 
     Attributes:
-        message (str): the removed host
+        message (str): what was removed
     """
 
     message: str

@@ -102,9 +102,8 @@ def sync_detailed(
 ) -> Response[ErrorBody | InferenceHostBody]:
     """Change an inference host
 
-     Change a host's URL or secret variable, or enable or disable it.
-
-    Running calls are completed with the old values.
+     Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they
+    began.
 
     Args:
         name (str): name of the host: 1 to 63 lower-case letters, digits and hyphens
@@ -138,9 +137,8 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | InferenceHostBody]:
     """Change an inference host
 
-     Change a host's URL or secret variable, or enable or disable it.
-
-    Running calls are completed with the old values.
+     Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they
+    began.
 
     Args:
         name (str): name of the host: 1 to 63 lower-case letters, digits and hyphens
@@ -180,9 +178,8 @@ def sync(
 ) -> InferenceHostBody:
     """Change an inference host
 
-     Change a host's URL or secret variable, or enable or disable it.
-
-    Running calls are completed with the old values.
+     Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they
+    began.
 
     Args:
         name (str): name of the host: 1 to 63 lower-case letters, digits and hyphens
@@ -216,9 +213,8 @@ async def asyncio(
 ) -> InferenceHostBody:
     """Change an inference host
 
-     Change a host's URL or secret variable, or enable or disable it.
-
-    Running calls are completed with the old values.
+     Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they
+    began.
 
     Args:
         name (str): name of the host: 1 to 63 lower-case letters, digits and hyphens
