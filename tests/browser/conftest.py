@@ -56,7 +56,7 @@ def provider(running_provider: LlmProvider) -> LlmProvider:
 
 @pytest.fixture(scope="session")
 def autointerp_url(running_provider: LlmProvider) -> Iterator[str]:
-    values: dict[str, Any] = {"api_key": SERVER_KEY, "model": "own-model", "retries": 0}
+    values: dict[str, Any] = {"api_key": SERVER_KEY, "model": "own-model", "models": "some/model", "retries": 0}
     settings = AutointerpSettings(base_url=running_provider.base_url, **values)
     with in_thread(create_autointerp(settings)) as url:
         yield url

@@ -17,7 +17,8 @@ from memicos_engine.generation.generation import Generation, Row, Sampling
 from memicos_engine.model.language_model import LanguageModel, load_model
 from memicos_engine.selftest.execution_modes import with_execution_modes
 from memicos_testing.models import plain_model
-from memicos_testing.models.model_classes import CASES, ORIGINAL_LENGTH, ModelCase, write_model
+from memicos_testing.models.model_classes import CASES, ORIGINAL_LENGTH, REFUSED, UNTESTED, ModelCase, write_model
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 FAST = ("cohere2", "gpt_oss", "llama4_text", "llama yarn", "phi3 longrope", "falcon")
 """Classes tested in `make test`; `make test-models` tests all others."""
@@ -25,6 +26,21 @@ LENGTHS = (ORIGINAL_LENGTH + 17, 5, ORIGINAL_LENGTH, ORIGINAL_LENGTH + 1, ORIGIN
 N_TOKENS = 26
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-9}
 """Of the largest value of a row."""
+
+
+def test_every_class_of_transformers_is_in_one_list() -> None:
+    tested = {case.model_type for case in CASES.values()}
+    assert not tested & {*REFUSED, *UNTESTED} and not REFUSED.keys() & UNTESTED.keys()
+    assert {*tested, *REFUSED, *UNTESTED} == set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    assert len(tested) >= 32 and all(UNTESTED.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_type", REFUSED)
+def test_classes_that_cannot_be_served_are_refused_at_load(model_type: str, small_folder: Path, tmp_path: Path) -> None:
+    model = load_model(model_type, str(write_model(tmp_path, ModelCase(model_type), small_folder)))
+    with pytest.raises(ValueError, match=REFUSED[model_type]):
+        with_execution_modes(model)
 
 
 def random_prompt(length: int) -> list[int]:

@@ -146,7 +146,7 @@ async def test_a_request_that_waits_too_long_for_a_source_is_ended(serve: Serve,
         responses = await asyncio.gather(*(http.post(path, json=body) for path, body in COLD_REQUESTS))
         for response in responses:
             assert response.status_code == 503 and response.json()["cause"] == "busy"
-            assert "was not loaded within 0.4 seconds (INFERENCE_WAIT_SECONDS)" in response.json()["error"]
+            assert "was not ready within 0.4 seconds (INFERENCE_WAIT_SECONDS)" in response.json()["error"]
             assert int(response.headers["retry-after"]) > 0
         assert await waiting_requests(http) == {}
         assert await metric_values(http, "capture_bytes") == {"": 0}

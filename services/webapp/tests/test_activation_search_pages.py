@@ -127,7 +127,9 @@ async def test_an_address_without_a_set_takes_the_first(client: httpx.AsyncClien
 
 async def test_the_token_page(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     page = await get(client, "/search-topk-by-token", modelId="small", source="3-res", text=TEXT)
-    assert [has["value"] for has, _ in page.find("input", type="radio") if "checked" in has] == ["3-res"]
+    assert [has["value"] for has, _ in page.find("input", type="radio", name="selectedLayers") if "checked" in has] == [
+        "3-res"
+    ]
     results = Page((await client.get(page.find("div", id="results")[0][0]["hx-get"] or "")).text)
     assert results.open == []
     assert [text for _, text in results.find("span", class_="token")] == TOKENS

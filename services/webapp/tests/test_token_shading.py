@@ -3,10 +3,16 @@
 import json
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from memicos_webapp.activation_search.query import PageQuery
 from memicos_webapp.activation_search.service import TextSearchResults
 from memicos_webapp.activation_search.token_search import TokenFeatures
 from memicos_webapp.activation_search.view import chips, tokens
+from memicos_webapp.feature_test.service import Run
+from memicos_webapp.feature_test.view import text_pieces
+from memicos_webapp.formatting import lone_token_text
+from memicos_webapp.inference.prompt_form import PromptForm
+from memicos_webapp.recipes import Recipe
 from memicos_webapp.token_shading import markup, pieces, token_groups
 
 TOKENS = ["<s>", "a", "", "", "今", "日", "", "🐋", "b"]
@@ -40,7 +46,7 @@ def test_the_keyboard_reaches_a_group() -> None:
 
 
 def _query(*sort_indexes: int) -> PageQuery:
-    return PageQuery("m", "s", "a", ("1-s",), sort_indexes, True, True)
+    return PageQuery("m", "s", PromptForm(text="a"), ("1-s",), sort_indexes, True, True)
 
 
 def test_a_character_is_one_link_that_ranks_by_all_its_tokens() -> None:
@@ -69,4 +75,30 @@ def test_rows_of_a_characters_tokens_show_the_character() -> None:
     assert shown == [
         (0, "<s>", ""), (1, "a", ""), (2, "今", "1 of 3"), (3, "今", "2 of 3"), (4, "今", "3 of 3"), (5, "日", ""),
         (6, "🐋", "1 of 2"), (7, "🐋", "2 of 2"), (8, "b", ""),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [
+        ("\u200d", "U+200D"), ("\ufe0f", "U+FE0F"), ("\u200d\ufe0f", "U+200D U+FE0F"), ("\u0301", "◌\u0301"),
+        ("\u093f", "◌\u093f"), ("e\u0301", "e\u0301"),
+        ("\U0001f468\u200d", "\U0001f468\u200d"), (" ", "␣"), ("a\n", "a↵"),
+        ("", ""), ("今", "今"),
+    ],
+)  # fmt: skip
+def test_a_token_alone_is_visible(token: str, shown: str) -> None:
+    assert lone_token_text(token) == shown
+
+
+def test_spaces_between_other_tokens_of_an_own_text_are_spaces() -> None:
+    """A token of one space has a sign only where it is shaded."""
+    words = ["<s>", "今", " ", "日", " ", "b"]
+    recipe = Recipe(
+        model="m", weights="w", dtype="float32", weight_processing="none", prepend_bos=True, hook_name="h",
+        context_size=8, ignored_positions=[0], norm_cut=None, sae=None,
+    )  # fmt: skip
+    run = Run(words, list(range(6)), [0, 0, 0, 0, 5.0, 0], [0], 5.0, 4, True, recipe)
+    assert [(piece.kind, piece.text) for piece in text_pieces(run, 5.0)] == [
+        ("ignored", "<s>"), ("inactive", "今 日"), ("active", "␣"), ("inactive", "b"),
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -31,6 +32,23 @@ def token_text(token: str) -> str:
     if token and not token.strip(" "):
         return "␣" * len(token)
     return token.translate(_CONTROL_CHARACTERS)
+
+
+def lone_token_text(token: str) -> str:
+    """A token that stands alone: as `token_text`, with a sign for what is seen only beside other characters.
+
+    Invisible characters, such as the joiner (U+200D) in an emoji, are shown as their code point, and a combining mark
+    on a dotted circle.
+    """
+    if token and all(map(_is_invisible, token)):
+        return " ".join(f"U+{ord(character):04X}" for character in token)
+    text = token_text(token)
+    return f"◌{text}" if unicodedata.category(text[:1] or " ").startswith("M") else text
+
+
+def _is_invisible(character: str) -> bool:
+    # format characters, and variation selectors, which choose between forms of the character before them
+    return unicodedata.category(character) == "Cf" or "\ufe00" <= character <= "\ufe0f"
 
 
 def format_percent(share: float) -> str:
@@ -99,6 +117,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
         token_text,
+        lone_token_text,
         format_percent,
         format_value,
         format_signed,

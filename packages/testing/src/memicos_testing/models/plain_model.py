@@ -115,7 +115,7 @@ def logits(
     handles = [_changing(hf, site, change) for site, change in (changes or {}).items()]
     try:
         with torch.inference_mode():
-            return hf(torch.tensor([list(ids)])).logits[0]
+            return hf(torch.tensor([list(ids)]), use_cache=False).logits[0]
     finally:
         for handle in handles:
             handle.remove()

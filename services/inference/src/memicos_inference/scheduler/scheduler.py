@@ -295,14 +295,14 @@ class Scheduler:
         self._generations.drop_cancelled(loaded)
         self._captures.drop_cancelled()
         oldest = time.monotonic() - self._settings.wait_seconds
-        not_loaded = Unavailable(
+        not_ready = Unavailable(
             "busy",
-            f"A source that this request uses was not loaded within {self._settings.wait_seconds:g} seconds "
-            "(INFERENCE_WAIT_SECONDS). Its load goes on; try again later.",
+            f"A source that this request uses was not ready within {self._settings.wait_seconds:g} seconds "
+            "(INFERENCE_WAIT_SECONDS): it is being loaded, or other requests use it. Try again later.",
             10,
         )
-        self._captures.fail_waiting_for_source(oldest, not_loaded)
-        self._sources.fail_waiting(oldest, not_loaded)
+        self._captures.fail_waiting_for_source(oldest, not_ready)
+        self._sources.fail_waiting(oldest, not_ready)
         for queue in (self._captures.waiting, self._generations.waiting):
             for task in [task for task in queue if task.pending.cancelled or task.pending.since < oldest]:
                 queue.remove(task)  # pyright: ignore[reportArgumentType]

@@ -22,7 +22,7 @@ from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.formatting import url_segment
 from memicos_webapp.inference.errors import NotReady
 from memicos_webapp.inference.pages import waiting
-from memicos_webapp.inference.prompts import Prompt, check_texts
+from memicos_webapp.inference.prompt_form import ROLES, PromptForm
 from memicos_webapp.inference.service import Inference, InferenceDep
 from memicos_webapp.security.middleware import refuse_other_sites
 from memicos_webapp.settings import Settings
@@ -100,7 +100,7 @@ async def _page(request: Request, database: Database, viewer: Viewer, inference:
     status = await inference.status(query.model, list(query.sources))
 
     def example(text: str) -> str:
-        return f"{path}?{replace(query, text=text, sort_indexes=()).params()}"
+        return f"{path}?{replace(query, prompt=PromptForm(text=text), sort_indexes=()).params()}"
 
     return render(
         request,
@@ -117,6 +117,8 @@ async def _page(request: Request, database: Database, viewer: Viewer, inference:
         results=f"{path}/results?{query.params()}",
         status=status,
         again=f"/{url_segment(query.model)}/inference",
+        roles=ROLES,
+        chat_model=any(source.chat for source in choice.sources),
     )
 
 
@@ -159,13 +161,15 @@ async def _checked(request: Request, database: Database, viewer: Viewer, by_toke
         raise BadInput(" ".join(choice.query.problems))
     if not choice.sources:
         raise NotFound("No features have been imported yet, so there is nothing to search.")
-    check_texts(request.app.state.settings, choice.query.text)
+    choice.query.prompt.prompt()  # raises an error where it is empty
     return choice
 
 
-def _recompute_command(request: Request, query: PageQuery, source: str, index: int) -> str:
-    """The command that recomputes the feature's activations on the text."""
-    return recipes.recompute_command(str(request.base_url), query.model, source, index, query.text)
+def _recompute_command(request: Request, query: PageQuery, source: str, index: int) -> str | None:
+    """The command that recomputes the feature's activations on the text; it takes no conversations."""
+    if query.prompt.chat:
+        return None
+    return recipes.recompute_command(str(request.base_url), query.model, source, index, query.prompt.text)
 
 
 def _own_address(request: Request) -> str:
@@ -188,7 +192,7 @@ async def search_results(
         rank=page.rank,
     )
     try:
-        results = await service.search(database, viewer, inference, query, Prompt(page.text))
+        results = await service.search(database, viewer, inference, query, page.prompt.prompt())
     except NotReady as fault:
         return waiting(request, fault, _own_address(request))
     best = results.results[0].activation if results.results else None
@@ -220,7 +224,7 @@ async def token_search_results(
         limit=PER_TOKEN,
     )
     try:
-        results = await token_search.search_by_token(database, viewer, inference, query, Prompt(page.text))
+        results = await token_search.search_by_token(database, viewer, inference, query, page.prompt.prompt())
     except NotReady as fault:
         return waiting(request, fault, _own_address(request))
     counted = [token for token in results.tokens if not (token.ignored and page.ignore_bos)]

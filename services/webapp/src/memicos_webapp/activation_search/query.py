@@ -1,7 +1,8 @@
 """The query of the search pages' addresses, and the problems of a wrong one.
 
 `/search?modelId=…&sourceSet=…&q=…&selectedLayers=…&sortIndexes=[…]&ignoreBos=…&rank=…`: the parameter names of
-Neuronpedia's links, and `rank`. Lists are JSON, or the parameter is repeated, as forms do.
+Neuronpedia's links, and `rank`. A conversation in place of `q` is as in `inference/prompt_form.py`. Lists are JSON, or
+the parameter is repeated, as forms do.
 """
 
 import json
@@ -13,6 +14,7 @@ from urllib.parse import urlencode
 from starlette.datastructures import QueryParams
 
 from memicos_webapp.activation_search.service import Rank
+from memicos_webapp.inference.prompt_form import PromptForm, read_form
 
 DEFAULT_RANK: Rank = "share"
 NO_SOURCE = "No source is chosen: choose at least one to search in."
@@ -24,7 +26,7 @@ class PageQuery:
 
     model: str
     source_set: str
-    text: str
+    prompt: PromptForm
     sources: tuple[str, ...]
     sort_indexes: tuple[int, ...]
     ignore_bos: bool
@@ -34,7 +36,11 @@ class PageQuery:
 
     def params(self) -> str:
         """The address's query string."""
-        pairs: list[tuple[str, str]] = [("modelId", self.model), ("sourceSet", self.source_set), ("q", self.text)]
+        pairs: list[tuple[str, str]] = [
+            ("modelId", self.model),
+            ("sourceSet", self.source_set),
+            *self.prompt.pairs("q"),
+        ]
         pairs += [("selectedLayers", source) for source in self.sources]
         if self.sort_indexes:
             pairs.append(("sortIndexes", json.dumps(self.sort_indexes)))
@@ -69,10 +75,18 @@ def read(params: QueryParams) -> PageQuery:
     sources = _list(params, "selectedLayers") + _list(params, "source")
     if not sources and "" in params.getlist("selectedLayers"):
         problems.append(NO_SOURCE)
+    prompt = read_form(
+        params.get("q") or params.get("text", ""),
+        params.get("input", ""),
+        params.getlist("role"),
+        params.getlist("content"),
+    )
+    if prompt.problem:
+        problems.append(prompt.problem)
     return PageQuery(
         model=params.get("modelId") or model,
         source_set=params.get("sourceSet") or source_set,
-        text=params.get("q") or params.get("text", ""),
+        prompt=prompt,
         sources=tuple(sources),
         sort_indexes=tuple(sorted(set(positions))),
         ignore_bos=params.get("ignoreBos", "true") != "false",

@@ -1,5 +1,6 @@
 """The result of the box on the feature page that runs the user's own text."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -12,7 +13,7 @@ from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.feature_test import service, view
 from memicos_webapp.inference.errors import NotReady
 from memicos_webapp.inference.pages import waiting
-from memicos_webapp.inference.prompts import Prompt, check_texts
+from memicos_webapp.inference.prompt_form import read_form
 from memicos_webapp.inference.service import InferenceDep
 from memicos_webapp.templating import render
 
@@ -29,13 +30,17 @@ async def run_own_text(
     source: str,
     index: str,
     text: Annotated[str, Form()] = "",
+    kind: Annotated[str, Form(alias="input")] = "",
+    role: Annotated[Sequence[str], Form()] = (),
+    content: Annotated[Sequence[str], Form()] = (),
 ) -> HTMLResponse:
-    check_texts(request.app.state.settings, text)
+    form = read_form(text, kind, role, content)
+    prompt = form.prompt()
     info, row = await service.get_feature(database, viewer, model, source, index)
     try:
-        run = await service.run(inference, info.model_id, info.name, row.index, Prompt(text), ignore_bos=True)
+        run = await service.run(inference, info.model_id, info.name, row.index, prompt, ignore_bos=True)
     except NotReady as fault:
-        return waiting(request, fault, request.url.path, {"text": text})
+        return waiting(request, fault, request.url.path, form.fields())
     template = "result.html" if request.headers.get("hx-request") == "true" else "page.html"
     return render(
         request,
@@ -45,6 +50,9 @@ async def run_own_text(
         run=run,
         tokens=view.text_pieces(run, row.max_activation),
         recipe=recipes.describe(run.recipe),
-        recompute=recipes.recompute_command(str(request.base_url), info.model_id, info.name, row.index, text),
-        share=f"{info.path}/{row.index}?{urlencode({'defaulttesttext': text})}",
+        # the command takes no conversations
+        recompute=None
+        if form.chat
+        else recipes.recompute_command(str(request.base_url), info.model_id, info.name, row.index, text),
+        share=f"{info.path}/{row.index}?{urlencode(form.pairs('defaulttesttext'))}",
     )

@@ -33,7 +33,7 @@ def text_pieces(run: Run, feature_max: float) -> list[TextPiece]:
     for name, same_kind in groupby(token_groups(run.tokens, 0, len(run.tokens)), key=kind):
         groups = list(same_kind)
         if name == "inactive":
-            pieces.append(TextPiece(name, "".join(token_text(run.tokens[group[-1]]) for group in groups)))
+            pieces.append(TextPiece(name, token_text("".join(run.tokens[group[-1]] for group in groups))))
             continue
         for group in groups:
             values = [run.values[position] for position in group]

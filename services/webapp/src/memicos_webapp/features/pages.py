@@ -8,6 +8,7 @@ from memicos_webapp.accounts.identity import write_problem
 from memicos_webapp.accounts.viewer import IdentityDep, ViewerDep
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.features import service, view
+from memicos_webapp.inference.prompt_form import ROLES, read_form
 from memicos_webapp.steering.strength_scale import default_strength
 from memicos_webapp.templating import render
 
@@ -32,6 +33,8 @@ async def feature_page(
     detail = await service.find(session, viewer, model, source, number)
     settings = request.app.state.settings
     row = detail.row
+    query = request.query_params
+    own_prompt = read_form(defaulttesttext, query.get("input", ""), query.getlist("role"), query.getlist("content"))
     groups = view.groups(detail, settings.examples_shown, whole=False)
     may_write = write_problem(settings, identity) is None
     return render(
@@ -51,7 +54,8 @@ async def feature_page(
         methods=view.METHODS,
         editor_id=viewer.account_id if may_write and request.query_params.get("embed") != "true" else None,
         steer_strength=f"{default_strength(row.max_activation, detail.source.residual_norm):g}",
-        own_text=defaulttesttext,
+        own_prompt=own_prompt,
+        roles=ROLES,
         without={part for part in PARTS if request.query_params.get(f"embed{part}") == "false"},
     )
 

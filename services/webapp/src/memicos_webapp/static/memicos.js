@@ -26,6 +26,11 @@ function focusOn(id) {
   if (field.select) field.select();
 }
 
+function focusOnPrompt() {
+  const field = document.querySelector("#test :is(.prompt-text, .prompt-chat):not(:disabled) textarea");
+  if (field) field.focus();
+}
+
 async function copy(button, field) {
   const label = button.textContent;
   try {
@@ -49,7 +54,7 @@ const keys = {
   "/": () => focusOn("jump"),
   j: () => follow("next"),
   k: () => follow("previous"),
-  t: () => focusOn("test-text"),
+  t: focusOnPrompt,
   s: () => follow("steer-with-it"),
   v: () => follow("v-values"),
   d: toggleTheme,
@@ -119,10 +124,81 @@ document.addEventListener("DOMContentLoaded", () => {
 
 document.addEventListener("htmx:afterSettle", showCopyButtons);
 
-// Put a tested text into the address, so that the address can be shared.
+// ---- the prompt of a form: a text or a conversation. Only the fields of the chosen one are sent.
+
+function choosePrompt(form) {
+  const chat = form.elements.input?.value === "chat";
+  for (const [name, chosen] of [["text", !chat], ["chat", chat]]) {
+    const fields = form.querySelector(`.prompt-${name}`);
+    fields.disabled = !chosen;
+    fields.querySelector("textarea").required = true;
+  }
+}
+
+function showRemoveButtons(conversation) {
+  const buttons = conversation.querySelectorAll("[data-remove-message]");
+  for (const button of buttons) button.hidden = buttons.length < 2;
+}
+
+function addMessage(conversation) {
+  const last = [...conversation.querySelectorAll(".message")].at(-1);
+  const message = last.cloneNode(true);
+  const role = message.querySelector("select");
+  role.value = last.querySelector("select").value === "user" ? "assistant" : "user";
+  const content = message.querySelector("textarea");
+  content.value = "";
+  content.required = false;
+  last.after(message);
+  showRemoveButtons(conversation);
+  content.focus();
+}
+
+function removeMessage(conversation, message) {
+  const next = message.nextElementSibling.matches(".message") ? message.nextElementSibling : message.previousElementSibling;
+  message.remove();
+  conversation.querySelector("textarea").required = true;
+  showRemoveButtons(conversation);
+  next.querySelector("textarea").focus();
+}
+
+function startPrompts() {
+  for (const conversation of document.querySelectorAll(".prompt-chat")) {
+    const add = conversation.querySelector("[data-add-message]");
+    add.hidden = false;
+    showRemoveButtons(conversation);
+    conversation.addEventListener("click", (event) => {
+      const remove = event.target.closest("[data-remove-message]");
+      if (remove) removeMessage(conversation, remove.closest(".message"));
+      else if (event.target.closest("[data-add-message]")) addMessage(conversation);
+    });
+    conversation.form.addEventListener("change", (event) => {
+      if (event.target.name === "input") choosePrompt(conversation.form);
+    });
+    choosePrompt(conversation.form);
+  }
+}
+document.addEventListener("DOMContentLoaded", startPrompts);
+// a browser restores the chosen kind after this script has run
+window.addEventListener("pageshow", () => {
+  for (const conversation of document.querySelectorAll(".prompt-chat")) choosePrompt(conversation.form);
+});
+
+// Put a tested text or conversation into the address, so that the address can be shared.
 document.addEventListener("htmx:afterRequest", (event) => {
   if (event.target.id !== "test" || !event.detail.successful || document.body.classList.contains("embed")) return;
   const address = new URL(location.href);
-  address.searchParams.set("defaulttesttext", event.target.elements.text.value);
+  for (const name of ["defaulttesttext", "input", "role", "content"]) address.searchParams.delete(name);
+  const fields = new FormData(event.target);
+  if (fields.get("input") !== "chat") {
+    address.searchParams.set("defaulttesttext", fields.get("text"));
+  } else {
+    address.searchParams.set("input", "chat");
+    const contents = fields.getAll("content");
+    fields.getAll("role").forEach((role, i) => {
+      if (!contents.slice(i).some((content) => content.trim())) return; // empty messages at the end
+      address.searchParams.append("role", role);
+      address.searchParams.append("content", contents[i]);
+    });
+  }
   history.replaceState(history.state, "", address);
 });
