@@ -218,8 +218,8 @@ def test_a_chat_continues_in_both_columns(page: Page, webapp_url: str, inference
         for name in ("Default", "Steered"):
             region = page.get_by_role("region", name=name)
             expect(region.locator(".turn")).to_have_count(2 * turn + 2)
-            expect(region.locator(".turn.you .content").last).to_have_text(message)
-            expect(region.locator(".turn.it .content").last).to_have_text(numbered_words(name.lower(), 3))
+            expect(region.locator(".turn.user .content").last).to_have_text(message)
+            expect(region.locator(".turn.model .content").last).to_have_text(numbered_words(name.lower(), 3))
         expect(prompt).to_have_value("")
     # each column has its own history
     sent = {tuple(body["types"]): body["prompt"] for body in inference.bodies("/v1/steer/completion-chat")[1:]}
@@ -231,12 +231,12 @@ def test_a_chat_continues_in_both_columns(page: Page, webapp_url: str, inference
         for name in ("Default", "Steered"):
             region = page.get_by_role("region", name=name)
             expect(region.locator(".turn")).to_have_count(2 * turn)
-            expect(region.locator(".turn.it .content").last).to_have_text(numbered_words(name.lower(), 3))
+            expect(region.locator(".turn.model .content").last).to_have_text(numbered_words(name.lower(), 3))
         prompt.fill("Go on")
         prompt.press("Enter")
     steered = page.get_by_role("region", name="Steered")
     expect(steered.locator(".turn")).to_have_count(8)
-    expect(steered.locator(".turn.it .content").last).to_have_text(numbered_words("steered", 3))
+    expect(steered.locator(".turn.model .content").last).to_have_text(numbered_words("steered", 3))
     sent = {tuple(body["types"]): body["prompt"] for body in inference.bodies("/v1/steer/completion-chat")}
     assert [turn["content"] for turn in sent["STEERED",]][::2] == ["Hello", "And then?", "Go on", "Go on"]
     expect(prompt).to_have_value("")
@@ -260,7 +260,7 @@ def test_reset_discards_the_answer_in_progress(page: Page, webapp_url: str, infe
     prompt.fill("Again")
     prompt.press("Enter")
     expect(steered.locator(".turn")).to_have_count(2)
-    expect(steered.locator(".turn.it .content").last).to_have_text(numbered_words("steered", 3))
+    expect(steered.locator(".turn.model .content").last).to_have_text(numbered_words("steered", 3))
     assert [turn["content"] for turn in inference.bodies("/v1/steer/completion-chat")[-1]["prompt"]] == ["Again"]
 
 

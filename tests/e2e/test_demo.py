@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from memicos_testing.demo_program import ROOT, Demo, Start, alive, environment
+from memicos_testing.demo_program import ROOT, Demo, Start, environment, running_processes
 
 
 def test_a_taken_port_is_named_with_its_listener(start: Start, data: Path) -> None:
@@ -100,7 +100,7 @@ def test_ctrl_c_ends_every_process(start: Start, data: Path) -> None:
     assert len(family) >= 4
     server = psutil.Process(int((data / "postgres" / "postmaster.pid").read_text().split()[0]))
     assert demo.end(signal.SIGINT) == 0
-    assert alive([*family, server]) == []
+    assert running_processes([*family, server]) == []
 
 
 def test_the_end_of_one_server_ends_the_others(start: Start, data: Path) -> None:
@@ -111,7 +111,7 @@ def test_the_end_of_one_server_ends_the_others(start: Start, data: Path) -> None
     webapp.kill()
     assert demo.process.wait(60) == 1
     demo.wait_for("webapp was ended by SIGKILL")
-    assert alive(family) == []
+    assert running_processes(family) == []
 
 
 def test_a_killed_inference_server_is_restarted(start: Start, data: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_killed_inference_server_is_restarted(start: Start, data: Path) -> Non
     (restarted,) = [p for p in demo.family() if "memicos_inference" in p.cmdline()]
     assert restarted.pid != inference.pid
     assert demo.end(signal.SIGINT) == 0
-    assert alive([inference, restarted]) == []
+    assert running_processes([inference, restarted]) == []
 
 
 def test_the_origin_of_the_weights_is_printed(demo: Demo) -> None:

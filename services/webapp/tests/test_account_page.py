@@ -49,7 +49,9 @@ async def test_a_key_is_created_shown_once_used_and_revoked(started: Start, own_
         page = await client.get("/account")
         assert "last used never, until" not in page.text.partition("import job")[2]
         (path,) = [
-            str(has["action"]) for has, _ in Page(page.text).find("form") if "/api-keys/" in str(has.get("action"))
+            str(attributes["action"])
+            for attributes, _ in Page(page.text).find("form")
+            if "/api-keys/" in str(attributes.get("action"))
         ]
         assert (await client.post(path, headers=ORIGIN)).status_code == 303
         client.cookies.clear()

@@ -192,8 +192,16 @@ async def test_a_session_revokes_another_and_a_key(beyond: httpx.AsyncClient, ow
     await sign_in(beyond, own_url)
     key = await new_key(own_url, "write")
     page = Page((await beyond.get("/account")).text)
-    (session_path,) = [str(has["action"]) for has, _ in page.find("form") if "/sessions/" in str(has.get("action"))]
-    (key_path,) = [str(has["action"]) for has, _ in page.find("form") if "/api-keys/" in str(has.get("action"))]
+    (session_path,) = [
+        str(attributes["action"])
+        for attributes, _ in page.find("form")
+        if "/sessions/" in str(attributes.get("action"))
+    ]
+    (key_path,) = [
+        str(attributes["action"])
+        for attributes, _ in page.find("form")
+        if "/api-keys/" in str(attributes.get("action"))
+    ]
     for path in (session_path, key_path):
         assert (await beyond.post(path, headers=ORIGIN)).status_code == 303
         assert (await beyond.post(path, headers=ORIGIN)).status_code == 404

@@ -35,19 +35,21 @@ async def test_the_page_runs_the_text_of_its_address(client: httpx.AsyncClient, 
     query = {"modelId": "small", "sourceSet": "res", "q": TEXT, "selectedLayers": '["1-res","3-res"]'}
     page = await get(client, "/search", **query, hideDense="false")
     assert page.find("textarea")[0][1] == TEXT
-    checked = [has["value"] for has, _ in page.find("input", name="selectedLayers") if "checked" in has]
+    checked = [
+        attributes["value"] for attributes, _ in page.find("input", name="selectedLayers") if "checked" in attributes
+    ]
     assert checked == ["1-res", "3-res"]
-    (has, _) = page.find("div", id="results")[0]
-    assert has["hx-trigger"] == "load"
-    results = Page((await client.get(has["hx-get"] or "")).text)
+    (attributes, _) = page.find("div", id="results")[0]
+    assert attributes["hx-trigger"] == "load"
+    results = Page((await client.get(attributes["hx-get"] or "")).text)
     assert results.open == []
     hits = results.find("div", class_="result")
     assert hits and {urlsplit(link["href"] or "").path.split("/")[2] for link, _ in results.find("a") if
                      (link["href"] or "").startswith("/small/")} == {"1-res", "3-res"}  # fmt: skip
     # each token is a link that ranks by this token
-    chips = results.find("a", class_="token-link")
-    assert [text for _, text in chips] == TOKENS[1:]
-    query = parse_qs(urlsplit(chips[1][0]["href"] or "").query)
+    token_links = results.find("a", class_="token-link")
+    assert [text for _, text in token_links] == TOKENS[1:]
+    query = parse_qs(urlsplit(token_links[1][0]["href"] or "").query)
     assert json.loads(query["sortIndexes"][0]) == [2]
 
 
@@ -56,7 +58,7 @@ async def test_ranking_by_tokens_on_the_page(client: httpx.AsyncClient, inferenc
     results = await get(client, path, modelId="small", q=TEXT, sortIndexes="[2]", hideDense="false", rank="raw")
     values_shown = [text for _, text in results.find("div", class_="example-value")]
     assert values_shown == [format_value(number) for number in ranked(SOURCES, lambda item: item[2])[:30]]
-    (chosen,) = [text for has, text in results.find("a", class_="token-link") if has.get("aria-current")]
+    (chosen,) = [text for attributes, text in results.find("a", class_="token-link") if attributes.get("aria-current")]
     assert chosen == " whale"
 
 
@@ -77,9 +79,12 @@ async def test_the_page_ranks_by_share_and_says_so(
     assert f"{len(first)} of these 30 features are most active at the first token" in results.text()
     # the form keeps the chosen ranking
     page = await get(client, "/search", modelId="small", q=TEXT, rank="raw")
-    assert [has["value"] for has, _ in page.find("option") if "selected" in has] == ["small/res", "raw"]
-    bad = await client.get("/search/results", params={"modelId": "small", "q": TEXT, "rank": "loudest"})
-    assert bad.status_code == 400 and "it is one of raw, share" in bad.text
+    assert [attributes["value"] for attributes, _ in page.find("option") if "selected" in attributes] == [
+        "small/res",
+        "raw",
+    ]
+    invalid = await client.get("/search/results", params={"modelId": "small", "q": TEXT, "rank": "loudest"})
+    assert invalid.status_code == 400 and "choose one of raw, share" in invalid.text
 
 
 async def test_with_every_source_unticked_nothing_is_searched(
@@ -91,7 +96,7 @@ async def test_with_every_source_unticked_nothing_is_searched(
     assert "No source is chosen: choose at least one to search in." in page.text()
     assert not page.find("div", id="results")
     boxes = page.find("input", type="checkbox", name="selectedLayers")
-    assert len(boxes) == 3 and not [has for has, _ in boxes if "checked" in has]
+    assert len(boxes) == 3 and not [attributes for attributes, _ in boxes if "checked" in attributes]
     response = await client.get("/search/results", params=form)
     assert response.status_code == 400 and "No source is chosen" in response.text
     assert inference.seen == []
@@ -100,7 +105,7 @@ async def test_with_every_source_unticked_nothing_is_searched(
     assert hidden["value"] == ""
     page = await get(client, "/search", **(form | {"selectedLayers": ["", "2-res"]}))
     boxes = page.find("input", type="checkbox", name="selectedLayers")
-    assert [has["value"] for has, _ in boxes if "checked" in has] == ["2-res"]
+    assert [attributes["value"] for attributes, _ in boxes if "checked" in attributes] == ["2-res"]
 
 
 async def test_an_empty_database_has_nothing_to_search(fresh_url: str, started: Start) -> None:
@@ -116,20 +121,25 @@ async def test_the_ranking_value_is_shown(client: httpx.AsyncClient, inference: 
     for position in (1, 48):
         results = await get(client, "/search/results", q=text, sortIndexes=f"[{position}]", hideDense="false")
         hits = results.text().split("activation density ")[1:]
-        assert hits and all(f" w{position - 1} " in f"{hit} " for hit in hits)
+        assert hits and all(f" w{position - 1} " in f"{result} " for result in hits)
 
 
 async def test_an_address_without_a_set_takes_the_first(client: httpx.AsyncClient) -> None:
     page = await get(client, "/search")
     assert not page.find("div", id="results")
-    assert [has["value"] for has, _ in page.find("option") if "selected" in has] == ["small/res", "share"]
+    assert [attributes["value"] for attributes, _ in page.find("option") if "selected" in attributes] == [
+        "small/res",
+        "share",
+    ]
 
 
 async def test_the_token_page(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
     page = await get(client, "/search-topk-by-token", modelId="small", source="3-res", text=TEXT)
-    assert [has["value"] for has, _ in page.find("input", type="radio", name="selectedLayers") if "checked" in has] == [
-        "3-res"
-    ]
+    assert [
+        attributes["value"]
+        for attributes, _ in page.find("input", type="radio", name="selectedLayers")
+        if "checked" in attributes
+    ] == ["3-res"]
     results = Page((await client.get(page.find("div", id="results")[0][0]["hx-get"] or "")).text)
     assert results.open == []
     assert [text for _, text in results.find("span", class_="token")] == TOKENS
@@ -176,7 +186,7 @@ async def test_levels_are_shares_of_each_features_maximum(
 
 async def test_another_sets_sources_are_offered(client: httpx.AsyncClient) -> None:
     page = await get(client, "/search/sources", set="small/res", view="tokens")
-    assert [has["value"] for has, _ in page.find("input", type="radio")] == list(SOURCES)
+    assert [attributes["value"] for attributes, _ in page.find("input", type="radio")] == list(SOURCES)
 
 
 async def test_results_are_requested_again_while_inference_loads(
@@ -187,8 +197,8 @@ async def test_results_are_requested_again_while_inference_loads(
     assert "inference is loading" in page.text()
     for path in ("/search/results", "/search-topk-by-token/results"):
         results = await get(client, path, modelId="small", q=TEXT)
-        (has, _) = results.find("p", class_="loading")[0]
-        assert (has["hx-get"] or "").startswith(f"{path}?") and has["hx-trigger"] == "load delay:2s"
+        (attributes, _) = results.find("p", class_="loading")[0]
+        assert (attributes["hx-get"] or "").startswith(f"{path}?") and attributes["hx-trigger"] == "load delay:2s"
 
 
 @pytest.mark.parametrize(

@@ -103,14 +103,14 @@ async def test_the_box_shades_the_text(client: httpx.AsyncClient, inference: Fak
     fires = [(token, value) for token, value in zip(tokens_of(TEXT)[1:], VALUES[1:], strict=True) if value > 0]
     assert fires
     shaded = page.find("i")
-    assert [(text, float(has["title"] or "")) for has, text in shaded] == fires
+    assert [(text, float(attributes["title"] or "")) for attributes, text in shaded] == fires
     # BOS has a value but does not count
-    (has, text) = page.find("span", class_="ignored")[0]
-    assert text == "<|bos|>" and "value 100" in (has["title"] or "")
+    (attributes, text) = page.find("span", class_="ignored")[0]
+    assert text == "<|bos|>" and "value 100" in (attributes["title"] or "")
     assert max(VALUES) == 100 and f"max {max(VALUES[1:]):.1f} at “ whale”" in page.text()
-    strongest = [text for has, text in shaded if "max" in (has["class"] or "").split()]
+    strongest = [text for attributes, text in shaded if "max" in (attributes["class"] or "").split()]
     assert strongest == [tokens_of(TEXT)[VALUES.index(max(VALUES[1:]))]]
-    link = next(has["href"] for has, text in page.find("a") if text == "Link to this result")
+    link = next(attributes["href"] for attributes, text in page.find("a") if text == "Link to this result")
     assert link == "/small/1-res/5?defaulttesttext=the+whale+rose+from+the+sea"
     assert Page((await client.get(link)).text).find("textarea", id="test-text")[0][1] == TEXT
 
@@ -128,7 +128,7 @@ async def test_levels_are_shares_of_the_features_maximum(
     for index, word in (above, below):
         page = Page((await client.post(f"/small/1-res/{index}/test", data={"text": word}, headers=HTMX)).text)
         level = round(9 * value_of("1-res", index, word) / maximum[index])
-        assert [has["class"] for has, _ in page.find("i")] == [f"a{min(9, max(1, level))} max"]
+        assert [attributes["class"] for attributes, _ in page.find("i")] == [f"a{min(9, max(1, level))} max"]
         assert f"share of the feature’s maximum activation, {format_value(maximum[index])}" in page.text()
 
 
@@ -153,17 +153,17 @@ async def test_the_box_repeats_its_request_while_inference_loads(
 ) -> None:
     inference.state = "loading"
     page = Page((await client.post("/small/1-res/5/test", data={"text": 'a "b"'}, headers=HTMX)).text)
-    (has, text) = page.find("p", class_="loading")[0]
-    assert has["hx-post"] == "/small/1-res/5/test" and has["hx-vals"] == '{"text": "a \\"b\\""}'
-    assert has["hx-trigger"] == "load delay:2s" and " is loading, " in page.text() + text
+    (attributes, text) = page.find("p", class_="loading")[0]
+    assert attributes["hx-post"] == "/small/1-res/5/test" and attributes["hx-vals"] == '{"text": "a \\"b\\""}'
+    assert attributes["hx-trigger"] == "load delay:2s" and " is loading, " in page.text() + text
 
 
 async def test_the_box_repeats_its_request_while_inference_is_down(started: Start, loaded_url: str) -> None:
     async with started(loaded_url, inference_url=f"http://127.0.0.1:{free_port()}") as client:
         response = await client.post("/small/1-res/5/test", data={"text": "a"}, headers=HTMX)
     page = Page(response.text)
-    (has, _) = page.find("p", class_="down")[0]
-    assert has["hx-post"] == "/small/1-res/5/test" and has["hx-trigger"] == "load delay:5s"
+    (attributes, _) = page.find("p", class_="down")[0]
+    assert attributes["hx-post"] == "/small/1-res/5/test" and attributes["hx-trigger"] == "load delay:5s"
     assert "Inference is not running" in page.text()
 
 

@@ -10,13 +10,13 @@ from fastapi import FastAPI
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.servers import Start, free_port
 from memicos_testing.webapp.html_page import Page
-from memicos_webapp.api_doc.service import Reader
+from memicos_webapp.api_doc.service import DocumentReader
 
 
 async def printed(client: httpx.AsyncClient) -> dict[str, list[str]]:
     """The arguments of every example's command line, by the path in its heading."""
     page = Page((await client.get("/api-doc")).text)
-    paths = [text for has, text in page.find("h3") if text.startswith("/")]
+    paths = [text for attributes, text in page.find("h3") if text.startswith("/")]
     # a shell continues a line that ends in a backslash
     commands = [text.replace("\\\n", "") for _, text in page.find("code") if text.startswith("curl ")]
     return dict(zip(paths, map(shlex.split, commands), strict=True))
@@ -64,8 +64,8 @@ async def test_without_features_the_examples_are_the_demos(fresh_url: str, start
 
 async def test_every_field_of_every_object_is_there(client: httpx.AsyncClient, app: FastAPI) -> None:
     document = app.openapi()
-    documentation = Reader(document, "http://localhost", {}).documentation()
-    operations = [operation for several in documentation.tags.values() for operation in several]
+    documentation = DocumentReader(document, "http://localhost", {}).documentation()
+    operations = [operation for group in documentation.tags.values() for operation in group]
     shapes = dict(documentation.shapes)
     shapes |= {shape.name: shape for item in operations for shape in item.responses}
     bodies = {item.path: [field.name for field in item.body] for item in operations if item.body}
@@ -79,8 +79,12 @@ async def test_every_field_of_every_object_is_there(client: httpx.AsyncClient, a
                     assert [field.name for field in shapes[name].fields] == fields
     # referenced objects are listed too, with links from their names
     page = Page((await client.get("/api-doc")).text)
-    ids = {has["id"] for _, has, _ in page.elements if "id" in has}
-    links = {(has["href"] or "")[1:] for has, _ in page.find("a") if (has["href"] or "").startswith("#shape-")}
+    ids = {attributes["id"] for _, attributes, _ in page.elements if "id" in attributes}
+    links = {
+        (attributes["href"] or "")[1:]
+        for attributes, _ in page.find("a")
+        if (attributes["href"] or "").startswith("#shape-")
+    }
     assert {"shape-FeatureId", "shape-ActivationRow", "shape-ExplanationHit", "shape-NeuronBody"} <= links <= ids
 
 
@@ -98,9 +102,9 @@ async def test_every_field_of_every_object_is_there(client: httpx.AsyncClient, a
     ],
 )
 async def test_limits_and_defaults_are_documented(app: FastAPI, operation: str, field: str, message: str) -> None:
-    documentation = Reader(app.openapi(), "http://localhost", {}).documentation()
-    (one,) = [item for several in documentation.tags.values() for item in several if item.id == operation]
-    (note,) = [each.note for each in one.body if each.name == field]
+    documentation = DocumentReader(app.openapi(), "http://localhost", {}).documentation()
+    (matching,) = [item for group in documentation.tags.values() for item in group if item.id == operation]
+    (note,) = [row.note for row in matching.body if row.name == field]
     assert message in note
 
 

@@ -81,10 +81,10 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 def replaced(body: Any, path: tuple[Any, ...], value: Any) -> Any:
     copy = json.loads(json.dumps(body))
-    place = copy
+    parent = copy
     for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = value
+        parent = parent[key]
+    parent[path[-1]] = value
     return copy
 
 
@@ -105,11 +105,11 @@ async def test_every_field_with_invalid_values(
     body = BODIES[path]
     response = await client.post(path, json=body)
     assert response.status_code == STATUSES.get(path, 200), response.text
-    for place in leaves(body):
+    for leaf in leaves(body):
         for value in HOSTILE:
-            changed = replaced(body, place, value)
+            changed = replaced(body, leaf, value)
             response = await client.post(path, content=json.dumps(changed), headers=JSON)
-            refused(response, (place, value))
+            refused(response, (leaf, value))
 
 
 async def test_no_route_is_forgotten(app: FastAPI) -> None:

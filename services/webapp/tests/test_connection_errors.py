@@ -93,7 +93,7 @@ def refused_start(**variables: str) -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "memicos_webapp"],
         capture_output=True,
         text=True,
@@ -101,9 +101,9 @@ def refused_start(**variables: str) -> str:
         timeout=60,
         env={"PATH": os.environ["PATH"], "MEMICOS_PORT": port, **variables},
     )
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("INFO ")]
-    assert done.returncode == 1 and len(lines) == 1 and lines[0].startswith("webapp: "), done.stderr
-    assert "hidden" not in done.stderr
+    lines = [line for line in process.stderr.splitlines() if not line.startswith("INFO ")]
+    assert process.returncode == 1 and len(lines) == 1 and lines[0].startswith("webapp: "), process.stderr
+    assert "hidden" not in process.stderr
     return lines[0]
 
 
@@ -190,9 +190,9 @@ def test_a_data_folder_that_this_user_may_not_write() -> None:
         data.chmod(0o555)
         Path(folder).chmod(0o755)
         command = [sys.executable, "-c", AS_OTHER_USER, str(data / "postgres")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert f"DatabaseError: the data folder {data} cannot be used (Permission denied)" in done.stderr
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 1
+    assert f"DatabaseError: the data folder {data} cannot be used (Permission denied)" in process.stderr
 
 
 def test_without_the_embedded_server_the_webapp_asks_for_a_url() -> None:

@@ -147,7 +147,7 @@ async def test_a_replaced_load_stays_for_requests_in_progress(
     assert feature_count["n"] == 3 * 64
     async with connected(fresh_url) as connection:
         assert not await clean(connection, 600)
-        assert await clean(connection, 0) == Deleted(dead=0, retired=3)
+        assert await clean(connection, 0) == Deleted(interrupted=0, retired=3)
     assert await states(fresh_url) == ["shown"] * 3
     assert (await counts(fresh_url))["feature"] == 3 * 48
 
@@ -218,7 +218,7 @@ async def test_a_killed_import_changes_nothing_and_is_cleaned_up(
     assert await shown_rows(fresh_url) == before
     assert await states(fresh_url) == ["shown"] * 3 + remaining
     async with connected(fresh_url) as connection:
-        assert (await clean(connection, 600)).dead == len(remaining)
+        assert (await clean(connection, 600)).interrupted == len(remaining)
     assert await counts(fresh_url) == all_before
     assert await fetch(fresh_url, "SELECT id FROM model") == [("small",)]
     assert (await load(tmp_path / folder, fresh_url, ImportOptions(retired_seconds=0))).loaded

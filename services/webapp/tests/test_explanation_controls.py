@@ -44,7 +44,9 @@ async def label(client: httpx.AsyncClient, index: int = 5) -> str:
     feature = (await client.get(f"/api/feature/small/1-res/{index}")).json()
     assert feature["explanations"][0]["description"] == heading
     table = Page((await client.get("/small/1-res")).text)
-    assert heading in [text for has, text in table.find("a") if has.get("href") == f"/small/1-res/{index}"]
+    assert heading in [
+        text for attributes, text in table.find("a") if attributes.get("href") == f"/small/1-res/{index}"
+    ]
     return heading
 
 
@@ -96,8 +98,8 @@ async def test_an_explanation_is_deleted_by_its_author_alone(
         response = await client.post(f"/api/explanation/{explanation}/delete")
         assert response.status_code == 403 and f"is by {author}: only its author" in response.json()["error"]
     assert len((await client.get("/api/feature/small/1-res/5")).json()["explanations"]) == 2
-    for bad in ("0", "-1", "x", str(2**63)):
-        assert (await client.post(f"/api/explanation/{bad}/delete")).status_code == 422
+    for invalid_id in ("0", "-1", "x", str(2**63)):
+        assert (await client.post(f"/api/explanation/{invalid_id}/delete")).status_code == 422
 
 
 async def test_writes_to_explanations_are_refused_beyond_loopback_and_from_other_sites(
@@ -124,7 +126,9 @@ async def test_labels_and_deletion_on_the_page(client: httpx.AsyncClient, own_ur
     number = await generated(client)
     page = Page((await client.get("/small/1-res/5")).text)
     actions = [
-        has["hx-post"] for has, _ in page.find("form") if (has.get("hx-post") or "").startswith("/explanations/")
+        attributes["hx-post"]
+        for attributes, _ in page.find("form")
+        if (attributes.get("hx-post") or "").startswith("/explanations/")
     ]
     # the dataset's explanation is already the label and cannot be deleted
     assert actions == [f"/explanations/{number}/label", f"/explanations/{number}/delete"]

@@ -95,14 +95,14 @@ async def test_matching_words_are_found_even_with_distant_vectors(client: httpx.
 async def test_a_feature_is_found_once_by_its_best_explanation(client: httpx.AsyncClient) -> None:
     body = await search(client, query="whales")
     assert len(places(body)) == len(set(places(body))) == 10
-    (one,) = [
+    (result,) = [
         result
         for result in body["results"]
         if (result["modelId"], result["layer"], result["index"]) == ("small", "2-res", "5")
     ]
-    assert one["description"] == "whales, whales and more whales"
-    assert (one["typeName"], one["explanationModelName"], one["source"]) == ("human", None, "2-res")
-    neuron = one["neuron"]
+    assert result["description"] == "whales, whales and more whales"
+    assert (result["typeName"], result["explanationModelName"], result["source"]) == ("human", None, "2-res")
+    neuron = result["neuron"]
     assert [explanation["typeName"] for explanation in neuron["explanations"]] == ["human", "human", "token-statistics"]
     assert len(neuron["activations"]) == 3 and len(neuron["pos_str"]) == 10
     assert neuron["activations"][0]["maxValue"] == pytest.approx(neuron["maxActApprox"])
@@ -112,9 +112,9 @@ def test_ranks_are_fused_by_their_reciprocals() -> None:
     def candidate(number: int, index: int, distance: float | None = None) -> Candidate:
         return Candidate(number, 1, index, distance, 0.0)
 
-    near = [candidate(1, 10, 0.1), candidate(2, 10, 0.2), candidate(3, 20, 0.3), candidate(4, 30, 0.4)]
+    by_vector = [candidate(1, 10, 0.1), candidate(2, 10, 0.2), candidate(3, 20, 0.3), candidate(4, 30, 0.4)]
     worded = [candidate(5, 40), candidate(3, 20, 0.3), candidate(2, 10, 0.2)]
-    ranked = fuse([near], worded)
+    ranked = fuse([by_vector], worded)
     scores = {10: 1 / 61 + 1 / 63, 20: 1 / 62 + 1 / 62, 40: 1 / 61, 30: 1 / 63}
     assert [item.index for item in ranked] == sorted(scores, key=lambda index: -scores[index])
     assert {item.index: item.score for item in ranked} == pytest.approx(scores)
@@ -213,8 +213,8 @@ async def test_sources_of_an_embedder_that_is_missing_are_searched_by_words(
     )
     async with started(url) as client:
         text = Page((await client.get("/search-explanations?q=the+whale")).text).text()
-        some = "1-res of small: some explanations are matched by words only. "
-        assert some + "40 of 60 explanations can be searched by meaning so far." in text
+        partly = "1-res of small: some explanations are matched by words only. "
+        assert partly + "40 of 60 explanations can be searched by meaning so far." in text
 
 
 async def test_sources_of_two_embedders_are_searched_together(
@@ -311,7 +311,7 @@ async def get(client: httpx.AsyncClient, path: str, headers: dict[str, str] | No
 
 
 def links_shown(page: Page) -> list[str]:
-    return [has["href"] or "" for has, _ in page.find("a", class_="result-link")]
+    return [attributes["href"] or "" for attributes, _ in page.find("a", class_="result-link")]
 
 
 async def test_the_page_shows_the_results_of_the_api(client: httpx.AsyncClient) -> None:
@@ -333,9 +333,9 @@ async def test_the_choice_of_sources(client: httpx.AsyncClient) -> None:
     sources = json.dumps(["1-res", "3-res"])
     page = await get(client, "/search-explanations", q="whale", modelId="small", sources=sources)
     assert {href.rsplit("/", 1)[0] for href in links_shown(page)} == {"/small/1-res", "/small/3-res"}
-    assert [text for has, text in page.find("a") if has.get("aria-current") and text in ("All", "Sources")] == [
-        "Sources"
-    ]
+    assert [
+        text for attributes, text in page.find("a") if attributes.get("aria-current") and text in ("All", "Sources")
+    ] == ["Sources"]
     page = await get(client, "/search-explanations", q="whale", releaseName="other-release")
     assert {href.rsplit("/", 1)[0] for href in links_shown(page)} == {"/other/1-res"}
     page = await get(client, "/search-explanations", q="whale", modelId="other", maxDensity="0.03")

@@ -205,7 +205,7 @@ async def test_a_server_that_never_responds(started: Start, loaded_url: str, inf
         responses = await asyncio.gather(*(client.post(path, json=body) for path, body in CALLS.items()))
     for response in responses:
         assert response.status_code == 503
-        assert "was silent for 0.3 s (setting MEMICOS_INFERENCE_READ_SECONDS)" in response.json()["error"]
+        assert "did not respond for 0.3 s (setting MEMICOS_INFERENCE_READ_SECONDS)" in response.json()["error"]
 
 
 async def test_no_connection_to_the_database_is_held_meanwhile(

@@ -42,7 +42,7 @@ async def test_a_server_that_never_responds_delays_no_page(started: Start, loade
         responses = await asyncio.gather(*(client.get(path) for path in PAGES))
         assert time.monotonic() - began < 5
         assert [response.status_code for response in responses] == [200] * len(PAGES)
-        message = "was silent for 0.5 s (setting MEMICOS_INFERENCE_CHECK_SECONDS)"
+        message = "did not respond for 0.5 s (setting MEMICOS_INFERENCE_CHECK_SECONDS)"
         assert message in Page((await client.get("/small/inference")).text).text()
         response = await client.post("/api/activation/new", json=OWN_TEXT)
         assert response.status_code == 503 and message in response.json()["error"]
@@ -64,7 +64,7 @@ async def test_the_last_known_state_is_served_while_a_check_hangs(
         # requests are sent as well
         assert (await client.post("/api/activation/new", json=OWN_TEXT)).status_code == 200
         async with asyncio.timeout(20):
-            while "was silent for 4 s" not in (await client.get("/small/inference")).text:  # noqa: ASYNC110
+            while "did not respond for 4 s" not in (await client.get("/small/inference")).text:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
 
 

@@ -77,8 +77,12 @@ async def test_an_index_alone_is_one_of_the_source_of_the_page(client: httpx.Asy
 
 def links(response: httpx.Response) -> list[str]:
     assert response.status_code == 200
-    listed = Page(response.text).find("a")
-    return [has["href"] or "" for has, _ in listed if "/small" in (has["href"] or "") or "/twin" in (has["href"] or "")]
+    links = Page(response.text).find("a")
+    return [
+        attributes["href"] or ""
+        for attributes, _ in links
+        if "/small" in (attributes["href"] or "") or "/twin" in (attributes["href"] or "")
+    ]
 
 
 @pytest.mark.parametrize("page", ["", "/", "/small", "/small/res", "/a/b/c", "["])

@@ -57,14 +57,14 @@ async def test_pages_are_valid_and_need_no_inline_code(
     assert page.open == [] and inline_code(page) == []
     # charts have titles too; the first is the page's
     assert len(page.find("h1")) == 1 and "memicos" in page.find("title")[0][1]
-    ids = [has["id"] for _, has, _ in page.elements if "id" in has]
+    ids = [attributes["id"] for _, attributes, _ in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     # every element that a label, a description or a control refers to exists
-    for tag, has, _ in page.elements:
+    for tag, attributes, _ in page.elements:
         for name in ("for", "aria-labelledby", "aria-controls"):
-            assert has.get(name) is None or has[name] in ids, (tag, has)
-        if tag in ("input", "textarea", "select") and has.get("type") not in ("hidden", "checkbox", "radio"):
-            assert "aria-label" in has or enclosed(response.text, has), has
+            assert attributes.get(name) is None or attributes[name] in ids, (tag, attributes)
+        if tag in ("input", "textarea", "select") and attributes.get("type") not in ("hidden", "checkbox", "radio"):
+            assert "aria-label" in attributes or enclosed(response.text, attributes), attributes
 
 
 def enclosed(html: str, field: dict[str, str | None]) -> bool:
@@ -93,7 +93,11 @@ async def test_headers_of_other_responses(client: httpx.AsyncClient, app: FastAP
     for path in ("/api/feature/small/1-res/3", "/api/openapi.json", "/api/nope", "/jump?to=small", "/steer"):
         check_headers(await client.get(path))
     page = Page((await client.get("/")).text)
-    files = [has.get("src") or has.get("href") for tag in ("script", "link") for has, _ in page.find(tag)]
+    files = [
+        attributes.get("src") or attributes.get("href")
+        for tag in ("script", "link")
+        for attributes, _ in page.find(tag)
+    ]
     for file in files:
         response = await client.get(file or "")
         assert response.status_code == 200 and "immutable" in response.headers["cache-control"], file
@@ -115,8 +119,8 @@ async def test_a_trailing_slash_makes_no_difference(client: httpx.AsyncClient, p
 async def test_every_link_of_the_catalogue_has_a_target(client: httpx.AsyncClient) -> None:
     for path in PATHS:
         page = await get(client, path)
-        for has, _ in page.find("a"):
-            href = has["href"] or ""
+        for attributes, _ in page.find("a"):
+            href = attributes["href"] or ""
             if href.startswith(("/small", "/api/feature", "/api/openapi", "/static")) and "steer" not in href:
                 assert (await client.get(href)).status_code == 200, (path, href)
 
@@ -145,28 +149,33 @@ async def test_a_dashboard_shows_what_the_dataset_has(client: httpx.AsyncClient,
     at_peak = [values[i] for i in order]
     assert values_shown == [f"{value:.1f}" if value >= 10 else f"{value:.2f}" for value in at_peak]
     # one peak per example, shaded by its share of the maximum
-    peaks = [has["class"] for has, _ in page.find("i", class_="max")]
+    peaks = [attributes["class"] for attributes, _ in page.find("i", class_="max")]
     shades = [min(9, max(1, round(9 * value / row["max_activation"]))) for value in at_peak]
     assert peaks == [f"a{shade} max" for shade in shades]
     # an element for every active token within 16 of the peak, and for no other
-    near = [
+    n_active_near_peak = [
         sum(abs(i - position) <= 16 for i in positions)
         for position, positions in ((row["example_positions"][i], row["value_positions"][i]) for i in distinct_examples)
     ]
-    assert len(page.find("i")) == sum(near)
+    assert len(page.find("i")) == sum(n_active_near_peak)
     # the other examples have whole texts
     all_examples = await get(client, "/small/1-res/5/examples")
-    assert len(all_examples.find("i")) == sum(len(row["values"][i]) for i in distinct_examples) > sum(near)
+    assert (
+        len(all_examples.find("i")) == sum(len(row["values"][i]) for i in distinct_examples) > sum(n_active_near_peak)
+    )
     assert [
         text for _, text in all_examples.find("div", class_="example-value")
     ] == values_shown and not all_examples.find("h1")
-    cut = [has["class"] for has, _ in page.find("span", class_="middle")]
-    assert cut == [has["class"] for has, _ in all_examples.find("span", class_="middle")] and "middle truncated" in cut
+    cut = [attributes["class"] for attributes, _ in page.find("span", class_="middle")]
+    assert (
+        cut == [attributes["class"] for attributes, _ in all_examples.find("span", class_="middle")]
+        and "middle truncated" in cut
+    )
     assert not page.find("span", class_="far") and all_examples.find("span", class_="far")
     text = page.text()
-    for words in ("token statistics, no language model", "BOS added, 32-token windows", "random weights",
+    for expected_text in ("token statistics, no language model", "BOS added, 32-token windows", "random weights",
                   "decoder row through the final norm's gain and the unembedding", "public domain"):  # fmt: skip
-        assert words in text
+        assert expected_text in text
     assert len(page.find("svg", class_="hist")) == 2
     logits = [text for _, text in page.find("span", class_="token")]
     assert len(logits) == 20
@@ -212,7 +221,7 @@ async def test_a_text_in_the_address_is_run_when_the_page_opens(client: httpx.As
 
 
 def listed(page: Page) -> list[int]:
-    return [int(text) for has, text in page.find("a") if "hx-boost" in has and text.isdigit()]
+    return [int(text) for attributes, text in page.find("a") if "hx-boost" in attributes and text.isdigit()]
 
 
 async def test_the_feature_table_pages_sorts_and_filters(client: httpx.AsyncClient, small_dataset: Path) -> None:
@@ -246,7 +255,7 @@ async def test_htmx_gets_the_table_alone(client: httpx.AsyncClient) -> None:
 
 async def test_an_invalid_filter_is_shown_in_place_of_the_table(client: httpx.AsyncClient) -> None:
     page = await get(client, "/small/1-res")
-    (form,) = [has for has, _ in page.find("form") if has.get("hx-get") == "/small/1-res"]
+    (form,) = [attributes for attributes, _ in page.find("form") if attributes.get("hx-get") == "/small/1-res"]
     assert (form["hx-target"], form["hx-swap"]) == ("#features", "innerHTML"), "the place must outlive an error"
 
 

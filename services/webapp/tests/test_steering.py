@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from memicos_testing.fake_inference_server import END, FakeInferenceServer
-from memicos_testing.json_bodies.steer_bodies import FEATURE, TURNS, chat, completion, words
+from memicos_testing.json_bodies.steer_bodies import FEATURE, TURNS, chat, completion, numbered_words
 
 
 async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -19,7 +19,7 @@ async def test_a_completion_is_returned_without_its_prompt(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
     response = await post(client, "/api/steer", completion())
-    assert (response["STEERED"], response["DEFAULT"]) == (words("steered", 4), words("default", 4))
+    assert (response["STEERED"], response["DEFAULT"]) == (numbered_words("steered", 4), numbered_words("default", 4))
     assert response["tokens"] == {"STEERED": 4, "DEFAULT": 4}
     assert response["steeredLogProbs"][0] == {
         "token": " steered0",
@@ -60,7 +60,7 @@ async def test_a_chat_is_returned_with_both_conversations(
 ) -> None:
     response = await post(client, "/api/steer-chat", chat(steer_special_tokens=False, seed=3))
     for kind in ("STEERED", "DEFAULT"):
-        text = words(kind.lower(), 4).strip()
+        text = numbered_words(kind.lower(), 4).strip()
         assert response[kind]["chatTemplate"] == [*TURNS, {"role": "assistant", "content": text}]
         assert response[kind]["raw"].endswith(text + END) and len(response[kind]["logprobs"]) == 4
     assert response["settings"] == {

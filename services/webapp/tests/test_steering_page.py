@@ -27,8 +27,11 @@ async def get(client: httpx.AsyncClient, path: str) -> Page:
 
 def strengths(page: Page) -> dict[str, str]:
     """`source/index` -> strength of the features."""
-    controls = [f"{has['data-source']}/{has['data-index']}" for has, _ in page.find("div", class_="feature-control")]
-    values = [has["value"] for has, _ in page.find("input", type="number", class_="num")]
+    controls = [
+        f"{attributes['data-source']}/{attributes['data-index']}"
+        for attributes, _ in page.find("div", class_="feature-control")
+    ]
+    values = [attributes["value"] for attributes, _ in page.find("input", type="number", class_="num")]
     return dict(zip(controls, map(str, values), strict=True))
 
 
@@ -42,7 +45,11 @@ async def test_the_share_address_holds_every_setting(client: httpx.AsyncClient, 
     }  # fmt: skip
     page = Page((await client.get(f"{address.path}?{address.query}")).text)
     assert page.find("textarea", name="prompt")[0][1] == "A & b"
-    values_shown = {has["name"]: has["value"] for has, _ in page.find("input", type="number") if has.get("name")}
+    values_shown = {
+        attributes["name"]: attributes["value"]
+        for attributes, _ in page.find("input", type="number")
+        if attributes.get("name")
+    }
     assert (values_shown["n_tokens"], values_shown["temperature"], values_shown["seed"]) == ("5", "0.9", "3")
     (control,) = page.find("div", class_="feature-control")
     assert (control[0]["data-source"], control[0]["data-index"]) == ("1-res", "5")
@@ -51,8 +58,8 @@ async def test_the_share_address_holds_every_setting(client: httpx.AsyncClient, 
 async def test_the_share_address_holds_the_conversation(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:
-    def turns(*said: str) -> list[dict[str, str]]:
-        return [{"role": "user" if i % 2 == 0 else "assistant", "content": text} for i, text in enumerate(said)]
+    def turns(*texts: str) -> list[dict[str, str]]:
+        return [{"role": "user" if i % 2 == 0 else "assistant", "content": text} for i, text in enumerate(texts)]
 
     default, steered = turns("Sing", "la", "Louder"), turns("Sing", "LA & <b>", "Louder")
     body = chat(defaultChatMessages=default, steeredChatMessages=steered)
@@ -165,7 +172,7 @@ async def test_features_are_found_by_words_index_and_source(client: httpx.AsyncC
 
 
 def sliders(page: Page) -> list[dict[str, str | None]]:
-    return [has for has, _ in page.find("input", type="range")]
+    return [attributes for attributes, _ in page.find("input", type="range")]
 
 
 async def test_a_default_strength_is_a_share_of_the_residual_norm(
@@ -176,7 +183,10 @@ async def test_a_default_strength_is_a_share_of_the_residual_norm(
     dashboard = (await client.get("/api/feature/small/2-res/7")).json()
     old_rule = f"{3 * dashboard['maxActApprox']:.2g}"
     assert strengths(page) == {"1-res/5": "18", "3-res/1": "54", "2-res/7": old_rule}
-    assert [(has["min"], has["max"]) for has in sliders(page)][:2] == [("-48", "48"), ("-144", "144")]
+    assert [(attributes["min"], attributes["max"]) for attributes in sliders(page)][:2] == [
+        ("-48", "48"),
+        ("-144", "144"),
+    ]
     text = page.text()
     assert "whose median norm here is 40: clear from about 12, text breaks from about 32." in text
     assert "whose median norm here is 120: clear from about 36, text breaks from about 96." in text
@@ -190,14 +200,18 @@ async def test_each_method_has_a_scale_of_its_own(client: httpx.AsyncClient, inf
     additive = await get(client, "/small/steer?feature=1-res/5")
     factors = await get(client, "/small/steer?feature=1-res/5&steer_method=ORTHOGONAL_DECOMP")
     assert strengths(factors) == {"1-res/5": "3"}
-    assert [(has["min"], has["max"]) for has in sliders(factors)] == [("-10", "10")]
+    assert [(attributes["min"], attributes["max"]) for attributes in sliders(factors)] == [("-10", "10")]
     for page in (additive, factors):
         (control, _), *_ = page.find("div", class_="feature-control")
         assert json.loads(control["data-scales"] or "") == {
             "SIMPLE_ADDITIVE": {"value": 18, "max": 48, "step": 0.1},
             "ORTHOGONAL_DECOMP": {"value": 3, "max": 10, "step": 0.1},
         }
-    notes = {has["data-for"]: "hidden" in has for has, _ in factors.find("p", class_="small") if "data-for" in has}
+    notes = {
+        attributes["data-for"]: "hidden" in attributes
+        for attributes, _ in factors.find("p", class_="small")
+        if "data-for" in attributes
+    }
     assert notes == {"SIMPLE_ADDITIVE": True, "ORTHOGONAL_DECOMP": False}
     # a link's strength is within the range of the slider
     page = await get(client, "/small/steer?feature=1-res/5@33&steer_method=ORTHOGONAL_DECOMP")
@@ -231,7 +245,7 @@ async def test_the_order_of_the_page_is_that_of_reading(
     }
     for mode, order in orders.items():
         page = await get(client, f"/small/steer?mode={mode}")
-        ids = [has["id"] for _, has, _ in page.elements if has.get("id") in order]
+        ids = [attributes["id"] for _, attributes, _ in page.elements if attributes.get("id") in order]
         assert ids == order
 
 

@@ -13,7 +13,7 @@ import schemathesis
 import yaml
 from memicos_testing.fake_inference_server import END, FakeInferenceServer
 from memicos_testing.json_bodies.event_stream import events
-from memicos_testing.json_bodies.steer_bodies import TURNS, chat, completion, words
+from memicos_testing.json_bodies.steer_bodies import TURNS, chat, completion, numbered_words
 from memicos_webapp.steering import event_stream
 from pydantic import BaseModel
 from schemathesis.checks import CheckFunction
@@ -45,7 +45,7 @@ async def frames(url: str, path: str, body: dict[str, Any]) -> list[dict[str, An
 @pytest.mark.parametrize("path", ["/api/steer", "/api/steer/"])
 async def test_every_event_is_the_whole_response_so_far(url: str, inference: FakeInferenceServer, path: str) -> None:
     received = await frames(url, path, completion())
-    assert [frame["STEERED"] for frame in received] == [words("steered", n) for n in (1, 2, 3, 4, 4)]
+    assert [frame["STEERED"] for frame in received] == [numbered_words("steered", n) for n in (1, 2, 3, 4, 4)]
     assert [frame["tokens"]["DEFAULT"] for frame in received] == [1, 2, 3, 4, 4]
     assert ["shareUrl" in frame for frame in received] == [False] * 4 + [True]
     assert received[-1]["shareUrl"].startswith(f"{url}/small/steer?feature=1-res%2F5%4020.5")
@@ -97,7 +97,7 @@ async def test_deltas_are_parts_of_the_completion_and_the_response_follows(
     assert [delta["STEERED"]["text"] for delta in deltas] == [f" steered{n}" for n in range(4)]
     logprobs = [{"token": f" default{n}", "logprob": -0.5, "topLogprobs": [{"token": " other", "logprob": -2.5}]}
                 for n in range(4)]  # fmt: skip
-    assert joined(deltas)["DEFAULT"] == {"text": words("default", 4), "tokens": 4, "logprobs": logprobs}
+    assert joined(deltas)["DEFAULT"] == {"text": numbered_words("default", 4), "tokens": 4, "logprobs": logprobs}
     full_response = (await client.post("/api/steer", json=completion())).json()
     share_url = response.pop("shareUrl")
     assert share_url == full_response.pop("shareUrl").replace("http://localhost", url)
@@ -114,7 +114,7 @@ async def test_deltas_of_a_chat(
     assert outputs.keys() == ({"DEFAULT"} if changes == {"features": []} else {"STEERED", "DEFAULT"})
     for output_type, output in outputs.items():
         assert output["text"] == response[output_type]["chatTemplate"][-1]["content"]
-        assert output["text"] == words(output_type.lower(), 4).strip()
+        assert output["text"] == numbered_words(output_type.lower(), 4).strip()
         assert output["logprobs"] == response[output_type]["logprobs"] and output["tokens"] == 4
 
 
@@ -123,10 +123,10 @@ async def test_the_raw_text_of_a_chat_has_the_prompt_and_special_tokens_in_every
 ) -> None:
     prompt = "".join(f"<{turn['role']}>{turn['content']}" for turn in TURNS)
     received = await frames(url, "/api/steer-chat", chat())
-    raw = [prompt + words("steered", n).strip() for n in (1, 2, 3, 4)]
+    raw = [prompt + numbered_words("steered", n).strip() for n in (1, 2, 3, 4)]
     assert [frame["STEERED"]["raw"] for frame in received] == [*raw[:3], raw[3] + END, raw[3] + END]
     received = await frames(url, "/api/steer-chat", chat(steeredChatMessages=OTHER))
-    assert received[-1]["STEERED"]["raw"] == "<user>Other" + words("steered", 4).strip() + END
+    assert received[-1]["STEERED"]["raw"] == "<user>Other" + numbered_words("steered", 4).strip() + END
     for frame in received:
         assert all(frame[kind]["raw"].startswith(start)
                    for kind, start in (("STEERED", "<user>Other"), ("DEFAULT", prompt)) if kind in frame)  # fmt: skip
@@ -185,7 +185,7 @@ async def test_a_contract_tester_accepts_the_events_and_no_others(
 async def test_a_chat_streams_both_columns(url: str, inference: FakeInferenceServer) -> None:
     received = await frames(url, "/api/steer-chat", chat())
     assert [frame["STEERED"]["chatTemplate"][-1]["content"] for frame in received] == [
-        words("steered", n).strip() for n in (1, 2, 3, 4, 4)
+        numbered_words("steered", n).strip() for n in (1, 2, 3, 4, 4)
     ]
     assert received[-1]["settings"]["n_tokens"] == 4
     # two conversations arrive in any order; each event has everything generated so far
@@ -199,8 +199,8 @@ ENDS: list[tuple[dict[str, Any], int, str]] = [
     ({"error_after": 2}, 503, "Inference stopped in the middle: No memory is left; ask for fewer tokens."),
     ({"error_after": 2, "stream_error": {"error": "Steer less.", "cause": "invalid_request"}}, 400, "Steer less."),
     ({"error_after": 2, "stream_error": {"error": "x", "cause": "internal"}}, 502, "The inference server failed: x"),
-    ({"break_after": 2}, 502, "broke off; run it again"),
-    ({"end_after": 2}, 502, "broke off; run it again"),
+    ({"break_after": 2}, 502, "was interrupted; run it again"),
+    ({"end_after": 2}, 502, "was interrupted; run it again"),
 ]
 """What the double does, the status where it was not streamed, words."""
 
@@ -260,7 +260,7 @@ async def test_an_error_before_the_first_event_is_a_plain_response(
     inference.reset()
     inference.break_after = 0
     response = await client.post(path, json={**body, "stream": True})
-    assert response.status_code == 502 and "broke off" in response.json()["error"]
+    assert response.status_code == 502 and "was interrupted" in response.json()["error"]
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -7,8 +7,8 @@ import pytest
 from memicos_webapp.activation_search.query import PageQuery
 from memicos_webapp.activation_search.service import TextSearchResults
 from memicos_webapp.activation_search.token_search import TokenFeatures
-from memicos_webapp.activation_search.view import chips, tokens
-from memicos_webapp.feature_test.service import Run
+from memicos_webapp.activation_search.view import token_links, tokens
+from memicos_webapp.feature_test.service import TextActivations
 from memicos_webapp.feature_test.view import text_pieces
 from memicos_webapp.formatting import lone_token_text
 from memicos_webapp.inference.prompt_form import PromptForm
@@ -51,7 +51,7 @@ def _query(*sort_indexes: int) -> PageQuery:
 
 def test_a_character_is_one_link_that_ranks_by_all_its_tokens() -> None:
     results = TextSearchResults([], {}, TOKENS, [], frozenset({0}), {}, True)
-    links = chips(results, _query(), "/search")
+    links = token_links(results, _query(), "/search")
     assert [(chip.text, chip.ignored, chip.chosen) for chip in links] == [
         ("<s>", True, False), ("a", False, False), ("今", False, False), ("日", False, False), ("🐋", False, False),
         ("b", False, False),
@@ -64,7 +64,7 @@ def test_a_character_is_one_link_that_ranks_by_all_its_tokens() -> None:
     assert [positions(chip.href) for chip in links[1:]] == [[1], [2, 3, 4], [5], [6, 7], [8]]
     # a link that chooses one of its tokens chooses the character; the next click removes it
     for chosen in ((2, 3, 4, 8), (3, 8)):
-        again = chips(results, _query(*chosen), "/search")
+        again = token_links(results, _query(*chosen), "/search")
         assert [chip.text for chip in again if chip.chosen] == ["今", "b"]
         assert positions(again[2].href) == [8]
 
@@ -98,7 +98,7 @@ def test_spaces_between_other_tokens_of_an_own_text_are_spaces() -> None:
         model="m", weights="w", dtype="float32", weight_processing="none", prepend_bos=True, hook_name="h",
         context_size=8, ignored_positions=[0], norm_cut=None, sae=None,
     )  # fmt: skip
-    run = Run(words, list(range(6)), [0, 0, 0, 0, 5.0, 0], [0], 5.0, 4, True, recipe)
+    run = TextActivations(words, list(range(6)), [0, 0, 0, 0, 5.0, 0], [0], 5.0, 4, True, recipe)
     assert [(piece.kind, piece.text) for piece in text_pieces(run, 5.0)] == [
         ("ignored", "<s>"), ("inactive", "今 日"), ("active", "␣"), ("inactive", "b"),
     ]  # fmt: skip

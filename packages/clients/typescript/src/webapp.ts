@@ -292,10 +292,10 @@ export interface paths {
          * Steer a completion
          * @description Continue a prompt, steered and unsteered. Completions come without the prompt.
          *
-         *     With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and the
+         *     With `stream` every server-sent event is the whole response so far; the last one has `shareUrl`, and the
          *     log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named `delta` hold
-         *     new text only, and the last event the whole answer. A stream that fails ends in an event named `error`. Closing the
-         *     connection stops the generation.
+         *     new text only, and the last event the whole response. A stream that fails ends in an event named `error`. Closing
+         *     the connection stops the generation.
          *
          *     The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the strength
          *     (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have limits; beyond
@@ -319,12 +319,12 @@ export interface paths {
         put?: never;
         /**
          * Steer a chat
-         * @description Answer in a conversation, steered and unsteered. Without features only DEFAULT is generated.
+         * @description Generate the next message of a conversation, steered and unsteered. Without features only DEFAULT is generated.
          *
-         *     With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and the
+         *     With `stream` every server-sent event is the whole response so far; the last one has `shareUrl`, and the
          *     log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named `delta` hold
-         *     new text only, and the last event the whole answer. A stream that fails ends in an event named `error`. Closing the
-         *     connection stops the generation.
+         *     new text only, and the last event the whole response. A stream that fails ends in an event named `error`. Closing
+         *     the connection stops the generation.
          *
          *     The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the strength
          *     (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have limits; beyond
@@ -382,7 +382,9 @@ export interface paths {
         head?: never;
         /**
          * Change an inference host
-         * @description Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they began.
+         * @description Change a host's URL or secret variable, or enable or disable it.
+         *
+         *     Running calls are completed with the old values.
          */
         patch: operations["change_inference_host"];
         trace?: never;
@@ -489,7 +491,7 @@ export interface components {
              * @description BOS was put before the prompt: not if it begins with BOS by itself
              */
             prependedBos: boolean;
-            /** @description how the text became values: model, weights, precision, hook and SAE */
+            /** @description how the values were computed: model, weights, precision, hook and SAE */
             recipe: components["schemas"]["Recipe"];
         };
         /**
@@ -554,7 +556,7 @@ export interface components {
             minValue: number;
             /**
              * Qualifyingtokenindex
-             * @description token position by whose activation the context was chosen; in an interval it need not be the strongest
+             * @description token position for whose activation the context was chosen; in an interval it need not be the strongest
              */
             qualifyingTokenIndex: number;
             /**
@@ -625,7 +627,7 @@ export interface components {
             name: string;
             /**
              * Url
-             * @description where the server is: http(s)://host[:port][/path], without user, password or query
+             * @description address of the server: http(s)://host[:port][/path], without user, password or query
              */
             url: string;
             /**
@@ -650,7 +652,7 @@ export interface components {
         ChangeHostRequest: {
             /**
              * Url
-             * @description where the server is: http(s)://host[:port][/path], without user, password or query
+             * @description address of the server: http(s)://host[:port][/path], without user, password or query
              */
             url?: string | null;
             /**
@@ -739,7 +741,7 @@ export interface components {
             steer_special_tokens: boolean;
             /**
              * Steer Method
-             * @description how the features' directions changed the residual stream
+             * @description steering method
              * @enum {string}
              */
             steer_method: "SIMPLE_ADDITIVE" | "ORTHOGONAL_DECOMP";
@@ -760,12 +762,12 @@ export interface components {
         };
         /**
          * Deleted
-         * @description What was done.
+         * @description Confirmation of a deletion.
          */
         Deleted: {
             /**
              * Message
-             * @description what was done
+             * @description the result of the request
              */
             message: string;
         };
@@ -893,7 +895,7 @@ export interface components {
             createdAt: string;
             /**
              * Chosenaslabel
-             * @description whether somebody chose it as the feature's label
+             * @description whether a user chose it as the feature's label
              */
             chosenAsLabel: boolean;
             /**
@@ -1263,7 +1265,7 @@ export interface components {
         };
         /**
          * FeatureId
-         * @description A feature as any of the known clients names it.
+         * @description A feature, with the field names of all published clients.
          */
         FeatureId: {
             /**
@@ -1416,12 +1418,12 @@ export interface components {
         };
         /**
          * HostRemoved
-         * @description What was done.
+         * @description Confirmation of a removal.
          */
         HostRemoved: {
             /**
              * Message
-             * @description what was removed
+             * @description the removed host
              */
             message: string;
         };
@@ -1437,7 +1439,7 @@ export interface components {
             name: string;
             /**
              * Url
-             * @description where the server is: http(s)://host[:port][/path], without user, password or query
+             * @description address of the server: http(s)://host[:port][/path], without user, password or query
              */
             url: string;
             /**
@@ -1678,7 +1680,7 @@ export interface components {
         OutputDelta: {
             /**
              * Text
-             * @description may be empty: a character of several tokens comes with the last of them
+             * @description the new text; empty where a character of several tokens is not complete yet
              */
             text: string;
             /**
@@ -1695,7 +1697,7 @@ export interface components {
         };
         /**
          * Recipe
-         * @description How text became values of features.
+         * @description How values of features were computed from text.
          */
         Recipe: {
             /**
@@ -1705,7 +1707,7 @@ export interface components {
             model: string;
             /**
              * Weights
-             * @description where the model's weights come from: an id on the Hugging Face hub, or a text
+             * @description origin of the model's weights: an id on the Hugging Face hub, or a description
              */
             weights: string;
             /**
@@ -1720,7 +1722,7 @@ export interface components {
             weight_processing: string;
             /**
              * Prepend Bos
-             * @description whether BOS is put in front, in a model that has one
+             * @description whether BOS is prepended, in a model that has one
              */
             prepend_bos: boolean;
             /**
@@ -1743,7 +1745,7 @@ export interface components {
              * @description tokens whose residual stream has a larger L2 norm do not count; null: all do
              */
             norm_cut: number | null;
-            /** @description null for neurons: these are read as they are */
+            /** @description null for neurons, which have no SAE */
             sae: components["schemas"]["SaeRecipe"] | null;
         };
         /**
@@ -1768,7 +1770,7 @@ export interface components {
             dtype: string;
             /**
              * Normalize Activations
-             * @description what is done to activations first: none, layer_norm, constant_norm_rescale, or expected_average_only_in (multiplied by norm_scaling_factor, where there is one)
+             * @description normalisation of the activations before the encoder: none, layer_norm, constant_norm_rescale, or expected_average_only_in (multiplied by norm_scaling_factor, where there is one)
              */
             normalize_activations: string;
             /**
@@ -1792,7 +1794,7 @@ export interface components {
         SearchAllBody: {
             /**
              * Query
-             * @description what the feature should be about, in any words; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
+             * @description description of the features to find; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
              */
             query: string;
             /**
@@ -1813,7 +1815,7 @@ export interface components {
             maxDensity?: number | null;
             /**
              * Bymeaning
-             * @description false: by words only; the query is not embedded, which no limit of costs applies to
+             * @description false: search by words only; the query is not embedded, so no cost limit applies
              * @default true
              */
             byMeaning: boolean;
@@ -1964,7 +1966,7 @@ export interface components {
         SearchModelBody: {
             /**
              * Query
-             * @description what the feature should be about, in any words; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
+             * @description description of the features to find; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
              */
             query: string;
             /**
@@ -1985,7 +1987,7 @@ export interface components {
             maxDensity?: number | null;
             /**
              * Bymeaning
-             * @description false: by words only; the query is not embedded, which no limit of costs applies to
+             * @description false: search by words only; the query is not embedded, so no cost limit applies
              * @default true
              */
             byMeaning: boolean;
@@ -2006,7 +2008,7 @@ export interface components {
         SearchReleaseBody: {
             /**
              * Query
-             * @description what the feature should be about, in any words; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
+             * @description description of the features to find; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
              */
             query: string;
             /**
@@ -2027,7 +2029,7 @@ export interface components {
             maxDensity?: number | null;
             /**
              * Bymeaning
-             * @description false: by words only; the query is not embedded, which no limit of costs applies to
+             * @description false: search by words only; the query is not embedded, so no cost limit applies
              * @default true
              */
             byMeaning: boolean;
@@ -2051,7 +2053,7 @@ export interface components {
         SearchSourcesBody: {
             /**
              * Query
-             * @description what the feature should be about, in any words; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
+             * @description description of the features to find; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
              */
             query: string;
             /**
@@ -2072,7 +2074,7 @@ export interface components {
             maxDensity?: number | null;
             /**
              * Bymeaning
-             * @description false: by words only; the query is not embedded, which no limit of costs applies to
+             * @description false: search by words only; the query is not embedded, so no cost limit applies
              * @default true
              */
             byMeaning: boolean;
@@ -2094,7 +2096,7 @@ export interface components {
         SearchedFor: {
             /**
              * Query
-             * @description what the feature should be about, in any words; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
+             * @description description of the features to find; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
              */
             query: string;
             /**
@@ -2115,7 +2117,7 @@ export interface components {
             maxDensity?: number | null;
             /**
              * Bymeaning
-             * @description false: by words only; the query is not embedded, which no limit of costs applies to
+             * @description false: search by words only; the query is not embedded, so no cost limit applies
              * @default true
              */
             byMeaning: boolean;
@@ -2203,7 +2205,7 @@ export interface components {
             saelensConfig: {
                 [key: string]: unknown;
             };
-            /** @description how text became the activations shown */
+            /** @description how the activations were computed */
             recipe: components["schemas"]["Recipe"];
             /**
              * Num Prompts
@@ -2395,13 +2397,13 @@ export interface components {
             n_logprobs: number;
             /**
              * Stream
-             * @description answer with server-sent events; each is the whole answer so far, unless `delta` is set
+             * @description respond with server-sent events; each is the whole response so far, unless `delta` is set
              * @default false
              */
             stream: boolean;
             /**
              * Delta
-             * @description with `stream`: events named `delta` hold new text only, and the last event, which has no name, the whole answer
+             * @description with `stream`: events named `delta` hold new text only, and the last event, which has no name, the whole response
              * @default false
              */
             delta: boolean;
@@ -2546,13 +2548,13 @@ export interface components {
             n_logprobs: number;
             /**
              * Stream
-             * @description answer with server-sent events; each is the whole answer so far, unless `delta` is set
+             * @description respond with server-sent events; each is the whole response so far, unless `delta` is set
              * @default false
              */
             stream: boolean;
             /**
              * Delta
-             * @description with `stream`: events named `delta` hold new text only, and the last event, which has no name, the whole answer
+             * @description with `stream`: events named `delta` hold new text only, and the last event, which has no name, the whole response
              * @default false
              */
             delta: boolean;

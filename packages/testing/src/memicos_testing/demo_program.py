@@ -52,7 +52,7 @@ class Demo:
         return self.process.wait(60)
 
 
-def environment(data: Path, **more: str) -> dict[str, str]:
+def environment(data: Path, **variables: str) -> dict[str, str]:
     left_out = {
         "DATABASE_URL",
         "OPENAI_API_KEY",
@@ -69,7 +69,7 @@ def environment(data: Path, **more: str) -> dict[str, str]:
         "MEMICOS_PORT": str(free_port()),
         "INFERENCE_PORT": str(free_port()),
         "AUTOINTERP_PORT": str(free_port()),
-        **more,
+        **variables,
     }
 
 
@@ -84,14 +84,14 @@ def data_folder() -> Iterator[Path]:
 Start = Callable[..., Demo]
 
 
-def alive(processes: Iterable[psutil.Process], seconds: float = 10) -> list[psutil.Process]:
+def running_processes(processes: Iterable[psutil.Process], seconds: float = 10) -> list[psutil.Process]:
     """The processes that still run after `seconds`; a zombie has ended."""
     end = time.monotonic() + seconds
-    left = list(processes)
-    while left and time.monotonic() < end:
-        left = [process for process in left if _runs(process)]
+    running = list(processes)
+    while running and time.monotonic() < end:
+        running = [process for process in running if _runs(process)]
         time.sleep(0.1)
-    return left
+    return running
 
 
 def _runs(process: psutil.Process) -> bool:

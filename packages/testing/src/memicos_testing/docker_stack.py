@@ -30,8 +30,8 @@ SUMMARY: list[str] = []
 """Lines that are printed when all tests have run."""
 
 
-def measure(what: str, value: str) -> None:
-    SUMMARY.append(f"{what:<58} {value}")
+def measure(name: str, value: str) -> None:
+    SUMMARY.append(f"{name:<58} {value}")
 
 
 def run(*command: str, seconds: float = COMMAND_SECONDS, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -44,12 +44,12 @@ def run(*command: str, seconds: float = COMMAND_SECONDS, **environment: str) -> 
 
 def output(*command: str, seconds: float = COMMAND_SECONDS, **environment: str) -> str:
     """What a command wrote; it must succeed."""
-    done = run(*command, seconds=seconds, **environment)
-    assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
-    return done.stdout
+    process = run(*command, seconds=seconds, **environment)
+    assert process.returncode == 0, f"{command}: {process.stdout[-2000:]}{process.stderr[-4000:]}"
+    return process.stdout
 
 
-def eventually(check: Callable[[], Any], seconds: float = STATE_SECONDS, every: float = 0.5) -> Any:
+def eventually(check: Callable[[], Any], seconds: float = STATE_SECONDS, interval: float = 0.5) -> Any:
     """What `check` gives as soon as it is true; a failed request counts as not yet."""
     end, last = time.monotonic() + seconds, "nothing"
     while time.monotonic() < end:
@@ -58,7 +58,7 @@ def eventually(check: Callable[[], Any], seconds: float = STATE_SECONDS, every: 
                 return value
         except httpx.HTTPError as error:
             last = repr(error)
-        time.sleep(every)
+        time.sleep(interval)
     raise AssertionError(f"not within {seconds} s; last error: {last}")
 
 
@@ -121,8 +121,8 @@ class Stack:
         return self.container(service)["NetworkSettings"]["Networks"][f"{self.project}_default"]["IPAddress"]
 
     def logs(self, service: str) -> str:
-        done = run("docker", "logs", self.container(service)["Id"])
-        return done.stdout + done.stderr
+        process = run("docker", "logs", self.container(service)["Id"])
+        return process.stdout + process.stderr
 
     def remove(self) -> None:
         """Delete containers, networks and volumes of the project."""

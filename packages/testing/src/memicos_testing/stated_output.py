@@ -99,13 +99,13 @@ def _different(stated: Any, printed: Any, path: str) -> list[str]:
         ]
     if isinstance(stated, Number):
         number = isinstance(printed, int | float) and not isinstance(printed, bool)
-        same = number and _same_number(stated.text, str(printed))
-        return [] if same else [f"{path} is {printed!r}, stated is {stated.text}"]
+        is_same = number and _same_number(stated.text, str(printed))
+        return [] if is_same else [f"{path} is {printed!r}, stated is {stated.text}"]
     if isinstance(stated, str) and isinstance(printed, str):
-        same = _same_text(stated, printed)
+        is_same = _same_text(stated, printed)
     else:
-        same = type(stated) is type(printed) and stated == printed
-    return [] if same else [f"{path} is {printed!r}, stated is {stated!r}"]
+        is_same = type(stated) is type(printed) and stated == printed
+    return [] if is_same else [f"{path} is {printed!r}, stated is {stated!r}"]
 
 
 def _same_line(stated: str, printed: str) -> bool:

@@ -1,4 +1,4 @@
-"""Builds the application: middleware, error handlers, routes, and what is opened at start-up."""
+"""Builds the application: middleware, error handlers, routes, and the resources opened at start-up."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -79,14 +79,14 @@ PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
     background_cleanup.lifespan,
     first_start.lifespan,
 )
-"""Context managers of feature folders, entered at start-up and left at shutdown, after `app.state.database` is set."""
+"""Context managers of the folders, entered at start-up after `app.state.database` is set, and left at shutdown."""
 
 
 class _App(ServiceApp):
     content_security_policy = middleware.OWN_PAGES_POLICY
 
     def openapi(self) -> dict[str, Any]:
-        """The document with the models that only events have, which FastAPI does not find."""
+        """The document with the models that only events use, which FastAPI does not collect."""
         document = super().openapi()
         _, models = models_json_schema([(SteerDelta, "serialization")], ref_template="#/components/schemas/{model}")
         schemas = document["components"]["schemas"]
@@ -116,7 +116,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = _App(
         title="memicos",
         version="0.1.0",
-        summary="Look at the features of language models, search them, run text through them, steer.",
+        summary="Dashboards of the features of language models; search, activations on texts, steering.",
         lifespan=_lifespan,
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,

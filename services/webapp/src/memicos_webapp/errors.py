@@ -33,7 +33,7 @@ class ErrorBody(BaseModel):
 
 
 class Fault(ServiceError):
-    """An error shown to the user: `message` says what was wrong, where, and what to do."""
+    """An error shown to the user: `message` has the problem, its place and what to do."""
 
     status = 500
 
@@ -75,7 +75,7 @@ class TooManyRequests(Fault):
 
 
 class UpstreamFault(Fault):
-    """Another service answered with an error, or with a response that cannot be used."""
+    """Another service responded with an error, or with a response that cannot be used."""
 
     status = 502
 
@@ -140,7 +140,7 @@ def is_api(request: Request) -> bool:
 def error_response(
     request: Request, status: int, message: str, headers: dict[str, str] | None = None, title: str | None = None
 ) -> Response:
-    """`message` as JSON, as an htmx fragment or as a page, whichever the caller can show.
+    """`message` as JSON, as an htmx fragment or as a page, depending on the request.
 
     `title` is the heading on pages; None: that of the status.
     """
@@ -185,7 +185,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 def _existing(request: Request) -> str:
-    """Where to find the addresses that exist."""
+    """The addresses that exist, or where they are listed."""
     if is_api(request):
         return "The API's routes are listed at /api-doc and in /api/openapi.json."
     return (

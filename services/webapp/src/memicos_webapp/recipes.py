@@ -1,4 +1,4 @@
-"""Recipes: how text became the activations that pages and responses show, of a dataset or of a live run."""
+"""Recipes: how the activations on pages and in responses were computed, of a dataset or of a live run."""
 
 from collections.abc import Mapping
 from shlex import quote
@@ -18,7 +18,7 @@ class SaeRecipe(BaseModel):
     architecture: str = Field(description="activation function of the SAE: standard (ReLU), jumprelu, topk and others")
     dtype: str = Field(description="number format that the SAE computes in, such as float32")
     normalize_activations: str = Field(
-        description="what is done to activations first: none, layer_norm, constant_norm_rescale, or "
+        description="normalisation of the activations before the encoder: none, layer_norm, constant_norm_rescale, or "
         "expected_average_only_in (multiplied by norm_scaling_factor, where there is one)"
     )
     norm_scaling_factor: float | None = Field(
@@ -30,15 +30,15 @@ class SaeRecipe(BaseModel):
 
 
 class Recipe(BaseModel):
-    """How text became values of features."""
+    """How values of features were computed from text."""
 
     model: str = Field(description="id of the model")
-    weights: str = Field(description="where the model's weights come from: an id on the Hugging Face hub, or a text")
+    weights: str = Field(description="origin of the model's weights: an id on the Hugging Face hub, or a description")
     dtype: str = Field(description="number format that the model computes in, such as float32 or bfloat16")
     weight_processing: str = Field(
         description="how the weights were changed on loading, such as none or folded LayerNorm weights"
     )
-    prepend_bos: bool = Field(description="whether BOS is put in front, in a model that has one")
+    prepend_bos: bool = Field(description="whether BOS is prepended, in a model that has one")
     hook_name: str = Field(description="hook point that the source reads, by its name in TransformerLens")
     context_size: int | None = Field(description="tokens of a window of the texts, or of training where a text is run")
     ignored_positions: list[int] = Field(
@@ -47,7 +47,7 @@ class Recipe(BaseModel):
     norm_cut: float | None = Field(
         description="tokens whose residual stream has a larger L2 norm do not count; null: all do"
     )
-    sae: SaeRecipe | None = Field(description="null for neurons: these are read as they are")
+    sae: SaeRecipe | None = Field(description="null for neurons, which have no SAE")
 
 
 class RecipeSource(Protocol):

@@ -34,7 +34,7 @@ class Settings(ServiceSettings):
     trusted_proxies: str = Field(
         default="",
         description="Addresses and networks (CIDR) of reverse proxies, separated by commas, whose X-Forwarded-For, "
-        "-Proto, -Host and -Prefix count; nobody else's do. Where set, every write needs a session or an API key.",
+        "-Proto, -Host and -Prefix are used; others are ignored. Where set, every write needs a session or an API key.",
     )
     host: BindAddress = Field(
         default="127.0.0.1",
@@ -56,7 +56,7 @@ class Settings(ServiceSettings):
     database_wait_seconds: float = Field(
         default=10,
         gt=0,
-        description="How long a request waits for a free connection before it is answered 503.",
+        description="How long a request waits for a free connection before the response is 503.",
     )
     statement_seconds: float = Field(
         default=10, gt=0, description="PostgreSQL ends a statement of a page or API call that takes longer."
@@ -69,7 +69,7 @@ class Settings(ServiceSettings):
     cleanup_every_seconds: float = Field(
         default=300,
         ge=0,
-        description="How often the webapp deletes retired loads and remains of killed imports; 0: only imports do.",
+        description="How often the webapp deletes retired loads and rows of interrupted imports; 0: only imports do.",
     )
     allowed_hosts: str = Field(default="", description=ALLOWED_HOSTS)
     public_url: str = Field(
@@ -104,7 +104,9 @@ class Settings(ServiceSettings):
     log_requests: bool = Field(default=True, description="0 logs only requests that failed on our side.")
     body_bytes: int = Field(default=1_000_000, gt=0, description="Largest request body.")
     features_per_page: int = Field(default=50, ge=1, le=500, description="Rows of a source's feature table a page.")
-    words_characters: int = Field(default=200, ge=1, description="Longest filter by words on a source's page.")
+    words_characters: int = Field(
+        default=200, ge=1, description="Longest filter by words of the explanation on a source's page, in characters."
+    )
     examples_shown: int = Field(
         default=20, ge=1, description="Strongest examples shown on a dashboard; the JSON has all of them."
     )
@@ -113,7 +115,7 @@ class Settings(ServiceSettings):
         default="http://127.0.0.1:5002",
         pattern=r"^https?://",
         validation_alias="INFERENCE_URL",
-        description="Where the inference server is, where there is one; MEMICOS_INFERENCE_HOSTS names several.",
+        description="URL of the inference server; MEMICOS_INFERENCE_HOSTS names several.",
     )
     inference_hosts: str = Field(
         default="",
@@ -129,7 +131,7 @@ class Settings(ServiceSettings):
     inference_secret: SecretStr | None = Field(
         default=None,
         validation_alias="INFERENCE_SECRET",
-        description="Sent to the inference server as X-SECRET-KEY; what that server has as SECRET.",
+        description="Secret sent to the inference server as X-SECRET-KEY; the SECRET of that server.",
     )
     inference_client_key: SecretStr | None = Field(
         default=None,
@@ -182,9 +184,9 @@ class Settings(ServiceSettings):
     steer_search_characters: int = Field(
         default=100,
         ge=1,
-        description="Longest search for a feature on the steer page, which runs while the user types.",
+        description="Longest query of the feature search on the steer page, in characters.",
     )
-    steer_search_words: int = Field(default=8, ge=1, description="Most words of such a search.")
+    steer_search_words: int = Field(default=8, ge=1, description="Most words of such a query.")
 
     openai_api_key: SecretStr | None = Field(
         default=None,
@@ -195,7 +197,7 @@ class Settings(ServiceSettings):
         default="https://api.openai.com/v1",
         pattern=r"^https?://",
         validation_alias="OPENAI_BASE_URL",
-        description="Where OpenAI's API, or a server like it, is.",
+        description="URL of OpenAI's API, or of a compatible server.",
     )
     openai_seconds: float = Field(default=20, gt=0, description="Longest wait for one answer of OpenAI's embeddings.")
     openai_answer_bytes: int = Field(
@@ -229,7 +231,9 @@ class Settings(ServiceSettings):
     paid_queries_per_day: int = Field(
         default=10_000, ge=1, description="The same for all visitors together, in 24 hours."
     )
-    query_characters: int = Field(default=200, ge=3, description="Longest query of a search by meaning.")
+    query_characters: int = Field(
+        default=200, ge=3, description="Longest query of a search of explanations, in characters."
+    )
     search_page: int = Field(
         default=20, ge=1, le=100, description="Features a page of a search by meaning, and of its JSON."
     )
@@ -243,12 +247,12 @@ class Settings(ServiceSettings):
         default="http://127.0.0.1:5003",
         pattern=r"^https?://",
         validation_alias="AUTOINTERP_URL",
-        description="Where the autointerp server is.",
+        description="URL of the autointerp server.",
     )
     autointerp_secret: SecretStr | None = Field(
         default=None,
         validation_alias="AUTOINTERP_SECRET",
-        description="Sent to the autointerp server as X-SECRET-KEY; what that server has as its secret.",
+        description="Secret sent to the autointerp server as X-SECRET-KEY; the AUTOINTERP_SECRET of that server.",
     )
     autointerp_connect_seconds: float = Field(
         default=2, gt=0, description="How long to wait for a connection to the autointerp server."
@@ -262,7 +266,7 @@ class Settings(ServiceSettings):
         description="How long the state of the autointerp server is cached, and the longest wait for it.",
     )
     explain_activations: int = Field(
-        default=10, ge=1, le=64, description="Texts of a feature that the language model is shown."
+        default=10, ge=1, le=64, description="Number of a feature's texts in the explainer's prompt."
     )
     explain_tokens: int = Field(
         default=24, ge=1, description="Tokens on each side of the strongest one in each of these texts."
@@ -330,7 +334,7 @@ def variable(field: str) -> str:
 
 
 def at_most(field: str) -> str:
-    """A limit that is a setting, as descriptions of the API say it."""
+    """The text of a limit that is a setting, for descriptions of the API."""
     return f"at most {Settings.model_fields[field].default:g} (setting {variable(field)})"
 
 

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from memicos_webapp import formatting
-from memicos_webapp.accounts.identity import known_identity, write_problem
+from memicos_webapp.accounts.identity import request_identity, write_problem
 from memicos_webapp.security.embedding import is_embedded
 from memicos_webapp.security.sub_path import prefix_links
 
@@ -51,9 +51,9 @@ def render(
     """Render `template` as the answer to `request`.
 
     Templates also see `request`, `settings`, `identity`, `embed` (a page in another site's frame: no navigation) and
-    `write_problem`, which says why this request may not write (None if it may).
+    `write_problem`, the reason why this request may not write (None if it may).
     """
-    identity, settings = known_identity(request), request.app.state.settings
+    identity, settings = request_identity(request), request.app.state.settings
     html = environment.get_template(template).render(
         request=request,
         settings=settings,

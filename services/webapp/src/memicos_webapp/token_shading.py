@@ -17,7 +17,7 @@ def pieces(tokens: Sequence[str], values: Mapping[int, float], feature_max: floa
     A group is one token, or all tokens of a character; it is shaded by its largest activation, and its title has each.
     `values` has position -> activation of the active tokens. Levels are shares of `feature_max`.
     """
-    cut: list[Piece] = []
+    result: list[Piece] = []
     inactive: list[str] = []
     for group in token_groups(tokens, start, end):
         activations = [values.get(position, 0.0) for position in group]
@@ -25,13 +25,15 @@ def pieces(tokens: Sequence[str], values: Mapping[int, float], feature_max: floa
             inactive.append(tokens[group[-1]])
             continue
         if inactive:
-            cut.append((0, "", token_text("".join(inactive))))
+            result.append((0, "", token_text("".join(inactive))))
             inactive = []
         level = activation_level(max(activations), feature_max)
-        cut.append((level, group_title([format_value(value) for value in activations]), token_text(tokens[group[-1]])))
+        result.append(
+            (level, group_title([format_value(value) for value in activations]), token_text(tokens[group[-1]]))
+        )
     if inactive:
-        cut.append((0, "", token_text("".join(inactive))))
-    return cut
+        result.append((0, "", token_text("".join(inactive))))
+    return result
 
 
 def token_groups(tokens: Sequence[str], start: int, end: int) -> list[range]:

@@ -35,8 +35,8 @@ def post_without_reading(url: str, body: dict[str, Any]) -> socket.socket:
 
 def body_of(response: bytes) -> str:
     """Decode the body of a raw chunked HTTP response."""
-    rest, whole = response.partition(b"\r\n\r\n")[2], b""
+    rest, decoded = response.partition(b"\r\n\r\n")[2], b""
     while rest:
         size, _, rest = rest.partition(b"\r\n")
-        whole, rest = whole + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
-    return whole.decode()
+        decoded, rest = decoded + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+    return decoded.decode()

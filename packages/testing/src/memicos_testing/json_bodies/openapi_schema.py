@@ -24,34 +24,34 @@ def resolved(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]
     return target
 
 
-def misfits(value: Any, schema: dict[str, Any], document: dict[str, Any], where: str = "") -> Iterator[str]:
+def misfits(value: Any, schema: dict[str, Any], document: dict[str, Any], location: str = "") -> Iterator[str]:
     """Violations of `schema` in `value`; a property that the schema does not name is a violation."""
     schema = resolved(schema, document)
     if "anyOf" in schema:
-        each = [list(misfits(value, option, document, where)) for option in schema["anyOf"]]
-        if all(each):
-            yield from min(each, key=len)
+        problems_by_option = [list(misfits(value, option, document, location)) for option in schema["anyOf"]]
+        if all(problems_by_option):
+            yield from min(problems_by_option, key=len)
         return
     kind = schema.get("type")
     if kind and (not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")):
-        yield f"{where}: {value!r} is no {kind}"
+        yield f"{location}: {value!r} is no {kind}"
         return
     if "enum" in schema and value not in schema["enum"]:
-        yield f"{where}: {value!r} is none of {schema['enum']}"
+        yield f"{location}: {value!r} is none of {schema['enum']}"
     if "const" in schema and value != schema["const"]:
-        yield f"{where}: {value!r} is not {schema['const']!r}"
+        yield f"{location}: {value!r} is not {schema['const']!r}"
     if isinstance(value, list):
         items = schema.get("prefixItems")
         if items and len(items) != len(value):
-            yield f"{where}: {len(value)} items"
+            yield f"{location}: {len(value)} items"
         for number, item in enumerate(value):
-            yield from misfits(item, items[number] if items else schema["items"], document, f"{where}.{number}")
+            yield from misfits(item, items[number] if items else schema["items"], document, f"{location}.{number}")
     if isinstance(value, dict):
         properties = schema.get("properties", {})
-        yield from (f"{where}: lacks {name}" for name in schema.get("required", ()) if name not in value)
+        yield from (f"{location}: lacks {name}" for name in schema.get("required", ()) if name not in value)
         for name, field in value.items():
             inner = properties.get(name, schema.get("additionalProperties"))
             if inner is None:
-                yield f"{where}: has {name}"
+                yield f"{location}: has {name}"
             elif inner is not True:
-                yield from misfits(field, inner, document, f"{where}.{name}")
+                yield from misfits(field, inner, document, f"{location}.{name}")

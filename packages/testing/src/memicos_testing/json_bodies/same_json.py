@@ -4,12 +4,16 @@ import math
 from typing import Any
 
 
-def alike(here: Any, there: Any, rel: float = 1e-4, least: float = 1e-4) -> bool:
-    """Whether two JSON values are equal, with relative tolerance `rel` and absolute tolerance `least` for numbers."""
-    if isinstance(here, dict) and isinstance(there, dict):
-        return here.keys() == there.keys() and all(alike(here[key], there[key], rel, least) for key in here)
-    if isinstance(here, list) and isinstance(there, list):
-        return len(here) == len(there) and all(alike(a, b, rel, least) for a, b in zip(here, there, strict=True))
-    if isinstance(here, float) and isinstance(there, int | float):
-        return math.isclose(here, there, rel_tol=rel, abs_tol=least)
-    return here == there
+def alike(actual: Any, expected: Any, rel: float = 1e-4, minimum: float = 1e-4) -> bool:
+    """Whether two JSON values are equal, with relative tolerance `rel` and absolute tolerance `minimum` for numbers."""
+    if isinstance(actual, dict) and isinstance(expected, dict):
+        return actual.keys() == expected.keys() and all(
+            alike(actual[key], expected[key], rel, minimum) for key in actual
+        )
+    if isinstance(actual, list) and isinstance(expected, list):
+        return len(actual) == len(expected) and all(
+            alike(a, b, rel, minimum) for a, b in zip(actual, expected, strict=True)
+        )
+    if isinstance(actual, float) and isinstance(expected, int | float):
+        return math.isclose(actual, expected, rel_tol=rel, abs_tol=minimum)
+    return actual == expected

@@ -15,5 +15,5 @@ def chat(**changes: Any) -> dict[str, Any]:
     return {**body, "steeredChatMessages": TURNS, **changes}
 
 
-def words(kind: str, count: int) -> str:
+def numbered_words(kind: str, count: int) -> str:
     return "".join(f" {kind}{i}" for i in range(count))

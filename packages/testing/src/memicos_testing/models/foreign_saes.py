@@ -117,17 +117,17 @@ def write_gemma_scope(folder: Path, weights: Weights) -> Path:
 def write_dictionary_learning(folder: Path, weights: Weights, dict_class: str = "BatchTopKSAE") -> Path:
     w = weights.tensors
     linear = {"encoder.weight": w["W_enc"].T, "decoder.weight": w["W_dec"].T}
-    same = {name: w[name] for name in ("W_enc", "b_enc", "W_dec", "b_dec")}
+    tensors = {name: w[name] for name in ("W_enc", "b_enc", "W_dec", "b_dec")}
     top_k = {"threshold": np.float32(0.7) * np.ones((), np.float32), "k": np.array(K, np.int32)}
     stored = {
         "AutoEncoder": linear | {"encoder.bias": w["b_enc"], "bias": w["b_dec"]},
         "AutoEncoderNew": linear | {"encoder.bias": w["b_enc"], "decoder.bias": w["b_dec"]},
         "GatedAutoEncoder": linear
         | {"decoder_bias": w["b_dec"], "r_mag": w["r_mag"], "gate_bias": w["b_gate"], "mag_bias": w["b_mag"]},
-        "JumpReluAutoEncoder": same | {"threshold": w["threshold"]},
+        "JumpReluAutoEncoder": tensors | {"threshold": w["threshold"]},
         "AutoEncoderTopK": linear | {"encoder.bias": w["b_enc"], "b_dec": w["b_dec"]} | top_k,
         "BatchTopKSAE": linear | {"encoder.bias": w["b_enc"], "b_dec": w["b_dec"]} | top_k,
-        "MatryoshkaBatchTopKSAE": same | top_k | {"group_sizes": np.array([len(w["b_enc"])])},
+        "MatryoshkaBatchTopKSAE": tensors | top_k | {"group_sizes": np.array([len(w["b_enc"])])},
     }
     folder.mkdir(parents=True)
     torch.save(_torch(stored[dict_class]), folder / "ae.pt")

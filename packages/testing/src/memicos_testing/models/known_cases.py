@@ -46,7 +46,7 @@ def cases(target: RequestTarget) -> dict[str, tuple[str, dict[str, Any]]]:
         "num_results": 5,
         "ignore_bos": True,
     }
-    near = {"model": target.model, "source": target.source, "num_results": 3}
+    neighbour_request = {"model": target.model, "source": target.source, "num_results": 3}
     named = {"model": target.model, "source": target.source, "index": FEATURE}
     singly = {
         "all": ("activation/all", of_set),
@@ -79,33 +79,33 @@ def cases(target: RequestTarget) -> dict[str, tuple[str, dict[str, Any]]]:
             "chat, orthogonal": ("steer/completion-chat", chat | orthogonal),
             "encoder": ("util/sae-vector", {"model": target.model, "source": target.source, "index": FEATURE}),
             "next encoder": ("util/sae-vector", {"model": target.model, "source": target.source, "index": FEATURE + 1}),
-            "near a feature": ("util/sae-topk-by-decoder-cossim", near | {"feature": named}),
-            "near a vector": ("util/sae-topk-by-decoder-cossim", near | {"vector": [1.0] * target.width}),
+            "near a feature": ("util/sae-topk-by-decoder-cossim", neighbour_request | {"feature": named}),
+            "near a vector": ("util/sae-topk-by-decoder-cossim", neighbour_request | {"vector": [1.0] * target.width}),
         }
     )
 
 
 def refused(target: RequestTarget) -> dict[str, tuple[str, dict[str, Any], str]]:
     """Path, body and expected text of the 400 response, by name."""
-    good = cases(target)
+    accepted = cases(target)
     too_long = "Text too long: "
     exactly_one = "exactly one of features or vectors must be provided"
-    vector = good["additive vector"][1]["vectors"]
-    path, steering = good["additive"]
-    chat_path, chat = good["chat, additive"]
-    near_path, near = good["near a feature"]
+    vector = accepted["additive vector"][1]["vectors"]
+    path, steering = accepted["additive"]
+    chat_path, chat = accepted["chat, additive"]
+    neighbour_path, neighbour_request = accepted["near a feature"]
     return {
-        "long, single": ("activation/single", good["single"][1] | {"prompt": TOO_LONG}, too_long),
-        "long, all": ("activation/all", good["all"][1] | {"prompt": TOO_LONG}, too_long),
-        "long, top-k": ("activation/topk-by-token", good["top-k"][1] | {"prompt": TOO_LONG}, too_long),
+        "long, single": ("activation/single", accepted["single"][1] | {"prompt": TOO_LONG}, too_long),
+        "long, all": ("activation/all", accepted["all"][1] | {"prompt": TOO_LONG}, too_long),
+        "long, top-k": ("activation/topk-by-token", accepted["top-k"][1] | {"prompt": TOO_LONG}, too_long),
         "long, completion": (path, steering | {"prompt": TOO_LONG}, too_long),
         "neither features nor vectors": (path, steering | {"features": None}, exactly_one),
         "features and vectors": (path, steering | {"vectors": vector}, exactly_one),
         "neither, chat": (chat_path, chat | {"features": None}, exactly_one),
         "feature and vector": (
-            near_path,
-            near | {"vector": [1.0] * target.width},
+            neighbour_path,
+            neighbour_request | {"vector": [1.0] * target.width},
             "exactly one of feature or vector must be provided",
         ),
-        "unknown source": ("activation/topk-by-token", good["top-k"][1] | {"source": "99-none"}, "Unknown source"),
+        "unknown source": ("activation/topk-by-token", accepted["top-k"][1] | {"source": "99-none"}, "Unknown source"),
     }

@@ -98,8 +98,8 @@ def encode(folder: Path, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         least = np.sort(before, axis=-1)[:, -config["k"], None]
         return np.where(before >= least, np.maximum(before, 0), 0), np.abs(before - least) <= 1e-3
     threshold = weights.get("threshold", np.zeros(before.shape[-1]))
-    near = np.abs(before - threshold) <= 1e-3 * np.maximum(1, threshold)
-    return np.where(before > threshold, np.maximum(before, 0), 0), near
+    near_threshold = np.abs(before - threshold) <= 1e-3 * np.maximum(1, threshold)
+    return np.where(before > threshold, np.maximum(before, 0), 0), near_threshold
 
 
 def counted(hidden: np.ndarray, ignored: Sequence[int], norm_cut: float | None) -> np.ndarray:
@@ -139,15 +139,15 @@ def greedy(
     hf: Any, ids: Sequence[int], n_tokens: int, changes: Mapping[int, Change] | Mapping[HookSite, Change] | None = None
 ) -> list[int]:
     """Greedy tokens of whole uncached runs, until EOS (3); fails if the two largest logits nearly tie."""
-    written: list[int] = []
+    generated: list[int] = []
     for _ in range(n_tokens):
-        last = logits(hf, [*ids, *written], changes)[-1]
+        last = logits(hf, [*ids, *generated], changes)[-1]
         best = last.topk(2)
         assert best.values[0] - best.values[1] > 1e-3, "choose another prompt"
-        written.append(int(best.indices[0]))
-        if written[-1] == 3:
+        generated.append(int(best.indices[0]))
+        if generated[-1] == 3:
             break
-    return written
+    return generated
 
 
 def added(vector: torch.Tensor, strength: float) -> Change:

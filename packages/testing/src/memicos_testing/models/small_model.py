@@ -172,11 +172,11 @@ def _converted() -> tuple[Any, PreTrainedTokenizerFast]:
     config = glass.cfg
     d_head = config.d_model // config.n_heads
 
-    def same(parameter: Any) -> torch.Tensor:
+    def unchanged(parameter: Any) -> torch.Tensor:
         return torch.tensor(np.asarray(parameter.data, dtype=np.float32))
 
     def turned(parameter: Any) -> torch.Tensor:
-        return same(parameter).T.contiguous()
+        return unchanged(parameter).T.contiguous()
 
     def half_split(weight: torch.Tensor, n_heads: int) -> torch.Tensor:
         """Reorder rows from glassllm's rotary layout (adjacent pairs) to Llama's (halves of a head)."""
@@ -200,19 +200,19 @@ def _converted() -> tuple[Any, PreTrainedTokenizerFast]:
         )
     )
     state = {
-        "model.embed_tokens.weight": same(glass.E),
-        "lm_head.weight": same(glass.E),
-        "model.norm.weight": same(glass.norm_f.gamma),
+        "model.embed_tokens.weight": unchanged(glass.E),
+        "lm_head.weight": unchanged(glass.E),
+        "model.norm.weight": unchanged(glass.norm_f.gamma),
     }
     for i, block in enumerate(glass.blocks):
         layer = f"model.layers.{i}"
         state |= {
-            f"{layer}.input_layernorm.weight": same(block.norm1.gamma),
+            f"{layer}.input_layernorm.weight": unchanged(block.norm1.gamma),
             f"{layer}.self_attn.q_proj.weight": half_split(turned(block.attn.W_Q), config.n_heads),
             f"{layer}.self_attn.k_proj.weight": half_split(turned(block.attn.W_K), config.n_kv_heads),
             f"{layer}.self_attn.v_proj.weight": turned(block.attn.W_V),
             f"{layer}.self_attn.o_proj.weight": turned(block.attn.W_O),
-            f"{layer}.post_attention_layernorm.weight": same(block.norm2.gamma),
+            f"{layer}.post_attention_layernorm.weight": unchanged(block.norm2.gamma),
             f"{layer}.mlp.gate_proj.weight": turned(block.ffn.W1),
             f"{layer}.mlp.up_proj.weight": turned(block.ffn.W3),
             f"{layer}.mlp.down_proj.weight": turned(block.ffn.W2),
@@ -241,7 +241,7 @@ def _check(glass: Any, glass_tokenizer: Any, model: Any, tokenizer: PreTrainedTo
     if ids != tokenizer.encode(sentence, add_special_tokens=False):
         raise AssertionError("the converted tokenizer splits the text differently")
     with torch.inference_mode():
-        ours = model(torch.tensor([ids])).logits[0].numpy()
-    difference = np.abs(glass.forward(ids).data[0] - ours).max()
+        converted = model(torch.tensor([ids])).logits[0].numpy()
+    difference = np.abs(glass.forward(ids).data[0] - converted).max()
     if difference > 1e-4:
         raise AssertionError(f"converted logits differ by {difference}")

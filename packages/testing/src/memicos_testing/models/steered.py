@@ -38,8 +38,8 @@ def logits_of(model: LanguageModel, rows: list[Row], steps: int) -> tuple[torch.
 
 def logits_now(writing: Generation) -> torch.Tensor:
     """Logits (B, V) of each row's last step."""
-    assert all(here is not None for here in writing.logits)
-    return torch.stack([here for here in writing.logits if here is not None])
+    assert all(logits is not None for logits in writing.logits)
+    return torch.stack([logits for logits in writing.logits if logits is not None])
 
 
 def check(
@@ -49,10 +49,10 @@ def check(
     changes: Sequence[Mapping[int, plain_model.Change] | Mapping[plain_model.HookSite, plain_model.Change]],
     steps: int,
 ) -> None:
-    prompts, written, ids = logits_of(model, rows, steps)
+    prompts, generated, ids = logits_of(model, rows, steps)
     for i, (row, change) in enumerate(zip(rows, changes, strict=True)):
         expected = plain_model.logits(hf, [*row.ids, *ids[i][:-1]], change)
         length = len(row.ids)
         assert (prompts[i] - expected[:length]).abs().max() <= TOLERANCE
-        here = written[i, : len(ids[i])]
-        assert (here - expected[length - 1 :]).abs().max() <= TOLERANCE
+        row_logits = generated[i, : len(ids[i])]
+        assert (row_logits - expected[length - 1 :]).abs().max() <= TOLERANCE

@@ -21,8 +21,8 @@ def autointerp_settings(provider: LlmProvider, **changes: Any) -> AutointerpSett
 
 
 def body(**changes: Any) -> dict[str, Any]:
-    known = {"explanationType": "highlighted-tokens", "explanationModelName": "some/model"}
-    return {"modelId": "small", "layer": "1-res", "index": 5, **known, **changes}
+    request = {"explanationType": "highlighted-tokens", "explanationModelName": "some/model"}
+    return {"modelId": "small", "layer": "1-res", "index": 5, **request, **changes}
 
 
 async def stored(url: str) -> list[asyncpg.Record]:

@@ -44,9 +44,9 @@ class Page(HTMLParser):
         """Elements with these words in their attributes (`class_` for class), with their text up to the next tag."""
         expected = {name.rstrip("_"): value for name, value in attributes.items()}
         return [
-            (has, "".join(text))
-            for name, has, text in self.elements
-            if name == tag and all(value in (has.get(key) or "").split() for key, value in expected.items())
+            (own, "".join(text))
+            for name, own, text in self.elements
+            if name == tag and all(value in (own.get(key) or "").split() for key, value in expected.items())
         ]
 
     def text(self) -> str:
@@ -56,8 +56,8 @@ class Page(HTMLParser):
 def inline_code(page: Page) -> list[str]:
     """Elements that a policy without inline scripts and styles blocks, or that need `eval`."""
     violations = []
-    for tag, has, text in page.elements:
-        for name, value in has.items():
+    for tag, attributes, text in page.elements:
+        for name, value in attributes.items():
             value = (value or "").strip().lower()
             inline = name == "style" or name.startswith(("on", "hx-on", "hx-vars"))
             address = name in ("href", "action", "src") and value.startswith("javascript:")
@@ -65,6 +65,6 @@ def inline_code(page: Page) -> list[str]:
             evaluated = name in ("hx-vals", "hx-headers") and value.startswith("js:")
             if inline or address or evaluated:
                 violations.append(f"<{tag} {name}={value}>")
-        if tag == "style" or (tag == "script" and (not has.get("src") or "".join(text).strip())):
+        if tag == "style" or (tag == "script" and (not attributes.get("src") or "".join(text).strip())):
             violations.append(f"<{tag}>")
     return violations

@@ -28,7 +28,7 @@ def owner_link() -> None:
     """Print a link that signs one browser in as the owner of the server, once.
 
     Run it where the webapp runs, with its settings: DATABASE_URL or MEMICOS_DATA, and MEMICOS_PUBLIC_URL for the
-    address in the link. How long it is valid is MEMICOS_OWNER_LINK_SECONDS.
+    address in the link. It is valid for MEMICOS_OWNER_LINK_SECONDS.
     """
 
     async def create(database: Database, settings: Settings) -> str:
@@ -56,7 +56,7 @@ def create_api_key(
     """
 
     async def create(database: Database, _: Settings) -> tuple[int, str]:
-        return await service.create_api_key(database, OWNER_ID, name, [each.value for each in scope], expires_days)
+        return await service.create_api_key(database, OWNER_ID, name, [option.value for option in scope], expires_days)
 
     key_id, key = run_with_database("api-key create", create)
     sys.stderr.write(f"API key {key_id}; it cannot be shown again:\n")

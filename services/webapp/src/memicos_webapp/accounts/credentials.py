@@ -16,7 +16,7 @@ LAST_USED_SECONDS = 60
 
 
 def is_api_key(value: str) -> bool:
-    """Whether a value of X-Api-Key is meant for memicos; published clients of other systems send keys of their own."""
+    """Whether a value of X-Api-Key has the form of a key of memicos; published clients send keys of other systems."""
     return value.startswith(KEY_PREFIX)
 
 

@@ -1,4 +1,4 @@
-"""The one-time link in the log: at starts beyond loopback, until the owner has signed in once."""
+"""Logs a one-time sign-in link at each start beyond loopback, until the owner has signed in once."""
 
 import logging
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The identity of a request: an account, how the request proved to have it, and what it may do."""
+"""The identity of a request: its account, how the request was authenticated, and what it may do."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -28,12 +28,12 @@ OWNER_ONLY = (
     "This is for the owner of the server. Run `memicos owner-link` where the server runs and open the link that it "
     f"prints, or send a key of `memicos api-key create NAME --scope admin` as {KEY_HEADER}."
 )
-READING_KEY = "This API key may only read. Make one that may write: `memicos api-key create NAME --scope write`."
+READ_SCOPE_ONLY = "This API key may only read. Make one that may write: `memicos api-key create NAME --scope write`."
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A viewer, how the request proved to be one, and the scopes of that proof."""
+    """A viewer, the method of authentication, and the scopes of its credential."""
 
     viewer: Viewer
     method: Literal["none", "local", "session", "api_key"]
@@ -55,14 +55,14 @@ def identity_by_address(request: Request) -> Identity:
     A request with a forwarding header may come from another machine, through a proxy: it is not the local owner's.
     """
     settings: Settings = request.app.state.settings
-    from_here = request.client is not None and is_loopback(request.client.host)
-    if settings.local_owner_active and from_here and not is_forwarded(request.headers):
+    from_loopback = request.client is not None and is_loopback(request.client.host)
+    if settings.local_owner_active and from_loopback and not is_forwarded(request.headers):
         return LOCAL
     return ANONYMOUS
 
 
-def known_identity(request: Request) -> Identity:
-    """The identity that `accounts.viewer.current_identity` found; before routing, as on a 404, only the address's."""
+def request_identity(request: Request) -> Identity:
+    """The identity that `accounts.viewer.current_identity` stored; before routing, as on a 404, that of the address."""
     return getattr(request.state, "identity", None) or identity_by_address(request)
 
 
@@ -79,4 +79,4 @@ def write_problem(settings: Settings, identity: Identity) -> str | None:
         return READ_ONLY
     if identity.has_write_scope:
         return None
-    return READING_KEY if identity.method == "api_key" else SIGN_IN
+    return READ_SCOPE_ONLY if identity.method == "api_key" else SIGN_IN

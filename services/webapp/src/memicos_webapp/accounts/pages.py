@@ -89,7 +89,7 @@ async def create_api_key(
 
 @router.get(service.SIGN_IN_PATH)
 async def sign_in_page(request: Request) -> Response:
-    """A form that a script fills from the address, so that a prefetch of the address does not use the link up."""
+    """A form that a script fills from the address; only submitting it uses the link, so that a prefetch does not."""
     return render(request, "accounts/sign_in.html", headers=NO_STORE)
 
 
@@ -103,15 +103,15 @@ async def sign_in(
     settings: Settings = request.app.state.settings
     if settings.read_only:
         raise Refused(READ_ONLY)
-    new = await service.sign_in(database, settings, token, request.headers.get("user-agent", ""))
+    new_session = await service.sign_in(database, settings, token, request.headers.get("user-agent", ""))
     if identity.session_id is not None and identity.viewer.account_id is not None:
         # this browser's earlier session: its cookie is replaced
         await service.end_session(database, identity.viewer.account_id, identity.session_id)
     response = _account_page()
     response.set_cookie(
         SESSION_COOKIE,
-        new.token,
-        max_age=new.seconds,
+        new_session.token,
+        max_age=new_session.seconds,
         path=request.scope.get("root_path") or "/",
         secure=request.url.scheme == "https",
         httponly=True,

@@ -14,7 +14,7 @@ from memicos_webapp.settings import Settings
 
 SIGN_IN_PATH = "/account/sign-in"
 USER_AGENT_CHARACTERS = 200
-EXPIRED_SESSION_KEPT = timedelta(days=30)
+EXPIRED_SESSION_RETENTION = timedelta(days=30)
 KEY_NAME_CHARACTERS = 100
 KEY_DAYS = 3650
 """Longest time until an API key expires, in days."""
@@ -55,7 +55,7 @@ async def sign_in(database: Database, settings: Settings, token: str, user_agent
     """
     # a link that was pasted as a whole
     token = token.strip().rpartition("#")[2]
-    new = NewSession(new_token(), round(settings.session_days * 86400))
+    new_session = NewSession(new_token(), round(settings.session_days * 86400))
     async with database.transaction() as session:
         account_id = await repository.use_link(session, token_hash(token))
         if account_id is None:
@@ -65,12 +65,12 @@ async def sign_in(database: Database, settings: Settings, token: str, user_agent
         await repository.add_session(
             session,
             account_id,
-            token_hash(new.token),
+            token_hash(new_session.token),
             user_agent[:USER_AGENT_CHARACTERS].replace("\0", ""),
-            timedelta(seconds=new.seconds),
-            EXPIRED_SESSION_KEPT,
+            timedelta(seconds=new_session.seconds),
+            EXPIRED_SESSION_RETENTION,
         )
-    return new
+    return new_session
 
 
 async def account_detail(database: Database, account_id: int) -> AccountDetail:

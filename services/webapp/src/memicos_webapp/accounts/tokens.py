@@ -1,4 +1,4 @@
-"""Random tokens of links, sessions and API keys, and the hashes of them that are stored."""
+"""Random tokens of links, sessions and API keys, and their hashes, which are stored in their place."""
 
 import hashlib
 import secrets

@@ -1,4 +1,4 @@
-"""Shapes of the account page."""
+"""Texts of the account page: scopes of keys, names of browsers."""
 
 from memicos_webapp.accounts.rows import Scope
 
@@ -18,7 +18,7 @@ BROWSERS = (
     ("CriOS", "Chrome"),
     ("Safari", "Safari"),
 )
-"""Words in a `User-Agent` and the browsers that have them: each also has the words of browsers further down."""
+"""Words in a `User-Agent` and the browsers they identify; the first match wins, as later words are in several."""
 SYSTEMS = (
     ("Android", "Android"),
     ("iPhone", "iPhone"),

@@ -15,7 +15,8 @@ SESSION_COOKIE = "memicos_session"
 async def current_identity(request: Request) -> Identity:
     """The identity of a request, from its API key or else its session cookie; kept in `request.state.identity`.
 
-    On loopback, and on a read-only server, both are ignored: clients of other systems send keys that mean nothing here.
+    On loopback, and on a read-only server, both are ignored: clients of other systems send keys that are not of
+    memicos.
 
     Raises:
         Unauthenticated: the API key is one of memicos, but unknown, expired or revoked.

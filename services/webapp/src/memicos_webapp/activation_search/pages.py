@@ -15,13 +15,13 @@ from memicos_webapp.activation_search.service import TextSearchQuery
 from memicos_webapp.activation_search.token_search import TokenSearchQuery
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.rows import SetInfo, SourceInfo
-from memicos_webapp.catalog.service import listed
+from memicos_webapp.catalog.service import join_names
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database, DatabaseDep
 from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.formatting import url_segment
 from memicos_webapp.inference.errors import NotReady
-from memicos_webapp.inference.pages import waiting
+from memicos_webapp.inference.pages import render_waiting
 from memicos_webapp.inference.prompt_form import ROLES, PromptForm
 from memicos_webapp.inference.service import Inference, InferenceDep
 from memicos_webapp.security.middleware import refuse_other_sites
@@ -36,7 +36,7 @@ EXAMPLES = (
     "The whale sank the ship, and the captain was lost at sea.",
     "def mean(values):\n    return sum(values) / len(values)",
 )
-PER_TOKEN = 6
+FEATURES_PER_TOKEN = 6
 """Features shown at each token."""
 
 
@@ -52,14 +52,14 @@ class SearchChoice:
 async def _sets(session: AsyncSession, viewer: Viewer, query: PageQuery) -> list[SetInfo]:
     """The sets to choose from: the listed ones, and unlisted ones that the address names."""
     sets = await catalog.sets(session, viewer)
-    named: list[SetInfo] = []
+    named_sets: list[SetInfo] = []
     if query.model and query.source_set:
-        of_address = await catalog.source_set(session, viewer, query.model, query.source_set, query.sources)
-        named = [of_address] if of_address else []
+        named_set = await catalog.source_set(session, viewer, query.model, query.source_set, query.sources)
+        named_sets = [named_set] if named_set else []
     elif query.model:
-        named = await catalog.sets(session, viewer, model_id=query.model)
+        named_sets = await catalog.sets(session, viewer, model_id=query.model)
     paths = {source_set.path for source_set in sets}
-    return [*sets, *(source_set for source_set in named if source_set.path not in paths)]
+    return [*sets, *(source_set for source_set in named_sets if source_set.path not in paths)]
 
 
 async def _complete(database: Database, viewer: Viewer, query: PageQuery, by_token: bool) -> SearchChoice:
@@ -73,21 +73,23 @@ async def _complete(database: Database, viewer: Viewer, query: PageQuery, by_tok
         ]
         if not matching:
             if sets:
-                known = listed([f"{source_set.model_id}/{source_set.name}" for source_set in sets])
-                problem = f"There is no set {query.model}/{query.source_set}; there is {known}."
+                available = join_names([f"{source_set.model_id}/{source_set.name}" for source_set in sets])
+                problem = f"There is no set {query.model}/{query.source_set}; there is {available}."
                 return SearchChoice(replace(query, problems=(*query.problems, problem)), sets, [])
             return SearchChoice(query, [], [])
         chosen = matching[0]
         sources = await catalog.sources_of_set(session, viewer, chosen.model_id, chosen.name, query.sources)
-    known = [source.name for source in sources]
-    names = [name for name in query.sources if name in known]
-    if unknown := [name for name in query.sources if name not in known]:
-        problem = f"{chosen.model_id}/{chosen.name} has no source {listed(unknown)}; it has {listed(known)}."
+    available = [source.name for source in sources]
+    names = [name for name in query.sources if name in available]
+    if unknown := [name for name in query.sources if name not in available]:
+        problem = (
+            f"{chosen.model_id}/{chosen.name} has no source {join_names(unknown)}; it has {join_names(available)}."
+        )
         query = replace(query, problems=(*query.problems, problem))
     if by_token:
-        names = names[:1] or [known[len(known) // 2]]
+        names = names[:1] or [available[len(available) // 2]]
     elif not names and NO_SOURCE not in query.problems:
-        names = known
+        names = available
     return SearchChoice(
         replace(query, model=chosen.model_id, source_set=chosen.name, sources=tuple(names)), sets, sources
     )
@@ -116,7 +118,7 @@ async def _page(request: Request, database: Database, viewer: Viewer, inference:
         action=path,
         results=f"{path}/results?{query.params()}",
         status=status,
-        again=f"/{url_segment(query.model)}/inference",
+        retry_url=f"/{url_segment(query.model)}/inference",
         roles=ROLES,
         chat_model=any(source.chat for source in choice.sources),
     )
@@ -172,7 +174,7 @@ def _recompute_command(request: Request, query: PageQuery, source: str, index: i
     return recipes.recompute_command(str(request.base_url), query.model, source, index, query.prompt.text)
 
 
-def _own_address(request: Request) -> str:
+def _request_address(request: Request) -> str:
     return f"{request.url.path}?{request.url.query}"
 
 
@@ -194,17 +196,17 @@ async def search_results(
     try:
         results = await service.search(database, viewer, inference, query, page.prompt.prompt())
     except NotReady as fault:
-        return waiting(request, fault, _own_address(request))
-    best = results.results[0].activation if results.results else None
+        return render_waiting(request, fault, _request_address(request))
+    strongest = results.results[0].activation if results.results else None
     return render(
         request,
         "activation_search/_features.html",
         query=page,
-        chips=view.chips(results, page, FEATURES),
-        results=view.shown_results(results, query),
+        token_links=view.token_links(results, page, FEATURES),
+        results=view.result_views(results, query),
         at_first_token=view.count_at_first_token(results, query),
         recipes=recipes.describe_sources(results.recipes),
-        recompute=_recompute_command(request, page, best.source, best.index) if best else None,
+        recompute=_recompute_command(request, page, strongest.source, strongest.index) if strongest else None,
         unsorted_href=f"{FEATURES}?{replace(page, sort_indexes=()).params()}",
         other_rank_href=f"{FEATURES}?{replace(page, rank='raw' if page.rank == 'share' else 'share').params()}",
     )
@@ -221,12 +223,12 @@ async def token_search_results(
         source=next(source for source in choice.sources if source.name == page.sources[0]),
         ignore_bos=page.ignore_bos,
         max_density=settings.search_dense_share if page.hide_dense else None,
-        limit=PER_TOKEN,
+        limit=FEATURES_PER_TOKEN,
     )
     try:
         results = await token_search.search_by_token(database, viewer, inference, query, page.prompt.prompt())
     except NotReady as fault:
-        return waiting(request, fault, _own_address(request))
+        return render_waiting(request, fault, _request_address(request))
     counted = [token for token in results.tokens if not (token.ignored and page.ignore_bos)]
     strongest = max((item for token in counted for item in token.features), key=lambda item: item.value, default=None)
     name = query.source.name
@@ -234,7 +236,7 @@ async def token_search_results(
         request,
         "activation_search/_tokens.html",
         source=name,
-        per_token=PER_TOKEN,
+        per_token=FEATURES_PER_TOKEN,
         rows=view.tokens(results.tokens, query.source.path, page.ignore_bos),
         recipes=recipes.describe_sources({name: results.recipe}),
         recompute=_recompute_command(request, page, name, strongest.index) if strongest else None,

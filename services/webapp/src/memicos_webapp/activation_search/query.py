@@ -1,4 +1,4 @@
-"""The query of the search pages' addresses, and the problems of a wrong one.
+"""The query in the addresses of the search pages, and messages about invalid parts of it.
 
 `/search?modelId=…&sourceSet=…&q=…&selectedLayers=…&sortIndexes=[…]&ignoreBos=…&rank=…`: the parameter names of
 Neuronpedia's links, and `rank`. A conversation in place of `q` is as in `inference/prompt_form.py`. Lists are JSON, or
@@ -22,7 +22,10 @@ NO_SOURCE = "No source is chosen: choose at least one to search in."
 
 @dataclass(frozen=True)
 class PageQuery:
-    """`source_set` and `model` are empty where the address names none. `problems`: what is wrong with the address."""
+    """`source_set` and `model` are empty where the address names none.
+
+    `problems`: messages about invalid parts of the address.
+    """
 
     model: str
     source_set: str
@@ -71,7 +74,7 @@ def read(params: QueryParams) -> PageQuery:
             problems.append(f"sortIndexes: “{item}” is not the position of a token.")
     rank = params.get("rank") or DEFAULT_RANK
     if rank not in get_args(Rank):
-        problems.append(f"rank: “{rank}” is not known; it is one of {', '.join(get_args(Rank))}.")
+        problems.append(f"rank: “{rank}” is not a ranking; choose one of {', '.join(get_args(Rank))}.")
     sources = _list(params, "selectedLayers") + _list(params, "source")
     if not sources and "" in params.getlist("selectedLayers"):
         problems.append(NO_SOURCE)

@@ -1,8 +1,8 @@
 """Search by text: the features of all sources of a set that are most active on a text.
 
 Features are ranked by their activation, or by its share of the feature's maximum activation (`share_ranking`). For
-the ranking by activation the inference server sends the top features. It doesn't know the maximum activations, so for
-the ranking by share it sends every active feature, and the ranking is exact.
+the ranking by activation the inference server returns the top features. It does not store maximum activations, so for
+the ranking by share it returns every active feature, and the webapp computes the exact ranking.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from memicos_webapp.activation_search.share_ranking import (
 )
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.rows import SourceInfo
-from memicos_webapp.catalog.service import MAX_ATTEMPTS, listed, replaced, unknown_model, unknown_source
+from memicos_webapp.catalog.service import MAX_ATTEMPTS, join_names, load_replaced, unknown_model, unknown_source
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import BadInput, NotFound
@@ -113,11 +113,13 @@ async def sources_of(
             sets = [source_set.name for source_set in await catalog.sets(session, viewer, model_id=model)]
             if not sets:
                 raise await unknown_model(session, viewer, model)
-            raise NotFound(f"{model} has no source set {set_name!r}; it has {listed(sets)}.")
-    known = [source.name for source in sources]
-    unknown = [name for name in names if name not in known]
+            raise NotFound(f"{model} has no source set {set_name!r}; it has {join_names(sets)}.")
+    available = [source.name for source in sources]
+    unknown = [name for name in names if name not in available]
     if unknown:
-        raise BadInput(f"{listed(unknown)}: no source of the set {set_name!r} of {model}; it has {listed(known)}.")
+        raise BadInput(
+            f"{join_names(unknown)}: no source of the set {set_name!r} of {model}; it has {join_names(available)}."
+        )
     return [source for source in sources if not names or source.name in names]
 
 
@@ -142,7 +144,7 @@ async def search(
         if isinstance(attempt, TextSearchResults):
             return attempt
         query = replace(query, sources=attempt)
-    raise replaced(query.names)
+    raise load_replaced(query.names)
 
 
 async def _search(
@@ -199,7 +201,10 @@ async def _rank_by_share(database: Database, inference: Inference, query: TextSe
         )
         for source, result in zip(query.sources, results, strict=True)
     ]
-    active = [(source, of_source.features) for source, of_source in zip(query.sources, activations, strict=True)]
+    active = [
+        (source, source_activations.features)
+        for source, source_activations in zip(query.sources, activations, strict=True)
+    ]
     async with database.snapshot() as session:
         maxima = await repository.maximum_activations(session, active, query.max_density)
     # in a thread: long texts have hundreds of thousands of activations
@@ -227,15 +232,15 @@ async def _rank_by_activation(
         )
         ranked = [_ranked(item, query.positions) for item in response.activations]
         active = [item for item in ranked if (item.max_value if item.sum_values is None else item.sum_values) > 0]
-        kept = [item for item in active if (item.source, item.index) not in dense]
-        if len(kept) >= query.limit or len(active) < requested or requested >= maximum:
+        selected = [item for item in active if (item.source, item.index) not in dense]
+        if len(selected) >= query.limit or len(active) < requested or requested >= maximum:
             break
         requested = min(2 * requested, maximum)
     ignored = [frozenset(source.ignored_positions) for source in response.sources]
     ignored_by_all = frozenset[int].intersection(*ignored) if ignored else frozenset[int]()
     _check_positions(query, ignored_by_all, len(response.tokens))
     by_source = {source.source: recipes.inference_recipe(source.recipe) for source in response.sources}
-    return Ranking(response.tokens, kept[: query.limit], ignored_by_all, by_source, response.prepended_bos is True)
+    return Ranking(response.tokens, selected[: query.limit], ignored_by_all, by_source, response.prepended_bos is True)
 
 
 def _ranked(item: FeatureActivation, positions: Sequence[int]) -> RankedFeature:
@@ -255,10 +260,10 @@ def _check_positions(query: TextSearchQuery, ignored: Collection[int], tokens: i
     """Raises BadInput where the text lacks a position to rank by, or every source ignores it."""
     outside = [str(position) for position in query.positions if position >= tokens]
     if outside:
-        raise BadInput(f"sortIndexes: {listed(outside)} is not among the positions of {tokens} tokens.")
+        raise BadInput(f"sortIndexes: {join_names(outside)} is not among the positions of {tokens} tokens.")
     uncounted = [str(position) for position in sorted(set(query.positions).intersection(ignored))]
     if query.ignore_bos and uncounted:
         raise BadInput(
-            f"sortIndexes: position {listed(uncounted)} does not count: the sources ignore it. Leave it out, or set "
-            "ignoreBos to false."
+            f"sortIndexes: position {join_names(uncounted)} does not count: the sources ignore it. Leave it out, or "
+            "set ignoreBos to false."
         )

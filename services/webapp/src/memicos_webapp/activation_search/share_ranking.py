@@ -1,7 +1,7 @@
 """Ranking of features by share: a feature's activation on a text, divided by its maximum activation in its dataset.
 
-Raw activations of different sources cannot be compared: their scale grows with the layer, so over all layers the
-deepest would fill the results. A share is comparable, as every feature is measured against itself. It may exceed 1.
+Raw activations of different sources are not comparable: their scale grows with the layer, so the deepest layers would
+fill the results. Shares are comparable, as each is relative to the feature's own maximum. A share may exceed 1.
 Features without a maximum activation (dead in the dataset, or not imported) have no share.
 """
 

@@ -10,7 +10,7 @@ from memicos_webapp.activation_search.service import EXAMPLES, same_loads
 from memicos_webapp.activation_search.share_ranking import FeatureKey
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.rows import SourceInfo
-from memicos_webapp.catalog.service import MAX_ATTEMPTS, get_source, replaced, unknown_source
+from memicos_webapp.catalog.service import MAX_ATTEMPTS, get_source, load_replaced, unknown_source
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.features import repository as features
@@ -89,7 +89,7 @@ async def search_by_token(
         if isinstance(attempt, TokenSearchResults):
             return attempt
         query = TokenSearchQuery(attempt, query.ignore_bos, query.max_density, query.limit)
-    raise replaced([query.source.name])
+    raise load_replaced([query.source.name])
 
 
 async def _search(
@@ -109,10 +109,10 @@ async def _search(
         complete = True
         for result in response.results:
             active = [feature for feature in result.top_features if feature.activation_value > 0]
-            kept = [feature for feature in active if (source.name, feature.feature_index) not in dense]
+            selected = [feature for feature in active if (source.name, feature.feature_index) not in dense]
             # otherwise features below the requested number may belong to the results
-            complete &= len(kept) >= limit or len(active) < requested
-            top[result.token_position] = kept[:limit]
+            complete &= len(selected) >= limit or len(active) < requested
+            top[result.token_position] = selected[:limit]
             special |= {result.token_position} if result.is_special else set()
         if complete or requested >= maximum:
             break
@@ -123,16 +123,16 @@ async def _search(
             raise await unknown_source(session, viewer, source.model_id, source.name)
         if not same_loads([source], current):
             return current[0]
-        indices = sorted({feature.feature_index for at_token in top.values() for feature in at_token})
+        indices = sorted({feature.feature_index for token_features in top.values() for feature in token_features})
         cards = await features.cards(session, [(source, index) for index in indices], EXAMPLES)
         contexts = await features.contexts_of(session, cards.values())
 
     def features_at(position: int) -> list[TokenFeature]:
-        at_token = [
+        token_features = [
             TokenFeature(item.feature_index, item.activation_value, cards.get((source.source_id, item.feature_index)))
             for item in top.get(position, [])
         ]
-        return [feature for feature in at_token if feature.card or query.max_density is None]
+        return [feature for feature in token_features if feature.card or query.max_density is None]
 
     ignored = set(response.ignored_positions)
     tokens = [

@@ -12,12 +12,12 @@ from memicos_webapp.token_shading import Piece, pieces, token_groups
 
 NO_TEXT = "·"
 """Shown for a token at the end of a text that adds nothing to it."""
-AROUND = 24
+TOKENS_EACH_SIDE = 24
 """Tokens shown on each side of the strongest one."""
 
 
 @dataclass(frozen=True)
-class Chip:
+class TokenLink:
     """A token of the text, or all tokens of a character; its link ranks results by them.
 
     `title`: its positions.
@@ -31,13 +31,14 @@ class Chip:
 
 
 @dataclass(frozen=True)
-class ShownResult:
-    """A result. `shown`: the activation that it is ranked by, `share` its share of the feature's maximum activation.
+class ResultView:
+    """A result. `activation`: the activation that it is ranked by, `share` its share of the feature's maximum
+    activation.
 
     `first_token`: whether the activation is at the first token that counts.
     """
 
-    shown: float
+    activation: float
     share: float | None
     summed: bool
     first_token: bool
@@ -59,8 +60,8 @@ def label_of(card: FeatureCard | None, index: int) -> str:
     return f"feature {index}" + (f", promotes {promotes}" if promotes else "")
 
 
-def _full_level(card: FeatureCard | None, activation: float) -> float:
-    """The activation that has the strongest background: the feature's maximum, or this one if it was not imported."""
+def _shading_maximum(card: FeatureCard | None, activation: float) -> float:
+    """The activation that gets the strongest shading: the feature's maximum, or `activation` if it was not imported."""
     return card.max_activation if card else activation
 
 
@@ -68,10 +69,10 @@ def _ignored(results: TextSearchResults, ignore_bos: bool) -> frozenset[int]:
     return results.ignored if ignore_bos else frozenset()
 
 
-def chips(results: TextSearchResults, query: PageQuery, path: str) -> list[Chip]:
+def token_links(results: TextSearchResults, query: PageQuery, path: str) -> list[TokenLink]:
     ignored = _ignored(results, query.ignore_bos)
     return [
-        Chip(
+        TokenLink(
             results.tokens[group[-1]] or NO_TEXT,
             _positions_title(group),
             any(position in ignored for position in group),
@@ -97,7 +98,7 @@ def _first_position(results: TextSearchResults, query: TextSearchQuery) -> int:
 def count_at_first_token(results: TextSearchResults, query: TextSearchQuery) -> int:
     """Results that are ranked by their activation at the first token; 0 where positions to rank by are chosen.
 
-    Some features are active at the start of every text: in a short text they crowd out those of its contents.
+    Some features are active at the start of every text; in a short text they may be most of the results.
     """
     if query.positions:
         return 0
@@ -105,23 +106,23 @@ def count_at_first_token(results: TextSearchResults, query: TextSearchQuery) -> 
     return sum(result.activation.max_value_index == first for result in results.results)
 
 
-def shown_results(results: TextSearchResults, query: TextSearchQuery) -> list[ShownResult]:
+def result_views(results: TextSearchResults, query: TextSearchQuery) -> list[ResultView]:
     first = _first_position(results, query)
-    return [_shown_result(results, result, query, first) for result in results.results]
+    return [_result_view(results, result, query, first) for result in results.results]
 
 
-def _shown_result(results: TextSearchResults, result: FeatureResult, query: TextSearchQuery, first: int) -> ShownResult:
+def _result_view(results: TextSearchResults, result: FeatureResult, query: TextSearchQuery, first: int) -> ResultView:
     activation, card = result.activation, result.card
     # the text around the position that the result is ranked by
     peak = max(query.positions, key=activation.values.__getitem__, default=activation.max_value_index)
-    start, end = max(0, peak - AROUND), min(len(results.tokens), peak + AROUND + 1)
+    start, end = max(0, peak - TOKENS_EACH_SIDE), min(len(results.tokens), peak + TOKENS_EACH_SIDE + 1)
     ignored = _ignored(results, query.ignore_bos)
     # an ignored BOS is not shown
     while start < end and start in ignored:
         start += 1
     values = {i: activation.values[i] for i in range(start, end) if activation.values[i] > 0 and i not in ignored}
-    return ShownResult(
-        shown=activation.max_value if activation.sum_values is None else activation.sum_values,
+    return ResultView(
+        activation=activation.max_value if activation.sum_values is None else activation.sum_values,
         share=activation.share,
         summed=len(query.positions) > 1,
         first_token=peak == first,
@@ -130,14 +131,14 @@ def _shown_result(results: TextSearchResults, result: FeatureResult, query: Text
         source=activation.source,
         index=activation.index,
         density=card.density if card else None,
-        pieces=pieces(results.tokens, values, _full_level(card, activation.max_value), start, end),
+        pieces=pieces(results.tokens, values, _shading_maximum(card, activation.max_value), start, end),
         cut_before=start > len(ignored),
         cut_after=end < len(results.tokens),
     )
 
 
 @dataclass(frozen=True)
-class ShownFeature:
+class FeatureView:
     """`level`: background level, by the share of the feature's maximum activation."""
 
     value: float
@@ -148,17 +149,17 @@ class ShownFeature:
 
 
 @dataclass(frozen=True)
-class ShownToken:
+class TokenView:
     """A token. `text`: of a part of a character, the character; `part`: which part, such as `1 of 3`, else empty."""
 
     position: int
     text: str
     part: str
     ignored: bool
-    features: list[ShownFeature]
+    features: list[FeatureView]
 
 
-def tokens(rows: Sequence[TokenFeatures], path: str, ignore_bos: bool) -> list[ShownToken]:
+def tokens(rows: Sequence[TokenFeatures], path: str, ignore_bos: bool) -> list[TokenView]:
     """One item per token; `path` is that of the source."""
     texts = [row.token for row in rows]
     groups = {rows[i].position: group for group in token_groups(texts, 0, len(texts)) for i in group}
@@ -168,15 +169,15 @@ def tokens(rows: Sequence[TokenFeatures], path: str, ignore_bos: bool) -> list[S
         return f"{row.position - rows[group[0]].position + 1} of {len(group)}" if len(group) > 1 else ""
 
     return [
-        ShownToken(
+        TokenView(
             row.position,
             texts[groups[row.position][-1]] or NO_TEXT,
             part(row),
             row.ignored and ignore_bos,
             [
-                ShownFeature(
+                FeatureView(
                     feature.value,
-                    activation_level(feature.value, _full_level(feature.card, feature.value)),
+                    activation_level(feature.value, _shading_maximum(feature.card, feature.value)),
                     f"{path}/{feature.index}",
                     label_of(feature.card, feature.index),
                     feature.index,

@@ -14,5 +14,5 @@ router = APIRouter(tags=["api-doc"])
 @router.get("/api-doc", response_class=HTMLResponse)
 async def api_doc_page(request: Request, session: Snapshot, viewer: ViewerDep) -> HTMLResponse:
     names = await service.example_names(session, viewer)
-    documentation = service.Reader(request.app.openapi(), str(request.base_url), names).documentation()
+    documentation = service.DocumentReader(request.app.openapi(), str(request.base_url), names).documentation()
     return render(request, "api_doc/page.html", tags=documentation.tags, shapes=documentation.shapes, section="api")

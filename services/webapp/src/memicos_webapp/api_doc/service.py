@@ -1,4 +1,4 @@
-"""The OpenAPI document as the documentation page shows it."""
+"""The contents of the documentation page, read from the OpenAPI document."""
 
 import json
 from collections.abc import Mapping
@@ -58,8 +58,8 @@ class Documentation:
 
 async def example_names(session: AsyncSession, viewer: Viewer) -> dict[str, Any]:
     """Values for fields of examples, from a feature of this server; empty where there is none."""
-    sample = await features.sample(session, viewer, 1, densest=0.01) or await features.sample(
-        session, viewer, 1, densest=1
+    sample = await features.sample(session, viewer, 1, max_density=0.01) or await features.sample(
+        session, viewer, 1, max_density=1
     )
     source = await catalog.source(session, viewer, sample[0].model_id, sample[0].name) if sample else None
     if source is None:
@@ -141,7 +141,7 @@ def _event_schemas(operation: Schema) -> dict[str, Schema]:
     return content.get("text/event-stream", {}).get("x-events", {})
 
 
-class Reader:
+class DocumentReader:
     """Reads one document. `names` has the values of `example_names`; `base` is the address that examples call."""
 
     def __init__(self, document: Schema, base: str, names: Mapping[str, Any]) -> None:
@@ -156,7 +156,7 @@ class Reader:
             for method, operation in methods.items():
                 tag = (operation.get("tags") or ["other"])[0]
                 tags.setdefault(tag, []).append(self._operation(path, method, operation))
-        operations = [operation for of_tag in tags.values() for operation in of_tag]
+        operations = [operation for tag_operations in tags.values() for operation in tag_operations]
         responses = [shape for operation in operations for shape in operation.responses]
         types = [field.type for operation in operations for field in operation.body]
         types += [field.type for shape in responses for field in shape.fields]

@@ -1,4 +1,4 @@
-"""The jump box: finds the pages that a name, an id or an address can mean."""
+"""The jump box: finds the pages that match a name, an id or an address."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -48,12 +48,12 @@ class _Catalogue:
 
     def narrowed(self, models: Iterable[str]) -> "_Catalogue":
         """The entries of `models`."""
-        kept = set(models)
+        model_ids = set(models)
         return replace(
             self,
-            models=[model for model in self.models if model.id in kept],
-            sets=[item for item in self.sets if item.model_id in kept],
-            sources=[source for source in self.sources if source.model_id in kept],
+            models=[model for model in self.models if model.id in model_ids],
+            sets=[item for item in self.sets if item.model_id in model_ids],
+            sources=[source for source in self.sources if source.model_id in model_ids],
         )
 
 
@@ -161,7 +161,7 @@ def _two_segments(catalogue: _Catalogue, first: str, second: str) -> list[JumpTa
     sets = _named(inside.sets, lambda item: (item.name, item.title), second, False)
     targets = [JumpTarget(item.path, item.title, "source set", f"{item.model_id}/{item.name}") for item in sets]
     targets = targets or _source_targets(_sources(inside, second))
-    # a page of an unknown name says what the model has
+    # the page of an unknown name lists the names that the model has
     return targets or [
         JumpTarget(f"/{model.id}/{url_segment(second)}", f"{model.id}/{second}", "page") for model in models
     ]
@@ -171,7 +171,7 @@ def _three_segments(catalogue: _Catalogue, first: str, second: str, index: int) 
     models = _models(catalogue, first)
     inside = catalogue.narrowed(model.id for model in models)
     targets = _feature_targets(_sources(inside, second), index)
-    # a page of an unknown model or source says which exist
+    # the page of an unknown model or source lists those that exist
     path = f"{url_segment(models[0].id if models else first)}/{url_segment(second)}/{index}"
     return targets or [JumpTarget(f"/{path}", path, "feature")]
 
@@ -195,7 +195,7 @@ def _path_of(referrer: str) -> list[str]:
 
 
 async def find_targets(session: AsyncSession, viewer: Viewer, text: str, referrer: str) -> list[JumpTarget]:
-    """Pages that `text` can mean, best first, at most `MAX_TARGETS`; empty where it is no name, id or address.
+    """Pages that match `text`, best first, at most `MAX_TARGETS`; empty where it is no name, id or address.
 
     Takes ids and names of models, releases, source sets and sources (or the beginning of one), `layer 15`,
     `15-res-4k/87`, `15-res-4k:87`, `15/87` (layer and index), `model/source/index`, the address of a page on any site

@@ -127,7 +127,7 @@ class Load(Base):
     """One import of a source's features.
 
     `import_id` names the import that is writing a staging or verified load: while that import runs it holds the
-    advisory lock of this number. `error` says why a failed load failed; such a load has no features and no corpus.
+    advisory lock of this number. `error` is the reason of a failed load, which has no features and no corpus.
     """
 
     __tablename__ = "load"

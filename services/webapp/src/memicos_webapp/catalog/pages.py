@@ -60,11 +60,11 @@ async def model_or_release_page(request: Request, session: Snapshot, viewer: Vie
         return render(request, "catalog/model.html", page=page)
     release = await repository.release(session, viewer, name)
     if release is None:
-        known = [model.id for model in await repository.models(session, viewer)]
-        known += [release.id for release in await repository.releases(session, viewer)]
-        if not known:
+        names = [model.id for model in await repository.models(session, viewer)]
+        names += [release.id for release in await repository.releases(session, viewer)]
+        if not names:
             raise await service.unknown_model(session, viewer, name)
-        raise NotFound(f"There is no model or release {name!r} here; there is {service.listed(known)}.")
+        raise NotFound(f"There is no model or release {name!r} here; there is {service.join_names(names)}.")
     sets = await repository.sets(session, viewer, release_id=release.id)
     return render(request, "catalog/release.html", release=release, sets=sets)
 
@@ -80,14 +80,14 @@ async def source_or_set_page(
 ) -> HTMLResponse:
     source = await repository.source(session, viewer, model, name)
     if source is None:
-        of_set = await repository.source_set(session, viewer, model, name)
-        if of_set is None:
+        source_set = await repository.source_set(session, viewer, model, name)
+        if source_set is None:
             raise await service.unknown_source(session, viewer, model, name)
         sources = await repository.sources_of_set(session, viewer, model, name)
         return render(
             request,
             "catalog/set.html",
-            source_set=of_set,
+            source_set=source_set,
             sources=sources,
             recipe=recipes.describe(recipes.dataset_recipe(sources[0])),
         )

@@ -63,13 +63,13 @@ async def refreshed(session: AsyncSession, viewer: Viewer, resolved: Collection[
     return await _sources(session, visible_sources(viewer).where(Source.id.in_(ids)))
 
 
-def _of_set(viewer: Viewer, model_id: str, set_name: str, names: Collection[str]) -> Select:
+def _sources_of_set_statement(viewer: Viewer, model_id: str, set_name: str, names: Collection[str]) -> Select:
     """The listed sources of a set, and those of its unlisted ones that `names` has."""
     in_set = (Source.model_id == model_id, SourceSet.name == set_name)
-    listed = listed_sources(viewer, "source_set").where(*in_set)
+    listed_statement = listed_sources(viewer, "source_set").where(*in_set)
     if not names:
-        return listed
-    ids = listed.with_only_columns(Source.id, maintain_column_froms=True)
+        return listed_statement
+    ids = listed_statement.with_only_columns(Source.id, maintain_column_froms=True)
     return visible_sources(viewer).where(*in_set, or_(Source.name.in_(names), Source.id.in_(ids)))
 
 
@@ -77,7 +77,7 @@ async def sources_of_set(
     session: AsyncSession, viewer: Viewer, model_id: str, set_name: str, names: Collection[str] = ()
 ) -> list[SourceInfo]:
     """The sources of a set by layer and name. Unlisted ones are among them where `names` has them."""
-    return await _sources(session, _of_set(viewer, model_id, set_name, names))
+    return await _sources(session, _sources_of_set_statement(viewer, model_id, set_name, names))
 
 
 async def source_names(session: AsyncSession, viewer: Viewer, model_id: str) -> list[str]:
@@ -183,7 +183,11 @@ async def source_set(
     session: AsyncSession, viewer: Viewer, model_id: str, name: str, names: Collection[str] = ()
 ) -> SetInfo | None:
     """A set by its names, with totals over its sources as `sources_of_set` has them; None where it has none."""
-    row = (await session.execute(_sets(_of_set(viewer, model_id, name, names)))).mappings().one_or_none()
+    row = (
+        (await session.execute(_sets(_sources_of_set_statement(viewer, model_id, name, names))))
+        .mappings()
+        .one_or_none()
+    )
     return from_row(SetInfo, row) if row else None
 
 

@@ -11,24 +11,24 @@ from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.errors import NotFound, Unavailable
 
 
-def listed(names: list[str], limit: int = 8) -> str:
+def join_names(names: list[str], limit: int = 8) -> str:
     """A list of names for a message: `a, b, c and 4 more`."""
-    shown = ", ".join(names[:limit])
-    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+    first_names = ", ".join(names[:limit])
+    return f"{first_names} and {len(names) - limit} more" if len(names) > limit else first_names
 
 
 async def unknown_model(session: AsyncSession, viewer: Viewer, model_id: str) -> NotFound:
     names = [model.id for model in await repository.models(session, viewer)]
     if not names:
         return NotFound(f"There is no model {model_id!r}: nothing has been imported yet. `make demo` imports the demo.")
-    return NotFound(f"There is no model {model_id!r} here; there is {listed(names)}.")
+    return NotFound(f"There is no model {model_id!r} here; there is {join_names(names)}.")
 
 
 async def get_model(session: AsyncSession, viewer: Viewer, model_id: str) -> ModelInfo:
     """A model by its id.
 
     Raises:
-        NotFound: it is unknown; the message says which exist.
+        NotFound: it is unknown; the message lists those that exist.
     """
     model = await repository.model(session, viewer, model_id)
     if model is None:
@@ -40,7 +40,7 @@ async def get_source(session: AsyncSession, viewer: Viewer, model_id: str, name:
     """A source by its names.
 
     Raises:
-        NotFound: the message says whether the model or the source is unknown, and which exist.
+        NotFound: the model or the source is unknown; the message lists those that exist.
     """
     source = await repository.source(session, viewer, model_id, name)
     if source is None:
@@ -52,16 +52,18 @@ MAX_ATTEMPTS = 3
 """Attempts of a request whose load an import replaced while it ran."""
 
 
-def replaced(names: list[str]) -> Unavailable:
-    """The fault of a request whose loads were replaced again and again while it ran."""
-    return Unavailable(f"New data of {listed(names)} arrived while this request ran; send it again.", retry_after=2)
+def load_replaced(names: list[str]) -> Unavailable:
+    """The error for a request whose loads were replaced during every attempt."""
+    return Unavailable(
+        f"New data of {join_names(names)} was imported while this request ran; repeat the request.", retry_after=2
+    )
 
 
 async def unknown_source(session: AsyncSession, viewer: Viewer, model_id: str, name: str) -> NotFound:
     names = await repository.source_names(session, viewer, model_id)
     if not names:
         return await unknown_model(session, viewer, model_id)
-    return NotFound(f"{model_id} has no source {name!r}; it has {listed(names)}.")
+    return NotFound(f"{model_id} has no source {name!r}; it has {join_names(names)}.")
 
 
 @dataclass(frozen=True)

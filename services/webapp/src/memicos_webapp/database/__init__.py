@@ -1,1 +1,1 @@
-"""PostgreSQL: the embedded server, connections, one transaction a request, migrations."""
+"""PostgreSQL: the embedded server, connections, one transaction per request, migrations."""

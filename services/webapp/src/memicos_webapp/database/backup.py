@@ -1,4 +1,4 @@
-"""Backup, restore and reset of a whole database, by PostgreSQL's own programs."""
+"""Backup, restore and reset of a whole database, with pg_dump and pg_restore."""
 
 import asyncio
 import os
@@ -47,28 +47,29 @@ def _run(name: str, url: str, *arguments: str) -> str:
         environment["PGPASSWORD"] = str(parsed.password)
     # SQLAlchemy writes a space in the query as a plus sign, which libpq reads as such
     address, mark, query = parsed.set(drivername="postgresql", password=None).render_as_string().partition("?")
-    done = subprocess.run(
+    process = subprocess.run(
         [_program(name), "--no-password", "--dbname", address + mark + query.replace("+", "%20"), *arguments],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode != 0:
-        lines = [line.removeprefix(f"{name}: ") for line in done.stderr.strip().splitlines()]
+    if process.returncode != 0:
+        lines = [line.removeprefix(f"{name}: ") for line in process.stderr.strip().splitlines()]
         if any("version mismatch" in line for line in lines):
             versions = next((line.removeprefix("detail: ") for line in lines if "server version:" in line), "")
             raise DatabaseError(
                 f"{name} is older than the server ({versions}). Install PostgreSQL's client programs of the server's "
                 "version, and put them first in PATH"
             )
-        line = lines[0].removeprefix("error: ") if lines else f"exit status {done.returncode}"
+        line = lines[0].removeprefix("error: ") if lines else f"exit status {process.returncode}"
         raise DatabaseError(f"{name} failed: {line}")
-    return done.stdout
+    return process.stdout
 
 
 def backup(url: str, file: Path) -> None:
-    """Write the whole database to a file of pg_dump's custom format, as of one moment. It may be used meanwhile.
+    """Write the whole database to a file of pg_dump's custom format, as a consistent snapshot. The database may be in
+    use meanwhile.
 
     Raises:
         DatabaseError: the file exists or cannot be written, or the database cannot be read.
@@ -123,11 +124,11 @@ def _revision(file: Path) -> str:
         DatabaseError: the file is no backup of a database of memicos.
     """
     arguments = ["--data-only", "--table=alembic_version", "--file=-", str(file)]
-    done = subprocess.run([_program("pg_restore"), *arguments], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        line = next(iter(done.stderr.strip().splitlines()), f"exit status {done.returncode}")
+    process = subprocess.run([_program("pg_restore"), *arguments], capture_output=True, text=True, check=False)
+    if process.returncode != 0:
+        line = next(iter(process.stderr.strip().splitlines()), f"exit status {process.returncode}")
         raise DatabaseError(f"{file} is no backup of `memicos db backup`: {line.removeprefix('pg_restore: error: ')}")
-    match = re.search(r"^COPY public\.alembic_version .*\n(\S+)$", done.stdout, re.M)
+    match = re.search(r"^COPY public\.alembic_version .*\n(\S+)$", process.stdout, re.M)
     if match is None:
         raise DatabaseError(f"{file} is no backup of a database of memicos: it has no table alembic_version")
     return match[1]

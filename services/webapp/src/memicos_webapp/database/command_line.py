@@ -1,4 +1,4 @@
-"""The database of commands: that of the settings, with an error as one line on standard error."""
+"""Runs a command on the database that the settings name; prints an error as one line on standard error."""
 
 import asyncio
 import logging

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from memicos_webapp.database import backup
-from memicos_webapp.database.connection import shown_url
+from memicos_webapp.database.connection import url_without_password
 from memicos_webapp.database.embedded import database_url
 from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
@@ -34,7 +34,7 @@ def reset_database(
     def reset(url: str) -> None:
         if not yes:
             # without an answer on standard input this aborts
-            typer.confirm(f"Delete all data of {shown_url(url)}?", abort=True, err=True)
+            typer.confirm(f"Delete all data of {url_without_password(url)}?", abort=True, err=True)
         asyncio.run(backup.reset(url))
         if not empty:
             asyncio.run(migrate(url))
@@ -52,7 +52,7 @@ def restore_database(file: Annotated[Path, typer.Argument(help="file that `memic
     _run("db restore", lambda url: backup.restore(url, file), f"{file} is restored")
 
 
-def _run(program: str, action: Callable[[str], None], done: str, writes: bool = True) -> None:
+def _run(program: str, action: Callable[[str], None], message: str, writes: bool = True) -> None:
     """Run `action` on the URL of the database; ends the program with one line where it fails."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = read_for_writing(program) if writes else read(program)
@@ -61,4 +61,4 @@ def _run(program: str, action: Callable[[str], None], done: str, writes: bool = 
             action(url)
     except DatabaseError as error:
         sys.exit(f"{program}: {error}")
-    sys.stdout.write(done + "\n")
+    sys.stdout.write(message + "\n")

@@ -64,7 +64,7 @@ def parse_url(url: str) -> URL:
     return parsed.set(drivername="postgresql")
 
 
-def shown_url(url: str) -> str:
+def url_without_password(url: str) -> str:
     """A database's URL without its password."""
     return make_url(url).set(password=None).render_as_string()
 

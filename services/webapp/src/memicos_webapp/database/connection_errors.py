@@ -1,4 +1,4 @@
-"""Why the database cannot be used, as one line with what to do."""
+"""Messages about a database that cannot be used: the reason and what to do, in one line."""
 
 import socket
 
@@ -27,7 +27,7 @@ def describe(error: OSError | DBAPIError | asyncpg.PostgresError, url: str) -> s
 
 
 def _advice(cause: BaseException | None, server: str, user: str, database: str) -> str | None:
-    """What to do about an error, where that is known."""
+    """What to do about an error; None where that is not known."""
     if isinstance(cause, asyncpg.InvalidAuthorizationSpecificationError):
         return (
             f"The password of user {user} in DATABASE_URL (or PGPASSWORD) is not the one that {server} has: PostgreSQL "

@@ -35,14 +35,14 @@ class Database:
             max_overflow=0,
             pool_timeout=settings.database_wait_seconds,
             pool_pre_ping=False,
-            # parameters hold what visitors search for: not logged with a statement that fails
+            # parameters contain visitors' queries, which must not be logged with a failed statement
             hide_parameters=True,
         )
-        reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        # a read-only server fails at a write that a route forgets to refuse, also with a role that may write
-        writing = self.engine.execution_options(postgresql_readonly=True) if settings.read_only else self.engine
-        self._write = async_sessionmaker(writing, expire_on_commit=False)
-        self._read = async_sessionmaker(reading, expire_on_commit=False)
+        read_engine = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        # on a read-only server a write fails even if a route does not refuse it and the role may write
+        write_engine = self.engine.execution_options(postgresql_readonly=True) if settings.read_only else self.engine
+        self._write = async_sessionmaker(write_engine, expire_on_commit=False)
+        self._read = async_sessionmaker(read_engine, expire_on_commit=False)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncSession]:
@@ -57,7 +57,7 @@ class Database:
             yield session
 
     async def ping(self) -> None:
-        """Run a statement; raises the database's error where it does not answer."""
+        """Run a statement; raises the driver's error where the database does not respond."""
         async with self.snapshot() as session:
             await session.execute(text("SELECT 1"))
 

@@ -1,7 +1,7 @@
-"""Deletion of rows that no reader needs any more: loads of dead imports, retired loads, and rows that only they used.
+"""Deletion of rows that are no longer read: loads of interrupted imports, retired loads, and rows that only they used.
 
-A staging or verified load is deleted only if its import is dead, which is known by the advisory lock that every import
-holds while it runs. So a clean-up never deletes rows of a running import.
+Every import holds an advisory lock while it runs. A staging or verified load is deleted only if its import does not
+hold the lock any more, so a clean-up never deletes rows of a running import.
 """
 
 import logging
@@ -18,20 +18,20 @@ log = logging.getLogger(__name__)
 class Deleted:
     """Numbers of deleted loads."""
 
-    dead: int
+    interrupted: int
     retired: int
 
     def __bool__(self) -> bool:
-        return self.dead > 0 or self.retired > 0
+        return self.interrupted > 0 or self.retired > 0
 
 
 async def clean(connection: Connection, retired_seconds: float) -> Deleted:
-    """Delete loads of dead imports and loads that were retired longer than `retired_seconds` ago.
+    """Delete loads of interrupted imports and loads that were retired longer than `retired_seconds` ago.
 
-    Then delete corpora without loads, and entries of the catalogue that only a dead import added.
+    Then delete corpora without loads, and entries of the catalogue that only an interrupted import added.
     """
-    # rows are visible only after their import took its lock, so a lock that is missing now will not come back
-    dead = await connection.fetch(
+    # rows are visible only after their import took its lock, so a missing lock means that the import has ended
+    interrupted = await connection.fetch(
         """DELETE FROM load WHERE state IN ('staging', 'verified') AND NOT EXISTS (
              SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = $1 AND objid::bigint = import_id
                AND objsubid = 2 AND granted
@@ -52,9 +52,11 @@ async def clean(connection: Connection, retired_seconds: float) -> Deleted:
     async with connection.transaction():
         if await locks.try_lock_catalogue(connection):
             await _delete_unused_catalogue(connection)
-    deleted = Deleted(len(dead), len(retired))
+    deleted = Deleted(len(interrupted), len(retired))
     if deleted:
-        log.info("clean-up: deleted %d loads of dead imports, %d retired loads", deleted.dead, deleted.retired)
+        log.info(
+            "clean-up: deleted %d loads of interrupted imports, %d retired loads", deleted.interrupted, deleted.retired
+        )
     return deleted
 
 

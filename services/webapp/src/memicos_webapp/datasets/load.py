@@ -57,7 +57,7 @@ def import_dataset(
     except (DatasetError, DatabaseError) as error:
         sys.exit(f"import: {error}")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        sys.exit(f"import: the database refused it; pages still show the previous data: {error}")
+        sys.exit(f"import: the database reported an error; pages still show the previous data: {error}")
     name = f"{report.manifest.model.id}/{report.manifest.source_set.id}"
     for note in report.notes:
         sys.stdout.write(f"{name}: {note}\n")

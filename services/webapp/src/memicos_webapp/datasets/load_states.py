@@ -1,10 +1,10 @@
 """States of a load and the transitions between them.
 
-staging    an import is writing its rows; only that import and, once it is dead, the clean-up touch them
-verified   all rows are there and checked; the import is about to show it
+staging    an import is writing its rows; only it changes them, or the clean-up after it was interrupted
+verified   all rows are stored and checked; the import shows the load next
 shown      readers see it: it is its source's current load
 retired    it was shown; requests that began before may still read it, and the clean-up deletes it after a while
-failed     the import refused the dataset; only the reason is kept, until a later load of the source is shown
+failed     the dataset was refused; only the reason is kept, until a later load of the source is shown
 
 Every change of `load.state` and of `source.current_load_id` is made by a function of this module.
 """
@@ -43,9 +43,9 @@ async def _transition(connection: Connection, load_ids: Collection[int], state: 
         state.value,
         [predecessor.value for predecessor in PREDECESSORS[state]],
     )
-    if wrong := set(load_ids) - {row["id"] for row in rows}:
+    if invalid := set(load_ids) - {row["id"] for row in rows}:
         raise LoadStateError(
-            f"loads {sorted(wrong)} cannot become {state.value}: they do not exist or are in another state"
+            f"loads {sorted(invalid)} cannot become {state.value}: they do not exist or are in another state"
         )
 
 

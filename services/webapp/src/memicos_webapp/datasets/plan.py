@@ -1,4 +1,4 @@
-"""What an import changes for sources that are already shown, and when it is refused instead."""
+"""The changes of an import to sources that are already shown, and the reasons to refuse it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -79,16 +79,16 @@ def plan_import(
     if state.release_id not in (None, manifest.release.id):
         plan.notes.append(f"set {set_id} moves from release {state.release_id} to {manifest.release.id}")
     lacking = [source for source in state.sources if source.set_name == set_id and source.name not in names]
-    listed = ", ".join(source.name for source in lacking)
+    missing_names = ", ".join(source.name for source in lacking)
     if lacking and missing is MissingSources.REFUSE:
         raise DatasetError(
             path,
-            f"set {set_id!r} has sources in the database that this dataset lacks: {listed}; keep them with "
+            f"set {set_id!r} has sources in the database that this dataset lacks: {missing_names}; keep them with "
             "--keep-missing, or hide them with --retire-missing",
         )
     if lacking and missing is MissingSources.KEEP:
-        plan.notes.append(f"kept as they are, though this dataset lacks them: {listed}")
+        plan.notes.append(f"kept as they are, though this dataset lacks them: {missing_names}")
     if lacking and missing is MissingSources.RETIRE:
-        plan.notes.append(f"retired, as this dataset lacks them: {listed}")
+        plan.notes.append(f"retired, as this dataset lacks them: {missing_names}")
         plan.retire.extend(lacking)
     return plan

@@ -8,8 +8,8 @@
 5. Delete what is no longer needed (`cleanup`).
 
 Steps commit one by one. A dataset that is refused leaves `failed` loads with the reason; an import that is killed
-leaves staging loads, which the next clean-up recognises by the missing lock and deletes. Readers see what they saw
-before in both cases. Explanations by users are kept.
+leaves staging loads, which the next clean-up recognises by the missing lock and deletes. Pages do not change in
+either case. Explanations by users are kept.
 """
 
 import hashlib
@@ -80,7 +80,7 @@ async def load(folder: Path, url: str, options: ImportOptions | None = None) -> 
 
     Raises:
         DatasetError: a file is missing or damaged, a row cannot be shown, or `options` do not allow what the import
-            would change; readers see what they saw before.
+            would change; pages do not change.
     """
     started = time.perf_counter()
     manifest = read.read_manifest(folder)
@@ -163,14 +163,14 @@ async def _corpus(run: _Import, rows: DatasetRows) -> int:
     """The id of the dataset's corpus; it is copied unless another load has brought the same one."""
     connection, corpus = run.connection, run.manifest.corpus
     digest = hashlib.sha256(corpus.model_dump_json().encode()).hexdigest()
-    new = await repository.add_corpus(connection, corpus, digest)
-    if new is None:
+    corpus_id = await repository.add_corpus(connection, corpus, digest)
+    if corpus_id is None:
         # examples are checked against the contexts
         rows.check_contexts()
         return await repository.corpus_id(connection, digest)
-    await repository.copy(connection, "document", rows.DOCUMENT, rows.documents(new))
-    await repository.copy(connection, "context", rows.CONTEXT, rows.contexts(new))
-    return new
+    await repository.copy(connection, "document", rows.DOCUMENT, rows.documents(corpus_id))
+    await repository.copy(connection, "context", rows.CONTEXT, rows.contexts(corpus_id))
+    return corpus_id
 
 
 async def _show(run: _Import, source_ids: dict[str, int], load_ids: dict[str, int]) -> list[str]:
@@ -195,5 +195,5 @@ async def _record_failure(run: _Import, load_ids: list[int], error: Exception) -
             await load_states.fail(run.connection, load_ids, str(error))
         await clean(run.connection, run.options.retired_seconds)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as second:
-        # the connection is lost: the next clean-up finds the import dead
+        # the connection is lost: the next clean-up deletes the loads of this import
         log.warning("the failure of the import could not be recorded: %s", second)

@@ -56,7 +56,10 @@ class EmbedderStatus:
 
 
 class BackgroundEmbedder:
-    """`every_seconds`: seconds between searches for missing vectors, 0 for none. `pause`: before each batch."""
+    """`every_seconds`: seconds between look-ups of missing vectors, 0 for none.
+
+    `pause` is awaited before each batch.
+    """
 
     def __init__(
         self, database: Database, embedders: EmbedderRegistry, every_seconds: float, pause: Pause = no_pause
@@ -113,7 +116,7 @@ class BackgroundEmbedder:
                 await asyncio.wait_for(self._wake.wait(), pause)
 
     def _record(self, outcome: int | BaseException) -> float:
-        """Note the outcome of an attempt; returns the seconds until the next one."""
+        """Store the outcome of an attempt; returns the seconds until the next one."""
         if isinstance(outcome, int):
             if outcome:
                 self._coverage_expires = 0.0
@@ -140,7 +143,7 @@ def pause_while_loading(hosts: Hosts, longest: float) -> Pause:
     """Waits while an inference server loads its model, which needs the processors that embedding would take.
 
     Args:
-        longest: Seconds of loading after which embedding continues beside it.
+        longest: seconds of loading after which embedding continues in parallel.
     """
     since: float | None = None
 

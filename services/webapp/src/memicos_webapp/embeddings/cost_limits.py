@@ -1,7 +1,7 @@
 """Limits on query embeddings that cost money, per visitor and in all, counted in memory.
 
-Search while typing asks for an embedding every few key presses. Where the embedder is a paid API and the server can be
-reached from other machines, anybody could spend the owner's credit; the owner, on this machine, is not limited.
+Search while typing embeds a query every few key presses. Where the embedder is a paid API and the server can be reached
+from other machines, visitors could use up the owner's credit. The owner, on this machine, is not limited.
 """
 
 import ipaddress
@@ -26,7 +26,7 @@ class QueryCostLimiter:
     def __init__(self, settings: Settings) -> None:
         self._loopback = settings.loopback
         self._per_visitor = RateLimitItemPerHour(settings.paid_queries_per_visitor_hour)
-        self._in_all = RateLimitItemPerDay(settings.paid_queries_per_day)
+        self._total = RateLimitItemPerDay(settings.paid_queries_per_day)
         self._counts = MovingWindowRateLimiter(MemoryStorage())
 
     def charge(self, address: str) -> None:
@@ -45,14 +45,14 @@ class QueryCostLimiter:
                 self._per_visitor,
                 visitor,
             )
-        if not self._counts.test(self._in_all):
+        if not self._counts.test(self._total):
             raise self._refusal(
-                f"This server has used the {self._in_all.amount} searches by meaning that it pays for in a day "
+                f"This server has used the {self._total.amount} searches by meaning that it pays for in a day "
                 "(setting MEMICOS_PAID_QUERIES_PER_DAY).",
-                self._in_all,
+                self._total,
             )
         self._counts.hit(self._per_visitor, visitor)
-        self._counts.hit(self._in_all)
+        self._counts.hit(self._total)
 
     def _refusal(
         self, reason: str, limit: RateLimitItemPerHour | RateLimitItemPerDay, *identifiers: str

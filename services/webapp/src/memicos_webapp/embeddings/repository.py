@@ -58,16 +58,16 @@ async def counts(connection: Connection, key: str, sources: Sequence[int]) -> tu
 
 
 async def missing(
-    connection: Connection, key: str, sources: Sequence[int], after: int, limit: int
+    connection: Connection, key: str, sources: Sequence[int], after_id: int, limit: int
 ) -> list[tuple[int, str]]:
-    """(id, text) of the next explanations without a vector whose id is above `after`, ordered by id."""
+    """(id, text) of the next explanations without a vector whose id is above `after_id`, ordered by id."""
     rows = await connection.fetch(
         f"""SELECT id, description FROM explanation
             WHERE source_id = ANY($1) AND id > $2
               AND NOT EXISTS (SELECT FROM {_table(key).name} WHERE explanation_id = explanation.id)
             ORDER BY id LIMIT $3""",  # noqa: S608 (names of our tables)
         sources,
-        after,
+        after_id,
         limit,
     )
     return [(row["id"], row["description"]) for row in rows]
@@ -87,10 +87,10 @@ async def switch(connection: Connection, key: str, sources: Sequence[int]) -> No
     """Make `key` the active embedder of these sources, and delete their vectors of other embedders."""
     async with connection.transaction():
         await connection.execute("UPDATE source SET active_embedder = $1 WHERE id = ANY($2)", key, sources)
-        for other in EMBEDDING_TABLES:
-            if other != key:
+        for embedder in EMBEDDING_TABLES:
+            if embedder != key:
                 await connection.execute(
-                    f"DELETE FROM {_table(other).name} WHERE source_id = ANY($1)",  # noqa: S608 (names of our tables)
+                    f"DELETE FROM {_table(embedder).name} WHERE source_id = ANY($1)",  # noqa: S608 (names of our tables)
                     sources,
                 )
 

@@ -56,7 +56,7 @@ async def search_explanations_page(
     context = {
         "section": "search",
         "query": query,
-        "answer": results,
+        "search_results": results,
         "problem": problem,
         "notice": notice,
         "results": [view.result(hit) for hit in results.hits] if results else [],

@@ -1,4 +1,4 @@
-"""SQL of search of explanations. Filters apply before LIMIT; only features of the resolved loads are found."""
+"""SQL of search of explanations. Filters apply before LIMIT; only features of the resolved loads are searched."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""JSON of search of explanations: the fields that published clients know, and own ones. The page's query."""
+"""JSON of search of explanations: fields of published clients and further ones; the query of the search page."""
 
 from typing import Annotated, Literal
 
@@ -19,8 +19,7 @@ class SearchBody(BaseModel):
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
     query: str = Field(
-        description="what the feature should be about, in any words; 3 characters or more, "
-        + at_most("query_characters")
+        description="description of the features to find; 3 characters or more, " + at_most("query_characters")
     )
     offset: int = Field(default=0, ge=0, le=100_000, description="results to skip; the nextOffset of a response")
     minDensity: Share = Field(
@@ -30,7 +29,7 @@ class SearchBody(BaseModel):
         default=None, description="activation density (share of counted tokens where the feature is active), at most"
     )
     byMeaning: bool = Field(
-        default=True, description="false: by words only; the query is not embedded, which no limit of costs applies to"
+        default=True, description="false: search by words only; the query is not embedded, so no cost limit applies"
     )
 
 
@@ -154,7 +153,7 @@ _NAMES = TypeAdapter(list[str])
 
 
 class PageQuery(BaseModel):
-    """Query of the page: where to search is a release, a model, or sources of a model; else everywhere.
+    """Query of the page. The scope is a release, a model, or sources of a model; without any of them everything.
 
     `sources` is JSON, as links to this page have it; the form sends `source`, once for each.
     """

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.rows import SourceInfo
-from memicos_webapp.catalog.service import listed, unknown_model, unknown_source
+from memicos_webapp.catalog.service import join_names, unknown_model, unknown_source
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.embeddings.background import BackgroundEmbedder
@@ -67,7 +67,7 @@ SearchDep = Annotated[SearchResources, Depends(search_resources)]
 
 @dataclass(frozen=True)
 class SearchScope:
-    """Where to search; empty is everywhere. `sources` are names in `model`."""
+    """Scope of a search; all sources where it is empty. `sources` are names in `model`."""
 
     model: str | None = None
     release: str | None = None
@@ -104,7 +104,7 @@ class SkippedSources:
 
 @dataclass(frozen=True)
 class RankedFeature:
-    """A feature of the fused ranking, with the explanation that put it there."""
+    """A feature of the fused ranking, with its best-ranked explanation."""
 
     source_id: int
     index: int
@@ -138,8 +138,8 @@ class SearchResults:
 
     @property
     def next_offset(self) -> int | None:
-        after = self.query.offset + len(self.hits)
-        return after if self.hits and after < self.total else None
+        offset = self.query.offset + len(self.hits)
+        return offset if self.hits and offset < self.total else None
 
 
 def validated(query: SearchQuery, settings: Settings) -> SearchQuery:
@@ -169,9 +169,9 @@ async def resolve(session: AsyncSession, viewer: Viewer, scope: SearchScope) -> 
     if scope.model is not None and not sources and not scope.sources:
         raise await unknown_model(session, viewer, scope.model)
     if scope.release is not None and not sources:
-        known = [release.id for release in await catalog.releases(session, viewer)]
-        exist = f"there is {listed(known)}" if known else "nothing has been imported yet"
-        raise NotFound(f"There is no release {scope.release!r} here; {exist}.")
+        releases = [release.id for release in await catalog.releases(session, viewer)]
+        available = f"there is {join_names(releases)}" if releases else "nothing has been imported yet"
+        raise NotFound(f"There is no release {scope.release!r} here; {available}.")
     names = {source.name for source in sources}
     for name in scope.sources:
         if name not in names and scope.model is not None:
@@ -181,7 +181,7 @@ async def resolve(session: AsyncSession, viewer: Viewer, scope: SearchScope) -> 
 
 @dataclass(frozen=True)
 class Choices:
-    """What can be searched: models with their sources, and releases as (id, name)."""
+    """Scopes that can be chosen: models with their sources, and releases as (id, name)."""
 
     models: list[str]
     releases: list[tuple[str, str]]
@@ -209,8 +209,8 @@ async def choices(resources: SearchResources, viewer: Viewer, scope: SearchScope
 async def search(resources: SearchResources, viewer: Viewer, query: SearchQuery) -> SearchResults:
     """The features that match the query, best first.
 
-    The first snapshot finds out which embedders the query needs; no connection is held while they compute. The second
-    one resolves the sources and reads everything else, so that all results belong to the same loads.
+    The first snapshot reads which embedders the query needs; no connection is held while they compute. The second one
+    resolves the sources and reads all results, so that these belong to the same loads.
 
     Raises:
         BadInput, NotFound: as `validated` and `resolve`.

@@ -14,7 +14,7 @@ from memicos_webapp.features.view import METHODS
 from memicos_webapp.formatting import token_text, url_segment
 from memicos_webapp.token_shading import markup, pieces
 
-AROUND = 10
+TOKENS_EACH_SIDE = 10
 """Tokens on each side of the strongest one that a snippet shows."""
 
 SUGGESTIONS = ("numbers and dates", "names of countries", "Python code", "negation", "whales and the sea", "the law")
@@ -55,7 +55,10 @@ def _snippet(hit: SearchHit, example: CardExample) -> Snippet:
     tokens = hit.contexts[example.context].tokens
     # a prepended BOS is not shown
     first = 1 if hit.source.recipe["prepend_bos"] else 0
-    start, end = max(first, example.position - AROUND), min(len(tokens), example.position + AROUND + 1)
+    start, end = (
+        max(first, example.position - TOKENS_EACH_SIDE),
+        min(len(tokens), example.position + TOKENS_EACH_SIDE + 1),
+    )
     run = pieces(tokens, example.values, hit.card.max_activation, start, end)
     if run:
         level, activation, text = run[0]
@@ -118,5 +121,5 @@ def tabs(query: PageQuery, choices: Choices) -> list[Tab]:
 
 def link(query: dict[str, object]) -> str:
     """An address of the page; parameters at their default are left out."""
-    shown = {name: text for name, text in query.items() if text not in (None, "", 1)}
-    return "/search-explanations" + (f"?{urlencode(shown)}" if shown else "")
+    parameters = {name: text for name, text in query.items() if text not in (None, "", 1)}
+    return "/search-explanations" + (f"?{urlencode(parameters)}" if parameters else "")

@@ -50,7 +50,7 @@ async def generate_explanation(
     loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403 otherwise).
     """
     generated = await service.generate(resources, viewer, body)
-    return Generated(explanation=explanation_body(generated.feature.source, generated.new))
+    return Generated(explanation=explanation_body(generated.feature.source, generated.explanation))
 
 
 @router.post(

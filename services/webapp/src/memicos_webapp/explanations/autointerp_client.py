@@ -1,4 +1,4 @@
-"""Client of the autointerp server: its status, explanations, and its errors as faults of the webapp."""
+"""Client of the autointerp server: its status, explanations, and its errors as `Fault`s."""
 
 import asyncio
 import json
@@ -120,7 +120,7 @@ class AutointerpClient:
                 "MEMICOS_AUTOINTERP_SECONDS)."
             ) from error
         except httpx.HTTPError as error:
-            raise UpstreamFault(f"The connection to autointerp at {self.url} broke off; try again.") from error
+            raise UpstreamFault(f"The connection to autointerp at {self.url} was interrupted; try again.") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             # the exceptions of the generated parsers on JSON of another shape
             raise self._unreadable() from error

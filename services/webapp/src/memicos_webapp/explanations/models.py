@@ -1,4 +1,4 @@
-"""The table of explanations. A row refers to (source, index), not to a load, so it survives a new load."""
+"""The table of explanations. A row refers to (source, index), not to a load, so it is kept when a new load is shown."""
 
 from datetime import datetime
 

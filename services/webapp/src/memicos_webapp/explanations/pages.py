@@ -29,7 +29,7 @@ def _is_htmx(request: Request) -> bool:
     return request.headers.get("hx-request") == "true"
 
 
-def _updated(request: Request, viewer: Viewer, feature: FeatureExplanations, status: str) -> Response:
+def _render_update(request: Request, viewer: Viewer, feature: FeatureExplanations, status: str) -> Response:
     if not _is_htmx(request):
         return RedirectResponse(feature.path, status_code=303)
     return render(
@@ -46,7 +46,7 @@ def _updated(request: Request, viewer: Viewer, feature: FeatureExplanations, sta
 async def explain_control(
     request: Request, _: WriteAccess, resources: ExplanationsDep, model: str, source: str, index: str
 ) -> Response:
-    """What has to be set before an explanation can be generated, in place of the page's form; 204 if nothing."""
+    """A message about missing settings, in place of the form; 204 where explanations can be generated."""
     path = f"/{model}/{source}/{parse_index(index)}"
     if not _is_htmx(request):
         return RedirectResponse(path, status_code=303)
@@ -74,7 +74,7 @@ async def explain_feature(
         {"modelId": model, "layer": source, "index": parse_index(index), "explanationModelName": explainer_model}
     )
     generated = await service.generate(resources, viewer, body)
-    return _updated(request, viewer, generated.feature, f"Explanation by {generated.new.model} added.")
+    return _render_update(request, viewer, generated.feature, f"Explanation by {generated.explanation.model} added.")
 
 
 @router.post("/explanations/{explanation_id}/delete")
@@ -82,7 +82,7 @@ async def delete_explanation(
     request: Request, _: WriteAccess, viewer: ViewerDep, resources: ExplanationsDep, explanation_id: ExplanationNumber
 ) -> Response:
     feature = await service.delete(resources, viewer, explanation_id)
-    return _updated(request, viewer, feature, "Explanation deleted.")
+    return _render_update(request, viewer, feature, "Explanation deleted.")
 
 
 @router.post("/explanations/{explanation_id}/label")
@@ -95,4 +95,4 @@ async def choose_label(
     chosen: Annotated[bool, Form()] = True,
 ) -> Response:
     feature = await service.choose_label(resources, viewer, explanation_id, chosen)
-    return _updated(request, viewer, feature, "Label chosen." if chosen else "The default label is used again.")
+    return _render_update(request, viewer, feature, "Label chosen." if chosen else "The default label is used again.")

@@ -35,9 +35,9 @@ class Generated(BaseModel):
 
 
 class Deleted(BaseModel):
-    """What was done."""
+    """Confirmation of a deletion."""
 
-    message: str = Field(description="what was done")
+    message: str = Field(description="the result of the request")
 
 
 class ChooseLabelRequest(BaseModel):

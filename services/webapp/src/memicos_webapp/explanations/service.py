@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.rows import SourceInfo
-from memicos_webapp.catalog.service import replaced, unknown_source
+from memicos_webapp.catalog.service import load_replaced, unknown_source
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.embeddings.background import BackgroundEmbedder
@@ -41,9 +41,9 @@ class FeatureExplanations:
 
 @dataclass(frozen=True)
 class GeneratedExplanation:
-    """A new explanation, among all of its feature."""
+    """A new explanation, and all explanations of its feature."""
 
-    new: ExplanationRow
+    explanation: ExplanationRow
     feature: FeatureExplanations
 
 
@@ -124,7 +124,7 @@ async def generate(resources: ExplanationResources, viewer: Viewer, request: Gen
         if not current:
             raise await unknown_source(session, viewer, source.model_id, source.name)
         if current[0].load_id != source.load_id:
-            raise replaced([source.name])
+            raise load_replaced([source.name])
         feature = await _feature_explanations(session, source, index)
     resources.background_embedder.wake()
     return GeneratedExplanation(next(row for row in feature.explanations if row.id == explanation_id), feature)

@@ -43,10 +43,10 @@ async def new_activation(
     prompts = prompts_of(request.app.state.settings, body, body.custom_text, "customText")
     target = body.feature
     await service.get_feature(database, viewer, target.model_id, target.source, target.index)
-    answers = []
+    responses = []
     for prompt in prompts:
         run = await service.run(inference, target.model_id, target.source, target.index, prompt, body.ignore_bos)
-        answers.append(
+        responses.append(
             Activation(
                 model_id=target.model_id,
                 layer=target.source,
@@ -64,4 +64,4 @@ async def new_activation(
                 recipe=run.recipe,
             )
         )
-    return answers if isinstance(body.custom_text, list) else answers[0]
+    return responses if isinstance(body.custom_text, list) else responses[0]

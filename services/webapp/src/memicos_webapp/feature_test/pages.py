@@ -12,7 +12,7 @@ from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import DatabaseDep
 from memicos_webapp.feature_test import service, view
 from memicos_webapp.inference.errors import NotReady
-from memicos_webapp.inference.pages import waiting
+from memicos_webapp.inference.pages import render_waiting
 from memicos_webapp.inference.prompt_form import read_form
 from memicos_webapp.inference.service import InferenceDep
 from memicos_webapp.templating import render
@@ -40,7 +40,7 @@ async def run_own_text(
     try:
         run = await service.run(inference, info.model_id, info.name, row.index, prompt, ignore_bos=True)
     except NotReady as fault:
-        return waiting(request, fault, request.url.path, form.fields())
+        return render_waiting(request, fault, request.url.path, form.fields())
     template = "result.html" if request.headers.get("hx-request") == "true" else "page.html"
     return render(
         request,

@@ -65,4 +65,4 @@ class Activation(Camel):
         description="token positions where the source's activations have no meaning, such as BOS"
     )
     prepended_bos: bool = Field(description="BOS was put before the prompt: not if it begins with BOS by itself")
-    recipe: Recipe = Field(description="how the text became values: model, weights, precision, hook and SAE")
+    recipe: Recipe = Field(description="how the values were computed: model, weights, precision, hook and SAE")

@@ -14,7 +14,7 @@ from memicos_webapp.recipes import Recipe
 
 
 @dataclass(frozen=True)
-class Run:
+class TextActivations:
     """`values` has one number for each of `tokens`; `ignored` are the positions where the number has no meaning.
 
     The maximum is over all positions or, with `ignore_bos`, over those that are not ignored.
@@ -50,10 +50,12 @@ async def get_feature(
         return await features.get(session, viewer, model, source, number)
 
 
-async def run(inference: Inference, model: str, source: str, index: int, prompt: Prompt, ignore_bos: bool) -> Run:
+async def run(
+    inference: Inference, model: str, source: str, index: int, prompt: Prompt, ignore_bos: bool
+) -> TextActivations:
     """The feature's values over `prompt`; `ignore_bos` leaves ignored positions out of the maximum."""
     response = await inference.single(model, source, index, prompt, ignore_bos)
-    return Run(
+    return TextActivations(
         tokens=response.tokens,
         token_ids=response.token_ids,
         values=response.activation.values,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from memicos_webapp.feature_test.service import Run
+from memicos_webapp.feature_test.service import TextActivations
 from memicos_webapp.formatting import activation_level, format_value, token_text
 from memicos_webapp.token_shading import group_title, token_groups
 
@@ -20,7 +20,7 @@ class TextPiece:
     is_max: bool = False
 
 
-def text_pieces(run: Run, feature_max: float) -> list[TextPiece]:
+def text_pieces(run: TextActivations, feature_max: float) -> list[TextPiece]:
     """The text in pieces. Levels are shares of `feature_max`, the feature's maximum activation in its corpus."""
     ignored = set(run.ignored)
 

@@ -15,7 +15,7 @@ from memicos_webapp.templating import render
 router = APIRouter(tags=["features"])
 
 PARTS = ("plots", "explanation", "activations", "test", "testfield", "steer", "link")
-"""What an embedded dashboard may leave out: `embedplots=false` and so on."""
+"""Parts that an embedded dashboard may leave out: `embedplots=false` and so on."""
 
 
 @router.get("/{model}/{source}/{index}", response_class=HTMLResponse)
@@ -35,7 +35,7 @@ async def feature_page(
     row = detail.row
     query = request.query_params
     own_prompt = read_form(defaulttesttext, query.get("input", ""), query.getlist("role"), query.getlist("content"))
-    groups = view.groups(detail, settings.examples_shown, whole=False)
+    groups = view.groups(detail, settings.examples_shown, full_text=False)
     may_write = write_problem(settings, identity) is None
     return render(
         request,
@@ -61,11 +61,11 @@ async def feature_page(
 
 
 @router.get("/{model}/{source}/{index}/examples", response_class=HTMLResponse)
-async def whole_examples(
+async def full_examples(
     request: Request, session: Snapshot, viewer: ViewerDep, model: str, source: str, index: str
 ) -> HTMLResponse:
     """The examples with whole texts, which are too large for the first view of the page."""
     number = await service.index_in_path(session, viewer, model, source, index)
     detail = await service.find(session, viewer, model, source, number)
-    groups = view.groups(detail, request.app.state.settings.examples_shown, whole=True)
+    groups = view.groups(detail, request.app.state.settings.examples_shown, full_text=True)
     return render(request, "features/_examples.html", source=detail.source, groups=groups)

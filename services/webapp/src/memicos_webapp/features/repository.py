@@ -46,12 +46,12 @@ from memicos_webapp.features.schemas import FeatureFilter
 
 def _step(following: bool) -> ScalarSelect[int]:
     """The nearest alive feature after or before the selected one, by index."""
-    other = aliased(Feature)
-    step = select(other.index).where(other.load_id == Feature.load_id, other.max_activation > 0).limit(1)
+    neighbour = aliased(Feature)
+    step = select(neighbour.index).where(neighbour.load_id == Feature.load_id, neighbour.max_activation > 0).limit(1)
     if following:
-        step = step.where(other.index > Feature.index).order_by(other.index)
+        step = step.where(neighbour.index > Feature.index).order_by(neighbour.index)
     else:
-        step = step.where(other.index < Feature.index).order_by(other.index.desc())
+        step = step.where(neighbour.index < Feature.index).order_by(neighbour.index.desc())
     return step.correlate(Feature).scalar_subquery()
 
 
@@ -140,26 +140,26 @@ async def index_range(session: AsyncSession, source: ResolvedSource) -> tuple[in
 
 
 def _conditions(source: ResolvedSource, query: FeatureFilter) -> list[ColumnElement[bool]]:
-    where: list[ColumnElement[bool]] = [Feature.load_id == source.load_id]
+    conditions: list[ColumnElement[bool]] = [Feature.load_id == source.load_id]
     if query.show == "live":
-        where.append(Feature.max_activation > 0)
+        conditions.append(Feature.max_activation > 0)
     if query.words:
         terms = func.websearch_to_tsquery("english", query.words)
         # the dictionary drops stop words ("both", "of the"), but some features fire on just these
         contained = Explanation.description.icontains(query.words.replace('"', "").strip(), autoescape=True)
         matches = case((func.numnode(terms) == 0, contained), else_=Explanation.description_tsvector.op("@@")(terms))
         indices = select(Explanation.index).where(Explanation.source_id == source.source_id, matches)
-        where.append(Feature.index.in_(indices))
+        conditions.append(Feature.index.in_(indices))
     bounds = (
         (Feature.density, query.density_from, query.density_to, 0.01),
         (Feature.max_activation, query.max_from, query.max_to, 1.0),
     )
     for bounded, low, high, unit in bounds:
         if low is not None:
-            where.append(bounded >= low * unit)
+            conditions.append(bounded >= low * unit)
         if high is not None:
-            where.append(bounded <= high * unit)
-    return where
+            conditions.append(bounded <= high * unit)
+    return conditions
 
 
 async def count(session: AsyncSession, source: ResolvedSource, query: FeatureFilter) -> int:
@@ -248,29 +248,31 @@ async def cards(
     return {(row.source_id, row.index): FeatureCard.from_row(sources[row.source_id], row) for row in rows}
 
 
-async def contexts_of(session: AsyncSession, shown: Iterable[FeatureCard]) -> dict[int, dict[int, ContextRow]]:
+async def contexts_of(session: AsyncSession, cards: Iterable[FeatureCard]) -> dict[int, dict[int, ContextRow]]:
     """The contexts of the cards' examples, by corpus id and number."""
     numbers: dict[int, tuple[ResolvedSource, set[int]]] = {}
-    for card in shown:
-        _, of_corpus = numbers.setdefault(card.source.corpus_id, (card.source, set()))
-        of_corpus.update(example.context for example in card.examples)
-    return {corpus: await contexts(session, source, of_corpus) for corpus, (source, of_corpus) in numbers.items()}
+    for card in cards:
+        _, corpus_numbers = numbers.setdefault(card.source.corpus_id, (card.source, set()))
+        corpus_numbers.update(example.context for example in card.examples)
+    return {
+        corpus: await contexts(session, source, corpus_numbers) for corpus, (source, corpus_numbers) in numbers.items()
+    }
 
 
-SAMPLED = 300
+SAMPLE_CANDIDATES = 300
 """Strongest features of a source that `sample` chooses among."""
 
 
 @lru_cache(STATEMENTS)
 def _sample_statement(viewer: Viewer) -> Select:
-    limit, densest = bindparam("limit", type_=Integer), bindparam("densest", type_=REAL)
+    limit, max_density = bindparam("limit", type_=Integer), bindparam("densest", type_=REAL)
     sources = listed_sources(viewer).order_by(Source.id).limit(limit).cte("chosen")
     gap = Feature.positive_logits[1] - Feature.positive_logits[func.cardinality(Feature.positive_logits)]
     strongest = (
         select(Feature.index, gap.label("gap"))
-        .where(Feature.load_id == sources.c.load_id, Feature.max_activation > 0, Feature.density < densest)
+        .where(Feature.load_id == sources.c.load_id, Feature.max_activation > 0, Feature.density < max_density)
         .order_by(Feature.max_activation.desc())
-        .limit(SAMPLED)
+        .limit(SAMPLE_CANDIDATES)
         .lateral("strongest")
     )
     rank = func.row_number().over(
@@ -298,11 +300,11 @@ def _sample_statement(viewer: Viewer) -> Select:
     )
 
 
-async def sample(session: AsyncSession, viewer: Viewer, limit: int, densest: float) -> Sequence[SampleRow]:
-    """Some features that fire on less than `densest` of tokens, from several listed sources, for a first look.
+async def sample(session: AsyncSession, viewer: Viewer, limit: int, max_density: float) -> Sequence[SampleRow]:
+    """Some features that fire on less than `max_density` of tokens, from several listed sources, as examples.
 
-    Of each source's strongest features: those whose first promoted token is furthest ahead of their last. Such a
-    feature mostly has one meaning. The choice is the same until a source's load changes.
+    Of each source's strongest features, those with the largest difference between the first and the last positive
+    logit are chosen: they mostly have one meaning. The choice is the same until a source's load changes.
     """
-    rows = (await session.execute(_sample_statement(viewer), {"limit": limit, "densest": densest})).mappings()
+    rows = (await session.execute(_sample_statement(viewer), {"limit": limit, "densest": max_density})).mappings()
     return [from_row(SampleRow, row) for row in rows]

@@ -115,7 +115,7 @@ class CardExplanation:
 
 @dataclass(frozen=True)
 class CardExample:
-    """One of the strongest examples: a context's number, the position that put it here, position -> value."""
+    """One of the strongest examples: a context's number, the position for which it was chosen, position -> value."""
 
     context: int
     position: int
@@ -145,7 +145,7 @@ class CardRow:
 
 @dataclass(frozen=True)
 class FeatureCard:
-    """What results and lists over several sources show of a feature: the label first, the strongest example first."""
+    """Summary of a feature in results and lists over several sources; label and strongest example come first."""
 
     source: SourceInfo
     index: int

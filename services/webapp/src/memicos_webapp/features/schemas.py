@@ -27,7 +27,7 @@ def _check_index(value: object) -> object:
 
 
 class FeatureId(BaseModel):
-    """A feature as any of the known clients names it."""
+    """A feature, with the field names of all published clients."""
 
     model_config = ConfigDict(populate_by_name=True, protected_namespaces=())
 
@@ -175,7 +175,7 @@ class ActivationRow(BaseModel):
     minValue: float
     """smallest of values"""
     qualifyingTokenIndex: int
-    """token position by whose activation the context was chosen; in an interval it need not be the strongest"""
+    """token position for whose activation the context was chosen; in an interval it need not be the strongest"""
     binMin: float
     """lower end of the activation interval; -1 for the strongest examples"""
     binMax: float
@@ -211,7 +211,7 @@ class ExplanationBody(BaseModel):
     explanationModelName: str | None = Field(description="language model that wrote it; null where none did")
     author: Named | None = Field(description="account that generated it; null for explanations of a dataset")
     createdAt: datetime = Field(description="when it was stored")
-    chosenAsLabel: bool = Field(description="whether somebody chose it as the feature's label")
+    chosenAsLabel: bool = Field(description="whether a user chose it as the feature's label")
     scores: list[dict[str, Any]] = Field(default=[], description="always empty")
     triggeredByUser: Named | None = Field(default=None, description="always null")
 
@@ -257,7 +257,7 @@ class SourceBody(BaseModel):
     saelensConfig: dict[str, Any]
     """configuration of the SAE in SAELens' format"""
     recipe: Recipe
-    """how text became the activations shown"""
+    """how the activations were computed"""
     num_prompts: int
     """contexts of the corpus"""
     num_tokens_in_prompt: int

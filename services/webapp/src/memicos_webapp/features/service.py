@@ -1,4 +1,4 @@
-"""Reading a feature with what its dashboard shows, and a source's table of features."""
+"""Reads a feature with the data of its dashboard, and a source's table of features."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ def parse_index(text: str) -> int:
     """A feature's index out of a URL.
 
     Raises:
-        BadInput: it is not a number that an index could be.
+        BadInput: it is not a whole number from 0 to MAX_INDEX.
     """
     if not (text.isascii() and text.isdigit()):
         raise BadInput(f"{text!r} is not the index of a feature: an index is a whole number, 0 or more.")
@@ -100,7 +100,7 @@ async def get(
     """A feature and its source, without explanations and texts.
 
     Raises:
-        NotFound: model, source or index is unknown; the message says which, and what exists.
+        NotFound: model, source or index is unknown; the message lists those that exist.
     """
     feature = await repository.feature(session, viewer, model_id, source, index)
     if feature is None:
@@ -116,7 +116,7 @@ async def find(
     Three statements: the feature, the explanations of it and of related features, and the contexts.
 
     Raises:
-        NotFound: model, source or index is unknown; the message says which, and what exists.
+        NotFound: model, source or index is unknown; the message lists those that exist.
     """
     info, row = await get(session, viewer, model_id, source, index)
     indices = {row.index, *row.neighbour_indices, *row.correlated_indices}

@@ -1,4 +1,4 @@
-"""A feature as its dashboard draws it: examples as marked-up text, groups of them, histograms."""
+"""The parts of a dashboard: examples as marked-up text, groups of examples, histograms."""
 
 import math
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ def _without_leading_blank(zones: list[list[Piece]]) -> list[list[Piece]]:
     return zones
 
 
-def _example(detail: FeatureDetail, stored: StoredExample, whole: bool) -> Example:
+def _example(detail: FeatureDetail, stored: StoredExample, full_text: bool) -> Example:
     tokens, position, values = stored.context.tokens, stored.position, stored.values
     feature_max = detail.row.max_activation
     # the prepended BOS is no part of the text
@@ -70,7 +70,7 @@ def _example(detail: FeatureDetail, stored: StoredExample, whole: bool) -> Examp
     last = next((i for i in range(position, len(tokens)) if tokens[i]), position)
     first = token_groups(tokens, last, last + 1)[0].start if tokens[last] else position
     zones_left = [
-        cut(0, first - MIDDLE) if whole else [],
+        cut(0, first - MIDDLE) if full_text else [],
         cut(first - MIDDLE, first - NEAR),
         cut(first - NEAR, first),
     ]
@@ -84,7 +84,7 @@ def _example(detail: FeatureDetail, stored: StoredExample, whole: bool) -> Examp
         left=tuple(markup(zone) for zone in _without_leading_blank(zones_left)),
         right=tuple(
             markup(cut(last + 1 + low, last + 1 + high))
-            for low, high in ((0, NEAR), (NEAR, MIDDLE), (MIDDLE, len(tokens) if whole else MIDDLE))
+            for low, high in ((0, NEAR), (NEAR, MIDDLE), (MIDDLE, len(tokens) if full_text else MIDDLE))
         ),
         truncated=(first - MIDDLE > start, last + 1 + MIDDLE < len(tokens)),
         title=stored.context.title or "",
@@ -93,22 +93,22 @@ def _example(detail: FeatureDetail, stored: StoredExample, whole: bool) -> Examp
     )
 
 
-def groups(detail: FeatureDetail, top_limit: int, whole: bool) -> list[Group]:
+def groups(detail: FeatureDetail, top_limit: int, full_text: bool) -> list[Group]:
     """The top activations, at most `top_limit`, then the intervals; all from strong to weak.
 
-    Texts are `whole`, or end with the middle zone.
+    Texts are `full_text`, or end with the middle zone.
     """
     row = detail.row
     stored = detail.examples()
     top = [example for example in stored if example.group == TOP_GROUP][:top_limit]
-    shown = {(example.context.number, example.position) for example in top}
+    top_positions = {(example.context.number, example.position) for example in top}
     by_group: dict[int, list[Example]] = {example.group: [] for example in stored if example.group != TOP_GROUP}
     for example in stored:
-        if example.group != TOP_GROUP and (example.context.number, example.position) not in shown:
-            by_group[example.group].append(_example(detail, example, whole))
+        if example.group != TOP_GROUP and (example.context.number, example.position) not in top_positions:
+            by_group[example.group].append(_example(detail, example, full_text))
     sections = []
     if top:
-        examples = [_example(detail, example, whole) for example in top]
+        examples = [_example(detail, example, full_text) for example in top]
         sections.append(Group(None, row.max_activation, None, examples))
     intervals = len(row.quantile_shares)
     for group in sorted(by_group, reverse=True):

@@ -1,4 +1,4 @@
-"""Ends work for a client that closes its connection."""
+"""Cancels work when its client closes the connection."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -15,7 +15,7 @@ START = "start it with `make inference-localhost-dev MODEL_SOURCESET=…`; `make
 SHORTEN = "Shorten it, or raise TOKEN_LIMIT of the inference server."
 
 UNPARSEABLE = (ValueError, KeyError, TypeError, AttributeError)
-"""What the generated client raises on JSON of another shape."""
+"""Exceptions of the generated client for JSON with another structure."""
 
 
 class ClientDisconnected(Fault):
@@ -28,7 +28,7 @@ class ClientDisconnected(Fault):
 
 
 class NotReady(Unavailable):
-    """A fault that ends when a server is loaded or started: pages poll for the result meanwhile."""
+    """An error until a server is loaded or started; pages repeat their request until then."""
 
     state: Literal["loading", "down"]
 
@@ -55,12 +55,12 @@ class HostsNotReady(NotReady):
     """No host can serve the request now, and one that is loading or not running may do so later.
 
     Args:
-        wanted: Model or source of the request.
+        target: Model or source of the request.
         reasons: Why each host cannot serve it, by the host's name.
     """
 
-    def __init__(self, wanted: str, reasons: Mapping[str, str], loading: bool) -> None:
-        super().__init__(_no_host(wanted, reasons), retry_after=3 if loading else 10)
+    def __init__(self, target: str, reasons: Mapping[str, str], loading: bool) -> None:
+        super().__init__(_no_host(target, reasons), retry_after=3 if loading else 10)
         self.state = "loading" if loading else "down"
 
 
@@ -83,9 +83,9 @@ class NotServed(Unavailable):
     """
 
     def __init__(self, missing: str, loaded: Sequence[tuple[str, str]]) -> None:
-        has = "; ".join(f"{url} has {sources}" for url, sources in loaded)
+        hosts = "; ".join(f"{url} has {sources}" for url, sources in loaded)
         super().__init__(
-            f"No inference server has {missing} loaded; {has}. Start one that has it: "
+            f"No inference server has {missing} loaded; {hosts}. Start one that has it: "
             "`make inference-localhost-dev MODEL_SOURCESET=…`, and set INFERENCE_URL, or MEMICOS_INFERENCE_HOSTS for "
             "several servers.",
             retry_after=60,
@@ -116,20 +116,20 @@ class WrongSecret(UpstreamFault):
         )
 
 
-def call_error(url: str, error: Exception, seconds: float, *, begun: bool = False) -> Fault:
+def call_error(url: str, error: Exception, seconds: float, *, started: bool = False) -> Fault:
     """The fault for an exception that the generated client raised.
 
     Args:
         seconds: The read time-out of the call.
-        begun: Whether events of a stream had come before the exception.
+        started: Whether events of a stream had come before the exception.
 
     Raises:
-        Exception: `error` itself, where it is none of a call.
+        Exception: `error` itself, where it is not an error of a call.
     """
     if isinstance(error, UnexpectedStatus):
         return refusal(url, error.status_code, error.content, {})
     if isinstance(error, StreamError):
-        if error.cause == "incomplete" and not begun:
+        if error.cause == "incomplete" and not started:
             return unreadable(url)
         return stream_failure(url, error.error, error.cause)
     if isinstance(error, httpx.HTTPError):
@@ -190,23 +190,23 @@ def _body(content: bytes) -> dict[str, Any]:
 
 
 def connection_failure(url: str, error: httpx.HTTPError, seconds: float) -> Fault:
-    """The fault for a request without an answer, or with half of one."""
+    """The fault for a request without a response, or with an incomplete one."""
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return InferenceDown(url)
     if isinstance(error, httpx.TimeoutException):
-        return silence(url, seconds, "MEMICOS_INFERENCE_READ_SECONDS")
+        return timeout_fault(url, seconds, "MEMICOS_INFERENCE_READ_SECONDS")
     return stream_failure(url, "", "incomplete")
 
 
-def silence(url: str, seconds: float, setting: str) -> Unavailable:
+def timeout_fault(url: str, seconds: float, setting: str) -> Unavailable:
     """The fault for a time-out of `seconds`, which `setting` sets."""
-    return Unavailable(f"Inference at {url} was silent for {seconds:g} s (setting {setting}).")
+    return Unavailable(f"Inference at {url} did not respond for {seconds:g} s (setting {setting}).")
 
 
 def stream_failure(url: str, message: str, cause: str | None) -> Fault:
     """The fault for a stream that ended early; `message` and `cause` are those of the server's error event."""
     if cause == "incomplete":
-        return UpstreamFault(f"The connection to inference at {url} broke off; run it again.")
+        return UpstreamFault(f"The connection to inference at {url} was interrupted; run it again.")
     if cause == "invalid_request":
         return BadInput(message)
     if cause in ("busy", "stopping", "out_of_memory"):
@@ -215,23 +215,23 @@ def stream_failure(url: str, message: str, cause: str | None) -> Fault:
 
 
 def unreadable(url: str) -> Fault:
-    """The fault for JSON that does not have the contract's shape."""
+    """The fault for JSON that does not follow the contract."""
     return UpstreamFault(
-        f"{url} answers, but not as an inference server of this version of memicos. Point INFERENCE_URL at "
+        f"{url} responds, but not as an inference server of this version of memicos. Set INFERENCE_URL to "
         "one that does."
     )
 
 
 def concerns_host(fault: Fault) -> bool:
-    """Whether another host may serve the request that ended with `fault`: it is not about the request itself."""
+    """Whether `fault` is about the host and not about the request, so that another host may serve the request."""
     return not isinstance(fault, BadInput | ClientDisconnected | InferenceFailed)
 
 
-def no_host(wanted: str, unable: Mapping[str, Fault], failed: Mapping[str, Fault]) -> Fault:
+def no_host(target: str, unable: Mapping[str, Fault], failed: Mapping[str, Fault]) -> Fault:
     """The fault of a request that no host serves.
 
     Args:
-        wanted: Model or source of the request.
+        target: Model or source of the request.
         unable: Why each host cannot serve it, by the host's name.
         failed: Faults of hosts that were called for it, by name.
     """
@@ -242,14 +242,14 @@ def no_host(wanted: str, unable: Mapping[str, Fault], failed: Mapping[str, Fault
     if len(absent) == len(faults):
         first = next((fault for fault in absent.values() if "/" in fault.missing), next(iter(absent.values())))
         return NotServed(first.missing, [host for fault in absent.values() for host in fault.loaded])
-    others = [fault for name, fault in faults.items() if name not in absent]
-    if len(faults) == 1 or (len(others) == 1 and others[0] in failed.values()):
-        return others[0]
+    other_faults = [fault for name, fault in faults.items() if name not in absent]
+    if len(faults) == 1 or (len(other_faults) == 1 and other_faults[0] in failed.values()):
+        return other_faults[0]
     reasons = {name: _reason(fault) for name, fault in faults.items()}
     states = {fault.state for fault in faults.values() if isinstance(fault, NotReady)}
     if states:
-        return HostsNotReady(wanted, reasons, loading="loading" in states)
-    return Unavailable(_no_host(wanted, reasons))
+        return HostsNotReady(target, reasons, loading="loading" in states)
+    return Unavailable(_no_host(target, reasons))
 
 
 def _reason(fault: Fault) -> str:
@@ -260,7 +260,7 @@ def _reason(fault: Fault) -> str:
     )
 
 
-def _no_host(wanted: str, reasons: Mapping[str, str]) -> str:
-    return f"No inference server can serve {wanted} now. " + " ".join(
+def _no_host(target: str, reasons: Mapping[str, str]) -> str:
+    return f"No inference server can serve {target} now. " + " ".join(
         f"{name}: {reason.rstrip('.')}." for name, reason in reasons.items()
     )

@@ -26,7 +26,7 @@ from memicos_webapp.inference.errors import (
     WrongSecret,
     connection_failure,
     refusal,
-    silence,
+    timeout_fault,
     unreadable,
 )
 from memicos_webapp.inference.host_config import HostConfig
@@ -110,7 +110,7 @@ class Host:
             self._calls -= 1
 
     def failed(self) -> None:
-        """Note that a call failed because of the host: others are preferred until a new check has succeeded."""
+        """Record that a call failed because of the host: others are preferred until a new check has succeeded."""
         self._failed_at = time.monotonic()
         self.invalidate()
 
@@ -122,7 +122,7 @@ class Host:
         it ends, at most MEMICOS_INFERENCE_CHECK_SECONDS.
 
         Args:
-            newest_capabilities: Ask for the capabilities again, unless they are as new as a state must be.
+            newest_capabilities: request the capabilities again, unless they are as recent as a state must be.
         """
         now = time.monotonic()
         if newest_capabilities and now - self._capabilities_at > self._fresh_seconds:
@@ -130,8 +130,8 @@ class Host:
         if self._check is None and self._status and now - self._status_at <= self._fresh_seconds:
             return self._status
         check = self.start_check()
-        rest = None if self._status is None else max(0.0, self._check_at + self._wait_seconds - now)
-        await asyncio.wait((check,), timeout=rest)
+        timeout = None if self._status is None else max(0.0, self._check_at + self._wait_seconds - now)
+        await asyncio.wait((check,), timeout=timeout)
         if check.done():
             return check.result()
         assert self._status is not None
@@ -156,13 +156,13 @@ class Host:
         self._status_at = self._capabilities_at = float("-inf")
 
     async def _run_check(self) -> Status:
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             self._status = await self._current_status()
-            if self._status.state == "ready" and self._failed_at < began:
+            if self._status.state == "ready" and self._failed_at < started:
                 self._failed_at = float("-inf")
             # a call that failed meanwhile is more recent than this check
-            self._status_at = time.monotonic() if self._failed_at < began else float("-inf")
+            self._status_at = time.monotonic() if self._failed_at < started else float("-inf")
             return self._status
         finally:
             self._check = None
@@ -174,7 +174,7 @@ class Host:
         try:
             return await self._fetch_status()
         except TimeoutError:
-            fault = silence(self.url, self._check_seconds, "MEMICOS_INFERENCE_CHECK_SECONDS")
+            fault = timeout_fault(self.url, self._check_seconds, "MEMICOS_INFERENCE_CHECK_SECONDS")
             return Status("down", fault.message, fault)
         except httpx.HTTPError as error:
             fault = connection_failure(self.url, error, self.read_seconds)
@@ -198,7 +198,7 @@ class Host:
             fault = Unavailable(f"Inference at {self.url} {message}", retry_after=60)
             return Status("down", f"inference {message}", fault)
         if not response.parsed.ready:
-            # a server that starts anew may run another model
+            # a server that restarts may run another model
             self._capabilities_at = float("-inf")
             progress = status_messages.loading(response.parsed)
             return Status("loading", f"inference is {progress}", InferenceLoading(self.url, progress))
@@ -228,13 +228,13 @@ class Host:
 
     def serves(self, status: Status, model: str, sources: list[str]) -> CapabilitiesResponse | Fault:
         """The host's capabilities where it can serve `sources` of `model` in this state, else why it cannot."""
-        known = status.capabilities
-        if status.fault or known is None:
+        host_capabilities = status.capabilities
+        if status.fault or host_capabilities is None:
             return status.fault or unreadable(self.url)
-        if model not in known.accepted_models:
-            return NotServed(f"the model {model}", [(self.url, known.model)])
-        ids = {source.id for source in known.sources}
+        if model not in host_capabilities.accepted_models:
+            return NotServed(f"the model {model}", [(self.url, host_capabilities.model)])
+        ids = {source.id for source in host_capabilities.sources}
         if missing := [source for source in sources if source not in ids]:
-            loaded = ", ".join(sorted(known.sae_sets)) or "no sources"
-            return NotServed(f"{model}/{missing[0]}", [(self.url, f"{known.model} with {loaded}")])
-        return known
+            loaded = ", ".join(sorted(host_capabilities.sae_sets)) or "no sources"
+            return NotServed(f"{model}/{missing[0]}", [(self.url, f"{host_capabilities.model} with {loaded}")])
+        return host_capabilities

@@ -14,7 +14,7 @@ from memicos_webapp.inference.host_config import HostConfig
 from memicos_webapp.settings import Settings
 
 OTHERS_SECONDS = 0.05
-"""Once a host can serve a request, how long states of others are waited for: one of them may be less busy."""
+"""Longest wait for the states of other hosts once one can serve a request: another may be less busy."""
 
 Lookup = Callable[[str], str | None]
 """Value of an environment variable; None where it is unset."""
@@ -65,14 +65,14 @@ class Hosts:
         hosts: dict[str, Host] = {}
         for config in configs:
             secret = self._secret_of(config.secret_variable) if config.secret_variable else None
-            known = self._hosts.get(config.name)
-            unchanged = known is not None and (known.config, known.secret) == (config, secret)
-            hosts[config.name] = known if known and unchanged else Host(config, secret, self._settings)
+            existing = self._hosts.get(config.name)
+            unchanged = existing is not None and (existing.config, existing.secret) == (config, secret)
+            hosts[config.name] = existing if existing and unchanged else Host(config, secret, self._settings)
         self._removed += [host for host in self._hosts.values() if host not in hosts.values()]
         self._hosts = hosts
-        idle = [host for host in self._removed if not host.busy]
+        unused = [host for host in self._removed if not host.busy]
         self._removed = [host for host in self._removed if host.busy]
-        await asyncio.gather(*(host.close() for host in idle))
+        await asyncio.gather(*(host.close() for host in unused))
 
     def check_all(self) -> None:
         """Start a check of every host that is not being checked; none waits for another."""
@@ -85,7 +85,7 @@ class Hosts:
     async def pick(self, model: str, sources: list[str], failed: Mapping[str, Fault] | None = None) -> Choice:
         """The least busy of the hosts that have `model` and all of `sources` and are ready.
 
-        A host whose known capabilities lack one is asked for them again: sources are added while it runs.
+        Where the capabilities of a host lack one, they are read again: sources may be added while it runs.
 
         Args:
             failed: Faults of hosts that were called for this request already, by name; they are left out.
@@ -97,20 +97,20 @@ class Hosts:
         return min(choices, key=lambda choice: choice.host.preference)
 
     async def split(self, model: str, sources: list[str], failed: Mapping[str, Fault] | None = None) -> list[Choice]:
-        """As few hosts as have all of `sources` between them, each with its share in the order of `sources`.
+        """The fewest hosts that together have all of `sources`, each with its share in the order of `sources`.
 
         Raises:
             Fault: As for `pick`, where no host serves one of the sources.
         """
-        of_source = dict(
+        choices_by_source = dict(
             zip(sources, await self._choices(model, [[name] for name in sources], failed or {}), strict=True)
         )
-        hosts = {choice.host.name: choice for choices in of_source.values() for choice in choices}
+        hosts = {choice.host.name: choice for choices in choices_by_source.values() for choice in choices}
         shares: list[Choice] = []
         remaining = list(sources)
         while remaining:
             served = {
-                name: [source for source in remaining if any(c.host is choice.host for c in of_source[source])]
+                name: [source for source in remaining if any(c.host is choice.host for c in choices_by_source[source])]
                 for name, choice in hosts.items()
             }
             name = min(hosts, key=lambda name: (-len(served[name]), hosts[name].host.preference))
@@ -133,8 +133,8 @@ class Hosts:
             return await self.all[0].status()
         return await choice.host.status()
 
-    async def of_model(self, model: str) -> list[ModelHost]:
-        """Hosts that have `model`, and those of which it is not known as they are not ready."""
+    async def hosts_of_model(self, model: str) -> list[ModelHost]:
+        """Hosts that have `model`, and hosts that are not ready, which may have it."""
         hosts = self.all
         statuses = await asyncio.gather(*(host.status() for host in hosts))
         return [
@@ -173,11 +173,11 @@ class Hosts:
             unable: dict[str, Fault] = {}
             choices: list[Choice] = []
             for host, status in states.items():
-                known = host.serves(status, model, sources)
-                if isinstance(known, Fault):
-                    unable[host.name] = known
+                outcome = host.serves(status, model, sources)
+                if isinstance(outcome, Fault):
+                    unable[host.name] = outcome
                 else:
-                    choices.append(Choice(host, known, sources))
+                    choices.append(Choice(host, outcome, sources))
             if not choices:
                 raise no_host(f"{model}/{sources[0]}" if sources else f"the model {model}", unable, failed)
             all_choices.append(choices)

@@ -22,7 +22,7 @@ async def source_inference(
     async with database.snapshot() as session:
         await get_source(session, viewer, model, source)
     status = await inference.status(model, [source])
-    return render(request, "inference/_status.html", status=status, again=request.url.path)
+    return render(request, "inference/_status.html", status=status, retry_url=request.url.path)
 
 
 @router.get("/{model}/inference", response_class=HTMLResponse)
@@ -32,7 +32,7 @@ async def model_inference(
     async with database.snapshot() as session:
         await get_model(session, viewer, model)
     status = await inference.status(model, [])
-    return render(request, "inference/_status.html", status=status, again=request.url.path)
+    return render(request, "inference/_status.html", status=status, retry_url=request.url.path)
 
 
 @router.get("/{model}/inference/hosts", response_class=HTMLResponse)
@@ -42,18 +42,20 @@ async def model_hosts(
     """The inference servers of a model and their states."""
     async with database.snapshot() as session:
         await get_model(session, viewer, model)
-    hosts = await inference.hosts.of_model(model)
-    return render(request, "inference/_hosts.html", hosts=hosts, again=request.url.path)
+    hosts = await inference.hosts.hosts_of_model(model)
+    return render(request, "inference/_hosts.html", hosts=hosts, retry_url=request.url.path)
 
 
-def waiting(request: Request, fault: NotReady, again: str, fields: dict[str, Any] | None = None) -> HTMLResponse:
-    """A fragment in place of a result: polls `again` until inference is ready, with POST where `fields` are given."""
+def render_waiting(
+    request: Request, fault: NotReady, retry_url: str, fields: dict[str, Any] | None = None
+) -> HTMLResponse:
+    """A fragment in place of a result: polls `retry_url` until inference is ready; with `fields` by POST."""
     return render(
         request,
         "inference/_waiting.html",
         state=fault.state,
         seconds=2 if fault.state == "loading" else 5,
         message=fault.message,
-        again=again,
+        retry_url=retry_url,
         fields=fields,
     )

@@ -1,4 +1,4 @@
-"""Calls of inference: text through a model, and steering, on whichever server has the model."""
+"""Calls of inference: activations on texts, and steering, on a server that has the model."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
@@ -53,13 +53,13 @@ from memicos_webapp.inference.merge import check_same_tokens, merge_all
 from memicos_webapp.inference.prompts import Prompt
 
 T = TypeVar("T")
-Steered = TypeVar("Steered", CompletionResponse, ChatResponse)
+SteerResponse = TypeVar("SteerResponse", CompletionResponse, ChatResponse)
 WhileConnected = Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
 """Awaits a call, and cancels it when the webapp's own client disconnects."""
 Call = Callable[[Choice], Coroutine[Any, Any, Response[Any]]]
 """Calls the chosen host."""
 CONCURRENT_SOURCES = 8
-"""Sources that one request has read at the same time."""
+"""Largest number of sources that one request reads at the same time."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Inference:
     async def single(self, model: str, source: str, index: int, prompt: Prompt, ignore_bos: bool) -> SingleResponse:
         """One feature's values over `prompt`."""
         body = SingleRequest(model=model, source=source, index=index, ignore_bos=ignore_bos, **prompt.fields())
-        return await self._one(
+        return await self._call_while_connected(
             model,
             [source],
             lambda choice: activation_single.asyncio_detailed(client=choice.host.client, body=body),
@@ -148,15 +148,15 @@ class Inference:
             body = TopkRequest(model=model, source=source, top_k=top_k, ignore_bos=ignore_bos, **prompt.fields())
             return activation_topk_by_token.asyncio_detailed(client=choice.host.client, body=body)
 
-        return await self._one(model, [source], call, TopkResponse)
+        return await self._call_while_connected(model, [source], call, TopkResponse)
 
     def complete(
         self, body: CompletionRequest, sources: list[str]
     ) -> AsyncGenerator[SteerDelta | CompletionResponse, None]:
-        """Steered and default completions: deltas, then the whole answer. Closing the generator ends the work.
+        """Steered and default completions: deltas, then the whole response. Closing the generator cancels the request.
 
         Raises:
-            Fault: Inference cannot do it, or the stream ended without the whole answer.
+            Fault: no server can serve the request, or the stream ended without the whole response.
         """
         return _deltas(self.hosts, steer_completion.astream_deltas, body, sources)
 
@@ -164,7 +164,7 @@ class Inference:
         """Like `complete`, for a conversation."""
         return _deltas(self.hosts, steer_completion_chat.astream_deltas, body, sources)
 
-    async def _one(self, model: str, sources: list[str], call: Call, expected: type[T]) -> T:
+    async def _call_while_connected(self, model: str, sources: list[str], call: Call, expected: type[T]) -> T:
         """`_any_host`, cancelled when the webapp's own client disconnects."""
         return await self.while_connected(self._any_host(model, sources, call, expected))
 
@@ -212,10 +212,10 @@ class Inference:
             return _parsed(host, response, expected)
         except (httpx.HTTPError, *UNPARSEABLE) as error:
             fault = call_error(host.url, error, host.read_seconds)
-            _note(host, fault)
+            _record_fault(host, fault)
             raise fault from error
         except Fault as fault:
-            _note(host, fault)
+            _record_fault(host, fault)
             raise
 
 
@@ -241,29 +241,29 @@ async def _all_or_none(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
 
 async def _deltas(
     hosts: Hosts,
-    stream: Callable[..., AsyncGenerator[SteerDelta | Steered, None]],
+    stream: Callable[..., AsyncGenerator[SteerDelta | SteerResponse, None]],
     body: CompletionRequest | ChatRequest,
     sources: list[str],
-) -> AsyncGenerator[SteerDelta | Steered, None]:
+) -> AsyncGenerator[SteerDelta | SteerResponse, None]:
     """Events of `stream`, from the next host where one fails before its first event.
 
-    The generated client decides whether the stream was complete: its last event is the answer.
+    The generated client decides whether the stream was complete: its last event is the whole response.
     """
     failed: dict[str, Fault] = {}
-    begun = False
+    started = False
     while True:
         host = (await hosts.pick(body.model, sources, failed)).host
         try:
             with host.call():
                 async with aclosing(stream(client=host.client, body=body)) as events:
                     async for event in events:
-                        begun = True
+                        started = True
                         yield event
             return
         except (UnexpectedStatus, StreamError, httpx.HTTPError, *UNPARSEABLE) as error:
-            fault = call_error(host.url, error, host.read_seconds, begun=begun)
-            _note(host, fault)
-            if begun:
+            fault = call_error(host.url, error, host.read_seconds, started=started)
+            _record_fault(host, fault)
+            if started:
                 raise fault from error
             failed[host.name] = await _host_fault(host, fault, body.model, sources)
 
@@ -285,8 +285,8 @@ async def _host_fault(host: Host, fault: Fault, model: str, sources: list[str]) 
     raise fault
 
 
-def _note(host: Host, fault: Fault) -> None:
-    """Have the host checked again, unless the fault is about the request only."""
+def _record_fault(host: Host, fault: Fault) -> None:
+    """Have the host checked again, unless the fault concerns only the request."""
     if concerns_host(fault):
         host.failed()
     elif isinstance(fault, InferenceFailed):

@@ -1,4 +1,4 @@
-"""Pseudonymous visitor ids for inference: its queue takes turns between visitors, though the webapp sends all calls."""
+"""Pseudonymous visitor ids for inference, whose queue serves the visitors of the webapp in turn."""
 
 import hashlib
 import secrets
@@ -8,12 +8,12 @@ import httpx
 from asgi_correlation_id import correlation_id
 
 _SALT = secrets.token_bytes(16)
-"""Changes at every start: inference can tell visitors apart, but cannot find out an address."""
+"""Changes at every start: inference can distinguish visitors, but not recover an address."""
 _visitor: ContextVar[str] = ContextVar("visitor", default="")
 
 
 def set_visitor(address: str) -> None:
-    """Name the visitor at `address` in the calls of inference that the current task makes from now on."""
+    """Send the id of the visitor at `address` with the calls of inference of the current task from now on."""
     _visitor.set(hashlib.sha256(_SALT + address.encode()).hexdigest()[:16])
 
 

@@ -36,7 +36,7 @@ UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "descripti
 
 @dataclass(frozen=True)
 class HostResources:
-    """Of the running application."""
+    """Objects of the running application that the routes use."""
 
     database: Database
     settings: Settings
@@ -87,7 +87,10 @@ async def add_inference_host(_: OwnerAccess, resources: ResourcesDep, body: AddH
 async def change_inference_host(
     _: OwnerAccess, resources: ResourcesDep, name: HostName, body: ChangeHostRequest
 ) -> InferenceHostBody:
-    """Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they began."""
+    """Change a host's URL or secret variable, or enable or disable it.
+
+    Running calls are completed with the old values.
+    """
     await service.change(
         resources.database,
         resources.settings,

@@ -108,4 +108,4 @@ def _run(command: Callable[[Database, Settings], Awaitable[None]]) -> None:
     except (Fault, DatabaseError) as error:
         sys.exit(f"hosts: {error}")
     except (SQLAlchemyError, OSError) as error:
-        sys.exit(f"hosts: the database refused it: {error}")
+        sys.exit(f"hosts: the database reported an error: {error}")

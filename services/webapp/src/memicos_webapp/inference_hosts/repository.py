@@ -58,14 +58,14 @@ async def store_configured(session: AsyncSession, configs: Sequence[HostConfig])
         statement = insert(InferenceHost).values(
             name=config.name, url=config.url, secret_variable=config.secret_variable, configured=True
         )
-        new = statement.excluded
+        excluded = statement.excluded
         await session.execute(
             statement.on_conflict_do_update(
                 index_elements=["name"],
-                set_={"url": new.url, "secret_variable": new.secret_variable, "configured": True},
+                set_={"url": excluded.url, "secret_variable": excluded.secret_variable, "configured": True},
                 where=or_(
-                    InferenceHost.url != new.url,
-                    InferenceHost.secret_variable.is_distinct_from(new.secret_variable),
+                    InferenceHost.url != excluded.url,
+                    InferenceHost.secret_variable.is_distinct_from(excluded.secret_variable),
                     ~InferenceHost.configured,
                 ),
             )

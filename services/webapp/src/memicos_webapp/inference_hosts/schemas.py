@@ -10,7 +10,7 @@ from memicos_webapp.inference.host import Host
 from memicos_webapp.inference_hosts.repository import HostRow
 
 NAME = "name of the host: 1 to 63 lower-case letters, digits and hyphens"
-URL = "where the server is: http(s)://host[:port][/path], without user, password or query"
+URL = "address of the server: http(s)://host[:port][/path], without user, password or query"
 SECRET_VARIABLE = (
     "name of the webapp's environment variable with the server's secret, INFERENCE_SECRET or INFERENCE_SECRET_…"
 )
@@ -70,9 +70,9 @@ class InferenceHostList(BaseModel):
 
 
 class HostRemoved(BaseModel):
-    """What was done."""
+    """Confirmation of a removal."""
 
-    message: str = Field(description="what was removed")
+    message: str = Field(description="the removed host")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def host_view(host: Host | None) -> HostView:
 
 
 def host_body(row: HostRow, host: Host | None) -> InferenceHostBody:
-    """Args: host: the running host; None where it is disabled."""
+    """The body for a stored host. `host` is the running one; None where it is disabled."""
     config, view = row.config, host_view(host)
     return InferenceHostBody(
         name=config.name,

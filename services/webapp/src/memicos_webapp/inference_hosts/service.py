@@ -1,7 +1,7 @@
 """The list of inference hosts: those of the settings, and those that the owner adds.
 
-A host that the settings name always has the settings' URL and secret variable, whatever another process stored under
-its name; the table decides only whether it is enabled.
+A host that the settings name always has the settings' URL and secret variable, even if another process stored others
+under its name; the table only says whether it is enabled.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from memicos_webapp.catalog.service import listed
+from memicos_webapp.catalog.service import join_names
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import BadInput, Conflict, NotFound
 from memicos_webapp.inference.host_config import (
@@ -59,10 +59,10 @@ async def refresh(database: Database, settings: Settings, hosts: Hosts) -> None:
 def combined(configs: list[HostConfig], stored: list[HostRow]) -> list[HostRow]:
     """Hosts of the settings, then those that the owner added. Hosts of another process's settings are left out."""
     by_name = {row.config.name: row.config for row in stored}
-    own = [replace(config, enabled=by_name.get(config.name, config).enabled) for config in configs]
+    configured_rows = [replace(config, enabled=by_name.get(config.name, config).enabled) for config in configs]
     names = {config.name for config in configs}
     added = [row for row in stored if not row.configured and row.config.name not in names]
-    return [*(HostRow(config, True) for config in own), *added]
+    return [*(HostRow(config, True) for config in configured_rows), *added]
 
 
 async def all_hosts(database: Database, settings: Settings) -> list[HostRow]:
@@ -144,7 +144,7 @@ async def _host(session: AsyncSession, settings: Settings, name: str) -> HostRow
     for row in rows:
         if row.config.name == name:
             return row
-    raise NotFound(f"There is no inference host {name!r}; there is {listed([row.config.name for row in rows])}.")
+    raise NotFound(f"There is no inference host {name!r}; there is {join_names([row.config.name for row in rows])}.")
 
 
 def _checked(config: HostConfig, settings: Settings) -> HostConfig:

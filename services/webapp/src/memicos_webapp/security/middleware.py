@@ -97,7 +97,7 @@ class Guard:
                 milliseconds = 1000 * (time.perf_counter() - started)
                 headers.setdefault("Server-Timing", f"app;dur={milliseconds:.1f}")
                 if scope["path"].startswith("/static/") and message["status"] in CACHEABLE_STATUSES:
-                    # scripts import others by a path without a hash, whose content an upgrade may change
+                    # scripts import others by a path without a hash; an upgrade may change their content
                     versioned = scope["query_string"].startswith(b"v=")
                     headers["Cache-Control"] = "public, max-age=31536000, immutable" if versioned else "no-cache"
             elif is_head:

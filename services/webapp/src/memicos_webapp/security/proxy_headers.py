@@ -2,7 +2,7 @@
 
 They count only where the connection's peer is a trusted proxy: `ProxyHeaders` then puts the client's address, scheme,
 host and prefix in place of the proxy's. From other peers they change nothing. `is_forwarded` says whether a request
-has any, whoever sent it: such a request may come from another machine.
+has any such header from any sender: the request may come from another machine.
 """
 
 import ipaddress
@@ -79,7 +79,7 @@ class ProxyHeaders:
         return address is not None and any(address in network for network in self._trusted)
 
     def _client(self, values: list[str]) -> str | None:
-        """The last address of X-Forwarded-For that is no trusted proxy: earlier ones are the client's own words."""
+        """The last address of X-Forwarded-For that is not a trusted proxy; clients can forge the earlier ones."""
         client = None
         for item in reversed(",".join(values).split(",")):
             address = _address(item)
@@ -98,8 +98,8 @@ class ProxyHeaders:
         if (scheme := _last(headers, "x-forwarded-proto").lower()) in ("http", "https"):
             scope["scheme"] = scheme
         if _HOST.match(host := _last(headers, "x-forwarded-host")):
-            others = [(name, value) for name, value in scope["headers"] if name.lower() != b"host"]
-            scope["headers"] = [(b"host", host.encode("ascii")), *others]
+            other_headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"host"]
+            scope["headers"] = [(b"host", host.encode("ascii")), *other_headers]
         prefix = _last(headers, "x-forwarded-prefix").rstrip("/")
         if re.fullmatch(ROOT_PATH_PATTERN, prefix):
             scope[PREFIX_KEY] = prefix

@@ -1,7 +1,7 @@
 """Serving below a path of a site, such as /memicos/ behind a reverse proxy (MEMICOS_ROOT_PATH, X-Forwarded-Prefix).
 
-The application knows no prefix. `SubPath` takes it off a request's path and puts it in front of the addresses in
-response headers; `prefix_links` puts it in front of those in a rendered page. Both are the only places that know it.
+Only this module handles the prefix. `SubPath` removes it from a request's path and adds it to the addresses in response
+headers; `prefix_links` adds it to those in a rendered page.
 """
 
 import re
@@ -13,7 +13,7 @@ from memicos_webapp.security.proxy_headers import PREFIX_KEY
 
 LINK_HEADERS = ("location", "hx-location", "hx-push-url", "hx-redirect", "hx-replace-url")
 _LINK = re.compile(r'(\s(?:href|src|action|formaction|poster|hx-(?:get|post|put|patch|delete|push-url))=")/(?!/)')
-"""A root-relative address in an attribute. Templates escape quotation marks of texts, so no text looks like one."""
+"""A root-relative address in an attribute. Templates escape quotation marks in texts, so no text matches."""
 _COOKIE_PATH = re.compile(r"(;\s*path=)/", re.IGNORECASE)
 
 

@@ -1,10 +1,10 @@
 // Keyboard shortcuts, theme, menus and copy buttons. Every page works without this file.
 "use strict";
 
-function remember(key, value) {
-  try { localStorage.setItem(key, value); } catch { /* storage is blocked: not remembered */ }
+function storeSetting(key, value) {
+  try { localStorage.setItem(key, value); } catch { /* storage is blocked: the setting is not stored */ }
 }
-function recall(key) {
+function readSetting(key) {
   try { return localStorage.getItem(key); } catch { return null; }
 }
 
@@ -12,14 +12,14 @@ function toggleTheme() {
   const root = document.documentElement;
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
-  remember("theme", root.dataset.theme);
+  storeSetting("theme", root.dataset.theme);
 }
 
-function follow(id) {
+function clickLink(id) {
   const link = document.getElementById(id);
   if (link) link.click();
 }
-function focusOn(id) {
+function focusField(id) {
   const field = document.getElementById(id);
   if (!field) return;
   field.focus();
@@ -51,12 +51,12 @@ function showCopyButtons() {
 }
 
 const keys = {
-  "/": () => focusOn("jump"),
-  j: () => follow("next"),
-  k: () => follow("previous"),
+  "/": () => focusField("jump"),
+  j: () => clickLink("next"),
+  k: () => clickLink("previous"),
   t: focusOnPrompt,
-  s: () => follow("steer-with-it"),
-  v: () => follow("v-values"),
+  s: () => clickLink("steer-with-it"),
+  v: () => clickLink("v-values"),
   d: toggleTheme,
   "?": () => { const help = document.getElementById("keys"); if (help && !help.open) help.showModal(); },
 };
@@ -112,13 +112,13 @@ document.addEventListener("DOMContentLoaded", () => {
     button.addEventListener("click", toggleTheme);
   }
   showCopyButtons();
-  const view = document.getElementById(`v-${recall("view")}`);
+  const view = document.getElementById(`v-${readSetting("view")}`);
   if (view) {
     view.checked = true;
     view.dispatchEvent(new Event("change"));
   }
   for (const radio of document.querySelectorAll("[name=view]")) {
-    radio.addEventListener("change", () => remember("view", radio.value));
+    radio.addEventListener("change", () => storeSetting("view", radio.value));
   }
 });
 

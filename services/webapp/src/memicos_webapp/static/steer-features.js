@@ -19,7 +19,7 @@ export function selectedFeatures(model) {
   }));
 }
 
-// Each method has a strength of its own: 94 residual units as a factor would multiply the component by 94.
+// Each method has its own strength: a strength of 94 means residual units for one method and a factor for the other.
 export function setMethod(method) {
   for (const control of controls()) {
     const before = control.dataset.method;

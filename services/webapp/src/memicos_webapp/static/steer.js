@@ -172,7 +172,7 @@ function describeRun(body) {
 // ---- the run
 
 function message(role, content) {
-  const node = element("div", `turn ${role === "user" ? "you" : "it"}`);
+  const node = element("div", `turn ${role === "user" ? "user" : "model"}`);
   const label = role === "user" ? "You" : role === "system" ? "System" : "Model";
   node.append(element("span", "role", label), element("div", "content", content));
   return node;
@@ -211,7 +211,7 @@ function request(promptText) {
   return ["/api/steer-chat", { ...body, ...chat }];
 }
 
-// Appends new text to the columns, which hold the only copy of it.
+// Appends new text to the columns, the only place that stores it.
 function append(delta, outputs, total) {
   for (const [name, { text, tokens }] of Object.entries(delta)) {
     outputs[name].answer.append(text);
@@ -228,7 +228,7 @@ async function run() {
     return features.showFinder(true);
   }
   if (!promptText.trim()) {
-    showNote("Write something for the model first.", true);
+    showNote("Enter a prompt first.", true);
     return prompt.focus();
   }
   if (!form.reportValidity()) return;
@@ -266,11 +266,11 @@ async function run() {
         if (name === "delta") append(data, outputs, body.n_tokens);
         else complete = Boolean(data.shareUrl);
       }
-      if (!complete) failed = "The answer broke off; run it again.";
+      if (!complete) failed = "The response was interrupted; run it again.";
     }
   } catch (error) {
     if (error instanceof StreamError) failed = error.message;
-    else if (error.name !== "AbortError") failed = `The connection broke: ${error.message}.`;
+    else if (error.name !== "AbortError") failed = `The connection was interrupted: ${error.message}.`;
   }
   if (abortController !== current) return; // a newer run has started
   abortController = null;

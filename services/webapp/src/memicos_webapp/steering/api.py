@@ -46,10 +46,10 @@ async def steer(
 ) -> Response | SteerAnswer:
     """Continue a prompt, steered and unsteered. Completions come without the prompt.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and the
+    With `stream` every server-sent event is the whole response so far; the last one has `shareUrl`, and the
     log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named `delta` hold
-    new text only, and the last event the whole answer. A stream that fails ends in an event named `error`. Closing the
-    connection stops the generation.
+    new text only, and the last event the whole response. A stream that fails ends in an event named `error`. Closing
+    the connection stops the generation.
 
     The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the strength
     (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have limits; beyond
@@ -66,12 +66,12 @@ async def steer(
 async def steer_chat(
     request: Request, database: DatabaseDep, viewer: ViewerDep, inference: InferenceDep, body: SteerChatRequest
 ) -> Response | SteerChatAnswer:
-    """Answer in a conversation, steered and unsteered. Without features only DEFAULT is generated.
+    """Generate the next message of a conversation, steered and unsteered. Without features only DEFAULT is generated.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and the
+    With `stream` every server-sent event is the whole response so far; the last one has `shareUrl`, and the
     log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named `delta` hold
-    new text only, and the last event the whole answer. A stream that fails ends in an event named `error`. Closing the
-    connection stops the generation.
+    new text only, and the last event the whole response. A stream that fails ends in an event named `error`. Closing
+    the connection stops the generation.
 
     The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the strength
     (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have limits; beyond

@@ -1,4 +1,4 @@
-"""Answers to steering requests: JSON, or server-sent events of whole answers or of deltas."""
+"""Responses to steering requests: JSON, or server-sent events of whole responses or of deltas."""
 
 import logging
 from collections.abc import AsyncGenerator
@@ -81,8 +81,8 @@ async def _events(event: InferenceEvent | None, run: SteerRun[A], body: SteerSet
             yield _event(run.answer())
         except Fault as fault:
             yield _error(fault.message)
-        except Exception:  # the status has been sent: the stream itself is the only place left for an error
-            log.exception("a stream broke off")
+        except Exception:  # the status has been sent: an error can only be reported in the stream
+            log.exception("a stream was interrupted")
             yield _error(unexpected_error_message())
 
 

@@ -15,7 +15,7 @@ async def merge(streams: Sequence[AsyncGenerator[T]]) -> AsyncGenerator[T]:
     pending: dict[asyncio.Task[T | None], AsyncGenerator[T]] = {}
 
     def read(stream: AsyncGenerator[T]) -> None:
-        pending[asyncio.ensure_future(_next(stream))] = stream
+        pending[asyncio.ensure_future(_next_item(stream))] = stream
 
     for stream in streams:
         read(stream)
@@ -37,5 +37,5 @@ async def merge(streams: Sequence[AsyncGenerator[T]]) -> AsyncGenerator[T]:
             await stream.aclose()
 
 
-async def _next(stream: AsyncGenerator[T]) -> T | None:
+async def _next_item(stream: AsyncGenerator[T]) -> T | None:
     return await anext(stream, None)

@@ -59,7 +59,7 @@ Outputs = Mapping[OutputType, Output]
 
 @dataclass
 class SteerRun(Generic[A]):
-    """A request to inference: its events, and the outputs that they make up so far.
+    """A request to inference: its events, and the outputs received so far.
 
     `build_answer` makes the API's answer from the outputs, with or without log-probabilities. `conversations` are the
     messages of each output of a chat; empty for completions.
@@ -74,7 +74,7 @@ class SteerRun(Generic[A]):
     def add(self, event: InferenceEvent) -> SteerDelta | None:
         """Add an event to the outputs; returns its new text, None for an event without text."""
         if not isinstance(event, InferenceDelta):
-            self.outputs |= {output.type_: _whole(output) for output in event.outputs}
+            self.outputs |= {output.type_: _complete_output(output) for output in event.outputs}
             return None
         if event.input_:
             self._begin_chat([(message.role, message.content) for message in event.input_.chat_template], event)
@@ -140,7 +140,7 @@ def _counts(outputs: Outputs) -> TokenCounts:
     return TokenCounts.model_validate({output_type: output.tokens for output_type, output in outputs.items()})
 
 
-def _whole(output: CompletionOutput | ChatOutput) -> Output:
+def _complete_output(output: CompletionOutput | ChatOutput) -> Output:
     raw = output.raw if isinstance(output, ChatOutput) else output.completion
     return Output(output.completion, raw, len(output.token_ids), _logprobs(output))
 

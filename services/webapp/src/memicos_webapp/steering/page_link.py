@@ -122,14 +122,14 @@ def completion_link(request: Request, body: SteerRequest) -> str:
 
 
 def chat_link(request: Request, body: SteerChatRequest) -> str:
-    """A link to the page with the settings of a request to `/api/steer-chat`: its last message is ready to be sent.
+    """A link to the page with the settings of a request to `/api/steer-chat`: its last message is in the prompt field.
 
     A conversation too long for a link is left out, but for its last message.
     """
     columns = body.default_chat_messages, body.steered_chat_messages
-    (*default, last), (*steered, other) = columns
+    (*default, default_last), (*steered, steered_last) = columns
     # the page has one box for both columns
-    prompt = last.content if last == other and last.role == "user" else ""
+    prompt = default_last.content if default_last == steered_last and default_last.role == "user" else ""
     if prompt:
         history = ChatHistory(DEFAULT=default, STEERED=steered)
     else:

@@ -67,7 +67,7 @@ async def steer_page(
         search_characters=settings.steer_search_characters,
         longest_chat=page_link.MAX_CHAT_CHARACTERS,
         status=status,
-        again=f"/{url_segment(model)}/inference",
+        retry_url=f"/{url_segment(model)}/inference",
     )
 
 
@@ -75,7 +75,10 @@ async def steer_page(
 async def find_features(
     request: Request, database: DatabaseDep, viewer: ViewerDep, model: str, q: str = ""
 ) -> HTMLResponse:
-    """Features for what was typed so far. The browser drops a search when more is typed: its statement is cancelled."""
+    """Features that match the query so far.
+
+    When the user types on, the browser closes the request, which cancels its SQL.
+    """
     problem, cards = "", []
     try:
         cards = await until_disconnect(request, _search(database, viewer, request.app.state.settings, model, q))

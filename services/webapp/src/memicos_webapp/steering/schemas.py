@@ -1,6 +1,6 @@
-"""Bodies of `/api/steer` and `/api/steer-chat`, with the field names that users' scripts already send.
+"""Bodies of `/api/steer` and `/api/steer-chat`, with the field names of Neuronpedia's API.
 
-Casing is mixed (`modelId` beside `n_tokens`) because the published contract is.
+Casing is mixed (`modelId`, `n_tokens`) as in that API.
 """
 
 from typing import Literal, Self
@@ -61,12 +61,12 @@ class SteerSettings(BaseModel):
         5, ge=0, le=10, description="alternatives reported for each token; 0 sends no log-probabilities"
     )
     stream: bool = Field(
-        False, description="answer with server-sent events; each is the whole answer so far, unless `delta` is set"
+        False, description="respond with server-sent events; each is the whole response so far, unless `delta` is set"
     )
     delta: bool = Field(
         False,
         description="with `stream`: events named `delta` hold new text only, and the last event, which has no name, "
-        "the whole answer",
+        "the whole response",
     )
     frame_logprobs: bool = Field(
         False,
@@ -150,7 +150,7 @@ class TokenCounts(BaseModel):
 class OutputDelta(Camel):
     """New part of one output. All parts of a stream joined are the completion, or the model's turn of a chat."""
 
-    text: str = Field(description="may be empty: a character of several tokens comes with the last of them")
+    text: str = Field(description="the new text; empty where a character of several tokens is not complete yet")
     tokens: int = Field(description="number of new tokens")
     logprobs: list[TokenLogprob] | None = Field(default=None, description="one for each new token, unless switched off")
 
@@ -206,7 +206,7 @@ class ChatSettings(BaseModel):
     seed: int = Field(description="seed of sampling")
     strength_multiplier: float = Field(description="factor on every feature's strength")
     steer_special_tokens: bool = Field(description="whether the chat template's special tokens were steered too")
-    steer_method: SteerMethod = Field(description="how the features' directions changed the residual stream")
+    steer_method: SteerMethod = Field(description="steering method")
 
 
 class SteerChatAnswer(SteerResult):

@@ -34,7 +34,7 @@ from memicos_webapp.steering.schemas import (
     SteerSettings,
 )
 
-BOTH: list[OutputType] = ["STEERED", "DEFAULT"]
+BOTH_OUTPUTS: list[OutputType] = ["STEERED", "DEFAULT"]
 
 
 async def check(
@@ -87,7 +87,7 @@ def check_index(source: SourceInfo, index: int) -> None:
 
 def completion_run(inference: Inference, body: SteerRequest, share_url: str) -> SteerRun[SteerAnswer]:
     """Both completions, without the prompt. Nothing is sent before the run's events are read."""
-    request = CompletionRequest(prompt=body.prompt, **_common_fields(body, body.features, BOTH))
+    request = CompletionRequest(prompt=body.prompt, **_common_fields(body, body.features, BOTH_OUTPUTS))
     return SteerRun(inference.complete(request, _sources(body.features)), completion_answer, share_url)
 
 
@@ -101,7 +101,7 @@ def chat_run(inference: Inference, body: SteerChatRequest, share_url: str) -> St
     if body.features:
         conversations = {"STEERED": body.steered_chat_messages, **conversations}
         equal = body.default_chat_messages == body.steered_chat_messages
-        groups = [BOTH] if equal else [["STEERED"], ["DEFAULT"]]
+        groups = [BOTH_OUTPUTS] if equal else [["STEERED"], ["DEFAULT"]]
     streams: list[AsyncGenerator[InferenceEvent, None]] = []
     for types in groups:
         request = ChatRequest(

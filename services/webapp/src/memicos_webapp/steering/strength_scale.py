@@ -1,4 +1,4 @@
-"""How strongly to steer: default, range and marks of a feature's slider for each steering method.
+"""The slider of a feature's strength: default, range and marks for each steering method.
 
 SIMPLE_ADDITIVE adds strength x the unit decoder direction, so strengths are measured against the norm of the residual
 stream at the source's hook. The shares below were chosen from texts of the demo's model; docs/performance.md has the
@@ -15,10 +15,10 @@ from memicos_webapp.steering.schemas import SteerMethod
 METHODS: tuple[SteerMethod, ...] = get_args(SteerMethod)
 
 CLEAR_FROM = 0.3
-"""Share of the residual norm from which a strength shows in most texts."""
+"""Share of the residual norm from which steering has a visible effect in most texts."""
 DEFAULT_SHARE = 0.45
 BREAKS_FROM = 0.8
-"""Share of the residual norm from which texts begin to fall apart; at twice this share nearly all do."""
+"""Share of the residual norm from which texts become incoherent; at twice this share nearly all are."""
 LIMIT_SHARE = 1.2
 """Share of the residual norm at the ends of the slider."""
 
@@ -58,7 +58,10 @@ class Zone:
 
 @dataclass(frozen=True)
 class StrengthScale:
-    """The slider of one method, from -`limit` to `limit`. `note` says what a strength means, and where it breaks."""
+    """The slider of one method, from -`limit` to `limit`.
+
+    `note` explains the unit, and from which strength texts become incoherent.
+    """
 
     method: SteerMethod
     default: float

@@ -40,7 +40,7 @@ class Activation:
         token_ids (list[int]): id of each token in the model's vocabulary; as many as tokens
         ignored_positions (list[int]): token positions where the source's activations have no meaning, such as BOS
         prepended_bos (bool): BOS was put before the prompt: not if it begins with BOS by itself
-        recipe (Recipe): How text became values of features.
+        recipe (Recipe): How values of features were computed from text.
         data_index (None | Unset): always null: the text is not of the corpus
         data_source (Literal['memicos'] | Unset): always memicos: computed by this server Default: 'memicos'.
         dfa_values (list[float] | None | Unset): always null: direct feature attribution is not computed

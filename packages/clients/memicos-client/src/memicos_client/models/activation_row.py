@@ -28,7 +28,7 @@ class ActivationRow:
         max_value (float): largest of values
         max_value_token_index (int): token position of maxValue; 0 is the first token, BOS included
         min_value (float): smallest of values
-        qualifying_token_index (int): token position by whose activation the context was chosen; in an interval it need
+        qualifying_token_index (int): token position for whose activation the context was chosen; in an interval it need
             not be the strongest
         bin_min (float): lower end of the activation interval; -1 for the strongest examples
         bin_max (float): upper end of the activation interval; for the strongest examples the feature's maximum

@@ -16,7 +16,7 @@ class AddHostRequest:
 
     Attributes:
         name (str): name of the host: 1 to 63 lower-case letters, digits and hyphens
-        url (str): where the server is: http(s)://host[:port][/path], without user, password or query
+        url (str): address of the server: http(s)://host[:port][/path], without user, password or query
         secret_variable (None | str | Unset): name of the webapp's environment variable with the server's secret,
             INFERENCE_SECRET or INFERENCE_SECRET_…; null: it needs none
         enabled (bool | Unset): whether requests may go to it Default: True.

@@ -15,7 +15,7 @@ class ChangeHostRequest:
     """Changes of an inference host; what is null or left out stays.
 
     Attributes:
-        url (None | str | Unset): where the server is: http(s)://host[:port][/path], without user, password or query
+        url (None | str | Unset): address of the server: http(s)://host[:port][/path], without user, password or query
         secret_variable (None | str | Unset): name of the webapp's environment variable with the server's secret,
             INFERENCE_SECRET or INFERENCE_SECRET_…; empty: it needs none
         enabled (bool | None | Unset): whether requests may go to it

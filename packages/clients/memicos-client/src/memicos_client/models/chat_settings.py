@@ -25,7 +25,7 @@ class ChatSettings:
         seed (int): seed of sampling
         strength_multiplier (float): factor on every feature's strength
         steer_special_tokens (bool): whether the chat template's special tokens were steered too
-        steer_method (ChatSettingsSteerMethod): how the features' directions changed the residual stream
+        steer_method (ChatSettingsSteerMethod): steering method
     """
 
     temperature: float

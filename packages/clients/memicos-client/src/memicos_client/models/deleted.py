@@ -11,10 +11,10 @@ T = TypeVar("T", bound="Deleted")
 
 @_attrs_define
 class Deleted:
-    """What was done.
+    """Confirmation of a deletion.
 
     Attributes:
-        message (str): what was done
+        message (str): the result of the request
     """
 
     message: str

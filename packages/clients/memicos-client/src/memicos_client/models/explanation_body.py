@@ -32,7 +32,7 @@ class ExplanationBody:
         explanation_model_name (None | str): language model that wrote it; null where none did
         author (Named | None): account that generated it; null for explanations of a dataset
         created_at (datetime.datetime): when it was stored
-        chosen_as_label (bool): whether somebody chose it as the feature's label
+        chosen_as_label (bool): whether a user chose it as the feature's label
         scores (list[ExplanationBodyScoresItem] | Unset): always empty
         triggered_by_user (Named | None | Unset): always null
     """

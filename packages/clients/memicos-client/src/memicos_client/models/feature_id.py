@@ -11,7 +11,7 @@ T = TypeVar("T", bound="FeatureId")
 
 @_attrs_define
 class FeatureId:
-    """A feature as any of the known clients names it.
+    """A feature, with the field names of all published clients.
 
     Attributes:
         model_id (str): id of the model

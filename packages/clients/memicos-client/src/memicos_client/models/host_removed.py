@@ -11,10 +11,10 @@ T = TypeVar("T", bound="HostRemoved")
 
 @_attrs_define
 class HostRemoved:
-    """What was done.
+    """Confirmation of a removal.
 
     Attributes:
-        message (str): what was removed
+        message (str): the removed host
     """
 
     message: str

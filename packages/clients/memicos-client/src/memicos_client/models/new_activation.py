@@ -20,7 +20,7 @@ T = TypeVar("T", bound="NewActivation")
 class NewActivation:
     """
     Attributes:
-        feature (FeatureId): A feature as any of the known clients names it.
+        feature (FeatureId): A feature, with the field names of all published clients.
         messages (list[ChatMessage] | None | Unset): a conversation in place of a text, oldest message first; it is
             rendered with the model's chat template, and refused for a model without one
         add_generation_prompt (bool | Unset): with messages: open the assistant's turn at the end Default: True.

@@ -20,7 +20,7 @@ class OutputDelta:
     """New part of one output. All parts of a stream joined are the completion, or the model's turn of a chat.
 
     Attributes:
-        text (str): may be empty: a character of several tokens comes with the last of them
+        text (str): the new text; empty where a character of several tokens is not complete yet
         tokens (int): number of new tokens
         logprobs (list[TokenLogprob] | None | Unset): one for each new token, unless switched off
     """

@@ -15,20 +15,20 @@ T = TypeVar("T", bound="Recipe")
 
 @_attrs_define
 class Recipe:
-    """How text became values of features.
+    """How values of features were computed from text.
 
     Attributes:
         model (str): id of the model
-        weights (str): where the model's weights come from: an id on the Hugging Face hub, or a text
+        weights (str): origin of the model's weights: an id on the Hugging Face hub, or a description
         dtype (str): number format that the model computes in, such as float32 or bfloat16
         weight_processing (str): how the weights were changed on loading, such as none or folded LayerNorm weights
-        prepend_bos (bool): whether BOS is put in front, in a model that has one
+        prepend_bos (bool): whether BOS is prepended, in a model that has one
         hook_name (str): hook point that the source reads, by its name in TransformerLens
         context_size (int | None): tokens of a window of the texts, or of training where a text is run
         ignored_positions (list[int]): token positions whose values have no meaning, 0 is the first; norm_cut may add
             others
         norm_cut (float | None): tokens whose residual stream has a larger L2 norm do not count; null: all do
-        sae (None | SaeRecipe): null for neurons: these are read as they are
+        sae (None | SaeRecipe): null for neurons, which have no SAE
     """
 
     model: str

@@ -17,8 +17,8 @@ class SaeRecipe:
         weights (str): a folder's name, or hf:<owner>/<name>/<path> for a place in the hub
         architecture (str): activation function of the SAE: standard (ReLU), jumprelu, topk and others
         dtype (str): number format that the SAE computes in, such as float32
-        normalize_activations (str): what is done to activations first: none, layer_norm, constant_norm_rescale, or
-            expected_average_only_in (multiplied by norm_scaling_factor, where there is one)
+        normalize_activations (str): normalisation of the activations before the encoder: none, layer_norm,
+            constant_norm_rescale, or expected_average_only_in (multiplied by norm_scaling_factor, where there is one)
         norm_scaling_factor (float | None): factor on the activations before the encoder, for expected_average_only_in;
             null: none
         unit_directions (bool): values are multiplied by the length of the feature's decoder row, where that is not 1

@@ -16,14 +16,14 @@ class SearchAllBody:
     """Search all features.
 
     Attributes:
-        query (str): what the feature should be about, in any words; 3 characters or more, at most 200 (setting
+        query (str): description of the features to find; 3 characters or more, at most 200 (setting
             MEMICOS_QUERY_CHARACTERS)
         offset (int | Unset): results to skip; the nextOffset of a response Default: 0.
         min_density (float | None | Unset): activation density (share of counted tokens where the feature is active), at
             least
         max_density (float | None | Unset): activation density (share of counted tokens where the feature is active), at
             most
-        by_meaning (bool | Unset): false: by words only; the query is not embedded, which no limit of costs applies to
+        by_meaning (bool | Unset): false: search by words only; the query is not embedded, so no cost limit applies
             Default: True.
     """
 

@@ -16,7 +16,7 @@ class SearchModelBody:
     """Search the features of a model.
 
     Attributes:
-        query (str): what the feature should be about, in any words; 3 characters or more, at most 200 (setting
+        query (str): description of the features to find; 3 characters or more, at most 200 (setting
             MEMICOS_QUERY_CHARACTERS)
         model_id (str): id of the model
         offset (int | Unset): results to skip; the nextOffset of a response Default: 0.
@@ -24,7 +24,7 @@ class SearchModelBody:
             least
         max_density (float | None | Unset): activation density (share of counted tokens where the feature is active), at
             most
-        by_meaning (bool | Unset): false: by words only; the query is not embedded, which no limit of costs applies to
+        by_meaning (bool | Unset): false: search by words only; the query is not embedded, so no cost limit applies
             Default: True.
     """
 

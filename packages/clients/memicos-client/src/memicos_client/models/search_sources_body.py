@@ -16,7 +16,7 @@ class SearchSourcesBody:
     """Search the features of some sources of a model.
 
     Attributes:
-        query (str): what the feature should be about, in any words; 3 characters or more, at most 200 (setting
+        query (str): description of the features to find; 3 characters or more, at most 200 (setting
             MEMICOS_QUERY_CHARACTERS)
         model_id (str): id of the model
         layers (list[str]): ids of sources; empty: every source of the model
@@ -25,7 +25,7 @@ class SearchSourcesBody:
             least
         max_density (float | None | Unset): activation density (share of counted tokens where the feature is active), at
             most
-        by_meaning (bool | Unset): false: by words only; the query is not embedded, which no limit of costs applies to
+        by_meaning (bool | Unset): false: search by words only; the query is not embedded, so no cost limit applies
             Default: True.
     """
 

@@ -27,7 +27,7 @@ class SourceBody:
         architecture (str): architecture of the SAE
         d_sae (int): number of features
         saelens_config (SourceBodySaelensconfig): configuration of the SAE in SAELens' format
-        recipe (Recipe): How text became values of features.
+        recipe (Recipe): How values of features were computed from text.
         num_prompts (int): contexts of the corpus
         num_tokens_in_prompt (int): tokens of each context
         dataset (str): name of the corpus

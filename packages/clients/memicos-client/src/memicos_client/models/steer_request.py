@@ -37,10 +37,10 @@ class SteerRequest:
             = v / |v| and h the activation: SIMPLE_ADDITIVE gives h + c v; ORTHOGONAL_DECOMP multiplies the component along
             v by c, h + (c - 1) (h.u) u Default: 'SIMPLE_ADDITIVE'.
         n_logprobs (int | Unset): alternatives reported for each token; 0 sends no log-probabilities Default: 5.
-        stream (bool | Unset): answer with server-sent events; each is the whole answer so far, unless `delta` is set
+        stream (bool | Unset): respond with server-sent events; each is the whole response so far, unless `delta` is set
             Default: False.
         delta (bool | Unset): with `stream`: events named `delta` hold new text only, and the last event, which has no
-            name, the whole answer Default: False.
+            name, the whole response Default: False.
         frame_logprobs (bool | Unset): with `stream` and without `delta`: every event has the log-probabilities of all
             tokens so far; otherwise only the last one has them Default: False.
     """

@@ -22,8 +22,8 @@ class TopkResult:
         source (str): id of the source
         results (list[TopkToken]): one per token; without the ignored ones if ignoreBos is true
         prepended_bos (bool): BOS was put before the prompt: not if it begins with BOS by itself
-        recipe (Recipe): How text became values of features.
-        example_recipe (Recipe): How text became values of features.
+        recipe (Recipe): How values of features were computed from text.
+        example_recipe (Recipe): How values of features were computed from text.
     """
 
     source: str

@@ -102,8 +102,9 @@ def sync_detailed(
 ) -> Response[ErrorBody | InferenceHostBody]:
     """Change an inference host
 
-     Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they
-    began.
+     Change a host's URL or secret variable, or enable or disable it.
+
+    Running calls are completed with the old values.
 
     Args:
         name (str): name of the host: 1 to 63 lower-case letters, digits and hyphens
@@ -137,8 +138,9 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | InferenceHostBody]:
     """Change an inference host
 
-     Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they
-    began.
+     Change a host's URL or secret variable, or enable or disable it.
+
+    Running calls are completed with the old values.
 
     Args:
         name (str): name of the host: 1 to 63 lower-case letters, digits and hyphens
@@ -178,8 +180,9 @@ def sync(
 ) -> InferenceHostBody:
     """Change an inference host
 
-     Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they
-    began.
+     Change a host's URL or secret variable, or enable or disable it.
+
+    Running calls are completed with the old values.
 
     Args:
         name (str): name of the host: 1 to 63 lower-case letters, digits and hyphens
@@ -213,8 +216,9 @@ async def asyncio(
 ) -> InferenceHostBody:
     """Change an inference host
 
-     Change a host's URL or secret variable, or enable or disable it. Calls that are running end as they
-    began.
+     Change a host's URL or secret variable, or enable or disable it.
+
+    Running calls are completed with the old values.
 
     Args:
         name (str): name of the host: 1 to 63 lower-case letters, digits and hyphens

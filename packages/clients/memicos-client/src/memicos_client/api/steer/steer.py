@@ -103,13 +103,13 @@ def sync_detailed(
 
      Continue a prompt, steered and unsteered. Completions come without the prompt.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and
+    With `stream` every server-sent event is the whole response so far; the last one has `shareUrl`, and
     the
     log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named
     `delta` hold
-    new text only, and the last event the whole answer. A stream that fails ends in an event named
-    `error`. Closing the
-    connection stops the generation.
+    new text only, and the last event the whole response. A stream that fails ends in an event named
+    `error`. Closing
+    the connection stops the generation.
 
     The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
     strength
@@ -148,13 +148,13 @@ async def asyncio_detailed(
 
      Continue a prompt, steered and unsteered. Completions come without the prompt.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and
+    With `stream` every server-sent event is the whole response so far; the last one has `shareUrl`, and
     the
     log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named
     `delta` hold
-    new text only, and the last event the whole answer. A stream that fails ends in an event named
-    `error`. Closing the
-    connection stops the generation.
+    new text only, and the last event the whole response. A stream that fails ends in an event named
+    `error`. Closing
+    the connection stops the generation.
 
     The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
     strength
@@ -199,13 +199,13 @@ def sync(
 
      Continue a prompt, steered and unsteered. Completions come without the prompt.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and
+    With `stream` every server-sent event is the whole response so far; the last one has `shareUrl`, and
     the
     log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named
     `delta` hold
-    new text only, and the last event the whole answer. A stream that fails ends in an event named
-    `error`. Closing the
-    connection stops the generation.
+    new text only, and the last event the whole response. A stream that fails ends in an event named
+    `error`. Closing
+    the connection stops the generation.
 
     The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
     strength
@@ -244,13 +244,13 @@ async def asyncio(
 
      Continue a prompt, steered and unsteered. Completions come without the prompt.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and
+    With `stream` every server-sent event is the whole response so far; the last one has `shareUrl`, and
     the
     log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named
     `delta` hold
-    new text only, and the last event the whole answer. A stream that fails ends in an event named
-    `error`. Closing the
-    connection stops the generation.
+    new text only, and the last event the whole response. A stream that fails ends in an event named
+    `error`. Closing
+    the connection stops the generation.
 
     The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
     strength

@@ -101,15 +101,16 @@ def sync_detailed(
 ) -> Response[ErrorBody | SteerChatAnswer]:
     """Steer a chat
 
-     Answer in a conversation, steered and unsteered. Without features only DEFAULT is generated.
+     Generate the next message of a conversation, steered and unsteered. Without features only DEFAULT is
+    generated.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and
+    With `stream` every server-sent event is the whole response so far; the last one has `shareUrl`, and
     the
     log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named
     `delta` hold
-    new text only, and the last event the whole answer. A stream that fails ends in an event named
-    `error`. Closing the
-    connection stops the generation.
+    new text only, and the last event the whole response. A stream that fails ends in an event named
+    `error`. Closing
+    the connection stops the generation.
 
     The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
     strength
@@ -146,15 +147,16 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | SteerChatAnswer]:
     """Steer a chat
 
-     Answer in a conversation, steered and unsteered. Without features only DEFAULT is generated.
+     Generate the next message of a conversation, steered and unsteered. Without features only DEFAULT is
+    generated.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and
+    With `stream` every server-sent event is the whole response so far; the last one has `shareUrl`, and
     the
     log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named
     `delta` hold
-    new text only, and the last event the whole answer. A stream that fails ends in an event named
-    `error`. Closing the
-    connection stops the generation.
+    new text only, and the last event the whole response. A stream that fails ends in an event named
+    `error`. Closing
+    the connection stops the generation.
 
     The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
     strength
@@ -197,15 +199,16 @@ def sync(
 ) -> SteerChatAnswer:
     """Steer a chat
 
-     Answer in a conversation, steered and unsteered. Without features only DEFAULT is generated.
+     Generate the next message of a conversation, steered and unsteered. Without features only DEFAULT is
+    generated.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and
+    With `stream` every server-sent event is the whole response so far; the last one has `shareUrl`, and
     the
     log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named
     `delta` hold
-    new text only, and the last event the whole answer. A stream that fails ends in an event named
-    `error`. Closing the
-    connection stops the generation.
+    new text only, and the last event the whole response. A stream that fails ends in an event named
+    `error`. Closing
+    the connection stops the generation.
 
     The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
     strength
@@ -242,15 +245,16 @@ async def asyncio(
 ) -> SteerChatAnswer:
     """Steer a chat
 
-     Answer in a conversation, steered and unsteered. Without features only DEFAULT is generated.
+     Generate the next message of a conversation, steered and unsteered. Without features only DEFAULT is
+    generated.
 
-    With `stream` every server-sent event is the whole answer so far; the last one has `shareUrl`, and
+    With `stream` every server-sent event is the whole response so far; the last one has `shareUrl`, and
     the
     log-probabilities, which `frame_logprobs` puts into every event. With `delta` as well, events named
     `delta` hold
-    new text only, and the last event the whole answer. A stream that fails ends in an event named
-    `error`. Closing the
-    connection stops the generation.
+    new text only, and the last event the whole response. A stream that fails ends in an event named
+    `error`. Closing
+    the connection stops the generation.
 
     The number of features (MEMICOS_STEER_FEATURES), of generated tokens (MEMICOS_STEER_TOKENS), the
     strength
