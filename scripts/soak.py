@@ -211,10 +211,8 @@ async def disrupt(
 async def _half_a_request(url: str, path: str, body: bytes) -> None:
     target = urlsplit(url)
     _, writer = await asyncio.open_connection(target.hostname, target.port)
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: soak\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    writer.write(head.encode() + body[: len(body) // 2])
+    head = f"POST {path} HTTP/1.1\r\nHost: {target.netloc}\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[: len(body) // 2])
     await writer.drain()
     writer.close()
     await writer.wait_closed()

@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 import pytest
+from memicos_engine.generation.decoder import Decoder
+from memicos_engine.selftest import execution_modes
 from memicos_inference.app import create_app
 from memicos_inference.settings import Settings
 from memicos_inference_client import Client
@@ -137,3 +139,10 @@ async def _serving(settings: MakeSettings) -> AsyncIterator[Serve]:
             return await stack.enter_async_context(ready(settings(**values)))
 
         yield start
+
+
+@pytest.fixture
+def real_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that change the decoder afterwards do not change the generation that a load tries."""
+    methods = {name: getattr(Decoder, name) for name in ("prefill", "step")}
+    monkeypatch.setattr(execution_modes, "Decoder", type("ProbeDecoder", (Decoder,), methods))

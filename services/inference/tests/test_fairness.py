@@ -40,7 +40,7 @@ class HeldPrefill:
 
 
 @pytest.fixture
-def prefill(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldPrefill]:
+def prefill(real_probe: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldPrefill]:
     prefill, real = HeldPrefill(), Decoder.prefill
 
     def held(self: Decoder, *args: Any) -> Any:

@@ -79,7 +79,7 @@ async def test_metrics_of_known_requests(serve: Serve, tokenize: Callable[[str],
         assert (await http.post("/v1/steer/completion", json=WRITE)).status_code == 200
         assert (await http.post("/v1/steer/completion", json=WRITE | {"stream": True})).status_code == 200
         assert (await http.post("/v1/activation/single", json=CAPTURE | {"source": "9-none"})).status_code == 400
-        assert (await http.post("/v1/activation/single", json={"model": NAME})).status_code == 422
+        assert (await http.post("/v1/activation/single", json={"model": NAME, "prompt": 5})).status_code == 422
         for path in ("/v1/none", "/Alice/sat", "/v1/activation/single/x"):
             assert (await http.get(path)).status_code == 404
         samples = await counts(http)

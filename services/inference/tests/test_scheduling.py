@@ -46,7 +46,7 @@ class Steps:
 
 
 @pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
+def steps(real_probe: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
     steps = Steps()
 
     def held(real: Callable[..., list[Generation]]) -> Callable[..., list[Generation]]:

@@ -254,7 +254,7 @@ async def test_an_error_that_ends_a_stream_is_an_event(
 
 
 @pytest.fixture
-def decoder(monkeypatch: pytest.MonkeyPatch) -> list[Decoder]:
+def decoder(real_probe: None, monkeypatch: pytest.MonkeyPatch) -> list[Decoder]:
     """The decoder that took the last step; each takes 5 ms longer."""
     seen: list[Decoder] = []
     real = Decoder.step

@@ -28,8 +28,10 @@ def post_without_reading(url: str, body: dict[str, Any]) -> socket.socket:
     stopped.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     stopped.connect((target.hostname, target.port))
     content = json.dumps(body).encode()
-    head = f"POST {target.path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n"
-    stopped.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+    head = f"POST {target.path} HTTP/1.1\r\nHost: {target.netloc}\r\nConnection: close\r\n"
+    stopped.sendall(
+        f"{head}Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
+    )
     return stopped
 
 
