@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import itertools
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -297,6 +298,8 @@ async def test_a_client_that_resumes_reading_misses_nothing(wild: str, decoder: 
         decoder.clear()
         stopped = post_without_reading(wild + COMPLETION, request_body | {"stream_deltas": deltas})
         await until(lambda: bool(decoder) and not decoder[0].n_batch_rows)
+        # reading through the small buffer would take minutes
+        stopped.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
         with stopped.makefile("rb") as file:
             content = await asyncio.to_thread(file.read)
         stopped.close()
