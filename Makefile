@@ -204,7 +204,7 @@ test-models: setup ## compare every supported class of language model with trans
 	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) -m slow packages/engine/tests/test_model_classes.py
 
 # Tests of the services that are part of the suites above too.
-HARDENING := tests/hardening $(addprefix services/webapp/tests/test_,embedded_postgres.py database_down.py guards.py \
+HARDENING := tests/hardening $(addprefix services/webapp/tests/test_,embedded_postgres.py database_outage.py guards.py \
 	addresses.py accounts.py account_page.py proxy_headers.py query_cost_limits.py connection_errors.py) \
 	services/autointerp/tests/test_keys.py services/inference/tests/test_fairness.py
 

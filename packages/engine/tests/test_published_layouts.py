@@ -24,11 +24,11 @@ from memicos_testing.models.foreign_saes import (
     encode,
     random_weights,
     write_circuit_tracer,
-    write_dictionary_learning,
     write_gemma_scope_2,
     write_goodfire,
     write_json,
     write_llama_scope,
+    write_unsupported_layout,
 )
 from memicos_testing.models.small_hub import SmallHub, asked_at
 from memicos_testing.servers import in_thread
@@ -335,41 +335,6 @@ def test_faults_of_circuit_tracers_files_are_named(weights: Weights, tmp_path: P
     assert "its weights have log_thresholds; there are W_dec, W_enc" in refusal(folder)
 
 
-def write_crosscoder(kind: str, folder: Path) -> Path:
-    """A layout that is not served."""
-    rng = np.random.default_rng(0)
-    encoder = rng.normal(size=(4, D_IN, D_SAE)).astype(np.float32)
-    if kind in ("clt", "crosscoder"):
-        folder = folder / kind / "layer_5_9_width_1m_l0_big"
-        write_json(folder / "config.json", {"architecture": "jump_relu", "type": kind})
-        save_file({"w_enc": encoder[0]}, folder / "params_layer_0.safetensors")
-    elif kind == "circuit-tracer":
-        write_json(folder / "config.yaml", {"model_kind": "cross_layer_transcoder"})
-        for name in ("W_enc_0", "W_dec_0"):
-            save_file({name: encoder[0]}, folder / f"{name}.safetensors")
-    elif kind == "circuit-tracer's links":
-        write_json(folder / "config.yaml", {"transcoders": ["hf://google/some/layer_0/params.npz"]})
-    elif kind == "dictionary_learning":
-        write_dictionary_learning(folder, random_weights(LAYER, D_IN, D_SAE))
-        config = json.loads((folder / "config.json").read_text())
-        write_json(folder / "config.json", config | {"trainer": config["trainer"] | {"dict_class": "CrossCoder"}})
-    elif kind == "model difference":
-        write_json(folder / "cfg.json", {"d_in": D_IN, "dict_size": D_SAE, "hook_point": "blocks.5.hook_resid_pre"})
-        torch.save({"W_enc": torch.from_numpy(encoder)}, folder / "cc_weights.pt")
-    elif kind == "finetuning":
-        write_json(folder / "config.json", {"activation_dim": D_IN, "dict_size": D_SAE, "num_layers": 2})
-        save_file({"encoder.weight": encoder}, folder / "model.safetensors")
-    else:
-        write_json(
-            folder / "cfg.json", {"architecture": "standard", "hook_name": "blocks.5.hook_resid_pre", "d_in": D_IN}
-        )
-        tensors = {"W_enc": encoder, "W_dec": encoder, "b_enc": encoder[0, 0], "b_dec": encoder[0, :, 0]}
-        save_file(
-            {name: np.ascontiguousarray(value) for name, value in tensors.items()}, folder / "sae_weights.safetensors"
-        )
-    return folder
-
-
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
@@ -386,8 +351,8 @@ def write_crosscoder(kind: str, folder: Path) -> Path:
         ("three axes", CROSSCODER),
     ],
 )
-def test_crosscoders_are_refused_with_the_reason(kind: str, reason: str, tmp_path: Path) -> None:
-    assert reason in refusal(write_crosscoder(kind, tmp_path / "some"))
+def test_crosscoders_are_refused_with_the_reason(kind: str, reason: str, weights: Weights, tmp_path: Path) -> None:
+    assert reason in refusal(write_unsupported_layout(kind, tmp_path / "some", weights))
 
 
 def test_the_layouts_are_found_in_repositories_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,7 +363,7 @@ def test_the_layouts_are_found_in_repositories_of_the_hub(tmp_path: Path, monkey
     write_hyperparams(hub.folder / "fnlp/LXR-8x/Llama3_1-8B-Base-L5R-8x", weights, 4.0)
     write_goodfire(hub.folder / "Goodfire/Some-SAE-l5", weights)
     write_circuit_tracer(hub.folder / "mwhanna/transcoders", weights)
-    write_crosscoder("crosscoder", hub.folder / "google/gemma-scope-2")
+    write_unsupported_layout("crosscoder", hub.folder / "google/gemma-scope-2", weights)
     expected = {
         "hf:google/gemma-scope-2/resid_post": "5-resid_post-width_16k_l0_big",
         "hf:fnlp/LXR-8x": "5-LXR-8x",

@@ -5,7 +5,8 @@ import json
 import httpx
 import pytest
 from fastapi import FastAPI, HTTPException, Response
-from memicos_service.json_escapes import escape_line_breaks, install
+from memicos_service.application import ServiceApp
+from memicos_service.json_escapes import escape_line_breaks
 from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.responses import PlainTextResponse, StreamingResponse
@@ -25,7 +26,7 @@ class Echo(BaseModel):
 
 
 def application() -> FastAPI:
-    app = FastAPI()
+    app = ServiceApp()
 
     @app.post("/model")
     async def model(body: Echo) -> Echo:
@@ -43,7 +44,6 @@ def application() -> FastAPI:
     async def parts(body: Echo) -> Response:
         return StreamingResponse(iter([b'{"text":', b'"x"}']), media_type="application/json")
 
-    install(app)
     return app
 
 

@@ -20,11 +20,10 @@ import pytest
 from memicos_testing.webapp import database
 from memicos_testing.webapp.database import fetch
 from memicos_webapp.database import embedded as module
-from memicos_webapp.database import postgres_server
-from memicos_webapp.database.embedded import embedded, program_folder, programs_for
+from memicos_webapp.database.embedded import embedded, postgres_server, program_folder, programs_for
+from memicos_webapp.database.embedded.postgres_server import SOCKET_NAME, find_running
+from memicos_webapp.database.embedded.users import NO_LOGIN, User, current_user, system_user
 from memicos_webapp.database.errors import DatabaseError
-from memicos_webapp.database.postgres_server import SOCKET_NAME, find_running
-from memicos_webapp.database.system_user import NO_LOGIN, User, current_user, system_user
 from sqlalchemy import make_url
 
 USER_PROGRAM = """
@@ -269,7 +268,7 @@ import logging
 from pathlib import Path
 from memicos_webapp.database import embedded
 logging.basicConfig()
-embedded.SAY_SECONDS = 0.1
+embedded.LOCK_LOG_SECONDS = 0.1
 with embedded.embedded(Path({str(data / "postgres")!r})):
     pass
 """

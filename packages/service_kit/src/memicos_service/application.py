@@ -1,4 +1,4 @@
-"""The application class of the services: every response has security headers."""
+"""The application class of the services: security headers and escaped line breaks in every response."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -6,6 +6,8 @@ from typing import ClassVar
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from memicos_service.json_escapes import EscapedJson
 
 JSON_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """Content security policy of responses that are no pages."""
@@ -33,7 +35,7 @@ class SecurityHeaders:
 
 
 class ServiceApp(FastAPI):
-    """FastAPI with security headers on every response, that of an unhandled exception included.
+    """FastAPI with security headers and escaped JSON on every response, that of an unhandled exception included.
 
     Starlette answers such an exception outside of all middleware that an application adds.
     """
@@ -47,4 +49,4 @@ class ServiceApp(FastAPI):
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "same-origin",
         }
-        return SecurityHeaders(super().build_middleware_stack(), headers)
+        return SecurityHeaders(EscapedJson(super().build_middleware_stack()), headers)

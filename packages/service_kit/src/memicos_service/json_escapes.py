@@ -1,6 +1,5 @@
 """Escapes of characters that some programs take for line breaks, in JSON."""
 
-from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,12 +15,7 @@ def escape_line_breaks(json: bytes) -> bytes:
     return json
 
 
-def install(app: FastAPI) -> None:
-    """Escape line breaks in every JSON body of `app`, errors included. Add it after other middleware."""
-    app.add_middleware(_EscapedJson)
-
-
-class _EscapedJson:
+class EscapedJson:
     """Escapes JSON bodies that are sent in one part; those of several parts, and streams, are escaped by their route,
     which has them whole."""
 

@@ -1,7 +1,9 @@
-"""Pydantic's validation errors as one line for the client, without the values that were sent."""
+"""The field type of texts in requests, and pydantic's errors as one line for the client, without the values sent."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 MAX_ERRORS = 3
 """Errors that one message names."""
@@ -22,3 +24,20 @@ def describe(errors: Sequence[Any]) -> str:
 def error_text(error: Any) -> str:
     """Pydantic's message, without the prefix that it gives to a validator's own."""
     return str(error["msg"]).removeprefix("Value error, ")
+
+
+def check_unicode(value: str) -> str:
+    """Refuse half of a surrogate pair: JSON can hold one, but it cannot be encoded as UTF-8, tokenised or sent on.
+
+    Raises:
+        ValueError: the text has one.
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("has half of a surrogate pair, which is no character") from None
+    return value
+
+
+Text = Annotated[str, AfterValidator(check_unicode)]
+"""A string that UTF-8 can hold."""

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from memicos_autointerp_core.provider import open_http
-from memicos_service import docs_page, json_escapes, request_log
+from memicos_service import docs_page, request_log
 from memicos_service.application import ServiceApp
 from memicos_service.guards import ServiceGuard
 from memicos_service.host_names import allowed_names
@@ -86,7 +86,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     request_log.install(app, logging.getLogger("memicos_autointerp.requests"), _Observer(settings.log_requests))
     errors.install(app)
-    json_escapes.install(app)
     docs_page.install(app)
     app.add_api_route("/health", health, tags=["health"], summary="State of the server")
     app.include_router(explain_api.router, responses=ERRORS)

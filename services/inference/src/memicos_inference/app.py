@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from memicos_engine.model.hub import ProgressCallback
-from memicos_service import docs_page, json_escapes
+from memicos_service import docs_page
 from memicos_service.application import ServiceApp
 from memicos_service.guards import ServiceGuard
 from memicos_service.host_names import allowed_names
@@ -118,7 +118,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     request_log.install(app, metrics, settings.log_requests)
     errors.install(app)
-    json_escapes.install(app)
     docs_page.install(app)
     app.include_router(status_api.health_router)
     app.include_router(status_api.router, responses={code: ERRORS[code] for code in (401, 403, 503)})

@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
-from memicos_service import json_escapes
 from memicos_service.application import ServiceApp
 from pydantic.json_schema import models_json_schema
 from starlette.staticfiles import StaticFiles
@@ -137,7 +136,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     middleware.install(app, app.state.settings)
     request_log.install(app, app.state.settings.log_requests)
     errors.install(app)
-    json_escapes.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(health_api.router)
     for router in API:

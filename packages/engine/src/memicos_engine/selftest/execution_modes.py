@@ -1,7 +1,8 @@
 """How a loaded model may be run: decided by short runs, each compared with a run of one whole text.
 
 Classes differ in what their forward pass supports. Some ignore the cache they are given or shift the positions of a
-continuation (openai-gpt, RoBERTa), some have a cache of their own (MiniMax). No list of names: a new class is tried.
+continuation (openai-gpt, RoBERTa), some have a cache of their own (MiniMax). There is no list of names, so that classes
+of later versions of transformers are covered.
 """
 
 import logging
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 N_TOKENS, SHORT = 12, 7
 """Tokens of the longer and of the shorter text."""
-PART = 5
+PART_TOKENS = 5
 """Tokens of a part of a prompt."""
 DEPTH = 6
 """Blocks compared. A wrong position, mask or cache shows in the first block of its kind."""
@@ -52,7 +53,7 @@ def with_execution_modes(model: LanguageModel) -> LanguageModel:
 
     modes: dict[str, Callable[[], float]] = {
         "batches_prompts": lambda: differs_in_slices(2, N_TOKENS * 2),
-        "splits_prompts": lambda: differs_in_slices(1, PART),
+        "splits_prompts": lambda: differs_in_slices(1, PART_TOKENS),
         "caches_keys": lambda: _generation_difference(model, texts),
     }
     supported = {mode: _is_supported(model, mode, difference) for mode, difference in modes.items()}
@@ -109,7 +110,7 @@ def _generation_difference(model: LanguageModel, texts: Sequence[Sequence[int]])
     decoder.join(generation)
     while decoder.generations:
         if decoder.has_prefill:
-            decoder.prefill(PART * len(texts))
+            decoder.prefill(PART_TOKENS * len(texts))
         else:
             decoder.step()
     if generation.error is not None:

@@ -312,3 +312,39 @@ LAYOUTS: dict[str, Layout] = {
     "tensors": Layout(write_tensors, lambda w, h: encode(w, h, "relu")),
 }
 """One of each format."""
+
+
+def write_unsupported_layout(kind: str, folder: Path, weights: Weights) -> Path:
+    """Write random weights, of the shape of `weights`, in a layout that is not served; returns their folder."""
+    rng = np.random.default_rng(0)
+    d_in, d_sae = weights.W_enc.shape
+    encoder = rng.normal(size=(4, d_in, d_sae)).astype(np.float32)
+    if kind in ("clt", "crosscoder"):
+        folder = folder / kind / "layer_5_9_width_1m_l0_big"
+        write_json(folder / "config.json", {"architecture": "jump_relu", "type": kind})
+        save_file({"w_enc": encoder[0]}, folder / "params_layer_0.safetensors")
+    elif kind == "circuit-tracer":
+        write_json(folder / "config.yaml", {"model_kind": "cross_layer_transcoder"})
+        for name in ("W_enc_0", "W_dec_0"):
+            save_file({name: encoder[0]}, folder / f"{name}.safetensors")
+    elif kind == "circuit-tracer's links":
+        write_json(folder / "config.yaml", {"transcoders": ["hf://google/some/layer_0/params.npz"]})
+    elif kind == "dictionary_learning":
+        write_dictionary_learning(folder, weights)
+        config = json.loads((folder / "config.json").read_text())
+        write_json(folder / "config.json", config | {"trainer": config["trainer"] | {"dict_class": "CrossCoder"}})
+    elif kind == "model difference":
+        write_json(folder / "cfg.json", {"d_in": d_in, "dict_size": d_sae, "hook_point": "blocks.5.hook_resid_pre"})
+        torch.save({"W_enc": torch.from_numpy(encoder)}, folder / "cc_weights.pt")
+    elif kind == "finetuning":
+        write_json(folder / "config.json", {"activation_dim": d_in, "dict_size": d_sae, "num_layers": 2})
+        save_file({"encoder.weight": encoder}, folder / "model.safetensors")
+    else:
+        write_json(
+            folder / "cfg.json", {"architecture": "standard", "hook_name": "blocks.5.hook_resid_pre", "d_in": d_in}
+        )
+        tensors = {"W_enc": encoder, "W_dec": encoder, "b_enc": encoder[0, 0], "b_dec": encoder[0, :, 0]}
+        save_file(
+            {name: np.ascontiguousarray(value) for name, value in tensors.items()}, folder / "sae_weights.safetensors"
+        )
+    return folder

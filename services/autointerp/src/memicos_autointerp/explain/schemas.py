@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from memicos_service.unicode_text import Text
+from memicos_service.validation import Text
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from memicos_autointerp.settings import Key

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from memicos_service.unicode_text import Text
+from memicos_service.validation import Text
 from pydantic import Field
 
 from memicos_inference.chat_template.schemas import TemplateMessage
@@ -31,7 +31,7 @@ class PromptOptions(ApiModel):
     )
 
 
-class OnePrompt(PromptOptions):
+class PromptFields(PromptOptions):
     """A text or a conversation: exactly one of `prompt` and `messages`."""
 
     prompt: Text | None = Field(
@@ -46,7 +46,7 @@ class OnePrompt(PromptOptions):
     )
 
 
-class SeveralPrompts(PromptOptions):
+class PromptBatchFields(PromptOptions):
     """Texts or conversations: exactly one of `prompts` and `messages`."""
 
     prompts: list[Text] | None = Field(

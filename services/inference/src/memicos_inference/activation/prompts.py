@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memicos_inference import recipes
-from memicos_inference.activation.prompt_schemas import OnePrompt, PromptOptions, SeveralPrompts
+from memicos_inference.activation.prompt_schemas import PromptBatchFields, PromptFields, PromptOptions
 from memicos_inference.chat_template.schemas import TemplateMessage
 from memicos_inference.http.errors import BadInput
 from memicos_inference.loaded_model import LoadedModel
@@ -43,12 +43,12 @@ class Prompts:
         return recipes.source_recipe(loaded, source, self.prepend_bos, has_bos)
 
 
-def sets_bos(body: PromptOptions) -> bool:
+def sets_bos(body: PromptFields | PromptBatchFields) -> bool:
     """Whether the request itself decides about BOS, so that the sources' recipes do not."""
-    return body.prepend_bos is not None or getattr(body, "messages", None) is not None
+    return body.prepend_bos is not None or body.messages is not None
 
 
-def read_prompts(loaded: LoadedModel, body: OnePrompt | SeveralPrompts, recipe_bos: bool) -> Prompts:
+def read_prompts(loaded: LoadedModel, body: PromptFields | PromptBatchFields, recipe_bos: bool) -> Prompts:
     """The request's prompts. `recipe_bos`: whether texts get BOS where the request does not say.
 
     Raises:
@@ -56,16 +56,13 @@ def read_prompts(loaded: LoadedModel, body: OnePrompt | SeveralPrompts, recipe_b
             limit is exceeded.
         InvalidRequestError: the chat template rejects a conversation.
     """
-    one = isinstance(body, OnePrompt)
-    name = "prompt" if one else "prompts"
-    texts = body.prompt if isinstance(body, OnePrompt) else body.prompts
+    if isinstance(body, PromptFields):
+        name, texts, conversations = "prompt", body.prompt, None if body.messages is None else [body.messages]
+    else:
+        name, texts, conversations = "prompts", body.prompts, body.messages
     if (texts is None) == (body.messages is None):
         given = "neither" if texts is None else "both"
         raise BadInput(f"Exactly one of {name} and messages is required; the request has {given}.")
-    if isinstance(body, OnePrompt):
-        conversations = None if body.messages is None else [body.messages]
-    else:
-        conversations = body.messages
     prepend_bos = recipe_bos if body.prepend_bos is None else body.prepend_bos
     if conversations is None:
         rendered = [texts] if isinstance(texts, str) else list(texts or [])

@@ -2,17 +2,17 @@
 
 from typing import Literal
 
-from memicos_service.unicode_text import Text
+from memicos_service.validation import Text
 from pydantic import Field
 
-from memicos_inference.activation.prompt_schemas import SeveralPrompts
+from memicos_inference.activation.prompt_schemas import PromptBatchFields
 from memicos_inference.http.api_model import PREPENDED_BOS, RESULTS, TOKEN_IDS, TOKENS, ApiModel
 from memicos_inference.recipes import ModelRecipe
 
 Type = Literal["final_output_token", "all_tokens"]
 
 
-class RawRequest(SeveralPrompts):
+class RawRequest(PromptBatchFields):
     """Where to capture: at `hook_point` of `layers`, or at `hooks`."""
 
     model: Text | None = Field(None, description="Id of the model; null: the model that the server runs.")

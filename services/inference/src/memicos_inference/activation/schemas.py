@@ -5,10 +5,10 @@ recipe ignores (a prepended BOS, and tokens whose norm exceeds the norm cut) fro
 request gives for each prompt the result that the prompt would get alone, up to rounding.
 """
 
-from memicos_service.unicode_text import Text
+from memicos_service.validation import Text
 from pydantic import Field
 
-from memicos_inference.activation.prompt_schemas import OnePrompt, SeveralPrompts
+from memicos_inference.activation.prompt_schemas import PromptBatchFields, PromptFields
 from memicos_inference.http.api_model import (
     IGNORED_POSITIONS,
     MODEL,
@@ -54,11 +54,11 @@ class DirectionRequest(ApiModel):
     )
 
 
-class SingleRequest(DirectionRequest, OnePrompt):
+class SingleRequest(DirectionRequest, PromptFields):
     """One direction on one prompt: `source` and `index`, or `vector` and `hook`."""
 
 
-class SingleBatchRequest(DirectionRequest, SeveralPrompts):
+class SingleBatchRequest(DirectionRequest, PromptBatchFields):
     """One direction on several prompts: `source` and `index`, or `vector` and `hook`."""
 
 
@@ -135,11 +135,11 @@ class SourceSetRequest(ApiModel):
     )
 
 
-class AllRequest(SourceSetRequest, OnePrompt):
+class AllRequest(SourceSetRequest, PromptFields):
     """The strongest features of several sources on one prompt."""
 
 
-class AllBatchRequest(SourceSetRequest, SeveralPrompts):
+class AllBatchRequest(SourceSetRequest, PromptBatchFields):
     """The strongest features of several sources on each of several prompts."""
 
 
@@ -203,11 +203,11 @@ class TopFeaturesRequest(ApiModel):
     ignore_bos: bool = Field(True, description="Whether to leave ignored positions out of `results`.")
 
 
-class TopkRequest(TopFeaturesRequest, OnePrompt):
+class TopkRequest(TopFeaturesRequest, PromptFields):
     """The strongest features of one source at each token of a prompt."""
 
 
-class TopkBatchRequest(TopFeaturesRequest, SeveralPrompts):
+class TopkBatchRequest(TopFeaturesRequest, PromptBatchFields):
     """The strongest features of one source at each token of several prompts."""
 
 
@@ -248,7 +248,7 @@ class TopkBatchResponse(ApiModel):
     results: list[TopkResponse] = Field(description=RESULTS)
 
 
-class SourceRequest(SeveralPrompts):
+class SourceRequest(PromptBatchFields):
     """Every active feature of one source on several prompts."""
 
     model: Text = Field(description=MODEL)

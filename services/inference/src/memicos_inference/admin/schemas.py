@@ -1,6 +1,6 @@
 """Request and response models of `/v1/admin`."""
 
-from memicos_service.unicode_text import Text
+from memicos_service.validation import Text
 from pydantic import Field
 
 from memicos_inference.http.api_model import ApiModel

@@ -5,7 +5,7 @@ With `stream` each server-sent event holds the whole response so far, or with `s
 
 from typing import Literal, Self
 
-from memicos_service.unicode_text import Text
+from memicos_service.validation import Text
 from pydantic import Field, field_validator, model_validator
 
 from memicos_inference.http.api_model import MODEL, SOURCE, ApiModel, Index, Number

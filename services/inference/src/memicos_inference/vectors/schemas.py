@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from memicos_service.unicode_text import Text
+from memicos_service.validation import Text
 from pydantic import Field
 
 from memicos_inference.http.api_model import MODEL, SOURCE, ApiModel, Index, Number

@@ -39,7 +39,7 @@ class Prompt:
             return {"messages": self._turns(), **self._options()}
         return {"prompt": self.text, **self._options()}
 
-    def fields_of_several(self) -> dict[str, Any]:
+    def batch_fields(self) -> dict[str, Any]:
         """Fields of a request to inference that takes several prompts."""
         if self.messages:
             return {"messages": [self._turns()], **self._options()}

@@ -124,7 +124,7 @@ class Inference:
         slots = asyncio.Semaphore(CONCURRENT_SOURCES)
 
         async def read(source: str) -> SourceResponse:
-            body = SourceRequest(model=model, source=source, ignore_bos=False, **prompt.fields_of_several())
+            body = SourceRequest(model=model, source=source, ignore_bos=False, **prompt.batch_fields())
             async with slots:
                 response = await self._any_host(
                     model,

@@ -18,7 +18,7 @@ from memicos_engine.sources.formats import (
     tensors,
 )
 from memicos_engine.sources.formats.base import Format
-from memicos_engine.sources.formats.refused import check_layout
+from memicos_engine.sources.formats.unsupported_layouts import check_layout
 from memicos_engine.sources.recipe import RecipeOverrides
 
 FORMATS: dict[str, Format] = {

@@ -20,16 +20,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from memicos_webapp.database import postgres_server
+from memicos_webapp.database.embedded import postgres_server
+from memicos_webapp.database.embedded.postgres_server import RunningServer, find_running
+from memicos_webapp.database.embedded.users import User, current_user, owner, system_user
 from memicos_webapp.database.errors import DatabaseError
-from memicos_webapp.database.postgres_server import RunningServer, find_running
-from memicos_webapp.database.system_user import User, current_user, owner, system_user
 from memicos_webapp.settings import SYSTEM_DATA, Settings
 
 VERSION = 18
 WATCH_SECONDS = 1
 """How often a process looks whether the server runs."""
-SAY_SECONDS = 5
+LOCK_LOG_SECONDS = 5
 """A process that waits longer for another one's start or stop of the server logs it."""
 
 log = logging.getLogger(__name__)
@@ -176,11 +176,8 @@ class _Server:
         """Start the server again when it ends while it is used."""
         failure = ""
         while not self._closing.wait(WATCH_SECONDS):
-            if self._process is not None:
-                # otherwise an ended child stays in the table of processes
-                self._process.poll()
             assert self._running is not None
-            if _runs(self._running.pid, self._process):
+            if postgres_server.is_running(self._running.pid, self._process):
                 continue
             try:
                 with _locked(self._start_lock):
@@ -192,16 +189,6 @@ class _Server:
                 if str(error) != failure:
                     log.error("%s", error)
                 failure = str(error)
-
-
-def _runs(pid: int, process: subprocess.Popen[bytes] | None) -> bool:
-    if process is not None and process.pid == pid:
-        return process.returncode is None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def check_version(folder: Path, version: int) -> None:
@@ -242,7 +229,7 @@ def _locked(file: Path) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if not logged and time.monotonic() - begin > SAY_SECONDS:
+                if not logged and time.monotonic() - begin > LOCK_LOG_SECONDS:
                     log.warning("waiting for another process that starts or stops the embedded PostgreSQL (%s)", file)
                     logged = True
                 time.sleep(postgres_server.POLL_SECONDS)

@@ -12,14 +12,15 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
 from sqlalchemy import URL
 
+from memicos_webapp.database.embedded.users import User, current_user
 from memicos_webapp.database.errors import DatabaseError
-from memicos_webapp.database.system_user import User, current_user
 
 SOCKET_NAME = ".s.PGSQL.5432"
 SOCKET_BYTES = 103
@@ -182,13 +183,12 @@ def stop(server: RunningServer, process: subprocess.Popen[bytes] | None) -> None
         process: its process where it is a child of this one.
     """
     deadline = time.monotonic() + STOP_SECONDS
-    number = signal.SIGINT
-    while _signal(server.pid, number) and not _ended(server.pid, process):
-        time.sleep(POLL_SECONDS)
-        # 0 sends nothing, and fails once the process is gone
-        number = signal.SIGQUIT if time.monotonic() > deadline else 0
-    if process is not None:
-        process.wait()
+    with suppress(ProcessLookupError):
+        os.kill(server.pid, signal.SIGINT)
+        while is_running(server.pid, process):
+            if time.monotonic() > deadline:
+                os.kill(server.pid, signal.SIGQUIT)
+            time.sleep(POLL_SECONDS)
     if server.socket_folder.name.startswith(TEMPORARY):
         server.socket_folder.rmdir()
 
@@ -270,13 +270,18 @@ def _last_error(text: str) -> str:
     return next(reversed(errors or lines), "")
 
 
-def _signal(pid: int, number: int) -> bool:
+def is_running(pid: int, process: subprocess.Popen[bytes] | None) -> bool:
+    """Whether the process with this number runs.
+
+    Args:
+        pid: number of a process.
+        process: a child of this process, which may be the one with this number. Only a child is seen to have ended
+            before its parent knows.
+    """
+    if process is not None and process.pid == pid:
+        return process.poll() is None
     try:
-        os.kill(pid, number)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
     return True
-
-
-def _ended(pid: int, process: subprocess.Popen[bytes] | None) -> bool:
-    return process is not None and process.pid == pid and process.poll() is not None
