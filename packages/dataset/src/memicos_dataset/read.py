@@ -31,7 +31,7 @@ def read_manifest(location: Location) -> Manifest:
     except FileNotFoundError:
         raise DatasetError(path, "no such file; is this the folder of a memicos dataset?") from None
     except OSError as error:
-        raise DatasetError(path, f"cannot be read ({error})") from error
+        raise _unreadable(path, error) from error
     except ValidationError as error:
         first = error.errors()[0]
         location_in_file = ".".join(str(part) for part in first["loc"])
@@ -43,7 +43,7 @@ def verify_file(location: Location, entry: FileEntry) -> None:
     """Compare a file's size and sha256 with the manifest.
 
     Raises:
-        DatasetError: the file is missing or differs.
+        DatasetError: the file is missing, cannot be read or differs.
     """
     folder = Folder.of(location)
     path = folder.locate(entry.path)
@@ -59,13 +59,17 @@ def verify_file(location: Location, entry: FileEntry) -> None:
     except FileNotFoundError:
         raise DatasetError(path, "listed in the manifest but missing; fetch the dataset again") from None
     except OSError as error:
-        raise DatasetError(path, f"cannot be read ({error})") from error
+        raise _unreadable(path, error) from error
     if length != entry.bytes:
         raise DatasetError(path, f"has {length} bytes, expected {entry.bytes}; fetch the dataset again")
     if digest.hexdigest() != entry.sha256:
         raise DatasetError(
             path, f"sha256 is {digest.hexdigest()}, the manifest says {entry.sha256}; fetch the dataset again"
         )
+
+
+def _unreadable(path: Path | str, error: OSError) -> DatasetError:
+    return DatasetError(path, f"cannot be read ({error.strerror or error})")
 
 
 def verify(location: Location, manifest: Manifest) -> None:
