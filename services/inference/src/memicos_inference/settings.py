@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from memicos_engine.errors import LoadError
 from memicos_engine.model.model_names import ModelNames
+from memicos_engine.user_paths import user_path
 from memicos_service import settings as service_settings
 from memicos_service.connection_settings import ConnectionSettings
 from memicos_service.host_names import ALLOWED_HOSTS, BindAddress
@@ -292,6 +294,16 @@ class Settings(ConnectionSettings):
     @classmethod
     def _json_list(cls, value: Any) -> Any:
         return json_list(value) if isinstance(value, str) else value
+
+    @field_validator("sae_roots")
+    @classmethod
+    def _are_paths(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for root in value:
+            try:
+                user_path(root)
+            except LoadError as error:
+                raise ValueError(str(error).rstrip(".")) from None
+        return value
 
     @field_validator("include_sae", "exclude_sae")
     @classmethod
