@@ -245,6 +245,11 @@ def test_default_number_of_connections(open_files: int, connections: int) -> Non
     assert default_connections(open_files) == connections
 
 
+def test_an_empty_number_of_connections_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_CONNECTIONS", "")
+    assert ConnectionSettings().max_connections is None
+
+
 def test_more_connections_than_open_files_end_the_program() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with pytest.raises(SystemExit, match=rf"^program: MAX_CONNECTIONS: \d+ connections need more than {hard} open"):

@@ -4,10 +4,11 @@ import logging
 import resource
 import sys
 from dataclasses import dataclass
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from memicos_service.settings import variable
+from memicos_service.settings import empty_is_unset, variable
 from memicos_service.variable_names import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,11 @@ class ConnectionSettings(ServiceSettings):
     backlog: int = Field(
         default=128, ge=1, description="Largest number of connections that wait to be accepted by the server."
     )
+
+    @field_validator("max_connections", mode="before")
+    @classmethod
+    def _empty_number_is_unset(cls, value: Any) -> Any:
+        return empty_is_unset(value)
 
 
 @dataclass(frozen=True)
