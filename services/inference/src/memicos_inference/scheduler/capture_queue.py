@@ -61,8 +61,8 @@ Slices = Generator["list[CapturedActivations] | None", None, None]
 class CaptureQueue:
     """Captures of several requests share a run; INFERENCE_CAPTURE_BYTES bounds what is captured and not yet answered.
 
-    A task goes from `waiting` to the batch that is run, then to the tasks that go on, and from there, for each source
-    that it needs, to the operations that wait and back.
+    A task moves from `waiting` to the running batch, then to `_resumable`, and from there, for each source
+    that it needs, to `_operations` and back.
     """
 
     def __init__(self, metrics: Metrics, settings: Settings, loader: SourceLoader) -> None:

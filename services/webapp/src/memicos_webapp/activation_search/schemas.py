@@ -16,7 +16,7 @@ from memicos_webapp.settings import at_most
 from memicos_webapp.validation import OptionalTexts
 
 TEXTS = f"one text, or a list, {at_most('texts_at_once')}; exactly one of text and messages"
-PREPENDED_BOS = "BOS was put before the prompt: not if it begins with BOS by itself"
+PREPENDED_BOS = "whether BOS was prepended; false where the prompt itself begins with BOS"
 Contexts = dict[int, dict[int, ContextRow]]
 """Contexts of examples, by corpus id and number."""
 
@@ -75,7 +75,7 @@ class FoundFeature(Camel):
         description="token position of maxValue; 0 is the first token, a prepended BOS included"
     )
     sum_values: float | None = Field(
-        default=None, description="sum of values at the positions of sortIndexes; null: none given"
+        default=None, description="sum of values at the positions of sortIndexes; null: sortIndexes is empty"
     )
     share: float | None = Field(
         default=None,

@@ -28,8 +28,8 @@ router = APIRouter(
         413: {"model": ErrorBody, "description": "The body is too large"},
         429: {
             "model": ErrorBody,
-            "description": "The paid searches by meaning of this visitor, or of all, are used up; Retry-After says "
-            "until when. byMeaning false still works",
+            "description": "The limit of paid searches by meaning, per visitor or in all, is reached; Retry-After says "
+            "when to repeat. byMeaning false still works",
         },
         502: {"model": ErrorBody, "description": "The embedder failed"},
     },

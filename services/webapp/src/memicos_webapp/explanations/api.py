@@ -80,7 +80,7 @@ async def delete_explanation(
     responses={
         400: {
             "model": ErrorBody,
-            "description": "The body is not JSON, or a text in it has a character that no text can have",
+            "description": "The body is not JSON, or a text in it has a character that cannot be stored",
         },
         403: {"model": ErrorBody, "description": WRITE_REFUSED},
         404: {"model": ErrorBody, "description": "Unknown explanation"},
@@ -96,7 +96,7 @@ async def choose_explanation_as_label(
 ) -> ExplanationList:
     """Choose an explanation as its feature's label: the heading of its page, and its name in lists and results.
 
-    With `chosen` false the choice is taken back, and the default rule chooses the label. The response has all
+    With `chosen` false the choice is undone, and the default rule chooses the label. The response has all
     explanations of the feature. Beyond loopback it takes the owner's session or an API key with the
     scope `write` in `X-Api-Key` (403 otherwise).
     """

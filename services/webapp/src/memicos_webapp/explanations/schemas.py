@@ -24,7 +24,7 @@ class GenerateRequest(FeatureId):
     explanationModelName: str | None = Field(
         None,
         max_length=200,
-        description="the language model as its provider names it; null or empty: the autointerp server's choice",
+        description="the language model as its provider names it; null or empty: the autointerp server's default",
     )
 
 
@@ -45,10 +45,10 @@ class ChooseLabelRequest(BaseModel):
 
     model_config = ConfigDict(json_schema_extra=examples.CHOOSE_LABEL)
 
-    chosen: bool = Field(description="true: choose it; false: take the choice back, so that the default rule applies")
+    chosen: bool = Field(description="true: choose it; false: undo the choice, so that the default rule applies")
 
 
 class ExplanationList(BaseModel):
     """The explanations of a feature."""
 
-    explanations: list[ExplanationBody] = Field(description="all of the feature, its label first")
+    explanations: list[ExplanationBody] = Field(description="all explanations of the feature, its label first")

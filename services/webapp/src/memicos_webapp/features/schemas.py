@@ -109,7 +109,7 @@ class NeuronBody(BaseModel):
     pos_values: list[float] = Field(description="effect on the logit of each token of pos_str")
     neg_str: list[str] = Field(description="tokens whose logits the feature lowers most, most negative effect first")
     neg_values: list[float] = Field(description="effect on the logit of each token of neg_str")
-    explanations: list[WordsBody] = Field(description="the one that serves as label first")
+    explanations: list[WordsBody] = Field(description="explanations of the feature, its label first")
     activations: list[ExampleBody] = Field(description="the strongest example")
 
     @classmethod
