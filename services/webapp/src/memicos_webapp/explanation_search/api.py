@@ -10,7 +10,7 @@ from memicos_webapp.explanation_search.schemas import (
     ExplanationSearchResult,
     SearchAllBody,
     SearchBody,
-    SearchedFor,
+    SearchCriteria,
     SearchModelBody,
     SearchReleaseBody,
     SearchSourcesBody,
@@ -41,7 +41,7 @@ async def _search(
 ) -> ExplanationSearchResult:
     query = SearchQuery(body.query, scope, body.offset, body.minDensity, body.maxDensity, body.byMeaning)
     results = await service.search(search, viewer, query)
-    return ExplanationSearchResult.from_results(SearchedFor.model_validate(body.model_dump()), results)
+    return ExplanationSearchResult.from_results(SearchCriteria.model_validate(body.model_dump()), results)
 
 
 @router.post(

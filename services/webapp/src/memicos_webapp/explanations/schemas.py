@@ -28,13 +28,13 @@ class GenerateRequest(FeatureId):
     )
 
 
-class Generated(BaseModel):
+class GenerateResponse(BaseModel):
     """The new explanation."""
 
     explanation: ExplanationBody = Field(description="the new explanation")
 
 
-class Deleted(BaseModel):
+class DeleteResponse(BaseModel):
     """Confirmation of a deletion."""
 
     message: str = Field(description="the result of the request")
