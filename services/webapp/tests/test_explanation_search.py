@@ -283,7 +283,7 @@ async def test_bad_requests(
 @pytest.mark.parametrize(
     ("path", "changes", "status", "message"),
     [
-        ("-model", {"modelId": "nope"}, 404, "There is no model 'nope' here; there is other, small."),
+        ("-model", {"modelId": "nope"}, 404, "There is no model 'nope'; available: other, small."),
         ("-release", {"releaseName": "nope"}, 404, "There is no release 'nope' here; there is "),
         ("", {"layers": ["1-res", "9-res"]}, 404, "small has no source '9-res'; it has 1-res, 2-res, 3-res."),
         ("", {"layers": "1-res"}, 422, "layers"),

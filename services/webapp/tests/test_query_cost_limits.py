@@ -66,7 +66,8 @@ async def test_paid_queries_are_limited_per_visitor_and_in_all(paid_url: str, st
             assert limited_page.status_code == 200 and page.find("article", class_="result")
             assert page.find("p", id="limit-notice")
             assert (
-                "Matched by words only. You have used the 3 searches" in page.text() and "Try again in" in page.text()
+                "Matched by words only. You have reached the limit of 3 searches" in page.text()
+                and "Try again in" in page.text()
             )
             assert len(provider.requests) == 3
             # another visitor has a separate count; all addresses of a /64 network are one visitor

@@ -140,9 +140,9 @@ async def test_errors_in_an_address_are_shown_and_the_rest_works(
 @pytest.mark.parametrize(
     ("strength", "value_shown", "message"),
     [
-        ("1e9", "10000", "A strength may go from -10000 to 10000: that of 1-res/5 was 1e+09."),
+        ("1e9", "10000", "The strength of 1-res/5 was 1e+09; allowed is -10000 to 10000."),
         ("-20000", "-10000", "that of 1-res/5 was -20000."),
-        ("nan", None, "“nan” is not a strength; 1-res/5 gets its default."),
+        ("nan", None, "“nan” is not a number; the default strength of 1-res/5 is used."),
         ("1e999", None, "“1e999” is not a strength; 1-res/5"),
         ("1.2.3", None, "“1.2.3” is not a strength; 1-res/5"),
     ],
@@ -188,8 +188,8 @@ async def test_a_default_strength_is_a_share_of_the_residual_norm(
         ("-144", "144"),
     ]
     text = page.text()
-    assert "whose median norm here is 40: clear from about 12, text breaks from about 32." in text
-    assert "whose median norm here is 120: clear from about 36, text breaks from about 96." in text
+    assert "whose median norm here is 40: a clear effect from about 12, incoherent text from about 32." in text
+    assert "whose median norm here is 120: a clear effect from about 36, incoherent text from about 96." in text
     assert text.count("its norm at this source is not known, so the default is three times") == 1
     # the feature's own page links to the same strength
     dashboard_page = Page((await client.get("/small/1-res/5")).text)
