@@ -100,7 +100,7 @@ async def test_without_features_a_chat_is_default_only(
     ("changes", "status", "message"),
     [
         ({"modelId": "nope"}, 404, "There is no model 'nope'; available: small."),
-        ({"features": [{**FEATURE, "modelId": "other"}]}, 400, "other/1-res/5 is a feature of another model"),
+        ({"features": [{**FEATURE, "modelId": "other"}]}, 400, "other/1-res/5 does not belong to "),
         ({"features": [{**FEATURE, "layer": "9-res"}]}, 404, "small has no source '9-res'"),
         ({"features": [{**FEATURE, "index": 64}]}, 404, "small/1-res has no feature 64; it has 0 to 63."),
         ({"features": [{**FEATURE, "index": 2**40}]}, 422, "features.0.index"),

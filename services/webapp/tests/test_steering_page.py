@@ -141,10 +141,10 @@ async def test_errors_in_an_address_are_shown_and_the_rest_works(
     ("strength", "value_shown", "message"),
     [
         ("1e9", "10000", "The strength of 1-res/5 was 1e+09; allowed is -10000 to 10000."),
-        ("-20000", "-10000", "that of 1-res/5 was -20000."),
+        ("-20000", "-10000", "The strength of 1-res/5 was -20000;"),
         ("nan", None, "“nan” is not a number; the default strength of 1-res/5 is used."),
-        ("1e999", None, "“1e999” is not a strength; 1-res/5"),
-        ("1.2.3", None, "“1.2.3” is not a strength; 1-res/5"),
+        ("1e999", None, "“1e999” is not a number; the default strength of 1-res/5"),
+        ("1.2.3", None, "“1.2.3” is not a number; the default strength of 1-res/5"),
     ],
 )
 async def test_an_invalid_strength_is_reported_and_corrected(
@@ -263,4 +263,4 @@ async def test_steer_redirects_to_a_model(client: httpx.AsyncClient) -> None:
     response = await client.get("/steer?feature=1-res/5")
     assert (response.status_code, response.headers["location"]) == (307, "/small/steer?feature=1-res/5")
     response = await client.get("/nope/steer")
-    assert response.status_code == 404 and "There is no model &#39;nope&#39; here" in response.text
+    assert response.status_code == 404 and "There is no model &#39;nope&#39;" in response.text
