@@ -14,7 +14,7 @@ from memicos_testing.demo_program import ROOT, data_folder, environment, running
 
 pytestmark = pytest.mark.slow
 
-END_SECONDS = 5
+END_SECONDS = 20
 """How long all programs and PostgreSQL may take to end after their supervisor was killed."""
 
 
