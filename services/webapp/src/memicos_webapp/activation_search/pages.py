@@ -204,6 +204,7 @@ async def search_results(
         query=page,
         token_links=view.token_links(results, page, FEATURES),
         results=view.result_views(results, query),
+        direction=view.direction(results),
         at_first_token=view.count_at_first_token(results, query),
         recipes=recipes.describe_sources(results.recipes),
         recompute=_recompute_command(request, page, strongest.source, strongest.index) if strongest else None,

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+from markupsafe import Markup
 
 from memicos_webapp.activation_search.query import PageQuery
 from memicos_webapp.activation_search.service import FeatureResult, TextSearchQuery, TextSearchResults
 from memicos_webapp.activation_search.token_search import TokenFeatures
 from memicos_webapp.features.rows import FeatureCard
-from memicos_webapp.formatting import activation_level
-from memicos_webapp.token_shading import Piece, pieces, token_groups
+from memicos_webapp.formatting import activation_level, lone_token_text
+from memicos_webapp.token_shading import is_right_to_left, markup, pieces, token_groups
 
 NO_TEXT = "·"
 """Shown for a token at the end of a text that adds nothing to it."""
@@ -47,7 +50,7 @@ class ResultView:
     source: str
     index: int
     density: float | None
-    pieces: list[Piece]
+    text: Markup
     cut_before: bool
     cut_after: bool
 
@@ -56,7 +59,7 @@ def label_of(card: FeatureCard | None, index: int) -> str:
     """A feature's label; without one, its index and the tokens that it promotes."""
     if card and card.label:
         return card.label
-    promotes = ", ".join(token.strip() or "space" for token, _ in card.positive[:3]) if card else ""
+    promotes = ", ".join(lone_token_text(token.strip()) or "space" for token, _ in card.positive[:3]) if card else ""
     return f"feature {index}" + (f", promotes {promotes}" if promotes else "")
 
 
@@ -81,6 +84,12 @@ def token_links(results: TextSearchResults, query: PageQuery, path: str) -> list
         )
         for group in token_groups(results.tokens, 0, len(results.tokens))
     ]
+
+
+def direction(results: TextSearchResults) -> Literal["ltr", "rtl"]:
+    """The direction of the text, that of its first character that has one."""
+    text = "".join(token for position, token in enumerate(results.tokens) if position not in results.ignored)
+    return "rtl" if is_right_to_left(text) else "ltr"
 
 
 def _positions_title(group: range) -> str:
@@ -131,7 +140,7 @@ def _result_view(results: TextSearchResults, result: FeatureResult, query: TextS
         source=activation.source,
         index=activation.index,
         density=card.density if card else None,
-        pieces=pieces(results.tokens, values, _shading_maximum(card, activation.max_value), start, end),
+        text=markup(pieces(results.tokens, values, _shading_maximum(card, activation.max_value), start, end)),
         cut_before=start > len(ignored),
         cut_after=end < len(results.tokens),
     )

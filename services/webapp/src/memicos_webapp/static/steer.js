@@ -174,7 +174,9 @@ function describeRun(body) {
 function message(role, content) {
   const node = element("div", `turn ${role === "user" ? "user" : "model"}`);
   const label = role === "user" ? "You" : role === "system" ? "System" : "Model";
-  node.append(element("span", "role", label), element("div", "content", content));
+  const text = element("div", "content", content);
+  text.dir = "auto";
+  node.append(element("span", "role", label), text);
   return node;
 }
 
