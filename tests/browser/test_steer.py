@@ -1,7 +1,8 @@
 """Steering: both columns stream and can be stopped, and the address holds the whole experiment."""
 
+import json
 import re
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from playwright.sync_api import Page, expect
@@ -290,6 +291,20 @@ def test_the_models_message_is_continued(page: Page, webapp_url: str, inference:
     prompt.press("Enter")
     expect(page.get_by_role("region", name="Steered").locator(".turn")).to_have_count(4)
     assert inference.bodies("/v1/steer/completion-chat")[-1]["continue_final_message"] is False
+
+
+def test_part_of_a_character_at_the_end_is_not_continued(
+    page: Page, webapp_url: str, inference: FakeInferenceServer
+) -> None:
+    """The end of a text that stopped at its limit of tokens may be a character of which tokens are missing."""
+    turns = [{"role": "user", "content": "Sing"}, {"role": "assistant", "content": "おはよう\ufffd"}]
+    chat = quote(json.dumps({"DEFAULT": turns, "STEERED": turns}))
+    page.goto(f"{webapp_url}{STEER}&mode=chat&n_tokens=2&continue_final_message=true&chat={chat}")
+    page.get_by_role("button", name="Run").click()
+    message = page.get_by_role("region", name="Steered").locator(".turn.model .content")
+    expect(message).to_have_text(f"おはよう{numbered_words('steered', 2)}")
+    (sent,) = inference.bodies("/v1/steer/completion-chat")
+    assert sent["prompt"][-1]["content"] == "おはよう"
 
 
 def test_a_message_that_could_not_be_continued_stays_as_it_was(

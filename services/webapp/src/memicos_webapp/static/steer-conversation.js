@@ -1,5 +1,8 @@
 // The conversation of the steer page, one list of messages for each column: they differ from the first answer on.
 
+// End of a text whose last character was not complete when the generation ended; the model cannot continue it.
+const PART_OF_CHARACTER = /\ufffd+$/;
+
 export class Conversation {
   #messages; // by column
   #before = null; // during a run, the messages before it
@@ -33,7 +36,7 @@ export class Conversation {
   begin(message, answer) {
     this.#before = structuredClone(this.#messages);
     for (const list of Object.values(this.#messages)) {
-      if (message === null) list.at(-1).content += answer;
+      if (message === null) list.at(-1).content = list.at(-1).content.replace(PART_OF_CHARACTER, "") + answer;
       else list.push({ role: "user", content: message }, ...(answer ? [{ role: "assistant", content: answer }] : []));
     }
   }
