@@ -25,6 +25,8 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise DatasetError(path, "no such file; is this the folder of a memicos dataset?") from None
+    except OSError as error:
+        raise _unreadable(path, error) from error
     except ValidationError as error:
         first = error.errors()[0]
         location = ".".join(str(part) for part in first["loc"]) or "the document"
@@ -35,18 +37,25 @@ def verify_file(folder: Path, entry: FileEntry) -> None:
     """Compare a file's size and sha256 with the manifest.
 
     Raises:
-        DatasetError: the file is missing or differs.
+        DatasetError: the file is missing, cannot be read or differs.
     """
     path = folder / entry.path
-    if not path.is_file():
-        raise DatasetError(path, "listed in the manifest but missing; fetch the dataset again")
-    size = path.stat().st_size
-    if size != entry.bytes:
-        raise DatasetError(path, f"has {size} bytes, expected {entry.bytes}; fetch the dataset again")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        if not path.is_file():
+            raise DatasetError(path, "listed in the manifest but missing; fetch the dataset again")
+        size = path.stat().st_size
+        if size != entry.bytes:
+            raise DatasetError(path, f"has {size} bytes, expected {entry.bytes}; fetch the dataset again")
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
     if digest != entry.sha256:
         raise DatasetError(path, f"sha256 is {digest}, the manifest says {entry.sha256}; fetch the dataset again")
+
+
+def _unreadable(path: Path, error: OSError) -> DatasetError:
+    return DatasetError(path, f"cannot be read ({error.strerror or error})")
 
 
 def verify(folder: Path, manifest: Manifest) -> None:

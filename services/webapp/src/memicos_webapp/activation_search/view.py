@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from markupsafe import Markup
-
 from memicos_webapp.activation_search.query import PageQuery
 from memicos_webapp.activation_search.service import FeatureResult, TextSearchQuery, TextSearchResults
 from memicos_webapp.activation_search.token_search import TokenFeatures
 from memicos_webapp.features.rows import FeatureCard
-from memicos_webapp.formatting import activation_level, lone_token_text
-from memicos_webapp.token_shading import is_right_to_left, markup, pieces, token_groups
+from memicos_webapp.formatting import lone_token_text
+from memicos_webapp.token_shading import Piece, activation_level, is_right_to_left, pieces, token_groups
 
 NO_TEXT = "·"
 """Shown for a token at the end of a text that adds nothing to it."""
@@ -50,7 +48,7 @@ class ResultView:
     source: str
     index: int
     density: float | None
-    text: Markup
+    pieces: list[Piece]
     cut_before: bool
     cut_after: bool
 
@@ -140,7 +138,7 @@ def _result_view(results: TextSearchResults, result: FeatureResult, query: TextS
         source=activation.source,
         index=activation.index,
         density=card.density if card else None,
-        text=markup(pieces(results.tokens, values, _shading_maximum(card, activation.max_value), start, end)),
+        pieces=pieces(results.tokens, values, _shading_maximum(card, activation.max_value), start, end),
         cut_before=start > len(ignored),
         cut_after=end < len(results.tokens),
     )
