@@ -9,7 +9,15 @@ from memicos_dataset.schema import TOP_GROUP
 
 from memicos_webapp.features.service import FeatureDetail, StoredExample
 from memicos_webapp.formatting import format_count, format_value, token_text
-from memicos_webapp.token_shading import Piece, activation_level, active_token, join_values, markup, pieces, token_groups
+from memicos_webapp.token_shading import (
+    Piece,
+    activation_level,
+    active_token,
+    join_values,
+    markup,
+    pieces,
+    token_groups,
+)
 
 NEAR = 5
 """Tokens on each side of the peak in the stacked view."""
