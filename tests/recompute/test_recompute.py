@@ -250,7 +250,8 @@ def test_what_cannot_be_compared_is_one_line(stack: Stack, tmp_path: Path) -> No
         assert no_conversation in failed(feature, "--messages", value)
     assert "--messages is not JSON" in failed(feature, "--messages", "[1")
     assert "neither JSON nor a readable file" in failed(feature, "--messages", str(tmp_path / "nowhere"))
-    assert "the role 'robot' is not known; it is one of assistant" in failed(feature, "--messages", '[{"role": "robot", "content": "a"}]')
+    robot = '[{"role": "robot", "content": "a"}]'
+    assert "the role 'robot' is not known; it is one of assistant" in failed(feature, "--messages", robot)
     assert "are alternatives" in failed(feature, "--messages", json.dumps(MESSAGES), "--text", "a")
     assert "is an option of --text and --messages" in failed(feature, "--no-prepend-bos")
     assert "no folder" in failed(feature, "--model", str(tmp_path / "nowhere"))
