@@ -9,9 +9,9 @@ from memicos_engine.errors import LoadError
 from memicos_engine.model.model_names import ModelNames
 from memicos_engine.user_paths import user_path
 from memicos_service import settings as service_settings
+from memicos_service.connection_settings import ConnectionSettings
 from memicos_service.host_names import ALLOWED_HOSTS, BindAddress
 from memicos_service.logs import LogFormat
-from memicos_service.variable_names import ServiceSettings
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
@@ -19,13 +19,14 @@ Dtype = Literal["float32", "float16", "bfloat16"]
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(ServiceSettings):
+class Settings(ConnectionSettings):
     """Settings of the server. Names without the prefix `INFERENCE_` are those of the env files known in the field.
 
     Relative paths are relative to the working directory. An empty value is the same as an unset one.
     """
 
     model_config = SettingsConfigDict(
+        env_prefix="INFERENCE_",
         extra="ignore",
         populate_by_name=True,
         frozen=True,
