@@ -68,7 +68,7 @@ async def test_live_neighbours_by_index_skip_the_dead(client: httpx.AsyncClient)
         ("POST", "/api/feature/small/2-res/1", 405, "does not support the method POST"),
         ("GET", "/api/steer/", 405, "/api/steer does not support the method GET; it supports POST."),
         ("GET", "/api/explanation/generate", 405, "does not support the method GET"),
-        ("POST", "/api/feature/small/2-res/1", 405, "; it takes GET."),
+        ("POST", "/api/feature/small/2-res/1", 405, "; it supports GET."),
         ("GET", "/api/nope", 404, "The path /api/nope does not exist. The API's routes are listed at /api-doc"),
         (
             "POST",
