@@ -13,6 +13,12 @@ LIGHT := packages/cli packages/service_kit packages/autointerp packages/dataset 
 LIGHT_TOOLS := pytest pytest-asyncio pytest-xdist schemathesis neuronpedia neuronpedia-autointerp-client
 UV := .venv/bin/uv
 BIN := .venv/bin
+# uv verifies the hashes of the constraints. TORCH_LOCK=requirements.torch.lock: those of torch too, whose wheels differ
+# by index; .ci/run sets it.
+LOCKED := -c requirements.lock $(if $(TORCH_LOCK),-c $(TORCH_LOCK))
+# pip verifies uv: its entry of the lock, to the line that does not end in a backslash
+INSTALL_UV := $(PYTHON) -m venv .venv && sed -n '/^uv==/,/[^\]$$/p' requirements.lock >.venv/uv.txt && \
+	.venv/bin/pip install -q --require-hashes -r .venv/uv.txt
 # uv reads no pip configuration: pass on pip's index settings (empty if there are none)
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 # torch takes twice as long to import where Python may not keep what it compiled
@@ -33,8 +39,8 @@ demo: setup ## run the demo: database, three servers and data of a small model; 
 setup: .venv/.ok ## create .venv from requirements.lock (other commands run it themselves)
 
 .venv/.ok: requirements.lock $(foreach m,$(MEMBERS),$(firstword $(subst [, ,$(m)))/pyproject.toml)
-	@test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q "$$(grep '^uv==' requirements.lock)"; }
-	$(UV) pip install -q -p .venv -c requirements.lock $(TOOLS) $(foreach m,$(MEMBERS),-e "$(m)")
+	@test -x $(UV) || { $(INSTALL_UV); }
+	$(UV) pip install -q -p .venv $(LOCKED) $(TOOLS) $(foreach m,$(MEMBERS),-e "$(m)")
 	@touch $@
 
 doctor: ## list what memicos needs and this machine lacks, with the commands that install it
@@ -52,8 +58,8 @@ INSTALL_TARGETS := .venv/.webapp .venv/.inference .venv/.autointerp
 
 $(INSTALL_TARGETS): .venv/.%: requirements.lock $(wildcard packages/*/pyproject.toml services/*/pyproject.toml)
 	@if ! $(MAKE) --no-print-directory -q .venv/.ok 2>/dev/null; then \
-		test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q "$$(grep '^uv==' requirements.lock)"; }; \
-		$(UV) pip install -q -p .venv -c requirements.lock watchfiles $(foreach m,$(NEEDS_$*),-e "$(m)"); \
+		test -x $(UV) || { $(INSTALL_UV); }; \
+		$(UV) pip install -q -p .venv $(LOCKED) watchfiles $(foreach m,$(NEEDS_$*),-e "$(m)"); \
 	fi
 	@touch $@
 
@@ -192,7 +198,7 @@ test: test-light ## run all tests but the slow ones (browser tests need Chromium
 
 .venv-light/.ok: .venv/.ok
 	@test -x .venv-light/bin/python || $(UV) venv -q -p .venv/bin/python .venv-light
-	$(UV) pip install -q -p .venv-light -c requirements.lock $(LIGHT_TOOLS) $(foreach m,$(LIGHT),-e "$(m)")
+	$(UV) pip install -q -p .venv-light $(LOCKED) $(LIGHT_TOOLS) $(foreach m,$(LIGHT),-e "$(m)")
 	@touch $@
 
 test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
@@ -251,6 +257,5 @@ release: ## set one version everywhere, date the CHANGELOG entry, commit and tag
 	@test -n "$(VERSION)" || { echo "name the version: make release VERSION=1.2.0"; exit 1; }
 	@$(PYTHON) scripts/release.py "$(VERSION)"
 
-lock: ## resolve requirements.in into requirements.lock (UPGRADE=--upgrade for newer versions)
-	UV_FIND_LINKS= $(UV) pip compile -q --universal -p 3.11 --no-annotate --no-header $(UPGRADE) requirements.in -o requirements.lock
-	sed -i.bak '/^-e /d' requirements.lock && rm requirements.lock.bak
+lock: ## resolve requirements.in into requirements.lock, with hashes (UPGRADE=--upgrade for newer versions)
+	$(BIN)/python scripts/lock.py $(UPGRADE)

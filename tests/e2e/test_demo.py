@@ -125,6 +125,11 @@ def test_a_killed_inference_server_is_restarted(start: Start, data: Path) -> Non
     assert httpx.get(f"{demo.webapp}/smollm2-135m-it/15-res-4k/0", timeout=60).status_code == 200
     (restarted,) = [p for p in demo.family() if "memicos_inference" in p.cmdline()]
     assert restarted.pid != inference.pid
+    line = demo.wait_for("inference is ready again .* after its restart")
+    assert line.endswith(f"work at {demo.webapp}")
+    (autointerp,) = [p for p in demo.family() if "memicos_autointerp" in p.cmdline()]
+    autointerp.kill()
+    demo.wait_for(f"autointerp is ready again .* work at {demo.webapp}")
     assert demo.end(signal.SIGINT) == 0
     assert running_processes([inference, restarted]) == []
 

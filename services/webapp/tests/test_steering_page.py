@@ -84,6 +84,28 @@ async def test_the_share_address_holds_the_conversation(
     assert json.loads(query["chat"][0]) == {"DEFAULT": turns("Sing"), "STEERED": turns("Hum")}
 
 
+async def test_the_share_address_of_a_continued_message(
+    client: httpx.AsyncClient, inference: FakeInferenceServer
+) -> None:
+    turns = [*TURNS[:1], {"role": "assistant", "content": "Well & good"}]
+    body = chat(defaultChatMessages=turns, steeredChatMessages=turns, continue_final_message=True)
+    address = urlsplit((await post(client, "/api/steer-chat", body))["shareUrl"])
+    query = parse_qs(address.query)
+    assert query["continue_final_message"] == ["True"] and "prompt" not in query
+    assert json.loads(query["chat"][0]) == {"DEFAULT": turns, "STEERED": turns}
+    page = await get(client, f"{address.path}?{address.query}")
+    (box,) = page.find("input", name="continue_final_message")
+    assert "checked" in box[0]
+    # the beginning of an answer, as the page's own links have it
+    page = await get(client, "/small/steer?mode=chat&prompt=Sing&answer=La+%26+la&continue_final_message=true")
+    assert (
+        page.find("textarea", name="answer")[0][1] == "La & la" and page.find("textarea", name="prompt")[0][1] == "Sing"
+    )
+    assert "checked" in page.find("input", name="continue_final_message")[0][0]
+    (box,) = (await get(client, "/small/steer?mode=chat")).find("input", name="continue_final_message")
+    assert "checked" not in box[0]
+
+
 async def test_a_conversation_too_long_for_an_address_is_left_out(
     client: httpx.AsyncClient, inference: FakeInferenceServer
 ) -> None:

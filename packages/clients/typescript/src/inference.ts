@@ -37,6 +37,8 @@ export interface paths {
          * Model, sources and limits
          * @description Return the model, its sources with their recipes, the endpoints, their limitations and the limits of requests.
          *
+         *     Responds at once, also while the model is busy.
+         *
          *     Errors: 503 while the model loads (`loading`) or if it cannot be loaded (`load_failed`).
          */
         get: operations["capabilities"];

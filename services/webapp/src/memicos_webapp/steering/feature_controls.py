@@ -15,6 +15,7 @@ from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.features import repository as features
 from memicos_webapp.features import service as feature_service
 from memicos_webapp.features.rows import FeatureCard
+from memicos_webapp.formatting import lone_token_text
 from memicos_webapp.settings import Settings, variable
 from memicos_webapp.steering import repository
 from memicos_webapp.steering.page_link import LinkedFeature
@@ -54,7 +55,7 @@ def label_of(card: FeatureCard) -> str:
     """The feature's explanation; without one its index and the tokens that it promotes."""
     if card.label:
         return card.label
-    promotes = ", ".join(token.strip() or "space" for token, _ in card.positive[:3])
+    promotes = ", ".join(lone_token_text(token.strip()) or "space" for token, _ in card.positive[:3])
     return f"feature {card.index}" + (f", promotes {promotes}" if promotes else "")
 
 
