@@ -132,11 +132,17 @@ class CaptureQueue:
             if self._running is None or task not in self._running[0]:
                 self._release(task)
         self._resumable = deque(pair for pair in self._resumable if not pair[0].pending.cancelled)
-        self._operations = [operation for operation in self._operations if not operation.task.pending.cancelled]
+        self._drop_cancelled_operations()
         if self._running and all(task.pending.cancelled for task in self._running[0]):
             tasks, self._running = self._running[0], None
             for task in tasks:
                 self._release(task)
+
+    def _drop_cancelled_operations(self) -> None:
+        for operation in self._operations:
+            if operation.task.pending.cancelled:
+                self._release(operation.task)
+        self._operations = [operation for operation in self._operations if not operation.task.pending.cancelled]
 
     def answer(self, loaded: LoadedModel, enough: Callable[[], bool]) -> None:
         """Go on with tasks whose activations, or source, are there, until `enough`."""
@@ -229,6 +235,7 @@ class CaptureQueue:
         """
         from memicos_engine.capture.batched_ops import MAX_ENCODED_BYTES, run_operations
 
+        self._drop_cancelled_operations()
         chosen: list[WaitingOperation] = []
         room = MAX_ENCODED_BYTES
         source: Source | None = None
