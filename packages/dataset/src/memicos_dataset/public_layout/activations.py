@@ -46,6 +46,7 @@ EXAMPLES = pa.schema(
     ]
 )
 
+_NO_BIN = (float("nan"), float("nan"), float("nan"))
 _USED = frozenset(
     ("index", "layer", "tokens", "tokenIds", "values", "binMin", "binMax", "binContains", "dfaValues", "dfaTargetIndex")
 ) | {"qualifyingTokenIndex", "maxValueTokenIndex"}
@@ -85,7 +86,8 @@ class ActivationChunk:
             ValueProblem: it cannot be stored.
         """
         index = feature_index(row)
-        check_source(row, self._source_id)
+        if row.get("layer") != self._source_id:
+            check_source(row, self._source_id)
         tokens, values = row.get("tokens"), row.get("values")
         if not isinstance(tokens, list) or not tokens or set(map(type, tokens)) != {str}:
             raise ValueProblem("tokens", f"{shown(tokens)} is no list of strings with at least one")
@@ -206,9 +208,10 @@ def _position(row: Row, values: list[Any], count: int) -> int:
 
 def _bins(row: Row) -> tuple[float, float, float]:
     """Ends of the interval and its share; NaN for a strongest example."""
-    low, high, share = (number(row, name) for name in ("binMin", "binMax", "binContains"))
-    if low is None or high is None or low == TOP_BIN or share == TOP_BIN:
-        return float("nan"), float("nan"), float("nan")
+    if row.get("binMin") in (None, TOP_BIN) or row.get("binMax") is None or row.get("binContains") == TOP_BIN:
+        return _NO_BIN
+    low, high, share = number(row, "binMin"), number(row, "binMax"), number(row, "binContains")
+    assert low is not None and high is not None
     if not low <= high:
         raise ValueProblem("binMax", f"{high} is below binMin, {low}")
     share = share or 0.0

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from isal import igzip, isal_zlib
@@ -14,6 +14,8 @@ LINE_BYTES = 64 << 20
 """Longest line: a row of the layout has some kilobytes."""
 
 Row = dict[str, Any]
+
+_READ_ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, cast(type[Exception], isal_zlib.error))
 
 
 def lines(folder: Folder, path: str, longest: int = LINE_BYTES) -> Iterator[tuple[int, bytes]]:
@@ -38,7 +40,7 @@ def lines(folder: Folder, path: str, longest: int = LINE_BYTES) -> Iterator[tupl
                 raise DatasetError(place, f"line {number} is longer than {longest} bytes; a row has some kilobytes")
     except FileNotFoundError as error:
         raise DatasetError(place, "no such file") from error
-    except (OSError, EOFError, isal_zlib.error) as error:
+    except _READ_ERRORS as error:
         raise DatasetError(place, f"cannot be read after line {number - 1} ({error}); fetch the file again") from error
     yield from _line(number, b"".join(parts))
 
