@@ -262,7 +262,7 @@ async def test_without_log_all_only_failures_are_logged(log_output: io.StringIO)
     assert [line["status"] for line in lines(log_output, "kit.requests")] == [500]
 
 
-async def test_a_client_that_leaves_is_logged_as_499(observer: Observer) -> None:
+async def test_a_client_that_leaves_a_stream_is_logged_as_499(observer: Observer) -> None:
     app = build(observer)
 
     @app.get("/slow")
@@ -281,6 +281,28 @@ async def test_a_client_that_leaves_is_logged_as_499(observer: Observer) -> None
     ):
         async for _ in stream.aiter_lines():
             break
+    # the server has ended here, and with it every request
+    assert [request.status for request in observer.requests] == [499]
+
+
+@pytest.mark.parametrize("path", ["/wait", "/body/x"])
+async def test_a_client_that_leaves_before_the_response_is_logged_as_499(observer: Observer, path: str) -> None:
+    """Also where the handler runs to its end, and where the client leaves within the body."""
+    app, started = build(observer), asyncio.Event()
+
+    @app.post("/wait")
+    async def _wait() -> str:
+        started.set()
+        await asyncio.sleep(0.3)
+        return "nobody gets this"
+
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-SECRET-KEY: cat\r\nContent-Type: application/json\r\n"
+    async with running(app) as url:
+        _, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+        length = 0 if path == "/wait" else 10
+        writer.write(f"{head}Content-Length: {length}\r\n\r\n".encode())
+        await (started.wait() if path == "/wait" else asyncio.sleep(0.1))
+        writer.close()
     # the server has ended here, and with it every request
     assert [request.status for request in observer.requests] == [499]
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from memicos_service import settings as service_settings
+from memicos_service.connection_settings import ConnectionSettings
 from memicos_service.host_names import ALLOWED_HOSTS, LOOPBACK_NAMES, BindAddress, allowed_names
 from memicos_service.logs import LogFormat
 from memicos_service.server import is_loopback
-from memicos_service.variable_names import ServiceSettings
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
@@ -18,7 +18,7 @@ from memicos_webapp.security.proxy_headers import ROOT_PATH_PATTERN, parse_netwo
 SYSTEM_DATA = Path("/var/lib/memicos")
 
 
-class Settings(ServiceSettings):
+class Settings(ConnectionSettings):
     """Settings of the webapp. A field `x` is set by `MEMICOS_X`, unless it names another variable."""
 
     model_config = SettingsConfigDict(

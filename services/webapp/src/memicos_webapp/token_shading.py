@@ -1,14 +1,27 @@
-"""Text with each active token shaded by its activation; `templates/shared/token_shading.html` has the legend."""
+"""Text with each active token shaded by its activation.
+
+`static/token-shading.css` has the colours of the levels, `templates/shared/token_shading.html` the legend.
+"""
 
 from collections.abc import Mapping, Sequence
 from html import escape
 
 from markupsafe import Markup
 
-from memicos_webapp.formatting import activation_level, format_value, token_text
+from memicos_webapp.formatting import format_value, token_text
+
+LEVELS = 9
+"""Background levels of an active token."""
 
 Piece = tuple[int, str, str]
 """(activation level 0..9, title with the activations, text); level 0 is a run of tokens that are not active."""
+
+
+def activation_level(activation: float, maximum: float) -> int:
+    """Background level 1 (faint) to 9 of an active token: its share of `maximum`, in equal steps; 9 from there on."""
+    if maximum <= 0:
+        return 1
+    return min(LEVELS, max(1, round(LEVELS * activation / maximum)))
 
 
 def pieces(tokens: Sequence[str], values: Mapping[int, float], feature_max: float, start: int, end: int) -> list[Piece]:

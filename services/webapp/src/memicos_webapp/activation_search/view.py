@@ -7,8 +7,7 @@ from memicos_webapp.activation_search.query import PageQuery
 from memicos_webapp.activation_search.service import FeatureResult, TextSearchQuery, TextSearchResults
 from memicos_webapp.activation_search.token_search import TokenFeatures
 from memicos_webapp.features.rows import FeatureCard
-from memicos_webapp.formatting import activation_level
-from memicos_webapp.token_shading import Piece, pieces, token_groups
+from memicos_webapp.token_shading import Piece, activation_level, pieces, token_groups
 
 NO_TEXT = "·"
 """Shown for a token at the end of a text that adds nothing to it."""

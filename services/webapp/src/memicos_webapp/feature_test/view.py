@@ -5,8 +5,8 @@ from itertools import groupby
 from typing import Literal
 
 from memicos_webapp.feature_test.service import TextActivations
-from memicos_webapp.formatting import activation_level, format_value, token_text
-from memicos_webapp.token_shading import group_title, token_groups
+from memicos_webapp.formatting import format_value, token_text
+from memicos_webapp.token_shading import activation_level, group_title, token_groups
 
 
 @dataclass(frozen=True)

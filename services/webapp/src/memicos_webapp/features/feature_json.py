@@ -41,7 +41,8 @@ def activation_rows(detail: FeatureDetail) -> list[ActivationRow]:
                 source=source.name,
                 index=str(feature.index),
                 tokens=context.tokens,
-                tokenIds=context.token_ids,
+                # stored without ids where the dataset has none
+                tokenIds=context.token_ids or None,
                 values=values,
                 maxValue=values[strongest],
                 maxValueTokenIndex=strongest,

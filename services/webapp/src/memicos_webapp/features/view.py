@@ -8,8 +8,8 @@ from markupsafe import Markup
 from memicos_dataset.schema import TOP_GROUP
 
 from memicos_webapp.features.service import FeatureDetail, StoredExample
-from memicos_webapp.formatting import activation_level, format_count, format_value, token_text
-from memicos_webapp.token_shading import Piece, group_title, markup, pieces, token_groups
+from memicos_webapp.formatting import format_count, format_value, token_text
+from memicos_webapp.token_shading import Piece, activation_level, group_title, markup, pieces, token_groups
 
 NEAR = 5
 """Tokens on each side of the peak in the stacked view."""
