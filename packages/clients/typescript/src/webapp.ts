@@ -3900,6 +3900,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Too many steering requests of this visitor are in progress; Retry-After says when to repeat */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The inference server failed, or its response cannot be read */
             502: {
                 headers: {
@@ -3981,6 +3990,15 @@ export interface operations {
             };
             /** @description A field is missing, of another type or out of its range */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many steering requests of this visitor are in progress; Retry-After says when to repeat */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
