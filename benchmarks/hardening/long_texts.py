@@ -20,8 +20,8 @@ import httpx
 
 sys.path.append(str(Path(__file__).parent.parent / "inference"))
 
-from baseline import NAME, ROOT, SOURCES, server
-from webapp_server import visitor, webapp
+from baseline import NAME, ROOT, SOURCES, server  # pyright: ignore[reportMissingImports]  # of another folder
+from memicos_testing.webapp.webapp_program import visitor, webapp
 
 LARGE_CHARACTERS, VISITOR_CHARACTERS, VISITORS = 3_900_000, 1_000_000, 3
 STREAM_TOKENS = 64

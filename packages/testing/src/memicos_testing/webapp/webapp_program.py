@@ -1,4 +1,4 @@
-"""Shared by these benchmarks: a webapp in a process of its own, and clients with addresses of their own."""
+"""A webapp in a process of its own over a dataset, and visitors with addresses of their own."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ def webapp(dataset: Path, inference_url: str, env: dict[str, str] | None = None)
             end = time.monotonic() + START_SECONDS
             while not _is_served(url):
                 if process.poll() is not None or time.monotonic() > end:
-                    sys.exit("the webapp did not start; run it alone to see its log (docs/webapp.md)")
+                    raise RuntimeError("the webapp did not start; run it alone to see its log (docs/webapp.md)")
                 time.sleep(0.2)
             yield url
         finally:
