@@ -13,6 +13,7 @@ from memicos_inference.scheduler.jobs import DirectJob, Job, TextJob
 from memicos_inference.scheduler.pending_request import PendingRequest
 from memicos_inference.scheduler.scheduler import Scheduler
 from memicos_inference.scheduler.tokenizer_thread import TokenizerThread
+from memicos_inference.tokenization import service as tokenization
 from memicos_testing.json_bodies.event_stream import events
 from memicos_testing.models.small_model import NAME
 from memicos_testing.servers import Serve
@@ -220,6 +221,21 @@ async def test_texts_of_clients_are_tokenised_in_turn() -> None:
     thread.stop()
     assert order == ["a0", "c0", "d0", "a1", "d1", "a2", "b0", "b1", "b2"]
     assert thread.n_waiting == 0
+
+
+async def test_a_fault_ends_its_request_and_not_the_thread(templated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: LanguageModel, text: str) -> list[int]:
+        raise RuntimeError("the reason")
+
+    body = {"model": NAME, "text": "Alice"}
+    async with httpx.AsyncClient(base_url=templated, timeout=20) as http:
+        with monkeypatch.context() as patch:
+            patch.setattr(LanguageModel, "text_ids", fail)
+            assert (await http.post("/v1/tokenize", json=body)).status_code == 500
+        with monkeypatch.context() as patch:
+            patch.setattr(tokenization, "_respond", None)
+            assert (await http.post("/v1/tokenize", json=body)).status_code == 500
+        assert (await http.post("/v1/tokenize", json=body)).status_code == 200
 
 
 async def test_a_shutdown_ends_requests_that_wait_to_be_tokenised() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from memicos_inference.http.errors import Unavailable
-from memicos_inference.scheduler.failures import to_api_error
+from memicos_inference.scheduler.failures import end_process, to_api_error
 from memicos_inference.scheduler.jobs import Job, TextJob
 from memicos_inference.scheduler.pending_request import PendingRequest
 
@@ -61,6 +61,12 @@ class TokenizerThread:
             self._changed.notify()
 
     def _run(self, loaded: LoadedModel) -> None:
+        try:
+            self._tokenize_all(loaded)
+        except Exception as error:  # noqa: BLE001  # a fault outside of any one request
+            end_process(f"the tokenizer's thread failed, and this server ends: {error!r}")
+
+    def _tokenize_all(self, loaded: LoadedModel) -> None:
         while (task := self._next()) is not None:
             if task.pending.cancelled or self._tokenize_next(loaded, task):
                 self._remove(task)
@@ -88,13 +94,22 @@ class TokenizerThread:
         """Tokenise the next text of a task; True once the task has ended."""
         context = task.pending.context
         try:
-            if task.steps is None:
-                task.steps = task.job.tokenize(loaded)
-            context.run(next, task.steps)
-        except StopIteration as end:
-            self._hand_over(task.pending, task.job.job(end.value))
+            job = context.run(_next_step, loaded, task)
         except Exception as error:  # noqa: BLE001  # raised again in the request's handler
             task.pending.fail(context.run(to_api_error, error))
-        else:
+            return True
+        if job is None:
             return False
+        self._hand_over(task.pending, job)
         return True
+
+
+def _next_step(loaded: LoadedModel, task: TokenizerTask) -> Job | None:
+    """Tokenise the next text; returns the job for the model's thread after the last one."""
+    if task.steps is None:
+        task.steps = task.job.tokenize(loaded)
+    try:
+        next(task.steps)
+    except StopIteration as end:
+        return task.job.job(end.value)
+    return None
