@@ -109,6 +109,11 @@ async def _last_body(request: Request, pending: PendingRequest) -> Response:
     body = await _unless_disconnected(request, last())
     if body is None:
         return Response(status_code=499)
+    return json_body(body)
+
+
+def json_body(body: bytes) -> Response:
+    """A response of JSON, which is passed to the connection in parts where it is large."""
     body = escape_line_breaks(body)
     if len(body) <= CHUNK_BYTES:
         return Response(body, media_type="application/json")

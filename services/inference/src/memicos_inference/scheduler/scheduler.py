@@ -90,14 +90,16 @@ class Scheduler:
             self._wake.notify()
         self._tokenizer.stop()
 
-    def check_ready(self) -> None:
-        """Raises Unavailable while there is no model."""
+    def check_ready(self) -> LoadedModel:
+        """The loaded model. Raises Unavailable while there is none."""
         if self._stopping:
             raise Unavailable("stopping", "The server is shutting down.", 5)
         if self.progress.state == "loading":
             raise Unavailable("loading", f"The model is not loaded yet: {self.progress.text}.", 3)
         if self.progress.state == "failed":
-            raise Unavailable("load_failed", f"There is no model: {self.progress.text}", 60)
+            raise Unavailable("load_failed", f"The model could not be loaded: {self.progress.text}", 60)
+        assert self.loaded is not None  # set before the state is "ready"
+        return self.loaded
 
     def submit(self, job: Job | TextJob[Any], client: str) -> PendingRequest:
         """Queue a job for the running event loop.
@@ -331,7 +333,7 @@ class Scheduler:
                 task.pending.fail(
                     Unavailable(
                         "busy",
-                        f"There was no room for this request within {self._settings.wait_seconds:g} seconds "
+                        f"The server was too busy for this request for {self._settings.wait_seconds:g} seconds "
                         "(INFERENCE_WAIT_SECONDS); try again later.",
                         10,
                     )
