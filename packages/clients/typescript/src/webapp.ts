@@ -1004,7 +1004,7 @@ export interface components {
              * Skipped
              * @description sources that were not, or not completely, searched by meaning
              */
-            skipped: components["schemas"]["SkippedSourcesBody"][];
+            skipped: components["schemas"]["SkippedSources"][];
             /**
              * Examplerecipes
              * @description by `<model>/<source>`, how the values of examples were computed
@@ -2159,10 +2159,10 @@ export interface components {
             layers: string[];
         };
         /**
-         * SkippedSourcesBody
+         * SkippedSources
          * @description Sources of which some or all explanations were searched by words only.
          */
-        SkippedSourcesBody: {
+        SkippedSources: {
             /**
              * Modelid
              * @description id of the model
