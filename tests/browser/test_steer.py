@@ -204,7 +204,7 @@ def test_typing_cancels_the_previous_search(page: Page, webapp_url: str, inferen
     queries: list[str] = []
     page.on("request", lambda request: queries.append(request.url) if "/steer/find" in request.url else None)
     page.goto(f"{webapp_url}/small/steer")
-    page.get_by_role("button", name="Add by meaning or index").click()
+    page.get_by_role("button", name="Add by explanation or index").click()
     page.get_by_role("searchbox", name="words of an explanation, or an index").press_sequentially("whale", delay=20)
     expect(page.get_by_role("button", name="2-res/5")).to_be_visible()
     assert len(queries) == 1 and queries[0].endswith("q=whale")
@@ -380,7 +380,9 @@ def test_errors_are_shown(page: Page, webapp_url: str, inference: FakeInferenceS
     inference.error_after = 2
     prompt.fill("Once")
     prompt.press("Control+Enter")
-    expect(note).to_have_text("Inference stopped in the middle: No memory is left; ask for fewer tokens.")
+    expect(note).to_have_text(
+        "Inference stopped before the response was complete: No memory is left; ask for fewer tokens."
+    )
     expect(page.get_by_role("region", name="Steered").locator(".answer")).to_have_text("steered0 steered1")
     inference.reset()
     inference.state = "loading"

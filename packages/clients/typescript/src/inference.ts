@@ -1152,7 +1152,7 @@ export interface components {
          */
         CossimResponse: {
             /** @description The feature of the request; null if it had a vector. */
-            feature?: components["schemas"]["FoundFeature"] | null;
+            feature?: components["schemas"]["FeatureReference"] | null;
             /**
              * Topk Decoder Cossim Features
              * @description Features by descending cosine, ties by index. The requested feature is among them if it belongs to `source`; decoder rows of norm 0 are left out.
@@ -1249,10 +1249,10 @@ export interface components {
             max_value_index: number;
         };
         /**
-         * FoundFeature
+         * FeatureReference
          * @description Identifies a feature in a response.
          */
-        FoundFeature: {
+        FeatureReference: {
             /**
              * Model
              * @description Id of the model, as in the request.
@@ -1821,7 +1821,7 @@ export interface components {
          */
         SimilarFeature: {
             /** @description The similar feature. */
-            feature: components["schemas"]["FoundFeature"];
+            feature: components["schemas"]["FeatureReference"];
             /**
              * Cosine Similarity
              * @description Cosine between its decoder row and the requested direction, from -1 to 1.

@@ -93,7 +93,7 @@ class Scheduler:
         if self.progress.state == "loading":
             raise Unavailable("loading", f"The model is not loaded yet: {self.progress.text}.", 3)
         if self.progress.state == "failed":
-            raise Unavailable("load_failed", f"There is no model: {self.progress.text}", 60)
+            raise Unavailable("load_failed", f"The model could not be loaded: {self.progress.text}", 60)
         assert self.loaded is not None  # set before the state is "ready"
         return self.loaded
 
@@ -311,7 +311,7 @@ class Scheduler:
                 task.pending.fail(
                     Unavailable(
                         "busy",
-                        f"There was no room for this request within {self._settings.wait_seconds:g} seconds "
+                        f"The server was too busy for this request for {self._settings.wait_seconds:g} seconds "
                         "(INFERENCE_WAIT_SECONDS); try again later.",
                         10,
                     )

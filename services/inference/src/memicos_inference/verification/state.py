@@ -62,7 +62,7 @@ class Verification:
         if self.state == "off":
             log.warning("no self-test is run: INFERENCE_SELFTEST_SECONDS is 0")
             return
-        report("checking the numbers", PROGRESS_FRACTION)
+        report("running the self-test", PROGRESS_FRACTION)
         limits = self._short_limits()
         results = self._results = ResultCache(
             self._settings.selftest_results,
@@ -150,8 +150,8 @@ class Verification:
         if failed:
             raise Unavailable(
                 "unverified",
-                f"The self-test found wrong numbers, so this is not answered: {'; '.join(map(describe_check, failed))}."
-                " Set ALLOW_UNVERIFIED=1 to answer all the same.",
+                f"A self-test check failed, so this request is refused: {'; '.join(map(describe_check, failed))}."
+                " Set ALLOW_UNVERIFIED=1 to answer it anyway.",
                 60,
             )
 
@@ -164,7 +164,7 @@ class Verification:
             return {}
         doubtful = [check for check in runner.check_model_quickly(loaded.model, limits) if check.passed is False]
         if doubtful:
-            log.warning("the remembered self-test is not used: %s", "; ".join(map(describe_check, doubtful)))
+            log.warning("the stored self-test results are not used: %s", "; ".join(map(describe_check, doubtful)))
             self._forget(results)
             return {}
         return remembered
@@ -189,7 +189,7 @@ class Verification:
             try:
                 results.store(checks)
             except OSError as error:
-                log.warning("the self-test is not remembered: %s", error)
+                log.warning("the self-test results cannot be stored: %s", error)
 
         self.storing = threading.Thread(target=store, name="selftest results", daemon=True)
         self.storing.start()

@@ -111,8 +111,8 @@ class InferenceFailed(UpstreamFault):
 class WrongSecret(UpstreamFault):
     def __init__(self, url: str) -> None:
         super().__init__(
-            f"The inference server at {url} refuses the webapp's secret: set INFERENCE_SECRET of the webapp to what "
-            "the server has as SECRET."
+            f"The inference server at {url} refuses the webapp's secret: set INFERENCE_SECRET of the webapp to the "
+            "SECRET of that server."
         )
 
 
@@ -210,15 +210,14 @@ def stream_failure(url: str, message: str, cause: str | None) -> Fault:
     if cause == "invalid_request":
         return BadInput(message)
     if cause in ("busy", "stopping", "out_of_memory"):
-        return Unavailable(f"Inference stopped in the middle: {message}")
+        return Unavailable(f"Inference stopped before the response was complete: {message}")
     return InferenceFailed(message)
 
 
 def unreadable(url: str) -> Fault:
     """The fault for JSON that does not follow the contract."""
     return UpstreamFault(
-        f"{url} responds, but not as an inference server of this version of memicos. Set INFERENCE_URL to "
-        "one that does."
+        f"The server at {url} is not an inference server of this memicos version. Set INFERENCE_URL to one that is."
     )
 
 
