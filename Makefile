@@ -222,8 +222,8 @@ test-slow: setup test-models test-hardening ## run the slow tests: model classes
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
 test-hub: setup ## compare inference with known values of gpt2-small, fill docs/saelens-directory; needs the hub or its cache (HF_HOME); not in `make test`
-	$(BIN)/pytest $(PYTEST_ARGS) tests/hub_network
-	$(BIN)/python scripts/saelens_directory.py hub
+	@status=0; $(BIN)/pytest $(PYTEST_ARGS) tests/hub_network || status=$$?; \
+		$(BIN)/python scripts/saelens_directory.py hub || status=$$?; exit $$status
 
 fuzz: setup ## send random requests to inference for a long time (FUZZ_EXAMPLES=… requests for each operation and kind)
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_contract_fuzz.py
