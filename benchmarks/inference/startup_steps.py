@@ -34,8 +34,15 @@ def main() -> None:
     from memicos_inference.settings import read
 
     settings = read(CONFIG)
-    loaded = model_loading.load_model(settings, lambda text, fraction: None)
-    clock.step("load the model")
+    phase = "read the settings"
+
+    def report(text: str, fraction: float) -> None:
+        nonlocal phase
+        clock.step(phase)
+        phase = text
+
+    loaded = model_loading.load_model(settings, report)
+    clock.step(phase)
     limits = runner.short_limits(settings.selftest_seconds, settings.selftest_bytes)
     hook_names = [info.hook_name for info in loaded.source_cache.infos()]
     for check in runner.check_model(loaded.model, hook_names, limits):

@@ -31,6 +31,8 @@ sys.path.insert(0, str(ROOT / "packages/cli/src"))
 from memicos_cli import env_file, service_links, stack_env  # noqa: E402  (needs the path above, as nothing is installed)
 
 CONFIGS = ".env.inference."
+ENGINE_SECONDS = "600"
+"""How long docker-compose 1.29 waits for a response of a busy engine; its own default is 60."""
 OLDEST_COMPOSE = (1, 29)
 """The first docker-compose that waits for a service that ends (`service_completed_successfully`)."""
 POLL_SECONDS = 1
@@ -199,7 +201,11 @@ class Compose:
 
     def environment(self) -> dict[str, str]:
         # stacks of a project are started by several commands, each with only some of its services
-        return {**service_links.without(os.environ), "COMPOSE_IGNORE_ORPHANS": "1"}
+        return {
+            "COMPOSE_HTTP_TIMEOUT": ENGINE_SECONDS,
+            **service_links.without(os.environ),
+            "COMPOSE_IGNORE_ORPHANS": "1",
+        }
 
     def containers(self) -> list[dict]:
         """The output of `docker inspect` for the containers of this stack."""
@@ -367,8 +373,8 @@ def main() -> int:
             return compose.call("logs", "--follow", "--tail", "100")
         # what other commands started in this project goes too; volumes stay. docker-compose 1.29 refuses this option
         # together with COMPOSE_IGNORE_ORPHANS
-        environment = service_links.without(os.environ)
-        environment.pop("COMPOSE_IGNORE_ORPHANS", None)
+        environment = compose.environment()
+        environment.pop("COMPOSE_IGNORE_ORPHANS")
         return subprocess.call(compose.line("down", "--remove-orphans"), env=environment)
     except StackError as error:
         print(f"{arguments.stack}: {error}", file=sys.stderr)

@@ -169,6 +169,23 @@ def test_a_port_that_an_orchestrator_set_is_ignored_and_not_passed_on(docker: Pa
     assert done.stderr.endswith("port: unset\n")
 
 
+@pytest.mark.parametrize("command", ["build", "down"])
+@pytest.mark.parametrize(("variables", "seconds"), [({}, "600"), ({"COMPOSE_HTTP_TIMEOUT": "90"}, "90")])
+def test_compose_waits_for_a_busy_engine_longer_than_its_default(
+    docker: Path, env_file: Path, command: str, variables: dict[str, str], seconds: str
+) -> None:
+    script = '#!/bin/sh\n[ "$1" = version ] && echo 1.29.2 || { echo "waits $COMPOSE_HTTP_TIMEOUT" >&2; exit 17; }\n'
+    install(docker, "docker-compose", script)
+    done = subprocess.run(
+        [sys.executable, PROGRAM, command, "demo", "--env-file", str(env_file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": str(docker), **variables},
+    )
+    assert (done.returncode, done.stderr) == (17, f"waits {seconds}\n")
+
+
 def test_the_start_waits_until_the_webapp_knows_an_inference_server_that_is_ready() -> None:
     specification = importlib.util.spec_from_file_location("stack_program", PROGRAM)
     assert specification and specification.loader

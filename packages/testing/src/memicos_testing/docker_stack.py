@@ -86,6 +86,7 @@ class Stack:
     def variables(self) -> dict[str, str]:
         return {
             "COMPOSE_PROJECT_NAME": self.project,
+            "COMPOSE_HTTP_TIMEOUT": str(COMMAND_SECONDS),
             "MEMICOS_PORT": str(self.port),
             "INFERENCE_PORT": str(self.port),
             "AUTOINTERP_PORT": str(self.port),
