@@ -192,9 +192,9 @@ async def test_an_internal_error_is_logged_with_its_request_id(
 async def test_two_requests_at_once_keep_their_ids(url: str, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     real = service.single
 
-    def single(served: Any, body: Any) -> Any:
+    def single(served: Any, body: Any, tokenized: Any) -> Any:
         logging.getLogger("some.library").warning("index %d begins", body.index)
-        result = yield from real(served, body)
+        result = yield from real(served, body, tokenized)
         logging.getLogger("some.library").warning("index %d ends", body.index)
         return result
 

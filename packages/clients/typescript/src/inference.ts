@@ -1342,6 +1342,11 @@ export interface components {
              */
             token_limit: number;
             /**
+             * Max Text Characters
+             * @description Characters per prompt: more are refused before they are tokenised, as they exceed `token_limit` tokens of the longest token's length; null: an earlier version, which tokenises texts of any length.
+             */
+            max_text_characters?: number | null;
+            /**
              * Context
              * @description Tokens of prompt and completion together.
              */

@@ -1004,7 +1004,7 @@ export interface components {
              * Skipped
              * @description sources that were not, or not completely, searched by meaning
              */
-            skipped: components["schemas"]["SkippedSourcesBody"][];
+            skipped: components["schemas"]["SkippedSources"][];
             /**
              * Examplerecipes
              * @description by `<model>/<source>`, how the values of examples were computed
@@ -2159,10 +2159,10 @@ export interface components {
             layers: string[];
         };
         /**
-         * SkippedSourcesBody
+         * SkippedSources
          * @description Sources of which some or all explanations were searched by words only.
          */
-        SkippedSourcesBody: {
+        SkippedSources: {
             /**
              * Modelid
              * @description id of the model
@@ -3900,6 +3900,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Too many steering requests of this visitor are in progress; Retry-After says when to repeat */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The inference server failed, or its response cannot be read */
             502: {
                 headers: {
@@ -3981,6 +3990,15 @@ export interface operations {
             };
             /** @description A field is missing, of another type or out of its range */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many steering requests of this visitor are in progress; Retry-After says when to repeat */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -147,6 +147,27 @@ class Settings(ConnectionSettings):
         gt=0,
         description="Longest time without data from the inference server before its response is aborted.",
     )
+    inference_call_connections: int = Field(
+        default=100,
+        ge=1,
+        description="Connections to each inference server for calls that are not streams. Checks of its state have "
+        "their own.",
+    )
+    inference_queue_seconds: float = Field(
+        default=10, gt=0, description="How long a call waits for one of these connections before the response is 503."
+    )
+    streams: int = Field(
+        default=200,
+        ge=1,
+        description="Steering requests, streams or not, that may be in progress at the same time; the response to "
+        "others is 503. Each inference server has twice as many connections for them.",
+    )
+    streams_per_visitor: int = Field(
+        default=32,
+        ge=1,
+        description="The same for one visitor (an address; a class behind one address is one visitor); the response to "
+        "others is 429.",
+    )
     inference_status_seconds: float = Field(
         default=2,
         ge=0,

@@ -43,6 +43,7 @@ class FakeInferenceServer:
     load: int = 0
     """Requests that other clients have waiting."""
     token_limit: int = 50
+    max_text_characters: int | None = None
     chat_template: bool = True
     """Whether conversations are taken as prompts."""
     max_num_results: int = 1000
@@ -155,8 +156,8 @@ class FakeInferenceServer:
         self.checks.append("capabilities")
         if refused := self._refused(request):
             return refused
-        body = capabilities_body(self.model, self.sources, self.token_limit, self.max_num_results)
-        return JSONResponse(body)
+        limits = (self.token_limit, self.max_num_results, self.max_text_characters)
+        return JSONResponse(capabilities_body(self.model, self.sources, *limits))
 
     def recipe(self, source: str) -> dict[str, Any]:
         return recipe_body(self.model, source)

@@ -101,6 +101,16 @@ class SecretMissing(UpstreamFault):
         super().__init__(f"The secret of the inference host {name} is not set: set {variable} of the webapp.")
 
 
+class ConnectionsInUse(Unavailable):
+    """All connections of the webapp to a host are in use, for longer than a call waits."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            f"All connections to inference at {url} are in use (MEMICOS_INFERENCE_CALL_CONNECTIONS, MEMICOS_STREAMS); "
+            "try again in a moment."
+        )
+
+
 class InferenceFailed(UpstreamFault):
     """The host answered that the request failed; other hosts are not tried, as they would most likely fail too."""
 
@@ -137,6 +147,12 @@ def call_error(url: str, error: Exception, seconds: float, *, started: bool = Fa
     if isinstance(error, UNPARSEABLE):
         return unreadable(url)
     raise error
+
+
+def check_characters(characters: int, limit: int | None) -> None:
+    """Raises BadInput for a text of more characters than an inference server takes; `limit` None: it states none."""
+    if limit is not None and characters > limit:
+        raise BadInput(f"Text too long: {characters:,} characters, max is {limit:,}. {SHORTEN}")
 
 
 _LACKS_SOURCE = ("Unknown source", "Unsupported model")
@@ -193,6 +209,8 @@ def connection_failure(url: str, error: httpx.HTTPError, seconds: float) -> Faul
     """The fault for a request without a response, or with an incomplete one."""
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return InferenceDown(url)
+    if isinstance(error, httpx.PoolTimeout):
+        return ConnectionsInUse(url)
     if isinstance(error, httpx.TimeoutException):
         return timeout_fault(url, seconds, "MEMICOS_INFERENCE_READ_SECONDS")
     return stream_failure(url, "", "incomplete")

@@ -6,11 +6,11 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="SkippedSourcesBody")
+T = TypeVar("T", bound="SkippedSources")
 
 
 @_attrs_define
-class SkippedSourcesBody:
+class SkippedSources:
     """Sources of which some or all explanations were searched by words only.
 
     Attributes:
@@ -52,14 +52,14 @@ class SkippedSourcesBody:
 
         reason = d.pop("reason")
 
-        skipped_sources_body = cls(
+        skipped_sources = cls(
             model_id=model_id,
             sources=sources,
             reason=reason,
         )
 
-        skipped_sources_body.additional_properties = d
-        return skipped_sources_body
+        skipped_sources.additional_properties = d
+        return skipped_sources
 
     @property
     def additional_keys(self) -> list[str]:
