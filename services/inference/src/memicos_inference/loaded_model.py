@@ -132,6 +132,11 @@ class LoadedModel:
         """Largest number of tokens of a prompt."""
         return min(self.settings.token_limit, self.model.max_context)
 
+    @property
+    def longest_text(self) -> int:
+        """Largest number of tokens of a prompt and its completion."""
+        return min(self.settings.token_limit + self.settings.max_completion_tokens, self.model.max_context)
+
     def check_length(self, ids: list[int], suffix: str = "") -> None:
         if len(ids) > self.max_prompt_tokens:
             raise BadInput(f"Text too long: {len(ids)} tokens, max is {self.max_prompt_tokens}{suffix}")

@@ -48,6 +48,8 @@ class FakeInferenceServer:
     max_num_results: int = 1000
     refusal: tuple[int, dict[str, Any], dict[str, str]] | None = None
     """(status, body, headers) of every response under /v1 except capabilities."""
+    unverified_beyond: int | None = None
+    """Tokens beyond which the self-test has verified no values."""
     delay: float = 0.0
     """Seconds before a response, and between frames."""
     health_delay: float = 0.0
@@ -156,7 +158,7 @@ class FakeInferenceServer:
         if refused := self._refused(request):
             return refused
         body = capabilities_body(self.model, self.sources, self.token_limit, self.max_num_results)
-        return JSONResponse(body)
+        return JSONResponse({**body, "selftest": {**UNTESTED, "unverified_beyond": self.unverified_beyond}})
 
     def recipe(self, source: str) -> dict[str, Any]:
         return recipe_body(self.model, source)

@@ -67,6 +67,7 @@ def selftest(verification: Verification) -> Selftest:
             )
             for check in verification.checks
         ],
+        unverified_beyond=verification.unverified_beyond,
     )
 
 
